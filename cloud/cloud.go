@@ -1,0 +1,143 @@
+// Package cloud owns what callers know of a cloud: accounts, regions, zones,
+// clusters, server groups, instances, load balancing and sites. Callers hold
+// an *Account, which validates, measures and wraps errors once, over a driver
+// (package cloud/driver) that stays small. It refuses to know strategies
+// (package rollout) and any one cloud.
+package cloud
+
+import (
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/pipeline"
+)
+
+// Region is a place that fails on its own.
+type Region struct {
+	Name      string    `json:"name"`
+	Zones     []string  `json:"zones"`
+	Healthy   bool      `json:"healthy"`
+	Since     time.Time `json:"since"`             // of Healthy's present value
+	Address   string    `json:"address,omitempty"` // where its front door listens, host:port
+	S3        string    `json:"s3,omitempty"`      // endpoint URL of its object storage
+	Processes int       `json:"processes,omitempty"`
+}
+
+// ServerGroupSpec is the immutable part of a server group.
+type ServerGroupSpec struct {
+	Cluster     string                   `json:"cluster"` // app[-stack[-detail]]
+	Version     string                   `json:"version"` // what people call this version: a commit, a tag
+	Artifact    artifact.Ref             `json:"artifact"`
+	Command     []string                 `json:"command"`
+	Env         map[string]string        `json:"env,omitempty"` // secrets already resolved; never logged or listed
+	Health      pipeline.Health          `json:"health"`
+	Liveness    *pipeline.Health         `json:"liveness,omitempty"`
+	Capacity    pipeline.Capacity        `json:"capacity"` // to start with
+	Drain       time.Duration            `json:"drain"`
+	StopTimeout time.Duration            `json:"stopTimeout"`
+	Limits      *pipeline.Limits         `json:"limits,omitempty"`
+	Sticky      bool                     `json:"sticky,omitempty"`
+	Scaling     []pipeline.ScalingPolicy `json:"scaling,omitempty"`
+	Execution   string                   `json:"execution,omitempty"` // the execution that asked for it
+	// Weight is the share of traffic once healthy; 0 creates it disabled.
+	Weight float64 `json:"weight"`
+}
+
+// ServerGroup is one version of a cluster in one region, as observed.
+type ServerGroup struct {
+	Name      string            `json:"name"` // app-stack-detail-vNNN
+	Region    string            `json:"region"`
+	Spec      ServerGroupSpec   `json:"spec"`
+	Capacity  pipeline.Capacity `json:"capacity"` // now
+	Weight    float64           `json:"weight"`   // share of the cluster's traffic relative to the other groups; 0: disabled
+	Created   time.Time         `json:"created"`
+	Instances []Instance        `json:"instances"`
+	// Suspended processes of the group, by Auto Scaling's names (Launch, Terminate, …).
+	Suspended []string `json:"suspended,omitempty"`
+	// LastFailure says why instances of this group do not become healthy; nil when they do.
+	LastFailure *InstanceFailure `json:"lastFailure,omitempty"`
+	// Failures counts instances that ended or were given up before they ever served.
+	Failures int `json:"failures,omitempty"`
+}
+
+// Enabled says whether the group takes traffic.
+func (g ServerGroup) Enabled() bool { return g.Weight > 0 }
+
+// Serving counts the instances that are in service and healthy.
+func (g ServerGroup) Serving() int {
+	n := 0
+	for _, i := range g.Instances {
+		if i.Serving() {
+			n++
+		}
+	}
+	return n
+}
+
+// Lifecycle is an instance's state, by Auto Scaling's names.
+type Lifecycle string
+
+const (
+	Pending     Lifecycle = "Pending"
+	InService   Lifecycle = "InService"
+	Terminating Lifecycle = "Terminating"
+	Terminated  Lifecycle = "Terminated"
+	Standby     Lifecycle = "Standby"
+)
+
+// Instance is one running copy of a version.
+type Instance struct {
+	ID           string           `json:"id"`
+	ServerGroup  string           `json:"serverGroup"`
+	Version      string           `json:"version"`
+	Region       string           `json:"region"`
+	Zone         string           `json:"zone"`
+	Address      string           `json:"address"` // host:port
+	PID          int              `json:"pid,omitempty"`
+	Lifecycle    Lifecycle        `json:"lifecycle"`
+	Healthy      bool             `json:"healthy"`
+	Protected    bool             `json:"protected,omitempty"`
+	Launched     time.Time        `json:"launched"`
+	ServingSince time.Time        `json:"servingSince,omitzero"`
+	CPU          float64          `json:"cpu"`    // cores used, over the last interval
+	Memory       int64            `json:"memory"` // resident bytes
+	Failure      *InstanceFailure `json:"failure,omitempty"`
+}
+
+// Serving says whether the load balancer may send it requests.
+func (i Instance) Serving() bool { return i.Lifecycle == InService && i.Healthy }
+
+// InstanceFailure is the evidence of an instance's end or ill health.
+type InstanceFailure struct {
+	Code     string    `json:"code"` // EXITED, NEVER_HEALTHY, UNHEALTHY, START_FAILED
+	Cause    string    `json:"cause"`
+	ExitCode *int      `json:"exitCode,omitempty"`
+	Signal   string    `json:"signal,omitempty"`
+	Probe    string    `json:"probe,omitempty"` // the last probe's answer
+	LastLog  []string  `json:"lastLog,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+// Guard is the traffic guard: a change that would leave the cluster with fewer
+// serving instances (in service, healthy, in an enabled group) than MinServing in
+// that region is refused with precondition, checked against fresh state inside
+// the call that changes it. Zero guards nothing but the last serving instance
+// when LastOne is set.
+type Guard struct {
+	MinServing int  `json:"minServing"`
+	LastOne    bool `json:"lastOne,omitempty"` // never below one while any serves
+}
+
+// Counts are the load balancer's raw counts for one server group (or instance) since it was created.
+type Counts struct {
+	ServerGroup string `json:"serverGroup"`
+	Instance    string `json:"instance,omitempty"`
+	Requests    uint64 `json:"requests"`
+	Errors      uint64 `json:"errors"` // answered 5xx, or not at all
+	// Buckets count requests by latency: Buckets[i] took at most LatencyBounds[i], the last all longer ones.
+	Buckets  []uint64 `json:"buckets"`
+	InFlight int      `json:"inFlight"`
+}
+
+// LatencyBounds are the upper bounds of Counts.Buckets in seconds.
+var LatencyBounds = []float64{.0005, .001, .002, .004, .008, .016, .032, .064, .128, .256, .512, 1.024, 2.048, 4.096, 8.192, 16.384}
