@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"go.yaml.in/yaml/v4"
+
+	"showrunner/problem"
+)
+
+// print writes a result to stdout in the form asked for: v as JSON or YAML, or
+// the table, or names (a line each).
+func (a *app) print(v any, names func() []string, table func(w io.Writer)) error {
+	switch a.output {
+	case "json":
+		enc := json.NewEncoder(a.Out)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	case "yaml":
+		// Through JSON, so that both forms have the same keys.
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		var plain any
+		if err := json.Unmarshal(raw, &plain); err != nil {
+			return err
+		}
+		out, err := yaml.Marshal(plain)
+		if err != nil {
+			return err
+		}
+		_, err = a.Out.Write(out)
+		return err
+	case "name":
+		for _, n := range names() {
+			fmt.Fprintln(a.Out, n)
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
+	table(w)
+	return w.Flush()
+}
+
+// row writes one line of a table; control characters from outside are dropped.
+func row(w io.Writer, cells ...any) {
+	for i, c := range cells {
+		if i > 0 {
+			fmt.Fprint(w, "\t")
+		}
+		fmt.Fprint(w, clean(fmt.Sprint(c)))
+	}
+	fmt.Fprintln(w)
+}
+
+// clean makes text from outside safe for a terminal: no escapes, one line.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0):
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// say writes a line of information to stderr, unless quiet was asked for.
+func (a *app) say(format string, args ...any) {
+	if a.progress != "none" && a.progress != "errors-only" {
+		fmt.Fprintf(a.Err, format+"\n", args...)
+	}
+}
+
+// printError writes the error as the last thing a person sees, or as JSON.
+func (a *app) printError(err error) {
+	var exit exitError
+	if errors.As(err, &exit) {
+		return
+	}
+	code, help := "usage", problem.HelpOf(err)
+	if e, ok := problem.Of(err); ok {
+		code = string(e.Code)
+	}
+	if a.output == "json" {
+		_ = json.NewEncoder(a.Err).Encode(map[string]any{"error": map[string]any{"code": code, "message": err.Error(), "help": help}})
+		return
+	}
+	fmt.Fprintf(a.Err, "error[%s]: %s\n", strings.ToUpper(code), err)
+	if help != "" {
+		fmt.Fprintf(a.Err, "  help: %s\n", help)
+	}
+}
