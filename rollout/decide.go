@@ -1,0 +1,389 @@
+package rollout
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/stage"
+)
+
+// stateVersion is the persisted form's version.
+const stateVersion = 1
+
+// patience is how long Decide lets the cloud be quiet before it looks again by itself.
+const patience = 2 * time.Second
+
+// crashLimit is how many crashes of instances that had served end a rollout.
+const crashLimit = 3
+
+// Decide answers what to do next. It is pure: the same arguments give the same
+// answer, and st is not changed.
+func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
+	d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: obs, now: now, st: clone(st), wait: patience}
+	d.st.Version = stateVersion
+	if d.st.Regions == nil {
+		d.st.Regions = map[string]*RegionState{}
+	}
+	for _, w := range spec.Waves {
+		for _, r := range w.Regions {
+			if d.st.Regions[r] == nil {
+				d.st.Regions[r] = &RegionState{}
+			}
+		}
+	}
+	if d.st.Failure == nil {
+		d.advance()
+	}
+	if d.st.Failure != nil {
+		d.changes = nil
+		d.undo()
+	}
+	return Decision{State: d.st, Changes: d.changes, Wait: max(d.wait, time.Millisecond), Progress: d.progress(), Done: d.done, Failure: d.failure()}
+}
+
+type decider struct {
+	spec    Spec
+	shape   shape
+	obs     Observed
+	now     time.Time
+	st      State
+	changes []Change
+	wait    time.Duration
+	done    bool
+	notes   []string // per region, for Progress
+}
+
+func clone(st State) State {
+	out := st
+	out.Regions = make(map[string]*RegionState, len(st.Regions))
+	for name, r := range st.Regions {
+		c := *r
+		c.Before = slices.Clone(r.Before)
+		c.Base = slices.Clone(r.Base)
+		out.Regions[name] = &c
+	}
+	if st.Regions == nil {
+		out.Regions = nil
+	}
+	return out
+}
+
+// until makes Decide be asked again at t at the latest.
+func (d *decider) until(t time.Time) { d.wait = min(d.wait, t.Sub(d.now)) }
+
+func (d *decider) do(c Change) { d.changes = append(d.changes, c) }
+
+func (d *decider) note(region, format string, args ...any) {
+	d.notes = append(d.notes, region+" "+fmt.Sprintf(format, args...))
+}
+
+func (d *decider) fail(f stage.Failure) {
+	if d.st.Failure == nil {
+		d.st.Failure = &f
+	}
+}
+
+// advance carries the present wave on, and watches the waves before it.
+func (d *decider) advance() {
+	if !d.st.Finished.IsZero() {
+		d.cleanUp()
+		return
+	}
+	for i := 0; i < d.st.Wave; i++ {
+		for _, r := range d.spec.Waves[i].Regions {
+			d.watch(r)
+		}
+	}
+	wave := d.spec.Waves[d.st.Wave]
+	shifted := 0
+	for _, r := range wave.Regions {
+		if d.st.Regions[r].Phase == Shifted {
+			d.watch(r)
+		} else {
+			d.advanceRegion(r)
+		}
+		if d.st.Regions[r].Phase == Shifted {
+			shifted++
+		}
+	}
+	if d.st.Failure != nil || shifted < len(wave.Regions) {
+		return
+	}
+	if d.st.BakeSince.IsZero() {
+		d.st.BakeSince = d.now
+	}
+	if end := d.st.BakeSince.Add(time.Duration(wave.Bake)); d.now.Before(end) {
+		d.note(strings.Join(wave.Regions, ","), "bakes until %s", end.UTC().Format("15:04:05"))
+		d.until(end)
+		return
+	}
+	d.st.BakeSince = time.Time{}
+	if d.st.Wave+1 < len(d.spec.Waves) {
+		d.st.Wave++
+		d.advance()
+		return
+	}
+	d.st.Finished = d.now
+	d.cleanUp()
+}
+
+// watch looks after a region that has been shifted already: what fails later is still a failure.
+func (d *decider) watch(region string) {
+	o, rs := d.obs.Regions[region], d.st.Regions[region]
+	if o.Away != "" {
+		return // an outage of a region is not the version's fault; the edge serves elsewhere
+	}
+	g, ok := find(o.Groups, rs.New)
+	if !ok {
+		d.fail(stage.Failure{Code: "SERVER_GROUP_GONE", Cause: fmt.Sprintf("%s: %s disappeared after traffic was shifted to it", region, rs.New),
+			Help: "somebody destroyed it; run the pipeline again"})
+		return
+	}
+	d.health(region, rs, g, required(rs.Full.Desired))
+}
+
+// advanceRegion carries one region through its steps.
+func (d *decider) advanceRegion(region string) {
+	o, rs := d.obs.Regions[region], d.st.Regions[region]
+	if rs.Entered.IsZero() {
+		rs.Entered = d.now
+	}
+	if o.Away != "" {
+		d.note(region, "away: %s", o.Away)
+		if d.now.Sub(rs.Entered) > d.spec.Timeout {
+			d.fail(stage.Failure{Code: "REGION_UNAVAILABLE", Cause: fmt.Sprintf("%s could not be reached for %s", region, d.spec.Timeout),
+				Evidence: []string{o.Away}, Help: "bring the region back, or take it out of the waves", Retryable: true})
+		}
+		d.until(rs.Entered.Add(d.spec.Timeout))
+		return
+	}
+	if rs.Phase == Waiting {
+		d.enter(region, o, rs)
+	}
+	if rs.New == "" {
+		spec := d.spec.Group
+		spec.Capacity = d.capacityAt(rs, d.steps()[rs.Step])
+		spec.Weight = 0
+		d.do(Change{Kind: Create, Region: region, Key: "create/" + region, Spec: &spec})
+		d.note(region, "creates the new version")
+		return
+	}
+	g, ok := find(o.Groups, rs.New)
+	if !ok {
+		d.fail(stage.Failure{Code: "SERVER_GROUP_GONE", Cause: fmt.Sprintf("%s: %s disappeared during the rollout", region, rs.New),
+			Help: "somebody destroyed it; run the pipeline again"})
+		return
+	}
+	d.step(region, o, rs, g)
+}
+
+// enter takes the snapshot that undoing returns to, and chooses the first step.
+func (d *decider) enter(region string, o Region, rs *RegionState) {
+	rs.Phase, rs.Entered = Stepping, d.now
+	rs.New = d.spec.Restore[region]
+	for _, g := range o.Groups {
+		if g.Enabled() && g.Name != rs.New {
+			rs.Before = append(rs.Before, Snapshot{Name: g.Name, Version: g.Spec.Version, Weight: g.Weight, Capacity: g.Capacity, Serving: g.Serving()})
+		}
+	}
+	if rs.New == "" {
+		rs.New = recent(d.spec.Group, o.Groups)
+	}
+	rs.Reused = rs.New != ""
+	if g, ok := find(o.Groups, rs.New); ok {
+		rs.FailBase = g.Failures
+	}
+	rs.Full = d.spec.Group.Capacity
+	for _, b := range rs.Before {
+		rs.Full.Desired = max(rs.Full.Desired, b.Capacity.Desired) // what scaling has found necessary
+	}
+	rs.Full.Desired = min(max(rs.Full.Desired, rs.Full.Min), max(rs.Full.Max, d.spec.Group.Capacity.Desired))
+	if rs.Reused || len(rs.Before) == 0 {
+		rs.Step = len(d.steps()) - 1 // nothing to compare with, or known already
+	}
+}
+
+// steps are the strategy's levels.
+func (d *decider) steps() []step { return d.shape.steps }
+
+// recent finds a kept, disabled group that is the version asked for, to return to without building it anew.
+func recent(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string {
+	for _, g := range slices.Backward(groups) {
+		s := g.Spec
+		if !g.Enabled() && s.Version == want.Version && s.Version != "" && s.Artifact == want.Artifact &&
+			slices.Equal(s.Command, want.Command) && equalEnv(s.Env, want.Env) && g.Failures == 0 {
+			return g.Name
+		}
+	}
+	return ""
+}
+
+func equalEnv(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || w != v {
+			return false
+		}
+	}
+	return true
+}
+
+// capacityAt is the new group's capacity at a step.
+func (d *decider) capacityAt(rs *RegionState, s step) pipeline.Capacity {
+	if s.Capacity >= 100 {
+		return rs.Full
+	}
+	n := max(1, int(math.Ceil(float64(rs.Full.Desired)*s.Capacity/100)))
+	return pipeline.Capacity{Min: n, Desired: n, Max: max(rs.Full.Max, n)} // pinned while traffic shifts
+}
+
+// required is how many of desired instances have to serve before traffic comes:
+// all below 10, 90 % below 20, 95 % from there; never none.
+func required(desired int) int {
+	share := 0.95
+	switch {
+	case desired <= 0:
+		return 0
+	case desired < 10:
+		share = 1
+	case desired < 20:
+		share = 0.9
+	}
+	return max(1, int(math.Ceil(float64(desired)*share-1e-9)))
+}
+
+// step carries a region through its present step: capacity, health, question, weights, pause, verdict.
+func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerGroup) {
+	s := d.steps()[rs.Step]
+	want := d.capacityAt(rs, s)
+	if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max {
+		to := want
+		to.Desired = max(want.Desired, min(g.Capacity.Desired, want.Max))
+		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("resize/%s/%d", region, rs.Step), ServerGroup: g.Name, Capacity: to})
+		d.note(region, "grows %s to %d", g.Name, to.Desired)
+		return
+	}
+	need := required(want.Desired)
+	if !d.health(region, rs, g, need) {
+		return
+	}
+	weights := d.weights(rs, s)
+	if !weightsAre(o.Groups, weights) {
+		d.shift(region, rs, s, weights, need)
+		return
+	}
+	if rs.Shown.IsZero() {
+		rs.Shown, rs.Base = d.now, o.Counts
+	}
+	last := rs.Step == len(d.steps())-1
+	if !d.verdict(region, o, rs, s, last) {
+		return
+	}
+	if end := rs.Shown.Add(s.Pause); d.now.Before(end) {
+		d.note(region, "%s at %g%%, next at %s", g.Name, s.Weight, end.UTC().Format("15:04:05"))
+		d.until(end)
+		return
+	}
+	if last {
+		rs.Phase, rs.Entered, rs.Refused = Shifted, d.now, ""
+		d.note(region, "%s takes all traffic", g.Name)
+		return
+	}
+	rs.Step++
+	rs.Entered, rs.Shown, rs.Base, rs.Validated, rs.Below = d.now, time.Time{}, nil, false, time.Time{}
+	d.step(region, o, rs, g)
+}
+
+// shift asks the hook, then moves the traffic.
+func (d *decider) shift(region string, rs *RegionState, s step, weights map[string]float64, need int) {
+	if d.shape.validate != "" && !rs.Validated && len(rs.Before) > 0 {
+		d.do(Change{Kind: Validate, Region: region, Key: fmt.Sprintf("validate/%s/%d", region, rs.Step), ServerGroup: rs.New, URL: d.shape.validate, Percent: s.Weight})
+		d.note(region, "asks the validation hook")
+		return
+	}
+	// The promise: as many as served before, or as the new version is meant to have when that is fewer.
+	before := 0
+	for _, b := range rs.Before {
+		before += b.Serving
+	}
+	guard := cloud.Guard{MinServing: need}
+	if s.Weight < 100 && !d.shape.coexist {
+		guard.MinServing = min(before, required(rs.Full.Desired))
+	}
+	d.do(Change{Kind: Shift, Region: region, Key: fmt.Sprintf("shift/%s/%d/%d", region, rs.Step, d.now.UnixNano()), ServerGroup: rs.New, Weights: weights, Guard: guard})
+	d.note(region, "shifts %g%% to %s", s.Weight, rs.New)
+}
+
+// weights are what the groups of a region should have at a step.
+func (d *decider) weights(rs *RegionState, s step) map[string]float64 {
+	w := map[string]float64{rs.New: s.Weight}
+	total := 0.0
+	for _, b := range rs.Before {
+		total += b.Weight
+	}
+	for _, b := range rs.Before {
+		if d.shape.coexist {
+			w[b.Name] = b.Weight
+			w[rs.New] = max(b.Weight, 1)
+			continue
+		}
+		w[b.Name] = (100 - s.Weight) * b.Weight / total
+	}
+	return w
+}
+
+// weightsAre says whether the groups have these weights already; a group that is gone has weight 0.
+func weightsAre(groups []cloud.ServerGroup, weights map[string]float64) bool {
+	for name, w := range weights {
+		g, ok := find(groups, name)
+		if !ok && w == 0 {
+			continue
+		}
+		if !ok || math.Abs(g.Weight-w) > 1e-9 {
+			return false
+		}
+	}
+	return true
+}
+
+func find(groups []cloud.ServerGroup, name string) (cloud.ServerGroup, bool) {
+	for _, g := range groups {
+		if g.Name == name {
+			return g, true
+		}
+	}
+	return cloud.ServerGroup{}, false
+}
+
+func weightsText(w map[string]float64) string {
+	names := make([]string, 0, len(w))
+	for n := range w {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for i, n := range names {
+		names[i] = fmt.Sprintf("%s %g%%", n, w[n])
+	}
+	return strings.Join(names, ", ")
+}
+
+func (d *decider) progress() string {
+	head := fmt.Sprintf("wave %d/%d", d.st.Wave+1, len(d.spec.Waves))
+	switch {
+	case d.st.Failure != nil:
+		head = "undoing"
+	case !d.st.Finished.IsZero():
+		head = "cleaning up"
+	}
+	if len(d.notes) == 0 {
+		return head
+	}
+	return head + ": " + strings.Join(d.notes, "; ")
+}

@@ -1,0 +1,85 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/stage"
+)
+
+// health says whether enough of the new group serves to go on. It fails the
+// rollout when the evidence says that waiting cannot help, or has lasted long enough.
+func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, need int) bool {
+	d.countCrash(rs, g)
+	serving := g.Serving()
+	if rs.Crashes >= crashLimit {
+		d.fail(failureOf("CRASH_LOOP", fmt.Sprintf("%s: instances of %s become healthy and then end, %d times", region, g.Name, rs.Crashes), g))
+		return false
+	}
+	if serving >= need {
+		rs.Below = time.Time{}
+		return true
+	}
+	if rs.Below.IsZero() {
+		rs.Below = d.now
+	}
+	d.note(region, "%s %d/%d healthy", g.Name, serving, need)
+	if failures := g.Failures - rs.FailBase; failures >= crashLimit && serving == 0 && g.LastFailure != nil {
+		d.fail(failureOf(g.LastFailure.Code, fmt.Sprintf("%s: %d instances of %s ended or were given up before one ever served", region, failures, g.Name), g))
+		return false
+	}
+	deadline := rs.Below.Add(d.spec.Timeout)
+	if !d.now.Before(deadline) {
+		d.fail(failureOf("HEALTH_TIMEOUT", fmt.Sprintf("%s: %d of %d instances of %s are healthy after %s", region, serving, need, g.Name, d.spec.Timeout), g))
+		return false
+	}
+	d.until(deadline)
+	return false
+}
+
+// countCrash notices ends that nobody asked for. A kill from outside is not the
+// version's doing: chaos and people do that, and the fleet replaces it.
+func (d *decider) countCrash(rs *RegionState, g cloud.ServerGroup) {
+	f := g.LastFailure
+	if f == nil || f.Code != "EXITED" || f.ExitCode == nil || f.Signal == "killed" || f.Signal == "terminated" {
+		return
+	}
+	if f.At.After(rs.LastCrash) && f.At.After(rs.Entered) {
+		rs.LastCrash = f.At
+		rs.Crashes++
+	}
+}
+
+// failureOf turns what the cloud knows of a group's instances into evidence.
+func failureOf(code, cause string, g cloud.ServerGroup) stage.Failure {
+	f := stage.Failure{Code: code, Cause: cause, Retryable: true,
+		Help: fmt.Sprintf("showrunner explain %s", code)}
+	for _, i := range g.Instances {
+		if i.Failure != nil {
+			f.Evidence = append(f.Evidence, evidence(i.ID, i.Failure)...)
+			return f
+		}
+	}
+	if g.LastFailure != nil {
+		f.Evidence = evidence(g.Name, g.LastFailure)
+	}
+	return f
+}
+
+func evidence(who string, f *cloud.InstanceFailure) []string {
+	lines := []string{who + ": " + f.Cause}
+	if f.ExitCode != nil {
+		lines = append(lines, fmt.Sprintf("exit code %d", *f.ExitCode))
+	}
+	if f.Signal != "" {
+		lines = append(lines, "signal "+f.Signal)
+	}
+	if f.Probe != "" {
+		lines = append(lines, "probe: "+f.Probe)
+	}
+	for _, l := range f.LastLog {
+		lines = append(lines, "log: "+l)
+	}
+	return lines
+}

@@ -1,0 +1,223 @@
+package rollout
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/stage"
+)
+
+// Fleet is what the loop needs of a cloud; driver.Fleet has it.
+type Fleet interface {
+	CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error)
+	ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error)
+	Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard cloud.Guard, key string) error
+	SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error
+	Destroy(ctx context.Context, region, serverGroup string, guard cloud.Guard, key string) error
+	Counts(ctx context.Context, region, cluster string) ([]cloud.Counts, error)
+}
+
+// Watcher is the optional power of a Fleet to wait for a change.
+type Watcher interface {
+	WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error)
+}
+
+// Loop carries rollouts out.
+type Loop struct {
+	Fleet Fleet
+	HTTP  *http.Client // for validation hooks
+	Now   func() time.Time
+	// Log tells what is done, a line each.
+	Log func(format string, args ...any)
+}
+
+// regionTimeout bounds one call to one region.
+const regionTimeout = 20 * time.Second
+
+// Tick looks at the cloud once, decides, and makes the changes decided. The
+// state it returns has to be written down before the next tick. Keys of the
+// changes start with prefix.
+func (l *Loop) Tick(ctx context.Context, spec Spec, st State, prefix string) (Decision, error) {
+	obs := l.Observe(ctx, spec)
+	if err := ctx.Err(); err != nil {
+		return Decision{State: st}, err
+	}
+	d := Decide(spec, st, obs, l.Now())
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, c := range d.Changes {
+		wg.Go(func() {
+			l.Log("%s", c)
+			name, err := l.change(ctx, spec, c, prefix)
+			mu.Lock()
+			defer mu.Unlock()
+			l.record(&d.State, c, name, err)
+		})
+	}
+	wg.Wait()
+	return d, ctx.Err()
+}
+
+// Observe asks every region of the rollout, in parallel.
+func (l *Loop) Observe(ctx context.Context, spec Spec) Observed {
+	obs := Observed{Regions: map[string]Region{}}
+	judged := shapeOf(spec.Strategy).judge != nil
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, w := range spec.Waves {
+		for _, r := range w.Regions {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, regionTimeout)
+				defer cancel()
+				var o Region
+				groups, err := l.Fleet.ServerGroups(ctx, r, spec.Group.Cluster)
+				if err == nil && judged {
+					o.Counts, err = l.Fleet.Counts(ctx, r, spec.Group.Cluster)
+				}
+				if o.Groups = groups; err != nil {
+					o = Region{Away: err.Error()}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				obs.Regions[r] = o
+			})
+		}
+	}
+	wg.Wait()
+	return obs
+}
+
+// change makes one change; name is the group that a Create made.
+func (l *Loop) change(ctx context.Context, spec Spec, c Change, prefix string) (name string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, regionTimeout)
+	defer cancel()
+	key := prefix + "/" + c.Key
+	switch c.Kind {
+	case Create:
+		g, err := l.Fleet.CreateServerGroup(ctx, c.Region, *c.Spec, key)
+		return g.Name, err
+	case Resize:
+		return "", l.Fleet.Resize(ctx, c.Region, c.ServerGroup, c.Capacity, c.Guard, key)
+	case Shift:
+		return "", l.Fleet.SetWeights(ctx, c.Region, spec.Group.Cluster, c.Weights, c.Guard, key)
+	case Destroy:
+		return "", l.Fleet.Destroy(ctx, c.Region, c.ServerGroup, c.Guard, key)
+	default:
+		return "", l.validate(ctx, spec, c, key)
+	}
+}
+
+// record writes what became of a change into the state. A refusal of the
+// traffic guard and an unavailable region are no failure: the next tick sees
+// fresh state and decides again, within the rollout's timeout.
+func (l *Loop) record(st *State, c Change, name string, err error) {
+	rs := st.Regions[c.Region]
+	if err == nil {
+		rs.Refused = ""
+		switch c.Kind {
+		case Create:
+			rs.New = name
+		case Validate:
+			rs.Validated = true
+		}
+		return
+	}
+	rs.Refused = err.Error()
+	l.Log("%s: refused: %v", c, err)
+	code := problem.CodeOf(err)
+	if code == problem.Unavailable || code == problem.Precondition || st.Failure != nil || !st.Finished.IsZero() {
+		return
+	}
+	if c.Kind == Create {
+		rs.Phase = Waiting // nothing was made, so there is nothing to undo here
+	}
+	st.Failure = &stage.Failure{Code: "CLOUD_REFUSED", Cause: fmt.Sprintf("%s: %v", c, err), Help: orElse(problem.HelpOf(err), "see the message; nothing was shifted by this change")}
+	if c.Kind == Validate {
+		st.Failure.Code, st.Failure.Help = "VALIDATION_FAILED", "the hook at "+c.URL+" refused this step"
+	}
+}
+
+// Validation is what a validation hook is sent.
+type Validation struct {
+	Cluster  string  `json:"cluster"`
+	Region   string  `json:"region"`
+	Deployed string  `json:"deployedServerGroup"`
+	Version  string  `json:"version"`
+	Percent  float64 `json:"percentageComplete"`
+}
+
+func (l *Loop) validate(ctx context.Context, spec Spec, c Change, key string) error {
+	body, err := json.Marshal(Validation{Cluster: spec.Group.Cluster, Region: c.Region, Deployed: c.ServerGroup, Version: spec.Group.Version, Percent: c.Percent})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
+	if err != nil {
+		return problem.Wrap(err, problem.Invalid, "rollout.validate", "the hook's URL")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", key)
+	res, err := l.HTTP.Do(req)
+	if err != nil {
+		return problem.Wrap(err, problem.Unavailable, "rollout.validate", "the hook did not answer")
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(res.Body, 1024))
+	switch {
+	case res.StatusCode >= 200 && res.StatusCode < 300:
+		return nil
+	case res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500:
+		return problem.New(problem.Unavailable, "rollout.validate", "the hook answered %s: %s", res.Status, text)
+	default:
+		return problem.New(problem.Invalid, "rollout.validate", "the hook answered %s: %s", res.Status, text)
+	}
+}
+
+// WaitChange waits until anything that the rollout looks at may have changed,
+// at most for limit. Without a Watcher it waits for limit, at most a second.
+func (l *Loop) WaitChange(ctx context.Context, spec Spec, revisions map[string]uint64, limit time.Duration) {
+	watcher, ok := l.Fleet.(Watcher)
+	if !ok {
+		limit = min(limit, time.Second)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if !ok {
+		<-ctx.Done()
+		return
+	}
+	type change struct {
+		region   string
+		revision uint64
+	}
+	changed := make(chan change, len(revisions)+len(spec.Waves)*8)
+	var wg sync.WaitGroup
+	for _, w := range spec.Waves {
+		for _, r := range w.Regions {
+			since := revisions[r]
+			wg.Go(func() {
+				rev, err := watcher.WaitChange(ctx, r, spec.Group.Cluster, since)
+				if err != nil {
+					<-ctx.Done() // an unreachable region is looked at again after limit
+					return
+				}
+				changed <- change{r, rev}
+				cancel()
+			})
+		}
+	}
+	wg.Wait()
+	close(changed)
+	for c := range changed {
+		revisions[c.region] = c.revision
+	}
+}

@@ -1,0 +1,241 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/stage"
+)
+
+// Spec is what a rollout is asked to do. It does not change while it runs.
+type Spec struct {
+	// Group is the new version, as it is created in every region; its Capacity
+	// is what the pipeline file asks for, its Weight is ignored.
+	Group    cloud.ServerGroupSpec `json:"group"`
+	Strategy pipeline.Strategy     `json:"strategy"`
+	Waves    []pipeline.Wave       `json:"waves"` // never empty, regions never twice
+	// Undo says what a failed wave puts back: "all" waves, that "wave", or "none".
+	Undo string `json:"undo"`
+	// Restore names, per region, an existing server group to return to instead of
+	// creating one: a rollback. It is shifted to at once, without steps.
+	Restore map[string]string `json:"restore,omitempty"`
+	// Timeout bounds how long a group may take to have enough serving instances,
+	// from its creation or resizing.
+	Timeout time.Duration `json:"timeout"`
+}
+
+// Key names one change of one rollout; the driver makes it once.
+type Key = string
+
+// ChangeKind is what a Change does.
+type ChangeKind string
+
+const (
+	Create   ChangeKind = "create"
+	Resize   ChangeKind = "resize"
+	Shift    ChangeKind = "shift"
+	Destroy  ChangeKind = "destroy"
+	Validate ChangeKind = "validate"
+)
+
+// Change is one thing to do to the cloud.
+type Change struct {
+	Kind        ChangeKind             `json:"kind"`
+	Region      string                 `json:"region"`
+	Key         Key                    `json:"key"`
+	Spec        *cloud.ServerGroupSpec `json:"-"` // Create
+	ServerGroup string                 `json:"serverGroup,omitempty"`
+	Capacity    pipeline.Capacity      `json:"capacity,omitzero"`
+	Weights     map[string]float64     `json:"weights,omitempty"`
+	Guard       cloud.Guard            `json:"guard,omitzero"`
+	URL         string                 `json:"url,omitempty"`     // Validate
+	Percent     float64                `json:"percent,omitempty"` // Validate: how far the shift is
+}
+
+// String tells people what the change does.
+func (c Change) String() string {
+	switch c.Kind {
+	case Create:
+		return fmt.Sprintf("%s: create the next version of %s with %d instances", c.Region, c.Spec.Cluster, c.Spec.Capacity.Desired)
+	case Resize:
+		return fmt.Sprintf("%s: resize %s to %d (%d to %d)", c.Region, c.ServerGroup, c.Capacity.Desired, c.Capacity.Min, c.Capacity.Max)
+	case Shift:
+		return fmt.Sprintf("%s: shift traffic to %s", c.Region, weightsText(c.Weights))
+	case Destroy:
+		return fmt.Sprintf("%s: destroy %s", c.Region, c.ServerGroup)
+	default:
+		return fmt.Sprintf("%s: ask %s whether to go on", c.Region, c.URL)
+	}
+}
+
+// Observed is what the cloud says now.
+type Observed struct {
+	Regions map[string]Region
+}
+
+// Region is one region's part of Observed.
+type Region struct {
+	// Away says that the region could not be asked; the other fields are empty then.
+	Away   string
+	Groups []cloud.ServerGroup // of the cluster, oldest first
+	Counts []cloud.Counts
+}
+
+// Phase is how far a region is.
+type Phase string
+
+const (
+	Waiting  Phase = ""         // its wave has not come
+	Stepping Phase = "stepping" // the new group exists or is being made; traffic shifts step by step
+	Shifted  Phase = "shifted"  // all traffic is on the new version
+	Cleaned  Phase = "cleaned"  // the old versions are as the strategy wants them
+	Undoing  Phase = "undoing"
+	Undone   Phase = "undone"
+)
+
+// State is what a rollout remembers between two ticks. It is small, and it is
+// written down before the next tick.
+type State struct {
+	Version int                     `json:"v"`
+	Regions map[string]*RegionState `json:"regions"`
+	Wave    int                     `json:"wave"`
+	// BakeSince is when the present wave was wholly shifted; zero before.
+	BakeSince time.Time      `json:"bakeSince,omitzero"`
+	Failure   *stage.Failure `json:"failure,omitempty"` // set once; undoing follows
+	Finished  time.Time      `json:"finished,omitzero"` // when the last wave had baked; clean-up follows
+}
+
+// RegionState is one region's part of State.
+type RegionState struct {
+	Phase Phase `json:"phase"`
+	// Before is what served when the region's turn came.
+	Before []Snapshot `json:"before,omitempty"`
+	New    string     `json:"new,omitempty"` // the new group's name, once known
+	Reused bool       `json:"reused,omitempty"`
+	Step   int        `json:"step"`
+	// Entered is when the present step (or undoing) began; Shown when its weights were set.
+	Entered   time.Time      `json:"entered,omitzero"`
+	Shown     time.Time      `json:"shown,omitzero"`
+	Base      []cloud.Counts `json:"base,omitempty"` // the load balancer's counts when the step's weights were set
+	Validated bool           `json:"validated,omitempty"`
+	// Full is the capacity that the new group ends with.
+	Full pipeline.Capacity `json:"full"`
+	// FailBase is the group's failure count when the region's turn came: a reused group has a past.
+	FailBase int `json:"failBase,omitempty"`
+	// Below is since when fewer instances of the new group serve than the step needs.
+	Below time.Time `json:"below,omitzero"`
+	// Crashes counts ends of instances of the new group that nobody asked for; LastCrash is the newest.
+	Crashes   int       `json:"crashes,omitempty"`
+	LastCrash time.Time `json:"lastCrash,omitzero"`
+	// Refused is the last change that the cloud refused, for people.
+	Refused string `json:"refused,omitempty"`
+}
+
+// Snapshot is one group as it was.
+type Snapshot struct {
+	Name     string            `json:"name"`
+	Version  string            `json:"version"`
+	Weight   float64           `json:"weight"`
+	Capacity pipeline.Capacity `json:"capacity"`
+	Serving  int               `json:"serving"`
+}
+
+// Decision is what to do next.
+type Decision struct {
+	State   State
+	Changes []Change
+	// Wait is the longest time until Decide wants to be asked again when nothing
+	// changes in the cloud; only without Changes.
+	Wait     time.Duration
+	Progress string
+	Done     bool
+	Failure  *stage.Failure // with Done: the rollout failed, and what Undone says was put back
+}
+
+// step is one level of a strategy.
+type step struct {
+	Capacity float64 // percent of the wanted capacity that the new group has
+	Weight   float64 // percent of the traffic that the new group takes
+	Pause    time.Duration
+}
+
+// shape is a strategy reduced to what Decide needs.
+type shape struct {
+	name     string
+	steps    []step
+	judge    *pipeline.Judge
+	validate string
+	coexist  bool // both versions go on serving
+	keep     int  // old groups kept after the end; -1 keeps all
+	shrink   bool // kept groups go to 0 instances
+	delay    time.Duration
+}
+
+const defaultDelay = 5 * time.Second
+
+// shapeOf reads a strategy; an empty one is red-black.
+func shapeOf(s pipeline.Strategy) shape {
+	whole := []step{{Capacity: 100, Weight: 100}}
+	switch {
+	case s.None != nil:
+		return shape{name: "none", steps: whole, coexist: true, keep: -1}
+	case s.Highlander != nil:
+		return shape{name: "highlander", steps: whole, keep: 0}
+	case s.Rolling != nil:
+		return rollingShape(*s.Rolling)
+	case s.Canary != nil:
+		return canaryShape(*s.Canary)
+	}
+	rb := pipeline.RedBlack{}
+	if s.RedBlack != nil {
+		rb = *s.RedBlack
+	}
+	return shape{name: "red-black", steps: whole, validate: rb.Validate, keep: keepOf(rb.Keep),
+		shrink: rb.ScaleDown, delay: delayOf(rb.ScaleDownDelay)}
+}
+
+func rollingShape(r pipeline.Rolling) shape {
+	percents := r.Steps
+	if len(percents) == 0 {
+		percents = []int{25, 50, 75}
+	}
+	sh := shape{name: "rolling", validate: r.Validate, keep: keepOf(r.Keep), shrink: true, delay: delayOf(r.ScaleDownDelay)}
+	for _, p := range percents {
+		if p > 0 && p < 100 {
+			sh.steps = append(sh.steps, step{Capacity: float64(p), Weight: float64(p), Pause: time.Duration(r.Pause)})
+		}
+	}
+	sh.steps = append(sh.steps, step{Capacity: 100, Weight: 100, Pause: time.Duration(r.Pause)})
+	return sh
+}
+
+func canaryShape(c pipeline.Canary) shape {
+	pause := time.Duration(c.Pause)
+	if pause == 0 {
+		pause = 30 * time.Second
+	}
+	sh := shape{name: "canary", validate: c.Validate, judge: c.Judge, keep: keepOf(c.Keep), shrink: true, delay: delayOf(c.ScaleDownDelay)}
+	for _, p := range c.Steps {
+		if p > 0 && p < 100 {
+			sh.steps = append(sh.steps, step{Capacity: p, Weight: p, Pause: pause})
+		}
+	}
+	sh.steps = append(sh.steps, step{Capacity: 100, Weight: 100})
+	return sh
+}
+
+func keepOf(n int) int {
+	if n <= 0 {
+		return 1
+	}
+	return n
+}
+
+func delayOf(d pipeline.Duration) time.Duration {
+	if d == 0 {
+		return defaultDelay
+	}
+	return time.Duration(d)
+}

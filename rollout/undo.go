@@ -1,0 +1,188 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+
+	"showrunner/cloud"
+	"showrunner/stage"
+)
+
+// undo puts back what the failed rollout changed, in every region that its policy names.
+func (d *decider) undo() {
+	pending := 0
+	for i, w := range d.spec.Waves {
+		for _, r := range w.Regions {
+			rs := d.st.Regions[r]
+			if d.spec.Undo == "none" || (d.spec.Undo == "wave" && i < d.st.Wave) {
+				continue
+			}
+			switch rs.Phase {
+			case Waiting, Undone:
+				continue
+			case Undoing:
+			default:
+				rs.Phase, rs.Entered, rs.Refused = Undoing, d.now, ""
+			}
+			d.undoRegion(r, rs)
+			if rs.Phase == Undoing {
+				pending++
+			}
+		}
+	}
+	d.done = pending == 0
+}
+
+func (d *decider) undoRegion(region string, rs *RegionState) {
+	o := d.obs.Regions[region]
+	deadline := rs.Entered.Add(d.spec.Timeout)
+	if !d.now.Before(deadline) {
+		if rs.Refused == "" {
+			rs.Refused = o.Away
+		}
+		d.st.Failure.Undone = append(d.st.Failure.Undone, fmt.Sprintf("NOT undone in %s after %s: %s", region, d.spec.Timeout, orElse(rs.Refused, "the old version does not serve")))
+		rs.Phase = Undone
+		return
+	}
+	d.until(deadline)
+	if o.Away != "" {
+		d.note(region, "away: %s", o.Away)
+		return
+	}
+	if rs.New == "" {
+		// Its creation may have been under way when the decision fell: make it known first.
+		spec := d.spec.Group
+		spec.Capacity = d.capacityAt(rs, d.steps()[rs.Step])
+		spec.Weight = 0
+		d.do(Change{Kind: Create, Region: region, Key: "create/" + region, Spec: &spec})
+		return
+	}
+	back, serving, old := map[string]float64{rs.New: 0}, 0, 0
+	for _, b := range rs.Before {
+		g, ok := find(o.Groups, b.Name)
+		if !ok {
+			continue
+		}
+		old++
+		if g.Capacity.Desired < b.Capacity.Desired {
+			d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-resize/%s/%s", region, b.Name), ServerGroup: b.Name, Capacity: b.Capacity})
+		}
+		back[b.Name] = b.Weight
+		serving += g.Serving()
+	}
+	g, exists := find(o.Groups, rs.New)
+	if old > 0 && !weightsAre(o.Groups, back) {
+		if serving == 0 {
+			d.note(region, "waits for the old version to serve")
+			return
+		}
+		d.do(Change{Kind: Shift, Region: region, Key: fmt.Sprintf("undo-shift/%s/%d", region, d.now.UnixNano()), ServerGroup: rs.New, Weights: back,
+			Guard: cloud.Guard{MinServing: 1}})
+		d.note(region, "shifts traffic back")
+		return
+	}
+	if exists && !rs.Reused {
+		d.do(Change{Kind: Destroy, Region: region, Key: "undo-destroy/" + region, ServerGroup: g.Name})
+		d.note(region, "destroys %s", g.Name)
+		return
+	}
+	rs.Phase = Undone
+	d.st.Failure.Undone = append(d.st.Failure.Undone, undoneText(region, rs, old))
+}
+
+func undoneText(region string, rs *RegionState, old int) string {
+	what := rs.New + " destroyed"
+	if rs.Reused {
+		what = rs.New + " disabled"
+	}
+	if old == 0 {
+		return fmt.Sprintf("%s: %s; there was no earlier version", region, what)
+	}
+	names := make([]string, 0, len(rs.Before))
+	for _, b := range rs.Before {
+		names = append(names, b.Name)
+	}
+	return fmt.Sprintf("%s: traffic is on %v, %s", region, names, what)
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// failure is what the whole rollout answers once it is done.
+func (d *decider) failure() *stage.Failure {
+	if !d.done {
+		return nil
+	}
+	return d.st.Failure
+}
+
+// cleanUp leaves the old versions as the strategy wants them. What cannot be
+// cleaned (a region that is away) is left: it serves nothing and drift shows it.
+func (d *decider) cleanUp() {
+	pending := 0
+	start := d.st.Finished.Add(d.shape.delay)
+	for _, w := range d.spec.Waves {
+		for _, r := range w.Regions {
+			rs := d.st.Regions[r]
+			if rs.Phase == Cleaned {
+				continue
+			}
+			o := d.obs.Regions[r]
+			old := d.leftovers(rs, o.Groups)
+			if d.shape.coexist || o.Away != "" || len(old) == 0 {
+				rs.Phase = Cleaned
+				continue
+			}
+			pending++
+			if d.now.Before(start) {
+				d.note(r, "keeps the old version until %s", start.UTC().Format("15:04:05"))
+				d.until(start)
+				continue
+			}
+			for _, c := range old {
+				c.Region = r
+				d.do(c)
+			}
+		}
+	}
+	d.done = pending == 0
+}
+
+// leftovers lists what still has to be shrunk or destroyed in a region.
+func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) []Change {
+	var changes []Change
+	kept := 0
+	for _, g := range slices.Backward(groups) {
+		if g.Name == rs.New || g.Enabled() {
+			continue
+		}
+		guard := cloud.Guard{LastOne: true}
+		if d.shape.keep >= 0 && kept >= d.shape.keep {
+			changes = append(changes, Change{Kind: Destroy, Key: "destroy/" + g.Name, ServerGroup: g.Name, Guard: guard})
+			continue
+		}
+		kept++
+		if d.shape.shrink && (g.Capacity.Desired > 0 || len(g.Instances) > 0) {
+			if g.Capacity.Desired == 0 {
+				continue // its instances are ending
+			}
+			to := g.Capacity
+			to.Min, to.Desired = 0, 0
+			changes = append(changes, Change{Kind: Resize, Key: "shrink/" + g.Name, ServerGroup: g.Name, Capacity: to, Guard: guard})
+		}
+	}
+	return changes
+}
+
+// Abort makes a rollout that is under way undo itself, with the given reason.
+func Abort(st State, f stage.Failure) State {
+	st = clone(st)
+	if st.Failure == nil {
+		st.Failure = &f
+	}
+	return st
+}

@@ -1,0 +1,133 @@
+package rollout
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/stage"
+)
+
+// confidence is the normal quantile of the judge's bounds: one-sided 99.9 %, since it looks many times.
+const confidence = 3.09
+
+// verdict asks the judge of the strategy whether a step may go on. It is the
+// load balancer's raw counts since the step's weights were set that decide.
+func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last bool) bool {
+	if d.shape.judge == nil || len(rs.Before) == 0 || rs.Reused || last {
+		return true
+	}
+	j := *d.shape.judge
+	fresh := sample(o.Counts, rs.Base, func(g string) bool { return g == rs.New })
+	old := sample(o.Counts, rs.Base, func(g string) bool {
+		for _, b := range rs.Before {
+			if b.Name == g {
+				return true
+			}
+		}
+		return false
+	})
+	if f := judge(j, region, rs.New, fresh, old); f != nil {
+		d.fail(*f)
+		return false
+	}
+	if fresh.requests < uint64(j.MinRequests) {
+		d.note(region, "collecting %d/%d requests at %g%%", fresh.requests, j.MinRequests, s.Weight)
+		deadline := rs.Shown.Add(max(d.spec.Timeout, s.Pause))
+		if !d.now.Before(deadline) {
+			d.fail(stage.Failure{Code: "CANARY_NO_DATA", Cause: fmt.Sprintf("%s: %s saw %d requests at %g%%, the judge needs %d", region, rs.New, fresh.requests, s.Weight, j.MinRequests),
+				Help: "lower judge.minRequests, raise the step, or send more traffic: missing data never passes"})
+		}
+		d.until(deadline)
+		return false
+	}
+	return true
+}
+
+// counts is what the judge looks at.
+type counts struct {
+	requests, errors uint64
+	buckets          []uint64
+}
+
+// sample sums the counts of the groups chosen, less what they were at base.
+func sample(now, base []cloud.Counts, chosen func(group string) bool) counts {
+	total := counts{buckets: make([]uint64, len(cloud.LatencyBounds)+1)}
+	add := func(all []cloud.Counts, sign int) {
+		for _, c := range all {
+			if c.Instance != "" || !chosen(c.ServerGroup) {
+				continue
+			}
+			total.requests += uint64(sign) * c.Requests // wraps round and back
+			total.errors += uint64(sign) * c.Errors
+			for i, n := range c.Buckets {
+				if i < len(total.buckets) {
+					total.buckets[i] += uint64(sign) * n
+				}
+			}
+		}
+	}
+	add(now, 1)
+	add(base, -1)
+	if int64(total.requests) < 0 || int64(total.errors) < 0 { // the counters began anew: the region restarted
+		return sample(now, nil, chosen)
+	}
+	return total
+}
+
+// judge answers with a failure when the counts show that the new version is worse than allowed.
+func judge(j pipeline.Judge, region, group string, fresh, old counts) *stage.Failure {
+	low, high := wilson(fresh.errors, fresh.requests)
+	limit, than := j.MaxErrorRate, "the limit"
+	if limit == 0 {
+		_, limit = wilson(old.errors, old.requests)
+		than = "what the old version can explain"
+	}
+	if fresh.requests > 0 && low > limit {
+		return &stage.Failure{Code: "CANARY_ERRORS",
+			Cause: fmt.Sprintf("%s: %s answers %.2f%% of requests with errors (99.9%% interval %.2f%% to %.2f%%), above %s, %.2f%%", region, group,
+				100*float64(fresh.errors)/float64(fresh.requests), 100*low, 100*high, than, 100*limit),
+			Evidence: []string{fmt.Sprintf("new: %d errors in %d requests", fresh.errors, fresh.requests), fmt.Sprintf("old: %d errors in %d requests", old.errors, old.requests)},
+			Help:     "showrunner logs INSTANCE shows what it wrote; fix it and deliver again"}
+	}
+	if p99 := quantileAbove(fresh, 0.99); j.MaxP99 > 0 && fresh.requests >= 100 && p99 > time.Duration(j.MaxP99).Seconds() {
+		return &stage.Failure{Code: "CANARY_SLOW",
+			Cause:    fmt.Sprintf("%s: 1%% of requests to %s take more than %.4gs, the limit is %s", region, group, p99, time.Duration(j.MaxP99)),
+			Evidence: []string{fmt.Sprintf("new: %d requests; old: p99 above %.4gs in %d requests", fresh.requests, quantileAbove(old, 0.99), old.requests)},
+			Help:     "showrunner logs INSTANCE shows what it wrote; fix it and deliver again"}
+	}
+	return nil
+}
+
+// wilson is Wilson's score interval of a proportion; without data it is [0, 1].
+func wilson(k, n uint64) (low, high float64) {
+	if n == 0 {
+		return 0, 1
+	}
+	p, m, z2 := float64(k)/float64(n), float64(n), confidence*confidence
+	centre := (p + z2/(2*m)) / (1 + z2/m)
+	half := confidence / (1 + z2/m) * math.Sqrt(p*(1-p)/m+z2/(4*m*m))
+	return max(0, centre-half), min(1, centre+half)
+}
+
+// quantileAbove is a bound, in seconds, that the q-quantile lies above: the lower edge of its bucket.
+func quantileAbove(c counts, q float64) float64 {
+	var total uint64
+	for _, n := range c.buckets {
+		total += n
+	}
+	rank := uint64(math.Ceil(q * float64(total)))
+	var seen uint64
+	for i, n := range c.buckets {
+		seen += n
+		if seen >= rank && total > 0 {
+			if i == 0 {
+				return 0
+			}
+			return cloud.LatencyBounds[i-1]
+		}
+	}
+	return 0
+}
