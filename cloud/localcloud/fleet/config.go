@@ -1,0 +1,105 @@
+package fleet
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/balancer"
+	"showrunner/cloud"
+	"showrunner/problem"
+)
+
+// Balancer is what the fleet needs of the region's load balancer. Its methods
+// must not call back into the fleet before they return.
+type Balancer interface {
+	// SetCluster replaces what is known of a cluster in one atomic change.
+	SetCluster(balancer.Cluster)
+	RemoveCluster(name string)
+	// Drain returns when nothing is in flight on the instance, or ctx ends.
+	Drain(ctx context.Context, instanceID string) error
+	// Counts are raw and cumulative, per group and per instance.
+	Counts(cluster string) []cloud.Counts
+}
+
+// Artifacts unpacks an artifact into a folder.
+type Artifacts interface {
+	Extract(ctx context.Context, ref artifact.Ref, dir string) error
+}
+
+// Config is what a Fleet needs from outside.
+type Config struct {
+	Region    string
+	Zones     []string  // default: the region's name with a, b and c
+	Dir       string    // the region's folder for the fleet; made when missing, 0700
+	Artifacts Artifacts // required
+	Balancer  Balancer  // required
+	Log       *slog.Logger
+	Now       func() time.Time // default time.Now
+	// Address and S3 are shown by Regions: the front door and the object storage.
+	Address string
+	S3      string
+
+	Maintenance Maintenance
+	Scaling     Scaling
+
+	runner runner // tests replace the processes
+}
+
+// Maintenance is the instance maintenance policy: how far replacing instances
+// may take a group from its desired capacity. The zero value is 100/110.
+type Maintenance struct {
+	MinHealthyPercent int // 0 to 100; 100 launches before it terminates
+	MaxHealthyPercent int // 100 to 200
+}
+
+// Scaling says how often policies are evaluated and how sure they must be.
+type Scaling struct {
+	Period      time.Duration // default 1s
+	HighPeriods int           // periods in a row above the target before growing; default 3
+	LowPeriods  int           // periods in a row below 90% of it before shrinking; default 15
+	Warmup      time.Duration // of policies that name none; default 5s
+}
+
+func (c Config) withDefaults() (Config, error) {
+	const op = "fleet.new"
+	switch {
+	case c.Region == "":
+		return c, problem.New(problem.Invalid, op, "the region has no name")
+	case c.Dir == "":
+		return c, problem.New(problem.Invalid, op, "region %s has no folder", c.Region)
+	case c.Artifacts == nil || c.Balancer == nil:
+		return c, problem.New(problem.Invalid, op, "region %s needs artifacts and a balancer", c.Region)
+	}
+	if len(c.Zones) == 0 {
+		c.Zones = []string{c.Region + "a", c.Region + "b", c.Region + "c"}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Maintenance == (Maintenance{}) {
+		c.Maintenance = Maintenance{MinHealthyPercent: 100, MaxHealthyPercent: 110}
+	}
+	if m := c.Maintenance; m.MinHealthyPercent < 0 || m.MinHealthyPercent > 100 || m.MaxHealthyPercent < 100 ||
+		m.MaxHealthyPercent > 200 || m.MaxHealthyPercent-m.MinHealthyPercent > 100 {
+		return c, problem.New(problem.Invalid, op, "maintenance policy %d/%d: the least must be 0 to 100, the most 100 to 200, at most 100 apart",
+			m.MinHealthyPercent, m.MaxHealthyPercent)
+	}
+	if c.Scaling.Period <= 0 {
+		c.Scaling.Period = time.Second
+	}
+	if c.Scaling.HighPeriods <= 0 {
+		c.Scaling.HighPeriods = 3
+	}
+	if c.Scaling.LowPeriods <= 0 {
+		c.Scaling.LowPeriods = 15
+	}
+	if c.Scaling.Warmup <= 0 {
+		c.Scaling.Warmup = 5 * time.Second
+	}
+	return c, nil
+}

@@ -1,0 +1,11 @@
+// Package fleet runs server groups in one region: it owns instances as real
+// processes, their health, replacement, placement over zones, scaling, and the
+// durable record from which a killed region process starts again. It tells the
+// balancer which instances may take requests and refuses to carry requests
+// itself, to choose a strategy (package rollout) or to know other regions.
+//
+// Decisions are pure: plan says what a group needs next, scale what its
+// policies want; a small loop under one lock carries the answers out. The
+// semantics are EC2 Auto Scaling's; where that leaves room, the choice is
+// written beside the code that makes it.
+package fleet
