@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 
-	"showrunner/artifact"
 	"showrunner/cloud"
 	"showrunner/pipeline"
 )
@@ -38,11 +37,7 @@ type Fleet interface {
 }
 
 // TerminateOptions refine Terminate.
-type TerminateOptions struct {
-	Kill      bool        `json:"kill,omitempty"`
-	Decrement bool        `json:"decrement,omitempty"`
-	Guard     cloud.Guard `json:"guard"`
-}
+type TerminateOptions = cloud.TerminateOptions
 
 // Watcher is the optional power to wait for a change instead of asking again.
 type Watcher interface {
@@ -79,25 +74,7 @@ type Sites interface {
 }
 
 // PublishRequest is one site deployment.
-type PublishRequest struct {
-	Config    pipeline.DeploySite `json:"config"`
-	Artifact  artifact.Ref        `json:"artifact"`
-	Version   string              `json:"version"` // what people call it: a commit
-	Execution string              `json:"execution,omitempty"`
-}
+type PublishRequest = cloud.PublishRequest
 
 // SiteDeployment is one content that a site has, or had, in one region.
-type SiteDeployment struct {
-	ID        string       `json:"id"`
-	Site      string       `json:"site"`
-	Region    string       `json:"region"`
-	Artifact  artifact.Ref `json:"artifact"`
-	Version   string       `json:"version"`
-	Execution string       `json:"execution,omitempty"`
-	At        string       `json:"at"` // RFC 3339
-	Current   bool         `json:"current"`
-	Uploaded  int          `json:"uploaded"`
-	Unchanged int          `json:"unchanged"`
-	Deleted   int          `json:"deleted"`
-	Bytes     int64        `json:"bytes"` // that travelled
-}
+type SiteDeployment = cloud.SiteDeployment

@@ -1,0 +1,91 @@
+// Package sockpath owns where the processes of one data folder find each
+// other's unix sockets. A socket's path must fit in about 100 bytes; where the
+// data folder is too deep, a short private folder takes its place.
+package sockpath
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// limit is safely below the 104 (BSD) and 108 (Linux) bytes of sun_path.
+const limit = 100
+
+// Path is where the socket of that name lives: DIR/run/<name>.sock, or a path
+// under the system's temporary folder when that is too long. It depends on
+// nothing but its arguments and the system's temporary folder, so that every
+// process comes to the same answer.
+func Path(dir, name string) (string, error) {
+	if name == "" || name != filepath.Base(name) {
+		return "", fmt.Errorf("%q is no name for a socket", name)
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if path := filepath.Join(abs, "run", name+".sock"); len(path) <= limit {
+		return path, nil
+	}
+	sum := sha256.Sum256([]byte(abs))
+	path := filepath.Join(os.TempDir(), "showrunner-"+hex.EncodeToString(sum[:8]), name+".sock")
+	if len(path) > limit {
+		return "", fmt.Errorf("the path of socket %s is longer than the system allows (%s); use a shorter TMPDIR", name, path)
+	}
+	return path, nil
+}
+
+// Listen makes the socket: mode 0600, in a folder of mode 0700 that belongs to
+// this user. A socket left behind by a dead process is replaced; one that
+// answers is an error.
+func Listen(dir, name string) (net.Listener, error) {
+	path, err := Path(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := private(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("another process answers on %s", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// private makes sure that dir exists, is ours, and is closed to others: a
+// folder in a shared temporary folder may have been made by somebody else.
+func private(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || (ok && int(st.Uid) != os.Geteuid()) {
+		return fmt.Errorf("%s is not a folder of this user", dir)
+	}
+	if info.Mode().Perm() == 0o700 {
+		return nil
+	}
+	return os.Chmod(dir, 0o700)
+}

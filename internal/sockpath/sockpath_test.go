@@ -1,0 +1,66 @@
+package sockpath_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"showrunner/internal/sockpath"
+)
+
+func TestDeepFoldersGetAShortPath(t *testing.T) {
+	deep := filepath.Join(t.TempDir(), strings.Repeat("deep/", 30))
+	t.Setenv("TMPDIR", "/tmp")
+	a, err := sockpath.Path(deep, "region-us-west-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := sockpath.Path(deep+"x", "region-us-west-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a) > 100 || a == b {
+		t.Errorf("paths %q and %q: want two different short ones", a, b)
+	}
+}
+
+func TestListenIsPrivateAndReplacesOnlyTheDead(t *testing.T) {
+	dir, err := os.MkdirTemp("", "sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	l, err := sockpath.Listen(dir, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, _ := sockpath.Path(dir, "a")
+	for p, want := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700} {
+		if info, err := os.Stat(p); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: mode %v, error %v; want %v", p, info.Mode().Perm(), err, want)
+		}
+	}
+	if second, err := sockpath.Listen(dir, "a"); err == nil {
+		second.Close()
+		t.Error("a second listener took over a living socket")
+	}
+	l.Close()
+	// What a killed process leaves behind: a socket file nobody listens on.
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := sockpath.Listen(dir, "a")
+	if err != nil {
+		t.Fatalf("a dead socket was not replaced: %v", err)
+	}
+	again.Close()
+}
+
+func TestNamesAreNoPaths(t *testing.T) {
+	for _, name := range []string{"", "../x", "a/b"} {
+		if p, err := sockpath.Path("/d", name); err == nil {
+			t.Errorf("Path(%q) = %q", name, p)
+		}
+	}
+}
