@@ -21,6 +21,7 @@ type Region struct {
 	Address   string    `json:"address,omitempty"` // where its front door listens, host:port
 	S3        string    `json:"s3,omitempty"`      // endpoint URL of its object storage
 	Processes int       `json:"processes,omitempty"`
+	DownZones []string  `json:"downZones,omitempty"` // zones in outage: nothing runs or starts there
 }
 
 // ServerGroupSpec is the immutable part of a server group.
@@ -58,6 +59,14 @@ type ServerGroup struct {
 	LastFailure *InstanceFailure `json:"lastFailure,omitempty"`
 	// Failures counts instances that ended or were given up before they ever served.
 	Failures int `json:"failures,omitempty"`
+	// Crashes counts instances that ended on their own, or were found unhealthy, after they had served.
+	Crashes int `json:"crashes,omitempty"`
+	// Ended are the last instances that ended, newest first, each with its failure when it had one.
+	Ended []Instance `json:"ended,omitempty"`
+	// Destroying is set from Destroy until the last instance is gone and the group with it.
+	Destroying bool `json:"destroying,omitempty"`
+	// Unenforced names the limits of the spec that this system cannot hold the instances to, with the reason.
+	Unenforced []string `json:"unenforced,omitempty"`
 }
 
 // Enabled says whether the group takes traffic.
@@ -109,7 +118,7 @@ func (i Instance) Serving() bool { return i.Lifecycle == InService && i.Healthy 
 
 // InstanceFailure is the evidence of an instance's end or ill health.
 type InstanceFailure struct {
-	Code     string    `json:"code"` // EXITED, NEVER_HEALTHY, UNHEALTHY, START_FAILED
+	Code     string    `json:"code"` // EXITED, NEVER_HEALTHY, UNHEALTHY, START_FAILED, OVER_LIMIT, STOP_TIMEOUT
 	Cause    string    `json:"cause"`
 	ExitCode *int      `json:"exitCode,omitempty"`
 	Signal   string    `json:"signal,omitempty"`

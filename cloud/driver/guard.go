@@ -1,0 +1,54 @@
+package driver
+
+import (
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// Serving counts a cluster's serving instances in one region: in service,
+// healthy and in an enabled group.
+func Serving(groups []cloud.ServerGroup) int {
+	n := 0
+	for _, g := range groups {
+		if g.Enabled() && !g.Destroying {
+			n += g.Serving()
+		}
+	}
+	return n
+}
+
+// CheckGuard decides whether a change that takes a cluster from before to after
+// serving instances in a region may happen. A change that takes none away is
+// always allowed, even below MinServing: refusing it would keep a cluster that
+// lost instances from being mended. A driver calls it with fresh state inside
+// the call that changes it.
+func CheckGuard(guard cloud.Guard, cluster, region string, before, after int) error {
+	if after >= before {
+		return nil
+	}
+	const op = "cloud.guard"
+	if after < guard.MinServing {
+		return problem.New(problem.Precondition, op, "cluster %s in %s would have %d of %d serving instances left; at least %d must serve",
+			cluster, region, after, before, guard.MinServing).
+			WithHelp("wait until more instances serve, or lower the guard")
+	}
+	if guard.LastOne && after == 0 {
+		return problem.New(problem.Precondition, op, "cluster %s in %s would lose its last serving instance", cluster, region).
+			WithHelp("enable another server group first")
+	}
+	return nil
+}
+
+// CheckCapacity completes and checks a capacity: a Max of 0 means as many as are
+// desired now; then 0 ≤ Min ≤ Desired ≤ Max must hold.
+func CheckCapacity(c pipeline.Capacity) (pipeline.Capacity, error) {
+	if c.Max == 0 {
+		c.Max = max(c.Min, c.Desired)
+	}
+	if c.Min < 0 || c.Desired < c.Min || c.Max < c.Desired {
+		return c, problem.New(problem.Invalid, "cloud.capacity", "capacity min %d, desired %d, max %d is out of order", c.Min, c.Desired, c.Max).
+			WithHelp("give 0 ≤ min ≤ desired ≤ max")
+	}
+	return c, nil
+}

@@ -1,0 +1,66 @@
+package driver
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"showrunner/problem"
+)
+
+// Sequences is how many versions of a cluster may exist at once: v000 to v999.
+const Sequences = 1000
+
+var (
+	clusterName = regexp.MustCompile(`^[A-Za-z0-9._]+(-[A-Za-z0-9._]+|-[A-Za-z0-9._]*-[A-Za-z0-9._-]*[A-Za-z0-9._])?$`)
+	sequence    = regexp.MustCompile(`^(.+)-v([0-9]{3})$`)
+)
+
+// CheckCluster refuses names that are not app[-stack[-detail]]: app and stack of
+// letters, digits, dot and underscore; the detail may also hold hyphens; an empty
+// stack before a detail leaves two hyphens in a row. A name that ends like a
+// server group's (-v000) is refused because nobody could tell the two apart.
+func CheckCluster(name string) error {
+	const op = "cloud.cluster"
+	if !clusterName.MatchString(name) || len(name) > 128 || strings.Trim(name, ".") == "" {
+		return problem.New(problem.Invalid, op, "%q is not a cluster's name", name).
+			WithHelp("use app[-stack[-detail]] of letters, digits, '.' and '_'; the detail may hold '-'")
+	}
+	if sequence.MatchString(name) {
+		return problem.New(problem.Invalid, op, "cluster %q ends like a server group's version", name).
+			WithHelp("choose a name that does not end in -v and three digits")
+	}
+	return nil
+}
+
+// ServerGroupName is the cluster's name with its sequence number, such as app-prod-v007.
+func ServerGroupName(cluster string, seq int) string { return fmt.Sprintf("%s-v%03d", cluster, seq) }
+
+// ParseServerGroup splits a server group's name into cluster and sequence.
+func ParseServerGroup(name string) (cluster string, seq int, ok bool) {
+	m := sequence.FindStringSubmatch(name)
+	if m == nil || CheckCluster(m[1]) != nil {
+		return "", 0, false
+	}
+	seq, _ = strconv.Atoi(m[2])
+	return m[1], seq, true
+}
+
+// NextSequence is the number of a cluster's next server group: one more than the
+// last created (whether that still exists or not; nil when none ever did), from
+// v999 on to v000, taken ones skipped. Spinnaker's Frigga counts the same way.
+func NextSequence(cluster string, last *int, taken func(seq int) bool) (int, error) {
+	next := 0
+	if last != nil {
+		next = (*last + 1) % Sequences
+	}
+	for range Sequences {
+		if !taken(next) {
+			return next, nil
+		}
+		next = (next + 1) % Sequences
+	}
+	return 0, problem.New(problem.Conflict, "cloud.create", "cluster %s has all %d versions taken", cluster, Sequences).
+		WithHelp("destroy server groups that are no longer needed")
+}
