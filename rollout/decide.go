@@ -36,12 +36,15 @@ func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
 			}
 		}
 	}
-	if d.st.Failure == nil {
+	if st.Failure != nil {
+		d.undo()
+	} else {
 		d.advance()
 	}
-	if d.st.Failure != nil {
-		d.changes = nil
-		d.undo()
+	if turned := st.Failure == nil && d.st.Failure != nil || st.Finished.IsZero() && !d.st.Finished.IsZero(); turned {
+		// The turn is written down before anything is done about it: forgetting it
+		// afterwards would make our own undoing or cleaning look like somebody else's.
+		d.changes, d.wait, d.done = nil, 0, false
 	}
 	return Decision{State: d.st, Changes: d.changes, Wait: max(d.wait, time.Millisecond), Progress: d.progress(), Done: d.done, Failure: d.failure()}
 }
@@ -163,7 +166,10 @@ func (d *decider) advanceRegion(region string) {
 		return
 	}
 	if rs.Phase == Waiting {
+		// Written down before anything is made, so that what we make is never taken for what was there.
 		d.enter(region, o, rs)
+		d.wait = 0
+		return
 	}
 	if rs.New == "" {
 		spec := d.spec.Group

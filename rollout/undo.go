@@ -121,7 +121,7 @@ func (d *decider) failure() *stage.Failure {
 }
 
 // cleanUp leaves the old versions as the strategy wants them. What cannot be
-// cleaned (a region that is away) is left: it serves nothing and drift shows it.
+// cleaned in time (a region that stays away) is left: it serves nothing and drift shows it.
 func (d *decider) cleanUp() {
 	pending := 0
 	start := d.st.Finished.Add(d.shape.delay)
@@ -133,11 +133,16 @@ func (d *decider) cleanUp() {
 			}
 			o := d.obs.Regions[r]
 			old := d.leftovers(rs, o.Groups)
-			if d.shape.coexist || o.Away != "" || len(old) == 0 {
+			gaveUp := !d.now.Before(start.Add(d.spec.Timeout))
+			if d.shape.coexist || gaveUp || o.Away == "" && len(old) == 0 {
 				rs.Phase = Cleaned
 				continue
 			}
 			pending++
+			if o.Away != "" {
+				d.note(r, "away: %s", o.Away)
+				continue
+			}
 			if d.now.Before(start) {
 				d.note(r, "keeps the old version until %s", start.UTC().Format("15:04:05"))
 				d.until(start)

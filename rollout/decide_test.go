@@ -1,0 +1,214 @@
+package rollout_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/rollout"
+)
+
+var regions = []string{"us-west-2", "us-east-1", "eu-west-1"}
+
+func strategies() map[string]pipeline.Strategy {
+	return map[string]pipeline.Strategy{
+		"none":       {None: &struct{}{}},
+		"highlander": {Highlander: &struct{}{}},
+		"red-black":  {RedBlack: &pipeline.RedBlack{Keep: 2, ScaleDown: true}},
+		"rolling":    {Rolling: &pipeline.Rolling{Steps: []int{10, 50}, Pause: pipeline.Duration(3 * time.Second)}},
+		"canary":     {Canary: &pipeline.Canary{Steps: []float64{1, 5, 25}, Pause: pipeline.Duration(5 * time.Second), Validate: "http://hook"}},
+	}
+}
+
+func drawSpec(t *rapid.T) (rollout.Spec, pipeline.Capacity, string) {
+	names := []string{"none", "highlander", "red-black", "rolling", "canary"}
+	name := rapid.SampledFrom(names).Draw(t, "strategy")
+	desired := rapid.IntRange(1, 24).Draw(t, "desired")
+	waves := []pipeline.Wave{{Regions: regions}}
+	if rapid.Bool().Draw(t, "waves") {
+		waves = []pipeline.Wave{{Regions: regions[:1], Bake: pipeline.Duration(10 * time.Second)}, {Regions: regions[1:]}}
+	}
+	old := pipeline.Capacity{}
+	if n := rapid.IntRange(0, 24).Draw(t, "old"); n > 0 {
+		old = pipeline.Capacity{Min: 1, Desired: n, Max: 40}
+	}
+	return rollout.Spec{
+		Group:    cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: pipeline.Capacity{Min: 1, Desired: desired, Max: 40}},
+		Strategy: strategies()[name], Waves: waves, Undo: "all", Timeout: 5 * time.Minute,
+	}, old, name
+}
+
+func newSimOf(t *rapid.T, old pipeline.Capacity) *sim {
+	seed := rapid.Uint64().Draw(t, "seed")
+	return newSim(rand.New(rand.NewPCG(seed, 1)), regions, old)
+}
+
+// A good version takes over everywhere, and at no moment do fewer instances
+// serve than before, or than the new version is meant to have when that is fewer.
+func TestGoodVersionTakesOverWithoutLosingCapacity(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spec, old, name := drawSpec(t)
+		s := newSimOf(t, old)
+		s.flaky = rapid.Bool().Draw(t, "flaky")
+		promise := min(old.Desired, needed(max(spec.Group.Capacity.Desired, old.Desired)))
+		st, failure, done := s.run(spec, rapid.Bool().Draw(t, "crashes"), func(rollout.State) {
+			for region, r := range s.regions {
+				if n := r.serving(nowWeight, nowSize); n < promise {
+					t.Fatalf("%s: %d instances serve in %s, the promise is %d", name, n, region, promise)
+				}
+			}
+		})
+		if !done || failure != nil {
+			t.Fatalf("%s: done %v, failure %+v", name, done, failure)
+		}
+		for region, r := range s.regions {
+			for _, g := range r.groups {
+				if want := g.Name == st.Regions[region].New || name == "none"; g.Enabled() != want {
+					t.Errorf("%s: %s in %s has weight %g", name, g.Name, region, g.Weight)
+				}
+			}
+		}
+		if name == "highlander" {
+			for region, r := range s.regions {
+				if len(r.groups) != 1 {
+					t.Errorf("highlander left %d groups in %s", len(r.groups), region)
+				}
+			}
+		}
+	})
+}
+
+// needed is the documented rule for how many instances have to serve.
+func needed(desired int) int {
+	switch {
+	case desired < 10:
+		return desired
+	case desired < 20:
+		return (desired*90 + 99) / 100
+	default:
+		return (desired*95 + 99) / 100
+	}
+}
+
+// A version that never becomes healthy gets no traffic, leaves nothing behind,
+// and the old one never notices.
+func TestBadVersionIsUndoneEverywhere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spec, old, name := drawSpec(t)
+		s := newSimOf(t, old)
+		s.bad, s.flaky = true, rapid.Bool().Draw(t, "flaky")
+		_, failure, done := s.run(spec, rapid.Bool().Draw(t, "crashes"), func(rollout.State) {
+			for region, r := range s.regions {
+				for _, g := range r.groups {
+					if g.Spec.Version == "new" && g.Enabled() {
+						t.Fatalf("%s: traffic on a version that never served, in %s", name, region)
+					}
+				}
+				if n := r.serving(nowWeight, nowSize); n < old.Desired {
+					t.Fatalf("%s: %d of %d old instances serve in %s", name, n, old.Desired, region)
+				}
+			}
+		})
+		if !done || failure == nil {
+			t.Fatalf("%s: done %v, failure %+v", name, done, failure)
+		}
+		if len(failure.Evidence) == 0 {
+			t.Errorf("%s: no evidence in %+v", name, failure)
+		}
+		assertOnlyOld(t, s, old)
+	})
+}
+
+// A version that becomes healthy and then crashes is caught in the wave it is
+// in, and the waves before it are undone as well.
+func TestCrashingVersionIsUndoneEverywhere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spec, old, name := drawSpec(t)
+		spec.Waves = []pipeline.Wave{{Regions: regions[:1]}, {Regions: regions[1:], Bake: pipeline.Duration(10 * time.Minute)}}
+		s := newSimOf(t, old)
+		s.crashing = true
+		_, failure, done := s.run(spec, false, func(rollout.State) {})
+		if !done || failure == nil {
+			t.Fatalf("%s: done %v, failure %+v", name, done, failure)
+		}
+		assertOnlyOld(t, s, old)
+	})
+}
+
+func assertOnlyOld(t *rapid.T, s *sim, old pipeline.Capacity) {
+	t.Helper()
+	for region, r := range s.regions {
+		want := 1
+		if old.Desired == 0 {
+			want = 0
+		}
+		if len(r.groups) != want {
+			t.Fatalf("%d groups are left in %s, want %d", len(r.groups), region, want)
+		}
+		for _, g := range r.groups {
+			if g.Spec.Version != "old" || g.Weight != 100 || g.Capacity != old {
+				t.Errorf("%s in %s: version %s, weight %g, capacity %+v", g.Name, region, g.Spec.Version, g.Weight, g.Capacity)
+			}
+		}
+	}
+}
+
+// Kills during a rollout are no reason to fail it.
+func TestChaosDoesNotFailAGoodVersion(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spec, old, name := drawSpec(t)
+		s := newSimOf(t, old)
+		s.chaos = true
+		_, failure, done := s.run(spec, false, func(rollout.State) {})
+		if !done || failure != nil {
+			t.Fatalf("%s: done %v, failure %+v", name, done, failure)
+		}
+	})
+}
+
+// Returning to a kept version needs no steps and makes no new group.
+func TestRestoreShiftsToTheKeptGroup(t *testing.T) {
+	for name, strategy := range strategies() {
+		if name == "highlander" || name == "none" {
+			continue // they keep nothing to return to, or serve both
+		}
+		t.Run(name, func(t *testing.T) {
+			s := newSim(rand.New(rand.NewPCG(1, 2)), regions, pipeline.Capacity{Min: 1, Desired: 3, Max: 5})
+			spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: pipeline.Capacity{Min: 1, Desired: 3, Max: 5}},
+				Strategy: strategy, Waves: []pipeline.Wave{{Regions: regions}}, Undo: "all", Timeout: time.Minute}
+			if _, failure, done := s.run(spec, false, func(rollout.State) {}); !done || failure != nil {
+				t.Fatalf("forward: done %v, failure %+v", done, failure)
+			}
+			back := spec
+			back.Group.Version = "old"
+			back.Restore = map[string]string{}
+			for _, r := range regions {
+				back.Restore[r] = "api-v000"
+			}
+			_, failure, done := s.run(back, false, func(rollout.State) {
+				for region, r := range s.regions {
+					if n := r.serving(nowWeight, nowSize); n < 3 {
+						t.Fatalf("%d instances serve in %s while returning", n, region)
+					}
+				}
+			})
+			if !done || failure != nil {
+				t.Fatalf("back: done %v, failure %+v", done, failure)
+			}
+			for region, r := range s.regions {
+				if r.next != 2 {
+					t.Errorf("%d groups were created in %s, want 2", r.next, region)
+				}
+				for _, g := range r.groups {
+					if g.Enabled() != (g.Name == "api-v000") {
+						t.Errorf("%s in %s has weight %g", g.Name, region, g.Weight)
+					}
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,241 @@
+package rollout_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/rollout"
+	"showrunner/stage"
+)
+
+// sim is a cloud of plain data: it applies changes as a driver must, and
+// instances become healthy, crash and come back as chance has it.
+type sim struct {
+	rng     *rand.Rand
+	now     time.Time
+	regions map[string]*simRegion
+	// bad versions never become healthy; crashing ones do, and then exit.
+	bad, crashing bool
+	// chaos kills serving instances of any version, one at a time.
+	chaos bool
+	// flaky makes changes fail as unavailable, and regions go away for a while.
+	flaky bool
+}
+
+type simRegion struct {
+	away   bool
+	groups []cloud.ServerGroup
+	next   int
+	made   map[string]string // idempotency key → group
+	killed int               // serving instances taken by chaos and not yet replaced
+}
+
+func newSim(rng *rand.Rand, regions []string, old pipeline.Capacity) *sim {
+	s := &sim{rng: rng, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), regions: map[string]*simRegion{}}
+	for _, r := range regions {
+		sr := &simRegion{made: map[string]string{}}
+		if old.Desired > 0 {
+			sr.create(s, cloud.ServerGroupSpec{Cluster: "api", Version: "old", Capacity: old}, "seed")
+			sr.groups[0].Weight = 100
+			for i := range sr.groups[0].Instances {
+				sr.groups[0].Instances[i].Healthy = true
+			}
+		}
+		s.regions[r] = sr
+	}
+	return s
+}
+
+func (r *simRegion) create(s *sim, spec cloud.ServerGroupSpec, key string) string {
+	if name, ok := r.made[key]; ok {
+		return name
+	}
+	name := fmt.Sprintf("%s-v%03d", spec.Cluster, r.next)
+	r.next++
+	r.made[key] = name
+	r.groups = append(r.groups, cloud.ServerGroup{Name: name, Spec: spec, Capacity: spec.Capacity, Weight: spec.Weight, Created: s.now})
+	r.fill(s)
+	return name
+}
+
+// fill launches and ends instances until every group has what it wants.
+func (r *simRegion) fill(s *sim) {
+	for i := range r.groups {
+		g := &r.groups[i]
+		for len(g.Instances) < g.Capacity.Desired {
+			g.Instances = append(g.Instances, cloud.Instance{ID: fmt.Sprint(s.rng.Uint64()), Lifecycle: cloud.InService, Launched: s.now})
+		}
+		if len(g.Instances) > g.Capacity.Desired {
+			g.Instances = g.Instances[:g.Capacity.Desired]
+		}
+	}
+}
+
+// serving counts the serving instances of enabled groups; with says which groups
+// are looked at as they would be after a change.
+func (r *simRegion) serving(weight func(g cloud.ServerGroup) float64, size func(g cloud.ServerGroup) int) int {
+	n := 0
+	for _, g := range r.groups {
+		if weight(g) <= 0 {
+			continue
+		}
+		for i, inst := range g.Instances {
+			if i < size(g) && inst.Serving() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func nowWeight(g cloud.ServerGroup) float64 { return g.Weight }
+func nowSize(g cloud.ServerGroup) int       { return len(g.Instances) }
+
+// apply makes one change as a driver does, its guard included; refused says why not.
+func (s *sim) apply(c rollout.Change) (made string, refused string) {
+	r := s.regions[c.Region]
+	if r.away {
+		return "", "away"
+	}
+	weight, size := nowWeight, nowSize
+	switch c.Kind {
+	case rollout.Create:
+		return r.create(s, *c.Spec, c.Key), ""
+	case rollout.Shift:
+		weight = func(g cloud.ServerGroup) float64 {
+			if w, ok := c.Weights[g.Name]; ok {
+				return w
+			}
+			return g.Weight
+		}
+	case rollout.Resize:
+		size = func(g cloud.ServerGroup) int {
+			if g.Name == c.ServerGroup {
+				return min(len(g.Instances), c.Capacity.Desired)
+			}
+			return len(g.Instances)
+		}
+	case rollout.Destroy:
+		size = func(g cloud.ServerGroup) int {
+			if g.Name == c.ServerGroup {
+				return 0
+			}
+			return len(g.Instances)
+		}
+	}
+	before, after := r.serving(nowWeight, nowSize), r.serving(weight, size)
+	if after < c.Guard.MinServing && after < before || c.Guard.LastOne && before > 0 && after == 0 {
+		return "", "guard"
+	}
+	if c.Kind == rollout.Shift && after < c.Guard.MinServing {
+		return "", "guard"
+	}
+	switch c.Kind {
+	case rollout.Shift:
+		for i := range r.groups {
+			r.groups[i].Weight = weight(r.groups[i])
+		}
+	case rollout.Resize:
+		for i := range r.groups {
+			if r.groups[i].Name == c.ServerGroup {
+				r.groups[i].Capacity = c.Capacity
+			}
+		}
+		r.fill(s)
+	case rollout.Destroy:
+		r.groups = slices.DeleteFunc(r.groups, func(g cloud.ServerGroup) bool { return g.Name == c.ServerGroup })
+	}
+	return "", ""
+}
+
+// live lets some time pass, and what chance has in store happen.
+func (s *sim) live() {
+	s.now = s.now.Add(time.Duration(1+s.rng.IntN(4)) * time.Second)
+	for _, name := range slices.Sorted(maps.Keys(s.regions)) {
+		r := s.regions[name]
+		if s.flaky && s.rng.IntN(20) == 0 {
+			r.away = true
+		} else if s.rng.IntN(3) == 0 {
+			r.away = false
+		}
+		r.killed = 0
+		for i := range r.groups {
+			s.liveGroup(r, &r.groups[i])
+		}
+	}
+}
+
+func (s *sim) liveGroup(r *simRegion, g *cloud.ServerGroup) {
+	fresh := g.Spec.Version == "new"
+	for i := range g.Instances {
+		inst := &g.Instances[i]
+		code := 1
+		switch {
+		case !inst.Healthy && fresh && s.bad:
+			if s.rng.IntN(3) == 0 {
+				g.Failures++
+				g.LastFailure = &cloud.InstanceFailure{Code: "NEVER_HEALTHY", Cause: "probe answered 503", At: s.now}
+			}
+		case !inst.Healthy:
+			inst.Healthy = s.rng.IntN(2) == 0
+		case fresh && s.crashing && s.rng.IntN(3) == 0:
+			inst.Healthy = false
+			g.LastFailure = &cloud.InstanceFailure{Code: "EXITED", Cause: "exit status 1", ExitCode: &code, At: s.now}
+		case s.chaos && r.killed == 0 && s.rng.IntN(10) == 0:
+			inst.Healthy = false
+			r.killed++
+		}
+	}
+}
+
+func (s *sim) observe() rollout.Observed {
+	obs := rollout.Observed{Regions: map[string]rollout.Region{}}
+	for name, r := range s.regions {
+		if r.away {
+			obs.Regions[name] = rollout.Region{Away: "connection refused"}
+			continue
+		}
+		groups := slices.Clone(r.groups)
+		for i := range groups {
+			groups[i].Instances = slices.Clone(groups[i].Instances)
+		}
+		obs.Regions[name] = rollout.Region{Groups: groups}
+	}
+	return obs
+}
+
+// run ticks until the rollout is done. check is called after every single change.
+// With crashes, what a tick decided is forgotten now and then although its changes were made.
+func (s *sim) run(spec rollout.Spec, crashes bool, check func(rollout.State)) (rollout.State, *stage.Failure, bool) {
+	var st rollout.State
+	for range 3000 {
+		d := rollout.Decide(spec, st, s.observe(), s.now)
+		for _, c := range d.Changes {
+			if s.flaky && s.rng.IntN(10) == 0 {
+				continue
+			}
+			made, refused := s.apply(c)
+			if refused == "" && c.Kind == rollout.Create {
+				d.State.Regions[c.Region].New = made
+			}
+			if refused == "" && c.Kind == rollout.Validate {
+				d.State.Regions[c.Region].Validated = true
+			}
+			check(d.State)
+		}
+		if d.Done {
+			return d.State, d.Failure, true
+		}
+		if !crashes || s.rng.IntN(5) > 0 {
+			st = d.State
+		}
+		s.live()
+		check(st)
+	}
+	return st, nil, false
+}
