@@ -221,7 +221,7 @@ func (d *decider) steps() []step { return d.shape.steps }
 func recent(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string {
 	for _, g := range slices.Backward(groups) {
 		s := g.Spec
-		if !g.Enabled() && s.Version == want.Version && s.Version != "" && s.Artifact == want.Artifact &&
+		if !g.Enabled() && !g.Destroying && s.Version == want.Version && s.Version != "" && s.Artifact == want.Artifact &&
 			slices.Equal(s.Command, want.Command) && equalEnv(s.Env, want.Env) && g.Failures == 0 {
 			return g.Name
 		}

@@ -41,13 +41,25 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 // countCrash notices ends that nobody asked for. A kill from outside is not the
 // version's doing: chaos and people do that, and the fleet replaces it.
 func (d *decider) countCrash(rs *RegionState, g cloud.ServerGroup) {
-	f := g.LastFailure
-	if f == nil || f.Code != "EXITED" || f.ExitCode == nil || f.Signal == "killed" || f.Signal == "terminated" {
-		return
+	newest := rs.LastCrash
+	if newest.IsZero() {
+		newest = rs.Entered
 	}
-	if f.At.After(rs.LastCrash) && f.At.After(rs.Entered) {
-		rs.LastCrash = f.At
-		rs.Crashes++
+	since := newest
+	for _, i := range g.Ended {
+		f := i.Failure
+		if f == nil || f.Code != "EXITED" || f.Signal == "killed" || f.Signal == "terminated" || i.ServingSince.IsZero() {
+			continue
+		}
+		if f.At.After(since) {
+			rs.Crashes++
+			if f.At.After(newest) {
+				newest = f.At
+			}
+		}
+	}
+	if newest.After(since) {
+		rs.LastCrash = newest
 	}
 }
 

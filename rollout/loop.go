@@ -26,7 +26,7 @@ type Fleet interface {
 	Counts(ctx context.Context, region, cluster string) ([]cloud.Counts, error)
 }
 
-// Watcher is the optional power of a Fleet to wait for a change.
+// Watcher waits for a change; cloud.Watcher has it.
 type Watcher interface {
 	WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error)
 }
@@ -34,6 +34,8 @@ type Watcher interface {
 // Loop carries rollouts out.
 type Loop struct {
 	Fleet Fleet
+	// Watch waits for changes; nil asks again every second at most.
+	Watch Watcher
 	HTTP  *http.Client // for validation hooks
 	Now   func() time.Time
 	// Log tells what is done, a line each.
@@ -185,13 +187,12 @@ func (l *Loop) validate(ctx context.Context, spec Spec, c Change, key string) er
 // WaitChange waits until anything that the rollout looks at may have changed,
 // at most for limit. Without a Watcher it waits for limit, at most a second.
 func (l *Loop) WaitChange(ctx context.Context, spec Spec, revisions map[string]uint64, limit time.Duration) {
-	watcher, ok := l.Fleet.(Watcher)
-	if !ok {
+	if l.Watch == nil {
 		limit = min(limit, time.Second)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if !ok {
+	if l.Watch == nil {
 		<-ctx.Done()
 		return
 	}
@@ -205,7 +206,7 @@ func (l *Loop) WaitChange(ctx context.Context, spec Spec, revisions map[string]u
 		for _, r := range w.Regions {
 			since := revisions[r]
 			wg.Go(func() {
-				rev, err := watcher.WaitChange(ctx, r, spec.Group.Cluster, since)
+				rev, err := l.Watch.WaitChange(ctx, r, spec.Group.Cluster, since)
 				if err != nil {
 					<-ctx.Done() // an unreachable region is looked at again after limit
 					return

@@ -186,6 +186,7 @@ func (s *sim) liveGroup(r *simRegion, g *cloud.ServerGroup) {
 		case fresh && s.crashing && s.rng.IntN(3) == 0:
 			inst.Healthy = false
 			g.LastFailure = &cloud.InstanceFailure{Code: "EXITED", Cause: "exit status 1", ExitCode: &code, At: s.now}
+			g.Ended = append([]cloud.Instance{{ID: inst.ID, ServingSince: inst.Launched, Failure: g.LastFailure}}, g.Ended...)
 		case s.chaos && r.killed == 0 && s.rng.IntN(10) == 0:
 			inst.Healthy = false
 			r.killed++

@@ -81,6 +81,10 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.note(region, "shifts traffic back")
 		return
 	}
+	if exists && !rs.Reused && g.Destroying {
+		d.note(region, "drains %s", g.Name)
+		return
+	}
 	if exists && !rs.Reused {
 		d.do(Change{Kind: Destroy, Region: region, Key: "undo-destroy/" + region, ServerGroup: g.Name})
 		d.note(region, "destroys %s", g.Name)
@@ -132,9 +136,9 @@ func (d *decider) cleanUp() {
 				continue
 			}
 			o := d.obs.Regions[r]
-			old := d.leftovers(rs, o.Groups)
+			old, ending := d.leftovers(rs, o.Groups)
 			gaveUp := !d.now.Before(start.Add(d.spec.Timeout))
-			if d.shape.coexist || gaveUp || o.Away == "" && len(old) == 0 {
+			if d.shape.coexist || gaveUp || o.Away == "" && len(old) == 0 && !ending {
 				rs.Phase = Cleaned
 				continue
 			}
@@ -157,12 +161,16 @@ func (d *decider) cleanUp() {
 	d.done = pending == 0
 }
 
-// leftovers lists what still has to be shrunk or destroyed in a region.
-func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) []Change {
-	var changes []Change
+// leftovers lists what still has to be shrunk or destroyed in a region; ending
+// says that something told to go is still on its way out.
+func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) (changes []Change, ending bool) {
 	kept := 0
 	for _, g := range slices.Backward(groups) {
 		if g.Name == rs.New || g.Enabled() {
+			continue
+		}
+		if g.Destroying {
+			ending = true
 			continue
 		}
 		guard := cloud.Guard{LastOne: true}
@@ -173,14 +181,15 @@ func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) []Chang
 		kept++
 		if d.shape.shrink && (g.Capacity.Desired > 0 || len(g.Instances) > 0) {
 			if g.Capacity.Desired == 0 {
-				continue // its instances are ending
+				ending = true
+				continue
 			}
 			to := g.Capacity
 			to.Min, to.Desired = 0, 0
 			changes = append(changes, Change{Kind: Resize, Key: "shrink/" + g.Name, ServerGroup: g.Name, Capacity: to, Guard: guard})
 		}
 	}
-	return changes
+	return changes, ending
 }
 
 // Abort makes a rollout that is under way undo itself, with the given reason.
