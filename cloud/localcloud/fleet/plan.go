@@ -1,0 +1,198 @@
+package fleet
+
+import (
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+)
+
+// The processes of a group that may be suspended, by Auto Scaling's names.
+const (
+	processLaunch            = "Launch"
+	processTerminate         = "Terminate"
+	processAddToLoadBalancer = "AddToLoadBalancer"
+	processAlarmNotification = "AlarmNotification"
+	processAZRebalance       = "AZRebalance"
+	processHealthCheck       = "HealthCheck"
+	processReplaceUnhealthy  = "ReplaceUnhealthy"
+	processScheduledActions  = "ScheduledActions"
+)
+
+// desired is what a group is meant to be.
+type desired struct {
+	Capacity    pipeline.Capacity
+	Zones       []zone
+	Suspended   map[string]bool
+	Maintenance Maintenance
+	Destroying  bool
+	// NotBefore holds launches back: instances of the group keep failing.
+	NotBefore time.Time
+	// Failing launches a tenth of the group at a time until one instance stays.
+	Failing bool
+}
+
+type zone struct {
+	Name string
+	Down bool
+}
+
+// member is what plan needs to know of an instance.
+type member struct {
+	ID          string
+	Zone        string
+	Lifecycle   cloud.Lifecycle
+	Running     bool // its process has not ended
+	Live        bool // its checks do not say otherwise
+	Protected   bool // from scale-in
+	Rebalancing bool // launched to even the zones out
+	Launched    time.Time
+}
+
+// changes are what a group needs next. Nothing in them waits for anything else.
+type changes struct {
+	Launch []launch
+	End    []ending
+	Wake   time.Time // plan again then, when something waits for the time; zero otherwise
+}
+
+type launch struct {
+	Zone      string
+	Rebalance bool
+}
+
+type ending struct {
+	ID  string
+	Why string
+}
+
+// census sorts a group's members by what they mean to its capacity.
+type census struct {
+	healthy, pending, sick, dead []member
+	rebalancing                  int // of pending
+}
+
+func count(want desired, members []member) census {
+	var c census
+	checked := !want.Suspended[processHealthCheck]
+	for _, m := range members {
+		active := m.Lifecycle == cloud.Pending || m.Lifecycle == cloud.InService
+		switch {
+		case m.Lifecycle == cloud.Standby && !m.Running && checked:
+			c.dead = append(c.dead, m)
+		case !active:
+		case !m.Running && checked:
+			c.dead = append(c.dead, m)
+		case m.Lifecycle == cloud.Pending:
+			c.pending = append(c.pending, m)
+			if m.Rebalancing {
+				c.rebalancing++
+			}
+		case !m.Live && checked:
+			c.sick = append(c.sick, m)
+		default:
+			c.healthy = append(c.healthy, m)
+		}
+	}
+	return c
+}
+
+// plan decides what a group needs next, by Auto Scaling's rules: instances that
+// do not run are replaced at once; others that are unhealthy a tenth of the
+// group at a time (at least one; half as many when none is healthy), and not
+// while earlier launches leave the group a tenth short. With a maintenance
+// policy of at least 100% healthy the replacement is in service before the
+// unhealthy one ends. It is stateless: the same picture gives the same changes,
+// and a picture in which they are under way gives none.
+func plan(want desired, members []member, now time.Time) changes {
+	var out changes
+	if want.Destroying {
+		for _, m := range members {
+			if m.Lifecycle != cloud.Terminating && m.Lifecycle != cloud.Terminated {
+				out.End = append(out.End, ending{m.ID, "its server group is destroyed"})
+			}
+		}
+		return out
+	}
+	c := count(want, members)
+	mayEnd := !want.Suspended[processTerminate]
+	mayReplace := mayEnd && !want.Suspended[processReplaceUnhealthy]
+	size := min(max(want.Capacity.Desired, want.Capacity.Min), want.Capacity.Max)
+	places := newPlaces(want.Zones, c)
+
+	if mayReplace {
+		for _, m := range c.dead {
+			out.End = append(out.End, ending{m.ID, "it does not run"})
+			places.leave(m)
+		}
+	} else {
+		for _, m := range c.dead {
+			if m.Lifecycle != cloud.Standby {
+				c.sick = append(c.sick, m)
+			}
+		}
+	}
+	batch, allowance := max(1, size/10), max(1, size*(want.Maintenance.MaxHealthyPercent-100)/100)
+	if len(c.healthy) == 0 {
+		batch = max(1, batch/2)
+	}
+
+	// Unhealthy ones that a healthy one stands in for, or that are too many anyway.
+	leaving := min(len(c.sick), max(0, len(c.healthy)+len(c.sick)-size))
+	replacing := 0
+	if mayReplace {
+		short := size - len(c.healthy) - len(c.sick) // not there, or not in service yet
+		switch waiting := len(c.pending) > c.rebalancing && short >= max(1, size/10); {
+		case waiting:
+		case want.Maintenance.MinHealthyPercent == 100:
+			replacing = max(0, min(len(c.sick)-leaving, batch, allowance-c.rebalancing))
+		default: // both at once
+			leaving += max(0, min(len(c.sick)-leaving, batch-max(0, short)))
+		}
+	}
+	if mayEnd {
+		for _, m := range oldestFirst(c.sick)[:leaving] {
+			out.End = append(out.End, ending{m.ID, "it is unhealthy"})
+			places.leave(m)
+		}
+	} else {
+		leaving = 0
+	}
+
+	active := len(c.healthy) + len(c.pending) + len(c.sick) - leaving
+	target := size + replacing + c.rebalancing
+	switch {
+	case active < target:
+		planLaunches(&out, want, places, target-active, len(c.pending), batch, now)
+	case active > target && mayEnd:
+		for _, m := range places.scaleIn(append(c.pending, c.healthy...), active-target, max(0, len(c.healthy)-size)) {
+			out.End = append(out.End, ending{m.ID, "the group has more instances than are desired"})
+		}
+	case len(c.pending) == 0 && len(c.sick) == 0 && len(out.End) == 0 && !want.Failing && !want.Suspended[processAZRebalance] &&
+		mayEnd && !want.Suspended[processLaunch] && !now.Before(want.NotBefore):
+		for _, z := range places.uneven(c.healthy, allowance) {
+			out.Launch = append(out.Launch, launch{Zone: z, Rebalance: true})
+		}
+	}
+	return out
+}
+
+func planLaunches(out *changes, want desired, places places, n, pending, batch int, now time.Time) {
+	if want.Suspended[processLaunch] {
+		return
+	}
+	if now.Before(want.NotBefore) {
+		out.Wake = want.NotBefore
+		return
+	}
+	if want.Failing {
+		n = min(n, max(0, batch-pending))
+	}
+	for range n {
+		z, ok := places.fewest()
+		if !ok {
+			return // every zone is down
+		}
+		out.Launch = append(out.Launch, launch{Zone: z})
+	}
+}
