@@ -1,0 +1,3 @@
+package pipeline
+
+func (d *decoder) check(doc *Document, origins []*origin) {}

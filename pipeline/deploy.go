@@ -1,0 +1,138 @@
+package pipeline
+
+// Deploy rolls a new version of a service out over regions.
+type Deploy struct {
+	Cluster     string            `json:"cluster" check:"cluster"` // app[-stack[-detail]]
+	Artifact    string            `json:"artifact" lang:"static" check:"artifact"`
+	Account     string            `json:"account,omitempty" check:"name" default:"local"` // default local
+	Command     []string          `json:"command"`
+	Env         map[string]string `json:"env,omitempty" lang:"secret" check:"env"`
+	Health      Health            `json:"health"`
+	Liveness    *Health           `json:"liveness,omitempty"` // default: as Health
+	Capacity    Capacity          `json:"capacity"`
+	Strategy    Strategy          `json:"strategy"`
+	Waves       []Wave            `json:"waves,omitempty"`                                       // default: one wave of all regions
+	OnFailure   string            `json:"rollback,omitempty" enum:"all|wave|none" default:"all"` // what a failed wave undoes: wave, all (default), none
+	Drain       Duration          `json:"drain,omitempty" default:"10s" min:"0"`                 // how long requests in flight may take; default 10s
+	StopTimeout Duration          `json:"stopTimeout,omitempty" default:"10s" min:"0"`           // from SIGTERM to SIGKILL; default 10s
+	Limits      *Limits           `json:"limits,omitempty"`
+	Sticky      bool              `json:"sticky,omitempty"`
+	Scaling     []ScalingPolicy   `json:"scaling,omitempty"`
+}
+
+// Kind implements Config.
+func (Deploy) Kind() string { return "deploy" }
+
+// Health is a probe. Exactly one of Path, TCP and Command is set.
+type Health struct {
+	Path      string   `json:"path,omitempty" check:"urlpath"` // HTTP GET; 200 to 399 is healthy
+	TCP       bool     `json:"tcp,omitempty"`
+	Command   []string `json:"command,omitempty"`
+	Interval  Duration `json:"interval,omitempty" default:"1s" min:"1000000"` // default 1s
+	Timeout   Duration `json:"timeout,omitempty" default:"1s" min:"1000000"`  // default 1s
+	Grace     Duration `json:"grace,omitempty" default:"30s" min:"0"`         // how long the start may take; default 30s
+	Healthy   int      `json:"healthy,omitempty" default:"1" min:"1"`         // successes in a row; default 1
+	Unhealthy int      `json:"unhealthy,omitempty" default:"3" min:"1"`       // failures in a row; default 3
+}
+
+// Capacity is the number of instances in each region.
+type Capacity struct {
+	Min     int `json:"min" min:"0" max:"10000"`
+	Desired int `json:"desired" min:"0" max:"10000"`
+	Max     int `json:"max" min:"0" max:"10000"`
+}
+
+// Limits bound one instance, where the system allows.
+type Limits struct {
+	Memory string  `json:"memory,omitempty" check:"size"` // such as "256MiB"
+	CPUs   float64 `json:"cpus,omitempty" min:"0"`
+	Files  int     `json:"files,omitempty" min:"1"` // open file descriptors
+}
+
+// Strategy replaces one version by the next. Exactly one field is set.
+type Strategy struct {
+	None       *struct{} `json:"none,omitempty"`
+	Highlander *struct{} `json:"highlander,omitempty"`
+	RedBlack   *RedBlack `json:"red-black,omitempty"`
+	Rolling    *Rolling  `json:"rolling,omitempty"`
+	Canary     *Canary   `json:"canary,omitempty"`
+}
+
+// RedBlack starts the new version whole, shifts traffic at once, keeps the old for rollback.
+type RedBlack struct {
+	Keep           int      `json:"keep,omitempty" default:"1" min:"0"`             // old server groups kept, the disabled ones included; default 1
+	ScaleDown      bool     `json:"scaleDown,omitempty"`                            // shrink the disabled group to 0
+	ScaleDownDelay Duration `json:"scaleDownDelay,omitempty" default:"30s" min:"0"` // before shrinking or destroying; default 30s
+	Validate       string   `json:"validate,omitempty" check:"url"`                 // URL called before traffic shifts and after; a non-2xx answer fails the step
+}
+
+// Rolling grows the new version and drains the old in steps.
+type Rolling struct {
+	Steps          []int    `json:"steps,omitempty" default:"[25,50,75,100]" check:"steps"` // percent, rising, 100 appended; default 25,50,75,100
+	Pause          Duration `json:"pause,omitempty" min:"0"`                                // after each step
+	Keep           int      `json:"keep,omitempty" default:"1" min:"0"`
+	ScaleDownDelay Duration `json:"scaleDownDelay,omitempty" default:"30s" min:"0"`
+	Validate       string   `json:"validate,omitempty" check:"url"`
+}
+
+// Canary gives the new version a rising share of the traffic, asking a judge at each step.
+type Canary struct {
+	Steps          []float64 `json:"steps" check:"steps"`                   // percent of traffic, rising; 100 is appended
+	Pause          Duration  `json:"pause,omitempty" default:"30s" min:"0"` // least time at each step; default 30s
+	Keep           int       `json:"keep,omitempty" default:"1" min:"0"`
+	ScaleDownDelay Duration  `json:"scaleDownDelay,omitempty" default:"30s" min:"0"`
+	Validate       string    `json:"validate,omitempty" check:"url"`
+	Judge          *Judge    `json:"judge,omitempty"`
+}
+
+// Judge bounds what the new version may do at each step, on the load balancer's raw counts.
+type Judge struct {
+	MaxErrorRate float64  `json:"maxErrorRate,omitempty" min:"0" max:"1"` // fraction of requests answered 5xx, 0 to 1; 0: not above the old version's
+	MaxP99       Duration `json:"maxP99,omitempty" min:"0"`
+	MinRequests  int      `json:"minRequests,omitempty" min:"0"` // per step, fewer is no verdict; default 0
+}
+
+// ScalingPolicy changes the desired capacity. Exactly one of Target, Step and Schedule is set.
+type ScalingPolicy struct {
+	Name     string            `json:"name" check:"name"`
+	Target   *TargetTracking   `json:"target,omitempty"`
+	Step     *StepScaling      `json:"step,omitempty"`
+	Schedule *ScheduledScaling `json:"schedule,omitempty"`
+}
+
+// Scaling metrics: requests-per-target (requests/s per serving instance), latency-p99 (seconds),
+// in-flight (requests per serving instance), cpu (fraction of one core, 0 to 1 per core), memory (bytes).
+
+// TargetTracking keeps a metric near a value.
+type TargetTracking struct {
+	Metric         string   `json:"metric" enum:"requests-per-target|latency-p99|in-flight|cpu|memory"`
+	Value          float64  `json:"value" min:"0"`
+	Warmup         Duration `json:"warmup,omitempty" min:"0"`
+	DisableScaleIn bool     `json:"disableScaleIn,omitempty"`
+}
+
+// StepScaling adjusts by how far a metric is past a threshold.
+type StepScaling struct {
+	Metric     string   `json:"metric" enum:"requests-per-target|latency-p99|in-flight|cpu|memory"`
+	Threshold  float64  `json:"threshold"`
+	Adjustment string   `json:"adjustment" enum:"change|exact|percent"` // change, exact, percent
+	MinChange  int      `json:"minChange,omitempty" min:"0"`            // with percent
+	Warmup     Duration `json:"warmup,omitempty" min:"0"`
+	Steps      []Step   `json:"steps"`
+}
+
+// Step is one band relative to the threshold; a nil bound is infinite.
+type Step struct {
+	Lower  *float64 `json:"lower,omitempty"`
+	Upper  *float64 `json:"upper,omitempty"`
+	Change int      `json:"change"`
+}
+
+// ScheduledScaling sets the capacity by the clock.
+type ScheduledScaling struct {
+	Cron    string `json:"cron" check:"cron"`
+	Zone    string `json:"zone,omitempty" check:"zone" default:"UTC"`
+	Min     *int   `json:"min,omitempty" min:"0"`
+	Max     *int   `json:"max,omitempty" min:"0"`
+	Desired *int   `json:"desired,omitempty" min:"0"`
+}

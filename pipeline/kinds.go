@@ -1,0 +1,109 @@
+package pipeline
+
+import "time"
+
+// kinds is the closed list. A test refuses an entry that is not complete.
+var kinds = []Kind{
+	{
+		Name: "git", Config: Git{}, Artifacts: true, Timeout: 10 * time.Minute,
+		Summary: "Fetches a commit; its artifact is the work tree.",
+		Doc: "`url` is anything that the `git` command reads: https, ssh, a file URL or a path (a relative path is relative to the pipeline file). " +
+			"Without `branch`, `tag` and `commit` the stage takes what the trigger pushed when that is of this repository, else the remote's HEAD.",
+		Outputs: []Output{
+			{"commit", StringOutput, "the full commit id"},
+			{"shortCommit", StringOutput, "its first seven digits"},
+			{"branch", StringOutput, "the branch, empty for a tag or a bare commit"},
+			{"tag", StringOutput, "the tag, or empty"},
+			{"message", StringOutput, "the commit message"},
+			{"author", StringOutput, "the author's name"},
+			{"authorEmail", StringOutput, "the author's address"},
+			{"date", StringOutput, "the author date, RFC 3339"},
+			{"url", StringOutput, "the repository, without credentials"},
+		},
+		Example: "git: { url: https://git.example.com/shop/storefront.git, branch: main }",
+	},
+	{
+		Name: "build", Config: Build{}, Artifacts: true, Secondary: true, Timeout: time.Hour,
+		Summary: "Runs a buildspec 0.2 over a source artifact.",
+		Doc: "Secondary artifacts of the buildspec are named `stage.identifier`. " +
+			"`source` may be left out when exactly one of the stages in `needs` makes an artifact.",
+		Outputs: []Output{
+			{"buildId", StringOutput, "the identifier of the build"},
+			{"buildNumber", IntOutput, "its number within the project"},
+			{"variables", StringMap, "the buildspec's exported variables"},
+			{"reports", IntMap, "test results over all reports: total, passed, failed, skipped, errors"},
+		},
+		Example: "build: { spec: buildspec.yml, env: { NODE_ENV: production } }",
+	},
+	{
+		Name: "run", Config: Run{}, Declares: true, Timeout: time.Hour,
+		Summary: "Runs commands in an artifact's folder.",
+		Doc: "The commands run in one shell, so that `cd` and `export` last; the first that fails ends the stage. " +
+			"`outputs` names environment variables whose value at the end becomes an output.",
+		Outputs: []Output{{"exitCode", IntOutput, "of the last command"}},
+		Example: "run: { artifact: build, commands: [./smoke-test.sh], outputs: [RESULT] }",
+	},
+	{
+		Name: "deploy-site", Config: DeploySite{}, Timeout: time.Hour,
+		Summary: "Puts an artifact into a website in every region named.",
+		Doc:     "Only changed objects travel; assets go before documents, and deletions come last. Earlier deployments are kept for rollback.",
+		Outputs: []Output{
+			{"url", StringOutput, "where the edge serves the site"},
+			{"deployment", StringOutput, "the identifier of the deployment"},
+			{"uploaded", IntOutput, "objects uploaded, over all regions"},
+			{"unchanged", IntOutput, "objects that were there already"},
+			{"deleted", IntOutput, "objects deleted"},
+			{"bytes", IntOutput, "bytes uploaded"},
+			{"regions", StringList, "the regions, in the order of their waves"},
+		},
+		Example: "deploy-site: { site: storefront, artifact: build }",
+	},
+	{
+		Name: "deploy", Config: Deploy{}, Timeout: 4 * time.Hour,
+		Summary: "Rolls a new version of a service out over regions.",
+		Doc: "`cluster` is `application[-stack[-detail]]`. The strategy is one of `none`, `highlander`, `red-black`, `rolling` and `canary`; " +
+			"one without settings may be written as its bare name. Waves of regions go one after another; a failed wave stops the rest and undoes what `rollback` says.",
+		Outputs: []Output{
+			{"serverGroups", StringMap, "the new server group of each region"},
+			{"version", StringOutput, "the version deployed"},
+			{"url", StringOutput, "where the edge serves the service"},
+		},
+		Example: "deploy:\n  cluster: storefront-prod\n  artifact: build\n  command: [./storefront]\n  health: { path: /healthz }\n" +
+			"  capacity: { min: 2, desired: 2, max: 10 }\n  strategy: red-black",
+	},
+	{
+		Name: "wait", Config: Wait{}, Timeout: 31 * 24 * time.Hour,
+		Summary: "Waits for a time.",
+		Doc:     "Exactly one of `for` and `until`.",
+		Example: "wait: { for: 10m }",
+	},
+	{
+		Name: "approval", Config: Approval{}, Timeout: 31 * 24 * time.Hour,
+		Summary: "Waits for people.",
+		Doc:     "The stage fails when somebody rejects it or when it expires.",
+		Outputs: []Output{
+			{"by", StringOutput, "who gave the last approval needed"},
+			{"comment", StringOutput, "what they wrote"},
+		},
+		Example: "approval: { instructions: Look at the staging site., minimum: 1 }",
+	},
+	{
+		Name: "webhook", Config: Webhook{}, Declares: true, Timeout: time.Hour,
+		Summary: "Calls out, and may wait for a call back.",
+		Doc: "With `wait` the call carries a `callbackUrl`, and the stage ends when that is called. " +
+			"`outputs` maps a name to a JSON pointer into the answer (or the call back).",
+		Outputs: []Output{{"status", IntOutput, "the HTTP status of the answer"}},
+		Example: "webhook: { url: \"https://hooks.example.com/deployed\", body: '{\"by\": \"${{ execution.startedBy }}\"}' }",
+	},
+	{
+		Name: "pipeline", Config: Call{}, Timeout: 24 * time.Hour,
+		Summary: "Starts another pipeline, and waits for it unless told otherwise.",
+		Doc:     "With `wait: false` the stage succeeds as soon as the other pipeline has started.",
+		Outputs: []Output{
+			{"execution", StringOutput, "the identifier of the execution started"},
+			{"status", StringOutput, "how it ended"},
+			{"outputs", AnyOutput, "its stages' outputs, by stage"},
+		},
+		Example: "pipeline: { pipeline: smoke-test, parameters: { target: production } }",
+	},
+}
