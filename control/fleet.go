@@ -1,0 +1,512 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"showrunner/cloud"
+	"showrunner/execution"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// RegionStatus is one region of an account, or why it cannot be asked.
+type RegionStatus struct {
+	Account string `json:"account"`
+	cloud.Region
+}
+
+// Regions lists the regions of every account.
+func (s *Service) Regions(ctx context.Context, p Principal) ([]RegionStatus, error) {
+	if err := s.allow(p, opRead, "regions"); err != nil {
+		return nil, err
+	}
+	list := []RegionStatus{}
+	for _, name := range s.Accounts.Names() {
+		a, err := s.Accounts.Account(name)
+		if err != nil {
+			return nil, err
+		}
+		regions, err := a.Regions(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range regions {
+			list = append(list, RegionStatus{Account: name, Region: r})
+		}
+	}
+	return list, nil
+}
+
+// Cluster is every version of one service, in every region of an account.
+type Cluster struct {
+	Name        string              `json:"name"`
+	Application string              `json:"application"`
+	Account     string              `json:"account"`
+	Groups      []cloud.ServerGroup `json:"serverGroups"` // by region, then oldest first
+	Counts      []cloud.Counts      `json:"counts,omitempty"`
+	// Away names the regions that could not be asked, with the reason.
+	Away map[string]string `json:"away,omitempty"`
+}
+
+// Clusters observes clusters; application and cluster, when given, select.
+// An empty account is every account. Regions that are away are told, not waited for.
+func (s *Service) Clusters(ctx context.Context, p Principal, account, application, cluster string) ([]Cluster, error) {
+	if err := s.allow(p, opRead, "clusters"); err != nil {
+		return nil, err
+	}
+	names := s.Accounts.Names()
+	if account != "" {
+		names = []string{account}
+	}
+	var list []Cluster
+	for _, name := range names {
+		a, err := s.Accounts.Account(name)
+		if err != nil {
+			return nil, err
+		}
+		found, err := clustersOf(ctx, a, application, cluster)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, found...)
+	}
+	if list == nil {
+		list = []Cluster{}
+	}
+	return list, nil
+}
+
+func clustersOf(ctx context.Context, a *cloud.Account, application, cluster string) ([]Cluster, error) {
+	regions, err := a.Regions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	type answer struct {
+		groups []cloud.ServerGroup
+		err    error
+	}
+	answers := make([]answer, len(regions))
+	var wg sync.WaitGroup
+	for i, r := range regions {
+		wg.Go(func() {
+			answers[i].groups, answers[i].err = a.ServerGroups(ctx, r.Name, cluster)
+		})
+	}
+	wg.Wait()
+	byName := map[string]*Cluster{}
+	away := map[string]string{}
+	for i, r := range regions {
+		if answers[i].err != nil {
+			away[r.Name] = answers[i].err.Error()
+			continue
+		}
+		for _, g := range answers[i].groups {
+			app := applicationOf(g.Spec.Cluster)
+			if application != "" && app != application {
+				continue
+			}
+			c := byName[g.Spec.Cluster]
+			if c == nil {
+				c = &Cluster{Name: g.Spec.Cluster, Application: app, Account: a.Name()}
+				byName[g.Spec.Cluster] = c
+			}
+			g.Spec.Env = nil // may hold secrets
+			c.Groups = append(c.Groups, g)
+		}
+	}
+	list := make([]Cluster, 0, len(byName))
+	for _, c := range byName {
+		if len(away) > 0 {
+			c.Away = away
+		}
+		list = append(list, *c)
+	}
+	slices.SortFunc(list, func(x, y Cluster) int { return strings.Compare(x.Name, y.Name) })
+	if len(list) == 0 && len(away) == len(regions) && len(regions) > 0 {
+		return nil, problem.New(problem.Unavailable, "clusters", "no region of account %s answers", a.Name()).
+			WithHelp("showrunner doctor")
+	}
+	return list, nil
+}
+
+// applicationOf is the application's part of a cluster's name.
+func applicationOf(cluster string) string {
+	app, _, _ := strings.Cut(cluster, "-")
+	return app
+}
+
+// cluster finds one cluster. Errors: not_found.
+func (s *Service) cluster(ctx context.Context, p Principal, account, name string) (*cloud.Account, Cluster, error) {
+	if account == "" {
+		account = DefaultAccount
+	}
+	a, err := s.Accounts.Account(account)
+	if err != nil {
+		return nil, Cluster{}, err
+	}
+	list, err := s.Clusters(ctx, p, account, "", name)
+	if err != nil {
+		return nil, Cluster{}, err
+	}
+	if len(list) == 0 {
+		return nil, Cluster{}, problem.New(problem.NotFound, "cluster", "there is no cluster %q in account %s", name, account).
+			WithHelp("showrunner clusters lists them")
+	}
+	return a, list[0], nil
+}
+
+// Cluster returns one cluster with the load balancers' counts. Errors: not_found.
+func (s *Service) Cluster(ctx context.Context, p Principal, account, name string) (Cluster, error) {
+	a, c, err := s.cluster(ctx, p, account, name)
+	if err != nil {
+		return Cluster{}, err
+	}
+	for _, region := range regionsOf(c.Groups) {
+		counts, err := a.Counts(ctx, region, name)
+		if err != nil {
+			continue // the groups are told all the same; the page shows that counts are missing
+		}
+		c.Counts = append(c.Counts, counts...)
+	}
+	return c, nil
+}
+
+func regionsOf(groups []cloud.ServerGroup) []string {
+	var regions []string
+	for _, g := range groups {
+		if !slices.Contains(regions, g.Region) {
+			regions = append(regions, g.Region)
+		}
+	}
+	return regions
+}
+
+// DefaultAccount is the cloud that showrunner brings itself.
+const DefaultAccount = "local"
+
+// ClusterChange is one change of a running cluster by hand.
+type ClusterChange struct {
+	Account     string             `json:"account,omitempty"`
+	Cluster     string             `json:"-"`
+	Region      string             `json:"region,omitempty"`      // empty: every region
+	ServerGroup string             `json:"serverGroup,omitempty"` // empty: the newest enabled group of each region
+	Capacity    *CapacityChange    `json:"capacity,omitempty"`    // resize
+	Weights     map[string]float64 `json:"weights,omitempty"`     // shift traffic
+	Destroy     bool               `json:"destroy,omitempty"`
+	Disable     bool               `json:"disable,omitempty"`
+	Enable      bool               `json:"enable,omitempty"`
+	Suspend     []string           `json:"suspend,omitempty"`
+	Resume      []string           `json:"resume,omitempty"`
+	Key         string             `json:"-"` // idempotency key
+}
+
+// CapacityChange leaves out what stays as it is.
+type CapacityChange struct {
+	Min     *int `json:"min,omitempty"`
+	Desired *int `json:"desired,omitempty"`
+	Max     *int `json:"max,omitempty"`
+}
+
+// ChangeCluster makes one change by hand in the regions chosen; the traffic
+// guard never lets it take the last serving instance. It answers with what was
+// done, region by region. Errors: not_found, precondition (the guard), invalid, denied.
+func (s *Service) ChangeCluster(ctx context.Context, p Principal, ch ClusterChange) ([]string, error) {
+	op := ch.op()
+	if op == "" {
+		return nil, problem.New(problem.Invalid, "cluster.change", "nothing to change was named").WithHelp("give one of capacity, weights, destroy, disable, enable, suspend, resume")
+	}
+	if err := s.allow(p, op, ch.Cluster); err != nil {
+		return nil, err
+	}
+	a, c, err := s.cluster(ctx, p, ch.Account, ch.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	var done []string
+	matched := false
+	for _, region := range regionsOf(c.Groups) {
+		if ch.Region != "" && ch.Region != region {
+			continue
+		}
+		g, ok := choose(c.Groups, region, ch.ServerGroup, ch.Enable)
+		if !ok {
+			continue
+		}
+		matched = true
+		what, changeErr := changeGroup(ctx, a, ch, c.Groups, g)
+		if changeErr != nil {
+			err = changeErr
+			break
+		}
+		done = append(done, what)
+	}
+	if !matched && err == nil {
+		err = problem.New(problem.NotFound, op, "no server group of %s matches region %q and name %q", ch.Cluster, ch.Region, ch.ServerGroup).
+			WithHelp("showrunner clusters %s lists them", c.Application)
+	}
+	return done, s.did(ctx, p, op, c.Application, ch.Cluster, map[string]any{"done": done}, err)
+}
+
+func (ch ClusterChange) op() string {
+	switch {
+	case ch.Capacity != nil:
+		return opResize
+	case len(ch.Weights) > 0, ch.Disable, ch.Enable:
+		return opWeights
+	case ch.Destroy:
+		return opDestroy
+	case len(ch.Suspend) > 0, len(ch.Resume) > 0:
+		return opSuspend
+	}
+	return ""
+}
+
+// choose finds the group that a change means in a region: the one named, else
+// the newest enabled one (for Enable, the newest that is not).
+func choose(groups []cloud.ServerGroup, region, name string, disabled bool) (cloud.ServerGroup, bool) {
+	for _, g := range slices.Backward(groups) {
+		if g.Region == region && (g.Name == name || name == "" && g.Enabled() != disabled) {
+			return g, true
+		}
+	}
+	return cloud.ServerGroup{}, false
+}
+
+func changeGroup(ctx context.Context, a *cloud.Account, ch ClusterChange, groups []cloud.ServerGroup, g cloud.ServerGroup) (string, error) {
+	guard := cloud.Guard{LastOne: true}
+	key := fmt.Sprintf("%s/%s/%s", ch.Key, g.Region, g.Name)
+	switch {
+	case ch.Capacity != nil:
+		to := merge(g.Capacity, *ch.Capacity)
+		return fmt.Sprintf("%s: %s to %d instances (%d to %d)", g.Region, g.Name, to.Desired, to.Min, to.Max), a.Resize(ctx, g.Region, g.Name, to, guard, key)
+	case len(ch.Weights) > 0:
+		return fmt.Sprintf("%s: weights %v", g.Region, ch.Weights), a.SetWeights(ctx, g.Region, ch.Cluster, ch.Weights, guard, key)
+	case ch.Destroy:
+		return fmt.Sprintf("%s: %s destroyed", g.Region, g.Name), a.Destroy(ctx, g.Region, g.Name, guard, key)
+	case ch.Disable:
+		return fmt.Sprintf("%s: %s disabled", g.Region, g.Name), a.SetWeights(ctx, g.Region, ch.Cluster, map[string]float64{g.Name: 0}, guard, key)
+	case ch.Enable:
+		return fmt.Sprintf("%s: %s enabled", g.Region, g.Name), a.SetWeights(ctx, g.Region, ch.Cluster, map[string]float64{g.Name: usualWeight(groups, g.Region)}, guard, key)
+	}
+	o, ok := a.Operator()
+	if !ok {
+		return "", problem.New(problem.Precondition, opSuspend, "account %s cannot suspend processes", a.Name())
+	}
+	if len(ch.Suspend) > 0 {
+		return fmt.Sprintf("%s: %s suspended %s", g.Region, g.Name, strings.Join(ch.Suspend, ", ")), o.Suspend(ctx, g.Region, g.Name, ch.Suspend, key)
+	}
+	return fmt.Sprintf("%s: %s resumed %s", g.Region, g.Name, strings.Join(ch.Resume, ", ")), o.Resume(ctx, g.Region, g.Name, ch.Resume, key)
+}
+
+// usualWeight is what an enabled group of the region has, so that the newly enabled one gets an equal share.
+func usualWeight(groups []cloud.ServerGroup, region string) float64 {
+	for _, g := range groups {
+		if g.Region == region && g.Enabled() {
+			return g.Weight
+		}
+	}
+	return 100
+}
+
+// merge applies a change to a capacity and keeps min ≤ desired ≤ max: a bound
+// that was not named gives way to a number that was.
+func merge(now pipeline.Capacity, c CapacityChange) pipeline.Capacity {
+	to := now
+	if c.Min != nil {
+		to.Min = *c.Min
+	}
+	if c.Max != nil {
+		to.Max = *c.Max
+	}
+	switch {
+	case c.Desired != nil:
+		to.Desired = *c.Desired
+		if c.Min == nil {
+			to.Min = min(to.Min, to.Desired)
+		}
+		if c.Max == nil {
+			to.Max = max(to.Max, to.Desired)
+		}
+	default:
+		to.Desired = min(max(to.Desired, to.Min), to.Max)
+	}
+	return to
+}
+
+// Instances lists instances, newest group first; application selects.
+func (s *Service) Instances(ctx context.Context, p Principal, application string) ([]cloud.Instance, error) {
+	clusters, err := s.Clusters(ctx, p, "", application, "")
+	if err != nil {
+		return nil, err
+	}
+	list := []cloud.Instance{}
+	for _, c := range clusters {
+		for _, g := range slices.Backward(c.Groups) {
+			list = append(list, g.Instances...)
+		}
+	}
+	return list, nil
+}
+
+// InstanceChange is one change of an instance by hand.
+type InstanceChange struct {
+	Terminate bool   `json:"terminate,omitempty"`
+	Kill      bool   `json:"kill,omitempty"`      // with Terminate: at once, without draining
+	Decrement bool   `json:"decrement,omitempty"` // with Terminate: do not replace it
+	Standby   *bool  `json:"standby,omitempty"`
+	Protect   *bool  `json:"protect,omitempty"`
+	Key       string `json:"-"`
+}
+
+// ChangeInstance makes one change of an instance. Errors: not_found, precondition, invalid, denied.
+func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch InstanceChange) error {
+	op := opTerminate
+	switch {
+	case ch.Standby != nil:
+		op = opStandby
+	case ch.Protect != nil:
+		op = opProtect
+	case !ch.Terminate:
+		return problem.New(problem.Invalid, "instance.change", "nothing to change was named").WithHelp("give one of terminate, standby, protect")
+	}
+	if err := s.allow(p, op, id); err != nil {
+		return err
+	}
+	a, inst, err := s.instance(ctx, p, id)
+	if err != nil {
+		return err
+	}
+	if op == opTerminate {
+		err = a.Terminate(ctx, inst.Region, id, cloud.TerminateOptions{Kill: ch.Kill, Decrement: ch.Decrement, Guard: cloud.Guard{LastOne: !ch.Kill}}, ch.Key)
+		return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, map[string]any{"kill": ch.Kill}, err)
+	}
+	o, ok := a.Operator()
+	if !ok {
+		return problem.New(problem.Precondition, op, "account %s has no such operation", a.Name())
+	}
+	if ch.Standby != nil {
+		err = o.SetStandby(ctx, inst.Region, id, *ch.Standby, ch.Key)
+	} else {
+		err = o.SetProtection(ctx, inst.Region, id, *ch.Protect, ch.Key)
+	}
+	return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, nil, err)
+}
+
+// instance finds an instance by its ID in any account, those that ended and are still remembered included.
+func (s *Service) instance(ctx context.Context, p Principal, id string) (*cloud.Account, cloud.Instance, error) {
+	clusters, err := s.Clusters(ctx, p, "", "", "")
+	if err != nil {
+		return nil, cloud.Instance{}, err
+	}
+	for _, c := range clusters {
+		for _, g := range c.Groups {
+			for _, i := range slices.Concat(g.Instances, g.Ended) {
+				if i.ID == id {
+					a, err := s.Accounts.Account(c.Account)
+					return a, i, err
+				}
+			}
+		}
+	}
+	return nil, cloud.Instance{}, problem.New(problem.NotFound, "instance", "there is no instance %q", id).
+		WithHelp("showrunner instances lists them")
+}
+
+// InstanceLog copies what an instance wrote. Errors: not_found, precondition.
+func (s *Service) InstanceLog(ctx context.Context, p Principal, id string, follow bool, w io.Writer) error {
+	a, inst, err := s.instance(ctx, p, id)
+	if err != nil {
+		return err
+	}
+	l, ok := a.Logs()
+	if !ok {
+		return problem.New(problem.Precondition, "instance.log", "account %s keeps no instance output here", a.Name())
+	}
+	return l.InstanceLog(ctx, inst.Region, id, follow, w)
+}
+
+// RollbackRequest returns a cluster or a site to an earlier version.
+type RollbackRequest struct {
+	Account string   `json:"account,omitempty"`
+	Cluster string   `json:"cluster,omitempty"`
+	Site    string   `json:"site,omitempty"`
+	To      string   `json:"to,omitempty"` // a version, server group or deployment; empty: the one before
+	Regions []string `json:"regions,omitempty"`
+	Key     string   `json:"-"`
+}
+
+// RollbackPipeline is the name of the pipeline that rollbacks run as.
+const RollbackPipeline = "rollback"
+
+// Rollback starts an execution of its own that returns to an earlier version,
+// and is linked to the execution that made the present one. Errors: not_found,
+// invalid, precondition, denied.
+func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) (execution.Execution, error) {
+	subject := r.Cluster + r.Site
+	if (r.Cluster == "") == (r.Site == "") {
+		return execution.Execution{}, problem.New(problem.Invalid, opRollback, "name a cluster or a site, not both")
+	}
+	if err := s.allow(p, opRollback, subject); err != nil {
+		return execution.Execution{}, err
+	}
+	application, undoes, err := s.present(ctx, p, r)
+	if err != nil {
+		return execution.Execution{}, err
+	}
+	with, err := json.Marshal(pipeline.Rollback{Account: r.Account, Cluster: r.Cluster, Site: r.Site, To: r.To, Regions: r.Regions})
+	if err != nil {
+		return execution.Execution{}, problem.Wrap(err, problem.Internal, opRollback, "encoding the stage")
+	}
+	request := execution.StartRequest{
+		Application: application, Pipeline: RollbackPipeline,
+		Definition: pipeline.Pipeline{Name: RollbackPipeline, Description: "returns " + subject + " to an earlier version", Concurrency: pipeline.Queue,
+			Stages: []pipeline.Stage{{Name: "rollback", Kind: "rollback", With: with}}},
+		Trigger:    map[string]any{"kind": "rollback", "actor": p.Name, "subject": subject, "message": "roll back " + subject},
+		By:         p.Name,
+		RollbackOf: undoes,
+	}
+	if r.Key != "" {
+		request.TriggerID, request.EventID = "rollback/"+subject, r.Key
+	}
+	e, _, err := s.Engine.Start(ctx, request)
+	return e, s.did(ctx, p, opRollback, application, subject, map[string]any{"execution": e.ID, "rollbackOf": undoes, "to": r.To}, err)
+}
+
+// present finds the application of what is rolled back, and the execution that made what is there now.
+func (s *Service) present(ctx context.Context, p Principal, r RollbackRequest) (application, madeBy string, err error) {
+	if r.Cluster != "" {
+		_, c, err := s.cluster(ctx, p, r.Account, r.Cluster)
+		if err != nil {
+			return "", "", err
+		}
+		for _, g := range slices.Backward(c.Groups) {
+			if g.Enabled() {
+				return c.Application, g.Spec.Execution, nil
+			}
+		}
+		return c.Application, "", nil
+	}
+	deployments, err := s.SiteDeployments(ctx, p, r.Account, r.Site)
+	if err != nil {
+		return "", "", err
+	}
+	for _, d := range deployments {
+		if d.Current && d.Execution != "" {
+			e, err := s.Engine.Get(ctx, d.Execution)
+			if problem.CodeOf(err) == problem.NotFound {
+				break // retention has removed it; the rollback goes on without the link
+			}
+			if err != nil {
+				return "", "", err
+			}
+			return e.Application, e.ID, nil
+		}
+	}
+	return r.Site, "", nil
+}

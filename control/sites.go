@@ -1,0 +1,126 @@
+package control
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"showrunner/cloud"
+	"showrunner/problem"
+)
+
+// SiteStatus is a website, and what each region serves of it.
+type SiteStatus struct {
+	Name    string                 `json:"name"`
+	Account string                 `json:"account"`
+	URL     string                 `json:"url"`
+	Current []cloud.SiteDeployment `json:"current"` // for each region and part (prefix) of the site
+	Away    map[string]string      `json:"away,omitempty"`
+}
+
+// Sites lists the websites of every account that hosts some.
+func (s *Service) Sites(ctx context.Context, p Principal) ([]SiteStatus, error) {
+	if err := s.allow(p, opRead, "sites"); err != nil {
+		return nil, err
+	}
+	list := []SiteStatus{}
+	for _, name := range s.Accounts.Names() {
+		a, err := s.Accounts.Account(name)
+		if err != nil {
+			return nil, err
+		}
+		sites, err := a.Sites()
+		if err != nil {
+			continue // an account without websites
+		}
+		found, err := sitesOf(ctx, a, sites)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, found...)
+	}
+	return list, nil
+}
+
+func sitesOf(ctx context.Context, a *cloud.Account, sites *cloud.Sites) ([]SiteStatus, error) {
+	regions, err := a.Regions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]*SiteStatus{}
+	away := map[string]string{}
+	for _, r := range regions {
+		found, err := sites.List(ctx, r.Name)
+		if err != nil {
+			away[r.Name] = err.Error()
+			continue
+		}
+		for _, site := range found {
+			st := byName[site.Name]
+			if st == nil {
+				st = &SiteStatus{Name: site.Name, Account: a.Name(), URL: sites.URL(site.Name)}
+				byName[site.Name] = st
+			}
+			st.Current = append(st.Current, site.Current...)
+		}
+	}
+	list := make([]SiteStatus, 0, len(byName))
+	for _, st := range byName {
+		if len(away) > 0 {
+			st.Away = away
+		}
+		list = append(list, *st)
+	}
+	slices.SortFunc(list, func(x, y SiteStatus) int { return strings.Compare(x.Name, y.Name) })
+	return list, nil
+}
+
+// SiteDeployments lists what a site has been in every region, newest first.
+// Errors: not_found, unavailable when no region answers.
+func (s *Service) SiteDeployments(ctx context.Context, p Principal, account, site string) ([]cloud.SiteDeployment, error) {
+	if err := s.allow(p, opRead, site); err != nil {
+		return nil, err
+	}
+	if account == "" {
+		account = DefaultAccount
+	}
+	a, err := s.Accounts.Account(account)
+	if err != nil {
+		return nil, err
+	}
+	sites, err := a.Sites()
+	if err != nil {
+		return nil, err
+	}
+	regions, err := a.Regions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		mu   sync.Mutex
+		wg   sync.WaitGroup
+		list []cloud.SiteDeployment
+		last error
+	)
+	for _, r := range regions {
+		wg.Go(func() {
+			found, err := sites.Deployments(ctx, r.Name, site)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && problem.CodeOf(err) != problem.NotFound {
+				last = err
+			}
+			list = append(list, found...)
+		})
+	}
+	wg.Wait()
+	if len(list) == 0 {
+		if last != nil {
+			return nil, last
+		}
+		return nil, problem.New(problem.NotFound, "site", "there is no site %q in account %s", site, account).WithHelp("showrunner sites lists them")
+	}
+	slices.SortStableFunc(list, func(x, y cloud.SiteDeployment) int { return strings.Compare(y.At, x.At) })
+	return list, nil
+}
