@@ -23,6 +23,18 @@ type Deploy struct {
 // Kind implements Config.
 func (Deploy) Kind() string { return "deploy" }
 
+// Rollback returns a service or a website to an earlier version that is still kept.
+type Rollback struct {
+	Account string   `json:"account,omitempty" check:"name" default:"local"` // default local
+	Cluster string   `json:"cluster,omitempty" check:"cluster"`              // this or site
+	Site    string   `json:"site,omitempty" check:"site"`
+	To      string   `json:"to,omitempty"`      // a version, server group or deployment; default: the one before
+	Regions []string `json:"regions,omitempty"` // default: every region that has it
+}
+
+// Kind implements Config.
+func (Rollback) Kind() string { return "rollback" }
+
 // Health is a probe. Exactly one of Path, TCP and Command is set.
 type Health struct {
 	Path      string   `json:"path,omitempty" check:"urlpath"` // HTTP GET; 200 to 399 is healthy

@@ -29,6 +29,8 @@ func fieldGroups(t reflect.Type) []group {
 		return []group{{[]string{"target", "step", "schedule"}, true}}
 	case reflect.TypeFor[Wait]():
 		return []group{{[]string{"for", "until"}, true}}
+	case reflect.TypeFor[Rollback]():
+		return []group{{[]string{"cluster", "site"}, true}}
 	case reflect.TypeFor[Git]():
 		return []group{{[]string{"branch", "tag"}, false}, {[]string{"tag", "commit"}, false}}
 	case reflect.TypeFor[Build]():

@@ -72,6 +72,17 @@ var kinds = []Kind{
 			"  capacity: { min: 2, desired: 2, max: 10 }\n  strategy: red-black",
 	},
 	{
+		Name: "rollback", Config: Rollback{}, Timeout: time.Hour,
+		Summary: "Returns a service or a website to an earlier version that is still kept.",
+		Doc: "Exactly one of `cluster` and `site`. Nothing is built or uploaded: traffic returns to what is there, in every region at once. " +
+			"`showrunner rollback` runs this stage as an execution of its own.",
+		Outputs: []Output{
+			{"version", StringOutput, "the version returned to"},
+			{"regions", StringList, "the regions that returned"},
+		},
+		Example: "rollback: { cluster: storefront-prod }",
+	},
+	{
 		Name: "wait", Config: Wait{}, Timeout: 31 * 24 * time.Hour,
 		Summary: "Waits for a time.",
 		Doc:     "Exactly one of `for` and `until`.",
