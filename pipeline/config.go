@@ -77,8 +77,9 @@ type DeploySite struct {
 	Index        string      `json:"index,omitempty" check:"path" default:"index.html"` // default index.html
 	Error        string      `json:"error,omitempty" check:"path"`                      // error document
 	CacheControl []CacheRule `json:"cacheControl,omitempty"`
-	Waves        []Wave      `json:"waves,omitempty"`                     // default: one wave of all regions
-	Keep         int         `json:"keep,omitempty" default:"10" min:"1"` // deployments kept for rollback; default 10
+	Waves        []Wave      `json:"waves,omitempty"`                                       // default: one wave of all regions
+	OnFailure    string      `json:"rollback,omitempty" enum:"all|wave|none" default:"all"` // what a failed wave undoes: wave, all (default), none
+	Keep         int         `json:"keep,omitempty" default:"10" min:"1"`                   // deployments kept for rollback; default 10
 	// Archive uploads the artifact as one zip object under this key instead of its files
 	// (CodePipeline's Extract=false).
 	Archive string `json:"archive,omitempty" check:"path"`
