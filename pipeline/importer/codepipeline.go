@@ -1,0 +1,381 @@
+package importer
+
+import (
+	"encoding/json"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// CodePipeline reads what `aws codepipeline get-pipeline` prints: the pipeline
+// with its metadata, or the pipeline alone. It returns invalid for a document
+// that is none.
+func CodePipeline(src []byte, opts Options) (Result, error) {
+	in := newInput(opts)
+	v, err := parse(in.opts.File, src)
+	if err != nil {
+		return Result{}, err
+	}
+	top := in.root(v)
+	def := top
+	if p := top.get("pipeline"); p.ok() {
+		def = p
+		top.get("metadata").ignore() // ARN and times of the original, nothing that runs
+	}
+	if def.get("stages").raw == nil {
+		return Result{}, problem.New(problem.Invalid, "import", "%s: no pipeline: it has no \"stages\"", in.opts.File).
+			WithHelp("give what `aws codepipeline get-pipeline --name NAME` prints; for a template use `showrunner import cdk`")
+	}
+	projects, err := readProjects(in)
+	if err != nil {
+		return Result{}, err
+	}
+	name := def.get("name").static()
+	c := &conversion{in: in, def: def, projects: projects, name: slug(name, "pipeline", 63)}
+	p := c.convert()
+	def.unread(unreadPipeline)
+	top.unread(unreadPipeline)
+	app := applicationName(opts.Application, name)
+	return finish(in, &pipeline.Document{Application: app, Pipelines: []pipeline.Pipeline{p}}, "codepipeline")
+}
+
+// conversion turns one CodePipeline pipeline into one of ours.
+type conversion struct {
+	in       *input
+	def      cursor
+	name     string // of the pipeline, here
+	projects projects
+	tmpl     *template
+	hooks    []hook            // webhooks of the same template
+	siblings map[string]string // pipelines of the same template: name there → name here
+
+	out        pipeline.Pipeline
+	stageNames map[string]bool
+	artifacts  map[string]string    // CodePipeline's artifact → ours; "" when nothing makes it here
+	namespaces map[string]namespace // variable namespaces
+	before     []string             // the stages that the next group has to wait for
+	triggers   []cursor             // V2 triggers; when there are any, they replace default detection
+}
+
+// namespace is who fills a variable namespace.
+type namespace struct {
+	stage, provider string
+}
+
+// action is one CodePipeline action on its way.
+type action struct {
+	cursor
+	name, stage     string // there
+	id              string // the stage here
+	category, owner string
+	provider        string
+	runOrder        int
+	config          cursor
+	inputs          []cursor
+	outputs         []cursor
+	out             pipeline.Stage
+}
+
+func (c *conversion) convert() pipeline.Pipeline {
+	c.stageNames, c.artifacts, c.namespaces = map[string]bool{}, map[string]string{}, map[string]namespace{}
+	c.out = pipeline.Pipeline{Name: c.name, Concurrency: c.executionMode()}
+	c.variables()
+	c.triggers = c.def.get("Triggers").items()
+	stages := c.def.get("Stages").items()
+	actions := make([][]*action, len(stages))
+	count := map[string]int{}
+	for i, s := range stages {
+		actions[i] = c.readActions(s)
+		for _, a := range actions[i] {
+			count[slug(a.name, "stage", 50)]++
+		}
+	}
+	for i, s := range stages {
+		for _, a := range actions[i] {
+			id := slug(a.name, "stage", 50)
+			if count[id] > 1 {
+				id = slug(a.stage+"-"+a.name, "stage", 50)
+			}
+			a.id = unique(c.stageNames, id)
+			if ns := a.get("Namespace").static(); ns != "" {
+				c.namespaces[ns] = namespace{stage: a.id, provider: a.provider}
+			}
+		}
+		c.stage(s, actions[i])
+	}
+	c.pushTriggers(actions)
+	if len(c.out.Stages) == 0 {
+		c.in.note(Error, c.def.path, "pipeline "+c.name, "none of its actions has an equivalent here: an approval stands in, so that the file is whole")
+		c.out.Stages = []pipeline.Stage{stageOf("nothing-carried", pipeline.Approval{Instructions: "Nothing of this pipeline could be carried over."})}
+	}
+	c.neededParameters()
+	return c.out
+}
+
+func (c *conversion) executionMode() pipeline.Concurrency {
+	switch mode := c.def.get("ExecutionMode").static(); mode {
+	case "QUEUED":
+		return pipeline.Queue
+	case "PARALLEL":
+		return pipeline.Parallel
+	default: // CodePipeline's default, and the only mode of V1
+		return pipeline.Supersede
+	}
+}
+
+func (c *conversion) variables() {
+	c.def.get("Name").ignore()
+	c.def.get("PipelineType").ignore()
+	for _, v := range c.def.get("Variables").items() {
+		p := pipeline.Parameter{Name: identifier(v.get("Name").static()), Description: v.get("Description").static()}
+		if d := v.get("DefaultValue"); d.ok() {
+			value := d.static()
+			p.Default = &value
+		} else {
+			p.Required = true
+		}
+		c.out.Parameters = append(c.out.Parameters, p)
+	}
+}
+
+// neededParameters asks at the start of an execution for what the template asked for at deployment.
+func (c *conversion) neededParameters() {
+	if c.tmpl == nil {
+		return
+	}
+	raw, _ := json.Marshal(c.out)
+	names := make([]string, 0, len(c.in.needed))
+	for name := range c.in.needed {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		id := identifier(name)
+		if !strings.Contains(string(raw), "parameters."+id) || c.hasParameter(id) {
+			continue
+		}
+		p := pipeline.Parameter{Name: id, Required: true}
+		if def, ok := c.tmpl.parameters.vals[name].(*object); ok {
+			p.Description = scalar(def.vals["Description"])
+			if allowed, ok := def.vals["AllowedValues"].([]any); ok {
+				for _, a := range allowed {
+					p.Options = append(p.Options, scalar(a))
+				}
+			}
+		}
+		c.out.Parameters = append(c.out.Parameters, p)
+		c.in.note(Warning, pointer("/Parameters", name), "parameter "+name, "it has no value yet, so every execution asks for it: `showrunner run --param %s=VALUE`, or import again with --parameter %s=VALUE", id, name)
+	}
+}
+
+func (c *conversion) hasParameter(name string) bool {
+	for _, p := range c.out.Parameters {
+		if p.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *conversion) readActions(s cursor) []*action {
+	stage := s.get("Name").static()
+	var out []*action
+	for _, item := range s.get("Actions").items() {
+		kind := item.get("ActionTypeId")
+		a := &action{
+			cursor: item, stage: stage, name: item.get("Name").static(),
+			category: kind.get("Category").static(), owner: kind.get("Owner").static(), provider: kind.get("Provider").static(),
+			config: item.get("Configuration"), inputs: item.get("InputArtifacts").items(), outputs: item.get("OutputArtifacts").items(),
+			runOrder: 1,
+		}
+		kind.get("Version").ignore()
+		if n := item.get("RunOrder"); n.ok() {
+			a.runOrder = n.number()
+		}
+		out = append(out, a)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].runOrder < out[j].runOrder })
+	return out
+}
+
+// stage carries one stage over: its actions by run order, each group after the
+// one before. A group of which nothing can be carried leaves no gap.
+func (c *conversion) stage(s cursor, actions []*action) {
+	first := len(c.out.Stages)
+	for i := 0; i < len(actions); {
+		order, group := actions[i].runOrder, []string(nil)
+		for ; i < len(actions) && actions[i].runOrder == order; i++ {
+			a := actions[i]
+			a.out = pipeline.Stage{Name: a.id, Needs: append([]string(nil), c.before...)}
+			if !c.action(a) {
+				for _, o := range a.outputs {
+					c.artifacts[o.get("Name").static()] = ""
+				}
+				a.ignore()
+				continue
+			}
+			if n := a.get("TimeoutInMinutes").number(); n > 0 && a.out.Kind != "approval" {
+				a.out.Timeout = pipeline.Duration(time.Duration(n) * time.Minute)
+			}
+			c.out.Stages = append(c.out.Stages, a.out)
+			c.in.carried = append(c.in.carried, Carried{
+				Pipeline: c.name, Stage: a.id, Kind: a.out.Kind, Path: a.path,
+				What: a.category + " action " + a.name + " (" + a.provider + ") of stage " + a.stage,
+			})
+			group = append(group, a.id)
+		}
+		if len(group) > 0 {
+			c.before = group
+		}
+	}
+	c.conditions(s, c.out.Stages[first:])
+	c.blockers(s)
+}
+
+func (c *conversion) blockers(s cursor) {
+	for _, b := range s.get("Blockers").items() {
+		c.in.note(Error, b.path, "blocker "+b.get("Name").static(), "a disabled transition is not carried over: stop the pipeline here with an approval stage")
+		b.ignore()
+	}
+}
+
+// action carries one action over; false when it has no equivalent, which has been noted.
+func (c *conversion) action(a *action) bool {
+	switch a.category + "/" + a.provider {
+	case "Source/GitHub", "Source/CodeStarSourceConnection", "Source/CodeCommit", "Source/S3":
+		return c.source(a)
+	case "Build/CodeBuild", "Test/CodeBuild":
+		return c.codeBuild(a)
+	case "Compute/Commands", "Build/Commands", "Test/Commands":
+		return c.commands(a)
+	case "Deploy/S3":
+		return c.deployS3(a)
+	case "Approval/Manual":
+		return c.approval(a)
+	case "Invoke/CodePipeline":
+		return c.invokePipeline(a)
+	}
+	if a.category == "Source" {
+		if c.overridden(a, "") != "" {
+			return c.source(a)
+		}
+		c.in.note(Error, a.path, "source "+a.name+" ("+a.provider+")", "no equivalent source: give a Git URL with --source-override %s=URL", a.name)
+		return false
+	}
+	c.in.note(Error, a.path, a.category+" action "+a.name+" ("+a.provider+")", "%s", noEquivalent(a.category, a.provider))
+	return false
+}
+
+// noEquivalent says why an action was left out. It is left out, and not stood
+// in for: a stage that says "succeeded" would lie, and one that waits for a
+// person would hold up every run. What comes after it keeps its order.
+func noEquivalent(category, provider string) string {
+	const left = "; the stage is left out"
+	switch provider {
+	case "CloudFormation", "CloudFormationStackSet", "CloudFormationStackInstances":
+		return "there is no CloudFormation here: sites and services are declared in the pipeline file itself" + left
+	case "ECS", "CodeDeployToECS", "EKS", "AppRunner":
+		return "it deploys a container image: give the service a `deploy` stage with an artifact, a command and a health check" + left
+	case "CodeDeploy", "ElasticBeanstalk", "EC2":
+		return "it deploys to hosts: give the service a `deploy` stage with an artifact, a command and a health check; appspec hooks become its start-up" + left
+	case "Lambda":
+		return "functions are not invoked here: a `webhook` stage can call its URL, a `run` stage can do its work" + left
+	case "StepFunctions":
+		return "state machines are not started here: a `webhook` stage can call out and wait for the answer" + left
+	case "ServiceCatalog", "AppConfig", "OpsWorks", "AlexaSkillsKit":
+		return provider + " has no equivalent" + left
+	case "Jenkins", "DeviceFarm", "BlazeMeter", "GhostInspector", "Snyk", "InspectorScan", "ECRBuildAndPublish":
+		return provider + " is not reached from here: a `run` or `build` stage can do its work" + left
+	}
+	return "action type " + category + "/" + provider + " has no equivalent" + left
+}
+
+func (c *conversion) approval(a *action) bool {
+	var text []string
+	if s := c.finish(a.config.get("CustomData"), false); s != "" {
+		text = append(text, s)
+	}
+	if s := c.finish(a.config.get("ExternalEntityLink"), false); s != "" {
+		text = append(text, "Review: "+s)
+	}
+	if n := a.config.get("NotificationArn"); n.ok() {
+		n.ignore()
+		c.in.note(Warning, n.path, "NotificationArn", "no message is sent to SNS: the approval shows in the console, the API's event stream and `showrunner approve`")
+	}
+	expires := 7 * 24 * time.Hour // CodePipeline's default
+	if n := a.get("TimeoutInMinutes").number(); n > 0 {
+		expires = time.Duration(n) * time.Minute
+	}
+	c.set(a, pipeline.Approval{Instructions: strings.Join(text, "\n\n"), Expires: pipeline.Duration(expires)})
+	return true
+}
+
+func (c *conversion) invokePipeline(a *action) bool {
+	name := a.config.get("PipelineName").static()
+	here, ok := c.siblings[name]
+	if !ok {
+		c.in.note(Error, a.path, "Invoke action "+a.name, "pipeline %q is not in this document: import it too, and start it with a `pipeline` stage; the stage is left out", name)
+		return false
+	}
+	call := pipeline.Call{Pipeline: here}
+	for _, v := range jsonList(a.config.get("Variables")) {
+		if call.Parameters == nil {
+			call.Parameters = map[string]string{}
+		}
+		call.Parameters[identifier(v.get("Name").static())] = c.finish(v.get("Value"), false)
+	}
+	c.set(a, call)
+	return true
+}
+
+// jsonList reads a list that a configuration holds as JSON in a text.
+func jsonList(field cursor) []cursor {
+	if !field.ok() {
+		return nil
+	}
+	s := field.text()
+	v, err := parse("the JSON in "+field.path, []byte(s))
+	list, ok := v.([]any)
+	if err != nil || !ok {
+		if strings.TrimSpace(s) != "" {
+			field.in.note(Error, field.path, "JSON list", "cannot be read as a JSON list")
+		}
+		return nil
+	}
+	out := make([]cursor, len(list))
+	for i := range list {
+		out[i] = cursor{in: field.in, path: field.path + "/" + strconv.Itoa(i), raw: list[i]}
+	}
+	return out
+}
+
+func stageOf(name string, config pipeline.Config) pipeline.Stage {
+	raw, err := json.Marshal(config)
+	if err != nil {
+		panic("importer: a stage configuration is always JSON: " + err.Error())
+	}
+	return pipeline.Stage{Name: name, Kind: config.Kind(), With: raw}
+}
+
+// set gives an action's stage its configuration.
+func (c *conversion) set(a *action, config pipeline.Config) {
+	s := stageOf(a.id, config)
+	a.out.Kind, a.out.With = s.Kind, s.With
+}
+
+func applicationName(given, from string) string {
+	if given != "" {
+		return given
+	}
+	name := slug(from, "application", 40)
+	for _, suffix := range []string{"-stack", "-pipeline"} {
+		if trimmed := strings.TrimSuffix(name, suffix); trimmed != "" {
+			name = trimmed
+		}
+	}
+	return name
+}

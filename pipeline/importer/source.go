@@ -1,0 +1,253 @@
+package importer
+
+import (
+	"strings"
+
+	"showrunner/pipeline"
+)
+
+// overridden is the URL that stands in for a source, or "".
+func (c *conversion) overridden(a *action, repository string) string {
+	for _, name := range []string{a.name, a.id, a.stage, repository} {
+		if url, ok := c.in.opts.SourceOverrides[name]; ok && name != "" {
+			return url
+		}
+	}
+	return ""
+}
+
+func (c *conversion) source(a *action) bool {
+	for _, o := range a.outputs {
+		c.artifacts[o.get("Name").static()] = a.id
+	}
+	switch a.provider {
+	case "GitHub":
+		return c.gitHub(a)
+	case "CodeStarSourceConnection":
+		return c.connection(a)
+	case "CodeCommit":
+		return c.codeCommit(a)
+	case "S3":
+		return c.s3Source(a)
+	}
+	a.config.ignore()
+	c.git(a, pipeline.Git{URL: c.overridden(a, "")})
+	return true
+}
+
+// git sets the stage; an override takes the place of URL and credentials.
+func (c *conversion) git(a *action, g pipeline.Git) string {
+	repository := strings.TrimSuffix(strings.TrimPrefix(g.URL, "https://github.com/"), ".git")
+	if url := c.overridden(a, repository); url != "" {
+		g.URL, g.Credentials = url, nil
+	}
+	c.set(a, g)
+	return g.URL
+}
+
+// gitHub is version 1 of the GitHub action: a token, and polling or a webhook.
+func (c *conversion) gitHub(a *action) bool {
+	owner, repo := c.finish(a.config.get("Owner"), false), c.finish(a.config.get("Repo"), false)
+	g := pipeline.Git{URL: "https://github.com/" + owner + "/" + repo + ".git", Branch: c.finish(a.config.get("Branch"), false)}
+	overridden := c.overridden(a, owner+"/"+repo) != ""
+	token := a.config.get("OAuthToken")
+	if overridden {
+		token.ignore()
+	} else if token.ok() {
+		g.Credentials = &pipeline.Credentials{Password: c.token(token)}
+	}
+	url := c.git(a, g)
+	repository := owner + "/" + repo
+	if overridden {
+		repository = url
+	}
+	poll := a.config.get("PollForSourceChanges")
+	if len(c.triggers) > 0 {
+		return true
+	}
+	if !poll.ok() || poll.truth() {
+		c.out.Triggers = append(c.out.Triggers, pollTrigger(url, g.Branch, credentialsUnless(overridden, g.Credentials)))
+	}
+	push := c.webhooks(a, repository, g.Branch)
+	c.out.Triggers = append(c.out.Triggers, push...)
+	if poll.ok() && !poll.truth() && len(push) == 0 && c.tmpl == nil {
+		c.out.Triggers = append(c.out.Triggers, c.pushTrigger(a, repository, g.Branch))
+	}
+	return true
+}
+
+func credentialsUnless(overridden bool, c *pipeline.Credentials) *pipeline.Credentials {
+	if overridden {
+		return nil
+	}
+	return c
+}
+
+// token is a credential as a reference to a secret. One that the document
+// holds in the clear is not copied.
+func (c *conversion) token(field cursor) string {
+	s := field.text()
+	if reference.MatchString(s) {
+		return c.in.complete(s)
+	}
+	if strings.Trim(s, "*") != "" {
+		c.in.note(Warning, field.path, "a credential in the clear", "it was not copied: set it as a secret, and renew it, since everybody who could read the document knows it")
+	}
+	return c.in.complete(c.in.secret("github-token", "the GitHub token of "+c.name, field.path))
+}
+
+// providerHosts are the hosts behind a connection, by its provider type.
+var providerHosts = map[string]string{"GitHub": "github.com", "Bitbucket": "bitbucket.org", "GitLab": "gitlab.com"}
+
+func (c *conversion) connection(a *action) bool {
+	repository := c.finish(a.config.get("FullRepositoryId"), false)
+	branch := c.finish(a.config.get("BranchName"), false)
+	arn := a.config.get("ConnectionArn")
+	provider := c.connectionProvider(arn)
+	host := providerHosts[provider]
+	overridden := c.overridden(a, repository) != ""
+	if host == "" {
+		host = "github.com"
+		if !overridden {
+			c.in.note(Warning, arn.path, "ConnectionArn", "which host the connection leads to is not in the document: taken as github.com; change the URL, or use --source-override %s=URL", a.name)
+		}
+	}
+	g := pipeline.Git{URL: "https://" + host + "/" + repository + ".git", Branch: branch}
+	if overridden {
+		arn.ignore()
+	} else {
+		source := "a token for " + host + ", in the place of the connection"
+		g.Credentials = &pipeline.Credentials{Password: c.in.complete(c.in.secret(strings.Split(host, ".")[0]+"-token", source, arn.path))}
+	}
+	if f := a.config.get("OutputArtifactFormat"); f.ok() && f.static() == "CODEBUILD_CLONE_REF" {
+		c.in.note(Info, f.path, "OutputArtifactFormat CODEBUILD_CLONE_REF", "the artifact is the work tree; a build that needs the history fetches it itself")
+	}
+	url := c.git(a, g)
+	if overridden {
+		repository = url
+	}
+	detect := a.config.get("DetectChanges")
+	if len(c.triggers) == 0 && (!detect.ok() || detect.truth()) {
+		c.out.Triggers = append(c.out.Triggers, c.pushTrigger(a, repository, branch))
+	}
+	return true
+}
+
+// connectionProvider is the provider type of the connection, when the template defines it.
+func (c *conversion) connectionProvider(arn cursor) string {
+	if c.tmpl == nil {
+		arn.ignore()
+		return ""
+	}
+	used := c.tmpl.collect(func() { arn.text() })
+	for _, id := range used {
+		r := c.tmpl.resource(id)
+		if kind := r.get("Type").static(); kind == "AWS::CodeStarConnections::Connection" || kind == "AWS::CodeConnections::Connection" {
+			provider := r.get("Properties").get("ProviderType").static()
+			return provider
+		}
+	}
+	return ""
+}
+
+func (c *conversion) codeCommit(a *action) bool {
+	region := a.get("Region").static()
+	if region == "" {
+		region = c.region()
+	}
+	repo := c.finish(a.config.get("RepositoryName"), false)
+	g := pipeline.Git{URL: "https://git-codecommit." + region + ".amazonaws.com/v1/repos/" + repo, Branch: c.finish(a.config.get("BranchName"), false)}
+	overridden := c.overridden(a, repo) != ""
+	if overridden {
+		g.URL = c.overridden(a, repo)
+	} else {
+		what := "HTTPS Git credentials of an IAM user for CodeCommit: the "
+		g.Credentials = &pipeline.Credentials{
+			Username: c.in.complete(c.in.secret("codecommit-username", what+"user name", a.path)),
+			Password: c.in.complete(c.in.secret("codecommit-password", what+"password", a.path)),
+		}
+	}
+	c.set(a, g)
+	if f := a.config.get("PollForSourceChanges"); f.ok() && !f.truth() {
+		c.in.note(Info, f.path, "PollForSourceChanges false", "EventBridge does not reach this place, so the repository is polled")
+	}
+	if len(c.triggers) == 0 {
+		c.out.Triggers = append(c.out.Triggers, pollTrigger(g.URL, g.Branch, g.Credentials))
+	}
+	return true
+}
+
+func (c *conversion) region() string {
+	if c.tmpl != nil {
+		return c.tmpl.pseudo("AWS::Region")
+	}
+	if r, ok := c.in.opts.Parameters["AWS::Region"]; ok {
+		return r
+	}
+	return "us-west-2"
+}
+
+func pollTrigger(url, branch string, credentials *pipeline.Credentials) pipeline.Trigger {
+	t := &pipeline.PollTrigger{URL: url, Credentials: credentials}
+	if branch != "" {
+		t.Branches = []string{branch}
+	}
+	return pipeline.Trigger{Poll: t}
+}
+
+// pushTrigger stands in for change detection that the other system sets up by itself.
+func (c *conversion) pushTrigger(a *action, repository, branch string) pipeline.Trigger {
+	secret := c.in.secretName("webhook", "any random text: it signs the repository's push webhook", a.path)
+	t := &pipeline.PushTrigger{Repository: repository, Secret: secret}
+	if branch != "" {
+		t.Branches = []string{branch}
+	}
+	c.in.note(Info, a.path, "change detection of "+a.name, "set the repository's webhook to this server and secret %s, or replace the `push` trigger by a `poll`", secret)
+	return pipeline.Trigger{Push: t}
+}
+
+// s3Source fetches an archive from S3. The stage is a build, since a build may
+// make an artifact; `aws` and `unzip` do the work.
+func (c *conversion) s3Source(a *action) bool {
+	bucket, key := c.finish(a.config.get("S3Bucket"), false), c.finish(a.config.get("S3ObjectKey"), false)
+	poll := a.config.get("PollForSourceChanges")
+	poll.ignore()
+	a.config.get("AllowOverrideForS3ObjectKey").ignore()
+	if url := c.overridden(a, bucket); url != "" {
+		c.set(a, pipeline.Git{URL: url})
+		return true
+	}
+	id := c.in.complete(c.in.secret("aws-access-key-id", "an access key that may read s3://"+bucket+": its id", a.path))
+	secret := c.in.complete(c.in.secret("aws-secret-access-key", "an access key that may read s3://"+bucket+": its secret", a.path))
+	c.set(a, pipeline.Build{
+		Inline: fetchArchive,
+		Env: map[string]string{
+			"SOURCE_BUCKET": bucket, "SOURCE_KEY": key, "AWS_REGION": c.region(),
+			"AWS_ACCESS_KEY_ID": id, "AWS_SECRET_ACCESS_KEY": secret,
+		},
+	})
+	c.in.files["buildspecs/"+a.id+".yml"] = []byte(fetchArchive)
+	c.in.note(Warning, a.path, "S3 source "+a.name, "a build stage fetches the archive with the `aws` command; a new version of the object starts nothing: run the pipeline, call its webhook, or use --source-override %s=URL for a Git repository", a.name)
+	return true
+}
+
+// fetchArchive takes the object's files as its artifact: unpacked when it is a
+// zip or a tar, as it is otherwise.
+const fetchArchive = `version: 0.2
+phases:
+  build:
+    commands:
+      - mkdir fetched
+      - aws s3 cp "s3://$SOURCE_BUCKET/$SOURCE_KEY" source.archive
+      - |
+        case "$SOURCE_KEY" in
+          *.zip) unzip -q source.archive -d fetched ;;
+          *.tar.gz|*.tgz) tar -xzf source.archive -C fetched ;;
+          *.tar) tar -xf source.archive -C fetched ;;
+          *) cp source.archive "fetched/$(basename "$SOURCE_KEY")" ;;
+        esac
+artifacts:
+  base-directory: fetched
+  files:
+    - '**/*'
+`

@@ -1,0 +1,376 @@
+package importer
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// Spinnaker reads a pipeline's JSON as Spinnaker's editor and API show it (one
+// pipeline, or a list of them). Stages, their order, failure policies,
+// parameters, triggers and windows are carried over; what deploys to a cloud
+// is left out, with a note each.
+func Spinnaker(src []byte, opts Options) (Result, error) {
+	in := newInput(opts)
+	v, err := parse(in.opts.File, src)
+	if err != nil {
+		return Result{}, err
+	}
+	defs := in.root(v).items()
+	doc := &pipeline.Document{}
+	taken, siblings := map[string]bool{}, map[string]string{}
+	for _, def := range defs {
+		name := unique(taken, slug(def.get("name").static(), "pipeline", 63))
+		siblings[def.get("name").static()] = name
+		if id := def.get("id"); id.ok() {
+			siblings[id.static()] = name
+		}
+	}
+	for _, def := range defs {
+		if _, ok := def.get("stages").raw.([]any); !ok {
+			return Result{}, problem.New(problem.Invalid, "import", "%s: no Spinnaker pipeline: it has no \"stages\"", in.opts.File)
+		}
+		name := def.get("name").static()
+		app := def.get("application").static()
+		if doc.Application == "" {
+			if app == "" {
+				app = name
+			}
+			doc.Application = applicationName(opts.Application, app)
+		}
+		s := &spinnaker{in: in, def: def, name: siblings[name], siblings: siblings, ids: map[string]string{}, names: map[string]string{}}
+		doc.Pipelines = append(doc.Pipelines, s.convert())
+		def.unread(unreadSpinnaker)
+	}
+	if len(doc.Pipelines) == 0 {
+		return Result{}, problem.New(problem.Invalid, "import", "%s: the list of pipelines is empty", in.opts.File)
+	}
+	return finish(in, doc, "spinnaker")
+}
+
+type spinnaker struct {
+	in   *input
+	def  cursor
+	name string
+	// siblings are the pipelines of the same document: id and name there → name here.
+	siblings map[string]string
+	ids      map[string]string   // refId → stage here; "" when left out
+	needs    map[string][]string // refId → what it waits for, there
+	names    map[string]string   // a stage's name there → here
+	out      pipeline.Pipeline
+}
+
+func (s *spinnaker) convert() pipeline.Pipeline {
+	s.out = pipeline.Pipeline{Name: s.name, Description: firstLine(s.def.get("description").static())}
+	s.concurrency()
+	s.parameters()
+	stages := s.def.get("stages").items()
+	taken := map[string]bool{}
+	s.needs = map[string][]string{}
+	for i, st := range stages {
+		ref := st.get("refId").static()
+		if ref == "" {
+			ref = strconv.Itoa(i)
+		}
+		name := st.get("name").static()
+		if name == "" {
+			name = st.get("type").static()
+		}
+		s.ids[ref] = unique(taken, slug(name, "stage", 50))
+		if s.names[name] == "" {
+			s.names[name] = s.ids[ref]
+		}
+		s.needs[ref] = st.get("requisiteStageRefIds").texts()
+	}
+	left := map[string]bool{}
+	for i, st := range stages {
+		ref := st.get("refId").static()
+		if ref == "" {
+			ref = strconv.Itoa(i)
+		}
+		out, ok := s.stage(st, s.ids[ref])
+		if !ok {
+			left[ref] = true
+			st.ignore()
+			continue
+		}
+		s.common(st, &out)
+		s.in.carried = append(s.in.carried, Carried{Pipeline: s.name, Stage: out.Name, Kind: out.Kind, What: st.get("type").static() + " stage " + st.get("name").static(), Path: st.path})
+		out.Needs = []string{ref} // resolved below, when it is known what is left out
+		s.out.Stages = append(s.out.Stages, out)
+	}
+	for i := range s.out.Stages {
+		s.out.Stages[i].Needs = s.resolve(s.out.Stages[i].Needs[0], left)
+	}
+	if len(s.out.Stages) == 0 {
+		s.in.note(Error, s.def.path, "pipeline "+s.name, "none of its stages has an equivalent here: an approval stands in, so that the file is whole")
+		s.out.Stages = []pipeline.Stage{stageOf("nothing-carried", pipeline.Approval{Instructions: "Nothing of this pipeline could be carried over."})}
+	}
+	s.triggers()
+	return s.out
+}
+
+// resolve lists what a stage waits for here; a stage that was left out is
+// replaced by what it waited for.
+func (s *spinnaker) resolve(ref string, left map[string]bool) []string {
+	var out []string
+	seen := map[string]bool{ref: true}
+	var visit func(string)
+	visit = func(r string) {
+		for _, n := range s.needs[r] {
+			if seen[n] {
+				continue
+			}
+			seen[n] = true
+			switch {
+			case left[n]:
+				visit(n)
+			case s.ids[n] == "":
+				s.in.note(Error, s.def.path+"/stages", "requisiteStageRefIds "+n, "the pipeline has no stage of that refId")
+			default:
+				out = append(out, s.ids[n])
+			}
+		}
+	}
+	visit(ref)
+	sort.Strings(out)
+	return out
+}
+
+func (s *spinnaker) concurrency() {
+	limit, keep := s.def.get("limitConcurrent"), s.def.get("keepWaitingPipelines")
+	switch {
+	case limit.ok() && !limit.truth():
+		s.out.Concurrency = pipeline.Parallel
+		keep.ignore()
+	case keep.truth():
+		s.out.Concurrency = pipeline.Queue
+	default:
+		s.out.Concurrency = pipeline.Supersede
+	}
+	if n := s.def.get("maxConcurrentExecutions"); n.ok() && n.number() > 0 {
+		s.in.note(Warning, n.path, "maxConcurrentExecutions "+n.static(), "parallel executions are not counted")
+	}
+	if d := s.def.get("disabled"); d.truth() {
+		s.in.note(Warning, d.path, "disabled", "the pipeline is enabled here: take its triggers out to keep it from starting")
+	}
+}
+
+func (s *spinnaker) parameters() {
+	for _, p := range s.def.get("parameterConfig").items() {
+		name := p.get("name").static()
+		q := pipeline.Parameter{Name: identifier(name), Description: p.get("description").static(), Required: p.get("required").truth()}
+		if q.Description == "" {
+			q.Description = p.get("label").static()
+		}
+		p.get("label").ignore()
+		if d := p.get("default"); d.ok() && d.static() != "" {
+			value := d.static()
+			q.Default, q.Required = &value, false
+		} else if !q.Required {
+			empty := ""
+			q.Default = &empty
+		}
+		if p.get("hasOptions").truth() {
+			for _, o := range p.get("options").items() {
+				q.Options = append(q.Options, o.get("value").static())
+			}
+			if q.Default != nil && *q.Default == "" {
+				q.Default, q.Required = nil, true
+			}
+		}
+		p.get("options").ignore()
+		p.get("pinned").ignore()
+		s.out.Parameters = append(s.out.Parameters, q)
+	}
+}
+
+// spel is Spinnaker's ${ … }.
+var spel = regexp.MustCompile(`\$\{([^}]*)\}`)
+
+var (
+	spelParameter = regexp.MustCompile(`^\s*(?:#root\.)?(?:parameters|trigger\.parameters|trigger\[['"]parameters['"]\])(?:\.([A-Za-z0-9_]+)|\[\s*['"]([^'"]+)['"]\s*\])\s*$`)
+	spelExecution = regexp.MustCompile(`^\s*execution(?:\.id|\[['"]id['"]\])\s*$`)
+)
+
+// text carries Spinnaker's expressions over where they only name something.
+func (s *spinnaker) text(f cursor) string {
+	out := spel.ReplaceAllStringFunc(f.text(), func(m string) string {
+		inner := spel.FindStringSubmatch(m)[1]
+		if expression, ok := s.expression(inner); ok {
+			return markReference(expression)
+		}
+		s.in.note(Error, f.path, m, "an expression of Spinnaker that has no plain equivalent; the text stays as it is")
+		return m
+	})
+	return unmark(out)
+}
+
+func (s *spinnaker) expression(inner string) (string, bool) {
+	if m := spelParameter.FindStringSubmatch(inner); m != nil {
+		return "parameters." + identifier(m[1]+m[2]), true
+	}
+	if spelExecution.MatchString(inner) {
+		return "execution.id", true
+	}
+	return "", false
+}
+
+func (s *spinnaker) stage(st cursor, name string) (pipeline.Stage, bool) {
+	switch kind := st.get("type").static(); kind {
+	case "manualJudgment":
+		return s.judgment(st, name), true
+	case "wait":
+		seconds, err := strconv.Atoi(st.get("waitTime").static())
+		if err != nil || seconds < 1 {
+			s.in.note(Warning, st.get("waitTime").path, "waitTime "+st.get("waitTime").static(), "not a number of seconds: taken as 1")
+			seconds = 1
+		}
+		return stageOf(name, pipeline.Wait{For: pipeline.Duration(time.Duration(seconds) * time.Second)}), true
+	case "pipeline":
+		return s.call(st, name)
+	case "webhook":
+		return s.webhook(st, name), true
+	case "checkPreconditions":
+		return s.preconditions(st, name)
+	default:
+		s.in.note(Error, st.path, "stage "+st.get("name").static()+" ("+kind+")", "%s; the stage is left out, and what needed it needs what it needed", spinnakerAdvice(kind))
+		return pipeline.Stage{}, false
+	}
+}
+
+func spinnakerAdvice(kind string) string {
+	switch kind {
+	case "deploy", "deployManifest", "createServerGroup", "cloneServerGroup":
+		return "give the service a `deploy` stage with an artifact, a command, a health check and a strategy"
+	case "bake", "bakeManifest":
+		return "artifacts are made by a `build` stage, not baked into images"
+	case "runJob", "runJobManifest", "jenkins", "travis", "concourse", "wercker", "gitlab-ci", "script", "awsCodeBuild", "googleCloudBuild":
+		return "a `build` or `run` stage can do its work"
+	case "rollbackCluster", "undoRolloutManifest":
+		return "`showrunner rollback CLUSTER` does it, and a `deploy` stage undoes its own failed waves"
+	case "kayentaCanary", "canary":
+		return "a `deploy` stage with the strategy canary asks a judge at each step"
+	case "destroyServerGroup", "disableServerGroup", "enableServerGroup", "resizeServerGroup", "scaleDownCluster", "shrinkCluster", "disableCluster",
+		"scaleManifest", "deleteManifest", "patchManifest", "findImage", "findImageFromTags", "findArtifactsFromResource":
+		return "the strategies of a `deploy` stage do this by themselves; by hand it is `showrunner resize`, `drain` and `terminate`"
+	case "evaluateVariables":
+		return "write the expression where it is used"
+	}
+	return "there is no such stage"
+}
+
+func (s *spinnaker) judgment(st cursor, name string) pipeline.Stage {
+	a := pipeline.Approval{Instructions: s.text(st.get("instructions"))}
+	if roles := st.get("selectedStageRoles"); len(roles.items()) > 0 {
+		s.in.note(Error, roles.path, "selectedStageRoles", "who may approve is not carried over: name the people in `approvers:`")
+	}
+	st.get("selectedStageRoles").ignore()
+	if inputs := st.get("judgmentInputs"); len(inputs.items()) > 0 {
+		s.in.note(Warning, inputs.path, "judgmentInputs", "an approval is given or refused, with a comment; there are no choices to take branches on")
+		inputs.ignore()
+	}
+	st.get("judgmentInputs").ignore()
+	if p := st.get("propagateAuthenticationContext"); p.ok() && !p.truth() {
+		p.ignore()
+	}
+	return stageOf(name, a)
+}
+
+func (s *spinnaker) call(st cursor, name string) (pipeline.Stage, bool) {
+	target := st.get("pipeline")
+	c := pipeline.Call{Pipeline: s.siblings[target.static()]}
+	if c.Pipeline == "" {
+		s.in.note(Error, st.path, "stage "+st.get("name").static()+" (pipeline)", "pipeline %s is not in this document (Spinnaker names it by its id): import it in one list with this one, or write a `pipeline` stage with its name; the stage is left out", target.static())
+		return pipeline.Stage{}, false
+	}
+	st.get("application").ignore()
+	keys, values := st.get("pipelineParameters").members()
+	for i, k := range keys {
+		if c.Parameters == nil {
+			c.Parameters = map[string]string{}
+		}
+		c.Parameters[identifier(k)] = s.text(values[i])
+	}
+	if w := st.get("waitForCompletion"); w.ok() && !w.truth() {
+		no := false
+		c.Wait = &no
+	}
+	return stageOf(name, c), true
+}
+
+func (s *spinnaker) webhook(st cursor, name string) pipeline.Stage {
+	w := pipeline.Webhook{URL: s.text(st.get("url")), Method: strings.ToUpper(st.get("method").static())}
+	if p := st.get("payload"); p.ok() && w.Method != "GET" && w.Method != "HEAD" {
+		w.Body = s.text(p)
+	} else {
+		p.ignore()
+	}
+	keys, values := st.get("customHeaders").members()
+	for i, k := range keys {
+		if w.Headers == nil {
+			w.Headers = map[string]string{}
+		}
+		if lower := strings.ToLower(k); lower == "authorization" || looksSecret(lower) {
+			w.Headers[k] = unmark(s.in.secret(name+"-"+k, "the value of header "+k+" of stage "+name, values[i].path))
+			values[i].ignore()
+			continue
+		}
+		w.Headers[k] = s.text(values[i])
+	}
+	st.get("statusUrlResolution").ignore()
+	if wait := st.get("waitForCompletion"); wait.truth() {
+		s.in.note(Warning, wait.path, "waitForCompletion", "the stage is not asked again: it waits for a call back to the URL it sends as callbackUrl")
+		w.Wait = true
+		for _, f := range []string{"statusUrlJsonPath", "statusJsonPath", "successStatuses", "canceledStatuses", "terminalStatuses", "progressJsonPath"} {
+			st.get(f).ignore()
+		}
+	}
+	return stageOf(name, w)
+}
+
+// preconditions become the stage's own expression, checked by a command.
+func (s *spinnaker) preconditions(st cursor, name string) (pipeline.Stage, bool) {
+	var commands []string
+	for _, p := range st.get("preconditions").items() {
+		text := p.get("context").get("expression").text()
+		inner := text
+		if m := spel.FindStringSubmatch(text); m != nil {
+			inner = m[1]
+		}
+		expression, ok := s.comparison(inner)
+		if p.get("type").static() != "expression" || !ok {
+			p.ignore()
+			s.in.note(Error, p.path, "precondition "+unmark(text), "the stage checks only expressions that compare a parameter with a text; it is left out")
+			continue
+		}
+		p.ignore()
+		commands = append(commands, `test "${{ `+expression+` }}" = true`)
+	}
+	if len(commands) == 0 {
+		s.in.note(Error, st.path, "stage "+st.get("name").static()+" (checkPreconditions)", "none of its preconditions could be carried over; the stage is left out")
+		return pipeline.Stage{}, false
+	}
+	return stageOf(name, pipeline.Run{Commands: commands}), true
+}
+
+var spelComparison = regexp.MustCompile(`^\s*(.+?)\s*(==|!=)\s*(?:'([^']*)'|"([^"]*)"|(true|false))\s*$`)
+
+// comparison carries `parameters.x == 'y'` over.
+func (s *spinnaker) comparison(inner string) (string, bool) {
+	m := spelComparison.FindStringSubmatch(strings.TrimSpace(inner))
+	if m == nil {
+		return "", false
+	}
+	left, ok := s.expression(m[1])
+	if !ok {
+		return "", false
+	}
+	return fmt.Sprintf("%s %s %q", left, m[2], m[3]+m[4]+m[5]), true
+}

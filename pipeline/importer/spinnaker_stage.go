@@ -1,0 +1,223 @@
+package importer
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"showrunner/pipeline"
+)
+
+// common carries over what every stage may have.
+func (s *spinnaker) common(st cursor, out *pipeline.Stage) {
+	out.Description = firstLine(s.text(st.get("comments")))
+	s.failurePolicy(st, out)
+	if ms := st.get("stageTimeoutMs"); ms.ok() {
+		if n := ms.number(); n > 0 {
+			out.Timeout = pipeline.Duration(time.Duration(n) * time.Millisecond)
+		}
+	}
+	st.get("overrideTimeout").ignore()
+	if e := st.get("stageEnabled"); e.ok() {
+		expression := e.get("expression")
+		if text := strings.TrimSpace(expression.text()); text != "" {
+			inner := text
+			if m := spel.FindStringSubmatch(text); m != nil && m[0] == text {
+				inner = m[1]
+			}
+			if w, ok := s.comparison(inner); ok {
+				out.When = w
+			} else {
+				s.in.note(Error, expression.path, "stageEnabled "+unmark(text), "the condition has no plain equivalent: the stage always runs; write it as `when:`")
+			}
+		}
+		e.get("type").ignore()
+	}
+	if st.get("restrictExecutionDuringTimeWindow").truth() {
+		s.window(st.get("restrictedExecutionWindow"), out)
+	} else {
+		st.get("restrictedExecutionWindow").ignore()
+	}
+	st.get("isNew").ignore()
+	st.get("alias").ignore()
+	if n := st.get("notifications"); len(n.items()) > 0 {
+		n.ignore()
+		s.in.note(Warning, n.path, "notifications", "no message is sent: the console and the API's event stream show what happens")
+	}
+	st.get("sendNotifications").ignore()
+	st.get("notifications").ignore()
+}
+
+func (s *spinnaker) failurePolicy(st cursor, out *pipeline.Stage) {
+	fail, goOn, atEnd := st.get("failPipeline"), st.get("continuePipeline"), st.get("completeOtherBranchesThenFail")
+	switch {
+	case goOn.truth():
+		out.OnFailure = pipeline.Continue
+		fail.ignore()
+		atEnd.ignore()
+	case fail.ok() && !fail.truth() && atEnd.truth():
+		out.OnFailure = pipeline.FailAtEnd
+	case fail.ok() && !fail.truth():
+		out.OnFailure = pipeline.HaltBranch
+	default:
+		atEnd.ignore()
+	}
+	st.get("failOnFailedExpressions").ignore()
+}
+
+// window carries restricted execution over. Spinnaker has one global zone,
+// America/Los_Angeles by default.
+func (s *spinnaker) window(w cursor, out *pipeline.Stage) {
+	var days []string
+	for _, d := range w.get("days").items() {
+		if n := d.number(); n >= 1 && n <= 7 {
+			days = append(days, []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}[n-1])
+		}
+	}
+	clock := func(c cursor, hour, minute string) string {
+		return fmt.Sprintf("%02d:%02d", c.get(hour).number()%24, c.get(minute).number()%60)
+	}
+	for _, item := range w.get("whitelist").items() {
+		win := pipeline.Window{
+			Days: days, Zone: "America/Los_Angeles",
+			From: clock(item, "startHour", "startMin"), To: clock(item, "endHour", "endMin"),
+		}
+		if win.From == win.To {
+			win.From, win.To = "00:00", "23:59"
+		}
+		out.Windows = append(out.Windows, win)
+	}
+	if len(out.Windows) == 0 && len(days) > 0 {
+		out.Windows = []pipeline.Window{{Days: days, From: "00:00", To: "23:59", Zone: "America/Los_Angeles"}}
+	}
+	if j := w.get("jitter"); j.ok() {
+		j.ignore()
+		s.in.note(Info, j.path, "jitter", "stages start when their window opens")
+	}
+	if len(out.Windows) > 0 {
+		s.in.note(Warning, w.path, "restrictedExecutionWindow", "the zone is Spinnaker's own setting, not in the document: taken as its default, America/Los_Angeles")
+	}
+}
+
+func (s *spinnaker) triggers() {
+	for _, t := range s.def.get("triggers").items() {
+		kind := t.get("type").static()
+		if e := t.get("enabled"); e.ok() && !e.truth() {
+			t.ignore()
+			s.in.note(Info, t.path, "trigger "+kind, "it is disabled, so it is left out")
+			continue
+		}
+		if out, ok := s.trigger(t, kind); ok {
+			s.out.Triggers = append(s.out.Triggers, out)
+			t.get("id").ignore()
+			continue
+		}
+		t.ignore()
+	}
+}
+
+func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
+	switch kind {
+	case "cron":
+		e := t.get("cronExpression")
+		cron, err := fiveFields(e.static(), true)
+		if err != nil {
+			s.in.note(Error, e.path, "cron "+e.static(), "cannot be said in five fields: %v", err)
+			return pipeline.Trigger{}, false
+		}
+		return pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: cron, Zone: "America/Los_Angeles"}}, true
+	case "git":
+		t.get("source").ignore()
+		p := &pipeline.PushTrigger{Secret: "webhook"}
+		if project, slug := t.get("project").static(), t.get("slug").static(); project != "" || slug != "" {
+			p.Repository = project + "/" + slug
+		}
+		if secret := t.get("secret"); secret.ok() && secret.text() != "" {
+			p.Secret = s.in.secretName(s.name+"-webhook", "the text that signs the push webhook of "+p.Repository, secret.path)
+		} else {
+			p.Secret = s.in.secretName("webhook", "any random text: it signs push webhooks", t.path)
+		}
+		if branch := t.get("branch").static(); branch != "" {
+			p.Branches = []string{s.branch(t.get("branch").path, branch)}
+		}
+		return pipeline.Trigger{Push: p}, true
+	case "webhook":
+		w := &pipeline.WebhookTrigger{Name: slug(t.get("source").static(), "hook", 50)}
+		w.Secret = s.in.secretName("webhook", "any random text: it signs webhooks", t.path)
+		var checks []string
+		keys, values := t.get("payloadConstraints").members()
+		for i, k := range keys {
+			checks = append(checks, fmt.Sprintf("trigger.payload[%q] == %q", k, values[i].static()))
+		}
+		w.When = strings.Join(checks, " && ")
+		return pipeline.Trigger{Webhook: w}, true
+	case "pipeline":
+		p := &pipeline.PipelineTrigger{Pipeline: s.siblings[t.get("pipeline").static()]}
+		if p.Pipeline == "" {
+			s.in.note(Error, t.path, "pipeline trigger", "pipeline %s is not in this document (Spinnaker names it by its id): import it in one list with this one, or write the trigger with its name", t.get("pipeline").static())
+			return pipeline.Trigger{}, false
+		}
+		t.get("application").ignore()
+		for _, status := range t.get("status").items() {
+			switch v := status.static(); v {
+			case "successful":
+				p.Status = append(p.Status, "succeeded")
+			case "failed", "canceled":
+				p.Status = append(p.Status, v)
+			}
+		}
+		return pipeline.Trigger{Pipeline: p}, true
+	}
+	s.in.note(Error, t.path, "trigger "+kind, "nothing like it starts a pipeline here: call its webhook instead")
+	return pipeline.Trigger{}, false
+}
+
+var plainBranch = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
+
+// branch turns Spinnaker's regular expression into a glob where it plainly is one.
+func (s *spinnaker) branch(path, expression string) string {
+	glob := strings.TrimSuffix(strings.TrimPrefix(expression, "^"), "$")
+	glob = strings.ReplaceAll(glob, ".*", "**")
+	if plainBranch.MatchString(strings.ReplaceAll(glob, "*", "")) {
+		return glob
+	}
+	s.in.note(Warning, path, "branch "+expression, "a regular expression that is no plain glob: pushes to every branch start the pipeline")
+	return "**"
+}
+
+// spinnakerReasons tell why a member has no meaning here.
+var spinnakerReasons = map[string]struct {
+	why      string
+	severity Severity
+}{
+	"id":                    {"the original's address", Info},
+	"application":           {"the file's own application", Info},
+	"index":                 {"the order in Spinnaker's list", Info},
+	"lastmodifiedby":        {"who wrote a pipeline file is in its repository", Info},
+	"updatets":              {"when a pipeline file was written is in its repository", Info},
+	"schema":                {"the version of Spinnaker's own form", Info},
+	"spelevaluator":         {"expressions are written in one language here", Info},
+	"locked":                {"a pipeline file is protected where it lives, in its repository", Info},
+	"roles":                 {"who may start a pipeline is not in its file", Warning},
+	"tags":                  {"the pipeline file has no tags", Info},
+	"respectquietperiod":    {"freezes hold every pipeline that they select", Info},
+	"manualstartalert":      {"there is no question before a start by hand", Info},
+	"notifications":         {"no message is sent: the console and the API's event stream show what happens", Warning},
+	"expectedartifacts":     {"artifacts come from the stages that make them", Warning},
+	"expectedartifactids":   {"artifacts come from the stages that make them", Warning},
+	"runasuser":             {"an execution runs with what its stages refer to", Warning},
+	"appconfig":             {"settings of the pipeline's page", Info},
+	"parallel":              {"stages are parallel by their needs", Info},
+	"constraint":            {"the form of a parameter's value is not checked", Info},
+	"condition":             {"a parameter is always asked for", Info},
+	"lastexecution":         {"the history of the original", Info},
+	"dynamicsourceprefixes": {"it has no equivalent", Info},
+}
+
+func unreadSpinnaker(_, key string) (string, Severity) {
+	if r, ok := spinnakerReasons[strings.ToLower(key)]; ok {
+		return r.why, r.severity
+	}
+	return "it has no equivalent", Warning
+}

@@ -1,0 +1,213 @@
+package importer
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"showrunner/pipeline"
+)
+
+// pushTriggers carries V2's triggers over. Where there are any, the source
+// actions' own detection of changes is off, as CodePipeline does it.
+func (c *conversion) pushTriggers(stages [][]*action) {
+	repositories := map[string]string{}
+	for _, actions := range stages {
+		for _, a := range actions {
+			if a.category == "Source" {
+				repository := c.in.complete(a.config.get("FullRepositoryId").text())
+				if url := c.overridden(a, repository); url != "" {
+					repository = url
+				}
+				repositories[a.name] = repository
+			}
+		}
+	}
+	for _, t := range c.triggers {
+		t.get("ProviderType").ignore()
+		git := t.get("GitConfiguration")
+		repository := repositories[git.get("SourceActionName").static()]
+		for _, p := range git.get("Push").items() {
+			branches, tags, paths := filters(p.get("Branches")), filters(p.get("Tags")), filters(p.get("FilePaths"))
+			secret := c.in.secretName("webhook", "any random text: it signs the repository's push webhook", t.path)
+			c.out.Triggers = append(c.out.Triggers, pipeline.Trigger{Push: &pipeline.PushTrigger{
+				Repository: repository, Branches: branches, Tags: tags, Paths: paths, Secret: secret,
+			}})
+		}
+		for _, p := range git.get("PullRequest").items() {
+			p.ignore()
+			c.in.note(Error, p.path, "pull request trigger", "pull requests start nothing here; pushes to their branches can")
+		}
+	}
+}
+
+// filters are includes, and excludes with a "!" before each.
+func filters(f cursor) []string {
+	out := f.get("Includes").texts()
+	excludes := f.get("Excludes").texts()
+	if len(out) == 0 && len(excludes) > 0 {
+		out = []string{"**"}
+	}
+	for _, e := range excludes {
+		out = append(out, "!"+e)
+	}
+	for i := range out {
+		out[i] = unmark(out[i])
+	}
+	return out
+}
+
+// hook is an AWS::CodePipeline::Webhook of the template.
+type hook struct {
+	cursor
+	pipeline, action string
+}
+
+// webhooks gives the push triggers of the webhooks that aim at the action.
+func (c *conversion) webhooks(a *action, repository, branch string) []pipeline.Trigger {
+	var out []pipeline.Trigger
+	for _, h := range c.hooks {
+		if h.action != a.name {
+			continue
+		}
+		p := h.get("Properties")
+		t := &pipeline.PushTrigger{Repository: repository, Secret: c.hookSecret(p)}
+		for _, f := range p.get("Filters").items() {
+			path, match := f.get("JsonPath").static(), f.get("MatchEquals").static()
+			ref := strings.ReplaceAll(match, "{Branch}", branch)
+			switch {
+			case path == "$.ref" && strings.HasPrefix(ref, "refs/heads/"):
+				t.Branches = append(t.Branches, strings.TrimPrefix(ref, "refs/heads/"))
+			case path == "$.ref" && strings.HasPrefix(ref, "refs/tags/"):
+				t.Tags = append(t.Tags, strings.TrimPrefix(ref, "refs/tags/"))
+			default:
+				c.in.note(Warning, f.path, "filter "+path, "a push trigger filters by branch, tag and path only: this one starts on more than the original")
+			}
+		}
+		p.get("RegisterWithThirdParty").ignore()
+		c.in.note(Info, h.path, "webhook of "+a.name, "set the repository's webhook to this server (`/hooks/github`) with the secret %s", t.Secret)
+		out = append(out, pipeline.Trigger{Push: t})
+	}
+	return out
+}
+
+func (c *conversion) hookSecret(p cursor) string {
+	token := p.get("AuthenticationConfiguration").get("SecretToken")
+	if kind := p.get("Authentication").static(); kind != "GITHUB_HMAC" {
+		c.in.note(Warning, p.get("Authentication").path, "Authentication "+kind, "deliveries have to be signed (GITHUB_HMAC)")
+	}
+	for _, m := range reference.FindAllStringSubmatch(token.text(), -1) {
+		if name, ok := secretIn(m[1]); ok {
+			return name
+		}
+	}
+	return c.in.secretName("webhook", "the text that signs the repository's push webhook", token.path)
+}
+
+// conditions carries what guards a stage over.
+func (c *conversion) conditions(s cursor, stages []pipeline.Stage) {
+	if f := s.get("OnFailure"); f.ok() {
+		c.onFailure(f, stages)
+	}
+	if f := s.get("BeforeEntry"); f.ok() {
+		for _, condition := range f.get("Conditions").items() {
+			c.entryCondition(condition, stages)
+		}
+	}
+	if f := s.get("OnSuccess"); f.ok() {
+		f.ignore()
+		c.in.note(Error, f.path, "onSuccess conditions", "nothing is checked after a stage here: put the check into a stage of its own that the next one needs")
+	}
+}
+
+func (c *conversion) onFailure(f cursor, stages []pipeline.Stage) {
+	switch result := f.get("Result").static(); result {
+	case "RETRY":
+		mode := f.get("RetryConfiguration").get("RetryMode")
+		if mode.static() == "ALL_ACTIONS" {
+			c.in.note(Warning, mode.path, "retryMode ALL_ACTIONS", "only the stage that failed is tried again")
+		}
+		for i := range stages {
+			if stages[i].Kind != "approval" && stages[i].Retry == nil {
+				stages[i].Retry = &pipeline.Retry{Attempts: 1}
+			}
+		}
+	case "ROLLBACK":
+		c.in.note(Error, f.path, "onFailure ROLLBACK", "the stage is not undone by itself: `showrunner rollback` returns a site or a cluster to its last good version (a `deploy` stage undoes its own failed waves)")
+	case "SKIP":
+		for i := range stages {
+			stages[i].OnFailure = pipeline.Continue
+		}
+	}
+	if cond := f.get("Conditions"); cond.ok() {
+		cond.ignore()
+		c.in.note(Error, cond.path, "onFailure conditions", "they are not asked; the result applies to every failure")
+	}
+}
+
+// entryCondition carries VariableCheck over, as `when` where the result is SKIP.
+func (c *conversion) entryCondition(condition cursor, stages []pipeline.Stage) {
+	result := condition.get("Result").static()
+	var checks []string
+	for _, r := range condition.get("Rules").items() {
+		kind := r.get("RuleTypeId")
+		provider := kind.get("Provider").static()
+		if provider == "VariableCheck" && result == "SKIP" {
+			if expression, ok := c.variableCheck(r.get("Configuration")); ok {
+				kind.ignore()
+				r.get("Name").ignore()
+				checks = append(checks, expression)
+				continue
+			}
+		}
+		r.ignore()
+		c.in.note(Error, r.path, "beforeEntry rule "+r.get("Name").static()+" ("+provider+")", "%s", ruleAdvice(provider))
+	}
+	for i := range stages {
+		all := checks
+		if stages[i].When != "" {
+			all = append([]string{stages[i].When}, checks...)
+		}
+		stages[i].When = strings.Join(all, " && ")
+	}
+}
+
+func ruleAdvice(provider string) string {
+	const unguarded = "the stage starts without this check: "
+	switch provider {
+	case "DeploymentWindow":
+		return unguarded + "give it `windows:` with days, from, to and zone"
+	case "CloudWatchAlarm":
+		return unguarded + "a `webhook` stage before it can ask the alarm"
+	case "VariableCheck":
+		return unguarded + "a `run` stage before it can compare the value and fail"
+	}
+	return unguarded + "put it into a stage of its own before this one"
+}
+
+// variableCheck is the expression for a VariableCheck rule.
+func (c *conversion) variableCheck(config cursor) (string, bool) {
+	m := variable.FindStringSubmatch(config.get("Variable").text())
+	value, operator := config.get("Value").static(), config.get("Operator").static()
+	if m == nil {
+		return "", false
+	}
+	left, ok := c.variable(m[1], m[2])
+	if !ok {
+		return "", false
+	}
+	right := fmt.Sprintf("%q", value)
+	switch operator {
+	case "EQ", "":
+		return left + " == " + right, true
+	case "NE":
+		return left + " != " + right, true
+	case "CONTAINS":
+		return left + " contains " + right, true
+	case "MATCHES":
+		if _, err := regexp.Compile(value); err == nil {
+			return left + " matches " + right, true
+		}
+	}
+	return "", false
+}
