@@ -56,6 +56,7 @@ type storedApplication struct {
 	Format int                `json:"format"` // 1
 	By     string             `json:"by"`
 	Source string             `json:"source"`
+	Base   string             `json:"base,omitempty"`
 	Doc    *pipeline.Document `json:"document"`
 }
 
@@ -82,13 +83,24 @@ func (r *Refused) Error() string { return r.Problem.Error() }
 // Unwrap lets problem.Of find the code.
 func (r *Refused) Unwrap() error { return r.Problem }
 
+// File is a pipeline file as it is handed over.
+type File struct {
+	Name   string // what findings call it
+	Source []byte
+	// Base is the folder that relative repository paths are relative to; empty refuses them.
+	Base string
+}
+
 // Apply takes a pipeline file in. Handing over the same file again changes
 // nothing. version, when not 0, must be the stored one. Errors: invalid
 // (a *Refused with all diagnostics), conflict, denied.
-func (s *Service) Apply(ctx context.Context, p Principal, name string, source []byte, version int64) (Applied, error) {
-	doc, diags := pipeline.Parse(name, source)
+func (s *Service) Apply(ctx context.Context, p Principal, f File, version int64) (Applied, error) {
+	doc, diags := pipeline.Parse(f.Name, f.Source)
 	if diags.HasErrors() {
-		return Applied{}, &Refused{problem.New(problem.Invalid, opApply, "%s has errors", name).WithHelp("showrunner validate %s", name), diags}
+		return Applied{}, &Refused{problem.New(problem.Invalid, opApply, "%s has errors", f.Name).WithHelp("showrunner validate %s", f.Name), diags}
+	}
+	if err := anchor(doc, f.Base); err != nil {
+		return Applied{}, err
 	}
 	if err := s.allow(p, opApply, doc.Application); err != nil {
 		return Applied{}, err
@@ -104,10 +116,10 @@ func (s *Service) Apply(ctx context.Context, p Principal, name string, source []
 		}
 		answer := difference(old.Doc, doc)
 		answer.Application, answer.Version, answer.Diagnostics = doc.Application, rec.Version, diags
-		if rec.Version != 0 && old.Source == string(source) {
+		if rec.Version != 0 && old.Source == string(f.Source) && old.Base == f.Base {
 			return answer, nil
 		}
-		data, err := json.Marshal(storedApplication{Format: 1, By: p.Name, Source: string(source), Doc: doc})
+		data, err := json.Marshal(storedApplication{Format: 1, By: p.Name, Source: string(f.Source), Base: f.Base, Doc: doc})
 		if err != nil {
 			return Applied{}, problem.Wrap(err, problem.Internal, opApply, "encoding %s", doc.Application)
 		}

@@ -58,6 +58,7 @@ type Deps struct {
 	Artifacts *artifact.Store
 	Accounts  Accounts
 	Logs      StageLogs
+	Hooks     Deliveries
 	Log       *slog.Logger
 	Now       func() time.Time
 	// Applied is told after an application's pipelines changed.

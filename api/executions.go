@@ -1,0 +1,112 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"showrunner/control"
+	"showrunner/execution"
+)
+
+// Started is the answer to a start.
+type Started struct {
+	Execution execution.Execution `json:"execution"`
+	Started   bool                `json:"started" doc:"false: the same Idempotency-Key had started it before"`
+}
+
+// executionPath names an execution.
+type executionPath struct {
+	ID string `path:"id"`
+}
+
+type stagePath struct {
+	ID    string `path:"id"`
+	Stage string `path:"stage"`
+}
+
+func (s *Server) executions() {
+	c := s.Control
+	type pipelinePath struct {
+		Application string `path:"application"`
+		Pipeline    string `path:"pipeline"`
+	}
+	huma.Register(s.api, operation(http.MethodPost, "/applications/{application}/pipelines/{pipeline}/executions", "start-executions", "Start a pipeline", 201),
+		func(ctx context.Context, in *struct {
+			pipelinePath
+			Key  string `header:"Idempotency-Key"`
+			Body control.RunRequest
+		}) (*body[Started], error) {
+			r := in.Body
+			r.Application, r.Pipeline, r.Key = in.Application, in.Pipeline, in.Key
+			e, started, err := c.Run(ctx, principal(ctx), r)
+			return answer(Started{e, started}, err)
+		})
+	huma.Register(s.api, operation(http.MethodPost, "/applications/{application}/pipelines/{pipeline}/plan", "plan-executions", "What a run would do, without doing it", 200),
+		func(ctx context.Context, in *struct {
+			pipelinePath
+			Body control.RunRequest
+		}) (*body[control.Preview], error) {
+			r := in.Body
+			r.Application, r.Pipeline = in.Application, in.Pipeline
+			return answer(c.Plan(ctx, principal(ctx), r))
+		})
+	huma.Register(s.api, operation(http.MethodGet, "/executions", "list-executions", "List executions, newest first", 200),
+		func(ctx context.Context, in *struct {
+			Application string   `query:"application"`
+			Pipeline    string   `query:"pipeline"`
+			Status      []string `query:"status" doc:"Running, Succeeded, Terminal, …"`
+			Text        string   `query:"q" doc:"words of the id, number, starter, branch, commit or message"`
+			Parent      string   `query:"parent"`
+			RollbackOf  string   `query:"rollbackOf"`
+			After       string   `query:"after" doc:"next of the page before"`
+			Limit       int      `query:"limit" minimum:"1" maximum:"500" default:"50"`
+		}) (*body[execution.Page], error) {
+			q := execution.Query{Application: in.Application, Pipeline: in.Pipeline, Text: in.Text, Parent: in.Parent,
+				RollbackOf: in.RollbackOf, After: in.After, Limit: in.Limit}
+			for _, st := range in.Status {
+				q.Statuses = append(q.Statuses, execution.Status(st))
+			}
+			return answer(c.Executions(ctx, principal(ctx), q))
+		})
+	huma.Register(s.api, operation(http.MethodGet, "/executions/{id}", "get-execution", "One execution with its stages", 200),
+		func(ctx context.Context, in *executionPath) (*body[execution.Execution], error) {
+			return answer(c.Execution(ctx, principal(ctx), in.ID))
+		})
+	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/cancel", "cancel-execution", "Ask for an execution's end", 202),
+		func(ctx context.Context, in *struct {
+			executionPath
+			Body struct {
+				Reason string `json:"reason,omitempty"`
+			}
+		}) (*none, error) {
+			return done(c.Cancel(ctx, principal(ctx), in.ID, in.Body.Reason))
+		})
+	s.stages(c)
+}
+
+func (s *Server) stages(c *control.Service) {
+	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/stages/{stage}/restart", "restart-stage", "Let an ended execution go on from a stage", 202),
+		func(ctx context.Context, in *stagePath) (*none, error) {
+			return done(c.Restart(ctx, principal(ctx), in.ID, in.Stage))
+		})
+	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/stages/{stage}/decision", "decide-stage", "Approve or reject", 202),
+		func(ctx context.Context, in *struct {
+			stagePath
+			Body control.Decision
+		}) (*none, error) {
+			return done(c.Decide(ctx, principal(ctx), in.ID, in.Stage, in.Body, s.MayDecide))
+		})
+	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/stages/{stage}/signal", "signal-stage", "End a wait (skip), or resolve a stage in doubt (retry, done, fail)", 202),
+		func(ctx context.Context, in *struct {
+			stagePath
+			Body struct {
+				Name string          `json:"name" enum:"skip,retry,done,fail"`
+				Data json.RawMessage `json:"data,omitempty"`
+			}
+		}) (*none, error) {
+			return done(c.Signal(ctx, principal(ctx), in.ID, in.Stage, in.Body.Name, in.Body.Data))
+		})
+}

@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"showrunner/cloud"
+	"showrunner/control"
+	"showrunner/execution"
+)
+
+// ChangeAnswer says what a change did.
+type ChangeAnswer struct {
+	Done []string `json:"done"`
+}
+
+// keyOr makes a request that names no key one of its own.
+func keyOr(key string) string {
+	if key == "" {
+		return "request/" + rand.Text()
+	}
+	return "request/" + key
+}
+
+func (s *Server) fleet() {
+	c := s.Control
+	huma.Register(s.api, operation(http.MethodGet, "/regions", "list-regions", "List the regions of every account", 200),
+		func(ctx context.Context, _ *struct{}) (*body[[]control.RegionStatus], error) {
+			return answer(c.Regions(ctx, principal(ctx)))
+		})
+	huma.Register(s.api, operation(http.MethodGet, "/clusters", "list-clusters", "Observe clusters", 200),
+		func(ctx context.Context, in *struct {
+			Account     string `query:"account"`
+			Application string `query:"application"`
+		}) (*body[[]control.Cluster], error) {
+			return answer(c.Clusters(ctx, principal(ctx), in.Account, in.Application, ""))
+		})
+	type clusterPath struct {
+		Cluster string `path:"cluster"`
+	}
+	huma.Register(s.api, operation(http.MethodGet, "/clusters/{cluster}", "get-cluster", "One cluster with the load balancers' counts", 200),
+		func(ctx context.Context, in *struct {
+			clusterPath
+			Account string `query:"account"`
+		}) (*body[control.Cluster], error) {
+			return answer(c.Cluster(ctx, principal(ctx), in.Account, in.Cluster))
+		})
+	huma.Register(s.api, operation(http.MethodPatch, "/clusters/{cluster}", "change-cluster", "Resize, shift, enable, disable, destroy, suspend or resume by hand", 200),
+		func(ctx context.Context, in *struct {
+			clusterPath
+			Key  string `header:"Idempotency-Key"`
+			Body control.ClusterChange
+		}) (*body[ChangeAnswer], error) {
+			ch := in.Body
+			ch.Cluster, ch.Key = in.Cluster, keyOr(in.Key)
+			did, err := c.ChangeCluster(ctx, principal(ctx), ch)
+			return answer(ChangeAnswer{Done: append([]string{}, did...)}, err)
+		})
+	huma.Register(s.api, operation(http.MethodGet, "/instances", "list-instances", "List instances", 200),
+		func(ctx context.Context, in *struct {
+			Application string `query:"application"`
+		}) (*body[[]cloud.Instance], error) {
+			return answer(c.Instances(ctx, principal(ctx), in.Application))
+		})
+	huma.Register(s.api, operation(http.MethodPatch, "/instances/{id}", "change-instance", "Terminate, protect, or set in standby", 202),
+		func(ctx context.Context, in *struct {
+			ID   string `path:"id"`
+			Key  string `header:"Idempotency-Key"`
+			Body control.InstanceChange
+		}) (*none, error) {
+			ch := in.Body
+			ch.Key = keyOr(in.Key)
+			return done(c.ChangeInstance(ctx, principal(ctx), in.ID, ch))
+		})
+	huma.Register(s.api, operation(http.MethodGet, "/sites", "list-sites", "List websites", 200),
+		func(ctx context.Context, _ *struct{}) (*body[[]control.SiteStatus], error) {
+			return answer(c.Sites(ctx, principal(ctx)))
+		})
+	huma.Register(s.api, operation(http.MethodGet, "/sites/{site}/deployments", "list-deployments", "What a website has been, newest first", 200),
+		func(ctx context.Context, in *struct {
+			Site    string `path:"site"`
+			Account string `query:"account"`
+		}) (*body[[]cloud.SiteDeployment], error) {
+			return answer(c.SiteDeployments(ctx, principal(ctx), in.Account, in.Site))
+		})
+	huma.Register(s.api, operation(http.MethodPost, "/rollbacks", "start-rollbacks", "Return a cluster or a site to an earlier version", 201),
+		func(ctx context.Context, in *struct {
+			Key  string `header:"Idempotency-Key"`
+			Body control.RollbackRequest
+		}) (*body[execution.Execution], error) {
+			r := in.Body
+			r.Key = in.Key
+			return answer(c.Rollback(ctx, principal(ctx), r))
+		})
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"showrunner/control"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// Problem is an RFC 9457 problem document.
+type Problem struct {
+	Type   string `json:"type" example:"about:blank"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail" doc:"what failed, on what"`
+	// Code is what programs act on.
+	Code string `json:"code" enum:"invalid,not_found,conflict,denied,precondition,unavailable,internal"`
+	Help string `json:"help,omitempty" doc:"what to do next"`
+	// RetryAfter is in seconds, with unavailable.
+	RetryAfter  int                  `json:"retryAfter,omitempty"`
+	Diagnostics pipeline.Diagnostics `json:"diagnostics,omitempty" doc:"findings about a pipeline file"`
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
+	}
+	return h
+}
+
+// problemOf is the one place where errors become HTTP statuses.
+func problemOf(err error) *Problem {
+	p := &Problem{Type: "about:blank", Detail: err.Error(), Code: string(problem.CodeOf(err)), Help: problem.HelpOf(err)}
+	switch problem.CodeOf(err) {
+	case problem.Invalid:
+		p.Status = http.StatusBadRequest
+	case problem.NotFound:
+		p.Status = http.StatusNotFound
+	case problem.Conflict:
+		p.Status = http.StatusConflict
+	case problem.Denied:
+		p.Status = http.StatusForbidden
+	case problem.Precondition:
+		p.Status = http.StatusPreconditionFailed
+	case problem.Unavailable:
+		p.Status = http.StatusServiceUnavailable
+		if e, ok := problem.Of(err); ok && e.RetryAfter > 0 {
+			// We are there, and there is too much to do.
+			p.Status = http.StatusTooManyRequests
+			p.RetryAfter = int((e.RetryAfter + time.Second - 1) / time.Second)
+		}
+	default:
+		p.Status = http.StatusInternalServerError
+	}
+	p.Title = http.StatusText(p.Status)
+	var refused *control.Refused
+	if errors.As(err, &refused) {
+		p.Diagnostics = refused.Diagnostics
+	}
+	return p
+}
+
+// writeProblem answers a plain handler's request with an error.
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	for k, v := range p.GetHeaders() {
+		w.Header()[k] = v
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the connection is gone when this fails
+}

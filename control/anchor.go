@@ -1,0 +1,67 @@
+package control
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// anchor makes the relative repository paths of a file absolute: "." in a file
+// means the folder that the file is in, not the one the control plane runs in.
+func anchor(doc *pipeline.Document, base string) error {
+	for i := range doc.Pipelines {
+		p := &doc.Pipelines[i]
+		for j := range p.Stages {
+			if p.Stages[j].Kind != "git" {
+				continue
+			}
+			with, err := anchorStage(p.Stages[j].With, base)
+			if err != nil {
+				return err
+			}
+			p.Stages[j].With = with
+		}
+		for j := range p.Triggers {
+			if poll := p.Triggers[j].Poll; poll != nil {
+				url, err := anchorURL(poll.URL, base)
+				if err != nil {
+					return err
+				}
+				poll.URL = url
+			}
+		}
+	}
+	return nil
+}
+
+func anchorStage(with json.RawMessage, base string) (json.RawMessage, error) {
+	var m map[string]any
+	if err := json.Unmarshal(with, &m); err != nil {
+		return nil, problem.Wrap(err, problem.Internal, opApply, "reading a git stage")
+	}
+	url, ok := m["url"].(string)
+	if !ok {
+		return with, nil
+	}
+	absolute, err := anchorURL(url, base)
+	if err != nil || absolute == url {
+		return with, err
+	}
+	m["url"] = absolute
+	return json.Marshal(m)
+}
+
+func anchorURL(url, base string) (string, error) {
+	relative := url == "." || url == ".." || strings.HasPrefix(url, "./") || strings.HasPrefix(url, "../")
+	if !relative {
+		return url, nil
+	}
+	if !filepath.IsAbs(base) {
+		return "", problem.New(problem.Invalid, opApply, "the repository %q is relative, and nothing says to which folder", url).
+			WithHelp("hand the file over with `showrunner apply -f FILE`, which tells its folder, or write an absolute path or a URL")
+	}
+	return filepath.Join(base, url), nil
+}

@@ -1,0 +1,161 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"path"
+	"regexp"
+	"time"
+
+	"showrunner/execution"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+const freezes = "freezes"
+
+// Freeze holds deployments back. A stage that runs when a freeze begins ends;
+// the next one that changes a cloud waits until the freeze is over.
+type Freeze struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
+	// Applications are globs of application names; empty is every one.
+	Applications []string `json:"applications,omitempty"`
+	// From and To bound it; a zero From is now, a zero To is until it is deleted.
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
+	// Exempt are pipelines ("application/pipeline", globs) that go on, for the reason given.
+	Exempt       []string `json:"exempt,omitempty"`
+	ExemptReason string   `json:"exemptReason,omitempty"`
+	By           string   `json:"by,omitempty"`
+}
+
+var freezeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// held says whether the freeze holds a pipeline back at a time.
+func (f Freeze) held(application, pipelineName string, now time.Time) bool {
+	if now.Before(f.From) || !f.To.IsZero() && !now.Before(f.To) {
+		return false
+	}
+	for _, e := range f.Exempt {
+		if ok, _ := path.Match(e, application+"/"+pipelineName); ok {
+			return false
+		}
+	}
+	if len(f.Applications) == 0 {
+		return true
+	}
+	for _, a := range f.Applications {
+		if ok, _ := path.Match(a, application); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (f Freeze) check() error {
+	switch {
+	case !freezeName.MatchString(f.Name):
+		return problem.New(problem.Invalid, opFreeze, "%q is no name for a freeze", f.Name).WithHelp("letters, digits, dots, hyphens and underscores, at most 63")
+	case f.Reason == "":
+		return problem.New(problem.Invalid, opFreeze, "freeze %s gives no reason", f.Name).WithHelp("say why: everybody who waits will read it")
+	case len(f.Exempt) > 0 && f.ExemptReason == "":
+		return problem.New(problem.Invalid, opFreeze, "freeze %s exempts pipelines without a reason", f.Name).WithHelp("give exemptReason")
+	case !f.To.IsZero() && !f.To.After(f.From):
+		return problem.New(problem.Invalid, opFreeze, "freeze %s ends before it begins", f.Name)
+	}
+	for _, g := range append(append([]string{}, f.Applications...), f.Exempt...) {
+		if _, err := path.Match(g, ""); err != nil {
+			return problem.New(problem.Invalid, opFreeze, "%q is no glob", g)
+		}
+	}
+	return nil
+}
+
+// PutFreeze creates or replaces a freeze. Errors: invalid, denied.
+func (s *Service) PutFreeze(ctx context.Context, p Principal, f Freeze) (Freeze, error) {
+	if err := s.allow(p, opFreeze, f.Name); err != nil {
+		return f, err
+	}
+	if err := f.check(); err != nil {
+		return f, err
+	}
+	f.By = p.Name
+	data, err := json.Marshal(f)
+	if err != nil {
+		return f, problem.Wrap(err, problem.Internal, opFreeze, "encoding freeze %s", f.Name)
+	}
+	for {
+		old, err := s.Records.GetRecord(ctx, freezes, f.Name)
+		if err != nil && problem.CodeOf(err) != problem.NotFound {
+			return f, err
+		}
+		_, err = s.Records.PutRecord(ctx, record.Record{Collection: freezes, Key: f.Name, Version: old.Version, Data: data},
+			s.audit(p, opFreeze, "", f.Name, map[string]any{"reason": f.Reason}))
+		if problem.CodeOf(err) == problem.Conflict && ctx.Err() == nil {
+			continue
+		}
+		return f, err
+	}
+}
+
+// Freezes lists every freeze by name.
+func (s *Service) Freezes(ctx context.Context, p Principal) ([]Freeze, error) {
+	if err := s.allow(p, opRead, "freezes"); err != nil {
+		return nil, err
+	}
+	recs, err := s.Records.ListRecords(ctx, freezes, "", "", 500)
+	if err != nil {
+		return nil, problem.Wrap(err, "", "freeze.list", "listing freezes")
+	}
+	list := []Freeze{}
+	for _, r := range recs {
+		var f Freeze
+		if err := json.Unmarshal(r.Data, &f); err != nil {
+			return nil, problem.Wrap(err, problem.Internal, "freeze.list", "the stored form of freeze %s cannot be read", r.Key)
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+// DeleteFreeze ends a freeze. Errors: not_found, denied.
+func (s *Service) DeleteFreeze(ctx context.Context, p Principal, name string) error {
+	if err := s.allow(p, opThaw, name); err != nil {
+		return err
+	}
+	old, err := s.Records.GetRecord(ctx, freezes, name)
+	if err != nil {
+		return problem.Wrap(err, "", opThaw, "freeze %s", name)
+	}
+	return s.Records.DeleteRecord(ctx, freezes, name, old.Version, s.audit(p, opThaw, "", name, nil))
+}
+
+// recheck is how soon a stage that a freeze without an end holds back looks again.
+const recheck = 5 * time.Second
+
+// Gate tells the engine whether a stage may start: what changes a cloud waits
+// while a freeze holds. When the freezes cannot be read the stage waits.
+func (s *Service) Gate(ctx context.Context, e execution.Execution, st pipeline.Stage) (open bool, reason string, until time.Time) {
+	switch st.Kind {
+	case "deploy", "deploy-site", "rollback":
+	default:
+		return true, "", time.Time{}
+	}
+	list, err := s.Freezes(ctx, Principal{Name: "engine", Owner: true})
+	now := s.Now()
+	if err != nil {
+		return false, "the freezes cannot be read: " + err.Error(), now.Add(recheck)
+	}
+	for _, f := range list {
+		if f.held(e.Application, e.Pipeline, now) {
+			until := now.Add(recheck)
+			if !f.To.IsZero() && f.To.Before(until) {
+				until = f.To
+			}
+			return false, "frozen by " + f.By + " (" + f.Name + "): " + f.Reason, until
+		}
+	}
+	return true, "", time.Time{}
+}
