@@ -1,0 +1,214 @@
+package localcloud
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/cloud/localcloud/objectstore"
+	"showrunner/problem"
+)
+
+// Info is what a region says of itself.
+type Info struct {
+	cloud.Region
+	PID         int                     `json:"pid"`
+	Started     time.Time               `json:"started"`
+	Credentials objectstore.Credentials `json:"credentials"` // of its object storage
+}
+
+// publishBody asks for one site deployment.
+type publishBody struct {
+	cloud.PublishRequest
+	Key string `json:"key"`
+}
+
+// activateBody asks for an earlier one, or for the undoing of one.
+type activateBody struct {
+	Deployment string `json:"deployment"`
+	Key        string `json:"key"`
+}
+
+// publishLine is one line of the answer to a publish: progress, and at last
+// the deployment or the error.
+type publishLine struct {
+	Done       int                   `json:"done,omitempty"`
+	Total      int                   `json:"total,omitempty"`
+	Deployment *cloud.SiteDeployment `json:"deployment,omitempty"`
+	Error      *wireError            `json:"error,omitempty"`
+}
+
+// wireError carries a problem over the socket.
+type wireError struct {
+	Code       problem.Code  `json:"code"`
+	Op         string        `json:"op,omitempty"`
+	Message    string        `json:"message"`
+	Help       string        `json:"help,omitempty"`
+	RetryAfter time.Duration `json:"retryAfter,omitempty"`
+}
+
+func newWireError(err error) *wireError {
+	w := &wireError{Code: problem.CodeOf(err), Message: err.Error(), Help: problem.HelpOf(err)}
+	if p, ok := problem.Of(err); ok {
+		w.RetryAfter = p.RetryAfter
+	}
+	return w
+}
+
+func (w *wireError) problem() error {
+	return &problem.Error{Code: w.Code, Op: w.Op, Message: w.Message, Help: w.Help, RetryAfter: w.RetryAfter}
+}
+
+// status maps codes to HTTP.
+func status(code problem.Code) int {
+	switch code {
+	case problem.Invalid:
+		return http.StatusBadRequest
+	case problem.NotFound:
+		return http.StatusNotFound
+	case problem.Conflict:
+		return http.StatusConflict
+	case problem.Denied:
+		return http.StatusForbidden
+	case problem.Precondition:
+		return http.StatusPreconditionFailed
+	case problem.Unavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// api is the region's control interface.
+func (r *region) api() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/region", answer(func(*http.Request) (any, error) { return r.info(), nil }))
+	mux.HandleFunc("GET /v1/sites", answer(func(*http.Request) (any, error) { return r.sites.List(), nil }))
+	mux.HandleFunc("GET /v1/sites/{site}/deployments", answer(func(q *http.Request) (any, error) {
+		return r.sites.Deployments(q.PathValue("site"))
+	}))
+	mux.HandleFunc("POST /v1/sites/{site}/publish", r.publish)
+	mux.HandleFunc("POST /v1/sites/{site}/activate", answer(func(q *http.Request) (any, error) {
+		return act(q, r.sites.Activate)
+	}))
+	mux.HandleFunc("POST /v1/sites/{site}/revert", answer(func(q *http.Request) (any, error) {
+		return act(q, r.sites.Revert)
+	}))
+	mux.Handle("/fleet/", r.fleet.Handler())
+	return mux
+}
+
+func (r *region) info() Info {
+	return Info{
+		Region: cloud.Region{
+			Name: r.config.Name, Zones: r.config.Zones, Healthy: true, Since: r.started,
+			Address: r.front.Addr().String(), S3: r.objects.Endpoint(),
+		},
+		PID: os.Getpid(), Started: r.started, Credentials: r.objects.Credentials(),
+	}
+}
+
+func act(q *http.Request, do func(ctx context.Context, site, deployment, key string) (cloud.SiteDeployment, error)) (any, error) {
+	var body activateBody
+	if err := decode(q, &body); err != nil {
+		return nil, err
+	}
+	return do(q.Context(), q.PathValue("site"), body.Deployment, body.Key)
+}
+
+// progressEvery is how often a publish says how far it is.
+const progressEvery = 100 * time.Millisecond
+
+// publish streams its answer: a line of progress now and then, and the end.
+func (r *region) publish(w http.ResponseWriter, q *http.Request) {
+	var body publishBody
+	err := decode(q, &body)
+	if err == nil && body.Config.Site != q.PathValue("site") {
+		err = problem.New(problem.Invalid, "region.publish", "the path names site %q, the body %q", q.PathValue("site"), body.Config.Site)
+	}
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	out, flush := json.NewEncoder(w), http.NewResponseController(w)
+	var mu sync.Mutex
+	var last time.Time
+	write := func(line publishLine) {
+		// A client that has gone away ends the request's context, which ends the publish.
+		if out.Encode(line) == nil {
+			flush.Flush()
+		}
+	}
+	d, err := r.sites.Publish(q.Context(), body.PublishRequest, body.Key, func(done, total int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := r.config.Now(); done == total || now.Sub(last) >= progressEvery {
+			last = now
+			write(publishLine{Done: done, Total: total})
+		}
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if err != nil {
+		write(publishLine{Error: newWireError(err)})
+		return
+	}
+	write(publishLine{Deployment: &d})
+}
+
+// answer makes a handler of a function that returns what to say.
+func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := f(r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(v) // the client may have gone away
+	}
+}
+
+func fail(w http.ResponseWriter, err error) {
+	e := newWireError(err)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status(e.Code))
+	json.NewEncoder(w).Encode(e) // as above
+}
+
+// decode reads a body of bounded size that holds exactly one value.
+func decode(r *http.Request, to any) error {
+	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20))
+	d.DisallowUnknownFields()
+	err := d.Decode(to)
+	if err == nil {
+		if _, end := d.Token(); !errors.Is(end, io.EOF) {
+			err = errors.New("more than one value")
+		}
+	}
+	if err != nil {
+		return problem.Wrap(err, problem.Invalid, "region.api", "reading the request")
+	}
+	return nil
+}
+
+// requireToken guards the interface where others can reach it.
+func requireToken(token string, next http.Handler) http.Handler {
+	want := []byte("Bearer " + token)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.WriteHeader(http.StatusUnauthorized)
+			json.NewEncoder(w).Encode(&wireError{Code: problem.Denied, Message: "this region's control needs its token"}) // as above
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,159 @@
+package localcloud
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/cloud/localcloud/fleet"
+	"showrunner/internal/sockpath"
+	"showrunner/problem"
+)
+
+// Endpoint is how a region is reached: by the socket in a data folder, or by
+// URL with a token.
+type Endpoint struct {
+	Region string
+	Data   string // the data folder whose region it is; or
+	URL    string // its control listener
+	Token  string
+}
+
+// ClientConfig is what a Client needs.
+type ClientConfig struct {
+	Regions []Endpoint // in the order of preference
+	// Edge is where people find sites and services, host:port.
+	Edge string
+	Now  func() time.Time // default time.Now
+}
+
+// Client drives the regions of a local cloud. It implements driver.Fleet,
+// Sites, Watcher, Logs and Operator, and is safe for use by several goroutines.
+type Client struct {
+	config  ClientConfig
+	order   []string
+	regions map[string]*regionClient
+}
+
+type regionClient struct {
+	endpoint Endpoint
+	base     string
+	http     *http.Client
+	fleet    *fleet.Client
+
+	mu   sync.Mutex
+	seen cloud.Region // what was last known
+}
+
+// NewClient makes a client. It does not connect: regions may come and go.
+func NewClient(config ClientConfig) (*Client, error) {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	c := &Client{config: config, regions: map[string]*regionClient{}}
+	for _, e := range config.Regions {
+		r, err := newRegionClient(e)
+		if err != nil {
+			return nil, err
+		}
+		c.regions[e.Region] = r
+		c.order = append(c.order, e.Region)
+	}
+	return c, nil
+}
+
+func newRegionClient(e Endpoint) (*regionClient, error) {
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
+	base := strings.TrimSuffix(e.URL, "/")
+	if base == "" {
+		path, err := sockpath.Path(e.Data, SocketName(e.Region))
+		if err != nil {
+			return nil, problem.Wrap(err, problem.Invalid, "localcloud.client", "region %s", e.Region)
+		}
+		base = "http://region"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		}
+	}
+	client := &http.Client{Transport: withToken{e.Token, transport}}
+	return &regionClient{
+		endpoint: e, base: base, http: client, fleet: fleet.NewClient(e.Region, client, base),
+		seen: cloud.Region{Name: e.Region, Zones: defaultZones(e.Region)},
+	}, nil
+}
+
+// withToken adds the token to every request.
+type withToken struct {
+	token string
+	next  http.RoundTripper
+}
+
+func (t withToken) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.token != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+t.token)
+	}
+	return t.next.RoundTrip(r)
+}
+
+func (c *Client) region(name string) (*regionClient, error) {
+	if r, ok := c.regions[name]; ok {
+		return r, nil
+	}
+	return nil, problem.New(problem.NotFound, "localcloud.region", "there is no region %q", name).
+		WithHelp("the regions are %s", strings.Join(c.order, ", "))
+}
+
+// Close lets go of idle connections.
+func (c *Client) Close() {
+	for _, r := range c.regions {
+		r.http.CloseIdleConnections()
+	}
+}
+
+// probeTimeout bounds how long a region that hangs holds up a list of regions.
+const probeTimeout = 2 * time.Second
+
+// Regions lists the regions in order of preference; one that does not answer is unhealthy.
+func (c *Client) Regions(ctx context.Context) ([]cloud.Region, error) {
+	list := make([]cloud.Region, len(c.order))
+	var wg sync.WaitGroup
+	for i, name := range c.order {
+		wg.Go(func() { list[i] = c.regions[name].observe(ctx, c.config.Now) })
+	}
+	wg.Wait()
+	return list, ctx.Err()
+}
+
+// observe asks the region how it is, and keeps what it last said.
+func (r *regionClient) observe(ctx context.Context, now func() time.Time) cloud.Region {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var answer Info
+	err := r.call(ctx, http.MethodGet, "/v1/region", nil, &answer)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.seen.Healthy
+	if err == nil {
+		r.seen.Zones, r.seen.Address, r.seen.S3, r.seen.Processes = answer.Zones, answer.Address, answer.S3, answer.Processes
+	}
+	if r.seen.Healthy = err == nil; was != r.seen.Healthy || r.seen.Since.IsZero() {
+		r.seen.Since = now()
+	}
+	return r.seen
+}
+
+// Info asks one region about itself. Errors: not_found, unavailable.
+func (c *Client) Info(ctx context.Context, region string) (Info, error) {
+	var info Info
+	r, err := c.region(region)
+	if err != nil {
+		return info, err
+	}
+	return info, r.call(ctx, http.MethodGet, "/v1/region", nil, &info)
+}

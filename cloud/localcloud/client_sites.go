@@ -1,0 +1,145 @@
+package localcloud
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/cloud/localcloud/sites"
+	"showrunner/problem"
+)
+
+func sitePath(site, what string) string { return "/v1/sites/" + url.PathEscape(site) + "/" + what }
+
+// Publish implements driver.Sites.
+func (c *Client) Publish(ctx context.Context, region string, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
+	r, err := c.region(region)
+	if err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	resp, err := r.open(ctx, http.MethodPost, sitePath(req.Config.Site, "publish"), publishBody{req, key})
+	if err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	defer resp.Body.Close()
+	lines := json.NewDecoder(resp.Body)
+	for {
+		var line publishLine
+		if err := lines.Decode(&line); err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return cloud.SiteDeployment{}, r.away(err)
+		}
+		switch {
+		case line.Error != nil:
+			return cloud.SiteDeployment{}, line.Error.problem()
+		case line.Deployment != nil:
+			return *line.Deployment, nil
+		}
+		progress(line.Done, line.Total)
+	}
+}
+
+// SiteDeployments implements driver.Sites.
+func (c *Client) SiteDeployments(ctx context.Context, region, site string) ([]cloud.SiteDeployment, error) {
+	r, err := c.region(region)
+	if err != nil {
+		return nil, err
+	}
+	var list []cloud.SiteDeployment
+	return list, r.call(ctx, http.MethodGet, sitePath(site, "deployments"), nil, &list)
+}
+
+// Activate implements driver.Sites.
+func (c *Client) Activate(ctx context.Context, region, site, deployment, key string) (cloud.SiteDeployment, error) {
+	return c.actOnSite(ctx, region, site, "activate", activateBody{deployment, key})
+}
+
+// Revert implements cloud.SiteReverter.
+func (c *Client) Revert(ctx context.Context, region, site, deployment, key string) (cloud.SiteDeployment, error) {
+	return c.actOnSite(ctx, region, site, "revert", activateBody{deployment, key})
+}
+
+func (c *Client) actOnSite(ctx context.Context, region, site, what string, body activateBody) (cloud.SiteDeployment, error) {
+	r, err := c.region(region)
+	if err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	var d cloud.SiteDeployment
+	return d, r.call(ctx, http.MethodPost, sitePath(site, what), body, &d)
+}
+
+// ListSites implements cloud.SiteLister.
+func (c *Client) ListSites(ctx context.Context, region string) ([]cloud.Site, error) {
+	r, err := c.region(region)
+	if err != nil {
+		return nil, err
+	}
+	var list []cloud.Site
+	if err := r.call(ctx, http.MethodGet, "/v1/sites", nil, &list); err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i].URL = c.SiteURL(list[i].Name)
+	}
+	return list, nil
+}
+
+// SiteURL implements driver.Sites.
+func (c *Client) SiteURL(site string) string { return "http://" + siteHost(site, c.config.Edge) + "/" }
+
+// siteHost is the name under which a browser of this machine finds the site.
+func siteHost(site, edge string) string {
+	u := url.URL{Host: edge}
+	if port := u.Port(); port != "" && port != "80" {
+		return site + ".localhost:" + port
+	}
+	return site + ".localhost"
+}
+
+// ProbeSite implements cloud.SiteProber: it asks the region's front door as a
+// visitor would, past the edge.
+func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeployment) error {
+	r, err := c.region(region)
+	if err != nil {
+		return err
+	}
+	info, err := c.Info(ctx, region)
+	if err != nil {
+		return err
+	}
+	path := "/"
+	if d.Prefix != "" {
+		path = "/" + d.Prefix + "/"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, (&url.URL{Scheme: "http", Host: info.Address, Path: path}).String(), nil)
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, "localcloud.probe", "asking %s", info.Address)
+	}
+	q.Host = d.Site + ".localhost"
+	resp, err := frontDoor.RoundTrip(q)
+	if err != nil {
+		return r.away(err)
+	}
+	defer resp.Body.Close()
+	beginning, _ := io.ReadAll(io.LimitReader(resp.Body, 120)) // evidence only
+	said := fmt.Sprintf("GET http://%s%s in %s answered %s, deployment %q", q.Host, path, region, resp.Status, resp.Header.Get(sites.HeaderDeployment))
+	if resp.StatusCode != http.StatusOK {
+		return problem.New(problem.Precondition, "localcloud.probe", "%s: %q", said, beginning)
+	}
+	if got := resp.Header.Get(sites.HeaderDeployment); got != d.ID {
+		return problem.New(problem.Conflict, "localcloud.probe", "%s; wanted %s", said, d.ID)
+	}
+	return nil
+}
+
+// frontDoor makes one connection for each question, as a new visitor does.
+var frontDoor http.RoundTripper = &http.Transport{DisableKeepAlives: true}

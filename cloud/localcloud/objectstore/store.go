@@ -1,0 +1,186 @@
+package objectstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/versity/versitygw/backend/meta"
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/embedgw"
+	"github.com/versity/versitygw/s3api"
+
+	"showrunner/problem"
+)
+
+// Config is what a Store needs.
+type Config struct {
+	Dir         string // absolute; holds buckets, versions, and metadata where the file system has no attributes
+	Region      string
+	Listen      string // where the endpoint would like to listen; a free loopback port when empty or taken
+	Credentials Credentials
+	// Watch is told of changes that S3 clients make. May be nil.
+	Watch Watcher
+	// Sidecar keeps metadata in files of their own even where the file system could hold them.
+	Sidecar bool
+	Log     *slog.Logger
+}
+
+// Watcher is told of changes that S3 clients make. Each method is called once
+// before a change and once after it.
+type Watcher interface {
+	ObjectChanges(bucket, key string)
+	BucketChanges(bucket string)
+}
+
+// Store is a region's object storage.
+type Store struct {
+	config   Config
+	endpoint string // host:port
+	backend  *posix.Posix
+	meta     meta.MetadataStorer
+	onFile   bool // metadata live in attributes of the object's own file
+	buckets  string
+	stop     context.CancelFunc
+	done     chan struct{}
+	err      error // after done
+}
+
+// Open starts the endpoint and returns once it listens.
+func Open(ctx context.Context, config Config) (*Store, error) {
+	const op = "objectstore.open"
+	if !filepath.IsAbs(config.Dir) {
+		return nil, problem.New(problem.Invalid, op, "the folder %q is not absolute", config.Dir)
+	}
+	s := &Store{config: config, buckets: filepath.Join(config.Dir, "buckets")}
+	if err := s.openMeta(); err != nil {
+		return nil, problem.Wrap(err, problem.Internal, op, "preparing %s", config.Dir)
+	}
+	var err error
+	for _, listen := range []string{config.Listen, "", ""} { // a port found free may be gone a moment later
+		if err = s.start(listen); err == nil {
+			return s, nil
+		}
+	}
+	return nil, problem.Wrap(err, problem.Unavailable, op, "starting the object storage of %s", config.Region)
+}
+
+// openMeta chooses where metadata live: in extended attributes where the file
+// system has them, else in a folder beside the buckets.
+func (s *Store) openMeta() error {
+	for _, dir := range []string{s.buckets, s.versions()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	if s.onFile = !s.config.Sidecar && attributesWork(s.config.Dir); s.onFile {
+		s.meta = meta.XattrMeta{}
+		return nil
+	}
+	if err := os.MkdirAll(s.sidecar(), 0o700); err != nil {
+		return err
+	}
+	side, err := meta.NewSideCar(s.sidecar())
+	s.meta = side
+	return err
+}
+
+func (s *Store) versions() string { return filepath.Join(s.config.Dir, "versions") }
+func (s *Store) sidecar() string  { return filepath.Join(s.config.Dir, "metadata") }
+
+// attributesWork tries a file in dir: what a file system answers to a mere
+// question says too little.
+func attributesWork(dir string) bool {
+	f, err := os.CreateTemp(dir, ".attributes-*")
+	if err != nil {
+		return false
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	return meta.XattrMeta{}.StoreAttribute(f, "", "", "showrunner-try", []byte("1")) == nil
+}
+
+// start runs the gateway on listen, or on a free port, until it listens or fails.
+func (s *Store) start(listen string) error {
+	l, err := net.Listen("tcp", cmpOr(listen, "127.0.0.1:0"))
+	if err != nil {
+		return err
+	}
+	// The gateway opens its own listener; this one only found the port.
+	s.endpoint = l.Addr().String()
+	l.Close()
+
+	opts := posix.PosixOpts{
+		VersioningDir:      s.versions(),
+		IOBufferSize:       128 << 10,
+		ForceNoObjLockFile: true, // this process is the only one that writes here
+	}
+	opts.SetNewDirPerm(0o700)
+	opts.SetNewFilePerm(0o600)
+	if !s.onFile {
+		opts.SideCarDir = s.sidecar()
+	}
+	if s.backend, err = posix.New(s.buckets, s.meta, opts); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	listening := make(chan struct{})
+	s.stop, s.done = stop, make(chan struct{})
+	go func() {
+		defer close(s.done)
+		s.err = embedgw.RunVersityGW(ctx, watched{s.backend, s.config.Watch}, &embedgw.Config{
+			RootUserAccess: s.config.Credentials.AccessKey, RootUserSecret: s.config.Credentials.SecretKey,
+			Region: s.config.Region, Ports: []string{s.endpoint},
+			MaxConnections: 4096, MaxRequests: 4096, MultipartMaxParts: 10000, KeepAlive: true, Quiet: true,
+			S3Options: []s3api.Option{s3api.WithOnListen(func() { close(listening) })},
+		})
+	}()
+	select {
+	case <-listening:
+		return nil
+	case <-s.done:
+		stop()
+		return fmt.Errorf("the S3 gateway on %s: %w", s.endpoint, cmpErr(s.err, errors.New("it ended at once")))
+	}
+}
+
+// Endpoint is the S3 endpoint's URL.
+func (s *Store) Endpoint() string { return "http://" + s.endpoint }
+
+// Address is where the endpoint listens.
+func (s *Store) Address() string { return s.endpoint }
+
+// Credentials sign requests to the endpoint.
+func (s *Store) Credentials() Credentials { return s.config.Credentials }
+
+// Done is closed when the endpoint has ended, by Close or by a failure.
+func (s *Store) Done() <-chan struct{} { return s.done }
+
+// Close stops the endpoint: requests in flight may end until ctx does.
+func (s *Store) Close(ctx context.Context) error {
+	s.stop()
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func cmpErr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,87 @@
+package localcloud
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"syscall"
+
+	"showrunner/problem"
+)
+
+var regionName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$`)
+
+// CredentialsFile is where the keys of the object storages of a data folder
+// are: one pair for all regions, as one account has.
+func CredentialsFile(data string) string { return filepath.Join(data, "aws-credentials") }
+
+// SocketName is the name, for package sockpath, of a region's control socket.
+func SocketName(region string) string { return "region-" + region }
+
+// ports are where a region last listened.
+type ports struct {
+	Front string `json:"front"`
+	S3    string `json:"s3"`
+}
+
+func loadPorts(file string) (ports, error) {
+	var p ports
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &p)
+	}
+	if err != nil {
+		return p, problem.Wrap(err, problem.Internal, "region.run", "reading %s", file)
+	}
+	return p, nil
+}
+
+func savePorts(file string, p ports) error {
+	data, err := json.Marshal(p)
+	if err == nil {
+		err = os.WriteFile(file+".tmp", data, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(file+".tmp", file)
+	}
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, "region.run", "writing %s", file)
+	}
+	return nil
+}
+
+// listen opens the address asked for, or else the remembered one, or else a
+// free port: only what was asked for is insisted on.
+func listen(asked, remembered string) (net.Listener, error) {
+	if asked != "" {
+		return net.Listen("tcp", asked)
+	}
+	if remembered != "" {
+		if l, err := net.Listen("tcp", remembered); err == nil {
+			return l, nil
+		}
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
+}
+
+// lockFolder takes the folder for this process; the system lets go of it
+// however the process ends.
+func lockFolder(dir string) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is locked by another process", f.Name())
+	}
+	return func() { f.Close() }, nil
+}

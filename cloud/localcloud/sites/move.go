@@ -1,0 +1,367 @@
+package sites
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"showrunner/cloud"
+	"showrunner/problem"
+)
+
+// move takes the site from what is live to a deployment whose objects and
+// index are in the region. Each step leaves a whole site: see the package's
+// documentation. The caller holds the site's turn.
+func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, key string, isNew bool) (cloud.SiteDeployment, error) {
+	st := t.now()
+	next := st.clone()
+	if isNew {
+		next.Deployments = slices.DeleteFunc(next.Deployments, func(o deployment) bool { return o.ID == d.ID })
+		next.Deployments = append(next.Deployments, d)
+	}
+	target := next.find(d.ID)
+	x, err := t.files.loadIndex(target.Index)
+	if err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	t.beginTouch()
+	defer t.endTouch()
+	before, after, err := s.merged(t, st, target.Scope, x)
+	if err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	place, remove := t.differences(before, after, x)
+	if target.Deleted = len(remove); isNew && target.Uploaded == 0 {
+		target.Uploaded, target.Unchanged = len(place), len(x)-len(place) // what S3 clients had changed
+	}
+	next.goLive(target, order, key, s.config.Now())
+	answer := target.SiteDeployment
+	answer.Current = true
+	dropped := next.prune(s.config.Now(), Grace)
+	if err := s.begin(ctx, t, next, target, len(place)+len(remove) > 0); err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	if err := s.place(ctx, t, place, after); err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	s.crash("placed")
+	if len(place) > 0 {
+		if err := syncAll(s.config.Dir); err != nil {
+			return cloud.SiteDeployment{}, err
+		}
+	}
+	if next.Moving = ""; len(remove) > 0 {
+		next.Moving = target.Index
+	}
+	if err := s.change(t, next, x); err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	s.crash("live")
+	// From here on the deployment is live: what is left is tidying up, which the
+	// next start does as well when it cannot be done now.
+	s.finish(t, remove, dropped)
+	return answer, nil
+}
+
+// begin makes the bucket and, when it is about to change, records that durably.
+func (s *Sites) begin(ctx context.Context, t *site, next *state, target *deployment, moves bool) error {
+	st := t.now()
+	existed := s.config.Objects.HasBucket(t.name)
+	if moves {
+		pending := st.clone()
+		pending.Moving = target.Index
+		if err := t.record(pending); err != nil {
+			return err
+		}
+	}
+	document, errorDocument := next.documents()
+	if err := s.config.Objects.EnsureWebsite(ctx, t.name, document, errorDocument); err != nil {
+		return err
+	}
+	if len(st.Turns) > 0 || !existed {
+		return nil
+	}
+	// A bucket that somebody made before: what is in it is theirs.
+	return s.config.Objects.Keys(t.name, t.own)
+}
+
+// merged are the objects of the whole site before and after x replaces what is
+// live in its scope.
+func (s *Sites) merged(t *site, st *state, scope string, x index) (before, after index, err error) {
+	before, after = index{}, index{}
+	for _, d := range st.current() {
+		live, err := t.files.loadIndex(d.Index)
+		if err != nil {
+			return nil, nil, err
+		}
+		maps.Copy(before, live)
+		if d.Scope != scope {
+			maps.Copy(after, live)
+		}
+	}
+	maps.Copy(after, x)
+	return before, after, nil
+}
+
+// differences lists the keys to place, in the order of placing, and to remove.
+func (t *site) differences(before, after, x index) (place, remove []string) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for key, o := range after {
+		_, mine := x[key]
+		if before[key].ID != o.ID || t.foreign[key] && mine {
+			place = append(place, key)
+		}
+	}
+	for key := range before {
+		if _, ok := after[key]; !ok && !t.foreign[key] {
+			remove = append(remove, key)
+		}
+	}
+	slices.SortFunc(place, func(a, b string) int {
+		if c := rank(a) - rank(b); c != 0 {
+			return c
+		}
+		return strings.Compare(a, b)
+	})
+	slices.Sort(remove)
+	return place, remove
+}
+
+// rank orders objects for placing: what is referred to comes before what refers to it.
+func rank(key string) int {
+	switch {
+	case isPage(key) && path.Dir(key) == ".":
+		return 3 // the entrance last
+	case isPage(key):
+		return 2
+	case isDocument(key):
+		return 1
+	}
+	return 0
+}
+
+func (s *Sites) place(ctx context.Context, t *site, keys []string, objects index) error {
+	for i := 0; i < len(keys); {
+		j := i
+		group, gctx := errgroup.WithContext(ctx)
+		group.SetLimit(workers)
+		for ; j < len(keys) && rank(keys[j]) == rank(keys[i]); j++ {
+			key, o := keys[j], objects[keys[j]]
+			group.Go(func() error { return s.placeOne(gctx, t, key, o) })
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		s.crash("placing")
+		i = j
+	}
+	return nil
+}
+
+func (s *Sites) placeOne(ctx context.Context, t *site, key string, o object) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := s.config.Objects.Place(ctx, t.name, key, t.files.object(o.ID), attributes(o)); err != nil {
+		return problem.Wrap(err, problem.Internal, "sites.place", "placing %s", key)
+	}
+	return nil
+}
+
+// finish removes what is no longer live from the bucket, and what is no longer
+// kept from the region.
+func (s *Sites) finish(t *site, remove []string, dropped []deployment) {
+	ctx := context.Background()
+	var errs []error
+	for _, key := range remove {
+		errs = append(errs, s.config.Objects.Remove(ctx, t.name, key))
+	}
+	s.crash("removed")
+	if err := errors.Join(errs...); err != nil {
+		s.config.Log.Error("objects stay in the bucket until the next start", "site", t.name, "error", err)
+	} else if st := t.now(); st.Moving != "" {
+		settled := st.clone()
+		settled.Moving = ""
+		if err := t.record(settled); err != nil {
+			s.config.Log.Error("recording that the bucket is in step", "site", t.name, "error", err)
+		}
+	}
+	if err := s.forget(t, dropped); err != nil {
+		s.config.Log.Error("removing what is no longer kept", "site", t.name, "error", err)
+	}
+}
+
+// forget removes the indexes and objects that only dropped deployments name.
+func (s *Sites) forget(t *site, dropped []deployment) error {
+	if len(dropped) == 0 {
+		return nil
+	}
+	have, err := s.kept(t)
+	if err != nil {
+		return err
+	}
+	needed := map[string]bool{}
+	for _, d := range t.now().Deployments {
+		needed[d.Index] = true
+	}
+	var errs []error
+	for _, d := range dropped {
+		if needed[d.Index] {
+			continue
+		}
+		needed[d.Index] = true
+		x, err := t.files.loadIndex(d.Index)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		errs = append(errs, err)
+		for _, o := range x {
+			if _, ok := have[o.ID]; !ok {
+				if err := os.Remove(t.files.object(o.ID)); !errors.Is(err, fs.ErrNotExist) {
+					errs = append(errs, err)
+				}
+			}
+		}
+		errs = append(errs, os.Remove(t.files.index(d.Index)))
+	}
+	return errors.Join(errs...)
+}
+
+// repair brings the bucket in step with what is live, after a crash half way.
+// The caller holds the site's turn.
+func (s *Sites) repair(ctx context.Context, t *site) error {
+	st := t.now()
+	live, _, err := s.merged(t, st, "\x00none", nil)
+	if err != nil {
+		return err
+	}
+	var place, remove []string
+	for key, o := range live {
+		if !t.owns(key) && !s.config.Objects.Placed(t.name, key, t.files.object(o.ID)) {
+			place = append(place, key)
+		}
+	}
+	slices.SortFunc(place, func(a, b string) int { return rank(a) - rank(b) })
+	if s.config.Objects.HasBucket(t.name) {
+		if err := s.place(ctx, t, place, live); err != nil {
+			return err
+		}
+		ours, err := s.everNamed(t, st)
+		if err != nil {
+			return err
+		}
+		err = s.config.Objects.Keys(t.name, func(key string) error {
+			if _, is := live[key]; !is && ours[key] && !t.owns(key) {
+				remove = append(remove, key)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s.finish(t, remove, nil)
+	return nil
+}
+
+// everNamed are the keys of all deployments known, and of the one under way.
+func (s *Sites) everNamed(t *site, st *state) (map[string]bool, error) {
+	keys := map[string]bool{}
+	digests := map[string]bool{st.Moving: true}
+	for _, d := range st.Deployments {
+		digests[d.Index] = true
+	}
+	for digest := range digests {
+		x, err := t.files.loadIndex(digest)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for key := range x {
+			keys[key] = true
+		}
+	}
+	return keys, nil
+}
+
+// Keys that S3 clients changed.
+
+func (t *site) owns(key string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.foreign[key]
+}
+
+// own records, durably and before the change, that a key is an S3 client's.
+func (t *site) own(key string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.touched != nil {
+		t.touched[key] = true
+	}
+	if t.foreign[key] {
+		return nil
+	}
+	line, err := json.Marshal(key)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(t.files.foreign(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(line, '\n'))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	t.foreign[key] = true
+	return nil
+}
+
+func (t *site) beginTouch() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.touched = map[string]bool{}
+}
+
+func (t *site) endTouch() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.touched = nil
+}
+
+// givenBack are the foreign keys that remain after a deployment has placed its
+// own: all that it did not place, and those that S3 clients changed meanwhile,
+// of which the bucket's content, whichever it is, is what counts. The caller
+// holds t.mu.
+func (t *site) givenBack(placed index) map[string]bool {
+	next := map[string]bool{}
+	for key := range t.foreign {
+		if _, ours := placed[key]; !ours || t.touched[key] {
+			next[key] = true
+		}
+	}
+	return next
+}
+
+// saveForeign writes the keys of S3 clients anew. The caller holds t.mu.
+func (t *site) saveForeign() error {
+	var lines bytes.Buffer
+	for key := range t.foreign {
+		line, err := json.Marshal(key)
+		if err != nil {
+			return err
+		}
+		lines.Write(append(line, '\n'))
+	}
+	return replaceFile(t.files.foreign(), lines.Bytes())
+}

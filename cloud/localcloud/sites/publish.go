@@ -1,0 +1,368 @@
+package sites
+
+import (
+	"cmp"
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"showrunner/artifact"
+	"showrunner/cloud"
+	"showrunner/cloud/localcloud/objectstore"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// workers copy and place objects side by side.
+const workers = 8
+
+// Publish makes an artifact the site's content. The same key returns the same
+// deployment, also after a crash in between. Publishes of one site happen one
+// after the other; one whose order is below that of what is live is refused
+// with conflict. Errors: invalid, not_found (the artifact), conflict,
+// unavailable.
+func (s *Sites) Publish(ctx context.Context, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
+	const op = "sites.publish"
+	if err := cloud.CheckSiteName(req.Config.Site); err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	t, err := s.site(req.Config.Site, true)
+	if err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	release, err := t.take(ctx)
+	if err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	defer release()
+	if d, ok := s.answered(t, key); ok {
+		return d, nil
+	}
+	p, err := s.plan(ctx, t, req, key)
+	if err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	if err := p.fence(); err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	if err := s.stage(ctx, t, p, progress); err != nil {
+		return cloud.SiteDeployment{}, problem.Wrap(err, "", op, "copying the objects of site %s into %s", t.name, s.config.Region)
+	}
+	d, err := s.move(ctx, t, p.deployment, p.order, key, true)
+	if err != nil {
+		return cloud.SiteDeployment{}, problem.Wrap(err, "", op, "publishing site %s in %s", t.name, s.config.Region)
+	}
+	return d, nil
+}
+
+// answered is the answer that a key has had already.
+func (s *Sites) answered(t *site, key string) (cloud.SiteDeployment, bool) {
+	st := t.now()
+	d, ok := st.answer(key)
+	if !ok {
+		return d, false
+	}
+	d.Current = slices.ContainsFunc(st.current(), func(c deployment) bool { return c.ID == d.ID })
+	return d, true
+}
+
+// plan is a publish thought through: what the site shall consist of.
+type plan struct {
+	deployment deployment
+	order      int64
+	live       turn
+	content    map[string]wanted // key → content; nil when the index is known already
+	known      index             // objects that the region has, by key, as now live
+}
+
+// wanted is the content of one object to be.
+type wanted struct {
+	object
+	archive artifact.Ref // an archive of this artifact rather than one file of it
+}
+
+func (p *plan) fence() error {
+	if p.order >= p.live.Order {
+		return nil
+	}
+	return problem.New(problem.Conflict, "sites.publish", "deployment %s of site %s is newer and live already", p.live.Deployment, p.deployment.Site).
+		WithHelp("nothing was changed; run the pipeline again to publish this version after all")
+}
+
+func (s *Sites) plan(ctx context.Context, t *site, req cloud.PublishRequest, key string) (*plan, error) {
+	c := req.Config
+	scope, err := scopeOf(c)
+	if err != nil {
+		return nil, err
+	}
+	st := t.now()
+	p := &plan{order: req.Order, known: index{}}
+	p.live, _ = st.live(scope)
+	now := s.config.Now().UTC()
+	if p.order == 0 {
+		p.order = max(now.UnixNano(), p.live.Order+1)
+	}
+	p.deployment = deployment{
+		SiteDeployment: cloud.SiteDeployment{
+			ID: deploymentID(t.name, key), Site: t.name, Region: s.config.Region, Artifact: req.Artifact,
+			Version: req.Version, Execution: req.Execution, Prefix: cleanPrefix(c.Prefix), At: now.Format(time.RFC3339Nano),
+		},
+		Scope: scope, Document: cmp.Or(c.Index, "index.html"), Error: c.Error, Keep: cmp.Or(max(c.Keep, 0), 10),
+		Fingerprint: fingerprint(req),
+	}
+	if live := st.find(p.live.Deployment); live != nil {
+		if p.known, err = t.files.loadIndex(live.Index); err != nil {
+			return nil, problem.Wrap(err, problem.Internal, "sites.publish", "reading what is live of site %s", t.name)
+		}
+		if live.Fingerprint == p.deployment.Fingerprint {
+			p.deployment.Index = live.Index
+			p.deployment.Unchanged = len(p.known)
+			return p, nil
+		}
+	}
+	p.content, err = s.content(ctx, req)
+	return p, err
+}
+
+// deploymentID is the same in every region, and for every try of the same publish.
+func deploymentID(site, key string) string {
+	sum := sha256.Sum256([]byte(site + "\x00" + key))
+	return "d-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:8]))
+}
+
+// fingerprint is equal for requests that come to the same index.
+func fingerprint(req cloud.PublishRequest) string {
+	c := req.Config
+	data, err := json.Marshal([]any{layout, req.Artifact, cleanPrefix(c.Prefix), c.Archive, c.CacheControl})
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// layout changes when the same artifact comes to another index: with the table
+// of types, the rules of caching, or the form of an object's name.
+const layout = 1
+
+func cleanPrefix(prefix string) string { return strings.Trim(path.Clean("/"+prefix), "/") }
+
+// scopeOf names the part of the site that a deployment replaces.
+func scopeOf(c pipeline.DeploySite) (string, error) {
+	prefix := cleanPrefix(c.Prefix)
+	if c.Archive == "" {
+		return prefix, nil
+	}
+	key := path.Join(prefix, c.Archive)
+	if err := checkObjectKey(key); err != nil {
+		return "", err
+	}
+	return "archive:" + key, nil
+}
+
+func checkObjectKey(key string) error {
+	if fs.ValidPath(key) && key != "." && len(key) <= 1024 && !strings.HasPrefix(key, ".sgwtmp") && !strings.ContainsRune(key, 0) {
+		return nil
+	}
+	return problem.New(problem.Invalid, "sites.publish", "%q cannot be the name of an object", key).
+		WithHelp("at most 1024 bytes, no empty, \".\" or \"..\" part")
+}
+
+// content lists what the request makes of the artifact.
+func (s *Sites) content(ctx context.Context, req cloud.PublishRequest) (map[string]wanted, error) {
+	c := req.Config
+	m, err := s.config.Artifacts.Manifest(ctx, req.Artifact)
+	if err != nil {
+		return nil, err
+	}
+	prefix := cleanPrefix(c.Prefix)
+	list := make(map[string]wanted, len(m.Entries))
+	if c.Archive != "" {
+		key := path.Join(prefix, c.Archive)
+		w := wanted{object: newObject(key, "archive:"+string(req.Artifact), 0, typeOf(key), cacheControl(c.CacheControl, c.Archive)), archive: req.Artifact}
+		return map[string]wanted{key: w}, nil
+	}
+	for _, e := range expand(m) {
+		key := path.Join(prefix, e.Path)
+		if err := checkObjectKey(key); err != nil {
+			return nil, err
+		}
+		list[key] = wanted{object: newObject(key, e.Digest, e.Size, typeOf(key), cacheControl(c.CacheControl, e.Path))}
+	}
+	if len(list) == 0 {
+		return nil, problem.New(problem.Invalid, "sites.publish", "artifact %s holds no files; the site would be empty", req.Artifact).
+			WithHelp("look at the artifacts section of the build: base-directory and files")
+	}
+	return list, nil
+}
+
+// expand lists the files of an artifact with every link followed, as a copy to
+// object storage would: links to files and to folders become what they stand
+// for, those that lead nowhere are left out.
+func expand(m artifact.Manifest) []artifact.Entry {
+	var list []artifact.Entry
+	for _, e := range m.Entries {
+		if e.Link == "" {
+			list = append(list, e)
+			continue
+		}
+		if target, ok := m.Resolve(e.Path); ok {
+			target.Path = e.Path
+			list = append(list, target)
+			continue
+		}
+		for _, below := range m.Entries { // a link to a folder, of which there are few
+			folder := path.Join(path.Dir(e.Path), e.Link)
+			if rest, ok := strings.CutPrefix(below.Path, folder+"/"); ok && below.Link == "" && !strings.HasPrefix(e.Path+"/", folder+"/") {
+				below.Path = path.Join(e.Path, rest)
+				list = append(list, below)
+			}
+		}
+	}
+	return list
+}
+
+// newObject names an object by everything that it is. The key is part of the
+// name: what an S3 client later says of one object must not be said of another.
+func newObject(key, digest string, size int64, mediaType, cache string) object {
+	h := sha256.New()
+	for _, s := range []string{key, digest, mediaType, cache} {
+		io.WriteString(h, s)
+		h.Write([]byte{0})
+	}
+	return object{ID: hex.EncodeToString(h.Sum(nil)[:20]), Digest: digest, Size: size, Type: mediaType, Cache: cache}
+}
+
+// stage copies in the objects that the region does not have, and writes the index.
+func (s *Sites) stage(ctx context.Context, t *site, p *plan, progress func(done, total int)) error {
+	if p.content == nil {
+		return nil
+	}
+	x := make(index, len(p.content))
+	have, err := s.kept(t)
+	if err != nil {
+		return err
+	}
+	type job struct {
+		key string
+		wanted
+	}
+	var jobs []job
+	for key, w := range p.content {
+		if live, ok := p.known[key]; ok && live.ID == w.ID {
+			x[key] = live
+			p.deployment.Unchanged++
+			continue
+		}
+		p.deployment.Uploaded++
+		if o, ok := have[w.ID]; ok {
+			x[key] = o // as an earlier deployment had it: nothing travels
+			continue
+		}
+		jobs = append(jobs, job{key, w})
+	}
+	slices.SortFunc(jobs, func(a, b job) int { return strings.Compare(a.key, b.key) })
+	copied := make([]object, len(jobs))
+	var count atomic.Int64
+	progress(0, len(jobs))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	for i, j := range jobs {
+		if gctx.Err() != nil {
+			break
+		}
+		group.Go(func() (err error) {
+			copied[i], err = s.copyIn(gctx, t, j.wanted)
+			progress(int(count.Add(1)), len(jobs))
+			return err
+		})
+	}
+	if err := errors.Join(group.Wait(), context.Cause(ctx)); err != nil {
+		return err
+	}
+	for i, j := range jobs {
+		x[j.key] = copied[i]
+		p.deployment.Bytes += copied[i].Size
+	}
+	s.crash("staged")
+	p.deployment.Index, err = t.files.saveIndex(x)
+	return err
+}
+
+// kept are the objects of all kept deployments, by ID.
+func (s *Sites) kept(t *site) (map[string]object, error) {
+	have := map[string]object{}
+	seen := map[string]bool{}
+	for _, d := range t.now().Deployments {
+		if seen[d.Index] {
+			continue
+		}
+		seen[d.Index] = true
+		x, err := t.files.loadIndex(d.Index)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range x {
+			have[o.ID] = o
+		}
+	}
+	return have, nil
+}
+
+// copyIn makes the object's file. It has its name only once it is complete.
+func (s *Sites) copyIn(ctx context.Context, t *site, w wanted) (object, error) {
+	o := w.object
+	f, err := os.CreateTemp(t.files.tmp(), "object-*") // 0600
+	if err != nil {
+		return o, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	sum := md5.New() // what S3 calls an ETag
+	out := io.MultiWriter(f, sum)
+	if w.archive != "" {
+		err = s.config.Artifacts.WriteArchive(ctx, w.archive, artifact.Zip, out)
+	} else {
+		var in io.ReadCloser
+		if in, err = s.config.Artifacts.OpenBlob(ctx, o.Digest); err == nil {
+			_, err = io.Copy(out, in)
+			err = errors.Join(err, in.Close())
+		}
+	}
+	if err != nil {
+		return o, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return o, err
+	}
+	o.ETag = `"` + hex.EncodeToString(sum.Sum(nil)) + `"`
+	o.Size, o.Modified = info.Size(), info.ModTime().UTC().Truncate(time.Second)
+	if err := s.config.Objects.Stage(f, attributes(o)); err != nil {
+		return o, err
+	}
+	name := t.files.object(o.ID)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return o, err
+	}
+	return o, os.Rename(f.Name(), name)
+}
+
+func attributes(o object) objectstore.Attributes {
+	return objectstore.Attributes{ETag: o.ETag, ContentType: o.Type, CacheControl: o.Cache}
+}

@@ -1,0 +1,326 @@
+package sites
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/problem"
+)
+
+// object is one immutable object that a deployment names.
+type object struct {
+	ID       string    `json:"id"`     // its file in objects/
+	Digest   string    `json:"digest"` // of the content, as in the artifact
+	Size     int64     `json:"size"`
+	ETag     string    `json:"etag"` // quoted
+	Type     string    `json:"type"`
+	Cache    string    `json:"cache"`
+	Modified time.Time `json:"modified"`
+}
+
+// index is what a deployment consists of. Its file is named by its content.
+type index map[string]object
+
+// deployment is one content of one part of a site.
+type deployment struct {
+	cloud.SiteDeployment
+	Index       string    `json:"index"` // digest of the index file
+	Scope       string    `json:"scope"` // the part of the site: its prefix, or the key of an archive
+	Document    string    `json:"document"`
+	Error       string    `json:"error,omitempty"`
+	Keep        int       `json:"keep"`
+	Fingerprint string    `json:"fingerprint"` // equal ones have equal indexes
+	Superseded  time.Time `json:"superseded,omitzero"`
+}
+
+// turn is one time that a deployment went live.
+type turn struct {
+	Scope      string `json:"scope"`
+	Deployment string `json:"deployment"`
+	Order      int64  `json:"order"`
+}
+
+// done is the answer to an idempotency key.
+type done struct {
+	Key        string               `json:"key"`
+	Deployment cloud.SiteDeployment `json:"deployment"`
+}
+
+// state is all that a site has to remember, in one file that is replaced whole.
+type state struct {
+	Version     int          `json:"version"`
+	Deployments []deployment `json:"deployments"` // oldest first
+	Turns       []turn       `json:"turns"`       // oldest first
+	Done        []done       `json:"done"`        // oldest first
+	// Moving names the index that the bucket may have been half changed to; empty
+	// when the bucket is in step with what is live.
+	Moving string `json:"moving,omitempty"`
+}
+
+const (
+	stateVersion = 1
+	keptTurns    = 256
+	keptDone     = 512
+)
+
+// live is the last turn of a scope.
+func (s *state) live(scope string) (turn, bool) {
+	for i := len(s.Turns) - 1; i >= 0; i-- {
+		if s.Turns[i].Scope == scope {
+			return s.Turns[i], true
+		}
+	}
+	return turn{}, false
+}
+
+// current is the deployment that is live in each scope, in the order in which
+// they went live: of two that name one key, the later answers.
+func (s *state) current() []deployment {
+	var list []deployment
+	seen := map[string]bool{}
+	for i := len(s.Turns) - 1; i >= 0; i-- {
+		if t := s.Turns[i]; !seen[t.Scope] {
+			seen[t.Scope] = true
+			if d := s.find(t.Deployment); d != nil {
+				list = append(list, *d)
+			}
+		}
+	}
+	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
+		list[i], list[j] = list[j], list[i]
+	}
+	return list
+}
+
+// documents are the index and error documents of the whole site: those of the
+// deployment at its root, else of the latest.
+func (s *state) documents() (document, errorDocument string) {
+	document = "index.html"
+	for _, d := range s.current() {
+		if document, errorDocument = d.Document, d.Error; d.Scope == "" {
+			break
+		}
+	}
+	return document, errorDocument
+}
+
+// before is what was live in a scope before the present turn, and is kept still.
+func (s *state) before(scope string) *deployment {
+	now, _ := s.live(scope)
+	for i := len(s.Turns) - 1; i >= 0; i-- {
+		if t := s.Turns[i]; t.Scope == scope && t.Deployment != now.Deployment {
+			if d := s.find(t.Deployment); d != nil {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
+func (s *state) find(id string) *deployment {
+	for i := range s.Deployments {
+		if s.Deployments[i].ID == id {
+			return &s.Deployments[i]
+		}
+	}
+	return nil
+}
+
+func (s *state) answer(key string) (cloud.SiteDeployment, bool) {
+	for i := len(s.Done) - 1; i >= 0; i-- {
+		if s.Done[i].Key == key {
+			return s.Done[i].Deployment, true
+		}
+	}
+	return cloud.SiteDeployment{}, false
+}
+
+// goLive records that a deployment is live from now on.
+func (s *state) goLive(d *deployment, order int64, key string, now time.Time) {
+	if t, ok := s.live(d.Scope); ok && t.Deployment != d.ID {
+		if old := s.find(t.Deployment); old != nil {
+			old.Superseded = now
+		}
+	}
+	d.Superseded = time.Time{}
+	s.Turns = append(s.Turns, turn{Scope: d.Scope, Deployment: d.ID, Order: order})
+	s.trimTurns()
+	s.Done = append(s.Done, done{Key: key, Deployment: d.SiteDeployment})
+	if n := len(s.Done) - keptDone; n > 0 {
+		s.Done = s.Done[n:]
+	}
+}
+
+// trimTurns forgets old turns, but never the last of a scope.
+func (s *state) trimTurns() {
+	n := len(s.Turns) - keptTurns
+	if n <= 0 {
+		return
+	}
+	last := map[string]int{}
+	for i, t := range s.Turns {
+		last[t.Scope] = i
+	}
+	var kept []turn
+	for i, t := range s.Turns {
+		if i >= n || last[t.Scope] == i {
+			kept = append(kept, t)
+		}
+	}
+	s.Turns = kept
+}
+
+// prune drops the deployments that need not be kept: in each scope those
+// beyond its Keep newest, unless live, or live just before, or replaced less
+// than grace ago. It returns what it dropped.
+func (s *state) prune(now time.Time, grace time.Duration) []deployment {
+	keep := map[string]bool{}
+	for _, d := range s.current() {
+		keep[d.ID] = true
+		if p := s.before(d.Scope); p != nil {
+			keep[p.ID] = true
+		}
+		for i, n := len(s.Deployments)-1, 0; i >= 0 && n < d.Keep; i-- {
+			if s.Deployments[i].Scope == d.Scope {
+				keep[s.Deployments[i].ID] = true
+				n++
+			}
+		}
+	}
+	var kept, dropped []deployment
+	for _, d := range s.Deployments {
+		if keep[d.ID] || now.Sub(d.Superseded) < grace {
+			kept = append(kept, d)
+		} else {
+			dropped = append(dropped, d)
+		}
+	}
+	s.Deployments = kept
+	return dropped
+}
+
+// files are the files of one site.
+type files struct{ dir string }
+
+func (f files) state() string              { return filepath.Join(f.dir, "state.json") }
+func (f files) foreign() string            { return filepath.Join(f.dir, "foreign") }
+func (f files) index(digest string) string { return filepath.Join(f.dir, "indexes", digest+".json") }
+func (f files) object(id string) string    { return filepath.Join(f.dir, "objects", id[:2], id) }
+func (f files) tmp() string                { return filepath.Join(f.dir, "tmp") }
+
+func (f files) make() error {
+	for _, sub := range []string{"indexes", "objects", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(f.dir, sub), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f files) loadState() (*state, error) {
+	s := &state{Version: stateVersion}
+	data, err := os.ReadFile(f.state())
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, problem.Wrap(err, problem.Internal, "sites.open", "reading %s", f.state())
+	}
+	if s.Version > stateVersion {
+		return nil, problem.New(problem.Precondition, "sites.open", "%s was written by a newer version", f.state())
+	}
+	return s, nil
+}
+
+func (f files) saveState(s *state) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return replaceFile(f.state(), data)
+}
+
+// saveIndex writes an index and returns its digest.
+func (f files) saveIndex(x index) (string, error) {
+	data, err := json.Marshal(x) // maps marshal sorted: equal indexes, equal bytes
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	digest := hex.EncodeToString(sum[:])
+	if _, err := os.Stat(f.index(digest)); err == nil {
+		return digest, nil
+	}
+	return digest, replaceFile(f.index(digest), data)
+}
+
+func (f files) loadIndex(digest string) (index, error) {
+	var x index
+	data, err := os.ReadFile(f.index(digest))
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, &x); err != nil {
+		return nil, problem.Wrap(err, problem.Internal, "sites.open", "reading %s", f.index(digest))
+	}
+	return x, nil
+}
+
+// loadForeign reads the keys that belong to S3 clients. A last line that a
+// crash cut short is ignored: its change had not begun.
+func (f files) loadForeign() (map[string]bool, error) {
+	keys := map[string]bool{}
+	file, err := os.Open(f.foreign())
+	if errors.Is(err, fs.ErrNotExist) {
+		return keys, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		var key string
+		if json.Unmarshal(lines.Bytes(), &key) == nil {
+			keys[key] = true
+		}
+	}
+	return keys, lines.Err()
+}
+
+// replaceFile puts data under name in one durable step.
+func replaceFile(name string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(data)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), name); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+func syncDir(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,237 @@
+package sites
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"showrunner/cloud/localcloud/objectstore"
+)
+
+// view is what visitors see of a site: never changed, only replaced.
+type view struct {
+	entries  map[string]seen // what is live
+	late     map[string]seen // page assets of deployments that were live
+	latest   string          // the deployment that went live last
+	document string
+	error    string
+	indexes  []string // the digests that late and entries were made of
+}
+
+// seen is one object as visitors get it.
+type seen struct {
+	object
+	deployment string
+	until      time.Time // of late objects; zero is as long as they are kept
+}
+
+// look makes the view of a state.
+func (s *Sites) look(t *site, st *state) (*view, error) {
+	v := &view{entries: map[string]seen{}, late: map[string]seen{}}
+	v.document, v.error = st.documents()
+	live := map[string]bool{}
+	for _, d := range st.current() {
+		x, err := t.files.loadIndex(d.Index)
+		if err != nil {
+			return nil, err
+		}
+		for key, o := range x {
+			v.entries[key] = seen{object: o, deployment: d.ID}
+		}
+		v.latest = d.ID
+		live[d.Index] = true
+	}
+	for i := len(st.Deployments) - 1; i >= 0; i-- { // the newest first
+		d := st.Deployments[i]
+		if live[d.Index] {
+			continue
+		}
+		live[d.Index] = true
+		x, err := t.files.loadIndex(d.Index)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // dropped, and the crash came before the record of it
+		}
+		if err != nil {
+			return nil, err
+		}
+		v.addLate(d, x)
+	}
+	return v, nil
+}
+
+func (v *view) addLate(d deployment, x index) {
+	for key, o := range x {
+		if _, is := v.entries[key]; is || !isPageAsset(key) {
+			continue
+		}
+		if _, newer := v.late[key]; newer {
+			continue
+		}
+		o := seen{object: o, deployment: d.ID}
+		if !isHashed(key) {
+			o.until = d.Superseded.Add(Grace)
+		}
+		v.late[key] = o
+	}
+}
+
+// content is an open object and what to say of it.
+type content struct {
+	*os.File
+	size       int64
+	modified   time.Time
+	attributes objectstore.Attributes
+	deployment string
+}
+
+// shop finds a site's objects for one request: everything it answers is of one
+// view.
+type shop struct {
+	sites *Sites
+	name  string
+	site  *site // nil for a bucket without deployments
+	view  *view
+	plain plainSite
+	own   func(key string) bool
+}
+
+// shop opens the site of that name for a visitor.
+func (s *Sites) shop(ctx context.Context, name string) (*shop, bool) {
+	if t, err := s.site(name, false); err == nil {
+		t.mu.RLock()
+		v, live := t.view, len(t.state.Turns) > 0
+		t.mu.RUnlock()
+		if live {
+			if !s.config.Objects.HasBucket(name) {
+				return nil, false // an S3 client removed it
+			}
+			return &shop{sites: s, name: name, site: t, view: v, own: t.owns}, true
+		}
+	}
+	p, ok := s.plainSite(ctx, name)
+	return &shop{sites: s, name: name, plain: p}, ok
+}
+
+func (h *shop) document() string {
+	if h.site != nil {
+		return h.view.document
+	}
+	if d := h.plain.IndexDocument; d != nil {
+		return d.Suffix
+	}
+	return "index.html"
+}
+
+func (h *shop) errorDocument() string {
+	if h.site != nil {
+		return h.view.error
+	}
+	if d := h.plain.ErrorDocument; d != nil {
+		return d.Key
+	}
+	return ""
+}
+
+// find is the live or late object of a deployment; from says that the key
+// belongs to the bucket instead.
+func (h *shop) find(key string) (o seen, ok, bucket bool) {
+	if h.site == nil || h.own(key) {
+		return seen{}, false, true
+	}
+	if o, ok := h.view.entries[key]; ok {
+		return o, true, false
+	}
+	o, ok = h.view.late[key]
+	if ok && !o.until.IsZero() && h.sites.config.Now().After(o.until) {
+		return seen{}, false, false
+	}
+	return o, ok, false
+}
+
+// has says whether there is such an object, without opening one where that can be told.
+func (h *shop) has(key string) bool {
+	_, ok, bucket := h.find(key)
+	if !bucket {
+		return ok
+	}
+	c := h.open(key)
+	if c == nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// open is nil when there is no such object, or visitors may not see it.
+func (h *shop) open(key string) *content {
+	o, ok, bucket := h.find(key)
+	switch {
+	case bucket:
+		return h.openBucket(key)
+	case !ok:
+		return nil
+	}
+	f, err := os.Open(h.site.files.object(o.ID))
+	if err != nil {
+		h.sites.config.Log.Error("an object of a live deployment cannot be read", "site", h.name, "key", key, "error", err)
+		return nil
+	}
+	return &content{File: f, size: o.Size, modified: o.Modified, attributes: attributes(o.object), deployment: o.deployment}
+}
+
+func (h *shop) openBucket(key string) *content {
+	if h.site == nil && !h.plain.Public(key) {
+		return nil
+	}
+	o, err := h.sites.config.Objects.OpenObject(h.name, key)
+	if err != nil {
+		return nil
+	}
+	c := &content{File: o.File, size: o.Size, modified: o.Modified, attributes: o.Attributes}
+	if t := c.attributes.ContentType; t == "" || t == "binary/octet-stream" {
+		c.attributes.ContentType = typeOf(key)
+	}
+	return c
+}
+
+// folder says whether there is an index document under the key.
+func (h *shop) folder(key string) bool {
+	return key != "" && !strings.HasSuffix(key, "/") && h.has(path.Join(key, h.document()))
+}
+
+// plainSite is a bucket that an S3 client made a website of.
+type plainSite struct {
+	objectstore.Website
+	is bool
+}
+
+// plainSite finds a bucket that is a website. What is found is remembered
+// until an S3 client changes the bucket.
+func (s *Sites) plainSite(ctx context.Context, name string) (plainSite, bool) {
+	s.mu.RLock()
+	p, known := s.plain[name]
+	s.mu.RUnlock()
+	if known || !s.config.Objects.HasBucket(name) {
+		return p, p.is
+	}
+	w, err := s.config.Objects.Website(ctx, name)
+	p = plainSite{Website: w, is: err == nil}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plain[name] = p
+	return p, p.is
+}
+
+// siteName is the site that a Host header names.
+func siteName(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.Contains(host[i:], "]") {
+		host = host[:i]
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return cmp.Or(strings.TrimSuffix(host, ".localhost"), host)
+}
