@@ -35,6 +35,10 @@ func New(c Config) *Server {
 	s := &Server{Config: c, mux: http.NewServeMux()}
 	hc := huma.DefaultConfig("Showrunner", c.Version)
 	hc.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	for _, t := range []reflect.Type{reflect.TypeFor[pipeline.Pipeline](), reflect.TypeFor[pipeline.Health](), reflect.TypeFor[pipeline.ScalingPolicy]()} {
+		// The language's own tags mean other things than huma's, and it has a schema of its own.
+		hc.Components.Schemas.RegisterTypeAlias(t, reflect.TypeFor[languageObject]())
+	}
 	hc.Info.Description = "Pipelines, executions, clusters, sites and events. Every operation needs the token of the data folder as a bearer."
 	hc.DocsPath = "" // the pages under /docs are ours, without scripts from elsewhere
 	hc.OpenAPIPath = "/openapi"
@@ -49,6 +53,14 @@ func New(c Config) *Server {
 	s.operations()
 	s.streams()
 	return s
+}
+
+// languageObject stands for a part of a pipeline file in the description.
+type languageObject struct{}
+
+// Schema implements huma.SchemaProvider.
+func (languageObject) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "as in the pipeline file; see `showrunner schema`"}
 }
 
 // schemaName keeps types of the same name in different packages apart.

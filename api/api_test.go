@@ -1,0 +1,115 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"showrunner/api"
+	"showrunner/control"
+)
+
+func newServer(t *testing.T) (*api.Server, *api.Auth) {
+	t.Helper()
+	auth := api.NewAuth("the-token", "owner", []string{"ci.example"}, time.Now)
+	return api.New(api.Config{Control: control.New(control.Deps{Now: time.Now}), Auth: auth, Version: "test"}), auth
+}
+
+func TestOpenAPIDescribesEveryOperation(t *testing.T) {
+	s, _ := newServer(t)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("status %d: %s", w.Code, w.Body)
+	}
+	var doc struct {
+		OpenAPI string                    `json:"openapi"`
+		Paths   map[string]map[string]any `json:"paths"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Errorf("version %q", doc.OpenAPI)
+	}
+	for _, path := range []string{"/api/v1/apply", "/api/v1/executions", "/api/v1/events/stream", "/api/v1/executions/{id}/stages/{stage}/log", "/api/v1/clusters/{cluster}", "/api/v1/rollbacks"} {
+		if doc.Paths[path] == nil {
+			t.Errorf("%s is not described", path)
+		}
+	}
+}
+
+func TestOnlyTheTokenOpens(t *testing.T) {
+	s, auth := newServer(t)
+	get := func(change func(*http.Request)) int {
+		r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/api/v1/version", nil)
+		change(r)
+		w := httptest.NewRecorder()
+		auth.Host(s).ServeHTTP(w, r)
+		return w.Code
+	}
+	for name, tc := range map[string]struct {
+		change func(*http.Request)
+		want   int
+	}{
+		"nothing":          {func(*http.Request) {}, http.StatusUnauthorized},
+		"wrong token":      {func(r *http.Request) { r.Header.Set("Authorization", "Bearer the-toke") }, http.StatusUnauthorized},
+		"basic":            {func(r *http.Request) { r.SetBasicAuth("owner", "the-token") }, http.StatusUnauthorized},
+		"token":            {func(r *http.Request) { r.Header.Set("Authorization", "Bearer the-token") }, http.StatusOK},
+		"forged cookie":    {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "showrunner_session", Value: "session.9999999999.x.y"}) }, http.StatusUnauthorized},
+		"ticket as cookie": {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "showrunner_session", Value: auth.Ticket()}) }, http.StatusUnauthorized},
+		"rebound name": {func(r *http.Request) {
+			r.Host = "attacker.example:7070"
+			r.Header.Set("Authorization", "Bearer the-token")
+		}, http.StatusMisdirectedRequest},
+		"named host": {func(r *http.Request) {
+			r.Host = "ci.example:7070"
+			r.Header.Set("Authorization", "Bearer the-token")
+		}, http.StatusOK},
+	} {
+		if got := get(tc.change); got != tc.want {
+			t.Errorf("%s: status %d, want %d", name, got, tc.want)
+		}
+	}
+}
+
+func TestSignInLinkWorksOnce(t *testing.T) {
+	s, auth := newServer(t)
+	link := "/login?ticket=" + auth.Ticket()
+	first := httptest.NewRecorder()
+	auth.SignIn(first, httptest.NewRequest(http.MethodGet, link, nil))
+	if first.Code != http.StatusOK || len(first.Result().Cookies()) != 1 {
+		t.Fatalf("status %d, cookies %v", first.Code, first.Result().Cookies())
+	}
+	second := httptest.NewRecorder()
+	auth.SignIn(second, httptest.NewRequest(http.MethodGet, link, nil))
+	if second.Code != http.StatusForbidden {
+		t.Errorf("the second use: status %d", second.Code)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/version", nil)
+	r.AddCookie(first.Result().Cookies()[0])
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Errorf("with the session: status %d: %s", w.Code, w.Body)
+	}
+}
+
+func TestProblemsSayWhatToDo(t *testing.T) {
+	s, _ := newServer(t)
+	r := httptest.NewRequest(http.MethodPost, "/api/v1/apply", strings.NewReader(`{"source":"application: shop\npipelines:\n  p:\n    stages:\n      a: { wiat: { for: 1s } }\n"}`))
+	r.Header.Set("Authorization", "Bearer the-token")
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	var p api.Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatalf("%v: %s", err, w.Body)
+	}
+	if w.Code != http.StatusBadRequest || w.Header().Get("Content-Type") != "application/problem+json" || p.Code != "invalid" || len(p.Diagnostics) == 0 || p.Help == "" {
+		t.Errorf("status %d, type %s, problem %+v", w.Code, w.Header().Get("Content-Type"), p)
+	}
+}
