@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
@@ -132,8 +133,9 @@ func (s *Store) start(listen string) error {
 	s.stop, s.done = stop, make(chan struct{})
 	go func() {
 		defer close(s.done)
+		root := auth.Account{Access: s.config.Credentials.AccessKey, Secret: s.config.Credentials.SecretKey, Role: auth.RoleAdmin}
 		s.err = embedgw.RunVersityGW(ctx, watched{s.backend, s.config.Watch}, &embedgw.Config{
-			RootUserAccess: s.config.Credentials.AccessKey, RootUserSecret: s.config.Credentials.SecretKey,
+			RootUserAccess: root.Access, RootUserSecret: root.Secret, IAMService: auth.NewIAMServiceSingle(root),
 			Region: s.config.Region, Ports: []string{s.endpoint},
 			MaxConnections: 4096, MaxRequests: 4096, MultipartMaxParts: 10000, KeepAlive: true, Quiet: true,
 			S3Options: []s3api.Option{s3api.WithOnListen(func() { close(listening) })},
