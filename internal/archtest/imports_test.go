@@ -1,0 +1,212 @@
+package archtest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// edge forbids packages to import others. Trees are folders with all below
+// them; our own packages are named without the module.
+type edge struct {
+	name   string
+	from   []string // who: trees; empty is everybody
+	except []string // trees, or single files, that may
+	to     []string // what: trees
+	tests  bool     // the rule holds for tests too
+	why    string
+}
+
+// faces are what people and programs talk to.
+var faces = []string{"api", "web", "cli", "server", "cmd"}
+
+// pure are the packages whose answers depend on their arguments alone.
+var pure = []string{
+	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "chaos/schedule",
+	"rollout/decide.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/verdict.go", "execution/decide.go",
+}
+
+var edges = []edge{
+	{
+		name: "pure packages do no I/O",
+		from: pure,
+		to:   []string{"os", "net", "net/http", "os/exec", "io/ioutil", "log", "log/slog", "database/sql", "syscall", "context"},
+		// The interface of what a cloud does; it does nothing itself.
+		except: []string{"cloud/driver/driver.go"},
+		why: "a decision that reads the world cannot be replayed, fuzzed or trusted after a restart; " +
+			"what it needs to know is an argument (net/url and net/netip only parse)",
+	},
+	{
+		name: "only the store knows a database",
+		to:   []string{"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/mattn/go-sqlite3"},
+		// The module list pins drivers until they are used.
+		except: []string{"store", "internal/deps"},
+		why:    "one conformance suite proves both databases; SQL anywhere else would be proved by neither",
+	},
+	{
+		name: "engines know no face",
+		from: []string{
+			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "balancer",
+			"edge", "store", "control", "canary", "chaos", "telemetry", "internal/sockpath", "internal/ready",
+		},
+		to:  faces,
+		why: "the web, the API and the command line are three views of one thing; nothing that works may depend on how it is looked at",
+	},
+	{
+		name:   "faces go through the front door",
+		from:   []string{"web"},
+		to:     []string{"execution", "store", "rollout", "build", "source", "secret"},
+		why:    "control checks the principal and writes the audit event; a face that goes around it does neither",
+		except: []string{"store/record"},
+	},
+	{
+		name: "the engine knows the contract of a stage, not the kinds",
+		from: []string{"execution"},
+		to:   []string{"stage/source", "stage/build", "stage/deploy", "stage/gate", "stage/call", "stage/notify", "build", "source", "rollout", "cloud", "balancer"},
+		why:  "a new kind is added without touching the engine",
+	},
+	{
+		name: "engines do not import each other",
+		from: []string{"rollout", "build", "balancer", "canary", "chaos"},
+		to:   []string{"execution", "trigger", "control"},
+		why:  "each can be understood, tested and replaced alone; the stage kinds bring them together",
+	},
+	{
+		name:   "stage kinds do not know the engine",
+		from:   []string{"stage"},
+		except: []string{"stage/call"},
+		to:     []string{"execution", "store", "control"},
+		why:    "a kind is carried out by whoever honours the contract, in a test as in the engine (the pipeline kind starts executions: that is its work)",
+	},
+	{
+		name:   "a cloud's SDK stays in its driver",
+		to:     []string{"github.com/aws/aws-sdk-go-v2", "k8s.io"},
+		except: []string{"cloud/awscloud", "cloud/kubecloud", "cloud/localcloud/objectstore", "internal/deps"},
+		why: "the word of one cloud must not leak into what works on all of them " +
+			"(the local object store speaks the S3 protocol: the embedded gateway's backend interface is made of the SDK's types)",
+	},
+	{
+		name:   "one package owns the object gateway",
+		to:     []string{"github.com/versity/versitygw"},
+		except: []string{"cloud/localcloud/objectstore", "internal/deps"},
+		why:    "it is a whole S3 server; what we rely on is kept in one place",
+	},
+	{
+		name:   "one package owns expressions",
+		to:     []string{"github.com/expr-lang/expr"},
+		except: []string{"pipeline", "internal/deps"},
+		why:    "an expression means the same wherever it stands",
+	},
+	{
+		name:   "one package owns encryption at rest",
+		to:     []string{"filippo.io/age"},
+		except: []string{"secret", "cloud/localcloud/fleet", "internal/deps"},
+		why:    "how secrets are kept is decided once (a region keeps its instances' environments the same way)",
+	},
+	{
+		name:   "the command line library stays in the command line",
+		to:     []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "charm.land/bubbletea/v2", "charm.land/lipgloss/v2"},
+		except: []string{"cli", "cmd", "internal/deps"},
+		why:    "nothing that works may depend on flags or a terminal",
+	},
+	{
+		name:   "the API library stays in the API",
+		to:     []string{"github.com/danielgtaylor/huma/v2"},
+		except: []string{"api", "internal/deps"},
+		why:    "operations are defined in control, in its own types; the API describes them",
+	},
+	{
+		name:   "production code imports no test support",
+		to:     []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal/testscript", "net/http/httptest"},
+		except: []string{"internal/deps"},
+		why:    "what only tests need must not be in the binary",
+	},
+	{
+		name: "the language stands on nothing of ours",
+		from: []string{"pipeline"},
+		to:   []string{"stage", "execution", "artifact", "cloud", "store", "build", "rollout", "control", "secret", "source", "trigger"},
+		why:  "everything else is written in its terms; one edge back would make a cycle of the whole",
+	},
+}
+
+func TestImports(t *testing.T) {
+	t.Parallel()
+	for _, e := range edges {
+		t.Run(strings.ReplaceAll(e.name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			if e.why == "" {
+				t.Fatal("a rule needs its reason")
+			}
+			for _, f := range sources(t) {
+				if f.test && !e.tests {
+					continue
+				}
+				if len(e.from) > 0 && !within(f.pkg, e.from...) && !slices.Contains(e.from, f.path) {
+					continue
+				}
+				if within(f.pkg, e.except...) || slices.Contains(e.except, f.path) {
+					continue
+				}
+				for path, pos := range f.imports {
+					target := strings.TrimPrefix(path, module+"/")
+					own := target != path
+					if own && within(target, e.except...) {
+						continue
+					}
+					if forbidden(target, own, e.to) {
+						t.Errorf("%s imports %s: %s: %s", f.at(pos), path, e.name, e.why)
+					}
+				}
+			}
+		})
+	}
+}
+
+// forbidden matches trees; a standard package is only itself, so that "net"
+// does not forbid "net/url".
+func forbidden(target string, own bool, trees []string) bool {
+	for _, tree := range trees {
+		if target == tree {
+			return true
+		}
+		if strings.HasPrefix(target, tree+"/") && (own || strings.Contains(strings.SplitN(tree, "/", 2)[0], ".")) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestRulesBite proves that a rule finds what it forbids: a test that cannot
+// fail is a defect.
+func TestRulesBite(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		target string
+		own    bool
+		trees  []string
+		want   bool
+	}{
+		{"net", false, []string{"net"}, true},
+		{"net/url", false, []string{"net"}, false},
+		{"cloud/driver", true, []string{"cloud"}, true},
+		{"clouds", true, []string{"cloud"}, false},
+		{"github.com/jackc/pgx/v5/stdlib", false, []string{"github.com/jackc/pgx/v5"}, true},
+	} {
+		if got := forbidden(c.target, c.own, c.trees); got != c.want {
+			t.Errorf("forbidden(%q, %v, %v) = %v", c.target, c.own, c.trees, got)
+		}
+	}
+}
+
+// TestPackageNames keeps names that say nothing out.
+func TestPackageNames(t *testing.T) {
+	t.Parallel()
+	for _, f := range sources(t) {
+		for _, part := range strings.Split(f.pkg, "/") {
+			switch part {
+			case "pkg", "src", "common", "util", "utils", "helper", "helpers", "manager", "models", "misc", "shared", "lib", "base":
+				t.Errorf("%s: a package is named for the idea that it owns, not %q", f.path, part)
+			}
+		}
+	}
+}
