@@ -78,6 +78,9 @@ type Input struct {
 	Pipeline    string
 	Number      int    // the execution's number within its pipeline
 	StartedBy   string // the principal that started the execution
+	// Version is what people call what this execution delivers: the short commit of
+	// its source, else the trigger's, else "#" and the execution's number.
+	Version string
 	Trigger     map[string]any
 	Stage       pipeline.Stage
 	// Config is the stage's configuration with every expression resolved but
