@@ -25,9 +25,11 @@ type SiteDeployment struct {
 	Artifact  artifact.Ref `json:"artifact"`
 	Version   string       `json:"version"`
 	Execution string       `json:"execution,omitempty"`
-	Prefix    string       `json:"prefix,omitempty"` // the part of the site that it is
-	At        string       `json:"at"`               // RFC 3339
+	Prefix    string       `json:"prefix,omitempty"`   // the part of the site that it is
+	Document  string       `json:"document,omitempty"` // the key of its index document; "" when it has none
+	At        string       `json:"at"`                 // RFC 3339
 	Current   bool         `json:"current"`
+	Previous  string       `json:"previous,omitempty"` // with Current, in a list: the deployment that a rollback returns to
 	Uploaded  int          `json:"uploaded"`
 	Unchanged int          `json:"unchanged"`
 	Deleted   int          `json:"deleted"`

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"showrunner/cloud"
@@ -110,6 +111,9 @@ func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeplo
 	if err != nil {
 		return err
 	}
+	if d.Document == "" { // nothing to show: being live is all
+		return c.isLive(ctx, region, d)
+	}
 	info, err := c.Info(ctx, region)
 	if err != nil {
 		return err
@@ -143,3 +147,14 @@ func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeplo
 
 // frontDoor makes one connection for each question, as a new visitor does.
 var frontDoor http.RoundTripper = &http.Transport{DisableKeepAlives: true}
+
+func (c *Client) isLive(ctx context.Context, region string, d cloud.SiteDeployment) error {
+	list, err := c.SiteDeployments(ctx, region, d.Site)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(list, func(o cloud.SiteDeployment) bool { return o.ID == d.ID && o.Current }) {
+		return problem.New(problem.Conflict, "localcloud.probe", "another deployment of site %s is live in %s", d.Site, region)
+	}
+	return nil
+}

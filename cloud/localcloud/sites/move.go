@@ -35,6 +35,9 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	}
 	t.beginTouch()
 	defer t.endTouch()
+	if key := path.Join(target.Prefix, target.Suffix); x[key].ID != "" {
+		target.Document = key
+	}
 	before, after, err := s.merged(t, st, target.Scope, x)
 	if err != nil {
 		return cloud.SiteDeployment{}, err
@@ -87,6 +90,7 @@ func (s *Sites) begin(ctx context.Context, t *site, next *state, target *deploym
 	if err := s.config.Objects.EnsureWebsite(ctx, t.name, document, errorDocument); err != nil {
 		return err
 	}
+	s.forgetPlain(t.name)
 	if len(st.Turns) > 0 || !existed {
 		return nil
 	}

@@ -249,8 +249,12 @@ func (s *Sites) Deployments(name string) ([]cloud.SiteDeployment, error) {
 	}
 	st := t.now()
 	live := map[string]bool{}
+	previous := map[string]string{}
 	for _, d := range st.current() {
 		live[d.ID] = true
+		if p := st.before(d.Scope); p != nil {
+			previous[d.ID] = p.ID
+		}
 	}
 	list := make([]cloud.SiteDeployment, 0, len(st.Deployments))
 	listed := map[string]int{}
@@ -259,7 +263,7 @@ func (s *Sites) Deployments(name string) ([]cloud.SiteDeployment, error) {
 		if listed[d.Scope]++; listed[d.Scope] > d.Keep && !live[d.ID] {
 			continue // kept for late visitors only
 		}
-		d.Current = live[d.ID]
+		d.Current, d.Previous = live[d.ID], previous[d.ID]
 		list = append(list, d.SiteDeployment)
 	}
 	return list, nil

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"showrunner/cloud"
@@ -32,9 +33,9 @@ type index map[string]object
 // deployment is one content of one part of a site.
 type deployment struct {
 	cloud.SiteDeployment
-	Index       string    `json:"index"` // digest of the index file
-	Scope       string    `json:"scope"` // the part of the site: its prefix, or the key of an archive
-	Document    string    `json:"document"`
+	Index       string    `json:"index"`  // digest of the index file
+	Scope       string    `json:"scope"`  // the part of the site: its prefix, or the key of an archive
+	Suffix      string    `json:"suffix"` // of folders' index documents
 	Error       string    `json:"error,omitempty"`
 	Keep        int       `json:"keep"`
 	Fingerprint string    `json:"fingerprint"` // equal ones have equal indexes
@@ -94,9 +95,7 @@ func (s *state) current() []deployment {
 			}
 		}
 	}
-	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
-	}
+	slices.Reverse(list)
 	return list
 }
 
@@ -105,21 +104,31 @@ func (s *state) current() []deployment {
 func (s *state) documents() (document, errorDocument string) {
 	document = "index.html"
 	for _, d := range s.current() {
-		if document, errorDocument = d.Document, d.Error; d.Scope == "" {
+		if document, errorDocument = d.Suffix, d.Error; d.Scope == "" {
 			break
 		}
 	}
 	return document, errorDocument
 }
 
-// before is what was live in a scope before the present turn, and is kept still.
+// before is what a rollback of a scope returns to, nil when there is nothing.
+// Going live puts a deployment on top of a stack; returning to one that is in
+// the stack takes off what is above it, so that what was rolled back from is
+// never what a later rollback returns to.
 func (s *state) before(scope string) *deployment {
-	now, _ := s.live(scope)
-	for i := len(s.Turns) - 1; i >= 0; i-- {
-		if t := s.Turns[i]; t.Scope == scope && t.Deployment != now.Deployment {
-			if d := s.find(t.Deployment); d != nil {
-				return d
-			}
+	var stack []string
+	for _, t := range s.Turns {
+		if t.Scope != scope {
+			continue
+		}
+		if i := slices.Index(stack, t.Deployment); i >= 0 {
+			stack = stack[:i]
+		}
+		stack = append(stack, t.Deployment)
+	}
+	for i := len(stack) - 2; i >= 0; i-- {
+		if d := s.find(stack[i]); d != nil {
+			return d
 		}
 	}
 	return nil

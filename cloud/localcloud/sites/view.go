@@ -96,25 +96,28 @@ type shop struct {
 	name  string
 	site  *site // nil for a bucket without deployments
 	view  *view
-	plain plainSite
-	own   func(key string) bool
+	plain plainSite // without a site
+	// policy says which objects of the bucket the public may read.
+	policy plainSite
+	own    func(key string) bool
 }
 
 // shop opens the site of that name for a visitor.
 func (s *Sites) shop(ctx context.Context, name string) (*shop, bool) {
 	if t, err := s.site(name, false); err == nil {
 		t.mu.RLock()
-		v, live := t.view, len(t.state.Turns) > 0
+		v, ours := t.view, len(t.state.Turns) > 0 || t.state.Moving != ""
 		t.mu.RUnlock()
-		if live {
+		if ours { // also before its first deployment is whole: the bucket may be half way
 			if !s.config.Objects.HasBucket(name) {
 				return nil, false // an S3 client removed it
 			}
-			return &shop{sites: s, name: name, site: t, view: v, own: t.owns}, true
+			p, _ := s.plainSite(ctx, name)
+			return &shop{sites: s, name: name, site: t, view: v, policy: p, own: t.owns}, true
 		}
 	}
 	p, ok := s.plainSite(ctx, name)
-	return &shop{sites: s, name: name, plain: p}, ok
+	return &shop{sites: s, name: name, plain: p, policy: p}, ok
 }
 
 func (h *shop) document() string {
@@ -185,7 +188,7 @@ func (h *shop) open(key string) *content {
 }
 
 func (h *shop) openBucket(key string) *content {
-	if h.site == nil && !h.plain.Public(key) {
+	if !h.policy.Public(key) {
 		return nil
 	}
 	o, err := h.sites.config.Objects.OpenObject(h.name, key)
@@ -225,6 +228,13 @@ func (s *Sites) plainSite(ctx context.Context, name string) (plainSite, bool) {
 	defer s.mu.Unlock()
 	s.plain[name] = p
 	return p, p.is
+}
+
+// forgetPlain has the bucket's configuration read anew.
+func (s *Sites) forgetPlain(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.plain, name)
 }
 
 // siteName is the site that a Host header names.

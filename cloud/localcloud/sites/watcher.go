@@ -28,11 +28,7 @@ func (w *Watcher) ObjectChanges(bucket, key string) {
 
 // BucketChanges implements objectstore.Watcher.
 func (w *Watcher) BucketChanges(bucket string) {
-	s := w.sites.Load()
-	if s == nil {
-		return
+	if s := w.sites.Load(); s != nil {
+		s.forgetPlain(bucket)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.plain, bucket)
 }

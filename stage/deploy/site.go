@@ -1,0 +1,234 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/stage"
+)
+
+// SiteAccounts finds the cloud that a stage names.
+type SiteAccounts interface {
+	Account(name string) (*cloud.Account, error)
+}
+
+// Provenance tells where an artifact came from.
+type Provenance interface {
+	Attestation(ctx context.Context, ref artifact.Ref) (artifact.Statement, error)
+}
+
+// Site is the stage kind deploy-site: it puts an artifact into a website, wave
+// by wave of regions. After each wave the site must answer with the new
+// deployment, and go on doing so while the wave bakes; when it does not, the
+// regions changed so far are returned to what they served (by policy).
+//
+// Its outputs: url, deployment, version, regions (changed, in order), and of
+// the region where most was done: uploaded, unchanged, deleted, bytes.
+type Site struct {
+	accounts   SiteAccounts
+	provenance Provenance
+}
+
+// NewSite makes the kind.
+func NewSite(accounts SiteAccounts, provenance Provenance) *Site { return &Site{accounts, provenance} }
+
+// Name implements stage.Kind.
+func (*Site) Name() string { return "deploy-site" }
+
+// Version implements stage.Kind.
+func (*Site) Version() int { return 1 }
+
+// Tasks implements stage.Kind. A publish that was interrupted is asked for
+// again under the same key, which is how the region knows it.
+func (k *Site) Tasks() []stage.Task {
+	return []stage.Task{{Name: "publish", Run: k.publish, Resume: stage.Repeat}}
+}
+
+const (
+	// awayLimit is how long a region may be away before the stage fails: long
+	// enough for one that is started again.
+	awayLimit = 30 * time.Second
+	// bakeEvery is how often a site is asked for while it bakes.
+	bakeEvery = 2 * time.Second
+)
+
+// siteState is what the task remembers between calls.
+type siteState struct {
+	Waves []pipeline.Wave `json:"waves"`
+	Wave  int             `json:"wave"` // the present one
+	// Changed holds what was published, by region; Live says which of them answer.
+	Changed map[string]cloud.SiteDeployment `json:"changed"`
+	Live    map[string]bool                 `json:"live"`
+	Bake    time.Time                       `json:"bake,omitzero"`
+	Away    time.Time                       `json:"away,omitzero"` // since when a region of the wave has been away
+	Tries   int                             `json:"tries,omitempty"`
+}
+
+// siteRun is one call of the task.
+type siteRun struct {
+	in      *stage.Input
+	config  pipeline.DeploySite
+	sites   *cloud.Sites
+	request cloud.PublishRequest
+	state   siteState
+}
+
+func (k *Site) publish(ctx context.Context, in *stage.Input) (stage.Result, error) {
+	r, failure, err := k.prepare(ctx, in)
+	if err != nil {
+		return stage.Result{}, err
+	}
+	if failure != nil {
+		return stage.Fail(*failure), nil
+	}
+	for r.state.Wave < len(r.state.Waves) {
+		if r.state.Bake.IsZero() {
+			if result, err := r.wave(ctx); result != nil || err != nil {
+				return deref(result), err
+			}
+			if bake := time.Duration(r.state.Waves[r.state.Wave].Bake); bake > 0 {
+				r.state.Bake = in.Now.Add(bake)
+			}
+		}
+		if result, err := r.bake(ctx); result != nil || err != nil {
+			return deref(result), err
+		}
+		r.state.Wave, r.state.Bake = r.state.Wave+1, time.Time{}
+	}
+	return stage.Result{Outcome: stage.Done, Outputs: r.outputs()}, nil
+}
+
+func deref(r *stage.Result) stage.Result {
+	if r == nil {
+		return stage.Result{}
+	}
+	return *r
+}
+
+// prepare finds everything that the stage names.
+func (k *Site) prepare(ctx context.Context, in *stage.Input) (*siteRun, *stage.Failure, error) {
+	c, ok := in.Config.(pipeline.DeploySite)
+	if !ok {
+		return nil, nil, problem.New(problem.Internal, "deploy-site", "the configuration is a %T", in.Config)
+	}
+	ref, ok := in.Artifacts[c.Artifact]
+	if !ok {
+		return nil, &stage.Failure{Code: "ARTIFACT_MISSING", Cause: fmt.Sprintf("no stage before made artifact %q", c.Artifact),
+			Evidence: []string{"there are: " + list(slices.Sorted(maps.Keys(in.Artifacts)))}, Help: "name the stage that makes it, or stage.name of a secondary artifact"}, nil
+	}
+	name := c.Account
+	if name == "" {
+		name = "local"
+	}
+	account, err := k.accounts.Account(name)
+	if err != nil {
+		return nil, &stage.Failure{Code: "ACCOUNT_UNKNOWN", Cause: err.Error(), Help: problem.HelpOf(err)}, nil
+	}
+	sites, err := account.Sites()
+	if err != nil {
+		return nil, &stage.Failure{Code: "ACCOUNT_WITHOUT_SITES", Cause: err.Error(), Help: "choose an account that hosts websites"}, nil
+	}
+	r := &siteRun{in: in, config: c, sites: sites, request: cloud.PublishRequest{
+		Config: c, Artifact: ref, Version: k.version(ctx, in, ref), Execution: in.Key.Execution, Order: in.StageStarted.UnixNano(),
+	}}
+	if in.State != nil {
+		if err := json.Unmarshal(in.State, &r.state); err != nil {
+			return nil, nil, problem.Wrap(err, problem.Internal, "deploy-site", "reading the task's state")
+		}
+		return r, nil, nil
+	}
+	regions, err := account.Regions(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	waves, failure := planWaves(c.Waves, regions)
+	r.state = siteState{Waves: waves, Changed: map[string]cloud.SiteDeployment{}, Live: map[string]bool{}}
+	return r, failure, nil
+}
+
+// planWaves settles which regions change together: as the stage says, else all
+// of the account's at once.
+func planWaves(waves []pipeline.Wave, regions []cloud.Region) ([]pipeline.Wave, *stage.Failure) {
+	var names []string
+	for _, r := range regions {
+		names = append(names, r.Name)
+	}
+	if len(names) == 0 {
+		return nil, &stage.Failure{Code: "NO_REGIONS", Cause: "the account has no regions"}
+	}
+	if len(waves) == 0 {
+		return []pipeline.Wave{{Regions: names}}, nil
+	}
+	for _, w := range waves {
+		for _, r := range w.Regions {
+			if !slices.Contains(names, r) {
+				return nil, &stage.Failure{Code: "REGION_UNKNOWN", Cause: fmt.Sprintf("the account has no region %q", r), Help: "its regions are " + list(names)}
+			}
+		}
+	}
+	return waves, nil
+}
+
+// version is what people will call the content: the commit it was made of,
+// else the one that started the execution, else the beginning of its digest.
+func (k *Site) version(ctx context.Context, in *stage.Input, ref artifact.Ref) string {
+	if k.provenance != nil {
+		if st, err := k.provenance.Attestation(ctx, ref); err == nil {
+			for _, d := range st.Predicate.BuildDefinition.ResolvedDependencies {
+				if commit := d.Digest["gitCommit"]; commit != "" {
+					return commit
+				}
+			}
+		}
+	}
+	if commit, ok := in.Trigger["commit"].(string); ok && commit != "" {
+		return commit
+	}
+	return ref.Hex()[:min(12, len(ref.Hex()))]
+}
+
+// again keeps the state and asks to be called after a while.
+func (r *siteRun) again(after time.Duration) (*stage.Result, error) {
+	state, err := json.Marshal(r.state)
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Internal, "deploy-site", "writing the task's state")
+	}
+	return &stage.Result{Outcome: stage.Again, State: state, After: after}, nil
+}
+
+func (r *siteRun) outputs() map[string]any {
+	var regions []any
+	var most, last cloud.SiteDeployment
+	for _, w := range r.state.Waves {
+		for _, name := range w.Regions {
+			d := r.state.Changed[name]
+			regions, last = append(regions, name), d
+			if d.Uploaded >= most.Uploaded {
+				most = d
+			}
+		}
+	}
+	return map[string]any{
+		"url": r.sites.URL(r.config.Site), "deployment": last.ID, "version": last.Version, "regions": regions,
+		"uploaded": most.Uploaded, "unchanged": most.Unchanged, "deleted": most.Deleted, "bytes": most.Bytes,
+	}
+}
+
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	s := names[0]
+	for _, n := range names[1:] {
+		s += ", " + n
+	}
+	return s
+}

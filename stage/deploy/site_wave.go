@@ -1,0 +1,292 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/problem"
+	"showrunner/stage"
+)
+
+// wave publishes in every region of the present wave that has not got the
+// deployment yet, side by side. A nil result means that the wave is live.
+func (r *siteRun) wave(ctx context.Context) (*stage.Result, error) {
+	w := r.state.Waves[r.state.Wave]
+	progress := r.newProgress()
+	errs := make([]error, len(w.Regions))
+	done := make([]*cloud.SiteDeployment, len(w.Regions))
+	var group sync.WaitGroup
+	for i, region := range w.Regions {
+		if r.state.Live[region] {
+			continue
+		}
+		group.Go(func() {
+			d, err := r.sites.Publish(ctx, region, r.request, r.in.Key.String(), progress.of(region))
+			if err == nil {
+				done[i] = &d // it has changed something, whatever the probe says
+				err = r.sites.Probe(ctx, region, d)
+			}
+			errs[i] = err
+		})
+	}
+	group.Wait()
+	for i, d := range done {
+		if d != nil {
+			r.state.Changed[w.Regions[i]] = *d
+			if errs[i] == nil {
+				r.state.Live[w.Regions[i]] = true
+				fmt.Fprintf(r.in.Log, "%s serves %s: %d objects uploaded (%d bytes), %d unchanged, %d deleted\n",
+					w.Regions[i], d.ID, d.Uploaded, d.Bytes, d.Unchanged, d.Deleted)
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return r.judge(ctx, w.Regions, errs)
+}
+
+// bake asks for the site in every region changed so far until the wave has
+// baked. A nil result means that it has.
+func (r *siteRun) bake(ctx context.Context) (*stage.Result, error) {
+	if r.state.Bake.IsZero() {
+		return nil, nil
+	}
+	var regions []string
+	for _, w := range r.state.Waves[:r.state.Wave+1] {
+		regions = append(regions, w.Regions...)
+	}
+	errs := make([]error, len(regions))
+	var group sync.WaitGroup
+	for i, region := range regions {
+		group.Go(func() { errs[i] = r.sites.Probe(ctx, region, r.state.Changed[region]) })
+	}
+	group.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if result, err := r.judge(ctx, regions, errs); result != nil || err != nil {
+		return result, err
+	}
+	left := r.state.Bake.Sub(r.in.Now)
+	if left <= 0 {
+		return nil, nil
+	}
+	r.in.Progress("wave %d/%d bakes: %s left", r.state.Wave+1, len(r.state.Waves), left.Round(time.Second))
+	return r.again(min(left, bakeEvery))
+}
+
+// judge decides what errors mean: regions that are away get a while to come
+// back, anything else fails the stage and is undone.
+func (r *siteRun) judge(ctx context.Context, regions []string, errs []error) (*stage.Result, error) {
+	var away, broken []string
+	var worst error
+	for i, err := range errs {
+		switch {
+		case err == nil:
+		case problem.CodeOf(err) == problem.Unavailable:
+			away = append(away, regions[i])
+			if worst == nil {
+				worst = err
+			}
+		default:
+			broken = append(broken, regions[i])
+			if worst == nil || problem.CodeOf(worst) == problem.Unavailable {
+				worst = err
+			}
+		}
+	}
+	switch {
+	case worst == nil:
+		r.state.Away, r.state.Tries = time.Time{}, 0
+		return nil, nil
+	case len(broken) > 0:
+		return r.fail(ctx, broken, worst, errs), nil
+	}
+	if r.state.Away.IsZero() {
+		r.state.Away = r.in.Now
+	}
+	if r.in.Now.Sub(r.state.Away) >= awayLimit {
+		return r.fail(ctx, away, worst, errs), nil
+	}
+	r.in.Progress("waiting for %s to come back", list(away))
+	r.state.Tries++
+	return r.again(min(100*time.Millisecond<<min(r.state.Tries, 6), 2*time.Second))
+}
+
+// fail undoes by the stage's policy and says everything.
+func (r *siteRun) fail(ctx context.Context, regions []string, worst error, errs []error) *stage.Result {
+	f := stage.Failure{Code: "SITE_UNHEALTHY", Cause: fmt.Sprintf("wave %d of %d failed in %s", r.state.Wave+1, len(r.state.Waves), list(regions)),
+		Help: problem.HelpOf(worst), Retryable: true}
+	switch problem.CodeOf(worst) {
+	case problem.Unavailable:
+		f.Code = "REGION_UNAVAILABLE"
+		if f.Help == "" {
+			f.Help = "see: showrunner regions; then restart the stage"
+		}
+	case problem.Conflict:
+		f.Code, f.Retryable = "DEPLOYMENT_SUPERSEDED", false
+		f.Cause = fmt.Sprintf("a newer deployment of site %s is live in %s", r.config.Site, list(regions))
+	case problem.Invalid, problem.NotFound:
+		f.Code, f.Retryable = "SITE_INVALID", false
+	}
+	for _, err := range errs {
+		if err != nil {
+			f.Evidence = append(f.Evidence, err.Error())
+		}
+	}
+	// The undoing is not cut short with the stage: half undone helps nobody.
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	f.Undone = r.undo(undo)
+	if slices.ContainsFunc(f.Undone, func(s string) bool { return strings.Contains(s, notUndone) }) {
+		f.Help = strings.TrimSpace(f.Help + " Some regions could not be returned; see: showrunner sites deployments " + r.config.Site)
+	}
+	result := stage.Fail(f)
+	return &result
+}
+
+const notUndone = "could not be returned"
+
+// undo returns the regions that the policy names to what they served, the last
+// changed first.
+func (r *siteRun) undo(ctx context.Context) []string {
+	first := 0
+	switch r.config.OnFailure {
+	case "none":
+		return nil
+	case "wave":
+		first = r.state.Wave
+	}
+	var said []string
+	for i := r.state.Wave; i >= first; i-- {
+		for _, region := range slices.Backward(r.state.Waves[i].Regions) {
+			if d, ok := r.state.Changed[region]; ok {
+				said = append(said, r.revert(ctx, region, d))
+			}
+		}
+	}
+	return said
+}
+
+func (r *siteRun) revert(ctx context.Context, region string, d cloud.SiteDeployment) string {
+	now, err := r.sites.Revert(ctx, region, d.Site, d.ID, r.in.Key.String()+"/revert")
+	switch {
+	case err != nil:
+		return fmt.Sprintf("%s %s: %v", region, notUndone, err)
+	case now.ID == d.ID:
+		return fmt.Sprintf("%s keeps %s: nothing was live before it", region, d.ID)
+	}
+	return fmt.Sprintf("%s serves %s (%s) again", region, now.ID, now.Version)
+}
+
+// siteProgress sums up several regions in one line.
+type siteProgress struct {
+	mu    sync.Mutex
+	run   *siteRun
+	done  map[string]int
+	total map[string]int
+}
+
+func (r *siteRun) newProgress() *siteProgress {
+	return &siteProgress{run: r, done: map[string]int{}, total: map[string]int{}}
+}
+
+// of counts one region.
+func (p *siteProgress) of(region string) func(done, total int) {
+	return func(done, total int) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.done[region], p.total[region] = done, total
+		d, t := 0, 0
+		for r := range p.total {
+			d, t = d+p.done[r], t+p.total[r]
+		}
+		p.run.in.Progress("wave %d/%d: %d of %d objects", p.run.state.Wave+1, len(p.run.state.Waves), d, t)
+	}
+}
+
+// RollbackSite returns a site to an earlier deployment in every region of the
+// account, or in those named, without a build and without anything travelling.
+// To is a deployment, a version or an execution; empty is whatever was live
+// before the present one. The same key does not act twice. Regions that have no
+// such deployment are left alone and reported in the error; what was done is
+// returned all the same. Errors: not_found, unavailable.
+func RollbackSite(ctx context.Context, account *cloud.Account, site, to string, regions []string, key string) ([]cloud.SiteDeployment, error) {
+	sites, err := account.Sites()
+	if err != nil {
+		return nil, err
+	}
+	if len(regions) == 0 {
+		all, err := account.Regions(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range all {
+			regions = append(regions, r.Name)
+		}
+	}
+	answers := make([]*cloud.SiteDeployment, len(regions))
+	errs := make([]error, len(regions))
+	var group sync.WaitGroup
+	for i, region := range regions {
+		group.Go(func() {
+			d, err := rollbackIn(ctx, sites, region, site, to, key)
+			if errs[i] = err; err == nil {
+				answers[i] = &d
+			}
+		})
+	}
+	group.Wait()
+	var done []cloud.SiteDeployment
+	for _, d := range answers {
+		if d != nil {
+			done = append(done, *d)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		var worst error
+		for _, e := range errs {
+			if e != nil && (worst == nil || problem.CodeOf(e) == problem.Unavailable) {
+				worst = e
+			}
+		}
+		return done, problem.Wrap(err, problem.CodeOf(worst), "site.rollback", "site %s was returned in %d of %d regions", site, len(done), len(regions)).
+			WithHelp("showrunner sites deployments %s lists what there is", site)
+	}
+	return done, nil
+}
+
+func rollbackIn(ctx context.Context, sites *cloud.Sites, region, site, to, key string) (cloud.SiteDeployment, error) {
+	list, err := sites.Deployments(ctx, region, site)
+	if err != nil {
+		return cloud.SiteDeployment{}, err
+	}
+	target, err := chooseDeployment(list, to)
+	if err != nil {
+		return cloud.SiteDeployment{}, problem.Wrap(err, "", "site.rollback", "site %s in %s", site, region)
+	}
+	return sites.Activate(ctx, region, site, target, key)
+}
+
+// chooseDeployment finds what to return to in a history, newest first.
+func chooseDeployment(history []cloud.SiteDeployment, to string) (id string, err error) {
+	for _, d := range history {
+		if to == "" && d.Current && d.Previous != "" {
+			return d.Previous, nil
+		}
+		if to != "" && (d.ID == to || d.Execution == to || d.Version == to || len(to) >= 7 && strings.HasPrefix(d.Version, to)) {
+			return d.ID, nil
+		}
+	}
+	if to == "" {
+		return "", problem.New(problem.Precondition, "site.rollback", "there is no earlier deployment")
+	}
+	return "", problem.New(problem.NotFound, "site.rollback", "no deployment, version or execution %q is kept", to)
+}
