@@ -2,60 +2,249 @@ package execution
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
 	"showrunner/store/record"
 )
 
+// Resolver evaluates the expressions of a definition.
+type Resolver interface {
+	// Parameters completes and checks the parameters of a start. Errors: invalid.
+	Parameters(def *pipeline.Pipeline, given map[string]string) (map[string]string, error)
+	// When evaluates the stage's condition. Errors: invalid.
+	When(s *pipeline.Stage, sc Scope) (bool, error)
+	// Config resolves the stage's configuration, but for secrets. Errors: invalid.
+	Config(s *pipeline.Stage, sc Scope) (pipeline.Config, error)
+}
+
+// Scope is what the expressions of a stage may see.
+type Scope struct {
+	Execution  *Head
+	Parameters map[string]string
+	Trigger    map[string]any
+	// Stage returns a stage that is complete. It may be called only until the
+	// Resolver returns.
+	Stage func(name string) (StageState, bool)
+}
+
+// Gate decides whether a stage may begin now (freezes). It is asked often and
+// must answer from memory. until is when to ask again, zero for a minute.
+type Gate func(ctx context.Context, e Head, s *pipeline.Stage) (open bool, reason string, until time.Time)
+
+// Logs keeps what stages print.
+type Logs interface {
+	// Open appends to the log of a stage's attempt.
+	Open(key stage.Key) (io.WriteCloser, error)
+}
+
+// Config is what an engine is made of. Store, Kinds and Resolver are required.
+type Config struct {
+	Store    Store
+	Kinds    []stage.Kind
+	Resolver Resolver
+	Gate     Gate
+	Logs     Logs
+	// Secrets returns the secrets of a task, and its log with their values masked.
+	Secrets func(key stage.Key, application string, log io.Writer) (stage.Secrets, io.Writer)
+	Log     *slog.Logger
+	Now     func() time.Time
+	Rand    io.Reader // for identifiers
+	Limits  Limits
+	// Retention is applied every RetentionEvery; zero RetentionEvery is an hour.
+	Retention      Retention
+	RetentionEvery time.Duration
+	// Archive receives events before they are removed; nil keeps none.
+	Archive func(events []record.Event) error
+}
+
+// Limits bound what the engine takes on. Zero fields take the defaults.
+type Limits struct {
+	Tasks   int // calls under way at once; default 512
+	Live    int // executions live on this replica; default 100,000
+	Queued  int // executions live in one pipeline that is not parallel; default 1,000
+	Pending int // transitions waiting to be committed before starts are refused; default 8,192
+	// Grace is how long calls may take to return when the engine stops; default 5s.
+	Grace time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.Tasks, 512)
+	set(&l.Live, 100_000)
+	set(&l.Queued, 1_000)
+	set(&l.Pending, 8_192)
+	if l.Grace <= 0 {
+		l.Grace = 5 * time.Second
+	}
+	return l
+}
+
 // Engine carries executions out. Its methods may be used from any goroutine.
-type Engine struct{}
+type Engine struct {
+	cfg    Config
+	store  Store
+	kinds  kinds
+	limits Limits
+	now    func() time.Time
+	log    *slog.Logger
+	ids    *identifiers
 
-var errNotRunning = problem.New(problem.Unavailable, "execution", "the engine does not run yet")
+	plans    planCache
+	slots    *slots
+	timers   *timers
+	progress *progressLines
+	commits  chan *pendingChange
+	pending  atomic.Int64
+	live     atomic.Int64
+	degraded atomic.Bool
+	logEnd   broadcast // the event log has grown
 
-// Start begins an execution. It returns once the execution is durable; false
-// says that this event had started it before. Errors: invalid, unavailable.
-func (e *Engine) Start(ctx context.Context, r StartRequest) (Execution, bool, error) {
-	return Execution{}, false, errNotRunning
+	mu      sync.Mutex
+	runs    map[string]*run
+	loading map[string]chan struct{}
+	lanes   map[laneKey]*lane
+
+	session atomic.Pointer[member]
+	ready   chan struct{} // closed once Run has joined
+	stopped chan struct{} // closed once nothing is committed any more
+	running atomic.Bool
+	base    context.Context // of everything under way; ends when Run does
+	work    sync.WaitGroup  // calls and short-lived helpers
 }
 
-// Cancel asks for an execution's end. It returns once the wish is durable; the
-// end is confirmed by the execution's status. Errors: not_found, precondition
-// when it has ended, unavailable.
-func (e *Engine) Cancel(ctx context.Context, id, by, reason string) error { return errNotRunning }
-
-// Signal sends a message to a stage; a second one with the same ID does
-// nothing. Errors: not_found, precondition when the stage has ended, unavailable.
-func (e *Engine) Signal(ctx context.Context, id, stageName string, s stage.Signal) error {
-	return errNotRunning
+// New checks the configuration and makes an engine; Run makes it act.
+func New(cfg Config) (*Engine, error) {
+	if cfg.Store == nil || cfg.Resolver == nil {
+		return nil, problem.New(problem.Invalid, "execution.new", "an engine needs a store and a resolver")
+	}
+	ks, err := newKinds(cfg.Kinds)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.RetentionEvery <= 0 {
+		cfg.RetentionEvery = time.Hour
+	}
+	e := &Engine{cfg: cfg, store: cfg.Store, kinds: ks, limits: cfg.Limits.withDefaults(), log: cfg.Log,
+		now:     func() time.Time { return cfg.Now().UTC().Truncate(time.Millisecond) },
+		ids:     &identifiers{source: cfg.Rand},
+		runs:    map[string]*run{},
+		loading: map[string]chan struct{}{},
+		lanes:   map[laneKey]*lane{},
+		ready:   make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	e.slots = newSlots(e.limits.Tasks)
+	e.timers = newTimers(e.now)
+	e.progress = newProgressLines(e.now)
+	e.plans.max = 256
+	e.commits = make(chan *pendingChange, e.limits.Pending)
+	return e, nil
 }
 
-// Restart lets an execution that has ended go on from a stage: that stage and
-// everything downstream of it run again as a new attempt.
-func (e *Engine) Restart(ctx context.Context, id, stageName, by string) error { return errNotRunning }
+// Run joins the store, adopts what is live and carries it out until ctx ends.
+// Running tasks are then detached, so that what they do outside goes on. It may
+// be called once.
+func (e *Engine) Run(ctx context.Context) error {
+	if !e.running.CompareAndSwap(false, true) {
+		return problem.New(problem.Precondition, "execution.run", "the engine runs already, or has run")
+	}
+	base, detach := context.WithCancelCause(context.WithoutCancel(ctx))
+	e.base = base
+	defer detach(stage.ErrDetached)
 
-// Get returns an execution with its stages. Errors: not_found, unavailable.
-func (e *Engine) Get(ctx context.Context, id string) (Execution, error) {
-	return Execution{}, errNotRunning
-}
+	m, err := e.join(ctx)
+	if err != nil {
+		return err
+	}
+	committed := make(chan struct{})
+	stopCommits := make(chan struct{})
+	go func() {
+		defer close(committed)
+		e.commitLoop(stopCommits)
+	}()
+	loops, stopLoops := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, loop := range []func(context.Context){e.timerLoop, e.sweepLoop, e.retentionLoop, e.progressLoop, e.memberLoop} {
+		wg.Go(func() { loop(loops) })
+	}
+	close(e.ready)
+	if err := e.adopt(ctx, m, true); err != nil && ctx.Err() == nil {
+		e.log.Error("adopting what is live failed; it is tried again", "error", err)
+		m.again()
+	}
 
-// List returns a page of executions without their stages.
-func (e *Engine) List(ctx context.Context, q Query) (Page, error) { return Page{}, errNotRunning }
-
-// Events returns up to limit events after position from.
-func (e *Engine) Events(ctx context.Context, from int64, f record.Filter, limit int) (record.Slice, error) {
-	return record.Slice{}, errNotRunning
-}
-
-// Follow sends every selected event after position from, in order, none missed
-// and none repeated, until ctx ends, when it closes the channel.
-func (e *Engine) Follow(ctx context.Context, from int64, f record.Filter) <-chan record.Slice {
+	<-ctx.Done()
+	detach(stage.ErrDetached)
+	stopLoops()
+	wg.Wait()
+	e.awaitWork()
+	close(stopCommits)
+	<-committed
+	close(e.stopped)
+	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.limits.Grace)
+	defer cancel()
+	if m := e.session.Load(); m != nil && !m.lost() {
+		if err := m.Leave(leave); err != nil && !errors.Is(err, ErrLost) {
+			return problem.Wrap(err, "", "execution.run", "leaving the store")
+		}
+	}
 	return nil
 }
 
-// Wake has a waiting task called at once. It implements stage.Waker.
-func (e *Engine) Wake(k stage.Key) {}
+// awaitWork gives calls a moment to return after their contexts have ended.
+func (e *Engine) awaitWork() {
+	done := make(chan struct{})
+	go func() { e.work.Wait(); close(done) }()
+	t := time.NewTimer(e.limits.Grace)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+		e.log.Warn("some tasks did not return in time; their intents stay recorded and they are asked at the next start")
+	}
+}
 
-// Run adopts what is live and carries it out until ctx ends; running tasks are
-// then detached, so that what they do outside goes on.
-func (e *Engine) Run(ctx context.Context) error { return errNotRunning }
+// Ready is closed once the engine has joined its store and accepts work.
+func (e *Engine) Ready() <-chan struct{} { return e.ready }
+
+// await returns the session once there is one.
+func (e *Engine) await(ctx context.Context, op string) (*member, error) {
+	select {
+	case <-e.ready:
+	case <-ctx.Done():
+		return nil, problem.Wrap(context.Cause(ctx), problem.Unavailable, op, "the engine does not run yet")
+	}
+	m := e.session.Load()
+	if e.degraded.Load() || m == nil || m.lost() {
+		return nil, unavailable(op, "the database is away; what runs goes on once it is back")
+	}
+	return m, nil
+}
+
+func unavailable(op, message string) error {
+	p := problem.New(problem.Unavailable, op, "%s", message)
+	p.RetryAfter = 2 * time.Second
+	return p
+}

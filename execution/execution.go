@@ -146,8 +146,10 @@ type StageState struct {
 	Seen   int             `json:"seen,omitempty"`
 	Stop   string          `json:"stop,omitempty"`
 	Cursor int             `json:"cursor,omitempty"` // index of Task among the kind's tasks
-	// Skips counts the tasks of this attempt that answered Skipped.
-	Skips int `json:"skips,omitempty"`
+	// Skips counts the tasks of this attempt that answered Skipped, Retries the
+	// attempts that the retry policy has granted since the last (re)start.
+	Skips   int `json:"skips,omitempty"`
+	Retries int `json:"retries,omitempty"`
 }
 
 // TaskState is what became of one task of the current attempt.

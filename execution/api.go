@@ -1,0 +1,288 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/stage"
+	"showrunner/store/record"
+)
+
+// signalCancel is the message to an execution that asks for its end.
+const signalCancel = "cancel"
+
+type cancelData struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// Start begins an execution. It returns once the execution is durable; false
+// says that this event had started it before. Errors: invalid, unavailable.
+func (e *Engine) Start(ctx context.Context, q StartRequest) (Execution, bool, error) {
+	const op = "execution.start"
+	m, err := e.await(ctx, op)
+	if err != nil {
+		return Execution{}, false, err
+	}
+	digest, data, err := encodePlan(q.Definition, e.kinds)
+	if err != nil {
+		return Execution{}, false, err
+	}
+	p := e.plans.get(digest)
+	if p == nil {
+		if p, err = decodePlan(digest, data, e.kinds); err != nil {
+			return Execution{}, false, err
+		}
+		e.plans.put(p)
+	}
+	parameters, err := e.cfg.Resolver.Parameters(p.def, q.Parameters)
+	if err != nil {
+		return Execution{}, false, err
+	}
+	now := e.now()
+	h := Head{ID: e.ids.next(now), Application: q.Application, Pipeline: q.Pipeline, Status: NotStarted, Plan: digest,
+		Lane: p.def.Concurrency != pipeline.Parallel, Created: now, Epoch: 1, Owner: m.Owner(),
+		State: HeadState{V: headVersion},
+		Request: HeadRequest{V: headVersion, Parameters: parameters, Trigger: q.Trigger, TriggerID: q.TriggerID,
+			EventID: q.EventID, By: q.By, Parent: q.Parent, RollbackOf: q.RollbackOf}}
+	if h.Pipeline == "" {
+		h.Pipeline = p.def.Name
+	}
+	if err := e.admit(&h); err != nil {
+		return Execution{}, false, err
+	}
+	head, existed, err := e.create(ctx, m, p, h, data)
+	if err != nil {
+		return Execution{}, false, err
+	}
+	if existed {
+		x, err := e.Get(ctx, head.ID)
+		return x, false, err
+	}
+	x := picture(&head)
+	x.Definition = p.def
+	return x, true, nil
+}
+
+// admit refuses what this replica should not take on now.
+func (e *Engine) admit(h *Head) error {
+	const op = "execution.start"
+	if int(e.pending.Load()) > e.limits.Pending*3/4 {
+		return unavailable(op, "too many transitions wait to be recorded; try again soon")
+	}
+	if int(e.live.Load()) >= e.limits.Live {
+		return unavailable(op, "this replica has "+itoa(e.limits.Live)+" live executions, which is its limit")
+	}
+	if !h.Lane {
+		return nil
+	}
+	if n := e.lane(h).len(); n >= e.limits.Queued {
+		p := problem.New(problem.Unavailable, op, "%d executions of %s/%s wait or run, which is the limit", n, h.Application, h.Pipeline)
+		p.RetryAfter = 10 * time.Second
+		return p.WithHelp("Wait for some to end, cancel some, or make the pipeline's concurrency supersede.")
+	}
+	return nil
+}
+
+// create records a new execution. One whose pipeline is parallel begins in the
+// same commit; in a lane, its place has to be known first.
+func (e *Engine) create(ctx context.Context, m *member, p *plan, h Head, plan []byte) (Head, bool, error) {
+	type outcome struct {
+		head    Head
+		existed bool
+		err     error
+	}
+	r := newRun(h.ID, m, newState(p, h))
+	c := &changes{}
+	now := h.Created
+	r.mu.Lock()
+	r.st.emit(c, now, "execution.started", -1, h.Request.By, map[string]any{"triggerId": h.Request.TriggerID, "eventId": h.Request.EventID})
+	if !h.Lane {
+		decideInto(r.st, started{}, now, c)
+		e.passGates(r, c, now)
+	}
+	head := r.st.head
+	change := &pendingChange{member: m, Change: Change{ID: h.ID, Epoch: h.Epoch, Events: c.events,
+		Create: &Creation{Head: head, PlanData: plan, Search: searchWords(&h)}}}
+	if err := e.fill(&change.Change, r, c); err != nil {
+		for i := range r.slots {
+			e.freeSlot(r, i)
+		}
+		r.mu.Unlock()
+		return Head{}, false, err
+	}
+	e.freeSlots(r, c)
+	r.pending++
+	done := make(chan outcome, 1)
+	change.after = func(ch *Change) {
+		done <- outcome{ch.Head2, ch.Existed, ch.Err}
+		e.spawn(func() { e.created(r, c, ch) })
+	}
+	r.mu.Unlock()
+	e.enqueue(change)
+	select {
+	case o := <-done:
+		return o.head, o.existed, o.err
+	case <-ctx.Done():
+		return Head{}, false, problem.Wrap(context.Cause(ctx), problem.Unavailable, "execution.start", "it is not known whether the execution has been recorded")
+	}
+}
+
+// created goes on with an execution that has just been recorded.
+func (e *Engine) created(r *run, c *changes, ch *Change) {
+	r.mu.Lock()
+	r.pending--
+	if ch.Err != nil || ch.Existed || ch.Head2.Owner != r.member.Owner() {
+		for i := range r.slots {
+			e.freeSlot(r, i)
+		}
+		r.gone = true
+		r.mu.Unlock()
+		return
+	}
+	h := ch.Head2
+	r.st.head.Seq, r.st.head.Number, r.st.head.Order, r.st.head.Epoch, r.st.head.Owner = h.Seq, h.Number, h.Order, h.Epoch, h.Owner
+	e.live.Add(1)
+	e.mu.Lock()
+	e.runs[r.id] = r
+	e.mu.Unlock()
+	if h.Lane {
+		r.place = e.lane(&h).join(&r.st.head, r.st)
+		e.applyLocked(r, started{})
+	} else {
+		e.act(r, c.do)
+		if c.ended {
+			e.forget(r)
+			e.live.Add(-1)
+		}
+		e.rest(r)
+	}
+	r.mu.Unlock()
+}
+
+// Cancel asks for an execution's end. It returns once the wish is durable; the
+// end is confirmed by the execution's status. Errors: not_found, precondition
+// when it has ended, unavailable.
+func (e *Engine) Cancel(ctx context.Context, id, by, reason string) error {
+	const op = "execution.cancel"
+	m, err := e.await(ctx, op)
+	if err != nil {
+		return err
+	}
+	now := e.now()
+	data, err := json.Marshal(cancelData{Reason: reason})
+	if err != nil {
+		return problem.Wrap(err, problem.Invalid, op, "the reason")
+	}
+	_, err = e.submit(ctx, m, op, Change{ID: id, Strict: true, Mail: []Mail{{Execution: id,
+		Signal: stage.Signal{ID: "cancel/" + e.ids.next(now), Name: signalCancel, By: by, At: now, Data: data}}}})
+	return err
+}
+
+// Signal sends a message to a stage; a second one with the same ID does
+// nothing. Errors: not_found, precondition when the stage has ended, unavailable.
+func (e *Engine) Signal(ctx context.Context, id, stageName string, s stage.Signal) error {
+	const op = "execution.signal"
+	m, err := e.await(ctx, op)
+	if err != nil {
+		return err
+	}
+	x, err := e.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	st, ok := x.Stage(stageName)
+	if !ok {
+		return problem.New(problem.NotFound, op, "execution %s has no stage %q", id, stageName)
+	}
+	if st.Status.Complete() && !x.Status.Complete() {
+		return problem.New(problem.Precondition, op, "stage %s of execution %s has ended: %s", stageName, id, st.Status)
+	}
+	now := e.now()
+	if s.ID == "" {
+		s.ID = "signal/" + e.ids.next(now)
+	}
+	if s.At.IsZero() {
+		s.At = now
+	}
+	ev := record.Event{Time: now, Type: "stage.signaled", Application: x.Application, Pipeline: x.Pipeline, Execution: id,
+		Stage: stageName, By: s.By, Data: signalEvent(s)}
+	_, err = e.submit(ctx, m, op, Change{ID: id, Strict: true, Mail: []Mail{{Execution: id, Stage: stageName, Signal: s}}, Events: []record.Event{ev}})
+	return err
+}
+
+func signalEvent(s stage.Signal) json.RawMessage {
+	data, _ := json.Marshal(struct { // two strings always marshal
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	}{s.ID, s.Name})
+	return data
+}
+
+// Restart lets an execution that has ended go on from a stage: that stage and
+// everything downstream of it run again as a new attempt, and so do stages that
+// failed or were canceled, without which it could not succeed. Errors:
+// not_found, precondition while it is live, conflict, unavailable.
+func (e *Engine) Restart(ctx context.Context, id, stageName, by string) error {
+	const op = "execution.restart"
+	m, err := e.await(ctx, op)
+	if err != nil {
+		return err
+	}
+	snap, err := e.store.Load(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !snap.Head.Status.Complete() {
+		return problem.New(problem.Precondition, op, "execution %s has not ended", id).WithHelp("Cancel it first, or wait for its end.")
+	}
+	p, err := e.plan(ctx, snap.Head.Plan)
+	if err != nil {
+		return err
+	}
+	i, ok := p.index[stageName]
+	if !ok {
+		return problem.New(problem.NotFound, op, "execution %s has no stage %q", id, stageName)
+	}
+	st, err := loadState(p, snap)
+	if err != nil {
+		return err
+	}
+	now := e.now()
+	c := decide(st, restarted{stage: i, by: by}, now)
+	change := Change{ID: id, Epoch: snap.Head.Epoch, Revive: true, Events: c.events,
+		Head: &HeadPatch{Status: st.head.Status, Started: st.head.Started, State: st.head.State}}
+	for _, k := range c.order {
+		data, err := encodeStage(st.rows[k])
+		if err != nil {
+			return problem.Wrap(err, problem.Internal, op, "stage %s", st.name(k))
+		}
+		change.Stages = append(change.Stages, StageRow{Index: k, Data: data})
+	}
+	_, err = e.submit(ctx, m, op, change) // the owner, this session or another, is told by notice
+	return err
+}
+
+// Wake has a waiting task called at once, on whichever replica it waits. It
+// implements stage.Waker.
+func (e *Engine) Wake(k stage.Key) {
+	m := e.session.Load()
+	if m == nil || m.lost() {
+		return
+	}
+	n := Notice{Kind: NoticeWake, Execution: k.Execution, Stage: k.Stage, Attempt: k.Attempt, Task: k.Task}
+	e.mu.Lock()
+	owned := e.runs[k.Execution] != nil
+	e.mu.Unlock()
+	e.spawn(func() {
+		if owned {
+			e.wakeOwned(n)
+			return
+		}
+		if err := m.Announce(e.base, n); err != nil {
+			e.note("waking a task", k.Execution, err)
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package execution
+
+import (
+	"time"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/stage"
+)
+
+// unknownKindAgain is how often a stage of a kind that is not known here is looked at again.
+const unknownKindAgain = 5 * time.Second
+
+// passGates answers every doEnter in c, in the same commit as what made the
+// stage ready: condition, lane, windows, freezes, then room for the call.
+func (e *Engine) passGates(r *run, c *changes, now time.Time) {
+	rest := c.do[:0:0]
+	for k := 0; k < len(c.do); k++ { // grows while stages are passed over
+		a := c.do[k]
+		if a.kind != doEnter {
+			rest = append(rest, a)
+			continue
+		}
+		if !r.st.enterable(a.stage) {
+			continue
+		}
+		if ev := e.gate(r, a.stage, now); ev != nil {
+			decideInto(r.st, ev, now, c)
+		}
+	}
+	c.do = rest
+}
+
+// gate asks the gates of a stage in order; nil: it waits for a slot.
+func (e *Engine) gate(r *run, i int, now time.Time) event {
+	ps := &r.st.plan.stages[i]
+	if len(ps.tasks) == 0 {
+		return held{stage: i, reason: ps.unknown, until: now.Add(unknownKindAgain)}
+	}
+	if ps.def.When != "" {
+		ok, err := e.cfg.Resolver.When(ps.def, r.scope())
+		if err != nil {
+			f := expressionFailure(problem.Wrap(err, problem.Invalid, "", "the condition of stage %s", ps.def.Name))
+			return refused{stage: i, failure: *f}
+		}
+		if !ok {
+			return passedOver{stage: i, reason: "its condition is false: " + ps.def.When}
+		}
+	}
+	if r.place != nil {
+		v := r.place.lane.admit(r.place, ps.def.Name)
+		e.supersede(v.supersede, r.st.head.Number)
+		if v.supersededBy > 0 {
+			return canceled{by: "concurrency", supersededBy: v.supersededBy}
+		}
+		if v.reason != "" {
+			return held{stage: i, reason: v.reason}
+		}
+	}
+	if ev := e.timeGates(r, i, now); ev != nil {
+		e.giveBack(r, i)
+		return ev
+	}
+	if !e.takeSlot(r, i) {
+		return nil
+	}
+	return entered{stage: i}
+}
+
+// giveBack lets go of what a stage took before a later gate held it.
+func (e *Engine) giveBack(r *run, i int) {
+	if r.place != nil {
+		r.place.lane.leave(r.place, r.st.name(i))
+	}
+	if r.slots[i] {
+		e.freeSlot(r, i)
+	}
+}
+
+// timeGates asks the windows and the freezes.
+func (e *Engine) timeGates(r *run, i int, now time.Time) event {
+	def := r.st.plan.stages[i].def
+	if len(def.Windows) == 0 && e.cfg.Gate == nil || proceeds(r.st.mail[i]) {
+		return nil
+	}
+	open, next, err := windowsOpen(def.Windows, now)
+	if err != nil {
+		return refused{stage: i, failure: stage.Failure{Code: CodeExpression, Cause: err.Error()}}
+	}
+	if !open {
+		return held{stage: i, reason: "its window is closed until " + next.Format(time.RFC3339), until: next}
+	}
+	if e.cfg.Gate == nil {
+		return nil
+	}
+	open, reason, until := e.cfg.Gate(e.base, r.st.head, def)
+	if open {
+		return nil
+	}
+	if until.IsZero() {
+		until = now.Add(time.Minute)
+	}
+	return held{stage: i, reason: reason, until: until}
+}
+
+// proceeds tells whether a person has let the stage begin whatever the time.
+func proceeds(mail []stage.Signal) bool {
+	for _, m := range mail {
+		if m.Name == SignalProceed {
+			return true
+		}
+	}
+	return false
+}
+
+// windowsOpen tells whether any of the windows is open, and when the next one
+// opens. A window that ends before it begins lasts over midnight and belongs to
+// the day on which it begins. No windows: always open.
+func windowsOpen(ws []pipeline.Window, now time.Time) (bool, time.Time, error) {
+	if len(ws) == 0 {
+		return true, time.Time{}, nil
+	}
+	var next time.Time
+	for _, w := range ws {
+		open, opens, err := windowOpen(w, now)
+		if err != nil {
+			return false, time.Time{}, err
+		}
+		if open {
+			return true, time.Time{}, nil
+		}
+		if next.IsZero() || opens.Before(next) {
+			next = opens
+		}
+	}
+	return false, next, nil
+}
+
+var weekdays = map[string]time.Weekday{"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
+
+func windowOpen(w pipeline.Window, now time.Time) (bool, time.Time, error) {
+	zone, err := time.LoadLocation(w.Zone) // "" is UTC
+	if err != nil {
+		return false, time.Time{}, problem.Wrap(err, problem.Invalid, "execution.window", "zone %q", w.Zone)
+	}
+	from, err := time.Parse("15:04", w.From)
+	if err != nil {
+		return false, time.Time{}, problem.Wrap(err, problem.Invalid, "execution.window", "from %q", w.From)
+	}
+	to, err := time.Parse("15:04", w.To)
+	if err != nil {
+		return false, time.Time{}, problem.Wrap(err, problem.Invalid, "execution.window", "to %q", w.To)
+	}
+	days := map[time.Weekday]bool{}
+	for _, d := range w.Days {
+		day, ok := weekdays[d]
+		if !ok {
+			return false, time.Time{}, problem.New(problem.Invalid, "execution.window", "day %q is none of mon … sun", d)
+		}
+		days[day] = true
+	}
+	local := now.In(zone)
+	over := 0
+	if !to.After(from) {
+		over = 1
+	}
+	for d := -1; d <= 8; d++ {
+		y, m, day := local.AddDate(0, 0, d).Date()
+		start := time.Date(y, m, day, from.Hour(), from.Minute(), 0, 0, zone)
+		end := time.Date(y, m, day+over, to.Hour(), to.Minute(), 0, 0, zone)
+		if len(days) > 0 && !days[start.Weekday()] || !end.After(now) {
+			continue
+		}
+		if !now.Before(start) {
+			return true, time.Time{}, nil
+		}
+		return false, start.UTC(), nil
+	}
+	return false, now.Add(24 * time.Hour), nil // a day that a change of the clock swallowed
+}

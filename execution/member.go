@@ -1,0 +1,257 @@
+package execution
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"showrunner/problem"
+)
+
+// member is a session and whether it is still good.
+type member struct {
+	Session
+	once  sync.Once
+	gone  chan struct{} // closed when the session is lost
+	retry chan struct{} // something could not be adopted or was given up
+}
+
+func (m *member) lose() { m.once.Do(func() { close(m.gone) }) }
+
+func (m *member) lost() bool {
+	select {
+	case <-m.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// again has adoption tried again.
+func (m *member) again() {
+	select {
+	case m.retry <- struct{}{}:
+	default:
+	}
+}
+
+func (e *Engine) join(ctx context.Context) (*member, error) {
+	s, err := e.store.Join(ctx, e.now)
+	if err != nil {
+		return nil, err
+	}
+	m := &member{Session: s, gone: make(chan struct{}), retry: make(chan struct{}, 1)}
+	e.session.Store(m)
+	return m, nil
+}
+
+// adoptAtOnce is how many executions are loaded at the same time.
+const adoptAtOnce = 8
+
+// adopt takes over live executions that have no living owner. All of them are
+// loaded before any goes on, since those of one lane depend on each other.
+func (e *Engine) adopt(ctx context.Context, m *member, own bool) error {
+	claims, err := m.Adopt(ctx, own)
+	if err != nil {
+		return err
+	}
+	runs := make([]*run, len(claims))
+	var g errgroup.Group
+	g.SetLimit(adoptAtOnce)
+	for i, c := range claims {
+		g.Go(func() error {
+			r, err := e.load(ctx, c.ID, true)
+			if err != nil {
+				e.log.Error("an execution cannot be loaded", "execution", c.ID, "error", err)
+				return err
+			}
+			runs[i] = r
+			return nil
+		})
+	}
+	err = g.Wait()
+	for _, r := range runs {
+		if r == nil {
+			continue
+		}
+		e.live.Add(1)
+		r.mu.Lock()
+		if !r.gone {
+			e.applyLocked(r, started{})
+			e.rest(r)
+		}
+		r.mu.Unlock()
+		e.readInbox(r)
+	}
+	if ferr := e.fillTimers(ctx, m, e.now().Add(horizon)); err == nil {
+		err = ferr
+	}
+	if len(claims) > 0 {
+		e.log.Info("executions were taken over", "count", len(claims))
+	}
+	return err
+}
+
+// memberLoop acts on what other sessions say, and joins again when the session is lost.
+func (e *Engine) memberLoop(ctx context.Context) {
+	for ctx.Err() == nil {
+		m := e.session.Load()
+		e.listen(ctx, m)
+		if ctx.Err() != nil {
+			return
+		}
+		e.loseAll(m)
+		e.rejoin(ctx)
+	}
+}
+
+// adoptAgain is how long to wait before adoption that failed is tried again.
+const adoptAgain = time.Second
+
+func (e *Engine) listen(ctx context.Context, m *member) {
+	clock := time.NewTimer(time.Hour)
+	defer clock.Stop()
+	for {
+		select {
+		case n, ok := <-m.Notices():
+			if !ok {
+				return
+			}
+			e.notice(ctx, m, n)
+		case <-m.gone:
+			return
+		case <-m.retry:
+			clock.Reset(adoptAgain)
+		case <-clock.C:
+			if err := e.adopt(ctx, m, true); err != nil {
+				clock.Reset(adoptAgain)
+			} else {
+				clock.Reset(time.Hour)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (e *Engine) notice(ctx context.Context, m *member, n Notice) {
+	switch n.Kind {
+	case NoticeEvents:
+		e.logEnd.raise(n.Position)
+	case NoticeAdopt:
+		if err := e.adopt(ctx, m, false); err != nil && ctx.Err() == nil {
+			e.log.Warn("taking over work failed; it is tried again", "error", err)
+			m.again()
+		}
+	case NoticeMail:
+		e.spawn(func() { e.readMail(n.Execution) })
+	case NoticeOwned:
+		e.spawn(func() { e.handed(n.Execution) })
+	case NoticeWake:
+		e.spawn(func() { e.wakeOwned(n) })
+	}
+}
+
+// handed takes in an execution that another session started in a lane of ours,
+// and those before it in the lane whose notices have not come yet.
+func (e *Engine) handed(id string) {
+	r, err := e.load(e.base, id, true)
+	if err != nil || r == nil {
+		e.note("taking in an execution", id, err)
+		return
+	}
+	e.live.Add(1)
+	e.apply(r, started{})
+	e.readInbox(r)
+}
+
+// readMail decides on the messages to an execution that have come since.
+func (e *Engine) readMail(id string) {
+	r, err := e.load(e.base, id, false)
+	if err != nil || r == nil {
+		e.note("reading an execution's messages", id, err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gone {
+		if r.member == e.session.Load() && !r.st.head.Status.Complete() {
+			e.spawn(func() { e.readMail(id) })
+		}
+		return
+	}
+	mail, err := r.member.Mail(e.base, id, r.mailSeq)
+	if err != nil {
+		if !errors.Is(err, ErrLost) && e.base.Err() == nil {
+			e.log.Warn("reading an execution's messages failed; it is tried again", "execution", id, "error", err)
+			time.AfterFunc(time.Second, func() { e.readMail(id) })
+		}
+		return
+	}
+	for _, m := range mail {
+		if !r.gone {
+			e.applyMail(r, m)
+		}
+	}
+}
+
+// wakeOwned has a waiting task called, when its execution is ours.
+func (e *Engine) wakeOwned(n Notice) {
+	r, err := e.load(e.base, n.Execution, false)
+	if err != nil || r == nil {
+		if problem.CodeOf(err) != problem.NotFound {
+			e.note("waking a task", n.Execution, err)
+		}
+		return
+	}
+	if i, ok := r.st.plan.index[n.Stage]; ok {
+		e.note("waking a task", n.Execution, e.deliver(e.base, n.Execution, woken{stage: i, attempt: n.Attempt, task: n.Task}))
+	}
+}
+
+// loseAll gives up everything owned under a session that was lost: whoever has
+// adopted it asks each task what became of it.
+func (e *Engine) loseAll(m *member) {
+	m.lose()
+	e.log.Error("this replica's session was lost; its running work is handed over")
+	e.mu.Lock()
+	runs := make([]*run, 0, len(e.runs))
+	for _, r := range e.runs {
+		runs = append(runs, r)
+	}
+	e.lanes = map[laneKey]*lane{}
+	e.mu.Unlock()
+	for _, r := range runs {
+		r.mu.Lock()
+		if r.member == m {
+			e.drop(r, ErrLost)
+		}
+		r.mu.Unlock()
+	}
+	e.live.Store(0)
+}
+
+// rejoin joins the store again and takes over what has no owner.
+func (e *Engine) rejoin(ctx context.Context) {
+	for try := 1; ctx.Err() == nil; try++ {
+		m, err := e.join(ctx)
+		if err == nil {
+			if err = e.adopt(ctx, m, true); err != nil {
+				m.again()
+			}
+			e.degraded.Store(false)
+			e.log.Info("this replica has joined again")
+			return
+		}
+		e.log.Warn("joining the store failed; it is tried again", "error", err)
+		t := time.NewTimer(backoff(try, 50*time.Millisecond, time.Second))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+}

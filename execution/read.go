@@ -1,0 +1,164 @@
+package execution
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// picture turns a head into what callers see.
+func picture(h *Head) Execution {
+	return Execution{ID: h.ID, Application: h.Application, Pipeline: h.Pipeline, Number: h.Number, Status: h.Status,
+		Cause: h.State.Cause, Parameters: h.Request.Parameters, Trigger: h.Request.Trigger, TriggerID: h.Request.TriggerID,
+		EventID: h.Request.EventID, By: h.Request.By, Parent: h.Request.Parent, RollbackOf: h.Request.RollbackOf,
+		Restarts: h.State.Restarts, Canceling: h.State.Canceling, Created: h.Created, Started: h.Started, Ended: h.Ended}
+}
+
+// Get returns an execution with its stages, as it is durable. Errors:
+// not_found, unavailable.
+func (e *Engine) Get(ctx context.Context, id string) (Execution, error) {
+	snap, err := e.store.Load(ctx, id)
+	if err != nil {
+		return Execution{}, err
+	}
+	p, err := e.plan(ctx, snap.Head.Plan)
+	if err != nil {
+		return Execution{}, err
+	}
+	x := picture(&snap.Head)
+	x.Definition = p.def
+	x.Stages = make([]StageState, len(p.stages))
+	for i := range p.stages {
+		x.Stages[i].Status = NotStarted
+	}
+	for _, row := range snap.Stages {
+		s, err := decodeStage(row.Data)
+		if err != nil {
+			return Execution{}, err
+		}
+		if row.Index < len(x.Stages) {
+			x.Stages[row.Index] = *s
+		}
+	}
+	for i := range p.stages {
+		x.Stages[i].Name, x.Stages[i].Kind = p.stages[i].def.Name, p.stages[i].def.Kind
+		x.Stages[i].Progress = e.progress.get(id, i)
+	}
+	return x, nil
+}
+
+// Limits of a page.
+const (
+	defaultPage = 50
+	maxPage     = 500
+)
+
+// List returns a page of executions without their stages. Errors: invalid, unavailable.
+func (e *Engine) List(ctx context.Context, q Query) (Page, error) {
+	if q.Limit == 0 {
+		q.Limit = defaultPage
+	}
+	if q.Limit < 1 || q.Limit > maxPage {
+		return Page{}, problem.New(problem.Invalid, "execution.list", "limit %d is not within 1 and %d", q.Limit, maxPage)
+	}
+	for _, s := range q.Statuses {
+		if !s.Valid() {
+			return Page{}, problem.New(problem.Invalid, "execution.list", "%q is no status", s)
+		}
+	}
+	heads, next, err := e.store.List(ctx, q)
+	if err != nil {
+		return Page{}, err
+	}
+	page := Page{Executions: make([]Execution, len(heads)), Next: next}
+	for i := range heads {
+		page.Executions[i] = picture(&heads[i])
+	}
+	return page, nil
+}
+
+// maxEvents bounds one reading of the log.
+const maxEvents = 1000
+
+// Events returns up to limit events after position from, in commit order.
+// Slice.Next is where to go on.
+func (e *Engine) Events(ctx context.Context, from int64, f record.Filter, limit int) (record.Slice, error) {
+	if limit <= 0 || limit > maxEvents {
+		limit = maxEvents
+	}
+	return e.store.ReadEvents(ctx, from, f, limit)
+}
+
+// followAgain is how often the log is looked at although nobody said that it has grown.
+const followAgain = 2 * time.Second
+
+// Follow sends every selected event after position from, in order, none missed
+// and none repeated, until ctx ends, when it closes the channel. A slice with
+// Reset says that what came before has been archived. While the database is
+// away it waits.
+func (e *Engine) Follow(ctx context.Context, from int64, f record.Filter) <-chan record.Slice {
+	out := make(chan record.Slice)
+	go func() {
+		defer close(out)
+		clock := time.NewTimer(0)
+		defer clock.Stop()
+		for {
+			grown := e.logEnd.changed()
+			s, err := e.Events(ctx, from, f, maxEvents)
+			if err == nil && (len(s.Events) > 0 || s.Reset) {
+				select {
+				case out <- s:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err == nil {
+				more := s.Next > from && len(s.Events) > 0
+				from = max(from, s.Next)
+				if more {
+					continue
+				}
+			}
+			clock.Reset(followAgain)
+			select {
+			case <-grown:
+			case <-clock.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// broadcast wakes everybody who waits when a number rises.
+type broadcast struct {
+	mu sync.Mutex
+	n  int64
+	ch chan struct{}
+}
+
+func (b *broadcast) raise(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n > b.n {
+		b.n = n
+		if b.ch != nil {
+			close(b.ch)
+			b.ch = nil
+		}
+	}
+}
+
+// changed returns a channel that is closed at the next rise.
+func (b *broadcast) changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	return b.ch
+}
