@@ -72,7 +72,10 @@ func (e *Engine) admit(h *Head) error {
 	if int(e.pending.Load()) > e.limits.Pending*3/4 {
 		return unavailable(op, "too many transitions wait to be recorded; try again soon")
 	}
-	if int(e.live.Load()) >= e.limits.Live {
+	e.mu.Lock()
+	live := len(e.owned)
+	e.mu.Unlock()
+	if live >= e.limits.Live {
 		return unavailable(op, "this replica has "+itoa(e.limits.Live)+" live executions, which is its limit")
 	}
 	if !h.Lane {
@@ -144,9 +147,9 @@ func (e *Engine) created(r *run, c *changes, ch *Change) {
 	}
 	h := ch.Head2
 	r.st.head.Seq, r.st.head.Number, r.st.head.Order, r.st.head.Epoch, r.st.head.Owner = h.Seq, h.Number, h.Order, h.Epoch, h.Owner
-	e.live.Add(1)
 	e.mu.Lock()
 	e.runs[r.id] = r
+	e.owned[r.id] = struct{}{}
 	e.mu.Unlock()
 	if h.Lane {
 		r.place = e.lane(&h).join(&r.st.head, r.st)
@@ -155,7 +158,7 @@ func (e *Engine) created(r *run, c *changes, ch *Change) {
 		e.act(r, c.do)
 		if c.ended {
 			e.forget(r)
-			e.live.Add(-1)
+			e.disown(r.id)
 		}
 		e.rest(r)
 	}

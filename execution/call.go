@@ -115,7 +115,7 @@ func (e *Engine) finishCall(ctx context.Context, r *run, own *call, ev answered)
 func (e *Engine) input(r *run, i int) (*stage.Input, error) {
 	row, def := r.st.rows[i], r.st.plan.stages[i].def
 	h := &r.st.head
-	cfg, err := e.cfg.Resolver.Config(def, r.scope())
+	cfg, err := e.cfg.Resolver.Config(def, r.scope(i))
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,8 @@ type Scope struct {
 	Execution  *Head
 	Parameters map[string]string
 	Trigger    map[string]any
+	// Names lists the stages whose names occur in the stage's configuration or condition.
+	Names []string
 	// Stage returns a stage that is complete. It may be called only until the
 	// Resolver returns.
 	Stage func(name string) (StageState, bool)
@@ -108,7 +110,6 @@ type Engine struct {
 	progress *progressLines
 	commits  chan *pendingChange
 	pending  atomic.Int64
-	live     atomic.Int64
 	degraded atomic.Bool
 	logEnd   broadcast // the event log has grown
 
@@ -116,6 +117,7 @@ type Engine struct {
 	runs    map[string]*run
 	loading map[string]chan struct{}
 	lanes   map[laneKey]*lane
+	owned   map[string]struct{} // live executions of this replica, in memory or not
 
 	session atomic.Pointer[member]
 	ready   chan struct{} // closed once Run has joined
@@ -152,6 +154,7 @@ func New(cfg Config) (*Engine, error) {
 		runs:    map[string]*run{},
 		loading: map[string]chan struct{}{},
 		lanes:   map[laneKey]*lane{},
+		owned:   map[string]struct{}{},
 		ready:   make(chan struct{}),
 		stopped: make(chan struct{}),
 	}

@@ -38,7 +38,7 @@ func (e *Engine) gate(r *run, i int, now time.Time) event {
 		return held{stage: i, reason: ps.unknown, until: now.Add(unknownKindAgain)}
 	}
 	if ps.def.When != "" {
-		ok, err := e.cfg.Resolver.When(ps.def, r.scope())
+		ok, err := e.cfg.Resolver.When(ps.def, r.scope(i))
 		if err != nil {
 			f := expressionFailure(problem.Wrap(err, problem.Invalid, "", "the condition of stage %s", ps.def.Name))
 			return refused{stage: i, failure: *f}

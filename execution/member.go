@@ -77,7 +77,7 @@ func (e *Engine) adopt(ctx context.Context, m *member, own bool) error {
 		if r == nil {
 			continue
 		}
-		e.live.Add(1)
+		e.own(r.id)
 		r.mu.Lock()
 		if !r.gone {
 			e.applyLocked(r, started{})
@@ -163,7 +163,7 @@ func (e *Engine) handed(id string) {
 		e.note("taking in an execution", id, err)
 		return
 	}
-	e.live.Add(1)
+	e.own(r.id)
 	e.apply(r, started{})
 	e.readInbox(r)
 }
@@ -223,6 +223,7 @@ func (e *Engine) loseAll(m *member) {
 		runs = append(runs, r)
 	}
 	e.lanes = map[laneKey]*lane{}
+	clear(e.owned)
 	e.mu.Unlock()
 	for _, r := range runs {
 		r.mu.Lock()
@@ -231,7 +232,6 @@ func (e *Engine) loseAll(m *member) {
 		}
 		r.mu.Unlock()
 	}
-	e.live.Store(0)
 }
 
 // rejoin joins the store again and takes over what has no owner.

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"showrunner/pipeline"
@@ -37,6 +39,7 @@ type planStage struct {
 	tasks      []string      // empty: this process does not know the kind, or not in that version
 	timeout    time.Duration // of one attempt
 	unknown    string        // why tasks is empty, for people
+	mentions   []string      // stages whose names occur in the configuration or the condition
 }
 
 // defaultTimeout ends an attempt whose definition and kind set none: nothing stays for ever.
@@ -129,6 +132,9 @@ func compilePlan(digest string, def *pipeline.Pipeline, versions map[string]int,
 			p.stages[n].dependents = append(p.stages[n].dependents, i)
 		}
 	}
+	for i := range p.stages {
+		p.stages[i].mentions = p.mentioned(i)
+	}
 	if name, ok := p.cyclic(); ok {
 		return nil, invalid("stage %q waits for itself through its needs", name)
 	}
@@ -155,6 +161,27 @@ func compileStage(s *pipeline.Stage, versions map[string]int, ks kinds) planStag
 		ps.timeout = defaultTimeout
 	}
 	return ps
+}
+
+// mentioned finds the stages that a stage's expressions may refer to. It may
+// find too many, never too few: a reference holds the name as it is written.
+func (p *plan) mentioned(i int) []string {
+	def := p.stages[i].def
+	var names []string
+	word := func(c rune) bool {
+		return c == '_' || c == '-' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+	}
+	for _, text := range []string{string(def.With), def.When} {
+		if !strings.Contains(text, "stages") && !strings.Contains(text, "artifacts") {
+			continue
+		}
+		for _, w := range strings.FieldsFunc(text, func(c rune) bool { return !word(c) }) {
+			if n, ok := p.index[w]; ok && n != i && !slices.Contains(names, w) {
+				names = append(names, w)
+			}
+		}
+	}
+	return names
 }
 
 // cyclic finds a stage that can never have its needs met.

@@ -117,7 +117,7 @@ func (e *Engine) recorded(r *run, c *changes, ch *Change) {
 		e.act(r, c.do)
 		if c.ended && !r.gone {
 			e.forget(r)
-			e.live.Add(-1)
+			e.disown(r.id)
 		}
 		e.rest(r)
 	})
@@ -192,6 +192,18 @@ func (e *Engine) forget(r *run) {
 	e.mu.Unlock()
 }
 
+func (e *Engine) own(id string) {
+	e.mu.Lock()
+	e.owned[id] = struct{}{}
+	e.mu.Unlock()
+}
+
+func (e *Engine) disown(id string) {
+	e.mu.Lock()
+	delete(e.owned, id)
+	e.mu.Unlock()
+}
+
 // drop gives a run up: its session was lost, or it could not be recorded. What
 // it does outside goes on; whoever owns it now asks what became of it.
 func (e *Engine) drop(r *run, err error) {
@@ -211,7 +223,7 @@ func (e *Engine) drop(r *run, err error) {
 		delete(r.slots, i)
 	}
 	e.forget(r)
-	e.live.Add(-1)
+	e.disown(r.id)
 	if !errors.Is(err, ErrLost) && r.member == e.session.Load() {
 		r.member.again()
 	}
@@ -362,13 +374,15 @@ func (e *Engine) plan(ctx context.Context, digest string) (*plan, error) {
 }
 
 // scope is what a stage's expressions see; it is good while the run is locked.
-func (r *run) scope() Scope {
-	return Scope{Execution: &r.st.head, Parameters: r.st.head.Request.Parameters, Trigger: r.st.head.Request.Trigger,
+func (r *run) scope(stage int) Scope {
+	return Scope{Names: r.st.plan.stages[stage].mentions, Execution: &r.st.head, Parameters: r.st.head.Request.Parameters, Trigger: r.st.head.Request.Trigger,
 		Stage: func(name string) (StageState, bool) {
 			i, ok := r.st.plan.index[name]
 			if !ok || r.st.rows[i] == nil || !r.st.rows[i].Status.Complete() {
 				return StageState{}, false
 			}
-			return *r.st.rows[i], true
+			st := *r.st.rows[i]
+			st.Name, st.Kind = name, r.st.plan.stages[i].def.Kind
+			return st, true
 		}}
 }
