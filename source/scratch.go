@@ -1,0 +1,87 @@
+package source
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"showrunner/problem"
+)
+
+// scratch is a private folder for the time of one operation. It holds a lock as
+// long as its process lives, by which the next process finds what a killed one
+// left behind.
+type scratch struct {
+	dir  string
+	lock *os.File
+}
+
+func newScratch(parent string) (*scratch, error) {
+	dir, err := os.MkdirTemp(parent, "w-") // mode 0700
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Unavailable, "source.scratch", "making a temporary folder")
+	}
+	s := &scratch{dir: dir}
+	s.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
+		s.remove()
+		return nil, problem.Wrap(err, problem.Unavailable, "source.scratch", "locking a temporary folder")
+	}
+	return s, nil
+}
+
+func (s *scratch) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *scratch) remove() error {
+	if s.lock != nil {
+		defer s.lock.Close()
+	}
+	return removeAll(s.dir)
+}
+
+// removeAll removes a tree in which a checkout or a repository may have made
+// folders that cannot be written to.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	walkErr := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			return os.Chmod(p, 0o700)
+		}
+		return err
+	})
+	return errors.Join(walkErr, os.RemoveAll(dir))
+}
+
+// sweep removes the folders of processes that no longer live; what they hold
+// may be credentials.
+func sweep(parent string) error {
+	left, err := filepath.Glob(filepath.Join(parent, "w-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range left {
+		lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0o600)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // being made at this moment, or by a process killed before it held anything
+		}
+		if err != nil {
+			return err
+		}
+		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			err = removeAll(dir)
+		}
+		lock.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

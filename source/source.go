@@ -1,0 +1,208 @@
+package source
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/problem"
+)
+
+// Artifacts keeps exported trees.
+type Artifacts interface {
+	PutDir(ctx context.Context, root string, paths []string) (artifact.Ref, artifact.Manifest, error)
+}
+
+// Options say how a Fetcher works.
+type Options struct {
+	// Dir holds the mirrors. Several processes may share it.
+	Dir       string
+	Artifacts Artifacts
+	// Base is what relative paths of repositories are relative to; default the
+	// working folder of the process.
+	Base string
+	Log  *slog.Logger
+	// Retries are the pauses before a remote that is away is asked again;
+	// default half a second, then two.
+	Retries []time.Duration
+	// Timeout bounds one git command that talks to a remote; default 1 hour.
+	Timeout time.Duration
+}
+
+// Fetcher fetches commits. Its methods may be called concurrently.
+type Fetcher struct {
+	o      Options
+	git    string
+	config string
+	home   string
+	tmp    string
+}
+
+// Request names a commit of a repository: by Commit (whole or at least four
+// digits of it), Tag or Branch, in this order; without any, the remote's HEAD.
+type Request struct {
+	URL         string
+	Branch      string
+	Tag         string
+	Commit      string
+	Submodules  bool
+	LFS         bool
+	Credentials Credentials
+	// Progress is told what git does, line by line; may be nil.
+	Progress func(line string)
+}
+
+// Revision is a commit that was found, and by which name.
+type Revision struct {
+	Commit string // whole
+	Branch string // empty when unknown
+	Tag    string
+	URL    string // without credentials
+}
+
+// Tree is a commit's work tree as an artifact, and what the commit says.
+type Tree struct {
+	Artifact    artifact.Ref
+	Commit      string
+	Message     string
+	Author      string
+	AuthorEmail string
+	Date        time.Time // when it was authored
+	Files       int
+	Bytes       int64
+}
+
+// gitConfig stands in place of the machine's and the user's configuration.
+// safe.directory: a repository is named by the pipeline's owner, and reading
+// someone else's runs nothing of it: hooks are off and upload-pack takes
+// commands from this file alone. unpackLimit: a pack becomes visible whole or
+// not at all, so a killed fetch leaves no commit without its files.
+const gitConfig = `# written by showrunner at every start
+[safe]
+	directory = *
+[core]
+	hooksPath = /dev/null
+	fsmonitor = false
+	protectHFS = true
+	protectNTFS = true
+	attributesFile = /dev/null
+	excludesFile = /dev/null
+[protocol]
+	version = 2
+[uploadpack]
+	allowAnySHA1InWant = true
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+[fetch]
+	unpackLimit = 1
+	recurseSubmodules = false
+	writeCommitGraph = false
+[submodule]
+	recurse = false
+[http]
+	lowSpeedLimit = 100
+	lowSpeedTime = 60
+	followRedirects = initial
+[i18n]
+	logOutputEncoding = UTF-8
+[log]
+	showSignature = false
+`
+
+// Open makes a Fetcher and clears away what a killed process left. Errors:
+// precondition when there is no git command.
+func Open(o Options) (*Fetcher, error) {
+	const op = "source.open"
+	git, err := exec.LookPath("git")
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Precondition, op, "the git command was not found").
+			WithHelp("install git 2.30 or newer and have it in PATH")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Timeout == 0 {
+		o.Timeout = time.Hour
+	}
+	if o.Retries == nil {
+		o.Retries = []time.Duration{500 * time.Millisecond, 2 * time.Second}
+	}
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, op, "the folder of the mirrors")
+	}
+	f := &Fetcher{o: o, git: git, config: filepath.Join(o.Dir, "config"), home: filepath.Join(o.Dir, "home"), tmp: filepath.Join(o.Dir, "tmp")}
+	for _, dir := range []string{f.home, f.tmp} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, problem.Wrap(err, problem.Precondition, op, "making the folder of the mirrors")
+		}
+	}
+	if err := f.writeConfig(); err != nil {
+		return nil, problem.Wrap(err, problem.Precondition, op, "writing git's configuration")
+	}
+	if err := sweep(f.tmp); err != nil {
+		return nil, problem.Wrap(err, problem.Precondition, op, "clearing the temporary folder")
+	}
+	return f, nil
+}
+
+func (f *Fetcher) writeConfig() error {
+	tmp, err := os.CreateTemp(f.o.Dir, ".config-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(gitConfig)
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), f.config)
+}
+
+// remote checks a request's address and names.
+func (f *Fetcher) remote(q Request) (Remote, error) {
+	for _, name := range []string{q.Branch, q.Tag} {
+		if name != "" {
+			if err := CheckRefName(name); err != nil {
+				return Remote{}, err
+			}
+		}
+	}
+	if q.Commit != "" && !hexCommit.MatchString(q.Commit) {
+		return Remote{}, problem.New(problem.Invalid, "source.ref", "%q cannot be a commit", q.Commit).
+			WithHelp("give at least four hexadecimal digits of it, or use branch or tag for a name")
+	}
+	base := f.o.Base
+	if base == "" {
+		base = "."
+	}
+	return ParseRemote(q.URL, base)
+}
+
+// retried repeats act while the remote is away.
+func (f *Fetcher) retried(ctx context.Context, act func() error) error {
+	err := act()
+	for _, pause := range f.o.Retries {
+		if problem.CodeOf(err) != problem.Unavailable || ctx.Err() != nil {
+			return err
+		}
+		f.o.Log.Info("git remote is away, trying again", "pause", pause, "error", err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+		err = act()
+	}
+	return err
+}
