@@ -43,7 +43,7 @@ type regionClient struct {
 	endpoint Endpoint
 	base     string
 	http     *http.Client
-	fleet    *fleet.Client
+	fleet    regionFleet
 
 	mu   sync.Mutex
 	seen cloud.Region // what was last known
@@ -81,8 +81,9 @@ func newRegionClient(e Endpoint) (*regionClient, error) {
 		}
 	}
 	client := &http.Client{Transport: withToken{e.Token, transport}}
+	regionFleet, _ := any(fleet.NewClient(e.Region, client, base)).(regionFleet)
 	return &regionClient{
-		endpoint: e, base: base, http: client, fleet: fleet.NewClient(e.Region, client, base),
+		endpoint: e, base: base, http: client, fleet: regionFleet,
 		seen: cloud.Region{Name: e.Region, Zones: defaultZones(e.Region)},
 	}, nil
 }

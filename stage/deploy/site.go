@@ -15,11 +15,6 @@ import (
 	"showrunner/stage"
 )
 
-// SiteAccounts finds the cloud that a stage names.
-type SiteAccounts interface {
-	Account(name string) (*cloud.Account, error)
-}
-
 // Provenance tells where an artifact came from.
 type Provenance interface {
 	Attestation(ctx context.Context, ref artifact.Ref) (artifact.Statement, error)
@@ -33,12 +28,12 @@ type Provenance interface {
 // Its outputs: url, deployment, version, regions (changed, in order), and of
 // the region where most was done: uploaded, unchanged, deleted, bytes.
 type Site struct {
-	accounts   SiteAccounts
+	accounts   Accounts
 	provenance Provenance
 }
 
 // NewSite makes the kind.
-func NewSite(accounts SiteAccounts, provenance Provenance) *Site { return &Site{accounts, provenance} }
+func NewSite(accounts Accounts, provenance Provenance) *Site { return &Site{accounts, provenance} }
 
 // Name implements stage.Kind.
 func (*Site) Name() string { return "deploy-site" }
@@ -124,11 +119,7 @@ func (k *Site) prepare(ctx context.Context, in *stage.Input) (*siteRun, *stage.F
 		return nil, &stage.Failure{Code: "ARTIFACT_MISSING", Cause: fmt.Sprintf("no stage before made artifact %q", c.Artifact),
 			Evidence: []string{"there are: " + list(slices.Sorted(maps.Keys(in.Artifacts)))}, Help: "name the stage that makes it, or stage.name of a secondary artifact"}, nil
 	}
-	name := c.Account
-	if name == "" {
-		name = "local"
-	}
-	account, err := k.accounts.Account(name)
+	account, err := k.accounts.Account(orLocal(c.Account))
 	if err != nil {
 		return nil, &stage.Failure{Code: "ACCOUNT_UNKNOWN", Cause: err.Error(), Help: problem.HelpOf(err)}, nil
 	}

@@ -1,0 +1,144 @@
+package localcloud
+
+import (
+	"context"
+	"io"
+
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
+)
+
+// regionFleet is everything that one region's fleet can be asked.
+type regionFleet interface {
+	driver.Fleet
+	driver.Watcher
+	driver.Logs
+	driver.Operator
+}
+
+// fleet finds the fleet of a region.
+func (c *Client) fleet(region string) (regionFleet, error) {
+	r, err := c.region(region)
+	if err != nil {
+		return nil, err
+	}
+	return r.fleet, nil
+}
+
+// CreateServerGroup implements driver.Fleet.
+func (c *Client) CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error) {
+	f, err := c.fleet(region)
+	if err != nil {
+		return cloud.ServerGroup{}, err
+	}
+	return f.CreateServerGroup(ctx, region, spec, key)
+}
+
+// ServerGroups implements driver.Fleet.
+func (c *Client) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
+	f, err := c.fleet(region)
+	if err != nil {
+		return nil, err
+	}
+	return f.ServerGroups(ctx, region, cluster)
+}
+
+// Resize implements driver.Fleet.
+func (c *Client) Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard cloud.Guard, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.Resize(ctx, region, serverGroup, to, guard, key)
+}
+
+// SetWeights implements driver.Fleet.
+func (c *Client) SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.SetWeights(ctx, region, cluster, weights, guard, key)
+}
+
+// Destroy implements driver.Fleet.
+func (c *Client) Destroy(ctx context.Context, region, serverGroup string, guard cloud.Guard, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.Destroy(ctx, region, serverGroup, guard, key)
+}
+
+// Terminate implements driver.Fleet.
+func (c *Client) Terminate(ctx context.Context, region, instance string, opts cloud.TerminateOptions, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.Terminate(ctx, region, instance, opts, key)
+}
+
+// Counts implements driver.Fleet.
+func (c *Client) Counts(ctx context.Context, region, cluster string) ([]cloud.Counts, error) {
+	f, err := c.fleet(region)
+	if err != nil {
+		return nil, err
+	}
+	return f.Counts(ctx, region, cluster)
+}
+
+// WaitChange implements driver.Watcher.
+func (c *Client) WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error) {
+	f, err := c.fleet(region)
+	if err != nil {
+		return 0, err
+	}
+	return f.WaitChange(ctx, region, cluster, revision)
+}
+
+// InstanceLog implements driver.Logs.
+func (c *Client) InstanceLog(ctx context.Context, region, instance string, follow bool, to io.Writer) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.InstanceLog(ctx, region, instance, follow, to)
+}
+
+// SetStandby implements driver.Operator.
+func (c *Client) SetStandby(ctx context.Context, region, instance string, standby bool, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.SetStandby(ctx, region, instance, standby, key)
+}
+
+// SetProtection implements driver.Operator.
+func (c *Client) SetProtection(ctx context.Context, region, instance string, protected bool, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.SetProtection(ctx, region, instance, protected, key)
+}
+
+// Suspend implements driver.Operator.
+func (c *Client) Suspend(ctx context.Context, region, serverGroup string, processes []string, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.Suspend(ctx, region, serverGroup, processes, key)
+}
+
+// Resume implements driver.Operator.
+func (c *Client) Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.Resume(ctx, region, serverGroup, processes, key)
+}
