@@ -1,3 +1,250 @@
 package pipeline
 
-func (d *decoder) check(doc *Document, origins []*origin) {}
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// check makes the checks that need more than one place of the file. Everything
+// was decoded as far as it could be; what was refused there is zero here.
+func (d *decoder) check(doc *Document, origins []*origin) {
+	file := map[string]*origin{}
+	for _, o := range origins {
+		file[o.pipeline.Name] = o
+	}
+	c := &checks{decoder: d, doc: doc, file: file, config: newConfig(&budget{})}
+	for _, o := range origins {
+		c.pipeline(o)
+	}
+	c.calls(origins)
+}
+
+type checks struct {
+	*decoder
+	doc    *Document
+	file   map[string]*origin
+	config *exprConfig
+
+	at    *origin // the pipeline being checked
+	graph *graph
+	whole bool // the graph has no cycle, so that upstream means something
+}
+
+func (c *checks) pipeline(o *origin) {
+	c.at = o
+	c.graph = newGraph(o.pipeline.Stages)
+	c.where, c.path = fmt.Sprintf("pipeline %q", o.pipeline.Name), nil
+	c.parameterRules(o)
+	c.needs(o)
+	for i, t := range o.triggers {
+		c.where, c.path = fmt.Sprintf("trigger %d of pipeline %q", i+1, o.pipeline.Name), nil
+		c.triggerRules(o, t)
+		c.expressions(t.exprs, triggerScope{})
+	}
+	for i, s := range o.stages {
+		c.where, c.path = fmt.Sprintf("stage %q", s.stage.Name), nil
+		c.stageRules(s)
+		if s.config.IsValid() {
+			c.path = []string{s.kind.Name}
+			c.kindRules(i, s)
+		}
+		c.expressions(s.exprs, stageScope{c, i})
+	}
+}
+
+func (c *checks) parameterRules(o *origin) {
+	for _, p := range o.pipeline.Parameters {
+		n := o.params[p.Name]
+		c.where = fmt.Sprintf("parameter %q", p.Name)
+		seen := map[string]bool{}
+		for i, option := range p.Options {
+			if seen[option] {
+				c.report(find(n, "options", i), CodeDuplicateKey, "%s has the option %q twice", c.where, option)
+			}
+			seen[option] = true
+		}
+		if p.Default != nil && len(p.Options) > 0 && !seen[*p.Default] {
+			at := find(n, "default")
+			c.reportWith(at, Diagnostic{Code: CodeValue, Suggestion: nearest(*p.Default, p.Options),
+				Message: fmt.Sprintf("the default %q of %s is none of its options %s", *p.Default, c.where, strings.Join(p.Options, ", "))})
+		}
+	}
+	c.where = fmt.Sprintf("pipeline %q", o.pipeline.Name)
+}
+
+// needs checks that what is needed exists and that nothing waits for itself.
+func (c *checks) needs(o *origin) {
+	names := make([]string, 0, len(o.stages))
+	for _, s := range o.stages {
+		names = append(names, s.stage.Name)
+	}
+	for _, s := range o.stages {
+		for i, need := range s.stage.Needs {
+			if _, ok := c.graph.index[need]; !ok {
+				c.reportWith(find(s.node, "needs", i), Diagnostic{Code: CodeUnknownStage, Suggestion: nearest(need, names),
+					Message: fmt.Sprintf("stage %q needs %q, which does not exist", s.stage.Name, need)})
+			}
+		}
+	}
+	cycles := c.graph.cycles(20)
+	c.whole = len(cycles) == 0
+	for _, cycle := range cycles {
+		first, last := o.stages[cycle[0]], o.stages[cycle[len(cycle)-1]]
+		at := first
+		next := cycle[0]
+		if len(cycle) > 1 {
+			next = cycle[1]
+		}
+		i := slices.Index(at.stage.Needs, o.stages[next].stage.Name)
+		c.report(find(at.node, "needs", i), CodeCycle, "%s", c.circle(o, cycle, last))
+	}
+}
+
+// circle words a cycle: `stage "a" needs "b", which needs "a" (line 30)`.
+func (c *checks) circle(o *origin, cycle []int, last *stageOrigin) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "stage %q needs ", o.stages[cycle[0]].stage.Name)
+	if len(cycle) == 1 {
+		return b.String() + "itself"
+	}
+	for k, i := range cycle[1:] {
+		if k > 0 {
+			b.WriteString(", which needs ")
+		}
+		if k == 6 && len(cycle) > 10 {
+			fmt.Fprintf(&b, "… (%d more) … which needs %q", len(cycle)-8, last.stage.Name)
+			break
+		}
+		fmt.Fprintf(&b, "%q", o.stages[i].stage.Name)
+	}
+	fmt.Fprintf(&b, ", which needs %q (line %d)", o.stages[cycle[0]].stage.Name, last.key.Line)
+	return b.String()
+}
+
+func (c *checks) stageRules(s *stageOrigin) {
+	if r := s.stage.Retry; r != nil && r.MaxBackoff > 0 && r.Backoff > r.MaxBackoff {
+		c.report(find(s.node, "retry", "backoff"), CodeValue, "retry of %s: backoff %s is longer than maxBackoff %s", c.where, r.Backoff, r.MaxBackoff)
+	}
+	for i, w := range s.stage.Windows {
+		if w.From != "" && w.From == w.To {
+			c.report(find(s.node, "windows", i), CodeValue, "windows of %s: from and to are the same, so it never opens", c.where)
+		}
+	}
+}
+
+func (c *checks) triggerRules(o *origin, t *triggerOrigin) {
+	given, key := t.trigger.parameters()
+	for _, name := range sortedKeys(given) {
+		at := find(t.node, key, "parameters", name)
+		i := slices.IndexFunc(o.pipeline.Parameters, func(p Parameter) bool { return p.Name == name })
+		if i < 0 {
+			c.unknownParameter(at, name, o.pipeline)
+			continue
+		}
+		c.option(at, o.pipeline.Parameters[i], given[name])
+	}
+	for _, p := range o.pipeline.Parameters {
+		if _, ok := given[p.Name]; p.Required && !ok && key != "" {
+			c.warn(find(t.node, key), CodeRequired, "%s does not give the required parameter %q, so it can start nothing", c.where, p.Name)
+		}
+	}
+	switch {
+	case t.trigger.Pipeline != nil:
+		p := t.trigger.Pipeline
+		if p.Pipeline != "" && (p.Application == "" || p.Application == c.doc.Application) {
+			c.knownPipeline(find(t.node, "pipeline", "pipeline"), p.Pipeline)
+		}
+	case t.trigger.Webhook != nil:
+		for _, other := range o.triggers {
+			if other == t {
+				break
+			}
+			if w := other.trigger.Webhook; w != nil && w.Name == t.trigger.Webhook.Name {
+				c.report(find(t.node, "webhook", "name"), CodeDuplicateKey, "pipeline %q has two webhooks named %q", o.pipeline.Name, w.Name)
+				break
+			}
+		}
+	case t.trigger.Poll != nil:
+		c.plainCredentials(t.trigger.Poll.Credentials, t.node, "poll", "credentials")
+	}
+}
+
+// parameters returns the parameters a trigger gives, and the key of its kind.
+func (t *Trigger) parameters() (map[string]string, string) {
+	switch {
+	case t.Push != nil:
+		return t.Push.Parameters, "push"
+	case t.Poll != nil:
+		return t.Poll.Parameters, "poll"
+	case t.Schedule != nil:
+		return t.Schedule.Parameters, "schedule"
+	case t.Pipeline != nil:
+		return t.Pipeline.Parameters, "pipeline"
+	case t.Webhook != nil:
+		return t.Webhook.Parameters, "webhook"
+	}
+	return nil, ""
+}
+
+func (c *checks) unknownParameter(at *yaml.Node, name string, p Pipeline) {
+	names := parameterNames(p)
+	c.reportWith(at, Diagnostic{Code: CodeUnknownParameter, Suggestion: nearest(name, names),
+		Message: fmt.Sprintf("%s gives the parameter %q, which pipeline %q does not have", c.where, name, p.Name)})
+}
+
+// option refuses a written value that is none of a parameter's options.
+func (c *checks) option(at *yaml.Node, p Parameter, value string) {
+	if len(p.Options) > 0 && !hasExpression(value) && !slices.Contains(p.Options, value) {
+		c.reportWith(at, Diagnostic{Code: CodeValue, Suggestion: nearest(value, p.Options),
+			Message: fmt.Sprintf("%q is none of the options of parameter %q: %s", value, p.Name, strings.Join(p.Options, ", "))})
+	}
+}
+
+func (c *checks) knownPipeline(at *yaml.Node, name string) *origin {
+	if o, ok := c.file[name]; ok || hasExpression(name) {
+		return o
+	}
+	c.reportWith(at, Diagnostic{Code: CodeUnknownPipeline, Suggestion: nearest(name, sortedKeys(c.file)),
+		Message: fmt.Sprintf("%s names the pipeline %q, which this file does not have", c.where, name)})
+	return nil
+}
+
+// calls warns of pipelines that start each other without end.
+func (c *checks) calls(origins []*origin) {
+	var list []Stage
+	for _, o := range origins {
+		s := Stage{Name: o.pipeline.Name}
+		for _, st := range o.stages {
+			if call, ok := configOf[Call](st); ok && (call.Application == "" || call.Application == c.doc.Application) {
+				s.Needs = append(s.Needs, call.Pipeline)
+			}
+		}
+		list = append(list, s)
+	}
+	g := newGraph(list)
+	for _, cycle := range g.cycles(20) {
+		c.warn(origins[cycle[0]].key, CodeCycle, "pipeline %q starts itself: %s", list[cycle[0]].Name,
+			strings.Join(append(g.names(cycle), list[cycle[0]].Name), " → "))
+	}
+}
+
+// configOf returns a stage's configuration when it is of type T.
+func configOf[T Config](s *stageOrigin) (T, bool) {
+	var zero T
+	if !s.config.IsValid() || s.config.Type() != reflect.TypeFor[T]() {
+		return zero, false
+	}
+	return s.config.Interface().(T), true
+}
+
+func parameterNames(p Pipeline) []string {
+	names := make([]string, len(p.Parameters))
+	for i, v := range p.Parameters {
+		names[i] = v.Name
+	}
+	return names
+}

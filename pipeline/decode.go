@@ -24,7 +24,7 @@ type decoder struct {
 	where string   // `stage "build"`, for messages
 	path  []string // of field names below where
 	exprs []*expression
-	env   *scopeInfo // what the expressions being collected may see
+	mode  mode
 }
 
 // member is one key of a mapping with its value, aliases followed.

@@ -166,10 +166,12 @@ func (d *decoder) triggers(n *yaml.Node, o *origin) {
 			d.report(item, CodeOneOf, "%s must have one of push, poll, schedule, pipeline, webhook", d.where)
 			continue
 		}
+		d.mode = triggerMode
 		d.object(item, shapeOf(reflect.TypeFor[Trigger]()), reflect.ValueOf(t).Elem())
 		if w := t.Webhook; w != nil && w.When != "" {
 			d.condition(find(item, "webhook", "when"))
 		}
+		d.mode = staticMode
 		o.triggers = append(o.triggers, &triggerOrigin{trigger: t, node: item, exprs: d.exprs})
 	}
 }
@@ -272,8 +274,10 @@ func (d *decoder) kind(o *stageOrigin, m member) {
 	o.with = m.value
 	o.stage.Kind = o.kind.Name
 	d.path = []string{o.kind.Name}
+	d.mode = stageMode
 	o.stage.With = d.object(m.value, shapeOf(t), o.config)
 	d.path = nil
+	d.mode = staticMode
 	if o.stage.With == nil {
 		o.stage.With = json.RawMessage("{}")
 		o.config = reflect.Value{} // of a wrong type altogether: nothing more to check

@@ -48,6 +48,7 @@ const (
 	CodeUnknownParameter = "UNKNOWN_PARAMETER"
 	CodeUnknownPipeline  = "UNKNOWN_PIPELINE"
 	CodeExpression       = "EXPRESSION"
+	CodeUnknownOutput    = "UNKNOWN_OUTPUT"
 	CodeSecret           = "SECRET"
 )
 

@@ -1,0 +1,262 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// kindRules checks the configuration of stage i beyond its types.
+func (c *checks) kindRules(i int, s *stageOrigin) {
+	switch v := s.config.Interface().(type) {
+	case Git:
+		c.plainCredentials(v.Credentials, s.with, "credentials")
+	case Build:
+		c.buildRules(i, s, v)
+	case Run:
+		c.artifactRef(i, find(s.with, "artifact"), v.Artifact)
+	case DeploySite:
+		c.artifactRef(i, find(s.with, "artifact"), v.Artifact)
+		c.waves(s.with, v.Waves)
+	case Deploy:
+		c.deployRules(i, s, v)
+	case Approval:
+		if len(v.Approvers) > 0 && v.Minimum > len(v.Approvers) {
+			c.report(find(s.with, "minimum"), CodeValue, "%s asks for %d approvals of %d approvers", c.where, v.Minimum, len(v.Approvers))
+		}
+	case Webhook:
+		if v.Body != "" && (v.Method == "GET" || v.Method == "HEAD") {
+			c.warn(find(s.with, "body"), CodeConflict, "%s sends a body with %s, which most servers ignore", c.where, v.Method)
+		}
+		if v.Secret != "" && !hasExpression(v.Secret) {
+			c.plainSecret(find(s.with, "secret"), "secret")
+		}
+	case Call:
+		c.callRules(s, v)
+	}
+}
+
+func (c *checks) buildRules(i int, s *stageOrigin, b Build) {
+	if b.Privileged && b.Image == "" {
+		c.report(find(s.with, "privileged"), CodeConflict, "%s is privileged without an image; only containers can be", c.where)
+	}
+	for _, id := range sortedKeys(b.Sources) {
+		c.artifactRef(i, find(s.with, "sources", id), b.Sources[id])
+	}
+	if b.Source != "" {
+		c.artifactRef(i, find(s.with, "source"), b.Source)
+		return
+	}
+	if !c.whole || len(s.stage.Needs) != len(c.graph.needs[i]) {
+		return // what is wrong with needs was reported
+	}
+	candidates := c.makers(c.graph.needs[i])
+	if len(candidates) == 0 {
+		candidates = c.makers(c.graph.upstream(i))
+	}
+	switch {
+	case len(candidates) > 1:
+		c.reportWith(s.key, Diagnostic{Code: CodeAmbiguous, Help: "set `source`",
+			Message: fmt.Sprintf("%s could build %s", c.where, quoted(candidates, " or "))})
+	case len(candidates) == 0 && b.Inline == "":
+		c.reportWith(s.key, Diagnostic{Code: CodeRequired, Help: "let it need a git stage",
+			Message: fmt.Sprintf("%s has no source: nothing upstream of it makes an artifact", c.where)})
+	}
+}
+
+// makers lists the stages among some that make artifacts.
+func (c *checks) makers(positions []int) []string {
+	var names []string
+	for _, j := range positions {
+		if c.at.stages[j].kind.Artifacts {
+			names = append(names, c.graph.stages[j].Name)
+		}
+	}
+	return names
+}
+
+func quoted(names []string, separator string) string {
+	q := make([]string, len(names))
+	for i, n := range names {
+		q[i] = fmt.Sprintf("%q", n)
+	}
+	return strings.Join(q, separator)
+}
+
+// artifactRef checks a reference to an artifact of an upstream stage.
+func (c *checks) artifactRef(i int, at *yaml.Node, name string) {
+	if name == "" || hasExpression(name) || formats["artifact"].accepts(name) != nil {
+		return
+	}
+	if f := c.artifactFault(i, name); f != nil {
+		c.reportWith(at, Diagnostic{Code: f.code, Message: fmt.Sprintf("%s: %s", c.where, f.message), Suggestion: f.suggestion})
+	}
+}
+
+func (c *checks) artifactFault(i int, name string) *fault {
+	stage, id, secondary := strings.Cut(name, ".")
+	j, ok := c.graph.index[stage]
+	if !ok {
+		all := make([]int, len(c.graph.stages))
+		for k := range all {
+			all[k] = k
+		}
+		return &fault{code: CodeUnknownArtifact, message: fmt.Sprintf("there is no stage %q that could make the artifact %q", stage, name),
+			suggestion: nearest(stage, c.makers(all))}
+	}
+	kind := c.at.stages[j].kind
+	switch {
+	case kind.Name == "":
+		return nil // that stage was refused
+	case !kind.Artifacts:
+		return &fault{code: CodeUnknownArtifact, message: fmt.Sprintf("stage %q is of kind %s, which makes no artifact", stage, kind.Name)}
+	case secondary && !kind.Secondary:
+		return &fault{code: CodeUnknownArtifact, message: fmt.Sprintf("stage %q is of kind %s, which makes no artifact %q beside its own", stage, kind.Name, id), suggestion: stage}
+	}
+	return c.notUpstream(i, j)
+}
+
+// notUpstream is the fault when stage j has not ended when stage i starts.
+func (c *checks) notUpstream(i, j int) *fault {
+	if !c.whole || i != j && c.graph.upstreamOf(i, j) {
+		return nil
+	}
+	name := c.graph.stages[j].Name
+	if i == j {
+		return &fault{code: CodeNotUpstream, message: fmt.Sprintf("stage %q refers to itself", name)}
+	}
+	return &fault{code: CodeNotUpstream, message: fmt.Sprintf("stage %q is not upstream: add %q to needs", name, name)}
+}
+
+func (c *checks) waves(with *yaml.Node, waves []Wave) {
+	seen := map[string]int{}
+	for w, wave := range waves {
+		for r, region := range wave.Regions {
+			if hasExpression(region) {
+				continue
+			}
+			if first, ok := seen[region]; ok && first != w {
+				c.report(find(with, "waves", w, "regions", r), CodeDuplicateKey, "%s names the region %q in waves %d and %d", c.where, region, first+1, w+1)
+			}
+			seen[region] = w
+		}
+	}
+}
+
+func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
+	c.artifactRef(i, find(s.with, "artifact"), v.Artifact)
+	c.waves(s.with, v.Waves)
+	app := c.doc.Application
+	if v.Cluster != "" && app != "" && !hasExpression(v.Cluster) && v.Cluster != app && !strings.HasPrefix(v.Cluster, app+"-") {
+		c.reportWith(find(s.with, "cluster"), Diagnostic{Severity: SeverityWarning, Code: CodeName, Suggestion: app + "-" + v.Cluster,
+			Message: fmt.Sprintf("the cluster %q does not start with its application, %q", v.Cluster, app)})
+	}
+	c.capacity(s.with, v.Capacity)
+	c.scaling(s.with, v.Scaling)
+	for _, name := range sortedKeys(v.Env) {
+		if name == "HOST" || name == "PORT" || strings.HasPrefix(name, "SHOWRUNNER_") {
+			c.report(find(s.with, "env", name), CodeConflict, "%s sets %s, which every instance is given", c.where, name)
+		}
+	}
+}
+
+func (c *checks) capacity(with *yaml.Node, v Capacity) {
+	for _, key := range []string{"min", "desired", "max"} {
+		n := find(with, "capacity", key)
+		if n == nil || n.Tag != "!!int" {
+			return // refused, or known only at run time
+		}
+	}
+	switch {
+	case v.Min > v.Desired:
+		c.report(find(with, "capacity", "min"), CodeValue, "capacity of %s: min %d is above desired %d", c.where, v.Min, v.Desired)
+	case v.Desired > v.Max:
+		c.report(find(with, "capacity", "desired"), CodeValue, "capacity of %s: desired %d is above max %d", c.where, v.Desired, v.Max)
+	case v.Max == 0:
+		c.report(find(with, "capacity", "max"), CodeValue, "capacity of %s: max must be at least 1", c.where)
+	}
+}
+
+func (c *checks) scaling(with *yaml.Node, policies []ScalingPolicy) {
+	var names []string
+	for i, p := range policies {
+		at := func(path ...any) *yaml.Node { return find(with, append([]any{"scaling", i}, path...)...) }
+		if slices.Contains(names, p.Name) {
+			c.report(at("name"), CodeDuplicateKey, "%s has two scaling policies named %q", c.where, p.Name)
+		}
+		names = append(names, p.Name)
+		switch {
+		case p.Target != nil && p.Target.Value == 0 && at("target", "value").Tag == "!!int":
+			c.report(at("target", "value"), CodeValue, "scaling policy %q of %s: the value must be above 0", p.Name, c.where)
+		case p.Step != nil:
+			c.stepRules(p, at)
+		case p.Schedule != nil && p.Schedule.Min == nil && p.Schedule.Max == nil && p.Schedule.Desired == nil:
+			c.report(at("schedule"), CodeOneOf, "scaling policy %q of %s sets none of min, max and desired", p.Name, c.where)
+		}
+	}
+}
+
+func (c *checks) stepRules(p ScalingPolicy, at func(...any) *yaml.Node) {
+	if p.Step.MinChange > 0 && p.Step.Adjustment != "percent" {
+		c.report(at("step", "minChange"), CodeConflict, "scaling policy %q of %s: minChange goes with adjustment: percent", p.Name, c.where)
+	}
+	for i, s := range p.Step.Steps {
+		if s.Lower != nil && s.Upper != nil && *s.Lower >= *s.Upper {
+			c.report(at("step", "steps", i), CodeValue, "scaling policy %q of %s: step %d has lower %v, which is not below upper %v", p.Name, c.where, i+1, *s.Lower, *s.Upper)
+		}
+		for j, t := range p.Step.Steps[:i] {
+			if below(s.Lower, t.Upper) && below(t.Lower, s.Upper) {
+				c.report(at("step", "steps", i), CodeValue, "scaling policy %q of %s: steps %d and %d overlap", p.Name, c.where, j+1, i+1)
+				break
+			}
+		}
+	}
+}
+
+// below tells whether a lower bound is under an upper one; nil is infinite.
+func below(lower, upper *float64) bool { return lower == nil || upper == nil || *lower < *upper }
+
+func (c *checks) callRules(s *stageOrigin, v Call) {
+	if v.Pipeline == "" || v.Application != "" && v.Application != c.doc.Application {
+		return // another application's pipelines are not known here
+	}
+	o := c.knownPipeline(find(s.with, "pipeline"), v.Pipeline)
+	if o == nil {
+		return
+	}
+	for _, name := range sortedKeys(v.Parameters) {
+		at := find(s.with, "parameters", name)
+		i := slices.IndexFunc(o.pipeline.Parameters, func(p Parameter) bool { return p.Name == name })
+		if i < 0 {
+			c.unknownParameter(at, name, o.pipeline)
+			continue
+		}
+		c.option(at, o.pipeline.Parameters[i], v.Parameters[name])
+	}
+	for _, p := range o.pipeline.Parameters {
+		if _, ok := v.Parameters[p.Name]; p.Required && !ok {
+			c.report(find(s.with, "pipeline"), CodeRequired, "%s does not give the parameter %q, which pipeline %q requires", c.where, p.Name, v.Pipeline)
+		}
+	}
+}
+
+// plainCredentials warns of secrets that stand in the file.
+func (c *checks) plainCredentials(v *Credentials, n *yaml.Node, path ...any) {
+	if v == nil {
+		return
+	}
+	if v.Password != "" && !hasExpression(v.Password) {
+		c.plainSecret(find(n, append(path, "password")...), "password")
+	}
+	if v.SSHKey != "" && !hasExpression(v.SSHKey) {
+		c.plainSecret(find(n, append(path, "sshKey")...), "sshKey")
+	}
+}
+
+func (c *checks) plainSecret(n *yaml.Node, what string) {
+	diag := Diagnostic{Severity: SeverityWarning, Code: CodeSecret, Message: fmt.Sprintf("the %s of %s stands in the file", what, c.where),
+		Help: "store it with `showrunner secret set NAME` and write ${{ secrets.NAME }}"}
+	c.reportWith(n, diag)
+}
