@@ -82,6 +82,9 @@ func (m *Masker) Flush() error {
 	return m.pass(nil, true)
 }
 
+// Close is Flush; the underlying writer stays open.
+func (m *Masker) Close() error { return m.Flush() }
+
 // pass writes the masked form of held+p, but for a tail that may be the
 // beginning of a value. Overlapping matches are masked as one run, so that two
 // values that share bytes do not give each other away.

@@ -224,33 +224,25 @@ func (v values) Resolve(_ context.Context, name string) (string, error) {
 }
 
 func TestExpand(t *testing.T) {
-	known := values{"token": "hunter2", "a/b": "slash", "tricky": "${{ secrets.token }}", "TOKEN_2": "two"}
-	for text, want := range map[string]string{
-		"plain":                        "plain",
-		"${{ secrets.token }}":         "hunter2",
-		"${{secrets.token}}":           "hunter2",
-		"Bearer ${{ secrets.token }}!": "Bearer hunter2!",
-		"${{ secrets.token }}${{ secrets.TOKEN_2 }}":  "hunter2two",
-		`${{ secrets["a/b"] }} ${{ secrets['a/b'] }}`: "slash slash",
-		"${{ secrets.tricky }}":                       "${{ secrets.token }}",
-		"${{ parameters.x }} ${{ secrets }}":          "${{ parameters.x }} ${{ secrets }}",
-		"$${{ secrets.token }":                        "$${{ secrets.token }",
+	known := values{"token": "hunter2", "tricky": "${{ secrets.token }}", "TOKEN_2": "two"}
+	for text, tt := range map[string]struct {
+		want   string
+		masked int
+	}{
+		"plain":                      {"plain", 0},
+		"${{ secrets.token }}":       {"hunter2", 1},
+		"Bearer ${{secrets.token}}!": {"Bearer hunter2!", 1},
+		"${{ secrets.token }}${{ secrets.TOKEN_2 }}": {"hunter2two", 2},
+		"${{ secrets.tricky }}":                      {"${{ secrets.token }}", 1},
 	} {
 		var masked []string
 		e := Expander{Secrets: known, Mask: func(v ...string) { masked = append(masked, v...) }}
-		got, err := e.Expand(t.Context(), text)
-		if err != nil || got != want {
-			t.Errorf("Expand(%q) = %q, %v, want %q", text, got, err, want)
-		}
-		if len(masked) != len(reference.FindAllString(text, -1)) {
-			t.Errorf("Expand(%q) masked %q", text, masked)
+		if got, err := e.Expand(t.Context(), text); err != nil || got != tt.want || len(masked) != tt.masked {
+			t.Errorf("Expand(%q) = %q, %v (masked %q), want %q", text, got, err, masked, tt.want)
 		}
 	}
 	if _, err := (Expander{Secrets: known}).Expand(t.Context(), "x ${{ secrets.nope }}"); problem.CodeOf(err) != problem.NotFound {
 		t.Errorf("unknown: %v", err)
-	}
-	if got := References("${{ secrets.a }} ${{ secrets.b }} ${{ secrets.a }}"); strings.Join(got, " ") != "a b" {
-		t.Errorf("References = %q", got)
 	}
 }
 
