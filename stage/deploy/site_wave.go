@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -210,83 +209,4 @@ func (p *siteProgress) of(region string) func(done, total int) {
 		}
 		p.run.in.Progress("wave %d/%d: %d of %d objects", p.run.state.Wave+1, len(p.run.state.Waves), d, t)
 	}
-}
-
-// RollbackSite returns a site to an earlier deployment in every region of the
-// account, or in those named, without a build and without anything travelling.
-// To is a deployment, a version or an execution; empty is whatever was live
-// before the present one. The same key does not act twice. Regions that have no
-// such deployment are left alone and reported in the error; what was done is
-// returned all the same. Errors: not_found, unavailable.
-func RollbackSite(ctx context.Context, account *cloud.Account, site, to string, regions []string, key string) ([]cloud.SiteDeployment, error) {
-	sites, err := account.Sites()
-	if err != nil {
-		return nil, err
-	}
-	if len(regions) == 0 {
-		all, err := account.Regions(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range all {
-			regions = append(regions, r.Name)
-		}
-	}
-	answers := make([]*cloud.SiteDeployment, len(regions))
-	errs := make([]error, len(regions))
-	var group sync.WaitGroup
-	for i, region := range regions {
-		group.Go(func() {
-			d, err := rollbackIn(ctx, sites, region, site, to, key)
-			if errs[i] = err; err == nil {
-				answers[i] = &d
-			}
-		})
-	}
-	group.Wait()
-	var done []cloud.SiteDeployment
-	for _, d := range answers {
-		if d != nil {
-			done = append(done, *d)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		var worst error
-		for _, e := range errs {
-			if e != nil && (worst == nil || problem.CodeOf(e) == problem.Unavailable) {
-				worst = e
-			}
-		}
-		return done, problem.Wrap(err, problem.CodeOf(worst), "site.rollback", "site %s was returned in %d of %d regions", site, len(done), len(regions)).
-			WithHelp("showrunner sites deployments %s lists what there is", site)
-	}
-	return done, nil
-}
-
-func rollbackIn(ctx context.Context, sites *cloud.Sites, region, site, to, key string) (cloud.SiteDeployment, error) {
-	list, err := sites.Deployments(ctx, region, site)
-	if err != nil {
-		return cloud.SiteDeployment{}, err
-	}
-	target, err := chooseDeployment(list, to)
-	if err != nil {
-		return cloud.SiteDeployment{}, problem.Wrap(err, "", "site.rollback", "site %s in %s", site, region)
-	}
-	return sites.Activate(ctx, region, site, target, key)
-}
-
-// chooseDeployment finds what to return to in a history, newest first.
-func chooseDeployment(history []cloud.SiteDeployment, to string) (id string, err error) {
-	for _, d := range history {
-		if to == "" && d.Current && d.Previous != "" {
-			return d.Previous, nil
-		}
-		if to != "" && (d.ID == to || d.Execution == to || d.Version == to || len(to) >= 7 && strings.HasPrefix(d.Version, to)) {
-			return d.ID, nil
-		}
-	}
-	if to == "" {
-		return "", problem.New(problem.Precondition, "site.rollback", "there is no earlier deployment")
-	}
-	return "", problem.New(problem.NotFound, "site.rollback", "no deployment, version or execution %q is kept", to)
 }
