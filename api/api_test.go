@@ -55,11 +55,13 @@ func TestOnlyTheTokenOpens(t *testing.T) {
 		change func(*http.Request)
 		want   int
 	}{
-		"nothing":          {func(*http.Request) {}, http.StatusUnauthorized},
-		"wrong token":      {func(r *http.Request) { r.Header.Set("Authorization", "Bearer the-toke") }, http.StatusUnauthorized},
-		"basic":            {func(r *http.Request) { r.SetBasicAuth("owner", "the-token") }, http.StatusUnauthorized},
-		"token":            {func(r *http.Request) { r.Header.Set("Authorization", "Bearer the-token") }, http.StatusOK},
-		"forged cookie":    {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "showrunner_session", Value: "session.9999999999.x.y"}) }, http.StatusUnauthorized},
+		"nothing":     {func(*http.Request) {}, http.StatusUnauthorized},
+		"wrong token": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer the-toke") }, http.StatusUnauthorized},
+		"basic":       {func(r *http.Request) { r.SetBasicAuth("owner", "the-token") }, http.StatusUnauthorized},
+		"token":       {func(r *http.Request) { r.Header.Set("Authorization", "Bearer the-token") }, http.StatusOK},
+		"forged cookie": {func(r *http.Request) {
+			r.AddCookie(&http.Cookie{Name: "showrunner_session", Value: "session.9999999999.x.y"})
+		}, http.StatusUnauthorized},
 		"ticket as cookie": {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "showrunner_session", Value: auth.Ticket()}) }, http.StatusUnauthorized},
 		"rebound name": {func(r *http.Request) {
 			r.Host = "attacker.example:7070"

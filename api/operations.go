@@ -62,13 +62,17 @@ func (s *Server) operations() {
 	s.freezes(c)
 	huma.Register(s.api, operation(http.MethodGet, "/events", "list-events", "Read the event log", 200),
 		func(ctx context.Context, in *struct {
-			From        int64    `query:"from" doc:"events after this position"`
+			From        int64    `query:"from" doc:"events after this position; -1 asks for the end of the log alone"`
 			Application string   `query:"application"`
 			Pipeline    string   `query:"pipeline"`
 			Execution   string   `query:"execution"`
 			Types       []string `query:"type" doc:"exact types, or prefixes that end with a dot"`
 			Limit       int      `query:"limit" minimum:"1" maximum:"1000" default:"200"`
 		}) (*body[EventPage], error) {
+			if in.From < 0 {
+				end, err := c.End(ctx)
+				return answer(EventPage{Events: []record.Event{}, Next: end}, err)
+			}
 			slice, err := c.Events(ctx, principal(ctx), in.From, record.Filter{Application: in.Application, Pipeline: in.Pipeline, Execution: in.Execution, Types: in.Types}, in.Limit)
 			return answer(EventPage{append([]record.Event{}, slice.Events...), slice.Next, slice.Reset}, err)
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"showrunner/artifact"
@@ -33,6 +34,8 @@ type Engine interface {
 	List(ctx context.Context, q execution.Query) (execution.Page, error)
 	Events(ctx context.Context, from int64, f record.Filter, limit int) (record.Slice, error)
 	Follow(ctx context.Context, from int64, f record.Filter) <-chan record.Slice
+	// End is the position of the last event.
+	End(ctx context.Context) (int64, error)
 }
 
 // Records keeps the documents of the front door, and its audit events.
@@ -66,7 +69,10 @@ type Deps struct {
 }
 
 // Service is the front door. Its methods may be used from any goroutine.
-type Service struct{ Deps }
+type Service struct {
+	Deps
+	freezes atomic.Pointer[freezeView]
+}
 
 // New makes the front door.
 func New(d Deps) *Service {

@@ -235,7 +235,11 @@ func (s *Service) untilStageEnds(ctx context.Context, id, name string, attempt i
 		st, ok := e.Stage(name)
 		return !ok || st.Attempt > attempt || st.Status.Complete() || e.Status.Complete()
 	}
-	events := s.Engine.Follow(ctx, s.position(ctx), record.Filter{Execution: id})
+	from, err := s.End(ctx)
+	if err != nil {
+		return
+	}
+	events := s.Engine.Follow(ctx, from, record.Filter{Execution: id})
 	if ended() {
 		return
 	}
@@ -244,15 +248,6 @@ func (s *Service) untilStageEnds(ctx context.Context, id, name string, attempt i
 			return
 		}
 	}
-}
-
-// position is the present end of the event log.
-func (s *Service) position(ctx context.Context) int64 {
-	slice, err := s.Engine.Events(ctx, -1, record.Filter{}, 1)
-	if err != nil {
-		return 0
-	}
-	return slice.Next
 }
 
 // Events reads the event log. Errors: unavailable, denied.

@@ -132,23 +132,57 @@ func (s *Service) DeleteFreeze(ctx context.Context, p Principal, name string) er
 	return s.Records.DeleteRecord(ctx, freezes, name, old.Version, s.audit(p, opThaw, "", name, nil))
 }
 
-// recheck is how soon a stage that a freeze without an end holds back looks again.
-const recheck = 5 * time.Second
+// recheck is how soon a stage that is held back looks again.
+const recheck = 2 * time.Second
+
+// freezeView is what the gate knows of the freezes, from memory.
+type freezeView struct {
+	list []Freeze
+	err  error
+}
+
+// WatchFreezes keeps what the gate knows in step with the event log until ctx
+// ends. Until the first reading, and while they cannot be read, the gate is shut.
+func (s *Service) WatchFreezes(ctx context.Context) {
+	for ctx.Err() == nil {
+		from, err := s.End(ctx)
+		if err == nil {
+			s.loadFreezes(ctx)
+			for range s.Engine.Follow(ctx, from, record.Filter{Types: []string{"audit." + opFreeze, "audit." + opThaw}}) {
+				s.loadFreezes(ctx)
+			}
+			continue
+		}
+		s.freezes.Store(&freezeView{err: err})
+		select {
+		case <-ctx.Done():
+		case <-time.After(recheck):
+		}
+	}
+}
+
+func (s *Service) loadFreezes(ctx context.Context) {
+	list, err := s.Freezes(ctx, Principal{Name: "engine", Owner: true})
+	s.freezes.Store(&freezeView{list, err})
+}
 
 // Gate tells the engine whether a stage may start: what changes a cloud waits
-// while a freeze holds. When the freezes cannot be read the stage waits.
-func (s *Service) Gate(ctx context.Context, e execution.Execution, st pipeline.Stage) (open bool, reason string, until time.Time) {
+// while a freeze holds.
+func (s *Service) Gate(_ context.Context, e execution.Head, st *pipeline.Stage) (open bool, reason string, until time.Time) {
 	switch st.Kind {
 	case "deploy", "deploy-site", "rollback":
 	default:
 		return true, "", time.Time{}
 	}
-	list, err := s.Freezes(ctx, Principal{Name: "engine", Owner: true})
 	now := s.Now()
-	if err != nil {
-		return false, "the freezes cannot be read: " + err.Error(), now.Add(recheck)
+	view := s.freezes.Load()
+	if view == nil {
+		return false, "the freezes have not been read yet", now.Add(recheck)
 	}
-	for _, f := range list {
+	if view.err != nil {
+		return false, "the freezes cannot be read: " + view.err.Error(), now.Add(recheck)
+	}
+	for _, f := range view.list {
 		if f.held(e.Application, e.Pipeline, now) {
 			until := now.Add(recheck)
 			if !f.To.IsZero() && f.To.Before(until) {

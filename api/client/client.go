@@ -1,0 +1,239 @@
+// Package client speaks to the API from Go. The command line is built on it.
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"showrunner/api"
+	"showrunner/control"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// Client is a connection to one control plane. It is safe for concurrent use.
+type Client struct {
+	base  string
+	token string
+	http  *http.Client
+}
+
+// New makes a client for the control plane at base, such as http://127.0.0.1:7070.
+func New(base, token string) *Client {
+	return &Client{base: strings.TrimSuffix(base, "/"), token: token, http: &http.Client{
+		Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute},
+	}}
+}
+
+// Base is the control plane's address.
+func (c *Client) Base() string { return c.base }
+
+// Option refines a request.
+type Option func(*http.Request)
+
+// IdempotencyKey makes a repeated request have one effect.
+func IdempotencyKey(key string) Option {
+	return func(r *http.Request) {
+		if key != "" {
+			r.Header.Set("Idempotency-Key", key)
+		}
+	}
+}
+
+// Refused is a problem that the API answered with, with the findings about a file that it may carry.
+type Refused = control.Refused
+
+// Do calls an operation: path is below /api/v1, in (nil for none) is sent as
+// JSON, and out (nil for none) is filled from the answer. An answer that is a
+// problem becomes a *problem.Error with its code; no answer is unavailable.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any, options ...Option) error {
+	var content io.Reader
+	contentType := "application/json"
+	switch v := in.(type) {
+	case nil:
+	case []byte:
+		content, contentType = bytes.NewReader(v), "application/octet-stream"
+	default:
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return problem.Wrap(err, problem.Internal, "api", "encoding the request")
+		}
+		content = bytes.NewReader(raw)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	res, err := c.send(ctx, method, path, content, contentType, options...)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if out == nil || res.StatusCode == http.StatusNoContent {
+		_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20)) // so that the connection can be used again
+		return nil
+	}
+	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
+		return problem.Wrap(err, problem.Unavailable, "api", "reading the answer of %s", c.base)
+	}
+	return nil
+}
+
+// Stream opens an operation that answers with something that goes on.
+func (c *Client) Stream(ctx context.Context, path string, options ...Option) (io.ReadCloser, error) {
+	res, err := c.send(ctx, http.MethodGet, path, nil, "", options...)
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
+func (c *Client) send(ctx context.Context, method, path string, content io.Reader, contentType string, options ...Option) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/v1"+path, content)
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, "api", "the address %q", c.base)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	if content != nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	for _, o := range options {
+		o(req)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		if errors.Is(err, context.Canceled) {
+			return nil, err
+		}
+		return nil, problem.Wrap(err, problem.Unavailable, "api", "no control plane answers at %s", c.base).
+			WithHelp("start one with `showrunner up`, or say where it is with --server or --data")
+	}
+	if res.StatusCode >= 400 {
+		defer res.Body.Close()
+		return nil, refusal(res)
+	}
+	return res, nil
+}
+
+func refusal(res *http.Response) error {
+	raw, _ := io.ReadAll(io.LimitReader(res.Body, 8<<20))
+	var p api.Problem
+	if json.Unmarshal(raw, &p) != nil || p.Detail == "" {
+		code := problem.Internal
+		if res.StatusCode < 500 {
+			code = problem.Invalid
+		}
+		return problem.New(code, "api", "%s: %s", res.Status, strings.TrimSpace(string(raw[:min(len(raw), 500)])))
+	}
+	if p.Code == "" { // the framework's own checks of the request
+		p.Code = string(problem.Invalid)
+	}
+	e := problem.New(problem.Code(p.Code), "", "%s", p.Detail)
+	e.Help, e.RetryAfter = p.Help, time.Duration(p.RetryAfter)*time.Second
+	if len(p.Diagnostics) > 0 {
+		return &Refused{Problem: e, Diagnostics: p.Diagnostics}
+	}
+	return e
+}
+
+// Event is one message of the event stream.
+type Event struct {
+	record.Event
+	Reset bool // events were removed before this position: take a fresh picture
+}
+
+// Follow calls f for every event after position from, in order, and opens the
+// stream again where it broke off. It returns when f answers with an error,
+// when ctx ends, or when the control plane has not answered for patience.
+func (c *Client) Follow(ctx context.Context, from int64, filter record.Filter, patience time.Duration, f func(Event) error) error {
+	lost := time.Time{}
+	for {
+		err := c.follow(ctx, &from, filter, func(e Event) error {
+			lost = time.Time{}
+			return f(e)
+		})
+		var stop stopped
+		if errors.As(err, &stop) {
+			return stop.err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil && problem.CodeOf(err) != problem.Unavailable && problem.CodeOf(err) != problem.Internal {
+			return err
+		}
+		now := time.Now()
+		if lost.IsZero() {
+			lost = now
+		}
+		if now.Sub(lost) > patience {
+			return problem.Wrap(err, problem.Unavailable, "api", "the control plane has not answered for %s", patience).
+				WithHelp("what runs goes on; look again with `showrunner executions list`")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// stopped carries the caller's own wish to end out of the loop.
+type stopped struct{ err error }
+
+func (s stopped) Error() string { return fmt.Sprint(s.err) }
+
+func (c *Client) follow(ctx context.Context, from *int64, filter record.Filter, f func(Event) error) error {
+	q := url.Values{"from": {strconv.FormatInt(*from, 10)}}
+	for k, v := range map[string]string{"application": filter.Application, "pipeline": filter.Pipeline, "execution": filter.Execution} {
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	for _, t := range filter.Types {
+		q.Add("type", t)
+	}
+	stream, err := c.Stream(ctx, "/events/stream?"+q.Encode())
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	lines := bufio.NewScanner(stream)
+	lines.Buffer(make([]byte, 64<<10), 16<<20)
+	var id, name, data string
+	for lines.Scan() {
+		line := lines.Text()
+		switch {
+		case strings.HasPrefix(line, "id: "):
+			id = line[4:]
+		case strings.HasPrefix(line, "event: "):
+			name = line[7:]
+		case strings.HasPrefix(line, "data: "):
+			data = line[6:]
+		case line == "" && data != "":
+			position, err := strconv.ParseInt(id, 10, 64)
+			if err != nil {
+				return problem.Wrap(err, problem.Internal, "api", "the stream's position %q", id)
+			}
+			e := Event{Reset: name == "reset"}
+			if err := json.Unmarshal([]byte(data), &e.Event); err != nil {
+				return problem.Wrap(err, problem.Internal, "api", "an event of the stream")
+			}
+			e.Position, *from = position, position
+			if err := f(e); err != nil {
+				return stopped{err}
+			}
+			data = ""
+		}
+	}
+	return lines.Err()
+}

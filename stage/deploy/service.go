@@ -1,0 +1,242 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/rollout"
+	"showrunner/stage"
+)
+
+// Service rolls services out: the stage kind "deploy".
+type Service struct {
+	accounts Accounts
+	http     *http.Client
+	now      func() time.Time
+}
+
+// NewService makes the kind.
+func NewService(accounts Accounts, client *http.Client, now func() time.Time) *Service {
+	return &Service{accounts: accounts, http: client, now: now}
+}
+
+// Name implements stage.Kind.
+func (*Service) Name() string { return "deploy" }
+
+// Version implements stage.Kind.
+func (*Service) Version() int { return 1 }
+
+// Tasks implements stage.Kind. One task carries the whole rollout: every change
+// has an idempotency key, and the state between two changes is written down.
+func (k *Service) Tasks() []stage.Task {
+	return []stage.Task{{Name: "rollout", Run: k.run, Resume: k.run, Cancel: k.cancel}}
+}
+
+// serviceState is what the task remembers.
+type serviceState struct {
+	Waves   []pipeline.Wave `json:"waves"` // fixed when the rollout begins
+	Rollout rollout.State   `json:"rollout"`
+}
+
+func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error) {
+	c := in.Config.(pipeline.Deploy)
+	account, err := k.accounts.Account(orLocal(c.Account))
+	if err != nil {
+		return stage.Result{}, err
+	}
+	st, err := loadState(ctx, in, account, c.Waves)
+	if err != nil {
+		return stage.Result{}, err
+	}
+	spec, failure, err := specOf(ctx, in, c, st.Waves)
+	if err != nil || failure != nil {
+		return failed(failure), err
+	}
+	return carry(ctx, in, k.loop(account, in), spec, st, func(r rollout.State) map[string]any {
+		return map[string]any{"serverGroups": groupsOf(r), "version": spec.Group.Version, "url": account.ServiceURL(c.Cluster)}
+	})
+}
+
+func failed(f *stage.Failure) stage.Result {
+	if f == nil {
+		return stage.Result{}
+	}
+	return stage.Fail(*f)
+}
+
+func (k *Service) loop(account *cloud.Account, in *stage.Input) *rollout.Loop {
+	return loopOf(account, k.http, k.now, in)
+}
+
+// loopOf makes the loop that carries a rollout out in an account.
+func loopOf(account *cloud.Account, client *http.Client, now func() time.Time, in *stage.Input) *rollout.Loop {
+	l := &rollout.Loop{Fleet: account, HTTP: client, Now: now, Log: func(format string, args ...any) {
+		fmt.Fprintf(in.Log, now().UTC().Format("15:04:05")+" "+format+"\n", args...)
+	}}
+	if w, ok := account.Watcher(); ok {
+		l.Watch = w
+	}
+	return l
+}
+
+// loadState reads what the task remembers; the first time it fixes the waves.
+func loadState(ctx context.Context, in *stage.Input, account *cloud.Account, waves []pipeline.Wave) (serviceState, error) {
+	var st serviceState
+	if in.State != nil {
+		if err := json.Unmarshal(in.State, &st); err != nil {
+			return st, problem.Wrap(err, problem.Internal, "deploy", "reading the rollout's state")
+		}
+		return st, nil
+	}
+	st.Waves = waves
+	if len(waves) == 0 {
+		regions, err := account.Regions(ctx)
+		if err != nil {
+			return st, err
+		}
+		all := pipeline.Wave{}
+		for _, r := range regions {
+			all.Regions = append(all.Regions, r.Name)
+		}
+		st.Waves = []pipeline.Wave{all}
+	}
+	return st, nil
+}
+
+// specOf makes the rollout's specification from the stage's configuration.
+// Secrets are resolved here, at the last moment, and written down nowhere.
+func specOf(ctx context.Context, in *stage.Input, c pipeline.Deploy, waves []pipeline.Wave) (rollout.Spec, *stage.Failure, error) {
+	ref, ok := in.Artifacts[c.Artifact]
+	if !ok {
+		return rollout.Spec{}, &stage.Failure{Code: "NO_ARTIFACT", Cause: fmt.Sprintf("no earlier stage made the artifact %q", c.Artifact),
+			Help: "check the build's artifacts; a secondary one is named stage.identifier"}, nil
+	}
+	env := make(map[string]string, len(c.Env))
+	for name, value := range c.Env {
+		expanded, err := in.Secrets.Expand(ctx, value)
+		if err != nil {
+			return rollout.Spec{}, nil, err
+		}
+		env[name] = expanded
+	}
+	group := cloud.ServerGroupSpec{Cluster: c.Cluster, Version: in.Version, Artifact: ref, Command: c.Command, Env: env,
+		Health: c.Health, Liveness: c.Liveness, Capacity: c.Capacity, Drain: time.Duration(c.Drain), StopTimeout: time.Duration(c.StopTimeout),
+		Limits: c.Limits, Sticky: c.Sticky, Scaling: c.Scaling, Execution: in.Key.Execution}
+	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: patienceFor(c.Health)}, nil, nil
+}
+
+// patienceFor is how long a group may take until enough of it serves: two
+// generations of instances that use their whole grace, and some air.
+func patienceFor(h pipeline.Health) time.Duration {
+	return 2*time.Duration(h.Grace) + 30*time.Second
+}
+
+// carry ticks until the rollout is done, or its state has to be written down.
+func carry(ctx context.Context, in *stage.Input, l *rollout.Loop, spec rollout.Spec, st serviceState, outputs func(rollout.State) map[string]any) (stage.Result, error) {
+	revisions := map[string]uint64{}
+	for {
+		before, err := json.Marshal(st)
+		if err != nil {
+			return stage.Result{}, err
+		}
+		d, err := l.Tick(ctx, spec, st.Rollout, in.Key.String())
+		if err != nil && len(d.Changes) == 0 {
+			return stage.Result{}, err // nothing was done: the state is as it was
+		}
+		in.Progress("%s", d.Progress)
+		st.Rollout = d.State
+		after, err := json.Marshal(st)
+		if err != nil {
+			return stage.Result{}, err
+		}
+		switch {
+		case d.Done && d.Failure != nil:
+			return stage.Fail(*d.Failure), nil
+		case d.Done:
+			return stage.Result{Outcome: stage.Done, Outputs: outputs(d.State)}, nil
+		case !bytes.Equal(before, after) || in.State == nil:
+			// Written down before the next decision; then the engine calls at once.
+			return stage.Result{Outcome: stage.Again, State: after, After: time.Millisecond}, nil
+		}
+		if len(d.Changes) == 0 {
+			l.WaitChange(ctx, spec, revisions, d.Wait)
+		} else {
+			// A change was refused or shows no effect yet: look again soon, without hurry.
+			l.WaitChange(ctx, spec, revisions, min(d.Wait, 250*time.Millisecond))
+		}
+		if ctx.Err() != nil {
+			return stage.Result{}, ctx.Err()
+		}
+	}
+}
+
+// cancel undoes a rollout that is under way, and returns once that is done.
+func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
+	if in.State == nil {
+		return nil // nothing was decided yet, so nothing was changed
+	}
+	c := in.Config.(pipeline.Deploy)
+	account, err := k.accounts.Account(orLocal(c.Account))
+	if err != nil {
+		return err
+	}
+	st, err := loadState(ctx, in, account, c.Waves)
+	if err != nil {
+		return err
+	}
+	spec, failure, err := specOf(ctx, in, c, st.Waves)
+	if err != nil || failure != nil {
+		return err
+	}
+	return abort(ctx, in, k.loop(account, in), spec, st)
+}
+
+// abort drives an undoing to its end.
+func abort(ctx context.Context, in *stage.Input, l *rollout.Loop, spec rollout.Spec, st serviceState) error {
+	if !st.Rollout.Finished.IsZero() {
+		return nil // all waves had baked: only cleaning was left, and it may stay undone
+	}
+	st.Rollout = rollout.Abort(st.Rollout, stage.Failure{Code: "CANCELED", Cause: "the rollout was canceled"})
+	revisions := map[string]uint64{}
+	for {
+		d, err := l.Tick(ctx, spec, st.Rollout, in.Key.String())
+		if err != nil {
+			return err
+		}
+		in.Progress("%s", d.Progress)
+		st.Rollout = d.State
+		if d.Done {
+			for _, u := range d.State.Failure.Undone {
+				fmt.Fprintf(in.Log, "undone: %s\n", u)
+			}
+			return nil
+		}
+		l.WaitChange(ctx, spec, revisions, min(d.Wait, time.Second))
+	}
+}
+
+// groupsOf is the new server group of each region.
+func groupsOf(st rollout.State) map[string]any {
+	out := map[string]any{}
+	for region, r := range st.Regions {
+		out[region] = r.New
+	}
+	return out
+}
+
+// waveRegions lists the regions of waves in order.
+func waveRegions(waves []pipeline.Wave) []string {
+	var list []string
+	for _, w := range waves {
+		list = append(list, w.Regions...)
+	}
+	return slices.Clip(list)
+}

@@ -1,0 +1,82 @@
+// Keeps a page in step with the event log: one stream a tab, closed while the
+// tab is hidden, resumed where it broke off. What an event changes is asked of
+// the server again as HTML, at most four times a second. When the stream cannot
+// be had the page asks every five seconds, and says so.
+
+const chip = document.getElementById("stream");
+const main = () => document.querySelector("[data-live]");
+let source = null;
+let failures = 0;
+let poll = 0;
+let due = 0;
+let last = 0;
+
+function show(state, text) {
+  if (!chip) return;
+  chip.dataset.state = state;
+  chip.textContent = text;
+}
+
+function refresh() {
+  if (due || !main()) return;
+  const wait = Math.max(0, 250 - (Date.now() - last));
+  due = setTimeout(() => {
+    due = 0;
+    last = Date.now();
+    const at = main();
+    if (at) window.htmx.trigger(at, "live");
+  }, wait);
+}
+
+function open() {
+  const at = main();
+  if (source || document.hidden || !at) return;
+  const query = new URLSearchParams({ from: at.dataset.position || "0" });
+  if (at.dataset.execution) query.set("execution", at.dataset.execution);
+  source = new EventSource("/api/v1/events/stream?" + query);
+  source.onopen = () => {
+    failures = 0;
+    clearInterval(poll);
+    poll = 0;
+    show("live", "● Live");
+    refresh();
+  };
+  source.onerror = () => {
+    failures++;
+    show("lost", "◌ Reconnecting");
+    if (failures >= 3 && !poll) {
+      show("stale", "▲ Stale since " + new Date().toLocaleTimeString() + ", asking every 5 s");
+      poll = setInterval(refresh, 5000);
+    }
+    if (source.readyState === EventSource.CLOSED) {
+      close();
+      setTimeout(open, 1000 * Math.min(failures, 5));
+    }
+  };
+  for (const type of at.dataset.live.split(" ")) source.addEventListener(type, refresh);
+  source.addEventListener("reset", refresh);
+}
+
+function close() {
+  if (source) source.close();
+  source = null;
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+window.addEventListener("pagehide", close);
+// Clusters change without an event of ours: instances come and go.
+const every = Number(main()?.dataset.every || 0);
+if (every) setInterval(() => document.hidden || refresh(), every * 1000);
+open();
+
+// Times are shown relative, and kept so.
+function times() {
+  for (const t of document.querySelectorAll("time[datetime]")) {
+    const s = Math.max(0, (Date.now() - Date.parse(t.dateTime)) / 1000);
+    t.title = t.dateTime;
+    t.textContent = s < 60 ? Math.floor(s) + " s ago" : s < 3600 ? Math.floor(s / 60) + " min ago" : s < 86400 ? Math.floor(s / 3600) + " h ago" : Math.floor(s / 86400) + " d ago";
+  }
+}
+times();
+setInterval(times, 10000);
+document.addEventListener("htmx:after:swap", times);

@@ -1,0 +1,87 @@
+package web
+
+import (
+	"fmt"
+
+	"showrunner/execution"
+	"showrunner/pipeline"
+)
+
+// graph is a pipeline drawn: columns by depth, rows in the file's order, so that
+// people know it by its shape each time.
+type graph struct {
+	Width, Height int
+	Nodes         []node
+	Edges         []edge
+}
+
+type node struct {
+	X, Y, W, H int
+	Class      string
+	Title      string
+	Note       string
+	Label      string // for those who hear the page
+	Href       string
+}
+
+type edge struct{ Path string }
+
+const (
+	nodeWidth  = 168
+	nodeHeight = 52
+	gapX       = 48
+	gapY       = 18
+	margin     = 6
+)
+
+func graphOf(e execution.Execution) graph {
+	def := definition(e)
+	cells := pipeline.Layout(def)
+	at := map[string]node{}
+	var g graph
+	for i, c := range cells {
+		st, _ := e.Stage(c.Stage)
+		n := node{X: margin + c.Column*(nodeWidth+gapX), Y: margin + c.Row*(nodeHeight+gapY), W: nodeWidth, H: nodeHeight,
+			Class: "n-" + class(stageStatus(st)), Title: glyph(stageStatus(st)) + " " + shorten(c.Stage, 18), Note: shorten(graphNote(st, def.Stages[i].Kind), 24),
+			Label: fmt.Sprintf("%s: %s", c.Stage, statusWord(st)), Href: "#stage-" + c.Stage}
+		at[c.Stage] = n
+		g.Nodes = append(g.Nodes, n)
+		g.Width, g.Height = max(g.Width, n.X+n.W+margin), max(g.Height, n.Y+n.H+margin)
+	}
+	for _, s := range def.Stages {
+		to := at[s.Name]
+		for _, need := range s.Needs {
+			from := at[need]
+			x1, y1, x2, y2 := from.X+from.W, from.Y+from.H/2, to.X, to.Y+to.H/2
+			mid := (x1 + x2) / 2
+			g.Edges = append(g.Edges, edge{fmt.Sprintf("M%d %d C%d %d %d %d %d %d", x1, y1, mid, y1, mid, y2, x2, y2)})
+		}
+	}
+	return g
+}
+
+func graphNote(st execution.StageState, kind string) string {
+	switch {
+	case waitsForPerson(st):
+		return "waits for a person"
+	case st.Status == execution.Running && st.Progress != "":
+		return st.Progress
+	case st.Started != nil && st.Status != execution.Skipped:
+		return kind + " · " + spanOf(st.Started, st.Ended)
+	}
+	return kind
+}
+
+func shorten(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+func statusWord(st execution.StageState) string {
+	if waitsForPerson(st) {
+		return "waits for a person"
+	}
+	return string(st.Status)
+}

@@ -1,0 +1,311 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"showrunner/api"
+	"showrunner/cloud"
+	"showrunner/control"
+	"showrunner/execution"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// runEvents are the events after which pages about executions are out of date.
+const runEvents = "execution.created execution.started execution.ended execution.canceling execution.restarted stage.started stage.waiting stage.held stage.ended stage.progress stage.retrying"
+
+// overviewApp is an application's row.
+type overviewApp struct {
+	Name      string
+	Pipelines []overviewPipeline
+}
+
+type overviewPipeline struct {
+	Name string
+	Runs []execution.Execution // oldest first
+}
+
+// Latest is the newest run, nil without any.
+func (o overviewPipeline) Latest() *execution.Execution {
+	if len(o.Runs) == 0 {
+		return nil
+	}
+	return &o.Runs[len(o.Runs)-1]
+}
+
+const recentRuns = 30
+
+func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
+	ctx, who := r.Context(), api.PrincipalOf(r)
+	apps, err := p.Door.Applications(ctx, who)
+	if err != nil {
+		return err
+	}
+	var rows []overviewApp
+	var waiting []execution.Execution
+	for _, a := range apps {
+		row := overviewApp{Name: a.Name}
+		for _, pl := range a.Pipelines {
+			page, err := p.Door.Executions(ctx, who, execution.Query{Application: a.Name, Pipeline: pl.Name, Limit: recentRuns})
+			if err != nil {
+				return err
+			}
+			for _, e := range page.Executions {
+				if !e.Status.Complete() {
+					if full, err := p.Door.Execution(ctx, who, e.ID); err == nil && asks(full) {
+						waiting = append(waiting, full)
+					}
+				}
+			}
+			slices.Reverse(page.Executions)
+			row.Pipelines = append(row.Pipelines, overviewPipeline{pl.Name, page.Executions})
+		}
+		rows = append(rows, row)
+	}
+	regions, regionsErr := p.Door.Regions(ctx, who)
+	sites, _ := p.Door.Sites(ctx, who)                   // a region that is away shows below
+	clusters, _ := p.Door.Clusters(ctx, who, "", "", "") // as above
+	data := map[string]any{"Apps": rows, "Waiting": waiting, "Regions": regions, "Sites": sites, "Clusters": clusters}
+	if regionsErr != nil {
+		data["Away"] = regionsErr.Error()
+	}
+	return p.show(w, r, "overview", view{Title: "Overview", Nav: "overview", Same: "showrunner executions list", Live: runEvents, Every: 5, Data: data})
+}
+
+func asks(e execution.Execution) bool {
+	return slices.ContainsFunc(e.Stages, waitsForPerson)
+}
+
+func waitsForPerson(st execution.StageState) bool {
+	return st.Status == execution.Paused || st.Kind == "approval" && st.Status == execution.Running && st.Phase == execution.PhaseWaiting
+}
+
+func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	query := execution.Query{Application: q.Get("application"), Pipeline: q.Get("pipeline"), Text: q.Get("q"), After: q.Get("after"), Limit: 50}
+	if s := q.Get("status"); s != "" {
+		query.Statuses = []execution.Status{execution.Status(s)}
+	}
+	page, err := p.Door.Executions(r.Context(), api.PrincipalOf(r), query)
+	if err != nil {
+		return err
+	}
+	more := ""
+	if page.Next != "" {
+		q.Set("after", page.Next)
+		more = "/executions?" + q.Encode()
+	}
+	return p.show(w, r, "executions", view{Title: "Executions", Nav: "executions", Same: "showrunner executions list", Live: runEvents,
+		Data: map[string]any{"Page": page, "Query": query, "Status": q.Get("status"), "More": more,
+			"Statuses": []string{"Running", "Paused", "Succeeded", "Terminal", "Canceled"}}})
+}
+
+func (p *Pages) execution(w http.ResponseWriter, r *http.Request) error {
+	e, err := p.Door.Execution(r.Context(), api.PrincipalOf(r), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	rollbacks, err := p.Door.Executions(r.Context(), api.PrincipalOf(r), execution.Query{RollbackOf: e.ID, Limit: 10})
+	if err != nil {
+		return err
+	}
+	data := map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": rollbacks.Executions, "Counts": countStages(e)}
+	return p.show(w, r, "execution", view{Title: e.Application + " › " + e.Pipeline, Nav: "executions", Same: "showrunner executions show " + e.ID,
+		Live: runEvents, Execution: e.ID, Data: data})
+}
+
+// stageCount is how many stages have a status, in words.
+type stageCount struct {
+	Status execution.Status
+	N      int
+}
+
+func countStages(e execution.Execution) []stageCount {
+	var list []stageCount
+	for _, s := range []execution.Status{execution.Terminal, execution.Stopped, execution.FailedContinue, execution.Paused, execution.Running, execution.Succeeded, execution.Canceled, execution.Skipped, execution.NotStarted} {
+		n := 0
+		for _, st := range e.Stages {
+			if st.Status == s {
+				n++
+			}
+		}
+		if n > 0 {
+			list = append(list, stageCount{s, n})
+		}
+	}
+	return list
+}
+
+func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	if err := p.Door.Cancel(r.Context(), api.PrincipalOf(r), id, r.FormValue("reason")); err != nil {
+		return err
+	}
+	return seeOther(w, r, "/executions/"+url.PathEscape(id))
+}
+
+func (p *Pages) stageAct(w http.ResponseWriter, r *http.Request) error {
+	id, st, who := r.PathValue("id"), r.PathValue("stage"), api.PrincipalOf(r)
+	var err error
+	switch do := r.PathValue("do"); do {
+	case "approve", "reject":
+		err = p.Door.Decide(r.Context(), who, id, st, control.Decision{Approve: do == "approve", Comment: r.FormValue("comment")}, p.MayDecide)
+	case "restart":
+		err = p.Door.Restart(r.Context(), who, id, st)
+	case "skip", "retry", "done", "fail":
+		err = p.Door.Signal(r.Context(), who, id, st, do, nil)
+	default:
+		err = problem.New(problem.NotFound, "page", "there is no action %q", do)
+	}
+	if err != nil {
+		return err
+	}
+	return seeOther(w, r, "/executions/"+url.PathEscape(id))
+}
+
+func (p *Pages) run(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return problem.Wrap(err, problem.Invalid, "page", "reading the form")
+	}
+	request := control.RunRequest{Application: r.PathValue("app"), Pipeline: r.PathValue("pipeline"), Parameters: map[string]string{}, Key: r.FormValue("key")}
+	for k := range r.PostForm {
+		if name, ok := strings.CutPrefix(k, "param."); ok {
+			request.Parameters[name] = r.PostFormValue(k)
+		}
+	}
+	e, _, err := p.Door.Run(r.Context(), api.PrincipalOf(r), request)
+	if err != nil {
+		return err
+	}
+	return seeOther(w, r, "/executions/"+url.PathEscape(e.ID))
+}
+
+func (p *Pages) clusters(w http.ResponseWriter, r *http.Request) error {
+	list, err := p.Door.Clusters(r.Context(), api.PrincipalOf(r), "", r.URL.Query().Get("application"), "")
+	if err != nil {
+		return err
+	}
+	var views []clusterView
+	for _, c := range list {
+		views = append(views, viewOf(c))
+	}
+	return p.show(w, r, "clusters", view{Title: "Clusters", Nav: "clusters", Same: "showrunner clusters", Live: runEvents, Every: 2, Data: views})
+}
+
+// clusterView is a cluster as a grid: versions down, regions across.
+type clusterView struct {
+	control.Cluster
+	Regions  []string
+	Versions []versionView
+	Problems []cloud.Instance
+}
+
+type versionView struct {
+	Name, Version string
+	Cells         []*cloud.ServerGroup // by region; nil where it is not deployed
+	Shares        []float64
+}
+
+func viewOf(c control.Cluster) clusterView {
+	v := clusterView{Cluster: c}
+	total := map[string]float64{}
+	for _, g := range c.Groups {
+		if !slices.Contains(v.Regions, g.Region) {
+			v.Regions = append(v.Regions, g.Region)
+		}
+		total[g.Region] += g.Weight
+	}
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		at := slices.IndexFunc(v.Versions, func(x versionView) bool { return x.Name == g.Name })
+		if at < 0 {
+			v.Versions = append(v.Versions, versionView{Name: g.Name, Version: g.Spec.Version, Cells: make([]*cloud.ServerGroup, len(v.Regions)), Shares: make([]float64, len(v.Regions))})
+			at = len(v.Versions) - 1
+		}
+		j := slices.Index(v.Regions, g.Region)
+		v.Versions[at].Cells[j] = g
+		if total[g.Region] > 0 {
+			v.Versions[at].Shares[j] = 100 * g.Weight / total[g.Region]
+		}
+		for _, inst := range g.Instances {
+			if inst.Failure != nil {
+				v.Problems = append(v.Problems, inst)
+			}
+		}
+	}
+	slices.SortFunc(v.Versions, func(a, b versionView) int { return strings.Compare(b.Name, a.Name) })
+	return v
+}
+
+// siteView is a site with what it has been, in each region.
+type siteView struct {
+	control.SiteStatus
+	Deployments []cloud.SiteDeployment
+}
+
+func (p *Pages) sites(w http.ResponseWriter, r *http.Request) error {
+	list, err := p.Door.Sites(r.Context(), api.PrincipalOf(r))
+	if err != nil {
+		return err
+	}
+	var views []siteView
+	for _, s := range list {
+		deployments, err := p.Door.SiteDeployments(r.Context(), api.PrincipalOf(r), s.Account, s.Name)
+		if err != nil && problem.CodeOf(err) != problem.NotFound {
+			return err
+		}
+		views = append(views, siteView{s, deployments})
+	}
+	return p.show(w, r, "sites", view{Title: "Sites", Nav: "sites", Same: "showrunner sites", Live: runEvents, Data: views})
+}
+
+func (p *Pages) rollback(w http.ResponseWriter, r *http.Request) error {
+	e, err := p.Door.Rollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{
+		Account: r.FormValue("account"), Cluster: r.FormValue("cluster"), Site: r.FormValue("site"), To: r.FormValue("to"), Key: r.FormValue("key")})
+	if err != nil {
+		return err
+	}
+	return seeOther(w, r, "/executions/"+url.PathEscape(e.ID))
+}
+
+// activityRow is one thing that somebody did.
+type activityRow struct {
+	record.Event
+	Did, Subject, Error string
+}
+
+func (p *Pages) activity(w http.ResponseWriter, r *http.Request) error {
+	end, err := p.Door.End(r.Context())
+	if err != nil {
+		return err
+	}
+	// The newest stretch of the log is enough for a page; the command line reads all of it.
+	const stretch = 2000
+	slice, err := p.Door.Events(r.Context(), api.PrincipalOf(r), max(0, end-stretch), record.Filter{Types: []string{"audit."}}, 1000)
+	if err != nil {
+		return err
+	}
+	var rows []activityRow
+	for _, e := range slices.Backward(slice.Events) {
+		row := activityRow{Event: e, Did: strings.TrimPrefix(e.Type, "audit.")}
+		var d struct{ Subject, Error string }
+		if json.Unmarshal(e.Data, &d) == nil {
+			row.Subject, row.Error = d.Subject, d.Error
+		}
+		rows = append(rows, row)
+	}
+	return p.show(w, r, "activity", view{Title: "Activity", Nav: "activity", Same: "showrunner audit", Live: "audit.application.apply audit.execution.run audit.execution.decide audit.rollback", Every: 10, Data: rows})
+}
+
+// definition finds what a graph is drawn from.
+func definition(e execution.Execution) pipeline.Pipeline {
+	if e.Definition == nil {
+		return pipeline.Pipeline{}
+	}
+	return *e.Definition
+}

@@ -1,0 +1,177 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/json"
+	"html/template"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"showrunner/api"
+	"showrunner/cloud"
+	"showrunner/control"
+	"showrunner/execution"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+//go:embed assets/*.js assets/*.css
+var assets embed.FS
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// Door is what the pages need of the front door; *control.Service has it.
+type Door interface {
+	Applications(ctx context.Context, p control.Principal) ([]control.Application, error)
+	Executions(ctx context.Context, p control.Principal, q execution.Query) (execution.Page, error)
+	Execution(ctx context.Context, p control.Principal, id string) (execution.Execution, error)
+	Run(ctx context.Context, p control.Principal, r control.RunRequest) (execution.Execution, bool, error)
+	Cancel(ctx context.Context, p control.Principal, id, reason string) error
+	Restart(ctx context.Context, p control.Principal, id, stage string) error
+	Decide(ctx context.Context, p control.Principal, id, stage string, d control.Decision, may control.MayDecide) error
+	Signal(ctx context.Context, p control.Principal, id, stage, name string, data json.RawMessage) error
+	StageLog(ctx context.Context, p control.Principal, r control.LogRequest, w io.Writer) error
+	Regions(ctx context.Context, p control.Principal) ([]control.RegionStatus, error)
+	Clusters(ctx context.Context, p control.Principal, account, application, cluster string) ([]control.Cluster, error)
+	Sites(ctx context.Context, p control.Principal) ([]control.SiteStatus, error)
+	SiteDeployments(ctx context.Context, p control.Principal, account, site string) ([]cloud.SiteDeployment, error)
+	Rollback(ctx context.Context, p control.Principal, r control.RollbackRequest) (execution.Execution, error)
+	Events(ctx context.Context, p control.Principal, from int64, f record.Filter, limit int) (record.Slice, error)
+	End(ctx context.Context) (int64, error)
+}
+
+// Config is what the pages are made of.
+type Config struct {
+	Door      Door
+	Auth      *api.Auth
+	MayDecide control.MayDecide
+	Edge      string // where people find sites and services
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+// Pages serves the pages.
+type Pages struct {
+	Config
+	templates *template.Template
+	mux       *http.ServeMux
+}
+
+// New makes the pages. It panics when a template is wrong, which a test finds first.
+func New(c Config) *Pages {
+	p := &Pages{Config: c, mux: http.NewServeMux()}
+	p.templates = template.Must(template.New("").Funcs(functions(c.Now)).ParseFS(templates, "templates/*.html"))
+	static, err := fs.Sub(assets, "assets")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	files := http.FileServerFS(static)
+	p.mux.Handle("GET /assets/", http.StripPrefix("/assets/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		files.ServeHTTP(w, r)
+	})))
+	for pattern, handler := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /{$}":                                  p.overview,
+		"GET /executions":                           p.executions,
+		"GET /executions/{id}":                      p.execution,
+		"GET /executions/{id}/stages/{stage}":       p.log,
+		"POST /executions/{id}/cancel":              p.cancel,
+		"POST /executions/{id}/stages/{stage}/{do}": p.stageAct,
+		"POST /applications/{app}/{pipeline}/run":   p.run,
+		"GET /clusters":                             p.clusters,
+		"GET /sites":                                p.sites,
+		"POST /rollbacks":                           p.rollback,
+		"GET /activity":                             p.activity,
+	} {
+		p.mux.HandleFunc(pattern, p.page(handler))
+	}
+	return p
+}
+
+// ServeHTTP implements http.Handler; the caller has put Auth.Host before it.
+func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	if strings.HasPrefix(r.URL.Path, "/assets/") {
+		p.mux.ServeHTTP(w, r)
+		return
+	}
+	h.Set("Cache-Control", "no-store")
+	if _, ok := p.Auth.Identify(r); !ok {
+		p.render(w, http.StatusUnauthorized, "signin", view{Title: "Sign in"})
+		return
+	}
+	p.Auth.Require(p.mux).ServeHTTP(w, r)
+}
+
+// page turns a handler's error into a page that says what failed and what to do.
+func (p *Pages) page(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		if err == nil {
+			return
+		}
+		status := map[problem.Code]int{problem.Invalid: 400, problem.NotFound: 404, problem.Conflict: 409, problem.Denied: 403,
+			problem.Precondition: 412, problem.Unavailable: 503}[problem.CodeOf(err)]
+		if status == 0 {
+			status = http.StatusInternalServerError
+			p.Log.Error("page", "path", r.URL.Path, "error", err)
+		}
+		p.render(w, status, "error", view{Title: http.StatusText(status), Data: map[string]string{"Message": err.Error(), "Help": problem.HelpOf(err)}})
+	}
+}
+
+// view is what every template gets.
+type view struct {
+	Title string
+	Nav   string
+	Same  string // the command that shows the same
+	// Live names the events after which the page asks for itself again; Position is
+	// the log's end when the page was made, Execution narrows them.
+	Live      string
+	Position  int64
+	Execution string
+	Every     int // seconds after which it asks anyway, 0 never
+	URL       string
+	User      string
+	Edge      string
+	Data      any
+}
+
+// render writes a page whole, or an error and nothing of it.
+func (p *Pages) render(w http.ResponseWriter, status int, name string, v view) {
+	var b bytes.Buffer
+	if err := p.templates.ExecuteTemplate(&b, name, v); err != nil {
+		p.Log.Error("template", "name", name, "error", err)
+		http.Error(w, "This page could not be made; the control plane's log says why.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the browser has gone when this fails
+}
+
+// show renders a page of a signed-in person.
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, v view) error {
+	end, err := p.Door.End(r.Context())
+	if err != nil {
+		return err
+	}
+	v.Position, v.URL, v.User, v.Edge = end, r.URL.RequestURI(), api.PrincipalOf(r).Name, p.Edge
+	p.render(w, http.StatusOK, name, v)
+	return nil
+}
+
+func seeOther(w http.ResponseWriter, r *http.Request, to string) error {
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,156 @@
+package web
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"showrunner/cloud"
+	"showrunner/control"
+	"showrunner/execution"
+	"showrunner/pipeline"
+	"showrunner/stage"
+	"showrunner/store/record"
+)
+
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// hostile is text from outside as it may come.
+const hostile = `<script>alert("x")</script>`
+
+func sampleExecution() execution.Execution {
+	started, ended := now.Add(-time.Minute), now
+	return execution.Execution{ID: "ex1", Application: "shop", Pipeline: "release", Number: 7, Status: execution.Terminal, Cause: hostile, By: "mia", Created: started, Started: &started, Ended: &ended,
+		Trigger: map[string]any{"message": hostile, "commit": "4f1c2ab9e0"},
+		Definition: &pipeline.Pipeline{Stages: []pipeline.Stage{{Name: "build", Kind: "build"}, {Name: "ask", Kind: "approval", Needs: []string{"build"}, With: []byte(`{"instructions":"**Look** <script>alert(1)</script>"}`)}}},
+		Stages: []execution.StageState{
+			{Name: "build", Kind: "build", Status: execution.Terminal, Attempt: 2, Started: &started, Ended: &ended, Outputs: map[string]any{"buildId": hostile},
+				Failure: &stage.Failure{Code: "BUILD_FAILED", Cause: hostile, Evidence: []string{hostile}, Undone: []string{hostile}, Help: hostile}},
+			{Name: "ask", Kind: "approval", Status: execution.Running, Phase: execution.PhaseWaiting, Attempt: 1, Started: &started, Reason: hostile},
+		}}
+}
+
+// gallery is every page in its states, from canned data.
+func gallery() map[string]view {
+	e := sampleExecution()
+	group := cloud.ServerGroup{Name: "shop-v001", Region: "us-west-2", Weight: 100, Spec: cloud.ServerGroupSpec{Cluster: "shop", Version: hostile}, Capacity: pipeline.Capacity{Desired: 14},
+		LastFailure: &cloud.InstanceFailure{Code: "EXITED", Cause: hostile}}
+	for range 13 {
+		group.Instances = append(group.Instances, cloud.Instance{ID: "i", Lifecycle: cloud.InService, Healthy: true})
+	}
+	group.Instances = append(group.Instances, cloud.Instance{ID: "i-bad", Zone: "us-west-2a", Lifecycle: cloud.InService, Failure: &cloud.InstanceFailure{Cause: hostile}})
+	cluster := control.Cluster{Name: "shop", Account: "local", Groups: []cloud.ServerGroup{group, {Name: "shop-v000", Region: "eu-west-1"}}, Away: map[string]string{"us-east-1": hostile}}
+	site := control.SiteStatus{Name: "shop", URL: "http://shop.localhost:8080", Current: []cloud.SiteDeployment{{Region: "us-west-2", Version: hostile}}}
+	return map[string]view{
+		"overview": {Data: map[string]any{"Apps": []overviewApp{{Name: "shop", Pipelines: []overviewPipeline{{"release", []execution.Execution{e}}, {"never", nil}}}},
+			"Waiting": []execution.Execution{e}, "Regions": []control.RegionStatus{{Region: cloud.Region{Name: "us-west-2", Healthy: true}}, {Region: cloud.Region{Name: "eu-west-1"}}},
+			"Sites": []control.SiteStatus{site}, "Clusters": []control.Cluster{cluster}, "Away": hostile}},
+		"overview empty":   {Data: map[string]any{}},
+		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Statuses": []string{"Running"}}},
+		"executions empty": {Data: map[string]any{"Page": execution.Page{}, "Query": execution.Query{}}},
+		"execution":        {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e)}},
+		"log":              {Data: map[string]any{"E": e, "Stage": e.Stages[0], "Next": int64(0), "More": "/x", "Follow": true}},
+		"clusters":         {Data: []clusterView{viewOf(cluster)}},
+		"clusters empty":   {Data: []clusterView(nil)},
+		"sites":            {Data: []siteView{{site, []cloud.SiteDeployment{{ID: "d1", Current: true}, {ID: "d0", Version: hostile}}}}},
+		"sites empty":      {Data: []siteView(nil)},
+		"activity":         {Data: []activityRow{{Event: record.Event{Time: now, By: hostile}, Did: "apply", Subject: hostile, Error: hostile}}},
+		"activity empty":   {Data: []activityRow(nil)},
+		"error":            {Title: "Not Found", Data: map[string]string{"Message": hostile, "Help": hostile}},
+		"signin":           {Title: "Sign in"},
+	}
+}
+
+func newPages() *Pages { return New(Config{Now: func() time.Time { return now }}) }
+
+// Every page, full and empty, is made whole, closes what it opens, lets no
+// foreign markup in, names its links and needs no inline script or style.
+func TestEveryPageInEveryState(t *testing.T) {
+	p := newPages()
+	for name, v := range gallery() {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := p.templates.ExecuteTemplate(&b, strings.Fields(name)[0], v); err != nil {
+				t.Fatal(err)
+			}
+			doc, err := html.Parse(bytes.NewReader(b.Bytes()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			walk(doc, func(n *html.Node) {
+				for _, a := range n.Attr {
+					if a.Key == "style" || strings.HasPrefix(a.Key, "on") || strings.HasPrefix(a.Key, "hx-on") || strings.HasPrefix(a.Val, "js:") {
+						t.Errorf("<%s %s=%q> needs more than the page's policy allows", n.Data, a.Key, a.Val)
+					}
+				}
+				switch {
+				case n.Data == "script" && n.FirstChild != nil, n.Data == "style":
+					t.Errorf("inline <%s>", n.Data)
+				case n.Data == "a" && text(n) == "" && attr(n, "aria-label") == "":
+					t.Errorf("a link to %s has no name", attr(n, "href"))
+				case n.Data == "form" && attr(n, "method") == "post" && !strings.HasPrefix(attr(n, "action"), "/"):
+					t.Errorf("a form posts to %q", attr(n, "action"))
+				}
+			})
+			if h1 := count(doc, "h1"); h1 != 1 {
+				t.Errorf("%d headings of the first level", h1)
+			}
+		})
+	}
+}
+
+func walk(n *html.Node, f func(*html.Node)) {
+	if n.Type == html.ElementNode {
+		f(n)
+	}
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		walk(c, f)
+	}
+}
+
+func text(n *html.Node) string {
+	if n.Type == html.TextNode {
+		return strings.TrimSpace(n.Data)
+	}
+	var b strings.Builder
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		b.WriteString(text(c))
+	}
+	return b.String()
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func count(n *html.Node, tag string) int {
+	total := 0
+	walk(n, func(e *html.Node) {
+		if e.Data == tag {
+			total++
+		}
+	})
+	return total
+}
+
+// The graph keeps its shape: the same pipeline is drawn the same way whatever its state.
+func TestGraphDependsOnTheDefinitionAlone(t *testing.T) {
+	done := sampleExecution()
+	fresh := sampleExecution()
+	fresh.Stages = nil
+	a, b := graphOf(done), graphOf(fresh)
+	if a.Width != b.Width || a.Height != b.Height || len(a.Edges) != 1 || a.Edges[0] != b.Edges[0] {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	if a.Nodes[1].X <= a.Nodes[0].X {
+		t.Errorf("what needs a stage stands left of it: %+v", a.Nodes)
+	}
+}
