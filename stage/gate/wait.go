@@ -41,7 +41,7 @@ func wait(_ context.Context, in *stage.Input) (stage.Result, error) {
 	for _, s := range current(in) {
 		if s.Name == "skip" {
 			fmt.Fprintf(in.Log, "%s ended the wait\n", s.By)
-			return stage.Result{Outcome: stage.Done, Outputs: map[string]any{"skippedBy": s.By}}, nil
+			return stage.Result{Outcome: stage.Done}, nil
 		}
 	}
 	if left := due.Sub(in.Now); left > 0 {
