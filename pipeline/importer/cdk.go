@@ -75,7 +75,7 @@ func newTemplate(in *input, top cursor, resources *object) *template {
 	t := &template{
 		in: in, parameters: section("Parameters"), mappings: section("Mappings"), conditions: section("Conditions"),
 		resources: resources, decided: map[string]bool{}, deciding: map[string]bool{}, names: map[string]string{},
-		used: map[string]bool{}, sites: map[string]string{}, touched: map[string]bool{},
+		used: map[string]bool{}, sites: map[string]string{}, touched: map[string]bool{}, origins: map[string]string{},
 	}
 	t.stack = "stack"
 	return t
@@ -166,22 +166,27 @@ func (t *template) collect(do func()) []string {
 
 // origin is the site behind a CloudFront distribution.
 func (t *template) origin(dist string) (string, bool) {
-	if t.deciding["origin of "+dist] { // a distribution in front of itself
-		return "", false
+	if site, known := t.origins[dist]; known {
+		return site, site != ""
 	}
-	t.deciding["origin of "+dist] = true
-	defer delete(t.deciding, "origin of "+dist)
+	t.origins[dist] = "" // while it is worked out: a distribution may stand in front of itself
+	site := t.findOrigin(dist)
+	t.origins[dist] = site
+	return site, site != ""
+}
+
+func (t *template) findOrigin(dist string) string {
 	r := cursor{in: newInput(t.in.opts), raw: t.resources.vals[dist]}
 	r.in.tmpl = t
 	for _, o := range r.get("Properties").get("DistributionConfig").get("Origins").items() {
 		for _, id := range t.collect(func() { o.get("DomainName").text() }) {
 			b, _ := t.resources.vals[id].(*object)
 			if b != nil && scalar(b.vals["Type"]) == "AWS::S3::Bucket" {
-				return siteName(t.name(id)), true
+				return siteName(t.name(id))
 			}
 		}
 	}
-	return "", false
+	return ""
 }
 
 // hooks are the webhooks that aim at a pipeline.

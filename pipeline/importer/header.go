@@ -66,7 +66,7 @@ func notCarried(r Result, line func(string, ...any)) {
 			line("Not carried over (paths are JSON pointers into the original):")
 			said = true
 		}
-		line("  %s %s", n.Severity, n.Path)
+		line("  %s", strings.TrimSpace(string(n.Severity)+" "+n.Path))
 		line("    %s: %s", n.What, n.Why)
 	}
 	if info > 0 {

@@ -1,6 +1,8 @@
 package importer
 
 import (
+	"maps"
+	"slices"
 	"sort"
 
 	"showrunner/pipeline"
@@ -101,20 +103,36 @@ func (r Result) Errors() int {
 
 // finish writes the YAML and puts everything into a stable order.
 func finish(in *input, doc *pipeline.Document, kind string) (Result, error) {
-	r := Result{Document: doc, Files: in.files, Outputs: in.outputs, Carried: in.carried, NotCarried: in.notes}
+	for _, name := range slices.Sorted(maps.Keys(in.opts.SourceOverrides)) {
+		if !in.overrode[name] {
+			in.note(Warning, "", "--source-override "+name, "no source has that action, stage or owner/repo")
+		}
+	}
+	r := Result{Document: doc, Files: in.files, Outputs: in.outputs, Carried: in.carried}
 	for _, s := range in.secrets {
 		sort.Strings(s.Paths)
 		r.Secrets = append(r.Secrets, *s)
 	}
 	sort.Slice(r.Secrets, func(i, j int) bool { return r.Secrets[i].Name < r.Secrets[j].Name })
-	rank := map[Severity]int{Error: 0, Warning: 1, Info: 2}
-	sort.SliceStable(r.NotCarried, func(i, j int) bool {
-		return rank[r.NotCarried[i].Severity] < rank[r.NotCarried[j].Severity]
-	})
 	body, err := pipeline.Format(doc)
 	if err != nil {
 		return Result{}, problem.Wrap(err, problem.Internal, "import", "write the pipeline file")
 	}
+	// The file is checked as everybody's is: what the original allowed and the
+	// language refuses (a name, an address) has to be mended by hand.
+	_, found := pipeline.Parse("showrunner.yaml", body)
+	for _, d := range found {
+		severity := Warning
+		if d.Severity == pipeline.SeverityError {
+			severity = Error
+		}
+		in.note(severity, "", "the file that was written", "%s", d.Message)
+	}
+	r.NotCarried = in.notes
+	rank := map[Severity]int{Error: 0, Warning: 1, Info: 2}
+	sort.SliceStable(r.NotCarried, func(i, j int) bool {
+		return rank[r.NotCarried[i].Severity] < rank[r.NotCarried[j].Severity]
+	})
 	r.YAML = append(header(in, r, kind), body...)
 	return r, nil
 }

@@ -24,6 +24,8 @@ type input struct {
 	// needed are template parameters without a value, by name: they become
 	// parameters of the pipelines that use them.
 	needed map[string]bool
+	// overrode are the source overrides that found their source.
+	overrode map[string]bool
 }
 
 func newInput(opts Options) *input {
@@ -32,7 +34,7 @@ func newInput(opts Options) *input {
 	}
 	return &input{
 		opts: opts, seen: map[string]bool{}, whole: map[string]bool{}, noted: map[Note]bool{},
-		files: map[string][]byte{}, needed: map[string]bool{},
+		files: map[string][]byte{}, needed: map[string]bool{}, overrode: map[string]bool{},
 	}
 }
 

@@ -62,21 +62,10 @@ func (in *input) secret(id, source, path string) string {
 	return markReference(secretExpression(in.secretName(id, source, path)))
 }
 
-func secretExpression(name string) string {
-	if identifier(name) == name {
-		return "secrets." + name
-	}
-	return `secrets["` + name + `"]`
-}
+func secretExpression(name string) string { return "secrets." + name }
 
 // secretIn is the name in an expression that secretExpression wrote.
-func secretIn(expression string) (string, bool) {
-	if name, ok := strings.CutPrefix(expression, "secrets."); ok {
-		return name, true
-	}
-	name, ok := strings.CutPrefix(expression, `secrets["`)
-	return strings.TrimSuffix(name, `"]`), ok
-}
+func secretIn(expression string) (string, bool) { return strings.CutPrefix(expression, "secrets.") }
 
 // notSecretName is what the name of a secret cannot hold.
 var notSecretName = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)

@@ -10,6 +10,7 @@ import (
 func (c *conversion) overridden(a *action, repository string) string {
 	for _, name := range []string{a.name, a.id, a.stage, repository} {
 		if url, ok := c.in.opts.SourceOverrides[name]; ok && name != "" {
+			c.in.overrode[name] = true
 			return url
 		}
 	}

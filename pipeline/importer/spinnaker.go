@@ -25,14 +25,15 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 	defs := in.root(v).items()
 	doc := &pipeline.Document{}
 	taken, siblings := map[string]bool{}, map[string]string{}
-	for _, def := range defs {
+	pipelineNames := make([]string, len(defs))
+	for i, def := range defs {
 		name := unique(taken, slug(def.get("name").static(), "pipeline", 63))
-		siblings[def.get("name").static()] = name
+		pipelineNames[i], siblings[def.get("name").static()] = name, name
 		if id := def.get("id"); id.ok() {
 			siblings[id.static()] = name
 		}
 	}
-	for _, def := range defs {
+	for i, def := range defs {
 		if _, ok := def.get("stages").raw.([]any); !ok {
 			return Result{}, problem.New(problem.Invalid, "import", "%s: no Spinnaker pipeline: it has no \"stages\"", in.opts.File)
 		}
@@ -44,7 +45,7 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 			}
 			doc.Application = applicationName(opts.Application, app)
 		}
-		s := &spinnaker{in: in, def: def, name: siblings[name], siblings: siblings, ids: map[string]string{}, names: map[string]string{}}
+		s := &spinnaker{in: in, def: def, name: pipelineNames[i], siblings: siblings, ids: map[string]string{}, names: map[string]string{}}
 		doc.Pipelines = append(doc.Pipelines, s.convert())
 		def.unread(unreadSpinnaker)
 	}
@@ -268,6 +269,9 @@ func spinnakerAdvice(kind string) string {
 
 func (s *spinnaker) judgment(st cursor, name string) pipeline.Stage {
 	a := pipeline.Approval{Instructions: s.text(st.get("instructions"))}
+	if n := st.get("stageTimeoutMs").number(); n > 0 {
+		a.Expires = pipeline.Duration(time.Duration(n) * time.Millisecond)
+	}
 	if roles := st.get("selectedStageRoles"); len(roles.items()) > 0 {
 		s.in.note(Error, roles.path, "selectedStageRoles", "who may approve is not carried over: name the people in `approvers:`")
 	}

@@ -14,7 +14,7 @@ func (s *spinnaker) common(st cursor, out *pipeline.Stage) {
 	out.Description = firstLine(s.text(st.get("comments")))
 	s.failurePolicy(st, out)
 	if ms := st.get("stageTimeoutMs"); ms.ok() {
-		if n := ms.number(); n > 0 {
+		if n := ms.number(); n > 0 && out.Kind != "approval" { // which expires by itself
 			out.Timeout = pipeline.Duration(time.Duration(n) * time.Millisecond)
 		}
 	}

@@ -26,6 +26,7 @@ type template struct {
 	// buckets among them that became sites.
 	touched map[string]bool
 	sites   map[string]string
+	origins map[string]string // distribution → the site behind it, "" for none
 }
 
 // noValue is what Ref AWS::NoValue stands for: the property is absent.
@@ -368,14 +369,20 @@ func (t *template) sub(arg any, path string, depth int) any {
 			vars = o
 		}
 	}
-	size := 0
-	return subVariable.ReplaceAllStringFunc(text, func(m string) string {
+	size, known := 0, map[string]string{} // each value once: nested functions would repeat themselves without end
+	out := subVariable.ReplaceAllStringFunc(text, func(m string) string {
 		parts := subVariable.FindStringSubmatch(m)
 		name := strings.TrimSpace(parts[2])
 		if parts[1] == "!" {
 			return "${" + parts[2] + "}"
 		}
-		value := ""
+		value, seen := known[name]
+		if seen {
+			if size += len(value); size > maxText {
+				return ""
+			}
+			return value
+		}
 		if v, ok := vars.vals[name]; ok {
 			value = t.text(v, pointer(path+"/1", name), depth)
 		} else if _, isParam := t.parameters.vals[name]; strings.Contains(name, ".") && !isParam {
@@ -383,11 +390,16 @@ func (t *template) sub(arg any, path string, depth int) any {
 		} else {
 			value = scalar(t.ref(name, path))
 		}
+		known[name] = value
 		if size += len(value); size > maxText {
 			return ""
 		}
 		return value
 	})
+	if size > maxText {
+		return t.wrong("Fn::Sub", path, "shorter values")
+	}
+	return out
 }
 
 func (t *template) findInMap(arg any, path string, depth int) any {

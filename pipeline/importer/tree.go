@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -67,6 +68,10 @@ func parseJSON(name string, src []byte) (any, error) {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
 			at = syntax.Offset
+			// A decoder counts the character in question, or stops before it.
+			if at < int64(len(src)) && strings.HasPrefix(err.Error(), "invalid character "+strconv.QuoteRune(rune(src[at]))) {
+				at++
+			}
 		}
 		line, col := position(src, at)
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
