@@ -321,6 +321,10 @@ func (t *template) report(top cursor) {
 	for _, id := range t.resources.keys {
 		r := cursor{in: t.in, path: pointer("/Resources", id), raw: t.resources.vals[id]}
 		kind := scalar(r.get("Type").raw)
+		if kind == "" {
+			t.in.note(Error, r.path, "resource "+id, "it has no Type")
+			continue
+		}
 		if !t.exists(id) {
 			t.in.note(Info, r.path, kind, "its condition does not hold, so the stack does not have it")
 			continue

@@ -2,8 +2,10 @@ package importer_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -63,7 +65,8 @@ func mutate(v any, set func(any) any, path string, try func(string), others []an
 	set(v)
 	switch e := v.(type) {
 	case map[string]any:
-		for k, child := range e {
+		for _, k := range slices.Sorted(maps.Keys(e)) {
+			child := e[k]
 			mutate(child, func(w any) any { e[k] = w; return w }, path+"/"+k, try, others, n)
 		}
 	case []any:
