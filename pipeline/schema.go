@@ -296,4 +296,3 @@ func anys(list []string) []any {
 	}
 	return out
 }
-
