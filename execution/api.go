@@ -108,7 +108,7 @@ func (e *Engine) create(ctx context.Context, m *member, p *plan, h Head, plan []
 	}
 	head := r.st.head
 	change := &pendingChange{member: m, Change: Change{ID: h.ID, Epoch: h.Epoch, Events: c.events,
-		Create: &Creation{Head: head, PlanData: plan, Search: searchWords(&h)}}}
+		Create: &Creation{Head: head, PlanData: plan}}}
 	if err := e.fill(&change.Change, r, c); err != nil {
 		for i := range r.slots {
 			e.freeSlot(r, i)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,9 +40,13 @@ func (g *identifiers) next(now time.Time) string {
 // maxSearchWords bounds what one execution adds to the search index.
 const maxSearchWords = 64
 
-// searchWords are the words by which Query.Text finds an execution.
-func searchWords(h *Head) []string {
+// SearchWords are the words by which Query.Text finds an execution whose number
+// is known; stores keep them.
+func SearchWords(h *Head) []string {
 	words := Words(h.ID + " " + h.Request.By)
+	if h.Number > 0 {
+		words = append(words, strconv.Itoa(h.Number))
+	}
 	keys := make([]string, 0, len(h.Request.Trigger))
 	for k := range h.Request.Trigger {
 		keys = append(keys, k)

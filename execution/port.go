@@ -184,11 +184,11 @@ type Change struct {
 	Last    int64 // position of the last event
 }
 
-// Creation is a new execution. The store gives Seq, Number and Order.
+// Creation is a new execution. The store gives Seq, Number and
+// Order, and keeps SearchWords of the result.
 type Creation struct {
 	Head     Head
 	PlanData []byte
-	Search   []string // normalized words that Query.Text finds
 }
 
 // HeadPatch replaces the columns of a head that change.

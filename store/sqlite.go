@@ -1,0 +1,207 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"; the only registration, and the driver's own
+
+	"showrunner/execution"
+	"showrunner/problem"
+)
+
+//go:embed sqlite_schema.sql
+var sqliteSchema string
+
+// sqliteMigrations are applied in order, each in one transaction; forward only.
+var sqliteMigrations = [schemaVersion]string{sqliteSchema}
+
+// SQLite keeps everything in one file, for one process. Every commit is on disk
+// before it is acknowledged (WAL, synchronous=FULL).
+type SQLite struct {
+	path    string
+	options Options
+	lock    io.Closer
+	reads   *sql.DB
+	writes  *sql.DB
+
+	mu       sync.Mutex // of the writer and all below
+	conn     *sql.Conn
+	stmts    *sqliteStatements
+	position int64 // of the last event
+	seq      int64 // of the last execution
+	mailSeq  int64
+	session  *sqliteSession
+	// lastCheckpoint is the position at which the log was last asked to be written back.
+	lastCheckpoint int64
+
+	grown      chan struct{} // the write-ahead log has grown
+	checkpoint sync.WaitGroup
+	closing    chan struct{}
+}
+
+// OpenSQLite opens or creates the database at path. A second process is refused.
+func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
+	const op = "store.open"
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, problem.Wrap(err, problem.Precondition, op, "the folder of %s", path)
+	}
+	lock, err := lockFile(path + ".lock")
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Conflict, op, "the database %s is in use by another process", path).
+			WithHelp("Stop the other showrunner that uses this data folder, or give this one a folder of its own with --data.")
+	}
+	s := &SQLite{path: path, options: o, lock: lock, grown: make(chan struct{}, 1), closing: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	s.checkpoint.Go(s.checkpointLoop)
+	return s, nil
+}
+
+func dataSource(path string, pragmas ...string) string {
+	q := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)"}, pragmas...)}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+func (s *SQLite) open(ctx context.Context) error {
+	const op = "store.open"
+	var err error
+	// The log is written back by checkpointLoop, not in the middle of a commit.
+	if s.writes, err = sql.Open("sqlite", dataSource(s.path, "wal_autocheckpoint(0)", "cache_size(-16000)")); err != nil {
+		return problem.Wrap(err, problem.Internal, op, "%s", s.path)
+	}
+	if s.conn, err = s.writes.Conn(ctx); err != nil {
+		return problem.Wrap(err, problem.Precondition, op, "the database %s cannot be opened", s.path)
+	}
+	if err := os.Chmod(s.path, 0o600); err != nil {
+		return problem.Wrap(err, problem.Precondition, op, "%s", s.path)
+	}
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	if s.reads, err = sql.Open("sqlite", dataSource(s.path, "query_only(ON)", "cache_size(-4000)")); err != nil {
+		return problem.Wrap(err, problem.Internal, op, "%s", s.path)
+	}
+	s.reads.SetMaxOpenConns(4)
+	s.reads.SetMaxIdleConns(4)
+	row := s.conn.QueryRowContext(ctx, `SELECT
+		max(coalesce((SELECT max(position) FROM event), 0), coalesce((SELECT value FROM meta WHERE key = 'floor'), 0)),
+		max(coalesce((SELECT max(seq) FROM execution), 0), coalesce((SELECT value FROM meta WHERE key = 'seq'), 0)),
+		coalesce((SELECT max(seq) FROM mail), 0)`)
+	if err := row.Scan(&s.position, &s.seq, &s.mailSeq); err != nil {
+		return problem.Wrap(err, problem.Precondition, op, "the database %s cannot be read", s.path)
+	}
+	s.stmts, err = prepareSQLite(ctx, s.conn)
+	return err
+}
+
+// migrate brings the schema to the newest version; user_version holds where it is.
+func (s *SQLite) migrate(ctx context.Context) error {
+	const op = "store.open"
+	var version int
+	if err := s.conn.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
+		return problem.Wrap(err, problem.Precondition, op, "the database %s cannot be read", s.path)
+	}
+	if version > schemaVersion {
+		return newerSchema(version)
+	}
+	for ; version < schemaVersion; version++ {
+		script := "BEGIN IMMEDIATE;\n" + sqliteMigrations[version] + "\nPRAGMA user_version = " + strconv.Itoa(version+1) + ";\nCOMMIT;"
+		if _, err := s.conn.ExecContext(ctx, script); err != nil {
+			_, _ = s.conn.ExecContext(ctx, `ROLLBACK`)
+			return problem.Wrap(err, problem.Internal, op, "migration %d of %s", version+1, s.path)
+		}
+	}
+	return nil
+}
+
+// checkpointPages is after how many pages of log they are written back.
+const checkpointPages = 2000
+
+// checkpointLoop writes the log back into the database in the background, so
+// that no commit has to wait for it and the log is used again from its start.
+func (s *SQLite) checkpointLoop() {
+	db, err := sql.Open("sqlite", dataSource(s.path, "wal_autocheckpoint(0)"))
+	if err != nil {
+		return // Close still writes the log back
+	}
+	defer db.Close()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-s.grown:
+		}
+		// A failure is tried again when the log has grown further; nothing is lost by it.
+		_, _ = db.Exec(`PRAGMA wal_checkpoint(PASSIVE)`)
+	}
+}
+
+// Close writes the log back and releases the file.
+func (s *SQLite) Close() error {
+	close(s.closing)
+	s.checkpoint.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session != nil {
+		s.session.end()
+		s.session = nil
+	}
+	return s.release()
+}
+
+func (s *SQLite) release() error {
+	var errs []error
+	if s.stmts != nil {
+		s.stmts.close()
+	}
+	if s.reads != nil {
+		errs = append(errs, s.reads.Close())
+	}
+	if s.conn != nil {
+		errs = append(errs, s.conn.Close())
+	}
+	if s.writes != nil {
+		errs = append(errs, s.writes.Close())
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}
+
+// Join implements execution.Store. An earlier session of this process is lost.
+func (s *SQLite) Join(ctx context.Context, now func() time.Time) (execution.Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var n int64
+	err := s.conn.QueryRowContext(ctx, `INSERT INTO meta (key, value) VALUES ('session', 1)
+		ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value`).Scan(&n)
+	if err != nil {
+		return nil, sqliteError(err, "store.join")
+	}
+	if s.session != nil {
+		s.session.end()
+	}
+	s.session = &sqliteSession{store: s, owner: "s" + strconv.FormatInt(n, 10), notices: make(chan execution.Notice, 1024)}
+	return s.session, nil
+}
+
+// sqliteError gives a database's error its code: what cannot be written now may
+// be writable later (a full disk), so it is unavailable.
+func sqliteError(err error, op string) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return problem.Wrap(err, problem.Unavailable, op, "the call was given up")
+	}
+	return problem.Wrap(err, problem.Unavailable, op, "the database")
+}

@@ -1,0 +1,86 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"io"
+	"strings"
+
+	"showrunner/problem"
+)
+
+// Backup implements Store. It reads one snapshot; writers go on meanwhile.
+func (s *SQLite) Backup(ctx context.Context, w io.Writer) error {
+	const op = "store.backup"
+	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return sqliteError(err, op)
+	}
+	defer func() { _ = tx.Rollback() }() // it only reads
+	b, err := newBackupWriter(w, s.options.now())
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, op, "writing the backup")
+	}
+	for _, t := range backupTables {
+		if err := s.backupTable(ctx, tx, b, t); err != nil {
+			return err
+		}
+	}
+	if err := b.end(); err != nil {
+		return problem.Wrap(err, problem.Internal, op, "writing the backup")
+	}
+	return nil
+}
+
+func (s *SQLite) backupTable(ctx context.Context, tx *sql.Tx, b *backupWriter, t backupTable) error {
+	const op = "store.backup"
+	rows, err := tx.QueryContext(ctx, `SELECT `+t.quoted()+` FROM `+t.name+` ORDER BY `+t.order)
+	if err != nil {
+		return sqliteError(err, op)
+	}
+	defer rows.Close()
+	values, into := make([]any, len(t.columns)), make([]any, len(t.columns))
+	for i := range into {
+		into[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return sqliteError(err, op)
+		}
+		if err := b.row(t, values); err != nil {
+			return problem.Wrap(err, problem.Internal, op, "writing the backup")
+		}
+	}
+	return sqliteError(rows.Err(), op)
+}
+
+func (s *SQLite) restore(ctx context.Context, r io.Reader) error {
+	const op = "store.restore"
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.transaction(ctx, op, func() error {
+		var held bool
+		err := s.conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM execution) OR EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM event)`).Scan(&held)
+		if err != nil {
+			return sqliteError(err, op)
+		}
+		if held {
+			return notEmpty()
+		}
+		return readBackup(r, func(t backupTable, values []any) error {
+			text := `INSERT INTO ` + t.name + ` (` + t.quoted() + `) VALUES (` + strings.Repeat("?, ", len(values)-1) + `?)`
+			if _, err := s.conn.ExecContext(ctx, text, values...); err != nil {
+				return sqliteError(err, op)
+			}
+			if t.name != "execution" {
+				return nil
+			}
+			seq, words, err := restoredWords(values)
+			if err != nil {
+				return err
+			}
+			_, err = s.stmts.words.ExecContext(ctx, seq, strings.Join(words, " "))
+			return sqliteError(err, op)
+		})
+	})
+}

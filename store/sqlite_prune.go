@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"showrunner/execution"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// pruneStep is how much one step of pruning removes at most, so that commits
+// in between wait for milliseconds.
+const pruneStep = 500
+
+// Prune implements execution.Store.
+func (s *SQLite) Prune(ctx context.Context, p execution.Retention, now time.Time, archive func([]record.Event) error) (int, bool, error) {
+	events, err := s.pruneEvents(ctx, p, now, archive)
+	if err != nil {
+		return 0, false, err
+	}
+	executions, err := s.pruneExecutions(ctx, p, now)
+	if err != nil {
+		return events, false, err
+	}
+	triggers := 0
+	if p.TriggerAge > 0 {
+		if triggers, err = s.deleteSome(ctx, `DELETE FROM trigger_event WHERE (trigger, event) IN
+			(SELECT trigger, event FROM trigger_event WHERE time < ? LIMIT ?)`, now.Add(-p.TriggerAge).UnixMilli(), pruneStep); err != nil {
+			return events + executions, false, err
+		}
+	}
+	done := events < pruneStep && executions < pruneStep && triggers < pruneStep
+	return events + executions, done, nil
+}
+
+func (s *SQLite) deleteSome(ctx context.Context, text string, args ...any) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var n int64
+	err := s.transaction(ctx, "store.prune", func() error {
+		res, err := s.conn.ExecContext(ctx, text, args...)
+		if err != nil {
+			return sqliteError(err, "store.prune")
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	return int(n), err
+}
+
+// pruneEvents archives the oldest events and then removes them: what is
+// archived twice after a crash can be told by its position.
+func (s *SQLite) pruneEvents(ctx context.Context, p execution.Retention, now time.Time, archive func([]record.Event) error) (int, error) {
+	const op = "store.prune"
+	if p.EventAge <= 0 {
+		return 0, nil
+	}
+	rows, err := s.reads.QueryContext(ctx, `SELECT position, time, type, application, pipeline, execution, stage, by, data FROM event ORDER BY position LIMIT ?`, pruneStep)
+	if err != nil {
+		return 0, sqliteError(err, op)
+	}
+	defer rows.Close()
+	var old []record.Event
+	for rows.Next() {
+		e, err := scanEvent(rows.Scan)
+		if err != nil {
+			return 0, sqliteError(err, op)
+		}
+		if !e.Time.Before(now.Add(-p.EventAge)) {
+			break
+		}
+		old = append(old, e)
+	}
+	if err := rows.Err(); err != nil || len(old) == 0 {
+		return 0, sqliteError(err, op)
+	}
+	_ = rows.Close() // read to where it matters
+	if err := archive(old); err != nil {
+		return 0, problem.Wrap(err, "", op, "the archive of events cannot be written; nothing was removed")
+	}
+	floor := old[len(old)-1].Position
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.transaction(ctx, op, func() error {
+		if _, err := s.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('floor', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, floor); err != nil {
+			return sqliteError(err, op)
+		}
+		_, err := s.conn.ExecContext(ctx, `DELETE FROM event WHERE position <= ?`, floor)
+		return sqliteError(err, op)
+	})
+	return len(old), err
+}
+
+// pruneExecutions removes ended executions past the policy, with all that is theirs.
+func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now time.Time) (int, error) {
+	const op = "store.prune"
+	if p.Age <= 0 && p.Count <= 0 {
+		return 0, nil
+	}
+	cutoff := int64(1) << 62
+	if p.Age > 0 {
+		cutoff = now.Add(-p.Age).UnixMilli()
+	}
+	type old struct {
+		seq int64
+		id  string
+	}
+	var gone []old
+	rows, err := s.reads.QueryContext(ctx, `SELECT e.seq, e.id FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
+		WHERE e.live = 0 AND e.ended < ? AND e.number <= p.number - ? ORDER BY e.seq LIMIT ?`, cutoff, p.Count, pruneStep)
+	if err != nil {
+		return 0, sqliteError(err, op)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var o old
+		if err := rows.Scan(&o.seq, &o.id); err != nil {
+			return 0, sqliteError(err, op)
+		}
+		gone = append(gone, o)
+	}
+	if err := rows.Err(); err != nil || len(gone) == 0 {
+		return 0, sqliteError(err, op)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(gone), s.transaction(ctx, op, func() error {
+		for _, o := range gone {
+			for _, q := range []struct {
+				text string
+				arg  any
+			}{
+				{`DELETE FROM stage WHERE execution = ?`, o.id}, {`DELETE FROM mail WHERE execution = ?`, o.id},
+				{`DELETE FROM word WHERE rowid = ?`, o.seq}, {`DELETE FROM execution WHERE seq = ? AND live = 0`, o.seq},
+			} {
+				if _, err := s.conn.ExecContext(ctx, q.text, q.arg); err != nil {
+					return sqliteError(err, op)
+				}
+			}
+		}
+		if _, err := s.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('seq', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, s.seq); err != nil {
+			return sqliteError(err, op)
+		}
+		_, err := s.conn.ExecContext(ctx, `DELETE FROM plan WHERE NOT EXISTS (SELECT 1 FROM execution e WHERE e.plan = plan.digest)`)
+		return sqliteError(err, op)
+	})
+}

@@ -1,0 +1,448 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"showrunner/execution"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// querier is a connection, a pool or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+const headColumns = `e.seq, e.id, e.application, e.pipeline, e.number, e.ord, e.status, e.owner, e.epoch, e.plan, e.lane, e.created, e.started, e.ended, e.request, e.state`
+
+// scanHead reads headColumns.
+func scanHead(scan func(...any) error) (execution.Head, error) {
+	var h execution.Head
+	var status string
+	var lane, created int64
+	var started, ended *int64
+	var request, state []byte
+	err := scan(&h.Seq, &h.ID, &h.Application, &h.Pipeline, &h.Number, &h.Order, &status, &h.Owner, &h.Epoch, &h.Plan, &lane, &created, &started, &ended, &request, &state)
+	if err != nil {
+		return h, err
+	}
+	h.Status, h.Lane, h.Created = execution.Status(status), lane != 0, fromMillis(created)
+	h.Started, h.Ended = fromMillisPtr(started), fromMillisPtr(ended)
+	return h, headFromJSON(&h, request, state)
+}
+
+func (s *SQLite) head(ctx context.Context, q querier, id string) (execution.Head, error) {
+	h, err := scanHead(q.QueryRowContext(ctx, `SELECT `+headColumns+` FROM execution e WHERE id = ?`, id).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return h, notFound("store.load", id)
+	}
+	if _, ok := problem.Of(err); ok {
+		return h, err
+	}
+	return h, sqliteError(err, "store.load")
+}
+
+// Load implements execution.Store.
+func (s *SQLite) Load(ctx context.Context, id string) (execution.Snapshot, error) {
+	const op = "store.load"
+	var snap execution.Snapshot
+	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one picture of all three
+	if err != nil {
+		return snap, sqliteError(err, op)
+	}
+	defer func() { _ = tx.Rollback() }() // it only reads
+	if snap.Head, err = s.head(ctx, tx, id); err != nil {
+		return snap, err
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT idx, wake, data FROM stage WHERE execution = ? ORDER BY idx`, id)
+	if err != nil {
+		return snap, sqliteError(err, op)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r execution.StageRow
+		var wake *int64
+		if err := rows.Scan(&r.Index, &wake, &r.Data); err != nil {
+			return snap, sqliteError(err, op)
+		}
+		if wake != nil {
+			r.Wake = fromMillis(*wake)
+		}
+		snap.Stages = append(snap.Stages, r)
+	}
+	if err := rows.Err(); err != nil {
+		return snap, sqliteError(err, op)
+	}
+	snap.Mail, err = s.mail(ctx, tx, id, 0)
+	return snap, err
+}
+
+func (s *SQLite) mail(ctx context.Context, q querier, id string, after int64) ([]execution.Mail, error) {
+	const op = "store.mail"
+	rows, err := q.QueryContext(ctx, `SELECT seq, stage, data FROM mail WHERE execution = ? AND seq > ? ORDER BY seq`, id, after)
+	if err != nil {
+		return nil, sqliteError(err, op)
+	}
+	defer rows.Close()
+	var out []execution.Mail
+	for rows.Next() {
+		m := execution.Mail{Execution: id}
+		var data []byte
+		if err := rows.Scan(&m.Seq, &m.Stage, &data); err != nil {
+			return nil, sqliteError(err, op)
+		}
+		if err := json.Unmarshal(data, &m.Signal); err != nil {
+			return nil, problem.Wrap(err, problem.Internal, op, "a signal of execution %s is damaged", id)
+		}
+		out = append(out, m)
+	}
+	return out, sqliteError(rows.Err(), op)
+}
+
+// Plan implements execution.Store.
+func (s *SQLite) Plan(ctx context.Context, digest string) ([]byte, error) {
+	var data []byte
+	err := s.reads.QueryRowContext(ctx, `SELECT data FROM plan WHERE digest = ?`, digest).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, problem.New(problem.NotFound, "store.plan", "there is no definition %s", digest)
+	}
+	return data, sqliteError(err, "store.plan")
+}
+
+// List implements execution.Store. Each status is a stretch of one index in the
+// order asked for; merging them costs a page, whatever the table holds.
+func (s *SQLite) List(ctx context.Context, q execution.Query) ([]execution.Head, string, error) {
+	const op = "store.list"
+	text, args, err := listQuery(q, question, func(words []string) (string, []any) {
+		match := make([]string, len(words))
+		for i, w := range words {
+			match[i] = `"` + w + `"*`
+		}
+		return `e.seq IN (SELECT rowid FROM word WHERE words MATCH ? ORDER BY rowid DESC)`, []any{strings.Join(match, " ")}
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := s.reads.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, "", sqliteError(err, op)
+	}
+	defer rows.Close()
+	var out []execution.Head
+	for rows.Next() {
+		h, err := scanHead(rows.Scan)
+		if err != nil {
+			return nil, "", sqliteError(err, op)
+		}
+		out = append(out, h)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", sqliteError(err, op)
+	}
+	heads, next := cutPage(out, q.Limit)
+	return heads, next, nil
+}
+
+// cutPage takes the row more than a page holds as the sign that there is another.
+func cutPage(heads []execution.Head, limit int) ([]execution.Head, string) {
+	if len(heads) <= limit {
+		return heads, ""
+	}
+	heads = heads[:limit]
+	return heads, strconv.FormatInt(heads[limit-1].Seq, 36)
+}
+
+func question(int) string { return "?" }
+
+// listQuery writes the statement of a list for either database; param names the
+// nth parameter.
+func listQuery(q execution.Query, param func(n int) string, textMatch func(words []string) (string, []any)) (string, []any, error) {
+	var args []any
+	arg := func(v any) string { args = append(args, v); return param(len(args)) }
+	before := int64(1) << 62
+	if q.After != "" {
+		n, err := strconv.ParseInt(q.After, 36, 64)
+		if err != nil {
+			return "", nil, problem.New(problem.Invalid, "execution.list", "%q is no place in the list", q.After)
+		}
+		before = n
+	}
+	if q.Limit < 1 {
+		return "", nil, problem.New(problem.Invalid, "execution.list", "the limit must be at least 1")
+	}
+	one := func(status execution.Status) string {
+		where := []string{"e.seq < " + arg(before)}
+		is := func(column, v string) {
+			if v != "" {
+				where = append(where, "e."+column+" = "+arg(v))
+			}
+		}
+		is("application", q.Application)
+		is("pipeline", q.Pipeline)
+		is("parent", q.Parent)
+		is("rollback_of", q.RollbackOf)
+		is("status", string(status))
+		if words := execution.Words(q.Text); len(words) > 0 {
+			cond, more := textMatch(words)
+			for _, v := range more {
+				cond = strings.Replace(cond, "?", arg(v), 1)
+			}
+			where = append(where, cond)
+		}
+		return `SELECT ` + headColumns + ` FROM execution e WHERE ` + strings.Join(where, " AND ") + ` ORDER BY e.seq DESC LIMIT ` + arg(q.Limit+1)
+	}
+	statuses := q.Statuses
+	selective := q.Text != "" || q.Parent != "" || q.RollbackOf != ""
+	if len(statuses) == 0 && q.Application != "" && !selective {
+		statuses = allStatuses
+	}
+	if len(statuses) == 0 {
+		return one(""), args, nil
+	}
+	parts := make([]string, len(statuses))
+	for i, st := range statuses {
+		parts[i] = `SELECT * FROM (` + one(st) + `) AS s` + strconv.Itoa(i)
+	}
+	return `SELECT * FROM (` + strings.Join(parts, " UNION ALL ") + `) AS page ORDER BY 1 DESC LIMIT ` + arg(q.Limit+1), args, nil
+}
+
+// scanWindow bounds how much of the log one filtered reading looks at.
+const scanWindow = 50_000
+
+// ReadEvents implements execution.Store.
+func (s *SQLite) ReadEvents(ctx context.Context, from int64, f record.Filter, limit int) (record.Slice, error) {
+	const op = "store.events"
+	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return record.Slice{}, sqliteError(err, op)
+	}
+	defer func() { _ = tx.Rollback() }() // it only reads
+	var floor, last int64
+	err = tx.QueryRowContext(ctx, `SELECT coalesce((SELECT value FROM meta WHERE key = 'floor'), 0), coalesce((SELECT max(position) FROM event), 0)`).Scan(&floor, &last)
+	if err != nil {
+		return record.Slice{}, sqliteError(err, op)
+	}
+	w := newEventWindow(from, floor, max(last, floor), f, limit)
+	text, args := w.query(question)
+	rows, err := tx.QueryContext(ctx, text, args...)
+	if err != nil {
+		return record.Slice{}, sqliteError(err, op)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		e, err := scanEvent(rows.Scan)
+		if err != nil {
+			return record.Slice{}, sqliteError(err, op)
+		}
+		w.add(e)
+	}
+	return w.slice(), sqliteError(rows.Err(), op)
+}
+
+func scanEvent(scan func(...any) error) (record.Event, error) {
+	var e record.Event
+	var at int64
+	var data []byte
+	err := scan(&e.Position, &at, &e.Type, &e.Application, &e.Pipeline, &e.Execution, &e.Stage, &e.By, &data)
+	e.Time, e.Data = fromMillis(at), data
+	return e, err
+}
+
+// eventWindow is one reading of the log, for either database.
+type eventWindow struct {
+	from, to int64 // after, up to
+	reset    bool
+	filter   record.Filter
+	limit    int
+	events   []record.Event
+}
+
+func newEventWindow(from, floor, last int64, f record.Filter, limit int) *eventWindow {
+	w := &eventWindow{from: from, filter: f, limit: limit}
+	if from < floor {
+		w.from, w.reset = floor, from > 0
+	}
+	w.to = max(last, w.from)
+	if f.Execution == "" && (f.Application != "" || f.Pipeline != "" || len(f.Types) > 0) {
+		w.to = min(w.to, w.from+scanWindow)
+	}
+	return w
+}
+
+func (w *eventWindow) query(param func(n int) string) (string, []any) {
+	args := []any{w.from, w.to}
+	text := `SELECT position, time, type, application, pipeline, execution, stage, by, data FROM event WHERE position > ` + param(1) + ` AND position <= ` + param(2)
+	is := func(column, v string) {
+		if v != "" {
+			args = append(args, v)
+			text += " AND " + column + " = " + param(len(args))
+		}
+	}
+	is("execution", w.filter.Execution)
+	is("application", w.filter.Application)
+	is("pipeline", w.filter.Pipeline)
+	if w.filter.Execution != "" {
+		text += ` AND execution <> ''` // lets the partial index be used
+	}
+	if len(w.filter.Types) > 0 {
+		var or []string
+		for _, t := range w.filter.Types {
+			lo, hi := t, t+"\x00"
+			if strings.HasSuffix(t, ".") {
+				hi = t[:len(t)-1] + "/" // the character after "."
+			}
+			if strings.HasSuffix(t, ".") {
+				args = append(args, lo, hi)
+				or = append(or, "type >= "+param(len(args)-1)+" AND type < "+param(len(args)))
+			} else {
+				args = append(args, lo)
+				or = append(or, "type = "+param(len(args)))
+			}
+		}
+		text += " AND (" + strings.Join(or, " OR ") + ")"
+	}
+	args = append(args, w.limit)
+	return text + " ORDER BY position LIMIT " + param(len(args)), args
+}
+
+func (w *eventWindow) add(e record.Event) { w.events = append(w.events, e) }
+
+func (w *eventWindow) slice() record.Slice {
+	out := record.Slice{Events: w.events, Next: w.to, Reset: w.reset}
+	if n := len(w.events); n == w.limit && n > 0 {
+		out.Next = w.events[n-1].Position
+	}
+	return out
+}
+
+// AppendEvents implements Store.
+func (s *SQLite) AppendEvents(ctx context.Context, events ...record.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.transaction(ctx, "store.events", func() error { return s.appendEvents(ctx, events) })
+	if err == nil {
+		s.session.tell(execution.Notice{Kind: execution.NoticeEvents, Position: s.position})
+	}
+	return err
+}
+
+// GetRecord implements Store.
+func (s *SQLite) GetRecord(ctx context.Context, collection, key string) (record.Record, error) {
+	r := record.Record{Collection: collection, Key: key}
+	var updated int64
+	var data []byte
+	err := s.reads.QueryRowContext(ctx, `SELECT version, data, updated FROM record WHERE collection = ? AND key = ?`, collection, key).Scan(&r.Version, &data, &updated)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, noRecord(collection, key)
+	}
+	r.Data, r.Updated = data, fromMillis(updated)
+	return r, sqliteError(err, "store.record")
+}
+
+func noRecord(collection, key string) error {
+	return problem.New(problem.NotFound, "store.record", "there is no %s %q", collection, key)
+}
+
+func recordConflict(r record.Record) error {
+	if r.Version == 0 {
+		return problem.New(problem.Conflict, "store.record", "%s %q exists already", r.Collection, r.Key)
+	}
+	return problem.New(problem.Conflict, "store.record", "%s %q has changed since version %d", r.Collection, r.Key, r.Version)
+}
+
+// PutRecord implements Store.
+func (s *SQLite) PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error) {
+	const op = "store.record"
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.options.now().Truncate(time.Millisecond)
+	err := s.transaction(ctx, op, func() error {
+		text := `UPDATE record SET version = version + 1, data = ?, updated = ? WHERE collection = ? AND key = ? AND version = ?`
+		args := []any{[]byte(r.Data), now.UnixMilli(), r.Collection, r.Key, r.Version}
+		if r.Version == 0 {
+			text = `INSERT INTO record (data, updated, collection, key, version) VALUES (?, ?, ?, ?, ? + 1) ON CONFLICT DO NOTHING`
+		}
+		res, err := s.conn.ExecContext(ctx, text, args...)
+		if err != nil {
+			return sqliteError(err, op)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return recordConflict(r)
+		}
+		return s.appendEvents(ctx, events)
+	})
+	if err != nil {
+		return record.Record{}, err
+	}
+	r.Version++
+	r.Updated = now
+	s.tellEvents(events)
+	return r, nil
+}
+
+func (s *SQLite) tellEvents(events []record.Event) {
+	if len(events) > 0 {
+		s.session.tell(execution.Notice{Kind: execution.NoticeEvents, Position: s.position})
+	}
+}
+
+// DeleteRecord implements Store.
+func (s *SQLite) DeleteRecord(ctx context.Context, collection, key string, version int64, events ...record.Event) error {
+	const op = "store.record"
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.transaction(ctx, op, func() error {
+		var found int64
+		err := s.conn.QueryRowContext(ctx, `SELECT version FROM record WHERE collection = ? AND key = ?`, collection, key).Scan(&found)
+		if errors.Is(err, sql.ErrNoRows) {
+			return noRecord(collection, key)
+		}
+		if err != nil {
+			return sqliteError(err, op)
+		}
+		if found != version {
+			return recordConflict(record.Record{Collection: collection, Key: key, Version: version})
+		}
+		if _, err := s.conn.ExecContext(ctx, `DELETE FROM record WHERE collection = ? AND key = ?`, collection, key); err != nil {
+			return sqliteError(err, op)
+		}
+		return s.appendEvents(ctx, events)
+	})
+	if err == nil {
+		s.tellEvents(events)
+	}
+	return err
+}
+
+// ListRecords implements Store.
+func (s *SQLite) ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error) {
+	const op = "store.record"
+	if limit <= 0 {
+		limit = -1
+	}
+	rows, err := s.reads.QueryContext(ctx, `SELECT key, version, data, updated FROM record
+		WHERE collection = ? AND key > ? AND key >= ? AND substr(key, 1, length(?)) = ? ORDER BY key LIMIT ?`, collection, after, prefix, prefix, prefix, limit)
+	if err != nil {
+		return nil, sqliteError(err, op)
+	}
+	defer rows.Close()
+	var out []record.Record
+	for rows.Next() {
+		r := record.Record{Collection: collection}
+		var updated int64
+		var data []byte
+		if err := rows.Scan(&r.Key, &r.Version, &data, &updated); err != nil {
+			return nil, sqliteError(err, op)
+		}
+		r.Data, r.Updated = data, fromMillis(updated)
+		out = append(out, r)
+	}
+	return out, sqliteError(rows.Err(), op)
+}
