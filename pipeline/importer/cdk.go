@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"encoding/json"
 	"sort"
 	"strings"
 
@@ -56,6 +57,7 @@ func CDK(src []byte, opts Options) (Result, error) {
 		doc.Pipelines = append(doc.Pipelines, p)
 	}
 	t.readOutputs(top.get("Outputs"))
+	describeSites(doc, in.outputs)
 	t.report(top)
 	return finish(in, doc, "cdk")
 }
@@ -299,6 +301,26 @@ func (t *template) readOutputs(outputs cursor) {
 			t.in.note(Info, export.path, "export", "other stacks read it in AWS; here the value is printed")
 		}
 		t.outputs(out)
+	}
+}
+
+// describeSites writes the outputs that are a site's address beside the stage
+// that deploys it, where the address is shown after a run.
+func describeSites(doc *pipeline.Document, outputs []Output) {
+	for _, p := range doc.Pipelines {
+		for i := range p.Stages {
+			var d pipeline.DeploySite
+			if p.Stages[i].Kind != d.Kind() || json.Unmarshal(p.Stages[i].With, &d) != nil {
+				continue
+			}
+			var names []string
+			for _, o := range outputs {
+				if o.Site == d.Site {
+					names = append(names, o.Name+" = "+o.Value)
+				}
+			}
+			p.Stages[i].Description = strings.Join(names, ", ")
+		}
 	}
 }
 
