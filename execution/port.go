@@ -22,7 +22,8 @@ type Store interface {
 	Plan(ctx context.Context, digest string) ([]byte, error)
 	// List returns heads, newest first, and the cursor of the next page.
 	List(ctx context.Context, q Query) (heads []Head, next string, err error)
-	// ReadEvents returns up to limit events after a position, in commit order.
+	// ReadEvents returns up to limit events after a position, in commit order;
+	// from -1 it returns none and the end of the log as Next.
 	ReadEvents(ctx context.Context, from int64, f record.Filter, limit int) (record.Slice, error)
 	// Prune removes what the policy no longer keeps, a bounded amount at a
 	// time; done says that nothing is left to remove. Events leave through

@@ -92,6 +92,12 @@ func (e *Engine) Events(ctx context.Context, from int64, f record.Filter, limit 
 	return e.store.ReadEvents(ctx, from, f, limit)
 }
 
+// End returns the position of the last event: what is read from there on is new.
+func (e *Engine) End(ctx context.Context) (int64, error) {
+	s, err := e.store.ReadEvents(ctx, -1, record.Filter{}, 1)
+	return s.Next, err
+}
+
 // followAgain is how often the log is looked at although nobody said that it has grown.
 const followAgain = 2 * time.Second
 

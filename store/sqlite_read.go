@@ -265,6 +265,9 @@ type eventWindow struct {
 }
 
 func newEventWindow(from, floor, last int64, f record.Filter, limit int) *eventWindow {
+	if from < 0 {
+		from = max(last, floor) // the end is asked for
+	}
 	w := &eventWindow{from: from, filter: f, limit: limit}
 	if from < floor {
 		w.from, w.reset = floor, from > 0
