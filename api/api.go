@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"io"
 	"net/http"
 	"reflect"
 	"strings"
@@ -21,6 +23,8 @@ type Config struct {
 	MayDecide control.MayDecide
 	// Edge is where people find sites and services, host:port.
 	Edge string
+	// Backup writes everything durable, as of one moment.
+	Backup func(ctx context.Context, w io.Writer) error
 }
 
 // Server is the API.

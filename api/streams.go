@@ -21,6 +21,7 @@ func (s *Server) streams() {
 		[]string{"from", "application", "pipeline", "execution", "type"}, s.follow)
 	s.stream("/executions/{id}/stages/{stage}/log", "get-log", "A stage's log; follow=true goes on until the stage has ended", "text/plain",
 		[]string{"attempt", "from", "follow"}, s.stageLog)
+	s.stream("/backup", "get-backup", "A consistent copy of the control plane's state, for showrunner restore", "application/octet-stream", nil, s.backup)
 	s.stream("/instances/{id}/log", "get-instance-log", "What an instance wrote", "text/plain", []string{"follow"}, s.instanceLog)
 }
 
@@ -181,3 +182,28 @@ func (s *Server) instanceLog(w http.ResponseWriter, r *http.Request) {
 		return s.Control.InstanceLog(r.Context(), principal(r.Context()), r.PathValue("id"), r.URL.Query().Get("follow") == "true", f)
 	})
 }
+
+// backup streams a copy of the state.
+func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
+	began := false
+	err := s.Control.Backup(r.Context(), principal(r.Context()), func(ctx context.Context) error {
+		return s.Backup(ctx, writerFunc(func(p []byte) (int, error) {
+			if !began {
+				began = true
+				w.Header().Set("Content-Type", "application/octet-stream")
+			}
+			return w.Write(p)
+		}))
+	})
+	switch {
+	case err != nil && began:
+		panic(http.ErrAbortHandler) // so that the reader sees that the copy is not whole
+	case err != nil:
+		writeProblem(w, problemOf(err))
+	}
+}
+
+// writerFunc is a function as a writer.
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

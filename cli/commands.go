@@ -10,9 +10,14 @@ type commandGroup struct {
 
 // commandGroups lists every public command, in the order of the help.
 var commandGroups = []commandGroup{
-	{"start", "Start", []func(*app) *cobra.Command{}},
-	{"file", "Pipeline files", []func(*app) *cobra.Command{}},
+	{"start", "Start:", []func(*app) *cobra.Command{newDemoCommand, newUpCommand, newDoctorCommand, newOpenCommand}},
+	{"file", "Pipeline files:", []func(*app) *cobra.Command{newValidateCommand, newSchemaCommand, newImportCommand, newApplyCommand, newApplicationsCommand, newPlanCommand, newBuildCommand}},
+	{"run", "Executions:", []func(*app) *cobra.Command{newRunCommand, newExecutionsCommand, newApproveCommand, newRejectCommand, newExplainCommand}},
+	{"fleet", "What runs:", []func(*app) *cobra.Command{newClustersCommand, newInstancesCommand, newLogsCommand, newSitesCommand, newRegionsCommand, newRollbackCommand,
+		newResizeCommand, newEnableCommand, newDisableCommand, newDestroyCommand, newTerminateCommand, newStandbyCommand, newProtectCommand, newSuspendCommand, newResumeCommand}},
+	{"operate", "Operate:", []func(*app) *cobra.Command{newSecretCommand, newFreezeCommand, newEventsCommand, newAuditCommand, newDeliveriesCommand, newBackupCommand, newRestoreCommand, newVersionCommand}},
+	{"process", "Processes, which up starts:", []func(*app) *cobra.Command{newControlCommand, newEdgeCommand, newRegionCommand}},
 }
 
 // hiddenCommands are the processes that other commands start.
-var hiddenCommands = []func(*app) *cobra.Command{}
+var hiddenCommands = []func(*app) *cobra.Command{newBuildSupervisorCommand}

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/internal/ready"
+	"showrunner/server"
+)
+
+func newControlCommand(a *app) *cobra.Command {
+	config := server.ControlConfig{Retention: server.DefaultRetention()}
+	cmd := &cobra.Command{
+		Use:   "control",
+		Short: "Run a control plane: pipelines, API and pages",
+		Long: `Control runs one control plane. "showrunner up" starts one on this machine.
+
+With --database postgres://… any number of them share the work: each on its own
+address and data folder, with the same token (--token or SHOWRUNNER_TOKEN) and the
+same key for secrets (SHOWRUNNER_IDENTITY). One that is killed is noticed at once,
+and the others carry on what it did. Where artifacts are to be shared, the data
+folders' artifacts must be one folder.`,
+		Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			level := slog.LevelInfo
+			if a.verbose {
+				level = slog.LevelDebug
+			}
+			exe, err := os.Executable()
+			if err != nil {
+				return err
+			}
+			config.Data, config.Token, config.Identity = a.data, a.token, a.Getenv("SHOWRUNNER_IDENTITY")
+			config.Version, config.Exe, config.Now = Version(), exe, time.Now
+			config.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: level}))
+			config.Ready = func(m ready.Message) {
+				if err := ready.Notify(m); err != nil {
+					config.Log.Warn("telling the starter that the control plane is ready", "error", err)
+				}
+			}
+			return server.RunControl(cmd.Context(), config)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&config.Listen, "listen", "127.0.0.1:7070", "API and pages, host:port")
+	f.StringVar(&config.Edge, "edge", "127.0.0.1:8080", "where people find sites and services")
+	f.StringSliceVar(&config.Regions, "regions", []string{"us-west-2", "us-east-1", "eu-west-1"}, "local regions, the nearest first")
+	f.StringVar(&config.Database, "database", "", "PostgreSQL URL (default: SQLite in the data folder)")
+	f.StringSliceVar(&config.Hosts, "host", nil, "names besides localhost that requests may be addressed to")
+	f.StringVar(&config.URL, "url", "", "where others reach this control plane, for call-backs (default: http://LISTEN)")
+	f.DurationVar(&config.Retention.Age, "keep", config.Retention.Age, "how long executions that ended are kept")
+	f.IntVar(&config.Retention.Count, "keep-count", config.Retention.Count, "how many of each pipeline are kept whatever their age")
+	f.DurationVar(&config.Retention.EventAge, "keep-events", config.Retention.EventAge, "how long events are kept before they are archived")
+	return cmd
+}

@@ -1,0 +1,297 @@
+package cli
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/api"
+	"showrunner/api/client"
+	"showrunner/control"
+	"showrunner/execution"
+	"showrunner/problem"
+)
+
+func newRunCommand(a *app) *cobra.Command {
+	var params, trigger []string
+	var watch, cancelOnInterrupt bool
+	var key, until string
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "run APP/PIPELINE",
+		Short: "Start a pipeline",
+		Long: `Run starts a pipeline, and with --watch stays until it ends. Ctrl-C detaches: the
+run goes on, unless --cancel-on-interrupt is given.
+
+Exit code with --watch: 0 succeeded, 1 failed or canceled, 3 waits for a person
+(with --until judgment), 4 failed and rolled back, 8 outcome unknown, 124 --timeout.`,
+		Example: "  showrunner run storefront/release --watch\n  showrunner run storefront/release --param version=1.4.2",
+		Args:    exactArgs("APP/PIPELINE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			application, name, err := splitPipeline(args[0])
+			if err != nil {
+				return err
+			}
+			parameters, err := pairs(params, "--param")
+			if err != nil {
+				return err
+			}
+			facts, err := pairs(trigger, "--trigger")
+			if err != nil {
+				return err
+			}
+			if until != "" && until != "judgment" {
+				return usage("unknown --until %q", until).WithHelp("judgment is the only one")
+			}
+			if key == "" {
+				key = rand.Text() // so that sending it again after a lost answer starts nothing twice
+			}
+			var out api.Started
+			c := a.connect()
+			err = c.Do(cmd.Context(), http.MethodPost, "/applications/"+seg(application)+"/pipelines/"+seg(name)+"/executions",
+				control.RunRequest{Parameters: parameters, Trigger: facts}, &out, client.IdempotencyKey(key))
+			if err != nil {
+				return err
+			}
+			if watch {
+				a.say("started %s/%s #%d (%s)", application, name, out.Execution.Number, out.Execution.ID)
+				return a.watch(cmd.Context(), c, out.Execution.ID, watchOptions{cancelOnInterrupt: cancelOnInterrupt, untilJudgment: until != "", timeout: timeout})
+			}
+			return a.print(out.Execution, func() []string { return []string{out.Execution.ID} }, func(w io.Writer) {
+				fmt.Fprintf(w, "started %s/%s #%d (%s)\nwatch it: showrunner executions watch %s\n", application, name, out.Execution.Number, out.Execution.ID, out.Execution.ID)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&params, "param", nil, "parameter, NAME=VALUE; may be repeated")
+	f.StringArrayVar(&trigger, "trigger", nil, "trigger fact that expressions see, such as commit=4f1c2ab; may be repeated")
+	f.BoolVarP(&watch, "watch", "w", false, "stay until it ends")
+	f.BoolVar(&cancelOnInterrupt, "cancel-on-interrupt", false, "with --watch: Ctrl-C cancels the run")
+	f.StringVar(&until, "until", "", "with --watch: judgment ends the watch, with exit code 3, when the run waits for a person")
+	f.DurationVar(&timeout, "timeout", 0, "with --watch: give up waiting after this time, with exit code 124; the run goes on")
+	f.StringVar(&key, "idempotency-key", "", "start at most one run for this key")
+	return cmd
+}
+
+func newExecutionsCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "executions",
+		Aliases: []string{"execution", "runs"},
+		Short:   "List, show, watch, cancel and restart executions, and read their logs",
+	}
+	cmd.AddCommand(a.executionsList(), a.executionsShow(), a.executionsWatch(), a.executionsCancel(), a.executionsRestart(), a.executionsLogs(), a.executionsSignal())
+	return cmd
+}
+
+func (a *app) executionsList() *cobra.Command {
+	var application, name, text, after string
+	var status []string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Short: "List executions, newest first", Args: exactArgs(),
+		Example: "  showrunner executions list --application storefront --status Running",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := []string{"application", application, "pipeline", name, "q", text, "after", after, "limit", strconv.Itoa(limit)}
+			if len(status) > 0 {
+				q = append(q, "status", strings.Join(status, ","))
+			}
+			var out execution.Page
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/executions"+query(q...), nil, &out); err != nil {
+				return err
+			}
+			names := func() []string {
+				var ids []string
+				for _, e := range out.Executions {
+					ids = append(ids, e.ID)
+				}
+				return ids
+			}
+			return a.print(out, names, func(w io.Writer) {
+				if len(out.Executions) == 0 {
+					fmt.Fprintln(w, "No executions. Start one: showrunner run APP/PIPELINE")
+					return
+				}
+				row(w, "ID", "PIPELINE", "NUMBER", "STATUS", "STARTED", "TOOK", "BY", "CAUSE")
+				for _, e := range out.Executions {
+					row(w, e.ID, e.Application+"/"+e.Pipeline, "#"+strconv.Itoa(e.Number), a.glyph(e.Status)+" "+string(e.Status), ago(e.Created), took(e.Started, e.Ended), e.By, e.Cause)
+				}
+				if out.Next != "" {
+					row(w, "more: --after "+out.Next)
+				}
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&application, "application", "a", "", "of this application")
+	f.StringVarP(&name, "pipeline", "p", "", "of this pipeline")
+	f.StringSliceVar(&status, "status", nil, "with these statuses (Running, Succeeded, Terminal, Canceled, …)")
+	f.StringVarP(&text, "query", "q", "", "words of the id, number, starter, branch, commit or message")
+	f.StringVar(&after, "after", "", "the next page")
+	f.IntVar(&limit, "limit", 50, "how many, at most 500")
+	return cmd
+}
+
+func (a *app) executionsShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show EXECUTION", Short: "Show one execution with its stages", Args: exactArgs("EXECUTION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var e execution.Execution
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/executions/"+seg(args[0]), nil, &e); err != nil {
+				return err
+			}
+			return a.print(e, func() []string { return []string{e.ID} }, func(w io.Writer) {
+				for _, line := range a.tree(e, time.Now()) {
+					fmt.Fprintln(w, line)
+				}
+				for _, line := range a.failures(e) {
+					fmt.Fprintln(w, line)
+				}
+			})
+		},
+	}
+}
+
+func (a *app) executionsWatch() *cobra.Command {
+	var o watchOptions
+	var until string
+	cmd := &cobra.Command{
+		Use: "watch EXECUTION", Short: "Watch an execution until it ends; exit codes as for run --watch", Args: exactArgs("EXECUTION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.untilJudgment = until == "judgment"
+			return a.watch(cmd.Context(), a.connect(), args[0], o)
+		},
+	}
+	cmd.Flags().StringVar(&until, "until", "", "judgment ends the watch, with exit code 3, when the run waits for a person")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "give up waiting after this time, with exit code 124; the run goes on")
+	return cmd
+}
+
+func (a *app) executionsCancel() *cobra.Command {
+	var reason string
+	var wait bool
+	cmd := &cobra.Command{
+		Use: "cancel EXECUTION", Short: "Cancel an execution, its running tasks included", Args: exactArgs("EXECUTION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := a.connect()
+			if err := c.Do(cmd.Context(), http.MethodPost, "/executions/"+seg(args[0])+"/cancel", map[string]string{"reason": reason}, nil); err != nil {
+				return err
+			}
+			if wait {
+				err := a.watch(cmd.Context(), c, args[0], watchOptions{})
+				if exitCode(err) == exitFailed {
+					return nil // canceled is what was asked for
+				}
+				return err
+			}
+			a.say("canceling %s", args[0])
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	cmd.Flags().BoolVar(&wait, "wait", false, "stay until it has ended")
+	return cmd
+}
+
+func (a *app) executionsRestart() *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use: "restart EXECUTION STAGE", Short: "Let an ended execution go on from a stage", Args: exactArgs("EXECUTION", "STAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := a.connect()
+			if err := c.Do(cmd.Context(), http.MethodPost, "/executions/"+seg(args[0])+"/stages/"+seg(args[1])+"/restart", nil, nil); err != nil {
+				return err
+			}
+			if watch {
+				return a.watch(cmd.Context(), c, args[0], watchOptions{})
+			}
+			a.say("%s goes on from %s", args[0], args[1])
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "stay until it ends")
+	return cmd
+}
+
+func (a *app) executionsSignal() *cobra.Command {
+	return &cobra.Command{
+		Use: "signal EXECUTION STAGE skip|retry|done|fail", Short: "End a wait, or say how a stage in doubt goes on", Args: exactArgs("EXECUTION", "STAGE", "SIGNAL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := a.connect().Do(cmd.Context(), http.MethodPost, "/executions/"+seg(args[0])+"/stages/"+seg(args[1])+"/signal", map[string]string{"name": args[2]}, nil)
+			if err == nil {
+				a.say("%s sent to %s of %s", args[2], args[1], args[0])
+			}
+			return err
+		},
+	}
+}
+
+func (a *app) executionsLogs() *cobra.Command {
+	var follow bool
+	var attempt int
+	cmd := &cobra.Command{
+		Use: "logs EXECUTION [STAGE]", Short: "Print what the stages of an execution wrote",
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := a.connect()
+			stages := args[1:]
+			if len(stages) == 0 {
+				var e execution.Execution
+				if err := c.Do(cmd.Context(), http.MethodGet, "/executions/"+seg(args[0]), nil, &e); err != nil {
+					return err
+				}
+				for _, st := range e.Stages {
+					if st.Attempt > 0 {
+						stages = append(stages, st.Name)
+					}
+				}
+			}
+			for _, st := range stages {
+				if len(stages) > 1 {
+					fmt.Fprintf(a.Out, "==> %s <==\n", st)
+				}
+				q := query("attempt", strconv.Itoa(attempt), "follow", strconv.FormatBool(follow))
+				stream, err := c.Stream(cmd.Context(), "/executions/"+seg(args[0])+"/stages/"+seg(st)+"/log"+q)
+				if err != nil && (problem.CodeOf(err) != problem.NotFound || len(args) > 1) {
+					return err
+				}
+				if err != nil {
+					continue // this stage wrote nothing
+				}
+				_, err = io.Copy(a.Out, stream)
+				stream.Close()
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the stage has ended")
+	cmd.Flags().IntVar(&attempt, "attempt", 0, "which attempt; 0 is the newest")
+	return cmd
+}
+
+func newApproveCommand(a *app) *cobra.Command { return a.decision("approve", true) }
+func newRejectCommand(a *app) *cobra.Command  { return a.decision("reject", false) }
+
+func (a *app) decision(word string, approve bool) *cobra.Command {
+	var comment string
+	cmd := &cobra.Command{
+		Use: word + " EXECUTION STAGE", Short: strings.ToUpper(word[:1]) + word[1:] + " a waiting approval", Args: exactArgs("EXECUTION", "STAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := a.connect().Do(cmd.Context(), http.MethodPost, "/executions/"+seg(args[0])+"/stages/"+seg(args[1])+"/decision", control.Decision{Approve: approve, Comment: comment}, nil)
+			if err == nil {
+				a.say("%s: %s of %s", word, args[1], args[0])
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVarP(&comment, "comment", "m", "", "why, for the record")
+	return cmd
+}

@@ -1,0 +1,286 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/api"
+	"showrunner/api/client"
+	"showrunner/control"
+	"showrunner/pipeline"
+)
+
+// readFile reads a file named on the command line; "-" is standard input.
+func (a *app) readFile(name string) ([]byte, error) {
+	if name == "-" {
+		src, err := io.ReadAll(io.LimitReader(a.In, pipeline.MaxFileSize+1))
+		if err != nil {
+			return nil, usage("standard input: %v", err)
+		}
+		return src, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	defer f.Close()
+	// One byte more than is allowed is enough to refuse the rest.
+	src, err := io.ReadAll(io.LimitReader(f, pipeline.MaxFileSize+1))
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	return src, nil
+}
+
+func newValidateCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate FILE…",
+		Short: "Check pipeline files, all errors in one pass",
+		Long: `Validate checks pipeline files without a server: every error with its line and
+column, and what was probably meant. "-" reads standard input.
+
+Exit code 0 when every file is valid, 2 when one is not.`,
+		Example: "  showrunner validate showrunner.yaml\n  showrunner validate -o json pipelines/*.yaml",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, files []string) error {
+			return a.validate(files)
+		},
+	}
+}
+
+// fileFindings is what validate says of one file.
+type fileFindings struct {
+	File        string               `json:"file"`
+	Valid       bool                 `json:"valid"`
+	Diagnostics pipeline.Diagnostics `json:"diagnostics"`
+}
+
+func (a *app) validate(files []string) error {
+	var all []fileFindings
+	invalid := 0
+	for _, name := range files {
+		src, err := a.readFile(name)
+		if err != nil {
+			return err
+		}
+		_, found := pipeline.Parse(name, src)
+		f := fileFindings{File: name, Valid: !found.HasErrors(), Diagnostics: append(pipeline.Diagnostics{}, found...)}
+		all = append(all, f)
+		if !f.Valid {
+			invalid++
+		}
+	}
+	if a.output == "table" {
+		for _, f := range all {
+			a.findings(f.Diagnostics)
+			if f.Valid {
+				fmt.Fprintf(a.Out, "%s: valid\n", clean(f.File))
+			}
+		}
+	} else if err := a.print(all, func() []string { return files }, nil); err != nil {
+		return err
+	}
+	if invalid > 0 {
+		return exitError{exitUsage}
+	}
+	return nil
+}
+
+// findings prints diagnostics for people, on stderr.
+func (a *app) findings(ds pipeline.Diagnostics) {
+	if len(ds) > 0 {
+		_ = ds.WriteText(a.Err) // stderr is gone when this fails
+	}
+}
+
+func newSchemaCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of pipeline files",
+		Long: `Schema prints the JSON Schema that editors use for completion and hover. Put this
+line at the top of a file:
+
+  # yaml-language-server: $schema=./showrunner.schema.json`,
+		Example: "  showrunner schema > showrunner.schema.json",
+		Args:    exactArgs(),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.Out.Write(append(pipeline.Schema(), '\n'))
+			return err
+		},
+	}
+}
+
+func newApplyCommand(a *app) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:     "apply -f FILE",
+		Short:   "Hand a pipeline file over to the control plane",
+		Long:    "Apply hands a pipeline file over. Handing over the same file again changes nothing.",
+		Example: "  showrunner apply -f showrunner.yaml",
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usage("no file was named").WithHelp("showrunner apply -f showrunner.yaml")
+			}
+			src, err := a.readFile(file)
+			if err != nil {
+				return err
+			}
+			base := "."
+			if file != "-" {
+				base = filepath.Dir(file)
+			}
+			if base, err = filepath.Abs(base); err != nil {
+				return usage("%v", err)
+			}
+			var out control.Applied
+			err = a.connect().Do(cmd.Context(), http.MethodPost, "/apply", api.ApplyRequest{Name: file, Source: string(src), Base: base}, &out)
+			var refused *client.Refused
+			if errors.As(err, &refused) {
+				a.findings(refused.Diagnostics)
+				return exitError{exitUsage}
+			}
+			if err != nil {
+				return err
+			}
+			a.findings(out.Diagnostics)
+			return a.print(out, func() []string { return []string{out.Application} }, func(w io.Writer) { appliedText(w, out) })
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", `pipeline file, "-" for standard input`)
+	return cmd
+}
+
+func appliedText(w io.Writer, out control.Applied) {
+	if !out.Changed {
+		fmt.Fprintf(w, "%s unchanged (version %d)\n", out.Application, out.Version)
+		return
+	}
+	fmt.Fprintf(w, "%s applied (version %d)\n", out.Application, out.Version)
+	for _, part := range []struct {
+		word  string
+		names []string
+	}{{"created", out.Created}, {"changed", out.Updated}, {"removed", out.Removed}} {
+		for _, n := range part.names {
+			fmt.Fprintf(w, "  %s pipeline %s/%s\n", part.word, out.Application, n)
+		}
+	}
+}
+
+// splitPipeline reads APP/PIPELINE.
+func splitPipeline(arg string) (application, name string, err error) {
+	application, name, ok := strings.Cut(arg, "/")
+	if !ok || application == "" || name == "" {
+		return "", "", usage("%q is not APPLICATION/PIPELINE", arg).WithHelp("such as storefront/release; `showrunner applications` lists them")
+	}
+	return application, name, nil
+}
+
+// pairs reads K=V arguments.
+func pairs(args []string, what string) (map[string]string, error) {
+	m := map[string]string{}
+	for _, arg := range args {
+		k, v, ok := strings.Cut(arg, "=")
+		if !ok || k == "" {
+			return nil, usage("%s %q is not NAME=VALUE", what, arg)
+		}
+		m[k] = v
+	}
+	return m, nil
+}
+
+func newPlanCommand(a *app) *cobra.Command {
+	var params []string
+	cmd := &cobra.Command{
+		Use:   "plan APP/PIPELINE",
+		Short: "Say what a run would do and change, without doing it",
+		Args:  exactArgs("APP/PIPELINE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			application, name, err := splitPipeline(args[0])
+			if err != nil {
+				return err
+			}
+			parameters, err := pairs(params, "--param")
+			if err != nil {
+				return err
+			}
+			var out control.Preview
+			err = a.connect().Do(cmd.Context(), http.MethodPost, "/applications/"+seg(application)+"/pipelines/"+seg(name)+"/plan", control.RunRequest{Parameters: parameters}, &out)
+			if err != nil {
+				return err
+			}
+			return a.print(out, func() []string { return []string{args[0]} }, func(w io.Writer) { planText(w, out) })
+		},
+	}
+	cmd.Flags().StringArrayVar(&params, "param", nil, "parameter, NAME=VALUE; may be repeated")
+	return cmd
+}
+
+func planText(w io.Writer, p control.Preview) {
+	fmt.Fprintf(w, "%s/%s would run:\n", p.Application, p.Pipeline)
+	for _, st := range p.Stages {
+		line := fmt.Sprintf("  %s (%s)", st.Name, st.Kind)
+		if len(st.Needs) > 0 {
+			line += " after " + strings.Join(st.Needs, ", ")
+		}
+		if st.When != "" {
+			line += ", when " + st.When
+		}
+		fmt.Fprintln(w, clean(line))
+		for _, c := range st.Changes {
+			fmt.Fprintln(w, "    + "+clean(c))
+		}
+		if st.Unknown != "" {
+			fmt.Fprintln(w, "    ? "+clean(st.Unknown))
+		}
+	}
+}
+
+func newApplicationsCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "applications",
+		Short: "List applications and their pipelines",
+		Args:  exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var out []control.Application
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/applications", nil, &out); err != nil {
+				return err
+			}
+			names := func() []string {
+				var list []string
+				for _, app := range out {
+					list = append(list, app.Name)
+				}
+				return list
+			}
+			return a.print(out, names, func(w io.Writer) {
+				row(w, "APPLICATION", "PIPELINES", "VERSION", "UPDATED")
+				for _, app := range out {
+					var list []string
+					for _, p := range app.Pipelines {
+						list = append(list, p.Name)
+					}
+					row(w, app.Name, strings.Join(list, ","), app.Version, ago(app.Updated))
+				}
+			})
+		},
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "delete APP", Short: "Forget an application's pipelines; what they deployed stays", Args: exactArgs("APP"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.connect().Do(cmd.Context(), http.MethodDelete, "/applications/"+seg(args[0]), nil, nil); err != nil {
+				return err
+			}
+			a.say("%s deleted", args[0])
+			return nil
+		},
+	})
+	return cmd
+}

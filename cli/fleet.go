@@ -1,0 +1,409 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/api"
+	"showrunner/cloud"
+	"showrunner/control"
+	"showrunner/execution"
+)
+
+func newRegionsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "regions", Short: "List regions", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var out []control.RegionStatus
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/regions", nil, &out); err != nil {
+				return err
+			}
+			names := func() []string {
+				var list []string
+				for _, r := range out {
+					list = append(list, r.Name)
+				}
+				return list
+			}
+			return a.print(out, names, func(w io.Writer) {
+				row(w, "REGION", "ACCOUNT", "STATE", "SINCE", "ZONES", "FRONT DOOR", "S3")
+				for _, r := range out {
+					state := "✓ up"
+					if !r.Healthy {
+						state = "✕ down"
+					} else if len(r.DownZones) > 0 {
+						state = "◐ without " + strings.Join(r.DownZones, ",")
+					}
+					row(w, r.Name, r.Account, state, ago(r.Since), strings.Join(r.Zones, ","), r.Address, r.S3)
+				}
+			})
+		},
+	}
+}
+
+func newClustersCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "clusters [APP]", Short: "Show what runs: every version of every cluster, region by region", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			application := ""
+			if len(args) > 0 {
+				application = args[0]
+			}
+			var out []control.Cluster
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/clusters"+query("application", application), nil, &out); err != nil {
+				return err
+			}
+			names := func() []string {
+				var list []string
+				for _, c := range out {
+					list = append(list, c.Name)
+				}
+				return list
+			}
+			return a.print(out, names, func(w io.Writer) { clustersText(w, out) })
+		},
+	}
+}
+
+func clustersText(w io.Writer, clusters []control.Cluster) {
+	if len(clusters) == 0 {
+		fmt.Fprintln(w, "No clusters. A deploy stage makes them; `showrunner demo` shows one.")
+		return
+	}
+	row(w, "CLUSTER", "REGION", "SERVER GROUP", "VERSION", "TRAFFIC", "SERVING", "CAPACITY", "AGE", "PROBLEM")
+	for _, c := range clusters {
+		for _, g := range slices.Backward(c.Groups) {
+			trouble := ""
+			if g.LastFailure != nil && g.Serving() < g.Capacity.Desired {
+				trouble = g.LastFailure.Code + ": " + g.LastFailure.Cause
+			}
+			row(w, c.Name, g.Region, g.Name, g.Spec.Version, share(c.Groups, g), fmt.Sprintf("%d/%d", g.Serving(), g.Capacity.Desired),
+				fmt.Sprintf("%d..%d", g.Capacity.Min, g.Capacity.Max), ago(g.Created), trouble)
+		}
+		for region, why := range c.Away {
+			row(w, c.Name, region, "✕ away: "+why)
+		}
+	}
+}
+
+// share is a group's part of its region's traffic.
+func share(groups []cloud.ServerGroup, g cloud.ServerGroup) string {
+	total := 0.0
+	for _, o := range groups {
+		if o.Region == g.Region {
+			total += o.Weight
+		}
+	}
+	if g.Weight == 0 || total == 0 {
+		return "○ none"
+	}
+	return strconv.FormatFloat(100*g.Weight/total, 'f', -1, 64) + "%"
+}
+
+func newInstancesCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "instances [APP]", Short: "List instances", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			application := ""
+			if len(args) > 0 {
+				application = args[0]
+			}
+			var out []cloud.Instance
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/instances"+query("application", application), nil, &out); err != nil {
+				return err
+			}
+			names := func() []string {
+				var list []string
+				for _, i := range out {
+					list = append(list, i.ID)
+				}
+				return list
+			}
+			return a.print(out, names, func(w io.Writer) {
+				row(w, "INSTANCE", "SERVER GROUP", "ZONE", "STATE", "ADDRESS", "PID", "CPU", "MEMORY", "AGE")
+				for _, i := range out {
+					state := string(i.Lifecycle)
+					if i.Lifecycle == cloud.InService && !i.Healthy {
+						state += ", unhealthy"
+					}
+					row(w, i.ID, i.ServerGroup, i.Zone, state, i.Address, i.PID, fmt.Sprintf("%.2f", i.CPU), fmt.Sprintf("%d MiB", i.Memory>>20), ago(i.Launched))
+				}
+			})
+		},
+	}
+}
+
+func newLogsCommand(a *app) *cobra.Command {
+	var follow bool
+	cmd := &cobra.Command{
+		Use: "logs INSTANCE", Short: "Print what an instance wrote", Args: exactArgs("INSTANCE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stream, err := a.connect().Stream(cmd.Context(), "/instances/"+seg(args[0])+"/log"+query("follow", strconv.FormatBool(follow)))
+			if err != nil {
+				return err
+			}
+			defer stream.Close()
+			_, err = io.Copy(a.Out, stream)
+			return err
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on")
+	return cmd
+}
+
+// change makes one change of a cluster and says what was done.
+func (a *app) change(cmd *cobra.Command, cluster string, ch control.ClusterChange) error {
+	var out api.ChangeAnswer
+	if err := a.connect().Do(cmd.Context(), http.MethodPatch, "/clusters/"+seg(cluster), ch, &out); err != nil {
+		return err
+	}
+	return a.print(out, func() []string { return out.Done }, func(w io.Writer) {
+		for _, d := range out.Done {
+			fmt.Fprintln(w, clean(d))
+		}
+	})
+}
+
+// groupFlags choose the server groups of a change.
+func groupFlags(cmd *cobra.Command, ch *control.ClusterChange) {
+	cmd.Flags().StringVar(&ch.Account, "account", "", "account (default local)")
+	cmd.Flags().StringVar(&ch.Region, "region", "", "only this region")
+	cmd.Flags().StringVar(&ch.ServerGroup, "server-group", "", "this version instead of the newest that fits")
+}
+
+func newResizeCommand(a *app) *cobra.Command {
+	var ch control.ClusterChange
+	var low, desired, high int
+	cmd := &cobra.Command{
+		Use: "resize CLUSTER", Short: "Change how many instances a server group has", Args: exactArgs("CLUSTER"),
+		Example: "  showrunner resize storefront-prod --desired 4 --region us-east-1",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := control.CapacityChange{}
+			for _, f := range []struct {
+				name  string
+				value *int
+				to    **int
+			}{{"min", &low, &c.Min}, {"desired", &desired, &c.Desired}, {"max", &high, &c.Max}} {
+				if cmd.Flags().Changed(f.name) {
+					*f.to = f.value
+				}
+			}
+			if c == (control.CapacityChange{}) {
+				return usage("no number was given").WithHelp("give --desired, --min or --max")
+			}
+			ch.Capacity = &c
+			return a.change(cmd, args[0], ch)
+		},
+	}
+	groupFlags(cmd, &ch)
+	cmd.Flags().IntVar(&low, "min", 0, "fewest")
+	cmd.Flags().IntVar(&desired, "desired", 0, "wanted now")
+	cmd.Flags().IntVar(&high, "max", 0, "most")
+	return cmd
+}
+
+func newDisableCommand(a *app) *cobra.Command {
+	var ch control.ClusterChange
+	cmd := &cobra.Command{
+		Use: "disable CLUSTER", Aliases: []string{"drain"}, Short: "Take a server group out of traffic; never the last that serves", Args: exactArgs("CLUSTER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ch.Disable = true
+			return a.change(cmd, args[0], ch)
+		},
+	}
+	groupFlags(cmd, &ch)
+	return cmd
+}
+
+func newEnableCommand(a *app) *cobra.Command {
+	var ch control.ClusterChange
+	cmd := &cobra.Command{
+		Use: "enable CLUSTER", Short: "Give a disabled server group traffic again", Args: exactArgs("CLUSTER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ch.Enable = true
+			return a.change(cmd, args[0], ch)
+		},
+	}
+	groupFlags(cmd, &ch)
+	return cmd
+}
+
+func newDestroyCommand(a *app) *cobra.Command {
+	var ch control.ClusterChange
+	cmd := &cobra.Command{
+		Use: "destroy CLUSTER --server-group NAME", Short: "Terminate a server group; never the last that serves", Args: exactArgs("CLUSTER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if ch.ServerGroup == "" {
+				return usage("--server-group is missing").WithHelp("showrunner clusters lists the names")
+			}
+			ch.Destroy = true
+			return a.change(cmd, args[0], ch)
+		},
+	}
+	groupFlags(cmd, &ch)
+	return cmd
+}
+
+func newSuspendCommand(a *app) *cobra.Command { return a.processes("suspend", "Suspend") }
+func newResumeCommand(a *app) *cobra.Command  { return a.processes("resume", "Resume") }
+
+func (a *app) processes(word, title string) *cobra.Command {
+	var ch control.ClusterChange
+	cmd := &cobra.Command{
+		Use:   word + "-processes CLUSTER PROCESS…",
+		Short: title + " processes of a server group (Launch, Terminate, HealthCheck, ReplaceUnhealthy, AZRebalance, …)", Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if word == "suspend" {
+				ch.Suspend = args[1:]
+			} else {
+				ch.Resume = args[1:]
+			}
+			return a.change(cmd, args[0], ch)
+		},
+	}
+	groupFlags(cmd, &ch)
+	return cmd
+}
+
+func newTerminateCommand(a *app) *cobra.Command {
+	var ch control.InstanceChange
+	cmd := &cobra.Command{
+		Use: "terminate INSTANCE", Short: "End an instance, after draining it; it is replaced", Args: exactArgs("INSTANCE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ch.Terminate = true
+			if err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(args[0]), ch, nil); err != nil {
+				return err
+			}
+			a.say("terminating %s", args[0])
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&ch.Kill, "kill", false, "at once, without draining")
+	cmd.Flags().BoolVar(&ch.Decrement, "decrement", false, "do not replace it: lower the desired capacity")
+	return cmd
+}
+
+func newStandbyCommand(a *app) *cobra.Command {
+	return a.toggle("standby", "Take an instance out of traffic and health checks (off: put it back)", func(ch *control.InstanceChange, on bool) { ch.Standby = &on })
+}
+
+func newProtectCommand(a *app) *cobra.Command {
+	return a.toggle("protect", "Keep an instance from being chosen when a group shrinks (off: allow it)", func(ch *control.InstanceChange, on bool) { ch.Protect = &on })
+}
+
+func (a *app) toggle(word, shortText string, set func(*control.InstanceChange, bool)) *cobra.Command {
+	return &cobra.Command{
+		Use: word + " INSTANCE on|off", Short: shortText, Args: exactArgs("INSTANCE", "on|off"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[1] != "on" && args[1] != "off" {
+				return usage("%q is neither on nor off", args[1])
+			}
+			var ch control.InstanceChange
+			set(&ch, args[1] == "on")
+			err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(args[0]), ch, nil)
+			if err == nil {
+				a.say("%s %s: %s", word, args[1], args[0])
+			}
+			return err
+		},
+	}
+}
+
+func newRollbackCommand(a *app) *cobra.Command {
+	var r control.RollbackRequest
+	var site, detach bool
+	cmd := &cobra.Command{
+		Use:   "rollback CLUSTER",
+		Short: "Return a cluster, or with --site a website, to an earlier version",
+		Long: `Rollback starts an execution of its own that returns to an earlier version which
+is still kept: nothing is built or uploaded. Without --to it is the version before.`,
+		Example: "  showrunner rollback storefront-prod\n  showrunner rollback --site storefront --to 4f1c2ab",
+		Args:    exactArgs("CLUSTER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if site {
+				r.Site = args[0]
+			} else {
+				r.Cluster = args[0]
+			}
+			var e execution.Execution
+			c := a.connect()
+			if err := c.Do(cmd.Context(), http.MethodPost, "/rollbacks", r, &e); err != nil {
+				return err
+			}
+			if detach {
+				return a.print(e, func() []string { return []string{e.ID} }, func(w io.Writer) { fmt.Fprintf(w, "started %s\n", e.ID) })
+			}
+			return a.watch(cmd.Context(), c, e.ID, watchOptions{})
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&site, "site", false, "the name is a website's")
+	f.StringVar(&r.To, "to", "", "a version, server group or deployment")
+	f.StringVar(&r.Account, "account", "", "account (default local)")
+	f.StringSliceVar(&r.Regions, "region", nil, "only these regions")
+	f.BoolVar(&detach, "detach", false, "do not wait for it")
+	return cmd
+}
+
+func newSitesCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "sites", Short: "List websites", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var out []control.SiteStatus
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/sites", nil, &out); err != nil {
+				return err
+			}
+			names := func() []string {
+				var list []string
+				for _, s := range out {
+					list = append(list, s.Name)
+				}
+				return list
+			}
+			return a.print(out, names, func(w io.Writer) {
+				row(w, "SITE", "URL", "REGION", "VERSION", "DEPLOYMENT", "AT")
+				for _, s := range out {
+					for _, d := range s.Current {
+						row(w, s.Name, s.URL, d.Region, d.Version, d.ID, d.At)
+					}
+				}
+			})
+		},
+	}
+	var account string
+	deployments := &cobra.Command{
+		Use: "deployments SITE", Short: "List what a website has been, newest first", Args: exactArgs("SITE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var out []cloud.SiteDeployment
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/sites/"+seg(args[0])+"/deployments"+query("account", account), nil, &out); err != nil {
+				return err
+			}
+			names := func() []string {
+				var list []string
+				for _, d := range out {
+					list = append(list, d.ID)
+				}
+				return list
+			}
+			return a.print(out, names, func(w io.Writer) {
+				row(w, "REGION", "DEPLOYMENT", "VERSION", "NOW", "UPLOADED", "UNCHANGED", "DELETED", "BYTES", "AT")
+				for _, d := range out {
+					now := ""
+					if d.Current {
+						now = "✓ serves"
+					}
+					row(w, d.Region, d.ID, d.Version, now, d.Uploaded, d.Unchanged, d.Deleted, d.Bytes, d.At)
+				}
+			})
+		},
+	}
+	deployments.Flags().StringVar(&account, "account", "", "account (default local)")
+	cmd.AddCommand(deployments)
+	return cmd
+}

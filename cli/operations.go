@@ -1,0 +1,328 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/api"
+	"showrunner/api/client"
+	"showrunner/control"
+	"showrunner/secret"
+	"showrunner/store/record"
+)
+
+func newSecretCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "secret", Short: "Set, list and delete secrets",
+		Long: `Secrets are encrypted at rest, referenced as ${{ secrets.NAME }} in pipeline
+files, and masked in logs. The value is read from standard input, so that it
+appears in no process list and no shell history.`,
+		Example: "  printf %s \"$TOKEN\" | showrunner secret set github-token",
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "set NAME", Short: "Create or replace a secret; the value is standard input", Args: exactArgs("NAME"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				value, err := io.ReadAll(io.LimitReader(a.In, secret.MaxSize+2))
+				if err != nil {
+					return usage("standard input: %v", err)
+				}
+				// One newline at the end is the shell's, not the secret's.
+				text := strings.TrimSuffix(strings.TrimSuffix(string(value), "\n"), "\r")
+				if err := a.connect().Do(cmd.Context(), http.MethodPut, "/secrets"+query("name", args[0]), []byte(text), nil); err != nil {
+					return err
+				}
+				a.say("secret %s set", args[0])
+				return nil
+			},
+		},
+		&cobra.Command{
+			Use: "list", Short: "List secrets by name", Args: exactArgs(),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				var out []secret.Info
+				if err := a.connect().Do(cmd.Context(), http.MethodGet, "/secrets", nil, &out); err != nil {
+					return err
+				}
+				names := func() []string {
+					var list []string
+					for _, i := range out {
+						list = append(list, i.Name)
+					}
+					return list
+				}
+				return a.print(out, names, func(w io.Writer) {
+					row(w, "NAME", "UPDATED")
+					for _, i := range out {
+						row(w, i.Name, ago(i.Updated))
+					}
+				})
+			},
+		},
+		&cobra.Command{
+			Use: "delete NAME", Short: "Delete a secret", Args: exactArgs("NAME"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				if err := a.connect().Do(cmd.Context(), http.MethodDelete, "/secrets"+query("name", args[0]), nil, nil); err != nil {
+					return err
+				}
+				a.say("secret %s deleted", args[0])
+				return nil
+			},
+		})
+	return cmd
+}
+
+func newFreezeCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "freeze", Short: "Hold deployments back for a while",
+		Long: `A freeze lets stages that run end, and holds back the next stage of any execution
+that would change a cloud, until the freeze is over or deleted.`,
+	}
+	var f control.Freeze
+	var from, to string
+	set := &cobra.Command{
+		Use: "set NAME --reason WHY", Short: "Create or replace a freeze", Args: exactArgs("NAME"),
+		Example: "  showrunner freeze set holidays --reason \"peak week\" --to 2026-12-27T00:00:00Z --exempt 'storefront/hotfix' --exempt-reason \"security fixes\"",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, b := range []struct {
+				text string
+				to   *time.Time
+			}{{from, &f.From}, {to, &f.To}} {
+				if b.text == "" {
+					continue
+				}
+				t, err := time.Parse(time.RFC3339, b.text)
+				if err != nil {
+					return usage("%q is no time", b.text).WithHelp("write it as 2026-12-27T00:00:00Z")
+				}
+				*b.to = t
+			}
+			f.Name = args[0]
+			var out control.Freeze
+			if err := a.connect().Do(cmd.Context(), http.MethodPut, "/freezes/"+seg(args[0]), f, &out); err != nil {
+				return err
+			}
+			a.say("freeze %s set", args[0])
+			return nil
+		},
+	}
+	set.Flags().StringVar(&f.Reason, "reason", "", "why; everybody who waits reads it")
+	set.Flags().StringSliceVar(&f.Applications, "application", nil, "only these applications (globs)")
+	set.Flags().StringSliceVar(&f.Exempt, "exempt", nil, "pipelines that go on, APP/PIPELINE (globs)")
+	set.Flags().StringVar(&f.ExemptReason, "exempt-reason", "", "why they go on")
+	set.Flags().StringVar(&from, "from", "", "begins at this time (default now)")
+	set.Flags().StringVar(&to, "to", "", "ends at this time (default when it is deleted)")
+	cmd.AddCommand(set,
+		&cobra.Command{
+			Use: "list", Short: "List freezes", Args: exactArgs(),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				var out []control.Freeze
+				if err := a.connect().Do(cmd.Context(), http.MethodGet, "/freezes", nil, &out); err != nil {
+					return err
+				}
+				names := func() []string {
+					var list []string
+					for _, f := range out {
+						list = append(list, f.Name)
+					}
+					return list
+				}
+				return a.print(out, names, func(w io.Writer) {
+					row(w, "NAME", "APPLICATIONS", "FROM", "TO", "BY", "REASON")
+					for _, f := range out {
+						row(w, f.Name, orAll(f.Applications), stamp(f.From), stamp(f.To), f.By, f.Reason)
+					}
+				})
+			},
+		},
+		&cobra.Command{
+			Use: "delete NAME", Short: "End a freeze", Args: exactArgs("NAME"),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				if err := a.connect().Do(cmd.Context(), http.MethodDelete, "/freezes/"+seg(args[0]), nil, nil); err != nil {
+					return err
+				}
+				a.say("freeze %s ended", args[0])
+				return nil
+			},
+		})
+	return cmd
+}
+
+func orAll(list []string) string {
+	if len(list) == 0 {
+		return "all"
+	}
+	return strings.Join(list, ",")
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func newEventsCommand(a *app) *cobra.Command {
+	var from int64
+	var follow bool
+	var f record.Filter
+	cmd := &cobra.Command{
+		Use: "events", Short: "Read the event log, as one JSON object a line", Args: exactArgs(),
+		Long: `Events prints the event log in order. Keep the position of the last event you
+have handled, and read on from there: nothing is missed and nothing repeated.`,
+		Example: "  showrunner events --from 0\n  showrunner events --follow --type execution.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			enc := json.NewEncoder(a.Out)
+			c := a.connect()
+			if follow {
+				return c.Follow(cmd.Context(), from, f, patience, func(e client.Event) error {
+					if e.Reset {
+						return enc.Encode(map[string]any{"position": e.Position, "type": "reset"})
+					}
+					return enc.Encode(e.Event)
+				})
+			}
+			for position := from; ; {
+				var page api.EventPage
+				q := []string{"from", strconv.FormatInt(position, 10), "limit", "1000", "application", f.Application, "pipeline", f.Pipeline, "execution", f.Execution, "type", strings.Join(f.Types, ",")}
+				if err := c.Do(cmd.Context(), http.MethodGet, "/events"+query(q...), nil, &page); err != nil {
+					return err
+				}
+				if page.Reset {
+					a.say("events before position %d have been archived", page.Next)
+				}
+				for _, e := range page.Events {
+					if err := enc.Encode(e); err != nil {
+						return err
+					}
+				}
+				if page.Next <= position {
+					return nil
+				}
+				position = page.Next
+			}
+		},
+	}
+	fl := cmd.Flags()
+	fl.Int64Var(&from, "from", 0, "events after this position")
+	fl.BoolVarP(&follow, "follow", "f", false, "go on")
+	fl.StringVarP(&f.Application, "application", "a", "", "of this application")
+	fl.StringVarP(&f.Pipeline, "pipeline", "p", "", "of this pipeline")
+	fl.StringVarP(&f.Execution, "execution", "e", "", "of this execution")
+	fl.StringSliceVar(&f.Types, "type", nil, `of these types; one that ends with "." is a prefix`)
+	return cmd
+}
+
+func newAuditCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "audit", Short: "Show who did what", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c := a.connect()
+			var all []record.Event
+			for position := int64(0); ; {
+				var page api.EventPage
+				if err := c.Do(cmd.Context(), http.MethodGet, "/events"+query("from", strconv.FormatInt(position, 10), "limit", "1000", "type", "audit."), nil, &page); err != nil {
+					return err
+				}
+				all = append(all, page.Events...)
+				if page.Next <= position {
+					break
+				}
+				position = page.Next
+			}
+			names := func() []string { return nil }
+			return a.print(all, names, func(w io.Writer) {
+				row(w, "AT", "BY", "DID", "TO", "ERROR")
+				for _, e := range all {
+					var d struct{ Subject, Error string }
+					_ = json.Unmarshal(e.Data, &d) // an event without them shows empty cells
+					row(w, stamp(e.Time), e.By, strings.TrimPrefix(e.Type, "audit."), d.Subject, d.Error)
+				}
+			})
+		},
+	}
+}
+
+func newDeliveriesCommand(a *app) *cobra.Command {
+	var application string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "deliveries", Short: "Show what webhooks delivered, and why each did or did not start something", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var out []map[string]any
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/deliveries"+query("application", application, "limit", strconv.Itoa(limit)), nil, &out); err != nil {
+				return err
+			}
+			names := func() []string {
+				var list []string
+				for _, d := range out {
+					list = append(list, fmt.Sprint(d["id"]))
+				}
+				return list
+			}
+			return a.print(out, names, func(w io.Writer) {
+				row(w, "RECEIVED", "PROVIDER", "EVENT", "REPOSITORY", "REF", "VERDICT", "REASON")
+				for _, d := range out {
+					row(w, cell(d["received"]), cell(d["provider"]), cell(d["event"]), cell(d["repository"]), cell(d["ref"]), cell(d["verdict"]), cell(d["reason"]))
+				}
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&application, "application", "a", "", "of this application")
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many")
+	return cmd
+}
+
+func cell(v any) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+func newOpenCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "open", Short: "Print a link that signs a browser in, once", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c := a.connect()
+			var out api.SignInLink
+			if err := c.Do(cmd.Context(), http.MethodPost, "/sign-in-links", nil, &out); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintln(a.Out, c.Base()+out.Path)
+			return err
+		},
+	}
+}
+
+func newExplainCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "explain CODE", Short: "Explain a failure's code, and what to do", Args: exactArgs("CODE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			code := strings.ToUpper(args[0])
+			e, ok := explanations[code]
+			if !ok {
+				return notFound("there is no code %q", code).WithHelp("the code stands in brackets at the start of a failure, such as error[HEALTH_TIMEOUT]")
+			}
+			return a.print(map[string]string{"code": code, "means": e.means, "do": e.do}, func() []string { return []string{code} }, func(w io.Writer) {
+				fmt.Fprintf(w, "%s\n\n%s\n\nWhat to do: %s\n", code, e.means, e.do)
+			})
+		},
+	}
+}
+
+func newVersionCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out := map[string]string{"version": Version()}
+			return a.print(out, func() []string { return []string{out["version"]} }, func(w io.Writer) { fmt.Fprintln(w, "showrunner "+out["version"]) })
+		},
+	}
+}

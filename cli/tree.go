@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"showrunner/execution"
+	"showrunner/stage"
+)
+
+// glyph is a status as a shape; words stand beside it, so that neither colour
+// nor the shape alone carries the meaning.
+func (a *app) glyph(s execution.Status) string {
+	ascii := a.Getenv("TERM") == "dumb" || a.Getenv("SHOWRUNNER_ASCII") != ""
+	pick := func(shape, word string) string {
+		if ascii {
+			return word
+		}
+		return shape
+	}
+	switch s {
+	case execution.Succeeded:
+		return pick("✓", "OK")
+	case execution.Terminal, execution.Stopped, execution.FailedContinue:
+		return pick("✕", "FAIL")
+	case execution.Running:
+		return pick("◐", "RUN")
+	case execution.Paused:
+		return pick("‖", "WAIT")
+	case execution.Canceled:
+		return pick("⊘", "CANC")
+	default:
+		return pick("○", "-")
+	}
+}
+
+// stageGlyph is a stage's shape: one that waits for a person looks paused.
+func (a *app) stageGlyph(st execution.StageState) string {
+	if waitsForPerson(st) {
+		return a.glyph(execution.Paused)
+	}
+	return a.glyph(st.Status)
+}
+
+// waitsForPerson says whether only a person can make the stage go on.
+func waitsForPerson(st execution.StageState) bool {
+	return st.Status == execution.Paused || st.Kind == "approval" && st.Status == execution.Running && st.Phase == execution.PhaseWaiting
+}
+
+// tree draws an execution: a line for the whole, a line for each stage.
+func (a *app) tree(e execution.Execution, now time.Time) []string {
+	head := fmt.Sprintf("%s › %s › #%d  %s %s  %s", e.Application, e.Pipeline, e.Number, a.glyph(e.Status), e.Status, took(e.Started, endOr(e.Ended, now)))
+	if e.By != "" {
+		head += "  by " + e.By
+	}
+	if m, ok := e.Trigger["message"].(string); ok && m != "" {
+		head += "  " + strconv.Quote(firstLine(m))
+	}
+	lines := []string{clean(head)}
+	if e.Cause != "" {
+		lines = append(lines, "│  "+clean(e.Cause))
+	}
+	width := 0
+	for _, st := range e.Stages {
+		width = max(width, len(st.Name))
+	}
+	for i, st := range e.Stages {
+		branch := "├─"
+		if i == len(e.Stages)-1 {
+			branch = "└─"
+		}
+		line := fmt.Sprintf("%s %s %-*s  %8s", branch, a.stageGlyph(st), width, st.Name, stageTook(st, now))
+		if note := stageNote(st); note != "" {
+			line += "  " + note
+		}
+		lines = append(lines, clean(line))
+	}
+	return lines
+}
+
+func stageTook(st execution.StageState, now time.Time) string {
+	if st.Attempt == 0 || st.Status == execution.Skipped {
+		return ""
+	}
+	return took(st.Started, endOr(st.Ended, now))
+}
+
+func endOr(end *time.Time, now time.Time) *time.Time {
+	if end == nil {
+		return &now
+	}
+	return end
+}
+
+// stageNote is the one thing worth saying beside a stage.
+func stageNote(st execution.StageState) string {
+	var parts []string
+	if st.Attempt > 1 {
+		parts = append(parts, fmt.Sprintf("attempt %d", st.Attempt))
+	}
+	switch {
+	case waitsForPerson(st):
+		parts = append(parts, "waits for a person")
+		if st.Reason != "" {
+			parts = append(parts, st.Reason)
+		}
+	case !st.Status.Complete() && st.Progress != "":
+		parts = append(parts, st.Progress)
+	case st.Failure != nil:
+		parts = append(parts, st.Failure.Code+": "+firstLine(st.Failure.Cause))
+	case st.Reason != "":
+		parts = append(parts, st.Reason)
+	case st.Status == execution.Succeeded:
+		parts = append(parts, outputsNote(st))
+	}
+	if st.Until != nil && !st.Status.Complete() {
+		parts = append(parts, "until "+st.Until.Local().Format("15:04:05"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// outputsNote shows the outputs that people look for.
+func outputsNote(st execution.StageState) string {
+	var parts []string
+	for _, key := range []string{"shortCommit", "url", "deployment", "version"} {
+		if v, ok := st.Outputs[key].(string); ok && v != "" && (key != "url" || st.Kind != "git") {
+			parts = append(parts, v)
+		}
+	}
+	if n, ok := st.Outputs["uploaded"]; ok {
+		parts = append(parts, fmt.Sprintf("%v uploaded, %v unchanged", n, st.Outputs["unchanged"]))
+	}
+	return strings.Join(parts, "  ")
+}
+
+// failures tells of every failed stage: cause, evidence, what was undone, what to do.
+func (a *app) failures(e execution.Execution) []string {
+	var lines []string
+	for _, st := range e.Stages {
+		if st.Failure != nil && st.Status.Complete() && st.Status != execution.Succeeded {
+			lines = append(lines, failureText(e, st.Name, *st.Failure)...)
+		}
+	}
+	return lines
+}
+
+func failureText(e execution.Execution, name string, f stage.Failure) []string {
+	lines := []string{fmt.Sprintf("error[%s]: %s: %s", clean(f.Code), clean(name), clean(f.Cause))}
+	for _, ev := range f.Evidence {
+		lines = append(lines, "   "+clean(ev))
+	}
+	for _, u := range f.Undone {
+		lines = append(lines, " undone: "+clean(u))
+	}
+	help := fmt.Sprintf("showrunner executions logs %s %s", e.ID, name)
+	if f.Help != "" {
+		help = f.Help + "   |   " + help
+	}
+	return append(lines, "   help: "+clean(help))
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// took is a span for people; nothing when it has not begun.
+func took(from, to *time.Time) string {
+	if from == nil {
+		return ""
+	}
+	end := time.Now()
+	if to != nil {
+		end = *to
+	}
+	return short(end.Sub(*from))
+}
+
+func short(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
+	}
+}
+
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return short(time.Since(t)) + " ago"
+}

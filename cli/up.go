@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/server"
+)
+
+// upOptions are the addresses of a whole.
+type upOptions struct {
+	listen, edge string
+	regions      []string
+	database     string
+}
+
+func (o *upOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:7070", "the control plane's address: API and pages")
+	f.StringVar(&o.edge, "edge", "127.0.0.1:8080", "the edge's address: sites and services")
+	f.StringSliceVar(&o.regions, "regions", []string{"us-west-2", "us-east-1", "eu-west-1"}, "local regions, the nearest first")
+	f.StringVar(&o.database, "database", "", "PostgreSQL URL for the control plane's state (default: SQLite in the data folder)")
+}
+
+func newUpCommand(a *app) *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start the control plane, the edge and the local regions",
+		Long: `Up starts everything on this machine as separate processes, and starts again
+what dies: the control plane (API and pages), the edge (one address for sites and
+services) and the local regions. It runs until it is interrupted, and then stops
+everything in order. Killing the control plane never touches traffic.`,
+		Example: "  showrunner up\n  showrunner up --data /tmp/try --listen 127.0.0.1:7171 --edge 127.0.0.1:8181",
+		Args:    exactArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.up(cmd.Context(), o, func(context.Context) error {
+				a.upText(o)
+				return nil
+			})
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func (a *app) upText(o upOptions) {
+	fmt.Fprintf(a.Err, `
+Showrunner is up.
+  pages     http://%s   (sign in with the link of: showrunner open)
+  sites     http://SITE.%s   services http://CLUSTER.%s
+  next      showrunner apply -f showrunner.yaml && showrunner run APP/PIPELINE --watch
+  stop      Ctrl-C
+`, o.listen, atLocalhost(o.edge), atLocalhost(o.edge))
+}
+
+// up supervises the whole until ctx ends; ready is called once when everything
+// has become ready, and its error ends the whole.
+func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	processes := server.Processes(a.data, o.listen, o.edge, o.regions)
+	if o.database != "" {
+		// In the environment, since it may hold a password and arguments can be seen by all.
+		processes[0].Env = append(processes[0].Env, "SHOWRUNNER_DATABASE="+o.database)
+	}
+	waiting := map[string]bool{}
+	for _, p := range processes {
+		waiting[p.Name] = true
+	}
+	print := server.PrintEvents(a.Err)
+	var once sync.Once
+	var readyErr error
+	var work sync.WaitGroup
+	level := slog.LevelWarn
+	options := server.Options{Data: a.data, Processes: processes,
+		Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: level})),
+		Report: func(e server.Event) {
+			print(e)
+			if e.State == server.Ready || e.State == server.Stopped {
+				delete(waiting, e.Process)
+			}
+			if len(waiting) == 0 {
+				once.Do(func() {
+					work.Go(func() {
+						if readyErr = ready(ctx); readyErr != nil {
+							stop()
+						}
+					})
+				})
+			}
+		}}
+	if a.verbose {
+		options.Echo = a.Err
+	}
+	err := server.Supervise(ctx, options)
+	stop()
+	work.Wait()
+	if readyErr != nil {
+		return readyErr
+	}
+	return err
+}
+
+// atLocalhost is the edge's address with the name that browsers resolve to this machine.
+func atLocalhost(address string) string {
+	_, port := splitHostPort(address)
+	return "localhost:" + port
+}

@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"showrunner/api/client"
+	"showrunner/execution"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// watchOptions refine a watch.
+type watchOptions struct {
+	cancelOnInterrupt bool
+	untilJudgment     bool
+	timeout           time.Duration
+}
+
+// patience is how long a watch lets the control plane be away before it says
+// that the outcome is unknown; a restart takes far less.
+const patience = 30 * time.Second
+
+const exitTimeout = 124
+
+// view shows an execution as it goes on.
+type view interface {
+	show(e execution.Execution)
+	close()
+}
+
+// watch shows an execution until it ends, and answers with its exit code.
+func (a *app) watch(ctx context.Context, c *client.Client, id string, o watchOptions) error {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	if o.timeout > 0 {
+		watching, stop = context.WithTimeout(watching, o.timeout)
+		defer stop()
+	}
+	v := a.newView(stop)
+	last, err := a.follow(watching, c, id, o, v)
+	v.close()
+	interrupted := ctx.Err() != nil || errors.Is(err, context.Canceled)
+	switch {
+	case err == nil:
+		return a.outcome(last, o)
+	case errors.Is(watching.Err(), context.DeadlineExceeded):
+		a.say("gave up waiting after %s; the run goes on: showrunner executions watch %s", o.timeout, id)
+		return exitError{exitTimeout}
+	case interrupted && o.cancelOnInterrupt:
+		cancelCtx, done := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer done()
+		if err := c.Do(cancelCtx, http.MethodPost, "/executions/"+seg(id)+"/cancel", map[string]string{"reason": "interrupted at the terminal"}, nil); err != nil {
+			return err
+		}
+		a.say("canceling %s", id)
+		return exitError{exitInterrupted}
+	case interrupted:
+		a.say("detached; the run goes on: showrunner executions watch %s", id)
+		return exitError{exitInterrupted}
+	default:
+		return err
+	}
+}
+
+// follow shows every state until the execution ends, or waits for a person when that was asked for.
+func (a *app) follow(ctx context.Context, c *client.Client, id string, o watchOptions, v view) (execution.Execution, error) {
+	var e execution.Execution
+	load := func() (bool, error) {
+		var fresh execution.Execution
+		if err := c.Do(ctx, http.MethodGet, "/executions/"+seg(id), nil, &fresh); err != nil {
+			return false, err
+		}
+		e = fresh
+		v.show(e)
+		return e.Status.Complete() || o.untilJudgment && judgment(e), nil
+	}
+	// The position is taken before the picture, so that nothing falls between them.
+	var page struct {
+		Next int64 `json:"next"`
+	}
+	if err := c.Do(ctx, http.MethodGet, "/events"+query("from", "-1", "limit", "1"), nil, &page); err != nil {
+		return e, err
+	}
+	if over, err := load(); err != nil || over {
+		return e, err
+	}
+	over := errors.New("over")
+	err := c.Follow(ctx, page.Next, record.Filter{Execution: id}, patience, func(client.Event) error {
+		done, err := load()
+		switch {
+		case problem.CodeOf(err) == problem.Unavailable:
+			return nil // the stream will be opened again, and this picture taken again
+		case err != nil:
+			return err
+		case done:
+			return over
+		}
+		return nil
+	})
+	if errors.Is(err, over) {
+		return e, nil
+	}
+	return e, err
+}
+
+func judgment(e execution.Execution) bool {
+	for _, st := range e.Stages {
+		if waitsForPerson(st) {
+			return true
+		}
+	}
+	return false
+}
+
+// outcome prints how it ended and answers with the exit code.
+func (a *app) outcome(e execution.Execution, o watchOptions) error {
+	if a.output == "json" || a.output == "yaml" {
+		if err := a.print(e, nil, nil); err != nil {
+			return err
+		}
+	}
+	for _, line := range a.failures(e) {
+		fmt.Fprintln(a.Err, line)
+	}
+	switch {
+	case e.Status == execution.Succeeded || e.Status == execution.Skipped:
+		return nil
+	case !e.Status.Complete() && o.untilJudgment:
+		a.say("waits for a person: showrunner approve %s STAGE", e.ID)
+		return exitError{exitWaiting}
+	case rolledBack(e):
+		return exitError{exitRolledBack}
+	default:
+		return exitError{exitFailed}
+	}
+}
+
+// rolledBack says whether everything that the failed run had deployed was put back.
+func rolledBack(e execution.Execution) bool {
+	undone := false
+	for _, st := range e.Stages {
+		if st.Failure == nil || !st.Status.Complete() || st.Status == execution.Succeeded {
+			continue
+		}
+		for _, u := range st.Failure.Undone {
+			if strings.HasPrefix(u, "NOT undone") {
+				return false
+			}
+			undone = true
+		}
+	}
+	return undone
+}
+
+// newView chooses how progress is shown; detach is called when a person leaves.
+func (a *app) newView(detach func()) view {
+	mode := a.progress
+	if mode == "auto" {
+		mode = "plain"
+		if _, _, ok := a.Terminal(); ok && a.Getenv("CI") == "" && a.Getenv("TERM") != "dumb" {
+			mode = "tty"
+		}
+	}
+	switch mode {
+	case "tty":
+		return newTreeView(a, detach)
+	case "plain":
+		return &plainView{a: a, seen: map[string]string{}}
+	case "json":
+		return &jsonView{a: a, seen: map[string]string{}}
+	default:
+		return quietView{}
+	}
+}
+
+type quietView struct{}
+
+func (quietView) show(execution.Execution) {}
+func (quietView) close()                   {}
+
+// plainView prints a line for every change of state.
+type plainView struct {
+	a    *app
+	seen map[string]string
+}
+
+func (v *plainView) close() {}
+
+func (v *plainView) show(e execution.Execution) {
+	now := time.Now().Format("15:04:05")
+	for _, st := range e.Stages {
+		state := stateOf(st)
+		if st.Status == execution.NotStarted && v.seen[st.Name] == "" || v.seen[st.Name] == state {
+			continue
+		}
+		v.seen[st.Name] = state
+		line := fmt.Sprintf("%s run=%s/%s#%d stage=%s state=%s", now, e.Application, e.Pipeline, e.Number, st.Name, st.Status)
+		if note := stageNote(st); note != "" {
+			line += " " + note
+		}
+		fmt.Fprintln(v.a.Err, clean(line))
+	}
+	if state := string(e.Status); v.seen[""] != state && e.Status != execution.NotStarted {
+		v.seen[""] = state
+		fmt.Fprintln(v.a.Err, clean(fmt.Sprintf("%s run=%s/%s#%d state=%s %s", now, e.Application, e.Pipeline, e.Number, state, e.Cause)))
+	}
+}
+
+func stateOf(st execution.StageState) string {
+	return fmt.Sprint(st.Status, st.Attempt, waitsForPerson(st), st.Reason, st.Progress)
+}
+
+// jsonView prints an object for every change of state, a line each.
+type jsonView struct {
+	a    *app
+	seen map[string]string
+}
+
+func (v *jsonView) close() {}
+
+func (v *jsonView) show(e execution.Execution) {
+	enc := json.NewEncoder(v.a.Err)
+	at := time.Now().UTC().Format(time.RFC3339Nano)
+	for _, st := range e.Stages {
+		state := stateOf(st)
+		if st.Status == execution.NotStarted && v.seen[st.Name] == "" || v.seen[st.Name] == state {
+			continue
+		}
+		v.seen[st.Name] = state
+		_ = enc.Encode(map[string]any{"time": at, "execution": e.ID, "stage": st.Name, "status": st.Status, "attempt": st.Attempt, "progress": st.Progress, "failure": st.Failure})
+	}
+	if state := string(e.Status); v.seen[""] != state {
+		v.seen[""] = state
+		_ = enc.Encode(map[string]any{"time": at, "execution": e.ID, "status": e.Status, "cause": e.Cause})
+	}
+}

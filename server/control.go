@@ -1,0 +1,288 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"showrunner/api"
+	"showrunner/artifact"
+	"showrunner/control"
+	"showrunner/execution"
+	"showrunner/execution/stagelog"
+	"showrunner/internal/ready"
+	"showrunner/problem"
+	"showrunner/secret"
+	"showrunner/stage"
+	"showrunner/stage/notify"
+	"showrunner/store"
+	"showrunner/store/record"
+	"showrunner/trigger"
+	"showrunner/web"
+)
+
+// ControlConfig is what a control plane runs with.
+type ControlConfig struct {
+	Data     string
+	Listen   string   // API and pages
+	Edge     string   // where people find sites and services
+	Regions  []string // local regions, the nearest first
+	Database string   // postgres://…; empty: SQLite in Data
+	Hosts    []string // names besides localhost that requests may be addressed to
+	Token    string   // empty: the one in Data
+	Identity string   // age identity for secrets; empty: the key in Data
+	URL      string   // where others reach this control plane, for call-backs; empty: http://Listen
+	Version  string
+	Exe      string // this program, which supervises builds
+	// Retention is how long what has ended is kept.
+	Retention execution.Retention
+	Log       *slog.Logger
+	Now       func() time.Time
+	Ready     func(ready.Message)
+}
+
+// DefaultRetention keeps what ended for 90 days, and at least the last 100 of
+// each pipeline; events for as long.
+func DefaultRetention() execution.Retention {
+	const day = 24 * time.Hour
+	return execution.Retention{Age: 90 * day, Count: 100, EventAge: 90 * day, TriggerAge: 30 * day}
+}
+
+// controlPlane is a running control plane and its parts.
+type controlPlane struct {
+	ControlConfig
+	store     store.Store
+	engine    *execution.Engine
+	door      *control.Service
+	triggers  *trigger.Service
+	accounts  *accounts
+	artifacts *artifact.Store
+	secrets   *secret.Store
+	logs      *stagelog.Folder
+	auth      *api.Auth
+	callbacks *notify.Callbacks
+	listener  net.Listener
+}
+
+// RunControl runs a control plane until ctx ends. What its stages do outside
+// (builds, rollouts in the regions) goes on without it, and the next one picks
+// it up. Errors: conflict when the data folder or the address is in use.
+func RunControl(ctx context.Context, config ControlConfig) error {
+	c, err := newControlPlane(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.run(ctx)
+}
+
+func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane, err error) {
+	const op = "control"
+	if config.Data, err = filepath.Abs(config.Data); err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, op, "data folder")
+	}
+	if err := os.MkdirAll(config.Data, 0o700); err != nil {
+		return nil, problem.Wrap(err, problem.Precondition, op, "data folder %s", config.Data)
+	}
+	c := &controlPlane{ControlConfig: config}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	// The address first: two control planes on one address are told apart before anything is opened.
+	if c.listener, err = net.Listen("tcp", config.Listen); err != nil {
+		return nil, problem.Wrap(err, problem.Conflict, op, "listening on %s", config.Listen).WithHelp("choose another address with --listen")
+	}
+	if c.Token == "" {
+		if c.Token, err = LoadToken(c.Data); err != nil {
+			return nil, err
+		}
+	}
+	address := config.Database
+	if address == "" {
+		address = filepath.Join(c.Data, "showrunner.db")
+	}
+	if c.store, err = store.Open(ctx, address, store.Options{Now: c.Now}); err != nil {
+		return nil, err
+	}
+	if c.artifacts, err = artifact.Open(filepath.Join(c.Data, "artifacts")); err != nil {
+		return nil, err
+	}
+	if c.accounts, err = newAccounts(c.Data, c.Edge, c.Regions, c.Now, nil); err != nil {
+		return nil, err
+	}
+	c.secrets = secret.New(c.store, secret.Options{KeyFile: filepath.Join(c.Data, "key"), Identity: c.Identity})
+	c.logs = stagelog.New(filepath.Join(c.Data, "logs"))
+	if c.URL == "" {
+		c.URL = "http://" + c.listener.Addr().String()
+	}
+	return c, c.wire(ctx)
+}
+
+// wire makes the parts that know each other.
+func (c *controlPlane) wire(ctx context.Context) error {
+	late := &lateEngine{}
+	if err := c.wireCallbacks(ctx, late); err != nil {
+		return err
+	}
+	kinds, err := c.kinds(late)
+	if err != nil {
+		return err
+	}
+	c.engine, err = execution.New(execution.Config{
+		Store: c.store, Kinds: kinds, Resolver: resolver{}, Logs: c.logs, Log: c.Log, Now: c.Now,
+		Gate: func(ctx context.Context, e execution.Head, s *stageOf) (bool, string, time.Time) {
+			return c.door.Gate(ctx, e, s)
+		},
+		Secrets:   c.secretsOf,
+		Retention: c.Retention,
+		Archive:   archive(filepath.Join(c.Data, "archive"), c.Now),
+	})
+	if err != nil {
+		return err
+	}
+	late.Engine = c.engine
+	c.door = control.New(control.Deps{Engine: c.engine, Records: c.store, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts,
+		Logs: c.logs, Log: c.Log, Now: c.Now, Applied: func(application string) { c.triggers.Changed() }})
+	late.door = c.door
+	c.auth = api.NewAuth(c.Token, ownerName(), c.Hosts, c.Now)
+	return c.wireTriggers()
+}
+
+// secretsOf gives a task its secrets, and a log that shows none of their values.
+func (c *controlPlane) secretsOf(_ stage.Key, _ string, log io.Writer) (stage.Secrets, io.Writer) {
+	masker := secret.NewMasker(log)
+	return &secret.Expander{Secrets: c.secrets, Mask: masker.Add}, masker
+}
+
+// ownerName is the principal that holds the token: the person whose data folder it is.
+func ownerName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "owner"
+}
+
+// run serves until ctx ends, and then stops in order: no new requests, tasks
+// detached, the store closed.
+func (c *controlPlane) run(ctx context.Context) error {
+	server := &http.Server{Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug)}
+	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
+	server.BaseContext = func(net.Listener) context.Context { return streams }
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.engine.Run(ctx) })
+	group.Go(func() error { c.door.WatchFreezes(ctx); return nil })
+	group.Go(func() error { return c.triggers.Run(ctx) })
+	group.Go(func() error {
+		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+			return problem.Wrap(err, problem.Unavailable, "control", "serving")
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		endStreams() // a stream would hold the shutdown up for ever
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return server.Shutdown(closing)
+	})
+	if err := c.announce(); err != nil {
+		return err
+	}
+	err := group.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// announce writes where this control plane is, and tells who started it.
+func (c *controlPlane) announce() error {
+	address := c.listener.Addr().String()
+	name := filepath.Join(c.Data, "control.addr")
+	if err := os.WriteFile(name+".new", []byte(address+"\n"), 0o600); err != nil {
+		return problem.Wrap(err, problem.Unavailable, "control", "writing %s", name)
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		return problem.Wrap(err, problem.Unavailable, "control", "writing %s", name)
+	}
+	c.Log.Info("control plane", "address", address, "data", c.Data)
+	if c.Ready != nil {
+		c.Ready(ready.Message{Process: "control", Listens: map[string]string{"http": address}})
+	}
+	return nil
+}
+
+func (c *controlPlane) close() {
+	if c.listener != nil {
+		c.listener.Close() // closed already when it served
+	}
+	if c.store != nil {
+		if err := c.store.Close(); err != nil {
+			c.Log.Error("closing the store", "error", err)
+		}
+	}
+}
+
+// handler is everything that is served on the control plane's address.
+func (c *controlPlane) handler() http.Handler {
+	rest := api.New(api.Config{Control: c.door, Auth: c.auth, Version: c.Version, MayDecide: mayDecide, Edge: c.Edge, Backup: c.store.Backup})
+	pages := web.New(web.Config{Door: c.door, Auth: c.auth, MayDecide: mayDecide, Edge: edgeName(c.Edge), Log: c.Log, Now: c.Now})
+	mux := http.NewServeMux()
+	mux.Handle("/api/", rest)
+	mux.Handle("/openapi.json", rest)
+	mux.Handle("/openapi.yaml", rest)
+	mux.HandleFunc("GET /login", c.auth.SignIn)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("/", pages)
+	c.hooks(mux)
+	return c.auth.Host(guard(mux))
+}
+
+// guard refuses requests that a page of another site made a browser send.
+func guard(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	// Webhooks and calls back come from programs elsewhere and prove themselves by signature or token.
+	protection.AddInsecureBypassPattern("/hooks/")
+		return protection.Handler(next)
+}
+
+// edgeName is the edge's address as browsers reach names below it.
+func edgeName(edge string) string {
+	_, port, err := net.SplitHostPort(edge)
+	if err != nil {
+		return edge
+	}
+	return "localhost:" + port
+}
+
+// lateEngine stands for the engine where it is needed before it can be made.
+type lateEngine struct {
+	*execution.Engine
+	door *control.Service
+}
+
+// archive keeps events that leave the log as newline JSON, a file a day.
+func archive(dir string, now func() time.Time) func([]record.Event) error {
+	return func(events []record.Event) error {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		f, err := os.OpenFile(filepath.Join(dir, now().UTC().Format("2006-01-02")+".ndjson"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		return errors.Join(writeEvents(f, events), f.Sync(), f.Close())
+	}
+}

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"showrunner/control"
+	"showrunner/execution"
+	"showrunner/pipeline"
+	"showrunner/stage"
+	"showrunner/stage/call"
+	"showrunner/stage/deploy"
+	"showrunner/stage/gate"
+	"showrunner/stage/notify"
+	stagesource "showrunner/stage/source"
+	"showrunner/store/record"
+)
+
+// stageOf is a stage of a definition.
+type stageOf = pipeline.Stage
+
+// outsideTimeout bounds one call of a stage to a service elsewhere.
+const outsideTimeout = 30 * time.Second
+
+// kinds is the explicit list of stage kinds; a test holds it against the language's.
+func (c *controlPlane) kinds(late *lateEngine) ([]stage.Kind, error) {
+	fetcher, err := c.fetcher()
+	if err != nil {
+		return nil, err
+	}
+	builds, err := c.builds(late)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Timeout: outsideTimeout}
+	return append(builds,
+		stagesource.Git{Fetcher: fetcher},
+		deploy.NewSite(c.accounts, c.artifacts),
+		deploy.NewService(c.accounts, client, c.Now),
+		deploy.NewRollback(c.accounts, client, c.Now),
+		gate.Wait{},
+		gate.Approval{},
+		notify.Webhook{Client: notify.NewClient(), Callbacks: c.callbacks},
+		call.Pipeline{Engine: late, Definitions: late},
+	), nil
+}
+
+// Definition implements call.Definitions.
+func (l *lateEngine) Definition(ctx context.Context, application, name string) (pipeline.Pipeline, error) {
+	app, err := l.door.Application(ctx, control.Principal{Name: "engine", Owner: true}, application)
+	if err != nil {
+		return pipeline.Pipeline{}, err
+	}
+	return app.Pipeline(name)
+}
+
+// mayDecide asks the approval itself whether a decision would count.
+func mayDecide(p control.Principal, e execution.Execution, st execution.StageState, d control.Decision) error {
+	state, err := gate.ParseState(st.State)
+	if err != nil {
+		return err
+	}
+	return gate.MayDecide(state, p.Name, d.Approve, time.Now())
+}
+
+// writeEvents writes events as newline JSON.
+func writeEvents(w io.Writer, events []record.Event) error {
+	enc := json.NewEncoder(w)
+	for _, e := range events {
+		if err := enc.Encode(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
