@@ -17,25 +17,26 @@ type Started struct {
 	Started   bool                `json:"started" doc:"false: the same Idempotency-Key had started it before"`
 }
 
-// executionPath names an execution.
-type executionPath struct {
+// ExecutionPath names an execution.
+type ExecutionPath struct {
 	ID string `path:"id"`
 }
 
-type stagePath struct {
+// StagePath names a stage of an execution.
+type StagePath struct {
 	ID    string `path:"id"`
 	Stage string `path:"stage"`
 }
 
 func (s *Server) executions() {
 	c := s.Control
-	type pipelinePath struct {
+	type PipelinePath struct {
 		Application string `path:"application"`
 		Pipeline    string `path:"pipeline"`
 	}
 	huma.Register(s.api, operation(http.MethodPost, "/applications/{application}/pipelines/{pipeline}/executions", "start-executions", "Start a pipeline", 201),
 		func(ctx context.Context, in *struct {
-			pipelinePath
+			PipelinePath
 			Key  string `header:"Idempotency-Key"`
 			Body control.RunRequest
 		}) (*body[Started], error) {
@@ -46,7 +47,7 @@ func (s *Server) executions() {
 		})
 	huma.Register(s.api, operation(http.MethodPost, "/applications/{application}/pipelines/{pipeline}/plan", "plan-executions", "What a run would do, without doing it", 200),
 		func(ctx context.Context, in *struct {
-			pipelinePath
+			PipelinePath
 			Body control.RunRequest
 		}) (*body[control.Preview], error) {
 			r := in.Body
@@ -72,12 +73,12 @@ func (s *Server) executions() {
 			return answer(c.Executions(ctx, principal(ctx), q))
 		})
 	huma.Register(s.api, operation(http.MethodGet, "/executions/{id}", "get-execution", "One execution with its stages", 200),
-		func(ctx context.Context, in *executionPath) (*body[execution.Execution], error) {
+		func(ctx context.Context, in *ExecutionPath) (*body[execution.Execution], error) {
 			return answer(c.Execution(ctx, principal(ctx), in.ID))
 		})
 	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/cancel", "cancel-execution", "Ask for an execution's end", 202),
 		func(ctx context.Context, in *struct {
-			executionPath
+			ExecutionPath
 			Body struct {
 				Reason string `json:"reason,omitempty"`
 			}
@@ -89,19 +90,19 @@ func (s *Server) executions() {
 
 func (s *Server) stages(c *control.Service) {
 	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/stages/{stage}/restart", "restart-stage", "Let an ended execution go on from a stage", 202),
-		func(ctx context.Context, in *stagePath) (*none, error) {
+		func(ctx context.Context, in *StagePath) (*none, error) {
 			return done(c.Restart(ctx, principal(ctx), in.ID, in.Stage))
 		})
 	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/stages/{stage}/decision", "decide-stage", "Approve or reject", 202),
 		func(ctx context.Context, in *struct {
-			stagePath
+			StagePath
 			Body control.Decision
 		}) (*none, error) {
 			return done(c.Decide(ctx, principal(ctx), in.ID, in.Stage, in.Body, s.MayDecide))
 		})
 	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/stages/{stage}/signal", "signal-stage", "End a wait (skip), or resolve a stage in doubt (retry, done, fail)", 202),
 		func(ctx context.Context, in *struct {
-			stagePath
+			StagePath
 			Body struct {
 				Name string          `json:"name" enum:"skip,retry,done,fail"`
 				Data json.RawMessage `json:"data,omitempty"`

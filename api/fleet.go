@@ -38,19 +38,19 @@ func (s *Server) fleet() {
 		}) (*body[[]control.Cluster], error) {
 			return answer(c.Clusters(ctx, principal(ctx), in.Account, in.Application, ""))
 		})
-	type clusterPath struct {
+	type ClusterPath struct {
 		Cluster string `path:"cluster"`
 	}
 	huma.Register(s.api, operation(http.MethodGet, "/clusters/{cluster}", "get-cluster", "One cluster with the load balancers' counts", 200),
 		func(ctx context.Context, in *struct {
-			clusterPath
+			ClusterPath
 			Account string `query:"account"`
 		}) (*body[control.Cluster], error) {
 			return answer(c.Cluster(ctx, principal(ctx), in.Account, in.Cluster))
 		})
 	huma.Register(s.api, operation(http.MethodPatch, "/clusters/{cluster}", "change-cluster", "Resize, shift, enable, disable, destroy, suspend or resume by hand", 200),
 		func(ctx context.Context, in *struct {
-			clusterPath
+			ClusterPath
 			Key  string `header:"Idempotency-Key"`
 			Body control.ClusterChange
 		}) (*body[ChangeAnswer], error) {

@@ -45,18 +45,18 @@ func (s *Server) operations() {
 		func(ctx context.Context, _ *struct{}) (*body[[]secret.Info], error) {
 			return answer(c.ListSecrets(ctx, principal(ctx)))
 		})
-	type secretPath struct {
+	type SecretPath struct {
 		Name string `query:"name" required:"true"`
 	}
 	huma.Register(s.api, operation(http.MethodPut, "/secrets", "set-secrets", "Create or replace a secret", 204),
 		func(ctx context.Context, in *struct {
-			secretPath
+			SecretPath
 			RawBody []byte `contentType:"application/octet-stream"`
 		}) (*none, error) {
 			return done(c.SetSecret(ctx, principal(ctx), in.Name, in.RawBody))
 		})
 	huma.Register(s.api, operation(http.MethodDelete, "/secrets", "delete-secrets", "Delete a secret", 204),
-		func(ctx context.Context, in *secretPath) (*none, error) {
+		func(ctx context.Context, in *SecretPath) (*none, error) {
 			return done(c.DeleteSecret(ctx, principal(ctx), in.Name))
 		})
 	s.freezes(c)
@@ -90,12 +90,12 @@ func (s *Server) freezes(c *control.Service) {
 		func(ctx context.Context, _ *struct{}) (*body[[]control.Freeze], error) {
 			return answer(c.Freezes(ctx, principal(ctx)))
 		})
-	type freezePath struct {
+	type FreezePath struct {
 		Name string `path:"name"`
 	}
 	huma.Register(s.api, operation(http.MethodPut, "/freezes/{name}", "put-freezes", "Hold deployments back", 200),
 		func(ctx context.Context, in *struct {
-			freezePath
+			FreezePath
 			Body control.Freeze
 		}) (*body[control.Freeze], error) {
 			f := in.Body
@@ -103,7 +103,7 @@ func (s *Server) freezes(c *control.Service) {
 			return answer(c.PutFreeze(ctx, principal(ctx), f))
 		})
 	huma.Register(s.api, operation(http.MethodDelete, "/freezes/{name}", "delete-freezes", "End a freeze", 204),
-		func(ctx context.Context, in *freezePath) (*none, error) {
+		func(ctx context.Context, in *FreezePath) (*none, error) {
 			return done(c.DeleteFreeze(ctx, principal(ctx), in.Name))
 		})
 }

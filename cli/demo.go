@@ -23,14 +23,6 @@ import (
 	"showrunner/problem"
 )
 
-func splitHostPort(address string) (host, port string) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address, "80"
-	}
-	return host, port
-}
-
 func newDemoCommand(a *app) *cobra.Command {
 	var o upOptions
 	var site string

@@ -38,11 +38,11 @@ Exit code with --watch: 0 succeeded, 1 failed or canceled, 3 waits for a person
 			if err != nil {
 				return err
 			}
-			parameters, err := pairs(params, "--param")
+			parameters, err := pairs("--param", params)
 			if err != nil {
 				return err
 			}
-			facts, err := pairs(trigger, "--trigger")
+			facts, err := pairs("--trigger", trigger)
 			if err != nil {
 				return err
 			}

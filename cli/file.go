@@ -111,7 +111,11 @@ line at the top of a file:
 		Example: "  showrunner schema > showrunner.schema.json",
 		Args:    exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := a.Out.Write(append(pipeline.Schema(), '\n'))
+			schema, err := pipeline.Schema()
+			if err != nil {
+				return err
+			}
+			_, err = a.Out.Write(append(schema, '\n'))
 			return err
 		},
 	}
@@ -183,19 +187,6 @@ func splitPipeline(arg string) (application, name string, err error) {
 	return application, name, nil
 }
 
-// pairs reads K=V arguments.
-func pairs(args []string, what string) (map[string]string, error) {
-	m := map[string]string{}
-	for _, arg := range args {
-		k, v, ok := strings.Cut(arg, "=")
-		if !ok || k == "" {
-			return nil, usage("%s %q is not NAME=VALUE", what, arg)
-		}
-		m[k] = v
-	}
-	return m, nil
-}
-
 func newPlanCommand(a *app) *cobra.Command {
 	var params []string
 	cmd := &cobra.Command{
@@ -207,7 +198,7 @@ func newPlanCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			parameters, err := pairs(params, "--param")
+			parameters, err := pairs("--param", params)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -110,4 +111,12 @@ func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) e
 func atLocalhost(address string) string {
 	_, port := splitHostPort(address)
 	return "localhost:" + port
+}
+
+func splitHostPort(address string) (host, port string) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address, "80"
+	}
+	return host, port
 }

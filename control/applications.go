@@ -132,7 +132,6 @@ func (s *Service) Apply(ctx context.Context, p Principal, f File, version int64)
 			return Applied{}, problem.Wrap(err, "", opApply, "keeping application %s", doc.Application)
 		}
 		answer.Version, answer.Changed = put.Version, true
-		s.Applied(doc.Application)
 		return answer, nil
 	}
 }
@@ -253,6 +252,5 @@ func (s *Service) DeleteApplication(ctx context.Context, p Principal, name strin
 	if err := s.Records.DeleteRecord(ctx, applications, name, rec.Version, s.audit(p, opDelete, name, name, nil)); err != nil {
 		return problem.Wrap(err, "", opDelete, "deleting application %s", name)
 	}
-	s.Applied(name)
 	return nil
 }

@@ -64,8 +64,6 @@ type Deps struct {
 	Hooks     Deliveries
 	Log       *slog.Logger
 	Now       func() time.Time
-	// Applied is told after an application's pipelines changed.
-	Applied func(application string)
 }
 
 // Service is the front door. Its methods may be used from any goroutine.
@@ -76,9 +74,6 @@ type Service struct {
 
 // New makes the front door.
 func New(d Deps) *Service {
-	if d.Applied == nil {
-		d.Applied = func(string) {}
-	}
 	return &Service{Deps: d}
 }
 

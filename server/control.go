@@ -61,17 +61,18 @@ func DefaultRetention() execution.Retention {
 // controlPlane is a running control plane and its parts.
 type controlPlane struct {
 	ControlConfig
-	store     store.Store
-	engine    *execution.Engine
-	door      *control.Service
-	triggers  *trigger.Service
-	accounts  *accounts
-	artifacts *artifact.Store
-	secrets   *secret.Store
-	logs      *stagelog.Folder
-	auth      *api.Auth
-	callbacks *notify.Callbacks
-	listener  net.Listener
+	store       store.Store
+	engine      *execution.Engine
+	door        *control.Service
+	triggers    *trigger.Service
+	definitions *definitions
+	accounts    *accounts
+	artifacts   *artifact.Store
+	secrets     *secret.Store
+	logs        *stagelog.Folder
+	auth        *api.Auth
+	callbacks   *notify.Callbacks
+	listener    net.Listener
 }
 
 // RunControl runs a control plane until ctx ends. What its stages do outside
@@ -154,9 +155,10 @@ func (c *controlPlane) wire(ctx context.Context) error {
 	}
 	late.Engine = c.engine
 	c.door = control.New(control.Deps{Engine: c.engine, Records: c.store, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts,
-		Logs: c.logs, Log: c.Log, Now: c.Now, Applied: func(application string) { c.triggers.Changed() }})
+		Logs: c.logs, Hooks: lateHooks{c}, Log: c.Log, Now: c.Now})
 	late.door = c.door
 	c.auth = api.NewAuth(c.Token, ownerName(), c.Hosts, c.Now)
+	c.definitions = newDefinitions(c.door, c.engine, c.Log)
 	return c.wireTriggers()
 }
 
@@ -183,6 +185,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.engine.Run(ctx) })
 	group.Go(func() error { c.door.WatchFreezes(ctx); return nil })
+	group.Go(func() error { c.definitions.watch(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })
 	group.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -255,7 +258,7 @@ func guard(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	// Webhooks and calls back come from programs elsewhere and prove themselves by signature or token.
 	protection.AddInsecureBypassPattern("/hooks/")
-		return protection.Handler(next)
+	return protection.Handler(next)
 }
 
 // edgeName is the edge's address as browsers reach names below it.

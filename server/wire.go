@@ -10,7 +10,7 @@ import (
 
 // fetcher makes what git stages and polls fetch with.
 func (c *controlPlane) fetcher() (*source.Fetcher, error) {
-	return source.New(source.Options{Dir: filepath.Join(c.Data, "git"), Artifacts: c.artifacts, Base: c.Data, Log: c.Log})
+	return source.Open(source.Options{Dir: filepath.Join(c.Data, "git"), Artifacts: c.artifacts, Base: c.Data, Log: c.Log})
 }
 
 // wireCallbacks makes what receives the calls back of webhook stages.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"showrunner/artifact"
@@ -168,9 +169,13 @@ func planWaves(waves []pipeline.Wave, regions []cloud.Region) ([]pipeline.Wave, 
 	return waves, nil
 }
 
-// version is what people will call the content: the commit it was made of,
-// else the one that started the execution, else the beginning of its digest.
+// version is what people will call the content: what the execution delivers,
+// else the commit it was made of, else the one that started the execution, else
+// the beginning of its digest.
 func (k *Site) version(ctx context.Context, in *stage.Input, ref artifact.Ref) string {
+	if in.Version != "" && !strings.HasPrefix(in.Version, "#") {
+		return in.Version
+	}
 	if k.provenance != nil {
 		if st, err := k.provenance.Attestation(ctx, ref); err == nil {
 			for _, d := range st.Predicate.BuildDefinition.ResolvedDependencies {
