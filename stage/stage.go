@@ -81,8 +81,8 @@ type Input struct {
 	// Version is what people call what this execution delivers: the short commit of
 	// its source, else the trigger's, else "#" and the execution's number.
 	Version string
-	Trigger     map[string]any
-	Stage       pipeline.Stage
+	Trigger map[string]any
+	Stage   pipeline.Stage
 	// Config is the stage's configuration with every expression resolved but
 	// references to secrets, which Secrets.Expand resolves at the last moment.
 	Config pipeline.Config
