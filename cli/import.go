@@ -77,6 +77,14 @@ func (a *app) importDocument(cmd *cobra.Command, file string, f importFlags, run
 	if opts.SourceOverrides, err = pairs("--source-override", f.overrides); err != nil {
 		return err
 	}
+	for name, url := range opts.SourceOverrides {
+		// A folder is meant from here, not from where the file will lie.
+		if _, err := os.Stat(url); err == nil {
+			if opts.SourceOverrides[name], err = filepath.Abs(url); err != nil {
+				return usage("--source-override %s: %v", name, err)
+			}
+		}
+	}
 	projects, err := pairs("--project", f.projectAt)
 	if err != nil {
 		return err
