@@ -121,7 +121,7 @@ func (e *Engine) input(r *run, i int) (*stage.Input, error) {
 	}
 	key := stage.Key{Execution: r.id, Stage: def.Name, Attempt: row.Attempt, Task: row.Task}
 	in := &stage.Input{Key: key, Application: h.Application, Pipeline: h.Pipeline, Number: h.Number,
-		StartedBy: h.Request.By, Trigger: h.Request.Trigger, Stage: *def, Config: cfg,
+		StartedBy: h.Request.By, Version: r.version(), Trigger: h.Request.Trigger, Stage: *def, Config: cfg,
 		Artifacts: r.st.artifacts(), Outputs: row.Outputs, State: row.State,
 		Signals: r.st.mail[i][:len(r.st.mail[i]):len(r.st.mail[i])], Now: e.now(),
 		Progress: func(format string, args ...any) {
@@ -142,6 +142,21 @@ func (e *Engine) input(r *run, i int) (*stage.Input, error) {
 		in.Log = &closing{Writer: masked, inner: inner}
 	}
 	return in, nil
+}
+
+// version is what people call what the execution delivers. The run is locked.
+func (r *run) version() string {
+	for i := range r.st.plan.stages {
+		if row := r.st.rows[i]; row != nil && r.st.plan.stages[i].def.Kind == "git" {
+			if c, ok := row.Outputs["shortCommit"].(string); ok && c != "" {
+				return c
+			}
+		}
+	}
+	if c, ok := r.st.head.Request.Trigger["commit"].(string); ok && c != "" {
+		return c[:min(len(c), 7)]
+	}
+	return fmt.Sprintf("#%d", r.st.head.Number)
 }
 
 // closing closes what it writes to through, the mask first.
