@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -159,6 +160,34 @@ func failureText(e execution.Execution, name string, f stage.Failure) []string {
 		help = f.Help + "   |   " + help
 	}
 	return append(lines, "   help: "+clean(help))
+}
+
+// named is a description that names what a stage puts out, as imported stacks
+// do: "BucketURL = http://…".
+var named = regexp.MustCompile(`^(\S+) = http\S*$`)
+
+// addresses lists where a succeeded run can be looked at, by the names that its
+// pipeline gives them.
+func addresses(e execution.Execution) []string {
+	descriptions := map[string]string{}
+	if e.Definition != nil {
+		for _, s := range e.Definition.Stages {
+			descriptions[s.Name] = s.Description
+		}
+	}
+	var lines []string
+	for _, st := range e.Stages {
+		url, ok := st.Outputs["url"].(string)
+		if !ok || st.Status != execution.Succeeded || st.Kind != "deploy-site" && st.Kind != "deploy" {
+			continue
+		}
+		label := st.Name
+		if m := named.FindStringSubmatch(descriptions[st.Name]); m != nil {
+			label = m[1]
+		}
+		lines = append(lines, label+" = "+url)
+	}
+	return lines
 }
 
 func firstLine(s string) string {

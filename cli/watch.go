@@ -130,6 +130,9 @@ func (a *app) outcome(e execution.Execution, o watchOptions) error {
 	}
 	switch {
 	case e.Status == execution.Succeeded || e.Status == execution.Skipped:
+		for _, line := range addresses(e) {
+			a.say("%s", clean(line))
+		}
 		return nil
 	case !e.Status.Complete() && o.untilJudgment:
 		a.say("waits for a person: showrunner approve %s STAGE", e.ID)
