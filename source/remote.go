@@ -153,8 +153,8 @@ func (r Remote) join(sub string) (Remote, error) {
 }
 
 // SameRepository tells whether two addresses, or an address and an "owner/name",
-// mean one repository: transport, user, port, letter case of the host and a
-// final ".git" make no difference.
+// mean one repository: transport, user, port, letter case (but of local paths)
+// and a final ".git" make no difference.
 func SameRepository(a, b string) bool {
 	hostA, pathA := identity(a)
 	hostB, pathB := identity(b)
@@ -169,7 +169,7 @@ const anyHost = "*"
 
 func identity(raw string) (host, p string) {
 	if ownerName.MatchString(raw) {
-		return anyHost, strings.TrimSuffix(raw, ".git")
+		return anyHost, strings.ToLower(strings.TrimSuffix(raw, ".git"))
 	}
 	r, err := ParseRemote(raw, "/")
 	if err != nil {
@@ -182,6 +182,9 @@ func identity(raw string) (host, p string) {
 	}
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		host = host[:i]
+	}
+	if host != "" {
+		p = strings.ToLower(p)
 	}
 	return host, strings.TrimSuffix(p, ".git")
 }

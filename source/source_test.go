@@ -17,6 +17,7 @@ import (
 )
 
 func TestResolve(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	first := r.commit("first", "a.txt", "one")
 	r.git("tag", "light")
@@ -48,6 +49,7 @@ func TestResolve(t *testing.T) {
 }
 
 func TestFetchIsTheWorkTree(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	r.commit("tree", "a.txt", "one\n", "dir/b.txt", "two\n", "run.sh", "#!/bin/sh\n", ".gitattributes", "left.txt export-ignore\ncr.txt eol=crlf\n",
 		"left.txt", "kept", "cr.txt", "x\ny\n", "-dash", "dash", "ü.txt", "umlaut")
@@ -79,6 +81,7 @@ func TestFetchIsTheWorkTree(t *testing.T) {
 
 // A second run fetches what is new and no more; a third one asks for nothing.
 func TestMirrorFetchesOnlyWhatIsNew(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	noise := make([]byte, 2<<20)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -130,6 +133,7 @@ func packBytes(t *testing.T, mirror string) int64 {
 }
 
 func TestUnadvertisedCommits(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	first := r.commit("first", "a", "1")
 	r.commit("second", "a", "2")
@@ -158,6 +162,7 @@ func TestUnadvertisedCommits(t *testing.T) {
 
 // A dumb HTTP server serves files and knows nothing of shallow fetches.
 func TestDumbTransport(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	commit := r.commit("first", "a", "1")
 	r.git("update-server-info")
@@ -177,6 +182,7 @@ func TestDumbTransport(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	r.commit("first", "a", "1")
 	r.git("branch", "feature/login")
@@ -224,6 +230,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestHostileRequests(t *testing.T) {
+	t.Parallel()
 	marker := filepath.Join(t.TempDir(), "ran")
 	r := newRepo(t)
 	r.commit("first", "a", "1")
@@ -248,6 +255,7 @@ func TestHostileRequests(t *testing.T) {
 }
 
 func TestConcurrentFetches(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	var commits []string
 	for i := range 4 {
@@ -274,6 +282,7 @@ func TestConcurrentFetches(t *testing.T) {
 }
 
 func TestMirrorRecovers(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	first := r.commit("first", "a", "1", "b/c", "2")
 	for name, damage := range map[string]func(t *testing.T, mirror string){
@@ -289,10 +298,12 @@ func TestMirrorRecovers(t *testing.T) {
 		"flipped bits": func(t *testing.T, m string) { each(t, m, "objects/pack/*.pack", flip) },
 		"no HEAD":      func(t *testing.T, m string) { each(t, m, "HEAD", os.Remove) },
 		"empty config": func(t *testing.T, m string) { each(t, m, "config", truncate) },
-		"bad config":   func(t *testing.T, m string) { each(t, m, "config", func(p string) error { return os.WriteFile(p, []byte("[[["), 0o600) }) },
-		"empty ref":    func(t *testing.T, m string) { each(t, m, "refs/showrunner/*", truncate) },
-		"no objects":   func(t *testing.T, m string) { each(t, m, "objects", os.RemoveAll) },
-		"half made":    func(t *testing.T, m string) { each(t, m, ".", os.RemoveAll); touch(t, m+".new/HEAD") },
+		"bad config": func(t *testing.T, m string) {
+			each(t, m, "config", func(p string) error { return os.WriteFile(p, []byte("[[["), 0o600) })
+		},
+		"empty ref":  func(t *testing.T, m string) { each(t, m, "refs/showrunner/*", truncate) },
+		"no objects": func(t *testing.T, m string) { each(t, m, "objects", os.RemoveAll) },
+		"half made":  func(t *testing.T, m string) { each(t, m, ".", os.RemoveAll); touch(t, m+".new/HEAD") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -358,6 +369,7 @@ func each(t *testing.T, dir, glob string, act func(string) error) {
 // What a killed process left behind, credentials perhaps, is cleared at the
 // next start; what a living one uses is not.
 func TestOpenSweeps(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	live, err := newScratch(b.tmp)
 	if err != nil {
@@ -376,6 +388,7 @@ func TestOpenSweeps(t *testing.T) {
 }
 
 func TestWaitingForAMirrorEndsWithTheContext(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	commit := r.commit("first", "a", "1")
 	b := newBench(t)
@@ -395,6 +408,7 @@ func TestWaitingForAMirrorEndsWithTheContext(t *testing.T) {
 }
 
 func TestTidyKeepsWhatIsWanted(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	first := r.commit("first", "a", "1")
 	b := newBench(t)
@@ -415,6 +429,7 @@ func TestTidyKeepsWhatIsWanted(t *testing.T) {
 }
 
 func TestChanged(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	from := r.commit("first", "a", "1", "b", "2", "dir/c", "3")
 	r.git("mv", "b", "renamed")

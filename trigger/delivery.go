@@ -1,0 +1,134 @@
+package trigger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+const deliveries = "deliveries"
+
+// Verdicts on a delivery, and on each pipeline that it might have meant.
+const (
+	VerdictStarted   = "started"
+	VerdictDuplicate = "duplicate" // this event had started it before
+	VerdictIgnored   = "ignored"   // understood, and it means nothing here
+	VerdictRefused   = "refused"   // not accepted: signature, form, size
+	VerdictFailed    = "failed"    // it should have started something, and that did not work
+	VerdictPong      = "pong"
+)
+
+// Delivery is what came in at a hook, and what became of it. It holds no
+// signature, no secret and no payload.
+type Delivery struct {
+	ID          string    `json:"id"` // ours
+	Provider    string    `json:"provider"`
+	Application string    `json:"application,omitempty"` // that the address named
+	DeliveryID  string    `json:"deliveryId,omitempty"`  // the sender's
+	Event       string    `json:"event,omitempty"`
+	Repository  string    `json:"repository,omitempty"`
+	Ref         string    `json:"ref,omitempty"`
+	Commit      string    `json:"commit,omitempty"`
+	Received    time.Time `json:"received"`
+	Status      int       `json:"status"` // that was answered
+	Verdict     string    `json:"verdict"`
+	Reason      string    `json:"reason,omitempty"`
+	Outcomes    []Outcome `json:"pipelines,omitempty"`
+}
+
+// Outcome is what a delivery did to one pipeline.
+type Outcome struct {
+	Application string `json:"application"`
+	Pipeline    string `json:"pipeline"`
+	Verdict     string `json:"verdict"`
+	Reason      string `json:"reason,omitempty"`
+	Execution   string `json:"execution,omitempty"`
+	Number      int    `json:"number,omitempty"`
+}
+
+// deliveryLog keeps the newest deliveries.
+type deliveryLog struct {
+	records Records
+	keep    int
+}
+
+// newID sorts newest first, so that a page of the list is the newest, and the
+// end of the list is what goes.
+func newID(at time.Time) string {
+	return fmt.Sprintf("%016x-%08x", uint64(math.MaxInt64-at.UnixNano()), rand.Uint32())
+}
+
+func (l *deliveryLog) add(ctx context.Context, d Delivery) error {
+	data, err := json.Marshal(d)
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, "trigger.delivery", "encoding a delivery")
+	}
+	if _, err := l.records.PutRecord(ctx, record.Record{Collection: deliveries, Key: d.ID, Data: data}); err != nil {
+		return problem.Wrap(err, "", "trigger.delivery", "keeping a delivery")
+	}
+	return nil
+}
+
+// prune removes the deliveries past the number kept.
+func (l *deliveryLog) prune(ctx context.Context) error {
+	const page = 500
+	for after, seen := "", 0; ; {
+		list, err := l.records.ListRecords(ctx, deliveries, "", after, page)
+		if err != nil {
+			return err
+		}
+		for _, r := range list {
+			after = r.Key
+			if seen++; seen <= l.keep {
+				continue
+			}
+			err := l.records.DeleteRecord(ctx, deliveries, r.Key, r.Version)
+			if code := problem.CodeOf(err); err != nil && code != problem.NotFound && code != problem.Conflict {
+				return err
+			}
+		}
+		if len(list) < page {
+			return nil
+		}
+	}
+}
+
+// list returns the newest deliveries, of one application or all.
+func (l *deliveryLog) list(ctx context.Context, application string, limit int) ([]Delivery, error) {
+	const page = 200
+	found := []Delivery{}
+	for after := ""; ; {
+		list, err := l.records.ListRecords(ctx, deliveries, "", after, page)
+		if err != nil {
+			return nil, problem.Wrap(err, "", "trigger.deliveries", "listing deliveries")
+		}
+		for _, r := range list {
+			after = r.Key
+			var d Delivery
+			if err := json.Unmarshal(r.Data, &d); err != nil {
+				return nil, problem.Wrap(err, problem.Internal, "trigger.deliveries", "delivery %s is damaged", r.Key)
+			}
+			if !d.concerns(application) {
+				continue
+			}
+			if found = append(found, d); len(found) == limit {
+				return found, nil
+			}
+		}
+		if len(list) < page {
+			return found, nil
+		}
+	}
+}
+
+func (d Delivery) concerns(application string) bool {
+	return application == "" || d.Application == application ||
+		slices.ContainsFunc(d.Outcomes, func(o Outcome) bool { return o.Application == application })
+}

@@ -1,0 +1,268 @@
+package trigger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"showrunner/internal/standardwebhook"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// defaultSecret is the name of the secret that signs deliveries.
+const defaultSecret = "webhook"
+
+// candidate is a push trigger that a delivery may mean.
+type candidate struct {
+	def     Definition
+	trigger pipeline.Trigger
+	secret  string // its name
+}
+
+// push handles a delivery of a forge.
+func (h *Hooks) push(ctx context.Context, header http.Header, d *Delivery, body, text []byte) error {
+	defs, err := h.o.Definitions.All(ctx)
+	if err != nil {
+		return err
+	}
+	var all []candidate
+	known := d.Application == ""
+	for _, def := range defs {
+		if d.Application != "" && def.Application != d.Application {
+			continue
+		}
+		known = true
+		for _, t := range def.Pipeline.Triggers {
+			if t.Push != nil {
+				all = append(all, candidate{def, t, cmp.Or(t.Push.Secret, defaultSecret)})
+			}
+		}
+	}
+	if !known {
+		return refuse(http.StatusNotFound, "there is no application %q", d.Application)
+	}
+	signed, err := h.signedBy(ctx, header, d, body, all)
+	if err != nil {
+		return err
+	}
+	switch {
+	case text == nil:
+		return refuse(http.StatusBadRequest, "the form has no payload")
+	case isPing(d):
+		d.Verdict, d.Reason = VerdictPong, "pong"
+		return nil
+	case !isPush(d, text):
+		d.Verdict, d.Reason = VerdictIgnored, "only pushes and tags start pipelines, not "+cmp.Or(d.Event, "this event")
+		return nil
+	}
+	p, err := parsePush(d.Provider, text)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "%v", err)
+	}
+	d.Repository, d.Ref, d.Commit = clip(p.Repository), clip(p.Ref), p.Commit
+	if p.Deleted {
+		d.Verdict, d.Reason = VerdictIgnored, p.Ref+" was deleted"
+		return nil
+	}
+	return h.startPush(ctx, d, p, all, signed)
+}
+
+// startPush starts each pipeline that the push means, once, whichever of its
+// triggers it was.
+func (h *Hooks) startPush(ctx context.Context, d *Delivery, p Push, all []candidate, signed map[string]bool) error {
+	values := p.values()
+	at := map[string]int{} // pipeline → its outcome
+	for _, c := range all {
+		name := ident(c.def)
+		v := no("the delivery is not signed with the secret %q of this trigger", c.secret)
+		if signed[c.secret] {
+			v = matchPush(*c.trigger.Push, p)
+		}
+		i, seen := at[name]
+		if !seen {
+			i = len(d.Outcomes)
+			at[name] = i
+			d.Outcomes = append(d.Outcomes, Outcome{Application: c.def.Application, Pipeline: c.def.Pipeline.Name, Verdict: VerdictIgnored, Reason: v.reason})
+		}
+		if !v.yes || seen && d.Outcomes[i].Verdict != VerdictIgnored {
+			continue
+		}
+		o, err := h.start(ctx, c, values, ident(c.def, "push"), p.eventID(), d.Provider)
+		if err != nil {
+			return err
+		}
+		o.Reason = cmp.Or(o.Reason, v.reason)
+		d.Outcomes[i] = o
+	}
+	if len(all) == 0 {
+		d.Reason = "no pipeline has a push trigger"
+	}
+	return nil
+}
+
+func (h *Hooks) start(ctx context.Context, c candidate, values map[string]any, triggerID, eventID, provider string) (Outcome, error) {
+	o := Outcome{Application: c.def.Application, Pipeline: c.def.Pipeline.Name, Verdict: VerdictFailed}
+	started, err := begin(ctx, h.o.Starter, c.def, c.trigger, values, triggerID, eventID, "webhook "+provider)
+	if err != nil {
+		reason, ok := failedOutcome(err)
+		if !ok {
+			return o, err
+		}
+		o.Reason = reason
+		return o, nil
+	}
+	o.Execution, o.Number, o.Verdict = started.Execution, started.Number, VerdictStarted
+	if !started.New {
+		o.Verdict, o.Reason = VerdictDuplicate, "this event started it before"
+	}
+	return o, nil
+}
+
+// begin resolves a trigger's parameters and starts its pipeline.
+func begin(ctx context.Context, s Starter, def Definition, t pipeline.Trigger, values map[string]any, triggerID, eventID, by string) (Started, error) {
+	parameters, err := pipeline.ResolveTrigger(t, values)
+	if err != nil {
+		return Started{}, err
+	}
+	return s.Start(ctx, Start{Definition: def, Parameters: parameters, Trigger: values, TriggerID: triggerID, EventID: eventID, By: by})
+}
+
+// signedBy returns the names of the secrets that the delivery is signed with.
+// Its error is a refusal when there is none.
+func (h *Hooks) signedBy(ctx context.Context, header http.Header, d *Delivery, body []byte, all []candidate) (map[string]bool, error) {
+	names := []string{}
+	tried := map[string]bool{}
+	for _, c := range all {
+		if !tried[c.secret] && len(names) < maxSecrets {
+			tried[c.secret] = true
+			names = append(names, c.secret)
+		}
+	}
+	if len(names) == 0 {
+		names = []string{defaultSecret} // so that a ping is answered before the first pipeline is there
+	}
+	signed := map[string]bool{}
+	var why error
+	missing := 0
+	for _, name := range names {
+		value, err := h.o.Secrets.Resolve(ctx, name)
+		if problem.CodeOf(err) == problem.NotFound {
+			missing++
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		// Secrets are often set from a file that ends with a line feed.
+		err = verify(d.Provider, header, strings.TrimRight(value, "\r\n"), body, h.o.Now())
+		if err == nil {
+			signed[name] = true
+		} else if why == nil || !errors.Is(err, errSignature) {
+			why = err
+		}
+	}
+	switch {
+	case len(signed) > 0:
+		return signed, nil
+	case missing == len(names):
+		return nil, refuse(http.StatusUnauthorized, "there is no secret to check signatures with; set it: showrunner secret set %s", names[0])
+	}
+	return nil, refuse(http.StatusUnauthorized, "%v", why)
+}
+
+// isPing tells the event by which a forge tries a hook out.
+func isPing(d *Delivery) bool { return d.Provider != GitLab && d.Event == "ping" }
+
+// isPush tells pushes of branches and tags. GitLab's system hooks say in the
+// body which event they are.
+func isPush(d *Delivery, text []byte) bool {
+	if d.Provider != GitLab {
+		return d.Event == "push"
+	}
+	switch d.Event {
+	case "Push Hook", "Tag Push Hook":
+		return true
+	case "System Hook":
+		var in struct {
+			Kind string `json:"object_kind"`
+			Name string `json:"event_name"`
+		}
+		if decodeJSON(text, &in) != nil {
+			return false
+		}
+		kind := cmp.Or(in.Kind, in.Name)
+		return kind == "push" || kind == "tag_push"
+	}
+	return false
+}
+
+// generic handles a delivery to one webhook trigger.
+func (h *Hooks) generic(ctx context.Context, header http.Header, d *Delivery, pipelineName, name string, body []byte) error {
+	defs, err := h.o.Definitions.All(ctx)
+	if err != nil {
+		return err
+	}
+	c, ok := findWebhook(defs, d.Application, pipelineName, name)
+	if !ok {
+		return refuse(http.StatusNotFound, "there is no webhook %s of pipeline %s/%s", clip(name), d.Application, clip(pipelineName))
+	}
+	if _, err := h.signedBy(ctx, header, d, body, []candidate{c}); err != nil {
+		return err
+	}
+	payload, err := decodeValue(body)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "%v", err)
+	}
+	w := c.trigger.Webhook
+	values := map[string]any{"kind": "webhook", "id": d.DeliveryID, "name": w.Name, "payload": payload}
+	o := Outcome{Application: c.def.Application, Pipeline: c.def.Pipeline.Name, Verdict: VerdictIgnored}
+	met := true
+	if w.When != "" {
+		if met, err = pipeline.EvalTriggerWhen(*w, values); err != nil {
+			o.Verdict, o.Reason = VerdictFailed, err.Error()
+			d.Outcomes = []Outcome{o}
+			return nil
+		}
+	}
+	if !met {
+		o.Reason = "its condition does not hold: " + w.When
+		d.Outcomes = []Outcome{o}
+		return nil
+	}
+	o, err = h.start(ctx, c, values, ident(c.def, "webhook", w.Name), genericEvent(header, d), Generic+" "+w.Name)
+	if err != nil {
+		return err
+	}
+	d.Outcomes = []Outcome{o}
+	return nil
+}
+
+// genericEvent identifies the event of a generic delivery: by Standard Webhooks'
+// id, which is signed, else by the sender's own. A delivery without any is an
+// event of its own: two that are alike may both be meant.
+func genericEvent(header http.Header, d *Delivery) string {
+	if id := header.Get(standardwebhook.HeaderID); id != "" {
+		return "standard " + id
+	}
+	if d.DeliveryID != "" {
+		return "delivery " + d.DeliveryID
+	}
+	return "received " + d.ID
+}
+
+func findWebhook(defs []Definition, application, pipelineName, name string) (candidate, bool) {
+	for _, def := range defs {
+		if def.Application != application || def.Pipeline.Name != pipelineName {
+			continue
+		}
+		for _, t := range def.Pipeline.Triggers {
+			if t.Webhook != nil && t.Webhook.Name == name {
+				return candidate{def, t, cmp.Or(t.Webhook.Secret, defaultSecret)}, true
+			}
+		}
+	}
+	return candidate{}, false
+}
