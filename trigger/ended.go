@@ -1,0 +1,154 @@
+package trigger
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// ends are the types of the events that say how an execution ended, with the
+// word that triggers use.
+var ends = map[string]string{"execution.succeeded": "succeeded", "execution.failed": "failed", "execution.canceled": "canceled"}
+
+const (
+	positions   = "positions"
+	endsKey     = "trigger-ends"
+	savedEvery  = time.Second
+	endedFormat = 1
+)
+
+// endsState is how far the event log has been read.
+type endsState struct {
+	Format   int   `json:"format"`
+	Position int64 `json:"position"`
+}
+
+// followEnds starts what follows the ends of executions, until ctx ends. It
+// begins where an earlier process stopped; where that is unknown, now.
+func (s *Service) followEnds(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; failures++ {
+		err := s.readEnds(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			s.o.Log.Warn("the ends of executions could not be followed", "error", err)
+		}
+		wait(ctx, retryAfter(failures))
+	}
+}
+
+func wait(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+func (s *Service) readEnds(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var state endsState
+	version, err := s.load(ctx, positions, endsKey, &state)
+	if err != nil {
+		return err
+	}
+	if version == 0 {
+		if state.Position, err = s.o.Events.Last(ctx); err != nil {
+			return err
+		}
+		if version, err = s.save(ctx, positions, endsKey, 0, endsState{endedFormat, state.Position}); err != nil {
+			return err // also when another replica was first: its position counts
+		}
+	}
+	types := make([]string, 0, len(ends))
+	for t := range ends {
+		types = append(types, t)
+	}
+	saved := s.o.Now()
+	for slice := range s.o.Events.Follow(ctx, state.Position, record.Filter{Types: types}) {
+		followers := 0
+		for _, e := range slice.Events {
+			n, err := s.ended(ctx, e)
+			if err != nil {
+				return err // read again from the kept position; what has started is known
+			}
+			followers += n
+		}
+		state.Position = max(state.Position, slice.Next)
+		// Without a follower a position that is a little old does no harm.
+		if now := s.o.Now(); followers > 0 || now.Sub(saved) >= savedEvery {
+			if version, err = s.savePosition(ctx, version, state.Position); err != nil {
+				return err
+			}
+			saved = now
+		}
+	}
+	return nil
+}
+
+// savePosition never moves the position back behind another replica's.
+func (s *Service) savePosition(ctx context.Context, version, position int64) (int64, error) {
+	next, err := s.save(ctx, positions, endsKey, version, endsState{endedFormat, position})
+	if problem.CodeOf(err) != problem.Conflict {
+		return next, err
+	}
+	var theirs endsState
+	if version, err = s.load(ctx, positions, endsKey, &theirs); err != nil || theirs.Position >= position {
+		return version, err
+	}
+	next, err = s.save(ctx, positions, endsKey, version, endsState{endedFormat, position})
+	if problem.CodeOf(err) == problem.Conflict {
+		return version, nil // the next one will do
+	}
+	return next, err
+}
+
+// ended starts every pipeline that follows this end, and tells how many do.
+func (s *Service) ended(ctx context.Context, e record.Event) (int, error) {
+	defs, err := s.o.Definitions.All(ctx)
+	if err != nil {
+		return 0, err
+	}
+	status := ends[e.Type]
+	followers := 0
+	for _, def := range defs {
+		for _, t := range def.Pipeline.Triggers {
+			if t.Pipeline == nil || !follows(def, t.Pipeline, e, status) {
+				continue
+			}
+			followers++
+			id := ident(def, "pipeline", cmp.Or(t.Pipeline.Application, def.Application), t.Pipeline.Pipeline)
+			event := strconv.FormatInt(e.Position, 10)
+			values := map[string]any{"kind": "pipeline", "id": event, "application": e.Application, "pipeline": e.Pipeline, "execution": e.Execution, "status": status}
+			_, err := begin(ctx, s.o.Starter, def, t, values, id, event, "pipeline "+e.Application+"/"+e.Pipeline)
+			if err == nil {
+				continue
+			}
+			if reason, final := failedOutcome(err); final {
+				s.o.Log.Error("a pipeline that follows another was not started", "trigger", id, "execution", e.Execution, "reason", reason)
+				continue
+			}
+			return followers, err
+		}
+	}
+	return followers, nil
+}
+
+func follows(def Definition, t *pipeline.PipelineTrigger, e record.Event, status string) bool {
+	if cmp.Or(t.Application, def.Application) != e.Application || t.Pipeline != e.Pipeline {
+		return false
+	}
+	if len(t.Status) == 0 {
+		return status == "succeeded"
+	}
+	return slices.Contains(t.Status, status)
+}

@@ -1,0 +1,222 @@
+package trigger
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/secret"
+	"showrunner/source"
+)
+
+// defaultEvery is how often a remote is asked.
+const defaultEvery = time.Minute
+
+// pollState is the record of a poll: the tips that have been seen. A ref is
+// there once what it means has been started, or when the poll first saw it.
+type pollState struct {
+	Format int    `json:"format"` // 1
+	Status Status `json:"status"`
+	// Filter is what Refs were chosen by; under another one, refs that come into
+	// view are not new.
+	Filter string            `json:"filter"`
+	Refs   map[string]string `json:"refs"`
+	// Changes counts the looks that found something, so that a ref which returns
+	// to an earlier commit makes a new event.
+	Changes int `json:"changes"`
+}
+
+// poll asks a remote once and starts what is new. The replica that writes the
+// next time first is the one that asks. The first look starts nothing.
+func (s *Service) poll(ctx context.Context, id string, def Definition, t pipeline.Trigger) (time.Time, error) {
+	key := recordKey(def, id)
+	var state pollState
+	version, err := s.load(ctx, polls, key, &state)
+	if err != nil {
+		return time.Time{}, err
+	}
+	now := s.o.Now()
+	every := time.Duration(cmp.Or(t.Poll.Every, pipeline.Duration(defaultEvery)))
+	if state.Status.Next.After(now) && state.Status.Next.Sub(now) <= max(every, lastRetry)*2 {
+		return state.Status.Next, nil
+	}
+	fresh := version == 0
+	state.Format = 1
+	state.Status.Application, state.Status.Pipeline, state.Status.Kind = def.Application, def.Pipeline.Name, "poll"
+	state.Status.Trigger = source.Redact(t.Poll.URL)
+	state.Status.Next = s.after(now, every, 0)
+	if version, err = s.save(ctx, polls, key, version, state); err != nil {
+		if problem.CodeOf(err) == problem.Conflict {
+			return now.Add(every), nil
+		}
+		return time.Time{}, err
+	}
+	err = s.look(ctx, id, def, t, &state, fresh)
+	if ctx.Err() != nil {
+		return time.Time{}, ctx.Err()
+	}
+	if err != nil {
+		state.Status.Error = err.Error()
+		state.Status.Failures++
+		state.Status.Next = s.after(s.o.Now(), every, state.Status.Failures)
+	} else {
+		state.Status.Error, state.Status.Failures = "", 0
+	}
+	if fresh && state.Refs == nil {
+		// Nothing was seen yet; the next look is the first again.
+		state.Filter = ""
+	}
+	if _, err := s.save(ctx, polls, key, version, state); err != nil && problem.CodeOf(err) != problem.Conflict {
+		return time.Time{}, err
+	}
+	return state.Status.Next, nil
+}
+
+// after spreads polls by a tenth, and lets them grow rarer while they fail.
+func (s *Service) after(now time.Time, every time.Duration, failures int) time.Time {
+	pause := every
+	if failures > 0 {
+		pause = max(every, min(lastRetry, every<<min(failures, 10)))
+	}
+	return now.Add(pause - time.Duration(s.o.Rand()*float64(pause)/10)).UTC()
+}
+
+// look compares the remote with what was seen and starts what changed. What it
+// has done stands in state even when it returns an error.
+func (s *Service) look(ctx context.Context, id string, def Definition, t pipeline.Trigger, state *pollState, fresh bool) error {
+	q, err := s.request(ctx, t.Poll)
+	if err != nil {
+		return err
+	}
+	refs, err := s.o.Repositories.Refs(ctx, q)
+	if err != nil {
+		return err
+	}
+	filter := filterOf(t.Poll)
+	baseline := fresh || state.Refs == nil || state.Filter != filter
+	tips := wanted(t.Poll, refs)
+	seen := map[string]string{}
+	var failed error
+	changes := state.Changes + 1
+	for _, ref := range slices.Sorted(maps.Keys(tips)) {
+		tip, before := tips[ref], state.Refs[ref]
+		switch {
+		case tip == before, before == "" && baseline:
+			seen[ref] = tip
+			continue
+		}
+		err := s.changed(ctx, id, def, t, q, state, ref, before, tip, changes)
+		if err == nil {
+			seen[ref] = tip
+			state.Changes = changes
+			continue
+		}
+		failed = err
+		if _, final := failedOutcome(err); final {
+			seen[ref] = tip // repeating the start cannot help
+			state.Changes = changes
+		} else if before != "" {
+			seen[ref] = before
+		}
+	}
+	state.Refs, state.Filter = seen, filter
+	return failed
+}
+
+// changed starts the pipeline for one ref that moved, unless its paths say no.
+func (s *Service) changed(ctx context.Context, id string, def Definition, t pipeline.Trigger, q source.Request, state *pollState, ref, before, tip string, changes int) error {
+	values := map[string]any{"kind": "poll", "repository": "", "url": source.Redact(t.Poll.URL), "ref": ref, "commit": tip, "before": before, "branch": "", "tag": ""}
+	if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
+		values["branch"] = branch
+	} else if tag, ok := strings.CutPrefix(ref, "refs/tags/"); ok {
+		values["tag"] = tag
+	}
+	if len(t.Poll.Paths) > 0 && before != "" {
+		paths, err := s.o.Repositories.Changed(ctx, q, before, tip)
+		unknown := ""
+		if err != nil {
+			if problem.CodeOf(err) == problem.Unavailable {
+				return err
+			}
+			unknown = "the earlier commit is gone"
+		}
+		list := make([]any, len(paths))
+		for i, p := range paths {
+			list[i] = p
+		}
+		values["paths"] = list
+		if v := matchPaths(t.Poll.Paths, paths, unknown); !v.yes {
+			return nil
+		}
+	}
+	event := fmt.Sprintf("%s %s..%s #%d", ref, before, tip, changes)
+	values["id"] = event
+	started, err := begin(ctx, s.o.Starter, def, t, values, id, event, "poll")
+	if err != nil {
+		return err
+	}
+	state.Status.Last, state.Status.Execution = s.o.Now().UTC(), started.Execution
+	return nil
+}
+
+// wanted picks the refs that a poll is about: ref → commit.
+func wanted(p *pipeline.PollTrigger, refs source.Refs) map[string]string {
+	tips := map[string]string{}
+	if len(p.Branches) == 0 && len(p.Tags) == 0 {
+		if refs.HeadTip != "" {
+			name := "HEAD"
+			if refs.Head != "" {
+				name = "refs/heads/" + refs.Head
+			}
+			tips[name] = refs.HeadTip
+		}
+		return tips
+	}
+	for branch, tip := range refs.Branches {
+		if len(p.Branches) > 0 && matchAny(p.Branches, branch) {
+			tips["refs/heads/"+branch] = tip
+		}
+	}
+	for tag, tip := range refs.Tags {
+		if len(p.Tags) > 0 && matchAny(p.Tags, tag) {
+			tips["refs/tags/"+tag] = tip
+		}
+	}
+	return tips
+}
+
+func filterOf(p *pipeline.PollTrigger) string {
+	raw, err := json.Marshal([][]string{p.Branches, p.Tags})
+	if err != nil {
+		panic(err) // texts always encode
+	}
+	return string(raw)
+}
+
+// request is how the remote is asked, with the credentials' secrets in place.
+func (s *Service) request(ctx context.Context, p *pipeline.PollTrigger) (source.Request, error) {
+	q := source.Request{URL: p.URL}
+	if p.Credentials == nil {
+		return q, nil
+	}
+	expand := secret.Expander{Secrets: s.o.Secrets}
+	for _, f := range []struct {
+		from string
+		to   *string
+	}{{p.Credentials.Username, &q.Credentials.Username}, {p.Credentials.Password, &q.Credentials.Password},
+		{p.Credentials.SSHKey, &q.Credentials.SSHKey}, {p.Credentials.KnownHosts, &q.Credentials.KnownHosts}} {
+		value, err := expand.Expand(ctx, f.from)
+		if err != nil {
+			return source.Request{}, err
+		}
+		*f.to = value
+	}
+	return q, nil
+}

@@ -1,0 +1,256 @@
+package trigger
+
+import (
+	"container/heap"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// Options say what a Service works with.
+type Options struct {
+	Definitions  Definitions
+	Starter      Starter
+	Records      Records
+	Secrets      Secrets
+	Repositories Repositories
+	Events       Events
+	Now          func() time.Time
+	// Rand is between 0 and 1; it spreads polls. Default a random source.
+	Rand func() float64
+	Log  *slog.Logger
+}
+
+const (
+	// atOnce bounds how many triggers are looked at at once; polls take their time.
+	atOnce = 8
+	// lookAgain is how long the clock on the wall is left alone: it may be set.
+	lookAgain = time.Minute
+	// firstRetry and lastRetry bound the pause after something went wrong.
+	firstRetry = 5 * time.Second
+	lastRetry  = 15 * time.Minute
+)
+
+// Service runs the triggers that nobody delivers: schedules, polls, and the ends
+// of other pipelines. Any number of replicas may run one.
+type Service struct {
+	o Options
+}
+
+// NewService returns a Service.
+func NewService(o Options) *Service {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	return &Service{o: o}
+}
+
+// item is one trigger that has a time.
+type item struct {
+	id      string
+	def     Definition
+	trigger pipeline.Trigger
+	at      time.Time
+	busy    bool
+	gone    bool
+	failed  int
+	index   int // in the heap; -1 when it is not there
+}
+
+type agenda []*item
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
+func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i]; a[i].index, a[j].index = i, j }
+func (a *agenda) Push(x any)        { it := x.(*item); it.index = len(*a); *a = append(*a, it) }
+func (a *agenda) Pop() any {
+	old := *a
+	it := old[len(old)-1]
+	it.index = -1
+	*a = old[:len(old)-1]
+	return it
+}
+
+// looked is the answer of a look at one trigger: when to look again.
+type looked struct {
+	item *item
+	next time.Time
+	err  error
+}
+
+// loop is the state of Run.
+type loop struct {
+	s     *Service
+	items map[string]*item
+	queue agenda
+	slots int
+	done  chan looked
+	work  sync.WaitGroup
+}
+
+// Run works until ctx ends, and returns nil then. One goroutine holds one timer;
+// a change of definitions wakes it.
+func (s *Service) Run(ctx context.Context) error {
+	l := &loop{s: s, items: map[string]*item{}, slots: atOnce, done: make(chan looked)}
+	l.work.Go(func() { s.followEnds(ctx) })
+	defer l.work.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	changed := s.o.Definitions.Changed()
+	stale := true
+	for {
+		if stale {
+			err := l.reload(ctx)
+			stale = err != nil
+			if err != nil && ctx.Err() == nil {
+				s.o.Log.Error("the definitions could not be read", "error", err)
+			}
+		}
+		l.begin(ctx)
+		timer.Reset(l.pause(stale))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+			changed, stale = s.o.Definitions.Changed(), true
+		case got := <-l.done:
+			l.finish(got)
+		case <-timer.C:
+		}
+	}
+}
+
+func (l *loop) pause(stale bool) time.Duration {
+	pause := lookAgain
+	if stale {
+		pause = firstRetry
+	}
+	if len(l.queue) > 0 && l.slots > 0 {
+		pause = min(pause, max(0, l.queue[0].at.Sub(l.s.o.Now())))
+	}
+	return pause
+}
+
+// reload takes the definitions in: what is new is looked at now, what has gone
+// is forgotten, so that it starts afresh should it come back.
+func (l *loop) reload(ctx context.Context) error {
+	defs, err := l.s.o.Definitions.All(ctx)
+	if err != nil {
+		return err
+	}
+	present := map[string]bool{}
+	for _, def := range defs {
+		for _, t := range def.Pipeline.Triggers {
+			id := timedID(def, t)
+			if id == "" || present[id] {
+				continue
+			}
+			present[id] = true
+			if it, ok := l.items[id]; ok {
+				it.def, it.trigger = def, t
+				continue
+			}
+			it := &item{id: id, def: def, trigger: t, at: l.s.o.Now(), index: -1}
+			l.items[id] = it
+			heap.Push(&l.queue, it)
+		}
+	}
+	for id, it := range l.items {
+		if present[id] {
+			continue
+		}
+		delete(l.items, id)
+		it.gone = true
+		if it.index >= 0 {
+			heap.Remove(&l.queue, it.index)
+		}
+		if !it.busy {
+			l.s.forget(ctx, it)
+		}
+	}
+	return nil
+}
+
+// timedID is the identity of a schedule or poll, "" for other triggers.
+func timedID(def Definition, t pipeline.Trigger) string {
+	switch {
+	case t.Schedule != nil:
+		return ident(def, "schedule", t.Schedule.Cron, t.Schedule.Zone)
+	case t.Poll != nil:
+		return ident(def, "poll", t.Poll.URL)
+	}
+	return ""
+}
+
+// begin looks at whatever is due.
+func (l *loop) begin(ctx context.Context) {
+	now := l.s.o.Now()
+	for l.slots > 0 && len(l.queue) > 0 && !l.queue[0].at.After(now) && ctx.Err() == nil {
+		it := heap.Pop(&l.queue).(*item)
+		it.busy = true
+		l.slots--
+		def, t := it.def, it.trigger // the item may change meanwhile
+		l.work.Go(func() {
+			got := looked{item: it}
+			if t.Schedule != nil {
+				got.next, got.err = l.s.schedule(ctx, it.id, def, t)
+			} else {
+				got.next, got.err = l.s.poll(ctx, it.id, def, t)
+			}
+			select {
+			case l.done <- got:
+			case <-ctx.Done():
+			}
+		})
+	}
+}
+
+func (l *loop) finish(got looked) {
+	it := got.item
+	it.busy = false
+	l.slots++
+	switch {
+	case it.gone:
+		return
+	case got.err != nil:
+		l.s.o.Log.Warn("a trigger could not be looked at", "trigger", it.id, "error", got.err)
+		it.at = l.s.o.Now().Add(retryAfter(it.failed))
+		it.failed++
+	case got.next.IsZero():
+		it.failed = 0
+		return // never again, until the definition changes
+	default:
+		it.failed = 0
+		it.at = got.next
+	}
+	heap.Push(&l.queue, it)
+}
+
+func retryAfter(failures int) time.Duration {
+	return min(lastRetry, firstRetry<<min(failures, 10))
+}
+
+// forget removes the record of a trigger that is no longer defined.
+func (s *Service) forget(ctx context.Context, it *item) {
+	collection := schedules
+	if it.trigger.Poll != nil {
+		collection = polls
+	}
+	key := recordKey(it.def, it.id)
+	r, err := s.o.Records.GetRecord(ctx, collection, key)
+	if err == nil {
+		err = s.o.Records.DeleteRecord(ctx, collection, key, r.Version)
+	}
+	if err != nil && !slices.Contains([]problem.Code{problem.NotFound, problem.Conflict}, problem.CodeOf(err)) {
+		s.o.Log.Warn("what a removed trigger knew was not removed", "trigger", it.id, "error", err)
+	}
+}
