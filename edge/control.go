@@ -1,0 +1,92 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"html/template"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/problem"
+)
+
+// control is the edge's own interface, on a socket of the data folder.
+func (e *Edge) control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/regions", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(e.table.snapshot()) // the client has gone when this fails
+	})
+	mux.HandleFunc("PUT /v1/regions", func(w http.ResponseWriter, r *http.Request) {
+		var weights map[string]*float64
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&weights)
+		if err != nil {
+			err = problem.Wrap(err, problem.Invalid, "edge.weights", "reading the weights")
+		} else {
+			err = e.table.setWeights(weights)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	return mux
+}
+
+var directoryPage = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Showrunner edge</title></head>
+<body><h1>{{if .Host}}Nothing is served at {{.Host}}{{else}}Showrunner{{end}}</h1>
+{{if .Names}}<p>These are:</p><ul>{{range .Names}}<li><a href="http://{{.}}.{{$.Domain}}/">{{.}}</a></li>{{end}}</ul>
+{{else}}<p>Nothing has been deployed yet. Try <code>showrunner demo</code>.</p>{{end}}</body></html>
+`))
+
+// directoryLimit bounds how long the page of an unknown host may take.
+const directoryLimit = 2 * time.Second
+
+// directory is the page at a host that nobody serves: it lists those that somebody does.
+func (e *Edge) directory(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), directoryLimit)
+	defer cancel()
+	domain := "localhost"
+	if _, port, err := net.SplitHostPort(e.config.Listen); err == nil {
+		domain += ":" + port
+	}
+	host, _, _ := strings.Cut(r.Host, ":")
+	status := http.StatusNotFound
+	if host == "localhost" || net.ParseIP(host) != nil {
+		host, status = "", http.StatusOK
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if r.Method == http.MethodHead {
+		return
+	}
+	_ = directoryPage.Execute(w, map[string]any{"Host": host, "Names": e.names(ctx), "Domain": domain}) // the client has gone when this fails
+}
+
+// names lists the sites and clusters of all regions that answer.
+func (e *Edge) names(ctx context.Context) []string {
+	var names []string
+	for _, r := range e.table.snapshot() {
+		if !r.Healthy {
+			continue
+		}
+		if sites, err := e.config.Cloud.ListSites(ctx, r.Name); err == nil {
+			for _, s := range sites {
+				names = append(names, s.Name)
+			}
+		}
+		if groups, err := e.config.Cloud.ServerGroups(ctx, r.Name, ""); err == nil {
+			for _, g := range groups {
+				names = append(names, g.Spec.Cluster)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

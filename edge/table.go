@@ -1,0 +1,260 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/problem"
+)
+
+// region is what the edge knows of one region.
+type region struct {
+	Name    string    `json:"name"`
+	Address string    `json:"address,omitempty"`
+	Healthy bool      `json:"healthy"`
+	Since   time.Time `json:"since"` // of Healthy's present value
+	// Weight is the share of requests relative to the other regions; nil leaves it
+	// to the order of preference, 0 keeps requests away while another region serves.
+	Weight   *float64 `json:"weight,omitempty"`
+	Requests uint64   `json:"requests"`
+	Errors   uint64   `json:"errors"` // not answered, or answered 5xx
+
+	// alive ends when the region is found down: what waits for it goes elsewhere.
+	alive context.Context
+	end   context.CancelFunc
+}
+
+// table is what the edge knows of all regions.
+type table struct {
+	file string
+	now  func() time.Time
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	regions []*region // in the order of preference
+	weights map[string]float64
+}
+
+func newTable(file string, now func() time.Time, log *slog.Logger) (*table, error) {
+	t := &table{file: file, now: now, log: log, weights: map[string]float64{}}
+	raw, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &t.weights)
+	}
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Precondition, "edge", "reading the weights in %s", file).WithHelp("remove the file to begin without weights")
+	}
+	return t, nil
+}
+
+// watch asks how the regions are until ctx ends.
+func (t *table) watch(ctx context.Context, c Regions, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			t.probe(ctx, c)
+		}
+	}
+}
+
+// probe asks once.
+func (t *table) probe(ctx context.Context, c Regions) {
+	list, err := c.Regions(ctx)
+	if err != nil {
+		return // the edge is stopping
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range list {
+		t.learn(r)
+	}
+	order := func(name string) int {
+		return slices.IndexFunc(list, func(r cloud.Region) bool { return r.Name == name })
+	}
+	slices.SortStableFunc(t.regions, func(a, b *region) int { return order(a.Name) - order(b.Name) })
+}
+
+func (t *table) learn(now cloud.Region) {
+	i := slices.IndexFunc(t.regions, func(r *region) bool { return r.Name == now.Name })
+	if i < 0 {
+		r := &region{Name: now.Name, Since: t.now()}
+		if w, ok := t.weights[now.Name]; ok {
+			r.Weight = &w
+		}
+		r.alive, r.end = context.WithCancel(context.Background())
+		r.end()
+		t.regions = append(t.regions, r)
+		i = len(t.regions) - 1
+	}
+	r := t.regions[i]
+	moved := now.Healthy && r.Address != now.Address
+	if moved {
+		r.Address = now.Address
+	}
+	switch {
+	case now.Healthy && (!r.Healthy || moved):
+		t.up(r)
+	case !now.Healthy && r.Healthy:
+		t.down(r, "it does not answer its probe")
+	}
+}
+
+func (t *table) up(r *region) {
+	r.end()
+	r.alive, r.end = context.WithCancel(context.Background())
+	r.Healthy, r.Since = true, t.now()
+	t.log.Info("region serves", "region", r.Name, "address", r.Address)
+}
+
+func (t *table) down(r *region, why string) {
+	r.Healthy, r.Since = false, t.now()
+	r.end()
+	t.log.Warn("region is down", "region", r.Name, "reason", why)
+}
+
+// refused is told that a region's front door refused a connection: it is down
+// until a probe finds it again.
+func (t *table) refused(name, address string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.regions {
+		if r.Name == name && r.Address == address && r.Healthy {
+			t.down(r, "its front door refuses connections")
+		}
+	}
+}
+
+// count adds one request to a region.
+func (t *table) count(name string, failed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.regions {
+		if r.Name == name {
+			r.Requests++
+			if failed {
+				r.Errors++
+			}
+		}
+	}
+}
+
+// choice is a region to try.
+type choice struct {
+	name, address string
+	alive         context.Context
+}
+
+// choices lists the regions to try, best first: by weight where weights are
+// set, else by preference; those without weight and those believed down come
+// last, since trying them is better than failing.
+func (t *table) choices(chance func() float64) []choice {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var serving, away, down []*region
+	for _, r := range t.regions {
+		switch {
+		case r.Address == "":
+		case !r.Healthy:
+			down = append(down, r)
+		case r.Weight != nil && *r.Weight == 0:
+			away = append(away, r)
+		default:
+			serving = append(serving, r)
+		}
+	}
+	list := make([]choice, 0, len(t.regions))
+	for _, r := range slices.Concat(byWeight(serving, chance), away, down) {
+		list = append(list, choice{r.Name, r.Address, r.alive})
+	}
+	return list
+}
+
+// byWeight draws the first region by weight and leaves the rest in order.
+func byWeight(regions []*region, chance func() float64) []*region {
+	total, weighted := 0.0, false
+	weight := func(r *region) float64 {
+		if r.Weight == nil {
+			return 1
+		}
+		return *r.Weight
+	}
+	for _, r := range regions {
+		total += weight(r)
+		weighted = weighted || r.Weight != nil
+	}
+	if !weighted || len(regions) < 2 {
+		return regions
+	}
+	at := chance() * total
+	for i, r := range regions {
+		if at -= weight(r); at < 0 {
+			return slices.Concat([]*region{r}, regions[:i], regions[i+1:])
+		}
+	}
+	return regions
+}
+
+// setWeights replaces the weights named (nil removes one), durably.
+func (t *table) setWeights(weights map[string]*float64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, w := range weights {
+		i := slices.IndexFunc(t.regions, func(r *region) bool { return r.Name == name })
+		if i < 0 {
+			return problem.New(problem.NotFound, "edge.weights", "there is no region %q", name)
+		}
+		if w != nil && !(*w >= 0) {
+			return problem.New(problem.Invalid, "edge.weights", "the weight of %s is %v; a weight is 0 or more", name, *w)
+		}
+	}
+	for name, w := range weights {
+		i := slices.IndexFunc(t.regions, func(r *region) bool { return r.Name == name })
+		t.regions[i].Weight = w
+		delete(t.weights, name)
+		if w != nil {
+			t.weights[name] = *w
+		}
+	}
+	raw, err := json.Marshal(t.weights)
+	if err == nil {
+		err = os.WriteFile(t.file+".new", raw, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(t.file+".new", t.file)
+	}
+	if err != nil {
+		return problem.Wrap(err, problem.Unavailable, "edge.weights", "keeping the weights")
+	}
+	return nil
+}
+
+// snapshot copies what is known, for people.
+func (t *table) snapshot() []region {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := make([]region, 0, len(t.regions))
+	for _, r := range t.regions {
+		c := *r
+		c.alive, c.end = nil, nil
+		list = append(list, c)
+	}
+	return list
+}
+
+func chance() float64 { return rand.Float64() }
