@@ -31,6 +31,8 @@ type pollState struct {
 	// Changes counts the looks that found something, so that a ref which returns
 	// to an earlier commit makes a new event.
 	Changes int `json:"changes"`
+	// Every is the interval that Status.Next was reckoned with.
+	Every pipeline.Duration `json:"every"`
 }
 
 // poll asks a remote once and starts what is new. The replica that writes the
@@ -44,11 +46,10 @@ func (s *Service) poll(ctx context.Context, id string, def Definition, t pipelin
 	}
 	now := s.o.Now()
 	every := time.Duration(cmp.Or(t.Poll.Every, pipeline.Duration(defaultEvery)))
-	if state.Status.Next.After(now) && state.Status.Next.Sub(now) <= max(every, lastRetry)*2 {
-		return state.Status.Next, nil
+	if state.Every == pipeline.Duration(every) && state.Status.Next.After(now) && state.Status.Next.Sub(now) <= max(every, lastRetry) {
+		return state.Status.Next, nil // asked already; further away it could only be if the clock was set back
 	}
-	fresh := version == 0
-	state.Format = 1
+	state.Format, state.Every = 1, pipeline.Duration(every)
 	state.Status.Application, state.Status.Pipeline, state.Status.Kind = def.Application, def.Pipeline.Name, "poll"
 	state.Status.Trigger = source.Redact(t.Poll.URL)
 	state.Status.Next = s.after(now, every, 0)
@@ -58,7 +59,7 @@ func (s *Service) poll(ctx context.Context, id string, def Definition, t pipelin
 		}
 		return time.Time{}, err
 	}
-	err = s.look(ctx, id, def, t, &state, fresh)
+	err = s.look(ctx, id, def, t, &state)
 	if ctx.Err() != nil {
 		return time.Time{}, ctx.Err()
 	}
@@ -68,10 +69,6 @@ func (s *Service) poll(ctx context.Context, id string, def Definition, t pipelin
 		state.Status.Next = s.after(s.o.Now(), every, state.Status.Failures)
 	} else {
 		state.Status.Error, state.Status.Failures = "", 0
-	}
-	if fresh && state.Refs == nil {
-		// Nothing was seen yet; the next look is the first again.
-		state.Filter = ""
 	}
 	if _, err := s.save(ctx, polls, key, version, state); err != nil && problem.CodeOf(err) != problem.Conflict {
 		return time.Time{}, err
@@ -90,7 +87,7 @@ func (s *Service) after(now time.Time, every time.Duration, failures int) time.T
 
 // look compares the remote with what was seen and starts what changed. What it
 // has done stands in state even when it returns an error.
-func (s *Service) look(ctx context.Context, id string, def Definition, t pipeline.Trigger, state *pollState, fresh bool) error {
+func (s *Service) look(ctx context.Context, id string, def Definition, t pipeline.Trigger, state *pollState) error {
 	q, err := s.request(ctx, t.Poll)
 	if err != nil {
 		return err
@@ -100,7 +97,7 @@ func (s *Service) look(ctx context.Context, id string, def Definition, t pipelin
 		return err
 	}
 	filter := filterOf(t.Poll)
-	baseline := fresh || state.Refs == nil || state.Filter != filter
+	baseline := state.Refs == nil || state.Filter != filter
 	tips := wanted(t.Poll, refs)
 	seen := map[string]string{}
 	var failed error

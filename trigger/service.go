@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -156,7 +157,7 @@ func (l *loop) reload(ctx context.Context) error {
 			}
 			present[id] = true
 			if it, ok := l.items[id]; ok {
-				it.def, it.trigger = def, t
+				l.update(it, def, t)
 				continue
 			}
 			it := &item{id: id, def: def, trigger: t, at: l.s.o.Now(), index: -1}
@@ -178,6 +179,21 @@ func (l *loop) reload(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// update takes a changed definition in; how often a poll asks may have changed.
+func (l *loop) update(it *item, def Definition, t pipeline.Trigger) {
+	same := reflect.DeepEqual(it.trigger, t)
+	it.def, it.trigger = def, t
+	if same || it.busy {
+		return
+	}
+	it.at = l.s.o.Now()
+	if it.index >= 0 {
+		heap.Fix(&l.queue, it.index)
+	} else {
+		heap.Push(&l.queue, it)
+	}
 }
 
 // timedID is the identity of a schedule or poll, "" for other triggers.
