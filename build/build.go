@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -280,8 +281,8 @@ func (b *run) download(ctx context.Context) error {
 			return problem.Wrap(err, problem.Unavailable, "build.run-as", "give the source to %s", b.spec.RunAs)
 		}
 	}
-	env, values := b.environment()
-	b.mark = mark{value: values[markVariable], exclusive: b.host.Exclusive}
+	b.mark = mark{value: cmp.Or(b.host.Mark, newMark()), exclusive: b.host.Exclusive}
+	env := b.environment()
 	var launch launcher
 	if b.engine != nil {
 		launch = b.engine
@@ -290,7 +291,7 @@ func (b *run) download(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.memory = b.req.Memory
+		p.memory, p.mark = b.req.Memory, b.mark.value
 		launch = p
 	}
 	shell, err := newShell(launch, b.ctl, env, b.log)

@@ -30,8 +30,7 @@ func startContainer(ctx context.Context, b *run) (*container, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, uuid, _ := strings.Cut(b.req.ID, ":")
-	c := &container{engine: engine, name: "showrunner-" + uuid, shell: "/bin/sh", dir: b.src}
+	c := &container{engine: engine, name: containerName(b.req.ID), shell: "/bin/sh", dir: b.src}
 	if b.spec.Env.Shell == buildspec.ShellBash {
 		c.shell = "bash"
 	}
@@ -42,6 +41,12 @@ func startContainer(ctx context.Context, b *run) (*container, error) {
 			WithHelp("Check the image's name and that the engine can pull it.")
 	}
 	return c, nil
+}
+
+// containerName follows from the build, so that it is found after a crash.
+func containerName(id string) string {
+	_, uuid, _ := strings.Cut(id, ":")
+	return "showrunner-" + uuid
 }
 
 // findEngine returns the first of docker and podman that answers.

@@ -1,8 +1,6 @@
 package build
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"os"
 	"slices"
 	"strconv"
@@ -12,8 +10,8 @@ import (
 // environment is what commands see: what the machine has, then the buildspec's
 // variables, then those of the stage or command line, then secrets, then what
 // the service itself sets.
-func (b *run) environment() (list []string, values map[string]string) {
-	values = map[string]string{}
+func (b *run) environment() []string {
+	values := map[string]string{}
 	if b.engine == nil {
 		for _, e := range b.req.Inherit {
 			if name, value, ok := strings.Cut(e, "="); ok {
@@ -42,14 +40,13 @@ func (b *run) environment() (list []string, values map[string]string) {
 	for name, value := range b.serviceVariables() {
 		values[name] = value
 	}
-	var nonce [16]byte
-	rand.Read(nonce[:]) //nolint:errcheck // never fails
-	values[markVariable] = hex.EncodeToString(nonce[:])
+	values[markVariable] = b.mark.value
+	var list []string
 	for name, value := range values {
 		list = append(list, name+"="+value)
 	}
 	slices.Sort(list)
-	return list, values
+	return list
 }
 
 // serviceVariables are the names that begin with CODEBUILD_.

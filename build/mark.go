@@ -1,5 +1,10 @@
 package build
 
+import (
+	"crypto/rand"
+	"encoding/hex"
+)
+
 // markVariable is how a build's processes are recognised after they have left
 // their session and their parent.
 const markVariable = "SHOWRUNNER_BUILD_MARK"
@@ -9,4 +14,11 @@ type mark struct {
 	value     string
 	sessions  []int
 	exclusive bool
+}
+
+// newMark makes a value that no other build has.
+func newMark() string {
+	var b [16]byte
+	rand.Read(b[:]) //nolint:errcheck // never fails
+	return hex.EncodeToString(b[:])
 }

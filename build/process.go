@@ -19,6 +19,7 @@ type processes struct {
 	// memory bounds the data of each process, in bytes; 0 is no limit. It is a
 	// limit on each, not on their sum, which takes a container.
 	memory int64
+	mark   string
 }
 
 // newProcesses finds the shell. Errors: precondition.
@@ -56,7 +57,7 @@ func (p processes) command(user account, env []string, script, out *os.File) (*e
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = p.dir
 	if cmd.Env = env; env == nil {
-		cmd.Env = []string{"PATH=" + p.path}
+		cmd.Env = []string{"PATH=" + p.path, markVariable + "=" + p.mark}
 	} else {
 		cmd.Env = append(append([]string(nil), env...), user.env()...)
 	}

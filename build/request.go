@@ -71,6 +71,9 @@ type Host struct {
 	// Exclusive says that this process runs nothing but this build, so that
 	// whatever it is the parent of, or inherits as an orphan, belongs to the build.
 	Exclusive bool
+	// Mark is put into the environment of the build's processes, so that they
+	// are recognised after a crash of this one; empty makes one up.
+	Mark string
 }
 
 // Delivery is what became of an artifact's files.

@@ -122,7 +122,7 @@ func (e *Engine) input(r *run, i int) (*stage.Input, error) {
 	key := stage.Key{Execution: r.id, Stage: def.Name, Attempt: row.Attempt, Task: row.Task}
 	in := &stage.Input{Key: key, Application: h.Application, Pipeline: h.Pipeline, Number: h.Number,
 		StartedBy: h.Request.By, Version: r.version(), Trigger: h.Request.Trigger, Stage: *def, Config: cfg,
-		Artifacts: r.st.artifacts(), Outputs: row.Outputs, State: row.State,
+		Artifacts: r.st.artifacts(), Upstream: r.st.outputs(), Outputs: row.Outputs, State: row.State,
 		Signals: r.st.mail[i][:len(r.st.mail[i]):len(r.st.mail[i])], Now: e.now(),
 		Progress: func(format string, args ...any) {
 			e.progress.set(h, i, def.Name, key.Attempt, fmt.Sprintf(format, args...))

@@ -187,6 +187,17 @@ func (s *state) artifacts() map[string]artifact.Ref {
 	return all
 }
 
+// outputs returns what complete stages have put out, by stage.
+func (s *state) outputs() map[string]map[string]any {
+	all := map[string]map[string]any{}
+	for i, r := range s.rows {
+		if r != nil && r.Status.Complete() && len(r.Outputs) > 0 {
+			all[s.name(i)] = r.Outputs
+		}
+	}
+	return all
+}
+
 // stageVersion is the version of the persisted form of stages.
 const stageVersion = 1
 

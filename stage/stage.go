@@ -89,6 +89,8 @@ type Input struct {
 	// Artifacts holds what earlier stages produced, by the name used in the file
 	// ("build", "build.service").
 	Artifacts map[string]artifact.Ref
+	// Upstream holds what complete stages put out, by stage and name.
+	Upstream map[string]map[string]any
 	// Outputs holds what earlier tasks of this stage put out.
 	Outputs map[string]any
 	// State is what this task last answered with Again; nil the first time.

@@ -1,0 +1,388 @@
+package build
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"showrunner/artifact"
+	"showrunner/build"
+	"showrunner/build/buildspec"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/stage"
+)
+
+// buildKind is the stage kind build.
+type buildKind struct{ *Builder }
+
+// Name implements stage.Kind.
+func (buildKind) Name() string { return "build" }
+
+// Version implements stage.Kind.
+func (buildKind) Version() int { return 1 }
+
+// Tasks implements stage.Kind. The first finds what is wrong before anything
+// runs, the second is the build, the third writes down where its artifacts come
+// from.
+func (k buildKind) Tasks() []stage.Task {
+	return []stage.Task{
+		{Name: "prepare", Run: k.check, Resume: stage.Repeat},
+		{Name: "execute",
+			Run: func(ctx context.Context, in *stage.Input) (stage.Result, error) {
+				return k.execute(ctx, in, k.job, buildOutputs)
+			},
+			Resume: func(ctx context.Context, in *stage.Input) (stage.Result, error) {
+				return k.resume(ctx, in, buildOutputs)
+			},
+			Cancel: k.cancel},
+		{Name: "collect", Run: k.attest, Resume: stage.Repeat},
+	}
+}
+
+func (k buildKind) check(ctx context.Context, in *stage.Input) (stage.Result, error) {
+	if _, _, err := k.job(ctx, in); err != nil {
+		return refused(ctx, err)
+	}
+	return stage.Result{Outcome: stage.Done}, nil
+}
+
+// job is the build that the stage describes, and the secrets it needs.
+func (k buildKind) job(ctx context.Context, in *stage.Input) (build.Job, map[string]string, error) {
+	c, ok := in.Config.(pipeline.Build)
+	if !ok {
+		return build.Job{}, nil, problem.New(problem.Internal, "build", "the configuration is a %T", in.Config)
+	}
+	source, ref, err := sourceOf(in, c.Source)
+	if err != nil {
+		return build.Job{}, nil, err
+	}
+	name, text, err := k.specText(ctx, c, ref)
+	if err != nil {
+		return build.Job{}, nil, err
+	}
+	spec, err := buildspec.Parse(name, []byte(text))
+	if err != nil {
+		return build.Job{}, nil, err
+	}
+	env, secrets, err := expandEnv(ctx, in, c.Env)
+	if err != nil {
+		return build.Job{}, nil, err
+	}
+	for _, r := range build.SecretNames(spec, merge(env, secrets)) {
+		if secrets[r.Name], err = resolve(ctx, in, r); err != nil {
+			return build.Job{}, nil, err
+		}
+	}
+	project := cmp.Or(c.Project, in.Application+"-"+in.Key.Stage)
+	job := k.newJob(in, project, source)
+	job.SpecName, job.Spec, job.Env, job.Source = name, text, env, ref
+	job.Image, job.Privileged, job.CPUs = c.Image, c.Privileged, c.CPUs
+	if job.Memory, err = bytesOf(c.Memory); err != nil {
+		return build.Job{}, nil, err
+	}
+	if c.Cache == nil || *c.Cache {
+		job.Cache = k.Cache
+	}
+	for id, name := range c.Sources {
+		_, further, err := sourceOf(in, name)
+		if err != nil {
+			return build.Job{}, nil, err
+		}
+		if job.Sources == nil {
+			job.Sources = map[string]artifact.Ref{}
+		}
+		job.Sources[id] = further
+		job.Inputs = append(job.Inputs, id)
+	}
+	slices.Sort(job.Inputs)
+	return job, secrets, nil
+}
+
+// maxSpec is how large a buildspec in a source may be.
+const maxSpec = 1 << 20
+
+// specText is the buildspec's name and text: the stage's own or the source's.
+func (b *Builder) specText(ctx context.Context, c pipeline.Build, ref artifact.Ref) (string, string, error) {
+	if c.Inline != "" {
+		return "(inline)", c.Inline, nil
+	}
+	name := cmp.Or(c.Spec, "buildspec.yml")
+	if ref == "" {
+		return "", "", problem.New(problem.NotFound, "build.spec", "there is no source to read %s from", name).
+			WithHelp("Name a stage that makes an artifact in needs, or write the buildspec into the stage as inline.")
+	}
+	text, err := b.Artifacts.ReadFile(ctx, ref, strings.TrimPrefix(name, "./"), maxSpec)
+	if problem.CodeOf(err) == problem.NotFound {
+		return "", "", problem.New(problem.NotFound, "build.spec", "the source has no file %s", name).
+			WithHelp("Add it, or say where it is with spec, or write it into the stage as inline.")
+	}
+	return name, string(text), err
+}
+
+// newJob fills in what every build gets to know of its execution.
+func (b *Builder) newJob(in *stage.Input, project, source string) build.Job {
+	text := func(values map[string]any, key string) string {
+		if v, ok := values[key]; ok && v != nil {
+			return fmt.Sprint(v)
+		}
+		return ""
+	}
+	up := in.Upstream[source]
+	job := build.Job{Store: b.Store, Request: build.Request{
+		ID: project + ":" + uuid(in.Key), Number: in.Number, Project: project, Initiator: "showrunner/" + in.Pipeline,
+		Inherit:         b.Inherit,
+		ResolvedVersion: cmp.Or(text(up, "commit"), text(in.Trigger, "commit")),
+		SourceVersion:   cmp.Or(text(up, "branch"), text(up, "tag"), text(in.Trigger, "branch"), text(in.Trigger, "tag"), text(up, "commit")),
+		RepositoryURL:   cmp.Or(text(up, "url"), text(in.Trigger, "url"), text(in.Trigger, "repository")),
+		Webhook:         webhook(in, text),
+	}}
+	if t := in.Stage.Timeout; t > 0 && !in.StageStarted.IsZero() {
+		job.Deadline = in.StageStarted.Add(timeoutOf(t))
+		job.Timeout = timeoutOf(t)
+	}
+	return job
+}
+
+// webhook are the variables of a build that a push has started.
+func webhook(in *stage.Input, text func(map[string]any, string) string) map[string]string {
+	if text(in.Trigger, "commit") == "" || in.Trigger["type"] != nil && in.Trigger["type"] != "push" {
+		return nil
+	}
+	vars := map[string]string{"EVENT": "PUSH", "PREV_COMMIT": text(in.Trigger, "before")}
+	switch branch, tag := text(in.Trigger, "branch"), text(in.Trigger, "tag"); {
+	case branch != "":
+		vars["HEAD_REF"], vars["TRIGGER"] = "refs/heads/"+branch, "branch/"+branch
+	case tag != "":
+		vars["HEAD_REF"], vars["TRIGGER"] = "refs/tags/"+tag, "tag/"+tag
+	}
+	if author := cmp.Or(text(in.Trigger, "pusher"), text(in.Trigger, "sender"), text(in.Trigger, "author")); author != "" {
+		vars["ACTOR_ACCOUNT_ID"] = author
+	}
+	for name, value := range vars {
+		if value == "" {
+			delete(vars, name)
+		}
+	}
+	return vars
+}
+
+// sourceOf finds an artifact by its name in the file; without one, it is what
+// the stages that this one needs have made, when that is one thing.
+func sourceOf(in *stage.Input, name string) (string, artifact.Ref, error) {
+	if name != "" {
+		ref, ok := in.Artifacts[name]
+		if !ok {
+			return "", "", problem.New(problem.NotFound, "build.source", "there is no artifact %s", name)
+		}
+		from, _, _ := strings.Cut(name, ".")
+		return from, ref, nil
+	}
+	var found []string
+	for _, need := range in.Stage.Needs {
+		if _, ok := in.Artifacts[need]; ok {
+			found = append(found, need)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", "", nil
+	case 1:
+		return found[0], in.Artifacts[found[0]], nil
+	}
+	return "", "", problem.New(problem.Invalid, "build.source", "the needed stages make several artifacts (%s)", strings.Join(found, ", ")).
+		WithHelp("Say which one with source, and which others with sources.")
+}
+
+// expandEnv resolves references to secrets. Values that have any are secrets
+// themselves, and are kept apart.
+func expandEnv(ctx context.Context, in *stage.Input, env map[string]string) (plain, secrets map[string]string, err error) {
+	plain, secrets = map[string]string{}, map[string]string{}
+	for name, value := range env {
+		full, err := in.Secrets.Expand(ctx, value)
+		if err != nil {
+			return nil, nil, err
+		}
+		if full == value {
+			plain[name] = value
+		} else {
+			secrets[name] = full
+		}
+	}
+	return plain, secrets, nil
+}
+
+// resolve finds the value of a variable that the buildspec takes from
+// secrets-manager or parameter-store: a secret of that name, of the last part of
+// an ARN, or of the name with what a secret's name cannot hold replaced by "_".
+func resolve(ctx context.Context, in *stage.Input, r buildspec.Reference) (string, error) {
+	if r.Version != "" || r.Stage != "" && r.Stage != "AWSCURRENT" {
+		return "", problem.New(problem.Invalid, "build.secrets", "%s asks for another version of %s than the present one, and no other is kept", r.Name, r.SecretID)
+	}
+	value, err := "", error(nil)
+	for _, name := range secretNames(r.SecretID) {
+		if value, err = in.Secrets.Expand(ctx, `${{ secrets["`+name+`"] }}`); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return "", problem.Wrap(err, problem.NotFound, "secret.resolve", "the variable %s needs the secret %s", r.Name, r.SecretID).
+			WithHelp("Store it with `showrunner secret set %s`.", secretNames(r.SecretID)[0])
+	}
+	if r.JSONKey == "" {
+		return value, nil
+	}
+	var object map[string]any
+	if err := json.Unmarshal([]byte(value), &object); err != nil {
+		return "", problem.New(problem.Invalid, "build.secrets", "the secret %s is no JSON object, so it has no key %s", r.SecretID, r.JSONKey)
+	}
+	switch v := object[r.JSONKey].(type) {
+	case nil:
+		return "", problem.New(problem.NotFound, "secret.resolve", "the secret %s has no key %s", r.SecretID, r.JSONKey)
+	case string:
+		return v, nil
+	default:
+		text, err := json.Marshal(v)
+		return string(text), err
+	}
+}
+
+func secretNames(id string) []string {
+	if parts := strings.Split(id, ":"); parts[0] == "arn" {
+		id = parts[len(parts)-1] // db-AbCdEf: six characters that AWS adds
+		if i := len(id) - 7; i > 0 && id[i] == '-' {
+			return []string{id[:i], id}
+		}
+	}
+	names := []string{strings.TrimPrefix(id, "/")}
+	plain := strings.Map(func(r rune) rune {
+		if r == '/' || r == '.' || r == '-' {
+			return '_'
+		}
+		return r
+	}, names[0])
+	if plain != names[0] {
+		names = append(names, plain)
+	}
+	return names
+}
+
+func merge(a, b map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, m := range []map[string]string{a, b} {
+		for k, v := range m {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+func findings(err error) (*buildspec.Error, bool) {
+	var e *buildspec.Error
+	ok := errors.As(err, &e)
+	return e, ok
+}
+
+// buildOutputs is what later stages see of a build.
+func buildOutputs(r build.Result) map[string]any {
+	out := map[string]any{"buildId": r.ID, "buildNumber": r.Number, "status": string(r.Status)}
+	variables := map[string]any{}
+	for name, value := range r.ExportedVariables {
+		variables[name] = value
+	}
+	out["variables"] = variables
+	reports := []any{}
+	for _, rep := range r.Reports {
+		one := map[string]any{"name": rep.Name, "group": rep.Group, "format": rep.Format, "kind": string(rep.Kind), "status": rep.Status, "total": rep.Total}
+		for status, n := range rep.Counts {
+			one[strings.ToLower(string(status))] = n
+		}
+		if rep.Coverage != nil {
+			one["linePercent"], one["branchPercent"] = rep.Coverage.LinePercent, rep.Coverage.BranchPercent
+		}
+		failing := []any{}
+		for _, c := range rep.Failing() {
+			if len(failing) == 50 {
+				break
+			}
+			failing = append(failing, map[string]any{"suite": c.Suite, "name": c.Name, "status": string(c.Status), "message": c.Message})
+		}
+		one["failing"] = failing
+		reports = append(reports, one)
+	}
+	out["reports"] = reports
+	return out
+}
+
+// attest writes down where the artifacts come from.
+func (k buildKind) attest(ctx context.Context, in *stage.Input) (stage.Result, error) {
+	h, err := build.Attach(k.folder(in.Key))
+	if err != nil {
+		return stage.Result{}, err
+	}
+	r, err := h.Result()
+	if err != nil {
+		return stage.Result{}, err
+	}
+	job, _, err := k.job(ctx, in)
+	if err != nil {
+		return stage.Result{}, err
+	}
+	for _, a := range r.Artifacts {
+		if a.Ref == "" {
+			continue
+		}
+		name := in.Key.Stage
+		if a.ID != "" {
+			name += "." + a.ID
+		}
+		if err := k.Artifacts.Attest(ctx, a.Ref, artifact.NewStatement(name, a.Ref, provenance(in, job, r))); err != nil {
+			return stage.Result{}, err
+		}
+	}
+	return stage.Result{Outcome: stage.Done}, nil
+}
+
+// BuildType names, in a provenance, what external parameters mean: spec and its
+// digest, source, environment names, image.
+const BuildType = "https://showrunner.dev/build/buildspec/v1"
+
+// provenance says how a build's artifacts were made. Values of variables stay
+// out: a plain one may still be private.
+func provenance(in *stage.Input, job build.Job, r build.Result) artifact.Provenance {
+	sum := sha256.Sum256([]byte(job.Spec))
+	var names []string
+	for name := range job.Env {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var deps []artifact.Resource
+	if job.ResolvedVersion != "" {
+		deps = append(deps, artifact.Resource{URI: job.RepositoryURL, Digest: map[string]string{"gitCommit": job.ResolvedVersion}})
+	}
+	if job.Source != "" {
+		deps = append(deps, artifact.Resource{Name: "source", Digest: map[string]string{"sha256": job.Source.Hex()}})
+	}
+	for _, id := range job.Inputs {
+		deps = append(deps, artifact.Resource{Name: id, Digest: map[string]string{"sha256": job.Sources[id].Hex()}})
+	}
+	deps = append(deps, artifact.Resource{Name: job.SpecName, Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}})
+	return artifact.Provenance{
+		BuildDefinition: artifact.BuildDefinition{
+			BuildType: BuildType,
+			ExternalParameters: map[string]any{"application": in.Application, "pipeline": in.Pipeline, "stage": in.Key.Stage,
+				"spec": job.SpecName, "specDigest": "sha256:" + hex.EncodeToString(sum[:]), "image": job.Image, "variables": names},
+			ResolvedDependencies: deps,
+		},
+		RunDetails: artifact.RunDetails{
+			Builder:  artifact.Builder{ID: "https://showrunner.dev/builder/local/v1"},
+			Metadata: artifact.Metadata{InvocationID: r.ID, StartedOn: r.StartedAt.UTC(), FinishedOn: r.EndedAt.UTC()},
+		},
+	}
+}
