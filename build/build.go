@@ -190,6 +190,10 @@ func (b *run) finish() {
 func (b *run) provision(ctx context.Context) error {
 	spec, err := buildspec.Parse(b.req.SpecName, []byte(b.req.Spec))
 	if err != nil {
+		var wrong *buildspec.Error
+		if errors.As(err, &wrong) {
+			b.log.say("The buildspec cannot be used:\n%s", wrong.Findings.Text())
+		}
 		return err
 	}
 	b.spec = spec

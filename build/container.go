@@ -24,7 +24,7 @@ type container struct {
 }
 
 // startContainer starts the container that holds the build; its shells come and
-// go inside. Errors: unavailable when no engine is there or it does not answer.
+// go inside. Errors: precondition when no engine is there or it does not answer.
 func startContainer(ctx context.Context, b *run) (*container, error) {
 	engine, err := findEngine(ctx)
 	if err != nil {
@@ -37,7 +37,7 @@ func startContainer(ctx context.Context, b *run) (*container, error) {
 	b.log.say("Starting a container of %s", b.req.Image)
 	if out, err := exec.CommandContext(ctx, engine, c.runArguments(b)...).CombinedOutput(); err != nil {
 		c.remove(context.WithoutCancel(ctx))
-		return nil, problem.Wrap(err, problem.Unavailable, "build.container", "the container of image %s does not start: %s", b.req.Image, strings.TrimSpace(string(out))).
+		return nil, problem.Wrap(err, problem.Precondition, "build.container", "the container of image %s does not start: %s", b.req.Image, strings.TrimSpace(string(out))).
 			WithHelp("Check the image's name and that the engine can pull it.")
 	}
 	return c, nil
@@ -73,10 +73,10 @@ func findEngine(ctx context.Context) (string, error) {
 		said = append(said, fmt.Sprintf("%s does not answer (%s)", name, first(lastLines(stderr.String(), 1))))
 	}
 	if said == nil {
-		return "", problem.New(problem.Unavailable, op, "an image is asked for, and neither docker nor podman is on this machine").
+		return "", problem.New(problem.Precondition, op, "an image is asked for, and neither docker nor podman is on this machine").
 			WithHelp("Install docker or podman, or remove image to run the build as processes of this machine.")
 	}
-	return "", problem.New(problem.Unavailable, op, "an image is asked for, but %s", strings.Join(said, "; ")).
+	return "", problem.New(problem.Precondition, op, "an image is asked for, but %s", strings.Join(said, "; ")).
 		WithHelp("Start the container engine, or remove image to run the build as processes of this machine.")
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"showrunner/build/buildspec"
 	"showrunner/problem"
+	"showrunner/secret"
 )
 
 // commands runs a phase of the buildspec with its retries, and answers whether
@@ -125,6 +126,24 @@ func (b *run) exportVariables(ctx context.Context) {
 			b.log.say("Warning: the exported variable %s is not set", name)
 			continue
 		}
+		if b.holdsSecret(name, out[1:]) {
+			b.log.say("Warning: the variable %s holds a secret and is not exported", name)
+			continue
+		}
 		b.result.ExportedVariables[name] = out[1:]
 	}
+}
+
+// holdsSecret tells whether a variable is one of the secrets, or contains one:
+// what is exported is recorded for everybody who may read the execution.
+func (b *run) holdsSecret(name, value string) bool {
+	if _, ok := b.host.Secrets[name]; ok {
+		return true
+	}
+	for _, s := range b.host.Secrets {
+		if len(s) >= secret.MinMasked && strings.Contains(value, s) {
+			return true
+		}
+	}
+	return false
 }

@@ -14,6 +14,7 @@ import (
 	"showrunner/artifact"
 	"showrunner/build"
 	"showrunner/build/buildspec"
+	"showrunner/build/report"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -298,8 +299,15 @@ func buildOutputs(r build.Result) map[string]any {
 	}
 	out["variables"] = variables
 	reports := []any{}
+	totals := map[string]any{}
+	sum := map[string]int{"total": 0, "passed": 0, "failed": 0, "skipped": 0, "errors": 0}
 	for _, rep := range r.Reports {
 		one := map[string]any{"name": rep.Name, "group": rep.Group, "format": rep.Format, "kind": string(rep.Kind), "status": rep.Status, "total": rep.Total}
+		sum["total"] += rep.Total
+		sum["passed"] += rep.Counts[report.Succeeded]
+		sum["failed"] += rep.Counts[report.Failed]
+		sum["skipped"] += rep.Counts[report.Skipped]
+		sum["errors"] += rep.Counts[report.Errored]
 		for status, n := range rep.Counts {
 			one[strings.ToLower(string(status))] = n
 		}
@@ -316,7 +324,10 @@ func buildOutputs(r build.Result) map[string]any {
 		one["failing"] = failing
 		reports = append(reports, one)
 	}
-	out["reports"] = reports
+	for name, n := range sum {
+		totals[name] = n
+	}
+	out["reports"], out["reportGroups"] = totals, reports
 	return out
 }
 
