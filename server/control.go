@@ -65,6 +65,7 @@ type controlPlane struct {
 	engine      *execution.Engine
 	door        *control.Service
 	triggers    *trigger.Service
+	hooks       *trigger.Hooks
 	definitions *definitions
 	accounts    *accounts
 	artifacts   *artifact.Store
@@ -155,7 +156,7 @@ func (c *controlPlane) wire(ctx context.Context) error {
 	}
 	late.Engine = c.engine
 	c.door = control.New(control.Deps{Engine: c.engine, Records: c.store, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts,
-		Logs: c.logs, Hooks: lateHooks{c}, Log: c.Log, Now: c.Now})
+		Logs: c.logs, Log: c.Log, Now: c.Now})
 	late.door = c.door
 	c.auth = api.NewAuth(c.Token, ownerName(), c.Hosts, c.Now)
 	c.definitions = newDefinitions(c.door, c.engine, c.Log)
@@ -249,7 +250,8 @@ func (c *controlPlane) handler() http.Handler {
 	mux.HandleFunc("GET /login", c.auth.SignIn)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.Handle("/", pages)
-	c.hooks(mux)
+	mux.Handle(trigger.HooksPath, c.hooks)
+	mux.Handle(notify.CallbackPath, c.callbacks)
 	return c.auth.Host(guard(mux))
 }
 

@@ -31,12 +31,8 @@ func (c *controlPlane) kinds(late *lateEngine) ([]stage.Kind, error) {
 	if err != nil {
 		return nil, err
 	}
-	builds, err := c.builds(late)
-	if err != nil {
-		return nil, err
-	}
 	client := &http.Client{Timeout: outsideTimeout}
-	return append(builds,
+	return append(c.builds(),
 		stagesource.Git{Fetcher: fetcher},
 		deploy.NewSite(c.accounts, c.artifacts),
 		deploy.NewService(c.accounts, client, c.Now),
