@@ -59,6 +59,9 @@ func Run(ctx context.Context, req Request, host Host) Result {
 	for _, v := range host.Secrets {
 		b.log.masker.Add(v)
 	}
+	if host.Exclusive {
+		adoptOrphans() //nolint:errcheck // without it, what leaves its session and hides its mark outlives the build
+	}
 	timeout := req.Timeout
 	if timeout <= 0 {
 		timeout = buildspec.DefaultTimeout

@@ -92,9 +92,6 @@ func Supervise(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := adoptOrphans(); err != nil {
-		return problem.Wrap(err, problem.Internal, op, "adopt orphans")
-	}
 	// A supervisor ends by its build's end, or by being told through its socket
 	// or by SIGTERM; a closed terminal or pipe is none of its business.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
