@@ -86,7 +86,7 @@ func (e *Engine) adopt(ctx context.Context, m *member, own bool) error {
 		r.mu.Unlock()
 		e.readInbox(r)
 	}
-	if ferr := e.fillTimers(ctx, m, e.now().Add(horizon)); err == nil {
+	if ferr := e.fillTimers(ctx, m, e.now().Add(horizon), true); err == nil {
 		err = ferr
 	}
 	if len(claims) > 0 {

@@ -160,11 +160,13 @@ func (e *Engine) sweep(ctx context.Context) error {
 	if m == nil || m.lost() {
 		return nil
 	}
-	return e.fillTimers(ctx, m, before)
+	return e.fillTimers(ctx, m, before, false)
 }
 
-// fillTimers takes the times of executions that are not in memory from the store.
-func (e *Engine) fillTimers(ctx context.Context, m *member, before time.Time) error {
+// fillTimers takes times from the store: those of executions that are not in
+// memory, and with all those of the others too, as after an adoption, when
+// nothing has set a timer for what already waited.
+func (e *Engine) fillTimers(ctx context.Context, m *member, before time.Time, all bool) error {
 	dues, err := m.Due(ctx, before)
 	if err != nil {
 		return err
@@ -173,7 +175,7 @@ func (e *Engine) fillTimers(ctx context.Context, m *member, before time.Time) er
 		e.mu.Lock()
 		loaded := e.runs[d.ID] != nil
 		e.mu.Unlock()
-		if !loaded {
+		if all || !loaded {
 			e.timers.add(timer{at: d.At, id: d.ID, stage: wholeExecution})
 		}
 	}
