@@ -7,13 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"showrunner/cloud"
 )
 
 // Cluster is everything the balancer needs to know of one host name.
@@ -24,22 +20,19 @@ type Cluster struct {
 }
 
 // Group is one server group of a cluster. Weights are relative to the other
-// groups of the same priority; 0 takes no traffic unless a request names the version.
+// groups; 0 takes no traffic unless a request names the version.
 type Group struct {
-	Name    string  `json:"name"`
-	Version string  `json:"version,omitempty"`
-	Weight  float64 `json:"weight"`
-	// Priority orders groups: those with a higher number serve only while no
-	// group with a lower one has a target that can.
-	Priority int      `json:"priority,omitempty"`
-	Targets  []Target `json:"targets"`
+	Name    string   `json:"name"`
+	Version string   `json:"version,omitempty"`
+	Weight  float64  `json:"weight"`
+	Targets []Target `json:"targets"`
 }
 
 // Target is one address that answers for its group.
 type Target struct {
 	ID       string `json:"id"`
-	Address  string `json:"address"` // host:port
-	Draining bool   `json:"draining,omitempty"`
+	Address  string `json:"address"`            // host:port
+	Draining bool   `json:"draining,omitempty"` // no new requests; what waits for its answer too long goes elsewhere
 }
 
 // Config is what a Balancer needs from outside. The zero value works.
@@ -47,77 +40,85 @@ type Config struct {
 	// Resolve maps a host's first label that names no cluster to the cluster that
 	// serves it, "" when there is none. It is called for each such request.
 	Resolve func(name string) string
-	// Fallback answers hosts that are no cluster. Without one they get 404.
+	// Fallback answers hosts that are no cluster. Without one they get 404 with
+	// X-Showrunner-Unknown-Host.
 	Fallback http.Handler
 	// OnEject is told when passive health takes an instance out of the choice.
 	OnEject func(instanceID, reason string)
 	Log     *slog.Logger
+	// Patience is how long a request waits for a target when its cluster has none; default 5s.
+	Patience time.Duration
+	// Suspicion is how long a request that may be sent again waits for the answer
+	// of a target that has been taken out of service meanwhile; default 1s.
+	Suspicion time.Duration
 }
 
-// Balancer spreads requests over the targets of clusters.
+// Balancer spreads requests over the targets of clusters. Its methods may be
+// used from any goroutine.
 type Balancer struct {
 	config Config
 	server *http.Server
+	proxy  *httputil.ReverseProxy
+	base   *http.Transport
+	budget budget
 
-	mu       sync.Mutex
-	clusters map[string]Cluster
-	counts   map[string]*inflight
-	next     atomic.Uint64
-}
-
-type inflight struct {
-	n       int
-	idle    chan struct{}
-	removed bool
+	mu       sync.RWMutex
+	clusters map[string]*cluster
+	targets  map[string]*target // by instance, those still in flight included
+	changed  chan struct{}      // closed and replaced with every change
 }
 
 // New makes a balancer that serves nothing yet.
 func New(config Config) *Balancer {
-	b := &Balancer{config: config, clusters: map[string]Cluster{}, counts: map[string]*inflight{}}
-	b.server = &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.Patience <= 0 {
+		config.Patience = 5 * time.Second
+	}
+	if config.Suspicion <= 0 {
+		config.Suspicion = time.Second
+	}
+	quiet := slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug)
+	dialer := &net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}
+	b := &Balancer{config: config, clusters: map[string]*cluster{}, targets: map[string]*target{}, changed: make(chan struct{}),
+		base: &http.Transport{DialContext: dialer.DialContext, MaxIdleConns: 8192, MaxIdleConnsPerHost: 512, IdleConnTimeout: 60 * time.Second,
+			DisableCompression: true, ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 256 << 10, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10}}
+	b.proxy = &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", r.In.Host, r.In.Host
+			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // what the edge said
+			r.SetXForwarded()
+			if host := r.In.Header.Get("X-Forwarded-Host"); host != "" {
+				r.Out.Header.Set("X-Forwarded-Host", host)
+			}
+		},
+		Transport:      roundTripper{b},
+		FlushInterval:  -1,
+		ModifyResponse: stick,
+		ErrorHandler:   b.failed,
+		ErrorLog:       quiet,
+		BufferPool:     &buffers{},
+	}
+	b.server = &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: quiet, Protocols: new(http.Protocols)}
+	b.server.Protocols.SetHTTP1(true)
+	b.server.Protocols.SetUnencryptedHTTP2(true)
 	return b
 }
 
-// SetCluster replaces a cluster's table atomically.
-func (b *Balancer) SetCluster(c Cluster) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.clusters[c.Name] = c
+// buffers are the pieces in which answers are copied.
+type buffers struct{ pool sync.Pool }
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 32<<10)
 }
 
-// RemoveCluster forgets a cluster; requests in flight end as they would have.
-func (b *Balancer) RemoveCluster(name string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.clusters, name)
-}
-
-// Drain stops sending new requests to the instance and returns when nothing is
-// in flight there, or with ctx's error when ctx ends first.
-func (b *Balancer) Drain(ctx context.Context, instanceID string) error {
-	b.mu.Lock()
-	c := b.counts[instanceID]
-	if c == nil {
-		c = &inflight{idle: make(chan struct{})}
-		b.counts[instanceID] = c
-	}
-	c.removed = true
-	if c.n == 0 {
-		b.mu.Unlock()
-		return nil
-	}
-	idle := c.idle
-	b.mu.Unlock()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// Counts reads a cluster's raw counts, one entry per group and one per instance.
-func (b *Balancer) Counts(cluster string) []cloud.Counts { return nil }
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
 
 // Serve accepts connections until Shutdown. It returns nil after Shutdown.
 func (b *Balancer) Serve(l net.Listener) error {
@@ -128,14 +129,26 @@ func (b *Balancer) Serve(l net.Listener) error {
 }
 
 // Shutdown stops accepting, lets requests in flight end, and closes what is left when ctx ends.
-func (b *Balancer) Shutdown(ctx context.Context) error { return b.server.Shutdown(ctx) }
+func (b *Balancer) Shutdown(ctx context.Context) error {
+	err := b.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, b.server.Close())
+	}
+	b.base.CloseIdleConnections()
+	return err
+}
+
+// clusterKey carries the cluster of a request to where its target is chosen.
+type clusterKey struct{}
 
 // ServeHTTP implements http.Handler.
 func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	host, _, _ := strings.Cut(r.Host, ":")
-	name := strings.TrimSuffix(host, ".localhost")
-	t := b.acquire(name)
-	if t == nil {
+	if r.URL.Path == "/_showrunner/healthz" {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	name := b.resolve(hostName(r.Host))
+	if name == "" {
 		if b.config.Fallback != nil {
 			b.config.Fallback.ServeHTTP(w, r)
 			return
@@ -144,44 +157,57 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no site or service here", http.StatusNotFound)
 		return
 	}
-	defer b.release(t.ID)
-	httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: t.Address}).ServeHTTP(w, r)
+	b.budget.request(time.Now())
+	ctx := context.WithValue(r.Context(), clusterKey{}, name)
+	if b.sticky(name) {
+		ctx = context.WithValue(ctx, stickyKey{}, true)
+	}
+	b.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-func (b *Balancer) acquire(name string) *Target {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	c, ok := b.clusters[name]
-	if !ok && b.config.Resolve != nil {
-		c = b.clusters[b.config.Resolve(name)]
-	}
-	var live []Target
-	for _, g := range c.Groups {
-		for _, t := range g.Targets {
-			if n := b.counts[t.ID]; g.Weight > 0 && !t.Draining && (n == nil || !n.removed) {
-				live = append(live, t)
-			}
-		}
-	}
-	if len(live) == 0 {
-		return nil
-	}
-	t := live[b.next.Add(1)%uint64(len(live))]
-	n := b.counts[t.ID]
-	if n == nil {
-		n = &inflight{idle: make(chan struct{})}
-		b.counts[t.ID] = n
-	}
-	n.n++
-	return &t
+// hostName is the first part of "name.localhost:port".
+func hostName(host string) string {
+	host, _, _ = strings.Cut(host, ":")
+	return strings.TrimSuffix(strings.ToLower(strings.TrimSuffix(host, ".")), ".localhost")
 }
 
-func (b *Balancer) release(id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if n := b.counts[id]; n != nil {
-		if n.n--; n.n == 0 && n.removed {
-			close(n.idle)
-		}
+// resolve finds the cluster that a name means, "" when there is none.
+func (b *Balancer) resolve(name string) string {
+	if b.known(name) {
+		return name
 	}
+	if b.config.Resolve == nil {
+		return ""
+	}
+	if name = b.config.Resolve(name); name != "" && b.known(name) {
+		return name
+	}
+	return ""
+}
+
+func (b *Balancer) known(name string) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.clusters[name] != nil
+}
+
+func (b *Balancer) sticky(name string) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	c := b.clusters[name]
+	return c != nil && c.config.Sticky
+}
+
+// failed answers a request that no target could.
+func (b *Balancer) failed(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		return // the client has gone
+	}
+	b.config.Log.Debug("not served", "host", r.Host, "error", err)
+	if errors.Is(err, errNoTarget) {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "No instance serves this now.", http.StatusServiceUnavailable)
+		return
+	}
+	http.Error(w, "The instance that had this request broke off.", http.StatusBadGateway)
 }

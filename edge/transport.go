@@ -1,14 +1,13 @@
 package edge
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"time"
 
+	"showrunner/internal/replay"
 	"showrunner/problem"
 )
 
@@ -21,9 +20,6 @@ type transport struct {
 	table *table
 	base  *http.Transport
 }
-
-// replayLimit is how much of a request's body is kept so that it can be sent again.
-const replayLimit = 1 << 20
 
 func newTransport(t *table) *transport {
 	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
@@ -38,57 +34,11 @@ type unknownHost struct{ host string }
 
 func (u *unknownHost) Error() string { return "no region knows " + u.host }
 
-// retryable says whether sending the request twice does no harm.
-func retryable(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return r.Header.Get("Upgrade") == ""
-	}
-	return r.Header.Get("Idempotency-Key") != ""
-}
-
-// body is a request's body that can be sent again as long as little enough of it has been read.
-type body struct {
-	source io.Reader
-	kept   bytes.Buffer
-	over   bool // more was read than is kept
-	read   bool // anything was read
-}
-
-// Read implements io.Reader.
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.source.Read(p)
-	b.read = b.read || n > 0
-	if b.kept.Len()+n > replayLimit {
-		b.over = true
-		b.kept = bytes.Buffer{}
-	}
-	if !b.over {
-		b.kept.Write(p[:n])
-	}
-	return n, err
-}
-
-// again returns a reader of the whole body, and whether that is possible.
-func (b *body) again() (io.Reader, bool) {
-	if b == nil {
-		return nil, true
-	}
-	if b.over {
-		return nil, false
-	}
-	rest := *b
-	b.source = io.MultiReader(bytes.NewReader(bytes.Clone(rest.kept.Bytes())), rest.source)
-	b.kept = bytes.Buffer{}
-	return b, true
-}
-
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	var kept *body
-	if r.Body != nil && r.Body != http.NoBody {
+	kept := replay.Of(r)
+	if kept != nil {
 		defer r.Body.Close()
-		kept = &body{source: r.Body}
 	}
 	choices := t.table.choices(chance)
 	if len(choices) == 0 {
@@ -99,17 +49,17 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	for i, c := range choices {
 		res, sent, err := t.try(r, c, kept)
 		final := i == len(choices)-1
-		_, replay := kept.again()
+		again := kept.Again()
 		switch {
 		case err == nil && res.StatusCode == http.StatusNotFound && res.Header.Get("X-Showrunner-Unknown-Host") != "":
 			unknown++
 			res.Body.Close()
 			last = &unknownHost{r.Host}
-			if !replay {
+			if !again {
 				return nil, last
 			}
 			continue
-		case err == nil && !final && gatewayFailure(res.StatusCode) && retryable(r) && replay:
+		case err == nil && !final && replay.GatewayFailure(res.StatusCode) && replay.Harmless(r) && again:
 			t.table.count(c.name, true)
 			res.Body.Close()
 			last = errors.New(c.name + " answered " + res.Status)
@@ -120,34 +70,25 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		t.table.count(c.name, true)
 		last = err
-		if r.Context().Err() != nil || !replay || sent && !retryable(r) {
+		if r.Context().Err() != nil || !again || sent && !replay.Harmless(r) {
 			return nil, err
 		}
 	}
 	return nil, last
 }
 
-func gatewayFailure(status int) bool {
-	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
-}
-
 // try asks one region; sent says whether anything of the request may have reached it.
-func (t *transport) try(r *http.Request, c choice, kept *body) (res *http.Response, sent bool, err error) {
+func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	// Until the answer begins, the region's death ends the wait; afterwards the answer's body does.
 	unhook := context.AfterFunc(c.alive, func() {
-		if retryable(r) {
+		if replay.Harmless(r) {
 			cancel(errors.New(c.name + " went down"))
 		}
 	})
 	out := r.Clone(ctx)
 	out.URL.Host = c.address
-	out.Body = http.NoBody
-	if kept != nil {
-		out.Body = io.NopCloser(kept)
-	} else if r.Body == nil {
-		out.Body = nil
-	}
+	out.Body = kept.ReadCloser()
 	res, err = t.base.RoundTrip(out)
 	unhook()
 	if err != nil {
@@ -159,34 +100,6 @@ func (t *transport) try(r *http.Request, c choice, kept *body) (res *http.Respon
 		}
 		return nil, true, err
 	}
-	res.Body = endWith(res.Body, cancel)
+	res.Body = replay.OnClose(res.Body, func() { cancel(nil) })
 	return res, true, nil
-}
-
-// endWith releases the attempt's context once the answer's body is closed.
-func endWith(b io.ReadCloser, cancel context.CancelCauseFunc) io.ReadCloser {
-	if rw, ok := b.(io.ReadWriteCloser); ok { // a tunnel after an upgrade
-		return &tunnel{rw, cancel}
-	}
-	return &answer{b, cancel}
-}
-
-type answer struct {
-	io.ReadCloser
-	cancel context.CancelCauseFunc
-}
-
-func (a *answer) Close() error {
-	defer a.cancel(nil)
-	return a.ReadCloser.Close()
-}
-
-type tunnel struct {
-	io.ReadWriteCloser
-	cancel context.CancelCauseFunc
-}
-
-func (t *tunnel) Close() error {
-	defer t.cancel(nil)
-	return t.ReadWriteCloser.Close()
 }

@@ -1,0 +1,109 @@
+// Package replay owns the question whether a request may be sent again, and a
+// request body that can be.
+package replay
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+)
+
+// Limit is how much of a body is kept so that it can be sent again, in bytes.
+const Limit = 1 << 20
+
+// Harmless says whether sending the request twice does no harm: by its method
+// (RFC 9110, section 9.2.2) or because it carries an Idempotency-Key. What opens
+// a tunnel is not sent twice.
+func Harmless(r *http.Request) bool {
+	if r.Header.Get("Upgrade") != "" {
+		return false
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return r.Header.Get("Idempotency-Key") != ""
+}
+
+// GatewayFailure says whether a status means that whoever answered could not
+// serve now, so that another may.
+func GatewayFailure(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
+}
+
+// Body is a request's body that can be sent again while no more than Limit of
+// it has been read. A nil *Body is no body.
+type Body struct {
+	source io.Reader
+	kept   bytes.Buffer
+	over   bool // more was read than is kept
+}
+
+// Of takes over a request's body; nil when it has none.
+func Of(r *http.Request) *Body {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	return &Body{source: r.Body}
+}
+
+// Read implements io.Reader.
+func (b *Body) Read(p []byte) (int, error) {
+	n, err := b.source.Read(p)
+	if b.kept.Len()+n > Limit {
+		b.over, b.kept = true, bytes.Buffer{}
+	}
+	if !b.over {
+		b.kept.Write(p[:n])
+	}
+	return n, err
+}
+
+// Again makes the next reading begin at the beginning, and says whether that is possible.
+func (b *Body) Again() bool {
+	if b == nil {
+		return true
+	}
+	if b.over {
+		return false
+	}
+	b.source = io.MultiReader(bytes.NewReader(bytes.Clone(b.kept.Bytes())), b.source)
+	b.kept = bytes.Buffer{}
+	return true
+}
+
+// ReadCloser is the body as a client's request wants it.
+func (b *Body) ReadCloser() io.ReadCloser {
+	if b == nil {
+		return http.NoBody
+	}
+	return io.NopCloser(b)
+}
+
+// OnClose calls f once the answer's body is closed; a tunnel stays one.
+func OnClose(body io.ReadCloser, f func()) io.ReadCloser {
+	if rw, ok := body.(io.ReadWriteCloser); ok {
+		return &tunnel{rw, f}
+	}
+	return &answer{body, f}
+}
+
+type answer struct {
+	io.ReadCloser
+	f func()
+}
+
+func (a *answer) Close() error {
+	defer a.f()
+	return a.ReadCloser.Close()
+}
+
+type tunnel struct {
+	io.ReadWriteCloser
+	f func()
+}
+
+func (t *tunnel) Close() error {
+	defer t.f()
+	return t.ReadWriteCloser.Close()
+}
