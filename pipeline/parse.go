@@ -35,7 +35,7 @@ func Parse(name string, src []byte) (*Document, Diagnostics) {
 		return nil, d.result()
 	}
 	d.src = newSource(name, string(bytes.TrimPrefix(src, []byte("\ufeff"))))
-	if !d.readable() {
+	if !d.readable() || d.crowded() {
 		return nil, d.result()
 	}
 	root := d.load()
@@ -48,6 +48,28 @@ func Parse(name string, src []byte) (*Document, Diagnostics) {
 		return nil, ds
 	}
 	return doc, ds
+}
+
+// Limits that are checked before the YAML is read, since reading what exceeds
+// them takes long: no file that people wrote comes near.
+const (
+	maxLines   = 300_000
+	maxAnchors = 10_000 // "&" and "*" each
+)
+
+// crowded refuses a file with more lines, anchors or aliases than any real one.
+func (d *decoder) crowded() bool {
+	for _, c := range []struct {
+		what  string
+		limit int
+	}{{"\n", maxLines}, {"&", maxAnchors}, {"*", maxAnchors}} {
+		if n := strings.Count(d.src.text, c.what); n > c.limit {
+			name := map[string]string{"\n": "lines", "&": "ampersands", "*": "asterisks"}[c.what]
+			d.add(Diagnostic{Code: CodeTooMany, Message: fmt.Sprintf("the file has %d %s; at most %d are read", n, name, c.limit)})
+			return true
+		}
+	}
+	return false
 }
 
 // readable refuses bytes that are no text, at their position.

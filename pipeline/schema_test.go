@@ -82,7 +82,7 @@ func sourceComments(t *testing.T) []byte {
 }
 
 func typeComments(found map[string]string, name string, doc *ast.CommentGroup, st *ast.StructType) {
-	found[name] = sentence(strings.TrimPrefix(oneLine(doc), name+" "))
+	found[name] = sentence(strings.TrimPrefix(strings.TrimPrefix(oneLine(doc), name+" "), "is "))
 	for _, f := range st.Fields.List {
 		text := oneLine(f.Doc)
 		if text == "" {

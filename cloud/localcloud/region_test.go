@@ -250,9 +250,8 @@ func TestUnknownRegionsAndSites(t *testing.T) {
 		t.Errorf("an unknown region: %v", err)
 	}
 	for name, call := range map[string]func() error{
-		"deployments": func() error { _, err := c.SiteDeployments(t.Context(), "us-west-2", "shop"); return err },
-		"activate":    func() error { _, err := c.Activate(t.Context(), "us-west-2", "shop", "d-1", "k"); return err },
-		"revert":      func() error { _, err := c.Revert(t.Context(), "us-west-2", "shop", "d-1", "k"); return err },
+		"activate": func() error { _, err := c.Activate(t.Context(), "us-west-2", "shop", "d-1", "k"); return err },
+		"revert":   func() error { _, err := c.Revert(t.Context(), "us-west-2", "shop", "d-1", "k"); return err },
 		"publish": func() error {
 			ref := artifact.Ref("sha256:" + strings.Repeat("0", 64))
 			req := cloud.PublishRequest{Config: pipeline.DeploySite{Site: "shop"}, Artifact: ref}

@@ -1,16 +1,211 @@
 package fleet
 
-import "net/http"
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
 
-// Client speaks to one region's Fleet through its Handler.
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// Client speaks to one region's Fleet through its Handler. It implements
+// driver.Fleet, Watcher, Logs and Operator for that region. A region that does
+// not answer, or stops in the middle, is unavailable: every change carries its
+// key, so asking again is safe.
 type Client struct {
 	region string
 	http   *http.Client
 	base   string
 }
 
+var (
+	_ driver.Fleet    = (*Client)(nil)
+	_ driver.Watcher  = (*Client)(nil)
+	_ driver.Logs     = (*Client)(nil)
+	_ driver.Operator = (*Client)(nil)
+)
+
 // NewClient returns a client for a region whose Handler is reached through
 // client at base, such as "http://region".
 func NewClient(region string, client *http.Client, base string) *Client {
 	return &Client{region: region, http: client, base: base}
+}
+
+func (c *Client) open(ctx context.Context, region, method, path string, body any) (*http.Response, error) {
+	const op = "fleet.call"
+	if region != c.region {
+		return nil, problem.New(problem.NotFound, op, "this is a client of region %s, not %s", c.region, region)
+	}
+	var in io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, problem.Wrap(err, problem.Invalid, op, "a request to %s", c.region)
+		}
+		in = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+"/fleet/"+path, in)
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Internal, op, "a request to %s", c.region)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.away(ctx, err)
+	}
+	if resp.StatusCode > 299 {
+		defer resp.Body.Close()
+		return nil, readError(resp)
+	}
+	return resp, nil
+}
+
+// away is the error of a call that got no answer, or half of one.
+func (c *Client) away(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return problem.Wrap(context.Cause(ctx), problem.Unavailable, "fleet.call", "asking region %s", c.region)
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return problem.Wrap(err, problem.Unavailable, "fleet.call", "region %s does not answer", c.region).
+		WithHelp("it may be starting again or taken down on purpose")
+}
+
+func (c *Client) get(ctx context.Context, region, path string, query url.Values, into any) error {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	resp, err := c.open(ctx, region, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	return c.read(ctx, resp, into)
+}
+
+func (c *Client) post(ctx context.Context, region, path string, body, into any) error {
+	resp, err := c.open(ctx, region, http.MethodPost, path, body)
+	if err != nil {
+		return err
+	}
+	return c.read(ctx, resp, into)
+}
+
+func (c *Client) read(ctx context.Context, resp *http.Response, into any) error {
+	defer resp.Body.Close()
+	if into == nil {
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+		return c.away(ctx, err)
+	}
+	return nil
+}
+
+// Regions implements driver.Fleet: the one region.
+func (c *Client) Regions(ctx context.Context) (list []cloud.Region, err error) {
+	err = c.get(ctx, c.region, "region", nil, &list)
+	return list, err
+}
+
+// CreateServerGroup implements driver.Fleet.
+func (c *Client) CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (g cloud.ServerGroup, err error) {
+	err = c.post(ctx, region, "server-groups", createBody{key, spec}, &g)
+	return g, err
+}
+
+// ServerGroups implements driver.Fleet.
+func (c *Client) ServerGroups(ctx context.Context, region, cluster string) (list []cloud.ServerGroup, err error) {
+	err = c.get(ctx, region, "server-groups", url.Values{"cluster": {cluster}}, &list)
+	return list, err
+}
+
+// Resize implements driver.Fleet.
+func (c *Client) Resize(ctx context.Context, region, group string, to pipeline.Capacity, guard cloud.Guard, key string) error {
+	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/capacity", resizeBody{key, to, guard}, nil)
+}
+
+// SetWeights implements driver.Fleet.
+func (c *Client) SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error {
+	return c.post(ctx, region, "clusters/"+url.PathEscape(cluster)+"/weights", weightsBody{key, weights, guard}, nil)
+}
+
+// Destroy implements driver.Fleet.
+func (c *Client) Destroy(ctx context.Context, region, group string, guard cloud.Guard, key string) error {
+	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/destroy", destroyBody{key, guard}, nil)
+}
+
+// Terminate implements driver.Fleet.
+func (c *Client) Terminate(ctx context.Context, region, instance string, opts driver.TerminateOptions, key string) error {
+	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/terminate", terminateBody{key, opts}, nil)
+}
+
+// Counts implements driver.Fleet.
+func (c *Client) Counts(ctx context.Context, region, cluster string) (list []cloud.Counts, err error) {
+	err = c.get(ctx, region, "counts", url.Values{"cluster": {cluster}}, &list)
+	return list, err
+}
+
+// WaitChange implements driver.Watcher.
+func (c *Client) WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error) {
+	for {
+		var now revisionBody
+		query := url.Values{"cluster": {cluster}, "revision": {strconv.FormatUint(revision, 10)}}
+		if err := c.get(ctx, region, "changes", query, &now); err != nil || now.Revision != revision {
+			return now.Revision, err
+		}
+	}
+}
+
+// InstanceLog implements driver.Logs.
+func (c *Client) InstanceLog(ctx context.Context, region, instance string, follow bool, to io.Writer) error {
+	path := "instances/" + url.PathEscape(instance) + "/log?follow=" + strconv.FormatBool(follow)
+	resp, err := c.open(ctx, region, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(to, resp.Body); err != nil && ctx.Err() == nil {
+		return c.away(ctx, err)
+	}
+	return nil
+}
+
+// SetStandby implements driver.Operator.
+func (c *Client) SetStandby(ctx context.Context, region, instance string, standby bool, key string) error {
+	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/standby", switchBody{key, standby}, nil)
+}
+
+// SetProtection implements driver.Operator.
+func (c *Client) SetProtection(ctx context.Context, region, instance string, protected bool, key string) error {
+	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/protection", switchBody{key, protected}, nil)
+}
+
+// Suspend implements driver.Operator.
+func (c *Client) Suspend(ctx context.Context, region, group string, processes []string, key string) error {
+	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/suspend", processesBody{key, processes}, nil)
+}
+
+// Resume implements driver.Operator.
+func (c *Client) Resume(ctx context.Context, region, group string, processes []string, key string) error {
+	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/resume", processesBody{key, processes}, nil)
+}
+
+// SetZone takes a zone of the region down, or brings it back.
+func (c *Client) SetZone(ctx context.Context, region, zone string, down bool, key string) error {
+	return c.post(ctx, region, "zones/"+url.PathEscape(zone)+"/outage", switchBody{key, down}, nil)
+}
+
+// Zones lists the region's zones.
+func (c *Client) Zones(ctx context.Context, region string) (list []ZoneState, err error) {
+	err = c.get(ctx, region, "zones", nil, &list)
+	return list, err
 }

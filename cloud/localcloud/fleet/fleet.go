@@ -2,36 +2,312 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
+	"syscall"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/problem"
 )
 
 // Fleet is one region's server groups. It implements driver.Fleet, Watcher,
 // Logs and Operator for its own region.
 type Fleet struct {
 	config Config
-	mu     sync.Mutex
+	folder *folder
+	runner runner
+	client *http.Client // of probes
+	since  time.Time
+
+	ctx    context.Context // ends when Close may wait no longer
+	cancel context.CancelFunc
+	wake   chan struct{}
+	quit   chan struct{} // the loop ends
+	looped chan struct{} // the loop has ended
+	work   sync.WaitGroup
+
+	mu        sync.Mutex
+	doc       document
+	groups    map[string]*group
+	instances map[string]*instance
+	addresses *addresses
+	revisions map[string]uint64 // by cluster
+	revision  uint64
+	changed   chan struct{} // closed and replaced with every revision
+	closing   bool
 }
 
-// New opens the region's record and starts what it says.
+// New opens the region's record, ends what an earlier life of the region left
+// running, and starts what the record says. One process may have a folder open.
 func New(config Config) (*Fleet, error) {
 	config, err := config.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	return &Fleet{config: config}, nil
+	if config.Dir, err = filepath.Abs(config.Dir); err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, "fleet.new", "folder %s", config.Dir)
+	}
+	folder, err := openFolder(config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Fleet{
+		config: config, folder: folder, runner: config.runner, client: newProbeClient(), since: config.Now(),
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), looped: make(chan struct{}),
+		groups: map[string]*group{}, instances: map[string]*instance{}, revisions: map[string]uint64{}, changed: make(chan struct{}),
+	}
+	// Revisions start beyond any that an earlier life gave out.
+	f.revision = uint64(f.since.UnixNano())
+	if err := f.restore(); err != nil {
+		folder.close()
+		return nil, err
+	}
+	if f.runner == nil {
+		f.runner = newSystem(config.Log)
+	}
+	if n := f.runner.sweep(markName + "=" + f.doc.Mark); n > 0 {
+		config.Log.Info("ended processes that an earlier region process left", "region", config.Region, "count", n)
+	}
+	f.addresses = openAddresses(config.Region, config.Zones)
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	for cluster := range f.clusters() {
+		f.push(cluster)
+	}
+	go f.loop()
+	return f, nil
 }
 
-// Handler serves the fleet's operations under /fleet/ to a Client.
-func (f *Fleet) Handler() http.Handler { return http.NewServeMux() }
+// restore reads the record. Instances died with the process that wrote it, those
+// in standby too, whose places in the capacity come back.
+func (f *Fleet) restore() error {
+	doc, err := f.folder.load()
+	if err != nil {
+		return err
+	}
+	fresh := doc.clone()
+	for name, r := range doc.Groups {
+		env, err := f.folder.unseal(r.Env)
+		if err != nil {
+			return problem.Wrap(err, problem.Internal, "fleet.open", "the environment of %s cannot be opened", name)
+		}
+		if len(r.Standby) > 0 {
+			r.Capacity.Desired = min(r.Capacity.Desired+len(r.Standby), r.Capacity.Max)
+			r.Standby = nil
+			fresh.Groups[name] = r
+		}
+		f.groups[name] = f.newGroup(name, r, env)
+	}
+	f.doc = fresh
+	if err := f.folder.save(fresh); err != nil {
+		return problem.Wrap(err, problem.Unavailable, "fleet.open", "state of %s", f.folder.path)
+	}
+	return f.tidy()
+}
+
+// tidy removes folders of groups that are no more.
+func (f *Fleet) tidy() error {
+	entries, err := os.ReadDir(filepath.Join(f.folder.path, "groups"))
+	if err != nil {
+		return problem.Wrap(err, problem.Unavailable, "fleet.open", "groups of %s", f.folder.path)
+	}
+	for _, e := range entries {
+		if f.groups[e.Name()] == nil {
+			if err := os.RemoveAll(f.folder.group(e.Name())); err != nil {
+				return problem.Wrap(err, problem.Unavailable, "fleet.open", "leftovers of %s", e.Name())
+			}
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) clusters() map[string]bool {
+	set := map[string]bool{}
+	for _, g := range f.groups {
+		set[g.cluster] = true
+	}
+	return set
+}
+
+// kick makes the loop look again, soon and once for any number of kicks.
+func (f *Fleet) kick() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// loop carries plans out: when something changed, when a plan asked for it, and
+// every period for what only the clock brings.
+func (f *Fleet) loop() {
+	defer close(f.looped)
+	tick := time.NewTicker(f.config.Scaling.Period)
+	defer tick.Stop()
+	later := time.NewTimer(0)
+	defer later.Stop()
+	for {
+		select {
+		case <-f.quit:
+			return
+		case <-f.wake:
+		case <-later.C:
+		case <-tick.C:
+			f.sample()
+			f.autoscale()
+		}
+		if next := f.reconcile(); !next.IsZero() {
+			later.Reset(max(0, next.Sub(f.config.Now())))
+		}
+	}
+}
+
+// reconcile plans every group once and starts what the plans say.
+func (f *Fleet) reconcile() (next time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closing {
+		return time.Time{}
+	}
+	now := f.config.Now()
+	for _, g := range f.groupsOf("") {
+		members := make([]member, 0, len(g.instances))
+		for _, i := range g.sorted() {
+			members = append(members, i.member())
+		}
+		c := plan(f.desired(g), members, now)
+		for _, e := range c.End {
+			f.end(g.instances[e.ID], e.Why, false)
+		}
+		for _, l := range c.Launch {
+			if err := f.launch(g, l); err != nil {
+				f.config.Log.Error("cannot launch", "group", g.name, "zone", l.Zone, "err", err)
+				g.backoff.bump(now, now)
+				c.Wake = g.backoff.until
+				break
+			}
+		}
+		if !c.Wake.IsZero() && (next.IsZero() || c.Wake.Before(next)) {
+			next = c.Wake
+		}
+		if f.doc.Groups[g.name].Destroying && len(g.instances) == 0 {
+			f.remove(g)
+		}
+	}
+	return next
+}
+
+func (f *Fleet) desired(g *group) desired {
+	r := f.doc.Groups[g.name]
+	d := desired{Capacity: r.Capacity, Suspended: map[string]bool{}, Maintenance: f.config.Maintenance,
+		Destroying: r.Destroying, NotBefore: g.backoff.until, Failing: g.backoff.rounds > 0}
+	for _, p := range r.Suspended {
+		d.Suspended[p] = true
+	}
+	for _, z := range f.config.Zones {
+		_, down := f.doc.DownZones[z]
+		d.Zones = append(d.Zones, zone{Name: z, Down: down})
+	}
+	return d
+}
+
+// remove forgets a group whose last instance is gone.
+func (f *Fleet) remove(g *group) {
+	next := f.doc.clone()
+	delete(next.Groups, g.name)
+	if err := f.folder.save(next); err != nil {
+		f.config.Log.Error("cannot record that a group is gone", "group", g.name, "err", err)
+		return // the next pass tries again
+	}
+	f.doc = next
+	delete(f.groups, g.name)
+	f.push(g.cluster)
+	f.bump(g.cluster)
+	f.work.Go(func() {
+		if err := os.RemoveAll(f.folder.group(g.name)); err != nil {
+			f.config.Log.Warn("cannot remove a group's folder", "group", g.name, "err", err)
+		}
+	})
+}
+
+// bump makes a change of a cluster visible to WaitChange.
+func (f *Fleet) bump(cluster string) {
+	f.revision++
+	f.revisions[cluster] = f.revision
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
 
 // Eject takes the balancer's word that an instance does not answer as it should:
 // it counts as one failed check and the next check comes at once.
-func (f *Fleet) Eject(instanceID, reason string) {}
+func (f *Fleet) Eject(instanceID, reason string) {
+	f.mu.Lock()
+	i := f.instances[instanceID]
+	f.mu.Unlock()
+	if i == nil {
+		return
+	}
+	select {
+	case i.poke <- reason:
+	default: // one complaint is enough until it is heard
+	}
+}
 
-// Resolve names the cluster that serves a host's first label: the application's
-// only or oldest cluster, "" when there is none.
-func (f *Fleet) Resolve(name string) string { return "" }
+// Close stops every instance: SIGTERM, and SIGKILL when its stop timeout or ctx
+// ends, whichever is first. The record stays; New starts the same groups again.
+// Requests in flight are the caller's to drain before.
+func (f *Fleet) Close(ctx context.Context) error {
+	f.mu.Lock()
+	if f.closing {
+		f.mu.Unlock()
+		return nil
+	}
+	f.closing = true
+	for _, i := range f.instances {
+		f.stopForClose(i)
+	}
+	close(f.changed) // watchers end
+	f.changed = make(chan struct{})
+	f.mu.Unlock()
+	close(f.quit)
+	<-f.looped
+	ended := make(chan struct{})
+	go func() {
+		f.work.Wait()
+		close(ended)
+	}()
+	var err error
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		f.mu.Lock()
+		for _, i := range f.instances {
+			if i.process != nil {
+				i.process.signal(syscall.SIGKILL)
+				err = errors.Join(err, problem.New(problem.Unavailable, "fleet.close", "%s did not stop in time and was killed", i.id))
+			}
+		}
+		f.mu.Unlock()
+	}
+	f.cancel()
+	<-ended
+	f.runner.close()
+	f.client.CloseIdleConnections()
+	f.addresses.close()
+	f.folder.close()
+	return err
+}
 
-// Close stops every instance, gracefully until ctx ends, and then the fleet.
-func (f *Fleet) Close(ctx context.Context) error { return nil }
+func (f *Fleet) stopForClose(i *instance) {
+	if i.lifecycle == cloud.Terminating {
+		return
+	}
+	i.lifecycle = cloud.Terminating
+	if !i.running {
+		f.finalize(i)
+		return
+	}
+	f.work.Go(func() { f.stop(i, false, false) })
+}

@@ -9,8 +9,8 @@ import (
 // runner starts programs; the real one is system, tests use their own.
 type runner interface {
 	start(program) (process, error)
-	// sweep kills every process of the machine that carries the mark in its
-	// environment, and says how many.
+	// sweep kills every process of the machine that carries the mark, NAME=value,
+	// in its environment, and says how many there were.
 	sweep(mark string) int
 	close()
 }
@@ -21,16 +21,15 @@ type program struct {
 	Dir     string
 	Env     []string
 	Output  *os.File // stdout and stderr; the caller closes its copy
-	Files   int      // open file descriptors, 0: the system's own limit
+	Files   int      // open file descriptors; 0: the system's own limit
 	Nice    int
-	Cgroup  string // a cgroup v2 folder to start in, or ""
 }
 
 // process is a started program and everything it starts, as one process group.
 type process interface {
 	pid() int
 	// signal reaches the whole process group; a group that is gone is no error.
-	signal(syscall.Signal) error
+	signal(syscall.Signal)
 	// wait returns once the program itself has ended; called once.
 	wait() exit
 	// usage sums processor time and resident memory of the program and its children.
@@ -39,6 +38,6 @@ type process interface {
 
 // exit is how a program ended.
 type exit struct {
-	Code   int    // -1 when a signal ended it
-	Signal string // such as SIGKILL
+	Code   int            // -1 when a signal ended it
+	Signal syscall.Signal // 0 when none did
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
@@ -138,7 +139,10 @@ func (s *Store) start(listen string) error {
 			RootUserAccess: root.Access, RootUserSecret: root.Secret, IAMService: auth.NewIAMServiceSingle(root),
 			Region: s.config.Region, Ports: []string{s.endpoint},
 			MaxConnections: 4096, MaxRequests: 4096, MultipartMaxParts: 10000, KeepAlive: true, Quiet: true,
-			S3Options: []s3api.Option{s3api.WithOnListen(func() { close(listening) })},
+			S3Options: []s3api.Option{
+				s3api.WithOnListen(func() { close(listening) }),
+				s3api.WithMiddleware("/", acceptOldLinks(s.config.Region, s.config.Credentials, time.Now)),
+			},
 		})
 	}()
 	select {

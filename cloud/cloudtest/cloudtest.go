@@ -1,0 +1,159 @@
+package cloudtest
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// Target is a driver under test and how to use it.
+type Target struct {
+	Fleet  driver.Fleet
+	Region string
+	// Artifact holds the program that Command starts, in any Mode.
+	Artifact artifact.Ref
+	Command  []string
+	// Reach sends a request through the load balancer as a user would and
+	// returns the body of a 200, or an error. Nil when the driver carries none.
+	Reach func(ctx context.Context, cluster, path string) (string, error)
+	// Patience bounds every wait; default 15s.
+	Patience time.Duration
+}
+
+// Suite is the conformance suite over one target. Its waits are also for tests
+// of a driver's own.
+type Suite struct {
+	Target
+	t    *testing.T
+	keys int
+}
+
+// New makes a suite for a test of a driver's own.
+func New(t *testing.T, target Target) *Suite {
+	if target.Patience == 0 {
+		target.Patience = 15 * time.Second
+	}
+	return &Suite{Target: target, t: t}
+}
+
+// Run asks everything of a driver. open returns a fresh, empty cloud each time.
+func Run(t *testing.T, open func(t *testing.T) Target) {
+	for name, check := range map[string]func(*Suite){
+		"Create":     testCreate,
+		"Sequence":   testSequence,
+		"Keys":       testKeys,
+		"Refusals":   testRefusals,
+		"Never":      testNeverHealthy,
+		"Resize":     testResize,
+		"Weights":    testWeights,
+		"Guard":      testGuard,
+		"Destroy":    testDestroy,
+		"Terminate":  testTerminate,
+		"Order":      testOrder,
+		"Concurrent": testConcurrent,
+		"Watch":      testWatch,
+		"Operator":   testOperator,
+		"Serving":    testServing,
+	} {
+		t.Run(name, func(t *testing.T) { check(New(t, open(t))) })
+	}
+}
+
+// Spec is a server group of the program in a mode: quick checks, no drain.
+func (s *Suite) Spec(cluster string, mode Mode, n int) cloud.ServerGroupSpec {
+	return cloud.ServerGroupSpec{
+		Cluster: cluster, Version: "1.0", Artifact: s.Artifact, Command: s.Command,
+		Env: map[string]string{ModeVariable: string(mode)},
+		Health: pipeline.Health{Path: "/healthz", Interval: pipeline.Duration(50 * time.Millisecond),
+			Timeout: pipeline.Duration(2 * time.Second), Grace: pipeline.Duration(5 * time.Second)},
+		Capacity: pipeline.Capacity{Min: 0, Desired: n, Max: n + 3},
+		Drain:    2 * time.Second, StopTimeout: 2 * time.Second, Weight: 100,
+	}
+}
+
+// Key is an idempotency key that was not used before.
+func (s *Suite) Key() string {
+	s.keys++
+	return fmt.Sprintf("%s/%d", s.t.Name(), s.keys)
+}
+
+// Create makes a server group and fails the test when that is refused.
+func (s *Suite) Create(spec cloud.ServerGroupSpec) cloud.ServerGroup {
+	s.t.Helper()
+	g, err := s.Fleet.CreateServerGroup(s.t.Context(), s.Region, spec, s.Key())
+	if err != nil {
+		s.t.Fatalf("create %s: %v", spec.Cluster, err)
+	}
+	return g
+}
+
+// Group observes one group; false when it is gone.
+func (s *Suite) Group(name string) (cloud.ServerGroup, bool) {
+	s.t.Helper()
+	list, err := s.Fleet.ServerGroups(s.t.Context(), s.Region, "")
+	if err != nil {
+		s.t.Fatalf("server groups: %v", err)
+	}
+	for _, g := range list {
+		if g.Name == name {
+			return g, true
+		}
+	}
+	return cloud.ServerGroup{}, false
+}
+
+// Wait observes a group until it is as described, and returns it. A group that
+// is gone is the zero one.
+func (s *Suite) Wait(name, what string, is func(cloud.ServerGroup) bool) cloud.ServerGroup {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), s.Patience)
+	defer cancel()
+	var revision uint64
+	for {
+		if w, ok := s.Fleet.(driver.Watcher); ok {
+			revision, _ = w.WaitChange(ctx, s.Region, "", revision) // its end is seen below
+		} else {
+			pause := time.NewTimer(20 * time.Millisecond)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+		}
+		g, _ := s.Group(name)
+		if is(g) {
+			return g
+		}
+		if ctx.Err() != nil {
+			s.t.Fatalf("%s: not %s within %s: %+v", name, what, s.Patience, g)
+		}
+	}
+}
+
+// WaitServing waits until exactly n instances of a group serve and no other is about to.
+func (s *Suite) WaitServing(name string, n int) cloud.ServerGroup {
+	s.t.Helper()
+	return s.Wait(name, fmt.Sprintf("serving %d", n), func(g cloud.ServerGroup) bool {
+		return g.Name != "" && g.Serving() == n && len(g.Instances) == n
+	})
+}
+
+// WaitGone waits until a group is no more.
+func (s *Suite) WaitGone(name string) {
+	s.t.Helper()
+	s.Wait(name, "gone", func(g cloud.ServerGroup) bool { return g.Name == "" })
+}
+
+// want checks an error's code; "" wants none.
+func (s *Suite) want(what string, err error, code problem.Code) {
+	s.t.Helper()
+	if problem.CodeOf(err) != code {
+		s.t.Fatalf("%s: %v, want %q", what, err, code)
+	}
+}

@@ -1,0 +1,177 @@
+package cloudtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ModeVariable is the environment variable that turns a test binary into an
+// instance, see Main.
+const ModeVariable = "CLOUDTEST_MODE"
+
+// Mode is how the program behaves as an instance.
+type Mode string
+
+const (
+	Serve       Mode = "serve"        // healthy on /healthz; ends on SIGTERM once requests in flight are done
+	NeverReady  Mode = "never-ready"  // serves, but /healthz answers 503 and says why
+	ExitAtOnce  Mode = "exit-at-once" // writes a line and exits with code 3
+	CrashLater  Mode = "crash-later"  // healthy; exits with code 4 as soon as it has answered one check
+	IgnoreTerm  Mode = "ignore-term"  // healthy; does not end on SIGTERM
+	LeakFiles   Mode = "leak-files"   // healthy until it has no file descriptor left
+	Children    Mode = "children"     // healthy; starts one child in its group and one in a session of its own
+	Localhost   Mode = "localhost"    // serves, but on 127.0.0.1 instead of HOST
+	Hungry      Mode = "hungry"       // healthy; takes 128 MiB of memory
+	Forgetful   Mode = "forgetful"    // healthy until a request to /forget, then 503 until /remember
+	childOf     Mode = "child"        // what Children starts
+	leakAtLeast      = 4096
+)
+
+// Main makes a test binary its own instance program: call it first in TestMain.
+// It returns when the process is a test and never when it is an instance.
+func Main() {
+	mode := Mode(os.Getenv(ModeVariable))
+	if mode == "" {
+		return
+	}
+	if err := run(mode); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(mode Mode) error {
+	fmt.Printf("instance %s of %s in %s starts as %s\n", os.Getenv("SHOWRUNNER_INSTANCE"), os.Getenv("SHOWRUNNER_SERVER_GROUP"), os.Getenv("SHOWRUNNER_ZONE"), mode)
+	host := os.Getenv("HOST")
+	switch mode {
+	case childOf:
+		select {} // until it is killed
+	case ExitAtOnce:
+		fmt.Fprintln(os.Stderr, "the configuration is missing")
+		os.Exit(3)
+	case Localhost:
+		host = "127.0.0.1"
+	case Children:
+		for _, own := range []bool{false, true} {
+			if err := startChild(own); err != nil {
+				return err
+			}
+		}
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, os.Getenv("PORT")))
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler(mode), ReadHeaderTimeout: time.Minute}
+	stop := make(chan os.Signal, 1)
+	if mode == IgnoreTerm {
+		signal.Ignore(syscall.SIGTERM)
+	} else {
+		signal.Notify(stop, syscall.SIGTERM)
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-stop:
+	}
+	fmt.Println("draining")
+	if err := server.Shutdown(context.Background()); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func startChild(ownSession bool) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self)
+	cmd.Env = []string{ModeVariable + "=" + string(childOf)}
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, ModeVariable+"=") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: ownSession}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	fmt.Println("child", cmd.Process.Pid)
+	return nil
+}
+
+func handler(mode Mode) http.Handler {
+	mux := http.NewServeMux()
+	forgotten := make(chan struct{}, 1)
+	if mode == Hungry {
+		eaten := make([]byte, 128<<20)
+		for i := 0; i < len(eaten); i += 4096 {
+			eaten[i] = 1
+		}
+		mux.HandleFunc("/eaten", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, len(eaten)) })
+	}
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		switch mode {
+		case NeverReady:
+			http.Error(w, "no database", http.StatusServiceUnavailable)
+			return
+		case CrashLater:
+			time.AfterFunc(time.Millisecond, func() { fmt.Println("panic: out of luck"); os.Exit(4) })
+		case LeakFiles:
+			for range leakAtLeast {
+				if f, err := os.Open(os.DevNull); err == nil {
+					leaked = append(leaked, f)
+				} else {
+					fmt.Println(err)
+					break
+				}
+			}
+		case Forgetful:
+			if len(forgotten) > 0 {
+				http.Error(w, "forgotten", http.StatusServiceUnavailable)
+				return
+			}
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("/forget", func(http.ResponseWriter, *http.Request) {
+		select {
+		case forgotten <- struct{}{}:
+		default:
+		}
+	})
+	mux.HandleFunc("/remember", func(http.ResponseWriter, *http.Request) {
+		select {
+		case <-forgotten:
+		default:
+		}
+	})
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		d, _ := time.ParseDuration(r.URL.Query().Get("for"))
+		select {
+		case <-time.After(d):
+		case <-r.Context().Done():
+		}
+		fmt.Fprintln(w, "done")
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, os.Getenv("SHOWRUNNER_VERSION"), os.Getenv("SHOWRUNNER_INSTANCE"), os.Getenv("CLOUDTEST_GREETING"))
+	})
+	return mux
+}
+
+// leaked keeps the descriptors of LeakFiles from being collected, which would close them.
+var leaked []*os.File

@@ -1,0 +1,407 @@
+package cloudtest
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+func testCreate(s *Suite) {
+	spec := s.Spec("app-prod", Serve, 3)
+	spec.Env["CLOUDTEST_SECRET"] = "hush"
+	made := s.Create(spec)
+	if made.Name != "app-prod-v000" || made.Region != s.Region || made.Capacity.Desired != 3 || made.Weight != 100 {
+		s.t.Fatalf("made %+v", made)
+	}
+	g := s.WaitServing(made.Name, 3)
+	zones, addresses := map[string]int{}, map[string]bool{}
+	for _, i := range g.Instances {
+		zones[i.Zone]++
+		addresses[i.Address] = true
+		if i.ServerGroup != g.Name || i.Version != "1.0" || i.Region != s.Region || i.Launched.IsZero() || i.ServingSince.IsZero() || i.Failure != nil {
+			s.t.Errorf("instance %+v", i)
+		}
+	}
+	regions, err := s.Fleet.Regions(s.t.Context())
+	s.want("regions", err, "")
+	at := slices.IndexFunc(regions, func(r cloud.Region) bool { return r.Name == s.Region })
+	if at < 0 || !regions[at].Healthy {
+		s.t.Fatalf("region %s is not among %+v", s.Region, regions)
+	}
+	if want := min(3, len(regions[at].Zones)); len(zones) != want {
+		s.t.Errorf("3 instances are in zones %v, want %d of %v", zones, want, regions[at].Zones)
+	}
+	if len(addresses) != 3 {
+		s.t.Errorf("addresses are shared: %v", addresses)
+	}
+	for name, value := range g.Spec.Env {
+		if value != "" {
+			s.t.Errorf("the value of %s is shown", name)
+		}
+	}
+	if g.Failures != 0 || g.LastFailure != nil {
+		s.t.Errorf("a healthy group shows a failure: %d %+v", g.Failures, g.LastFailure)
+	}
+}
+
+func testSequence(s *Suite) {
+	ctx := s.t.Context()
+	spec := s.Spec("app", Serve, 0)
+	for _, want := range []string{"app-v000", "app-v001"} {
+		if g := s.Create(spec); g.Name != want {
+			s.t.Fatalf("made %s, want %s", g.Name, want)
+		}
+	}
+	s.want("destroy", s.Fleet.Destroy(ctx, s.Region, "app-v001", cloud.Guard{}, s.Key()), "")
+	s.WaitGone("app-v001")
+	if g := s.Create(spec); g.Name != "app-v002" {
+		s.t.Errorf("a destroyed group's number came back: %s", g.Name)
+	}
+	spec.Cluster = "app-stack"
+	if g := s.Create(spec); g.Name != "app-stack-v000" {
+		s.t.Errorf("another cluster starts at %s", g.Name)
+	}
+}
+
+func testKeys(s *Suite) {
+	ctx := s.t.Context()
+	spec := s.Spec("app", Serve, 2)
+	first, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, "once")
+	s.want("create", err, "")
+	again, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, "once")
+	s.want("create again", err, "")
+	if again.Name != first.Name {
+		s.t.Fatalf("one key made %s and %s", first.Name, again.Name)
+	}
+	other := spec
+	other.Version = "2.0"
+	_, err = s.Fleet.CreateServerGroup(ctx, s.Region, other, "once")
+	s.want("another request under that key", err, problem.Conflict)
+	_, err = s.Fleet.CreateServerGroup(ctx, s.Region, spec, "")
+	s.want("no key", err, problem.Invalid)
+	if list, _ := s.Fleet.ServerGroups(ctx, s.Region, "app"); len(list) != 1 {
+		s.t.Fatalf("%d groups", len(list))
+	}
+	s.WaitServing(first.Name, 2)
+	down, up := pipeline.Capacity{Desired: 1, Max: 5}, pipeline.Capacity{Desired: 3, Max: 5}
+	s.want("resize", s.Fleet.Resize(ctx, s.Region, first.Name, down, cloud.Guard{}, "down"), "")
+	s.want("resize", s.Fleet.Resize(ctx, s.Region, first.Name, up, cloud.Guard{}, "up"), "")
+	s.want("late retry", s.Fleet.Resize(ctx, s.Region, first.Name, down, cloud.Guard{}, "down"), "")
+	if g, _ := s.Group(first.Name); g.Capacity != up {
+		s.t.Fatalf("a late retry acted again: %+v", g.Capacity)
+	}
+	// A refusal is not remembered: what refused it may have passed.
+	s.WaitServing(first.Name, 3)
+	s.want("guarded", s.Fleet.Resize(ctx, s.Region, first.Name, down, cloud.Guard{MinServing: 2}, "guarded"), problem.Precondition)
+	s.want("allowed", s.Fleet.Resize(ctx, s.Region, first.Name, down, cloud.Guard{MinServing: 1}, "guarded"), "")
+}
+
+func testRefusals(s *Suite) {
+	ctx := s.t.Context()
+	good := s.Spec("app", Serve, 1)
+	for what, change := range map[string]func(*cloud.ServerGroupSpec){
+		"a cluster's name":  func(c *cloud.ServerGroupSpec) { c.Cluster = "no/path" },
+		"a version's name":  func(c *cloud.ServerGroupSpec) { c.Cluster = "app-v001" },
+		"capacity":          func(c *cloud.ServerGroupSpec) { c.Capacity = pipeline.Capacity{Min: 3, Desired: 1, Max: 2} },
+		"a negative weight": func(c *cloud.ServerGroupSpec) { c.Weight = -1 },
+		"no health check":   func(c *cloud.ServerGroupSpec) { c.Health = pipeline.Health{} },
+		"no command":        func(c *cloud.ServerGroupSpec) { c.Command = nil },
+	} {
+		spec := good
+		change(&spec)
+		_, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, s.Key())
+		s.want(what, err, problem.Invalid)
+	}
+	_, err := s.Fleet.CreateServerGroup(ctx, "nowhere", good, s.Key())
+	s.want("another region", err, problem.NotFound)
+	s.want("resize", s.Fleet.Resize(ctx, s.Region, "app-v007", pipeline.Capacity{}, cloud.Guard{}, s.Key()), problem.NotFound)
+	s.want("terminate", s.Fleet.Terminate(ctx, s.Region, "i-00000000000000000", driver.TerminateOptions{}, s.Key()), problem.NotFound)
+	g := s.Create(good)
+	s.want("weights of another", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{"app-v009": 1}, cloud.Guard{}, s.Key()), problem.NotFound)
+	s.want("an impossible weight", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: -2}, cloud.Guard{}, s.Key()), problem.Invalid)
+	s.want("capacity", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Min: 2, Desired: 1, Max: 1}, cloud.Guard{}, s.Key()), problem.Invalid)
+	if list, err := s.Fleet.ServerGroups(ctx, s.Region, "unknown"); err != nil || len(list) != 0 {
+		s.t.Errorf("an unknown cluster: %v, %v", list, err)
+	}
+}
+
+func testNeverHealthy(s *Suite) {
+	spec := s.Spec("app", ExitAtOnce, 2)
+	g := s.Create(spec)
+	g = s.Wait(g.Name, "failing", func(g cloud.ServerGroup) bool { return g.Failures >= 2 && g.LastFailure != nil })
+	if g.Serving() != 0 {
+		s.t.Errorf("%d serve", g.Serving())
+	}
+	f := g.LastFailure
+	if f.Code != "EXITED" || f.Cause == "" || f.At.IsZero() || f.ExitCode == nil || *f.ExitCode != 3 ||
+		!strings.Contains(strings.Join(f.LastLog, "\n"), "the configuration is missing") {
+		s.t.Errorf("evidence %+v", f)
+	}
+	// It is in nobody's way.
+	other := s.Create(s.Spec("other", Serve, 1))
+	s.WaitServing(other.Name, 1)
+	s.want("destroy", s.Fleet.Destroy(s.t.Context(), s.Region, g.Name, cloud.Guard{LastOne: true}, s.Key()), "")
+	s.WaitGone(g.Name)
+}
+
+func testResize(s *Suite) {
+	ctx := s.t.Context()
+	g := s.Create(s.Spec("app", Serve, 1))
+	for _, n := range []int{4, 2, 0, 1} {
+		to := pipeline.Capacity{Min: 0, Desired: n, Max: 4}
+		s.want("resize", s.Fleet.Resize(ctx, s.Region, g.Name, to, cloud.Guard{}, s.Key()), "")
+		if got := s.WaitServing(g.Name, n); got.Capacity != to {
+			s.t.Fatalf("capacity %+v, want %+v", got.Capacity, to)
+		}
+	}
+	s.want("no max means desired", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 2}, cloud.Guard{}, s.Key()), "")
+	if got := s.WaitServing(g.Name, 2); got.Capacity.Max != 2 {
+		s.t.Fatalf("capacity %+v", got.Capacity)
+	}
+}
+
+func testWeights(s *Suite) {
+	ctx := s.t.Context()
+	old := s.Create(s.Spec("app", Serve, 2))
+	spec := s.Spec("app", Serve, 2)
+	spec.Weight = 0
+	fresh := s.Create(spec)
+	s.WaitServing(old.Name, 2)
+	if g := s.WaitServing(fresh.Name, 2); g.Enabled() {
+		s.t.Fatalf("made with weight 0 and enabled")
+	}
+	s.want("canary", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 1, old.Name: 99}, cloud.Guard{MinServing: 2}, s.Key()), "")
+	s.want("one alone", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 5.5}, cloud.Guard{MinServing: 2}, s.Key()), "")
+	a, _ := s.Group(old.Name)
+	b, _ := s.Group(fresh.Name)
+	if a.Weight != 99 || b.Weight != 5.5 {
+		s.t.Fatalf("weights %v and %v", a.Weight, b.Weight)
+	}
+	// All or nothing.
+	err := s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, "app-v099": 100}, cloud.Guard{}, s.Key())
+	s.want("with one that is not there", err, problem.NotFound)
+	err = s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: math.Inf(1)}, cloud.Guard{}, s.Key())
+	if err == nil {
+		s.t.Fatal("an infinite weight was taken")
+	}
+	if a, _ := s.Group(old.Name); a.Weight != 99 {
+		s.t.Fatalf("a refused change left weight %v", a.Weight)
+	}
+	s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: 100}, cloud.Guard{MinServing: 2, LastOne: true}, s.Key()), "")
+}
+
+func testGuard(s *Suite) {
+	ctx := s.t.Context()
+	old, fresh := s.Create(s.Spec("app", Serve, 2)), s.Create(s.Spec("app", NeverReady, 2))
+	g := s.WaitServing(old.Name, 2)
+	one, two := cloud.Guard{LastOne: true}, cloud.Guard{MinServing: 2}
+	weights := map[string]float64{old.Name: 0, fresh.Name: 100}
+	s.want("disable all that serves", s.Fleet.SetWeights(ctx, s.Region, "app", weights, one, s.Key()), problem.Precondition)
+	s.want("destroy all that serves", s.Fleet.Destroy(ctx, s.Region, old.Name, one, s.Key()), problem.Precondition)
+	s.want("shrink to nothing", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Max: 2}, one, s.Key()), problem.Precondition)
+	s.want("shrink below the guard", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 1, Max: 2}, two, s.Key()), problem.Precondition)
+	err := s.Fleet.Terminate(ctx, s.Region, g.Instances[0].ID, driver.TerminateOptions{Guard: two}, s.Key())
+	s.want("terminate below the guard", err, problem.Precondition)
+	if g := s.WaitServing(old.Name, 2); !g.Enabled() || g.Capacity.Desired != 2 {
+		s.t.Fatalf("a refused change acted: %+v", g)
+	}
+	s.want("growing is never guarded", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 3, Max: 3}, cloud.Guard{MinServing: 9}, s.Key()), "")
+	s.want("what does not serve may go", s.Fleet.Destroy(ctx, s.Region, fresh.Name, cloud.Guard{MinServing: 9}, s.Key()), "")
+	s.WaitServing(old.Name, 3)
+	s.want("enough is left", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 2, Max: 3}, two, s.Key()), "")
+	s.WaitServing(old.Name, 2)
+}
+
+func testDestroy(s *Suite) {
+	ctx := s.t.Context()
+	g := s.Create(s.Spec("app", Serve, 2))
+	s.WaitServing(g.Name, 2)
+	s.want("destroy", s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{}, "d"), "")
+	s.want("again, same key", s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{}, "d"), "")
+	s.want("again, another key", s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{LastOne: true}, s.Key()), "")
+	s.WaitGone(g.Name)
+	s.want("gone", s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{LastOne: true}, s.Key()), "")
+	s.want("resize of a gone one", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{}, cloud.Guard{}, s.Key()), problem.NotFound)
+}
+
+func testTerminate(s *Suite) {
+	ctx := s.t.Context()
+	g := s.Create(s.Spec("app", Serve, 3))
+	g = s.WaitServing(g.Name, 3)
+	for _, kill := range []bool{false, true} {
+		victim := g.Instances[0].ID
+		s.want("terminate", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Kill: kill}, s.Key()), "")
+		g = s.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool {
+			return g.Serving() == 3 && len(g.Instances) == 3 && !slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == victim })
+		})
+		if g.Capacity.Desired != 3 || g.Failures != 0 || g.Crashes != 0 {
+			s.t.Fatalf("after terminate: %+v", g)
+		}
+		s.want("an instance that ended", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{}, s.Key()), "")
+	}
+	victim := g.Instances[1].ID
+	s.want("decrement", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Decrement: true}, "dec"), "")
+	s.want("decrement again", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Decrement: true}, "dec"), "")
+	g = s.WaitServing(g.Name, 2)
+	if g.Capacity.Desired != 2 || slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == victim }) {
+		s.t.Fatalf("after decrement: %+v", g)
+	}
+	pinned := pipeline.Capacity{Min: 2, Desired: 2, Max: 3}
+	s.want("pin", s.Fleet.Resize(ctx, s.Region, g.Name, pinned, cloud.Guard{}, s.Key()), "")
+	err := s.Fleet.Terminate(ctx, s.Region, g.Instances[0].ID, driver.TerminateOptions{Decrement: true}, s.Key())
+	s.want("decrement below min", err, problem.Precondition)
+}
+
+func testOrder(s *Suite) {
+	ctx := s.t.Context()
+	var names []string
+	for _, cluster := range []string{"zebra", "app", "zebra", "app-prod"} {
+		names = append(names, s.Create(s.Spec(cluster, Serve, 0)).Name)
+	}
+	list, err := s.Fleet.ServerGroups(ctx, s.Region, "")
+	s.want("list", err, "")
+	var got []string
+	for _, g := range list {
+		got = append(got, g.Name)
+	}
+	if !slices.Equal(got, names) {
+		s.t.Errorf("listed %v, made %v", got, names)
+	}
+	list, err = s.Fleet.ServerGroups(ctx, s.Region, "app")
+	s.want("list", err, "")
+	if len(list) != 1 || list[0].Name != names[1] {
+		s.t.Errorf("cluster app lists %+v", list)
+	}
+}
+
+func testConcurrent(s *Suite) {
+	ctx := s.t.Context()
+	var wg sync.WaitGroup
+	names := make([]string, 12)
+	for n := range names {
+		wg.Go(func() {
+			key := []string{"one", "two", "three", "four"}[n%4] // each key three times at once
+			g, err := s.Fleet.CreateServerGroup(ctx, s.Region, s.Spec("app", Serve, 0), key)
+			if err != nil {
+				s.t.Errorf("create: %v", err)
+			}
+			names[n] = g.Name
+		})
+	}
+	wg.Wait()
+	for n := range names {
+		if names[n] != names[n%4] {
+			s.t.Errorf("one key made %s and %s", names[n], names[n%4])
+		}
+	}
+	if list, _ := s.Fleet.ServerGroups(ctx, s.Region, "app"); len(list) != 4 {
+		s.t.Fatalf("%d groups, want 4", len(list))
+	}
+	// Two that each leave one serving would together leave none: one is refused.
+	a, b := s.Create(s.Spec("pair", Serve, 1)), s.Create(s.Spec("pair", Serve, 1))
+	s.WaitServing(a.Name, 1)
+	s.WaitServing(b.Name, 1)
+	refused := make([]error, 2)
+	for n, g := range []cloud.ServerGroup{a, b} {
+		key := s.Key()
+		wg.Go(func() { refused[n] = s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{LastOne: true}, key) })
+	}
+	wg.Wait()
+	if (refused[0] == nil) == (refused[1] == nil) {
+		s.t.Errorf("of two destroys that together take the last one: %v and %v", refused[0], refused[1])
+	}
+}
+
+func testWatch(s *Suite) {
+	w, ok := s.Fleet.(driver.Watcher)
+	if !ok {
+		s.t.Log("this driver cannot wait for changes; callers ask again")
+		return
+	}
+	ctx := s.t.Context()
+	first, err := w.WaitChange(ctx, s.Region, "app", 0)
+	s.want("revision 0", err, "")
+	seen := make(chan uint64, 1)
+	go func() {
+		revision, err := w.WaitChange(ctx, s.Region, "app", first)
+		if err != nil {
+			s.t.Errorf("wait: %v", err)
+		}
+		seen <- revision
+	}()
+	s.Create(s.Spec("other", Serve, 0))
+	s.Create(s.Spec("app", Serve, 0))
+	if revision := <-seen; revision == first {
+		s.t.Errorf("woken without a change: %d", revision)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	now, err := w.WaitChange(ctx, s.Region, "app", 0)
+	s.want("now", err, "")
+	if _, err := w.WaitChange(ended, s.Region, "app", now); err == nil || !errors.Is(err, context.Canceled) {
+		s.t.Errorf("a canceled wait: %v", err)
+	}
+}
+
+func testOperator(s *Suite) {
+	op, ok := s.Fleet.(driver.Operator)
+	if !ok {
+		s.t.Log("this driver has no side operations")
+		return
+	}
+	ctx := s.t.Context()
+	g := s.Create(s.Spec("app", Serve, 2))
+	g = s.WaitServing(g.Name, 2)
+	away, kept := g.Instances[0].ID, g.Instances[1].ID
+	s.want("standby", op.SetStandby(ctx, s.Region, away, true, s.Key()), "")
+	g = s.Wait(g.Name, "one in standby", func(g cloud.ServerGroup) bool { return g.Serving() == 1 })
+	if g.Capacity.Desired != 1 || len(g.Instances) != 2 {
+		s.t.Fatalf("in standby: %+v", g)
+	}
+	s.want("back", op.SetStandby(ctx, s.Region, away, false, s.Key()), "")
+	if g = s.WaitServing(g.Name, 2); g.Capacity.Desired != 2 {
+		s.t.Fatalf("back from standby: %+v", g)
+	}
+	s.want("protect", op.SetProtection(ctx, s.Region, kept, true, s.Key()), "")
+	s.want("shrink", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 1, Max: 4}, cloud.Guard{}, s.Key()), "")
+	if g = s.WaitServing(g.Name, 1); g.Instances[0].ID != kept || !g.Instances[0].Protected {
+		s.t.Fatalf("the protected one is gone: %+v", g.Instances)
+	}
+	s.want("suspend", op.Suspend(ctx, s.Region, g.Name, []string{"Launch"}, s.Key()), "")
+	s.want("kill", s.Fleet.Terminate(ctx, s.Region, kept, driver.TerminateOptions{Kill: true}, s.Key()), "")
+	if g = s.WaitServing(g.Name, 0); !slices.Equal(g.Suspended, []string{"Launch"}) {
+		s.t.Fatalf("suspended %v", g.Suspended)
+	}
+	s.want("resume", op.Resume(ctx, s.Region, g.Name, nil, s.Key()), "")
+	s.WaitServing(g.Name, 1)
+	s.want("an unknown process", op.Suspend(ctx, s.Region, g.Name, []string{"Lunch"}, s.Key()), problem.Invalid)
+}
+
+func testServing(s *Suite) {
+	if s.Reach == nil {
+		s.t.Log("this driver carries no requests")
+		return
+	}
+	ctx := s.t.Context()
+	spec := s.Spec("app", Serve, 1)
+	old := s.Create(spec)
+	s.WaitServing(old.Name, 1)
+	if body, err := s.Reach(ctx, "app", "/"); err != nil || !strings.HasPrefix(body, "1.0 ") {
+		s.t.Fatalf("reached %q, %v", body, err)
+	}
+	spec.Version, spec.Weight = "2.0", 0
+	fresh := s.Create(spec)
+	s.WaitServing(fresh.Name, 1)
+	s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: 1}, cloud.Guard{MinServing: 1}, s.Key()), "")
+	if body, err := s.Reach(ctx, "app", "/"); err != nil || !strings.HasPrefix(body, "2.0 ") {
+		s.t.Fatalf("reached %q, %v", body, err)
+	}
+}

@@ -1,0 +1,243 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"slices"
+	"sync"
+	"time"
+
+	"showrunner/balancer"
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+)
+
+const (
+	// stable is how long an instance must serve before its group is trusted again.
+	stable = 5 * time.Second
+	// endedKept is how many ended instances a group remembers, with their output.
+	endedKept    = 20
+	firstBackoff = 500 * time.Millisecond
+	mostBackoff  = 30 * time.Second
+)
+
+// group is the running part of a server group; its durable part is the record
+// of the same name. Guarded by Fleet.mu but for prepare.
+type group struct {
+	name, cluster string
+	env           map[string]string
+	instances     map[string]*instance
+	ended         []cloud.Instance // newest first
+	lastFailure   *cloud.InstanceFailure
+	failures      int
+	crashes       int
+	backoff       backoff
+	scaler        scaler
+	unenforced    []string
+
+	prepared sync.Mutex // held while the artifact is unpacked
+	ready    bool       // guarded by prepared
+}
+
+// backoff spaces launches of a group whose instances keep failing.
+type backoff struct {
+	rounds int
+	bumped time.Time
+	until  time.Time
+}
+
+// bump starts another round of failures; instances launched before the last
+// round began belong to that one.
+func (b *backoff) bump(launched, now time.Time) {
+	if b.rounds > 0 && launched.Before(b.bumped) {
+		return
+	}
+	wait := mostBackoff
+	if b.rounds < 6 {
+		wait = firstBackoff << b.rounds
+	}
+	b.rounds++
+	b.bumped, b.until = now, now.Add(wait)
+}
+
+// instance is one process and what is known of it. Guarded by Fleet.mu.
+type instance struct {
+	id, zone, host, address string
+	group                   *group
+	lifecycle               cloud.Lifecycle
+	launched, serving       time.Time // serving: since when, or when it last began to
+	running                 bool      // its process has not ended, or is about to start
+	ready, live             bool      // by its checks
+	registered              bool      // the balancer has it
+	draining                bool      // the balancer lets requests in flight end
+	served                  bool      // ever
+	protected, rebalancing  bool
+	outage                  bool // its zone's outage ended it
+	stopTimedOut            bool
+	process                 process // nil until it has started
+	cpu                     float64
+	memory                  int64
+	used                    time.Duration // processor time at the last sample
+	sampled                 time.Time
+	failure                 *cloud.InstanceFailure
+	probeDetail             string
+	output                  *output
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	poke   chan string   // the balancer's complaint: check at once
+	back   chan struct{} // returned from standby: start over
+	done   chan struct{} // closed when the process has ended, or never started
+}
+
+func newID(prefix string) string {
+	var b [9]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return prefix + hex.EncodeToString(b[:])[:17]
+}
+
+func (i *instance) healthy() bool { return i.running && i.ready && i.live && i.registered }
+
+func (i *instance) inService() bool { return i.lifecycle == cloud.InService && i.healthy() }
+
+func (i *instance) member() member {
+	return member{ID: i.id, Zone: i.zone, Lifecycle: i.lifecycle, Running: i.running, Live: i.live,
+		Protected: i.protected, Rebalancing: i.rebalancing, Launched: i.launched}
+}
+
+func (g *group) serving() int {
+	n := 0
+	for _, i := range g.instances {
+		if i.inService() {
+			n++
+		}
+	}
+	return n
+}
+
+func (g *group) sorted() []*instance {
+	list := make([]*instance, 0, len(g.instances))
+	for _, i := range g.instances {
+		list = append(list, i)
+	}
+	slices.SortFunc(list, func(a, b *instance) int { return cmp.Or(a.launched.Compare(b.launched), cmp.Compare(a.id, b.id)) })
+	return list
+}
+
+func (f *Fleet) describe(i *instance) cloud.Instance {
+	d := cloud.Instance{
+		ID: i.id, ServerGroup: i.group.name, Version: f.doc.Groups[i.group.name].Spec.Version, Region: f.config.Region, Zone: i.zone,
+		Address: i.address, Lifecycle: i.lifecycle, Healthy: i.healthy(), Protected: i.protected,
+		Launched: i.launched, CPU: i.cpu, Memory: i.memory, Failure: i.failure,
+	}
+	if i.inService() || i.lifecycle == cloud.Terminating || i.lifecycle == cloud.Terminated {
+		d.ServingSince = i.serving
+	}
+	if i.process != nil && i.running {
+		d.PID = i.process.pid()
+	}
+	return d
+}
+
+// observe is a server group as the driver's contract shows it: without the
+// values of its environment.
+func (f *Fleet) observe(g *group) cloud.ServerGroup {
+	r := f.doc.Groups[g.name]
+	out := cloud.ServerGroup{
+		Name: g.name, Region: f.config.Region, Spec: r.Spec, Capacity: r.Capacity, Weight: r.Weight, Created: r.Created,
+		Suspended: r.Suspended, LastFailure: g.lastFailure, Failures: g.failures, Crashes: g.crashes,
+		Ended: slices.Clone(g.ended), Destroying: r.Destroying, Unenforced: g.unenforced,
+		Instances: make([]cloud.Instance, 0, len(g.instances)),
+	}
+	for _, i := range g.sorted() {
+		out.Instances = append(out.Instances, f.describe(i))
+	}
+	return out
+}
+
+// groupsOf lists a cluster's groups, every cluster's when it is empty, oldest first.
+func (f *Fleet) groupsOf(cluster string) []*group {
+	var list []*group
+	for _, g := range f.groups {
+		if cluster == "" || g.cluster == cluster {
+			list = append(list, g)
+		}
+	}
+	slices.SortFunc(list, func(a, b *group) int { return cmp.Compare(f.doc.Groups[a.name].Order, f.doc.Groups[b.name].Order) })
+	return list
+}
+
+// servingOf counts a cluster's serving instances as the traffic guard does.
+func (f *Fleet) servingOf(cluster string, weight func(name string) float64) int {
+	n := 0
+	for _, g := range f.groups {
+		if g.cluster == cluster && weight(g.name) > 0 && !f.doc.Groups[g.name].Destroying {
+			n += g.serving()
+		}
+	}
+	return n
+}
+
+func (f *Fleet) weightOf(name string) float64 { return f.doc.Groups[name].Weight }
+
+// push tells the balancer what a cluster is now.
+func (f *Fleet) push(cluster string) {
+	groups := f.groupsOf(cluster)
+	if len(groups) == 0 {
+		f.config.Balancer.RemoveCluster(cluster)
+		return
+	}
+	c := balancer.Cluster{Name: cluster, Sticky: f.doc.Groups[groups[len(groups)-1].name].Spec.Sticky}
+	for _, g := range groups {
+		r := f.doc.Groups[g.name]
+		target := balancer.Group{Name: g.name, Version: r.Spec.Version, Weight: r.Weight}
+		if r.Destroying {
+			target.Weight = 0
+		}
+		for _, i := range g.sorted() {
+			switch {
+			case !i.running || !i.registered:
+			case i.lifecycle == cloud.InService:
+				target.Targets = append(target.Targets, balancer.Target{ID: i.id, Address: i.address, Draining: !i.ready || !i.live})
+			case i.draining:
+				target.Targets = append(target.Targets, balancer.Target{ID: i.id, Address: i.address, Draining: true})
+			}
+		}
+		c.Groups = append(c.Groups, target)
+	}
+	f.config.Balancer.SetCluster(c)
+}
+
+// Resolve names the cluster that serves a host's first label: the one cluster of
+// the application of that name, the oldest when it has several, "" for none.
+func (f *Fleet) Resolve(name string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.groupsOf(name) != nil {
+		return name
+	}
+	for _, g := range f.groupsOf("") {
+		if app := application(g.cluster); app == name {
+			return g.cluster
+		}
+	}
+	return ""
+}
+
+func application(cluster string) string {
+	for i := range cluster {
+		if cluster[i] == '-' {
+			return cluster[:i]
+		}
+	}
+	return cluster
+}
+
+var (
+	_ driver.Fleet    = (*Fleet)(nil)
+	_ driver.Watcher  = (*Fleet)(nil)
+	_ driver.Logs     = (*Fleet)(nil)
+	_ driver.Operator = (*Fleet)(nil)
+)

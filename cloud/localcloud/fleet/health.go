@@ -1,0 +1,296 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+)
+
+// While an instance starts it is asked often, so that it serves as soon as it can.
+const (
+	firstAsk = 5 * time.Millisecond
+	lastAsk  = 100 * time.Millisecond
+)
+
+// watch checks an instance for as long as its process lives: first whether it is
+// ready to serve, then whether it still is.
+func (f *Fleet) watch(i *instance, spec cloud.ServerGroupSpec, job program) {
+	ctx, cancel := context.WithCancel(i.ctx)
+	defer cancel()
+	f.work.Go(func() {
+		select {
+		case <-i.done:
+		case <-ctx.Done():
+		}
+		cancel()
+	})
+	readiness := &probe{Health: withHealthDefaults(spec.Health), address: i.address, program: job, runner: f.runner, client: f.client}
+	var liveness *probe
+	if spec.Liveness != nil {
+		liveness = &probe{Health: withHealthDefaults(*spec.Liveness), address: i.address, program: job, runner: f.runner, client: f.client}
+	}
+	for f.awaitReady(ctx, i, readiness) {
+		if !f.watchServing(ctx, i, readiness, liveness) {
+			return
+		}
+	}
+}
+
+// awaitReady asks until the instance is ready and in service; false when it
+// ended or was given up first.
+func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
+	deadline := time.NewTimer(time.Duration(p.Grace))
+	defer deadline.Stop()
+	wait := firstAsk
+	for successes := 0; ; {
+		detail, err := p.check(ctx)
+		if ctx.Err() != nil {
+			return false
+		}
+		f.note(i, detail)
+		if err == nil {
+			if successes++; successes >= p.Healthy {
+				return f.enter(i)
+			}
+			wait = time.Duration(p.Interval)
+		} else {
+			successes = 0
+			wait = min(max(wait*3/2, firstAsk), lastAsk, time.Duration(p.Interval))
+			if len(p.Command) > 0 {
+				wait = min(time.Duration(p.Interval), 5*lastAsk) // a process each time
+			}
+		}
+		ask := time.NewTimer(wait)
+		select {
+		case <-ask.C:
+		case <-ctx.Done():
+			ask.Stop()
+			return false
+		case <-deadline.C:
+			ask.Stop()
+			f.giveUp(i, p)
+			return false
+		}
+	}
+}
+
+func (f *Fleet) note(i *instance, detail string) {
+	f.mu.Lock()
+	i.probeDetail = detail
+	f.mu.Unlock()
+}
+
+// enter puts a ready instance into service. The balancer knows it first.
+func (f *Fleet) enter(i *instance) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i.lifecycle != cloud.Pending || !i.running {
+		return false
+	}
+	i.ready, i.live, i.failure = true, true, nil
+	i.registered = !f.suspended(i.group, processAddToLoadBalancer)
+	i.lifecycle, i.served, i.serving = cloud.InService, true, f.config.Now()
+	f.push(i.group.cluster)
+	f.bump(i.group.cluster)
+	f.kick()
+	return true
+}
+
+func (f *Fleet) suspended(g *group, process string) bool {
+	for _, p := range f.doc.Groups[g.name].Suspended {
+		if p == process {
+			return true
+		}
+	}
+	return false
+}
+
+// giveUp ends an instance that did not become healthy within its grace.
+func (f *Fleet) giveUp(i *instance, p *probe) {
+	hint := f.hint(i)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i.lifecycle != cloud.Pending || !i.running {
+		return
+	}
+	i.failure = &cloud.InstanceFailure{Code: "NEVER_HEALTHY", At: f.config.Now(), Probe: i.probeDetail, LastLog: lastLines(f.output(i.group.name, i.id)),
+		Cause: fmt.Sprintf("it runs but was not healthy within %s%s", time.Duration(p.Grace), hint)}
+	f.failed(i, false)
+	f.end(i, "it did not become healthy", false)
+	f.kick()
+}
+
+// hint looks for a usual reason why a running program does not answer.
+func (f *Fleet) hint(i *instance) string {
+	host, port, err := net.SplitHostPort(i.address)
+	if err != nil {
+		return ""
+	}
+	answers := func(host string) bool {
+		conn, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), time.Second)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	}
+	switch {
+	case answers(host):
+	case host != "127.0.0.1" && answers("127.0.0.1"):
+		return fmt.Sprintf("; it listens on 127.0.0.1:%s only: let it listen on $HOST:$PORT, %s", port, i.address)
+	default:
+		return fmt.Sprintf("; nothing listens on $PORT, %s", port)
+	}
+	return f.handles(i)
+}
+
+// handles tells when an instance has used up its file descriptors.
+func (f *Fleet) handles(i *instance) string {
+	f.mu.Lock()
+	spec, started := f.doc.Groups[i.group.name].Spec, i.process
+	f.mu.Unlock()
+	if spec.Limits == nil || spec.Limits.Files <= 0 || started == nil {
+		return ""
+	}
+	if n := openFiles(started.pid()); n >= spec.Limits.Files-1 {
+		return "; it holds " + strconv.Itoa(n) + " open files, its limit is " + strconv.Itoa(spec.Limits.Files)
+	}
+	return ""
+}
+
+// check is one kind of question to an instance in service and the answers so far.
+type check struct {
+	*probe
+	next                time.Time
+	failures, successes int
+	failed              bool
+}
+
+// feed counts an answer and says whether it changed the verdict.
+func (c *check) feed(err error) bool {
+	if err != nil {
+		c.successes = 0
+		c.failures++
+		if !c.failed && c.failures >= c.Unhealthy {
+			c.failed = true
+			return true
+		}
+		return false
+	}
+	c.failures = 0
+	c.successes++
+	if c.failed && c.successes >= c.Healthy {
+		c.failed = false
+		return true
+	}
+	return false
+}
+
+// watchServing checks an instance in service; true when it came back from
+// standby and has to become ready again.
+func (f *Fleet) watchServing(ctx context.Context, i *instance, readiness, liveness *probe) bool {
+	now := time.Now()
+	checks := []*check{{probe: readiness, next: now.Add(time.Duration(readiness.Interval))}}
+	if liveness != nil {
+		checks = append(checks, &check{probe: liveness, next: now.Add(time.Duration(liveness.Interval))})
+	}
+	for {
+		due := checks[0]
+		if len(checks) > 1 && checks[1].next.Before(due.next) {
+			due = checks[1]
+		}
+		timer := time.NewTimer(time.Until(due.next))
+		complaint := ""
+		select {
+		case <-timer.C:
+		case complaint = <-i.poke:
+		case <-i.back:
+			timer.Stop()
+			return true
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+		timer.Stop()
+		if f.inStandby(i) { // not checked
+			due.next = time.Now().Add(time.Duration(due.Interval))
+			continue
+		}
+		if complaint != "" {
+			due = checks[0]
+			if due.feed(errors.New(complaint)) {
+				f.judge(ctx, i, checks, "the balancer: "+complaint)
+			}
+		}
+		detail, err := due.check(ctx)
+		if ctx.Err() != nil {
+			return false
+		}
+		f.note(i, detail)
+		due.next = time.Now().Add(time.Duration(due.Interval))
+		if due.feed(err) {
+			f.judge(ctx, i, checks, detail)
+		}
+	}
+}
+
+func (f *Fleet) inStandby(i *instance) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return i.lifecycle == cloud.Standby
+}
+
+// judge applies a changed verdict: failing readiness takes the instance away
+// from the balancer; failing liveness (readiness, where no liveness is given)
+// makes it unhealthy, to be replaced. An instance that answers again before its
+// turn to be replaced comes is kept: Auto Scaling's mark is final instead, which
+// turns a passing overload into a wave of replacements.
+func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail string) {
+	alive := checks[len(checks)-1]
+	hint := ""
+	if alive.failed {
+		hint = f.handles(i)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i.lifecycle != cloud.InService || !i.running || ctx.Err() != nil {
+		return
+	}
+	was := i.healthy()
+	i.ready = !checks[0].failed
+	switch wasLive := i.live; {
+	case wasLive && alive.failed:
+		i.live = false
+		i.failure = &cloud.InstanceFailure{Code: "UNHEALTHY", At: f.config.Now(), Probe: detail, LastLog: lastLines(f.output(i.group.name, i.id)),
+			Cause: fmt.Sprintf("%d checks in a row failed%s", alive.Unhealthy, hint)}
+		f.failed(i, true)
+	case !wasLive && !alive.failed:
+		i.live, i.failure = true, nil
+	}
+	if !was && i.healthy() {
+		i.serving = f.config.Now()
+	}
+	f.push(i.group.cluster)
+	f.bump(i.group.cluster)
+	f.kick()
+}
+
+// checkHealth refuses a probe that does not say what to ask.
+func checkHealth(what string, h pipeline.Health) error {
+	n := 0
+	for _, given := range []bool{h.Path != "", h.TCP, len(h.Command) > 0} {
+		if given {
+			n++
+		}
+	}
+	if n != 1 {
+		return fmt.Errorf("%s needs exactly one of path, tcp and command", what)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/cloud"
+)
+
+// markName is the environment variable by which a later life of the region
+// finds what this one left.
+const markName = "SHOWRUNNER_FLEET"
+
+// inherited are the only variables of the region process that instances see.
+var inherited = []string{"PATH", "LANG", "LC_ALL", "TZ"}
+
+func (f *Fleet) newGroup(name string, r record, env map[string]string) *group {
+	g := &group{name: name, cluster: r.Spec.Cluster, env: env, instances: map[string]*instance{}}
+	if r.Spec.Limits != nil && r.Spec.Limits.CPUs > 0 {
+		g.unenforced = append(g.unenforced, fmt.Sprintf("cpus: %v is not held; instances run at nice %d instead", r.Spec.Limits.CPUs, limitedNice))
+	}
+	g.scaler = newScaler(r.Spec.Scaling, f.config.Now())
+	return g
+}
+
+// launch starts one instance; what takes time happens behind it. Called with the lock held.
+func (f *Fleet) launch(g *group, l launch) error {
+	host, port, err := f.addresses.take(l.Zone)
+	if err != nil {
+		return err
+	}
+	i := &instance{
+		id: newID("i-"), zone: l.Zone, host: host, address: fmt.Sprintf("%s:%d", host, port), group: g, lifecycle: cloud.Pending,
+		launched: f.config.Now(), running: true, live: true, rebalancing: l.Rebalance,
+		poke: make(chan string, 1), back: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	i.ctx, i.cancel = context.WithCancel(f.ctx)
+	g.instances[i.id], f.instances[i.id] = i, i
+	f.bump(g.cluster)
+	spec := f.doc.Groups[g.name].Spec
+	f.work.Go(func() { f.run(i, spec, port) })
+	return nil
+}
+
+// run is an instance's life, from its artifact to its last process.
+func (f *Fleet) run(i *instance, spec cloud.ServerGroupSpec, port int) {
+	defer f.prune(i.group)
+	defer i.cancel()
+	defer os.RemoveAll(f.temp(i))
+	job, err := f.prepare(i, spec, port)
+	var pump chan struct{}
+	if err == nil {
+		pump, err = f.begin(i, job)
+	}
+	if err != nil {
+		f.exited(i, nil, &cloud.InstanceFailure{Code: "START_FAILED", Cause: err.Error()})
+		return
+	}
+	f.work.Go(func() { f.watch(i, spec, job) })
+	end := i.process.wait()
+	// What the program started and left in another process group goes with it.
+	f.runner.sweep("SHOWRUNNER_INSTANCE=" + i.id)
+	<-pump
+	i.output.Close()
+	f.exited(i, &end, nil)
+}
+
+// prepare unpacks the group's artifact, once per group, and makes the instance's folder.
+func (f *Fleet) prepare(i *instance, spec cloud.ServerGroupSpec, port int) (program, error) {
+	g := i.group
+	g.prepared.Lock()
+	if !g.ready {
+		if err := f.unpack(i.ctx, spec.Artifact, g.name); err != nil {
+			g.prepared.Unlock()
+			return program{}, err
+		}
+		g.ready = true
+	}
+	g.prepared.Unlock()
+	home, tmp := f.folder.instance(g.name, i.id), f.temp(i)
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		return program{}, err
+	}
+	job := program{Command: spec.Command, Dir: f.folder.root(g.name)}
+	if spec.Limits != nil {
+		job.Files = spec.Limits.Files
+		if spec.Limits.CPUs > 0 {
+			job.Nice = limitedNice
+		}
+	}
+	for _, name := range inherited {
+		if value, ok := os.LookupEnv(name); ok {
+			job.Env = append(job.Env, name+"="+value)
+		}
+	}
+	job.Env = append(job.Env, "HOME="+home, "TMPDIR="+tmp)
+	for name, value := range g.env {
+		job.Env = append(job.Env, name+"="+value)
+	}
+	job.Env = append(job.Env, // last, so that nothing overrides them
+		"HOST="+i.host, "PORT="+strconv.Itoa(port),
+		"SHOWRUNNER_REGION="+f.config.Region, "SHOWRUNNER_ZONE="+i.zone, "SHOWRUNNER_INSTANCE="+i.id,
+		"SHOWRUNNER_SERVER_GROUP="+g.name, "SHOWRUNNER_VERSION="+spec.Version, markName+"="+f.doc.Mark)
+	return job, nil
+}
+
+// unpack makes the region's own copy of an artifact. A copy that is there is whole.
+func (f *Fleet) unpack(ctx context.Context, ref artifact.Ref, group string) error {
+	root := f.folder.root(group)
+	if _, err := os.Stat(root); err == nil {
+		return nil
+	}
+	part := root + ".part"
+	if err := os.RemoveAll(part); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(root), 0o700); err != nil {
+		return err
+	}
+	if err := f.config.Artifacts.Extract(ctx, ref, part); err != nil {
+		return err
+	}
+	return os.Rename(part, root)
+}
+
+// begin starts the process; pump closes when all of its output is kept.
+func (f *Fleet) begin(i *instance, job program) (pump chan struct{}, err error) {
+	if i.ctx.Err() != nil {
+		return nil, fmt.Errorf("stopped before it started")
+	}
+	out, err := openOutput(f.output(i.group.name, i.id), outputSize)
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		out.Close()
+		return nil, err
+	}
+	job.Output = w
+	started, err := f.runner.start(job)
+	w.Close()
+	if err != nil {
+		r.Close()
+		out.Close()
+		return nil, err
+	}
+	f.mu.Lock()
+	i.process, i.output, i.sampled = started, out, f.config.Now()
+	if i.lifecycle == cloud.Terminating || i.ctx.Err() != nil {
+		started.signal(killSignal) // it was ended while it started: nothing to lose
+	}
+	f.bump(i.group.cluster)
+	f.mu.Unlock()
+	pump = make(chan struct{})
+	go func() {
+		defer close(pump)
+		defer r.Close()
+		stop := context.AfterFunc(i.ctx, func() { _ = r.SetReadDeadline(time.Now().Add(time.Second)) })
+		defer stop()
+		if _, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{r}, make([]byte, 8<<10)); err != nil && i.ctx.Err() == nil {
+			f.config.Log.Warn("an instance's output is no longer kept", "instance", i.id, "err", err)
+			_, _ = io.Copy(io.Discard, r) // or it would block
+		}
+	}()
+	return pump, nil
+}
+
+func (f *Fleet) output(group, id string) string {
+	return filepath.Join(f.folder.instance(group, id), "output.log")
+}
+
+func (f *Fleet) temp(i *instance) string {
+	return filepath.Join(f.folder.instance(i.group.name, i.id), "tmp")
+}

@@ -1,0 +1,334 @@
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// here refuses a request that is for another region.
+func (f *Fleet) here(op, region string) error {
+	if region != f.config.Region {
+		return problem.New(problem.NotFound, op, "this is region %s, not %s", f.config.Region, region)
+	}
+	return nil
+}
+
+// mutate does one change under the lock, once per key: act edits a copy of the
+// record, which is durable before the running part follows by what act returned.
+// The same key with the same request answers as it did the first time; refusals
+// are not remembered, because a retry may find them gone.
+func (f *Fleet) mutate(op, region, key string, request any, act func(next *document) (follow func(), result any, err error)) (json.RawMessage, error) {
+	if err := f.here(op, region); err != nil {
+		return nil, err
+	}
+	if key == "" {
+		return nil, problem.New(problem.Invalid, op, "the change has no idempotency key")
+	}
+	text, err := json.Marshal(request)
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, op, "the request cannot be written down")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closing {
+		return nil, problem.New(problem.Unavailable, op, "region %s shuts down", f.config.Region)
+	}
+	sum := sha256.Sum256(slices.Concat([]byte(f.doc.Mark), []byte(op), text))
+	digest := hex.EncodeToString(sum[:])
+	if k, ok := f.doc.Keys[key]; ok {
+		if k.Request != digest {
+			return nil, problem.New(problem.Conflict, op, "the key %q was used for another change", key)
+		}
+		return k.Result, nil
+	}
+	now := f.config.Now()
+	next := f.doc.clone()
+	next.forget(now)
+	follow, result, err := act(&next)
+	if err != nil {
+		return nil, err
+	}
+	kept := keyRecord{Request: digest, At: now}
+	if result != nil {
+		if kept.Result, err = json.Marshal(result); err != nil {
+			return nil, problem.Wrap(err, problem.Internal, op, "the result cannot be written down")
+		}
+	}
+	next.Keys[key] = kept
+	if err := f.folder.save(next); err != nil {
+		return nil, problem.Wrap(err, problem.Unavailable, op, "region %s cannot record the change", region).
+			WithHelp("look at the disk of %s", f.folder.path)
+	}
+	f.doc = next
+	if follow != nil {
+		follow()
+	}
+	f.kick()
+	return kept.Result, nil
+}
+
+// CreateServerGroup implements driver.Fleet.
+func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error) {
+	const op = "fleet.create"
+	var out cloud.ServerGroup
+	spec, err := checkSpec(spec)
+	if err != nil {
+		return out, err
+	}
+	result, err := f.mutate(op, region, key, spec, func(next *document) (func(), any, error) {
+		var last *int
+		if n, ok := next.Sequences[spec.Cluster]; ok {
+			last = &n
+		}
+		seq, err := driver.NextSequence(spec.Cluster, last, func(n int) bool {
+			_, taken := next.Groups[driver.ServerGroupName(spec.Cluster, n)]
+			return taken
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		name, env := driver.ServerGroupName(spec.Cluster, seq), spec.Env
+		sealed, err := f.folder.seal(env)
+		if err != nil {
+			return nil, nil, problem.Wrap(err, problem.Internal, op, "the environment of %s cannot be sealed", name)
+		}
+		r := record{Spec: spec, Env: sealed, Capacity: spec.Capacity, Weight: spec.Weight, Created: f.config.Now(), Order: f.revision}
+		r.Spec.Env = nil
+		next.Sequences[spec.Cluster], next.Groups[name] = seq, r
+		made := cloud.ServerGroup{Name: name, Region: region, Spec: r.Spec, Capacity: r.Capacity, Weight: r.Weight, Created: r.Created}
+		return func() {
+			f.groups[name] = f.newGroup(name, r, env)
+			f.push(spec.Cluster)
+			f.bump(spec.Cluster)
+		}, made, nil
+	})
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(result, &out); err != nil {
+		return out, problem.Wrap(err, problem.Internal, op, "the recorded result")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if g := f.groups[out.Name]; g != nil && f.doc.Groups[out.Name].Created.Equal(out.Created) {
+		return f.observe(g), nil
+	}
+	return out, nil
+}
+
+// checkSpec completes a spec and refuses what could never run.
+func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
+	const op = "fleet.create"
+	if err := driver.CheckCluster(s.Cluster); err != nil {
+		return s, err
+	}
+	bad := func(format string, args ...any) (cloud.ServerGroupSpec, error) {
+		return s, problem.New(problem.Invalid, op, "server group of %s: %s", s.Cluster, fmt.Sprintf(format, args...))
+	}
+	if s.Artifact == "" {
+		return bad("it has no artifact")
+	}
+	if len(s.Command) == 0 || s.Command[0] == "" {
+		return bad("it has no command")
+	}
+	for name, value := range s.Env {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
+			return bad("environment variable %q cannot be set", name)
+		}
+	}
+	if slices.ContainsFunc(s.Command, func(arg string) bool { return strings.ContainsRune(arg, 0) }) || strings.ContainsRune(s.Version, 0) {
+		return bad("the command or version holds a zero byte")
+	}
+	if err := checkHealth("the health check", s.Health); err != nil {
+		return bad("%s", err)
+	}
+	if s.Liveness != nil {
+		if err := checkHealth("the liveness check", *s.Liveness); err != nil {
+			return bad("%s", err)
+		}
+	}
+	if err := limitsOf(s.Limits); err != nil {
+		return bad("%s", err)
+	}
+	if !validWeight(s.Weight) || s.Drain < 0 || s.StopTimeout < 0 {
+		return bad("weight, drain and stop timeout are not negative")
+	}
+	for _, p := range s.Scaling {
+		if err := checkPolicy(p); err != nil {
+			return bad("scaling policy %q: %s", p.Name, err)
+		}
+	}
+	var err error
+	s.Capacity, err = driver.CheckCapacity(s.Capacity)
+	return s, err
+}
+
+func validWeight(w float64) bool { return w >= 0 && !math.IsInf(w, 0) && !math.IsNaN(w) }
+
+func checkPolicy(p pipeline.ScalingPolicy) error {
+	switch {
+	case p.Target != nil && p.Step == nil && p.Schedule == nil:
+		if !knownMetric(p.Target.Metric) {
+			return fmt.Errorf("there is no metric %q", p.Target.Metric)
+		}
+		if !(p.Target.Value > 0) || math.IsInf(p.Target.Value, 0) {
+			return fmt.Errorf("the target is not a number above 0")
+		}
+	case p.Step != nil && p.Target == nil && p.Schedule == nil:
+		if !knownMetric(p.Step.Metric) {
+			return fmt.Errorf("there is no metric %q", p.Step.Metric)
+		}
+		if !slices.Contains([]string{"change", "exact", "percent"}, p.Step.Adjustment) {
+			return fmt.Errorf("the adjustment is change, exact or percent")
+		}
+		return checkSteps(p.Step.Steps)
+	case p.Schedule != nil && p.Target == nil && p.Step == nil:
+		_, _, err := parseSchedule(*p.Schedule)
+		return err
+	default:
+		return fmt.Errorf("it needs exactly one of target, step and schedule")
+	}
+	return nil
+}
+
+// checkSteps refuses bands that overlap or leave a gap between them.
+func checkSteps(steps []pipeline.Step) error {
+	if len(steps) == 0 {
+		return fmt.Errorf("it has no steps")
+	}
+	low := func(s pipeline.Step) float64 {
+		if s.Lower == nil {
+			return math.Inf(-1)
+		}
+		return *s.Lower
+	}
+	high := func(s pipeline.Step) float64 {
+		if s.Upper == nil {
+			return math.Inf(1)
+		}
+		return *s.Upper
+	}
+	sorted := slices.SortedFunc(slices.Values(steps), func(a, b pipeline.Step) int {
+		if low(a) < low(b) {
+			return -1
+		}
+		return 1
+	})
+	for n, s := range sorted {
+		if low(s) >= high(s) {
+			return fmt.Errorf("a step from %v to %v is empty", low(s), high(s))
+		}
+		if n > 0 && low(s) < high(sorted[n-1]) {
+			return fmt.Errorf("two steps overlap at %v", low(s))
+		}
+		// At the threshold nothing need happen; elsewhere a gap is a mistake.
+		if n > 0 && low(s) > high(sorted[n-1]) && (low(s) < 0 || high(sorted[n-1]) > 0) {
+			return fmt.Errorf("no step covers %v to %v", high(sorted[n-1]), low(s))
+		}
+	}
+	return nil
+}
+
+// find returns a group and its record in next.
+func (f *Fleet) find(next *document, op, name string) (*group, record, error) {
+	g, r := f.groups[name], next.Groups[name]
+	if g == nil {
+		return nil, r, problem.New(problem.NotFound, op, "there is no server group %s in %s", name, f.config.Region)
+	}
+	return g, r, nil
+}
+
+// Resize implements driver.Fleet.
+func (f *Fleet) Resize(_ context.Context, region, name string, to pipeline.Capacity, guard cloud.Guard, key string) error {
+	const op = "fleet.resize"
+	to, err := driver.CheckCapacity(to)
+	if err != nil {
+		return err
+	}
+	_, err = f.mutate(op, region, key, []any{name, to}, func(next *document) (func(), any, error) {
+		g, r, err := f.find(next, op, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r.Destroying {
+			return nil, nil, problem.New(problem.Conflict, op, "server group %s is being destroyed", name)
+		}
+		before := f.servingOf(g.cluster, f.weightOf)
+		after := before
+		if r.Weight > 0 {
+			after -= max(0, g.serving()-to.Desired)
+		}
+		if err := driver.CheckGuard(guard, g.cluster, region, before, after); err != nil {
+			return nil, nil, err
+		}
+		r.Capacity = to
+		next.Groups[name] = r
+		return func() { f.bump(g.cluster) }, nil, nil
+	})
+	return err
+}
+
+// SetWeights implements driver.Fleet.
+func (f *Fleet) SetWeights(_ context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error {
+	const op = "fleet.weights"
+	_, err := f.mutate(op, region, key, []any{cluster, weights}, func(next *document) (func(), any, error) {
+		for _, name := range slices.Sorted(maps.Keys(weights)) {
+			g, r, err := f.find(next, op, name)
+			if err != nil {
+				return nil, nil, err
+			}
+			if g.cluster != cluster || !validWeight(weights[name]) {
+				return nil, nil, problem.New(problem.Invalid, op, "%s in cluster %s cannot have weight %v", name, cluster, weights[name])
+			}
+			if r.Destroying && weights[name] > 0 {
+				return nil, nil, problem.New(problem.Conflict, op, "server group %s is being destroyed", name)
+			}
+			r.Weight = weights[name]
+			next.Groups[name] = r
+		}
+		before := f.servingOf(cluster, f.weightOf)
+		after := f.servingOf(cluster, func(name string) float64 { return next.Groups[name].Weight })
+		if err := driver.CheckGuard(guard, cluster, region, before, after); err != nil {
+			return nil, nil, err
+		}
+		return func() { f.push(cluster); f.bump(cluster) }, nil, nil
+	})
+	return err
+}
+
+// Destroy implements driver.Fleet. The group stays visible, destroying, until
+// its last instance is gone.
+func (f *Fleet) Destroy(_ context.Context, region, name string, guard cloud.Guard, key string) error {
+	const op = "fleet.destroy"
+	_, err := f.mutate(op, region, key, name, func(next *document) (func(), any, error) {
+		g := f.groups[name]
+		if g == nil || next.Groups[name].Destroying {
+			return nil, nil, nil
+		}
+		r := next.Groups[name]
+		before := f.servingOf(g.cluster, f.weightOf)
+		after := before
+		if r.Weight > 0 {
+			after -= g.serving()
+		}
+		if err := driver.CheckGuard(guard, g.cluster, region, before, after); err != nil {
+			return nil, nil, err
+		}
+		r.Destroying, r.Weight = true, 0
+		next.Groups[name] = r
+		return func() { f.push(g.cluster); f.bump(g.cluster) }, nil, nil
+	})
+	return err
+}

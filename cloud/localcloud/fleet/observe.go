@@ -1,0 +1,163 @@
+package fleet
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"showrunner/cloud"
+	"showrunner/problem"
+)
+
+// ZoneState is one zone of the region.
+type ZoneState struct {
+	Name      string `json:"name"`
+	Down      bool   `json:"down"`
+	Instances int    `json:"instances"` // that have not ended
+}
+
+// Regions implements driver.Fleet: the one region this is.
+func (f *Fleet) Regions(context.Context) ([]cloud.Region, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := cloud.Region{Name: f.config.Region, Zones: slices.Clone(f.config.Zones), Healthy: !f.closing, Since: f.since,
+		Address: f.config.Address, S3: f.config.S3, Processes: len(f.instances)}
+	for _, z := range f.config.Zones {
+		if _, down := f.doc.DownZones[z]; down {
+			r.DownZones = append(r.DownZones, z)
+		}
+	}
+	return []cloud.Region{r}, nil
+}
+
+// Zones lists the region's zones.
+func (f *Fleet) Zones(_ context.Context, region string) ([]ZoneState, error) {
+	if err := f.here("fleet.zones", region); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []ZoneState
+	for _, z := range f.config.Zones {
+		state := ZoneState{Name: z}
+		_, state.Down = f.doc.DownZones[z]
+		for _, i := range f.instances {
+			if i.zone == z {
+				state.Instances++
+			}
+		}
+		list = append(list, state)
+	}
+	return list, nil
+}
+
+// ServerGroups implements driver.Fleet.
+func (f *Fleet) ServerGroups(_ context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
+	if err := f.here("fleet.list", region); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := []cloud.ServerGroup{}
+	for _, g := range f.groupsOf(cluster) {
+		list = append(list, f.observe(g))
+	}
+	return list, nil
+}
+
+// Counts implements driver.Fleet.
+func (f *Fleet) Counts(_ context.Context, region, cluster string) ([]cloud.Counts, error) {
+	if err := f.here("fleet.counts", region); err != nil {
+		return nil, err
+	}
+	return f.config.Balancer.Counts(cluster), nil
+}
+
+// WaitChange implements driver.Watcher. A revision that this life of the region
+// did not give out has changed.
+func (f *Fleet) WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error) {
+	if err := f.here("fleet.wait", region); err != nil {
+		return 0, err
+	}
+	for {
+		f.mu.Lock()
+		now, changed, closing := f.revisionOf(cluster), f.changed, f.closing
+		f.mu.Unlock()
+		if closing {
+			return 0, problem.New(problem.Unavailable, "fleet.wait", "region %s shuts down", f.config.Region)
+		}
+		if revision == 0 || now != revision {
+			return now, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return now, ctx.Err()
+		}
+	}
+}
+
+// revisionOf is the last change of a cluster, of any when it is empty.
+func (f *Fleet) revisionOf(cluster string) uint64 {
+	if r, ok := f.revisions[cluster]; ok {
+		return r
+	}
+	if cluster == "" {
+		return f.revision
+	}
+	return uint64(f.since.UnixNano()) // never changed in this life
+}
+
+var instanceID = regexp.MustCompile(`^i-[0-9a-f]{17}$`)
+
+// InstanceLog implements driver.Logs. The output of instances that ended is kept
+// for a while, across restarts of the region too. Following ends with the instance.
+func (f *Fleet) InstanceLog(ctx context.Context, region, id string, follow bool, to io.Writer) error {
+	const op = "fleet.log"
+	if err := f.here(op, region); err != nil {
+		return err
+	}
+	none := problem.New(problem.NotFound, op, "there is no output of an instance %s in %s", id, region)
+	if !instanceID.MatchString(id) {
+		return none
+	}
+	for follow {
+		f.mu.Lock()
+		i := f.instances[id]
+		var out *output
+		var started <-chan struct{}
+		if i != nil {
+			out, started = i.output, f.changed
+		}
+		f.mu.Unlock()
+		switch {
+		case i == nil:
+			follow = false
+		case out != nil:
+			return out.follow(ctx, to)
+		default:
+			select { // its process has not started yet
+			case <-started:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+	found, err := filepath.Glob(filepath.Join(f.folder.path, "groups", "*", "instances", id))
+	if err != nil || len(found) == 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.instances[id] != nil {
+			return nil // nothing yet
+		}
+		return none
+	}
+	path := filepath.Join(found[0], "output.log")
+	if _, err := os.Stat(path); err != nil {
+		return nil
+	}
+	return copyKept(path, to)
+}

@@ -1,0 +1,250 @@
+package fleet
+
+import (
+	"context"
+	"slices"
+
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/problem"
+)
+
+// locate finds an instance and its group's record in next.
+func (f *Fleet) locate(next *document, op, id string) (*instance, record, error) {
+	i := f.instances[id]
+	if i == nil {
+		return nil, record{}, problem.New(problem.NotFound, op, "there is no instance %s in %s", id, f.config.Region)
+	}
+	return i, next.Groups[i.group.name], nil
+}
+
+// hasEnded says whether an instance is one that ended lately.
+func (f *Fleet) hasEnded(id string) bool {
+	for _, g := range f.groups {
+		if slices.ContainsFunc(g.ended, func(i cloud.Instance) bool { return i.ID == id }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Terminate implements driver.Fleet. One that is ending or has ended is success.
+func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.TerminateOptions, key string) error {
+	const op = "fleet.terminate"
+	_, err := f.mutate(op, region, key, []any{id, opts.Kill, opts.Decrement}, func(next *document) (func(), any, error) {
+		i, r, err := f.locate(next, op, id)
+		if err != nil {
+			if f.hasEnded(id) {
+				return nil, nil, nil
+			}
+			return nil, nil, err
+		}
+		if i.lifecycle != cloud.Terminating {
+			before := f.servingOf(i.group.cluster, f.weightOf)
+			after := before
+			if r.Weight > 0 && i.inService() {
+				after--
+			}
+			if err := driver.CheckGuard(opts.Guard, i.group.cluster, region, before, after); err != nil {
+				return nil, nil, err
+			}
+			// One in standby has lowered the desired capacity already.
+			if opts.Decrement && i.lifecycle != cloud.Standby {
+				if err := lower(op, &r, i.group.name); err != nil {
+					return nil, nil, err
+				}
+			}
+			r.Standby = without(r.Standby, id)
+			next.Groups[i.group.name] = r
+		}
+		return func() { f.end(i, "it was asked for", opts.Kill) }, nil, nil
+	})
+	return err
+}
+
+// lower takes one from a group's desired capacity.
+func lower(op string, r *record, name string) error {
+	if r.Capacity.Desired-1 < r.Capacity.Min {
+		return problem.New(problem.Precondition, op, "server group %s cannot have fewer than its least of %d instances", name, r.Capacity.Min).
+			WithHelp("lower the least capacity first, or let the instance be replaced")
+	}
+	r.Capacity.Desired--
+	return nil
+}
+
+func without(list []string, s string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(have string) bool { return have == s })
+}
+
+// SetStandby implements driver.Operator: an instance in standby is neither
+// checked nor sent requests; the desired capacity falls by one on entry and
+// rises by one on return, when the instance has to become healthy again.
+func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, key string) error {
+	const op = "fleet.standby"
+	_, err := f.mutate(op, region, key, []any{id, standby}, func(next *document) (func(), any, error) {
+		i, r, err := f.locate(next, op, id)
+		if err != nil {
+			return nil, nil, err
+		}
+		from := cloud.InService
+		if !standby {
+			from = cloud.Standby
+		}
+		switch {
+		case standby == (i.lifecycle == cloud.Standby):
+			return nil, nil, nil
+		case i.lifecycle != from || !i.running:
+			return nil, nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.lifecycle, from)
+		case standby:
+			if err := lower(op, &r, i.group.name); err != nil {
+				return nil, nil, err
+			}
+			r.Standby = append(slices.Clone(r.Standby), id)
+		default:
+			if r.Capacity.Desired >= r.Capacity.Max {
+				return nil, nil, problem.New(problem.Precondition, op, "server group %s has its most of %d instances", i.group.name, r.Capacity.Max).
+					WithHelp("raise the greatest capacity first")
+			}
+			r.Capacity.Desired++
+			r.Standby = without(r.Standby, id)
+		}
+		next.Groups[i.group.name] = r
+		return func() { f.turn(i, standby) }, nil, nil
+	})
+	return err
+}
+
+func (f *Fleet) turn(i *instance, standby bool) {
+	i.ready, i.live, i.registered, i.failure = false, true, false, nil
+	i.lifecycle = cloud.Pending
+	if standby {
+		i.lifecycle = cloud.Standby
+	} else {
+		i.back <- struct{}{} // room for one, and each return follows a departure that was heard
+	}
+	f.push(i.group.cluster)
+	f.bump(i.group.cluster)
+}
+
+// dropStandby takes an instance that ended off its group's standby list.
+func (f *Fleet) dropStandby(i *instance) {
+	r := f.doc.Groups[i.group.name]
+	if !slices.Contains(r.Standby, i.id) || f.closing {
+		return
+	}
+	next := f.doc.clone()
+	r.Standby = without(r.Standby, i.id)
+	next.Groups[i.group.name] = r
+	if err := f.folder.save(next); err != nil {
+		f.config.Log.Error("cannot record that an instance in standby ended", "instance", i.id, "err", err)
+	}
+	f.doc = next
+}
+
+// SetProtection implements driver.Operator: a protected instance is not chosen
+// when its group shrinks. It is replaced when unhealthy and may be terminated.
+func (f *Fleet) SetProtection(_ context.Context, region, id string, protected bool, key string) error {
+	const op = "fleet.protect"
+	_, err := f.mutate(op, region, key, []any{id, protected}, func(next *document) (func(), any, error) {
+		i, _, err := f.locate(next, op, id)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func() { i.protected = protected; f.bump(i.group.cluster) }, nil, nil
+	})
+	return err
+}
+
+// suspendable are the processes of a group, in the order they are shown.
+var suspendable = []string{processLaunch, processTerminate, processAddToLoadBalancer, processAlarmNotification,
+	processAZRebalance, processHealthCheck, processReplaceUnhealthy, processScheduledActions}
+
+// Suspend implements driver.Operator. No process named means all.
+func (f *Fleet) Suspend(_ context.Context, region, name string, processes []string, key string) error {
+	return f.setSuspended("fleet.suspend", region, name, processes, key, true)
+}
+
+// Resume implements driver.Operator. No process named means all.
+func (f *Fleet) Resume(_ context.Context, region, name string, processes []string, key string) error {
+	return f.setSuspended("fleet.resume", region, name, processes, key, false)
+}
+
+func (f *Fleet) setSuspended(op, region, name string, processes []string, key string, suspend bool) error {
+	if len(processes) == 0 {
+		processes = suspendable
+	}
+	for _, p := range processes {
+		if !slices.Contains(suspendable, p) {
+			return problem.New(problem.Invalid, op, "there is no process %q to suspend", p).WithHelp("choose from %v", suspendable)
+		}
+	}
+	_, err := f.mutate(op, region, key, []any{name, processes}, func(next *document) (func(), any, error) {
+		g, r, err := f.find(next, op, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		var now []string
+		for _, p := range suspendable {
+			if slices.Contains(processes, p) && suspend || slices.Contains(r.Suspended, p) && !slices.Contains(processes, p) {
+				now = append(now, p)
+			}
+		}
+		r.Suspended = now
+		next.Groups[name] = r
+		return func() { f.resumed(g) }, nil, nil
+	})
+	return err
+}
+
+// resumed puts instances that became healthy while AddToLoadBalancer was
+// suspended behind the balancer once it is not.
+func (f *Fleet) resumed(g *group) {
+	for _, i := range g.instances {
+		if i.lifecycle == cloud.InService && i.running && !i.registered && !f.suspended(g, processAddToLoadBalancer) {
+			i.registered, i.serving = true, f.config.Now()
+		}
+	}
+	f.push(g.cluster)
+	f.bump(g.cluster)
+}
+
+// SetZone takes a zone down or brings it back. Down, its instances are killed
+// as an outage kills, nothing launches there, and the other zones take over;
+// back, groups return to balance a few instances at a time. It stands across
+// restarts of the region.
+func (f *Fleet) SetZone(_ context.Context, region, name string, down bool, key string) error {
+	const op = "fleet.zone"
+	_, err := f.mutate(op, region, key, []any{name, down}, func(next *document) (func(), any, error) {
+		if !slices.Contains(f.config.Zones, name) {
+			return nil, nil, problem.New(problem.NotFound, op, "there is no zone %s in %s", name, region).WithHelp("the zones are %v", f.config.Zones)
+		}
+		if !down {
+			delete(next.DownZones, name)
+			return nil, nil, nil
+		}
+		next.DownZones[name] = f.config.Now()
+		return func() { f.strike(name) }, nil, nil
+	})
+	return err
+}
+
+// strike kills what runs in a zone, all at once and without notice.
+func (f *Fleet) strike(zone string) {
+	clusters := map[string]bool{}
+	for _, i := range f.instances {
+		if i.zone != zone || !i.running {
+			continue
+		}
+		i.outage = true
+		i.failure = &cloud.InstanceFailure{Code: "EXITED", Cause: "its zone " + zone + " is in outage", At: f.config.Now()}
+		if i.process != nil {
+			i.process.signal(killSignal)
+		} else {
+			i.cancel()
+		}
+		clusters[i.group.cluster] = true
+	}
+	for c := range clusters {
+		f.bump(c)
+	}
+}

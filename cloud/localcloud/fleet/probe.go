@@ -1,0 +1,166 @@
+package fleet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"showrunner/pipeline"
+)
+
+// probeBody is how much of an answer is kept as evidence.
+const probeBody = 256
+
+// probe is one instance's health check, with the defaults filled in.
+type probe struct {
+	pipeline.Health
+	address string
+	program program // what a command probe runs, but for its command and output
+	runner  runner
+	client  *http.Client
+}
+
+// newProbeClient is shared by all probes: it keeps one connection per instance
+// and follows no redirect, because 300 to 399 is an answer.
+func newProbeClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
+			ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// withHealthDefaults fills in what the pipeline language documents.
+func withHealthDefaults(h pipeline.Health) pipeline.Health {
+	set := func(d *pipeline.Duration, to time.Duration) {
+		if *d <= 0 {
+			*d = pipeline.Duration(to)
+		}
+	}
+	set(&h.Interval, time.Second)
+	set(&h.Timeout, time.Second)
+	set(&h.Grace, 30*time.Second)
+	if h.Healthy <= 0 {
+		h.Healthy = 1
+	}
+	if h.Unhealthy <= 0 {
+		h.Unhealthy = 3
+	}
+	return h
+}
+
+// check asks once. The detail says what was answered, as evidence.
+func (p *probe) check(ctx context.Context) (detail string, err error) {
+	timeout := time.Duration(p.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
+	defer cancel()
+	switch {
+	case len(p.Command) > 0:
+		detail, err = p.run(ctx)
+	case p.Path != "":
+		detail, err = p.get(ctx)
+	default:
+		detail, err = p.dial(ctx)
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return strings.TrimSuffix(detail+": "+cause(err), ": "), err
+	}
+	return detail, nil
+}
+
+func (p *probe) get(ctx context.Context) (string, error) {
+	detail := "GET " + p.Path
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+"/"+strings.TrimPrefix(p.Path, "/"), nil)
+	if err != nil {
+		return detail, err
+	}
+	req.Header.Set("User-Agent", "showrunner-health")
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return detail, err
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, probeBody))
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // the connection is used again
+	if resp.StatusCode < 200 || resp.StatusCode > 399 {
+		text := strings.TrimSpace(strings.ToValidUTF8(string(body), "\uFFFD"))
+		return detail, errors.New(strings.TrimSpace(resp.Status + " " + text))
+	}
+	return detail + ": " + resp.Status, nil
+}
+
+func (p *probe) dial(ctx context.Context) (string, error) {
+	detail := "TCP " + p.address
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.address)
+	if err != nil {
+		return detail, err
+	}
+	conn.Close()
+	return detail + ": connected", nil
+}
+
+func (p *probe) run(ctx context.Context) (string, error) {
+	detail := strings.Join(p.Command, " ")
+	r, w, err := os.Pipe()
+	if err != nil {
+		return detail, err
+	}
+	defer r.Close()
+	job := p.program
+	job.Command, job.Output = p.Command, w
+	running, err := p.runner.start(job)
+	w.Close()
+	if err != nil {
+		return detail, err
+	}
+	var text bytes.Buffer
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.CopyN(&text, r, probeBody)
+		_, _ = io.Copy(io.Discard, r)
+	}()
+	stop := context.AfterFunc(ctx, func() { running.signal(syscall.SIGKILL) })
+	end := running.wait()
+	stop()
+	_ = r.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what escaped its group may hold the other end
+	<-read
+	if end.Code != 0 {
+		how := fmt.Sprintf("exit code %d", end.Code)
+		if end.Signal != 0 {
+			how = unix.SignalName(end.Signal)
+		}
+		return detail, errors.New(strings.TrimSpace(how + " " + strings.TrimSpace(strings.ToValidUTF8(text.String(), "\uFFFD"))))
+	}
+	return detail + ": exit code 0", nil
+}
+
+// cause names the end of a chain of network errors, which repeats addresses at every link.
+func cause(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		if errors.Is(err, syscall.ECONNREFUSED) && op.Addr != nil {
+			return "connection refused at " + op.Addr.String()
+		}
+		return op.Op + ": " + op.Err.Error()
+	}
+	if errors.Is(err, io.EOF) {
+		return "the connection was closed without an answer"
+	}
+	return err.Error()
+}

@@ -1,0 +1,234 @@
+package fleet
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"filippo.io/age"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// Keys are remembered for keyAge; a retry that comes later acts again.
+const (
+	keyAge    = 7 * 24 * time.Hour
+	keyMost   = 20000
+	stateForm = 1
+)
+
+// document is what survives a killed region. It is replaced as a whole: values
+// inside a document that was saved are never changed.
+type document struct {
+	Form      int                  `json:"form"`
+	Mark      string               `json:"mark"` // in the environment of every process of this fleet
+	Sequences map[string]int       `json:"sequences"`
+	Groups    map[string]record    `json:"groups"`
+	Keys      map[string]keyRecord `json:"keys"`
+	DownZones map[string]time.Time `json:"downZones"` // since when
+}
+
+// record is one server group's durable part.
+type record struct {
+	Spec       cloud.ServerGroupSpec `json:"spec"` // without its environment
+	Env        string                `json:"env"`  // sealed: it may hold secrets
+	Capacity   pipeline.Capacity     `json:"capacity"`
+	Weight     float64               `json:"weight"`
+	Created    time.Time             `json:"created"`
+	Order      uint64                `json:"order"` // of creation, for groups made in one instant
+	Suspended  []string              `json:"suspended,omitempty"`
+	Standby    []string              `json:"standby,omitempty"` // instances that the desired capacity is lowered by
+	Destroying bool                  `json:"destroying,omitempty"`
+}
+
+// keyRecord remembers what a mutation did, so that its retry does nothing.
+type keyRecord struct {
+	Request string          `json:"request"` // digest of operation and arguments
+	Result  json.RawMessage `json:"result,omitempty"`
+	At      time.Time       `json:"at"`
+}
+
+func (d document) clone() document {
+	d.Sequences, d.Groups = maps.Clone(d.Sequences), maps.Clone(d.Groups)
+	d.Keys, d.DownZones = maps.Clone(d.Keys), maps.Clone(d.DownZones)
+	return d
+}
+
+// forget drops keys that are too old, and the oldest beyond keyMost.
+func (d document) forget(now time.Time) {
+	maps.DeleteFunc(d.Keys, func(_ string, k keyRecord) bool { return now.Sub(k.At) > keyAge })
+	for age := keyAge; len(d.Keys) > keyMost; age /= 2 {
+		maps.DeleteFunc(d.Keys, func(_ string, k keyRecord) bool { return now.Sub(k.At) > age })
+	}
+}
+
+// folder is the fleet's place on disk:
+//
+//	state.json  key  lock  groups/<group>/root/…  groups/<group>/instances/<id>/{output.log,tmp/…}
+type folder struct {
+	path string
+	lock *os.File
+	key  *age.X25519Identity
+}
+
+func openFolder(path string) (*folder, error) {
+	const op = "fleet.open"
+	if err := os.MkdirAll(filepath.Join(path, "groups"), 0o700); err != nil {
+		return nil, problem.Wrap(err, problem.Unavailable, op, "folder %s", path)
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Unavailable, op, "folder %s", path)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, problem.Wrap(err, problem.Conflict, op, "another region process uses %s", path).
+			WithHelp("stop it, or use another data folder")
+	}
+	f := &folder{path: path, lock: lock}
+	if f.key, err = f.identity(); err != nil {
+		lock.Close()
+		return nil, problem.Wrap(err, problem.Internal, op, "key of %s", path)
+	}
+	return f, nil
+}
+
+func (f *folder) close() { f.lock.Close() }
+
+// identity reads the key that seals environments at rest, made at first.
+func (f *folder) identity() (*age.X25519Identity, error) {
+	path := filepath.Join(f.path, "key")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		made, err := age.GenerateX25519Identity()
+		if err != nil {
+			return nil, err
+		}
+		return made, replaceFile(path, []byte(made.String()+"\n"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return age.ParseX25519Identity(strings.TrimSpace(string(text)))
+}
+
+func (f *folder) seal(env map[string]string) (string, error) {
+	plain, err := json.Marshal(env)
+	if err != nil {
+		return "", err
+	}
+	var sealed bytes.Buffer
+	w, err := age.Encrypt(&sealed, f.key.Recipient())
+	if err != nil {
+		return "", err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return "", err
+	}
+	if err := w.Close(); err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(sealed.Bytes()), nil
+}
+
+func (f *folder) unseal(text string) (map[string]string, error) {
+	sealed, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, err
+	}
+	r, err := age.Decrypt(bytes.NewReader(sealed), f.key)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var env map[string]string
+	return env, json.Unmarshal(plain, &env)
+}
+
+func (f *folder) load() (document, error) {
+	d := document{Form: stateForm}
+	text, err := os.ReadFile(filepath.Join(f.path, "state.json"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.Mark = newID("fleet-")
+	case err != nil:
+		return d, problem.Wrap(err, problem.Unavailable, "fleet.open", "state of %s", f.path)
+	default:
+		if err := json.Unmarshal(text, &d); err != nil {
+			return d, problem.Wrap(err, problem.Internal, "fleet.open", "state of %s cannot be read", f.path)
+		}
+		if d.Form != stateForm {
+			return d, problem.New(problem.Internal, "fleet.open", "state of %s has form %d; this program knows %d", f.path, d.Form, stateForm).
+				WithHelp("start the version that wrote it, or a newer one")
+		}
+	}
+	if d.Sequences == nil {
+		d.Sequences = map[string]int{}
+	}
+	if d.Groups == nil {
+		d.Groups = map[string]record{}
+	}
+	if d.Keys == nil {
+		d.Keys = map[string]keyRecord{}
+	}
+	if d.DownZones == nil {
+		d.DownZones = map[string]time.Time{}
+	}
+	return d, nil
+}
+
+func (f *folder) save(d document) error {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(f.path, "state.json"), text)
+}
+
+// replaceFile puts a file in place whole and durably, or leaves the old one.
+func replaceFile(path string, text []byte) error {
+	temp, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = temp.Write(text); err == nil {
+		err = temp.Sync()
+	}
+	if e := temp.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
+
+func (f *folder) group(name string) string { return filepath.Join(f.path, "groups", name) }
+
+func (f *folder) root(group string) string { return filepath.Join(f.group(group), "root") }
+
+func (f *folder) instance(group, id string) string {
+	return filepath.Join(f.group(group), "instances", id)
+}

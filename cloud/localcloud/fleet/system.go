@@ -1,0 +1,239 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// system runs real processes. Each is the leader of its own process group and
+// dies with this process, by two means: the kernel kills the leader when the
+// thread that started it ends (Linux), and a guard, a small shell that outlives
+// us by a moment, kills the whole groups when it reads the end of a pipe. What
+// escapes its process group is found by its environment at the next start.
+type system struct {
+	work chan func()
+	done chan struct{}
+	guard
+}
+
+// newSystem returns a runner whose starting thread lives until close: the
+// kernel's parent-death signal follows the thread, not the process.
+func newSystem(log *slog.Logger) *system {
+	s := &system{work: make(chan func()), done: make(chan struct{}), guard: guard{log: log, live: map[int]bool{}}}
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+		defer close(s.done)
+		for do := range s.work {
+			do()
+		}
+	}()
+	return s
+}
+
+func (s *system) close() {
+	close(s.work)
+	<-s.done
+	s.guard.close()
+}
+
+func (s *system) start(p program) (process, error) {
+	path, err := resolve(p.Command[0], p.Dir)
+	if err != nil {
+		return nil, err
+	}
+	args := p.Command
+	if p.Files > 0 {
+		// The shell lowers the limit for itself and becomes the program: set from
+		// outside, the program could already have raised it.
+		args = append([]string{"sh", "-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(p.Files), path}, p.Command[1:]...)
+		if path, err = exec.LookPath("sh"); err != nil {
+			return nil, err
+		}
+	}
+	cmd := &exec.Cmd{Path: path, Args: args, Dir: p.Dir, Env: p.Env, Stdout: p.Output, Stderr: p.Output}
+	pidfd := -1
+	cmd.SysProcAttr = attributes(&pidfd)
+	result := make(chan error, 1)
+	s.work <- func() { result <- cmd.Start() }
+	if err := <-result; err != nil {
+		return nil, startError(err, p.Command[0])
+	}
+	if p.Nice != 0 {
+		_ = unix.Setpriority(unix.PRIO_PGRP, cmd.Process.Pid, p.Nice) // refused at worst: it only yields less
+	}
+	s.guard.add(cmd.Process.Pid)
+	return &child{cmd: cmd, pidfd: pidfd, guard: &s.guard}, nil
+}
+
+// resolve finds a command as a shell in dir would, with a better answer when it cannot.
+func resolve(name, dir string) (string, error) {
+	if strings.ContainsRune(name, filepath.Separator) {
+		path := name
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("the artifact has no file %s", name)
+		case info.IsDir():
+			return "", fmt.Errorf("%s is a folder", name)
+		case info.Mode()&0o111 == 0:
+			return "", fmt.Errorf("%s is not executable: set its executable bit before it becomes an artifact", name)
+		}
+		return path, nil
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if _, e := os.Stat(filepath.Join(dir, name)); e == nil {
+			return "", fmt.Errorf("no program %s on this machine; the artifact has a file of that name: write ./%s", name, name)
+		}
+		return "", fmt.Errorf("no program %s on this machine, and no such file in the artifact", name)
+	}
+	return path, nil
+}
+
+func startError(err error, name string) error {
+	if errors.Is(err, syscall.ENOEXEC) {
+		return fmt.Errorf("%s is not a program for this machine: a script needs #! in its first line", name)
+	}
+	if errors.Is(err, syscall.ENOENT) {
+		return fmt.Errorf("%s needs an interpreter or a loader that this machine lacks: %w", name, err)
+	}
+	return err
+}
+
+type child struct {
+	cmd   *exec.Cmd
+	pidfd int
+	guard *guard
+
+	mu   sync.Mutex
+	gone bool // waited for: its number may be another's
+}
+
+func (c *child) pid() int { return c.cmd.Process.Pid }
+
+func (c *child) signal(s syscall.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.gone {
+		_ = syscall.Kill(-c.pid(), s) // a group that is gone is no error
+	}
+}
+
+func (c *child) wait() exit {
+	if awaitEnd(c.pidfd) {
+		c.mu.Lock()
+		_ = syscall.Kill(-c.pid(), syscall.SIGKILL) // what the program leaves behind in its group
+		_ = c.cmd.Wait()                            // its state says all of it
+	} else {
+		_ = c.cmd.Wait()
+		c.mu.Lock()
+		_ = syscall.Kill(-c.pid(), syscall.SIGKILL)
+	}
+	c.gone = true
+	c.mu.Unlock()
+	c.guard.drop(c.pid())
+	status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && status.Signaled() {
+		return exit{Code: -1, Signal: status.Signal()}
+	}
+	return exit{Code: c.cmd.ProcessState.ExitCode()}
+}
+
+func (c *child) usage() (time.Duration, int64, bool) { return treeUsage(c.pid()) }
+
+// guard is a shell that reads which process groups live and kills them when
+// its input ends, which is when this process does.
+type guard struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	live map[int]bool
+	in   *os.File
+	cmd  *exec.Cmd
+}
+
+// The shell's only other work is to remember; %% and # cut a number out of the list.
+const guardScript = `live=" "
+while read -r op pg; do
+	case $op in
+	+) live="$live$pg " ;;
+	-) live="${live%% $pg *} ${live#* $pg }" ;;
+	esac
+done
+for pg in $live; do kill -9 -- "-$pg" 2>/dev/null; done`
+
+func (g *guard) add(pid int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.live[pid] = true
+	if g.in != nil {
+		if _, err := fmt.Fprintf(g.in, "+ %d\n", pid); err == nil {
+			return
+		}
+		g.end()
+	}
+	if err := g.begin(); err != nil {
+		g.log.Warn("children of instances may outlive a killed region", "err", err)
+	}
+}
+
+func (g *guard) drop(pid int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.live, pid)
+	if g.in != nil {
+		fmt.Fprintf(g.in, "- %d\n", pid) // a guard that is gone is replaced by the next add
+	}
+}
+
+func (g *guard) begin() error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	// A session of its own: signals to the terminal's group do not reach it.
+	cmd := exec.Command("sh", "-c", guardScript, "showrunner-guard")
+	cmd.Stdin, cmd.Env, cmd.Dir = r, []string{"PATH=" + os.Getenv("PATH")}, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		w.Close()
+		return err
+	}
+	g.in, g.cmd = w, cmd
+	for pid := range g.live {
+		if _, err := fmt.Fprintf(w, "+ %d\n", pid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *guard) end() {
+	g.in.Close()
+	_ = g.cmd.Wait()
+	g.in, g.cmd = nil, nil
+}
+
+func (g *guard) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.in != nil {
+		g.end()
+	}
+}
