@@ -37,7 +37,6 @@ type ControlConfig struct {
 	Listen   string   // API and pages
 	Edge     string   // where people find sites and services
 	Regions  []string // local regions, the nearest first
-	Database string   // postgres://…; empty: SQLite in Data
 	Hosts    []string // names besides localhost that requests may be addressed to
 	Token    string   // empty: the one in Data
 	Identity string   // age identity for secrets; empty: the key in Data
@@ -111,11 +110,7 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 			return nil, err
 		}
 	}
-	address := config.Database
-	if address == "" {
-		address = filepath.Join(c.Data, "showrunner.db")
-	}
-	if c.store, err = store.Open(ctx, address, store.Options{Now: c.Now}); err != nil {
+	if c.store, err = store.OpenSQLite(ctx, filepath.Join(c.Data, "showrunner.db"), store.Options{Now: c.Now}); err != nil {
 		return nil, err
 	}
 	if c.artifacts, err = artifact.Open(filepath.Join(c.Data, "artifacts")); err != nil {

@@ -13,7 +13,7 @@ import (
 	"showrunner/problem"
 )
 
-// A backup is newline JSON, the same for both databases, so that what was kept
+// A backup is newline JSON that names no database, so that what was kept
 // in one can be restored into the other: a first line that says what it is, a
 // line for each row, and a last line with their number, without which it is cut
 // short. Its version is that of the schema.
@@ -157,18 +157,15 @@ func restoredWords(values []any) (seq int64, words []string, err error) {
 	return seq, execution.SearchWords(&h), nil
 }
 
-// Restore fills an empty database from a backup. Errors: precondition when the
+// Restore fills the empty database at path from a backup. Errors: precondition when the
 // database holds something, invalid when the backup is damaged or cut short; in
 // both cases nothing has changed.
-func Restore(ctx context.Context, address string, r io.Reader, o Options) error {
-	s, err := Open(ctx, address, o)
+func Restore(ctx context.Context, path string, r io.Reader, o Options) error {
+	s, err := OpenSQLite(ctx, path, o)
 	if err != nil {
 		return err
 	}
-	err = s.(interface {
-		restore(context.Context, io.Reader) error
-	}).restore(ctx, r)
-	return errors.Join(err, s.Close())
+	return errors.Join(s.restore(ctx, r), s.Close())
 }
 
 func notEmpty() error {

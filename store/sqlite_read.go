@@ -161,7 +161,7 @@ func cutPage(heads []execution.Head, limit int) ([]execution.Head, string) {
 
 func question(int) string { return "?" }
 
-// listQuery writes the statement of a list for either database; param names the
+// listQuery writes the statement of a list; param names the
 // nth parameter.
 func listQuery(q execution.Query, param func(n int) string, textMatch func(words []string) (string, []any)) (string, []any, error) {
 	var args []any
@@ -255,7 +255,7 @@ func scanEvent(scan func(...any) error) (record.Event, error) {
 	return e, err
 }
 
-// eventWindow is one reading of the log, for either database.
+// eventWindow is one reading of the log.
 type eventWindow struct {
 	from, to int64 // after, up to
 	reset    bool

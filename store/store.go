@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"strings"
 	"time"
 
 	"showrunner/execution"
@@ -12,7 +11,7 @@ import (
 	"showrunner/store/record"
 )
 
-// Store is what both databases offer beyond the engine's port.
+// Store is what a database offers beyond the engine's port.
 type Store interface {
 	execution.Store
 	// GetRecord returns a record. Errors: not_found, unavailable.
@@ -35,9 +34,6 @@ type Store interface {
 // Options are common to both stores. Log and Now may be nil.
 type Options struct {
 	Now func() time.Time
-	// Lease is how long a replica that has stopped answering keeps its work
-	// (PostgreSQL only); default 5s.
-	Lease time.Duration
 }
 
 func (o Options) now() time.Time {
@@ -47,20 +43,7 @@ func (o Options) now() time.Time {
 	return o.Now().UTC()
 }
 
-// Open opens the store that an address names: postgres://… or the path of a SQLite file.
-func Open(ctx context.Context, address string, o Options) (Store, error) {
-	if IsPostgres(address) {
-		return OpenPostgres(ctx, address, o)
-	}
-	return OpenSQLite(ctx, address, o)
-}
-
-// IsPostgres tells whether an address is that of a PostgreSQL database.
-func IsPostgres(address string) bool {
-	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
-}
-
-// schemaVersion is that of the newest migration; both databases count alike.
+// schemaVersion is that of the newest migration.
 const schemaVersion = 1
 
 func newerSchema(found int) error {
