@@ -81,9 +81,8 @@ func newRegionClient(e Endpoint) (*regionClient, error) {
 		}
 	}
 	client := &http.Client{Transport: withToken{e.Token, transport}}
-	regionFleet, _ := any(fleet.NewClient(e.Region, client, base)).(regionFleet)
 	return &regionClient{
-		endpoint: e, base: base, http: client, fleet: regionFleet,
+		endpoint: e, base: base, http: client, fleet: fleet.NewClient(e.Region, client, base),
 		seen: cloud.Region{Name: e.Region, Zones: defaultZones(e.Region)},
 	}, nil
 }
