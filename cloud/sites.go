@@ -25,6 +25,15 @@ type SiteReverter interface {
 	Revert(ctx context.Context, region, site, deployment, key string) (SiteDeployment, error)
 }
 
+// SitePreparer is the optional power to have everything that a deployment needs in a region
+// before any region goes over to it: then nobody who got the new page in one region misses
+// what it refers to in another.
+type SitePreparer interface {
+	// PrepareSite copies in what Publish with the same request and key will need, and changes
+	// nothing that visitors see but that the new page's assets can be had.
+	PrepareSite(ctx context.Context, region string, req PublishRequest, key string, progress func(done, total int)) error
+}
+
 // SiteProber is the optional power to ask a region's front door for the site.
 type SiteProber interface {
 	// ProbeSite answers nil when visitors of the region get the index of the deployment with
@@ -67,6 +76,22 @@ func (s *Sites) Publish(ctx context.Context, region string, req PublishRequest, 
 		return err
 	})
 	return d, err
+}
+
+// Prepare has everything that a Publish with the same request and key needs in the region; with
+// a driver that cannot, it does nothing.
+func (s *Sites) Prepare(ctx context.Context, region string, req PublishRequest, key string, progress func(done, total int)) error {
+	const op = "cloud.prepare-site"
+	if err := first(CheckSiteName(req.Config.Site), checkKey(op, key)); err != nil {
+		return err
+	}
+	p, ok := s.driver.(SitePreparer)
+	if !ok {
+		return nil
+	}
+	return s.account.do(op, region, "preparing site "+req.Config.Site, func() error {
+		return p.PrepareSite(ctx, region, req, key, progress)
+	})
 }
 
 // Deployments lists what the site has been, newest first.

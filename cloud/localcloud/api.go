@@ -93,7 +93,8 @@ func (r *region) api() http.Handler {
 	mux.HandleFunc("GET /v1/sites/{site}/deployments", answer(func(q *http.Request) (any, error) {
 		return r.sites.Deployments(q.PathValue("site"))
 	}))
-	mux.HandleFunc("POST /v1/sites/{site}/publish", r.publish)
+	mux.HandleFunc("POST /v1/sites/{site}/prepare", r.publish(r.sites.Prepare))
+	mux.HandleFunc("POST /v1/sites/{site}/publish", r.publish(r.sites.Publish))
 	mux.HandleFunc("POST /v1/sites/{site}/activate", answer(func(q *http.Request) (any, error) {
 		return act(q, r.sites.Activate)
 	}))
@@ -125,8 +126,14 @@ func act(q *http.Request, do func(ctx context.Context, site, deployment, key str
 // progressEvery is how often a publish says how far it is.
 const progressEvery = 100 * time.Millisecond
 
+type publishFunc func(ctx context.Context, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error)
+
 // publish streams its answer: a line of progress now and then, and the end.
-func (r *region) publish(w http.ResponseWriter, q *http.Request) {
+func (r *region) publish(do publishFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) { r.streamPublish(w, q, do) }
+}
+
+func (r *region) streamPublish(w http.ResponseWriter, q *http.Request, do publishFunc) {
 	var body publishBody
 	err := decode(q, &body)
 	if err == nil && body.Config.Site != q.PathValue("site") {
@@ -146,7 +153,7 @@ func (r *region) publish(w http.ResponseWriter, q *http.Request) {
 			flush.Flush()
 		}
 	}
-	d, err := r.sites.Publish(q.Context(), body.PublishRequest, body.Key, func(done, total int) {
+	d, err := do(q.Context(), body.PublishRequest, body.Key, func(done, total int) {
 		mu.Lock()
 		defer mu.Unlock()
 		if now := r.config.Now(); done == total || now.Sub(last) >= progressEvery {

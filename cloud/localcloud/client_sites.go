@@ -19,11 +19,21 @@ func sitePath(site, what string) string { return "/v1/sites/" + url.PathEscape(s
 
 // Publish implements driver.Sites.
 func (c *Client) Publish(ctx context.Context, region string, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
+	return c.publish(ctx, region, "publish", req, key, progress)
+}
+
+// PrepareSite implements cloud.SitePreparer.
+func (c *Client) PrepareSite(ctx context.Context, region string, req cloud.PublishRequest, key string, progress func(done, total int)) error {
+	_, err := c.publish(ctx, region, "prepare", req, key, progress)
+	return err
+}
+
+func (c *Client) publish(ctx context.Context, region, what string, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
 	r, err := c.region(region)
 	if err != nil {
 		return cloud.SiteDeployment{}, err
 	}
-	resp, err := r.open(ctx, http.MethodPost, sitePath(req.Config.Site, "publish"), publishBody{req, key})
+	resp, err := r.open(ctx, http.MethodPost, sitePath(req.Config.Site, what), publishBody{req, key})
 	if err != nil {
 		return cloud.SiteDeployment{}, err
 	}

@@ -35,6 +35,7 @@ var (
 	_ driver.Operator    = (*localcloud.Client)(nil)
 	_ cloud.SiteReverter = (*localcloud.Client)(nil)
 	_ cloud.SiteProber   = (*localcloud.Client)(nil)
+	_ cloud.SitePreparer = (*localcloud.Client)(nil)
 	_ cloud.SiteLister   = (*localcloud.Client)(nil)
 )
 

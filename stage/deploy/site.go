@@ -60,6 +60,8 @@ const (
 type siteState struct {
 	Waves []pipeline.Wave `json:"waves"`
 	Wave  int             `json:"wave"` // the present one
+	// Prepared names the regions that have everything the deployment needs.
+	Prepared map[string]bool `json:"prepared"`
 	// Changed holds what was published, by region; Live says which of them answer.
 	Changed map[string]cloud.SiteDeployment `json:"changed"`
 	Live    map[string]bool                 `json:"live"`
@@ -78,12 +80,15 @@ type siteRun struct {
 }
 
 func (k *Site) publish(ctx context.Context, in *stage.Input) (stage.Result, error) {
-	r, failure, err := k.prepare(ctx, in)
+	r, failure, err := k.begin(ctx, in)
 	if err != nil {
 		return stage.Result{}, err
 	}
 	if failure != nil {
 		return stage.Fail(*failure), nil
+	}
+	if result, err := r.prepareAll(ctx); result != nil || err != nil {
+		return deref(result), err
 	}
 	for r.state.Wave < len(r.state.Waves) {
 		if r.state.Bake.IsZero() {
@@ -109,8 +114,8 @@ func deref(r *stage.Result) stage.Result {
 	return *r
 }
 
-// prepare finds everything that the stage names.
-func (k *Site) prepare(ctx context.Context, in *stage.Input) (*siteRun, *stage.Failure, error) {
+// begin finds everything that the stage names.
+func (k *Site) begin(ctx context.Context, in *stage.Input) (*siteRun, *stage.Failure, error) {
 	c, ok := in.Config.(pipeline.DeploySite)
 	if !ok {
 		return nil, nil, problem.New(problem.Internal, "deploy-site", "the configuration is a %T", in.Config)
@@ -142,7 +147,7 @@ func (k *Site) prepare(ctx context.Context, in *stage.Input) (*siteRun, *stage.F
 		return nil, nil, err
 	}
 	waves, failure := planWaves(c.Waves, regions)
-	r.state = siteState{Waves: waves, Changed: map[string]cloud.SiteDeployment{}, Live: map[string]bool{}}
+	r.state = siteState{Waves: waves, Prepared: map[string]bool{}, Changed: map[string]cloud.SiteDeployment{}, Live: map[string]bool{}}
 	return r, failure, nil
 }
 

@@ -25,6 +25,8 @@ type sitesCloud struct {
 
 	mu     sync.Mutex
 	calls  []string
+	ready  []string         // the regions prepared, and "publish" at the first publish
+	absent map[string]error // what preparing in a region answers
 	keys   map[string]cloud.SiteDeployment
 	turns  map[string][]cloud.SiteDeployment // by region; the last is live
 	probe  func(region string) error
@@ -55,6 +57,7 @@ func (c *sitesCloud) Publish(_ context.Context, region string, req cloud.Publish
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, "publish "+region)
+	c.ready = append(c.ready, "publish")
 	if err := c.broken[region]; err != nil {
 		return cloud.SiteDeployment{}, err
 	}
@@ -66,6 +69,16 @@ func (c *sitesCloud) Publish(_ context.Context, region string, req cloud.Publish
 	c.keys[region+key] = d
 	c.turns[region] = append(c.turns[region], d)
 	return d, nil
+}
+
+func (c *sitesCloud) PrepareSite(_ context.Context, region string, _ cloud.PublishRequest, _ string, _ func(int, int)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.absent[region]; err != nil {
+		return err
+	}
+	c.ready = append(c.ready, region)
+	return nil
 }
 
 func (c *sitesCloud) live(region string) string {
@@ -206,6 +219,29 @@ func TestWavesComeOneAfterTheOtherAndBake(t *testing.T) {
 	}
 	if slices.Sort(c.calls[1:]); !slices.Equal(c.calls, []string{"publish a", "publish b", "publish c"}) {
 		t.Errorf("calls %v", c.calls)
+	}
+}
+
+func TestEveryRegionIsPreparedBeforeTheFirstChanges(t *testing.T) {
+	c := newSitesCloud("a", "b", "c")
+	c.absent = map[string]error{"c": problem.New(problem.Unavailable, "call", "region c does not answer")}
+	d := newTask(t, c, "e1", pipeline.DeploySite{Waves: waves(0, "a", "b+c")})
+	if r := d.call(); r.Outcome != stage.Again || len(c.calls) > 0 {
+		t.Fatalf("%+v after %v", r, c.calls)
+	}
+	c.absent = nil
+	if r := d.run(); r.Outcome != stage.Done {
+		t.Fatalf("%+v", r.Failure)
+	}
+	if slices.Sort(c.ready[:2]); !slices.Equal(c.ready[:4], []string{"a", "b", "c", "publish"}) {
+		t.Errorf("in the order %v", c.ready)
+	}
+
+	c = newSitesCloud("a", "b")
+	c.absent = map[string]error{"b": problem.New(problem.Unavailable, "call", "region b does not answer")}
+	r := newTask(t, c, "e1", pipeline.DeploySite{}).run()
+	if r.Outcome != stage.Failed || r.Failure.Code != "REGION_UNAVAILABLE" || len(c.calls) > 0 || !strings.Contains(r.Failure.Cause, "nothing was changed") {
+		t.Errorf("%+v after %v", r.Failure, c.calls)
 	}
 }
 

@@ -13,11 +13,44 @@ import (
 	"showrunner/stage"
 )
 
+// prepareAll has every region of every wave hold what the deployment needs
+// before the first goes over to it. A nil result means that they do.
+func (r *siteRun) prepareAll(ctx context.Context) (*stage.Result, error) {
+	var regions []string
+	for _, w := range r.state.Waves {
+		for _, region := range w.Regions {
+			if !r.state.Prepared[region] {
+				regions = append(regions, region)
+			}
+		}
+	}
+	if len(regions) == 0 {
+		return nil, nil
+	}
+	progress := r.newProgress("preparing")
+	errs := make([]error, len(regions))
+	var group sync.WaitGroup
+	for i, region := range regions {
+		group.Go(func() {
+			errs[i] = r.sites.Prepare(ctx, region, r.request, r.in.Key.String(), progress.of(region))
+		})
+	}
+	group.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for i, region := range regions {
+		r.state.Prepared[region] = errs[i] == nil
+	}
+	return r.judge(ctx, regions, errs)
+}
+
 // wave publishes in every region of the present wave that has not got the
 // deployment yet, side by side. A nil result means that the wave is live.
 func (r *siteRun) wave(ctx context.Context) (*stage.Result, error) {
 	w := r.state.Waves[r.state.Wave]
-	progress := r.newProgress()
+	r.in.Progress("wave %d/%d: %s", r.state.Wave+1, len(r.state.Waves), list(w.Regions))
+	progress := r.newProgress(fmt.Sprintf("wave %d/%d", r.state.Wave+1, len(r.state.Waves)))
 	errs := make([]error, len(w.Regions))
 	done := make([]*cloud.SiteDeployment, len(w.Regions))
 	var group sync.WaitGroup
@@ -121,7 +154,7 @@ func (r *siteRun) judge(ctx context.Context, regions []string, errs []error) (*s
 
 // fail undoes by the stage's policy and says everything.
 func (r *siteRun) fail(ctx context.Context, regions []string, worst error, errs []error) *stage.Result {
-	f := stage.Failure{Code: "SITE_UNHEALTHY", Cause: fmt.Sprintf("wave %d of %d failed in %s", r.state.Wave+1, len(r.state.Waves), list(regions)),
+	f := stage.Failure{Code: "SITE_UNHEALTHY", Cause: r.cause(regions),
 		Help: problem.HelpOf(worst), Retryable: true}
 	switch problem.CodeOf(worst) {
 	case problem.Unavailable:
@@ -149,6 +182,13 @@ func (r *siteRun) fail(ctx context.Context, regions []string, worst error, errs 
 	}
 	result := stage.Fail(f)
 	return &result
+}
+
+func (r *siteRun) cause(regions []string) string {
+	if len(r.state.Changed) == 0 && slices.ContainsFunc(regions, func(region string) bool { return !r.state.Prepared[region] }) {
+		return fmt.Sprintf("site %s could not be prepared in %s; nothing was changed", r.config.Site, list(regions))
+	}
+	return fmt.Sprintf("wave %d of %d failed in %s", r.state.Wave+1, len(r.state.Waves), list(regions))
 }
 
 const notUndone = "could not be returned"
@@ -189,12 +229,13 @@ func (r *siteRun) revert(ctx context.Context, region string, d cloud.SiteDeploym
 type siteProgress struct {
 	mu    sync.Mutex
 	run   *siteRun
+	what  string
 	done  map[string]int
 	total map[string]int
 }
 
-func (r *siteRun) newProgress() *siteProgress {
-	return &siteProgress{run: r, done: map[string]int{}, total: map[string]int{}}
+func (r *siteRun) newProgress(what string) *siteProgress {
+	return &siteProgress{run: r, what: what, done: map[string]int{}, total: map[string]int{}}
 }
 
 // of counts one region.
@@ -207,6 +248,8 @@ func (p *siteProgress) of(region string) func(done, total int) {
 		for r := range p.total {
 			d, t = d+p.done[r], t+p.total[r]
 		}
-		p.run.in.Progress("wave %d/%d: %d of %d objects", p.run.state.Wave+1, len(p.run.state.Waves), d, t)
+		if t > 0 {
+			p.run.in.Progress("%s: %d of %d objects", p.what, d, t)
+		}
 	}
 }

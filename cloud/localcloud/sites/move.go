@@ -49,8 +49,8 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	next.goLive(target, order, key, s.config.Now())
 	answer := target.SiteDeployment
 	answer.Current = true
-	dropped := next.prune(s.config.Now(), Grace)
-	if err := s.begin(ctx, t, next, target, len(place)+len(remove) > 0); err != nil {
+	dropped := append(next.prune(s.config.Now(), Grace), next.overtake(target.Scope, order)...)
+	if err := s.open(ctx, t, next, target, len(place)+len(remove) > 0); err != nil {
 		return cloud.SiteDeployment{}, err
 	}
 	if err := s.place(ctx, t, place, after); err != nil {
@@ -75,8 +75,8 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	return answer, nil
 }
 
-// begin makes the bucket and, when it is about to change, records that durably.
-func (s *Sites) begin(ctx context.Context, t *site, next *state, target *deployment, moves bool) error {
+// open makes the bucket and, when it is about to change, records that durably.
+func (s *Sites) open(ctx context.Context, t *site, next *state, target *deployment, moves bool) error {
 	st := t.now()
 	existed := s.config.Objects.HasBucket(t.name)
 	if moves {
@@ -214,10 +214,7 @@ func (s *Sites) forget(t *site, dropped []deployment) error {
 	if err != nil {
 		return err
 	}
-	needed := map[string]bool{}
-	for _, d := range t.now().Deployments {
-		needed[d.Index] = true
-	}
+	needed := t.now().indexes()
 	var errs []error
 	for _, d := range dropped {
 		if needed[d.Index] {

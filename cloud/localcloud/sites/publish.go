@@ -31,21 +31,12 @@ import (
 // workers copy and place objects side by side.
 const workers = 8
 
-// Publish makes an artifact the site's content. The same key returns the same
-// deployment, also after a crash in between. Publishes of one site happen one
-// after the other; one whose order is below that of what is live is refused
-// with conflict. Errors: invalid, not_found (the artifact), conflict,
-// unavailable.
-func (s *Sites) Publish(ctx context.Context, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
-	const op = "sites.publish"
-	if err := cloud.CheckSiteName(req.Config.Site); err != nil {
-		return cloud.SiteDeployment{}, err
-	}
-	t, err := s.site(req.Config.Site, true)
-	if err != nil {
-		return cloud.SiteDeployment{}, err
-	}
-	release, err := t.take(ctx)
+// Prepare copies in what a publish of the same request and key will need, and
+// answers visitors who ask for its page assets: somebody who got the new page in
+// another region finds here what it refers to. Nothing else changes. Errors: as
+// of Publish.
+func (s *Sites) Prepare(ctx context.Context, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
+	t, release, err := s.begin(ctx, req)
 	if err != nil {
 		return cloud.SiteDeployment{}, err
 	}
@@ -53,21 +44,82 @@ func (s *Sites) Publish(ctx context.Context, req cloud.PublishRequest, key strin
 	if d, ok := s.answered(t, key); ok {
 		return d, nil
 	}
-	p, err := s.plan(ctx, t, req, key)
+	p, err := s.ready(ctx, t, req, key, progress)
 	if err != nil {
 		return cloud.SiteDeployment{}, err
 	}
-	if err := p.fence(); err != nil {
+	st := t.now()
+	if st.indexes()[p.deployment.Index] {
+		return p.deployment.SiteDeployment, nil // it is, or was, live or prepared
+	}
+	next := st.clone()
+	dropped := next.prepare(prepared{p.deployment, p.order})
+	err = s.change(t, next, nil)
+	if err == nil {
+		err = s.forget(t, dropped)
+	}
+	if err != nil {
+		return cloud.SiteDeployment{}, problem.Wrap(err, "", "sites.prepare", "preparing site %s in %s", t.name, s.config.Region)
+	}
+	return p.deployment.SiteDeployment, nil
+}
+
+// Publish makes an artifact the site's content. The same key returns the same
+// deployment, also after a crash in between. Publishes of one site happen one
+// after the other; one whose order is below that of what is live is refused
+// with conflict. Errors: invalid, not_found (the artifact), conflict,
+// unavailable.
+func (s *Sites) Publish(ctx context.Context, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
+	t, release, err := s.begin(ctx, req)
+	if err != nil {
 		return cloud.SiteDeployment{}, err
 	}
-	if err := s.stage(ctx, t, p, progress); err != nil {
-		return cloud.SiteDeployment{}, problem.Wrap(err, "", op, "copying the objects of site %s into %s", t.name, s.config.Region)
+	defer release()
+	if d, ok := s.answered(t, key); ok {
+		return d, nil
+	}
+	p, err := s.ready(ctx, t, req, key, progress)
+	if err != nil {
+		return cloud.SiteDeployment{}, err
 	}
 	d, err := s.move(ctx, t, p.deployment, p.order, key, true)
 	if err != nil {
-		return cloud.SiteDeployment{}, problem.Wrap(err, "", op, "publishing site %s in %s", t.name, s.config.Region)
+		return cloud.SiteDeployment{}, problem.Wrap(err, "", "sites.publish", "publishing site %s in %s", t.name, s.config.Region)
 	}
 	return d, nil
+}
+
+// begin checks the request's name and takes the site's turn.
+func (s *Sites) begin(ctx context.Context, req cloud.PublishRequest) (*site, func(), error) {
+	if err := cloud.CheckSiteName(req.Config.Site); err != nil {
+		return nil, nil, err
+	}
+	t, err := s.site(req.Config.Site, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	release, err := t.take(ctx)
+	return t, release, err
+}
+
+// ready plans, and has everything in the region that the plan needs.
+func (s *Sites) ready(ctx context.Context, t *site, req cloud.PublishRequest, key string, progress func(done, total int)) (*plan, error) {
+	p, err := s.plan(ctx, t, req, key)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.fence(); err != nil {
+		return nil, err
+	}
+	if err := s.stage(ctx, t, p, progress); err != nil {
+		return nil, problem.Wrap(err, "", "sites.publish", "copying the objects of site %s into %s", t.name, s.config.Region)
+	}
+	for _, before := range t.now().Prepared {
+		if before.ID == p.deployment.ID {
+			p.deployment.Bytes += before.Bytes // they travelled then
+		}
+	}
+	return p, nil
 }
 
 // answered is the answer that a key has had already.
@@ -304,16 +356,11 @@ func (s *Sites) stage(ctx context.Context, t *site, p *plan, progress func(done,
 	return err
 }
 
-// kept are the objects of all kept deployments, by ID.
+// kept are the objects of all kept and prepared deployments, by ID.
 func (s *Sites) kept(t *site) (map[string]object, error) {
 	have := map[string]object{}
-	seen := map[string]bool{}
-	for _, d := range t.now().Deployments {
-		if seen[d.Index] {
-			continue
-		}
-		seen[d.Index] = true
-		x, err := t.files.loadIndex(d.Index)
+	for digest := range t.now().indexes() {
+		x, err := t.files.loadIndex(digest)
 		if err != nil {
 			return nil, err
 		}

@@ -90,6 +90,48 @@ func TestLateVisitorsFindTheAssetsOfTheirPage(t *testing.T) {
 	}
 }
 
+func TestWhatIsPreparedIsThereBeforeItIsLive(t *testing.T) {
+	w := newWorld(t)
+	w.publish("p1", one)
+	prepare := func(key string, files map[string]string, order int64) {
+		t.Helper()
+		req := cloud.PublishRequest{Artifact: w.artifact(files), Order: order}
+		req.Config.Site = "demo"
+		if _, err := w.sites.Prepare(t.Context(), req, key, func(int, int) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := w.now.UnixNano() + 1000
+	prepare("p2", two, later)
+	w.close() // it is remembered
+	w.open()
+	for path, want := range map[string]string{"/app.2222bbbb.js": "js 2", "/index.html": one["index.html"], "/style.css": "css 1", "/app.1111aaaa.js": "js 1"} {
+		if _, body := w.get("demo", path); body != want {
+			t.Errorf("prepared, GET %s: %q", path, body)
+		}
+	}
+	if got := w.bucket("demo"); !maps.Equal(got, one) {
+		t.Errorf("prepared, the bucket holds %v", got)
+	}
+	d := w.publish("p2", two, func(r *cloud.PublishRequest) { r.Order = later })
+	if d.Uploaded != 3 || d.Bytes == 0 || !maps.Equal(w.bucket("demo"), two) {
+		t.Errorf("%+v, the bucket holds %v", d, w.bucket("demo"))
+	}
+	// What never goes live takes no room once something newer is live.
+	prepare("never", map[string]string{"index.html": "never", "never.css": "never"}, later+1)
+	w.publish("p3", one, func(r *cloud.PublishRequest) { r.Order = later + 2 })
+	if status, _ := w.get("demo", "/never.css"); status != 404 {
+		t.Errorf("an asset that never was live: %d", status)
+	}
+	for i := range 10 {
+		prepare(fmt.Sprint("more", i), map[string]string{"index.html": fmt.Sprint("more", i)}, later+int64(10+i))
+	}
+	indexes, err := filepath.Glob(filepath.Join(w.dir, "sites", "demo", "indexes", "*"))
+	if err != nil || len(indexes) != 2+keptPrepared {
+		t.Errorf("%d indexes, %v", len(indexes), err)
+	}
+}
+
 func TestOnlyKeptDeploymentsTakeRoom(t *testing.T) {
 	w := newWorld(t)
 	for i := range 6 {

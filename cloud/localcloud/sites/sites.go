@@ -238,6 +238,7 @@ func (t *site) record(next *state) error {
 func (s *state) clone() *state {
 	c := *s
 	c.Deployments, c.Turns, c.Done = slices.Clone(s.Deployments), slices.Clone(s.Turns), slices.Clone(s.Done)
+	c.Prepared = slices.Clone(s.Prepared)
 	return &c
 }
 

@@ -55,12 +55,19 @@ type done struct {
 	Deployment cloud.SiteDeployment `json:"deployment"`
 }
 
+// prepared is a deployment whose objects are here before it goes live.
+type prepared struct {
+	deployment
+	Order int64 `json:"order"`
+}
+
 // state is all that a site has to remember, in one file that is replaced whole.
 type state struct {
 	Version     int          `json:"version"`
 	Deployments []deployment `json:"deployments"` // oldest first
 	Turns       []turn       `json:"turns"`       // oldest first
 	Done        []done       `json:"done"`        // oldest first
+	Prepared    []prepared   `json:"prepared,omitempty"`
 	// Moving names the index that the bucket may have been half changed to; empty
 	// when the bucket is in step with what is live.
 	Moving string `json:"moving,omitempty"`
@@ -70,6 +77,7 @@ const (
 	stateVersion = 1
 	keptTurns    = 256
 	keptDone     = 512
+	keptPrepared = 4
 )
 
 // live is the last turn of a scope.
@@ -214,6 +222,43 @@ func (s *state) prune(now time.Time, grace time.Duration) []deployment {
 	}
 	s.Deployments = kept
 	return dropped
+}
+
+// prepare keeps a deployment that is to go live, and drops the oldest of those
+// that never did.
+func (s *state) prepare(p prepared) (dropped []deployment) {
+	s.Prepared = append(s.Prepared, p)
+	for len(s.Prepared) > keptPrepared {
+		dropped = append(dropped, s.Prepared[0].deployment)
+		s.Prepared = s.Prepared[1:]
+	}
+	return dropped
+}
+
+// overtake drops what was prepared in a scope and can no longer go live.
+func (s *state) overtake(scope string, order int64) (dropped []deployment) {
+	var kept []prepared
+	for _, p := range s.Prepared {
+		if p.Scope == scope && p.Order <= order {
+			dropped = append(dropped, p.deployment)
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	s.Prepared = kept
+	return dropped
+}
+
+// indexes are the digests of all indexes that are needed.
+func (s *state) indexes() map[string]bool {
+	needed := map[string]bool{}
+	for _, d := range s.Deployments {
+		needed[d.Index] = true
+	}
+	for _, p := range s.Prepared {
+		needed[p.Index] = true
+	}
+	return needed
 }
 
 // files are the files of one site.

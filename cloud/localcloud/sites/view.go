@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,11 +17,10 @@ import (
 // view is what visitors see of a site: never changed, only replaced.
 type view struct {
 	entries  map[string]seen // what is live
-	late     map[string]seen // page assets of deployments that were live
+	late     map[string]seen // page assets of deployments that were live, or are about to be
 	latest   string          // the deployment that went live last
 	document string
 	error    string
-	indexes  []string // the digests that late and entries were made of
 }
 
 // seen is one object as visitors get it.
@@ -61,7 +61,24 @@ func (s *Sites) look(t *site, st *state) (*view, error) {
 		}
 		v.addLate(d, x)
 	}
+	for _, p := range slices.Backward(st.Prepared) {
+		x, err := t.files.loadIndex(p.Index)
+		if err != nil {
+			return nil, err
+		}
+		v.addEarly(p.deployment, x)
+	}
 	return v, nil
+}
+
+// addEarly adds the page assets of a deployment that is about to go live.
+func (v *view) addEarly(d deployment, x index) {
+	for key, o := range x {
+		_, is := v.entries[key]
+		if _, was := v.late[key]; !is && !was && isPageAsset(key) {
+			v.late[key] = seen{object: o, deployment: d.ID}
+		}
+	}
 }
 
 func (v *view) addLate(d deployment, x index) {
