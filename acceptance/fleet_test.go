@@ -100,8 +100,8 @@ pipelines:
 // strategies as the pipeline file writes them.
 var strategies = map[string]string{
 	"red-black": "red-black",
-	"rolling":   "{ rolling: { steps: [50], pause: 200ms } }",
-	"canary":    "{ canary: { steps: [10, 50], pause: 500ms, judge: { maxErrorRate: 0.05 } } }",
+	"rolling":   "{ rolling: { steps: [50], pause: 200ms, scaleDownDelay: 500ms } }",
+	"canary":    "{ canary: { steps: [10, 50], pause: 500ms, scaleDownDelay: 500ms, judge: { maxErrorRate: 0.05 } } }",
 }
 
 func serviceFiles(strategy, mode, version string) map[string]string {

@@ -204,7 +204,8 @@ func (b *run) storeCache(ctx context.Context, patterns []string) error {
 		if rest, ok := strings.CutPrefix(p, "~/"); ok {
 			p = filepath.Join(home, rest)
 		}
-		if rel, err := filepath.Rel(b.src, p); filepath.IsAbs(p) && (err != nil || !filepath.IsLocal(rel)) {
+		rel, err := filepath.Rel(b.src, p)
+		if filepath.IsAbs(p) && (err != nil || !filepath.IsLocal(rel)) {
 			err = outside.match("/", p)
 		} else {
 			err = inside.match(b.src, p)

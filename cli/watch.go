@@ -26,7 +26,26 @@ type watchOptions struct {
 // that the outcome is unknown; a restart takes far less.
 const patience = 30 * time.Second
 
+// connectPatience is how long a watch waits for a control plane that does not answer when it begins.
+const connectPatience = 5 * time.Second
+
 const exitTimeout = 124
+
+// retry repeats what is unavailable until it is not, or patience is over.
+func retry(ctx context.Context, patience time.Duration, f func() error) error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := f()
+		if problem.CodeOf(err) != problem.Unavailable || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
 
 // view shows an execution as it goes on.
 type view interface {
@@ -84,14 +103,20 @@ func (a *app) follow(ctx context.Context, c *client.Client, id string, o watchOp
 	var page struct {
 		Next int64 `json:"next"`
 	}
-	if err := c.Do(ctx, http.MethodGet, "/events"+query("from", "-1", "limit", "1"), nil, &page); err != nil {
-		return e, err
-	}
-	if over, err := load(); err != nil || over {
+	// A control plane that is just being started again is waited for.
+	var done bool
+	err := retry(ctx, connectPatience, func() error {
+		err := c.Do(ctx, http.MethodGet, "/events"+query("from", "-1", "limit", "1"), nil, &page)
+		if err == nil {
+			done, err = load()
+		}
+		return err
+	})
+	if err != nil || done {
 		return e, err
 	}
 	over := errors.New("over")
-	err := c.Follow(ctx, page.Next, record.Filter{Execution: id}, patience, func(client.Event) error {
+	err = c.Follow(ctx, page.Next, record.Filter{Execution: id}, patience, func(client.Event) error {
 		done, err := load()
 		switch {
 		case problem.CodeOf(err) == problem.Unavailable:

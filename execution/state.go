@@ -50,8 +50,6 @@ const (
 	doStop                        // have the outside work stopped and confirmed
 )
 
-var actionNames = [...]string{"enter", "run", "resume", "repeat", "interrupt", "stop"}
-
 type action struct {
 	kind  actionKind
 	stage int

@@ -95,13 +95,3 @@ func collectSecretFields(t reflect.Type, prefix string, paths *[]string) {
 		}
 	}
 }
-
-// output finds a declared output.
-func (k Kind) output(name string) (Output, bool) {
-	for _, o := range k.Outputs {
-		if o.Name == name {
-			return o, true
-		}
-	}
-	return Output{}, false
-}

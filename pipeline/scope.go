@@ -41,10 +41,6 @@ type StageScope struct {
 // roots are the names that an expression may start with.
 var roots = []string{"parameters", "trigger", "execution", "stages", "artifacts", "secrets"}
 
-// namedRoots are the roots whose next part is a name out of the file; those may
-// hold hyphens.
-var namedRoots = []string{"parameters", "stages", "artifacts", "secrets"}
-
 // TriggerFields lists what `trigger` has, in the order of the reference.
 func TriggerFields() []Output {
 	return []Output{

@@ -192,7 +192,10 @@ func TestErrors(t *testing.T) {
 	gone := serve(t, t.TempDir(), "", "")
 	gone.Close()
 	busy := serve(t, t.TempDir(), "", "")
-	busy.handle = func(w http.ResponseWriter, r *http.Request) bool { http.Error(w, "busy", 503); return true }
+	busy.handle = func(w http.ResponseWriter, r *http.Request) bool {
+		http.Error(w, "busy", http.StatusServiceUnavailable)
+		return true
+	}
 	b := newBench(t)
 	for name, tt := range map[string]struct {
 		q      Request

@@ -24,7 +24,7 @@ const hostile = `<script>alert("x")</script>`
 func sampleExecution() execution.Execution {
 	started, ended := now.Add(-time.Minute), now
 	return execution.Execution{ID: "ex1", Application: "shop", Pipeline: "release", Number: 7, Status: execution.Terminal, Cause: hostile, By: "mia", Created: started, Started: &started, Ended: &ended,
-		Trigger: map[string]any{"message": hostile, "commit": "4f1c2ab9e0"},
+		Trigger:    map[string]any{"message": hostile, "commit": "4f1c2ab9e0"},
 		Definition: &pipeline.Pipeline{Stages: []pipeline.Stage{{Name: "build", Kind: "build"}, {Name: "ask", Kind: "approval", Needs: []string{"build"}, With: []byte(`{"instructions":"**Look** <script>alert(1)</script>"}`)}}},
 		Stages: []execution.StageState{
 			{Name: "build", Kind: "build", Status: execution.Terminal, Attempt: 2, Started: &started, Ended: &ended, Outputs: map[string]any{"buildId": hostile},

@@ -103,6 +103,7 @@ func writtenGlobals(f file, globals map[string]bool) map[string]token.Pos {
 	return found
 }
 
+//lint:ignore SA1019 within one file the parser resolves names well enough
 func topLevel(f *ast.File, o *ast.Object) bool {
 	for _, d := range f.Decls {
 		if g, ok := d.(*ast.GenDecl); ok {

@@ -31,10 +31,10 @@ func fiveFields(expression string, quartz bool) (string, error) {
 	}
 	day, weekday := f[2], f[4]
 	if strings.ContainsAny(day+weekday, "LW#") && !weekdayNames(weekday) {
-		return "", fmt.Errorf("L, W and # cannot be given")
+		return "", fmt.Errorf("the marks L, W and # cannot be given")
 	}
 	if strings.ContainsAny(day, "LW#") {
-		return "", fmt.Errorf("L, W and # cannot be given")
+		return "", fmt.Errorf("the marks L, W and # cannot be given")
 	}
 	shifted, err := shiftWeekdays(weekday)
 	if err != nil {

@@ -60,7 +60,7 @@ func filters(f cursor) []string {
 // hook is an AWS::CodePipeline::Webhook of the template.
 type hook struct {
 	cursor
-	pipeline, action string
+	action string
 }
 
 // webhooks gives the push triggers of the webhooks that aim at the action.

@@ -150,11 +150,13 @@ func TestAnswers(t *testing.T) {
 		code    string
 		after   time.Duration
 	}{
-		"204":                  {pipeline.Webhook{}, answerWith(204, ""), stage.Done, "", 0},
-		"expected 404":         {pipeline.Webhook{Expect: []int{404}}, answerWith(404, ""), stage.Done, "", 0},
-		"unexpected 200":       {pipeline.Webhook{Expect: []int{202}}, answerWith(200, ""), stage.Failed, "WEBHOOK_REFUSED", 0},
-		"400":                  {pipeline.Webhook{}, answerWith(400, "no"), stage.Failed, "WEBHOOK_REFUSED", 0},
-		"redirect":             {pipeline.Webhook{}, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", 307) }, stage.Failed, "WEBHOOK_REFUSED", 0},
+		"204":            {pipeline.Webhook{}, answerWith(204, ""), stage.Done, "", 0},
+		"expected 404":   {pipeline.Webhook{Expect: []int{404}}, answerWith(404, ""), stage.Done, "", 0},
+		"unexpected 200": {pipeline.Webhook{Expect: []int{202}}, answerWith(200, ""), stage.Failed, "WEBHOOK_REFUSED", 0},
+		"400":            {pipeline.Webhook{}, answerWith(400, "no"), stage.Failed, "WEBHOOK_REFUSED", 0},
+		"redirect": {pipeline.Webhook{}, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/other", http.StatusTemporaryRedirect)
+		}, stage.Failed, "WEBHOOK_REFUSED", 0},
 		"503":                  {pipeline.Webhook{}, answerWith(503, ""), stage.Again, "", time.Second},
 		"429 with Retry-After": {pipeline.Webhook{}, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "7"); w.WriteHeader(429) }, stage.Again, "", 7 * time.Second},
 		"Retry-After too long": {pipeline.Webhook{}, func(w http.ResponseWriter, _ *http.Request) {

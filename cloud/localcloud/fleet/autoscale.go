@@ -190,7 +190,7 @@ func (f *Fleet) measured(g *group, c pipeline.Capacity, now time.Time) pipeline.
 // verdict. A target's bounds are the target and nine tenths of it, as Auto
 // Scaling's own alarms have it; a step policy's are its threshold.
 func (p *policy) evaluate(m metrics, s situation, scaling Scaling) verdict {
-	metric, over, under := math.NaN(), 0.0, 0.0
+	var metric, over, under float64
 	if p.Target != nil {
 		metric, over, under = m[p.Target.Metric], p.Target.Value, p.Target.Value*.9
 		inARow(&p.high, metric > over)

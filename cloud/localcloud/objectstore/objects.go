@@ -205,8 +205,10 @@ func (s *Store) Keys(bucket string, visit func(key string) error) error {
 // asOwner marks a call as the account's own.
 func (s *Store) asOwner(ctx context.Context) context.Context {
 	owner := auth.Account{Access: s.config.Credentials.AccessKey, Role: auth.RoleAdmin}
-	ctx = context.WithValue(ctx, "account", owner)       //nolint:staticcheck // the gateway's own key
-	return context.WithValue(ctx, "bucket-owner", owner) //nolint:staticcheck // the gateway's own key
+	//lint:ignore SA1029 the gateway's own key
+	ctx = context.WithValue(ctx, "account", owner)
+	//lint:ignore SA1029 the gateway's own key
+	return context.WithValue(ctx, "bucket-owner", owner)
 }
 
 func (s *Store) versioned(ctx context.Context, bucket string) (bool, error) {

@@ -2,7 +2,6 @@ package sites
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -169,15 +168,6 @@ func (w *world) bucket(name string) map[string]string {
 		w.t.Fatal(err)
 	}
 	return found
-}
-
-// many is a site of n small files, of which the first has the text.
-func many(n int, text string) map[string]string {
-	files := map[string]string{"index.html": "<p>" + text}
-	for i := 1; i < n; i++ {
-		files[fmt.Sprintf("assets/%02d/file-%04d.txt", i%20, i)] = fmt.Sprintf("%d %0*d", i, 200+i%3000, i)
-	}
-	return files
 }
 
 // client is an S3 client of the endpoint, as any program would use.

@@ -1,0 +1,268 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"showrunner/artifact"
+	"showrunner/balancer"
+	"showrunner/cloud"
+	"showrunner/cloud/cloudtest"
+)
+
+func TestMain(m *testing.M) {
+	cloudtest.Main() // an instance never returns from here
+	regionMain()
+	goleak.VerifyTestMain(m)
+}
+
+// program is an artifact that holds this test binary as ./server.
+type selfArtifact struct{}
+
+func (selfArtifact) Extract(_ context.Context, ref artifact.Ref, dir string) error {
+	if ref != "sha256:self" {
+		return fmt.Errorf("no artifact %s", ref)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), []byte("not a program"), 0o644); err != nil {
+		return err
+	}
+	return os.Symlink(self, filepath.Join(dir, "server"))
+}
+
+// fakeBalancer remembers what the fleet told it and sends requests to the
+// targets in turn; what it is asked to drain is drained when no request it
+// carries is in flight there.
+type fakeBalancer struct {
+	mu       sync.Mutex
+	clusters map[string]balancer.Cluster
+	history  []balancer.Cluster
+	counts   map[string][]cloud.Counts
+	flight   map[string]int
+	idle     chan struct{}
+	next     int
+}
+
+func newFakeBalancer() *fakeBalancer {
+	return &fakeBalancer{clusters: map[string]balancer.Cluster{}, counts: map[string][]cloud.Counts{}, flight: map[string]int{}, idle: make(chan struct{})}
+}
+
+func (b *fakeBalancer) SetCluster(c balancer.Cluster) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clusters[c.Name] = c
+	b.history = append(b.history, c)
+}
+
+func (b *fakeBalancer) RemoveCluster(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.clusters, name)
+}
+
+func (b *fakeBalancer) Drain(ctx context.Context, id string) error {
+	for {
+		b.mu.Lock()
+		n, idle := b.flight[id], b.idle
+		b.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (b *fakeBalancer) Counts(cluster string) []cloud.Counts {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.counts[cluster]
+}
+
+// open lists a cluster's targets that may take requests.
+func (b *fakeBalancer) open(cluster string) []balancer.Target {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var list []balancer.Target
+	for _, g := range b.clusters[cluster].Groups {
+		for _, t := range g.Targets {
+			if g.Weight > 0 && !t.Draining {
+				list = append(list, t)
+			}
+		}
+	}
+	return list
+}
+
+func (b *fakeBalancer) begin(id string) (end func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flight[id]++
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.flight[id]--
+		close(b.idle)
+		b.idle = make(chan struct{})
+	}
+}
+
+func (b *fakeBalancer) reach(ctx context.Context, cluster, path string) (string, error) {
+	targets := b.open(cluster)
+	if len(targets) == 0 {
+		return "", fmt.Errorf("no target for %s", cluster)
+	}
+	b.mu.Lock()
+	b.next++
+	t := targets[b.next%len(targets)]
+	b.mu.Unlock()
+	defer b.begin(t.ID)()
+	return get(ctx, "http://"+t.Address+path)
+}
+
+func get(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, body)
+	}
+	return string(body), err
+}
+
+// realFleet is a fleet of real processes for one test.
+type realFleet struct {
+	*Fleet
+	*cloudtest.Suite
+	balancer *fakeBalancer
+	dir      string
+	t        *testing.T
+}
+
+func openReal(t *testing.T, change ...func(*Config)) *realFleet {
+	t.Helper()
+	r := &realFleet{balancer: newFakeBalancer(), dir: t.TempDir(), t: t}
+	r.start(change...)
+	t.Cleanup(func() { r.stop() })
+	r.Suite = cloudtest.New(t, r.target())
+	return r
+}
+
+func (r *realFleet) start(change ...func(*Config)) {
+	r.t.Helper()
+	config := Config{Region: "test-1", Dir: r.dir, Artifacts: selfArtifact{}, Balancer: r.balancer, Scaling: Scaling{Period: 50 * time.Millisecond}}
+	for _, c := range change {
+		c(&config)
+	}
+	f, err := New(config)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.Fleet = f
+}
+
+func (r *realFleet) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := r.Fleet.Close(ctx); err != nil && !strings.Contains(err.Error(), "did not stop in time") {
+		r.t.Errorf("close: %v", err)
+	}
+	if left := running(r.doc.Mark); len(left) > 0 {
+		r.t.Errorf("processes are left: %v", left)
+	}
+}
+
+func (r *realFleet) target() cloudtest.Target {
+	return cloudtest.Target{Fleet: r.Fleet, Region: "test-1", Artifact: "sha256:self", Command: []string{"./server"}, Reach: r.balancer.reach}
+}
+
+// running lists the processes that carry a fleet's mark.
+func running(mark string) []string {
+	var list []string
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environs {
+		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), markName+"="+mark) {
+			list = append(list, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return list
+}
+
+// The conformance suite, once against the fleet itself and once through its
+// handler and client.
+func TestConformance(t *testing.T) {
+	t.Run("direct", func(t *testing.T) {
+		cloudtest.Run(t, func(t *testing.T) cloudtest.Target {
+			t.Parallel()
+			return openReal(t).target()
+		})
+	})
+	t.Run("client", func(t *testing.T) {
+		cloudtest.Run(t, func(t *testing.T) cloudtest.Target {
+			t.Parallel()
+			r := openReal(t)
+			target := r.target()
+			target.Fleet = r.client(t)
+			return target
+		})
+	})
+}
+
+// client serves the fleet on a unix socket and returns a client for it.
+func (r *realFleet) client(t *testing.T) *Client {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fleet") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: r.Handler(), ReadHeaderTimeout: time.Minute}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener) // ends with Close
+	}()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		server.Close()
+		<-served
+		os.RemoveAll(dir)
+	})
+	return NewClient("test-1", &http.Client{Transport: transport}, "http://region")
+}
+
