@@ -265,4 +265,3 @@ func (r *realFleet) client(t *testing.T) *Client {
 	})
 	return NewClient("test-1", &http.Client{Transport: transport}, "http://region")
 }
-
