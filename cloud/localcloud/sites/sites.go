@@ -128,7 +128,7 @@ func (s *Sites) load(ctx context.Context) error {
 }
 
 func (s *Sites) loadSite(name string) (*site, error) {
-	t := &site{name: name, files: files{filepath.Join(s.config.Dir, name)}, turn: make(chan struct{}, 1), view: &view{}}
+	t := &site{name: name, files: files{filepath.Join(s.config.Dir, name), &lastIndex{}}, turn: make(chan struct{}, 1), view: &view{}}
 	t.turn <- struct{}{}
 	if err := t.files.make(); err != nil {
 		return nil, err

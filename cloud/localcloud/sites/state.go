@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"showrunner/cloud"
@@ -262,7 +263,30 @@ func (s *state) indexes() map[string]bool {
 }
 
 // files are the files of one site.
-type files struct{ dir string }
+type files struct {
+	dir string
+	// last is the index that was read or written last: most of the time the one
+	// that is live, which a publish needs at several steps.
+	last *lastIndex
+}
+
+type lastIndex struct {
+	mu     sync.Mutex
+	digest string
+	index  index
+}
+
+func (l *lastIndex) get(digest string) (index, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.index, l.digest == digest
+}
+
+func (l *lastIndex) set(digest string, x index) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.digest, l.index = digest, x
+}
 
 func (f files) state() string              { return filepath.Join(f.dir, "state.json") }
 func (f files) foreign() string            { return filepath.Join(f.dir, "foreign") }
@@ -313,13 +337,20 @@ func (f files) saveIndex(x index) (string, error) {
 	}
 	sum := sha256.Sum256(data)
 	digest := hex.EncodeToString(sum[:])
-	if _, err := os.Stat(f.index(digest)); err == nil {
-		return digest, nil
+	if _, err := os.Stat(f.index(digest)); err != nil {
+		if err := replaceFile(f.index(digest), data); err != nil {
+			return "", err
+		}
 	}
-	return digest, replaceFile(f.index(digest), data)
+	f.last.set(digest, x)
+	return digest, nil
 }
 
+// loadIndex reads an index, which nobody may change.
 func (f files) loadIndex(digest string) (index, error) {
+	if x, ok := f.last.get(digest); ok {
+		return x, nil
+	}
 	var x index
 	data, err := os.ReadFile(f.index(digest))
 	if err != nil {
@@ -328,6 +359,7 @@ func (f files) loadIndex(digest string) (index, error) {
 	if err := json.Unmarshal(data, &x); err != nil {
 		return nil, problem.Wrap(err, problem.Internal, "sites.open", "reading %s", f.index(digest))
 	}
+	f.last.set(digest, x)
 	return x, nil
 }
 
