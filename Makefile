@@ -1,8 +1,8 @@
-# Everything a newcomer needs: build, test, check, bench.
+# Everything a newcomer needs: build, test, check.
 GO ?= go
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race check bench fuzz tools clean
+.PHONY: build test race check tools clean
 
 build: ## the static binary, bin/showrunner
 	$(GO) build -trimpath -ldflags "-s -w" -o bin/showrunner ./cmd/showrunner
@@ -14,15 +14,12 @@ race: tools ## the tests of what runs concurrently, with the race detector
 	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname-and-test-fails --hide-summary=skipped -- -race -timeout 15m $(RACE)
 
 # The packages whose tests start goroutines of their own.
-RACE = ./execution/... ./store/... ./rollout/... ./balancer/... ./edge/... ./trigger/... ./secret/... ./cloud/... ./control/... ./api/... ./server/...
+RACE = ./execution/... ./store/... ./rollout/... ./balancer/... ./edge/... ./trigger/... ./secret/... ./control/... ./api/...
 
 check: ## what a change must pass
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-
-bench: build ## every benchmark, ours beside a peer in one run
-	scripts/bench.sh
 
 tools: ## installs what the tests drive (browser, PostgreSQL, git) where it is missing and may be installed
 	@scripts/test-tools.sh
