@@ -32,11 +32,16 @@ type checks struct {
 	at    *origin // the pipeline being checked
 	graph *graph
 	whole bool // the graph has no cycle, so that upstream means something
+	names []string
 }
 
 func (c *checks) pipeline(o *origin) {
 	c.at = o
 	c.graph = newGraph(o.pipeline.Stages)
+	c.names = c.names[:0]
+	for _, s := range o.pipeline.Stages {
+		c.names = append(c.names, s.Name)
+	}
 	c.where, c.path = fmt.Sprintf("pipeline %q", o.pipeline.Name), nil
 	c.parameterRules(o)
 	c.needs(o)
@@ -69,7 +74,7 @@ func (c *checks) parameterRules(o *origin) {
 		}
 		if p.Default != nil && len(p.Options) > 0 && !seen[*p.Default] {
 			at := find(n, "default")
-			c.reportWith(at, Diagnostic{Code: CodeValue, Suggestion: nearest(*p.Default, p.Options),
+			c.reportWith(at, Diagnostic{Code: CodeValue, Suggestion: c.nearest(*p.Default, p.Options),
 				Message: fmt.Sprintf("the default %q of %s is none of its options %s", *p.Default, c.where, strings.Join(p.Options, ", "))})
 		}
 	}
@@ -78,14 +83,10 @@ func (c *checks) parameterRules(o *origin) {
 
 // needs checks that what is needed exists and that nothing waits for itself.
 func (c *checks) needs(o *origin) {
-	names := make([]string, 0, len(o.stages))
-	for _, s := range o.stages {
-		names = append(names, s.stage.Name)
-	}
 	for _, s := range o.stages {
 		for i, need := range s.stage.Needs {
 			if _, ok := c.graph.index[need]; !ok {
-				c.reportWith(find(s.node, "needs", i), Diagnostic{Code: CodeUnknownStage, Suggestion: nearest(need, names),
+				c.reportWith(find(s.node, "needs", i), Diagnostic{Code: CodeUnknownStage, Suggestion: c.nearest(need, c.names),
 					Message: fmt.Sprintf("stage %q needs %q, which does not exist", s.stage.Name, need)})
 			}
 		}
@@ -139,13 +140,7 @@ func (c *checks) stageRules(s *stageOrigin) {
 func (c *checks) triggerRules(o *origin, t *triggerOrigin) {
 	given, key := t.trigger.parameters()
 	for _, name := range sortedKeys(given) {
-		at := find(t.node, key, "parameters", name)
-		i := slices.IndexFunc(o.pipeline.Parameters, func(p Parameter) bool { return p.Name == name })
-		if i < 0 {
-			c.unknownParameter(at, name, o.pipeline)
-			continue
-		}
-		c.option(at, o.pipeline.Parameters[i], given[name])
+		c.given(o, name, given[name], func() *yaml.Node { return find(t.node, key, "parameters", name) })
 	}
 	for _, p := range o.pipeline.Parameters {
 		if _, ok := given[p.Name]; p.Required && !ok && key != "" {
@@ -190,16 +185,18 @@ func (t *Trigger) parameters() (map[string]string, string) {
 	return nil, ""
 }
 
-func (c *checks) unknownParameter(at *yaml.Node, name string, p Pipeline) {
-	names := parameterNames(p)
-	c.reportWith(at, Diagnostic{Code: CodeUnknownParameter, Suggestion: nearest(name, names),
-		Message: fmt.Sprintf("%s gives the parameter %q, which pipeline %q does not have", c.where, name, p.Name)})
-}
-
-// option refuses a written value that is none of a parameter's options.
-func (c *checks) option(at *yaml.Node, p Parameter, value string) {
+// given checks a parameter that is given to pipeline o: that there is one, and
+// that a written value is one of its options.
+func (c *checks) given(o *origin, name, value string, at func() *yaml.Node) {
+	i, ok := o.index[name]
+	if !ok {
+		c.reportWith(at(), Diagnostic{Code: CodeUnknownParameter, Suggestion: c.nearest(name, parameterNames(o.pipeline)),
+			Message: fmt.Sprintf("%s gives the parameter %q, which pipeline %q does not have", c.where, name, o.pipeline.Name)})
+		return
+	}
+	p := o.pipeline.Parameters[i]
 	if len(p.Options) > 0 && !hasExpression(value) && !slices.Contains(p.Options, value) {
-		c.reportWith(at, Diagnostic{Code: CodeValue, Suggestion: nearest(value, p.Options),
+		c.reportWith(at(), Diagnostic{Code: CodeValue, Suggestion: c.nearest(value, p.Options),
 			Message: fmt.Sprintf("%q is none of the options of parameter %q: %s", value, p.Name, strings.Join(p.Options, ", "))})
 	}
 }
@@ -208,7 +205,7 @@ func (c *checks) knownPipeline(at *yaml.Node, name string) *origin {
 	if o, ok := c.file[name]; ok || hasExpression(name) {
 		return o
 	}
-	c.reportWith(at, Diagnostic{Code: CodeUnknownPipeline, Suggestion: nearest(name, sortedKeys(c.file)),
+	c.reportWith(at, Diagnostic{Code: CodeUnknownPipeline, Suggestion: c.nearest(name, sortedKeys(c.file)),
 		Message: fmt.Sprintf("%s names the pipeline %q, which this file does not have", c.where, name)})
 	return nil
 }

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -74,7 +73,7 @@ type stageScope struct {
 	i int
 }
 
-func (s stageScope) parameter(name string) bool { return slices.Contains(s.parameters(), name) }
+func (s stageScope) parameter(name string) bool { _, ok := s.at.index[name]; return ok }
 func (s stageScope) parameters() []string       { return parameterNames(s.at.pipeline) }
 func (s stageScope) artifact(name string) *fault {
 	return s.artifactFault(s.i, name)
@@ -83,11 +82,7 @@ func (s stageScope) artifact(name string) *fault {
 func (s stageScope) stage(name string) (types.Map, []string, *fault) {
 	j, ok := s.graph.index[name]
 	if !ok {
-		names := make([]string, len(s.graph.stages))
-		for k, st := range s.graph.stages {
-			names[k] = st.Name
-		}
-		return nil, nil, &fault{code: CodeUnknownStage, message: fmt.Sprintf("there is no stage %q", name), suggestion: nearest(name, names)}
+		return nil, nil, &fault{code: CodeUnknownStage, message: fmt.Sprintf("there is no stage %q", name), suggestion: s.nearest(name, s.names)}
 	}
 	if f := s.notUpstream(s.i, j); f != nil {
 		return nil, nil, f

@@ -16,9 +16,9 @@ func (c *checks) kindRules(i int, s *stageOrigin) {
 	case Build:
 		c.buildRules(i, s, v)
 	case Run:
-		c.artifactRef(i, find(s.with, "artifact"), v.Artifact)
+		c.artifactRef(i, v.Artifact, s.with, "artifact")
 	case DeploySite:
-		c.artifactRef(i, find(s.with, "artifact"), v.Artifact)
+		c.artifactRef(i, v.Artifact, s.with, "artifact")
 		c.waves(s.with, v.Waves)
 	case Deploy:
 		c.deployRules(i, s, v)
@@ -43,10 +43,10 @@ func (c *checks) buildRules(i int, s *stageOrigin, b Build) {
 		c.report(find(s.with, "privileged"), CodeConflict, "%s is privileged without an image; only containers can be", c.where)
 	}
 	for _, id := range sortedKeys(b.Sources) {
-		c.artifactRef(i, find(s.with, "sources", id), b.Sources[id])
+		c.artifactRef(i, b.Sources[id], s.with, "sources", id)
 	}
 	if b.Source != "" {
-		c.artifactRef(i, find(s.with, "source"), b.Source)
+		c.artifactRef(i, b.Source, s.with, "source")
 		return
 	}
 	if !c.whole || len(s.stage.Needs) != len(c.graph.needs[i]) {
@@ -86,12 +86,12 @@ func quoted(names []string, separator string) string {
 }
 
 // artifactRef checks a reference to an artifact of an upstream stage.
-func (c *checks) artifactRef(i int, at *yaml.Node, name string) {
+func (c *checks) artifactRef(i int, name string, with *yaml.Node, path ...any) {
 	if name == "" || hasExpression(name) || formats["artifact"].accepts(name) != nil {
 		return
 	}
 	if f := c.artifactFault(i, name); f != nil {
-		c.reportWith(at, Diagnostic{Code: f.code, Message: fmt.Sprintf("%s: %s", c.where, f.message), Suggestion: f.suggestion})
+		c.reportWith(find(with, path...), Diagnostic{Code: f.code, Message: fmt.Sprintf("%s: %s", c.where, f.message), Suggestion: f.suggestion})
 	}
 }
 
@@ -99,12 +99,8 @@ func (c *checks) artifactFault(i int, name string) *fault {
 	stage, id, secondary := strings.Cut(name, ".")
 	j, ok := c.graph.index[stage]
 	if !ok {
-		all := make([]int, len(c.graph.stages))
-		for k := range all {
-			all[k] = k
-		}
 		return &fault{code: CodeUnknownArtifact, message: fmt.Sprintf("there is no stage %q that could make the artifact %q", stage, name),
-			suggestion: nearest(stage, c.makers(all))}
+			suggestion: c.nearest(stage, c.names)}
 	}
 	kind := c.at.stages[j].kind
 	switch {
@@ -146,7 +142,7 @@ func (c *checks) waves(with *yaml.Node, waves []Wave) {
 }
 
 func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
-	c.artifactRef(i, find(s.with, "artifact"), v.Artifact)
+	c.artifactRef(i, v.Artifact, s.with, "artifact")
 	c.waves(s.with, v.Waves)
 	app := c.doc.Application
 	if v.Cluster != "" && app != "" && !hasExpression(v.Cluster) && v.Cluster != app && !strings.HasPrefix(v.Cluster, app+"-") {
@@ -227,13 +223,7 @@ func (c *checks) callRules(s *stageOrigin, v Call) {
 		return
 	}
 	for _, name := range sortedKeys(v.Parameters) {
-		at := find(s.with, "parameters", name)
-		i := slices.IndexFunc(o.pipeline.Parameters, func(p Parameter) bool { return p.Name == name })
-		if i < 0 {
-			c.unknownParameter(at, name, o.pipeline)
-			continue
-		}
-		c.option(at, o.pipeline.Parameters[i], v.Parameters[name])
+		c.given(o, name, v.Parameters[name], func() *yaml.Node { return find(s.with, "parameters", name) })
 	}
 	for _, p := range o.pipeline.Parameters {
 		if _, ok := v.Parameters[p.Name]; p.Required && !ok {

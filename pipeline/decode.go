@@ -20,6 +20,7 @@ type decoder struct {
 	dropped int
 	visits  int  // nodes followed, aliases counted each time
 	stopped bool // the budget is used up
+	guesses int  // names compared for suggestions
 
 	where string   // `stage "build"`, for messages
 	path  []string // of field names below where
@@ -137,9 +138,24 @@ func (d *decoder) subject() string {
 	return strings.Join(d.path, ".") + " of " + d.where
 }
 
+// maxGuesses bounds the comparisons made for suggestions over one file.
+const maxGuesses = 100_000
+
+// nearest is the function nearest for as long as the file has not used up its
+// comparisons: a suggestion is a kindness, not worth seconds.
+func (d *decoder) nearest(name string, candidates []string) string {
+	if d.guesses += len(candidates); d.guesses > maxGuesses {
+		return ""
+	}
+	return nearest(name, candidates)
+}
+
 // nearest returns the candidate that was probably meant, or "".
 func nearest(name string, candidates []string) string {
 	best, score := "", 0.0
+	if len(name) > 200 {
+		return ""
+	}
 	lower := strings.ToLower(name)
 	for _, c := range candidates {
 		s := levenshtein.Match(lower, strings.ToLower(c), nil)
@@ -214,7 +230,7 @@ func isStructPointer(t reflect.Type) bool {
 }
 
 func (d *decoder) unknownField(key *yaml.Node, names []string) {
-	suggestion := nearest(key.Value, names)
+	suggestion := d.nearest(key.Value, names)
 	help := ""
 	if suggestion == "" {
 		sorted := slices.Sorted(slices.Values(names))

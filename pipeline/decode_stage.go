@@ -19,6 +19,7 @@ type origin struct {
 	stages   []*stageOrigin
 	triggers []*triggerOrigin
 	params   map[string]*yaml.Node
+	index    map[string]int // of the parameters
 }
 
 type stageOrigin struct {
@@ -103,7 +104,7 @@ func (d *decoder) pipelines(n *yaml.Node) []*origin {
 }
 
 func (d *decoder) pipeline(m member) *origin {
-	o := &origin{key: m.key, node: m.value, params: map[string]*yaml.Node{}}
+	o := &origin{key: m.key, node: m.value, params: map[string]*yaml.Node{}, index: map[string]int{}}
 	p := &o.pipeline
 	p.Name = m.name
 	where := fmt.Sprintf("pipeline %q", m.name)
@@ -156,6 +157,10 @@ func (d *decoder) triggers(n *yaml.Node, o *origin) {
 		return
 	}
 	where := d.where
+	if len(n.Content) > maxItems {
+		d.report(n, CodeTooMany, "%s has %d triggers; at most %d are allowed", d.where, len(n.Content), maxItems)
+		return
+	}
 	o.pipeline.Triggers = make([]Trigger, len(n.Content))
 	for i, item := range n.Content {
 		item = d.follow(item)
@@ -203,6 +208,7 @@ func (d *decoder) parameters(n *yaml.Node, o *origin) {
 			d.object(m.value, s, reflect.ValueOf(&p).Elem())
 		}
 		o.params[m.name] = m.value
+		o.index[m.name] = len(o.pipeline.Parameters)
 		o.pipeline.Parameters = append(o.pipeline.Parameters, p)
 	}
 }

@@ -73,6 +73,10 @@ func (d *decoder) list(n *yaml.Node, f *field, t reflect.Type, dst reflect.Value
 		d.reportWith(n, Diagnostic{Code: CodeType, Help: help, Message: fmt.Sprintf("%s must be a list, not %s", d.subject(), describe(n))})
 		return nil
 	}
+	if t.Elem().Kind() == reflect.Struct && len(n.Content) > maxItems {
+		d.report(n, CodeTooMany, "%s has %d items; at most %d are allowed", d.subject(), len(n.Content), maxItems)
+		return nil
+	}
 	out := reflect.MakeSlice(t, 0, len(n.Content))
 	var b bytes.Buffer
 	b.WriteByte('[')

@@ -24,9 +24,11 @@ func newGraph(stages []Stage) *graph {
 	for i, s := range stages {
 		g.index[s.Name] = i
 	}
+	seen := make([]int, len(stages)) // 1 + the last stage that needed this one
 	for i, s := range stages {
 		for _, n := range s.Needs {
-			if j, ok := g.index[n]; ok && !slices.Contains(g.needs[i], j) {
+			if j, ok := g.index[n]; ok && seen[j] != i+1 {
+				seen[j] = i + 1
 				g.needs[i] = append(g.needs[i], j)
 				g.after[j] = append(g.after[j], i)
 			}
@@ -60,7 +62,7 @@ func (g *graph) order() []int {
 
 // upstreamOf tells whether stage j is upstream of stage i. The graph has no cycle.
 func (g *graph) upstreamOf(i, j int) bool {
-	if slices.Contains(g.needs[i], j) {
+	if len(g.needs[i]) < 16 && slices.Contains(g.needs[i], j) {
 		return true
 	}
 	if g.ancestors == nil {

@@ -19,6 +19,7 @@ import (
 const (
 	MaxFileSize    = 4 << 20 // bytes
 	MaxStages      = 20_000  // in one pipeline
+	maxItems       = 1_000   // in a list of mappings: triggers, waves, policies
 	maxDepth       = 100     // nesting of the YAML
 	maxNodes       = 1_000_000
 	maxDiagnostics = 1_000
