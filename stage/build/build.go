@@ -153,7 +153,7 @@ func (b *Builder) newJob(in *stage.Input, project, source string) build.Job {
 
 // webhook are the variables of a build that a push has started.
 func webhook(in *stage.Input, text func(map[string]any, string) string) map[string]string {
-	if text(in.Trigger, "commit") == "" || in.Trigger["type"] != nil && in.Trigger["type"] != "push" {
+	if text(in.Trigger, "kind") != "push" {
 		return nil
 	}
 	vars := map[string]string{"EVENT": "PUSH", "PREV_COMMIT": text(in.Trigger, "before")}
@@ -163,9 +163,7 @@ func webhook(in *stage.Input, text func(map[string]any, string) string) map[stri
 	case tag != "":
 		vars["HEAD_REF"], vars["TRIGGER"] = "refs/tags/"+tag, "tag/"+tag
 	}
-	if author := cmp.Or(text(in.Trigger, "pusher"), text(in.Trigger, "sender"), text(in.Trigger, "author")); author != "" {
-		vars["ACTOR_ACCOUNT_ID"] = author
-	}
+	vars["ACTOR_ACCOUNT_ID"] = text(in.Trigger, "actor")
 	for name, value := range vars {
 		if value == "" {
 			delete(vars, name)

@@ -299,6 +299,16 @@ func TestNothingToResumeOrCancel(t *testing.T) {
 	}
 }
 
+func TestPushVariables(t *testing.T) {
+	f := newFixture(t, nil)
+	w := newLog()
+	in := f.input(pipeline.Build{Inline: "version: 0.2\nphases: {build: {commands: ['echo $CODEBUILD_WEBHOOK_EVENT $CODEBUILD_WEBHOOK_HEAD_REF $CODEBUILD_WEBHOOK_TRIGGER $CODEBUILD_WEBHOOK_ACTOR_ACCOUNT_ID $CODEBUILD_WEBHOOK_PREV_COMMIT']}}"}, w)
+	in.Trigger = map[string]any{"kind": "push", "branch": "main", "commit": "c2", "before": "c1", "actor": "ada"}
+	if _, err := task(buildKind{f.b}, "execute").Run(t.Context(), in); err != nil || !strings.Contains(w.text(), "\nPUSH refs/heads/main branch/main ada c1\n") {
+		t.Errorf("%v\n%s", err, w.text())
+	}
+}
+
 func TestRunKind(t *testing.T) {
 	f := newFixture(t, map[string]string{"f": "content"})
 	w := newLog()
