@@ -197,7 +197,7 @@ func TestEndedEarly(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
 	spec := head + `  build: {commands: ["(setsid sleep 600 & echo $! > ` + pids + `); trap '' TERM; echo started; sleep 600; echo never"], finally: [echo never]}
   post_build: {commands: [echo never]}`
-	o := do(t, spec, nil, func(r *Request, h *Host) { r.Timeout = 300 * time.Millisecond })
+	o := do(t, spec, nil, func(r *Request, h *Host) { r.Timeout = 3 * time.Second })
 	o.want(t, TimedOut, "started", "!\nnever")
 	gone(t, pids)
 	if !strings.Contains(o.phases(), "BUILD:TIMED_OUT FINALIZING:SUCCEEDED COMPLETED") {

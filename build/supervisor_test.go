@@ -175,7 +175,7 @@ func TestCancelReachesTheSupervisor(t *testing.T) {
 }
 
 func TestDeadlineHoldsWithoutAWatcher(t *testing.T) {
-	h, _ := supervised(t, head+`  build: {commands: ["sleep 600"]}`, func(j *Job) { j.Deadline = time.Now().Add(300 * time.Millisecond) })
+	h, _ := supervised(t, head+`  build: {commands: ["sleep 600"]}`, func(j *Job) { j.Deadline = time.Now().Add(3 * time.Second) })
 	if r, err := h.Wait(bounded(t)); err != nil || r.Status != TimedOut {
 		t.Errorf("%+v, %v", r, err)
 	}
