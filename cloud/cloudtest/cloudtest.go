@@ -2,6 +2,7 @@ package cloudtest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type Target struct {
 type Suite struct {
 	Target
 	t    *testing.T
+	life string // of this suite: two over one cloud do not share keys
 	keys int
 }
 
@@ -40,7 +42,7 @@ func New(t *testing.T, target Target) *Suite {
 	if target.Patience == 0 {
 		target.Patience = 15 * time.Second
 	}
-	return &Suite{Target: target, t: t}
+	return &Suite{Target: target, t: t, life: rand.Text()}
 }
 
 // Run asks everything of a driver. open returns a fresh, empty cloud each time.
@@ -81,7 +83,7 @@ func (s *Suite) Spec(cluster string, mode Mode, n int) cloud.ServerGroupSpec {
 // Key is an idempotency key that was not used before.
 func (s *Suite) Key() string {
 	s.keys++
-	return fmt.Sprintf("%s/%d", s.t.Name(), s.keys)
+	return fmt.Sprintf("%s/%s/%d", s.t.Name(), s.life, s.keys)
 }
 
 // Create makes a server group and fails the test when that is refused.

@@ -22,18 +22,18 @@ const ModeVariable = "CLOUDTEST_MODE"
 type Mode string
 
 const (
-	Serve       Mode = "serve"        // healthy on /healthz; ends on SIGTERM once requests in flight are done
-	NeverReady  Mode = "never-ready"  // serves, but /healthz answers 503 and says why
-	ExitAtOnce  Mode = "exit-at-once" // writes a line and exits with code 3
-	CrashLater  Mode = "crash-later"  // healthy; exits with code 4 as soon as it has answered one check
-	IgnoreTerm  Mode = "ignore-term"  // healthy; does not end on SIGTERM
-	LeakFiles   Mode = "leak-files"   // healthy until it has no file descriptor left
-	Children    Mode = "children"     // healthy; starts one child in its group and one in a session of its own
-	Localhost   Mode = "localhost"    // serves, but on 127.0.0.1 instead of HOST
-	Hungry      Mode = "hungry"       // healthy; takes 128 MiB of memory
-	Forgetful   Mode = "forgetful"    // healthy until a request to /forget, then 503 until /remember
-	childOf     Mode = "child"        // what Children starts
-	leakAtLeast      = 4096
+	Serve          Mode = "serve"        // healthy on /healthz; ends on SIGTERM once requests in flight are done
+	NeverReady     Mode = "never-ready"  // serves, but /healthz answers 503 and says why
+	ExitAtOnce     Mode = "exit-at-once" // writes a line and exits with code 3
+	CrashLater     Mode = "crash-later"  // healthy; exits with code 4 as soon as it has answered one check
+	IgnoreTerm     Mode = "ignore-term"  // healthy; does not end on SIGTERM
+	LeakFiles      Mode = "leak-files"   // healthy until it has no file descriptor left
+	Children       Mode = "children"     // healthy; starts one child in its group and one in a session of its own
+	Localhost      Mode = "localhost"    // serves, but on 127.0.0.1 instead of HOST
+	Hungry         Mode = "hungry"       // healthy; takes 128 MiB of memory
+	Forgetful      Mode = "forgetful"    // healthy until a request to /forget, then 503 until /remember
+	childOf        Mode = "child"        // what Children starts
+	leakedPerCheck      = 16
 )
 
 // Main makes a test binary its own instance program: call it first in TestMain.
@@ -131,13 +131,14 @@ func handler(mode Mode) http.Handler {
 		case CrashLater:
 			time.AfterFunc(time.Millisecond, func() { fmt.Println("panic: out of luck"); os.Exit(4) })
 		case LeakFiles:
-			for range leakAtLeast {
-				if f, err := os.Open(os.DevNull); err == nil {
-					leaked = append(leaked, f)
-				} else {
+			for range leakedPerCheck {
+				f, err := os.Open(os.DevNull)
+				if err != nil {
 					fmt.Println(err)
-					break
+					http.Error(w, err.Error(), http.StatusInternalServerError)
+					return
 				}
+				leaked = append(leaked, f)
 			}
 		case Forgetful:
 			if len(forgotten) > 0 {

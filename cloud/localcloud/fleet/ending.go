@@ -109,7 +109,7 @@ func (f *Fleet) exited(i *instance, end *exit, failure *cloud.InstanceFailure) {
 	}
 	if failure != nil {
 		described := *failure
-		described.At, described.LastLog, described.Probe = now, lines, i.probeDetail
+		described.At, described.LastLog, described.Probe = now, lines, cmp.Or(described.Probe, i.probeDetail)
 		switch {
 		case end != nil && end.Signal != 0:
 			described.Signal = end.Signal.String()

@@ -30,14 +30,12 @@ type probe struct {
 	client  *http.Client
 }
 
-// newProbeClient is shared by all probes: it keeps one connection per instance
-// and follows no redirect, because 300 to 399 is an answer.
+// newProbeClient is shared by all probes. Every question has a connection of its
+// own: one that is kept would go on answering for a program that takes no more.
+// No redirect is followed, because 300 to 399 is an answer.
 func newProbeClient() *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
-			MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
-			ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10,
-		},
+		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -96,7 +94,6 @@ func (p *probe) get(ctx context.Context) (string, error) {
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, probeBody))
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // the connection is used again
 	if resp.StatusCode < 200 || resp.StatusCode > 399 {
 		text := strings.TrimSpace(strings.ToValidUTF8(string(body), "\uFFFD"))
 		return detail, errors.New(strings.TrimSpace(resp.Status + " " + text))

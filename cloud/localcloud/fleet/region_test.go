@@ -3,6 +3,7 @@ package fleet
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -22,3 +23,5 @@ func regionMain() {
 	fmt.Println("ready")
 	select {}
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -175,7 +175,7 @@ while read -r op pg; do
 	-) live="${live%% $pg *} ${live#* $pg }" ;;
 	esac
 done
-for pg in $live; do kill -9 -- "-$pg" 2>/dev/null; done`
+for pg in $live; do kill -s KILL -- "-$pg" 2>/dev/null; done`
 
 func (g *guard) add(pid int) {
 	g.mu.Lock()

@@ -1,0 +1,250 @@
+package fleet
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+)
+
+// still is a fleet whose loop does not run: tests call what it would.
+func still(t *testing.T, spec cloud.ServerGroupSpec) (*Fleet, *group, *time.Time, *fakeBalancer) {
+	t.Helper()
+	folder, err := openFolder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(folder.close)
+	doc, err := folder.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, b := epoch, newFakeBalancer()
+	config, err := Config{Region: "r", Dir: folder.path, Artifacts: selfArtifact{}, Balancer: b, Now: func() time.Time { return now }}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &Fleet{config: config, folder: folder, wake: make(chan struct{}, 1), changed: make(chan struct{}),
+		groups: map[string]*group{}, instances: map[string]*instance{}, revisions: map[string]uint64{}, doc: doc,
+		addresses: &addresses{used: map[string]bool{}}}
+	spec.Cluster = "app"
+	r := record{Spec: spec, Capacity: spec.Capacity, Weight: spec.Weight, Created: now}
+	f.doc.Groups["app-v000"] = r
+	g := f.newGroup("app-v000", r, nil)
+	f.groups[g.name] = g
+	return f, g, &now, b
+}
+
+// serve makes the group have as many serving instances as it desires.
+func serveDesired(f *Fleet, g *group, now time.Time) {
+	for len(g.instances) < f.doc.Groups[g.name].Capacity.Desired {
+		i := &instance{id: newID("i-"), group: g, lifecycle: cloud.InService, running: true, ready: true, live: true, registered: true, served: true, launched: now, serving: now}
+		g.instances[i.id], f.instances[i.id] = i, i
+	}
+	for id := range g.instances {
+		if len(g.instances) <= f.doc.Groups[g.name].Capacity.Desired {
+			break
+		}
+		delete(g.instances, id)
+		delete(f.instances, id)
+	}
+}
+
+// A load of 100/s for a target of 50 becomes ten times as much and then falls
+// back: the group follows up within seconds and down slowly, and stays within
+// its bounds.
+func TestTargetTrackingFollowsASurge(t *testing.T) {
+	f, g, now, b := still(t, cloud.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 2, Desired: 2, Max: 30},
+		Scaling: []pipeline.ScalingPolicy{{Name: "requests", Target: &pipeline.TargetTracking{Metric: metricRequests, Value: 50}}}})
+	served := map[string]uint64{}
+	second := func(rate int) int {
+		serveDesired(f, g, *now)
+		var counts []cloud.Counts
+		for id := range g.instances {
+			served[id] += uint64(rate / len(g.instances))
+			counts = append(counts, cloud.Counts{ServerGroup: g.name, Instance: id, Requests: served[id]})
+		}
+		b.counts["app"] = counts
+		*now = now.Add(time.Second)
+		f.autoscale()
+		return f.doc.Groups[g.name].Capacity.Desired
+	}
+	for range 60 {
+		if n := second(100); n != 2 {
+			t.Fatalf("a load on target changed the capacity to %d", n)
+		}
+	}
+	took := 0
+	for second(1000) < 20 {
+		if took++; took > 10 {
+			t.Fatal("ten seconds into the surge the group is too small")
+		}
+	}
+	for range 60 {
+		if n := second(1000); n != 20 {
+			t.Fatalf("at the surge's height the capacity became %d", n)
+		}
+	}
+	for n := range 14 {
+		if size := second(100); size != 20 {
+			t.Fatalf("%d s after the surge the group shrank to %d", n, size)
+		}
+	}
+	for range 30 {
+		second(100)
+	}
+	if n := second(100); n != 2 {
+		t.Fatalf("long after the surge the capacity is %d", n)
+	}
+	f.doc.Groups[g.name] = with(f.doc.Groups[g.name], func(r *record) { r.Weight = 0 })
+	for range 60 {
+		if n := second(5000); n != 2 {
+			t.Fatalf("a disabled group scaled to %d", n)
+		}
+	}
+	f.doc.Groups[g.name] = with(f.doc.Groups[g.name], func(r *record) { r.Weight, r.Suspended = 1, []string{processAlarmNotification} })
+	for range 60 {
+		if n := second(5000); n != 2 {
+			t.Fatalf("a suspended policy scaled to %d", n)
+		}
+	}
+}
+
+func with(r record, change func(*record)) record {
+	change(&r)
+	return r
+}
+
+func TestScheduledActions(t *testing.T) {
+	n := func(n int) *int { return &n }
+	// epoch is a Monday, 09:00 UTC: 10:00 in Paris.
+	f, g, now, _ := still(t, cloud.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 1, Desired: 1, Max: 3},
+		Scaling: []pipeline.ScalingPolicy{
+			{Name: "morning", Schedule: &pipeline.ScheduledScaling{Cron: "30 10 * * mon-fri", Zone: "Europe/Paris", Min: n(4), Max: n(8)}},
+			{Name: "evening", Schedule: &pipeline.ScheduledScaling{Cron: "0 18 * * *", Min: n(0), Max: n(5), Desired: n(0)}},
+		}})
+	at := func(d time.Duration) pipeline.Capacity {
+		*now = epoch.Add(d)
+		f.autoscale()
+		return f.doc.Groups[g.name].Capacity
+	}
+	for _, c := range []struct {
+		at   time.Duration
+		want pipeline.Capacity
+	}{
+		{29 * time.Minute, pipeline.Capacity{Min: 1, Desired: 1, Max: 3}},
+		{30 * time.Minute, pipeline.Capacity{Min: 4, Desired: 4, Max: 8}},
+		{9 * time.Hour, pipeline.Capacity{Min: 0, Desired: 0, Max: 5}},
+	} {
+		if got := at(c.at); got != c.want {
+			t.Fatalf("at %s: %+v, want %+v", c.at, got, c.want)
+		}
+	}
+	f.doc.Groups[g.name] = with(f.doc.Groups[g.name], func(r *record) { r.Suspended = []string{processScheduledActions} })
+	at(24*time.Hour + 30*time.Minute)
+	f.doc.Groups[g.name] = with(f.doc.Groups[g.name], func(r *record) { r.Suspended = nil })
+	if got := at(25 * time.Hour); got.Desired != 0 {
+		t.Fatalf("an action missed while suspended was made up for: %+v", got)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	empty := make([]uint64, len(cloud.LatencyBounds)+1)
+	if !math.IsNaN(quantile(empty, .99)) {
+		t.Error("no requests have a latency")
+	}
+	one := make([]uint64, len(cloud.LatencyBounds)+1)
+	one[0], one[5] = 99, 1 // one in a hundred took up to 16 ms
+	if got := quantile(one, .5); got <= 0 || got > cloud.LatencyBounds[0] {
+		t.Errorf("median %v", got)
+	}
+	if got := quantile(one, .995); got <= cloud.LatencyBounds[4] || got > cloud.LatencyBounds[5] {
+		t.Errorf("the slowest %v", got)
+	}
+	one[len(one)-1] = 1000
+	if got, last := quantile(one, .99), cloud.LatencyBounds[len(cloud.LatencyBounds)-1]; got != last {
+		t.Errorf("beyond the last bound: %v, want %v", got, last)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	var b backoff
+	now := epoch
+	var waits []time.Duration
+	for range 9 {
+		b.bump(now, now)
+		b.bump(now.Add(-time.Second), now.Add(time.Millisecond)) // launched in the same round
+		waits = append(waits, b.until.Sub(now))
+		now = b.until
+	}
+	if waits[0] != firstBackoff || waits[1] != 2*firstBackoff || waits[8] != mostBackoff {
+		t.Errorf("waits %v", waits)
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{"512MiB": 512 << 20, "2GiB": 2 << 30, "1 KiB": 1024, "1.5G": 15e8, "100": 100, "64KB": 64000, "8Mi": 8 << 20,
+		"": 0, "x": 0, "-1": 0, "0": 0, "5i": 0, "9999999TiB": 0} {
+		got, err := parseSize(text)
+		if (err == nil) != (want > 0) || got != want {
+			t.Errorf("%q is %d, %v; want %d", text, got, err, want)
+		}
+	}
+}
+
+func TestCheckSteps(t *testing.T) {
+	step := func(low, high *float64) pipeline.Step { return pipeline.Step{Lower: low, Upper: high, Change: 1} }
+	for name, c := range map[string]struct {
+		steps []pipeline.Step
+		ok    bool
+	}{
+		"none":                   {nil, false},
+		"one":                    {[]pipeline.Step{step(bound(0), nil)}, true},
+		"gap at the threshold":   {[]pipeline.Step{step(nil, bound(-10)), step(bound(10), nil)}, true},
+		"in any order":           {[]pipeline.Step{step(bound(10), nil), step(bound(0), bound(10))}, true},
+		"gap above":              {[]pipeline.Step{step(bound(0), bound(10)), step(bound(20), nil)}, false},
+		"overlap":                {[]pipeline.Step{step(bound(0), bound(10)), step(bound(5), nil)}, false},
+		"empty":                  {[]pipeline.Step{step(bound(5), bound(5))}, false},
+		"gap below":              {[]pipeline.Step{step(bound(-30), bound(-20)), step(bound(-10), bound(0))}, false},
+		"two without lower ends": {[]pipeline.Step{step(nil, bound(0)), step(nil, bound(5))}, false},
+	} {
+		if err := checkSteps(c.steps); (err == nil) != c.ok {
+			t.Errorf("%s: %v, want ok %v", name, err, c.ok)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	f, _, _, b := still(t, cloud.ServerGroupSpec{})
+	for n, cluster := range []string{"shop-prod", "shop-test"} {
+		r := record{Spec: cloud.ServerGroupSpec{Cluster: cluster}, Order: uint64(10 + n)}
+		f.doc.Groups[cluster+"-v000"] = r
+		f.groups[cluster+"-v000"] = f.newGroup(cluster+"-v000", r, nil)
+	}
+	for name, want := range map[string]string{"app": "app", "shop": "shop-prod", "shop-test": "shop-test", "none": ""} {
+		if got := f.Resolve(name); got != want {
+			t.Errorf("%s resolves to %q, want %q", name, got, want)
+		}
+	}
+	f.push("app")
+	if c := b.clusters["app"]; len(c.Groups) != 1 || c.Groups[0].Name != "app-v000" {
+		t.Errorf("the balancer knows %+v", c)
+	}
+}
+
+func BenchmarkListing1000(b *testing.B) {
+	f, g := &Fleet{groups: map[string]*group{}}, &group{name: "app-v000", cluster: "app", instances: map[string]*instance{}}
+	f.doc.Groups = map[string]record{g.name: {}}
+	f.groups[g.name] = g
+	for range 1000 {
+		i := &instance{id: newID("i-"), group: g, lifecycle: cloud.InService, launched: epoch}
+		g.instances[i.id] = i
+	}
+	for b.Loop() {
+		if list, err := f.ServerGroups(b.Context(), "", ""); err != nil || len(list[0].Instances) != 1000 {
+			b.Fatal(err)
+		}
+	}
+}

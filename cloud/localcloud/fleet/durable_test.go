@@ -1,0 +1,297 @@
+package fleet
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/cloud/cloudtest"
+	"showrunner/problem"
+)
+
+// A region process that is killed leaves no process behind, and the next one
+// starts what the record says.
+func TestKilledRegion(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	made := r.Create(r.Spec("app", cloudtest.Children, 2))
+	r.WaitServing(made.Name, 2)
+	g := r.Create(r.Spec("app", cloudtest.Serve, 0))
+	if err := r.Destroy(t.Context(), "test-1", g.Name, cloud.Guard{}, "destroyed"); err != nil {
+		t.Fatal(err)
+	}
+	r.WaitGone(g.Name)
+	if err := r.SetZone(t.Context(), "test-1", "test-1c", true, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+
+	// Another process runs the region for a while, and is killed.
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	region := exec.Command(self)
+	region.Env = append(os.Environ(), "FLEET_TEST_REGION="+r.dir)
+	region.Stderr = os.Stderr
+	out, err := region.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := region.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("region said %q, %v", line, err)
+	}
+	eventually(t, "instances and their children run", func() bool { return len(running(r.doc.Mark)) == 6 })
+	if err := region.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = region.Wait() // killed
+	// The kernel and the guard end what is in the instances' groups, at once; the
+	// two children in sessions of their own wait for the region's next life.
+	eventually(t, "only those that left their group run", func() bool { return len(running(r.doc.Mark)) <= 2 })
+
+	r.start()
+	again := cloudtest.New(t, r.target())
+	g = again.WaitServing(made.Name, 2)
+	if g.Spec.Version != "1.0" || !g.Created.Equal(made.Created) {
+		t.Errorf("the group came back as %+v", g)
+	}
+	if n := len(running(r.doc.Mark)); n != 6 {
+		t.Errorf("%d processes run, want 2 instances with 2 children each", n)
+	}
+	for _, i := range g.Instances {
+		if i.Zone == "test-1c" {
+			t.Error("an instance runs in a zone that is still in outage")
+		}
+	}
+	if g := again.Create(again.Spec("app", cloudtest.Serve, 0)); g.Name != "app-v002" {
+		t.Errorf("the next version is %s: the numbers were forgotten", g.Name)
+	}
+	if err := r.Destroy(t.Context(), "test-1", made.Name, cloud.Guard{}, "destroyed"); problem.CodeOf(err) != problem.Conflict {
+		t.Errorf("a key was forgotten: %v", err)
+	}
+}
+
+func TestRestartGivesStandbyBack(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 2)).Name, 2)
+	if err := r.SetStandby(t.Context(), "test-1", g.Instances[0].ID, true, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	r.start()
+	if g := cloudtest.New(t, r.target()).WaitServing(g.Name, 2); g.Capacity.Desired != 2 {
+		t.Errorf("capacity %+v: the place of an instance in standby was lost", g.Capacity)
+	}
+}
+
+func TestSecondProcessIsRefused(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	_, err := New(Config{Region: "test-1", Dir: r.dir, Artifacts: selfArtifact{}, Balancer: newFakeBalancer()})
+	if problem.CodeOf(err) != problem.Conflict {
+		t.Errorf("a second fleet in the same folder: %v", err)
+	}
+}
+
+// Environments hold secrets: the record does not show them, the instance has them.
+func TestEnvironmentIsSealed(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.Serve, 1)
+	spec.Env["CLOUDTEST_GREETING"] = "hush-hush"
+	r.WaitServing(r.Create(spec).Name, 1)
+	if body, err := r.balancer.reach(t.Context(), "app", "/"); err != nil || !strings.Contains(body, "hush-hush") {
+		t.Fatalf("the instance answers %q, %v", body, err)
+	}
+	for _, name := range []string{"state.json", "key"} {
+		text, err := os.ReadFile(filepath.Join(r.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte("hush-hush")) {
+			t.Errorf("%s holds the secret", name)
+		}
+		if info, err := os.Stat(filepath.Join(r.dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v", name, info.Mode(), err)
+		}
+	}
+	r.stop()
+	r.start()
+	cloudtest.New(t, r.target()).WaitServing("app-v000", 1)
+	if body, err := r.balancer.reach(t.Context(), "app", "/"); err != nil || !strings.Contains(body, "hush-hush") {
+		t.Errorf("after a restart it answers %q, %v", body, err)
+	}
+}
+
+// Instances see nothing of the region's own environment.
+func TestEnvironmentIsMinimal(t *testing.T) {
+	t.Setenv("REGION_SECRET", "not for instances")
+	r := openReal(t)
+	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 1)).Name, 1)
+	text, err := os.ReadFile(filepath.Join("/proc", itoa(g.Instances[0].PID), "environ"))
+	if err != nil {
+		t.Log("this system does not show environments")
+		return
+	}
+	var names []string
+	for _, v := range strings.Split(strings.TrimRight(string(text), "\x00"), "\x00") {
+		name, _, _ := strings.Cut(v, "=")
+		if !slices.Contains(inherited, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	want := []string{"CLOUDTEST_MODE", "HOME", "HOST", "PORT", "SHOWRUNNER_FLEET", "SHOWRUNNER_INSTANCE", "SHOWRUNNER_REGION",
+		"SHOWRUNNER_SERVER_GROUP", "SHOWRUNNER_VERSION", "SHOWRUNNER_ZONE", "TMPDIR"}
+	if !slices.Equal(names, want) {
+		t.Errorf("the instance sees %v", names)
+	}
+}
+
+func TestStateIsReplacedWhole(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state.json")
+	if err := os.WriteFile(path+".new", []byte("half of a sta"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := openFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	doc, err := f.load()
+	if err != nil {
+		t.Fatalf("a killed write is in the way: %v", err)
+	}
+	doc.Sequences["app"] = 7
+	if err := f.save(doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc, err := f.load(); err != nil || doc.Sequences["app"] != 7 {
+		t.Fatalf("%+v, %v", doc, err)
+	}
+	if err := os.WriteFile(path, []byte(`{"form": 2}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.load(); err == nil {
+		t.Error("a newer form was read as if it were known")
+	}
+}
+
+func TestKeysAreForgotten(t *testing.T) {
+	d := document{Keys: map[string]keyRecord{"old": {At: epoch.Add(-keyAge - time.Hour)}, "young": {At: epoch.Add(-time.Hour)}}}
+	d.forget(epoch)
+	if _, ok := d.Keys["young"]; !ok || len(d.Keys) != 1 {
+		t.Errorf("kept %v", d.Keys)
+	}
+	for n := range keyMost + 10 {
+		d.Keys["k"+itoa(n)] = keyRecord{At: epoch.Add(-time.Duration(n) * time.Second)}
+	}
+	d.forget(epoch)
+	if _, ok := d.Keys["k0"]; !ok || len(d.Keys) > keyMost {
+		t.Errorf("%d keys are kept, the newest: %v", len(d.Keys), ok)
+	}
+}
+
+// The output of an instance can be followed, and read once it has ended.
+func TestLogs(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 1)).Name, 1)
+	id := g.Instances[0].ID
+	client := r.client(t)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	done := make(chan error, 1)
+	go func() {
+		err := client.InstanceLog(t.Context(), "test-1", id, true, write)
+		write.Close()
+		done <- err
+	}()
+	lines := bufio.NewScanner(read)
+	if !lines.Scan() || !strings.Contains(lines.Text(), "instance "+id) {
+		t.Fatalf("first line %q", lines.Text())
+	}
+	if err := syscall.Kill(g.Instances[0].PID, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if !lines.Scan() || lines.Text() != "draining" {
+		t.Fatalf("second line %q", lines.Text())
+	}
+	if err := <-done; err != nil { // following ends with the instance
+		t.Fatal(err)
+	}
+	r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 && g.Serving() == 1 })
+	var kept bytes.Buffer
+	if err := client.InstanceLog(t.Context(), "test-1", id, false, &kept); err != nil || !strings.HasSuffix(kept.String(), "draining\n") {
+		t.Errorf("kept %q, %v", kept.String(), err)
+	}
+	for _, none := range []string{"i-00000000000000000", "../../key", "*"} {
+		if err := r.InstanceLog(t.Context(), "test-1", none, false, &kept); problem.CodeOf(err) != problem.NotFound {
+			t.Errorf("the log of %s: %v", none, err)
+		}
+	}
+}
+
+func TestOutputRotates(t *testing.T) {
+	o, err := openOutput(filepath.Join(t.TempDir(), "output.log"), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := strings.Repeat("x", 29) + "\n"
+	for range 3 {
+		if _, err := o.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	done := make(chan error, 1)
+	go func() {
+		err := o.follow(context.Background(), write)
+		write.Close()
+		done <- err
+	}()
+	got := bufio.NewReader(read)
+	for n := range 12 { // a reader that keeps up misses nothing across rotations
+		if text, err := got.ReadString('\n'); err != nil || text != line {
+			t.Fatalf("line %d: %q, %v", n, text, err)
+		}
+		if _, err := o.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Close()
+	for range 3 {
+		if _, err := got.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	var kept bytes.Buffer
+	if err := copyKept(o.path, &kept); err != nil || kept.Len() > 200 || kept.Len() < 90 || len(lastLines(o.path)) < 3 {
+		t.Errorf("%d bytes kept, %d last lines, %v", kept.Len(), len(lastLines(o.path)), err)
+	}
+}

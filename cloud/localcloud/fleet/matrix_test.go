@@ -1,0 +1,342 @@
+package fleet
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/cloud/cloudtest"
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
+)
+
+// evidence waits until a group's last failure is of a kind, and returns it.
+func (r *realFleet) evidence(name, code string) *cloud.InstanceFailure {
+	r.t.Helper()
+	g := r.Wait(name, "failing with "+code, func(g cloud.ServerGroup) bool { return g.LastFailure != nil && g.LastFailure.Code == code })
+	return g.LastFailure
+}
+
+func says(t *testing.T, what, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			t.Errorf("%s does not say %q: %s", what, p, text)
+		}
+	}
+}
+
+func TestNeverHealthy(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.NeverReady, 1)
+	spec.Health.Grace = pipeline.Duration(time.Second)
+	g := r.Create(spec)
+	f := r.evidence(g.Name, "NEVER_HEALTHY")
+	says(t, "cause", f.Cause, "not healthy within 1s")
+	says(t, "probe", f.Probe, "/healthz", "503", "no database")
+	says(t, "log", strings.Join(f.LastLog, "\n"), "starts as never-ready")
+	if len(r.balancer.open("app")) != 0 {
+		t.Error("it was given to the balancer")
+	}
+}
+
+func TestListensOnLocalhost(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	if r.addresses.network == 0 {
+		t.Log("without addresses of its own an instance on 127.0.0.1 is where it should be")
+		return
+	}
+	spec := r.Spec("app", cloudtest.Localhost, 1)
+	spec.Health.Grace = pipeline.Duration(time.Second)
+	f := r.evidence(r.Create(spec).Name, "NEVER_HEALTHY")
+	says(t, "cause", f.Cause, "listens on 127.0.0.1:", "$HOST:$PORT")
+	says(t, "probe", f.Probe, "connection refused")
+}
+
+func TestCannotStart(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	for command, why := range map[string]string{"./missing": "has no file ./missing", "./notes.txt": "not executable", "server": "write ./server"} {
+		spec := r.Spec("app", cloudtest.Serve, 1)
+		spec.Command = []string{command}
+		f := r.evidence(r.Create(spec).Name, "START_FAILED")
+		says(t, command, f.Cause, why)
+	}
+	spec := r.Spec("app", cloudtest.Serve, 1)
+	spec.Artifact = "sha256:gone"
+	says(t, "artifact", r.evidence(r.Create(spec).Name, "START_FAILED").Cause, "no artifact sha256:gone")
+}
+
+func TestHealthyThenCrashes(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.Create(r.Spec("app", cloudtest.CrashLater, 1))
+	g = r.Wait(g.Name, "crashing", func(g cloud.ServerGroup) bool { return g.Crashes >= 2 && len(g.Ended) >= 1 })
+	f := g.Ended[0].Failure
+	if f == nil || f.Code != "EXITED" || f.ExitCode == nil || *f.ExitCode != 4 || g.Ended[0].ServingSince.IsZero() {
+		t.Fatalf("evidence %+v of %+v", f, g.Ended[0])
+	}
+	says(t, "cause", f.Cause, "code 4", "had served")
+	says(t, "log", strings.Join(f.LastLog, "\n"), "panic: out of luck")
+	if g.Failures != 0 {
+		t.Errorf("%d instances are said never to have served", g.Failures)
+	}
+}
+
+func TestIgnoresTerm(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.IgnoreTerm, 1)
+	spec.StopTimeout = 100 * time.Millisecond
+	g := r.WaitServing(r.Create(spec).Name, 1)
+	victim := g.Instances[0].ID
+	if err := r.Terminate(t.Context(), "test-1", victim, driver.TerminateOptions{}, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	g = r.Wait(g.Name, "without it", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 })
+	if f := g.Ended[0].Failure; f == nil || f.Code != "STOP_TIMEOUT" || f.Signal != "killed" {
+		t.Fatalf("evidence %+v", f)
+	}
+	says(t, "cause", g.Ended[0].Failure.Cause, "100ms of SIGTERM")
+}
+
+func TestLeaksFiles(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.LeakFiles, 1)
+	spec.Limits = &pipeline.Limits{Files: 64}
+	spec.Health.Timeout = pipeline.Duration(100 * time.Millisecond)
+	f := r.evidence(r.Create(spec).Name, "UNHEALTHY")
+	says(t, "cause", f.Cause, "3 checks in a row failed", "open files", "its limit is 64")
+	says(t, "log", strings.Join(f.LastLog, "\n"), "too many open files")
+}
+
+func TestOverMemoryLimit(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.Hungry, 1)
+	spec.Limits = &pipeline.Limits{Memory: "64MiB"}
+	f := r.evidence(r.Create(spec).Name, "OVER_LIMIT")
+	says(t, "cause", f.Cause, "its limit is 64MiB")
+}
+
+func TestUnenforcedLimitIsReported(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.Serve, 0)
+	spec.Limits = &pipeline.Limits{CPUs: .5}
+	g, _ := r.Group(r.Create(spec).Name)
+	if len(g.Unenforced) != 1 {
+		t.Fatalf("unenforced: %v", g.Unenforced)
+	}
+}
+
+// A process killed from outside is replaced at once, others serving meanwhile.
+func TestKilledIsReplaced(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 3)).Name, 3)
+	for range 3 {
+		victim := g.Instances[0]
+		began := time.Now()
+		if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		g = r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool {
+			return g.Serving() == 3 && !slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == victim.ID })
+		})
+		t.Logf("killed → replaced and serving, start of the program included: %s", time.Since(began).Round(time.Millisecond))
+	}
+	if g.Crashes != 3 || g.Failures != 0 || g.Ended[0].Failure.Signal != "killed" {
+		t.Errorf("after three kills: %d crashes, %d failures, %+v", g.Crashes, g.Failures, g.Ended[0].Failure)
+	}
+	says(t, "cause", g.Ended[0].Failure.Cause, "SIGKILL from outside")
+}
+
+// One that hangs keeps its process: only its checks tell. Its replacement serves
+// before it ends.
+func TestHungIsReplacedLaunchFirst(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.Serve, 2)
+	spec.Health.Timeout, spec.Drain = pipeline.Duration(100*time.Millisecond), 200*time.Millisecond
+	g := r.WaitServing(r.Create(spec).Name, 2)
+	hung := g.Instances[0]
+	if err := syscall.Kill(hung.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	g = r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 && g.Serving() == 2 })
+	ended := g.Ended[0]
+	if ended.ID != hung.ID || ended.Failure == nil || ended.Failure.Code != "UNHEALTHY" {
+		t.Fatalf("ended %+v", ended)
+	}
+	says(t, "probe", ended.Failure.Probe, "no answer within 100ms")
+	r.balancer.mu.Lock()
+	defer r.balancer.mu.Unlock()
+	served := false
+	for _, c := range r.balancer.history {
+		open := 0
+		for _, target := range c.Groups[0].Targets {
+			if !target.Draining {
+				open++
+			}
+		}
+		if served = served || open == 2; served && open < 1 {
+			t.Fatalf("nobody was left to serve: %+v", c)
+		}
+	}
+}
+
+// The balancer's complaint counts as a failed check and brings the next at once.
+func TestEjectHastensTheVerdict(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.Forgetful, 1)
+	spec.Health.Interval, spec.Health.Unhealthy = pipeline.Duration(time.Hour), 2
+	g := r.WaitServing(r.Create(spec).Name, 1)
+	i := g.Instances[0]
+	if _, err := get(t.Context(), "http://"+i.Address+"/forget"); err != nil {
+		t.Fatal(err)
+	}
+	r.Eject(i.ID, "5 errors in a row")
+	r.Eject("i-00000000000000000", "one that is not there")
+	f := r.evidence(g.Name, "UNHEALTHY")
+	says(t, "probe", f.Probe, "503", "forgotten")
+}
+
+// An unready instance gets no requests, and is not replaced where liveness says
+// it is well; ready again, it serves again.
+func TestReadinessApartFromLiveness(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.Forgetful, 1)
+	spec.Liveness = &pipeline.Health{TCP: true, Interval: pipeline.Duration(50 * time.Millisecond)}
+	g := r.WaitServing(r.Create(spec).Name, 1)
+	i := g.Instances[0]
+	if _, err := get(t.Context(), "http://"+i.Address+"/forget"); err != nil {
+		t.Fatal(err)
+	}
+	r.Wait(g.Name, "out of service", func(g cloud.ServerGroup) bool { return g.Serving() == 0 })
+	if open := r.balancer.open("app"); len(open) != 0 {
+		t.Errorf("the balancer still has %v", open)
+	}
+	if _, err := get(t.Context(), "http://"+i.Address+"/remember"); err != nil {
+		t.Fatal(err)
+	}
+	if g = r.WaitServing(g.Name, 1); g.Instances[0].ID != i.ID {
+		t.Error("it was replaced")
+	}
+}
+
+func TestCommandAndTCPChecks(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.Serve, 1)
+	spec.Health.Path, spec.Health.TCP = "", true
+	r.WaitServing(r.Create(spec).Name, 1)
+	spec.Health.TCP, spec.Health.Command = false, []string{"sh", "-c", `test -n "$SHOWRUNNER_INSTANCE" && test -f notes.txt`}
+	r.WaitServing(r.Create(spec).Name, 1)
+	spec.Health.Command, spec.Health.Grace = []string{"sh", "-c", "echo not yet; exit 7"}, pipeline.Duration(300*time.Millisecond)
+	f := r.evidence(r.Create(spec).Name, "NEVER_HEALTHY")
+	says(t, "probe", f.Probe, "exit code 7", "not yet")
+}
+
+// What an instance starts goes with it: children in its group and those that
+// left it.
+func TestNothingIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Children, 1)).Name, 1)
+	if n := len(running(r.doc.Mark)); n != 3 {
+		t.Fatalf("%d processes, want the instance and two children", n)
+	}
+	if err := r.Destroy(t.Context(), "test-1", g.Name, cloud.Guard{}, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	r.WaitGone(g.Name)
+	if left := running(r.doc.Mark); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	eventually(t, "its folder is gone", func() bool {
+		_, err := os.Stat(filepath.Join(r.dir, "groups", g.Name))
+		return os.IsNotExist(err)
+	})
+}
+
+// A request in flight ends before its instance does.
+func TestDrainsBeforeItStops(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 1)).Name, 1)
+	i := g.Instances[0]
+	end := r.balancer.begin(i.ID)
+	if err := r.Terminate(t.Context(), "test-1", i.ID, driver.TerminateOptions{}, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool { return g.Serving() == 1 })
+	if _, err := get(t.Context(), "http://"+i.Address+"/"); err != nil {
+		t.Errorf("it stopped with a request in flight: %v", err)
+	}
+	end()
+	r.WaitServing(g.Name, 1)
+}
+
+func TestZoneOutage(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 3)).Name, 3)
+	if err := r.SetZone(t.Context(), "test-1", "test-1b", true, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	in := func(g cloud.ServerGroup, zone string) int {
+		n := 0
+		for _, i := range g.Instances {
+			if i.Zone == zone {
+				n++
+			}
+		}
+		return n
+	}
+	g = r.Wait(g.Name, "served by two zones", func(g cloud.ServerGroup) bool {
+		return g.Serving() == 3 && len(g.Instances) == 3 && in(g, "test-1b") == 0
+	})
+	says(t, "cause", g.Ended[0].Failure.Cause, "zone test-1b is in outage")
+	if g.Crashes != 0 || g.LastFailure != nil {
+		t.Errorf("an outage counts against the version: %+v", g)
+	}
+	if regions, _ := r.Regions(t.Context()); !slices.Equal(regions[0].DownZones, []string{"test-1b"}) {
+		t.Errorf("region %+v", regions[0])
+	}
+	if err := r.SetZone(t.Context(), "test-1", "test-1b", false, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	r.Wait(g.Name, "balanced again", func(g cloud.ServerGroup) bool {
+		return g.Serving() == 3 && len(g.Instances) == 3 && in(g, "test-1b") == 1
+	})
+}
+
+// eventually waits for what other processes or goroutines bring.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx := t.Context()
+	deadline := time.NewTimer(15 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("not within 15s: %s", what)
+		case <-ctx.Done():
+			t.Fatal(ctx.Err())
+		}
+	}
+}
