@@ -51,6 +51,9 @@ var backupTables = []backupTable{
 	{"record", "collection, key", []string{"collection", "key", "version", "data", "updated"}, "ttibi"},
 }
 
+// ownerColumn is the index of the owner among the columns of an execution.
+const ownerColumn = 8
+
 // quoted writes the columns so that words such as trigger and by are names.
 func (b backupTable) quoted() string { return `"` + strings.Join(b.columns, `", "`) + `"` }
 
@@ -121,6 +124,9 @@ func readBackup(r io.Reader, insert func(t backupTable, values []any) error) err
 			}
 			values[i] = v
 		}
+		if t.name == "execution" {
+			values[ownerColumn] = "" // no session of the old database owns anything here
+		}
 		if err := insert(t, values); err != nil {
 			return err
 		}
@@ -157,11 +163,18 @@ func restoredWords(values []any) (seq int64, words []string, err error) {
 	return seq, execution.SearchWords(&h), nil
 }
 
-// Restore fills the empty database at path from a backup. Errors: precondition when the
+// Restore fills an empty database from a backup. Errors: precondition when the
 // database holds something, invalid when the backup is damaged or cut short; in
 // both cases nothing has changed.
-func Restore(ctx context.Context, path string, r io.Reader, o Options) error {
-	s, err := OpenSQLite(ctx, path, o)
+func Restore(ctx context.Context, address string, r io.Reader, o Options) error {
+	if IsPostgres(address) {
+		s, err := OpenPostgres(ctx, address, o)
+		if err != nil {
+			return err
+		}
+		return errors.Join(s.restore(ctx, r), s.Close())
+	}
+	s, err := OpenSQLite(ctx, address, o)
 	if err != nil {
 		return err
 	}

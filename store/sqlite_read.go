@@ -125,7 +125,7 @@ func (s *SQLite) List(ctx context.Context, q execution.Query) ([]execution.Head,
 		for i, w := range words {
 			match[i] = `"` + w + `"*`
 		}
-		return `e.seq IN (SELECT rowid FROM word WHERE words MATCH ? ORDER BY rowid DESC)`, []any{strings.Join(match, " ")}
+		return `e.seq IN (SELECT rowid FROM word WHERE word MATCH ?)`, []any{strings.Join(match, " ")}
 	})
 	if err != nil {
 		return nil, "", err

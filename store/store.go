@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"strings"
 	"time"
 
 	"showrunner/execution"
@@ -31,9 +32,28 @@ type Store interface {
 	Close() error
 }
 
-// Options are common to both stores. Log and Now may be nil.
+// Options are common to both stores. All may be zero.
 type Options struct {
 	Now func() time.Time
+	// Lease is how long a replica that has stopped answering keeps its work
+	// (PostgreSQL only); default 5s.
+	Lease time.Duration
+	// Direct is the address for a replica's own session when the database's
+	// address leads through a connection pooler (PostgreSQL only).
+	Direct string
+}
+
+// Open opens the store that an address names: postgres://… or the path of a SQLite file.
+func Open(ctx context.Context, address string, o Options) (Store, error) {
+	if IsPostgres(address) {
+		return OpenPostgres(ctx, address, o)
+	}
+	return OpenSQLite(ctx, address, o)
+}
+
+// IsPostgres tells whether an address is that of a PostgreSQL database.
+func IsPostgres(address string) bool {
+	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
 }
 
 func (o Options) now() time.Time {

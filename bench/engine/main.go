@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"showrunner/execution"
+	"showrunner/execution/executiontest"
+	"showrunner/pipeline"
+	"showrunner/stage"
+	"showrunner/store"
+	"showrunner/store/pgtest"
+)
+
+// The work: stages × tasks, as spoken of in the budgets. Each execution is
+// started durably and has one durable transition for each task.
+const (
+	stages = 5
+	tasks  = 2
+	// transitions of one execution: its start, and the end of each task.
+	transitions = 1 + stages*tasks
+)
+
+// measure is one line of the result; the peer prints the same form.
+type measure struct {
+	Engine     string  `json:"engine"`
+	InFlight   int     `json:"inFlight"`
+	Executions int     `json:"executions"`
+	PerSecond  float64 `json:"executionsPerSecond"`
+	P50        float64 `json:"executionP50ms"`
+	P99        float64 `json:"executionP99ms"`
+	StepP50    float64 `json:"transitionP50ms,omitempty"` // from a task's start to the next one's
+	StepP99    float64 `json:"transitionP99ms,omitempty"`
+	CPU        float64 `json:"cpuMsPerExecution"` // of this process
+}
+
+func main() {
+	n := flag.Int("n", 3000, "executions with many in flight; with one in flight a tenth of it")
+	inflight := flag.String("inflight", "1,64", "executions in flight")
+	stores := flag.String("store", "sqlite,postgres", "stores to measure")
+	dsn := flag.String("database", "", "postgres:// address for the postgres store; empty: a private server in -dir, with its defaults")
+	dir := flag.String("dir", ".", "folder for the SQLite file, on the disk to be measured")
+	peer := flag.Bool("peer", false, "also run the peer engine of bench/engine/peer")
+	profile := flag.String("cpuprofile", "", "write a CPU profile here")
+	asJSON := flag.Bool("json", false, "print JSON lines")
+	flag.Parse()
+	if err := run(*n, *inflight, *stores, *dsn, *dir, *peer, *profile, *asJSON); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(n int, inflight, stores, dsn, dir string, peer bool, profile string, asJSON bool) error {
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	tmp, err := os.MkdirTemp(dir, "bench-engine-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil { // the server may run as another user
+		return err
+	}
+	p50, p99, err := syncLatency(tmp)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("fdatasync of 4 KiB on this disk: p50 %.2f ms, p99 %.2f ms\n", p50, p99)
+	if dsn == "" && strings.Contains(stores, "postgres") {
+		pg, err := pgtest.StartIn(context.Background(), tmp, pgtest.Durable)
+		if err != nil {
+			return err
+		}
+		defer pg.Stop()
+		if dsn, err = pg.Database(context.Background()); err != nil {
+			return err
+		}
+	}
+	var all []measure
+	for _, kind := range strings.Split(stores, ",") {
+		address := filepath.Join(tmp, "bench.db")
+		if kind == "postgres" {
+			address = dsn
+		}
+		for _, k := range strings.Split(inflight, ",") {
+			parallel, err := strconv.Atoi(k)
+			if err != nil {
+				return err
+			}
+			count := n
+			if parallel == 1 {
+				count = max(n/10, 50)
+			}
+			m, err := measureEngine(kind, address, count, parallel)
+			if err != nil {
+				return err
+			}
+			all = append(all, m)
+			print(m, asJSON)
+		}
+	}
+	if peer {
+		return comparePeer(all, tmp, dsn, n, asJSON)
+	}
+	return nil
+}
+
+func print(m measure, asJSON bool) {
+	if asJSON {
+		_ = json.NewEncoder(os.Stdout).Encode(m) // to a terminal or pipe that is read
+		return
+	}
+	fmt.Printf("%-22s %3d in flight: %8.0f transitions/s (%6.0f executions/s), execution p50 %.1f p99 %.1f ms, transition p50 %.2f p99 %.2f ms, CPU %.2f ms/execution\n",
+		m.Engine, m.InFlight, m.PerSecond*transitions, m.PerSecond, m.P50, m.P99, m.StepP50, m.StepP99, m.CPU)
+}
+
+// syncLatency writes and syncs as a log does: in place, in a file that is there.
+func syncLatency(dir string) (p50, p99 float64, err error) {
+	f, err := os.Create(filepath.Join(dir, "sync"))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	block := make([]byte, 4096)
+	for range 256 {
+		if _, err := f.Write(block); err != nil {
+			return 0, 0, err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return 0, 0, err
+	}
+	var took []float64
+	for i := range 300 {
+		start := time.Now()
+		if _, err := f.WriteAt(block, int64(i%256)*4096); err != nil {
+			return 0, 0, err
+		}
+		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+			return 0, 0, err
+		}
+		took = append(took, ms(time.Since(start)))
+	}
+	return quantile(took, 0.5), quantile(took, 0.99), nil
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func quantile(v []float64, q float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	slices.Sort(v)
+	return v[min(len(v)-1, int(q*float64(len(v))))]
+}
+
+// steps collects the times between the starts of consecutive tasks of one execution.
+type steps struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+	took []float64
+}
+
+func (s *steps) see(execution string) {
+	now := time.Now()
+	s.mu.Lock()
+	if at, ok := s.last[execution]; ok {
+		s.took = append(s.took, ms(now.Sub(at)))
+	}
+	s.last[execution] = now
+	s.mu.Unlock()
+}
+
+func noop(s *steps) stage.Kind {
+	act := func(_ context.Context, in *stage.Input) (stage.Result, error) {
+		s.see(in.Key.Execution)
+		return stage.Result{Outcome: stage.Done}, nil
+	}
+	k := executiontest.Kind{KindName: "noop"}
+	for i := range tasks {
+		k.List = append(k.List, stage.Task{Name: "t" + strconv.Itoa(i), Run: act, Resume: stage.Repeat})
+	}
+	return k
+}
+
+func definition() pipeline.Pipeline {
+	p := pipeline.Pipeline{Name: "bench", Concurrency: pipeline.Parallel}
+	for i := range stages {
+		s := pipeline.Stage{Name: "s" + strconv.Itoa(i), Kind: "noop"}
+		if i > 0 {
+			s.Needs = []string{"s" + strconv.Itoa(i-1)}
+		}
+		p.Stages = append(p.Stages, s)
+	}
+	return p
+}
+
+func measureEngine(kind, address string, n, inflight int) (measure, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	st, err := store.Open(ctx, address, store.Options{})
+	if err != nil {
+		return measure{}, err
+	}
+	defer st.Close()
+	seen := &steps{last: map[string]time.Time{}}
+	e, err := execution.New(execution.Config{Store: st, Kinds: []stage.Kind{noop(seen)}, Resolver: executiontest.Plain{},
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		return measure{}, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	<-e.Ready()
+	warm := max(n/10, 10)
+	if _, err := load(ctx, e, warm, inflight); err != nil {
+		return measure{}, err
+	}
+	seen.mu.Lock()
+	seen.took = nil
+	seen.mu.Unlock()
+	cpu := cpuTime()
+	start := time.Now()
+	took, err := load(ctx, e, n, inflight)
+	if err != nil {
+		return measure{}, err
+	}
+	m := measure{Engine: "showrunner " + kind, InFlight: inflight, Executions: n, PerSecond: float64(n) / time.Since(start).Seconds(),
+		P50: quantile(took, 0.5), P99: quantile(took, 0.99), CPU: ms(cpuTime()-cpu) / float64(n)}
+	m.StepP50, m.StepP99 = quantile(seen.took, 0.5), quantile(seen.took, 0.99)
+	cancel()
+	return m, <-done
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// load runs n executions, inflight at a time, and returns how long each one took.
+func load(ctx context.Context, e *execution.Engine, n, inflight int) ([]float64, error) {
+	ends := newEndings(ctx, e)
+	def := definition()
+	var next atomic.Int64
+	var mu sync.Mutex
+	var took []float64
+	var wg sync.WaitGroup
+	errs := make(chan error, inflight)
+	for range inflight {
+		wg.Go(func() {
+			for next.Add(1) <= int64(n) {
+				start := time.Now()
+				x, _, err := e.Start(ctx, execution.StartRequest{Application: "bench", Definition: def})
+				if err != nil {
+					errs <- err
+					return
+				}
+				ends.wait(x.ID)
+				mu.Lock()
+				took = append(took, ms(time.Since(start)))
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	ends.stop()
+	select {
+	case err := <-errs:
+		return nil, err
+	default:
+		return took, nil
+	}
+}
+
+// comparePeer runs the same work on the peer, which is a module of its own, and
+// prints the ratios.
+func comparePeer(ours []measure, dir, dsn string, n int, asJSON bool) error {
+	cmd := exec.Command("go", "run", ".", "-dir", dir, "-database", dsn, "-n", strconv.Itoa(max(n/20, 50)))
+	cmd.Dir = filepath.Join("bench", "engine", "peer")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("the peer: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		var m measure
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			return fmt.Errorf("the peer printed %q: %w", line, err)
+		}
+		print(m, asJSON)
+		for _, o := range ours {
+			if o.InFlight == m.InFlight && strings.HasSuffix(o.Engine, strings.Fields(m.Engine)[1]) {
+				fmt.Printf("  %s is %.1f times as fast as %s with %d in flight\n", o.Engine, o.PerSecond/m.PerSecond, m.Engine, m.InFlight)
+			}
+		}
+	}
+	return nil
+}

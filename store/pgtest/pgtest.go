@@ -1,0 +1,174 @@
+// Package pgtest starts a private PostgreSQL server for the tests of a package:
+// real, empty, on a unix socket in a temporary folder, and gone afterwards.
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrNone says that this machine has no PostgreSQL to test with.
+var ErrNone = errors.New("no PostgreSQL found: neither in PATH nor under /usr/lib/postgresql")
+
+// Server is a running PostgreSQL server.
+type Server struct {
+	dir, bin string
+	settings []string
+	user     *syscall.Credential // nil: ours
+	cmd      *exec.Cmd
+	next     atomic.Int64
+}
+
+// Find returns the folder of the server's programs.
+func Find() (string, error) {
+	if p, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(p), nil
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil || len(found) == 0 {
+		return "", ErrNone
+	}
+	slices.Sort(found)
+	return filepath.Dir(found[len(found)-1]), nil
+}
+
+// Settings of a server.
+var (
+	// Fast waits for no disk: the machine does not die in a test.
+	Fast = []string{"-c", "fsync=off"}
+	// Durable is as a server in production is: every commit is on disk.
+	Durable []string
+)
+
+// Start makes a database cluster in a temporary folder and starts a server on it.
+func Start(ctx context.Context) (*Server, error) { return StartIn(ctx, "", Fast) }
+
+// StartIn is Start with the folder to make the server's own in, and its settings.
+func StartIn(ctx context.Context, parent string, settings []string) (*Server, error) {
+	bin, err := Find()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{bin: bin, settings: settings}
+	if s.dir, err = os.MkdirTemp(parent, "pg"); err != nil {
+		return nil, err
+	}
+	if s.dir, err = filepath.Abs(s.dir); err != nil {
+		return nil, err
+	}
+	if os.Getuid() == 0 { // the server refuses to run as root
+		if err := s.dropRoot(); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(s.dir))
+		}
+	}
+	initdb := s.command(ctx, "initdb", "-D", s.data(), "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("initdb: %w: %s", err, out), os.RemoveAll(s.dir))
+	}
+	if err := s.Up(ctx); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return s, nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) dropRoot() error {
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return fmt.Errorf("running as root without a user to run PostgreSQL as: %w", err)
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return err
+	}
+	s.user = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return os.Chown(s.dir, uid, gid)
+}
+
+func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...)
+	cmd.Dir = s.dir
+	if s.user != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.user}
+	}
+	return cmd
+}
+
+// Up starts the server and waits until it answers.
+func (s *Server) Up(ctx context.Context) error {
+	args := append([]string{"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=200", "-c", "logging_collector=off"}, s.settings...)
+	s.cmd = s.command(context.WithoutCancel(ctx), "postgres", args...)
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, s.address("postgres"))
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		t := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			text, _ := os.ReadFile(log.Name())
+			return errors.Join(fmt.Errorf("the server does not answer: %w: %s", err, text), s.Down())
+		}
+	}
+}
+
+// Down stops the server at once, as a crash would: its data stay.
+func (s *Server) Down() error {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return nil
+	}
+	err := s.cmd.Process.Signal(syscall.SIGQUIT)
+	_ = s.cmd.Wait() // it says that it was stopped at once
+	s.cmd = nil
+	return err
+}
+
+// Stop ends the server and removes everything.
+func (s *Server) Stop() error { return errors.Join(s.Down(), os.RemoveAll(s.dir)) }
+
+func (s *Server) address(database string) string {
+	return "postgres://test@/" + database + "?host=" + s.dir
+}
+
+// Database makes an empty database and returns its address.
+func (s *Server) Database(ctx context.Context) (string, error) {
+	conn, err := pgx.Connect(ctx, s.address("postgres"))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	name := "test" + strconv.FormatInt(s.next.Add(1), 10)
+	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name); err != nil {
+		return "", err
+	}
+	return s.address(name), nil
+}

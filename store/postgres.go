@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"showrunner/problem"
+)
+
+//go:embed postgres_schema.sql
+var postgresSchema string
+
+// postgresMigrations are applied in order, each in one transaction; forward only.
+var postgresMigrations = [schemaVersion]string{postgresSchema}
+
+// migrationLock is the advisory lock under which one process at a time migrates.
+const migrationLock = 0x53686f77
+
+// Postgres keeps everything in a PostgreSQL database that any number of
+// replicas share.
+type Postgres struct {
+	pool    *pgxpool.Pool
+	direct  *pgx.ConnConfig // of a replica's own session, never through a pooler
+	options Options
+
+	mu   sync.Mutex
+	last string // the session that this process had before, whose work it may take over at once
+}
+
+// OpenPostgres opens the database at a postgres:// address and brings its
+// schema to the newest version.
+func OpenPostgres(ctx context.Context, address string, o Options) (*Postgres, error) {
+	const op = "store.open"
+	if o.Lease <= 0 {
+		o.Lease = 5 * time.Second
+	}
+	cfg, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, problem.New(problem.Invalid, op, "the address of the database is not understood").WithHelp("It looks like postgres://user:password@host:5432/name.")
+	}
+	cfg.MaxConns = max(cfg.MaxConns, 8)
+	direct := cfg.ConnConfig.Copy()
+	if o.Direct != "" {
+		if direct, err = pgx.ParseConfig(o.Direct); err != nil {
+			return nil, problem.New(problem.Invalid, op, "the direct address of the database is not understood")
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Unavailable, op, "the database")
+	}
+	p := &Postgres{pool: pool, direct: direct, options: o}
+	if err := p.migrate(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// migrate is done by one replica at a time; the others wait and find it done.
+func (p *Postgres) migrate(ctx context.Context) error {
+	const op = "store.open"
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS showrunner_schema (version integer NOT NULL)`); err != nil {
+			return err
+		}
+		version := 0
+		if err := tx.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM showrunner_schema`).Scan(&version); err != nil {
+			return err
+		}
+		if version > schemaVersion {
+			return newerSchema(version)
+		}
+		for ; version < schemaVersion; version++ {
+			if _, err := tx.Conn().PgConn().Exec(ctx, postgresMigrations[version]).ReadAll(); err != nil {
+				return problem.Wrap(err, problem.Internal, op, "migration %d", version+1)
+			}
+			if _, err := tx.Exec(ctx, `INSERT INTO showrunner_schema VALUES ($1)`, version+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return pgError(err, op)
+}
+
+// Close closes every connection. A session has to be left before.
+func (p *Postgres) Close() error {
+	p.pool.Close()
+	return nil
+}
+
+// pgError gives a database's error its code. What the server refuses for good
+// is our defect; everything else may work later.
+func pgError(err error, op string) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := problem.Of(err); ok {
+		return err
+	}
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		switch pe.Code[:2] {
+		case "22", "23", "42": // wrong data, broken constraint, wrong statement
+			return problem.Wrap(err, problem.Internal, op, "the database refused a statement")
+		}
+	}
+	return problem.Wrap(err, problem.Unavailable, op, "the database")
+}
+
+// isCode tells whether the server raised an error with this SQLSTATE.
+func isCode(err error, code string) bool {
+	var pe *pgconn.PgError
+	return errors.As(err, &pe) && pe.Code == code
+}
+
+// dollar names the nth parameter.
+func dollar(n int) string { return "$" + strconv.Itoa(n) }

@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"showrunner/execution"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// Prune implements execution.Store. Replicas that prune at the same time do no
+// harm: what one has removed the other does not find.
+func (p *Postgres) Prune(ctx context.Context, r execution.Retention, now time.Time, archive func([]record.Event) error) (int, bool, error) {
+	const op = "store.prune"
+	events, err := p.pruneEvents(ctx, r, now, archive)
+	if err != nil {
+		return 0, false, pgError(err, op)
+	}
+	executions := 0
+	if r.Age > 0 || r.Count > 0 {
+		if executions, err = p.pruneExecutions(ctx, r, now); err != nil {
+			return events, false, pgError(err, op)
+		}
+	}
+	triggers := 0
+	if r.TriggerAge > 0 {
+		tag, err := p.pool.Exec(ctx, `DELETE FROM trigger_event WHERE (trigger, event) IN (SELECT trigger, event FROM trigger_event WHERE time < $1 LIMIT $2)`,
+			now.Add(-r.TriggerAge).UnixMilli(), pruneStep)
+		if err != nil {
+			return events + executions, false, pgError(err, op)
+		}
+		triggers = int(tag.RowsAffected())
+	}
+	return events + executions, events < pruneStep && executions < pruneStep && triggers < pruneStep, nil
+}
+
+func (p *Postgres) pruneEvents(ctx context.Context, r execution.Retention, now time.Time, archive func([]record.Event) error) (int, error) {
+	if r.EventAge <= 0 {
+		return 0, nil
+	}
+	rows, err := p.pool.Query(ctx, `SELECT position, time, type, application, pipeline, execution, stage, by, data FROM event ORDER BY position LIMIT $1`, pruneStep)
+	if err != nil {
+		return 0, err
+	}
+	old, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (record.Event, error) { return scanEvent(row.Scan) })
+	if err != nil {
+		return 0, err
+	}
+	for i, e := range old {
+		if !e.Time.Before(now.Add(-r.EventAge)) {
+			old = old[:i]
+			break
+		}
+	}
+	if len(old) == 0 {
+		return 0, nil
+	}
+	if err := archive(old); err != nil {
+		return 0, problem.Wrap(err, "", "store.prune", "the archive of events cannot be written; nothing was removed")
+	}
+	floor := old[len(old)-1].Position
+	return len(old), pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE meta SET value = greatest(value, $1) WHERE key = 'floor'`, floor); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `DELETE FROM event WHERE position <= $1`, floor)
+		return err
+	})
+}
+
+func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, now time.Time) (int, error) {
+	cutoff := int64(1) << 62
+	if r.Age > 0 {
+		cutoff = now.Add(-r.Age).UnixMilli()
+	}
+	n := 0
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT e.id FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
+			WHERE e.live = 0 AND e.ended < $1 AND e.number <= p.number - $2 ORDER BY e.seq LIMIT $3 FOR UPDATE OF e SKIP LOCKED`, cutoff, r.Count, pruneStep)
+		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if n = len(ids); err != nil || n == 0 {
+			return err
+		}
+		for _, text := range []string{`DELETE FROM stage WHERE execution = ANY ($1)`, `DELETE FROM mail WHERE execution = ANY ($1)`, `DELETE FROM execution WHERE id = ANY ($1)`} {
+			if _, err := tx.Exec(ctx, text, ids); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM plan WHERE NOT EXISTS (SELECT 1 FROM execution e WHERE e.plan = plan.digest)`)
+		return err
+	})
+	return n, err
+}
+
+// Backup implements Store. It reads one snapshot; writers go on meanwhile.
+func (p *Postgres) Backup(ctx context.Context, w io.Writer) error {
+	b, err := newBackupWriter(w, p.options.now())
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, "store.backup", "writing the backup")
+	}
+	err = pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		for _, t := range backupTables {
+			rows, err := tx.Query(ctx, `SELECT `+t.quoted()+` FROM `+t.name+` ORDER BY `+t.order)
+			if err != nil {
+				return err
+			}
+			for rows.Next() {
+				values, err := rows.Values()
+				if err != nil {
+					return err
+				}
+				if err := b.row(t, values); err != nil {
+					rows.Close()
+					return err
+				}
+			}
+			if err := rows.Err(); err != nil {
+				return err
+			}
+		}
+		return b.end()
+	})
+	return pgError(err, "store.backup")
+}
+
+func (p *Postgres) restore(ctx context.Context, r io.Reader) error {
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		var held bool
+		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM execution) OR EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM event)`).Scan(&held)
+		if err != nil {
+			return err
+		}
+		if held {
+			return notEmpty()
+		}
+		if err := readBackup(r, func(t backupTable, values []any) error { return restoreRow(ctx, tx, t, values) }); err != nil {
+			return err
+		}
+		for _, text := range []string{
+			`UPDATE meta SET value = greatest((SELECT coalesce(max(position), 0) FROM event), (SELECT value FROM meta WHERE key = 'floor')) WHERE key = 'position'`,
+			`UPDATE meta SET value = coalesce((SELECT min(position) - 1 FROM event), 0) WHERE key = 'floor'`,
+			`SELECT setval(pg_get_serial_sequence('execution', 'seq'), (SELECT coalesce(max(seq), 0) + 1 FROM execution), false)`,
+			`SELECT setval(pg_get_serial_sequence('mail', 'seq'), (SELECT coalesce(max(seq), 0) + 1 FROM mail), false)`,
+		} {
+			if _, err := tx.Exec(ctx, text); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return pgError(err, "store.restore")
+}
+
+func restoreRow(ctx context.Context, tx pgx.Tx, t backupTable, values []any) error {
+	columns, marks := t.quoted(), make([]string, len(values))
+	for i := range marks {
+		marks[i] = dollar(i + 1)
+	}
+	if t.name == "execution" {
+		_, words, err := restoredWords(values)
+		if err != nil {
+			return err
+		}
+		columns += `, words`
+		marks = append(marks, `array_to_tsvector($`+strconv.Itoa(len(values)+1)+`)`)
+		values = append(values, words)
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO `+t.name+` (`+columns+`) VALUES (`+strings.Join(marks, ", ")+`)`, values...)
+	return err
+}

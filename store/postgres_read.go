@@ -1,0 +1,186 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"showrunner/execution"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+func (p *Postgres) head(ctx context.Context, q pgExecutor, id string) (execution.Head, error) {
+	h, err := scanHead(q.QueryRow(ctx, `SELECT `+headColumns+` FROM execution e WHERE id = $1`, id).Scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return h, notFound("store.load", id)
+	}
+	return h, pgError(err, "store.load")
+}
+
+// Load implements execution.Store: one picture of all three tables.
+func (p *Postgres) Load(ctx context.Context, id string) (execution.Snapshot, error) {
+	var snap execution.Snapshot
+	err := pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		snap = execution.Snapshot{}
+		if snap.Head, err = p.head(ctx, tx, id); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT idx, wake, data FROM stage WHERE execution = $1 ORDER BY idx`, id)
+		if err != nil {
+			return err
+		}
+		snap.Stages, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r execution.StageRow, err error) {
+			var wake *int64
+			err = row.Scan(&r.Index, &wake, &r.Data)
+			if wake != nil {
+				r.Wake = fromMillis(*wake)
+			}
+			return r, err
+		})
+		if err != nil {
+			return err
+		}
+		snap.Mail, err = p.mail(ctx, tx, id, 0)
+		return err
+	})
+	return snap, pgError(err, "store.load")
+}
+
+func (p *Postgres) mail(ctx context.Context, q pgExecutor, id string, after int64) ([]execution.Mail, error) {
+	rows, err := q.Query(ctx, `SELECT seq, stage, data FROM mail WHERE execution = $1 AND seq > $2 ORDER BY seq`, id, after)
+	if err != nil {
+		return nil, pgError(err, "store.mail")
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (execution.Mail, error) {
+		m := execution.Mail{Execution: id}
+		var data []byte
+		if err := row.Scan(&m.Seq, &m.Stage, &data); err != nil {
+			return m, err
+		}
+		if err := json.Unmarshal(data, &m.Signal); err != nil {
+			return m, problem.Wrap(err, problem.Internal, "store.mail", "a signal of execution %s is damaged", id)
+		}
+		return m, nil
+	})
+	return out, pgError(err, "store.mail")
+}
+
+// Plan implements execution.Store.
+func (p *Postgres) Plan(ctx context.Context, digest string) ([]byte, error) {
+	var data []byte
+	err := p.pool.QueryRow(ctx, `SELECT data FROM plan WHERE digest = $1`, digest).Scan(&data)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, problem.New(problem.NotFound, "store.plan", "there is no definition %s", digest)
+	}
+	return data, pgError(err, "store.plan")
+}
+
+// List implements execution.Store.
+func (p *Postgres) List(ctx context.Context, q execution.Query) ([]execution.Head, string, error) {
+	text, args, err := listQuery(q, dollar, func(words []string) (string, []any) {
+		for i, w := range words {
+			words[i] = `'` + w + `':*` // letters and digits only
+		}
+		return `e.words @@ ?::tsquery`, []any{strings.Join(words, " & ")}
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	rows, err := p.pool.Query(ctx, text, args...)
+	if err != nil {
+		return nil, "", pgError(err, "store.list")
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (execution.Head, error) { return scanHead(row.Scan) })
+	if err != nil {
+		return nil, "", pgError(err, "store.list")
+	}
+	heads, next := cutPage(out, q.Limit)
+	return heads, next, nil
+}
+
+// GetRecord implements Store.
+func (p *Postgres) GetRecord(ctx context.Context, collection, key string) (record.Record, error) {
+	r := record.Record{Collection: collection, Key: key}
+	var updated int64
+	var data []byte
+	err := p.pool.QueryRow(ctx, `SELECT version, data, updated FROM record WHERE collection = $1 AND key = $2`, collection, key).Scan(&r.Version, &data, &updated)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return r, noRecord(collection, key)
+	}
+	r.Data, r.Updated = data, fromMillis(updated)
+	return r, pgError(err, "store.record")
+}
+
+// PutRecord implements Store.
+func (p *Postgres) PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error) {
+	now := p.options.now().Truncate(time.Millisecond)
+	text := `UPDATE record SET version = version + 1, data = $1, updated = $2 WHERE collection = $3 AND key = $4 AND version = $5`
+	if r.Version == 0 {
+		text = `INSERT INTO record (data, updated, collection, key, version) VALUES ($1, $2, $3, $4, $5::bigint + 1) ON CONFLICT DO NOTHING`
+	}
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, text, []byte(r.Data), now.UnixMilli(), r.Collection, r.Key, r.Version)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return recordConflict(r)
+		}
+		return p.appendAndTell(ctx, tx, events)
+	})
+	if err != nil {
+		return record.Record{}, pgError(err, "store.record")
+	}
+	r.Version++
+	r.Updated = now
+	return r, nil
+}
+
+// DeleteRecord implements Store.
+func (p *Postgres) DeleteRecord(ctx context.Context, collection, key string, version int64, events ...record.Event) error {
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		var found int64
+		err := tx.QueryRow(ctx, `SELECT version FROM record WHERE collection = $1 AND key = $2 FOR UPDATE`, collection, key).Scan(&found)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return noRecord(collection, key)
+		}
+		if err != nil {
+			return err
+		}
+		if found != version {
+			return recordConflict(record.Record{Collection: collection, Key: key, Version: version})
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM record WHERE collection = $1 AND key = $2`, collection, key); err != nil {
+			return err
+		}
+		return p.appendAndTell(ctx, tx, events)
+	})
+	return pgError(err, "store.record")
+}
+
+// ListRecords implements Store.
+func (p *Postgres) ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error) {
+	var most *int
+	if limit > 0 {
+		most = &limit
+	}
+	rows, err := p.pool.Query(ctx, `SELECT key, version, data, updated FROM record
+		WHERE collection = $1 AND key > $2 AND key >= $3 AND starts_with(key, $3) ORDER BY key LIMIT $4`, collection, after, prefix, most)
+	if err != nil {
+		return nil, pgError(err, "store.record")
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (record.Record, error) {
+		r := record.Record{Collection: collection}
+		var updated int64
+		var data []byte
+		err := row.Scan(&r.Key, &r.Version, &data, &updated)
+		r.Data, r.Updated = data, fromMillis(updated)
+		return r, err
+	})
+	return out, pgError(err, "store.record")
+}

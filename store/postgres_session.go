@@ -1,0 +1,351 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"showrunner/execution"
+	"showrunner/problem"
+)
+
+const (
+	// replicaLock is the first key of every replica's advisory lock.
+	replicaLock = 0x5368
+	// watchEvery is how often peers are looked at, and so how soon a killed one is noticed.
+	watchEvery = 100 * time.Millisecond
+	// sessionGrace is how long the dedicated connection may be away before the
+	// session counts as lost and running work is handed over.
+	sessionGrace = time.Second
+	channel      = "showrunner"
+)
+
+// pgSession is a replica: a row, an advisory lock on a connection of its own
+// that the server gives up when the process dies, and a lease for when the
+// process hangs.
+type pgSession struct {
+	store   *Postgres
+	owner   string
+	lock    int32
+	conn    *pgx.Conn
+	notices chan execution.Notice
+	stop    context.CancelFunc
+	loops   sync.WaitGroup
+
+	// Of the committer alone.
+	batch     int64
+	unsettled bool // whether the last batch was committed is not known
+
+	mu     sync.Mutex
+	closed bool
+	peers  map[string]bool // whether its lock has been seen held since this connection was made
+	dead   map[string]bool
+	grown  int64 // position to be told to peers
+	wake   chan struct{}
+}
+
+// envelope is a notice on its way through the database.
+type envelope struct {
+	To     string           `json:"to,omitempty"` // owner; empty: everybody
+	From   string           `json:"from,omitempty"`
+	Notice execution.Notice `json:"n"`
+}
+
+// Join implements execution.Store. The lock is taken before the row is visible,
+// so that nobody ever sees a living replica without its lock.
+func (p *Postgres) Join(ctx context.Context, _ func() time.Time) (execution.Session, error) {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	s := &pgSession{store: p, owner: "r" + strconv.FormatUint(binary.BigEndian.Uint64(b[:8]), 36), lock: int32(binary.BigEndian.Uint32(b[8:]) >> 1),
+		notices: make(chan execution.Notice, 4096), peers: map[string]bool{}, dead: map[string]bool{}, wake: make(chan struct{}, 1)}
+	if err := s.connect(ctx); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	last := p.last
+	p.last = s.owner
+	p.mu.Unlock()
+	_, err := p.pool.Exec(ctx, `INSERT INTO replica VALUES ($1, $2, now() + $3, 0)`, s.owner, s.lock, p.options.Lease)
+	if err == nil && last != "" {
+		_, err = p.pool.Exec(ctx, `DELETE FROM replica WHERE id = $1`, last)
+	}
+	if err == nil {
+		err = s.judge(ctx, true)
+	}
+	if err != nil {
+		_ = s.conn.Close(ctx)
+		return nil, pgError(err, "store.join")
+	}
+	loops, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.loops.Go(func() { s.listen(loops) })
+	s.loops.Go(func() { s.watch(loops) })
+	s.loops.Go(func() { s.tellLoop(loops) })
+	return s, nil
+}
+
+// connect makes the dedicated connection with its lock.
+func (s *pgSession) connect(ctx context.Context) error {
+	const op = "store.join"
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, s.store.direct.Copy())
+	if err != nil {
+		return problem.Wrap(err, problem.Unavailable, op, "the database")
+	}
+	var pid uint32
+	if err = conn.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&pid); err == nil && pid != conn.PgConn().PID() {
+		_ = conn.Close(ctx)
+		return problem.New(problem.Precondition, op, "the database is reached through a connection pooler, and a replica's session must not be: its lock and its notifications live on one server connection").
+			WithHelp("Give the server's own address too, with --database-direct; everything else may go through the pooler.")
+	}
+	var locked bool
+	if err == nil {
+		err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1, $2)`, int32(replicaLock), s.lock).Scan(&locked)
+	}
+	if err == nil && locked {
+		_, err = conn.Exec(ctx, `LISTEN `+channel)
+	}
+	if err != nil || !locked {
+		_ = conn.Close(ctx)
+		return problem.Wrap(err, problem.Unavailable, op, "the replica's lock could not be taken")
+	}
+	s.conn = conn
+	return nil
+}
+
+// Owner implements execution.Session.
+func (s *pgSession) Owner() string { return s.owner }
+
+// Notices implements execution.Session.
+func (s *pgSession) Notices() <-chan execution.Notice { return s.notices }
+
+// lose ends the session: whoever waits for notices learns it.
+func (s *pgSession) lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		close(s.notices)
+		s.stop()
+	}
+}
+
+func (s *pgSession) isLost() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *pgSession) tell(n execution.Notice) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	select {
+	case s.notices <- n:
+	default: // the engine is far behind; its sweep makes up for it
+	}
+}
+
+// listen takes notifications in, and mends the dedicated connection.
+func (s *pgSession) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := s.conn.WaitForNotification(ctx)
+		if err != nil {
+			if ctx.Err() == nil && !s.mend(ctx) {
+				s.lose()
+			}
+			continue
+		}
+		var e envelope
+		if json.Unmarshal([]byte(n.Payload), &e) != nil || e.To != "" && e.To != s.owner || e.From == s.owner {
+			continue
+		}
+		s.tell(e.Notice)
+	}
+	_ = s.conn.Close(context.WithoutCancel(ctx)) // gives up the lock
+}
+
+// mend connects again; false when that took too long, or when the work was
+// taken over meanwhile.
+func (s *pgSession) mend(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, sessionGrace)
+	defer cancel()
+	_ = s.conn.Close(ctx) // it is broken
+	for ctx.Err() == nil {
+		if err := s.connect(ctx); err == nil {
+			var mine bool
+			if err := s.conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM replica WHERE id = $1)`, s.owner).Scan(&mine); err == nil {
+				s.mu.Lock()
+				s.peers = map[string]bool{} // what was seen before says nothing now
+				s.mu.Unlock()
+				return mine
+			}
+		}
+		t := time.NewTimer(50 * time.Millisecond)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+	return false
+}
+
+// watch renews the lease and looks after the peers.
+func (s *pgSession) watch(ctx context.Context) {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	renewed := time.Now()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		if time.Since(renewed) > s.store.options.Lease/3 {
+			tag, err := s.store.pool.Exec(ctx, `UPDATE replica SET expires = now() + $2 WHERE id = $1`, s.owner, s.store.options.Lease)
+			if err == nil && tag.RowsAffected() == 0 {
+				s.lose()
+				return
+			}
+			if err == nil {
+				renewed = time.Now()
+			}
+		}
+		if err := s.judge(ctx, false); err != nil {
+			continue // the database is away; so it is for the peers
+		}
+		s.mu.Lock()
+		found := len(s.dead) > 0
+		s.mu.Unlock()
+		if found {
+			s.tell(execution.Notice{Kind: execution.NoticeAdopt})
+		}
+	}
+}
+
+// judge finds the peers that are dead: their lock is gone although it was seen
+// held, or their lease has run out. At once takes every missing lock as proof,
+// as at a start, when nothing has been seen yet.
+func (s *pgSession) judge(ctx context.Context, atOnce bool) error {
+	rows, err := s.store.pool.Query(ctx, `SELECT r.id, r.expires < now(), EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
+		AND l.classid = $2 AND l.objid::bigint = r.lock AND l.objsubid = 2
+		AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+		FROM replica r WHERE r.id <> $1`, s.owner, uint32(replicaLock))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	there := map[string]bool{}
+	for rows.Next() {
+		var id string
+		var expired, held bool
+		if err := rows.Scan(&id, &expired, &held); err != nil {
+			return err
+		}
+		there[id] = true
+		if held {
+			s.peers[id] = true
+		}
+		if expired || !held && (atOnce || s.peers[id]) {
+			s.dead[id] = true
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for id := range s.dead {
+		if !there[id] {
+			delete(s.dead, id) // somebody has taken care of it
+		}
+	}
+	for id := range s.peers {
+		if !there[id] {
+			delete(s.peers, id)
+		}
+	}
+	return nil
+}
+
+// Announce implements execution.Session.
+func (s *pgSession) Announce(ctx context.Context, n execution.Notice) error {
+	return s.notify(ctx, s.store.pool, envelope{Notice: n})
+}
+
+func (s *pgSession) notify(ctx context.Context, q pgExecutor, e envelope) error {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, "store.announce", "a notice")
+	}
+	_, err = q.Exec(ctx, `SELECT pg_notify($1, $2)`, channel, string(payload))
+	return pgError(err, "store.announce")
+}
+
+// tellPeers has the peers told, soon, that the log has grown.
+func (s *pgSession) tellPeers(position int64) {
+	s.mu.Lock()
+	alone := len(s.peers) == 0
+	s.grown = max(s.grown, position)
+	s.mu.Unlock()
+	if alone {
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// tellLoop tells the peers about the log, once for many commits.
+func (s *pgSession) tellLoop(ctx context.Context) {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		n := s.grown
+		s.mu.Unlock()
+		// Readers look by themselves too, when this does not arrive.
+		_ = s.notify(ctx, s.store.pool, envelope{From: s.owner, Notice: execution.Notice{Kind: execution.NoticeEvents, Position: n}})
+		t.Reset(10 * time.Millisecond)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Leave implements execution.Session.
+func (s *pgSession) Leave(ctx context.Context) error {
+	err := pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error {
+		for _, text := range []string{
+			`DELETE FROM replica WHERE id = $1`,
+			`UPDATE pipeline SET owner = '' WHERE owner = $1`,
+			`UPDATE execution SET owner = '' WHERE owner = $1 AND live = 1`,
+		} {
+			if _, err := tx.Exec(ctx, text, s.owner); err != nil {
+				return err
+			}
+		}
+		return s.notify(ctx, tx, envelope{From: s.owner, Notice: execution.Notice{Kind: execution.NoticeAdopt}})
+	})
+	s.lose()
+	s.loops.Wait()
+	return pgError(err, "store.leave")
+}
