@@ -32,13 +32,13 @@ type Target struct {
 // of a driver's own.
 type Suite struct {
 	Target
-	t    *testing.T
+	t    testing.TB
 	life string // of this suite: two over one cloud do not share keys
 	keys int
 }
 
 // New makes a suite for a test of a driver's own.
-func New(t *testing.T, target Target) *Suite {
+func New(t testing.TB, target Target) *Suite {
 	if target.Patience == 0 {
 		target.Patience = 15 * time.Second
 	}
@@ -133,9 +133,23 @@ func (s *Suite) Wait(name, what string, is func(cloud.ServerGroup) bool) cloud.S
 			return g
 		}
 		if ctx.Err() != nil {
-			s.t.Fatalf("%s: not %s within %s: %+v", name, what, s.Patience, g)
+			s.t.Fatalf("%s: not %s within %s: %s", name, what, s.Patience, summary(g))
 		}
 	}
+}
+
+// summary says what a group is in a few lines.
+func summary(g cloud.ServerGroup) string {
+	states := map[string]int{}
+	for _, i := range g.Instances {
+		state := string(i.Lifecycle)
+		if !i.Healthy {
+			state += ", not healthy"
+		}
+		states[state]++
+	}
+	return fmt.Sprintf("capacity %+v, weight %v, instances %v, %d failures, %d crashes, %d ended, last failure %+v",
+		g.Capacity, g.Weight, states, g.Failures, g.Crashes, len(g.Ended), g.LastFailure)
 }
 
 // WaitServing waits until exactly n instances of a group serve and no other is about to.

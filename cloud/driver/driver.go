@@ -1,5 +1,7 @@
 // Package driver is what a cloud implements. Every operation is idempotent:
-// those that change something take a key, and the same key never acts twice.
+// those that change something take a key, which is not empty, and the same key
+// never acts twice: with the same request it answers as it did, with another it
+// is a conflict. A refusal is not remembered.
 // Errors carry a problem.Code; unavailable is the only one worth retrying.
 package driver
 
@@ -26,8 +28,8 @@ type Fleet interface {
 	// SetWeights sets the shares of traffic of a cluster's groups in one atomic change;
 	// groups not named keep theirs; 0 disables.
 	SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error
-	// Destroy terminates a group's instances after draining them, and removes it.
-	// A group that is gone already is success.
+	// Destroy terminates a group's instances after draining them, and removes it. It does
+	// not wait: the group is seen Destroying until it is gone. One that is gone already is success.
 	Destroy(ctx context.Context, region, serverGroup string, guard cloud.Guard, key string) error
 	// Terminate ends one instance, after draining it unless kill is set. Decrement also
 	// lowers the desired capacity; otherwise it is replaced.

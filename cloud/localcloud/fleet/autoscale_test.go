@@ -194,6 +194,17 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
+func FuzzParseSize(f *testing.F) {
+	for _, text := range []string{"512MiB", "1.5 G", "0", "9e9", "1TiB"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if n, err := parseSize(text); (err == nil) != (n > 0) || n > 1<<60 {
+			t.Fatalf("%q is %d, %v", text, n, err)
+		}
+	})
+}
+
 func TestCheckSteps(t *testing.T) {
 	step := func(low, high *float64) pipeline.Step { return pipeline.Step{Lower: low, Upper: high, Change: 1} }
 	for name, c := range map[string]struct {
@@ -231,20 +242,5 @@ func TestResolve(t *testing.T) {
 	f.push("app")
 	if c := b.clusters["app"]; len(c.Groups) != 1 || c.Groups[0].Name != "app-v000" {
 		t.Errorf("the balancer knows %+v", c)
-	}
-}
-
-func BenchmarkListing1000(b *testing.B) {
-	f, g := &Fleet{groups: map[string]*group{}}, &group{name: "app-v000", cluster: "app", instances: map[string]*instance{}}
-	f.doc.Groups = map[string]record{g.name: {}}
-	f.groups[g.name] = g
-	for range 1000 {
-		i := &instance{id: newID("i-"), group: g, lifecycle: cloud.InService, launched: epoch}
-		g.instances[i.id] = i
-	}
-	for b.Loop() {
-		if list, err := f.ServerGroups(b.Context(), "", ""); err != nil || len(list[0].Instances) != 1000 {
-			b.Fatal(err)
-		}
 	}
 }

@@ -22,6 +22,7 @@ type Fleet struct {
 	runner runner
 	client *http.Client // of probes
 	since  time.Time
+	mark   string // in the environment of every process of this fleet
 
 	ctx    context.Context // ends when Close may wait no longer
 	cancel context.CancelFunc
@@ -69,7 +70,7 @@ func New(config Config) (*Fleet, error) {
 	if f.runner == nil {
 		f.runner = newSystem(config.Log)
 	}
-	if n := f.runner.sweep(markName + "=" + f.doc.Mark); n > 0 {
+	if n := f.runner.sweep(markName + "=" + f.mark); n > 0 {
 		config.Log.Info("ended processes that an earlier region process left", "region", config.Region, "count", n)
 	}
 	f.addresses = openAddresses(config.Region, config.Zones)
@@ -101,7 +102,7 @@ func (f *Fleet) restore() error {
 		}
 		f.groups[name] = f.newGroup(name, r, env)
 	}
-	f.doc = fresh
+	f.doc, f.mark = fresh, fresh.Mark
 	if err := f.folder.save(fresh); err != nil {
 		return problem.Wrap(err, problem.Unavailable, "fleet.open", "state of %s", f.folder.path)
 	}

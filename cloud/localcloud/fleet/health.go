@@ -12,10 +12,11 @@ import (
 	"showrunner/pipeline"
 )
 
-// While an instance starts it is asked often, so that it serves as soon as it can.
+// While an instance starts it is asked often, so that it serves as soon as it
+// can: each pause is a tenth of the time it has taken so far, within these bounds.
 const (
 	firstAsk = 5 * time.Millisecond
-	lastAsk  = 100 * time.Millisecond
+	lastAsk  = 250 * time.Millisecond
 )
 
 // watch checks an instance for as long as its process lives: first whether it is
@@ -47,7 +48,7 @@ func (f *Fleet) watch(i *instance, spec cloud.ServerGroupSpec, job program) {
 func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 	deadline := time.NewTimer(time.Duration(p.Grace))
 	defer deadline.Stop()
-	wait := firstAsk
+	began, wait := time.Now(), firstAsk
 	for successes := 0; ; {
 		detail, err := p.check(ctx)
 		if ctx.Err() != nil {
@@ -61,9 +62,9 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 			wait = time.Duration(p.Interval)
 		} else {
 			successes = 0
-			wait = min(max(wait*3/2, firstAsk), lastAsk, time.Duration(p.Interval))
+			wait = min(max(time.Since(began)/10, firstAsk), lastAsk, time.Duration(p.Interval))
 			if len(p.Command) > 0 {
-				wait = min(time.Duration(p.Interval), 5*lastAsk) // a process each time
+				wait = min(max(wait, lastAsk), time.Duration(p.Interval)) // a process each time
 			}
 		}
 		ask := time.NewTimer(wait)
@@ -228,12 +229,13 @@ func (f *Fleet) watchServing(ctx context.Context, i *instance, readiness, livene
 				f.judge(ctx, i, checks, "the balancer: "+complaint)
 			}
 		}
+		// From start to start: one that does not answer is asked again no later.
+		due.next = time.Now().Add(time.Duration(due.Interval))
 		detail, err := due.check(ctx)
 		if ctx.Err() != nil {
 			return false
 		}
 		f.note(i, detail)
-		due.next = time.Now().Add(time.Duration(due.Interval))
 		if due.feed(err) {
 			f.judge(ctx, i, checks, detail)
 		}

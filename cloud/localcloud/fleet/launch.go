@@ -106,7 +106,7 @@ func (f *Fleet) prepare(i *instance, spec cloud.ServerGroupSpec, port int) (prog
 	job.Env = append(job.Env, // last, so that nothing overrides them
 		"HOST="+i.host, "PORT="+strconv.Itoa(port),
 		"SHOWRUNNER_REGION="+f.config.Region, "SHOWRUNNER_ZONE="+i.zone, "SHOWRUNNER_INSTANCE="+i.id,
-		"SHOWRUNNER_SERVER_GROUP="+g.name, "SHOWRUNNER_VERSION="+spec.Version, markName+"="+f.doc.Mark)
+		"SHOWRUNNER_SERVER_GROUP="+g.name, "SHOWRUNNER_VERSION="+spec.Version, markName+"="+f.mark)
 	return job, nil
 }
 

@@ -254,14 +254,14 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Children, 1)).Name, 1)
-	if n := len(running(r.doc.Mark)); n != 3 {
+	if n := len(running(r.mark)); n != 3 {
 		t.Fatalf("%d processes, want the instance and two children", n)
 	}
 	if err := r.Destroy(t.Context(), "test-1", g.Name, cloud.Guard{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
 	r.WaitGone(g.Name)
-	if left := running(r.doc.Mark); len(left) != 0 {
+	if left := running(r.mark); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}
 	eventually(t, "its folder is gone", func() bool {

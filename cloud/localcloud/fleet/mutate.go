@@ -45,7 +45,7 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 	if f.closing {
 		return nil, problem.New(problem.Unavailable, op, "region %s shuts down", f.config.Region)
 	}
-	sum := sha256.Sum256(slices.Concat([]byte(f.doc.Mark), []byte(op), text))
+	sum := sha256.Sum256(slices.Concat([]byte(f.mark), []byte(op), text))
 	digest := hex.EncodeToString(sum[:])
 	if k, ok := f.doc.Keys[key]; ok {
 		if k.Request != digest {

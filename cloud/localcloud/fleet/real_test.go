@@ -164,10 +164,10 @@ type realFleet struct {
 	*cloudtest.Suite
 	balancer *fakeBalancer
 	dir      string
-	t        *testing.T
+	t        testing.TB
 }
 
-func openReal(t *testing.T, change ...func(*Config)) *realFleet {
+func openReal(t testing.TB, change ...func(*Config)) *realFleet {
 	t.Helper()
 	r := &realFleet{balancer: newFakeBalancer(), dir: t.TempDir(), t: t}
 	r.start(change...)
@@ -190,12 +190,13 @@ func (r *realFleet) start(change ...func(*Config)) {
 }
 
 func (r *realFleet) stop() {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	if err := r.Fleet.Close(ctx); err != nil && !strings.Contains(err.Error(), "did not stop in time") {
 		r.t.Errorf("close: %v", err)
 	}
-	if left := running(r.doc.Mark); len(left) > 0 {
+	if left := running(r.mark); len(left) > 0 {
 		r.t.Errorf("processes are left: %v", left)
 	}
 }

@@ -26,6 +26,37 @@ type system struct {
 	work chan func()
 	done chan struct{}
 	guard
+
+	sweeping sync.Mutex // one look through the machine at a time
+	batching sync.Mutex
+	batch    *batch // marks for the next look
+}
+
+// batch is what several sweeps at one time share: a single look at every process.
+type batch struct {
+	marks []string
+	once  sync.Once
+	found int
+}
+
+// sweep waits for a look through the machine's processes that began after the call.
+func (s *system) sweep(mark string) int {
+	s.batching.Lock()
+	if s.batch == nil {
+		s.batch = &batch{}
+	}
+	mine := s.batch
+	mine.marks = append(mine.marks, mark)
+	s.batching.Unlock()
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
+	mine.once.Do(func() {
+		s.batching.Lock()
+		s.batch = nil // complete: later calls need a later look
+		s.batching.Unlock()
+		mine.found = killMarked(mine.marks)
+	})
+	return mine.found
 }
 
 // newSystem returns a runner whose starting thread lives until close: the

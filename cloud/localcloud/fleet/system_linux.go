@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -87,8 +88,9 @@ func treeUsage(root int) (cpu time.Duration, memory int64, ok bool) {
 	return cpu, memory, ok
 }
 
-// sweep reads every environment of the machine that it may read.
-func (s *system) sweep(mark string) int {
+// killMarked reads every environment of the machine that it may read and kills
+// the processes that carry one of the marks.
+func killMarked(marks []string) int {
 	found := 0
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -100,10 +102,11 @@ func (s *system) sweep(mark string) int {
 			continue
 		}
 		env, err := os.ReadFile("/proc/" + e.Name() + "/environ")
-		if err != nil || !bytes.Contains(append([]byte{0}, env...), append(append([]byte{0}, mark...), 0)) {
+		if err != nil || !bytes.Contains(env, []byte(markName)) {
 			continue
 		}
-		if syscall.Kill(pid, syscall.SIGKILL) == nil {
+		variables := strings.Split(string(env), "\x00")
+		if slices.ContainsFunc(marks, func(mark string) bool { return slices.Contains(variables, mark) }) && syscall.Kill(pid, syscall.SIGKILL) == nil {
 			found++
 		}
 	}

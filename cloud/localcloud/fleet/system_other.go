@@ -15,8 +15,8 @@ func awaitEnd(int) bool { return false }
 // treeUsage: other systems do not tell without a library of their own.
 func treeUsage(int) (time.Duration, int64, bool) { return 0, 0, false }
 
-// sweep: other systems do not show environments; the guard ends process groups.
-func (s *system) sweep(string) int { return 0 }
+// killMarked: other systems do not show environments; the guard ends process groups.
+func killMarked([]string) int { return 0 }
 
 // openFiles: other systems do not tell.
 func openFiles(int) int { return 0 }

@@ -1,0 +1,354 @@
+// Package memcloud is a cloud in memory: the smallest driver that keeps every
+// promise of package cloud/driver, for tests of what is built on one. Nothing
+// runs: an instance is healthy as soon as it is launched, or never, as the
+// cloud's owner decides for each spec.
+package memcloud
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// Config is what a Cloud needs. Regions is required.
+type Config struct {
+	Regions []string
+	// Fails says why instances of a spec never become healthy; nil when they do.
+	Fails func(cloud.ServerGroupSpec) *cloud.InstanceFailure
+	Now   func() time.Time // default time.Now
+}
+
+// Cloud implements driver.Fleet, Watcher, Logs and Operator.
+type Cloud struct {
+	config Config
+
+	mu       sync.Mutex
+	regions  map[string]*region
+	changed  chan struct{}
+	revision uint64
+	launched int
+}
+
+type region struct {
+	since     time.Time
+	groups    []*cloud.ServerGroup              // oldest first
+	fails     map[string]*cloud.InstanceFailure // by group
+	last      map[string]int                    // sequence by cluster
+	keys      map[string]remembered
+	counts    map[string][]cloud.Counts
+	revisions map[string]uint64
+}
+
+type remembered struct {
+	digest string
+	result any
+}
+
+var (
+	_ driver.Fleet    = (*Cloud)(nil)
+	_ driver.Watcher  = (*Cloud)(nil)
+	_ driver.Logs     = (*Cloud)(nil)
+	_ driver.Operator = (*Cloud)(nil)
+)
+
+// New makes an empty cloud.
+func New(config Config) *Cloud {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Fails == nil {
+		config.Fails = func(cloud.ServerGroupSpec) *cloud.InstanceFailure { return nil }
+	}
+	c := &Cloud{config: config, regions: map[string]*region{}, changed: make(chan struct{}), revision: 1}
+	for _, name := range config.Regions {
+		c.regions[name] = &region{since: config.Now(), fails: map[string]*cloud.InstanceFailure{}, last: map[string]int{}, keys: map[string]remembered{},
+			counts: map[string][]cloud.Counts{}, revisions: map[string]uint64{}}
+	}
+	return c
+}
+
+// mutate does one change once per key; act changes nothing when it returns an error.
+func (c *Cloud) mutate(op, name, key string, request any, act func(*region) (cluster string, result any, err error)) (any, error) {
+	text, err := json.Marshal([]any{op, request})
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, op, "the request")
+	}
+	sum := sha256.Sum256(text)
+	digest := hex.EncodeToString(sum[:])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, err := c.region(op, name)
+	if err != nil {
+		return nil, err
+	}
+	if key == "" {
+		return nil, problem.New(problem.Invalid, op, "the change has no idempotency key")
+	}
+	if k, ok := r.keys[key]; ok {
+		if k.digest != digest {
+			return nil, problem.New(problem.Conflict, op, "the key %q was used for another change", key)
+		}
+		return k.result, nil
+	}
+	cluster, result, err := act(r)
+	if err != nil {
+		return nil, err
+	}
+	r.keys[key] = remembered{digest, result}
+	for _, g := range slices.Clone(r.groups) {
+		c.settle(name, r, g)
+	}
+	c.bump(r, cluster)
+	return result, nil
+}
+
+func (c *Cloud) region(op, name string) (*region, error) {
+	if r, ok := c.regions[name]; ok {
+		return r, nil
+	}
+	return nil, problem.New(problem.NotFound, op, "there is no region %q", name)
+}
+
+func (c *Cloud) bump(r *region, cluster string) {
+	c.revision++
+	r.revisions[cluster], r.revisions[""] = c.revision, c.revision
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// settle gives a group what its capacity asks for, at once.
+func (c *Cloud) settle(name string, r *region, g *cloud.ServerGroup) {
+	if g.Destroying {
+		r.groups = slices.DeleteFunc(r.groups, func(have *cloud.ServerGroup) bool { return have == g })
+		return
+	}
+	active := func() int {
+		n := 0
+		for _, i := range g.Instances {
+			if i.Lifecycle == cloud.InService {
+				n++
+			}
+		}
+		return n
+	}
+	for active() > g.Capacity.Desired {
+		at := slices.IndexFunc(g.Instances, func(i cloud.Instance) bool { return i.Lifecycle == cloud.InService && !i.Protected })
+		if at < 0 {
+			break
+		}
+		g.Instances = slices.Delete(g.Instances, at, at+1)
+	}
+	if slices.Contains(g.Suspended, "Launch") {
+		return
+	}
+	if failure := r.fails[g.Name]; failure != nil {
+		if missing := g.Capacity.Desired - active(); missing > 0 {
+			described := *failure
+			described.At = c.config.Now()
+			g.LastFailure, g.Failures = &described, g.Failures+missing
+		}
+		return
+	}
+	for active() < g.Capacity.Desired {
+		g.Instances = append(g.Instances, c.launch(name, g))
+	}
+}
+
+func (c *Cloud) launch(name string, g *cloud.ServerGroup) cloud.Instance {
+	c.launched++
+	counts := map[string]int{}
+	for _, i := range g.Instances {
+		counts[i.Zone]++
+	}
+	zones := zonesOf(name)
+	zone := slices.MinFunc(zones, func(a, b string) int { return counts[a] - counts[b] })
+	now := c.config.Now()
+	return cloud.Instance{
+		ID: fmt.Sprintf("i-%017x", c.launched), ServerGroup: g.Name, Version: g.Spec.Version, Region: name, Zone: zone,
+		Address:   fmt.Sprintf("198.18.%d.%d:80", c.launched>>8&255, c.launched&255), // the benchmark network: nobody answers there
+		Lifecycle: cloud.InService, Healthy: true, Launched: now, ServingSince: now,
+	}
+}
+
+func zonesOf(region string) []string { return []string{region + "a", region + "b", region + "c"} }
+
+// SetCounts sets what Counts answers for a cluster.
+func (c *Cloud) SetCounts(name, cluster string, counts []cloud.Counts) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.regions[name]; ok {
+		r.counts[cluster] = counts
+	}
+}
+
+// CreateServerGroup implements driver.Fleet.
+func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error) {
+	const op = "memcloud.create"
+	spec, err := checkSpec(spec)
+	if err != nil {
+		return cloud.ServerGroup{}, err
+	}
+	made, err := c.mutate(op, name, key, spec, func(r *region) (string, any, error) {
+		var last *int
+		if n, ok := r.last[spec.Cluster]; ok {
+			last = &n
+		}
+		seq, err := driver.NextSequence(spec.Cluster, last, func(n int) bool { return r.find(driver.ServerGroupName(spec.Cluster, n)) != nil })
+		if err != nil {
+			return "", nil, err
+		}
+		r.last[spec.Cluster] = seq
+		g := &cloud.ServerGroup{Name: driver.ServerGroupName(spec.Cluster, seq), Region: name, Spec: spec,
+			Capacity: spec.Capacity, Weight: spec.Weight, Created: c.config.Now()}
+		g.Spec.Env = nil
+		r.fails[g.Name] = c.config.Fails(spec)
+		r.groups = append(r.groups, g)
+		return spec.Cluster, g, nil
+	})
+	if err != nil {
+		return cloud.ServerGroup{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return copyOf(made.(*cloud.ServerGroup)), nil
+}
+
+func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
+	if err := driver.CheckCluster(s.Cluster); err != nil {
+		return s, err
+	}
+	if s.Artifact == "" || len(s.Command) == 0 || s.Health.Path == "" && !s.Health.TCP && len(s.Health.Command) == 0 || !validWeight(s.Weight) {
+		return s, problem.New(problem.Invalid, "memcloud.create", "server group of %s lacks an artifact, a command, a health check or a possible weight", s.Cluster)
+	}
+	var err error
+	s.Capacity, err = driver.CheckCapacity(s.Capacity)
+	return s, err
+}
+
+func validWeight(w float64) bool { return w >= 0 && !math.IsInf(w, 0) && !math.IsNaN(w) }
+
+func (r *region) find(name string) *cloud.ServerGroup {
+	for _, g := range r.groups {
+		if g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+func (r *region) group(op, name string) (*cloud.ServerGroup, error) {
+	if g := r.find(name); g != nil {
+		return g, nil
+	}
+	return nil, problem.New(problem.NotFound, op, "there is no server group %s", name)
+}
+
+func (r *region) instance(op, id string) (*cloud.ServerGroup, *cloud.Instance, error) {
+	for _, g := range r.groups {
+		for n := range g.Instances {
+			if g.Instances[n].ID == id {
+				return g, &g.Instances[n], nil
+			}
+		}
+	}
+	return nil, nil, problem.New(problem.NotFound, op, "there is no instance %s", id)
+}
+
+// serving counts a cluster's serving instances under other weights.
+func (r *region) serving(cluster string, weights map[string]float64) int {
+	var groups []cloud.ServerGroup
+	for _, g := range r.groups {
+		if g.Spec.Cluster == cluster {
+			seen := *g
+			if w, ok := weights[g.Name]; ok {
+				seen.Weight = w
+			}
+			groups = append(groups, seen)
+		}
+	}
+	return driver.Serving(groups)
+}
+
+// Resize implements driver.Fleet.
+func (c *Cloud) Resize(_ context.Context, name, group string, to pipeline.Capacity, guard cloud.Guard, key string) error {
+	const op = "memcloud.resize"
+	to, err := driver.CheckCapacity(to)
+	if err != nil {
+		return err
+	}
+	_, err = c.mutate(op, name, key, []any{group, to}, func(r *region) (string, any, error) {
+		g, err := r.group(op, group)
+		if err != nil {
+			return "", nil, err
+		}
+		before := r.serving(g.Spec.Cluster, nil)
+		after := before
+		if g.Enabled() {
+			after -= max(0, g.Serving()-to.Desired)
+		}
+		if err := driver.CheckGuard(guard, g.Spec.Cluster, name, before, after); err != nil {
+			return "", nil, err
+		}
+		g.Capacity = to
+		return g.Spec.Cluster, nil, nil
+	})
+	return err
+}
+
+// SetWeights implements driver.Fleet.
+func (c *Cloud) SetWeights(_ context.Context, name, cluster string, weights map[string]float64, guard cloud.Guard, key string) error {
+	const op = "memcloud.weights"
+	for group, w := range weights {
+		if !validWeight(w) {
+			return problem.New(problem.Invalid, op, "%s cannot have weight %v", group, w)
+		}
+	}
+	_, err := c.mutate(op, name, key, []any{cluster, weights}, func(r *region) (string, any, error) {
+		for _, group := range slices.Sorted(maps.Keys(weights)) {
+			g, err := r.group(op, group)
+			if err != nil {
+				return "", nil, err
+			}
+			if g.Spec.Cluster != cluster {
+				return "", nil, problem.New(problem.Invalid, op, "%s is not in cluster %s", group, cluster)
+			}
+		}
+		if err := driver.CheckGuard(guard, cluster, name, r.serving(cluster, nil), r.serving(cluster, weights)); err != nil {
+			return "", nil, err
+		}
+		for group, w := range weights {
+			r.find(group).Weight = w
+		}
+		return cluster, nil, nil
+	})
+	return err
+}
+
+// Destroy implements driver.Fleet.
+func (c *Cloud) Destroy(_ context.Context, name, group string, guard cloud.Guard, key string) error {
+	_, err := c.mutate("memcloud.destroy", name, key, group, func(r *region) (string, any, error) {
+		g := r.find(group)
+		if g == nil {
+			return "", nil, nil
+		}
+		cluster := g.Spec.Cluster
+		if err := driver.CheckGuard(guard, cluster, name, r.serving(cluster, nil), r.serving(cluster, map[string]float64{group: 0})); err != nil {
+			return "", nil, err
+		}
+		g.Destroying = true
+		return cluster, nil, nil
+	})
+	return err
+}

@@ -1,0 +1,136 @@
+package memcloud
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/problem"
+)
+
+// ended says whether an id was given to an instance that is gone: they are
+// numbered in order.
+func (c *Cloud) ended(id string) bool {
+	var n int
+	_, err := fmt.Sscanf(strings.TrimPrefix(id, "i-"), "%x", &n)
+	return err == nil && n >= 1 && n <= c.launched
+}
+
+// Terminate implements driver.Fleet.
+func (c *Cloud) Terminate(_ context.Context, name, id string, opts driver.TerminateOptions, key string) error {
+	const op = "memcloud.terminate"
+	_, err := c.mutate(op, name, key, []any{id, opts.Kill, opts.Decrement}, func(r *region) (string, any, error) {
+		g, i, err := r.instance(op, id)
+		if err != nil {
+			if c.ended(id) {
+				return "", nil, nil
+			}
+			return "", nil, err
+		}
+		before := r.serving(g.Spec.Cluster, nil)
+		after := before
+		if g.Enabled() && i.Serving() {
+			after--
+		}
+		if err := driver.CheckGuard(opts.Guard, g.Spec.Cluster, name, before, after); err != nil {
+			return "", nil, err
+		}
+		if opts.Decrement && i.Lifecycle != cloud.Standby {
+			if err := lower(op, g); err != nil {
+				return "", nil, err
+			}
+		}
+		g.Instances = slices.DeleteFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == id })
+		return g.Spec.Cluster, nil, nil
+	})
+	return err
+}
+
+func lower(op string, g *cloud.ServerGroup) error {
+	if g.Capacity.Desired <= g.Capacity.Min {
+		return problem.New(problem.Precondition, op, "server group %s cannot have fewer than its least of %d instances", g.Name, g.Capacity.Min)
+	}
+	g.Capacity.Desired--
+	return nil
+}
+
+// SetStandby implements driver.Operator.
+func (c *Cloud) SetStandby(_ context.Context, name, id string, standby bool, key string) error {
+	const op = "memcloud.standby"
+	_, err := c.mutate(op, name, key, []any{id, standby}, func(r *region) (string, any, error) {
+		g, i, err := r.instance(op, id)
+		switch {
+		case err != nil:
+			return "", nil, err
+		case standby == (i.Lifecycle == cloud.Standby):
+		case standby:
+			if err := lower(op, g); err != nil {
+				return "", nil, err
+			}
+			i.Lifecycle, i.Healthy = cloud.Standby, false
+		case g.Capacity.Desired >= g.Capacity.Max:
+			return "", nil, problem.New(problem.Precondition, op, "server group %s has its most of %d instances", g.Name, g.Capacity.Max)
+		default:
+			g.Capacity.Desired++
+			i.Lifecycle, i.Healthy, i.ServingSince = cloud.InService, true, c.config.Now()
+		}
+		return g.Spec.Cluster, nil, nil
+	})
+	return err
+}
+
+// SetProtection implements driver.Operator.
+func (c *Cloud) SetProtection(_ context.Context, name, id string, protected bool, key string) error {
+	const op = "memcloud.protect"
+	_, err := c.mutate(op, name, key, []any{id, protected}, func(r *region) (string, any, error) {
+		g, i, err := r.instance(op, id)
+		if err != nil {
+			return "", nil, err
+		}
+		i.Protected = protected
+		return g.Spec.Cluster, nil, nil
+	})
+	return err
+}
+
+// processes are what a group does by itself here and elsewhere.
+var processes = []string{"Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck", "ReplaceUnhealthy", "ScheduledActions"}
+
+// Suspend implements driver.Operator. Only Launch makes a difference here.
+func (c *Cloud) Suspend(_ context.Context, name, group string, named []string, key string) error {
+	return c.setSuspended("memcloud.suspend", name, group, named, key, true)
+}
+
+// Resume implements driver.Operator.
+func (c *Cloud) Resume(_ context.Context, name, group string, named []string, key string) error {
+	return c.setSuspended("memcloud.resume", name, group, named, key, false)
+}
+
+func (c *Cloud) setSuspended(op, name, group string, named []string, key string, suspend bool) error {
+	if len(named) == 0 {
+		named = processes
+	}
+	for _, p := range named {
+		if !slices.Contains(processes, p) {
+			return problem.New(problem.Invalid, op, "there is no process %q", p)
+		}
+	}
+	_, err := c.mutate(op, name, key, []any{group, named}, func(r *region) (string, any, error) {
+		g, err := r.group(op, group)
+		if err != nil {
+			return "", nil, err
+		}
+		var now []string
+		for _, p := range processes {
+			if suspend && slices.Contains(named, p) || slices.Contains(g.Suspended, p) && !slices.Contains(named, p) {
+				now = append(now, p)
+			}
+		}
+		g.Suspended = now
+		return g.Spec.Cluster, nil, nil
+	})
+	return err
+}

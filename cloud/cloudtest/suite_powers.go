@@ -1,0 +1,99 @@
+package cloudtest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+func testWatch(s *Suite) {
+	w, ok := s.Fleet.(driver.Watcher)
+	if !ok {
+		s.t.Log("this driver cannot wait for changes; callers ask again")
+		return
+	}
+	ctx := s.t.Context()
+	first, err := w.WaitChange(ctx, s.Region, "app", 0)
+	s.want("revision 0", err, "")
+	seen := make(chan uint64, 1)
+	go func() {
+		revision, err := w.WaitChange(ctx, s.Region, "app", first)
+		if err != nil {
+			s.t.Errorf("wait: %v", err)
+		}
+		seen <- revision
+	}()
+	s.Create(s.Spec("other", Serve, 0))
+	s.Create(s.Spec("app", Serve, 0))
+	if revision := <-seen; revision == first {
+		s.t.Errorf("woken without a change: %d", revision)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	now, err := w.WaitChange(ctx, s.Region, "app", 0)
+	s.want("now", err, "")
+	if _, err := w.WaitChange(ended, s.Region, "app", now); err == nil || !errors.Is(err, context.Canceled) {
+		s.t.Errorf("a canceled wait: %v", err)
+	}
+}
+
+func testOperator(s *Suite) {
+	op, ok := s.Fleet.(driver.Operator)
+	if !ok {
+		s.t.Log("this driver has no side operations")
+		return
+	}
+	ctx := s.t.Context()
+	g := s.Create(s.Spec("app", Serve, 2))
+	g = s.WaitServing(g.Name, 2)
+	away, kept := g.Instances[0].ID, g.Instances[1].ID
+	s.want("standby", op.SetStandby(ctx, s.Region, away, true, s.Key()), "")
+	g = s.Wait(g.Name, "one in standby", func(g cloud.ServerGroup) bool { return g.Serving() == 1 })
+	if g.Capacity.Desired != 1 || len(g.Instances) != 2 {
+		s.t.Fatalf("in standby: %+v", g)
+	}
+	s.want("back", op.SetStandby(ctx, s.Region, away, false, s.Key()), "")
+	if g = s.WaitServing(g.Name, 2); g.Capacity.Desired != 2 {
+		s.t.Fatalf("back from standby: %+v", g)
+	}
+	s.want("protect", op.SetProtection(ctx, s.Region, kept, true, s.Key()), "")
+	s.want("shrink", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 1, Max: 4}, cloud.Guard{}, s.Key()), "")
+	if g = s.WaitServing(g.Name, 1); g.Instances[0].ID != kept || !g.Instances[0].Protected {
+		s.t.Fatalf("the protected one is gone: %+v", g.Instances)
+	}
+	s.want("suspend", op.Suspend(ctx, s.Region, g.Name, []string{"Launch"}, s.Key()), "")
+	s.want("kill", s.Fleet.Terminate(ctx, s.Region, kept, driver.TerminateOptions{Kill: true}, s.Key()), "")
+	if g = s.WaitServing(g.Name, 0); !slices.Equal(g.Suspended, []string{"Launch"}) {
+		s.t.Fatalf("suspended %v", g.Suspended)
+	}
+	s.want("resume", op.Resume(ctx, s.Region, g.Name, nil, s.Key()), "")
+	s.WaitServing(g.Name, 1)
+	s.want("an unknown process", op.Suspend(ctx, s.Region, g.Name, []string{"Lunch"}, s.Key()), problem.Invalid)
+}
+
+func testServing(s *Suite) {
+	if s.Reach == nil {
+		s.t.Log("this driver carries no requests")
+		return
+	}
+	ctx := s.t.Context()
+	spec := s.Spec("app", Serve, 1)
+	old := s.Create(spec)
+	s.WaitServing(old.Name, 1)
+	if body, err := s.Reach(ctx, "app", "/"); err != nil || !strings.HasPrefix(body, "1.0 ") {
+		s.t.Fatalf("reached %q, %v", body, err)
+	}
+	spec.Version, spec.Weight = "2.0", 0
+	fresh := s.Create(spec)
+	s.WaitServing(fresh.Name, 1)
+	s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: 1}, cloud.Guard{MinServing: 1}, s.Key()), "")
+	if body, err := s.Reach(ctx, "app", "/"); err != nil || !strings.HasPrefix(body, "2.0 ") {
+		s.t.Fatalf("reached %q, %v", body, err)
+	}
+}
