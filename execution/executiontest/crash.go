@@ -1,0 +1,248 @@
+package executiontest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"showrunner/execution"
+	"showrunner/problem"
+	"showrunner/stage"
+)
+
+// Fault is what happens at a write.
+type Fault int
+
+const (
+	// CrashBefore: the process dies and the write never happened.
+	CrashBefore Fault = iota
+	// CrashAfter: the write is durable, and the process dies before it knows.
+	CrashAfter
+	// Stall: the process stops at the write and wakes when others have done its work.
+	Stall
+)
+
+func (f Fault) String() string { return [...]string{"crash before", "crash after", "stall at"}[f] }
+
+// faulty is a store in which one write goes wrong.
+type faulty struct {
+	execution.Store
+	fault Fault
+	at    int
+	hit   chan struct{} // closed when the write is reached
+	wake  chan struct{} // closed when a stalled process may go on
+
+	mu     sync.Mutex
+	writes int
+	dead   bool
+	woken  error // what a stalled write was answered once it woke
+	onHit  func()
+}
+
+func (f *faulty) Join(ctx context.Context, now func() time.Time) (execution.Session, error) {
+	f.mu.Lock()
+	dead := f.dead
+	f.mu.Unlock()
+	if dead {
+		return nil, problem.New(problem.Unavailable, "executiontest", "this process is dead")
+	}
+	s, err := f.Store.Join(ctx, now)
+	return &faultySession{Session: s, f: f}, err
+}
+
+type faultySession struct {
+	execution.Session
+	f *faulty
+}
+
+func (s *faultySession) Commit(ctx context.Context, batch []*execution.Change) error {
+	f := s.f
+	f.mu.Lock()
+	f.writes++
+	here, dead := f.writes == f.at, f.dead
+	if here {
+		f.dead = true
+	}
+	f.mu.Unlock()
+	if dead {
+		return execution.ErrLost
+	}
+	if !here {
+		return s.Session.Commit(ctx, batch)
+	}
+	if f.fault == CrashAfter {
+		if err := s.Session.Commit(ctx, batch); err != nil {
+			return err
+		}
+	}
+	f.onHit()
+	close(f.hit)
+	if f.fault == Stall {
+		<-f.wake
+		err := s.Session.Commit(ctx, batch)
+		f.mu.Lock()
+		f.woken = err
+		f.mu.Unlock()
+		return err
+	}
+	return execution.ErrLost
+}
+
+// Leave does nothing for the dead.
+func (s *faultySession) Leave(ctx context.Context) error {
+	s.f.mu.Lock()
+	dead := s.f.dead
+	s.f.mu.Unlock()
+	if dead {
+		return nil
+	}
+	return s.Session.Leave(ctx)
+}
+
+// Simulate runs the scenario once for every write in it, letting the process
+// die before or after that write or stall at it; another process then goes on.
+// Every run has to come to the same outcome with every effect exactly once, and
+// a process that stalled must not be able to write when it wakes.
+func Simulate(t *testing.T, open func(t *testing.T) execution.Store, faults ...Fault) {
+	want := ""
+	for _, fault := range faults {
+		for at := 1; ; at++ {
+			got, reached := simulateOne(t, open(t), fault, at)
+			if want == "" {
+				want = got
+			}
+			if got != want {
+				t.Fatalf("%v write %d: the outcome is\n%s, want\n%s", fault, at, got, want)
+			}
+			if !reached {
+				t.Logf("%v: %d writes, each survived", fault, at-1)
+				break
+			}
+		}
+	}
+}
+
+func simulateOne(t *testing.T, st execution.Store, fault Fault, at int) (got string, reached bool) {
+	t.Helper()
+	w := &World{}
+	f := &faulty{Store: st, fault: fault, at: at, hit: make(chan struct{}), wake: make(chan struct{})}
+	f.onHit = func() { w.Kill() } // a stalled process's calls are stalled too
+	first, err := execution.New(execution.Config{Store: f, Kinds: w.Kinds(w.Live()), Resolver: Plain{}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, kill := context.WithCancel(t.Context())
+	defer kill()
+	ended := make(chan error, 1)
+	go func() { ended <- first.Run(ctx) }()
+	<-first.Ready()
+	id, reached := drive(t, first, "", f.hit)
+	if !reached {
+		kill()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		return verdictOf(t, w, st, id), false
+	}
+	if fault != Stall {
+		kill()
+		<-ended // whatever it says: it is dead
+	}
+	second, stop := Start(t, execution.Config{Store: st, Kinds: w.Kinds(w.Live())})
+	id, _ = drive(t, second, id, nil)
+	stop()
+	if fault == Stall {
+		close(f.wake)
+		kill()
+		<-ended
+		f.mu.Lock()
+		woken := f.woken
+		f.mu.Unlock()
+		if !errors.Is(woken, execution.ErrLost) {
+			t.Fatalf("write %d: a process that had stalled was answered %v when it woke, not that its session is lost", at, woken)
+		}
+	}
+	return verdictOf(t, w, st, id), true
+}
+
+// drive starts the scenario (again, by the same event) and sends its signal
+// (again), until it has ended or the process is dead.
+func drive(t *testing.T, e *execution.Engine, id string, dead <-chan struct{}) (string, bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), WaitTime)
+	defer cancel()
+	go func() {
+		select {
+		case <-dead:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	isDead := func() bool {
+		select {
+		case <-dead:
+			return true
+		default:
+			return false
+		}
+	}
+	for try := 0; ; try++ {
+		x, _, err := e.Start(ctx, execution.StartRequest{Application: "app", Definition: Scenario(), TriggerID: "test", EventID: "one"})
+		if isDead() {
+			return id, true
+		}
+		if err == nil {
+			id = x.ID
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		x, err := e.Get(ctx, id)
+		if isDead() {
+			return id, true
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("stuck at %s (%v)", outcome(x), err)
+		}
+		if s, _ := x.Stage("ask"); err == nil && s.Phase == execution.PhaseWaiting {
+			_ = e.Signal(ctx, id, "ask", stage.Signal{ID: "the one", Name: "go", By: "test"}) // again below, if it did not arrive
+		}
+		if x.Status.Complete() {
+			return id, false
+		}
+		timer := time.NewTimer(time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// verdictOf returns the outcome, having checked the effects.
+func verdictOf(t *testing.T, w *World, st execution.Store, id string) string {
+	t.Helper()
+	e, err := execution.New(execution.Config{Store: st, Resolver: Plain{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := e.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	effects := w.Effects()
+	if len(effects) != 7 {
+		t.Errorf("there were %d effects, not 7: %v", len(effects), effects)
+	}
+	for key, n := range effects {
+		if n != 1 {
+			t.Errorf("effect %s happened %d times", key, n)
+		}
+	}
+	return outcome(x)
+}
