@@ -62,6 +62,12 @@ type Operator interface {
 	Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error
 }
 
+// Zonal is the optional power to take a zone down and bring it back.
+type Zonal interface {
+	// SetZone down kills what runs in the zone and refuses launches there until it is back.
+	SetZone(ctx context.Context, region, zone string, down bool, key string) error
+}
+
 // Sites is the power to host websites from object storage.
 type Sites interface {
 	// Publish makes the artifact the site's content in the region: only objects whose content differs

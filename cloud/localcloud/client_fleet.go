@@ -15,6 +15,7 @@ type regionFleet interface {
 	driver.Watcher
 	driver.Logs
 	driver.Operator
+	driver.Zonal
 }
 
 // fleet finds the fleet of a region.
@@ -141,4 +142,13 @@ func (c *Client) Resume(ctx context.Context, region, serverGroup string, process
 		return err
 	}
 	return f.Resume(ctx, region, serverGroup, processes, key)
+}
+
+// SetZone implements driver.Zonal.
+func (c *Client) SetZone(ctx context.Context, region, zone string, down bool, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.SetZone(ctx, region, zone, down, key)
 }

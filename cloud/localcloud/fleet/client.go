@@ -31,6 +31,7 @@ var (
 	_ driver.Watcher  = (*Client)(nil)
 	_ driver.Logs     = (*Client)(nil)
 	_ driver.Operator = (*Client)(nil)
+	_ driver.Zonal    = (*Client)(nil)
 )
 
 // NewClient returns a client for a region whose Handler is reached through
@@ -199,7 +200,7 @@ func (c *Client) Resume(ctx context.Context, region, group string, processes []s
 	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/resume", processesBody{key, processes}, nil)
 }
 
-// SetZone takes a zone of the region down, or brings it back.
+// SetZone implements driver.Zonal.
 func (c *Client) SetZone(ctx context.Context, region, zone string, down bool, key string) error {
 	return c.post(ctx, region, "zones/"+url.PathEscape(zone)+"/outage", switchBody{key, down}, nil)
 }

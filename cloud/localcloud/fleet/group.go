@@ -240,4 +240,5 @@ var (
 	_ driver.Watcher  = (*Fleet)(nil)
 	_ driver.Logs     = (*Fleet)(nil)
 	_ driver.Operator = (*Fleet)(nil)
+	_ driver.Zonal    = (*Fleet)(nil)
 )

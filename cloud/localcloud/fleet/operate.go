@@ -208,10 +208,10 @@ func (f *Fleet) resumed(g *group) {
 	f.bump(g.cluster)
 }
 
-// SetZone takes a zone down or brings it back. Down, its instances are killed
-// as an outage kills, nothing launches there, and the other zones take over;
-// back, groups return to balance a few instances at a time. It stands across
-// restarts of the region.
+// SetZone implements driver.Zonal. The instances of a zone that is down are
+// killed as an outage kills, nothing launches there, and the other zones take
+// over; back, groups return to balance a few instances at a time. It stands
+// across restarts of the region.
 func (f *Fleet) SetZone(_ context.Context, region, name string, down bool, key string) error {
 	const op = "fleet.zone"
 	_, err := f.mutate(op, region, key, []any{name, down}, func(next *document) (func(), any, error) {
