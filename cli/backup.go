@@ -44,22 +44,29 @@ with it). Artifacts and what the regions hold are files in the data folder.`,
 }
 
 func newRestoreCommand(a *app) *cobra.Command {
+	var database string
 	cmd := &cobra.Command{
-		Use: "restore FILE", Short: "Fill an empty data folder from a backup", Args: exactArgs("FILE"),
+		Use: "restore FILE", Short: "Fill an empty data folder, or database, from a backup", Args: exactArgs("FILE"),
 		Long: `Restore fills an empty control plane's state from what backup wrote. Nothing may
-run on the data folder. Put the file named key of the old data folder beside it for the secrets.`,
+run on the data folder. A backup taken from SQLite fits PostgreSQL and the other
+way round. Put the file named key of the old data folder beside it for the secrets.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := os.Open(args[0])
 			if err != nil {
 				return usage("%v", err)
 			}
 			defer f.Close()
-			if err := store.Restore(cmd.Context(), filepath.Join(a.data, "showrunner.db"), f, store.Options{}); err != nil {
+			address := database
+			if address == "" {
+				address = filepath.Join(a.data, "showrunner.db")
+			}
+			if err := store.Restore(cmd.Context(), address, f, store.Options{}); err != nil {
 				return err
 			}
 			a.say("restored; start it with `showrunner up`")
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&database, "database", "", "PostgreSQL URL (default: SQLite in the data folder)")
 	return cmd
 }

@@ -16,9 +16,13 @@ func newControlCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "control",
 		Short: "Run a control plane: pipelines, API and pages",
-		Long: `Control runs one control plane. "showrunner up" starts one on this machine. Its
-state is a SQLite database in the data folder, which one process at a time may use.
-The key for secrets is a file there too, unless SHOWRUNNER_IDENTITY holds it.`,
+		Long: `Control runs one control plane. "showrunner up" starts one on this machine.
+
+With --database postgres://… any number of them share the work: each on its own
+address and data folder, with the same token (--token or SHOWRUNNER_TOKEN) and the
+same key for secrets (SHOWRUNNER_IDENTITY). One that is killed is noticed at once,
+and the others carry on what it did. Where artifacts are to be shared, the data
+folders' artifacts must be one folder.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level := slog.LevelInfo
@@ -44,6 +48,8 @@ The key for secrets is a file there too, unless SHOWRUNNER_IDENTITY holds it.`,
 	f.StringVar(&config.Listen, "listen", "127.0.0.1:7070", "API and pages, host:port")
 	f.StringVar(&config.Edge, "edge", "127.0.0.1:8080", "where people find sites and services")
 	f.StringSliceVar(&config.Regions, "regions", []string{"us-west-2", "us-east-1", "eu-west-1"}, "local regions, the nearest first")
+	f.StringVar(&config.Database, "database", "", "PostgreSQL URL (default: SQLite in the data folder)")
+	f.StringVar(&config.DatabaseDirect, "database-direct", "", "the server's own URL, where --database leads through a connection pooler")
 	f.StringSliceVar(&config.Hosts, "host", nil, "names besides localhost that requests may be addressed to")
 	f.StringVar(&config.URL, "url", "", "where others reach this control plane, for call-backs (default: http://LISTEN)")
 	f.DurationVar(&config.Retention.Age, "keep", config.Retention.Age, "how long executions that ended are kept")

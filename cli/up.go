@@ -16,6 +16,7 @@ import (
 type upOptions struct {
 	listen, edge string
 	regions      []string
+	database     string
 }
 
 func (o *upOptions) flags(cmd *cobra.Command) {
@@ -23,6 +24,7 @@ func (o *upOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:7070", "the control plane's address: API and pages")
 	f.StringVar(&o.edge, "edge", "127.0.0.1:8080", "the edge's address: sites and services")
 	f.StringSliceVar(&o.regions, "regions", []string{"us-west-2", "us-east-1", "eu-west-1"}, "local regions, the nearest first")
+	f.StringVar(&o.database, "database", "", "PostgreSQL URL for the control plane's state (default: SQLite in the data folder)")
 }
 
 func newUpCommand(a *app) *cobra.Command {
@@ -63,6 +65,10 @@ func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) e
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	processes := server.Processes(a.data, o.listen, o.edge, o.regions)
+	if o.database != "" {
+		// In the environment, since it may hold a password and arguments can be seen by all.
+		processes[0].Env = append(processes[0].Env, "SHOWRUNNER_DATABASE="+o.database)
+	}
 	waiting := map[string]bool{}
 	for _, p := range processes {
 		waiting[p.Name] = true

@@ -100,8 +100,27 @@ func (w *walker) Visit(node *ast.Node) {
 		w.call(n)
 	case *ast.PredicateNode:
 		w.predicate(n)
+	case *ast.BinaryNode:
+		if n.Operator == "==" || n.Operator == "!=" {
+			w.status(n.Left, n.Right)
+			w.status(n.Right, n.Left)
+		}
 	case *ast.VariableDeclaratorNode, *ast.SequenceNode:
 		w.refuse(n, "`let` and `;` are not part of pipeline expressions")
+	}
+}
+
+// status refuses to compare a stage's status with what it never is.
+func (w *walker) status(left, right ast.Node) {
+	member, ok := left.(*ast.MemberNode)
+	text, is := right.(*ast.StringNode)
+	if !ok || !is || w.fault != nil {
+		return
+	}
+	root, path, ok := chain(member)
+	if ok && root != nil && root.Value == "stages" && len(path) == 2 && path[1] == "status" && !slices.Contains(stageStatuses, text.Value) {
+		w.refuse(text, "no stage ever has the status %q; it is one of %s", text.Value, strings.Join(stageStatuses, ", "))
+		w.fault.suggestion = nearest(text.Value, stageStatuses)
 	}
 }
 

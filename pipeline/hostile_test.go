@@ -21,7 +21,7 @@ func bomb() string {
 // wideBomb uses one long list from many stages.
 func wideBomb() string {
 	var b strings.Builder
-	b.WriteString("application: a\nx-c: &c {commands: [" + strings.Repeat("x,", 20_000) + "x]}\npipelines:\n  p:\n    stages:\n")
+	b.WriteString("application: a\nx-c: &c {commands: [" + strings.Repeat("x,", 5_000) + "x]}\npipelines:\n  p:\n    stages:\n")
 	for i := range 5000 {
 		fmt.Fprintf(&b, "      s%d: {run: *c}\n", i)
 	}
@@ -108,14 +108,25 @@ func hostile() map[string]struct{ src, code string } {
 		"binary tag":          {"application: !!binary aGVsbG8=\npipelines: {}\n", CodeType},
 		"own tag":             {"application: !!python/object:os.system x\npipelines: {}\n", CodeType},
 		"terminal escapes":    {stageFile + `{"\x1b[2J": 1}`, CodeUnknownField},
-		"million brackets":    {strings.Repeat("[],", 1_000_000), CodeSyntax},
+		"million brackets":    {strings.Repeat("[],", 1_000_000), CodeTooMany},
 		"million anchors":     {"[" + strings.Repeat("&a x,", 700_000) + "]", CodeTooMany},
 		"million tabs":        {"application:" + strings.Repeat("\t", 4_000_000), ""},
 		"million comments":    {strings.Repeat("#\n", 2_000_000), CodeTooMany},
 		"million keys":        {strings.Repeat("? \n", 1_300_000), CodeTooMany},
 		"million unknown":     {manyKeys(300_000), CodeTooMany},
+		"many on a line":      {"application: a\npipelines: {p: {stages: {" + strings.Repeat("s: {wait: {for: 1s}},", 100_000) + "}}}", CodeTooMany},
+		"unknown needs":       {unknownNeeds(10_000), CodeUnknownStage},
 		"long flow key":       {"{" + strings.Repeat("a", 1_000_000) + strings.Repeat(" a", 1_000_000) + ": b}", ""},
 	}
+}
+
+func unknownNeeds(n int) string {
+	var b strings.Builder
+	b.WriteString("application: a\npipelines:\n  p:\n    stages:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "      stage-%d: {needs: [stagee-%d], wait: {for: 1s}}\n", i, i)
+	}
+	return b.String()
 }
 
 func manyKeys(n int) string {

@@ -21,7 +21,7 @@ const (
 	MaxStages      = 20_000  // in one pipeline
 	maxItems       = 1_000   // in a list of mappings: triggers, waves, policies
 	maxDepth       = 100     // nesting of the YAML
-	maxNodes       = 1_000_000
+	maxNodes       = 500_000
 	maxDiagnostics = 1_000
 )
 
@@ -54,8 +54,9 @@ func Parse(name string, src []byte) (*Document, Diagnostics) {
 // Limits that are checked before the YAML is read, since reading what exceeds
 // them takes long: no file that people wrote comes near.
 const (
-	maxLines   = 300_000
-	maxAnchors = 10_000 // "&" and "*" each
+	maxLines   = 100_000
+	maxMarks   = 200_000 // ":" and "," each
+	maxAnchors = 10_000  // "&" and "*" each
 )
 
 // crowded refuses a file with more lines, anchors or aliases than any real one.
@@ -63,9 +64,9 @@ func (d *decoder) crowded() bool {
 	for _, c := range []struct {
 		what  string
 		limit int
-	}{{"\n", maxLines}, {"&", maxAnchors}, {"*", maxAnchors}} {
+	}{{"\n", maxLines}, {":", maxMarks}, {",", maxMarks}, {"&", maxAnchors}, {"*", maxAnchors}} {
 		if n := strings.Count(d.src.text, c.what); n > c.limit {
-			name := map[string]string{"\n": "lines", "&": "ampersands", "*": "asterisks"}[c.what]
+			name := map[string]string{"\n": "lines", ":": "colons", ",": "commas", "&": "ampersands", "*": "asterisks"}[c.what]
 			d.add(Diagnostic{Code: CodeTooMany, Message: fmt.Sprintf("the file has %d %s; at most %d are read", n, name, c.limit)})
 			return true
 		}

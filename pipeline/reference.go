@@ -195,6 +195,8 @@ func (r *referenceWriter) expressions() {
 	r.print("\n### Secrets\n\nAllowed in `%s`, and in the credentials of a poll trigger.\n", strings.Join(secretPlaces(), "`, `"))
 }
 
+const statusList = "`Succeeded`, `FailedContinue` (it failed and `onFailure: continue` let the execution go on), `Skipped`, `Stopped`, `Terminal`, `Canceled`"
+
 const referenceExpressions = `
 ## Expressions
 
@@ -205,7 +207,7 @@ const referenceExpressions = `
 | ` + "`parameters.NAME`" + ` | a parameter, always a text |
 | ` + "`trigger.FIELD`" + ` | what started the execution, see below |
 | ` + "`execution.FIELD`" + ` | this execution, see below |
-| ` + "`stages.NAME.status`" + `, ` + "`stages.NAME.outputs.OUTPUT`" + ` | a stage upstream; the outputs of each kind are listed with it |
+| ` + "`stages.NAME.status`" + `, ` + "`stages.NAME.outputs.OUTPUT`" + ` | a stage upstream; the outputs of each kind are listed with it. Status is one of ` + statusList + ` |
 | ` + "`artifacts.NAME`" + `, ` + "`artifacts.NAME.ID`" + ` | the digest of an artifact |
 | ` + "`secrets.NAME`" + ` | a secret, alone in its braces and only where a credential makes sense |
 

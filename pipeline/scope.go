@@ -38,6 +38,10 @@ type StageScope struct {
 	Outputs map[string]any
 }
 
+// stageStatuses are what the engine calls the outcome of a stage that is
+// upstream of one that starts; a stage that never ran has "".
+var stageStatuses = []string{"Succeeded", "FailedContinue", "Terminal", "Canceled", "Stopped", "Skipped", ""}
+
 // roots are the names that an expression may start with.
 var roots = []string{"parameters", "trigger", "execution", "stages", "artifacts", "secrets"}
 

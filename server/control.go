@@ -37,12 +37,15 @@ type ControlConfig struct {
 	Listen   string   // API and pages
 	Edge     string   // where people find sites and services
 	Regions  []string // local regions, the nearest first
-	Hosts    []string // names besides localhost that requests may be addressed to
-	Token    string   // empty: the one in Data
-	Identity string   // age identity for secrets; empty: the key in Data
-	URL      string   // where others reach this control plane, for call-backs; empty: http://Listen
-	Version  string
-	Exe      string // this program, which supervises builds
+	Database string   // postgres://…; empty: SQLite in Data
+	// DatabaseDirect is the server's own address where Database leads through a pooler.
+	DatabaseDirect string
+	Hosts          []string // names besides localhost that requests may be addressed to
+	Token          string   // empty: the one in Data
+	Identity       string   // age identity for secrets; empty: the key in Data
+	URL            string   // where others reach this control plane, for call-backs; empty: http://Listen
+	Version        string
+	Exe            string // this program, which supervises builds
 	// Retention is how long what has ended is kept.
 	Retention execution.Retention
 	Log       *slog.Logger
@@ -110,7 +113,11 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 			return nil, err
 		}
 	}
-	if c.store, err = store.OpenSQLite(ctx, filepath.Join(c.Data, "showrunner.db"), store.Options{Now: c.Now}); err != nil {
+	address := config.Database
+	if address == "" {
+		address = filepath.Join(c.Data, "showrunner.db")
+	}
+	if c.store, err = store.Open(ctx, address, store.Options{Now: c.Now, Direct: config.DatabaseDirect}); err != nil {
 		return nil, err
 	}
 	if c.artifacts, err = artifact.Open(filepath.Join(c.Data, "artifacts")); err != nil {
