@@ -70,8 +70,11 @@ var parseOnce = sync.OnceValues(func() ([]file, error) {
 			return err
 		}
 		if d.IsDir() {
-			if path != base && skipped(d.Name()) {
-				return fs.SkipDir
+			if path == base {
+				return nil
+			}
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil || skipped(d.Name()) {
+				return fs.SkipDir // a module of its own has rules of its own
 			}
 			return nil
 		}
