@@ -110,4 +110,14 @@ func (s *Server) stages(c *control.Service) {
 		}) (*none, error) {
 			return done(c.Signal(ctx, principal(ctx), in.ID, in.Stage, in.Body.Name, in.Body.Data))
 		})
+	huma.Register(s.api, operation(http.MethodGet, "/executions/{id}/stages/{stage}/log/search", "search-log", "The lines of a stage's log that hold a text, and how many there are", 200),
+		func(ctx context.Context, in *struct {
+			StagePath
+			Text    string `query:"q" required:"true" minLength:"1" maxLength:"1000" doc:"the text, whatever its case"`
+			Attempt int    `query:"attempt" minimum:"0" doc:"0 is the newest"`
+			Skip    int    `query:"skip" minimum:"0" doc:"matches to leave out"`
+			Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+		}) (*body[control.LogMatches], error) {
+			return answer(c.SearchLog(ctx, principal(ctx), control.LogSearch{Execution: in.ID, Stage: in.Stage, Attempt: in.Attempt, Text: in.Text, Skip: in.Skip, Limit: in.Limit}))
+		})
 }

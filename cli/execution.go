@@ -15,7 +15,6 @@ import (
 	"showrunner/api/client"
 	"showrunner/control"
 	"showrunner/execution"
-	"showrunner/problem"
 )
 
 func newRunCommand(a *app) *cobra.Command {
@@ -229,52 +228,6 @@ func (a *app) executionsSignal() *cobra.Command {
 			return err
 		},
 	}
-}
-
-func (a *app) executionsLogs() *cobra.Command {
-	var follow bool
-	var attempt int
-	cmd := &cobra.Command{
-		Use: "logs EXECUTION [STAGE]", Short: "Print what the stages of an execution wrote",
-		Args: cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c := a.connect()
-			stages := args[1:]
-			if len(stages) == 0 {
-				var e execution.Execution
-				if err := c.Do(cmd.Context(), http.MethodGet, "/executions/"+seg(args[0]), nil, &e); err != nil {
-					return err
-				}
-				for _, st := range e.Stages {
-					if st.Attempt > 0 {
-						stages = append(stages, st.Name)
-					}
-				}
-			}
-			for _, st := range stages {
-				if len(stages) > 1 {
-					fmt.Fprintf(a.Out, "==> %s <==\n", st)
-				}
-				q := query("attempt", strconv.Itoa(attempt), "follow", strconv.FormatBool(follow))
-				stream, err := c.Stream(cmd.Context(), "/executions/"+seg(args[0])+"/stages/"+seg(st)+"/log"+q)
-				if err != nil && (problem.CodeOf(err) != problem.NotFound || len(args) > 1) {
-					return err
-				}
-				if err != nil {
-					continue // this stage wrote nothing
-				}
-				_, err = io.Copy(a.Out, stream)
-				stream.Close()
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the stage has ended")
-	cmd.Flags().IntVar(&attempt, "attempt", 0, "which attempt; 0 is the newest")
-	return cmd
 }
 
 func newApproveCommand(a *app) *cobra.Command { return a.decision("approve", true) }

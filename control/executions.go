@@ -9,6 +9,7 @@ import (
 	"maps"
 
 	"showrunner/execution"
+	"showrunner/execution/stagelog"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -222,6 +223,34 @@ func (s *Service) StageLog(ctx context.Context, p Principal, r LogRequest, w io.
 		go s.untilStageEnds(ctx, e.ID, r.Stage, r.Attempt, done)
 	}
 	return s.Logs.Read(ctx, e.ID, r.Stage, r.Attempt, r.From, r.Follow, done, w)
+}
+
+// LogSearch asks which lines of a stage's log hold a text, whatever their case.
+type LogSearch struct {
+	Execution, Stage string
+	Attempt          int // 0: the newest
+	Text             string
+	Skip, Limit      int // matches
+}
+
+// LogMatches is an answer to LogSearch; Total counts all, shown or not.
+type LogMatches struct {
+	Total   int64            `json:"total"`
+	Matches []stagelog.Match `json:"matches"`
+}
+
+// SearchLog reads a stage's log, as far as it is written, for a text. Errors:
+// not_found, invalid (no text).
+func (s *Service) SearchLog(ctx context.Context, p Principal, r LogSearch) (LogMatches, error) {
+	if r.Text == "" {
+		return LogMatches{}, problem.New(problem.Invalid, "log", "say what to search for")
+	}
+	found := stagelog.NewSearch(r.Text, r.Skip, r.Limit)
+	if err := s.StageLog(ctx, p, LogRequest{Execution: r.Execution, Stage: r.Stage, Attempt: r.Attempt}, found); err != nil {
+		return LogMatches{}, err
+	}
+	found.End()
+	return LogMatches{Total: found.Total, Matches: append([]stagelog.Match{}, found.Matches...)}, nil
 }
 
 // untilStageEnds closes done when the attempt is over, or ctx ends.

@@ -3,8 +3,11 @@ package web
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 
 	"showrunner/cloud"
 	"showrunner/execution"
+	"showrunner/execution/stagelog"
 )
 
 // glyph is a status as a shape; the word stands beside it.
@@ -186,6 +190,38 @@ func instanceWord(i cloud.Instance) string {
 	return strings.ToLower(string(i.Lifecycle))
 }
 
+// output is one output of a stage as people read it.
+type output struct {
+	Name, Value string
+	Link        bool
+}
+
+// outputs are a stage's outputs that say something, by name. What is more than
+// one text is JSON, as expressions see it.
+func outputs(all map[string]any) []output {
+	var list []output
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		o := output{Name: name}
+		switch v := all[name].(type) {
+		case nil:
+			continue
+		case string:
+			o.Value, o.Link = v, strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://")
+		default:
+			raw, err := json.Marshal(v)
+			if err != nil {
+				raw = []byte(err.Error())
+			}
+			o.Value = string(raw)
+		}
+		if o.Value == "" || o.Value == "[]" || o.Value == "{}" {
+			continue
+		}
+		list = append(list, o)
+	}
+	return list
+}
+
 func functions(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
 		"glyph": glyph, "class": class, "stageStatus": stageStatus, "span": spanOf, "bars": bars, "markdown": markdown,
@@ -194,7 +230,16 @@ func functions(now func() time.Time) template.FuncMap {
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"ago":   func(t time.Time) string { return span(max(0, now().Sub(t))) + " ago" },
 		"short": shorten,
-		"width": func(n int) int { return n * 14 },
+		"len64": func(m []stagelog.Match) int64 { return int64(len(m)) },
+		"attempts": func(n int) []int { // the newest twenty, oldest first
+			var list []int
+			for i := max(1, n-19); i <= n; i++ {
+				list = append(list, i)
+			}
+			return list
+		},
+		"outputs": outputs,
+		"width":   func(n int) int { return n * 14 },
 		"failed": func(st execution.StageState) bool {
 			return st.Failure != nil && st.Status.Complete() && st.Status != execution.Succeeded
 		},

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 	"showrunner/api"
 	"showrunner/control"
+	"showrunner/execution"
 	"showrunner/problem"
 )
 
@@ -36,12 +36,18 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-// log shows a stage's log, or with ?from= the part of it that came since, as HTML.
+// matchesShown bounds how many lines a search shows; their number is always told.
+const matchesShown = 200
+
+// log shows a stage's log from ?at= on, or with ?from= the part of it that came
+// since, as HTML; with ?q= also the lines that hold a text.
 func (p *Pages) log(w http.ResponseWriter, r *http.Request) error {
 	id, name := r.PathValue("id"), r.PathValue("stage")
 	q := r.URL.Query()
 	attempt, _ := strconv.Atoi(q.Get("attempt")) // anything else is the newest
-	from, _ := strconv.ParseInt(q.Get("from"), 10, 64)
+	part := q.Has("from")
+	from, _ := strconv.ParseInt(q.Get(map[bool]string{true: "from", false: "at"}[part]), 10, 64)
+	from = max(0, from)
 	e, err := p.Door.Execution(r.Context(), api.PrincipalOf(r), id)
 	if err != nil {
 		return err
@@ -51,7 +57,6 @@ func (p *Pages) log(w http.ResponseWriter, r *http.Request) error {
 		return problem.New(problem.NotFound, "page", "execution %s has no stage %q", id, name)
 	}
 	live := !st.Status.Complete() && (attempt == 0 || attempt == st.Attempt)
-	part := q.Has("from")
 	text, err := p.readLog(r.Context(), r, control.LogRequest{Execution: id, Stage: name, Attempt: attempt, From: from}, live && part)
 	if err != nil {
 		return err
@@ -67,9 +72,31 @@ func (p *Pages) log(w http.ResponseWriter, r *http.Request) error {
 		}
 		return nil
 	}
-	more := r.URL.Path + "?" + url.Values{"attempt": {strconv.Itoa(max(attempt, st.Attempt))}}.Encode()
-	return p.show(w, r, "log", view{Title: name + " · " + e.Application + " › " + e.Pipeline, Nav: "executions", Same: "showrunner executions logs " + id + " " + name,
-		Data: map[string]any{"E": e, "Stage": st, "HTML": html, "Next": next, "More": more, "Follow": live || len(text) >= logStretch}})
+	if attempt == 0 {
+		attempt = st.Attempt
+	}
+	data := logView{E: e, Stage: st, Attempt: attempt, HTML: html, At: from, Next: next, Search: q.Get("q"), Same: r.URL.Path + "?attempt=" + strconv.Itoa(attempt), Follow: live || len(text) >= logStretch, Rest: len(text) >= logStretch}
+	if data.Search != "" {
+		data.Found, err = p.Door.SearchLog(r.Context(), api.PrincipalOf(r), control.LogSearch{Execution: id, Stage: name, Attempt: attempt, Text: data.Search, Limit: matchesShown})
+		if err != nil && problem.CodeOf(err) != problem.NotFound { // nothing written, nothing found
+			return err
+		}
+	}
+	return p.show(w, r, "log", view{Title: name + " · " + e.Application + " › " + e.Pipeline, Nav: "executions", Same: "showrunner executions logs " + id + " " + name, Data: data})
+}
+
+// logView is a stretch of a stage's log.
+type logView struct {
+	E        execution.Execution
+	Stage    execution.StageState
+	Attempt  int
+	HTML     template.HTML
+	At, Next int64 // bytes
+	Same     string
+	Follow   bool // more comes, or is there
+	Rest     bool // more is there
+	Search   string
+	Found    control.LogMatches
 }
 
 // pollWait is how long an answer about a running log waits for something to say.

@@ -38,6 +38,7 @@ type Door interface {
 	Decide(ctx context.Context, p control.Principal, id, stage string, d control.Decision, may control.MayDecide) error
 	Signal(ctx context.Context, p control.Principal, id, stage, name string, data json.RawMessage) error
 	StageLog(ctx context.Context, p control.Principal, r control.LogRequest, w io.Writer) error
+	SearchLog(ctx context.Context, p control.Principal, r control.LogSearch) (control.LogMatches, error)
 	Regions(ctx context.Context, p control.Principal) ([]control.RegionStatus, error)
 	Clusters(ctx context.Context, p control.Principal, account, application, cluster string) ([]control.Cluster, error)
 	Sites(ctx context.Context, p control.Principal) ([]control.SiteStatus, error)

@@ -11,6 +11,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/execution"
+	"showrunner/execution/stagelog"
 	"showrunner/pipeline"
 	"showrunner/stage"
 	"showrunner/store/record"
@@ -52,15 +53,17 @@ func gallery() map[string]view {
 		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Statuses": []string{"Running"}}},
 		"executions empty": {Data: map[string]any{"Page": execution.Page{}, "Query": execution.Query{}}},
 		"execution":        {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e)}},
-		"log":              {Data: map[string]any{"E": e, "Stage": e.Stages[0], "Next": int64(0), "More": "/x", "Follow": true}},
-		"clusters":         {Data: []clusterView{viewOf(cluster)}},
-		"clusters empty":   {Data: []clusterView(nil)},
-		"sites":            {Data: []siteView{{site, []cloud.SiteDeployment{{ID: "d1", Current: true}, {ID: "d0", Version: hostile}}}}},
-		"sites empty":      {Data: []siteView(nil)},
-		"activity":         {Data: []activityRow{{Event: record.Event{Time: now, By: hostile}, Did: "apply", Subject: hostile, Error: hostile}}},
-		"activity empty":   {Data: []activityRow(nil)},
-		"error":            {Title: "Not Found", Data: map[string]string{"Message": hostile, "Help": hostile}},
-		"signin":           {Title: "Sign in"},
+		"log": {Data: logView{E: e, Stage: e.Stages[0], Attempt: 1, HTML: "x", At: 7, Same: "/x?attempt=1", Follow: true, Rest: true, Search: hostile,
+			Found: control.LogMatches{Total: 3, Matches: []stagelog.Match{{Line: 7, Offset: 99, Text: hostile}}}}},
+		"log empty":      {Data: logView{E: e, Stage: e.Stages[0], Same: "/x?attempt=1", Search: "x"}},
+		"clusters":       {Data: []clusterView{viewOf(cluster)}},
+		"clusters empty": {Data: []clusterView(nil)},
+		"sites":          {Data: []siteView{{site, []cloud.SiteDeployment{{ID: "d1", Current: true}, {ID: "d0", Version: hostile}}}}},
+		"sites empty":    {Data: []siteView(nil)},
+		"activity":       {Data: []activityRow{{Event: record.Event{Time: now, By: hostile}, Did: "apply", Subject: hostile, Error: hostile}}},
+		"activity empty": {Data: []activityRow(nil)},
+		"error":          {Title: "Not Found", Data: map[string]string{"Message": hostile, "Help": hostile}},
+		"signin":         {Title: "Sign in"},
 	}
 }
 
