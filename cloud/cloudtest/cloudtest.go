@@ -24,7 +24,7 @@ type Target struct {
 	// Reach sends a request through the load balancer as a user would and
 	// returns the body of a 200, or an error. Nil when the driver carries none.
 	Reach func(ctx context.Context, cluster, path string) (string, error)
-	// Patience bounds every wait; default 15s.
+	// Patience bounds every wait; default a minute.
 	Patience time.Duration
 }
 
@@ -40,7 +40,7 @@ type Suite struct {
 // New makes a suite for a test of a driver's own.
 func New(t testing.TB, target Target) *Suite {
 	if target.Patience == 0 {
-		target.Patience = 15 * time.Second
+		target.Patience = time.Minute
 	}
 	return &Suite{Target: target, t: t, life: rand.Text()}
 }

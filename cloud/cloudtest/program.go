@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,10 +26,11 @@ const (
 	Serve          Mode = "serve"        // healthy on /healthz; ends on SIGTERM once requests in flight are done
 	NeverReady     Mode = "never-ready"  // serves, but /healthz answers 503 and says why
 	ExitAtOnce     Mode = "exit-at-once" // writes a line and exits with code 3
-	CrashLater     Mode = "crash-later"  // healthy; exits with code 4 as soon as it has answered one check
+	CrashLater     Mode = "crash-later"  // healthy; exits with code 4 as soon as it has answered a second check
 	IgnoreTerm     Mode = "ignore-term"  // healthy; does not end on SIGTERM
 	LeakFiles      Mode = "leak-files"   // healthy until it has no file descriptor left
 	Children       Mode = "children"     // healthy; starts one child in its group and one in a session of its own
+	Orphans        Mode = "orphans"      // starts children as Children does and exits with code 5 at once
 	Localhost      Mode = "localhost"    // serves, but on 127.0.0.1 instead of HOST
 	Hungry         Mode = "hungry"       // healthy; takes 128 MiB of memory
 	Forgetful      Mode = "forgetful"    // healthy until a request to /forget, then 503 until /remember
@@ -61,11 +63,14 @@ func run(mode Mode) error {
 		os.Exit(3)
 	case Localhost:
 		host = "127.0.0.1"
-	case Children:
+	case Children, Orphans:
 		for _, own := range []bool{false, true} {
 			if err := startChild(own); err != nil {
 				return err
 			}
+		}
+		if mode == Orphans {
+			os.Exit(5)
 		}
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, os.Getenv("PORT")))
@@ -116,6 +121,7 @@ func startChild(ownSession bool) error {
 func handler(mode Mode) http.Handler {
 	mux := http.NewServeMux()
 	forgotten := make(chan struct{}, 1)
+	var checks atomic.Int64
 	if mode == Hungry {
 		eaten := make([]byte, 128<<20)
 		for i := 0; i < len(eaten); i += 4096 {
@@ -129,7 +135,10 @@ func handler(mode Mode) http.Handler {
 			http.Error(w, "no database", http.StatusServiceUnavailable)
 			return
 		case CrashLater:
-			time.AfterFunc(time.Millisecond, func() { fmt.Println("panic: out of luck"); os.Exit(4) })
+			// The second check comes once the first has put it into service.
+			if checks.Add(1) == 2 {
+				time.AfterFunc(time.Millisecond, func() { fmt.Println("panic: out of luck"); os.Exit(4) })
+			}
 		case LeakFiles:
 			for range leakedPerCheck {
 				f, err := os.Open(os.DevNull)

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net"
-	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"showrunner/problem"
 )
@@ -94,11 +96,22 @@ func (a *addresses) host(zone string, z int) (string, bool) {
 
 func (a *addresses) give(host string) { delete(a.used, host) }
 
+// portFree says whether nobody listens on the port, on any address. It asks
+// without listening: that would refuse the port, for that moment, to an
+// instance which is just starting to listen there on an address of its own.
 func portFree(port int) bool {
-	l, err := net.Listen("tcp", ":"+strconv.Itoa(port))
+	syscall.ForkLock.RLock() // no program that starts meanwhile inherits it
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return false
 	}
-	l.Close()
-	return true
+	defer unix.Close(fd)
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return false
+	}
+	return unix.Bind(fd, &unix.SockaddrInet4{Port: port}) == nil
 }

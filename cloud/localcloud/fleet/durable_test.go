@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,20 +37,7 @@ func TestKilledRegion(t *testing.T) {
 	r.stop()
 
 	// Another process runs the region for a while, and is killed.
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	region := exec.Command(self)
-	region.Env = append(os.Environ(), "FLEET_TEST_REGION="+r.dir)
-	region.Stderr = os.Stderr
-	out, err := region.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := region.Start(); err != nil {
-		t.Fatal(err)
-	}
+	region, out := otherProcess(t, r)
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
 		t.Fatalf("region said %q, %v", line, err)
 	}
@@ -80,6 +68,36 @@ func TestKilledRegion(t *testing.T) {
 	if err := r.Destroy(t.Context(), "test-1", made.Name, cloud.Guard{}, "destroyed"); problem.CodeOf(err) != problem.Conflict {
 		t.Errorf("a key was forgotten: %v", err)
 	}
+}
+
+// otherProcess runs the fleet's folder in a process of its own, which ends with
+// the test, whatever becomes of that.
+func otherProcess(t *testing.T, r *realFleet) (*exec.Cmd, io.Reader) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	region := exec.Command(self)
+	region.Env = append(os.Environ(), "FLEET_TEST_REGION="+r.dir)
+	region.Stderr = os.Stderr
+	out, err := region.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := region.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if region.ProcessState == nil {
+			_ = region.Process.Kill()
+			_ = region.Wait() // killed
+		}
+		if t.Failed() {
+			killMarked([]string{markName + "=" + r.mark})
+		}
+	})
+	return region, out
 }
 
 func TestRestartGivesStandbyBack(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -198,6 +199,7 @@ func (r *realFleet) stop() {
 	}
 	if left := running(r.mark); len(left) > 0 {
 		r.t.Errorf("processes are left: %v", left)
+		killMarked([]string{markName + "=" + r.mark})
 	}
 }
 
@@ -208,10 +210,10 @@ func (r *realFleet) target() cloudtest.Target {
 // running lists the processes that carry a fleet's mark.
 func running(mark string) []string {
 	var list []string
-	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, path := range environs {
-		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), markName+"="+mark) {
-			list = append(list, filepath.Base(filepath.Dir(path)))
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && marked(pid, []string{markName + "=" + mark}) {
+			list = append(list, e.Name())
 		}
 	}
 	return list

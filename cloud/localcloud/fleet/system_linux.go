@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,29 +89,94 @@ func treeUsage(root int) (cpu time.Duration, memory int64, ok bool) {
 	return cpu, memory, ok
 }
 
-// killMarked reads every environment of the machine that it may read and kills
-// the processes that carry one of the marks.
+// endWithin is how long a look waits for what it has killed to be gone: a process
+// in the middle of a disk's answer does not die before it has it.
+const endWithin = 5 * time.Second
+
+// killMarked reads every environment of the machine that it may read, kills the
+// processes that carry one of the marks, and returns once they are gone.
 func killMarked(marks []string) int {
-	found := 0
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0
 	}
+	found := 0
+	var ending []int
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() {
+		if err != nil || pid == os.Getpid() || !marked(pid, marks) {
 			continue
 		}
-		env, err := os.ReadFile("/proc/" + e.Name() + "/environ")
-		if err != nil || !bytes.Contains(env, []byte(markName)) {
-			continue
-		}
-		variables := strings.Split(string(env), "\x00")
-		if slices.ContainsFunc(marks, func(mark string) bool { return slices.Contains(variables, mark) }) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+		// The number may have become another's meanwhile: what is killed is what
+		// the descriptor names, once that has been read too.
+		fd, err := unix.PidfdOpen(pid, 0)
+		switch {
+		case errors.Is(err, unix.ENOSYS): // before Linux 5.3
+			if syscall.Kill(pid, syscall.SIGKILL) == nil {
+				found++
+			}
+		case err != nil: // ended meanwhile
+		case marked(pid, marks) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil:
 			found++
+			ending = append(ending, fd)
+		default:
+			unix.Close(fd)
 		}
 	}
+	deadline := time.Now().Add(endWithin)
+	for _, fd := range ending {
+		awaitPidfd(fd, deadline)
+		unix.Close(fd)
+	}
 	return found
+}
+
+// marked says whether a process carries one of the marks. One that is just
+// becoming another program (execve) shows no environment for a moment, and is
+// read again until it does: passed over, it would be left behind.
+func marked(pid int, marks []string) bool {
+	dir := "/proc/" + strconv.Itoa(pid)
+	begun := 0
+	for range 200 {
+		env, err := os.ReadFile(dir + "/environ")
+		if err != nil {
+			return false
+		}
+		if len(env) > 0 {
+			if !bytes.Contains(env, []byte("SHOWRUNNER_")) {
+				return false
+			}
+			variables := strings.Split(string(env), "\x00")
+			return slices.ContainsFunc(marks, func(mark string) bool { return slices.Contains(variables, mark) })
+		}
+		// Neither the kernel's own threads nor what has ended has a program.
+		if _, err := os.Readlink(dir + "/exe"); err != nil {
+			return false
+		}
+		// Arguments are there a moment before the environment; later none will come.
+		if args, err := os.ReadFile(dir + "/cmdline"); err != nil || len(args) > 0 {
+			if begun++; err != nil || begun > 2 {
+				return false
+			}
+		}
+		pause := unix.NsecToTimespec(int64(100 * time.Microsecond))
+		_ = unix.Nanosleep(&pause, nil)
+	}
+	return false
+}
+
+// awaitPidfd waits until the process has ended or the deadline has passed.
+func awaitPidfd(fd int, deadline time.Time) {
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
+		if n > 0 || err != nil && err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // openFiles counts a process's file descriptors; 0 when that cannot be read.

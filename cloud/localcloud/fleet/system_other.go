@@ -18,5 +18,7 @@ func treeUsage(int) (time.Duration, int64, bool) { return 0, 0, false }
 // killMarked: other systems do not show environments; the guard ends process groups.
 func killMarked([]string) int { return 0 }
 
+func marked(int, []string) bool { return false }
+
 // openFiles: other systems do not tell.
 func openFiles(int) int { return 0 }
