@@ -2,6 +2,7 @@ package importer
 
 import (
 	"encoding/json"
+	"path"
 	"sort"
 	"strings"
 
@@ -95,7 +96,12 @@ func (t *template) stackName(id string) string {
 			}
 		}
 	}
-	return t.name(id)
+	// `cdk synth` writes STACK.template.json.
+	file := path.Base(strings.ReplaceAll(t.in.opts.File, `\`, "/"))
+	if stem, _, ok := strings.Cut(file, ".template."); ok && stem != "" {
+		return stem
+	}
+	return cdkHash.ReplaceAllString(t.name(id), "")
 }
 
 // checkParameters tells of values for parameters that do not exist.
@@ -217,9 +223,12 @@ func (t *template) rules(id string, c *conversion) []pipeline.Trigger {
 		}
 		aims := false
 		for _, target := range p.get("Targets").items() {
-			for _, used := range t.collect(func() { target.get("Arn").text() }) {
+			arn := ""
+			for _, used := range t.collect(func() { arn = target.get("Arn").text() }) {
 				aims = aims || used == id
 			}
+			// An ARN that is written out names its pipeline at the end.
+			aims = aims || strings.Contains(arn, ":codepipeline:") && strings.HasSuffix(arn, ":"+t.name(id))
 		}
 		if !aims {
 			continue
@@ -334,7 +343,10 @@ func isAddress(v string) bool {
 // pathOf is what follows the host of an address, without its leading slash.
 func pathOf(v string) string {
 	v = strings.TrimPrefix(strings.TrimPrefix(v, "https://"), "http://")
-	_, path, _ := strings.Cut(v, "/")
+	host, path, _ := strings.Cut(v, "/")
+	if strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-") { // there the first part of the path is the bucket
+		_, path, _ = strings.Cut(path, "/")
+	}
 	return path
 }
 

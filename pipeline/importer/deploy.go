@@ -8,7 +8,7 @@ import (
 
 // deployS3 carries the S3 deploy action over: the bucket is a site.
 func (c *conversion) deployS3(a *action) bool {
-	bucket := a.config.get("BucketName").static()
+	bucket := c.finish(a.config.get("BucketName"), false)
 	if len(a.inputs) == 0 {
 		c.in.note(Error, a.path, "Deploy action "+a.name, "it has no input artifact; the stage is left out")
 		return false
@@ -19,7 +19,7 @@ func (c *conversion) deployS3(a *action) bool {
 		c.in.note(Error, a.path, "Deploy action "+a.name, "the stage that makes its artifact %s was left out, so it is too", input)
 		return false
 	}
-	d := pipeline.DeploySite{Site: siteName(bucket), Artifact: artifact}
+	d := pipeline.DeploySite{Site: dynamicSite(bucket), Artifact: artifact}
 	key := a.config.get("ObjectKey")
 	extract := a.config.get("Extract")
 	if !extract.ok() || extract.truth() {
@@ -50,6 +50,14 @@ func (c *conversion) deployS3(a *action) bool {
 	}
 	c.set(a, d)
 	return true
+}
+
+// dynamicSite is the site of a bucket whose name may hold expressions, which stay.
+func dynamicSite(bucket string) string {
+	if !strings.Contains(bucket, "${{") {
+		return siteName(bucket)
+	}
+	return bucket
 }
 
 // objectKey maps the action's own placeholders.

@@ -98,6 +98,10 @@ func TestSourceOverride(t *testing.T) {
 		if strings.Contains(string(r.YAML), "github.com") {
 			t.Errorf("override by %s leaves GitHub in the file:\n%s", name, r.YAML)
 		}
+		// A folder sends no webhooks: it is polled, and no secret is asked for.
+		if ts := r.Document.Pipelines[0].Triggers; len(ts) != 1 || ts[0].Poll == nil || ts[0].Poll.URL != "/srv/git/site" || len(r.Secrets) != 0 {
+			t.Errorf("override by %s: triggers %+v, secrets %+v", name, ts, r.Secrets)
+		}
 	}
 	r, err := importer.CDK(src, importer.Options{SourceOverrides: map[string]string{"Nobody": "/srv/git/site"}})
 	if err != nil {

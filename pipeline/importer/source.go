@@ -2,6 +2,7 @@ package importer
 
 import (
 	"strings"
+	"time"
 
 	"showrunner/pipeline"
 )
@@ -67,14 +68,44 @@ func (c *conversion) gitHub(a *action) bool {
 		return true
 	}
 	if !poll.ok() || poll.truth() {
-		c.out.Triggers = append(c.out.Triggers, pollTrigger(url, g.Branch, credentialsUnless(overridden, g.Credentials)))
+		c.starts(a, pollTrigger(url, g.Branch, credentialsUnless(overridden, g.Credentials)))
 	}
 	push := c.webhooks(a, repository, g.Branch)
-	c.out.Triggers = append(c.out.Triggers, push...)
+	c.starts(a, push...)
 	if poll.ok() && !poll.truth() && len(push) == 0 && c.tmpl == nil {
-		c.out.Triggers = append(c.out.Triggers, c.pushTrigger(a, repository, g.Branch))
+		c.starts(a, c.pushTrigger(a, repository, g.Branch))
 	}
 	return true
+}
+
+// starts adds what starts the pipeline. A branch that is known only when a run
+// starts cannot be watched: that is noted, and the pipeline is run by hand.
+func (c *conversion) starts(a *action, triggers ...pipeline.Trigger) {
+	for _, t := range triggers {
+		var branches []string
+		if t.Push != nil {
+			branches = t.Push.Branches
+		} else if t.Poll != nil {
+			branches = t.Poll.Branches
+		}
+		if strings.Contains(strings.Join(branches, " "), "${{") {
+			c.in.note(Warning, a.path, "change detection of "+a.name, "its branch is known only when a run starts, so a change starts nothing: give the branch with --parameter, or start runs by hand")
+			continue
+		}
+		if t.Poll != nil && local(t.Poll.URL) {
+			t.Poll.Every = localPoll
+		}
+		c.out.Triggers = append(c.out.Triggers, t)
+	}
+}
+
+// localPoll is how often a repository on this machine is looked at.
+const localPoll = pipeline.Duration(5 * time.Second)
+
+// local tells whether a repository is a folder of this machine: it sends no
+// webhooks, so it is polled, and looking at it costs next to nothing.
+func local(repository string) bool {
+	return strings.HasPrefix(repository, "file://") || strings.HasPrefix(repository, "/") || strings.HasPrefix(repository, ".")
 }
 
 func credentialsUnless(overridden bool, c *pipeline.Credentials) *pipeline.Credentials {
@@ -129,7 +160,7 @@ func (c *conversion) connection(a *action) bool {
 	}
 	detect := a.config.get("DetectChanges")
 	if len(c.triggers) == 0 && (!detect.ok() || detect.truth()) {
-		c.out.Triggers = append(c.out.Triggers, c.pushTrigger(a, repository, branch))
+		c.starts(a, c.pushTrigger(a, repository, branch))
 	}
 	return true
 }
@@ -173,7 +204,7 @@ func (c *conversion) codeCommit(a *action) bool {
 		c.in.note(Info, f.path, "PollForSourceChanges false", "EventBridge does not reach this place, so the repository is polled")
 	}
 	if len(c.triggers) == 0 {
-		c.out.Triggers = append(c.out.Triggers, pollTrigger(g.URL, g.Branch, g.Credentials))
+		c.starts(a, pollTrigger(g.URL, g.Branch, g.Credentials))
 	}
 	return true
 }
@@ -198,6 +229,9 @@ func pollTrigger(url, branch string, credentials *pipeline.Credentials) pipeline
 
 // pushTrigger stands in for change detection that the other system sets up by itself.
 func (c *conversion) pushTrigger(a *action, repository, branch string) pipeline.Trigger {
+	if local(repository) {
+		return pollTrigger(repository, branch, nil)
+	}
 	secret := c.in.secretName("webhook", "any random text: it signs the repository's push webhook", a.path)
 	t := &pipeline.PushTrigger{Repository: repository, Secret: secret}
 	if branch != "" {
@@ -216,6 +250,9 @@ func (c *conversion) s3Source(a *action) bool {
 	a.config.get("AllowOverrideForS3ObjectKey").ignore()
 	if url := c.overridden(a, bucket); url != "" {
 		c.set(a, pipeline.Git{URL: url})
+		if local(url) && len(c.triggers) == 0 {
+			c.starts(a, pollTrigger(url, "", nil))
+		}
 		return true
 	}
 	id := c.in.complete(c.in.secret("aws-access-key-id", "an access key that may read s3://"+bucket+": its id", a.path))

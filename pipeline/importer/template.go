@@ -296,6 +296,8 @@ func (t *template) attribute(name, kind, attribute, path string) string {
 		return "http://" + siteHost(siteName(local))
 	case "AWS::S3::Bucket.DomainName", "AWS::S3::Bucket.RegionalDomainName", "AWS::S3::Bucket.DualStackDomainName":
 		return siteHost(siteName(local))
+	case "AWS::CodeCommit::Repository.Name":
+		return local
 	case "AWS::CloudFront::Distribution.DomainName":
 		if site, ok := t.origin(name); ok {
 			return siteHost(site)

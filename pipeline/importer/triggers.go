@@ -29,6 +29,12 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 		repository := repositories[git.get("SourceActionName").static()]
 		for _, p := range git.get("Push").items() {
 			branches, tags, paths := filters(p.get("Branches")), filters(p.get("Tags")), filters(p.get("FilePaths"))
+			if local(repository) {
+				c.out.Triggers = append(c.out.Triggers, pipeline.Trigger{Poll: &pipeline.PollTrigger{
+					URL: repository, Branches: branches, Tags: tags, Paths: paths, Every: localPoll,
+				}})
+				continue
+			}
 			secret := c.in.secretName("webhook", "any random text: it signs the repository's push webhook", t.path)
 			c.out.Triggers = append(c.out.Triggers, pipeline.Trigger{Push: &pipeline.PushTrigger{
 				Repository: repository, Branches: branches, Tags: tags, Paths: paths, Secret: secret,
@@ -71,6 +77,11 @@ func (c *conversion) webhooks(a *action, repository, branch string) []pipeline.T
 			continue
 		}
 		p := h.get("Properties")
+		if local(repository) {
+			h.ignore()
+			out = append(out, pollTrigger(repository, branch, nil))
+			continue
+		}
 		t := &pipeline.PushTrigger{Repository: repository, Secret: c.hookSecret(p)}
 		for _, f := range p.get("Filters").items() {
 			path, match := f.get("JsonPath").static(), f.get("MatchEquals").static()
