@@ -42,6 +42,38 @@ func TestOpenAPIDescribesEveryOperation(t *testing.T) {
 	}
 }
 
+// A document that names a parameter in a path and does not describe it is refused
+// by what reads it: generators of clients, and validators.
+func TestOpenAPIDescribesEveryPathParameter(t *testing.T) {
+	s, _ := newServer(t)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct {
+				Name, In string
+				Required bool
+			}
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for path, operations := range doc.Paths {
+		for method, op := range operations {
+			described := map[string]bool{}
+			for _, p := range op.Parameters {
+				described[p.Name] = p.In == "path" && p.Required
+			}
+			for _, part := range strings.Split(path, "/") {
+				if name, ok := strings.CutPrefix(part, "{"); ok && !described[strings.TrimSuffix(name, "}")] {
+					t.Errorf("%s %s does not describe %s", method, path, part)
+				}
+			}
+		}
+	}
+}
+
 func TestOnlyTheTokenOpens(t *testing.T) {
 	s, auth := newServer(t)
 	get := func(change func(*http.Request)) int {
