@@ -147,7 +147,13 @@ func (d *decider) watch(region string) {
 			Help: "somebody destroyed it; run the pipeline again"})
 		return
 	}
-	d.health(region, rs, g, required(rs.Full.Desired))
+	d.health(region, rs, g, serveNeed(rs.Full, g))
+}
+
+// serveNeed is how many instances of a group that takes traffic have to serve:
+// scaling, or a person, may want fewer of it than it began with.
+func serveNeed(want pipeline.Capacity, g cloud.ServerGroup) int {
+	return required(min(want.Desired, g.Capacity.Desired))
 }
 
 // advanceRegion carries one region through its steps.
@@ -171,6 +177,7 @@ func (d *decider) advanceRegion(region string) {
 		d.wait = 0
 		return
 	}
+	d.pin(region, o, rs)
 	if rs.New == "" {
 		spec := d.spec.Group
 		spec.Capacity = d.capacityAt(rs, d.steps()[rs.Step])
@@ -202,11 +209,14 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 	}
 	rs.Reused = rs.New != ""
 	if g, ok := find(o.Groups, rs.New); ok {
-		rs.FailBase = g.Failures
+		rs.FailBase, rs.Was = g.Failures, g.Capacity
 	}
 	rs.Full = d.spec.Group.Capacity
 	for _, b := range rs.Before {
 		rs.Full.Desired = max(rs.Full.Desired, b.Capacity.Desired) // what scaling has found necessary
+		if d.spec.Restore[region] != "" {
+			rs.Full.Max = max(rs.Full.Max, b.Capacity.Max) // returning must not take capacity that serves now
+		}
 	}
 	rs.Full.Desired = min(max(rs.Full.Desired, rs.Full.Min), max(rs.Full.Max, d.spec.Group.Capacity.Desired))
 	if rs.Reused || len(rs.Before) == 0 {
@@ -217,9 +227,12 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 // steps are the strategy's levels.
 func (d *decider) steps() []step { return d.shape.steps }
 
-// recent finds a kept, disabled group that is the version asked for, to return to without building it anew.
+// recent finds a kept, disabled group that is the version asked for, to return
+// to without building it anew. Only one from before the version in traffic
+// counts: a newer one that is disabled was probably bad, and has to prove itself again.
 func recent(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string {
-	for _, g := range slices.Backward(groups) {
+	older := groups[:1+lastEnabled(groups)]
+	for _, g := range slices.Backward(older) {
 		s := g.Spec
 		if !g.Enabled() && !g.Destroying && s.Version == want.Version && s.Version != "" && s.Artifact == want.Artifact &&
 			slices.Equal(s.Command, want.Command) && equalEnv(s.Env, want.Env) && g.Failures == 0 {
@@ -227,6 +240,16 @@ func recent(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string {
 		}
 	}
 	return ""
+}
+
+// lastEnabled is the index of the newest group in traffic, -1 without one.
+func lastEnabled(groups []cloud.ServerGroup) int {
+	for i, g := range slices.Backward(groups) {
+		if g.Enabled() {
+			return i
+		}
+	}
+	return -1
 }
 
 func equalEnv(a, b map[string]string) bool {
@@ -269,18 +292,21 @@ func required(desired int) int {
 func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerGroup) {
 	s := d.steps()[rs.Step]
 	want := d.capacityAt(rs, s)
-	if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max {
+	need := required(want.Desired)
+	if !rs.Shown.IsZero() {
+		need = serveNeed(want, g)
+	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max {
 		to := want
 		to.Desired = max(want.Desired, min(g.Capacity.Desired, want.Max))
-		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("resize/%s/%d", region, rs.Step), ServerGroup: g.Name, Capacity: to})
+		// It sets numbers and adds none, so it may be made again when scaling was quicker than the shift.
+		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("resize/%s/%d/%d", region, rs.Step, d.now.UnixNano()), ServerGroup: g.Name, Capacity: to})
 		d.note(region, "grows %s to %d", g.Name, to.Desired)
 		return
 	}
-	need := required(want.Desired)
 	if !d.health(region, rs, g, need) {
 		return
 	}
-	weights := d.weights(rs, s)
+	weights := d.weights(o, rs, s)
 	if !weightsAre(o.Groups, weights) {
 		d.shift(region, rs, s, weights, need)
 		return
@@ -297,6 +323,11 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		d.until(end)
 		return
 	}
+	if last && !rs.Confirmed && d.asks(rs) {
+		d.do(Change{Kind: Validate, Region: region, Key: "validate/" + region + "/after", ServerGroup: rs.New, URL: d.shape.validate, Percent: s.Weight, After: true})
+		d.note(region, "asks the validation hook")
+		return
+	}
 	if last {
 		rs.Phase, rs.Entered, rs.Refused = Shifted, d.now, ""
 		d.note(region, "%s takes all traffic", g.Name)
@@ -307,9 +338,29 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	d.step(region, o, rs, g)
 }
 
+// asks says whether a hook has a say: the first version has nothing to be compared with.
+func (d *decider) asks(rs *RegionState) bool { return d.shape.validate != "" && len(rs.Before) > 0 }
+
+// pin keeps scaling from shrinking the old groups while traffic shifts away from
+// them: undoing has to find them as large as they were. It holds up nothing.
+func (d *decider) pin(region string, o Region, rs *RegionState) {
+	if d.shape.coexist {
+		return
+	}
+	for _, b := range rs.Before {
+		g, ok := find(o.Groups, b.Name)
+		if !ok || b.Pinned || len(g.Spec.Scaling) == 0 || g.Capacity.Min >= g.Capacity.Desired {
+			continue
+		}
+		to := g.Capacity
+		to.Min = to.Desired
+		d.do(Change{Kind: Resize, Region: region, Key: "pin/" + region + "/" + b.Name, ServerGroup: b.Name, Capacity: to, Pin: true})
+	}
+}
+
 // shift asks the hook, then moves the traffic.
 func (d *decider) shift(region string, rs *RegionState, s step, weights map[string]float64, need int) {
-	if d.shape.validate != "" && !rs.Validated && len(rs.Before) > 0 {
+	if !rs.Validated && d.asks(rs) {
 		d.do(Change{Kind: Validate, Region: region, Key: fmt.Sprintf("validate/%s/%d", region, rs.Step), ServerGroup: rs.New, URL: d.shape.validate, Percent: s.Weight})
 		d.note(region, "asks the validation hook")
 		return
@@ -328,13 +379,16 @@ func (d *decider) shift(region string, rs *RegionState, s step, weights map[stri
 }
 
 // weights are what the groups of a region should have at a step.
-func (d *decider) weights(rs *RegionState, s step) map[string]float64 {
+func (d *decider) weights(o Region, rs *RegionState, s step) map[string]float64 {
 	w := map[string]float64{rs.New: s.Weight}
 	total := 0.0
 	for _, b := range rs.Before {
 		total += b.Weight
 	}
 	for _, b := range rs.Before {
+		if _, ok := find(o.Groups, b.Name); !ok {
+			continue // somebody destroyed it meanwhile
+		}
 		if d.shape.coexist {
 			w[b.Name] = b.Weight
 			w[rs.New] = max(b.Weight, 1)

@@ -18,9 +18,9 @@ func strategies() map[string]pipeline.Strategy {
 	return map[string]pipeline.Strategy{
 		"none":       {None: &struct{}{}},
 		"highlander": {Highlander: &struct{}{}},
-		"red-black":  {RedBlack: &pipeline.RedBlack{Keep: 2, ScaleDown: true}},
-		"rolling":    {Rolling: &pipeline.Rolling{Steps: []int{10, 50}, Pause: pipeline.Duration(3 * time.Second)}},
-		"canary":     {Canary: &pipeline.Canary{Steps: []float64{1, 5, 25}, Pause: pipeline.Duration(5 * time.Second), Validate: "http://hook"}},
+		"red-black":  {RedBlack: &pipeline.RedBlack{Keep: 2, ScaleDown: true, Validate: "http://hook"}},
+		"rolling":    {Rolling: &pipeline.Rolling{Keep: 1, Steps: []int{10, 50}, Pause: pipeline.Duration(3 * time.Second)}},
+		"canary":     {Canary: &pipeline.Canary{Keep: 1, Steps: []float64{1, 5, 25}, Pause: pipeline.Duration(5 * time.Second), Validate: "http://hook"}},
 	}
 }
 

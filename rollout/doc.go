@@ -10,7 +10,8 @@
 // Two promises hold at every reachable moment, in every region:
 //   - traffic goes to a new version only once enough of its instances serve;
 //   - nothing of the old version is shrunk or destroyed before the last wave
-//     has baked, so undoing is always a shift of weights away.
+//     has baked, by the plan or by scaling, so undoing is always a shift of
+//     weights away.
 //
 // The traffic guard that backs the first promise is checked by the driver
 // inside the change itself, against fresh state; here it is only computed.

@@ -129,18 +129,29 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 		case Create:
 			rs.New = name
 		case Validate:
-			rs.Validated = true
+			if rs.Validated = true; c.After {
+				rs.Confirmed = true
+			}
+		case Resize:
+			for i := range rs.Before {
+				if c.Pin && rs.Before[i].Name == c.ServerGroup {
+					rs.Before[i].Pinned = true
+				}
+			}
 		}
 		return
 	}
 	rs.Refused = err.Error()
 	l.Log("%s: refused: %v", c, err)
 	code := problem.CodeOf(err)
-	if code == problem.Unavailable || code == problem.Precondition || st.Failure != nil || !st.Finished.IsZero() {
+	if code == problem.Unavailable || code == problem.Precondition {
 		return
 	}
 	if c.Kind == Create {
 		rs.Phase = Waiting // nothing was made, so there is nothing to undo here
+	}
+	if st.Failure != nil || !st.Finished.IsZero() {
+		return
 	}
 	st.Failure = &stage.Failure{Code: "CLOUD_REFUSED", Cause: fmt.Sprintf("%s: %v", c, err), Help: orElse(problem.HelpOf(err), "see the message; nothing was shifted by this change")}
 	if c.Kind == Validate {
@@ -155,10 +166,11 @@ type Validation struct {
 	Deployed string  `json:"deployedServerGroup"`
 	Version  string  `json:"version"`
 	Percent  float64 `json:"percentageComplete"`
+	After    bool    `json:"after"` // all traffic has been shifted: may it stay?
 }
 
 func (l *Loop) validate(ctx context.Context, spec Spec, c Change, key string) error {
-	body, err := json.Marshal(Validation{Cluster: spec.Group.Cluster, Region: c.Region, Deployed: c.ServerGroup, Version: spec.Group.Version, Percent: c.Percent})
+	body, err := json.Marshal(Validation{Cluster: spec.Group.Cluster, Region: c.Region, Deployed: c.ServerGroup, Version: spec.Group.Version, Percent: c.Percent, After: c.After})
 	if err != nil {
 		return err
 	}

@@ -50,8 +50,10 @@ type Change struct {
 	Capacity    pipeline.Capacity      `json:"capacity,omitzero"`
 	Weights     map[string]float64     `json:"weights,omitempty"`
 	Guard       cloud.Guard            `json:"guard,omitzero"`
+	Pin         bool                   `json:"pin,omitempty"`     // Resize: it only keeps scaling from shrinking the group
 	URL         string                 `json:"url,omitempty"`     // Validate
 	Percent     float64                `json:"percent,omitempty"` // Validate: how far the shift is
+	After       bool                   `json:"after,omitempty"`   // Validate: the last shift has been made
 }
 
 // String tells people what the change does.
@@ -60,13 +62,19 @@ func (c Change) String() string {
 	case Create:
 		return fmt.Sprintf("%s: create the next version of %s with %d instances", c.Region, c.Spec.Cluster, c.Spec.Capacity.Desired)
 	case Resize:
+		if c.Pin {
+			return fmt.Sprintf("%s: keep %s at %d instances or more while traffic shifts", c.Region, c.ServerGroup, c.Capacity.Min)
+		}
 		return fmt.Sprintf("%s: resize %s to %d (%d to %d)", c.Region, c.ServerGroup, c.Capacity.Desired, c.Capacity.Min, c.Capacity.Max)
 	case Shift:
 		return fmt.Sprintf("%s: shift traffic to %s", c.Region, weightsText(c.Weights))
 	case Destroy:
 		return fmt.Sprintf("%s: destroy %s", c.Region, c.ServerGroup)
 	default:
-		return fmt.Sprintf("%s: ask %s whether to go on", c.Region, c.URL)
+		if c.After {
+			return fmt.Sprintf("%s: ask %s whether the new version may stay", c.Region, c.URL)
+		}
+		return fmt.Sprintf("%s: ask %s whether to shift %g%%", c.Region, c.URL, c.Percent)
 	}
 }
 
@@ -114,12 +122,16 @@ type RegionState struct {
 	Before []Snapshot `json:"before,omitempty"`
 	New    string     `json:"new,omitempty"` // the new group's name, once known
 	Reused bool       `json:"reused,omitempty"`
-	Step   int        `json:"step"`
+	// Was is the capacity that a reused group had, to be put back when the rollout is undone.
+	Was  pipeline.Capacity `json:"was,omitzero"`
+	Step int               `json:"step"`
 	// Entered is when the present step (or undoing) began; Shown when its weights were set.
 	Entered   time.Time      `json:"entered,omitzero"`
 	Shown     time.Time      `json:"shown,omitzero"`
 	Base      []cloud.Counts `json:"base,omitempty"` // the load balancer's counts when the step's weights were set
 	Validated bool           `json:"validated,omitempty"`
+	// Confirmed says that the hook was asked again after the last shift.
+	Confirmed bool `json:"confirmed,omitempty"`
 	// Full is the capacity that the new group ends with.
 	Full pipeline.Capacity `json:"full"`
 	// FailBase is the group's failure count when the region's turn came: a reused group has a past.
@@ -140,6 +152,8 @@ type Snapshot struct {
 	Weight   float64           `json:"weight"`
 	Capacity pipeline.Capacity `json:"capacity"`
 	Serving  int               `json:"serving"`
+	// Pinned says that scaling was kept from shrinking the group while it can still be returned to.
+	Pinned bool `json:"pinned,omitempty"`
 }
 
 // Decision is what to do next.
@@ -173,9 +187,8 @@ type shape struct {
 	delay    time.Duration
 }
 
-const defaultDelay = 5 * time.Second
-
-// shapeOf reads a strategy; an empty one is red-black.
+// shapeOf reads a strategy; an empty one is red-black. Its numbers are taken as
+// they are: the language has filled in defaults, and a 0 that was asked for is meant.
 func shapeOf(s pipeline.Strategy) shape {
 	whole := []step{{Capacity: 100, Weight: 100}}
 	switch {
@@ -192,8 +205,8 @@ func shapeOf(s pipeline.Strategy) shape {
 	if s.RedBlack != nil {
 		rb = *s.RedBlack
 	}
-	return shape{name: "red-black", steps: whole, validate: rb.Validate, keep: keepOf(rb.Keep),
-		shrink: rb.ScaleDown, delay: delayOf(rb.ScaleDownDelay)}
+	return shape{name: "red-black", steps: whole, validate: rb.Validate, keep: rb.Keep,
+		shrink: rb.ScaleDown, delay: time.Duration(rb.ScaleDownDelay)}
 }
 
 func rollingShape(r pipeline.Rolling) shape {
@@ -201,7 +214,7 @@ func rollingShape(r pipeline.Rolling) shape {
 	if len(percents) == 0 {
 		percents = []int{25, 50, 75}
 	}
-	sh := shape{name: "rolling", validate: r.Validate, keep: keepOf(r.Keep), shrink: true, delay: delayOf(r.ScaleDownDelay)}
+	sh := shape{name: "rolling", validate: r.Validate, keep: r.Keep, shrink: true, delay: time.Duration(r.ScaleDownDelay)}
 	for _, p := range percents {
 		if p > 0 && p < 100 {
 			sh.steps = append(sh.steps, step{Capacity: float64(p), Weight: float64(p), Pause: time.Duration(r.Pause)})
@@ -216,7 +229,7 @@ func canaryShape(c pipeline.Canary) shape {
 	if pause == 0 {
 		pause = 30 * time.Second
 	}
-	sh := shape{name: "canary", validate: c.Validate, judge: c.Judge, keep: keepOf(c.Keep), shrink: true, delay: delayOf(c.ScaleDownDelay)}
+	sh := shape{name: "canary", validate: c.Validate, judge: c.Judge, keep: c.Keep, shrink: true, delay: time.Duration(c.ScaleDownDelay)}
 	for _, p := range c.Steps {
 		if p > 0 && p < 100 {
 			sh.steps = append(sh.steps, step{Capacity: p, Weight: p, Pause: pause})
@@ -224,18 +237,4 @@ func canaryShape(c pipeline.Canary) shape {
 	}
 	sh.steps = append(sh.steps, step{Capacity: 100, Weight: 100})
 	return sh
-}
-
-func keepOf(n int) int {
-	if n <= 0 {
-		return 1
-	}
-	return n
-}
-
-func delayOf(d pipeline.Duration) time.Duration {
-	if d == 0 {
-		return defaultDelay
-	}
-	return time.Duration(d)
 }

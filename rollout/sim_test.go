@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
+	"showrunner/problem"
 	"showrunner/rollout"
 	"showrunner/stage"
 )
@@ -25,13 +27,23 @@ type sim struct {
 	chaos bool
 	// flaky makes changes fail as unavailable, and regions go away for a while.
 	flaky bool
+	// stale shows plans a picture that is some changes old.
+	stale bool
+	seen  []rollout.Observed
+	// scaled groups have policies, which shrink what has little traffic.
+	scaled bool
+	// canceled makes the run abort the rollout.
+	canceled bool
+	hook     func(rollout.Change) error // nil: it agrees
+	// took are the changes that took serving instances away.
+	took []taken
 }
 
 type simRegion struct {
 	away   bool
 	groups []cloud.ServerGroup
 	next   int
-	made   map[string]string // idempotency key → group
+	made   map[string]string // idempotency key → answer
 	killed int               // serving instances taken by chaos and not yet replaced
 }
 
@@ -40,7 +52,7 @@ func newSim(rng *rand.Rand, regions []string, old pipeline.Capacity) *sim {
 	for _, r := range regions {
 		sr := &simRegion{made: map[string]string{}}
 		if old.Desired > 0 {
-			sr.create(s, cloud.ServerGroupSpec{Cluster: "api", Version: "old", Capacity: old}, "seed")
+			sr.create(s, cloud.ServerGroupSpec{Cluster: "api", Version: "old", Capacity: old})
 			sr.groups[0].Weight = 100
 			for i := range sr.groups[0].Instances {
 				sr.groups[0].Instances[i].Healthy = true
@@ -51,13 +63,9 @@ func newSim(rng *rand.Rand, regions []string, old pipeline.Capacity) *sim {
 	return s
 }
 
-func (r *simRegion) create(s *sim, spec cloud.ServerGroupSpec, key string) string {
-	if name, ok := r.made[key]; ok {
-		return name
-	}
+func (r *simRegion) create(s *sim, spec cloud.ServerGroupSpec) string {
 	name := fmt.Sprintf("%s-v%03d", spec.Cluster, r.next)
 	r.next++
-	r.made[key] = name
 	r.groups = append(r.groups, cloud.ServerGroup{Name: name, Spec: spec, Capacity: spec.Capacity, Weight: spec.Weight, Created: s.now})
 	r.fill(s)
 	return name
@@ -96,16 +104,49 @@ func (r *simRegion) serving(weight func(g cloud.ServerGroup) float64, size func(
 func nowWeight(g cloud.ServerGroup) float64 { return g.Weight }
 func nowSize(g cloud.ServerGroup) int       { return len(g.Instances) }
 
-// apply makes one change as a driver does, its guard included; refused says why not.
-func (s *sim) apply(c rollout.Change) (made string, refused string) {
+// apply makes one change as a driver does: a key acts once, the guard is checked
+// against what is there now, and what is not there is not found.
+func (s *sim) apply(c rollout.Change) (made string, err error) {
 	r := s.regions[c.Region]
 	if r.away {
-		return "", "away"
+		return "", problem.New(problem.Unavailable, "sim", "away")
+	}
+	if c.Kind == rollout.Validate {
+		if s.hook != nil {
+			return "", s.hook(c)
+		}
+		if s.rng.IntN(8) == 0 && s.flaky {
+			return "", problem.New(problem.Unavailable, "sim", "the hook is away")
+		}
+		return "", nil
+	}
+	if name, ok := r.made[c.Key]; ok {
+		return name, nil
+	}
+	if made, err = r.act(s, c); err == nil {
+		r.made[c.Key] = made
+	}
+	return made, err
+}
+
+func (r *simRegion) act(s *sim, c rollout.Change) (string, error) {
+	if c.Kind == rollout.Create {
+		return r.create(s, *c.Spec), nil
+	}
+	named := []string{c.ServerGroup}
+	if c.Kind == rollout.Shift {
+		named = slices.Collect(maps.Keys(c.Weights))
+	}
+	for _, name := range named {
+		if !slices.ContainsFunc(r.groups, func(g cloud.ServerGroup) bool { return g.Name == name }) {
+			if c.Kind == rollout.Destroy {
+				return "", nil
+			}
+			return "", problem.New(problem.NotFound, "sim", "there is no %s", name)
+		}
 	}
 	weight, size := nowWeight, nowSize
 	switch c.Kind {
-	case rollout.Create:
-		return r.create(s, *c.Spec, c.Key), ""
 	case rollout.Shift:
 		weight = func(g cloud.ServerGroup) float64 {
 			if w, ok := c.Weights[g.Name]; ok {
@@ -113,27 +154,20 @@ func (s *sim) apply(c rollout.Change) (made string, refused string) {
 			}
 			return g.Weight
 		}
-	case rollout.Resize:
+	default: // Resize, and Destroy whose capacity is nothing
 		size = func(g cloud.ServerGroup) int {
 			if g.Name == c.ServerGroup {
 				return min(len(g.Instances), c.Capacity.Desired)
 			}
 			return len(g.Instances)
 		}
-	case rollout.Destroy:
-		size = func(g cloud.ServerGroup) int {
-			if g.Name == c.ServerGroup {
-				return 0
-			}
-			return len(g.Instances)
-		}
 	}
 	before, after := r.serving(nowWeight, nowSize), r.serving(weight, size)
-	if after < c.Guard.MinServing && after < before || c.Guard.LastOne && before > 0 && after == 0 {
-		return "", "guard"
+	if err := driver.CheckGuard(c.Guard, "api", c.Region, before, after); err != nil {
+		return "", err
 	}
-	if c.Kind == rollout.Shift && after < c.Guard.MinServing {
-		return "", "guard"
+	if after < before {
+		s.took = append(s.took, taken{c, before, after})
 	}
 	switch c.Kind {
 	case rollout.Shift:
@@ -150,7 +184,13 @@ func (s *sim) apply(c rollout.Change) (made string, refused string) {
 	case rollout.Destroy:
 		r.groups = slices.DeleteFunc(r.groups, func(g cloud.ServerGroup) bool { return g.Name == c.ServerGroup })
 	}
-	return "", ""
+	return "", nil
+}
+
+// taken is a change that took serving instances away.
+type taken struct {
+	change        rollout.Change
+	before, after int
 }
 
 // live lets some time pass, and what chance has in store happen.
@@ -166,7 +206,9 @@ func (s *sim) live() {
 		r.killed = 0
 		for i := range r.groups {
 			s.liveGroup(r, &r.groups[i])
+			s.scale(&r.groups[i])
 		}
+		r.fill(s)
 	}
 }
 
@@ -194,6 +236,28 @@ func (s *sim) liveGroup(r *simRegion, g *cloud.ServerGroup) {
 	}
 }
 
+// scale shrinks a group whose traffic does not need what it has; a disabled one keeps it.
+func (s *sim) scale(g *cloud.ServerGroup) {
+	if !s.scaled {
+		return
+	}
+	g.Spec.Scaling = []pipeline.ScalingPolicy{{Name: "requests"}}
+	if c := &g.Capacity; g.Enabled() && g.Weight < 100 && c.Desired > c.Min && s.rng.IntN(4) == 0 {
+		c.Desired--
+	}
+}
+
+// killRegion ends a region's process for a while, and every instance with it.
+func (s *sim) killRegion(name string) {
+	r := s.regions[name]
+	r.away = true
+	for i := range r.groups {
+		for j := range r.groups[i].Instances {
+			r.groups[i].Instances[j].Healthy = false
+		}
+	}
+}
+
 func (s *sim) observe() rollout.Observed {
 	obs := rollout.Observed{Regions: map[string]rollout.Region{}}
 	for name, r := range s.regions {
@@ -211,32 +275,49 @@ func (s *sim) observe() rollout.Observed {
 }
 
 // run ticks until the rollout is done. check is called after every single change.
-// With crashes, what a tick decided is forgotten now and then although its changes were made.
+// With crashes, what a tick decided is forgotten now and then, after any number of its changes.
 func (s *sim) run(spec rollout.Spec, crashes bool, check func(rollout.State)) (rollout.State, *stage.Failure, bool) {
-	var st rollout.State
+	return s.resume(rollout.State{}, spec, crashes, check)
+}
+
+func (s *sim) resume(st rollout.State, spec rollout.Spec, crashes bool, check func(rollout.State)) (rollout.State, *stage.Failure, bool) {
 	for range 3000 {
-		d := rollout.Decide(spec, st, s.observe(), s.now)
-		for _, c := range d.Changes {
+		if s.canceled && st.Finished.IsZero() {
+			st = rollout.Abort(st, stage.Failure{Code: "CANCELED"})
+		}
+		d := rollout.Decide(spec, st, s.picture(), s.now)
+		crash := -1
+		if crashes && s.rng.IntN(5) == 0 {
+			crash = s.rng.IntN(len(d.Changes) + 1)
+		}
+		for i, c := range d.Changes {
+			if i == crash {
+				break
+			}
+			made, err := s.apply(c)
 			if s.flaky && s.rng.IntN(10) == 0 {
-				continue
+				err = problem.New(problem.Unavailable, "sim", "the answer was lost") // although it was done
 			}
-			made, refused := s.apply(c)
-			if refused == "" && c.Kind == rollout.Create {
-				d.State.Regions[c.Region].New = made
-			}
-			if refused == "" && c.Kind == rollout.Validate {
-				d.State.Regions[c.Region].Validated = true
-			}
+			rollout.Record(&d.State, c, made, err)
 			check(d.State)
 		}
-		if d.Done {
-			return d.State, d.Failure, true
-		}
-		if !crashes || s.rng.IntN(5) > 0 {
+		if crash < 0 {
+			if d.Done {
+				return d.State, d.Failure, true
+			}
 			st = d.State
 		}
 		s.live()
 		check(st)
 	}
 	return st, nil, false
+}
+
+// picture is what the plan is shown: what is, or what was a moment ago.
+func (s *sim) picture() rollout.Observed {
+	s.seen = append(s.seen, s.observe())
+	if n := len(s.seen); s.stale && n > 2 {
+		return s.seen[n-1-s.rng.IntN(2)]
+	}
+	return s.seen[len(s.seen)-1]
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"showrunner/cloud"
+	"showrunner/pipeline"
 	"showrunner/stage"
 )
 
@@ -57,28 +58,40 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.do(Change{Kind: Create, Region: region, Key: "create/" + region, Spec: &spec})
 		return
 	}
-	back, serving, old := map[string]float64{rs.New: 0}, 0, 0
+	back, serving, wanted, old := map[string]float64{}, 0, 0, 0
+	g, exists := find(o.Groups, rs.New)
+	if exists {
+		back[rs.New] = 0
+	}
 	for _, b := range rs.Before {
 		g, ok := find(o.Groups, b.Name)
 		if !ok {
 			continue
 		}
 		old++
-		if g.Capacity.Desired < b.Capacity.Desired {
-			d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-resize/%s/%s", region, b.Name), ServerGroup: b.Name, Capacity: b.Capacity})
+		if to := returned(b, g.Capacity); to != g.Capacity {
+			d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-resize/%s/%s", region, b.Name), ServerGroup: b.Name, Capacity: to})
 		}
 		back[b.Name] = b.Weight
 		serving += g.Serving()
+		wanted += b.Capacity.Desired
 	}
-	g, exists := find(o.Groups, rs.New)
 	if old > 0 && !weightsAre(o.Groups, back) {
-		if serving == 0 {
-			d.note(region, "waits for the old version to serve")
+		// What serves is not given up for fewer, however the new version answers.
+		need := min(required(wanted), g.Serving())
+		if serving < need {
+			d.note(region, "waits for the old version to serve, %d/%d", serving, need)
 			return
 		}
 		d.do(Change{Kind: Shift, Region: region, Key: fmt.Sprintf("undo-shift/%s/%d", region, d.now.UnixNano()), ServerGroup: rs.New, Weights: back,
-			Guard: cloud.Guard{MinServing: 1}})
+			Guard: cloud.Guard{MinServing: max(1, need)}})
 		d.note(region, "shifts traffic back")
+		return
+	}
+	if exists && rs.Reused && !g.Destroying && g.Capacity.Desired > rs.Was.Desired && d.spec.Restore[region] == "" {
+		// Back to what it was kept with; a refusal is not worth waiting for, since it serves nothing.
+		d.do(Change{Kind: Resize, Region: region, Key: "undo-shrink/" + region, ServerGroup: g.Name, Capacity: rs.Was, Guard: cloud.Guard{LastOne: true}})
+		d.note(region, "shrinks %s", g.Name)
 		return
 	}
 	if exists && !rs.Reused && g.Destroying {
@@ -86,12 +99,26 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		return
 	}
 	if exists && !rs.Reused {
-		d.do(Change{Kind: Destroy, Region: region, Key: "undo-destroy/" + region, ServerGroup: g.Name})
+		// Where there was an earlier version, it has to serve before this one may go.
+		d.do(Change{Kind: Destroy, Region: region, Key: "undo-destroy/" + region, ServerGroup: g.Name, Guard: cloud.Guard{MinServing: required(wanted), LastOne: len(rs.Before) > 0}})
 		d.note(region, "destroys %s", g.Name)
 		return
 	}
 	rs.Phase = Undone
 	d.st.Failure.Undone = append(d.st.Failure.Undone, undoneText(region, rs, old))
+}
+
+// returned is the capacity that an old group goes on with: never fewer than it
+// had or than scaling has added since, and free to shrink again.
+func returned(b Snapshot, now pipeline.Capacity) pipeline.Capacity {
+	to := now
+	if now.Desired < b.Capacity.Desired {
+		to = b.Capacity
+	}
+	if b.Pinned {
+		to.Min = min(b.Capacity.Min, to.Desired)
+	}
+	return to
 }
 
 func undoneText(region string, rs *RegionState, old int) string {
@@ -179,6 +206,10 @@ func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) (change
 			continue
 		}
 		kept++
+		if b, ok := pinned(rs, g.Name); ok && !d.shape.shrink && g.Capacity.Min != min(b.Capacity.Min, g.Capacity.Desired) {
+			changes = append(changes, Change{Kind: Resize, Key: "unpin/" + g.Name, ServerGroup: g.Name, Capacity: returned(b, g.Capacity)})
+			continue
+		}
 		if d.shape.shrink && (g.Capacity.Desired > 0 || len(g.Instances) > 0) {
 			if g.Capacity.Desired == 0 {
 				ending = true
@@ -190,6 +221,15 @@ func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) (change
 		}
 	}
 	return changes, ending
+}
+
+// pinned finds what a group was when scaling was kept from shrinking it.
+func pinned(rs *RegionState, name string) (Snapshot, bool) {
+	i := slices.IndexFunc(rs.Before, func(b Snapshot) bool { return b.Name == name && b.Pinned })
+	if i < 0 {
+		return Snapshot{}, false
+	}
+	return rs.Before[i], true
 }
 
 // Abort makes a rollout that is under way undo itself, with the given reason.
