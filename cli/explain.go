@@ -24,6 +24,7 @@ var explanations = map[string]explanation{
 	"CANARY_NO_DATA":      {"Too few requests reached the new version for a verdict. Missing data never passes.", "Lower judge.minRequests, raise the step, or send more traffic."},
 	"VALIDATION_FAILED":   {"The validation hook refused a step.", "Ask the hook's owner; the evidence has its answer."},
 	"REGION_UNAVAILABLE":  {"A region could not be reached for as long as the rollout waits.", "Bring the region back (`showrunner regions`), or take it out of the waves."},
+	"ROLLED_BACK_PARTLY":  {"A rollback is done in the regions that answered; others could not be asked.", "Once they answer, roll them back with --to and --region as the help line says; `showrunner drift` shows what differs."},
 	"SERVER_GROUP_GONE":   {"A server group disappeared while a rollout used it.", "Look in `showrunner audit` for who destroyed it; run the pipeline again."},
 	"CLOUD_REFUSED":       {"The cloud refused a change of the rollout.", "The message says what it refused and why."},
 	"NO_ARTIFACT":         {"A stage needs an artifact that no earlier stage made.", "Check the names; a buildspec's secondary artifact is stage.identifier."},

@@ -35,7 +35,30 @@ func (*Rollback) Version() int { return 1 }
 
 // Tasks implements stage.Kind.
 func (k *Rollback) Tasks() []stage.Task {
-	return []stage.Task{{Name: "restore", Run: k.run, Resume: k.run}}
+	return []stage.Task{{Name: "restore", Run: k.run, Resume: k.run, Cancel: k.cancel}}
+}
+
+// cancel puts a cluster's traffic back to where it was. A website's restoring is
+// short and switches each region in one step: what is done stays.
+func (k *Rollback) cancel(ctx context.Context, in *stage.Input) error {
+	c := in.Config.(pipeline.Rollback)
+	if c.Site != "" || in.State == nil {
+		return nil
+	}
+	account, err := k.accounts.Account(orLocal(c.Account))
+	if err != nil {
+		return err
+	}
+	st, err := loadState(ctx, in, account, nil)
+	if err != nil {
+		return err
+	}
+	t, failure, err := k.targets(ctx, account, c, st)
+	if err != nil || failure != nil {
+		return err
+	}
+	t.spec.Waves = st.Waves
+	return abort(ctx, in, loopOf(account, k.http, k.now, in), t.spec, st)
 }
 
 func (k *Rollback) run(ctx context.Context, in *stage.Input) (stage.Result, error) {
@@ -57,47 +80,83 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	if err != nil {
 		return stage.Result{}, err
 	}
-	restore, spec, failure, err := k.targets(ctx, account, c, st)
+	t, failure, err := k.targets(ctx, account, c, st)
 	if err != nil || failure != nil {
 		return failed(failure), err
 	}
 	if in.State == nil {
-		st.Waves = []pipeline.Wave{{Regions: sortedRegions(restore)}}
+		st.Waves = []pipeline.Wave{{Regions: sortedRegions(t.spec.Restore)}}
+		st.Away = t.away
 	}
-	spec.Waves, spec.Restore = st.Waves, restore
-	return carry(ctx, in, loopOf(account, k.http, k.now, in), spec, st, func(r rollout.State) map[string]any {
-		return map[string]any{"version": spec.Group.Version, "regions": toAny(waveRegions(st.Waves))}
+	t.spec.Waves = st.Waves
+	result, err := carry(ctx, in, loopOf(account, k.http, k.now, in), t.spec, st, func(r rollout.State) map[string]any {
+		return map[string]any{"version": t.spec.Group.Version, "serverGroups": groupsOf(r), "regions": toAny(waveRegions(st.Waves))}
 	})
+	if err == nil && result.Outcome == stage.Done && len(st.Away) > 0 {
+		return stage.Fail(partly(c, t, st)), nil
+	}
+	return result, err
 }
 
-// targets chooses, in every region, the group to return to.
-func (k *Rollback) targets(ctx context.Context, account *cloud.Account, c pipeline.Rollback, st serviceState) (map[string]string, rollout.Spec, *stage.Failure, error) {
-	spec := rollout.Spec{Strategy: pipeline.Strategy{RedBlack: &pipeline.RedBlack{Keep: keepAll}}, Undo: "all", Timeout: 2 * time.Minute}
+// partly is the failure of a rollback that is done where regions could be asked.
+func partly(c pipeline.Rollback, t targets, st serviceState) stage.Failure {
+	f := stage.Failure{Code: "ROLLED_BACK_PARTLY", Retryable: true,
+		Cause: fmt.Sprintf("%s is back at %s in %s; %s could not be asked and may come back with the version that was rolled back", c.Cluster, t.spec.Group.Version,
+			strings.Join(waveRegions(st.Waves), ", "), strings.Join(sortedRegions(st.Away), ", ")),
+		Help: fmt.Sprintf("once it answers: showrunner rollback %s --to %s --region %s", c.Cluster, t.spec.Group.Version, strings.Join(sortedRegions(st.Away), ","))}
+	for _, region := range sortedRegions(st.Away) {
+		f.Evidence = append(f.Evidence, region+": "+st.Away[region])
+	}
+	return f
+}
+
+// targets are what a rollback returns to.
+type targets struct {
+	spec rollout.Spec
+	away map[string]string // regions that could not be asked, with the reason
+}
+
+// targets chooses, in every region, the group to return to. Without a version
+// asked for, only regions that serve the newest version are touched: the others
+// are before it already.
+func (k *Rollback) targets(ctx context.Context, account *cloud.Account, c pipeline.Rollback, st serviceState) (targets, *stage.Failure, error) {
+	t := targets{away: map[string]string{}, spec: rollout.Spec{Strategy: pipeline.Strategy{RedBlack: &pipeline.RedBlack{Keep: keepAll}}, Undo: "all",
+		Timeout: 2 * time.Minute, Restore: map[string]string{}}}
 	regions := c.Regions
-	if len(regions) == 0 {
+	if len(st.Waves) > 0 {
+		regions = waveRegions(st.Waves)
+	} else if len(regions) == 0 {
 		known, err := account.Regions(ctx)
 		if err != nil {
-			return nil, spec, nil, err
+			return t, nil, err
 		}
 		for _, r := range known {
 			regions = append(regions, r.Name)
 		}
 	}
-	restore := map[string]string{}
-	var missing, away []string
+	observed := map[string][]cloud.ServerGroup{}
 	for _, region := range regions {
 		if r := st.Rollout.Regions[region]; r != nil && r.New != "" {
-			restore[region] = r.New
+			t.spec.Restore[region] = r.New
 		}
 		groups, err := account.ServerGroups(ctx, region, c.Cluster)
 		if err != nil {
-			away = append(away, fmt.Sprintf("%s: %v", region, err))
-			continue
+			t.away[region] = err.Error()
+		} else if len(groups) > 0 {
+			observed[region] = groups
 		}
-		if len(groups) == 0 {
-			continue // this region never had the cluster
+	}
+	if len(observed) == 0 && len(t.away) > 0 {
+		return t, nil, problem.New(problem.Unavailable, "rollback", "no region could be asked: %s", strings.Join(sortedRegions(t.away), ", "))
+	}
+	newest := newestVersion(observed)
+	var missing []string
+	for _, region := range sortedRegions(observed) {
+		groups := observed[region]
+		target, ok := find(groups, t.spec.Restore[region])
+		if !ok && c.To == "" && present(groups) >= 0 && groups[present(groups)].Spec.Version != newest {
+			continue // it does not serve what is rolled back
 		}
-		target, ok := find(groups, restore[region])
 		if !ok {
 			target, ok = chooseTarget(groups, c.To)
 		}
@@ -105,21 +164,39 @@ func (k *Rollback) targets(ctx context.Context, account *cloud.Account, c pipeli
 			missing = append(missing, region)
 			continue
 		}
-		restore[region] = target.Name
-		spec.Group = target.Spec
-		spec.Group.Capacity = restoredCapacity(target, groups)
+		t.spec.Restore[region] = target.Name
+		t.spec.Group = target.Spec
 	}
 	switch {
 	case len(missing) > 0:
-		return nil, spec, &stage.Failure{Code: "NO_EARLIER_VERSION",
+		return t, &stage.Failure{Code: "NO_EARLIER_VERSION",
 			Cause: fmt.Sprintf("%s keeps no %s in %s", c.Cluster, orPrevious(c.To), strings.Join(missing, ", ")),
 			Help:  "showrunner clusters lists what is kept; to deliver an older version again, run its pipeline at that commit"}, nil
-	case len(restore) == 0 && len(away) > 0:
-		return nil, spec, nil, problem.New(problem.Unavailable, "rollback", "no region could be asked: %s", strings.Join(away, "; "))
-	case len(restore) == 0:
-		return nil, spec, &stage.Failure{Code: "NO_CLUSTER", Cause: fmt.Sprintf("no region has the cluster %s", c.Cluster), Help: "showrunner clusters lists them"}, nil
+	case len(t.spec.Restore) == 0:
+		return t, &stage.Failure{Code: "NO_CLUSTER", Cause: fmt.Sprintf("no region has the cluster %s", c.Cluster), Help: "showrunner clusters lists them"}, nil
 	}
-	return restore, spec, nil, nil
+	return t, nil, nil
+}
+
+// newestVersion is the version that was put into traffic last, over all regions.
+func newestVersion(observed map[string][]cloud.ServerGroup) string {
+	var newest cloud.ServerGroup
+	for _, groups := range observed {
+		if i := present(groups); i >= 0 && groups[i].Created.After(newest.Created) {
+			newest = groups[i]
+		}
+	}
+	return newest.Spec.Version
+}
+
+// present is the index of the newest group in traffic, -1 without one.
+func present(groups []cloud.ServerGroup) int {
+	for i := len(groups) - 1; i >= 0; i-- {
+		if groups[i].Enabled() {
+			return i
+		}
+	}
+	return -1
 }
 
 // keepAll keeps every old group: a rollback destroys nothing.
@@ -138,12 +215,7 @@ func find(groups []cloud.ServerGroup, name string) (cloud.ServerGroup, bool) {
 // newest kept group that is older than the newest one in traffic. One that
 // never served is no version to return to.
 func chooseTarget(groups []cloud.ServerGroup, to string) (cloud.ServerGroup, bool) {
-	present := -1
-	for i, g := range groups {
-		if g.Enabled() {
-			present = i
-		}
-	}
+	now := present(groups)
 	for i := len(groups) - 1; i >= 0; i-- {
 		g := groups[i]
 		if g.Destroying {
@@ -155,24 +227,11 @@ func chooseTarget(groups []cloud.ServerGroup, to string) (cloud.ServerGroup, boo
 			}
 			continue
 		}
-		if i < present || present < 0 {
+		if i < now || now < 0 {
 			return g, true
 		}
 	}
 	return cloud.ServerGroup{}, false
-}
-
-// restoredCapacity is what the group returns with: as much as serves now, so
-// that the shift loses nothing, within what the group was made for.
-func restoredCapacity(target cloud.ServerGroup, groups []cloud.ServerGroup) pipeline.Capacity {
-	c := target.Spec.Capacity
-	for _, g := range groups {
-		if g.Enabled() {
-			c.Desired = max(c.Desired, g.Capacity.Desired)
-		}
-	}
-	c.Max = max(c.Max, c.Desired)
-	return c
 }
 
 func orPrevious(to string) string {
@@ -182,7 +241,7 @@ func orPrevious(to string) string {
 	return "version " + to
 }
 
-func sortedRegions(m map[string]string) []string {
+func sortedRegions[V any](m map[string]V) []string {
 	list := make([]string, 0, len(m))
 	for r := range m {
 		list = append(list, r)

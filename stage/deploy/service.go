@@ -44,6 +44,8 @@ func (k *Service) Tasks() []stage.Task {
 type serviceState struct {
 	Waves   []pipeline.Wave `json:"waves"` // fixed when the rollout begins
 	Rollout rollout.State   `json:"rollout"`
+	// Away are the regions that a rollback could not ask when it began.
+	Away map[string]string `json:"away,omitempty"`
 }
 
 func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error) {

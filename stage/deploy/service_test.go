@@ -1,0 +1,216 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/cloud"
+	"showrunner/cloud/cloudtest/memcloud"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/stage"
+)
+
+var threeRegions = []string{"eu-west-1", "us-east-1", "us-west-2"}
+
+// fleetCloud is a fleet in memory of which one region can be away.
+type fleetCloud struct {
+	*memcloud.Cloud
+	away atomic.Value // string
+}
+
+func newFleetCloud() *fleetCloud {
+	c := &fleetCloud{}
+	c.away.Store("")
+	c.Cloud = memcloud.New(memcloud.Config{Regions: threeRegions, Fails: func(s cloud.ServerGroupSpec) *cloud.InstanceFailure {
+		if strings.HasPrefix(s.Version, "bad") {
+			return &cloud.InstanceFailure{Code: "EXITED", Cause: "exit status 3", LastLog: []string{"cannot read configuration"}}
+		}
+		return nil
+	}})
+	return c
+}
+
+func (c *fleetCloud) Account(string) (*cloud.Account, error) {
+	return cloud.NewAccount("local", c, time.Now, nil), nil
+}
+
+func (c *fleetCloud) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
+	if region == c.away.Load() {
+		return nil, problem.New(problem.Unavailable, "test", "connection refused")
+	}
+	return c.Cloud.ServerGroups(ctx, region, cluster)
+}
+
+// weights lists "version=weight", oldest first.
+func (c *fleetCloud) weights(t *testing.T, region string) string {
+	t.Helper()
+	groups, err := c.Cloud.ServerGroups(t.Context(), region, "api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, g := range groups {
+		list = append(list, fmt.Sprintf("%s=%g", g.Spec.Version, g.Weight))
+	}
+	return strings.Join(list, " ")
+}
+
+type plainSecrets struct{}
+
+func (plainSecrets) Expand(_ context.Context, text string) (string, error) { return text, nil }
+
+func fleetInput(execution, version string, config pipeline.Config, log *bytes.Buffer) *stage.Input {
+	return &stage.Input{Key: stage.Key{Execution: execution, Stage: "service", Attempt: 1, Task: "rollout"}, Version: version, Config: config,
+		Artifacts: map[string]artifact.Ref{"build": "sha256:0"}, Log: log, Secrets: plainSecrets{}, Progress: func(string, ...any) {}}
+}
+
+// drive calls the kind's task until it ends, or until stop says so.
+func drive(t *testing.T, k stage.Kind, in *stage.Input, stop func() bool) stage.Result {
+	t.Helper()
+	for range 500 {
+		r, err := k.Tasks()[0].Run(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Outcome != stage.Again || stop != nil && stop() {
+			in.State = r.State
+			return r
+		}
+		in.State = r.State
+	}
+	t.Fatal("it never ended")
+	return stage.Result{}
+}
+
+func deployConfig(regions ...string) pipeline.Deploy {
+	c := pipeline.Deploy{Cluster: "api", Artifact: "build", Command: []string{"./api"}, Health: pipeline.Health{TCP: true}, Capacity: pipeline.Capacity{Min: 1, Desired: 3, Max: 4}, OnFailure: "all",
+		Strategy: pipeline.Strategy{RedBlack: &pipeline.RedBlack{Keep: 2}}}
+	if len(regions) > 0 {
+		c.Waves = []pipeline.Wave{{Regions: regions}}
+	}
+	return c
+}
+
+func (c *fleetCloud) deliver(t *testing.T, version string, regions ...string) stage.Result {
+	t.Helper()
+	var log bytes.Buffer
+	r := drive(t, NewService(c, nil, time.Now), fleetInput("deploy-"+version, version, deployConfig(regions...), &log), nil)
+	if r.Outcome != stage.Done {
+		t.Logf("%s:\n%s", version, log.String())
+	}
+	return r
+}
+
+func (c *fleetCloud) rollback(t *testing.T, execution string, config pipeline.Rollback) stage.Result {
+	t.Helper()
+	var log bytes.Buffer
+	return drive(t, NewRollback(c, nil, time.Now), fleetInput(execution, "", config, &log), nil)
+}
+
+func TestRollbackReturnsToTheVersionBeforeOnlyWhereTheNewestServes(t *testing.T) {
+	c := newFleetCloud()
+	c.deliver(t, "v1")
+	c.deliver(t, "v2")
+	c.deliver(t, "v3", "us-west-2")
+	if r := c.rollback(t, "back", pipeline.Rollback{Cluster: "api"}); r.Outcome != stage.Done || r.Outputs["version"] != "v2" {
+		t.Fatalf("%+v", r)
+	}
+	for region, want := range map[string]string{"us-west-2": "v1=0 v2=100 v3=0", "us-east-1": "v1=0 v2=100", "eu-west-1": "v1=0 v2=100"} {
+		if got := c.weights(t, region); got != want {
+			t.Errorf("%s: %s, want %s", region, got, want)
+		}
+	}
+	if r := c.rollback(t, "to", pipeline.Rollback{Cluster: "api", To: "v1", Regions: []string{"us-east-1"}}); r.Outcome != stage.Done {
+		t.Fatalf("%+v", r)
+	}
+	if got := c.weights(t, "us-east-1"); got != "v1=100 v2=0" {
+		t.Errorf("us-east-1: %s", got)
+	}
+}
+
+func TestRollbackSaysWhichRegionItCouldNotAsk(t *testing.T) {
+	c := newFleetCloud()
+	c.deliver(t, "v1")
+	c.deliver(t, "v2")
+	c.away.Store("us-east-1")
+	r := c.rollback(t, "back", pipeline.Rollback{Cluster: "api"})
+	if r.Failure == nil || r.Failure.Code != "ROLLED_BACK_PARTLY" || !strings.Contains(r.Failure.Help, "--to v1 --region us-east-1") || len(r.Failure.Evidence) != 1 {
+		t.Fatalf("%+v", r)
+	}
+	if got := c.weights(t, "us-west-2"); got != "v1=100 v2=0" {
+		t.Errorf("us-west-2: %s", got)
+	}
+	c.away.Store("")
+	if r := c.rollback(t, "again", pipeline.Rollback{Cluster: "api", To: "v1", Regions: []string{"us-east-1"}}); r.Outcome != stage.Done {
+		t.Fatalf("%+v", r)
+	}
+	if got := c.weights(t, "us-east-1"); got != "v1=100 v2=0" {
+		t.Errorf("us-east-1: %s", got)
+	}
+	if r := c.rollback(t, "none", pipeline.Rollback{Cluster: "api", To: "v9"}); r.Failure == nil || r.Failure.Code != "NO_EARLIER_VERSION" {
+		t.Errorf("a version that nobody keeps: %+v", r)
+	}
+}
+
+// Canceled after any number of calls, a rollback and a rollout leave the traffic where it was.
+func TestCanceledMidway(t *testing.T) {
+	for calls := 1; ; calls++ {
+		c := newFleetCloud()
+		c.deliver(t, "v1")
+		c.deliver(t, "v2")
+		k := NewRollback(c, nil, time.Now)
+		var log bytes.Buffer
+		in := fleetInput("back", "", pipeline.Rollback{Cluster: "api"}, &log)
+		n := 0
+		r := drive(t, k, in, func() bool { n++; return n == calls })
+		if r.Outcome != stage.Again {
+			if calls < 3 {
+				t.Errorf("it was canceled at %d moments only", calls)
+			}
+			return
+		}
+		if err := k.Tasks()[0].Cancel(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		for _, region := range threeRegions {
+			if got := c.weights(t, region); got != "v1=0 v2=100" && got != "v1=100 v2=0" {
+				t.Fatalf("canceled after %d calls: %s: %s", calls, region, got)
+			} else if got != "v1=0 v2=100" && !strings.Contains(string(in.State), `"finished"`) {
+				t.Errorf("canceled after %d calls: %s: %s", calls, region, got)
+			}
+		}
+	}
+}
+
+func TestABadVersionIsUndoneWithItsEvidence(t *testing.T) {
+	c := newFleetCloud()
+	c.deliver(t, "v1")
+	r := c.deliver(t, "bad")
+	if r.Failure == nil || r.Failure.Code != "EXITED" || !strings.Contains(strings.Join(r.Failure.Evidence, "\n"), "cannot read configuration") || len(r.Failure.Undone) != 3 {
+		t.Fatalf("%+v", r)
+	}
+	for _, region := range threeRegions {
+		if got := c.weights(t, region); got != "v1=100" {
+			t.Errorf("%s: %s", region, got)
+		}
+	}
+}
+
+// A creation that every region refuses ends the stage at once: there is nothing to undo.
+func TestARefusedCreationEndsAtOnce(t *testing.T) {
+	c := newFleetCloud()
+	config := deployConfig()
+	config.Command = nil
+	var log bytes.Buffer
+	r := drive(t, NewService(c, nil, time.Now), fleetInput("refused", "v1", config, &log), nil)
+	if r.Failure == nil || r.Failure.Code != "CLOUD_REFUSED" || strings.Count(log.String(), "refused") != 3 {
+		t.Fatalf("%+v\n%s", r, log.String())
+	}
+}
