@@ -288,7 +288,7 @@ func (b *run) download(ctx context.Context) error {
 			return problem.Wrap(err, problem.Unavailable, "build.run-as", "give the source to %s", b.spec.RunAs)
 		}
 	}
-	b.mark = mark{value: cmp.Or(b.host.Mark, newMark()), exclusive: b.host.Exclusive}
+	b.mark = mark{value: cmp.Or(b.host.Mark, newMark()), exclusive: b.host.Exclusive, spare: b.host.spare}
 	env := b.environment()
 	var launch launcher
 	if b.engine != nil {

@@ -14,6 +14,7 @@ type mark struct {
 	value     string
 	sessions  []int
 	exclusive bool
+	spare     int // a process that is none of the build's, whoever its parent is
 }
 
 // newMark makes a value that no other build has.

@@ -75,7 +75,7 @@ func (m mark) belongs() []process {
 	all := allProcesses()
 	ours := map[int]bool{}
 	for _, p := range all {
-		if p.pid == os.Getpid() {
+		if p.pid == os.Getpid() || p.pid == m.spare {
 			continue
 		}
 		if slices.Contains(m.sessions, p.session) || m.in(p.pid) || m.exclusive && p.parent == os.Getpid() {

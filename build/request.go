@@ -74,6 +74,8 @@ type Host struct {
 	// Mark is put into the environment of the build's processes, so that they
 	// are recognised after a crash of this one; empty makes one up.
 	Mark string
+	// spare is a child of this process that is none of the build's.
+	spare int
 }
 
 // Delivery is what became of an artifact's files.

@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,6 +67,25 @@ func newBuildSupervisorCommand(_ *app) *cobra.Command {
 	return cmd
 }
 
+// newBuildGuardCommand makes the process that cleans up when build is killed.
+func newBuildGuardCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "build-guard DIR MARK", Short: "Clean up after a build that was killed", Args: cobra.ExactArgs(2),
+		Run: func(_ *cobra.Command, args []string) {
+			signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			build.Stand(a.In, args[0], args[1])
+		},
+	}
+}
+
+func startGuard(host *build.Host) (*build.Guard, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Internal, "build.guard", "this program's path")
+	}
+	return build.StartGuard([]string{self, "build-guard"}, host)
+}
+
 func (a *app) build(ctx context.Context, dir string, f buildFlags) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -94,13 +115,19 @@ func (a *app) build(ctx context.Context, dir string, f buildFlags) error {
 		return err
 	}
 	defer build.RemoveAll(work) //nolint:errcheck // a temporary folder
+	host := a.buildHost(dir, work, f.artifacts)
+	if guard, err := startGuard(&host); err == nil {
+		defer guard.Dismiss()
+	} else {
+		a.say("warning: %v; what the build starts outlives this command if that is killed", err)
+	}
 	project := projectName(dir)
 	result := build.Run(ctx, build.Request{
 		ID: build.NewID(project), Number: 1, Project: project, Initiator: cmp.Or(a.Getenv("USER"), "showrunner"),
 		SpecName: name, Spec: string(text), Env: env, Inherit: build.OwnEnvironment(os.Environ()),
 		ResolvedVersion: build.ResolvedVersion(dir), SourceVersion: build.ResolvedVersion(dir), RepositoryURL: remoteURL(ctx, dir),
 		Image: f.image, Timeout: f.timeout,
-	}, a.buildHost(dir, work, f.artifacts))
+	}, host)
 	if err := a.print(buildView(result), func() []string { return []string{result.ID} }, func(w io.Writer) { buildTable(w, result) }); err != nil {
 		return err
 	}
@@ -230,12 +257,33 @@ func remoteURL(ctx context.Context, dir string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// buildView is the result as JSON: cases of reports only where something failed.
-func buildView(r build.Result) build.Result {
+// buildResult is a result as JSON: durations in seconds, and cases of reports
+// only where something failed.
+type buildResult struct {
+	build.Result
+	Phases   []buildPhase `json:"phases"`
+	Duration float64      `json:"duration"`
+	Millis   *int64       `json:"durationMs,omitempty"` // takes the place of the embedded one, and stays empty
+}
+
+type buildPhase struct {
+	Name      build.PhaseType `json:"name"`
+	Status    build.Status    `json:"status"`
+	StartedAt time.Time       `json:"startedAt"`
+	EndedAt   time.Time       `json:"endedAt,omitzero"`
+	Duration  float64         `json:"duration"`
+	Message   string          `json:"message,omitempty"`
+}
+
+func buildView(r build.Result) buildResult {
 	for i := range r.Reports {
 		r.Reports[i].Cases = r.Reports[i].Failing()
 	}
-	return r
+	v := buildResult{Result: r, Phases: make([]buildPhase, len(r.Phases)), Duration: float64(r.DurationMs) / 1000}
+	for i, p := range r.Phases {
+		v.Phases[i] = buildPhase{p.Name, p.Status, p.StartedAt, p.EndedAt, p.EndedAt.Sub(p.StartedAt).Seconds(), p.Message}
+	}
+	return v
 }
 
 func buildTable(w io.Writer, r build.Result) {

@@ -20,4 +20,4 @@ var commandGroups = []commandGroup{
 }
 
 // hiddenCommands are the processes that other commands start.
-var hiddenCommands = []func(*app) *cobra.Command{newBuildSupervisorCommand}
+var hiddenCommands = []func(*app) *cobra.Command{newBuildSupervisorCommand, newBuildGuardCommand}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -84,8 +85,51 @@ func newExecutionsCommand(a *app) *cobra.Command {
 		Aliases: []string{"execution", "runs"},
 		Short:   "List, show, watch, cancel and restart executions, and read their logs",
 	}
-	cmd.AddCommand(a.executionsList(), a.executionsShow(), a.executionsWatch(), a.executionsCancel(), a.executionsRestart(), a.executionsLogs(), a.executionsSignal())
+	cmd.Long = `EXECUTION is an id, APP/PIPELINE#NUMBER, or APP/PIPELINE for the newest.`
+	cmd.AddCommand(a.executionsList())
+	for _, one := range []*cobra.Command{a.executionsShow(), a.executionsWatch(), a.executionsCancel(), a.executionsRestart(), a.executionsLogs(), a.executionsSignal()} {
+		cmd.AddCommand(a.byName(one))
+	}
 	return cmd
+}
+
+// byName lets a command take APP/PIPELINE#NUMBER, or APP/PIPELINE for the
+// newest, in the place of an execution's id.
+func (a *app) byName(cmd *cobra.Command) *cobra.Command {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if strings.Contains(args[0], "/") {
+			id, err := a.executionID(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			args = append([]string{id}, args[1:]...)
+		}
+		return run(cmd, args)
+	}
+	return cmd
+}
+
+func (a *app) executionID(ctx context.Context, name string) (string, error) {
+	path, number, numbered := strings.Cut(name, "#")
+	application, of, err := splitPipeline(path)
+	if err != nil {
+		return "", err
+	}
+	q := []string{"application", application, "pipeline", of, "limit", "1"}
+	if numbered {
+		q = []string{"application", application, "pipeline", of, "limit", "500", "q", number}
+	}
+	var page execution.Page
+	if err := a.connect().Do(ctx, http.MethodGet, "/executions"+query(q...), nil, &page); err != nil {
+		return "", err
+	}
+	for _, e := range page.Executions {
+		if !numbered || strconv.Itoa(e.Number) == number {
+			return e.ID, nil
+		}
+	}
+	return "", notFound("there is no execution %s", name).WithHelp("showrunner executions list -a %s -p %s", application, of)
 }
 
 func (a *app) executionsList() *cobra.Command {
@@ -230,8 +274,8 @@ func (a *app) executionsSignal() *cobra.Command {
 	}
 }
 
-func newApproveCommand(a *app) *cobra.Command { return a.decision("approve", true) }
-func newRejectCommand(a *app) *cobra.Command  { return a.decision("reject", false) }
+func newApproveCommand(a *app) *cobra.Command { return a.byName(a.decision("approve", true)) }
+func newRejectCommand(a *app) *cobra.Command  { return a.byName(a.decision("reject", false)) }
 
 func (a *app) decision(word string, approve bool) *cobra.Command {
 	var comment string

@@ -1,6 +1,16 @@
 package cli
 
-import "showrunner/problem"
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
 
 func notFound(format string, args ...any) *problem.Error {
 	return problem.New(problem.NotFound, "", format, args...)
@@ -37,7 +47,7 @@ var explanations = map[string]explanation{
 	"APPROVAL_EXPIRED":    {"Nobody decided in time.", "Start the pipeline again, or raise approval.expires."},
 	"REJECTED":            {"A person rejected the approval.", "Their comment is the cause."},
 	"BUILDSPEC_INVALID":   {"The buildspec cannot be used.", "The evidence shows the line; `showrunner build DIR` checks it here."},
-	"COMMAND_FAILED":      {"A command of a run stage failed.", "The evidence has its exit code and last lines; the stage's log has the rest."},
+	"COMMAND_FAILED":      {"A command of a build or of a run stage failed.", "The evidence has its exit code and last lines; the stage's log has the rest."},
 	"CHILD_FAILED":        {"The pipeline that this stage started failed.", "The cause is the child's own; look at its execution."},
 	"CHILD_CANCELED":      {"The pipeline that this stage started was canceled.", "`showrunner audit` says by whom."},
 	"CHILD_GONE":          {"The execution that this stage started is no longer kept.", "Start it again, or keep executions longer (--keep)."},
@@ -60,4 +70,136 @@ var explanations = map[string]explanation{
 	"WEBHOOK_ADDRESS":     {"The address of the call cannot be used.", "Check webhook.url."},
 	"WEBHOOK_ANSWER":      {"The answer does not hold what webhook.outputs asks for.", "Check the JSON pointers against the answer in the evidence."},
 	"WEBHOOK_HEADER":      {"A header of the call cannot be sent.", "Take line breaks out of webhook.headers."},
+
+	"BUILD_FAULT":             {"The build could not be carried out, through no fault of its commands.", "See the evidence and the system's messages (memory, disk); the stage's retry tries again."},
+	"BUILD_TIMED_OUT":         {"The build took longer than its timeout; all its processes were ended.", "Raise the stage's timeout, or see in its log where it stood."},
+	"BUILD_STOPPED":           {"The build was stopped; all its processes were ended.", "`showrunner audit` says by whom."},
+	"BUILD_INPUT_MISSING":     {"The build needs an input that is not there: its buildspec, its source or another artifact.", "Check build.spec and build.source against what the source stage fetched."},
+	"ARTIFACT_MISSING":        {"A stage deploys an artifact that no earlier stage made.", "Check the names; a buildspec's secondary artifact is stage.identifier."},
+	"ACCOUNT_UNKNOWN":         {"The stage names an account that the control plane does not have.", "Check account; `local` is always there."},
+	"ACCOUNT_WITHOUT_SITES":   {"The account hosts no websites.", "Choose an account that does; `local` does."},
+	"NO_REGIONS":              {"The account has no regions to deploy to.", "`showrunner regions` lists them; start some with `showrunner up --regions`."},
+	"REGION_UNKNOWN":          {"A wave names a region that the account does not have.", "`showrunner regions` lists them."},
+	"ROLLBACK_TARGET_MISSING": {"The deployment to return to is not kept any more, or never was.", "`showrunner sites` lists what is kept; deploy-site's keep says how many are."},
+	"SITE_UNHEALTHY":          {"A website did not answer as it should after its deployment; what the stage's rollback says was undone.", "The evidence has the answer of each region."},
+	"DEPLOYMENT_SUPERSEDED":   {"A newer deployment of the website went live meanwhile, so this one did not.", "Nothing, if the newer one is what is wanted; else run the pipeline again."},
+	"SITE_INVALID":            {"The website cannot be published as the stage asks.", "The evidence names the file or the setting."},
+	"NOT_STARTED":             {"The pipeline that this stage starts could not be started.", "The cause says why."},
+	"TASK_PARKED":             {"A task failed in the same unexpected way too often and is not tried any more.", "Read the cause; when it is mended: showrunner executions restart EXECUTION STAGE."},
+	"TASK_FAILED":             {"A task failed in a way that its stage did not foresee.", "The cause has the error; the control plane's log has more."},
+	"EXPRESSION_FAILED":       {"An expression of the stage could not be evaluated with the values of this execution.", "The cause names the expression and the value; check `when` and ${{ }} against the outputs of earlier stages."},
+	"CANCEL_UNCONFIRMED":      {"The execution was canceled, and what a stage had started could not be confirmed to have stopped.", "Look for what is still running: the evidence names it."},
+}
+
+// refusals are the codes of a command that was refused or could not be carried out.
+var refusals = map[string]explanation{
+	"INVALID":      {"The command line or the configuration cannot be used (exit code 2).", "The message says what; COMMAND --help shows how it is meant."},
+	"USAGE":        {"The command line cannot be used (exit code 2).", "COMMAND --help shows how it is meant."},
+	"NOT_FOUND":    {"What was named does not exist (exit code 6).", "List what there is: showrunner applications, executions list, clusters, sites."},
+	"DENIED":       {"You are not signed in, or may not do this (exit code 5).", "Give the token of the data folder (--data or --token)."},
+	"PRECONDITION": {"A safety check refused, or could not be carried out.", "The message says which; nothing was changed."},
+	"UNAVAILABLE":  {"Something needed did not answer; what became of the request is not known (exit code 8).", "showrunner doctor; then look before you repeat it."},
+	"INTERNAL":     {"A defect of Showrunner.", "Report it with the control plane's log."},
+}
+
+// findings are the codes of diagnostics in pipeline files and buildspecs.
+var findings = map[string]explanation{
+	pipeline.CodeUnreadable:       {"The file cannot be read.", "Check its name and its rights."},
+	pipeline.CodeSyntax:           {"The text is not YAML.", "Look at the line shown and the one above: a missing colon, quote or bracket, or a tab."},
+	pipeline.CodeTooLarge:         {"The file is larger than any real one, so it was not read.", "Split it by application."},
+	pipeline.CodeTooDeep:          {"The file nests deeper than any real one.", "Look for brackets that are not closed."},
+	pipeline.CodeTooMany:          {"There is more of something than is allowed.", "The message says of what, and how many are."},
+	pipeline.CodeEncoding:         {"The file holds bytes that are no UTF-8 text.", "Save it as UTF-8."},
+	pipeline.CodeEmpty:            {"The file says nothing.", "Begin with `application: NAME` and `pipelines:`."},
+	pipeline.CodeManyDocuments:    {"The file holds more than one YAML document.", "Write one file for each."},
+	pipeline.CodeAlias:            {"An alias cannot be used: it refers to itself, or all of them together stand for too much.", "Write out what it stands for."},
+	pipeline.CodeUnknownField:     {"There is no field of that name here.", "Take the suggestion, or look at docs/pipeline.md; keys that begin with x- are left alone at the top."},
+	pipeline.CodeDuplicateKey:     {"The same key stands twice in a mapping.", "Keep one of them."},
+	pipeline.CodeType:             {"A value has the wrong type, such as a list where a text belongs.", "The message says which type is meant."},
+	pipeline.CodeValue:            {"A value cannot be used.", "The message says what is meant."},
+	pipeline.CodeRequired:         {"Something that is needed is missing.", "The message names it."},
+	pipeline.CodeName:             {"A name has characters that names must not have, or is reserved.", "Use letters, digits, '.', '_' and '-'."},
+	pipeline.CodeOneOf:            {"Exactly one of several fields has to be set.", "The message lists them."},
+	pipeline.CodeConflict:         {"In a file, two fields exclude each other. Of a command: it exists already, or changed since you looked (exit code 7).", "In a file, keep one of them. Otherwise look again, then decide."},
+	pipeline.CodeNoKind:           {"A stage has no kind, so it would do nothing.", "Give it one of the kinds in docs/pipeline.md."},
+	pipeline.CodeTwoKinds:         {"A stage has more than one kind.", "Make it two stages, joined by needs."},
+	pipeline.CodeUnknownStage:     {"A stage needs, or speaks of, one that is not there.", "Take the suggestion, or add the stage."},
+	pipeline.CodeNotUpstream:      {"An expression speaks of a stage that has not necessarily run by then.", "Add it to needs."},
+	pipeline.CodeCycle:            {"Stages, or pipelines, wait for each other in a circle.", "Take one needs out of the circle that the message shows."},
+	pipeline.CodeUnknownArtifact:  {"No earlier stage makes the artifact.", "An artifact is named after its stage; a secondary one is stage.identifier."},
+	pipeline.CodeAmbiguous:        {"More than one artifact could be meant.", "Name the one."},
+	pipeline.CodeUnknownParameter: {"The pipeline has no such parameter.", "Add it to parameters, or take the suggestion."},
+	pipeline.CodeUnknownPipeline:  {"The application has no such pipeline.", "Take the suggestion, or name the application."},
+	pipeline.CodeExpression:       {"An expression cannot be read, or compares what cannot be compared.", "The caret shows where; expressions are those of expr-lang."},
+	pipeline.CodeUnknownOutput:    {"The stage has no such output.", "docs/pipeline.md lists the outputs of each kind."},
+	pipeline.CodeSecret:           {"A secret stands where it would be seen, or a plain value where a secret belongs.", "Use ${{ secrets.NAME }} only in credentials and env."},
+}
+
+// explain finds what a code means, in whichever list it is.
+func explain(code string) (explanation, bool) {
+	for _, list := range []map[string]explanation{explanations, findings, refusals} {
+		if e, ok := list[code]; ok {
+			return e, true
+		}
+	}
+	return explanation{}, false
+}
+
+// codes lists all codes in order.
+func codes() []string {
+	var all []string
+	for _, list := range []map[string]explanation{explanations, findings, refusals} {
+		for code := range list {
+			all = append(all, code)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func newExplainCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "explain [CODE]", Short: "Explain a failure's code, and what to do",
+		Long:    "Explain says what the code of a failure or of a finding means, and what to do. Without a code it lists all of them.",
+		Example: "  showrunner explain HEALTH_TIMEOUT",
+		Args:    cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return codes(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.explainAll()
+			}
+			code := strings.ToUpper(strings.Trim(args[0], "[]"))
+			e, ok := explain(code)
+			if !ok {
+				err := notFound("there is no code %q", code).WithHelp("the code stands in brackets at the start of a failure, such as error[HEALTH_TIMEOUT]; `showrunner explain` lists them")
+				if meant := pipeline.Nearest(code, codes()); meant != "" {
+					err.Help = fmt.Sprintf("did you mean %s?", meant)
+				}
+				return err
+			}
+			return a.print(map[string]string{"code": code, "means": e.means, "do": e.do}, func() []string { return []string{code} }, func(w io.Writer) {
+				fmt.Fprintf(w, "%s\n\n%s\n\nWhat to do: %s\n", code, e.means, e.do)
+			})
+		},
+	}
+}
+
+func (a *app) explainAll() error {
+	type line struct {
+		Code  string `json:"code"`
+		Means string `json:"means"`
+		Do    string `json:"do"`
+	}
+	var all []line
+	for _, code := range codes() {
+		e, _ := explain(code)
+		all = append(all, line{code, e.means, e.do})
+	}
+	return a.print(all, codes, func(w io.Writer) {
+		for _, l := range all {
+			row(w, l.Code, l.Means)
+		}
+	})
 }

@@ -44,7 +44,8 @@ func newValidateCommand(a *app) *cobra.Command {
 		Use:   "validate FILE…",
 		Short: "Check pipeline files, all errors in one pass",
 		Long: `Validate checks pipeline files without a server: every error with its line and
-column, and what was probably meant. "-" reads standard input.
+column, and what was probably meant. A folder stands for the showrunner.yaml in
+it, "-" for standard input.
 
 Exit code 0 when every file is valid, 2 when one is not.`,
 		Example: "  showrunner validate showrunner.yaml\n  showrunner validate -o json pipelines/*.yaml",
@@ -66,18 +67,23 @@ func (a *app) validate(files []string) error {
 	var all []fileFindings
 	invalid := 0
 	for _, name := range files {
-		src, err := a.readFile(name)
-		if err != nil {
-			return err
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			name = filepath.Join(name, "showrunner.yaml")
 		}
-		_, found := pipeline.Parse(name, src)
+		var found pipeline.Diagnostics
+		if src, err := a.readFile(name); err != nil {
+			// The other files are checked nevertheless: all errors in one pass.
+			found = pipeline.Diagnostics{{Severity: pipeline.SeverityError, Code: pipeline.CodeUnreadable, File: name, Length: 1, Message: err.Error()}}
+		} else {
+			_, found = pipeline.Parse(name, src)
+		}
 		f := fileFindings{File: name, Valid: !found.HasErrors(), Diagnostics: append(pipeline.Diagnostics{}, found...)}
 		all = append(all, f)
 		if !f.Valid {
 			invalid++
 		}
 	}
-	if a.output == "table" {
+	if a.output == "table" || a.output == "wide" {
 		for _, f := range all {
 			a.findings(f.Diagnostics)
 			if f.Valid {

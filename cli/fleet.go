@@ -13,7 +13,6 @@ import (
 	"showrunner/api"
 	"showrunner/cloud"
 	"showrunner/control"
-	"showrunner/execution"
 )
 
 func newRegionsCommand(a *app) *cobra.Command {
@@ -313,97 +312,4 @@ func (a *app) toggle(word, shortText string, set func(*control.InstanceChange, b
 			return err
 		},
 	}
-}
-
-func newRollbackCommand(a *app) *cobra.Command {
-	var r control.RollbackRequest
-	var site, detach bool
-	cmd := &cobra.Command{
-		Use:   "rollback CLUSTER",
-		Short: "Return a cluster, or with --site a website, to an earlier version",
-		Long: `Rollback starts an execution of its own that returns to an earlier version which
-is still kept: nothing is built or uploaded. Without --to it is the version before.`,
-		Example: "  showrunner rollback storefront-prod\n  showrunner rollback --site storefront --to 4f1c2ab",
-		Args:    exactArgs("CLUSTER"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if site {
-				r.Site = args[0]
-			} else {
-				r.Cluster = args[0]
-			}
-			var e execution.Execution
-			c := a.connect()
-			if err := c.Do(cmd.Context(), http.MethodPost, "/rollbacks", r, &e); err != nil {
-				return err
-			}
-			if detach {
-				return a.print(e, func() []string { return []string{e.ID} }, func(w io.Writer) { fmt.Fprintf(w, "started %s\n", e.ID) })
-			}
-			return a.watch(cmd.Context(), c, e.ID, watchOptions{})
-		},
-	}
-	f := cmd.Flags()
-	f.BoolVar(&site, "site", false, "the name is a website's")
-	f.StringVar(&r.To, "to", "", "a version, server group or deployment")
-	f.StringVar(&r.Account, "account", "", "account (default local)")
-	f.StringSliceVar(&r.Regions, "region", nil, "only these regions")
-	f.BoolVar(&detach, "detach", false, "do not wait for it")
-	return cmd
-}
-
-func newSitesCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "sites", Short: "List websites", Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out []control.SiteStatus
-			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/sites", nil, &out); err != nil {
-				return err
-			}
-			names := func() []string {
-				var list []string
-				for _, s := range out {
-					list = append(list, s.Name)
-				}
-				return list
-			}
-			return a.print(out, names, func(w io.Writer) {
-				row(w, "SITE", "URL", "REGION", "VERSION", "DEPLOYMENT", "AT")
-				for _, s := range out {
-					for _, d := range s.Current {
-						row(w, s.Name, s.URL, d.Region, d.Version, d.ID, d.At)
-					}
-				}
-			})
-		},
-	}
-	var account string
-	deployments := &cobra.Command{
-		Use: "deployments SITE", Short: "List what a website has been, newest first", Args: exactArgs("SITE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var out []cloud.SiteDeployment
-			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/sites/"+seg(args[0])+"/deployments"+query("account", account), nil, &out); err != nil {
-				return err
-			}
-			names := func() []string {
-				var list []string
-				for _, d := range out {
-					list = append(list, d.ID)
-				}
-				return list
-			}
-			return a.print(out, names, func(w io.Writer) {
-				row(w, "REGION", "DEPLOYMENT", "VERSION", "NOW", "UPLOADED", "UNCHANGED", "DELETED", "BYTES", "AT")
-				for _, d := range out {
-					now := ""
-					if d.Current {
-						now = "✓ serves"
-					}
-					row(w, d.Region, d.ID, d.Version, now, d.Uploaded, d.Unchanged, d.Deleted, d.Bytes, d.At)
-				}
-			})
-		},
-	}
-	deployments.Flags().StringVar(&account, "account", "", "account (default local)")
-	cmd.AddCommand(deployments)
-	return cmd
 }

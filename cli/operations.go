@@ -301,22 +301,6 @@ func newOpenCommand(a *app) *cobra.Command {
 	}
 }
 
-func newExplainCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "explain CODE", Short: "Explain a failure's code, and what to do", Args: exactArgs("CODE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			code := strings.ToUpper(args[0])
-			e, ok := explanations[code]
-			if !ok {
-				return notFound("there is no code %q", code).WithHelp("the code stands in brackets at the start of a failure, such as error[HEALTH_TIMEOUT]")
-			}
-			return a.print(map[string]string{"code": code, "means": e.means, "do": e.do}, func() []string { return []string{code} }, func(w io.Writer) {
-				fmt.Fprintf(w, "%s\n\n%s\n\nWhat to do: %s\n", code, e.means, e.do)
-			})
-		},
-	}
-}
-
 func newVersionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: exactArgs(),

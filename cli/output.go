@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"showrunner/build/buildspec"
 	"showrunner/problem"
 )
 
@@ -91,7 +92,12 @@ func (a *app) printError(err error) {
 		code = string(e.Code)
 	}
 	if a.output == "json" {
-		_ = json.NewEncoder(a.Err).Encode(map[string]any{"error": map[string]any{"code": code, "message": err.Error(), "help": help}})
+		details := map[string]any{"code": code, "message": err.Error(), "help": help}
+		var spec *buildspec.Error
+		if errors.As(err, &spec) {
+			details["diagnostics"] = spec.Findings
+		}
+		_ = json.NewEncoder(a.Err).Encode(map[string]any{"error": details})
 		return
 	}
 	fmt.Fprintf(a.Err, "error[%s]: %s\n", strings.ToUpper(code), err)

@@ -39,6 +39,13 @@ everything in order. Killing the control plane never touches traffic.`,
 		Example: "  showrunner up\n  showrunner up --data /tmp/try --listen 127.0.0.1:7171 --edge 127.0.0.1:8181",
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.listen, err = fixedPort(o.listen); err == nil {
+				o.edge, err = fixedPort(o.edge)
+			}
+			if err != nil {
+				return usage("%v", err)
+			}
 			return a.up(cmd.Context(), o, func(context.Context) error {
 				a.upText(o)
 				return nil
@@ -111,6 +118,20 @@ func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) e
 func atLocalhost(address string) string {
 	_, port := splitHostPort(address)
 	return "localhost:" + port
+}
+
+// fixedPort takes a free port in the place of port 0: other processes are told
+// the address before its owner listens, and it stays over restarts.
+func fixedPort(address string) (string, error) {
+	if _, port := splitHostPort(address); port != "0" {
+		return address, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
 }
 
 func splitHostPort(address string) (host, port string) {

@@ -141,17 +141,17 @@ func (d *decoder) subject() string {
 // maxGuesses bounds the comparisons made for suggestions over one file.
 const maxGuesses = 100_000
 
-// nearest is the function nearest for as long as the file has not used up its
+// nearest is Nearest for as long as the file has not used up its
 // comparisons: a suggestion is a kindness, not worth seconds.
 func (d *decoder) nearest(name string, candidates []string) string {
 	if d.guesses += len(candidates); d.guesses > maxGuesses {
 		return ""
 	}
-	return nearest(name, candidates)
+	return Nearest(name, candidates)
 }
 
-// nearest returns the candidate that was probably meant, or "".
-func nearest(name string, candidates []string) string {
+// Nearest returns the candidate that was probably meant, or "".
+func Nearest(name string, candidates []string) string {
 	best, score := "", 0.0
 	if len(name) > 200 {
 		return ""

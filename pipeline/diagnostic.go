@@ -22,6 +22,7 @@ const (
 
 // Codes of diagnostics. `showrunner explain CODE` knows each.
 const (
+	CodeUnreadable       = "UNREADABLE"
 	CodeSyntax           = "SYNTAX"
 	CodeTooLarge         = "TOO_LARGE"
 	CodeTooDeep          = "TOO_DEEP"

@@ -75,7 +75,7 @@ func TestCaret(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	for name, want := range map[string]string{"tpye": "type", "biuld": "build", "deploysite": "deploy-site", "Git": "git", "xyzzy": "", "": ""} {
-		if got := nearest(name, []string{"type", "build", "deploy", "deploy-site", "git"}); got != want {
+		if got := Nearest(name, []string{"type", "build", "deploy", "deploy-site", "git"}); got != want {
 			t.Errorf("%q: %q, not %q", name, got, want)
 		}
 	}

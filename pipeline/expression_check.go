@@ -120,7 +120,7 @@ func (w *walker) status(left, right ast.Node) {
 	root, path, ok := chain(member)
 	if ok && root != nil && root.Value == "stages" && len(path) == 2 && path[1] == "status" && !slices.Contains(stageStatuses, text.Value) {
 		w.refuse(text, "no stage ever has the status %q; it is one of %s", text.Value, strings.Join(stageStatuses, ", "))
-		w.fault.suggestion = nearest(text.Value, stageStatuses)
+		w.fault.suggestion = Nearest(text.Value, stageStatuses)
 	}
 }
 
@@ -203,7 +203,7 @@ func (w *walker) call(n *ast.CallNode) {
 	}
 	if w.fault == nil {
 		w.refuse(callee, "there is no function %q", callee.Value)
-		w.fault.suggestion = nearest(callee.Value, functionNames())
+		w.fault.suggestion = Nearest(callee.Value, functionNames())
 	}
 }
 
@@ -246,7 +246,7 @@ func (w *walker) finish() {
 			w.refs = append(w.refs, reference{root: n.Value, at: n.Location().From, size: len(n.Value)})
 		default:
 			w.refuse(n, "there is no %q", unmangle(n.Value))
-			w.fault.suggestion = nearest(n.Value, roots)
+			w.fault.suggestion = Nearest(n.Value, roots)
 			if w.fault.suggestion == "" {
 				w.fault.message += "; an expression starts with one of " + strings.Join(roots, ", ")
 			}
@@ -302,7 +302,7 @@ func checkReferences(refs []reference, v visible) (types.Map, *fault) {
 				continue
 			}
 			if !v.parameter(name) {
-				return nil, at(r, &fault{code: CodeUnknownParameter, suggestion: nearest(name, v.parameters()), message: fmt.Sprintf("there is no parameter %q", name)})
+				return nil, at(r, &fault{code: CodeUnknownParameter, suggestion: Nearest(name, v.parameters()), message: fmt.Sprintf("there is no parameter %q", name)})
 			}
 			sub(r.root)[r.path[0]] = types.String
 		case "artifacts":
@@ -325,7 +325,7 @@ func unknownMember(root, name string, names []string) *fault {
 	if name == "" || slices.Contains(names, name) {
 		return nil
 	}
-	return &fault{code: CodeExpression, suggestion: nearest(name, names),
+	return &fault{code: CodeExpression, suggestion: Nearest(name, names),
 		message: fmt.Sprintf("%s has no %q; it has %s", root, name, strings.Join(names, ", "))}
 }
 
@@ -345,7 +345,7 @@ func stageType(r reference, name string, v visible) (types.Type, *fault) {
 			if len(names) > 0 {
 				message += "; it has " + strings.Join(names, ", ")
 			}
-			return nil, &fault{code: CodeUnknownOutput, suggestion: nearest(r.path[2], names), message: message}
+			return nil, &fault{code: CodeUnknownOutput, suggestion: Nearest(r.path[2], names), message: message}
 		}
 	}
 	return types.Map{"status": types.String, "outputs": outputs}, nil

@@ -76,7 +76,7 @@ var keyPatterns = map[string]string{
 func (d *decoder) checkText(n *yaml.Node, f *field) {
 	if len(f.enum) > 0 {
 		if !slices.Contains(f.enum, n.Value) {
-			d.reportWith(n, Diagnostic{Code: CodeValue, Suggestion: nearest(n.Value, f.enum),
+			d.reportWith(n, Diagnostic{Code: CodeValue, Suggestion: Nearest(n.Value, f.enum),
 				Message: fmt.Sprintf("%s must be one of %s, not %q", d.subject(), strings.Join(f.enum, ", "), firstLine(n.Value))})
 		}
 		return

@@ -32,7 +32,7 @@ const (
 func Parse(name string, src []byte) (*Document, Diagnostics) {
 	d := &decoder{src: newSource(name, "")}
 	if len(src) > MaxFileSize {
-		d.add(Diagnostic{Code: CodeTooLarge, Message: fmt.Sprintf("the file has %d bytes; at most %d are read", len(src), MaxFileSize)})
+		d.add(Diagnostic{Code: CodeTooLarge, Message: fmt.Sprintf("the file is larger than %d bytes, which no pipeline file is", MaxFileSize)})
 		return nil, d.result()
 	}
 	d.src = newSource(name, string(bytes.TrimPrefix(src, []byte("\ufeff"))))

@@ -26,14 +26,14 @@ func ResolveParameters(p Pipeline, given map[string]string) (map[string]string, 
 			value = *v.Default
 		case ok && len(v.Options) > 0 && !slices.Contains(v.Options, value):
 			faults = append(faults, &fault{message: fmt.Sprintf("%q must be one of %s, not %q", v.Name, strings.Join(v.Options, ", "), shorten(value, 60)),
-				suggestion: nearest(value, v.Options)})
+				suggestion: Nearest(value, v.Options)})
 		}
 		out[v.Name] = value
 	}
 	names := parameterNames(p)
 	for _, name := range sortedKeys(given) {
 		if !slices.Contains(names, name) {
-			faults = append(faults, &fault{message: fmt.Sprintf("there is no parameter %q", name), suggestion: nearest(name, names)})
+			faults = append(faults, &fault{message: fmt.Sprintf("there is no parameter %q", name), suggestion: Nearest(name, names)})
 		}
 	}
 	if len(faults) == 0 {

@@ -37,9 +37,15 @@ func (p *parser) load(text string) *yaml.Node {
 	}
 	switch {
 	case len(text) > maxSize:
-		return fail(pipeline.CodeTooLarge, "the file has %d bytes; at most %d are read", len(text), maxSize)
+		return fail(pipeline.CodeTooLarge, "the file is larger than %d bytes, which no buildspec is", maxSize)
 	case strings.ContainsRune(text, 0) || !utf8.ValidString(text):
-		return fail(pipeline.CodeEncoding, "the file is not UTF-8 text")
+		i := notText(text)
+		before := text[:i]
+		p.add(nil, pipeline.Diagnostic{
+			Code: pipeline.CodeEncoding, Message: fmt.Sprintf("byte 0x%02x is no text; save the file as UTF-8", text[i]),
+			Position: pipeline.Position{Line: 1 + strings.Count(before, "\n"), Column: 1 + utf8.RuneCountInString(before[1+strings.LastIndexByte(before, '\n'):])},
+		})
+		return nil
 	}
 	loader, err := yaml.NewLoader(strings.NewReader(text), yaml.WithV4Defaults(),
 		yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthFunc(func(depth int, _ *loaderlimits.DepthContext) error {
@@ -67,6 +73,21 @@ func (p *parser) load(text string) *yaml.Node {
 		return nil
 	}
 	return doc.Content[0]
+}
+
+// notText is where the first byte stands that is NUL or not UTF-8.
+func notText(text string) int {
+	for i, r := range text {
+		if r == 0 {
+			return i
+		}
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
+				return i
+			}
+		}
+	}
+	return 0
 }
 
 // loadSafely turns a panic of the YAML library into an error.
