@@ -124,7 +124,7 @@ type Engine struct {
 	stopped chan struct{} // closed once nothing is committed any more
 	running atomic.Bool
 	base    context.Context // of everything under way; ends when Run does
-	work    sync.WaitGroup  // calls and short-lived helpers
+	work    crew            // calls and short-lived helpers
 }
 
 // New checks the configuration and makes an engine; Run makes it act.
@@ -206,6 +206,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	close(stopCommits)
 	<-committed
 	close(e.stopped)
+	e.awaitWork() // what the last commits set off
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.limits.Grace)
 	defer cancel()
 	if m := e.session.Load(); m != nil && !m.lost() {
@@ -218,12 +219,10 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // awaitWork gives calls a moment to return after their contexts have ended.
 func (e *Engine) awaitWork() {
-	done := make(chan struct{})
-	go func() { e.work.Wait(); close(done) }()
 	t := time.NewTimer(e.limits.Grace)
 	defer t.Stop()
 	select {
-	case <-done:
+	case <-e.work.Idle():
 	case <-t.C:
 		e.log.Warn("some tasks did not return in time; their intents stay recorded and they are asked at the next start")
 	}

@@ -1,0 +1,47 @@
+package execution
+
+import "sync"
+
+// crew counts goroutines. Unlike a sync.WaitGroup it may be waited for while
+// others are still joining, from a count of zero too: what is recorded while
+// the engine stops is still acted on.
+type crew struct {
+	mu   sync.Mutex
+	n    int
+	idle chan struct{} // closed when n becomes 0; nil while nobody waits
+}
+
+// Go runs f in a goroutine that is counted.
+func (c *crew) Go(f func()) {
+	c.mu.Lock()
+	c.n++
+	c.mu.Unlock()
+	go func() {
+		defer c.leave()
+		f()
+	}()
+}
+
+func (c *crew) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n--; c.n == 0 && c.idle != nil {
+		close(c.idle)
+		c.idle = nil
+	}
+}
+
+// Idle returns what is closed once nobody is at work.
+func (c *crew) Idle() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	idle := c.idle
+	if c.n == 0 {
+		close(idle)
+		c.idle = nil
+	}
+	return idle
+}
