@@ -1,0 +1,16 @@
+// Command crash shows from outside that nothing is lost: it starts real control
+// planes on one real database, has them deliver without pause, kills or hangs
+// them at random moments, and counts what their stages did with programs that
+// belong to nobody's memory but the disk's. It fails when an acknowledged
+// execution is lost, when an effect happened twice or not at all, when something
+// made no progress for half a minute, or when the event log missed or repeated
+// anything to a reader that kept its position:
+//
+//	go run ./bench/crash                             # 50 kills across three replicas
+//	go run ./bench/crash -kills 1000                 # the promised size
+//	go run ./bench/crash -database sqlite -kills 100 # one control plane on SQLite
+//	go run ./bench/crash -outage 30s                 # PostgreSQL is stopped in the middle
+//	go run ./bench/crash -hang 0.2                   # a fifth of the victims are stopped, not killed
+//	go run ./bench/crash -old BINARY                 # begins with another version, upgrades while it runs
+//	go run ./bench/crash -pooler                     # through pgbouncer in transaction mode
+package main
