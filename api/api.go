@@ -55,6 +55,7 @@ func New(c Config) *Server {
 	s.executions()
 	s.fleet()
 	s.operations()
+	s.subscriptions()
 	s.streams()
 	return s
 }

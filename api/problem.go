@@ -44,6 +44,9 @@ func (p *Problem) GetHeaders() http.Header {
 	return h
 }
 
+// retryAfter is when to ask again where nothing better is known.
+const retryAfter = 2 * time.Second
+
 // problemOf is the one place where errors become HTTP statuses.
 func problemOf(err error) *Problem {
 	p := &Problem{Type: "about:blank", Detail: err.Error(), Code: string(problem.CodeOf(err)), Help: problem.HelpOf(err)}
@@ -60,11 +63,16 @@ func problemOf(err error) *Problem {
 		p.Status = http.StatusPreconditionFailed
 	case problem.Unavailable:
 		p.Status = http.StatusServiceUnavailable
-		if e, ok := problem.Of(err); ok && e.RetryAfter > 0 {
-			// We are there, and there is too much to do.
-			p.Status = http.StatusTooManyRequests
-			p.RetryAfter = int((e.RetryAfter + time.Second - 1) / time.Second)
+		wait := retryAfter
+		if e, ok := problem.Of(err); ok {
+			if e.Busy {
+				p.Status = http.StatusTooManyRequests
+			}
+			if e.RetryAfter > 0 {
+				wait = e.RetryAfter
+			}
 		}
+		p.RetryAfter = int((wait + time.Second - 1) / time.Second)
 	default:
 		p.Status = http.StatusInternalServerError
 	}

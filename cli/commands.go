@@ -15,7 +15,7 @@ var commandGroups = []commandGroup{
 	{"run", "Executions:", []func(*app) *cobra.Command{newRunCommand, newExecutionsCommand, newApproveCommand, newRejectCommand, newExplainCommand}},
 	{"fleet", "What runs:", []func(*app) *cobra.Command{newClustersCommand, newInstancesCommand, newLogsCommand, newSitesCommand, newRegionsCommand, newRollbackCommand,
 		newResizeCommand, newEnableCommand, newDisableCommand, newDestroyCommand, newTerminateCommand, newStandbyCommand, newProtectCommand, newSuspendCommand, newResumeCommand}},
-	{"operate", "Operate:", []func(*app) *cobra.Command{newSecretCommand, newFreezeCommand, newEventsCommand, newAuditCommand, newDeliveriesCommand, newBackupCommand, newRestoreCommand, newVersionCommand}},
+	{"operate", "Operate:", []func(*app) *cobra.Command{newSecretCommand, newFreezeCommand, newEventsCommand, newSubscriptionsCommand, newAuditCommand, newDeliveriesCommand, newBackupCommand, newRestoreCommand, newVersionCommand}},
 	{"process", "Processes, which up starts:", []func(*app) *cobra.Command{newControlCommand, newEdgeCommand, newRegionCommand}},
 }
 

@@ -18,11 +18,15 @@ func newControlCommand(a *app) *cobra.Command {
 		Short: "Run a control plane: pipelines, API and pages",
 		Long: `Control runs one control plane. "showrunner up" starts one on this machine.
 
-With --database postgres://… any number of them share the work: each on its own
-address and data folder, with the same token (--token or SHOWRUNNER_TOKEN) and the
-same key for secrets (SHOWRUNNER_IDENTITY). One that is killed is noticed at once,
-and the others carry on what it did. Where artifacts are to be shared, the data
-folders' artifacts must be one folder.`,
+With --database postgres://… any number of them share the work, each on its own
+address and all with the same data folder: one folder on one machine, or a file
+system that the machines share. It holds what the database does not: artifacts,
+logs, running builds, the token and the key for secrets. One control plane that is
+killed is noticed at once, one that hangs when its lease is over, and the others
+carry on what it did. Put any balancer before them; /readyz says which can work.
+
+A connection pooler in transaction mode may stand before the database; each control
+plane then needs one connection of its own, with --database-direct.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level := slog.LevelInfo

@@ -14,6 +14,7 @@ import (
 	"showrunner/api"
 	"showrunner/api/client"
 	"showrunner/control"
+	"showrunner/eventlog"
 	"showrunner/secret"
 	"showrunner/store/record"
 )
@@ -171,21 +172,33 @@ func stamp(t time.Time) string {
 func newEventsCommand(a *app) *cobra.Command {
 	var from int64
 	var follow bool
+	var format string
 	var f record.Filter
 	cmd := &cobra.Command{
 		Use: "events", Short: "Read the event log, as one JSON object a line", Args: exactArgs(),
 		Long: `Events prints the event log in order. Keep the position of the last event you
-have handled, and read on from there: nothing is missed and nothing repeated.`,
-		Example: "  showrunner events --from 0\n  showrunner events --follow --type execution.",
+have handled, and read on from there: nothing is missed and nothing repeated.
+Events that have left the database are read from the archive. With --format
+cloudevents each line is a CloudEvents 1.0 document.`,
+		Example: "  showrunner events --from 0 > events.ndjson\n  showrunner events --follow --type execution. --format cloudevents",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != eventlog.FormatEvent && format != eventlog.FormatCloudEvents {
+				return usage("%q is no format: event or cloudevents", format)
+			}
 			enc := json.NewEncoder(a.Out)
 			c := a.connect()
+			write := func(e record.Event) error {
+				if format == eventlog.FormatCloudEvents {
+					return enc.Encode(eventlog.CloudEventOf(c.Base(), e))
+				}
+				return enc.Encode(e)
+			}
 			if follow {
 				return c.Follow(cmd.Context(), from, f, patience, func(e client.Event) error {
 					if e.Reset {
 						return enc.Encode(map[string]any{"position": e.Position, "type": "reset"})
 					}
-					return enc.Encode(e.Event)
+					return write(e.Event)
 				})
 			}
 			for position := from; ; {
@@ -198,7 +211,7 @@ have handled, and read on from there: nothing is missed and nothing repeated.`,
 					a.say("events before position %d have been archived", page.Next)
 				}
 				for _, e := range page.Events {
-					if err := enc.Encode(e); err != nil {
+					if err := write(e); err != nil {
 						return err
 					}
 				}
@@ -211,6 +224,7 @@ have handled, and read on from there: nothing is missed and nothing repeated.`,
 	}
 	fl := cmd.Flags()
 	fl.Int64Var(&from, "from", 0, "events after this position")
+	fl.StringVar(&format, "format", eventlog.FormatEvent, "event or cloudevents")
 	fl.BoolVarP(&follow, "follow", "f", false, "go on")
 	fl.StringVarP(&f.Application, "application", "a", "", "of this application")
 	fl.StringVarP(&f.Pipeline, "pipeline", "p", "", "of this pipeline")

@@ -70,19 +70,23 @@ func (e *Engine) Start(ctx context.Context, q StartRequest) (Execution, bool, er
 func (e *Engine) admit(h *Head) error {
 	const op = "execution.start"
 	if int(e.pending.Load()) > e.limits.Pending*3/4 {
-		return unavailable(op, "too many transitions wait to be recorded; try again soon")
+		return busy(op, "too many transitions wait to be recorded; try again soon")
 	}
 	e.mu.Lock()
-	live := len(e.owned)
+	live, share := len(e.owned), e.shares[h.Application]
 	e.mu.Unlock()
-	if live >= e.limits.Live {
-		return unavailable(op, "this replica has "+itoa(e.limits.Live)+" live executions, which is its limit")
+	switch {
+	case live >= e.limits.Live:
+		return busy(op, "this replica has "+itoa(live)+" live executions, which is its limit")
+	case share >= e.limits.Share: // so that others still get in
+		return busy(op, "application "+h.Application+" has "+itoa(share)+" live executions on this replica, which is the most that one may have").
+			WithHelp("Wait for some to end, or cancel some.")
 	}
 	if !h.Lane {
 		return nil
 	}
 	if n := e.lane(h).len(); n >= e.limits.Queued {
-		p := problem.New(problem.Unavailable, op, "%d executions of %s/%s wait or run, which is the limit", n, h.Application, h.Pipeline)
+		p := busy(op, itoa(n)+" executions of "+h.Application+"/"+h.Pipeline+" wait or run, which is the limit")
 		p.RetryAfter = 10 * time.Second
 		return p.WithHelp("Wait for some to end, cancel some, or make the pipeline's concurrency supersede.")
 	}
@@ -118,7 +122,9 @@ func (e *Engine) create(ctx context.Context, m *member, p *plan, h Head, plan []
 	}
 	e.freeSlots(r, c)
 	r.pending++
+	e.own(h.ID, h.Application) // so that what is on its way counts too
 	done := make(chan outcome, 1)
+	outage := e.outage.next()
 	change.after = func(ch *Change) {
 		done <- outcome{ch.Head2, ch.Existed, ch.Err}
 		e.spawn(func() { e.created(r, c, ch) })
@@ -127,7 +133,9 @@ func (e *Engine) create(ctx context.Context, m *member, p *plan, h Head, plan []
 	e.enqueue(change)
 	select {
 	case o := <-done:
-		return o.head, o.existed, o.err
+		return o.head, o.existed, notKnown("execution.start", o.err)
+	case <-outage:
+		return Head{}, false, notKnown("execution.start", ErrLost)
 	case <-ctx.Done():
 		return Head{}, false, problem.Wrap(context.Cause(ctx), problem.Unavailable, "execution.start", "it is not known whether the execution has been recorded")
 	}
@@ -143,13 +151,13 @@ func (e *Engine) created(r *run, c *changes, ch *Change) {
 		}
 		r.gone = true
 		r.mu.Unlock()
+		e.disown(r.id)
 		return
 	}
 	h := ch.Head2
 	r.st.head.Seq, r.st.head.Number, r.st.head.Order, r.st.head.Epoch, r.st.head.Owner = h.Seq, h.Number, h.Order, h.Epoch, h.Owner
 	e.mu.Lock()
 	e.runs[r.id] = r
-	e.owned[r.id] = struct{}{}
 	e.mu.Unlock()
 	if h.Lane {
 		r.place = e.lane(&h).join(&r.st.head, r.st)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"showrunner/problem"
 	"showrunner/stage"
@@ -55,11 +56,66 @@ func (e *Engine) startCall(r *run, a action) {
 	r.calls[i] = own
 	cursor := row.Cursor
 	ask := a.kind != doRun && task.Resume != nil
+	turn := e.calling.enter(in.Key)
 	e.spawn(func() {
-		res, err := e.invoke(ctx, task, ask, in)
+		res, err := e.invokeAlone(ctx, turn, task, ask, in)
 		e.finishCall(ctx, r, own, answered{stage: i, attempt: own.attempt, cursor: cursor, seen: len(in.Signals), result: res, err: err})
 		cancel(nil)
 	})
+}
+
+// callings are the calls of tasks under way in this process, by key. A call that
+// was given up with a lost session may still be having its effect when the same
+// task is to be asked again; asking waits for it.
+type callings struct {
+	mu   sync.Mutex
+	last map[stage.Key]chan struct{} // closed when the call has returned
+}
+
+// turn is a call's place behind an earlier one of the same key.
+type turn struct {
+	before chan struct{} // nil: there is none
+	own    chan struct{}
+	key    stage.Key
+}
+
+func (c *callings) enter(k stage.Key) turn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		c.last = map[stage.Key]chan struct{}{}
+	}
+	t := turn{before: c.last[k], own: make(chan struct{}), key: k}
+	c.last[k] = t.own
+	return t
+}
+
+func (c *callings) leave(t turn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(t.own)
+	if c.last[t.key] == t.own {
+		delete(c.last, t.key)
+	}
+}
+
+// invokeAlone calls the task once no earlier call of it is under way.
+func (e *Engine) invokeAlone(ctx context.Context, t turn, task stage.Task, ask bool, in *stage.Input) (stage.Result, error) {
+	if t.before != nil {
+		clock := time.NewTimer(e.limits.Grace)
+		defer clock.Stop()
+		select {
+		case <-t.before:
+		case <-ctx.Done():
+			go func() { <-t.before; e.calling.leave(t) }() // whoever comes next waits for both
+			return stage.Result{}, context.Cause(ctx)
+		case <-clock.C:
+			go func() { <-t.before; e.calling.leave(t) }()
+			return stage.Result{}, unavailable("execution.call", "an earlier call of "+in.Key.String()+" has been told to return and has not")
+		}
+	}
+	defer e.calling.leave(t)
+	return e.invoke(ctx, task, ask, in)
 }
 
 func expressionFailure(err error) *stage.Failure {

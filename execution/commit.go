@@ -98,7 +98,7 @@ func (e *Engine) persist(m *member, changes []*Change, stop <-chan struct{}) err
 	for try := 1; ; try++ {
 		err := m.Commit(context.WithoutCancel(e.base), changes)
 		if err == nil {
-			if e.degraded.CompareAndSwap(true, false) {
+			if e.outage.set(false) {
 				e.log.Info("the database is back")
 			}
 			return nil
@@ -107,7 +107,7 @@ func (e *Engine) persist(m *member, changes []*Change, stop <-chan struct{}) err
 			m.lose()
 			return err
 		}
-		if e.degraded.CompareAndSwap(false, true) {
+		if e.outage.set(true) {
 			e.log.Error("the database cannot be written; trying until it can", "error", err)
 		}
 		t := time.NewTimer(backoff(try, 20*time.Millisecond, time.Second))
@@ -126,12 +126,25 @@ func (e *Engine) persist(m *member, changes []*Change, stop <-chan struct{}) err
 // submit enqueues a change that belongs to no loaded execution and waits.
 func (e *Engine) submit(ctx context.Context, m *member, op string, c Change) (*Change, error) {
 	done := make(chan *Change, 1)
+	outage := e.outage.next()
 	p := &pendingChange{Change: c, member: m, after: func(c *Change) { done <- c }}
 	e.enqueue(p)
 	select {
 	case c := <-done:
-		return c, c.Err
+		return c, notKnown(op, c.Err)
+	case <-outage:
+		return nil, notKnown(op, ErrLost)
 	case <-ctx.Done():
 		return nil, problem.Wrap(context.Cause(ctx), problem.Unavailable, op, "it is not known whether this has been recorded")
 	}
+}
+
+// notKnown is what callers are told when the session was lost, or the database
+// went away, with their wish under way.
+func notKnown(op string, err error) error {
+	if !errors.Is(err, ErrLost) {
+		return err
+	}
+	return unavailable(op, "the database went away, and it is not known whether this has been recorded").
+		WithHelp("Ask again with the same key: what has been recorded is not done twice.")
 }

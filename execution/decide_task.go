@@ -165,7 +165,10 @@ func (s *state) unknown(ev answered, now time.Time, c *changes) {
 		s.settleFailure(ev.stage, now, c)
 		return
 	}
-	r.Tries++
+	p, known := problem.Of(ev.err)
+	if !known || !p.Busy { // who is told to slow down has done nothing wrong
+		r.Tries++
+	}
 	if r.Tries >= askTries {
 		f := *failureOf(ev.err)
 		f.Code = CodeParked
@@ -174,8 +177,8 @@ func (s *state) unknown(ev answered, now time.Time, c *changes) {
 		s.park(ev.stage, f, now, c)
 		return
 	}
-	wait := backoff(r.Tries, askFirst, askLast)
-	if p, ok := problem.Of(ev.err); ok && p.RetryAfter > wait {
+	wait := backoff(max(r.Tries, 1), askFirst, askLast)
+	if known && p.RetryAfter > wait {
 		wait = p.RetryAfter
 	}
 	at := now.Add(wait)

@@ -42,6 +42,18 @@ type Scope struct {
 // must answer from memory. until is when to ask again, zero for a minute.
 type Gate func(ctx context.Context, e Head, s *pipeline.Stage) (open bool, reason string, until time.Time)
 
+// Archive keeps the events that have left the store.
+type Archive interface {
+	// Append makes events durable; those that it holds already are passed over.
+	Append(events []record.Event) error
+	// Read answers as Store.ReadEvents does; false: it does not hold what comes
+	// right after from.
+	Read(from int64, f record.Filter, limit int) (record.Slice, bool, error)
+	// Last is the position of the last event it holds; refresh looks anew for
+	// what another process has appended.
+	Last(refresh bool) int64
+}
+
 // Logs keeps what stages print.
 type Logs interface {
 	// Open appends to the log of a stage's attempt.
@@ -64,14 +76,16 @@ type Config struct {
 	// Retention is applied every RetentionEvery; zero RetentionEvery is an hour.
 	Retention      Retention
 	RetentionEvery time.Duration
-	// Archive receives events before they are removed; nil keeps none.
-	Archive func(events []record.Event) error
+	// Archive receives events before they are removed, and answers for them
+	// afterwards; nil keeps none.
+	Archive Archive
 }
 
 // Limits bound what the engine takes on. Zero fields take the defaults.
 type Limits struct {
 	Tasks   int // calls under way at once; default 512
 	Live    int // executions live on this replica; default 100,000
+	Share   int // of those, the most that one application may have; default half
 	Queued  int // executions live in one pipeline that is not parallel; default 1,000
 	Pending int // transitions waiting to be committed before starts are refused; default 8,192
 	// Grace is how long calls may take to return when the engine stops; default 5s.
@@ -86,6 +100,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	set(&l.Tasks, 512)
 	set(&l.Live, 100_000)
+	set(&l.Share, (l.Live+1)/2)
 	set(&l.Queued, 1_000)
 	set(&l.Pending, 8_192)
 	if l.Grace <= 0 {
@@ -108,16 +123,18 @@ type Engine struct {
 	slots    *slots
 	timers   *timers
 	progress *progressLines
+	calling  callings
 	commits  chan *pendingChange
 	pending  atomic.Int64
-	degraded atomic.Bool
+	outage   outage    // the database cannot be written
 	logEnd   broadcast // the event log has grown
 
 	mu      sync.Mutex
 	runs    map[string]*run
 	loading map[string]chan struct{}
 	lanes   map[laneKey]*lane
-	owned   map[string]struct{} // live executions of this replica, in memory or not
+	owned   map[string]string // live executions of this replica, in memory or not, with their applications
+	shares  map[string]int    // how many of those each application has
 
 	session atomic.Pointer[member]
 	ready   chan struct{} // closed once Run has joined
@@ -154,7 +171,8 @@ func New(cfg Config) (*Engine, error) {
 		runs:    map[string]*run{},
 		loading: map[string]chan struct{}{},
 		lanes:   map[laneKey]*lane{},
-		owned:   map[string]struct{}{},
+		owned:   map[string]string{},
+		shares:  map[string]int{},
 		ready:   make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
@@ -239,14 +257,79 @@ func (e *Engine) await(ctx context.Context, op string) (*member, error) {
 		return nil, problem.Wrap(context.Cause(ctx), problem.Unavailable, op, "the engine does not run yet")
 	}
 	m := e.session.Load()
-	if e.degraded.Load() || m == nil || m.lost() {
-		return nil, unavailable(op, "the database is away; what runs goes on once it is back")
+	if e.outage.is() || m == nil || m.lost() {
+		return nil, away(op)
 	}
 	return m, nil
 }
 
-func unavailable(op, message string) error {
+func away(op string) error {
+	return unavailable(op, "the database is away; what runs goes on once it is back")
+}
+
+// Standing says whether this replica can take work on: nil, or why it cannot.
+// Errors: unavailable.
+func (e *Engine) Standing(ctx context.Context) error {
+	const op = "execution.standing"
+	select {
+	case <-e.ready:
+	default:
+		return unavailable(op, "the engine has not joined its store yet")
+	}
+	if m := e.session.Load(); e.outage.is() || m == nil || m.lost() {
+		return away(op)
+	}
+	_, err := e.End(ctx) // the store answers
+	return err
+}
+
+// outage is whether the database is away, and a way to wait for that.
+type outage struct {
+	mu    sync.Mutex
+	away  bool
+	began chan struct{}
+}
+
+// set says how it stands, and tells whether that is news.
+func (o *outage) set(away bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.away == away {
+		return false
+	}
+	o.away = away
+	if away && o.began != nil {
+		close(o.began)
+		o.began = nil
+	}
+	return true
+}
+
+func (o *outage) is() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.away
+}
+
+// next returns what is closed when the next outage begins.
+func (o *outage) next() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.began == nil {
+		o.began = make(chan struct{})
+	}
+	return o.began
+}
+
+func unavailable(op, message string) *problem.Error {
 	p := problem.New(problem.Unavailable, op, "%s", message)
 	p.RetryAfter = 2 * time.Second
+	return p
+}
+
+// busy refuses what is more than this replica takes on.
+func busy(op, message string) *problem.Error {
+	p := unavailable(op, message)
+	p.Busy = true
 	return p
 }

@@ -77,7 +77,7 @@ func (e *Engine) adopt(ctx context.Context, m *member, own bool) error {
 		if r == nil {
 			continue
 		}
-		e.own(r.id)
+		e.own(r.id, r.st.head.Application)
 		r.mu.Lock()
 		if !r.gone {
 			e.applyLocked(r, started{})
@@ -163,7 +163,7 @@ func (e *Engine) handed(id string) {
 		e.note("taking in an execution", id, err)
 		return
 	}
-	e.own(r.id)
+	e.own(r.id, r.st.head.Application)
 	e.apply(r, started{})
 	e.readInbox(r)
 }
@@ -224,6 +224,7 @@ func (e *Engine) loseAll(m *member) {
 	}
 	e.lanes = map[laneKey]*lane{}
 	clear(e.owned)
+	clear(e.shares)
 	e.mu.Unlock()
 	for _, r := range runs {
 		r.mu.Lock()
@@ -242,7 +243,7 @@ func (e *Engine) rejoin(ctx context.Context) {
 			if err = e.adopt(ctx, m, true); err != nil {
 				m.again()
 			}
-			e.degraded.Store(false)
+			e.outage.set(false)
 			e.log.Info("this replica has joined again")
 			return
 		}

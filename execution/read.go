@@ -89,7 +89,26 @@ func (e *Engine) Events(ctx context.Context, from int64, f record.Filter, limit 
 	if limit <= 0 || limit > maxEvents {
 		limit = maxEvents
 	}
-	return e.store.ReadEvents(ctx, from, f, limit)
+	if s, ok, err := e.archived(from, f, limit, from == 0); ok || err != nil {
+		return s, err
+	}
+	s, err := e.store.ReadEvents(ctx, from, f, limit)
+	if err == nil && s.Reset { // another replica has archived what was asked for
+		if old, ok, err := e.archived(from, f, limit, true); ok || err != nil {
+			return old, err
+		}
+	}
+	return s, err
+}
+
+// archived reads events that have left the store; false: they have not, or are
+// kept nowhere any more.
+func (e *Engine) archived(from int64, f record.Filter, limit int, refresh bool) (record.Slice, bool, error) {
+	a := e.cfg.Archive
+	if a == nil || from < 0 || a.Last(refresh) <= from {
+		return record.Slice{}, false, nil
+	}
+	return a.Read(from, f, limit)
 }
 
 // End returns the position of the last event: what is read from there on is new.

@@ -35,7 +35,7 @@ func (e *Engine) Prune(ctx context.Context) (int, error) {
 		if e.cfg.Archive == nil {
 			return nil
 		}
-		return e.cfg.Archive(ev)
+		return e.cfg.Archive.Append(ev)
 	}
 	total := 0
 	for {

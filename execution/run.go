@@ -192,16 +192,26 @@ func (e *Engine) forget(r *run) {
 	e.mu.Unlock()
 }
 
-func (e *Engine) own(id string) {
+func (e *Engine) own(id, application string) {
 	e.mu.Lock()
-	e.owned[id] = struct{}{}
-	e.mu.Unlock()
+	defer e.mu.Unlock()
+	if _, there := e.owned[id]; !there {
+		e.owned[id] = application
+		e.shares[application]++
+	}
 }
 
 func (e *Engine) disown(id string) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
+	application, there := e.owned[id]
+	if !there {
+		return
+	}
 	delete(e.owned, id)
-	e.mu.Unlock()
+	if e.shares[application]--; e.shares[application] == 0 {
+		delete(e.shares, application)
+	}
 }
 
 // drop gives a run up: its session was lost, or it could not be recorded. What

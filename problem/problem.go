@@ -40,7 +40,10 @@ type Error struct {
 	Help    string // what to do next; may be empty
 	// RetryAfter is how long to wait before asking again; only with Unavailable, zero when unknown.
 	RetryAfter time.Duration
-	Err        error
+	// Busy says that nothing is away: more is asked for than is taken on, and the
+	// asker should slow down; only with Unavailable.
+	Busy bool
+	Err  error
 }
 
 // Error implements error: "op: message: cause".

@@ -18,6 +18,7 @@ import (
 	"showrunner/api"
 	"showrunner/artifact"
 	"showrunner/control"
+	"showrunner/eventlog"
 	"showrunner/execution"
 	"showrunner/execution/stagelog"
 	"showrunner/internal/ready"
@@ -26,7 +27,6 @@ import (
 	"showrunner/stage"
 	"showrunner/stage/notify"
 	"showrunner/store"
-	"showrunner/store/record"
 	"showrunner/trigger"
 	"showrunner/web"
 )
@@ -120,6 +120,11 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	if c.store, err = store.Open(ctx, address, store.Options{Now: c.Now, Direct: config.DatabaseDirect}); err != nil {
 		return nil, err
 	}
+	if config.Database != "" {
+		if err := c.claimFolder(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if c.artifacts, err = artifact.Open(filepath.Join(c.Data, "artifacts")); err != nil {
 		return nil, err
 	}
@@ -151,7 +156,7 @@ func (c *controlPlane) wire(ctx context.Context) error {
 		},
 		Secrets:   c.secretsOf,
 		Retention: c.Retention,
-		Archive:   archive(filepath.Join(c.Data, "archive"), c.Now),
+		Archive:   eventlog.OpenArchive(filepath.Join(c.Data, "archive")),
 	})
 	if err != nil {
 		return err
@@ -190,6 +195,10 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.door.WatchFreezes(ctx); return nil })
 	group.Go(func() error { c.definitions.watch(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })
+	group.Go(func() error { c.deliverer().Run(ctx); return nil })
+	if c.Database != "" {
+		group.Go(func() error { return c.keepFolder(ctx) })
+	}
 	group.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control", "serving")
@@ -251,6 +260,7 @@ func (c *controlPlane) handler() http.Handler {
 	mux.Handle("/openapi.yaml", rest)
 	mux.HandleFunc("GET /login", c.auth.SignIn)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", pages)
 	mux.Handle(trigger.HooksPath, c.hooks)
 	mux.Handle(notify.CallbackPath, c.callbacks)
@@ -278,18 +288,4 @@ func edgeName(edge string) string {
 type lateEngine struct {
 	*execution.Engine
 	door *control.Service
-}
-
-// archive keeps events that leave the log as newline JSON, a file a day.
-func archive(dir string, now func() time.Time) func([]record.Event) error {
-	return func(events []record.Event) error {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		f, err := os.OpenFile(filepath.Join(dir, now().UTC().Format("2006-01-02")+".ndjson"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-		if err != nil {
-			return err
-		}
-		return errors.Join(writeEvents(f, events), f.Sync(), f.Close())
-	}
 }

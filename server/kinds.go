@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"net/http"
 	"time"
 
@@ -16,7 +14,6 @@ import (
 	"showrunner/stage/gate"
 	"showrunner/stage/notify"
 	stagesource "showrunner/stage/source"
-	"showrunner/store/record"
 )
 
 // stageOf is a stage of a definition.
@@ -60,15 +57,4 @@ func mayDecide(p control.Principal, e execution.Execution, st execution.StageSta
 		return err
 	}
 	return gate.MayDecide(state, p.Name, d.Approve, time.Now())
-}
-
-// writeEvents writes events as newline JSON.
-func writeEvents(w io.Writer, events []record.Event) error {
-	enc := json.NewEncoder(w)
-	for _, e := range events {
-		if err := enc.Encode(e); err != nil {
-			return err
-		}
-	}
-	return nil
 }

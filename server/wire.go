@@ -2,8 +2,15 @@ package server
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
 	"path/filepath"
+	"time"
 
+	"showrunner/eventlog"
+	"showrunner/problem"
 	"showrunner/source"
 	"showrunner/stage/notify"
 	"showrunner/trigger"
@@ -32,4 +39,37 @@ func (c *controlPlane) wireTriggers() error {
 	c.hooks = trigger.NewHooks(trigger.HooksOptions{Definitions: c.definitions, Secrets: c.secrets, Starter: starts, Records: c.store, Now: c.Now, Log: c.Log})
 	c.door.Hooks = c.hooks
 	return nil
+}
+
+// deliverer makes what sends events to those who have subscribed.
+func (c *controlPlane) deliverer() *eventlog.Deliverer {
+	host, _ := os.Hostname() // only a part of a name
+	return &eventlog.Deliverer{Subscriptions: eventlog.Subscriptions{Records: c.store}, Log: c.engine, Secrets: c.secrets, Source: c.URL,
+		Holder: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), c.listener.Addr()), Now: c.Now, Client: eventlog.NewClient(), Report: c.Log}
+}
+
+// readyLimit is how long the database may take to answer when it is asked
+// whether this control plane can work.
+const readyLimit = time.Second
+
+// readyz says whether this control plane can take work on; a balancer before
+// several of them asks it. /healthz says only that the process lives.
+func (c *controlPlane) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyLimit)
+	defer cancel()
+	answer := struct {
+		Ready  bool   `json:"ready"`
+		Reason string `json:"reason,omitempty"`
+	}{Ready: true}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if err := c.engine.Standing(ctx); err != nil {
+		answer.Ready, answer.Reason = false, "the database does not answer"
+		if p, ok := problem.Of(err); ok && p.Err == nil {
+			answer.Reason = p.Message
+		}
+		w.Header().Set("Retry-After", "2")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(answer) // the asker is gone when this fails
 }

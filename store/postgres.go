@@ -18,8 +18,14 @@ import (
 //go:embed postgres_schema.sql
 var postgresSchema string
 
+//go:embed postgres_fence.sql
+var postgresFence string
+
 // postgresMigrations are applied in order, each in one transaction; forward only.
-var postgresMigrations = [schemaVersion]string{postgresSchema}
+var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence}
+
+// connectTimeout is how long making a connection may take where the address does not say.
+const connectTimeout = 5 * time.Second
 
 // migrationLock is the advisory lock under which one process at a time migrates.
 const migrationLock = 0x53686f77
@@ -47,6 +53,10 @@ func OpenPostgres(ctx context.Context, address string, o Options) (*Postgres, er
 		return nil, problem.New(problem.Invalid, op, "the address of the database is not understood").WithHelp("It looks like postgres://user:password@host:5432/name.")
 	}
 	cfg.MaxConns = max(cfg.MaxConns, 8)
+	// A database that cannot be reached is noticed, whatever the network does with what is sent.
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
 	direct := cfg.ConnConfig.Copy()
 	if o.Direct != "" {
 		if direct, err = pgx.ParseConfig(o.Direct); err != nil {

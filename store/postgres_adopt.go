@@ -35,8 +35,11 @@ func (s *pgSession) Adopt(ctx context.Context, own bool) ([]execution.Claim, err
 				return err
 			}
 		}
-		if _, err := tx.Exec(ctx, `UPDATE pipeline p SET owner = $1 WHERE owner NOT IN (SELECT id FROM replica)
-			AND EXISTS (SELECT 1 FROM execution e WHERE e.live = 1 AND e.lane = 1 AND e.application = p.application AND e.pipeline = p.name)`, s.owner); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE pipeline p SET owner = $1 FROM (
+				SELECT q.application, q.name FROM pipeline q WHERE q.owner NOT IN (SELECT id FROM replica)
+				AND EXISTS (SELECT 1 FROM execution e WHERE e.live = 1 AND e.lane = 1 AND e.application = q.application AND e.pipeline = q.name)
+				ORDER BY q.application, q.name FOR UPDATE) o
+			WHERE p.application = o.application AND p.name = o.name`, s.owner); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, `WITH orphan AS (

@@ -23,6 +23,10 @@ type pgExecutor interface {
 	QueryRow(ctx context.Context, text string, args ...any) pgx.Row
 }
 
+// commitTimeout is how long a batch may take before it is asked what became of
+// it; a database that hangs is then known to be away.
+const commitTimeout = 10 * time.Second
+
 // Commit implements execution.Session. All but the rare changes go in one round
 // trip, which is one transaction. After an error it is not known whether that
 // was committed; the same batch has to be given again, and then its number in
@@ -43,6 +47,8 @@ func (s *pgSession) Commit(ctx context.Context, batch []*execution.Change) error
 	if !s.unsettled {
 		s.batch++
 	}
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
 	if err := s.commitCommon(ctx, common); err != nil {
 		return err
 	}
@@ -80,6 +86,14 @@ func (s *pgSession) commitCommon(ctx context.Context, changes []*execution.Chang
 		case isCode(err, "SR001"):
 			s.lose()
 			return execution.ErrLost
+		case isCode(err, "40P01"), isCode(err, "40001"): // it was rolled back for another's sake
+			continue
+		case isCode(err, "SR003"): // what we had given up on was committed after all
+			done, err := s.settled(ctx, changes)
+			if !done && err == nil {
+				err = problem.New(problem.Unavailable, op, "the database does not say whether a batch was committed")
+			}
+			return err
 		case isCode(err, "SR002"):
 			kept, ferr := s.unfenced(ctx, changes)
 			if ferr != nil {
@@ -230,10 +244,10 @@ func (s *pgSession) queueChanges(b *pgx.Batch, changes []*execution.Change) ([]*
 			events = append(events, &c.Events[i])
 		}
 	}
-	// The rows of pipelines are locked in one order, so that batches of two
+	// The rows of pipelines and trigger events are locked in one order, so that batches of two
 	// replicas cannot wait for each other.
 	slices.SortStableFunc(creates, func(x, y *execution.Change) int {
-		return strings.Compare(x.Create.Head.Application+"\x00"+x.Create.Head.Pipeline, y.Create.Head.Application+"\x00"+y.Create.Head.Pipeline)
+		return strings.Compare(lockOrder(&x.Create.Head), lockOrder(&y.Create.Head))
 	})
 	for _, c := range creates {
 		if err := s.queueCreate(b, c); err != nil {
@@ -244,6 +258,12 @@ func (s *pgSession) queueChanges(b *pgx.Batch, changes []*execution.Change) ([]*
 	rows.queue(b, deduplicates(changes))
 	mails.queue(b)
 	return events, nil
+}
+
+// lockOrder sorts creations by what they lock: pipelines, and within them the
+// trigger events that two replicas may both be starting.
+func lockOrder(h *execution.Head) string {
+	return h.Application + "\x00" + h.Pipeline + "\x00" + h.Request.TriggerID + "\x00" + h.Request.EventID
 }
 
 func (s *pgSession) queueCreate(b *pgx.Batch, c *execution.Change) error {

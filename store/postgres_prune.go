@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -44,7 +45,26 @@ func (p *Postgres) pruneEvents(ctx context.Context, r execution.Retention, now t
 	if r.EventAge <= 0 {
 		return 0, nil
 	}
-	rows, err := p.pool.Query(ctx, `SELECT position, time, type, application, pipeline, execution, stage, by, data FROM event ORDER BY position LIMIT $1`, pruneStep)
+	n := 0
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) (err error) {
+		n, err = p.moveEvents(ctx, tx, r, now, archive)
+		return err
+	})
+	return n, err
+}
+
+// moveEvents archives the oldest events and removes them. The row of the floor
+// is locked meanwhile, so that one replica at a time writes the archive.
+func (p *Postgres) moveEvents(ctx context.Context, tx pgx.Tx, r execution.Retention, now time.Time, archive func([]record.Event) error) (int, error) {
+	var floor int64
+	err := tx.QueryRow(ctx, `SELECT value FROM meta WHERE key = 'floor' FOR UPDATE SKIP LOCKED`).Scan(&floor)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil // another replica is at it
+	}
+	if err != nil {
+		return 0, err
+	}
+	rows, err := tx.Query(ctx, `SELECT position, time, type, application, pipeline, execution, stage, by, data FROM event ORDER BY position LIMIT $1`, pruneStep)
 	if err != nil {
 		return 0, err
 	}
@@ -64,14 +84,12 @@ func (p *Postgres) pruneEvents(ctx context.Context, r execution.Retention, now t
 	if err := archive(old); err != nil {
 		return 0, problem.Wrap(err, "", "store.prune", "the archive of events cannot be written; nothing was removed")
 	}
-	floor := old[len(old)-1].Position
-	return len(old), pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE meta SET value = greatest(value, $1) WHERE key = 'floor'`, floor); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `DELETE FROM event WHERE position <= $1`, floor)
-		return err
-	})
+	floor = old[len(old)-1].Position
+	if _, err := tx.Exec(ctx, `UPDATE meta SET value = $1 WHERE key = 'floor'`, floor); err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM event WHERE position <= $1`, floor)
+	return len(old), err
 }
 
 func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, now time.Time) (int, error) {

@@ -212,16 +212,19 @@ func (s *pgSession) watch(ctx context.Context) {
 			return
 		}
 		if time.Since(renewed) > s.store.options.Lease/3 {
-			tag, err := s.store.pool.Exec(ctx, `UPDATE replica SET expires = now() + $2 WHERE id = $1`, s.owner, s.store.options.Lease)
-			if err == nil && tag.RowsAffected() == 0 {
+			asked := time.Now()
+			mine, err := s.renew(ctx)
+			if err == nil && mine {
+				renewed = asked
+			}
+			// Others may reach the database where we do not: once our lease is over by
+			// our own clock, what we do may be theirs to do.
+			if err == nil && !mine || err != nil && time.Since(renewed) > s.store.options.Lease {
 				s.lose()
 				return
 			}
-			if err == nil {
-				renewed = time.Now()
-			}
 		}
-		if err := s.judge(ctx, false); err != nil {
+		if s.look(ctx) != nil {
 			continue // the database is away; so it is for the peers
 		}
 		s.mu.Lock()
@@ -233,13 +236,43 @@ func (s *pgSession) watch(ctx context.Context) {
 	}
 }
 
+// watchTimeout is how long the database may take to answer a replica that watches.
+const watchTimeout = time.Second
+
+// renew renews the lease; false: it is not ours any more.
+func (s *pgSession) renew(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
+	defer cancel()
+	tag, err := s.store.pool.Exec(ctx, `UPDATE replica SET expires = now() + $2 WHERE id = $1`, s.owner, s.store.options.Lease)
+	return err == nil && tag.RowsAffected() > 0, err
+}
+
+func (s *pgSession) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
+	defer cancel()
+	return s.judge(ctx, false)
+}
+
+// Peers implements Store: how many other replicas hold their lock or lease.
+func (p *Postgres) Peers(ctx context.Context) (int, error) {
+	p.mu.Lock()
+	own := p.last
+	p.mu.Unlock()
+	var n int
+	err := p.pool.QueryRow(ctx, `SELECT count(*) FROM replica r WHERE r.id <> $1 AND r.expires > now() AND `+lockHeld, own, uint32(replicaLock)).Scan(&n)
+	return n, pgError(err, "store.peers")
+}
+
+// lockHeld tells whether the replica r holds its lock; $2 is replicaLock.
+const lockHeld = `EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
+		AND l.classid = $2 AND l.objid::bigint = r.lock AND l.objsubid = 2
+		AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
+
 // judge finds the peers that are dead: their lock is gone although it was seen
 // held, or their lease has run out. At once takes every missing lock as proof,
 // as at a start, when nothing has been seen yet.
 func (s *pgSession) judge(ctx context.Context, atOnce bool) error {
-	rows, err := s.store.pool.Query(ctx, `SELECT r.id, r.expires < now(), EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
-		AND l.classid = $2 AND l.objid::bigint = r.lock AND l.objsubid = 2
-		AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+	rows, err := s.store.pool.Query(ctx, `SELECT r.id, r.expires < now(), `+lockHeld+`
 		FROM replica r WHERE r.id <> $1`, s.owner, uint32(replicaLock))
 	if err != nil {
 		return err

@@ -23,7 +23,9 @@ import (
 var sqliteSchema string
 
 // sqliteMigrations are applied in order, each in one transaction; forward only.
-var sqliteMigrations = [schemaVersion]string{sqliteSchema}
+// The second is of PostgreSQL alone; both databases count alike, so that a
+// backup of one says what the other has to know.
+var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`}
 
 // SQLite keeps everything in one file, for one process. Every commit is on disk
 // before it is acknowledged (WAL, synchronous=FULL).
@@ -205,3 +207,6 @@ func sqliteError(err error, op string) error {
 	}
 	return problem.Wrap(err, problem.Unavailable, op, "the database")
 }
+
+// Peers implements Store: the file's lock lets nobody else in.
+func (s *SQLite) Peers(context.Context) (int, error) { return 0, nil }

@@ -27,6 +27,8 @@ type Store interface {
 	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 	// AppendEvents adds events to the log on their own.
 	AppendEvents(ctx context.Context, events ...record.Event) error
+	// Peers says how many other sessions live in the database.
+	Peers(ctx context.Context) (int, error)
 	// Backup writes everything durable, as of one moment, while work goes on.
 	Backup(ctx context.Context, w io.Writer) error
 	Close() error
@@ -64,7 +66,7 @@ func (o Options) now() time.Time {
 }
 
 // schemaVersion is that of the newest migration.
-const schemaVersion = 1
+const schemaVersion = 2
 
 func newerSchema(found int) error {
 	return problem.New(problem.Precondition, "store.open", "the database has schema version %d, and this program knows only up to %d", found, schemaVersion).

@@ -1,0 +1,289 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"showrunner/internal/standardwebhook"
+	"showrunner/problem"
+	"showrunner/store/record"
+	"showrunner/store/record/recordtest"
+)
+
+const key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// log is an event log in memory.
+type log struct {
+	mu     sync.Mutex
+	events []record.Event
+	grown  chan struct{}
+}
+
+func (l *log) add(events ...record.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range events {
+		e.Position, e.Time = int64(len(l.events)+1), at
+		l.events = append(l.events, e)
+	}
+	if l.grown != nil {
+		close(l.grown)
+		l.grown = nil
+	}
+}
+
+func (l *log) End(context.Context) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(len(l.events)), nil
+}
+
+func (l *log) Follow(ctx context.Context, from int64, f record.Filter) <-chan record.Slice {
+	out := make(chan record.Slice)
+	go func() {
+		defer close(out)
+		for {
+			l.mu.Lock()
+			var s record.Slice
+			for _, e := range l.events[from:] {
+				if f.Match(e) {
+					s.Events = append(s.Events, e)
+				}
+			}
+			s.Next = int64(len(l.events))
+			if l.grown == nil {
+				l.grown = make(chan struct{})
+			}
+			grown := l.grown
+			l.mu.Unlock()
+			if len(s.Events) > 0 {
+				select {
+				case out <- s:
+				case <-ctx.Done():
+					return
+				}
+			}
+			from = s.Next
+			select {
+			case <-grown:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+type secrets map[string]string
+
+func (s secrets) Resolve(_ context.Context, name string) (string, error) {
+	if v, ok := s[name]; ok {
+		return v, nil
+	}
+	return "", problem.New(problem.NotFound, "secret", "no %s", name)
+}
+
+// receiver is the other side, without a network, so that time can be passed.
+type receiver struct {
+	t      *testing.T
+	answer func(n int) int // status of the nth call, from 1
+	mu     sync.Mutex
+	calls  []string // webhook-id of each, with the status
+	bodies []string
+	header http.Header
+}
+
+func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := standardwebhook.Verify(req.Header, key, body, time.Now()); err != nil {
+		r.t.Errorf("the signature: %v", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	status := 200
+	if r.answer != nil {
+		status = r.answer(len(r.calls) + 1)
+	}
+	r.calls = append(r.calls, fmt.Sprintf("%s %d", req.Header.Get("Webhook-Id"), status))
+	r.bodies = append(r.bodies, string(body))
+	r.header = req.Header
+	rec := httptest.NewRecorder()
+	rec.WriteHeader(status)
+	return rec.Result(), nil
+}
+
+func (r *receiver) got() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprint(r.calls)
+}
+
+// run runs deliverers over one log until the test's bubble ends.
+func run(t *testing.T, records Records, l *log, r *receiver, holders ...string) (stops map[string]func()) {
+	stops = map[string]func(){}
+	for _, h := range holders {
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		d := &Deliverer{Subscriptions: Subscriptions{records}, Log: l, Secrets: secrets{"key": key}, Source: "http://control", Holder: h,
+			Now: time.Now, Client: &http.Client{Transport: r}, Report: slog.New(slog.DiscardHandler)}
+		go func() { d.Run(ctx); close(done) }()
+		stops[h] = func() { stop(); <-done }
+	}
+	t.Cleanup(func() {
+		for _, stop := range stops {
+			stop()
+		}
+	})
+	return stops
+}
+
+func subscription() Subscription {
+	return Subscription{Name: "audit", URL: "http://receiver/in", Secret: "key", Types: []string{"execution."}}
+}
+
+func put(t *testing.T, records Records, s Subscription, from int64) {
+	t.Helper()
+	if err := (Subscriptions{records}).Put(t.Context(), s, from); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func progressOf(t *testing.T, records Records) Progress {
+	t.Helper()
+	list, err := Subscriptions{records}.List(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	return *list[0].Progress
+}
+
+// settle lets everything that is due within a time happen.
+func settle(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func started(n int) []record.Event {
+	list := make([]record.Event, n)
+	for i := range list {
+		list[i] = record.Event{Type: "execution.started", Application: "shop"}
+	}
+	return list
+}
+
+// Two replicas send each selected event once, in order; when the one that sends
+// leaves, the other goes on.
+func TestEventsAreSentByOneReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records, l, r := &recordtest.Records{}, &log{}, &receiver{t: t}
+		l.add(started(2)...) // before the subscription
+		put(t, records, subscription(), 2)
+		stops := run(t, records, l, r, "one", "two")
+		l.add(started(1)...)
+		l.add(record.Event{Type: "stage.started"})
+		l.add(started(1)...)
+		settle(20 * time.Second)
+		if got := r.got(); got != "[audit-3 200 audit-5 200]" {
+			t.Errorf("sent %s", got)
+		}
+		if r.header.Get("Content-Type") != ContentType {
+			t.Errorf("the type is %s", r.header.Get("Content-Type"))
+		}
+		var c CloudEvent
+		if err := json.Unmarshal([]byte(r.bodies[0]), &c); err != nil || c.Type != "dev.showrunner.execution.started" || c.Source != "http://control" {
+			t.Errorf("%s, %v", r.bodies[0], err)
+		}
+		holder := progressOf(t, records).Holder
+		stops[holder]()
+		l.add(started(1)...)
+		settle(20 * time.Second)
+		if got := r.got(); got != "[audit-3 200 audit-5 200 audit-6 200]" {
+			t.Errorf("after %s left: %s", holder, got)
+		}
+		if p := progressOf(t, records); p.Holder == holder || p.Delivered != 3 {
+			t.Errorf("progress: %+v", p)
+		}
+		for _, stop := range stops {
+			stop()
+		}
+	})
+}
+
+// A receiver that fails is asked again with the same id, and nothing overtakes;
+// one that is gone, or fails for too long, parks its subscription with the
+// reason until it is resumed.
+func TestFailuresAreRetriedAndParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records, l := &recordtest.Records{}, &log{}
+		r := &receiver{t: t, answer: func(n int) int { return map[int]int{1: 500, 2: 503, 5: 410}[n] }}
+		r.answer = func(n int) int {
+			switch n {
+			case 1, 2:
+				return 503
+			case 5:
+				return 410
+			}
+			return 204
+		}
+		put(t, records, subscription(), 0)
+		stops := run(t, records, l, r, "one")
+		l.add(started(2)...)
+		settle(20 * time.Second)
+		if got := r.got(); got != "[audit-1 503 audit-1 503 audit-1 204 audit-2 204]" {
+			t.Errorf("sent %s", got)
+		}
+		l.add(started(1)...)
+		settle(20 * time.Second)
+		if p := progressOf(t, records); p.Parked == "" || p.Delivered != 2 {
+			t.Errorf("after 410: %+v", p)
+		}
+		settle(time.Hour)
+		if got := len(r.calls); got != 5 {
+			t.Errorf("a parked subscription was called %d times", got-5)
+		}
+		r.answer = func(int) int { return 500 }
+		if err := (Subscriptions{records}).Resume(t.Context(), "audit", 0); err != nil {
+			t.Fatal(err)
+		}
+		settle(patience + time.Hour)
+		p := progressOf(t, records)
+		if p.Parked == "" || p.Failures < 100 {
+			t.Errorf("after %v of failures: %+v", patience, p)
+		}
+		r.answer = nil
+		if err := (Subscriptions{records}).Resume(t.Context(), "audit", 0); err != nil {
+			t.Fatal(err)
+		}
+		settle(20 * time.Second)
+		if p := progressOf(t, records); p.Delivered != 3 || p.Error != "" || p.Position != 3 {
+			t.Errorf("after it was resumed: %+v", p)
+		}
+		stops["one"]()
+	})
+}
+
+func TestSubscriptionsAreChecked(t *testing.T) {
+	for name, edit := range map[string]func(*Subscription){
+		"name": func(s *Subscription) { s.Name = "../x" }, "no address": func(s *Subscription) { s.URL = "" },
+		"scheme": func(s *Subscription) { s.URL = "file:///etc/passwd" }, "password": func(s *Subscription) { s.URL = "http://a:b@c/" },
+		"no secret": func(s *Subscription) { s.Secret = "" }, "format": func(s *Subscription) { s.Format = "xml" },
+	} {
+		s := subscription()
+		edit(&s)
+		if err := s.Check(); problem.CodeOf(err) != problem.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

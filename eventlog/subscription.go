@@ -1,0 +1,238 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"time"
+
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// Subscription has events sent to another system, one POST each, in order, at
+// least once: signed as Standard Webhooks says, with a webhook-id that stays the
+// same when an event is sent again.
+type Subscription struct {
+	Name string `json:"name"`
+	URL  string `json:"url"` // http or https
+	// Secret names the secret that messages are signed with.
+	Secret string `json:"secret"`
+	// Types are exact types, or prefixes that end with "."; empty is all but the
+	// lines of progress.
+	Types       []string `json:"types,omitempty"`
+	Application string   `json:"application,omitempty"`
+	Pipeline    string   `json:"pipeline,omitempty"`
+	// Format is "cloudevents" (the default) or "event", the log's own form.
+	Format string `json:"format,omitempty"`
+	By     string `json:"by,omitempty"`
+	// Progress is how far it is; it is not part of what is asked for.
+	Progress *Progress `json:"progress,omitempty"`
+}
+
+// Progress is how far a subscription is, and how it goes.
+type Progress struct {
+	Position  int64     `json:"position"` // of the last event that was taken or is not selected
+	Delivered int64     `json:"delivered"`
+	Last      time.Time `json:"last,omitzero"` // that something was taken
+	// Error says why the last try did not work, Failures how often in a row,
+	// Failing since when, and Next when it is tried again.
+	Error    string    `json:"error,omitempty"`
+	Failures int       `json:"failures,omitempty"`
+	Failing  time.Time `json:"failing,omitzero"`
+	Next     time.Time `json:"next,omitzero"`
+	// Parked says why nothing is sent any more, until it is resumed.
+	Parked string `json:"parked,omitempty"`
+	// Holder is the replica that sends, until Until unless it says otherwise.
+	Holder string    `json:"holder,omitempty"`
+	Until  time.Time `json:"until,omitzero"`
+}
+
+// Collections of records.
+const (
+	subscriptions = "subscriptions"
+	progresses    = "subscription-progress"
+)
+
+// Formats of a message's body.
+const (
+	FormatCloudEvents = "cloudevents"
+	FormatEvent       = "event"
+)
+
+var subscriptionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// Check refuses what cannot be carried out. Errors: invalid.
+func (s Subscription) Check() error {
+	const op = "subscription.put"
+	if !subscriptionName.MatchString(s.Name) {
+		return problem.New(problem.Invalid, op, "%q is no name for a subscription", s.Name).WithHelp("letters, digits, dots, hyphens and underscores, at most 63")
+	}
+	u, err := url.Parse(s.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return problem.New(problem.Invalid, op, "subscription %s: the address is no http or https URL", s.Name)
+	}
+	if u.User != nil {
+		return problem.New(problem.Invalid, op, "subscription %s: the address holds a password", s.Name).WithHelp("the receiver knows us by the signature")
+	}
+	if s.Secret == "" {
+		return problem.New(problem.Invalid, op, "subscription %s names no secret to sign with", s.Name).
+			WithHelp("set one with `showrunner secret set NAME`, and name it here; the receiver checks signatures with the same value")
+	}
+	if s.Format != "" && s.Format != FormatCloudEvents && s.Format != FormatEvent {
+		return problem.New(problem.Invalid, op, "subscription %s: %q is no format", s.Name, s.Format).WithHelp("cloudevents or event")
+	}
+	return nil
+}
+
+// selects tells whether an event is sent.
+func (s Subscription) selects(e record.Event) bool {
+	if len(s.Types) == 0 && e.Type == "stage.progress" {
+		return false
+	}
+	return s.filter().Match(e)
+}
+
+func (s Subscription) filter() record.Filter {
+	return record.Filter{Application: s.Application, Pipeline: s.Pipeline, Types: s.Types}
+}
+
+// Records keeps subscriptions and how far they are.
+type Records interface {
+	GetRecord(ctx context.Context, collection, key string) (record.Record, error)
+	PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error)
+	DeleteRecord(ctx context.Context, collection, key string, version int64, events ...record.Event) error
+	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
+}
+
+// Subscriptions are those that are kept.
+type Subscriptions struct{ Records Records }
+
+// Put creates or replaces a subscription. One that is new begins after position
+// from; one that is replaced goes on where it was, and is no longer parked.
+// Errors: invalid, unavailable.
+func (s Subscriptions) Put(ctx context.Context, sub Subscription, from int64, events ...record.Event) error {
+	if err := sub.Check(); err != nil {
+		return err
+	}
+	sub.Progress = nil
+	data, err := json.Marshal(sub)
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, "subscription.put", "encoding")
+	}
+	if err := s.Resume(ctx, sub.Name, from); err != nil { // before it is seen, so that it begins where it should
+		return err
+	}
+	return again(func() error {
+		r, err := s.Records.GetRecord(ctx, subscriptions, sub.Name)
+		if err != nil && problem.CodeOf(err) != problem.NotFound {
+			return err
+		}
+		_, err = s.Records.PutRecord(ctx, record.Record{Collection: subscriptions, Key: sub.Name, Version: r.Version, Data: data}, events...)
+		return err
+	})
+}
+
+// Resume has a parked subscription try again at once; one that has no progress
+// yet begins after from.
+func (s Subscriptions) Resume(ctx context.Context, name string, from int64) error {
+	return again(func() error {
+		p, version, err := s.progress(ctx, name)
+		if err != nil {
+			return err
+		}
+		if version == 0 {
+			p = Progress{Position: from}
+		}
+		p.Parked, p.Error, p.Failures, p.Failing, p.Next = "", "", 0, time.Time{}, time.Time{}
+		_, err = s.save(ctx, name, version, p)
+		return err
+	})
+}
+
+// again repeats what lost against another writer of the same record.
+func again(act func() error) error {
+	for range 20 {
+		if err := act(); problem.CodeOf(err) != problem.Conflict {
+			return err
+		}
+	}
+	return problem.New(problem.Unavailable, "subscription", "somebody else changes the same subscription all the time")
+}
+
+// Delete removes a subscription. Errors: not_found, unavailable.
+func (s Subscriptions) Delete(ctx context.Context, name string, events ...record.Event) error {
+	err := again(func() error {
+		r, err := s.Records.GetRecord(ctx, subscriptions, name)
+		if err != nil {
+			return err
+		}
+		return s.Records.DeleteRecord(ctx, subscriptions, name, r.Version, events...)
+	})
+	if err != nil {
+		return err
+	}
+	return again(func() error {
+		r, err := s.Records.GetRecord(ctx, progresses, name)
+		if err == nil {
+			err = s.Records.DeleteRecord(ctx, progresses, name, r.Version)
+		}
+		if problem.CodeOf(err) == problem.NotFound {
+			return nil
+		}
+		return err
+	})
+}
+
+// List returns every subscription by name, with its progress.
+func (s Subscriptions) List(ctx context.Context) ([]Subscription, error) {
+	const page = 500
+	list := []Subscription{}
+	for after := ""; ; {
+		records, err := s.Records.ListRecords(ctx, subscriptions, "", after, page)
+		if err != nil {
+			return nil, problem.Wrap(err, "", "subscription.list", "listing subscriptions")
+		}
+		for _, r := range records {
+			after = r.Key
+			var sub Subscription
+			if err := json.Unmarshal(r.Data, &sub); err != nil {
+				return nil, problem.Wrap(err, problem.Internal, "subscription.list", "subscription %s is damaged", r.Key)
+			}
+			p, _, err := s.progress(ctx, sub.Name)
+			if err != nil {
+				return nil, err
+			}
+			sub.Progress = &p
+			list = append(list, sub)
+		}
+		if len(records) < page {
+			return list, nil
+		}
+	}
+}
+
+func (s Subscriptions) progress(ctx context.Context, name string) (Progress, int64, error) {
+	var p Progress
+	r, err := s.Records.GetRecord(ctx, progresses, name)
+	if problem.CodeOf(err) == problem.NotFound {
+		return p, 0, nil
+	}
+	if err != nil {
+		return p, 0, err
+	}
+	if err := json.Unmarshal(r.Data, &p); err != nil {
+		return p, 0, problem.Wrap(err, problem.Internal, "subscription.progress", "the progress of subscription %s is damaged", name)
+	}
+	return p, r.Version, nil
+}
+
+func (s Subscriptions) save(ctx context.Context, name string, version int64, p Progress) (int64, error) {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return 0, problem.Wrap(err, problem.Internal, "subscription.progress", "encoding")
+	}
+	r, err := s.Records.PutRecord(ctx, record.Record{Collection: progresses, Key: name, Version: version, Data: data})
+	return r.Version, err
+}

@@ -1,0 +1,67 @@
+package execution_test
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"showrunner/execution"
+	"showrunner/execution/executiontest"
+	"showrunner/pipeline"
+	"showrunner/stage"
+)
+
+// A session that is lost and joined again in one process hands a task over to
+// itself: the task is asked what became of it only once the call that was given
+// up has returned, so that an effect which is just happening is not repeated.
+func TestACallThatWasGivenUpIsWaitedFor(t *testing.T) {
+	st := openSQLite(t, filepath.Join(t.TempDir(), "db"))
+	defer closeStore(t, st)
+	var effects, asked atomic.Int64
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	slow := executiontest.Kind{KindName: "slow", List: []stage.Task{{Name: "t",
+		Run: func(context.Context, *stage.Input) (stage.Result, error) {
+			once.Do(func() { close(entered) })
+			<-goOn // whatever its context says
+			effects.Add(1)
+			return stage.Result{Outcome: stage.Done}, nil
+		},
+		Resume: func(context.Context, *stage.Input) (stage.Result, error) {
+			asked.Add(1)
+			if effects.Load() > 0 {
+				return stage.Result{Outcome: stage.Done}, nil
+			}
+			return stage.Result{Outcome: stage.NotStarted}, nil
+		}}}}
+	e, stop := executiontest.Start(t, execution.Config{Store: st, Kinds: []stage.Kind{slow}})
+	defer stop()
+	x, _, err := e.Start(t.Context(), execution.StartRequest{Application: "app",
+		Definition: pipeline.Pipeline{Name: "p", Concurrency: pipeline.Parallel, Stages: []pipeline.Stage{{Name: "a", Kind: "slow"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	before, err := st.Load(t.Context(), x.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief, err := st.Join(t.Context(), time.Now) // takes the store from the engine, which joins again
+	if err != nil {
+		t.Fatal(err)
+	}
+	executiontest.Until(t, e, x.ID, func(execution.Execution) bool {
+		snap, err := st.Load(t.Context(), x.ID)
+		return err == nil && snap.Head.Epoch > before.Head.Epoch && snap.Head.Owner != thief.Owner()
+	})
+	close(goOn)
+	if x = executiontest.End(t, e, x.ID); x.Status != execution.Succeeded {
+		t.Fatalf("%+v", x)
+	}
+	if effects.Load() != 1 || asked.Load() != 1 {
+		t.Errorf("%d effects, asked %d times", effects.Load(), asked.Load())
+	}
+}
