@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"context"
+	"io"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,5 +47,68 @@ the next one when a region does not answer. "showrunner up" starts one.`,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "the address that users have, host:port")
 	cmd.Flags().StringSliceVar(&regions, "regions", []string{"us-west-2", "us-east-1", "eu-west-1"}, "local regions, the nearest first")
+	cmd.AddCommand(newEdgeWeightsCommand(a))
 	return cmd
+}
+
+func newEdgeWeightsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "weights [REGION=WEIGHT]...",
+		Short: "Show how the edge spreads requests over regions, or change it",
+		Long: `Weights says what the edge knows of each region, and how requests are spread.
+Without weights they go to the nearest healthy region. A weight of 0 evacuates a
+region: it gets requests only when no other serves. "-" takes a weight away.
+Weights outlive a restart of the edge.`,
+		Example: "  showrunner edge weights\n  showrunner edge weights us-west-2=0\n  showrunner edge weights us-west-2=-",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			weights := map[string]*float64{}
+			for _, arg := range args {
+				name, text, ok := strings.Cut(arg, "=")
+				w, err := strconv.ParseFloat(text, 64)
+				switch {
+				case ok && text == "-":
+					weights[name] = nil
+				case !ok || err != nil:
+					return usage("%q is not REGION=WEIGHT", arg).WithHelp("give a number, such as us-west-2=0, or - for none")
+				default:
+					weights[name] = &w
+				}
+			}
+			client, err := edge.NewClient(a.data)
+			if err != nil {
+				return err
+			}
+			if len(weights) > 0 {
+				if err := client.SetWeights(cmd.Context(), weights); err != nil {
+					return err
+				}
+			}
+			return a.edgeRegions(cmd.Context(), client)
+		},
+	}
+}
+
+func (a *app) edgeRegions(ctx context.Context, client *edge.Client) error {
+	list, err := client.Regions(ctx)
+	if err != nil {
+		return err
+	}
+	names := func() []string {
+		var names []string
+		for _, r := range list {
+			names = append(names, r.Name)
+		}
+		return names
+	}
+	return a.print(list, names, func(w io.Writer) {
+		row(w, "REGION", "HEALTHY", "WEIGHT", "REQUESTS", "ERRORS", "ADDRESS")
+		for _, r := range list {
+			weight := "-"
+			if r.Weight != nil {
+				weight = strconv.FormatFloat(*r.Weight, 'g', -1, 64)
+			}
+			row(w, r.Name, r.Healthy, weight, r.Requests, r.Errors, r.Address)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -16,17 +17,9 @@ import (
 	"showrunner/problem"
 )
 
-// region is what the edge knows of one region.
+// region is a Region and what lives with it.
 type region struct {
-	Name    string    `json:"name"`
-	Address string    `json:"address,omitempty"`
-	Healthy bool      `json:"healthy"`
-	Since   time.Time `json:"since"` // of Healthy's present value
-	// Weight is the share of requests relative to the other regions; nil leaves it
-	// to the order of preference, 0 keeps requests away while another region serves.
-	Weight   *float64 `json:"weight,omitempty"`
-	Requests uint64   `json:"requests"`
-	Errors   uint64   `json:"errors"` // not answered, or answered 5xx
+	Region
 
 	// alive ends when the region is found down: what waits for it goes elsewhere.
 	alive context.Context
@@ -93,7 +86,7 @@ func (t *table) probe(ctx context.Context, c Regions) {
 func (t *table) learn(now cloud.Region) {
 	i := slices.IndexFunc(t.regions, func(r *region) bool { return r.Name == now.Name })
 	if i < 0 {
-		r := &region{Name: now.Name, Since: t.now()}
+		r := &region{Region: Region{Name: now.Name, Since: t.now()}}
 		if w, ok := t.weights[now.Name]; ok {
 			r.Weight = &w
 		}
@@ -219,7 +212,7 @@ func (t *table) setWeights(weights map[string]*float64) error {
 		if i < 0 {
 			return problem.New(problem.NotFound, "edge.weights", "there is no region %q", name)
 		}
-		if w != nil && !(*w >= 0) {
+		if w != nil && (!(*w >= 0) || math.IsInf(*w, 0)) {
 			return problem.New(problem.Invalid, "edge.weights", "the weight of %s is %v; a weight is 0 or more", name, *w)
 		}
 	}
@@ -245,14 +238,12 @@ func (t *table) setWeights(weights map[string]*float64) error {
 }
 
 // snapshot copies what is known, for people.
-func (t *table) snapshot() []region {
+func (t *table) snapshot() []Region {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	list := make([]region, 0, len(t.regions))
+	list := make([]Region, 0, len(t.regions))
 	for _, r := range t.regions {
-		c := *r
-		c.alive, c.end = nil, nil
-		list = append(list, c)
+		list = append(list, r.Region)
 	}
 	return list
 }

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+)
+
+type phase func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error)
+
+var phases = map[string]phase{
+	"quiet": func(ctx context.Context, w *world, s settings, _ *rand.Rand) (row, error) {
+		return w.phase(ctx, s, func() (string, error) { return "nothing", nil })
+	},
+	"kills": func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error) {
+		return w.phase(ctx, s, func() (string, error) { return w.blows(ctx, s, rng, s.kills, syscall.SIGKILL) })
+	},
+	"hangs": func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error) {
+		return w.phase(ctx, s, func() (string, error) { return w.blows(ctx, s, rng, s.hangs, syscall.SIGSTOP) })
+	},
+	"zone": func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error) {
+		return w.phase(ctx, s, func() (string, error) { return w.zone(ctx, s, rng) })
+	},
+	"region": func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error) {
+		return w.phase(ctx, s, func() (string, error) { return w.region(ctx, s, rng) })
+	},
+	"surge": surge,
+}
+
+// phase makes requests while f happens, for at least the length of a phase, and
+// until everything serves again.
+func (w *world) phase(ctx context.Context, s settings, f func() (string, error)) (r row, err error) {
+	r.Safe, r.Unsafe, err = w.attack(ctx, s.rate, func() error {
+		end := time.Now().Add(s.length)
+		var err error
+		if r.What, err = f(); err != nil {
+			return err
+		}
+		if err := w.whole(ctx, 2*time.Minute); err != nil {
+			return err
+		}
+		return sleep(ctx, time.Until(end))
+	})
+	return r, err
+}
+
+// blows sends a signal to n random serving instances at random times of the
+// phase, whether or not earlier ones have been replaced.
+func (w *world) blows(ctx context.Context, s settings, rng *rand.Rand, n int, sig syscall.Signal) (string, error) {
+	began := time.Now()
+	at := make([]time.Duration, n)
+	for i := range at {
+		at[i] = time.Duration(rng.Int64N(int64(s.length)))
+	}
+	slices.Sort(at)
+	hit := 0
+	for _, when := range at {
+		if err := sleep(ctx, time.Until(began.Add(when))); err != nil {
+			return "", err
+		}
+		serving := w.serving(ctx)
+		if len(serving) == 0 {
+			return "", fmt.Errorf("nothing serves")
+		}
+		victim := serving[rng.IntN(len(serving))]
+		if err := syscall.Kill(victim.PID, sig); err == nil {
+			hit++ // one that ended a moment ago was no blow
+		}
+	}
+	if hit < n {
+		return "", fmt.Errorf("only %d of %d instances were there to be hit", hit, n)
+	}
+	return fmt.Sprintf("%d × %s", hit, sig), nil
+}
+
+// zone takes one zone away for a third of the phase.
+func (w *world) zone(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
+	region := regions[rng.IntN(len(regions))]
+	list, err := w.cloud.Regions(ctx)
+	if err != nil {
+		return "", err
+	}
+	at := slices.IndexFunc(list, func(r cloud.Region) bool { return r.Name == region })
+	name := list[at].Zones[rng.IntN(len(list[at].Zones))]
+	if err := sleep(ctx, s.length/6); err != nil {
+		return "", err
+	}
+	if err := w.cloud.SetZone(ctx, region, name, true, w.key()); err != nil {
+		return "", err
+	}
+	began := time.Now()
+	if err := until(ctx, time.Minute, "nothing runs in "+name, func() error {
+		for _, g := range w.groups(ctx) {
+			for _, i := range g.Instances {
+				if i.Zone == name {
+					return fmt.Errorf("%s is there", i.ID)
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		return "", err
+	}
+	if err := w.whole(ctx, time.Minute); err != nil {
+		return "", err
+	}
+	whole := time.Since(began)
+	if err := sleep(ctx, s.length/3); err != nil {
+		return "", err
+	}
+	if err := w.cloud.SetZone(ctx, region, name, false, w.key()); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("zone %s gone for %s; all desired served again after %s", name, s.length/3, whole.Round(time.Millisecond)), nil
+}
+
+// region kills a region's process and everything in it dies; up starts it again.
+func (w *world) region(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
+	name := regions[rng.IntN(len(regions))]
+	if err := sleep(ctx, s.length/6); err != nil {
+		return "", err
+	}
+	pid := w.process(ctx, "region-"+name)
+	if pid == 0 {
+		return "", fmt.Errorf("region %s does not run", name)
+	}
+	var before []int
+	for _, g := range w.groups(ctx) {
+		for _, i := range g.Instances {
+			if g.Region == name {
+				before = append(before, i.PID)
+			}
+		}
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return "", err
+	}
+	began := time.Now()
+	if err := until(ctx, time.Minute, name+" runs again", func() error {
+		if now := w.process(ctx, "region-"+name); now == 0 || now == pid {
+			return fmt.Errorf("its process is %d", now)
+		}
+		return nil
+	}); err != nil {
+		return "", err
+	}
+	if err := w.whole(ctx, time.Minute); err != nil {
+		return "", err
+	}
+	whole := time.Since(began)
+	for _, i := range before {
+		if runs(i) {
+			return "", fmt.Errorf("instance process %d outlived its region", i)
+		}
+	}
+	return fmt.Sprintf("process of %s killed; back with all its instances after %s", name, whole.Round(time.Millisecond)), nil
+}
+
+// runs says whether a process has not ended; one that nobody has waited for yet has.
+func runs(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	state := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[0]
+	return state != "Z" && state != "X"
+}
+
+// surge has target tracking hold a load that becomes ten times as high and falls
+// back. One region takes all of it, so that it is its policy which is seen.
+func surge(ctx context.Context, w *world, s settings, _ *rand.Rand) (r row, err error) {
+	target := float64(s.surgeBase) / 2 // two instances are right before and after
+	policy := pipeline.ScalingPolicy{Name: "requests", Target: &pipeline.TargetTracking{Metric: "requests-per-target", Value: target, Warmup: pipeline.Duration(2 * time.Second)}}
+	if err := w.replaceAll(ctx, pipeline.Capacity{Min: 1, Desired: 2, Max: 30}, []pipeline.ScalingPolicy{policy}); err != nil {
+		return r, err
+	}
+	size := func() int {
+		n := 0
+		for _, g := range w.groups(ctx) {
+			n += g.Serving()
+		}
+		return n
+	}
+	before := size()
+	calm, _, err := w.attack(ctx, s.surgeBase*len(regions), func() error { return sleep(ctx, s.length/4) })
+	if err != nil {
+		return r, err
+	}
+	var held time.Duration
+	peak := 0
+	r.Safe, r.Unsafe, err = w.attack(ctx, s.surgePeak*len(regions), func() error {
+		began := time.Now()
+		need := len(regions) * s.surgePeak / int(target)
+		if err := until(ctx, time.Minute, "the surge is held", func() error {
+			if n := size(); n < need {
+				return fmt.Errorf("%d instances serve, %d are needed", n, need)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		held = time.Since(began)
+		err := sleep(ctx, s.length/2)
+		peak = size()
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	after, posts, err := w.attack(ctx, s.surgeBase*len(regions), func() error {
+		return until(ctx, 2*time.Minute, "the fleet has shrunk", func() error {
+			if n := size(); n > before+len(regions) {
+				return fmt.Errorf("%d instances serve, %d did before", n, before)
+			}
+			return nil
+		})
+	})
+	r.Safe.Requests, r.Safe.Failed = r.Safe.Requests+calm.Requests+after.Requests, r.Safe.Failed+calm.Failed+after.Failed
+	r.Safe.Failures = slices.Concat(calm.Failures, r.Safe.Failures, after.Failures)
+	r.Unsafe.Requests, r.Unsafe.Failed = r.Unsafe.Requests+posts.Requests, r.Unsafe.Failed+posts.Failed
+	r.What = fmt.Sprintf("%d/s → %d/s → %d/s: %d instances → %d (enough after %s) → %d; times are of the surge",
+		s.surgeBase*len(regions), s.surgePeak*len(regions), s.surgeBase*len(regions), before, peak, held.Round(time.Millisecond), size())
+	return r, err
+}
+
+// replaceAll deploys the service anew and removes what ran before, as highlander does.
+func (w *world) replaceAll(ctx context.Context, capacity pipeline.Capacity, scaling []pipeline.ScalingPolicy) error {
+	for _, g := range w.groups(ctx) {
+		if err := w.cloud.Destroy(ctx, g.Region, g.Name, cloud.Guard{}, w.key()); err != nil {
+			return err
+		}
+	}
+	if err := until(ctx, time.Minute, "what ran before is gone", func() error {
+		if n := len(w.groups(ctx)); n > 0 {
+			return fmt.Errorf("%d groups are there", n)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return w.deploy(ctx, capacity, scaling)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
