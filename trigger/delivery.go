@@ -51,6 +51,8 @@ type Outcome struct {
 	Reason      string `json:"reason,omitempty"`
 	Execution   string `json:"execution,omitempty"`
 	Number      int    `json:"number,omitempty"`
+
+	unsigned bool // the sender does not know the secret of any of its triggers
 }
 
 // deliveryLog keeps the newest deliveries.

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,9 @@ const (
 	maxGeneric = 1 << 20
 	// readTime bounds how long a sender may take over its body.
 	readTime = 30 * time.Second
+	// drained and drainTime bound what is taken in of a body that is too large.
+	drained   = 32 << 20
+	drainTime = 5 * time.Second
 	// maxSecrets bounds how many secrets one delivery is compared with.
 	maxSecrets = 64
 	// keptDeliveries is how many deliveries are remembered; pruneEvery how often
@@ -113,8 +117,12 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !h.refused.AllowN(d.Received, 1) {
 			// Not even written down: whoever sends these could fill the store.
 			w.Header().Set("Retry-After", "60")
+			tooLarge := d.Status == http.StatusRequestEntityTooLarge
 			d.Status, d.Reason = http.StatusTooManyRequests, "too many deliveries were refused; slow down"
 			answer(w, d)
+			if tooLarge {
+				drain(w, r)
+			}
 			return
 		}
 	case err != nil:
@@ -130,6 +138,9 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.o.Log.Error("a delivery was handled but not written down", "delivery", d.DeliveryID, "error", err)
 	}
 	answer(w, d)
+	if d.Status == http.StatusRequestEntityTooLarge {
+		drain(w, r)
+	}
 	if h.added.Add(1)%pruneEvery == 0 {
 		if err := h.log.prune(ctx); err != nil {
 			h.o.Log.Warn("old deliveries were not removed", "error", err)
@@ -137,6 +148,17 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// drain takes in some of a body that is too large, so that a sender which reads
+// no answer before it has sent everything gets one.
+func drain(w http.ResponseWriter, r *http.Request) {
+	c := http.NewResponseController(w)
+	_ = c.Flush()
+	_ = c.SetReadDeadline(time.Now().Add(drainTime))
+	_, _ = io.CopyN(io.Discard, r.Body, drained) // whatever it ends with, the connection is closed
+}
+
+// answer says what became of a delivery. It leaves out the pipelines whose
+// secret the sender does not know: their names are none of its business.
 func answer(w http.ResponseWriter, d Delivery) {
 	if d.Status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)
@@ -144,6 +166,7 @@ func answer(w http.ResponseWriter, d Delivery) {
 	if d.Status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close")
 	}
+	d.Outcomes = slices.DeleteFunc(slices.Clone(d.Outcomes), func(o Outcome) bool { return o.unsigned })
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(d.Status)

@@ -85,8 +85,9 @@ func (h *Hooks) startPush(ctx context.Context, d *Delivery, p Push, all []candid
 		if !seen {
 			i = len(d.Outcomes)
 			at[name] = i
-			d.Outcomes = append(d.Outcomes, Outcome{Application: c.def.Application, Pipeline: c.def.Pipeline.Name, Verdict: VerdictIgnored, Reason: v.reason})
+			d.Outcomes = append(d.Outcomes, Outcome{Application: c.def.Application, Pipeline: c.def.Pipeline.Name, Verdict: VerdictIgnored, Reason: v.reason, unsigned: true})
 		}
+		d.Outcomes[i].unsigned = d.Outcomes[i].unsigned && !signed[c.secret]
 		if !v.yes || seen && d.Outcomes[i].Verdict != VerdictIgnored {
 			continue
 		}
