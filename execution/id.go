@@ -79,3 +79,7 @@ func Words(text string) []string {
 	}
 	return words
 }
+
+// Cursor is Query.After for the executions created before the one with this
+// place in the order of creation.
+func Cursor(seq int64) string { return strconv.FormatInt(seq, 36) }

@@ -160,7 +160,22 @@ func (p *Postgres) restore(ctx context.Context, r io.Reader) error {
 		if held {
 			return notEmpty()
 		}
-		if err := readBackup(r, func(t backupTable, values []any) error { return restoreRow(ctx, tx, t, values) }); err != nil {
+		b := &pgx.Batch{}
+		flush := func() error {
+			err := tx.SendBatch(ctx, b).Close()
+			b = &pgx.Batch{}
+			return err
+		}
+		err = readBackup(r, func(t backupTable, values []any) error {
+			if err := queueRow(b, t, values); err != nil || b.Len() < restoreRows {
+				return err
+			}
+			return flush()
+		})
+		if err == nil {
+			err = flush()
+		}
+		if err != nil {
 			return err
 		}
 		for _, text := range []string{
@@ -178,7 +193,10 @@ func (p *Postgres) restore(ctx context.Context, r io.Reader) error {
 	return pgError(err, "store.restore")
 }
 
-func restoreRow(ctx context.Context, tx pgx.Tx, t backupTable, values []any) error {
+// restoreRows is how many rows are sent at a time.
+const restoreRows = 500
+
+func queueRow(b *pgx.Batch, t backupTable, values []any) error {
 	columns, marks := t.quoted(), make([]string, len(values))
 	for i := range marks {
 		marks[i] = dollar(i + 1)
@@ -192,6 +210,6 @@ func restoreRow(ctx context.Context, tx pgx.Tx, t backupTable, values []any) err
 		marks = append(marks, `array_to_tsvector($`+strconv.Itoa(len(values)+1)+`)`)
 		values = append(values, words)
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO `+t.name+` (`+columns+`) VALUES (`+strings.Join(marks, ", ")+`)`, values...)
-	return err
+	b.Queue(`INSERT INTO `+t.name+` (`+columns+`) VALUES (`+strings.Join(marks, ", ")+`)`, values...)
+	return nil
 }

@@ -156,7 +156,7 @@ func cutPage(heads []execution.Head, limit int) ([]execution.Head, string) {
 		return heads, ""
 	}
 	heads = heads[:limit]
-	return heads, strconv.FormatInt(heads[limit-1].Seq, 36)
+	return heads, execution.Cursor(heads[limit-1].Seq)
 }
 
 func question(int) string { return "?" }

@@ -172,3 +172,32 @@ func (s *Server) Database(ctx context.Context) (string, error) {
 	}
 	return s.address(name), nil
 }
+
+// Size says how many bytes the server keeps on disk for a database.
+func (s *Server) Size(ctx context.Context, address string) int64 {
+	var n int64
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return 0
+	}
+	defer conn.Close(ctx)
+	if err := conn.QueryRow(ctx, `SELECT pg_database_size(current_database())`).Scan(&n); err != nil {
+		return 0
+	}
+	return n
+}
+
+// Drop removes a database that nobody is connected to.
+func (s *Server) Drop(ctx context.Context, address string) error {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, s.address("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, `DROP DATABASE `+pgx.Identifier{config.Database}.Sanitize())
+	return err
+}
