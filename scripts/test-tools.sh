@@ -16,6 +16,7 @@ want() { # want PACKAGE COMMAND…: one of the commands, or a file, must be ther
 }
 
 want git git
+want git-lfs git-lfs
 want curl curl
 want postgresql postgres '/usr/lib/postgresql/*/bin/postgres'
 want chromium chromium chromium-browser google-chrome

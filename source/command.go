@@ -93,6 +93,7 @@ type lines struct {
 	each    func(string)
 	partial []byte
 	kept    []byte
+	redrawn string // the line that a carriage return ended last; ssh ends its lines with both
 }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -117,17 +118,25 @@ func (l *lines) flush() { l.end(true) }
 
 func (l *lines) end(keep bool) {
 	if len(l.partial) == 0 {
+		if keep && l.redrawn != "" {
+			l.keep(l.redrawn)
+		}
 		return
 	}
 	line := strings.ToValidUTF8(strings.TrimRight(string(l.partial), " \x1b[K"), "�")
 	l.partial = l.partial[:0]
-	if keep {
-		l.kept = append(append(l.kept, line...), '\n')
-		if over := len(l.kept) - keptStderr; over > 0 {
-			l.kept = l.kept[over:]
-		}
+	if l.redrawn = line; keep {
+		l.keep(line)
 	}
 	l.each(line)
+}
+
+func (l *lines) keep(line string) {
+	l.redrawn = ""
+	l.kept = append(append(l.kept, line...), '\n')
+	if over := len(l.kept) - keptStderr; over > 0 {
+		l.kept = l.kept[over:]
+	}
 }
 
 var _ io.Writer = (*lines)(nil)
