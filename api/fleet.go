@@ -86,6 +86,23 @@ func (s *Server) fleet() {
 		}) (*body[[]cloud.SiteDeployment], error) {
 			return answer(c.SiteDeployments(ctx, principal(ctx), in.Account, in.Site))
 		})
+	huma.Register(s.api, operation(http.MethodGet, "/drift", "list-drift", "What runs against what was last deployed", 200),
+		func(ctx context.Context, in *struct {
+			Account     string `query:"account"`
+			Application string `query:"application"`
+			Cluster     string `query:"cluster"`
+		}) (*body[[]control.Drift], error) {
+			return answer(c.Drift(ctx, principal(ctx), in.Account, in.Application, in.Cluster))
+		})
+	huma.Register(s.api, operation(http.MethodPost, "/repairs", "start-repairs", "Put a cluster back to what was last deployed", 201),
+		func(ctx context.Context, in *struct {
+			Key  string `header:"Idempotency-Key"`
+			Body control.RepairRequest
+		}) (*body[control.Repaired], error) {
+			r := in.Body
+			r.Key = keyOr(in.Key)
+			return answer(c.Repair(ctx, principal(ctx), r))
+		})
 	huma.Register(s.api, operation(http.MethodPost, "/rollbacks", "start-rollbacks", "Return a cluster or a site to an earlier version", 201),
 		func(ctx context.Context, in *struct {
 			Key  string `header:"Idempotency-Key"`

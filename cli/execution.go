@@ -185,12 +185,23 @@ func (a *app) executionsShow() *cobra.Command {
 		Use: "show EXECUTION", Short: "Show one execution with its stages", Args: exactArgs("EXECUTION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var e execution.Execution
-			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/executions/"+seg(args[0]), nil, &e); err != nil {
+			c := a.connect()
+			if err := c.Do(cmd.Context(), http.MethodGet, "/executions/"+seg(args[0]), nil, &e); err != nil {
+				return err
+			}
+			var undone execution.Page
+			if err := c.Do(cmd.Context(), http.MethodGet, "/executions"+query("rollbackOf", e.ID), nil, &undone); err != nil {
 				return err
 			}
 			return a.print(e, func() []string { return []string{e.ID} }, func(w io.Writer) {
 				for _, line := range a.tree(e, time.Now()) {
 					fmt.Fprintln(w, line)
+				}
+				if e.RollbackOf != "" {
+					fmt.Fprintf(w, "↶ rolls back what execution %s deployed\n", e.RollbackOf)
+				}
+				for _, r := range undone.Executions {
+					fmt.Fprintf(w, "↶ rolled back by execution %s: %s\n", r.ID, r.Status)
 				}
 				for _, line := range a.failures(e) {
 					fmt.Fprintln(w, line)

@@ -234,6 +234,9 @@ func planText(w io.Writer, p control.Preview) {
 		for _, c := range st.Changes {
 			fmt.Fprintln(w, "    + "+clean(c))
 		}
+		if st.Held != "" {
+			fmt.Fprintln(w, "    ‖ held now: "+clean(st.Held))
+		}
 		if st.Unknown != "" {
 			fmt.Fprintln(w, "    ? "+clean(st.Unknown))
 		}

@@ -207,6 +207,7 @@ const (
 	exitNotFound       = 6
 	exitConflict       = 7
 	exitOutcomeUnknown = 8
+	exitDifferent      = 10
 	exitInterrupted    = 130
 )
 

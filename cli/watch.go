@@ -20,6 +20,8 @@ type watchOptions struct {
 	cancelOnInterrupt bool
 	untilJudgment     bool
 	timeout           time.Duration
+	// silent leaves standard output to the caller.
+	silent bool
 }
 
 // patience is how long a watch lets the control plane be away before it says
@@ -145,7 +147,7 @@ func judgment(e execution.Execution) bool {
 
 // outcome prints how it ended and answers with the exit code.
 func (a *app) outcome(e execution.Execution, o watchOptions) error {
-	if a.output == "json" || a.output == "yaml" {
+	if !o.silent && (a.output == "json" || a.output == "yaml") {
 		if err := a.print(e, nil, nil); err != nil {
 			return err
 		}
@@ -223,6 +225,7 @@ func (v *plainView) close() {}
 func (v *plainView) show(e execution.Execution) {
 	now := time.Now().Format("15:04:05")
 	for _, st := range e.Stages {
+		st.Progress = milestone(st)
 		state := stateOf(st)
 		if st.Status == execution.NotStarted && v.seen[st.Name] == "" || v.seen[st.Name] == state {
 			continue
@@ -236,8 +239,22 @@ func (v *plainView) show(e execution.Execution) {
 	}
 	if state := string(e.Status); v.seen[""] != state && e.Status != execution.NotStarted {
 		v.seen[""] = state
-		fmt.Fprintln(v.a.Err, clean(fmt.Sprintf("%s run=%s/%s#%d state=%s %s", now, e.Application, e.Pipeline, e.Number, state, e.Cause)))
+		line := fmt.Sprintf("%s run=%s/%s#%d state=%s %s", now, e.Application, e.Pipeline, e.Number, state, e.Cause)
+		fmt.Fprintln(v.a.Err, strings.TrimRight(clean(line), " "))
 	}
+}
+
+// milestone is what of a stage's progress is a change of state: a rollout's next
+// wave, its cleaning up or undoing. The rest moves too often for lines that stay.
+func milestone(st execution.StageState) string {
+	switch st.Kind {
+	case "deploy", "deploy-site", "rollback":
+		head, _, _ := strings.Cut(st.Progress, ":")
+		if strings.HasPrefix(head, "wave ") || head == "undoing" || head == "cleaning up" {
+			return head
+		}
+	}
+	return ""
 }
 
 func stateOf(st execution.StageState) string {

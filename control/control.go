@@ -91,6 +91,7 @@ const (
 	opFreeze     = "freeze.put"
 	opThaw       = "freeze.delete"
 	opRollback   = "rollback"
+	opRepair     = "cluster.repair"
 	opResize     = "cluster.resize"
 	opWeights    = "cluster.weights"
 	opDestroy    = "cluster.destroy"

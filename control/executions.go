@@ -309,6 +309,8 @@ type PreviewStage struct {
 	Kind  string   `json:"kind"`
 	Needs []string `json:"needs,omitempty"`
 	When  string   `json:"when,omitempty"`
+	// Held says why a freeze would hold the stage back at this moment.
+	Held string `json:"held,omitempty"`
 	// Changes says, region by region, what would be created, shifted and removed.
 	Changes []string `json:"changes,omitempty"`
 	// Unknown says what can only be known once the run is there.
@@ -333,9 +335,10 @@ func (s *Service) Plan(ctx context.Context, p Principal, r RunRequest) (Preview,
 		return Preview{}, err
 	}
 	out := Preview{Application: r.Application, Pipeline: r.Pipeline, Parameters: parameters}
+	scope := pipeline.Scope{Parameters: parameters, Execution: pipeline.ExecutionScope{Application: r.Application, Pipeline: r.Pipeline, StartedBy: p.Name}}
 	for _, st := range def.Stages {
 		ps := PreviewStage{Name: st.Name, Kind: st.Kind, Needs: st.Needs, When: st.When}
-		s.previewStage(ctx, st, &ps)
+		s.previewStage(ctx, st, scope, &ps)
 		out.Stages = append(out.Stages, ps)
 	}
 	return out, nil

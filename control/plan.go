@@ -2,33 +2,36 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	"showrunner/cloud"
+	"showrunner/execution"
 	"showrunner/pipeline"
+	"showrunner/rollout"
 )
 
 // previewStage says what a stage would change, as far as that can be known
 // before the stages it needs have run.
-func (s *Service) previewStage(ctx context.Context, st pipeline.Stage, ps *PreviewStage) {
+func (s *Service) previewStage(ctx context.Context, st pipeline.Stage, scope pipeline.Scope, ps *PreviewStage) {
 	switch st.Kind {
-	case "deploy":
-		var c pipeline.Deploy
-		if json.Unmarshal(st.With, &c) != nil {
-			ps.Unknown = "the capacity or strategy is an expression"
-			return
+	case "deploy", "deploy-site", "rollback":
+		e := execution.Head{Application: scope.Execution.Application, Pipeline: scope.Execution.Pipeline}
+		if open, reason, _ := s.Gate(ctx, e, &st); !open {
+			ps.Held = reason
 		}
+	}
+	config, err := pipeline.Resolve(st, scope)
+	if err != nil {
+		ps.Unknown = "its configuration needs what earlier stages put out: " + err.Error()
+		return
+	}
+	switch c := config.(type) {
+	case pipeline.Deploy:
 		s.previewDeploy(ctx, c, ps)
-	case "deploy-site":
-		var c pipeline.DeploySite
-		if json.Unmarshal(st.With, &c) != nil {
-			ps.Unknown = "the site is an expression"
-			return
-		}
+	case pipeline.DeploySite:
 		s.previewSite(ctx, c, ps)
-	case "git", "build":
+	case pipeline.Git, pipeline.Build:
 		ps.Unknown = "what it makes is known once it has run"
 	}
 }
@@ -39,44 +42,20 @@ func (s *Service) previewDeploy(ctx context.Context, c pipeline.Deploy, ps *Prev
 		ps.Unknown = err.Error()
 		return
 	}
+	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: c.Cluster, Capacity: c.Capacity}, Strategy: c.Strategy, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health)}
 	for i, wave := range regions {
-		for _, region := range wave {
-			groups, err := a.ServerGroups(ctx, region, c.Cluster)
-			if err != nil {
-				ps.Changes = append(ps.Changes, fmt.Sprintf("wave %d, %s: cannot be asked: %v", i+1, region, err))
-				continue
-			}
-			desired := c.Capacity.Desired
-			var serving []string
-			for _, g := range groups {
-				if g.Enabled() {
-					serving = append(serving, fmt.Sprintf("%s (%s, %d instances)", g.Name, g.Spec.Version, g.Capacity.Desired))
-					desired = max(desired, g.Capacity.Desired)
-				}
-			}
-			line := fmt.Sprintf("wave %d, %s: create the next version of %s with %d instances", i+1, region, c.Cluster, desired)
-			if len(serving) > 0 {
-				line += fmt.Sprintf("; shift traffic (%s) from %s", strategyName(c.Strategy), join(serving))
-			} else {
-				line += "; it takes all traffic, there is no earlier version"
-			}
-			ps.Changes = append(ps.Changes, line)
+		w := pipeline.Wave{Regions: wave}
+		if i < len(c.Waves) {
+			w.Bake = c.Waves[i].Bake
 		}
+		spec.Waves = append(spec.Waves, w)
 	}
-}
-
-func strategyName(st pipeline.Strategy) string {
-	switch {
-	case st.None != nil:
-		return "none"
-	case st.Highlander != nil:
-		return "highlander"
-	case st.Rolling != nil:
-		return "rolling"
-	case st.Canary != nil:
-		return "canary"
+	loop := rollout.Loop{Fleet: a, Now: s.Now}
+	ps.Changes = rollout.Preview(spec, loop.Observe(ctx, spec), s.Now())
+	undo := map[string]string{"all": "every wave is undone", "wave": "its wave is undone, earlier ones stay", "none": "nothing is undone"}[c.OnFailure]
+	if undo != "" {
+		ps.Changes = append(ps.Changes, "if it fails: "+undo)
 	}
-	return "red-black"
 }
 
 func (s *Service) previewSite(ctx context.Context, c pipeline.DeploySite, ps *PreviewStage) {

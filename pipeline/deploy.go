@@ -20,6 +20,21 @@ type Deploy struct {
 	Scaling     []ScalingPolicy   `json:"scaling,omitempty"`
 }
 
+// Name is the strategy's word in the file; without one it is red-black.
+func (s Strategy) Name() string {
+	switch {
+	case s.None != nil:
+		return "none"
+	case s.Highlander != nil:
+		return "highlander"
+	case s.Rolling != nil:
+		return "rolling"
+	case s.Canary != nil:
+		return "canary"
+	}
+	return "red-black"
+}
+
 // Kind implements Config.
 func (Deploy) Kind() string { return "deploy" }
 

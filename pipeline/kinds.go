@@ -65,6 +65,9 @@ var kinds = []Kind{
 			"one without settings may be written as its bare name. Waves of regions go one after another; a failed wave stops the rest and undoes what `rollback` says.",
 		Outputs: []Output{
 			{"serverGroups", StringMap, "the new server group of each region"},
+			{"cluster", StringOutput, "the cluster, its account and its strategy: what drift compares with"},
+			{"account", StringOutput, "the cloud"},
+			{"strategy", StringOutput, "how it replaced the version before"},
 			{"version", StringOutput, "the version deployed"},
 			{"url", StringOutput, "where the edge serves the service"},
 		},
@@ -78,6 +81,7 @@ var kinds = []Kind{
 			"`showrunner rollback` runs this stage as an execution of its own.",
 		Outputs: []Output{
 			{"version", StringOutput, "the version returned to"},
+			{"serverGroups", StringMap, "of a cluster: the server group of each region"},
 			{"regions", StringList, "the regions that returned"},
 		},
 		Example: "rollback: { cluster: storefront-prod }",

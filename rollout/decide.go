@@ -212,16 +212,30 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 		rs.FailBase, rs.Was = g.Failures, g.Capacity
 	}
 	rs.Full = d.spec.Group.Capacity
+	if d.spec.Restore[region] != "" {
+		rs.Full = restored(rs)
+	}
 	for _, b := range rs.Before {
 		rs.Full.Desired = max(rs.Full.Desired, b.Capacity.Desired) // what scaling has found necessary
-		if d.spec.Restore[region] != "" {
-			rs.Full.Max = max(rs.Full.Max, b.Capacity.Max) // returning must not take capacity that serves now
-		}
 	}
 	rs.Full.Desired = min(max(rs.Full.Desired, rs.Full.Min), max(rs.Full.Max, d.spec.Group.Capacity.Desired))
+	if d.spec.Restore[region] != "" && rs.Full.Desired == 0 {
+		rs.Full = d.spec.Group.Capacity // nothing serves, and it was kept empty
+	}
 	if rs.Reused || len(rs.Before) == 0 {
 		rs.Step = len(d.steps()) - 1 // nothing to compare with, or known already
 	}
+}
+
+// restored is the capacity that a group returns with. What it was created with
+// says little (a canary begins small) and what it was kept with may be nothing:
+// it is what it has and what serves now, whichever is more.
+func restored(rs *RegionState) pipeline.Capacity {
+	c := rs.Was
+	for _, b := range rs.Before {
+		c = pipeline.Capacity{Min: max(c.Min, b.Capacity.Min), Desired: max(c.Desired, b.Capacity.Desired), Max: max(c.Max, b.Capacity.Max)}
+	}
+	return c
 }
 
 // steps are the strategy's levels.

@@ -26,6 +26,12 @@ type Spec struct {
 	Timeout time.Duration `json:"timeout"`
 }
 
+// Patience is how long a group may take until enough of it serves: two
+// generations of instances that use their whole grace, and some air.
+func Patience(h pipeline.Health) time.Duration {
+	return 2*time.Duration(h.Grace) + 30*time.Second
+}
+
 // Key names one change of one rollout; the driver makes it once.
 type Key = string
 

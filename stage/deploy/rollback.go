@@ -90,10 +90,12 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	}
 	t.spec.Waves = st.Waves
 	result, err := carry(ctx, in, loopOf(account, k.http, k.now, in), t.spec, st, func(r rollout.State) map[string]any {
-		return map[string]any{"version": t.spec.Group.Version, "serverGroups": groupsOf(r), "regions": toAny(waveRegions(st.Waves))}
+		return left(r, c.Account, c.Cluster, t.spec, map[string]any{"regions": toAny(waveRegions(st.Waves))})
 	})
 	if err == nil && result.Outcome == stage.Done && len(st.Away) > 0 {
-		return stage.Fail(partly(c, t, st)), nil
+		partly := stage.Fail(partly(c, t, st))
+		partly.Outputs = result.Outputs
+		return partly, nil
 	}
 	return result, err
 }

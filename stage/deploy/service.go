@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -63,7 +64,7 @@ func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error
 		return failed(failure), err
 	}
 	return carry(ctx, in, k.loop(account, in), spec, st, func(r rollout.State) map[string]any {
-		return map[string]any{"serverGroups": groupsOf(r), "version": spec.Group.Version, "url": account.ServiceURL(c.Cluster)}
+		return left(r, c.Account, c.Cluster, spec, map[string]any{"url": account.ServiceURL(c.Cluster)})
 	})
 }
 
@@ -132,13 +133,7 @@ func specOf(ctx context.Context, in *stage.Input, c pipeline.Deploy, waves []pip
 	group := cloud.ServerGroupSpec{Cluster: c.Cluster, Version: in.Version, Artifact: ref, Command: c.Command, Env: env,
 		Health: c.Health, Liveness: c.Liveness, Capacity: c.Capacity, Drain: time.Duration(c.Drain), StopTimeout: time.Duration(c.StopTimeout),
 		Limits: c.Limits, Sticky: c.Sticky, Scaling: c.Scaling, Execution: in.Key.Execution}
-	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: patienceFor(c.Health)}, nil, nil
-}
-
-// patienceFor is how long a group may take until enough of it serves: two
-// generations of instances that use their whole grace, and some air.
-func patienceFor(h pipeline.Health) time.Duration {
-	return 2*time.Duration(h.Grace) + 30*time.Second
+	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health)}, nil, nil
 }
 
 // carry ticks until the rollout is done, or its state has to be written down.
@@ -223,6 +218,18 @@ func abort(ctx context.Context, in *stage.Input, l *rollout.Loop, spec rollout.S
 		}
 		l.WaitChange(ctx, spec, revisions, min(d.Wait, time.Second))
 	}
+}
+
+// left is what a rollout left in the cloud, as the stage's outputs: what drift compares with.
+func left(st rollout.State, account, cluster string, spec rollout.Spec, more map[string]any) map[string]any {
+	capacity := map[string]any{}
+	for region, r := range st.Regions {
+		capacity[region] = map[string]any{"min": r.Full.Min, "desired": r.Full.Desired, "max": r.Full.Max}
+	}
+	out := map[string]any{"cluster": cluster, "account": orLocal(account), "strategy": spec.Strategy.Name(), "version": spec.Group.Version,
+		"serverGroups": groupsOf(st), "capacity": capacity}
+	maps.Copy(out, more)
+	return out
 }
 
 // groupsOf is the new server group of each region.

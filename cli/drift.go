@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/control"
+	"showrunner/problem"
+)
+
+func newDriftCommand(a *app) *cobra.Command {
+	var account, cluster string
+	var repair, detach bool
+	cmd := &cobra.Command{
+		Use: "drift [APP]", Short: "Compare what runs with what was last deployed, and put it back with --repair", Args: cobra.MaximumNArgs(1),
+		Long: `Drift compares every cluster with the newest deployment or rollback of it: which
+version has traffic, its capacity, its suspended processes, and what a failed
+deployment left behind. It exits with 0 when nothing differs and with 10 when
+something does.
+
+--repair puts back what it can: capacities and suspended processes at once,
+traffic by an execution of its own, which waits for health before it shifts.`,
+		Example: "  showrunner drift storefront\n  showrunner drift --cluster storefront-prod --repair",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			application := ""
+			if len(args) > 0 {
+				application = args[0]
+			}
+			var found []control.Drift
+			c := a.connect()
+			if err := c.Do(cmd.Context(), http.MethodGet, "/drift"+query("account", account, "application", application, "cluster", cluster), nil, &found); err != nil {
+				return err
+			}
+			if cluster != "" && len(found) == 0 {
+				return problem.New(problem.NotFound, "drift", "there is no cluster %q", cluster).WithHelp("showrunner clusters lists them")
+			}
+			if repair {
+				return a.repair(cmd, found, detach)
+			}
+			names := func() []string {
+				var list []string
+				for _, d := range found {
+					if len(d.Differences) > 0 {
+						list = append(list, d.Cluster)
+					}
+				}
+				return list
+			}
+			if err := a.print(found, names, func(w io.Writer) { driftText(w, found) }); err != nil {
+				return err
+			}
+			if len(names()) > 0 {
+				return exitError{exitDifferent}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&account, "account", "", "account (default all)")
+	f.StringVar(&cluster, "cluster", "", "only this cluster")
+	f.BoolVar(&repair, "repair", false, "put back what differs")
+	f.BoolVar(&detach, "detach", false, "with --repair: do not wait for traffic to be shifted")
+	return cmd
+}
+
+func driftText(w io.Writer, found []control.Drift) {
+	if len(found) == 0 {
+		fmt.Fprintln(w, "No clusters. A deploy stage makes them.")
+		return
+	}
+	row(w, "CLUSTER", "REGION", "DIFFERS", "DEPLOYED", "RUNS", "REPAIR")
+	for _, d := range found {
+		if d.Busy != "" {
+			row(w, d.Cluster, "", "◐ execution "+d.Busy+" is changing it")
+		}
+		if len(d.Differences) == 0 {
+			state := "✓ " + d.Version + " as deployed"
+			if d.Execution == "" {
+				state = "▧ no deployment of it is known any more"
+			}
+			row(w, d.Cluster, "", state)
+		}
+		for _, x := range d.Differences {
+			remedy := x.Repair
+			if remedy == "" {
+				remedy = "by hand: " + x.Help
+			}
+			row(w, d.Cluster, x.Region, "✕ "+string(x.Kind), x.Deployed, x.Runs, remedy)
+		}
+	}
+}
+
+// repair puts every cluster that differs back, and watches what takes time.
+func (a *app) repair(cmd *cobra.Command, found []control.Drift, detach bool) error {
+	c := a.connect()
+	all := map[string]control.Repaired{}
+	for _, d := range found {
+		if len(d.Differences) == 0 {
+			continue
+		}
+		var out control.Repaired
+		if err := c.Do(cmd.Context(), http.MethodPost, "/repairs", control.RepairRequest{Account: d.Account, Cluster: d.Cluster}, &out); err != nil {
+			return err
+		}
+		all[d.Cluster] = out
+		for _, done := range out.Done {
+			a.say("%s: %s", d.Cluster, clean(done))
+		}
+		for _, x := range out.Left {
+			a.say("%s: %s in %s is left: %s", d.Cluster, x.Kind, x.Region, clean(x.Help))
+		}
+		if out.Execution == "" {
+			continue
+		}
+		a.say("%s: execution %s shifts the traffic back", d.Cluster, out.Execution)
+		if !detach {
+			if err := a.watch(cmd.Context(), c, out.Execution, watchOptions{silent: true}); err != nil {
+				return err
+			}
+		}
+	}
+	left := false
+	for _, out := range all {
+		left = left || len(out.Left) > 0
+	}
+	names := func() []string { return nil }
+	if err := a.print(all, names, func(w io.Writer) {
+		if len(all) == 0 {
+			fmt.Fprintln(w, "Nothing differs.")
+		}
+	}); err != nil {
+		return err
+	}
+	if left {
+		return exitError{exitDifferent}
+	}
+	return nil
+}

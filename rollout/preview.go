@@ -1,0 +1,99 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/cloud"
+)
+
+// Preview says what a rollout would create, shift and remove, region by region,
+// from the same decisions that carry it out. What cannot be known before it
+// runs (whether the version is one that is still kept) is left out.
+func Preview(spec Spec, obs Observed, now time.Time) []string {
+	var lines []string
+	for i, w := range spec.Waves {
+		for _, region := range w.Regions {
+			head := fmt.Sprintf("wave %d, %s: ", i+1, region)
+			o := obs.Regions[region]
+			if o.Away != "" {
+				lines = append(lines, head+"cannot be asked now ("+o.Away+"); the rollout waits for it, at most "+spec.Timeout.String())
+				continue
+			}
+			for _, line := range previewRegion(spec, region, o, now) {
+				lines = append(lines, head+line)
+			}
+		}
+		if w.Bake > 0 {
+			lines = append(lines, fmt.Sprintf("wave %d: has to stay healthy for %s before the next begins", i+1, time.Duration(w.Bake)))
+		}
+	}
+	return lines
+}
+
+func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
+	d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: Observed{Regions: map[string]Region{region: o}}, now: now,
+		st: State{Regions: map[string]*RegionState{region: {}}, Finished: now}, wait: patience}
+	rs := d.st.Regions[region]
+	d.enter(region, o, rs)
+	begin := d.capacityAt(rs, d.steps()[rs.Step])
+	lines := []string{fmt.Sprintf("create the next version of %s with %d instances (%d to %d in the end)", spec.Group.Cluster, begin.Desired, rs.Full.Min, rs.Full.Max)}
+	if len(rs.Before) == 0 {
+		return append(lines, "give it all traffic once it is healthy: there is no earlier version")
+	}
+	before := make([]string, len(rs.Before))
+	for i, b := range rs.Before {
+		before[i] = fmt.Sprintf("%s (%s, %d instances)", b.Name, b.Version, b.Capacity.Desired)
+	}
+	old := strings.Join(before, " and ")
+	if d.shape.coexist {
+		return append(lines, "give it a share of the traffic beside "+old+", which goes on serving")
+	}
+	lines = append(lines, fmt.Sprintf("shift traffic from %s: %s", old, d.stepsText(rs)))
+	// The end, as cleaning up will find it: the new group has all traffic.
+	groups := slices.Clone(o.Groups)
+	for i := range groups {
+		groups[i].Weight = 0
+	}
+	rs.New = spec.Group.Cluster + "-new"
+	changes, _ := d.leftovers(rs, append(groups, cloud.ServerGroup{Name: rs.New, Weight: 100}))
+	for _, c := range changes {
+		after := ""
+		if d.shape.delay > 0 {
+			after = ", " + d.shape.delay.String() + " after the last wave"
+		}
+		if c.Kind == Destroy {
+			lines = append(lines, "destroy "+c.ServerGroup+after)
+		} else {
+			lines = append(lines, fmt.Sprintf("keep %s with %d instances%s, to return to", c.ServerGroup, c.Capacity.Desired, after))
+		}
+	}
+	for _, b := range rs.Before {
+		if !slices.ContainsFunc(changes, func(c Change) bool { return c.ServerGroup == b.Name }) {
+			lines = append(lines, fmt.Sprintf("keep %s as it is, without traffic, to return to", b.Name))
+		}
+	}
+	return lines
+}
+
+// stepsText lists the levels of traffic with what has to hold at each.
+func (d *decider) stepsText(rs *RegionState) string {
+	var parts []string
+	for _, s := range d.steps()[rs.Step:] {
+		part := fmt.Sprintf("%g %%", s.Weight)
+		if s.Pause > 0 {
+			part += " for " + s.Pause.String()
+		}
+		parts = append(parts, part)
+	}
+	text := d.shape.name + ", " + strings.Join(parts, ", then ")
+	if d.shape.judge != nil {
+		text += ", each judged"
+	}
+	if d.shape.validate != "" {
+		text += ", asking " + d.shape.validate + " before each and at the end"
+	}
+	return text
+}
