@@ -1,8 +1,8 @@
-# Everything a newcomer needs: build, test, check.
+# Everything a newcomer needs: build, test, check, bench.
 GO ?= go
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race check tools clean
+.PHONY: build test race check bench tools clean
 
 build: ## the static binary, bin/showrunner
 	$(GO) build -trimpath -ldflags "-s -w" -o bin/showrunner ./cmd/showrunner
@@ -26,3 +26,10 @@ tools: ## installs what the tests drive (browser, PostgreSQL, git) where it is m
 
 clean:
 	rm -rf bin
+
+bench: build ## the benchmarks, beside their peers where those are installed; a quarter of an hour on an idle machine
+	$(GO) run ./bench/engine -peer
+	$(GO) run ./bench/site -showrunner bin/showrunner
+	$(GO) run ./bench/storm -showrunner bin/showrunner
+	$(GO) run ./bench/crash
+	$(GO) run ./bench/keep -n 20000
