@@ -41,7 +41,13 @@ func TestKilledRegion(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
 		t.Fatalf("region said %q, %v", line, err)
 	}
-	eventually(t, "instances and their children run", func() bool { return len(running(r.mark)) == 6 })
+	var seen []string
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("two instances and their four children were looked for; last seen: %v", seen)
+		}
+	})
+	eventually(t, "instances and their children run", func() bool { seen = running(r.mark); return len(seen) == 6 })
 	if err := region.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
