@@ -32,7 +32,6 @@ type fleet struct {
 	members []*replica
 	killed  int
 	hangs   int
-	adopted time.Duration // the longest pause that the blackout's end left
 }
 
 // replica is one control plane, started again and again on one address.
