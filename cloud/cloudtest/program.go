@@ -57,7 +57,12 @@ func run(mode Mode) error {
 	host := os.Getenv("HOST")
 	switch mode {
 	case childOf:
-		select {} // until it is killed
+		// Until it is killed. Not select {}: the runtime of a static program sees
+		// that nothing can ever wake it, and ends it as deadlocked.
+		never := make(chan os.Signal, 1)
+		signal.Notify(never, syscall.SIGHUP)
+		<-never
+		os.Exit(0)
 	case ExitAtOnce:
 		fmt.Fprintln(os.Stderr, "the configuration is missing")
 		os.Exit(3)

@@ -22,9 +22,6 @@ import (
 // A region process that is killed leaves no process behind, and the next one
 // starts what the record says.
 func TestKilledRegion(t *testing.T) {
-	if os.Getenv("SHOWRUNNER_ACCEPTANCE") != "full" {
-		t.Skip("not settled: beside other packages' tests the instances' children are sometimes not found within a minute; SHOWRUNNER_ACCEPTANCE=full runs it")
-	}
 	t.Parallel()
 	r := openReal(t)
 	made := r.Create(r.Spec("app", cloudtest.Children, 2))
