@@ -110,7 +110,7 @@ func newEdge(c Config) (*Edge, error) {
 			r.Out.Host = r.In.Host
 			r.SetXForwarded()
 		},
-		Transport:     newTransport(t),
+		Transport:     newTransport(t, c.Cloud),
 		FlushInterval: -1,
 		ErrorHandler:  e.failed,
 		ErrorLog:      slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"showrunner/cloud"
 	"showrunner/problem"
 )
@@ -31,6 +33,8 @@ type table struct {
 	file string
 	now  func() time.Time
 	log  *slog.Logger
+
+	asking singleflight.Group
 
 	mu      sync.Mutex
 	regions []*region // in the order of preference
@@ -52,17 +56,49 @@ func newTable(file string, now func() time.Time, log *slog.Logger) (*table, erro
 	return t, nil
 }
 
-// watch asks how the regions are until ctx ends.
+// watch asks how the regions are until ctx ends, sooner while one is missed.
 func (t *table) watch(ctx context.Context, c Regions, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+	next := time.NewTimer(every)
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			t.probe(ctx, c)
+		case <-next.C:
 		}
+		t.probe(ctx, c)
+		wait := every
+		if t.misses() {
+			wait = every / 5
+		}
+		next.Reset(wait)
+	}
+}
+
+// misses tells whether a region is not believed up.
+func (t *table) misses() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.regions, func(r *region) bool { return !r.Healthy })
+}
+
+// ensure asks the regions now when none is believed up: just after a start, or
+// when probes came late, a request must not fail for what is merely not known.
+// Requests that come together share one asking.
+func (t *table) ensure(ctx context.Context, c Regions) {
+	t.mu.Lock()
+	serving := slices.ContainsFunc(t.regions, func(r *region) bool { return r.Healthy })
+	t.mu.Unlock()
+	if serving {
+		return
+	}
+	asked := t.asking.DoChan("", func() (any, error) {
+		t.probe(context.WithoutCancel(ctx), c)
+		return nil, nil
+	})
+	select {
+	case <-asked:
+	case <-ctx.Done():
 	}
 }
 
@@ -172,8 +208,11 @@ func (t *table) choices(chance func() float64) []choice {
 		}
 	}
 	list := make([]choice, 0, len(t.regions))
-	for _, r := range slices.Concat(byWeight(serving, chance), away, down) {
+	for _, r := range slices.Concat(byWeight(serving, chance), away) {
 		list = append(list, choice{r.Name, r.Address, r.alive})
+	}
+	for _, r := range down { // nothing ends the attempt: that it is down is only believed
+		list = append(list, choice{r.Name, r.Address, context.Background()})
 	}
 	return list
 }

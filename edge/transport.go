@@ -18,12 +18,13 @@ import (
 // is harmless and its body can be sent again.
 type transport struct {
 	table *table
+	cloud Regions
 	base  *http.Transport
 }
 
-func newTransport(t *table) *transport {
+func newTransport(t *table, c Regions) *transport {
 	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
-	return &transport{table: t, base: &http.Transport{
+	return &transport{table: t, cloud: c, base: &http.Transport{
 		DialContext: dialer.DialContext, MaxIdleConnsPerHost: 512, MaxIdleConns: 2048, IdleConnTimeout: 90 * time.Second,
 		DisableCompression: true, ResponseHeaderTimeout: 0, ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 256 << 10,
 	}}
@@ -40,6 +41,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if kept != nil {
 		defer r.Body.Close()
 	}
+	t.table.ensure(r.Context(), t.cloud)
 	choices := t.table.choices(chance)
 	if len(choices) == 0 {
 		return nil, problem.New(problem.Unavailable, "edge", "no region is known yet")
