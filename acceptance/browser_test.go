@@ -167,7 +167,7 @@ func TestAPersonInABrowser(t *testing.T) {
 
 	// The comment's field, then Approve: Tab and Enter are all it takes.
 	b.do(chromedp.Focus(chromedp.CSS(`section.ask input[name=comment]`)), chromedp.KeyEvent("fine"), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter))
-	b.sees("✓ Succeeded")
+	b.sees("2 Succeeded") // both stages: one alone says so earlier
 	w.json(&e, "executions", "show", e.ID)
 	if e.Status != execution.Succeeded {
 		t.Errorf("the run is %s", e.Status)
@@ -185,8 +185,15 @@ func TestAPersonInABrowser(t *testing.T) {
 
 	// Another run appears on a page that nobody loads again.
 	b.open("/executions")
-	w.must("run", "asked/release")
+	w.json(&e, "run", "asked/release")
 	b.sees("asked › release #2")
+
+	// And it ends on a page that nobody touches.
+	b.open("/executions/" + e.ID)
+	b.sees("ask waits for a person")
+	b.sees("● Live")
+	w.must("approve", e.ID, "ask")
+	b.sees("2 Succeeded")
 
 	// The link worked once.
 	res, err := http.Get(link)

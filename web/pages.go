@@ -17,7 +17,7 @@ import (
 )
 
 // runEvents are the events after which pages about executions are out of date.
-const runEvents = "execution.created execution.started execution.ended execution.canceling execution.restarted stage.started stage.waiting stage.held stage.ended stage.progress stage.retrying"
+var runEvents = strings.Join(execution.EventTypes(), " ")
 
 // overviewApp is an application's row.
 type overviewApp struct {
