@@ -27,7 +27,7 @@ tools: ## installs what the tests drive (browser, PostgreSQL, git) where it is m
 clean:
 	rm -rf bin
 
-bench: build ## the benchmarks, beside their peers where those are installed; a quarter of an hour on an idle machine
+bench: build ## the benchmarks, beside their peers where those are installed
 	$(GO) run ./bench/engine -peer
 	$(GO) run ./bench/site -showrunner bin/showrunner
 	$(GO) run ./bench/storm -showrunner bin/showrunner

@@ -235,7 +235,7 @@ type LogSearch struct {
 
 // LogMatches is an answer to LogSearch; Total counts all, shown or not.
 type LogMatches struct {
-	Total   int64            `json:"total"`
+	Total   int              `json:"total"`
 	Matches []stagelog.Match `json:"matches"`
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -36,13 +35,7 @@ func NewClient(data string) (*Client, error) {
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Invalid, "edge", "data folder %s", data)
 	}
-	return &Client{http: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", path)
-		},
-		DisableKeepAlives: true,
-	}}}, nil
+	return &Client{http: sockpath.Client(path)}, nil
 }
 
 // Regions lists the regions in the order of preference. Errors: unavailable

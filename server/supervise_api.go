@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -77,13 +76,7 @@ func NewSupervisor(data string) (*Supervisor, error) {
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Invalid, "supervisor", "data folder %s", data)
 	}
-	return &Supervisor{http: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", path)
-		},
-		DisableKeepAlives: true,
-	}}}, nil
+	return &Supervisor{http: sockpath.Client(path)}, nil
 }
 
 // Processes lists what the supervisor runs. Errors: unavailable without one.

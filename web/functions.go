@@ -15,7 +15,6 @@ import (
 
 	"showrunner/cloud"
 	"showrunner/execution"
-	"showrunner/execution/stagelog"
 )
 
 // glyph is a status as a shape; the word stands beside it.
@@ -230,7 +229,6 @@ func functions(now func() time.Time) template.FuncMap {
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"ago":   func(t time.Time) string { return span(max(0, now().Sub(t))) + " ago" },
 		"short": shorten,
-		"len64": func(m []stagelog.Match) int64 { return int64(len(m)) },
 		"attempts": func(n int) []int { // the newest twenty, oldest first
 			var list []int
 			for i := max(1, n-19); i <= n; i++ {

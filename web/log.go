@@ -46,7 +46,11 @@ func (p *Pages) log(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	attempt, _ := strconv.Atoi(q.Get("attempt")) // anything else is the newest
 	part := q.Has("from")
-	from, _ := strconv.ParseInt(q.Get(map[bool]string{true: "from", false: "at"}[part]), 10, 64)
+	begin := q.Get("at")
+	if part {
+		begin = q.Get("from")
+	}
+	from, _ := strconv.ParseInt(begin, 10, 64) // anything else is the beginning
 	from = max(0, from)
 	e, err := p.Door.Execution(r.Context(), api.PrincipalOf(r), id)
 	if err != nil {

@@ -21,12 +21,12 @@ type Match struct {
 // however long the log is.
 type Search struct {
 	// Total counts every match, kept or not.
-	Total int64
+	Total int
 	// Matches are those kept, in the order of the log.
 	Matches []Match
 
 	text        string
-	skip, limit int64
+	skip, limit int
 	line        []byte
 	number      int64 // of the line that is being read
 	begin, at   int64
@@ -34,7 +34,7 @@ type Search struct {
 
 // NewSearch looks for text, leaves out the first skip matches and keeps at most limit.
 func NewSearch(text string, skip, limit int) *Search {
-	return &Search{text: strings.ToLower(text), skip: int64(skip), limit: int64(limit), number: 1}
+	return &Search{text: strings.ToLower(text), skip: skip, limit: limit, number: 1}
 }
 
 // Write implements io.Writer; it never fails.
@@ -61,7 +61,7 @@ func (s *Search) Write(p []byte) (int, error) {
 // more, for a last line without its end.
 func (s *Search) End() {
 	if text := plain(s.line); strings.Contains(strings.ToLower(text), s.text) && s.at > s.begin {
-		if s.Total++; s.Total > s.skip && int64(len(s.Matches)) < s.limit {
+		if s.Total++; s.Total > s.skip && len(s.Matches) < s.limit {
 			s.Matches = append(s.Matches, Match{Line: s.number, Offset: s.begin, Text: text})
 		}
 	}

@@ -187,9 +187,7 @@ func (f *Folder) Read(ctx context.Context, execution, stageName string, attempt 
 		}
 		var clock <-chan time.Time
 		if grown == nil {
-			t := time.NewTimer(elsewhere)
-			defer t.Stop()
-			clock = t.C
+			clock = time.After(elsewhere) // not a timer to stop: following would gather one for each look
 		}
 		select {
 		case <-grown:

@@ -4,11 +4,13 @@
 package sockpath
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -88,4 +90,16 @@ func private(dir string) error {
 		return nil
 	}
 	return os.Chmod(dir, 0o700)
+}
+
+// Client speaks HTTP to whoever listens at a socket's path, whatever host a
+// request names. It keeps no connection: who listens may be another one next time.
+func Client(path string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		},
+		DisableKeepAlives: true,
+	}}
 }
