@@ -187,9 +187,15 @@ func (s *shell) watch(cmd *exec.Cmd, started chan<- error) {
 	if err != nil {
 		return
 	}
-	cmd.Wait() //nolint:errcheck // the state says all
+	if err := cmd.Wait(); cmd.ProcessState == nil {
+		fmt.Fprintf(s.out, "the shell's end was lost: %v\n\036%s !%d\036", err, s.nonce, unknownExit)
+		return
+	}
 	fmt.Fprintf(s.out, "\036%s !%d\036", s.nonce, exitCode(cmd.ProcessState))
 }
+
+// unknownExit stands for an exit code that the system did not tell.
+const unknownExit = 255
 
 func exitCode(st *os.ProcessState) int {
 	if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
