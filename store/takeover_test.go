@@ -19,11 +19,6 @@ func TestTakeOver(t *testing.T) {
 	for name, signal := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "hung": syscall.SIGSTOP} {
 		t.Run(name, func(t *testing.T) {
 			at := address(t, "postgres")
-			child := executiontest.Spawn(t, executiontest.KillPlan{Address: at, Executions: 5000}, t.TempDir())
-			defer func() {
-				_ = child.Process.Kill()
-				_ = child.Wait() // it was killed
-			}()
 			asked := make(chan time.Time, 1)
 			first := sync.OnceFunc(func() { asked <- time.Now() })
 			done := func(context.Context, *stage.Input) (stage.Result, error) {
@@ -32,10 +27,24 @@ func TestTakeOver(t *testing.T) {
 			}
 			kind := executiontest.Kind{KindName: "act", List: []stage.Task{{Name: "one", Run: done, Resume: done}, {Name: "two", Run: done, Resume: done}}}
 			e, _ := executiontest.Start(t, execution.Config{Store: open(t, at), Kinds: []stage.Kind{kind}})
-			waitForWork(t, e)
-			sent := time.Now()
-			if err := child.Process.Signal(signal); err != nil {
-				t.Fatal(err)
+			dir, sent := t.TempDir(), time.Time{}
+			for idle := true; idle; {
+				child := executiontest.Spawn(t, executiontest.KillPlan{Address: at, Executions: 5000}, dir)
+				defer func() {
+					_ = child.Process.Kill()
+					_ = child.Wait() // it was killed
+				}()
+				waitForWork(t, e)
+				sent = time.Now()
+				if err := child.Process.Signal(signal); err != nil {
+					t.Fatal(err)
+				}
+				// Between two of its executions there is nothing to take over: another moment, then.
+				p, err := e.List(t.Context(), execution.Query{Statuses: []execution.Status{execution.NotStarted, execution.Running}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				idle = len(p.Executions) == 0 && len(asked) == 0
 			}
 			select {
 			case when := <-asked:
