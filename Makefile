@@ -31,5 +31,6 @@ bench: build ## the benchmarks, beside their peers where those are installed
 	$(GO) run ./bench/engine -peer
 	$(GO) run ./bench/site -showrunner bin/showrunner
 	$(GO) run ./bench/storm -showrunner bin/showrunner
+	$(GO) run ./bench/deployments -showrunner bin/showrunner
 	$(GO) run ./bench/crash
 	$(GO) run ./bench/keep -n 20000

@@ -17,12 +17,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"showrunner/balancer/loadtest"
+	"showrunner/bench/world"
 	"showrunner/pipeline"
 )
 
@@ -37,13 +36,6 @@ type settings struct {
 }
 
 func main() {
-	if os.Getenv(instanceVariable) != "" {
-		if err := instance(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
 	var s settings
 	exe := flag.String("showrunner", "bin/showrunner", "the program to storm")
 	phases := flag.String("phases", "quiet,kills,hangs,zone,region,surge", "what happens, in this order")
@@ -78,34 +70,29 @@ func main() {
 
 // row is what one phase came to.
 type row struct {
-	Phase  string          `json:"phase"`
-	What   string          `json:"what"`
-	Safe   loadtest.Report `json:"repeatable"`
-	Unsafe loadtest.Report `json:"others"`
-	Load   string          `json:"loadAverage"`
+	Phase string `json:"phase"`
+	What  string `json:"what"`
+	world.Load
 }
 
 func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
-	exe, err = filepath.Abs(exe)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "storm-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	w, err := start(ctx, exe, dir)
+	base, err := world.Start(ctx, exe, dir)
 	if err != nil {
 		return nil, err
 	}
-	defer w.stop()
+	defer base.Stop()
+	w := fleet{base}
 	capacity := pipeline.Capacity{Min: s.instances, Desired: s.instances, Max: 2 * s.instances}
 	if err := w.deploy(ctx, capacity, nil); err != nil {
 		return nil, err
 	}
-	fmt.Printf("seed %d: %d requests a second for at least %s a phase, %d instances in each of %d regions\n", s.seed, s.rate, s.length, s.instances, len(regions))
-	fmt.Printf("%-8s %9s %7s %9s %9s %9s | %7s %7s %9s | %-5s  %s\n", "phase", "requests", "failed", "p50", "p99", "max", "others", "failed", "p99", "load", "what happened")
+	fmt.Printf("seed %d: %d requests a second for at least %s a phase, %d instances in each of %d regions\n", s.seed, s.rate, s.length, s.instances, len(world.Regions()))
+	fmt.Printf("%-8s %s  %s\n", "phase", world.LoadHead(), "what happened")
 	for n, name := range s.phases {
 		phase := phases[name]
 		if phase == nil {
@@ -113,7 +100,7 @@ func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
 		}
 		rng := rand.New(rand.NewPCG(s.seed, uint64(n)))
 		r, err := phase(ctx, w, s, rng)
-		r.Phase, r.Load = name, loadAverage()
+		r.Phase = name
 		rows = append(rows, r)
 		r.print()
 		if err != nil {
@@ -124,18 +111,8 @@ func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
 }
 
 func (r row) print() {
-	ms := func(d time.Duration) string { return fmt.Sprintf("%.1fms", d.Seconds()*1000) }
-	fmt.Printf("%-8s %9d %7d %9s %9s %9s | %7d %7d %9s | %-5s  %s\n", r.Phase, r.Safe.Requests, r.Safe.Failed, ms(r.Safe.P50), ms(r.Safe.P99), ms(r.Safe.Max),
-		r.Unsafe.Requests, r.Unsafe.Failed, ms(r.Unsafe.P99), r.Load, r.What)
+	fmt.Printf("%-8s %s  %s\n", r.Phase, r.Row(), r.What)
 	for _, f := range r.Safe.Failures {
 		fmt.Println("  FAILED:", f)
 	}
-}
-
-func loadAverage() string {
-	text, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "?"
-	}
-	return strings.Fields(string(text))[0]
 }

@@ -1,36 +1,34 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
+	"showrunner/bench/world"
 	"showrunner/cloud"
 	"showrunner/pipeline"
 )
 
-type phase func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error)
+type phase func(ctx context.Context, w fleet, s settings, rng *rand.Rand) (row, error)
 
 var phases = map[string]phase{
-	"quiet": func(ctx context.Context, w *world, s settings, _ *rand.Rand) (row, error) {
+	"quiet": func(ctx context.Context, w fleet, s settings, _ *rand.Rand) (row, error) {
 		return w.phase(ctx, s, func() (string, error) { return "nothing", nil })
 	},
-	"kills": func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error) {
+	"kills": func(ctx context.Context, w fleet, s settings, rng *rand.Rand) (row, error) {
 		return w.phase(ctx, s, func() (string, error) { return w.blows(ctx, s, rng, s.kills, syscall.SIGKILL) })
 	},
-	"hangs": func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error) {
+	"hangs": func(ctx context.Context, w fleet, s settings, rng *rand.Rand) (row, error) {
 		return w.phase(ctx, s, func() (string, error) { return w.blows(ctx, s, rng, s.hangs, syscall.SIGSTOP) })
 	},
-	"zone": func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error) {
+	"zone": func(ctx context.Context, w fleet, s settings, rng *rand.Rand) (row, error) {
 		return w.phase(ctx, s, func() (string, error) { return w.zone(ctx, s, rng) })
 	},
-	"region": func(ctx context.Context, w *world, s settings, rng *rand.Rand) (row, error) {
+	"region": func(ctx context.Context, w fleet, s settings, rng *rand.Rand) (row, error) {
 		return w.phase(ctx, s, func() (string, error) { return w.region(ctx, s, rng) })
 	},
 	"surge": surge,
@@ -38,24 +36,24 @@ var phases = map[string]phase{
 
 // phase makes requests while f happens, for at least the length of a phase, and
 // until everything serves again.
-func (w *world) phase(ctx context.Context, s settings, f func() (string, error)) (r row, err error) {
-	r.Safe, r.Unsafe, err = w.attack(ctx, s.rate, func() error {
+func (w fleet) phase(ctx context.Context, s settings, f func() (string, error)) (r row, err error) {
+	r.Load, err = w.Attack(ctx, cluster, s.rate, func() error {
 		end := time.Now().Add(s.length)
 		var err error
 		if r.What, err = f(); err != nil {
 			return err
 		}
-		if err := w.whole(ctx, 2*time.Minute); err != nil {
+		if err := w.Whole(ctx, cluster, 2*time.Minute); err != nil {
 			return err
 		}
-		return sleep(ctx, time.Until(end))
+		return world.Sleep(ctx, time.Until(end))
 	})
 	return r, err
 }
 
 // blows sends a signal to n random serving instances at random times of the
 // phase, whether or not earlier ones have been replaced.
-func (w *world) blows(ctx context.Context, s settings, rng *rand.Rand, n int, sig syscall.Signal) (string, error) {
+func (w fleet) blows(ctx context.Context, s settings, rng *rand.Rand, n int, sig syscall.Signal) (string, error) {
 	began := time.Now()
 	at := make([]time.Duration, n)
 	for i := range at {
@@ -64,10 +62,10 @@ func (w *world) blows(ctx context.Context, s settings, rng *rand.Rand, n int, si
 	slices.Sort(at)
 	hit := 0
 	for _, when := range at {
-		if err := sleep(ctx, time.Until(began.Add(when))); err != nil {
+		if err := world.Sleep(ctx, time.Until(began.Add(when))); err != nil {
 			return "", err
 		}
-		serving := w.serving(ctx)
+		serving := w.Serving(ctx, cluster)
 		if len(serving) == 0 {
 			return "", fmt.Errorf("nothing serves")
 		}
@@ -83,23 +81,23 @@ func (w *world) blows(ctx context.Context, s settings, rng *rand.Rand, n int, si
 }
 
 // zone takes one zone away for a third of the phase.
-func (w *world) zone(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
-	region := regions[rng.IntN(len(regions))]
-	list, err := w.cloud.Regions(ctx)
+func (w fleet) zone(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
+	region := world.Regions()[rng.IntN(len(world.Regions()))]
+	list, err := w.Cloud.Regions(ctx)
 	if err != nil {
 		return "", err
 	}
 	at := slices.IndexFunc(list, func(r cloud.Region) bool { return r.Name == region })
 	name := list[at].Zones[rng.IntN(len(list[at].Zones))]
-	if err := sleep(ctx, s.length/6); err != nil {
+	if err := world.Sleep(ctx, s.length/6); err != nil {
 		return "", err
 	}
-	if err := w.cloud.SetZone(ctx, region, name, true, w.key()); err != nil {
+	if err := w.Cloud.SetZone(ctx, region, name, true, w.Key()); err != nil {
 		return "", err
 	}
 	began := time.Now()
-	if err := until(ctx, time.Minute, "nothing runs in "+name, func() error {
-		for _, g := range w.groups(ctx) {
+	if err := world.Until(ctx, time.Minute, "nothing runs in "+name, func() error {
+		for _, g := range w.Groups(ctx, cluster) {
 			for _, i := range g.Instances {
 				if i.Zone == name {
 					return fmt.Errorf("%s is there", i.ID)
@@ -110,74 +108,52 @@ func (w *world) zone(ctx context.Context, s settings, rng *rand.Rand) (string, e
 	}); err != nil {
 		return "", err
 	}
-	if err := w.whole(ctx, time.Minute); err != nil {
+	if err := w.Whole(ctx, cluster, time.Minute); err != nil {
 		return "", err
 	}
 	whole := time.Since(began)
-	if err := sleep(ctx, s.length/3); err != nil {
+	if err := world.Sleep(ctx, s.length/3); err != nil {
 		return "", err
 	}
-	if err := w.cloud.SetZone(ctx, region, name, false, w.key()); err != nil {
+	if err := w.Cloud.SetZone(ctx, region, name, false, w.Key()); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("zone %s gone for %s; all desired served again after %s", name, s.length/3, whole.Round(time.Millisecond)), nil
 }
 
 // region kills a region's process and everything in it dies; up starts it again.
-func (w *world) region(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
-	name := regions[rng.IntN(len(regions))]
-	if err := sleep(ctx, s.length/6); err != nil {
+func (w fleet) region(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
+	name := world.Regions()[rng.IntN(len(world.Regions()))]
+	if err := world.Sleep(ctx, s.length/6); err != nil {
 		return "", err
 	}
-	pid := w.process(ctx, "region-"+name)
-	if pid == 0 {
-		return "", fmt.Errorf("region %s does not run", name)
-	}
 	var before []int
-	for _, g := range w.groups(ctx) {
+	for _, g := range w.Groups(ctx, cluster) {
 		for _, i := range g.Instances {
 			if g.Region == name {
 				before = append(before, i.PID)
 			}
 		}
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		return "", err
-	}
 	began := time.Now()
-	if err := until(ctx, time.Minute, name+" runs again", func() error {
-		if now := w.process(ctx, "region-"+name); now == 0 || now == pid {
-			return fmt.Errorf("its process is %d", now)
-		}
-		return nil
-	}); err != nil {
+	if err := w.Kill(ctx, "region-"+name); err != nil {
 		return "", err
 	}
-	if err := w.whole(ctx, time.Minute); err != nil {
+	if err := w.Whole(ctx, cluster, time.Minute); err != nil {
 		return "", err
 	}
 	whole := time.Since(began)
 	for _, i := range before {
-		if runs(i) {
+		if world.Runs(i) {
 			return "", fmt.Errorf("instance process %d outlived its region", i)
 		}
 	}
 	return fmt.Sprintf("process of %s killed; back with all its instances after %s", name, whole.Round(time.Millisecond)), nil
 }
 
-// runs says whether a process has not ended; one that nobody has waited for yet has.
-func runs(pid int) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	state := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[0]
-	return state != "Z" && state != "X"
-}
-
 // surge has target tracking hold a load that becomes ten times as high and falls
 // back. One region takes all of it, so that it is its policy which is seen.
-func surge(ctx context.Context, w *world, s settings, _ *rand.Rand) (r row, err error) {
+func surge(ctx context.Context, w fleet, s settings, _ *rand.Rand) (r row, err error) {
 	target := float64(s.surgeBase) / 2 // two instances are right before and after
 	policy := pipeline.ScalingPolicy{Name: "requests", Target: &pipeline.TargetTracking{Metric: "requests-per-target", Value: target, Warmup: pipeline.Duration(2 * time.Second)}}
 	if err := w.replaceAll(ctx, pipeline.Capacity{Min: 1, Desired: 2, Max: 30}, []pipeline.ScalingPolicy{policy}); err != nil {
@@ -185,22 +161,22 @@ func surge(ctx context.Context, w *world, s settings, _ *rand.Rand) (r row, err 
 	}
 	size := func() int {
 		n := 0
-		for _, g := range w.groups(ctx) {
+		for _, g := range w.Groups(ctx, cluster) {
 			n += g.Serving()
 		}
 		return n
 	}
 	before := size()
-	calm, _, err := w.attack(ctx, s.surgeBase*len(regions), func() error { return sleep(ctx, s.length/4) })
+	calm, err := w.Attack(ctx, cluster, s.surgeBase*len(world.Regions()), func() error { return world.Sleep(ctx, s.length/4) })
 	if err != nil {
 		return r, err
 	}
 	var held time.Duration
 	peak := 0
-	r.Safe, r.Unsafe, err = w.attack(ctx, s.surgePeak*len(regions), func() error {
+	r.Load, err = w.Attack(ctx, cluster, s.surgePeak*len(world.Regions()), func() error {
 		began := time.Now()
-		need := len(regions) * s.surgePeak / int(target)
-		if err := until(ctx, time.Minute, "the surge is held", func() error {
+		need := len(world.Regions()) * s.surgePeak / int(target)
+		if err := world.Until(ctx, time.Minute, "the surge is held", func() error {
 			if n := size(); n < need {
 				return fmt.Errorf("%d instances serve, %d are needed", n, need)
 			}
@@ -209,38 +185,38 @@ func surge(ctx context.Context, w *world, s settings, _ *rand.Rand) (r row, err 
 			return err
 		}
 		held = time.Since(began)
-		err := sleep(ctx, s.length/2)
+		err := world.Sleep(ctx, s.length/2)
 		peak = size()
 		return err
 	})
 	if err != nil {
 		return r, err
 	}
-	after, posts, err := w.attack(ctx, s.surgeBase*len(regions), func() error {
-		return until(ctx, 2*time.Minute, "the fleet has shrunk", func() error {
-			if n := size(); n > before+len(regions) {
+	after, err := w.Attack(ctx, cluster, s.surgeBase*len(world.Regions()), func() error {
+		return world.Until(ctx, 2*time.Minute, "the fleet has shrunk", func() error {
+			if n := size(); n > before+len(world.Regions()) {
 				return fmt.Errorf("%d instances serve, %d did before", n, before)
 			}
 			return nil
 		})
 	})
-	r.Safe.Requests, r.Safe.Failed = r.Safe.Requests+calm.Requests+after.Requests, r.Safe.Failed+calm.Failed+after.Failed
-	r.Safe.Failures = slices.Concat(calm.Failures, r.Safe.Failures, after.Failures)
-	r.Unsafe.Requests, r.Unsafe.Failed = r.Unsafe.Requests+posts.Requests, r.Unsafe.Failed+posts.Failed
+	r.Safe.Requests, r.Safe.Failed = r.Safe.Requests+calm.Safe.Requests+after.Safe.Requests, r.Safe.Failed+calm.Safe.Failed+after.Safe.Failed
+	r.Safe.Failures = slices.Concat(calm.Safe.Failures, r.Safe.Failures, after.Safe.Failures)
+	r.Unsafe.Requests, r.Unsafe.Failed = r.Unsafe.Requests+calm.Unsafe.Requests+after.Unsafe.Requests, r.Unsafe.Failed+calm.Unsafe.Failed+after.Unsafe.Failed
 	r.What = fmt.Sprintf("%d/s → %d/s → %d/s: %d instances → %d (enough after %s) → %d; times are of the surge",
-		s.surgeBase*len(regions), s.surgePeak*len(regions), s.surgeBase*len(regions), before, peak, held.Round(time.Millisecond), size())
+		s.surgeBase*len(world.Regions()), s.surgePeak*len(world.Regions()), s.surgeBase*len(world.Regions()), before, peak, held.Round(time.Millisecond), size())
 	return r, err
 }
 
 // replaceAll deploys the service anew and removes what ran before, as highlander does.
-func (w *world) replaceAll(ctx context.Context, capacity pipeline.Capacity, scaling []pipeline.ScalingPolicy) error {
-	for _, g := range w.groups(ctx) {
-		if err := w.cloud.Destroy(ctx, g.Region, g.Name, cloud.Guard{}, w.key()); err != nil {
+func (w fleet) replaceAll(ctx context.Context, capacity pipeline.Capacity, scaling []pipeline.ScalingPolicy) error {
+	for _, g := range w.Groups(ctx, cluster) {
+		if err := w.Cloud.Destroy(ctx, g.Region, g.Name, cloud.Guard{}, w.Key()); err != nil {
 			return err
 		}
 	}
-	if err := until(ctx, time.Minute, "what ran before is gone", func() error {
-		if n := len(w.groups(ctx)); n > 0 {
+	if err := world.Until(ctx, time.Minute, "what ran before is gone", func() error {
+		if n := len(w.Groups(ctx, cluster)); n > 0 {
 			return fmt.Errorf("%d groups are there", n)
 		}
 		return nil
@@ -248,15 +224,4 @@ func (w *world) replaceAll(ctx context.Context, capacity pipeline.Capacity, scal
 		return err
 	}
 	return w.deploy(ctx, capacity, scaling)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

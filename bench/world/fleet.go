@@ -1,0 +1,54 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"showrunner/cloud"
+)
+
+// Groups are a cluster's server groups in every region; a region that does not
+// answer has none.
+func (w *World) Groups(ctx context.Context, cluster string) []cloud.ServerGroup {
+	var all []cloud.ServerGroup
+	for _, r := range Regions() {
+		if list, err := w.Cloud.ServerGroups(ctx, r, cluster); err == nil {
+			all = append(all, list...)
+		}
+	}
+	return all
+}
+
+// Serving lists the instances that take requests.
+func (w *World) Serving(ctx context.Context, cluster string) []cloud.Instance {
+	var list []cloud.Instance
+	for _, g := range w.Groups(ctx, cluster) {
+		for _, i := range g.Instances {
+			if g.Enabled() && i.Serving() {
+				list = append(list, i)
+			}
+		}
+	}
+	return list
+}
+
+// Whole waits until every region has one group in traffic that serves what it
+// should, and no group has more or fewer instances than it should.
+func (w *World) Whole(ctx context.Context, cluster string, limit time.Duration) error {
+	return Until(ctx, limit, "every region serves", func() error {
+		inTraffic := map[string]bool{}
+		for _, g := range w.Groups(ctx, cluster) {
+			inTraffic[g.Region] = inTraffic[g.Region] || g.Enabled()
+			if g.Destroying || g.Serving() != g.Capacity.Desired || len(g.Instances) != g.Capacity.Desired {
+				return fmt.Errorf("%s: %d of %d serve, %d exist; last failure %+v", g.Name, g.Serving(), g.Capacity.Desired, len(g.Instances), g.LastFailure)
+			}
+		}
+		for _, r := range Regions() {
+			if !inTraffic[r] {
+				return fmt.Errorf("%s has nothing in traffic, or does not answer", r)
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,85 @@
+package world
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Process is one process of the machine that belongs to a world.
+type Process struct {
+	PID     int
+	Command string
+}
+
+func (p Process) String() string { return fmt.Sprintf("%d (%.120s)", p.PID, p.Command) }
+
+// Processes finds every process that has anything to do with the data folder: its
+// program, its folder or its environment is of it, or it names it. It looks at
+// the machine, not at what the fleet believes.
+func (w *World) Processes() []Process {
+	var list []Process
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() || !Runs(pid) {
+			continue
+		}
+		dir := "/proc/" + e.Name()
+		exe, _ := os.Readlink(dir + "/exe") // one that ends meanwhile has none of these
+		cwd, _ := os.Readlink(dir + "/cwd")
+		args, _ := os.ReadFile(dir + "/cmdline")
+		env, _ := os.ReadFile(dir + "/environ")
+		if strings.HasPrefix(exe, w.Data) || strings.HasPrefix(cwd, w.Data) || bytes.Contains(args, []byte(w.Data)) || bytes.Contains(env, []byte(w.Data)) {
+			list = append(list, Process{PID: pid, Command: string(bytes.ReplaceAll(bytes.TrimRight(args, "\x00"), []byte{0}, []byte(" ")))})
+		}
+	}
+	return list
+}
+
+// Of lists the processes of one server group, by their environment or program.
+func (w *World) Of(serverGroup string) []Process {
+	var list []Process
+	for _, p := range w.Processes() {
+		env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.PID))
+		if bytes.Contains(env, []byte("SHOWRUNNER_SERVER_GROUP="+serverGroup+"\x00")) || strings.Contains(exe, "/"+serverGroup+"/") {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// Runs says whether a process has not ended; one that nobody has waited for yet has.
+func Runs(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	state := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[0]
+	return state != "Z" && state != "X"
+}
+
+// GroupFolders are the server groups that have a folder on the disk, region/name.
+func (w *World) GroupFolders() ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(w.Data, "regions", "*", "*", "groups", "*"))
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, f := range found {
+		rel, err := filepath.Rel(filepath.Join(w.Data, "regions"), f)
+		if err != nil {
+			return nil, err
+		}
+		parts := strings.Split(rel, string(filepath.Separator))
+		list = append(list, parts[0]+"/"+parts[len(parts)-1])
+	}
+	return list, nil
+}

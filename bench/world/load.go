@@ -1,0 +1,84 @@
+package world
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"showrunner/balancer/loadtest"
+)
+
+// Service builds the service under test, world/service, into a folder.
+func Service(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "service"), "showrunner/bench/world/service")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the service: %w: %s", err, out)
+	}
+	return nil
+}
+
+// Load is what users saw. Requests that may be repeated and others are counted apart.
+type Load struct {
+	Safe   loadtest.Report `json:"repeatable"`
+	Unsafe loadtest.Report `json:"others"`
+	// Versions says how many requests each version of the service answered.
+	Versions map[string]int `json:"versions,omitempty"`
+	Machine  string         `json:"loadAverage"` // of the last minute, at the end
+}
+
+// Attack makes rate repeatable requests a second for a cluster through the edge,
+// and others at a tenth of the rate, while f lasts.
+func (w *World) Attack(ctx context.Context, cluster string, rate int, f func() error) (Load, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l := Load{Versions: map[string]int{}}
+	var counting sync.Mutex
+	target := func(method string) []loadtest.Target {
+		return []loadtest.Target{{Method: method, URL: "http://" + w.Edge + "/", Host: cluster + ".localhost",
+			Accept: func(status int, body []byte) bool {
+				version, rest, _ := bytes.Cut(body, []byte(" "))
+				if status != 200 || !bytes.HasSuffix(rest, []byte(" "+method+"\n")) {
+					return false
+				}
+				counting.Lock()
+				l.Versions[string(version)]++
+				counting.Unlock()
+				return true
+			}}}
+	}
+	first, second := make(chan loadtest.Report), make(chan loadtest.Report)
+	go func() { first <- loadtest.Attack(ctx, rate, time.Hour, target("GET")) }()
+	go func() { second <- loadtest.Attack(ctx, max(1, rate/10), time.Hour, target("POST")) }()
+	err := f()
+	cancel()
+	l.Safe, l.Unsafe, l.Machine = <-first, <-second, loadAverage()
+	return l, err
+}
+
+// LoadHead is the head of the table that Row prints the rows of.
+func LoadHead() string {
+	return fmt.Sprintf("%9s %7s %9s %9s %9s | %7s %7s %9s | %-5s", "requests", "failed", "p50", "p99", "max", "others", "failed", "p99", "load")
+}
+
+// Row is the load as a row of a table.
+func (l Load) Row() string {
+	return fmt.Sprintf("%9d %7d %9s %9s %9s | %7d %7d %9s | %-5s", l.Safe.Requests, l.Safe.Failed, milliseconds(l.Safe.P50), milliseconds(l.Safe.P99), milliseconds(l.Safe.Max),
+		l.Unsafe.Requests, l.Unsafe.Failed, milliseconds(l.Unsafe.P99), l.Machine)
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1fms", d.Seconds()*1000) }
+
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "?"
+	}
+	return strings.Fields(string(text))[0]
+}
