@@ -242,28 +242,6 @@ func viewOf(c control.Cluster) clusterView {
 	return v
 }
 
-// siteView is a site with what it has been, in each region.
-type siteView struct {
-	control.SiteStatus
-	Deployments []cloud.SiteDeployment
-}
-
-func (p *Pages) sites(w http.ResponseWriter, r *http.Request) error {
-	list, err := p.Door.Sites(r.Context(), api.PrincipalOf(r))
-	if err != nil {
-		return err
-	}
-	var views []siteView
-	for _, s := range list {
-		deployments, err := p.Door.SiteDeployments(r.Context(), api.PrincipalOf(r), s.Account, s.Name)
-		if err != nil && problem.CodeOf(err) != problem.NotFound {
-			return err
-		}
-		views = append(views, siteView{s, deployments})
-	}
-	return p.show(w, r, "sites", view{Title: "Sites", Nav: "sites", Same: "showrunner sites", Live: runEvents, Data: views})
-}
-
 func (p *Pages) rollback(w http.ResponseWriter, r *http.Request) error {
 	e, err := p.Door.Rollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{
 		Account: r.FormValue("account"), Cluster: r.FormValue("cluster"), Site: r.FormValue("site"), To: r.FormValue("to"), Key: r.FormValue("key")})
