@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"showrunner/control"
 	"showrunner/execution"
+	"showrunner/problem"
 )
 
 // Started is the answer to a start.
@@ -56,17 +59,28 @@ func (s *Server) executions() {
 		})
 	huma.Register(s.api, operation(http.MethodGet, "/executions", "list-executions", "List executions, newest first", 200),
 		func(ctx context.Context, in *struct {
-			Application string   `query:"application"`
-			Pipeline    string   `query:"pipeline"`
-			Status      []string `query:"status" doc:"Running, Succeeded, Terminal, …"`
-			Text        string   `query:"q" doc:"words of the id, number, starter, branch, commit or message"`
-			Parent      string   `query:"parent"`
-			RollbackOf  string   `query:"rollbackOf"`
-			After       string   `query:"after" doc:"next of the page before"`
-			Limit       int      `query:"limit" minimum:"1" maximum:"500" default:"50"`
+			Application string    `query:"application"`
+			Pipeline    string    `query:"pipeline"`
+			Status      []string  `query:"status" doc:"Running, Succeeded, Terminal, …"`
+			Text        string    `query:"q" doc:"words of the id, number, starter, branch, commit or message"`
+			Trigger     string    `query:"trigger" doc:"what started it: push, poll, schedule, webhook, pipeline, manual, rollback, repair"`
+			Parameter   []string  `query:"parameter,explode" doc:"NAME=VALUE it was started with; may be repeated"`
+			Since       time.Time `query:"since" doc:"created then or later"`
+			Until       time.Time `query:"until" doc:"created before then"`
+			Parent      string    `query:"parent"`
+			RollbackOf  string    `query:"rollbackOf"`
+			After       string    `query:"after" doc:"next of the page before"`
+			Limit       int       `query:"limit" minimum:"1" maximum:"500" default:"50"`
 		}) (*body[execution.Page], error) {
-			q := execution.Query{Application: in.Application, Pipeline: in.Pipeline, Text: in.Text, Parent: in.Parent,
-				RollbackOf: in.RollbackOf, After: in.After, Limit: in.Limit}
+			q := execution.Query{Application: in.Application, Pipeline: in.Pipeline, Text: in.Text, Trigger: in.Trigger, Since: in.Since, Until: in.Until,
+				Parent: in.Parent, RollbackOf: in.RollbackOf, After: in.After, Limit: in.Limit, Parameters: map[string]string{}}
+			for _, p := range in.Parameter {
+				name, value, ok := strings.Cut(p, "=")
+				if !ok {
+					return nil, problemOf(problem.New(problem.Invalid, "execution.list", "the parameter %q is not NAME=VALUE", p))
+				}
+				q.Parameters[name] = value
+			}
 			for _, st := range in.Status {
 				q.Statuses = append(q.Statuses, execution.Status(st))
 			}

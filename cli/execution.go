@@ -133,14 +133,24 @@ func (a *app) executionID(ctx context.Context, name string) (string, error) {
 }
 
 func (a *app) executionsList() *cobra.Command {
-	var application, name, text, after string
-	var status []string
+	var application, name, text, after, trigger, since, until string
+	var status, params []string
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "List executions, newest first", Args: exactArgs(),
 		Example: "  showrunner executions list --application storefront --status Running",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q := []string{"application", application, "pipeline", name, "q", text, "after", after, "limit", strconv.Itoa(limit)}
+			q := []string{"application", application, "pipeline", name, "q", text, "after", after, "limit", strconv.Itoa(limit), "trigger", trigger}
+			for _, p := range params {
+				q = append(q, "parameter", p)
+			}
+			for _, bound := range [][2]string{{"since", since}, {"until", until}} {
+				at, err := moment(bound[0], bound[1], time.Now())
+				if err != nil {
+					return err
+				}
+				q = append(q, bound[0], at)
+			}
 			if len(status) > 0 {
 				q = append(q, "status", strings.Join(status, ","))
 			}
@@ -175,9 +185,28 @@ func (a *app) executionsList() *cobra.Command {
 	f.StringVarP(&name, "pipeline", "p", "", "of this pipeline")
 	f.StringSliceVar(&status, "status", nil, "with these statuses (Running, Succeeded, Terminal, Canceled, …)")
 	f.StringVarP(&text, "query", "q", "", "words of the id, number, starter, branch, commit or message")
+	f.StringVar(&trigger, "trigger", "", "started by a push, poll, schedule, webhook, pipeline, manual, rollback or repair")
+	f.StringArrayVar(&params, "param", nil, "started with this parameter, NAME=VALUE; may be repeated")
+	f.StringVar(&since, "since", "", "created then or later: a time, or how long ago, such as 24h")
+	f.StringVar(&until, "until", "", "created before then")
 	f.StringVar(&after, "after", "", "the next page")
 	f.IntVar(&limit, "limit", 50, "how many, at most 500")
 	return cmd
+}
+
+// moment reads a time (2026-01-31T12:00:00Z) or how long ago it was (90m, 24h), for the API.
+func moment(flag, text string, now time.Time) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil {
+		return now.Add(-ago).UTC().Format(time.RFC3339), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return "", usage("--%s is %q, which is neither a time such as 2026-01-31T12:00:00Z nor how long ago, such as 24h", flag, text)
+	}
+	return at.UTC().Format(time.RFC3339Nano), nil
 }
 
 func (a *app) executionsShow() *cobra.Command {

@@ -196,6 +196,13 @@ type Query struct {
 	// Text holds words; each must begin a word of the id, the number, the
 	// starter or the trigger (branch, commit, message, …).
 	Text string
+	// Trigger is the kind of what started it: push, poll, schedule, webhook, pipeline, manual, rollback, repair.
+	Trigger string
+	// Parameters it has to have been started with, each with this value.
+	Parameters map[string]string
+	// Since and Until bound when it was created, Until excluded, by the clock of
+	// the replica that created it.
+	Since, Until time.Time
 	// Parent is the execution whose children are asked for.
 	Parent string
 	// RollbackOf is the execution whose rollbacks are asked for.

@@ -2,14 +2,10 @@ package execution
 
 import (
 	"encoding/base32"
-	"fmt"
 	"io"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 )
 
 // identifiers makes ids that sort by time: 48 bits of milliseconds and 42 of
@@ -35,49 +31,6 @@ func (g *identifiers) next(now time.Time) string {
 	}
 	b[6] = byte(ms)&0xc0 | b[6]&0x3f
 	return idEncoding.EncodeToString(b[:])[:18]
-}
-
-// maxSearchWords bounds what one execution adds to the search index.
-const maxSearchWords = 64
-
-// SearchWords are the words by which Query.Text finds an execution whose number
-// is known; stores keep them.
-func SearchWords(h *Head) []string {
-	words := Words(h.ID + " " + h.Request.By)
-	if h.Number > 0 {
-		words = append(words, strconv.Itoa(h.Number))
-	}
-	keys := make([]string, 0, len(h.Request.Trigger))
-	for k := range h.Request.Trigger {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		switch v := h.Request.Trigger[k].(type) {
-		case string:
-			words = append(words, Words(v)...)
-		case fmt.Stringer:
-			words = append(words, Words(v.String())...)
-		}
-		if len(words) >= maxSearchWords {
-			words = words[:maxSearchWords]
-			break
-		}
-	}
-	slices.Sort(words)
-	return slices.Compact(words)
-}
-
-// Words splits text into the lower-case runs of letters and digits that
-// searching works on.
-func Words(text string) []string {
-	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
-	for i, w := range words {
-		if len(w) > 64 {
-			words[i] = strings.ToValidUTF8(w[:64], "")
-		}
-	}
-	return words
 }
 
 // Cursor is Query.After for the executions created before the one with this

@@ -2,14 +2,11 @@ package store
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"strings"
 	"time"
 
-	"showrunner/execution"
 	"showrunner/problem"
 )
 
@@ -29,6 +26,11 @@ type backupLine struct {
 	Row   []json.RawMessage `json:"r,omitempty"`
 	End   bool              `json:"end,omitempty"`
 	Rows  int               `json:"rows,omitempty"`
+}
+
+// errCutShort says that what was read last is not the end of a backup.
+func errCutShort(err error, rows int) error {
+	return problem.Wrap(err, problem.Invalid, "store.restore", "the backup is cut short after %d rows", rows)
 }
 
 // backupTable is a table as backups hold it. kinds has a letter for each column:
@@ -84,104 +86,4 @@ func (b *backupWriter) end() error {
 		return err
 	}
 	return b.out.Flush()
-}
-
-// readBackup calls insert for every row of a backup, and checks that it is whole.
-func readBackup(r io.Reader, insert func(t backupTable, values []any) error) error {
-	const op = "store.restore"
-	dec := json.NewDecoder(bufio.NewReaderSize(r, 1<<16))
-	var head backupHead
-	if err := dec.Decode(&head); err != nil || head.Showrunner != "backup" {
-		return problem.Wrap(err, problem.Invalid, op, "this is no backup of showrunner")
-	}
-	if head.Schema > schemaVersion {
-		return newerSchema(head.Schema)
-	}
-	tables := map[string]backupTable{}
-	for _, t := range backupTables {
-		tables[t.name] = t
-	}
-	for rows := 0; ; rows++ {
-		var line backupLine
-		if err := dec.Decode(&line); err != nil {
-			return problem.Wrap(err, problem.Invalid, op, "the backup is cut short after %d rows", rows)
-		}
-		if line.End {
-			if line.Rows != rows {
-				return problem.New(problem.Invalid, op, "the backup says it has %d rows, and has %d", line.Rows, rows)
-			}
-			return nil
-		}
-		t, ok := tables[line.Table]
-		if !ok || len(line.Row) != len(t.columns) {
-			return problem.New(problem.Invalid, op, "row %d of the backup is for no table known here", rows+1)
-		}
-		values := make([]any, len(line.Row))
-		for i, raw := range line.Row {
-			v, err := backupValue(t.kinds[i], raw)
-			if err != nil {
-				return problem.Wrap(err, problem.Invalid, op, "row %d of the backup, column %s", rows+1, t.columns[i])
-			}
-			values[i] = v
-		}
-		if t.name == "execution" {
-			values[ownerColumn] = "" // no session of the old database owns anything here
-		}
-		if err := insert(t, values); err != nil {
-			return err
-		}
-	}
-}
-
-func backupValue(kind byte, raw json.RawMessage) (any, error) {
-	if string(raw) == "null" {
-		return nil, nil
-	}
-	switch kind {
-	case 'i':
-		var v int64
-		err := json.Unmarshal(raw, &v)
-		return v, err
-	case 't':
-		var v string
-		err := json.Unmarshal(raw, &v)
-		return v, err
-	}
-	var v []byte
-	err := json.Unmarshal(raw, &v)
-	return v, err
-}
-
-// restoredWords makes the search words of an execution's row anew.
-func restoredWords(values []any) (seq int64, words []string, err error) {
-	h := execution.Head{ID: values[1].(string), Number: int(values[4].(int64))}
-	seq = values[0].(int64)
-	request, _ := values[17].([]byte)
-	if err := json.Unmarshal(request, &h.Request); err != nil {
-		return 0, nil, problem.Wrap(err, problem.Invalid, "store.restore", "the request of execution %s is damaged", h.ID)
-	}
-	return seq, execution.SearchWords(&h), nil
-}
-
-// Restore fills an empty database from a backup. Errors: precondition when the
-// database holds something, invalid when the backup is damaged or cut short; in
-// both cases nothing has changed.
-func Restore(ctx context.Context, address string, r io.Reader, o Options) error {
-	if IsPostgres(address) {
-		s, err := OpenPostgres(ctx, address, o)
-		if err != nil {
-			return err
-		}
-		return errors.Join(s.restore(ctx, r), s.Close())
-	}
-	s, err := OpenSQLite(ctx, address, o)
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.restore(ctx, r), s.Close())
-}
-
-func notEmpty() error {
-	return problem.New(problem.Precondition, "store.restore", "the database is not empty").
-		WithHelp("Restore into a new data folder or a new database.")
 }

@@ -21,8 +21,11 @@ var postgresSchema string
 //go:embed postgres_fence.sql
 var postgresFence string
 
+//go:embed postgres_words.sql
+var postgresWords string
+
 // postgresMigrations are applied in order, each in one transaction; forward only.
-var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence}
+var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence, postgresWords}
 
 // connectTimeout is how long making a connection may take where the address does not say.
 const connectTimeout = 5 * time.Second
@@ -36,6 +39,8 @@ type Postgres struct {
 	pool    *pgxpool.Pool
 	direct  *pgx.ConnConfig // of a replica's own session, never through a pooler
 	options Options
+
+	reword rewording
 
 	mu   sync.Mutex
 	last string // the session that this process had before, whose work it may take over at once
@@ -72,6 +77,7 @@ func OpenPostgres(ctx context.Context, address string, o Options) (*Postgres, er
 		pool.Close()
 		return nil, err
 	}
+	p.reword.begin(p.rewordStep)
 	return p, nil
 }
 
@@ -107,6 +113,7 @@ func (p *Postgres) migrate(ctx context.Context) error {
 
 // Close closes every connection. A session has to be left before.
 func (p *Postgres) Close() error {
+	p.reword.end()
 	p.pool.Close()
 	return nil
 }

@@ -286,7 +286,7 @@ func (s *pgSession) queueCreate(b *pgx.Batch, c *execution.Change) error {
 	b.Queue(`SELECT existed, found_id, coalesce(new_seq, 0), coalesce(new_number, 0), coalesce(new_ord, 0), coalesce(new_owner, '')
 		FROM showrunner_create($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
 		s.owner, h.ID, h.Application, h.Pipeline, string(h.Status), live, h.Plan, c.Create.PlanData, lane, parent, nullable(h.Request.RollbackOf),
-		h.Created.UnixMilli(), millis(h.Started), millis(h.Ended), request, state, execution.SearchWords(&h), h.Request.TriggerID, h.Request.EventID).
+		h.Created.UnixMilli(), millis(h.Started), millis(h.Ended), request, state, execution.SearchTerms(&h), h.Request.TriggerID, h.Request.EventID).
 		QueryRow(func(row pgx.Row) error {
 			h := c.Create.Head
 			h.Epoch = 1

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -148,68 +146,4 @@ func (p *Postgres) Backup(ctx context.Context, w io.Writer) error {
 		return b.end()
 	})
 	return pgError(err, "store.backup")
-}
-
-func (p *Postgres) restore(ctx context.Context, r io.Reader) error {
-	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		var held bool
-		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM execution) OR EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM event)`).Scan(&held)
-		if err != nil {
-			return err
-		}
-		if held {
-			return notEmpty()
-		}
-		b := &pgx.Batch{}
-		flush := func() error {
-			err := tx.SendBatch(ctx, b).Close()
-			b = &pgx.Batch{}
-			return err
-		}
-		err = readBackup(r, func(t backupTable, values []any) error {
-			if err := queueRow(b, t, values); err != nil || b.Len() < restoreRows {
-				return err
-			}
-			return flush()
-		})
-		if err == nil {
-			err = flush()
-		}
-		if err != nil {
-			return err
-		}
-		for _, text := range []string{
-			`UPDATE meta SET value = greatest((SELECT coalesce(max(position), 0) FROM event), (SELECT value FROM meta WHERE key = 'floor')) WHERE key = 'position'`,
-			`UPDATE meta SET value = coalesce((SELECT min(position) - 1 FROM event), 0) WHERE key = 'floor'`,
-			`SELECT setval(pg_get_serial_sequence('execution', 'seq'), (SELECT coalesce(max(seq), 0) + 1 FROM execution), false)`,
-			`SELECT setval(pg_get_serial_sequence('mail', 'seq'), (SELECT coalesce(max(seq), 0) + 1 FROM mail), false)`,
-		} {
-			if _, err := tx.Exec(ctx, text); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return pgError(err, "store.restore")
-}
-
-// restoreRows is how many rows are sent at a time.
-const restoreRows = 500
-
-func queueRow(b *pgx.Batch, t backupTable, values []any) error {
-	columns, marks := t.quoted(), make([]string, len(values))
-	for i := range marks {
-		marks[i] = dollar(i + 1)
-	}
-	if t.name == "execution" {
-		_, words, err := restoredWords(values)
-		if err != nil {
-			return err
-		}
-		columns += `, words`
-		marks = append(marks, `array_to_tsvector($`+strconv.Itoa(len(values)+1)+`)`)
-		values = append(values, words)
-	}
-	b.Queue(`INSERT INTO `+t.name+` (`+columns+`) VALUES (`+strings.Join(marks, ", ")+`)`, values...)
-	return nil
 }

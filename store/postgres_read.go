@@ -82,25 +82,63 @@ func (p *Postgres) Plan(ctx context.Context, digest string) ([]byte, error) {
 
 // List implements execution.Store.
 func (p *Postgres) List(ctx context.Context, q execution.Query) ([]execution.Head, string, error) {
-	text, args, err := listQuery(q, dollar, func(words []string) (string, []any) {
-		for i, w := range words {
-			words[i] = `'` + w + `':*` // letters and digits only
-		}
-		return `e.words @@ ?::tsquery`, []any{strings.Join(words, " & ")}
+	return list(ctx, q, pgLists{p})
+}
+
+// pgLists implements lists.
+type pgLists struct{ *Postgres }
+
+func (p pgLists) param(n int) string { return dollar(n) }
+
+func (p pgLists) among(places string) string { return `e.seq = ANY (ARRAY (` + places + `))` }
+
+// followIndexes keeps the planner, for one transaction, from reading and sorting
+// more than a page: what it knows about a table may be old, or nothing.
+const followIndexes = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)`
+
+func (p pgLists) heads(ctx context.Context, text string, args []any) (heads []execution.Head, err error) {
+	b := &pgx.Batch{} // one round trip and one transaction
+	b.Queue(followIndexes)
+	b.Queue(text, args...).Query(func(rows pgx.Rows) error {
+		heads, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (execution.Head, error) { return scanHead(row.Scan) })
+		return err
 	})
-	if err != nil {
-		return nil, "", err
+	return heads, pgError(p.pool.SendBatch(ctx, b).Close(), "store.list")
+}
+
+func (p pgLists) number(ctx context.Context, text string, args []any) (n int64, err error) {
+	b := &pgx.Batch{}
+	b.Queue(followIndexes)
+	b.Queue(text, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
+	return n, pgError(p.pool.SendBatch(ctx, b).Close(), "store.list")
+}
+
+// search finds the places in the index of words alone (what is computed is in no
+// other index), and only then the page's rows.
+func (p pgLists) search(ctx context.Context, pg page, segments, words, facets []string) ([]execution.Head, error) {
+	each := make([]string, len(segments))
+	for i, segment := range segments {
+		var terms []string
+		for _, f := range facets {
+			terms = append(terms, `'`+segment+f+`'`)
+		}
+		for _, w := range words {
+			terms = append(terms, `'`+segment+w+`':*`) // letters and digits only
+		}
+		each[i] = "(" + strings.Join(terms, " & ") + ")"
 	}
-	rows, err := p.pool.Query(ctx, text, args...)
+	c := &clause{param: dollar}
+	c.parts = append(c.parts, "e.words @@ "+c.arg(strings.Join(each, " | "))+"::tsquery")
+	c.within(pg, "(e.seq + 0)")
+	c.oneOf("(e.status || '')", pg.Statuses)
+	text := `WITH found AS MATERIALIZED (SELECT e.seq FROM execution e WHERE ` + c.String() + `)
+		SELECT ` + headColumns + ` FROM execution e WHERE e.seq = ANY (ARRAY (SELECT seq FROM found ORDER BY seq DESC LIMIT ` + c.arg(pg.limit) + `)) ORDER BY e.seq DESC`
+	rows, err := p.pool.Query(ctx, text, c.args...)
 	if err != nil {
-		return nil, "", pgError(err, "store.list")
+		return nil, pgError(err, "store.list")
 	}
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (execution.Head, error) { return scanHead(row.Scan) })
-	if err != nil {
-		return nil, "", pgError(err, "store.list")
-	}
-	heads, next := cutPage(out, q.Limit)
-	return heads, next, nil
+	heads, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (execution.Head, error) { return scanHead(row.Scan) })
+	return heads, pgError(err, "store.list")
 }
 
 // GetRecord implements Store.

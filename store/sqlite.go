@@ -22,10 +22,13 @@ import (
 //go:embed sqlite_schema.sql
 var sqliteSchema string
 
+//go:embed sqlite_words.sql
+var sqliteWords string
+
 // sqliteMigrations are applied in order, each in one transaction; forward only.
 // The second is of PostgreSQL alone; both databases count alike, so that a
 // backup of one says what the other has to know.
-var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`}
+var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`, sqliteWords}
 
 // SQLite keeps everything in one file, for one process. Every commit is on disk
 // before it is acknowledged (WAL, synchronous=FULL).
@@ -49,6 +52,7 @@ type SQLite struct {
 	grown      chan struct{} // the write-ahead log has grown
 	checkpoint sync.WaitGroup
 	closing    chan struct{}
+	reword     rewording
 }
 
 // OpenSQLite opens or creates the database at path. A second process is refused.
@@ -67,6 +71,7 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 		return nil, errors.Join(err, s.release())
 	}
 	s.checkpoint.Go(s.checkpointLoop)
+	s.reword.begin(s.rewordStep)
 	return s, nil
 }
 
@@ -152,6 +157,7 @@ func (s *SQLite) checkpointLoop() {
 // Close writes the log back and releases the file.
 func (s *SQLite) Close() error {
 	close(s.closing)
+	s.reword.end()
 	s.checkpoint.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"io"
-	"strings"
 
 	"showrunner/problem"
 )
@@ -52,35 +51,4 @@ func (s *SQLite) backupTable(ctx context.Context, tx *sql.Tx, b *backupWriter, t
 		}
 	}
 	return sqliteError(rows.Err(), op)
-}
-
-func (s *SQLite) restore(ctx context.Context, r io.Reader) error {
-	const op = "store.restore"
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.transaction(ctx, op, func() error {
-		var held bool
-		err := s.conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM execution) OR EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM event)`).Scan(&held)
-		if err != nil {
-			return sqliteError(err, op)
-		}
-		if held {
-			return notEmpty()
-		}
-		return readBackup(r, func(t backupTable, values []any) error {
-			text := `INSERT INTO ` + t.name + ` (` + t.quoted() + `) VALUES (` + strings.Repeat("?, ", len(values)-1) + `?)`
-			if _, err := s.conn.ExecContext(ctx, text, values...); err != nil {
-				return sqliteError(err, op)
-			}
-			if t.name != "execution" {
-				return nil
-			}
-			seq, words, err := restoredWords(values)
-			if err != nil {
-				return err
-			}
-			_, err = s.stmts.words.ExecContext(ctx, seq, strings.Join(words, " "))
-			return sqliteError(err, op)
-		})
-	})
 }

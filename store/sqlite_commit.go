@@ -268,7 +268,7 @@ func (n *sqliteSession) create(ctx context.Context, c *execution.Change) (existe
 	if err != nil {
 		return false, sqliteError(err, op)
 	}
-	if _, err := s.stmts.words.ExecContext(ctx, h.Seq, strings.Join(execution.SearchWords(&h), " ")); err != nil {
+	if _, err := s.stmts.words.ExecContext(ctx, h.Seq, strings.Join(indexTerms(&h), " ")); err != nil {
 		return false, sqliteError(err, op)
 	}
 	c.Head2 = h

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"strconv"
 	"strings"
 	"time"
 
@@ -116,102 +115,63 @@ func (s *SQLite) Plan(ctx context.Context, digest string) ([]byte, error) {
 	return data, sqliteError(err, "store.plan")
 }
 
-// List implements execution.Store. Each status is a stretch of one index in the
-// order asked for; merging them costs a page, whatever the table holds.
+// List implements execution.Store.
 func (s *SQLite) List(ctx context.Context, q execution.Query) ([]execution.Head, string, error) {
+	return list(ctx, q, sqliteLists{s})
+}
+
+// sqliteLists implements lists.
+type sqliteLists struct{ *SQLite }
+
+func (s sqliteLists) param(n int) string { return question(n) }
+
+func (s sqliteLists) among(places string) string { return `e.seq IN (` + places + `)` }
+
+func (s sqliteLists) heads(ctx context.Context, text string, args []any) ([]execution.Head, error) {
 	const op = "store.list"
-	text, args, err := listQuery(q, question, func(words []string) (string, []any) {
-		match := make([]string, len(words))
-		for i, w := range words {
-			match[i] = `"` + w + `"*`
-		}
-		return `e.seq IN (SELECT rowid FROM word WHERE word MATCH ?)`, []any{strings.Join(match, " ")}
-	})
-	if err != nil {
-		return nil, "", err
-	}
 	rows, err := s.reads.QueryContext(ctx, text, args...)
 	if err != nil {
-		return nil, "", sqliteError(err, op)
+		return nil, sqliteError(err, op)
 	}
 	defer rows.Close()
 	var out []execution.Head
 	for rows.Next() {
 		h, err := scanHead(rows.Scan)
 		if err != nil {
-			return nil, "", sqliteError(err, op)
+			return nil, sqliteError(err, op)
 		}
 		out = append(out, h)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, "", sqliteError(err, op)
-	}
-	heads, next := cutPage(out, q.Limit)
-	return heads, next, nil
+	return out, sqliteError(rows.Err(), op)
 }
 
-// cutPage takes the row more than a page holds as the sign that there is another.
-func cutPage(heads []execution.Head, limit int) ([]execution.Head, string) {
-	if len(heads) <= limit {
-		return heads, ""
+func (s sqliteLists) number(ctx context.Context, text string, args []any) (int64, error) {
+	var n int64
+	err := s.reads.QueryRowContext(ctx, text, args...).Scan(&n)
+	return n, sqliteError(err, "store.list")
+}
+
+// search reads the index from its newest entry on, and stops with the page.
+func (s sqliteLists) search(ctx context.Context, p page, segments, words, facets []string) ([]execution.Head, error) {
+	each := make([]string, len(segments))
+	for i, segment := range segments {
+		var terms []string
+		for _, f := range facets {
+			terms = append(terms, `"`+segment+f+`"`)
+		}
+		for _, w := range words {
+			terms = append(terms, `"`+segment+w+`"*`)
+		}
+		each[i] = "(" + strings.Join(terms, " AND ") + ")"
 	}
-	heads = heads[:limit]
-	return heads, execution.Cursor(heads[limit-1].Seq)
+	c := &clause{param: question}
+	c.parts = append(c.parts, "word MATCH "+c.arg(strings.Join(each, " OR ")))
+	c.within(p, "word.rowid")
+	c.oneOf("e.status", p.Statuses)
+	return s.heads(ctx, `SELECT `+headColumns+` FROM word CROSS JOIN execution e ON e.seq = word.rowid WHERE `+c.String()+` ORDER BY word.rowid DESC LIMIT `+c.arg(p.limit), c.args)
 }
 
 func question(int) string { return "?" }
-
-// listQuery writes the statement of a list; param names the
-// nth parameter.
-func listQuery(q execution.Query, param func(n int) string, textMatch func(words []string) (string, []any)) (string, []any, error) {
-	var args []any
-	arg := func(v any) string { args = append(args, v); return param(len(args)) }
-	before := int64(1) << 62
-	if q.After != "" {
-		n, err := strconv.ParseInt(q.After, 36, 64)
-		if err != nil {
-			return "", nil, problem.New(problem.Invalid, "execution.list", "%q is no place in the list", q.After)
-		}
-		before = n
-	}
-	if q.Limit < 1 {
-		return "", nil, problem.New(problem.Invalid, "execution.list", "the limit must be at least 1")
-	}
-	one := func(status execution.Status) string {
-		where := []string{"e.seq < " + arg(before)}
-		is := func(column, v string) {
-			if v != "" {
-				where = append(where, "e."+column+" = "+arg(v))
-			}
-		}
-		is("application", q.Application)
-		is("pipeline", q.Pipeline)
-		is("parent", q.Parent)
-		is("rollback_of", q.RollbackOf)
-		is("status", string(status))
-		if words := execution.Words(q.Text); len(words) > 0 {
-			cond, more := textMatch(words)
-			for _, v := range more {
-				cond = strings.Replace(cond, "?", arg(v), 1)
-			}
-			where = append(where, cond)
-		}
-		return `SELECT ` + headColumns + ` FROM execution e WHERE ` + strings.Join(where, " AND ") + ` ORDER BY e.seq DESC LIMIT ` + arg(q.Limit+1)
-	}
-	statuses := q.Statuses
-	selective := q.Text != "" || q.Parent != "" || q.RollbackOf != ""
-	if len(statuses) == 0 && q.Application != "" && !selective {
-		statuses = allStatuses
-	}
-	if len(statuses) == 0 {
-		return one(""), args, nil
-	}
-	parts := make([]string, len(statuses))
-	for i, st := range statuses {
-		parts[i] = `SELECT * FROM (` + one(st) + `) AS s` + strconv.Itoa(i)
-	}
-	return `SELECT * FROM (` + strings.Join(parts, " UNION ALL ") + `) AS page ORDER BY 1 DESC LIMIT ` + arg(q.Limit+1), args, nil
-}
 
 // scanWindow bounds how much of the log one filtered reading looks at.
 const scanWindow = 50_000

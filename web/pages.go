@@ -87,7 +87,7 @@ func waitsForPerson(st execution.StageState) bool {
 
 func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	query := execution.Query{Application: q.Get("application"), Pipeline: q.Get("pipeline"), Text: q.Get("q"), After: q.Get("after"), Limit: 50}
+	query := execution.Query{Application: q.Get("application"), Pipeline: q.Get("pipeline"), Text: q.Get("q"), Trigger: q.Get("trigger"), After: q.Get("after"), Limit: 50}
 	if s := q.Get("status"); s != "" {
 		query.Statuses = []execution.Status{execution.Status(s)}
 	}
@@ -102,7 +102,8 @@ func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
 	}
 	return p.show(w, r, "executions", view{Title: "Executions", Nav: "executions", Same: "showrunner executions list", Live: runEvents,
 		Data: map[string]any{"Page": page, "Query": query, "Status": q.Get("status"), "More": more,
-			"Statuses": []string{"Running", "Paused", "Succeeded", "Terminal", "Canceled"}}})
+			"Statuses": []string{"Running", "Paused", "Succeeded", "Terminal", "Canceled"},
+			"Triggers": []string{"push", "poll", "schedule", "webhook", "pipeline", "manual", "rollback", "repair"}}})
 }
 
 func (p *Pages) execution(w http.ResponseWriter, r *http.Request) error {

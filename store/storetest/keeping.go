@@ -104,6 +104,8 @@ func testList(t *testing.T, f *fixture) {
 		{execution.Query{Application: "app", Statuses: []execution.Status{execution.Succeeded}}, 3},
 		{execution.Query{Text: "checkout fix"}, 30}, {execution.Query{Text: "CHECK"}, 30}, {execution.Query{Text: "bug-17 x018"}, 1},
 		{execution.Query{Text: "feature checkout x010"}, 1}, {execution.Query{Text: "nothing"}, 0}, {execution.Query{Text: `' " * (`}, 30},
+		{execution.Query{Text: "checkout", Application: "web"}, 15}, {execution.Query{Text: "checkout", Application: "app", Pipeline: "night"}, 5},
+		{execution.Query{Text: "checkout", Statuses: []execution.Status{execution.Succeeded}}, 6}, {execution.Query{Text: "x", Statuses: []execution.Status{execution.Canceled}}, 0},
 	} {
 		c.q.Limit = 4
 		if got := pages(c.q); len(got) != c.want {

@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, restore func(t *test
 		"positions rise and are read in order":     testEvents,
 		"lists are paged and filtered":             testList,
 		"records compare and set":                  testRecords,
+		"searching finds what looking does":        testSearch,
 		"retention removes and says so":            testPrune,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newFixture(t, open(t))) })

@@ -1,0 +1,305 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"showrunner/execution"
+	"showrunner/problem"
+)
+
+// A list costs about a page, whatever the table holds. Without words it is a
+// stretch of an index in the order asked for, or several merged. With words it is
+// read segment by segment: executions next to each other share a segment, whose
+// name begins each of their terms in the index, so that a word which a million
+// executions have is looked up among the newest few thousand first.
+
+// segmentBits is how many low bits of the order of creation are within a segment.
+const segmentBits = 13
+
+// segment names the one that a place in the order of creation is in;
+// showrunner_create makes the same name.
+func segment(seq int64) string { return fmt.Sprintf("%06x", seq>>segmentBits) }
+
+// indexTerms are an execution's terms as the index holds them.
+func indexTerms(h *execution.Head) []string {
+	terms, name := execution.SearchTerms(h), segment(h.Seq)
+	for i, t := range terms {
+		terms[i] = name + t
+	}
+	return terms
+}
+
+// lists is what a database does for a list.
+type lists interface {
+	param(n int) string
+	// among writes that a row's place is one of those that a statement selects.
+	among(places string) string
+	// heads runs a statement that follows the indexes it orders by.
+	heads(ctx context.Context, text string, args []any) ([]execution.Head, error)
+	number(ctx context.Context, text string, args []any) (int64, error)
+	// search returns those of the page's executions that have the terms within the segments.
+	search(ctx context.Context, p page, segments, words, facets []string) ([]execution.Head, error)
+}
+
+// page is what a list may show still: executions from a place on and before another.
+type page struct {
+	execution.Query
+	from, before int64
+	limit        int
+}
+
+// clause is a condition being written, with its parameters.
+type clause struct {
+	param func(n int) string
+	args  []any
+	parts []string
+}
+
+func (c *clause) arg(v any) string {
+	c.args = append(c.args, v)
+	return c.param(len(c.args))
+}
+
+func (c *clause) is(column, v string) {
+	if v != "" {
+		c.parts = append(c.parts, column+" = "+c.arg(v))
+	}
+}
+
+func (c *clause) String() string { return strings.Join(c.parts, " AND ") }
+
+// within writes the page's bounds; seq is what the order of creation is called.
+func (c *clause) within(p page, seq string) {
+	c.parts = append(c.parts, seq+" >= "+c.arg(p.from), seq+" < "+c.arg(p.before))
+	if !p.Since.IsZero() {
+		c.parts = append(c.parts, "e.created >= "+c.arg(p.Since.UnixMilli()))
+	}
+	if !p.Until.IsZero() {
+		c.parts = append(c.parts, "e.created < "+c.arg(p.Until.UnixMilli()))
+	}
+}
+
+func (c *clause) oneOf(column string, statuses []execution.Status) {
+	if len(statuses) == 0 {
+		return
+	}
+	marks := make([]string, len(statuses))
+	for i, st := range statuses {
+		marks[i] = c.arg(string(st))
+	}
+	c.parts = append(c.parts, column+" IN ("+strings.Join(marks, ", ")+")")
+}
+
+// fewCandidates is how many executions are looked at one by one rather than searched for.
+const fewCandidates = 1000
+
+func list(ctx context.Context, q execution.Query, db lists) ([]execution.Head, string, error) {
+	p, err := newPage(ctx, q, db)
+	if err != nil || p.from >= p.before {
+		return nil, "", err
+	}
+	words, facets := q.Terms()
+	var heads []execution.Head
+	switch {
+	case len(words)+len(facets) == 0:
+		text, args := walk(p, db)
+		heads, err = db.heads(ctx, text, args)
+	case q.Parent != "" || q.RollbackOf != "":
+		heads, err = sift(ctx, p, db)
+	default:
+		var few bool
+		if few, err = hasFew(ctx, p, db); err != nil {
+			break
+		}
+		if few {
+			heads, err = sift(ctx, p, db)
+		} else {
+			heads, err = search(ctx, p, db, words, facets)
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	heads, next := cutPage(heads, q.Limit)
+	return heads, next, nil
+}
+
+// cutPage takes the row more than a page holds as the sign that there is another.
+func cutPage(heads []execution.Head, limit int) ([]execution.Head, string) {
+	if len(heads) <= limit {
+		return heads, ""
+	}
+	heads = heads[:limit]
+	return heads, execution.Cursor(heads[limit-1].Seq)
+}
+
+// clockSkew is by how much the clocks of replicas may differ, for lists by time.
+const clockSkew = 2 * time.Second
+
+func newPage(ctx context.Context, q execution.Query, db lists) (page, error) {
+	p := page{Query: q, before: 1 << 62, limit: q.Limit + 1}
+	if q.Limit < 1 {
+		return p, problem.New(problem.Invalid, "execution.list", "the limit must be at least 1")
+	}
+	if q.After != "" {
+		n, err := strconv.ParseInt(q.After, 36, 64)
+		if err != nil {
+			return p, problem.New(problem.Invalid, "execution.list", "%q is no place in the list", q.After)
+		}
+		p.before = n
+	}
+	if q.Since.IsZero() && q.Until.IsZero() {
+		return p, nil
+	}
+	var err error
+	if !q.Since.IsZero() {
+		if p.from, err = createdAt(ctx, q.Since.Add(-clockSkew), db); err != nil {
+			return p, err
+		}
+	}
+	if !q.Until.IsZero() {
+		until, err := createdAt(ctx, q.Until.Add(clockSkew), db)
+		if err != nil {
+			return p, err
+		}
+		p.before = min(p.before, until)
+	}
+	return p, nil
+}
+
+// createdAt finds the place of the first execution that was created at a time or
+// later, by halving: the order of creation is that of time, but for clocks.
+func createdAt(ctx context.Context, at time.Time, db lists) (int64, error) {
+	lo, hi, err := ends(ctx, db)
+	if err != nil {
+		return 0, err
+	}
+	for lo <= hi {
+		middle := lo + (hi-lo)/2
+		created, err := db.number(ctx, `SELECT coalesce((SELECT created FROM execution WHERE seq >= `+db.param(1)+` ORDER BY seq LIMIT 1), 0)`, []any{middle})
+		if err != nil {
+			return 0, err
+		}
+		if created < at.UnixMilli() {
+			lo = middle + 1
+		} else {
+			hi = middle - 1
+		}
+	}
+	return lo, nil
+}
+
+// ends are the places of the first and the last execution.
+func ends(ctx context.Context, db lists) (first, last int64, err error) {
+	if first, err = db.number(ctx, `SELECT coalesce((SELECT min(seq) FROM execution), 0)`, nil); err == nil {
+		last, err = db.number(ctx, `SELECT coalesce((SELECT max(seq) FROM execution), -1)`, nil)
+	}
+	return first, last, err
+}
+
+// walk writes a list that needs no search. Each status is a stretch of one index.
+func walk(p page, db lists) (string, []any) {
+	c := &clause{param: db.param}
+	one := func(columns string, status execution.Status) string {
+		c.parts = nil
+		c.within(p, "e.seq")
+		c.is("e.application", p.Application)
+		c.is("e.pipeline", p.Pipeline)
+		c.is("e.parent", p.Parent)
+		c.is("e.rollback_of", p.RollbackOf)
+		c.is("e.status", string(status))
+		return `SELECT ` + columns + ` FROM execution e WHERE ` + c.String() + ` ORDER BY e.seq DESC LIMIT ` + c.arg(p.limit)
+	}
+	statuses := p.Statuses
+	if len(statuses) == 0 && p.Application != "" && p.Parent == "" && p.RollbackOf == "" {
+		statuses = allStatuses
+	}
+	if len(statuses) == 0 {
+		return one(headColumns, ""), c.args
+	}
+	parts := make([]string, len(statuses))
+	for i, st := range statuses {
+		parts[i] = `SELECT * FROM (` + one("e.seq", st) + `) AS s` + strconv.Itoa(i)
+	}
+	places := `SELECT * FROM (` + strings.Join(parts, " UNION ALL ") + `) AS page ORDER BY 1 DESC LIMIT ` + c.arg(p.limit)
+	return `SELECT ` + headColumns + ` FROM execution e WHERE ` + db.among(places) + ` ORDER BY e.seq DESC`, c.args
+}
+
+// sift walks a list and keeps what has the words and facets.
+func sift(ctx context.Context, p page, db lists) ([]execution.Head, error) {
+	const step = 200
+	var kept []execution.Head
+	for wanted := p.limit; ; {
+		p.limit = step
+		text, args := walk(p, db)
+		heads, err := db.heads(ctx, text, args)
+		if err != nil {
+			return nil, err
+		}
+		for i := range heads {
+			if p.Has(&heads[i]) {
+				kept = append(kept, heads[i])
+			}
+		}
+		if len(kept) >= wanted {
+			return kept[:wanted], nil
+		}
+		if len(heads) < step {
+			return kept, nil
+		}
+		p.before = heads[len(heads)-1].Seq
+	}
+}
+
+// hasFew tells whether the statuses asked for leave only few executions.
+func hasFew(ctx context.Context, p page, db lists) (bool, error) {
+	if len(p.Statuses) == 0 {
+		return false, nil
+	}
+	c := &clause{param: db.param}
+	counts := make([]string, len(p.Statuses))
+	for i, st := range p.Statuses {
+		c.parts = []string{"e.seq >= " + c.arg(p.from), "e.seq < " + c.arg(p.before)}
+		c.is("e.application", p.Application)
+		if p.Application != "" {
+			c.is("e.pipeline", p.Pipeline)
+		}
+		c.is("e.status", string(st))
+		counts[i] = `(SELECT count(*) FROM (SELECT 1 FROM execution e WHERE ` + c.String() + ` LIMIT ` + c.arg(fewCandidates) + `) AS c` + strconv.Itoa(i) + `)`
+	}
+	n, err := db.number(ctx, `SELECT `+strings.Join(counts, " + "), c.args)
+	return n < fewCandidates, err
+}
+
+// segmentsAtOnce bounds how many segments one statement searches.
+const segmentsAtOnce = 16
+
+// search reads the segments from the newest on: first one, and as long as little
+// is found, more of them at once.
+func search(ctx context.Context, p page, db lists, words, facets []string) ([]execution.Head, error) {
+	first, last, err := ends(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	oldest, newest := max(p.from, first)>>segmentBits, min(p.before-1, last)>>segmentBits
+	var kept []execution.Head
+	for wanted, n := p.limit, int64(1); newest >= oldest; n = min(4*n, segmentsAtOnce) {
+		var names []string
+		for ; newest >= oldest && int64(len(names)) < n; newest-- {
+			names = append(names, segment(newest<<segmentBits))
+		}
+		p.limit = wanted - len(kept)
+		heads, err := db.search(ctx, p, names, words, facets)
+		if err != nil {
+			return nil, err
+		}
+		if kept = append(kept, heads...); len(kept) >= wanted {
+			break
+		}
+	}
+	return kept, nil
+}

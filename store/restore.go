@@ -1,0 +1,204 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"runtime"
+	"strconv"
+
+	"showrunner/execution"
+	"showrunner/problem"
+)
+
+const opRestore = "store.restore"
+
+// Restore fills an empty database from a backup. Errors: precondition when the
+// database holds something, invalid when the backup is damaged or cut short; in
+// both cases nothing has changed.
+func Restore(ctx context.Context, address string, r io.Reader, o Options) error {
+	if IsPostgres(address) {
+		s, err := OpenPostgres(ctx, address, o)
+		if err != nil {
+			return err
+		}
+		return errors.Join(s.restore(ctx, r), s.Close())
+	}
+	return restoreSQLite(ctx, address, r, o)
+}
+
+func notEmpty() error {
+	return problem.New(problem.Precondition, opRestore, "the database is not empty").
+		WithHelp("Restore into a new data folder or a new database.")
+}
+
+// holdsSomething is a statement that tells whether a database is in use.
+const holdsSomething = `SELECT EXISTS (SELECT 1 FROM execution) OR EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM event)`
+
+// restoredRow is a row of a backup; an execution's has the terms of its index too.
+type restoredRow struct {
+	table  *backupTable
+	values []any
+	terms  []string
+}
+
+// restoreChunk is how many lines are read and understood at a time.
+const restoreChunk = 512
+
+// chunk is some lines on their way from the file to the database.
+type chunk struct {
+	before int // rows
+	lines  [][]byte
+	rows   []restoredRow
+	ended  bool
+	err    error
+	done   chan struct{}
+}
+
+// readBackup yields the rows of a backup in their order, and an error when it is
+// damaged or not whole. What is ahead is understood on all processors.
+func readBackup(r io.Reader) iter.Seq2[restoredRow, error] {
+	return func(yield func(restoredRow, error) bool) {
+		in := bufio.NewReaderSize(r, 1<<20)
+		if err := readHead(in); err != nil {
+			yield(restoredRow{}, err)
+			return
+		}
+		stop := make(chan struct{})
+		defer close(stop)
+		ahead := make(chan *chunk, 2*runtime.GOMAXPROCS(0))
+		go readChunks(in, ahead, stop)
+		for c := range ahead {
+			<-c.done
+			for _, row := range c.rows {
+				if !yield(row, nil) {
+					return
+				}
+			}
+			if c.err != nil {
+				yield(restoredRow{}, c.err)
+			}
+			if c.err != nil || c.ended {
+				return
+			}
+		}
+	}
+}
+
+func readHead(in *bufio.Reader) error {
+	line, err := in.ReadBytes('\n')
+	var head backupHead
+	if err == nil {
+		err = json.Unmarshal(line, &head)
+	}
+	if err != nil || head.Showrunner != "backup" {
+		return problem.Wrap(err, problem.Invalid, opRestore, "this is no backup of showrunner")
+	}
+	if head.Schema > schemaVersion {
+		return newerSchema(head.Schema)
+	}
+	return nil
+}
+
+// readChunks reads lines and has them understood; the last chunk says that the
+// file has ended, or why it cannot be read.
+func readChunks(in *bufio.Reader, ahead chan<- *chunk, stop <-chan struct{}) {
+	defer close(ahead)
+	for rows := 0; ; rows += restoreChunk {
+		c := &chunk{before: rows, done: make(chan struct{})}
+		var err error
+		for err == nil && len(c.lines) < restoreChunk {
+			var line []byte
+			if line, err = in.ReadBytes('\n'); err == nil {
+				c.lines = append(c.lines, line)
+			}
+		}
+		go c.understand(err)
+		select {
+		case ahead <- c:
+		case <-stop:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// understand turns lines into rows; after is why no more lines follow.
+func (c *chunk) understand(after error) {
+	defer close(c.done)
+	for i, text := range c.lines {
+		var line backupLine
+		if err := json.Unmarshal(text, &line); err != nil {
+			c.err = errCutShort(err, c.before+i)
+			return
+		}
+		if line.End {
+			if c.ended = line.Rows == c.before+i; !c.ended {
+				c.err = problem.New(problem.Invalid, opRestore, "the backup says it has %d rows, and has %d", line.Rows, c.before+i)
+			}
+			return
+		}
+		row, err := restored(line, c.before+i)
+		if err != nil {
+			c.err = err
+			return
+		}
+		c.rows = append(c.rows, row)
+	}
+	if after != nil {
+		c.err = errCutShort(after, c.before+len(c.lines))
+	}
+}
+
+func restored(line backupLine, before int) (row restoredRow, err error) {
+	for i := range backupTables {
+		if backupTables[i].name == line.Table {
+			row.table = &backupTables[i]
+		}
+	}
+	if row.table == nil || len(line.Row) != len(row.table.columns) {
+		return row, problem.New(problem.Invalid, opRestore, "row %d of the backup is for no table known here", before+1)
+	}
+	row.values = make([]any, len(line.Row))
+	for i, raw := range line.Row {
+		if row.values[i], err = backupValue(row.table.kinds[i], raw); err != nil {
+			return row, problem.Wrap(err, problem.Invalid, opRestore, "row %d of the backup, column %s", before+1, row.table.columns[i])
+		}
+	}
+	if row.table.name == "execution" {
+		row.values[ownerColumn] = "" // no session of the old database owns anything here
+		row.terms, err = restoredTerms(row.values)
+	}
+	return row, err
+}
+
+// backupValue is a column's value: JSON that is valid already.
+func backupValue(kind byte, raw json.RawMessage) (any, error) {
+	if string(raw) == "null" {
+		return nil, nil
+	}
+	if kind == 'i' {
+		return strconv.ParseInt(string(raw), 10, 64)
+	}
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil || kind == 't' {
+		return text, err
+	}
+	return base64.StdEncoding.DecodeString(text)
+}
+
+// restoredTerms makes the index terms of an execution's row anew.
+func restoredTerms(values []any) ([]string, error) {
+	request, _ := values[17].([]byte)
+	h := execution.Head{Seq: values[0].(int64), ID: values[1].(string), Application: values[2].(string), Pipeline: values[3].(string), Number: int(values[4].(int64))}
+	if err := json.Unmarshal(request, &h.Request); err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, opRestore, "the request of execution %s is damaged", h.ID)
+	}
+	return indexTerms(&h), nil
+}
