@@ -59,11 +59,12 @@ func (s *Server) fleet() {
 			did, err := c.ChangeCluster(ctx, principal(ctx), ch)
 			return answer(ChangeAnswer{Done: append([]string{}, did...)}, err)
 		})
-	huma.Register(s.api, operation(http.MethodGet, "/instances", "list-instances", "List instances", 200),
+	huma.Register(s.api, operation(http.MethodGet, "/instances", "list-instances", "List instances, or those that ended lately and why", 200),
 		func(ctx context.Context, in *struct {
 			Application string `query:"application"`
+			Ended       bool   `query:"ended"`
 		}) (*body[[]cloud.Instance], error) {
-			return answer(c.Instances(ctx, principal(ctx), in.Application))
+			return answer(c.Instances(ctx, principal(ctx), in.Application, in.Ended))
 		})
 	huma.Register(s.api, operation(http.MethodPatch, "/instances/{id}", "change-instance", "Terminate, protect, or set in standby", 202),
 		func(ctx context.Context, in *struct {

@@ -106,15 +106,17 @@ func share(groups []cloud.ServerGroup, g cloud.ServerGroup) string {
 }
 
 func newInstancesCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "instances [APP]", Short: "List instances", Args: cobra.MaximumNArgs(1),
+	var ended bool
+	cmd := &cobra.Command{
+		Use: "instances [APP]", Short: "List instances, or those that ended lately and why", Args: cobra.MaximumNArgs(1),
+		Example: "  showrunner instances storefront\n  showrunner instances storefront --ended",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			application := ""
 			if len(args) > 0 {
 				application = args[0]
 			}
 			var out []cloud.Instance
-			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/instances"+query("application", application), nil, &out); err != nil {
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/instances"+query("application", application, "ended", strconv.FormatBool(ended)), nil, &out); err != nil {
 				return err
 			}
 			names := func() []string {
@@ -125,6 +127,10 @@ func newInstancesCommand(a *app) *cobra.Command {
 				return list
 			}
 			return a.print(out, names, func(w io.Writer) {
+				if ended {
+					endedText(w, out)
+					return
+				}
 				row(w, "INSTANCE", "SERVER GROUP", "ZONE", "STATE", "ADDRESS", "PID", "CPU", "MEMORY", "AGE")
 				for _, i := range out {
 					state := string(i.Lifecycle)
@@ -135,6 +141,22 @@ func newInstancesCommand(a *app) *cobra.Command {
 				}
 			})
 		},
+	}
+	cmd.Flags().BoolVar(&ended, "ended", false, "those that ended lately, newest first in each server group")
+	return cmd
+}
+
+func endedText(w io.Writer, list []cloud.Instance) {
+	row(w, "INSTANCE", "SERVER GROUP", "ZONE", "SERVED", "ENDED", "WHY")
+	for _, i := range list {
+		served, when, why := "never", "", "it was asked to"
+		if !i.ServingSince.IsZero() {
+			served = "yes"
+		}
+		if f := i.Failure; f != nil {
+			when, why = ago(f.At), f.Code+": "+f.Cause
+		}
+		row(w, i.ID, i.ServerGroup, i.Zone, served, when, why)
 	}
 }
 

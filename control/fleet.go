@@ -339,8 +339,10 @@ func merge(now pipeline.Capacity, c CapacityChange) pipeline.Capacity {
 	return to
 }
 
-// Instances lists instances, newest group first; application selects.
-func (s *Service) Instances(ctx context.Context, p Principal, application string) ([]cloud.Instance, error) {
+// Instances lists instances, newest group first; application selects. With ended
+// it lists the last that ended instead, each with its failure when it had one:
+// those of groups that are still there.
+func (s *Service) Instances(ctx context.Context, p Principal, application string, ended bool) ([]cloud.Instance, error) {
 	clusters, err := s.Clusters(ctx, p, "", application, "")
 	if err != nil {
 		return nil, err
@@ -348,7 +350,11 @@ func (s *Service) Instances(ctx context.Context, p Principal, application string
 	list := []cloud.Instance{}
 	for _, c := range clusters {
 		for _, g := range slices.Backward(c.Groups) {
-			list = append(list, g.Instances...)
+			if ended {
+				list = append(list, g.Ended...)
+			} else {
+				list = append(list, g.Instances...)
+			}
 		}
 	}
 	return list, nil

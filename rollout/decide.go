@@ -18,7 +18,8 @@ const stateVersion = 1
 // patience is how long Decide lets the cloud be quiet before it looks again by itself.
 const patience = 2 * time.Second
 
-// crashLimit is how many crashes of instances that had served end a rollout.
+// crashLimit is how many failures of instances that had served end a rollout; in
+// a region with more than thirty, a tenth of them.
 const crashLimit = 3
 
 // Decide answers what to do next. It is pure: the same arguments give the same
@@ -120,7 +121,11 @@ func (d *decider) advance() {
 	if d.st.BakeSince.IsZero() {
 		d.st.BakeSince = d.now
 	}
-	if end := d.st.BakeSince.Add(time.Duration(wave.Bake)); d.now.Before(end) {
+	since := d.st.BakeSince
+	for _, r := range wave.Regions {
+		since = latest(since, d.st.Regions[r].LastCrash) // what fails now and then bakes anew each time
+	}
+	if end := since.Add(time.Duration(wave.Bake)); d.now.Before(end) {
 		d.note(strings.Join(wave.Regions, ","), "bakes until %s", end.UTC().Format("15:04:05"))
 		d.until(end)
 		return
@@ -133,6 +138,13 @@ func (d *decider) advance() {
 	}
 	d.st.Finished = d.now
 	d.cleanUp()
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // watch looks after a region that has been shifted already: what fails later is still a failure.
@@ -332,7 +344,8 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	if !d.verdict(region, o, rs, s, last) {
 		return
 	}
-	if end := rs.Shown.Add(s.Pause); d.now.Before(end) {
+	// A failure takes the pause anew: a step is left after a pause without one.
+	if end := latest(rs.Shown, rs.LastCrash).Add(s.Pause); d.now.Before(end) {
 		d.note(region, "%s at %g%%, next at %s", g.Name, s.Weight, end.UTC().Format("15:04:05"))
 		d.until(end)
 		return

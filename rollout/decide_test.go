@@ -130,13 +130,58 @@ func TestCrashingVersionIsUndoneEverywhere(t *testing.T) {
 		spec, old, name := drawSpec(t)
 		spec.Waves = []pipeline.Wave{{Regions: regions[:1]}, {Regions: regions[1:], Bake: pipeline.Duration(10 * time.Minute)}}
 		s := newSimOf(t, old)
-		s.crashing = true
+		s.crashing, s.ends = true, rapid.SampledFrom([]string{"EXITED", "UNHEALTHY", "OVER_LIMIT"}).Draw(t, "ends")
 		_, failure, done := s.run(spec, false, func(rollout.State) {})
 		if !done || failure == nil {
 			t.Fatalf("%s: done %v, failure %+v", name, done, failure)
 		}
 		assertOnlyOld(t, s, old)
 	})
+}
+
+// A step whose instances fail takes its pause anew: a version that fails every
+// few seconds must not be carried on between two failures.
+func TestAFailureStartsThePauseAnew(t *testing.T) {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
+	capacity := pipeline.Capacity{Min: 4, Desired: 4, Max: 4}
+	serving := func(n int) (list []cloud.Instance) {
+		for range n {
+			list = append(list, cloud.Instance{Lifecycle: cloud.InService, Healthy: true})
+		}
+		return list
+	}
+	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
+		Strategy: pipeline.Strategy{Canary: &pipeline.Canary{Steps: []float64{50}, Pause: pipeline.Duration(5 * time.Second)}},
+		Waves:    []pipeline.Wave{{Regions: regions[:1], Bake: pipeline.Duration(10 * time.Second)}}}
+	old := cloud.ServerGroup{Name: "api-v000", Weight: 50, Capacity: capacity, Instances: serving(4), Spec: cloud.ServerGroupSpec{Version: "old"}}
+	fresh := cloud.ServerGroup{Name: "api-v001", Weight: 50, Capacity: pipeline.Capacity{Min: 2, Desired: 2, Max: 4}, Instances: serving(2), Spec: cloud.ServerGroupSpec{Version: "new"},
+		Ended: []cloud.Instance{{ID: "i-1", ServingSince: at(1), Failure: &cloud.InstanceFailure{Code: "UNHEALTHY", Cause: "3 checks failed", At: at(3)}}}}
+	st := rollout.State{Version: 1, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Stepping, New: "api-v001", Entered: at(0), Shown: at(0), Full: capacity,
+		Before: []rollout.Snapshot{{Name: "api-v000", Weight: 100, Capacity: capacity, Serving: 4}}}}}
+	look := func(st rollout.State, seconds int) rollout.Decision {
+		return rollout.Decide(spec, st, rollout.Observed{Regions: map[string]rollout.Region{regions[0]: {Groups: []cloud.ServerGroup{old, fresh}}}}, at(seconds))
+	}
+	d := look(st, 6)
+	if rs := d.State.Regions[regions[0]]; rs.Step != 0 || rs.Crashes != 1 {
+		t.Fatalf("three seconds after a failure: step %d, %d failures counted", rs.Step, rs.Crashes)
+	}
+	if d = look(d.State, 8); d.State.Regions[regions[0]].Step != 1 {
+		t.Fatal("a whole pause without a failure, and it does not go on")
+	}
+	// All traffic is on it and it bakes: the same holds.
+	old.Weight, fresh.Weight, fresh.Capacity, fresh.Instances = 0, 100, capacity, serving(4)
+	d = look(look(d.State, 9).State, 10)
+	if d.State.BakeSince.IsZero() || !d.State.Finished.IsZero() {
+		t.Fatalf("it does not bake: %+v", d.State)
+	}
+	fresh.Ended = append([]cloud.Instance{{ID: "i-2", ServingSince: at(9), Failure: &cloud.InstanceFailure{Code: "OVER_LIMIT", Cause: "97 MiB", At: at(15)}}}, fresh.Ended...)
+	if d = look(d.State, 21); !d.State.Finished.IsZero() {
+		t.Fatal("it was let go six seconds after a failure")
+	}
+	if d = look(d.State, 25); d.State.Finished.IsZero() {
+		t.Fatal("ten quiet seconds, and it does not end")
+	}
 }
 
 func assertOnlyOld(t *rapid.T, s *sim, old pipeline.Capacity) {

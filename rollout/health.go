@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"showrunner/cloud"
@@ -13,8 +14,8 @@ import (
 func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, need int) bool {
 	d.countCrash(rs, g)
 	serving := g.Serving()
-	if rs.Crashes >= crashLimit {
-		d.fail(failureOf("CRASH_LOOP", fmt.Sprintf("%s: instances of %s become healthy and then end, %d times", region, g.Name, rs.Crashes), g))
+	if rs.Crashes >= max(crashLimit, rs.Full.Desired/10) {
+		d.fail(crashLoop(region, rs, g))
 		return false
 	}
 	if serving >= need {
@@ -38,8 +39,8 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 	return false
 }
 
-// countCrash notices ends that nobody asked for. A kill from outside is not the
-// version's doing: chaos and people do that, and the fleet replaces it.
+// countCrash notices instances that had served and then failed: they ended,
+// stopped passing their checks, or used more than they may.
 func (d *decider) countCrash(rs *RegionState, g cloud.ServerGroup) {
 	newest := rs.LastCrash
 	if newest.IsZero() {
@@ -47,20 +48,43 @@ func (d *decider) countCrash(rs *RegionState, g cloud.ServerGroup) {
 	}
 	since := newest
 	for _, i := range g.Ended {
-		f := i.Failure
-		if f == nil || f.Code != "EXITED" || f.Signal == "killed" || f.Signal == "terminated" || i.ServingSince.IsZero() {
-			continue
-		}
-		if f.At.After(since) {
+		if crashed(i) && i.Failure.At.After(since) {
 			rs.Crashes++
-			if f.At.After(newest) {
-				newest = f.At
+			if i.Failure.At.After(newest) {
+				newest = i.Failure.At
 			}
 		}
 	}
 	if newest.After(since) {
 		rs.LastCrash = newest
 	}
+}
+
+// crashed says whether an instance that had served failed by its version's
+// doing. A kill from outside is not: chaos and people do that, and the fleet
+// replaces it.
+func crashed(i cloud.Instance) bool {
+	f := i.Failure
+	if f == nil || i.ServingSince.IsZero() {
+		return false
+	}
+	switch f.Code {
+	case "EXITED":
+		return f.Signal != "killed" && f.Signal != "terminated"
+	case "UNHEALTHY", "OVER_LIMIT":
+		return true
+	}
+	return false
+}
+
+// crashLoop is the failure of a version whose instances do not stay healthy,
+// with the newest of them as evidence.
+func crashLoop(region string, rs *RegionState, g cloud.ServerGroup) stage.Failure {
+	f := failureOf("CRASH_LOOP", fmt.Sprintf("%s: instances of %s become healthy and then fail, %d times", region, g.Name, rs.Crashes), g)
+	if at := slices.IndexFunc(g.Ended, crashed); at >= 0 {
+		f.Evidence = evidence(g.Ended[at].ID, g.Ended[at].Failure)
+	}
+	return f
 }
 
 // failureOf turns what the cloud knows of a group's instances into evidence.

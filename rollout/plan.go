@@ -144,7 +144,7 @@ type RegionState struct {
 	FailBase int `json:"failBase,omitempty"`
 	// Below is since when fewer instances of the new group serve than the step needs.
 	Below time.Time `json:"below,omitzero"`
-	// Crashes counts ends of instances of the new group that nobody asked for; LastCrash is the newest.
+	// Crashes counts failures of instances of the new group that had served; LastCrash is the newest.
 	Crashes   int       `json:"crashes,omitempty"`
 	LastCrash time.Time `json:"lastCrash,omitzero"`
 	// Refused is the last change that the cloud refused, for people.

@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -23,6 +24,8 @@ type sim struct {
 	regions map[string]*simRegion
 	// bad versions never become healthy; crashing ones do, and then exit.
 	bad, crashing bool
+	// ends is how crashing ones end; empty is EXITED.
+	ends string
 	// chaos kills serving instances of any version, one at a time.
 	chaos bool
 	// flaky makes changes fail as unavailable, and regions go away for a while.
@@ -227,7 +230,7 @@ func (s *sim) liveGroup(r *simRegion, g *cloud.ServerGroup) {
 			inst.Healthy = s.rng.IntN(2) == 0
 		case fresh && s.crashing && s.rng.IntN(3) == 0:
 			inst.Healthy = false
-			g.LastFailure = &cloud.InstanceFailure{Code: "EXITED", Cause: "exit status 1", ExitCode: &code, At: s.now}
+			g.LastFailure = &cloud.InstanceFailure{Code: cmp.Or(s.ends, "EXITED"), Cause: "exit status 1", ExitCode: &code, At: s.now}
 			g.Ended = append([]cloud.Instance{{ID: inst.ID, ServingSince: inst.Launched, Failure: g.LastFailure}}, g.Ended...)
 		case s.chaos && r.killed == 0 && s.rng.IntN(10) == 0:
 			inst.Healthy = false

@@ -34,8 +34,11 @@ const (
 	Localhost      Mode = "localhost"    // serves, but on 127.0.0.1 instead of HOST
 	Hungry         Mode = "hungry"       // healthy; takes 128 MiB of memory
 	Forgetful      Mode = "forgetful"    // healthy until a request to /forget, then 503 until /remember
+	Daemon         Mode = "daemon"       // starts a child without environment in a session of its own, which holds its output, and exits with code 5
+	DeafAndIll     Mode = "deaf-and-ill" // as Forgetful, and does not end on SIGTERM
 	childOf        Mode = "child"        // what Children starts
 	leakedPerCheck      = 16
+	daemonFor           = 20 * time.Second
 )
 
 // Main makes a test binary its own instance program: call it first in TestMain.
@@ -61,7 +64,14 @@ func run(mode Mode) error {
 		// that nothing can ever wake it, and ends it as deadlocked.
 		never := make(chan os.Signal, 1)
 		signal.Notify(never, syscall.SIGHUP)
-		<-never
+		var end <-chan time.Time
+		if os.Getenv("SHOWRUNNER_INSTANCE") == "" {
+			end = time.After(daemonFor) // nobody can find it to end it
+		}
+		select {
+		case <-never:
+		case <-end:
+		}
 		os.Exit(0)
 	case ExitAtOnce:
 		fmt.Fprintln(os.Stderr, "the configuration is missing")
@@ -70,13 +80,18 @@ func run(mode Mode) error {
 		host = "127.0.0.1"
 	case Children, Orphans:
 		for _, own := range []bool{false, true} {
-			if err := startChild(own); err != nil {
+			if err := startChild(own, os.Environ()); err != nil {
 				return err
 			}
 		}
 		if mode == Orphans {
 			os.Exit(5)
 		}
+	case Daemon:
+		if err := startChild(true, nil); err != nil {
+			return err
+		}
+		os.Exit(5)
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, os.Getenv("PORT")))
 	if err != nil {
@@ -84,7 +99,7 @@ func run(mode Mode) error {
 	}
 	server := &http.Server{Handler: handler(mode), ReadHeaderTimeout: time.Minute}
 	stop := make(chan os.Signal, 1)
-	if mode == IgnoreTerm {
+	if mode == IgnoreTerm || mode == DeafAndIll {
 		signal.Ignore(syscall.SIGTERM)
 	} else {
 		signal.Notify(stop, syscall.SIGTERM)
@@ -103,18 +118,19 @@ func run(mode Mode) error {
 	return nil
 }
 
-func startChild(ownSession bool) error {
+func startChild(ownSession bool, env []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	cmd := exec.Command(self)
 	cmd.Env = []string{ModeVariable + "=" + string(childOf)}
-	for _, v := range os.Environ() {
+	for _, v := range env {
 		if !strings.HasPrefix(v, ModeVariable+"=") {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
+	cmd.Stdout = os.Stdout
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: ownSession}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -154,7 +170,7 @@ func handler(mode Mode) http.Handler {
 				}
 				leaked = append(leaked, f)
 			}
-		case Forgetful:
+		case Forgetful, DeafAndIll:
 			if len(forgotten) > 0 {
 				http.Error(w, "forgotten", http.StatusServiceUnavailable)
 				return

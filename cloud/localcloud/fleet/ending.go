@@ -100,8 +100,13 @@ func (f *Fleet) exited(i *instance, end *exit, failure *cloud.InstanceFailure) {
 		failure = i.failure
 	case asked && i.stopTimedOut:
 		spec := f.doc.Groups[i.group.name].Spec
-		failure = &cloud.InstanceFailure{Code: "STOP_TIMEOUT",
-			Cause: fmt.Sprintf("it did not end within %s of SIGTERM and was killed", cmp.Or(spec.StopTimeout, defaultStopTimeout))}
+		cause := fmt.Sprintf("it did not end within %s of SIGTERM and was killed", cmp.Or(spec.StopTimeout, defaultStopTimeout))
+		failure = &cloud.InstanceFailure{Code: "STOP_TIMEOUT", Cause: cause}
+		if i.failure != nil { // why it was ended says more
+			ill := *i.failure
+			ill.Cause += "; " + cause
+			failure = &ill
+		}
 	case !asked && end != nil:
 		failure = &cloud.InstanceFailure{Code: "EXITED", Cause: f.endCause(i, *end, now)}
 	case asked:

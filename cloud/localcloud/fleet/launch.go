@@ -66,6 +66,7 @@ func (f *Fleet) run(i *instance, spec cloud.ServerGroupSpec, port int) {
 	end := i.process.wait()
 	// What the program started and left in another process group goes with it.
 	f.runner.sweep("SHOWRUNNER_INSTANCE=" + i.id)
+	i.cancel() // what shed its environment may hold the output open: its end is not waited for
 	<-pump
 	i.output.Close()
 	f.exited(i, &end, nil)

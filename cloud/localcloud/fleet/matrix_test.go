@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,6 +106,44 @@ func TestIgnoresTerm(t *testing.T) {
 		t.Fatalf("evidence %+v", f)
 	}
 	says(t, "cause", g.Ended[0].Failure.Cause, "100ms of SIGTERM")
+}
+
+// Why an instance was ended says more than that it would not go.
+func TestIllAndIgnoresTerm(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("app", cloudtest.DeafAndIll, 1)
+	spec.StopTimeout = 100 * time.Millisecond
+	g := r.WaitServing(r.Create(spec).Name, 1)
+	if _, err := get(t.Context(), "http://"+g.Instances[0].Address+"/forget"); err != nil {
+		t.Fatal(err)
+	}
+	g = r.Wait(g.Name, "it is replaced", func(g cloud.ServerGroup) bool { return len(g.Ended) > 0 })
+	if f := g.Ended[0].Failure; f == nil || f.Code != "UNHEALTHY" || f.Signal != "killed" {
+		t.Fatalf("evidence %+v", f)
+	}
+	says(t, "cause", g.Ended[0].Failure.Cause, "checks in a row failed", "100ms of SIGTERM")
+}
+
+// A child that has shed everything by which it could be found, and holds its
+// parent's output open, must not keep the parent from being seen to have ended.
+func TestDaemonHoldsTheOutput(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.Create(r.Spec("app", cloudtest.Daemon, 1))
+	g = r.Wait(g.Name, "its end is seen", func(g cloud.ServerGroup) bool { return len(g.Ended) > 0 && g.Ended[0].Failure != nil })
+	f := g.Ended[0].Failure
+	for _, line := range f.LastLog {
+		var pid int
+		if _, err := fmt.Sscanf(line, "child %d", &pid); err == nil {
+			if err := syscall.Kill(pid, 0); err != nil {
+				t.Fatalf("the child is gone, so nothing was shown: %v", err)
+			}
+		}
+	}
+	if f.Code != "EXITED" || f.ExitCode == nil || *f.ExitCode != 5 {
+		t.Fatalf("evidence %+v", f)
+	}
 }
 
 func TestLeaksFiles(t *testing.T) {
