@@ -32,5 +32,7 @@ bench: build ## the benchmarks, beside their peers where those are installed
 	$(GO) run ./bench/site -showrunner bin/showrunner
 	$(GO) run ./bench/storm -showrunner bin/showrunner
 	$(GO) run ./bench/deployments -showrunner bin/showrunner
+	$(GO) run ./bench/badversions -showrunner bin/showrunner
+	$(GO) run ./bench/public -showrunner bin/showrunner
 	$(GO) run ./bench/crash
 	$(GO) run ./bench/keep -n 20000

@@ -33,30 +33,44 @@ type Load struct {
 	Machine  string         `json:"loadAverage"` // of the last minute, at the end
 }
 
-// Attack makes rate repeatable requests a second for a cluster through the edge,
-// and others at a tenth of the rate, while f lasts.
+// Attack makes rate repeatable requests a second for a cluster of the service
+// through the edge, and others at a tenth of the rate, while f lasts.
 func (w *World) Attack(ctx context.Context, cluster string, rate int, f func() error) (Load, error) {
+	versions := map[string]int{}
+	var counting sync.Mutex
+	target := func(method string) loadtest.Target {
+		return w.Target(cluster, method, "/", func(status int, body []byte) bool {
+			version, rest, _ := bytes.Cut(body, []byte(" "))
+			if status != 200 || !bytes.HasSuffix(rest, []byte(" "+method+"\n")) {
+				return false
+			}
+			counting.Lock()
+			versions[string(version)]++
+			counting.Unlock()
+			return true
+		})
+	}
+	l, err := AttackWith(ctx, rate, target("GET"), target("POST"), f)
+	l.Versions = versions
+	return l, err
+}
+
+// Target is a request to a cluster through the edge; nil accepts 200 alone.
+func (w *World) Target(cluster, method, path string, accept func(status int, body []byte) bool) loadtest.Target {
+	if accept == nil {
+		accept = func(status int, _ []byte) bool { return status == 200 }
+	}
+	return loadtest.Target{Method: method, URL: "http://" + w.Edge + path, Host: cluster + ".localhost", Accept: accept}
+}
+
+// AttackWith is Attack with requests of one's own.
+func AttackWith(ctx context.Context, rate int, safe, unsafe loadtest.Target, f func() error) (l Load, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := Load{Versions: map[string]int{}}
-	var counting sync.Mutex
-	target := func(method string) []loadtest.Target {
-		return []loadtest.Target{{Method: method, URL: "http://" + w.Edge + "/", Host: cluster + ".localhost",
-			Accept: func(status int, body []byte) bool {
-				version, rest, _ := bytes.Cut(body, []byte(" "))
-				if status != 200 || !bytes.HasSuffix(rest, []byte(" "+method+"\n")) {
-					return false
-				}
-				counting.Lock()
-				l.Versions[string(version)]++
-				counting.Unlock()
-				return true
-			}}}
-	}
 	first, second := make(chan loadtest.Report), make(chan loadtest.Report)
-	go func() { first <- loadtest.Attack(ctx, rate, time.Hour, target("GET")) }()
-	go func() { second <- loadtest.Attack(ctx, max(1, rate/10), time.Hour, target("POST")) }()
-	err := f()
+	go func() { first <- loadtest.Attack(ctx, rate, time.Hour, []loadtest.Target{safe}) }()
+	go func() { second <- loadtest.Attack(ctx, max(1, rate/10), time.Hour, []loadtest.Target{unsafe}) }()
+	err = f()
 	cancel()
 	l.Safe, l.Unsafe, l.Machine = <-first, <-second, loadAverage()
 	return l, err

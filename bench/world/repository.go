@@ -38,7 +38,12 @@ func (r Repository) Commit(ctx context.Context, name, text string) (string, erro
 	if err := os.WriteFile(filepath.Join(r.Dir, name), []byte(text), 0o644); err != nil {
 		return "", err
 	}
-	for _, args := range [][]string{{"add", "--all", "--force"}, {"commit", "--quiet", "--message", name}} {
+	return r.CommitAll(ctx, name)
+}
+
+// CommitAll commits what is there.
+func (r Repository) CommitAll(ctx context.Context, message string) (string, error) {
+	for _, args := range [][]string{{"add", "--all", "--force"}, {"commit", "--quiet", "--message", message}} {
 		if _, err := r.Git(ctx, args...); err != nil {
 			return "", err
 		}
