@@ -25,7 +25,8 @@ var postgresFence string
 var postgresWords string
 
 // postgresMigrations are applied in order, each in one transaction; forward only.
-var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence, postgresWords}
+// The fourth is of SQLite alone.
+var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence, postgresWords, `SELECT 1;`}
 
 // connectTimeout is how long making a connection may take where the address does not say.
 const connectTimeout = 5 * time.Second

@@ -108,7 +108,7 @@ func (s *SQLite) rewordStep(ctx context.Context) (bool, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(r.seqs) == 0, s.transaction(ctx, op, func() error {
+	return len(r.seqs) == 0, s.transaction(ctx, op, func(ctx context.Context) error {
 		if len(r.seqs) == 0 {
 			_, err := s.conn.ExecContext(ctx, `DELETE FROM meta WHERE key = 'reword'`)
 			return sqliteError(err, op)

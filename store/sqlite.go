@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	_ "embed"
 	"errors"
 	"io"
+	"math/big"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 
 	"showrunner/execution"
 	"showrunner/problem"
+	"showrunner/store/record"
 )
 
 //go:embed sqlite_schema.sql
@@ -27,11 +30,14 @@ var sqliteWords string
 
 // sqliteMigrations are applied in order, each in one transaction; forward only.
 // The second is of PostgreSQL alone; both databases count alike, so that a
-// backup of one says what the other has to know.
-var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`, sqliteWords}
+// backup of one says what the other has to know. The fourth changes no table:
+// a program that does not know of the records ahead of the database must not
+// open it without them.
+var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`, sqliteWords, `SELECT 1;`}
 
-// SQLite keeps everything in one file, for one process. Every commit is on disk
-// before it is acknowledged (WAL, synchronous=FULL).
+// SQLite keeps everything in one file, for one process, and what is on its way
+// there in a second one. Every commit is on disk before it is acknowledged
+// (WAL, synchronous=FULL; see ahead).
 type SQLite struct {
 	path    string
 	options Options
@@ -39,17 +45,22 @@ type SQLite struct {
 	reads   *sql.DB
 	writes  *sql.DB
 
-	mu       sync.Mutex // of the writer and all below
-	conn     *sql.Conn
-	stmts    *sqliteStatements
-	position int64 // of the last event
-	seq      int64 // of the last execution
-	mailSeq  int64
-	session  *sqliteSession
+	mu      sync.Mutex // of the writer and all below
+	conn    *sql.Conn
+	stmts   *sqliteStatements
+	seq     int64 // of the last execution
+	mailSeq int64
+	session *sqliteSession
+
+	ahead    *ahead         // its lock is taken after mu
+	position int64          // of the last event; the lock is that of ahead
+	fresh    []record.Event // written by the transaction under way
+	tail     tail
 	// lastCheckpoint is the position at which the log was last asked to be written back.
 	lastCheckpoint int64
 
 	grown      chan struct{} // the write-ahead log has grown
+	behind     chan struct{} // the database is behind the file ahead of it
 	checkpoint sync.WaitGroup
 	closing    chan struct{}
 	reword     rewording
@@ -66,7 +77,7 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 		return nil, problem.Wrap(err, problem.Conflict, op, "the database %s is in use by another process", path).
 			WithHelp("Stop the other showrunner that uses this data folder, or give this one a folder of its own with --data.")
 	}
-	s := &SQLite{path: path, options: o, lock: lock, grown: make(chan struct{}, 1), closing: make(chan struct{})}
+	s := &SQLite{path: path, options: o, lock: lock, grown: make(chan struct{}, 1), behind: make(chan struct{}, 1), closing: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
@@ -108,8 +119,34 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err := row.Scan(&s.position, &s.seq, &s.mailSeq); err != nil {
 		return problem.Wrap(err, problem.Precondition, op, "the database %s cannot be read", s.path)
 	}
-	s.stmts, err = prepareSQLite(ctx, s.conn)
-	return err
+	s.tail.last = s.position
+	if s.stmts, err = prepareSQLite(ctx, s.conn); err != nil {
+		return err
+	}
+	return s.openAhead(ctx)
+}
+
+// openAhead brings the database up to date with the records beside it.
+func (s *SQLite) openAhead(ctx context.Context) error {
+	const op = "store.open"
+	// The numbers of another database's file are none of this one's.
+	first, err := rand.Int(rand.Reader, big.NewInt(1<<48))
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, op, "a random number")
+	}
+	if _, err := s.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('ahead', ?) ON CONFLICT DO NOTHING`, first.Int64()); err != nil {
+		return sqliteError(err, op)
+	}
+	var number int64
+	if err := s.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'ahead'`).Scan(&number); err != nil {
+		return sqliteError(err, op)
+	}
+	if s.ahead, err = openAhead(s.path+aheadSuffix, number); err != nil {
+		return err
+	}
+	s.position = max(s.position, s.ahead.last())
+	s.tail.last = s.position
+	return s.settle(ctx)
 }
 
 // migrate brings the schema to the newest version; user_version holds where it is.
@@ -148,9 +185,17 @@ func (s *SQLite) checkpointLoop() {
 		case <-s.closing:
 			return
 		case <-s.grown:
+		case <-s.behind:
+			_ = s.settle(context.Background()) // what does not succeed now is in the file
+			continue
 		}
 		// A failure is tried again when the log has grown further; nothing is lost by it.
 		_, _ = db.Exec(`PRAGMA wal_checkpoint(PASSIVE)`)
+		// The log is used again from its start once all of it is written back, which
+		// takes a moment without a writer. What was written meanwhile is little.
+		s.mu.Lock()
+		_, _ = db.Exec(`PRAGMA wal_checkpoint(PASSIVE)`)
+		s.mu.Unlock()
 	}
 }
 
@@ -159,13 +204,14 @@ func (s *SQLite) Close() error {
 	close(s.closing)
 	s.reword.end()
 	s.checkpoint.Wait()
+	err := s.settle(context.Background())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session != nil {
 		s.session.end()
 		s.session = nil
 	}
-	return s.release()
+	return errors.Join(err, s.release())
 }
 
 func (s *SQLite) release() error {
@@ -181,6 +227,9 @@ func (s *SQLite) release() error {
 	}
 	if s.writes != nil {
 		errs = append(errs, s.writes.Close())
+	}
+	if s.ahead != nil {
+		errs = append(errs, s.ahead.file.Close())
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }

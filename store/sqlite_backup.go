@@ -11,6 +11,9 @@ import (
 // Backup implements Store. It reads one snapshot; writers go on meanwhile.
 func (s *SQLite) Backup(ctx context.Context, w io.Writer) error {
 	const op = "store.backup"
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
 	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return sqliteError(err, op)

@@ -6,161 +6,107 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"time"
 
 	"showrunner/execution"
 	"showrunner/problem"
 	"showrunner/store/record"
 )
 
-// eventRows is how many events one prepared statement inserts; the rest go one by one.
-const eventRows = 16
-
-// sqliteStatements are those of the hot path.
-type sqliteStatements struct {
-	begin, commit, rollback        *sql.Stmt
-	stage, event, events           *sql.Stmt
-	create, plan, number, order    *sql.Stmt
-	words, trigger, findTrigger    *sql.Stmt
-	patch, revive, live, mail, end *sql.Stmt
-	all                            []*sql.Stmt
-}
-
-func prepareSQLite(ctx context.Context, conn *sql.Conn) (*sqliteStatements, error) {
-	const insertEvent = `INSERT INTO event (position, time, type, application, pipeline, execution, stage, by, data) VALUES `
-	const eventRow = `(?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	st := &sqliteStatements{}
-	for _, p := range []struct {
-		to   **sql.Stmt
-		text string
-	}{
-		{&st.begin, `BEGIN IMMEDIATE`}, {&st.commit, `COMMIT`}, {&st.rollback, `ROLLBACK`},
-		{&st.stage, `INSERT INTO stage (execution, idx, wake, data) VALUES (?, ?, ?, ?)
-			ON CONFLICT (execution, idx) DO UPDATE SET wake = excluded.wake, data = excluded.data`},
-		{&st.event, insertEvent + eventRow},
-		{&st.events, insertEvent + strings.Repeat(eventRow+", ", eventRows-1) + eventRow},
-		{&st.create, `INSERT INTO execution (seq, id, application, pipeline, number, ord, status, live, owner, epoch, plan, lane, parent,
-			rollback_of, created, started, ended, request, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
-		{&st.plan, `INSERT INTO plan (digest, data) VALUES (?, ?) ON CONFLICT DO NOTHING`},
-		{&st.number, `INSERT INTO pipeline (application, name, number, ord) VALUES (?, ?, 1, 1)
-			ON CONFLICT DO UPDATE SET number = number + 1, ord = ord + 1 RETURNING number, ord`},
-		{&st.order, `UPDATE pipeline SET ord = ord + 1 WHERE application = ? AND name = ? RETURNING ord`},
-		{&st.words, `INSERT INTO word (rowid, words) VALUES (?, ?)`},
-		{&st.trigger, `INSERT INTO trigger_event (trigger, event, execution, time) VALUES (?, ?, ?, ?)`},
-		{&st.findTrigger, `SELECT execution FROM trigger_event WHERE trigger = ? AND event = ?`},
-		{&st.patch, `UPDATE execution SET status = ?, live = ?, owner = ?, started = ?, ended = ?, state = ? WHERE id = ? AND live = 1`},
-		{&st.revive, `UPDATE execution SET status = ?, live = 1, owner = ?, epoch = epoch + 1, ord = ?, started = ?, ended = NULL, state = ?
-			WHERE id = ? AND live = 0 AND epoch = ?`},
-		{&st.live, `SELECT live FROM execution WHERE id = ?`},
-		{&st.mail, `INSERT INTO mail (seq, execution, stage, id, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (execution, stage, id) DO NOTHING`},
-		{&st.end, `DELETE FROM mail WHERE execution = ? AND stage = ''`},
-	} {
-		s, err := conn.PrepareContext(ctx, p.text)
-		if err != nil {
-			return nil, problem.Wrap(err, problem.Internal, "store.open", "preparing a statement")
-		}
-		*p.to = s
-		st.all = append(st.all, s)
+// transaction runs f in one transaction on the writer, after what waits ahead of
+// the database. When it fails, nothing happened, and the counters are as before:
+// so that an end of the context cannot leave open whether it was committed, it
+// is looked at once, before anything is written.
+func (s *SQLite) transaction(ctx context.Context, op string, f func(ctx context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return sqliteError(err, op)
 	}
-	return st, nil
-}
-
-func (st *sqliteStatements) close() {
-	for _, s := range st.all {
-		_ = s.Close() // the connection is closed next
-	}
-}
-
-// transaction runs f in one transaction on the writer. When it fails, nothing
-// happened, and the counters are as before.
-func (s *SQLite) transaction(ctx context.Context, op string, f func() error) error {
+	ctx = context.WithoutCancel(ctx)
+	s.ahead.mu.Lock()
+	defer s.ahead.mu.Unlock()
 	position, seq, mail := s.position, s.seq, s.mailSeq
+	s.fresh = s.fresh[:0]
 	if _, err := s.stmts.begin.ExecContext(ctx); err != nil {
 		return sqliteError(err, op)
 	}
-	err := f()
+	caughtUp := s.ahead.pending()
+	var err error
+	if caughtUp {
+		err = s.catchUp(ctx)
+	}
+	if err == nil {
+		err = f(ctx)
+	}
 	if err == nil {
 		if _, cerr := s.stmts.commit.ExecContext(ctx); cerr == nil {
+			if caughtUp {
+				s.ahead.begin()
+			}
+			s.tail.add(s.fresh)
 			if s.position-s.lastCheckpoint > checkpointPages {
 				s.lastCheckpoint = s.position
-				select {
-				case s.grown <- struct{}{}:
-				default:
-				}
+				nudge(s.grown)
 			}
 			return nil
 		} else {
 			err = sqliteError(cerr, op)
 		}
 	}
-	_, _ = s.stmts.rollback.ExecContext(context.WithoutCancel(ctx)) // where COMMIT failed there may be none to roll back
+	_, _ = s.stmts.rollback.ExecContext(ctx) // where COMMIT failed there may be none to roll back
 	s.position, s.seq, s.mailSeq = position, seq, mail
 	return err
 }
 
-// sqliteSession is the one session of this process.
-type sqliteSession struct {
-	store   *SQLite
-	owner   string
-	notices chan execution.Notice
-	ended   bool
-}
-
-// end closes the session; the store is locked.
-func (n *sqliteSession) end() {
-	if !n.ended {
-		n.ended = true
-		close(n.notices)
-	}
-}
-
-// Owner implements execution.Session.
-func (n *sqliteSession) Owner() string { return n.owner }
-
-// Notices implements execution.Session.
-func (n *sqliteSession) Notices() <-chan execution.Notice { return n.notices }
-
-// tell gives this session a notice; the store is locked. A full channel drops
-// it, which the engine's sweep makes up for.
-func (n *sqliteSession) tell(x execution.Notice) {
-	if n == nil || n.ended {
-		return
-	}
+// nudge has somebody look who waits on a channel of one.
+func nudge(ch chan struct{}) {
 	select {
-	case n.notices <- x:
+	case ch <- struct{}{}:
 	default:
 	}
 }
 
-// Announce implements execution.Session.
-func (n *sqliteSession) Announce(_ context.Context, x execution.Notice) error {
-	n.store.mu.Lock()
-	defer n.store.mu.Unlock()
-	n.store.session.tell(x)
-	return nil
+// catchUp writes what waits ahead of the database into it, within a transaction.
+func (s *SQLite) catchUp(ctx context.Context) error {
+	const op = "store.commit"
+	for _, r := range s.ahead.rows() {
+		if _, err := s.stmts.stage.ExecContext(ctx, r.execution, r.row.Index, millis(&r.row.Wake), r.row.Data); err != nil {
+			return sqliteError(err, op)
+		}
+	}
+	if err := s.insertEvents(ctx, s.ahead.events); err != nil {
+		return err
+	}
+	_, err := s.stmts.passed.ExecContext(ctx, s.ahead.passed())
+	return sqliteError(err, op)
 }
 
-// Leave implements execution.Session.
-func (n *sqliteSession) Leave(context.Context) error {
-	n.store.mu.Lock()
-	defer n.store.mu.Unlock()
-	n.end()
-	if n.store.session == n {
-		n.store.session = nil
+// settle brings the database up to date, for who reads from it.
+func (s *SQLite) settle(ctx context.Context) error {
+	s.ahead.mu.Lock()
+	behind := s.ahead.pending()
+	s.ahead.mu.Unlock()
+	if !behind {
+		return nil
 	}
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.transaction(ctx, "store.read", func(context.Context) error { return nil })
 }
 
 // Commit implements execution.Session.
 func (n *sqliteSession) Commit(ctx context.Context, batch []*execution.Change) error {
 	s := n.store
+	if s.ahead.fits(batch) {
+		if done, err := n.commitAhead(batch); done || err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session != n || n.ended {
 		return execution.ErrLost
 	}
 	var notices []execution.Notice
-	err := s.transaction(ctx, "store.commit", func() error {
+	err := s.transaction(ctx, "store.commit", func(ctx context.Context) error {
 		notices = notices[:0]
 		events := make([]record.Event, 0, 2*len(batch))
 		for _, c := range batch {
@@ -187,6 +133,37 @@ func (n *sqliteSession) Commit(ctx context.Context, batch []*execution.Change) e
 		n.tell(x)
 	}
 	return nil
+}
+
+// commitAhead makes a batch durable ahead of the database; false: it could not.
+func (n *sqliteSession) commitAhead(batch []*execution.Change) (bool, error) {
+	s := n.store
+	s.ahead.mu.Lock()
+	defer s.ahead.mu.Unlock()
+	if n.ended {
+		return false, execution.ErrLost
+	}
+	position := s.position
+	var events []record.Event
+	for _, c := range batch {
+		c.Err = nil
+		for i := range c.Events {
+			position++
+			e := c.Events[i]
+			e.Position = position
+			events = append(events, e)
+		}
+		c.Last = position
+	}
+	if !s.ahead.write(batch, events) {
+		return false, nil
+	}
+	s.position = position
+	s.tail.add(events)
+	if len(s.ahead.waiting) >= aheadMany {
+		nudge(s.behind)
+	}
+	return true, nil
 }
 
 // refusal is an error that concerns one change, before it has written anything.
@@ -372,6 +349,16 @@ func (n *sqliteSession) deliver(ctx context.Context, c *execution.Change) ([]exe
 
 // appendEvents gives events their positions and writes them.
 func (s *SQLite) appendEvents(ctx context.Context, events []record.Event) error {
+	for i := range events {
+		s.position++
+		events[i].Position = s.position
+	}
+	s.fresh = append(s.fresh, events...)
+	return s.insertEvents(ctx, events)
+}
+
+// insertEvents writes events that have their positions.
+func (s *SQLite) insertEvents(ctx context.Context, events []record.Event) error {
 	args := make([]any, 0, 9*eventRows)
 	for len(events) > 0 {
 		k, stmt := 1, s.stmts.event
@@ -381,8 +368,6 @@ func (s *SQLite) appendEvents(ctx context.Context, events []record.Event) error 
 		args = args[:0]
 		for i := range k {
 			e := &events[i]
-			s.position++
-			e.Position = s.position
 			var data any
 			if len(e.Data) > 0 {
 				data = []byte(e.Data)
@@ -395,62 +380,4 @@ func (s *SQLite) appendEvents(ctx context.Context, events []record.Event) error 
 		events = events[k:]
 	}
 	return nil
-}
-
-// Adopt implements execution.Session.
-func (n *sqliteSession) Adopt(ctx context.Context, own bool) ([]execution.Claim, error) {
-	s := n.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.session != n || n.ended {
-		return nil, execution.ErrLost
-	}
-	var claims []execution.Claim
-	err := s.transaction(ctx, "store.adopt", func() error {
-		claims = nil
-		rows, err := s.conn.QueryContext(ctx, `SELECT id, epoch + (owner <> ?) FROM execution WHERE live = 1 AND (owner <> ? OR ?) ORDER BY seq`, n.owner, n.owner, own)
-		if err != nil {
-			return sqliteError(err, "store.adopt")
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var c execution.Claim
-			if err := rows.Scan(&c.ID, &c.Epoch); err != nil {
-				return sqliteError(err, "store.adopt")
-			}
-			claims = append(claims, c)
-		}
-		if err := rows.Err(); err != nil {
-			return sqliteError(err, "store.adopt")
-		}
-		_, err = s.conn.ExecContext(ctx, `UPDATE execution SET owner = ?, epoch = epoch + 1 WHERE live = 1 AND owner <> ?`, n.owner, n.owner)
-		return sqliteError(err, "store.adopt")
-	})
-	return claims, err
-}
-
-// Due implements execution.Session.
-func (n *sqliteSession) Due(ctx context.Context, before time.Time) ([]execution.Due, error) {
-	rows, err := n.store.reads.QueryContext(ctx, `SELECT execution, min(wake) FROM stage INDEXED BY stage_wake
-		WHERE wake IS NOT NULL AND wake < ? GROUP BY execution`, before.UnixMilli())
-	if err != nil {
-		return nil, sqliteError(err, "store.due")
-	}
-	defer rows.Close()
-	var out []execution.Due
-	for rows.Next() {
-		var d execution.Due
-		var at int64
-		if err := rows.Scan(&d.ID, &at); err != nil {
-			return nil, sqliteError(err, "store.due")
-		}
-		d.At = fromMillis(at)
-		out = append(out, d)
-	}
-	return out, sqliteError(rows.Err(), "store.due")
-}
-
-// Mail implements execution.Session.
-func (n *sqliteSession) Mail(ctx context.Context, id string, after int64) ([]execution.Mail, error) {
-	return n.store.mail(ctx, n.store.reads, id, after)
 }

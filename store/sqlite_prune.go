@@ -38,7 +38,7 @@ func (s *SQLite) deleteSome(ctx context.Context, text string, args ...any) (int,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var n int64
-	err := s.transaction(ctx, "store.prune", func() error {
+	err := s.transaction(ctx, "store.prune", func(ctx context.Context) error {
 		res, err := s.conn.ExecContext(ctx, text, args...)
 		if err != nil {
 			return sqliteError(err, "store.prune")
@@ -82,13 +82,16 @@ func (s *SQLite) pruneEvents(ctx context.Context, p execution.Retention, now tim
 	floor := old[len(old)-1].Position
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = s.transaction(ctx, op, func() error {
+	err = s.transaction(ctx, op, func(ctx context.Context) error {
 		if _, err := s.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('floor', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, floor); err != nil {
 			return sqliteError(err, op)
 		}
 		_, err := s.conn.ExecContext(ctx, `DELETE FROM event WHERE position <= ?`, floor)
 		return sqliteError(err, op)
 	})
+	if err == nil {
+		s.tail.forget(floor)
+	}
 	return len(old), err
 }
 
@@ -125,7 +128,7 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(gone), s.transaction(ctx, op, func() error {
+	return len(gone), s.transaction(ctx, op, func(ctx context.Context) error {
 		for _, o := range gone {
 			for _, q := range []struct {
 				text string

@@ -30,6 +30,7 @@ func restoreSQLite(ctx context.Context, path string, r io.Reader, o Options) err
 	}
 	beside := path + ".restoring"
 	defer os.Remove(beside)
+	defer os.Remove(beside + aheadSuffix)
 	if err := fillSQLite(ctx, beside, r, o); err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -47,7 +48,7 @@ func replaceSQLite(from, to string) error {
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close())
 	}
-	for _, suffix := range []string{"-wal", "-shm"} {
+	for _, suffix := range []string{"-wal", "-shm", aheadSuffix} {
 		if rerr := os.Remove(to + suffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
@@ -79,7 +80,7 @@ func fillSQLite(ctx context.Context, path string, r io.Reader, o Options) (err e
 	if err := s.execAll(ctx, `PRAGMA journal_mode = OFF`, `PRAGMA synchronous = OFF`, `PRAGMA cache_size = -64000`); err != nil {
 		return err
 	}
-	return s.transaction(ctx, opRestore, func() error {
+	return s.transaction(ctx, opRestore, func(ctx context.Context) error {
 		indexes, err := s.dropIndexes(ctx)
 		if err == nil {
 			err = s.execAll(ctx, `INSERT INTO word (word, rank) VALUES ('hashsize', 33554432)`) // as long as it is filled
