@@ -155,7 +155,7 @@ type Step struct {
 	Change int      `json:"change"`
 }
 
-// ScheduledScaling sets the capacity by the clock.
+// ScheduledScaling sets the capacity by the clock, of the versions that have traffic then.
 type ScheduledScaling struct {
 	Cron    string `json:"cron" check:"cron"`
 	Zone    string `json:"zone,omitempty" check:"zone" default:"UTC"`

@@ -78,6 +78,7 @@ var kinds = []Kind{
 		Name: "rollback", Config: Rollback{}, Timeout: time.Hour,
 		Summary: "Returns a service or a website to an earlier version that is still kept.",
 		Doc: "Exactly one of `cluster` and `site`. Nothing is built or uploaded: traffic returns to what is there, in every region at once. " +
+			"The version that is left stays as the one returned to was kept: with its instances, or without. " +
 			"`showrunner rollback` runs this stage as an execution of its own.",
 		Outputs: []Output{
 			{"version", StringOutput, "the version returned to"},

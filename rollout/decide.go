@@ -317,6 +317,9 @@ func required(desired int) int {
 // step carries a region through its present step: capacity, health, question, weights, pause, verdict.
 func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerGroup) {
 	s := d.steps()[rs.Step]
+	if rs.Shown.IsZero() && !d.shape.coexist {
+		d.keepUp(o, rs)
+	}
 	want := d.capacityAt(rs, s)
 	need := required(want.Desired)
 	if !rs.Shown.IsZero() {
@@ -363,6 +366,16 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	rs.Step++
 	rs.Entered, rs.Shown, rs.Base, rs.Validated, rs.Below = d.now, time.Time{}, nil, false, time.Time{}
 	d.step(region, o, rs, g)
+}
+
+// keepUp raises what the new group ends with to what the old ones have by now:
+// scaling, or a person, may have found more necessary since the region's turn came.
+func (d *decider) keepUp(o Region, rs *RegionState) {
+	for _, b := range rs.Before {
+		if g, ok := find(o.Groups, b.Name); ok {
+			rs.Full.Desired = max(rs.Full.Desired, min(g.Capacity.Desired, rs.Full.Max))
+		}
+	}
 }
 
 // asks says whether a hook has a say: the first version has nothing to be compared with.

@@ -257,3 +257,66 @@ func TestRestoreShiftsToTheKeptGroup(t *testing.T) {
 		})
 	}
 }
+
+// What a rollback leaves is kept as what it returns to was kept: with its
+// instances by a strategy that keeps them, without by one that does not.
+func TestARollbackLeavesWhatItFound(t *testing.T) {
+	for name, want := range map[string]int{"red-black": 3, "canary": 0} {
+		s := newSim(rand.New(rand.NewPCG(1, 2)), regions, pipeline.Capacity{Min: 1, Desired: 3, Max: 5})
+		spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: pipeline.Capacity{Min: 1, Desired: 3, Max: 5}},
+			Strategy: strategies()[name], Waves: []pipeline.Wave{{Regions: regions}}, Undo: "all", Timeout: time.Minute}
+		if name == "red-black" {
+			spec.Strategy = pipeline.Strategy{RedBlack: &pipeline.RedBlack{Keep: 1}}
+		}
+		if _, failure, done := s.run(spec, false, func(rollout.State) {}); !done || failure != nil {
+			t.Fatalf("%s forward: done %v, failure %+v", name, done, failure)
+		}
+		back := spec
+		back.Strategy = pipeline.Strategy{RedBlack: &pipeline.RedBlack{Keep: 1000}}
+		back.Restore = map[string]string{}
+		for _, r := range regions {
+			back.Restore[r] = "api-v000"
+		}
+		if _, failure, done := s.run(back, false, func(rollout.State) {}); !done || failure != nil {
+			t.Fatalf("%s back: done %v, failure %+v", name, done, failure)
+		}
+		for region, r := range s.regions {
+			for _, g := range r.groups {
+				if g.Name == "api-v001" && g.Capacity.Desired != want {
+					t.Errorf("%s: %s in %s goes on with %d instances without traffic, want %d", name, g.Name, region, g.Capacity.Desired, want)
+				}
+			}
+		}
+	}
+}
+
+// Scaling, or a person, may find more necessary while traffic shifts: the new
+// version takes over with as many as the old one has by then.
+func TestTheNewVersionKeepsUpWithTheOld(t *testing.T) {
+	s := newSim(rand.New(rand.NewPCG(1, 2)), regions[:1], pipeline.Capacity{Min: 1, Desired: 3, Max: 10})
+	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: pipeline.Capacity{Min: 1, Desired: 3, Max: 10}},
+		Strategy: strategies()["canary"], Waves: []pipeline.Wave{{Regions: regions[:1]}}, Undo: "all", Timeout: time.Minute}
+	grown := false
+	_, failure, done := s.run(spec, false, func(st rollout.State) {
+		r := s.regions[regions[0]]
+		if rs := st.Regions[regions[0]]; rs != nil && rs.Step == 1 && !grown {
+			grown = true
+			r.groups[0].Capacity.Desired = 7
+			r.fill(s)
+			for i := range r.groups[0].Instances {
+				r.groups[0].Instances[i].Healthy = true
+			}
+		}
+		if n := r.serving(nowWeight, nowSize); grown && n < 7 {
+			t.Fatalf("%d instances serve, 7 did", n)
+		}
+	})
+	if !done || failure != nil || !grown {
+		t.Fatalf("done %v, failure %+v, grown %v", done, failure, grown)
+	}
+	for _, g := range s.regions[regions[0]].groups {
+		if g.Enabled() && g.Capacity.Desired != 7 {
+			t.Errorf("it goes on with %d instances, the old version had 7", g.Capacity.Desired)
+		}
+	}
+}

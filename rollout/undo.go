@@ -206,11 +206,11 @@ func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) (change
 			continue
 		}
 		kept++
-		if b, ok := pinned(rs, g.Name); ok && !d.shape.shrink && g.Capacity.Min != min(b.Capacity.Min, g.Capacity.Desired) {
+		if b, ok := pinned(rs, g.Name); ok && !d.shrinks(rs) && g.Capacity.Min != min(b.Capacity.Min, g.Capacity.Desired) {
 			changes = append(changes, Change{Kind: Resize, Key: "unpin/" + g.Name, ServerGroup: g.Name, Capacity: returned(b, g.Capacity)})
 			continue
 		}
-		if d.shape.shrink && (g.Capacity.Desired > 0 || len(g.Instances) > 0) {
+		if d.shrinks(rs) && (g.Capacity.Desired > 0 || len(g.Instances) > 0) {
 			if g.Capacity.Desired == 0 {
 				ending = true
 				continue
@@ -221,6 +221,12 @@ func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) (change
 		}
 	}
 	return changes, ending
+}
+
+// shrinks says whether groups without traffic keep no instances. A rollback does
+// to what it leaves what had been done to the group it returns to.
+func (d *decider) shrinks(rs *RegionState) bool {
+	return d.shape.shrink || len(d.spec.Restore) > 0 && rs.Reused && rs.Was.Desired == 0
 }
 
 // pinned finds what a group was when scaling was kept from shrinking it.

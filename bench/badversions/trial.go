@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -141,7 +140,7 @@ func (t *trial) try(ctx context.Context, b bad) (wrong []string, err error) {
 	if n := load.Versions[version]; n > 0 && !b.healthy {
 		add("%d requests were answered by a version that was never healthy", n)
 	}
-	return append(wrong, t.left(ctx)...), nil
+	return append(wrong, t.Left(ctx, cluster)...), nil
 }
 
 // replace delivers a good version after one that stayed; it tells how an
@@ -193,45 +192,6 @@ func unclear(b bad, said world.Said, f stage.Failure) (wrong []string) {
 		wrong = append(wrong, fmt.Sprintf("undone %q, help %q", f.Undone, f.Help))
 	}
 	return wrong
-}
-
-// left lists what is there of server groups and instances that are not: their
-// processes (and so their listeners, which end with them) and folders.
-func (t *trial) left(ctx context.Context) []string {
-	err := world.Until(ctx, 10*time.Second, "nothing is left behind", func() error {
-		groups, instances := map[string]bool{}, map[string]bool{}
-		for _, g := range t.Groups(ctx, cluster) {
-			groups[g.Region+"/"+g.Name] = true
-			for _, i := range g.Instances {
-				instances[i.ID] = true
-			}
-		}
-		for _, p := range t.Processes() {
-			env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID)) // one that has just ended has none
-			for variable := range strings.SplitSeq(string(env), "\x00") {
-				if id, ok := strings.CutPrefix(variable, "SHOWRUNNER_INSTANCE="); ok && !instances[id] {
-					return fmt.Errorf("process %s of %s", p, id)
-				}
-			}
-		}
-		folders, err := t.GroupFolders()
-		if err != nil {
-			return err
-		}
-		if len(folders) < len(groups) {
-			return fmt.Errorf("only the folders %v were found", folders)
-		}
-		for _, f := range folders {
-			if !groups[f] {
-				return fmt.Errorf("the folder of %s", f)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return []string{err.Error()}
-	}
-	return nil
 }
 
 func names(groups []cloud.ServerGroup) string {

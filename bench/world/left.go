@@ -2,11 +2,13 @@ package world
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Process is one process of the machine that belongs to a world.
@@ -43,19 +45,6 @@ func (w *World) Processes() []Process {
 	return list
 }
 
-// Of lists the processes of one server group, by their environment or program.
-func (w *World) Of(serverGroup string) []Process {
-	var list []Process
-	for _, p := range w.Processes() {
-		env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
-		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.PID))
-		if bytes.Contains(env, []byte("SHOWRUNNER_SERVER_GROUP="+serverGroup+"\x00")) || strings.Contains(exe, "/"+serverGroup+"/") {
-			list = append(list, p)
-		}
-	}
-	return list
-}
-
 // Runs says whether a process has not ended; one that nobody has waited for yet has.
 func Runs(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -82,4 +71,49 @@ func (w *World) GroupFolders() ([]string, error) {
 		list = append(list, parts[0]+"/"+parts[len(parts)-1])
 	}
 	return list, nil
+}
+
+// Left lists what is there of server groups and instances that are not: their
+// processes (and so their listeners, which end with them) and folders. It gives
+// what is ending a few seconds.
+func (w *World) Left(ctx context.Context, cluster string) []string {
+	err := Until(ctx, 10*time.Second, "nothing is left behind", func() error {
+		groups, instances := map[string]bool{}, map[string]bool{}
+		for _, g := range w.Groups(ctx, cluster) {
+			groups[g.Region+"/"+g.Name] = true
+			for _, i := range g.Instances {
+				instances[i.ID] = true
+			}
+		}
+		for _, p := range w.Processes() {
+			env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID)) // one that has just ended has none
+			for variable := range strings.SplitSeq(string(env), "\x00") {
+				if id, ok := strings.CutPrefix(variable, "SHOWRUNNER_INSTANCE="); ok && !instances[id] {
+					return fmt.Errorf("process %s of %s", p, id)
+				}
+			}
+		}
+		folders, err := w.GroupFolders()
+		if err != nil {
+			return err
+		}
+		if len(folders) < len(groups) {
+			return fmt.Errorf("only the folders %v were found", folders)
+		}
+		for _, f := range folders {
+			if !groups[f] {
+				return fmt.Errorf("the folder of %s", f)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return nil
+}
+
+// Root is a file of a server group's unpacked artifact.
+func (w *World) Root(region, serverGroup, name string) string {
+	return filepath.Join(w.Data, "regions", region, "fleet", "groups", serverGroup, "root", name)
 }

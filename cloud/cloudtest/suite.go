@@ -1,6 +1,7 @@
 package cloudtest
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -72,8 +73,15 @@ func testSequence(s *Suite) {
 func testKeys(s *Suite) {
 	ctx := s.t.Context()
 	spec := s.Spec("app", Serve, 2)
+	spec.Env["CLOUDTEST_GREETING"] = "a secret"
 	first, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, "once")
 	s.want("create", err, "")
+	rotated := spec
+	rotated.Env = maps.Clone(spec.Env)
+	rotated.Env["CLOUDTEST_GREETING"] = "a secret that was changed meanwhile"
+	if g, err := s.Fleet.CreateServerGroup(ctx, s.Region, rotated, "once"); err != nil || g.Name != first.Name {
+		s.t.Fatalf("repeated with another value of its environment: %s, %v", g.Name, err)
+	}
 	again, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, "once")
 	s.want("create again", err, "")
 	if again.Name != first.Name {

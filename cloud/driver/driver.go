@@ -18,7 +18,8 @@ type Fleet interface {
 	// Regions lists the account's regions, unhealthy ones included.
 	Regions(ctx context.Context) ([]cloud.Region, error)
 	// CreateServerGroup creates the next version of the cluster and returns without
-	// waiting for its instances.
+	// waiting for its instances. The values of the environment are no part of what
+	// the key stands for (Identity): the first call's are those that count.
 	CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error)
 	// ServerGroups observes one cluster's server groups, oldest first, or every cluster's when
 	// cluster is empty. It reads the cloud's own fresh state.

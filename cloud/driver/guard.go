@@ -40,6 +40,18 @@ func CheckGuard(guard cloud.Guard, cluster, region string, before, after int) er
 	return nil
 }
 
+// Identity is a spec as it counts for an idempotency key: its environment by names
+// alone. Values may be secrets, resolved anew at each call; one that was changed
+// between a call and its repetition must not make the repetition another request.
+func Identity(s cloud.ServerGroupSpec) cloud.ServerGroupSpec {
+	names := make(map[string]string, len(s.Env))
+	for name := range s.Env {
+		names[name] = ""
+	}
+	s.Env = names
+	return s
+}
+
 // CheckCapacity completes and checks a capacity: a Max of 0 means as many as are
 // desired now; then 0 ≤ Min ≤ Desired ≤ Max must hold.
 func CheckCapacity(c pipeline.Capacity) (pipeline.Capacity, error) {

@@ -200,7 +200,7 @@ func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec cloud.Ser
 	if err != nil {
 		return cloud.ServerGroup{}, err
 	}
-	made, err := c.mutate(op, name, key, spec, func(r *region) (string, any, error) {
+	made, err := c.mutate(op, name, key, driver.Identity(spec), func(r *region) (string, any, error) {
 		var last *int
 		if n, ok := r.last[spec.Cluster]; ok {
 			last = &n

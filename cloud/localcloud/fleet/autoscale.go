@@ -108,9 +108,11 @@ func (f *Fleet) rescale(g *group, to pipeline.Capacity) {
 	f.kick()
 }
 
-// scheduled applies the actions that are due.
+// scheduled applies the actions that are due. Those of a disabled group pass it
+// by: what is kept to return to keeps its capacity, and what is being rolled out
+// takes over with as many as the old version has.
 func (f *Fleet) scheduled(g *group, c pipeline.Capacity, now time.Time) pipeline.Capacity {
-	held := f.suspended(g, processScheduledActions)
+	held := f.suspended(g, processScheduledActions) || f.weightOf(g.name) == 0
 	for n := range g.scaler.policies {
 		p := &g.scaler.policies[n]
 		if p.Schedule == nil || now.Before(p.next) {

@@ -150,6 +150,30 @@ func TestScheduledActions(t *testing.T) {
 	}
 }
 
+// What is kept without traffic keeps its capacity whatever the clock says, and
+// what was missed is not made up for.
+func TestScheduledActionsSpareDisabledGroups(t *testing.T) {
+	n := func(n int) *int { return &n }
+	kept := pipeline.Capacity{Min: 0, Desired: 0, Max: 3}
+	f, g, now, _ := still(t, cloud.ServerGroupSpec{Weight: 0, Capacity: kept,
+		Scaling: []pipeline.ScalingPolicy{{Name: "morning", Schedule: &pipeline.ScheduledScaling{Cron: "30 9 * * *", Min: n(2)}}}})
+	at := func(d time.Duration) pipeline.Capacity {
+		*now = epoch.Add(d)
+		f.autoscale()
+		return f.doc.Groups[g.name].Capacity
+	}
+	if got := at(time.Hour); got != kept {
+		t.Fatalf("a disabled group was scaled: %+v", got)
+	}
+	f.doc.Groups[g.name] = with(f.doc.Groups[g.name], func(r *record) { r.Weight = 1 })
+	if got := at(2 * time.Hour); got != kept {
+		t.Fatalf("an action missed while disabled was made up for: %+v", got)
+	}
+	if got := at(25 * time.Hour); got.Min != 2 || got.Desired != 2 {
+		t.Fatalf("enabled again, the next action did nothing: %+v", got)
+	}
+}
+
 func TestQuantile(t *testing.T) {
 	empty := make([]uint64, len(cloud.LatencyBounds)+1)
 	if !math.IsNaN(quantile(empty, .99)) {

@@ -87,7 +87,7 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec cloud.S
 	if err != nil {
 		return out, err
 	}
-	result, err := f.mutate(op, region, key, spec, func(next *document) (func(), any, error) {
+	result, err := f.mutate(op, region, key, driver.Identity(spec), func(next *document) (func(), any, error) {
 		var last *int
 		if n, ok := next.Sequences[spec.Cluster]; ok {
 			last = &n
