@@ -92,7 +92,11 @@ func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http
 	out.URL.Host = c.address
 	out.Body = kept.ReadCloser()
 	res, err = t.base.RoundTrip(out)
-	unhook()
+	if ended := !unhook(); ended && err == nil && replay.Harmless(r) {
+		// Both at once: the answer has begun, and its body ends with the wait.
+		res.Body.Close()
+		err = errors.New(c.name + " went down")
+	}
 	if err != nil {
 		cancel(err)
 		var op *net.OpError
