@@ -6,10 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"strings"
 	"sync"
 	"time"
+
+	"showrunner/balancer/upstream"
 )
 
 // Cluster is everything the balancer needs to know of one host name.
@@ -56,11 +57,10 @@ type Config struct {
 // Balancer spreads requests over the targets of clusters. Its methods may be
 // used from any goroutine.
 type Balancer struct {
-	config Config
-	server *http.Server
-	proxy  *httputil.ReverseProxy
-	base   *http.Transport
-	budget budget
+	config  Config
+	server  *http.Server
+	tunnels *tunnels
+	budget  budget
 
 	mu       sync.RWMutex
 	clusters map[string]*cluster
@@ -80,52 +80,49 @@ func New(config Config) *Balancer {
 		config.Suspicion = time.Second
 	}
 	quiet := slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug)
-	dialer := &net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}
-	b := &Balancer{config: config, clusters: map[string]*cluster{}, targets: map[string]*target{}, changed: make(chan struct{}),
-		base: &http.Transport{DialContext: dialer.DialContext, MaxIdleConns: 8192, MaxIdleConnsPerHost: 512, IdleConnTimeout: 60 * time.Second,
-			DisableCompression: true, ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 256 << 10, WriteBufferSize: 16 << 10, ReadBufferSize: 16 << 10}}
-	b.proxy = &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", r.In.Host, r.In.Host
-			r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // what the edge said
-			r.SetXForwarded()
-			if host := r.In.Header.Get("X-Forwarded-Host"); host != "" {
-				r.Out.Header.Set("X-Forwarded-Host", host)
-			}
-		},
-		Transport:      roundTripper{b},
-		FlushInterval:  -1,
-		ModifyResponse: stick,
-		ErrorHandler:   b.failed,
-		ErrorLog:       quiet,
-		BufferPool:     &buffers{},
-	}
+	b := &Balancer{config: config, clusters: map[string]*cluster{}, targets: map[string]*target{}, changed: make(chan struct{})}
+	b.tunnels = newTunnels(b, quiet)
 	b.server = &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: quiet, Protocols: new(http.Protocols)}
 	b.server.Protocols.SetHTTP1(true)
 	b.server.Protocols.SetUnencryptedHTTP2(true)
 	return b
 }
 
-// buffers are the pieces in which answers are copied.
-type buffers struct{ pool sync.Pool }
-
-// Get implements httputil.BufferPool.
-func (b *buffers) Get() []byte {
-	if p, ok := b.pool.Get().(*[]byte); ok {
-		return *p
-	}
-	return make([]byte, 32<<10)
-}
-
-// Put implements httputil.BufferPool.
-func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
-
 // Serve accepts connections until Shutdown. It returns nil after Shutdown.
 func (b *Balancer) Serve(l net.Listener) error {
+	tick := time.NewTicker(upstream.IdleTimeout / 4)
+	defer tick.Stop()
+	ended := make(chan struct{})
+	defer close(ended)
+	go b.prune(tick.C, ended)
 	if err := b.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// prune closes kept connections that are of no use any more.
+func (b *Balancer) prune(tick <-chan time.Time, ended <-chan struct{}) {
+	for {
+		select {
+		case now := <-tick:
+			for _, p := range b.pools() {
+				p.Prune(now)
+			}
+		case <-ended:
+			return
+		}
+	}
+}
+
+func (b *Balancer) pools() []*upstream.Pool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var list []*upstream.Pool
+	for _, t := range b.targets {
+		list = append(list, t.pool)
+	}
+	return list
 }
 
 // Shutdown stops accepting, lets requests in flight end, and closes what is left when ctx ends.
@@ -134,12 +131,12 @@ func (b *Balancer) Shutdown(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, b.server.Close())
 	}
-	b.base.CloseIdleConnections()
+	for _, p := range b.pools() {
+		p.Close()
+	}
+	b.tunnels.close()
 	return err
 }
-
-// clusterKey carries the cluster of a request to where its target is chosen.
-type clusterKey struct{}
 
 // ServeHTTP implements http.Handler.
 func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -147,8 +144,8 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	name := b.resolve(hostName(r.Host))
-	if name == "" {
+	c := b.resolve(hostName(r.Host))
+	if c == nil {
 		if b.config.Fallback != nil {
 			b.config.Fallback.ServeHTTP(w, r)
 			return
@@ -158,11 +155,11 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b.budget.request(time.Now())
-	ctx := context.WithValue(r.Context(), clusterKey{}, name)
-	if b.sticky(name) {
-		ctx = context.WithValue(ctx, stickyKey{}, true)
+	if tunnel(r) {
+		b.tunnels.serve(w, r, c)
+		return
 	}
-	b.proxy.ServeHTTP(w, r.WithContext(ctx))
+	b.forward(w, r, c)
 }
 
 // hostName is the first part of "name.localhost:port".
@@ -171,31 +168,22 @@ func hostName(host string) string {
 	return strings.TrimSuffix(strings.ToLower(strings.TrimSuffix(host, ".")), ".localhost")
 }
 
-// resolve finds the cluster that a name means, "" when there is none.
-func (b *Balancer) resolve(name string) string {
-	if b.known(name) {
-		return name
+// resolve finds the cluster that a name means, nil when there is none.
+func (b *Balancer) resolve(name string) *cluster {
+	c := b.cluster(name)
+	if c != nil || b.config.Resolve == nil {
+		return c
 	}
-	if b.config.Resolve == nil {
-		return ""
+	if name = b.config.Resolve(name); name == "" {
+		return nil
 	}
-	if name = b.config.Resolve(name); name != "" && b.known(name) {
-		return name
-	}
-	return ""
+	return b.cluster(name)
 }
 
-func (b *Balancer) known(name string) bool {
+func (b *Balancer) cluster(name string) *cluster {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.clusters[name] != nil
-}
-
-func (b *Balancer) sticky(name string) bool {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	c := b.clusters[name]
-	return c != nil && c.config.Sticky
+	return b.clusters[name]
 }
 
 // failed answers a request that no target could.
@@ -204,6 +192,14 @@ func (b *Balancer) failed(w http.ResponseWriter, r *http.Request, err error) {
 		return // the client has gone
 	}
 	b.config.Log.Debug("not served", "host", r.Host, "error", err)
+	if r.ProtoMajor == 1 && r.Body != http.NoBody {
+		w.Header().Set("Connection", "close") // the rest of the body must not be taken for the next request
+	}
+	var broken *upstream.Error
+	if errors.As(err, &broken) && broken.Client {
+		http.Error(w, "The request cannot be passed on.", http.StatusBadRequest)
+		return
+	}
 	if errors.Is(err, errNoTarget) {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "No instance serves this now.", http.StatusServiceUnavailable)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"showrunner/balancer/upstream"
 )
 
 var errNoTarget = errors.New("no target can take the request")
@@ -28,24 +30,24 @@ type group struct {
 // target is one instance, for as long as anything is in flight there.
 type target struct {
 	id, address, group string
+	idValues           []string // as a header's
 	sums               sums
+	pool               *upstream.Pool
+	suspicion          time.Duration
 
 	mu       sync.Mutex
 	inFlight int
 	idle     chan struct{} // closed when the last request ends while somebody waits for it
 	closed   bool          // Drain was called: nothing new ever
 	draining bool
-	out      context.Context // ends when the target is taken out of service
-	leave    context.CancelFunc
+	waiting  *flight // the attempts that are called off when it is taken out of service
 	// Passive health: failures in a row, and until when the target is left alone.
 	failures int
 	until    time.Time
 }
 
-func newTarget(t Target, group string) *target {
-	n := &target{id: t.ID, address: t.Address, group: group}
-	n.out, n.leave = context.WithCancel(context.Background())
-	return n
+func newTarget(t Target, group string, suspicion time.Duration) *target {
+	return &target{id: t.ID, idValues: []string{t.ID}, address: t.Address, group: group, pool: upstream.NewPool(t.Address), suspicion: suspicion}
 }
 
 // SetCluster replaces a cluster's table atomically.
@@ -64,7 +66,10 @@ func (b *Balancer) SetCluster(c Cluster) {
 		for _, t := range g.Targets {
 			n := b.targets[t.ID]
 			if n == nil || n.address != t.Address {
-				n = newTarget(t, g.Name)
+				if n != nil {
+					n.pool.Close()
+				}
+				n = newTarget(t, g.Name, b.config.Suspicion)
 				b.targets[t.ID] = n
 			}
 			n.set(t.Draining)
@@ -81,15 +86,15 @@ func (b *Balancer) SetCluster(c Cluster) {
 	b.tell()
 }
 
-// set says whether the target takes new requests.
+// set says whether the target takes new requests. What waits for the answer of
+// one that does not is called off after suspicion.
 func (t *target) set(draining bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case draining && !t.draining:
-		t.leave()
+		time.AfterFunc(t.suspicion, t.callOff)
 	case !draining && t.draining:
-		t.out, t.leave = context.WithCancel(context.Background())
 		t.failures, t.until = 0, time.Time{}
 	}
 	t.draining = draining
@@ -119,6 +124,7 @@ func (b *Balancer) tell() {
 			t.set(true)
 			if t.quiet() {
 				delete(b.targets, id)
+				t.pool.Close()
 			}
 		}
 	}

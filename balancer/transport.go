@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"sync"
 	"time"
 
+	"showrunner/balancer/upstream"
 	"showrunner/internal/replay"
 )
 
@@ -23,19 +22,29 @@ const (
 	lastEjection  = 30 * time.Second
 )
 
-// roundTripper sends a request to a target of its cluster, and to another one
-// when that does no harm: when nothing of it was sent, or when the request says
-// that repeating is harmless and its body can be sent again.
-type roundTripper struct{ b *Balancer }
+// sender carries a request to the target of a flight and returns its answer;
+// sent says whether anything of it may have arrived there.
+type sender func(f *flight, body *replay.Body) (res *http.Response, sent bool, err error)
 
-// RoundTrip implements http.RoundTripper.
-func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	b := t.b
-	name, _ := r.Context().Value(clusterKey{}).(string)
+// flight is one attempt of a request at one target.
+type flight struct {
+	target *target
+	group  *sums
+	began  time.Time
+	failed bool
+	cancel upstream.Cancel
+
+	// Those that may be sent again and wait for an answer are listed at their
+	// target, to be called off when it is taken out of service; the target guards it.
+	waits      bool
+	prev, next *flight
+}
+
+// carry sends a request to a target of its cluster, and to another one when that
+// does no harm: when nothing of it was sent, or when the request says that
+// repeating is harmless and its body can be sent again.
+func (b *Balancer) carry(r *http.Request, name string, send sender) (*http.Response, error) {
 	body := replay.Of(r)
-	if body != nil {
-		defer r.Body.Close()
-	}
 	var tried []*target
 	var last error
 	for n := 1; ; n++ {
@@ -46,12 +55,17 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 			return nil, err
 		}
-		res, sent, err := b.try(r, chosen, sums, body)
+		res, sent, err := b.try(r, chosen, sums, body, send)
 		if err == nil && !replay.GatewayFailure(res.StatusCode) {
 			chosen.well()
 			return res, nil
 		}
-		again := n < attempts && r.Context().Err() == nil && body.Again() && (!sent || replay.Harmless(r) && b.budget.retry(time.Now()))
+		var broken *upstream.Error
+		if errors.As(err, &broken) && broken.Client {
+			return nil, err // no target is to blame, and none can help
+		}
+		again := n < attempts && r.Context().Err() == nil && (err != nil || upstream.Sent(res)) && body.Again() &&
+			(!sent || replay.Harmless(r) && b.budget.retry(time.Now()))
 		if err == nil {
 			if again = again && b.another(name, r, append(tried, chosen)); !again {
 				return res, nil // it is the application's own answer
@@ -108,84 +122,86 @@ func (b *Balancer) wait(ctx context.Context, name string, r *http.Request, tried
 
 // try sends the request to one target; sent says whether anything of it may
 // have arrived there. The target is released when the answer's body is closed.
-func (b *Balancer) try(r *http.Request, t *target, group *sums, body *replay.Body) (res *http.Response, sent bool, err error) {
-	began := time.Now()
-	ctx, cancel := context.WithCancelCause(r.Context())
-	stop := func() bool { return true }
+func (b *Balancer) try(r *http.Request, t *target, group *sums, body *replay.Body, send sender) (res *http.Response, sent bool, err error) {
+	f := &flight{target: t, group: group, began: time.Now()}
 	if replay.Harmless(r) {
-		stop = b.suspect(t, cancel)
-	}
-	out := r.Clone(ctx)
-	out.URL.Host = t.address
-	out.Body = body.ReadCloser()
-	if body == nil {
-		out.Body = nil
+		t.await(f)
 	}
 	group.begin()
 	t.sums.begin()
-	var once sync.Once
-	end := func(failed bool) {
-		once.Do(func() {
-			took := time.Since(began)
-			group.end(took, failed)
-			t.sums.end(took, failed)
-			t.release()
-			cancel(nil)
-		})
+	res, sent, err = send(f, body)
+	if f.waits {
+		t.answered(f)
 	}
-	res, err = b.base.RoundTrip(out)
-	stop()
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && r.Context().Err() == nil {
-			err = cause
-		}
-		end(r.Context().Err() == nil)
-		var op *net.OpError
-		return nil, !errors.As(err, &op) || op.Op != "dial", err
+		var broken *upstream.Error
+		f.failed = r.Context().Err() == nil && !(errors.As(err, &broken) && broken.Client)
+		f.end(false)
+		return nil, sent, err
 	}
-	failed := res.StatusCode >= 500
-	res.Header = res.Header.Clone()
-	res.Header.Set(instanceHeader, t.id)
-	res.Body = replay.OnClose(res.Body, func() { end(failed) })
+	f.failed = res.StatusCode >= 500
+	res.Header[instanceHeader] = t.idValues
+	upstream.OnClose(res, f.end)
 	return res, true, nil
+}
+
+// end counts the attempt; cut says that the target broke off.
+func (f *flight) end(cut bool) {
+	took := time.Since(f.began)
+	f.group.end(took, f.failed || cut)
+	f.target.sums.end(took, f.failed || cut)
+	f.target.release()
+}
+
+// await lists an attempt as one that waits for its answer.
+func (t *target) await(f *flight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.waits, f.next = true, t.waiting
+	if f.next != nil {
+		f.next.prev = f
+	}
+	t.waiting = f
+	if t.draining { // since it was chosen
+		time.AfterFunc(t.suspicion, t.callOff)
+	}
+}
+
+func (t *target) answered(f *flight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		t.waiting = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	}
+	f.waits, f.prev, f.next = false, nil, nil
+}
+
+// callOff ends the wait for answers of a target that has been taken out of
+// service, unless it came back: it drains, and then it answers soon, or it hangs.
+func (t *target) callOff() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.draining {
+		return
+	}
+	for f := t.waiting; f != nil; f = f.next {
+		f.cancel.Abort(fmt.Errorf("%s was taken out of service and does not answer", t.id))
+	}
 }
 
 // instanceHeader tells which instance answered; the edge passes it on.
 const instanceHeader = "X-Showrunner-Instance"
 
 // stick sets the cookie of a sticky cluster.
-func stick(res *http.Response) error {
-	if sticky, _ := res.Request.Context().Value(stickyKey{}).(bool); sticky && res.StatusCode < 500 {
+func stick(res *http.Response) {
+	if res.StatusCode < 500 {
 		cookie := http.Cookie{Name: stickyCookie, Value: res.Header.Get(instanceHeader), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
 		res.Header.Add("Set-Cookie", cookie.String())
-	}
-	return nil
-}
-
-// stickyKey says in a request's context that its cluster is sticky.
-type stickyKey struct{}
-
-// suspect ends the wait for an answer of a target that has been taken out of
-// service meanwhile, after a while: it drains, and then it answers soon, or it hangs.
-func (b *Balancer) suspect(t *target, cancel context.CancelCauseFunc) (stop func() bool) {
-	t.mu.Lock()
-	out := t.out
-	t.mu.Unlock()
-	var mu sync.Mutex
-	var clock *time.Timer
-	stopOut := context.AfterFunc(out, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		clock = time.AfterFunc(b.config.Suspicion, func() { cancel(fmt.Errorf("%s was taken out of service and does not answer", t.id)) })
-	})
-	return func() bool {
-		stopped := stopOut()
-		mu.Lock()
-		defer mu.Unlock()
-		if clock != nil {
-			clock.Stop()
-		}
-		return stopped
 	}
 }
 
@@ -193,7 +209,9 @@ func (b *Balancer) suspect(t *target, cancel context.CancelCauseFunc) (stop func
 func (t *target) well() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failures, t.until = 0, time.Time{}
+	if t.failures > 0 {
+		t.failures, t.until = 0, time.Time{}
+	}
 }
 
 // blame counts a failure against a target. A refused connection is enough to
@@ -210,47 +228,4 @@ func (b *Balancer) blame(t *target, sent bool, err error) {
 	if eject && b.config.OnEject != nil {
 		b.config.OnEject(t.id, err.Error())
 	}
-}
-
-// budget bounds how many requests are repeated, so that a failing service is
-// not buried under retries: a fifth of the requests, and some.
-type budget struct {
-	mu       sync.Mutex
-	window   time.Time
-	requests [2]int // this window and the one before
-	retries  [2]int
-}
-
-const (
-	budgetWindow = 5 * time.Second
-	budgetShare  = 0.2
-	budgetFloor  = 100
-)
-
-func (b *budget) roll(now time.Time) {
-	if now.Sub(b.window) < budgetWindow {
-		return
-	}
-	b.window = now
-	b.requests = [2]int{0, b.requests[0]}
-	b.retries = [2]int{0, b.retries[0]}
-}
-
-func (b *budget) request(now time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.roll(now)
-	b.requests[0]++
-}
-
-// retry says whether one more repetition is within the budget.
-func (b *budget) retry(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.roll(now)
-	if float64(b.retries[0]+b.retries[1]) >= budgetFloor+budgetShare*float64(b.requests[0]+b.requests[1]) {
-		return false
-	}
-	b.retries[0]++
-	return true
 }

@@ -1,0 +1,99 @@
+package upstream
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	dialTimeout = time.Second
+	keepAlive   = 15 * time.Second
+	// mostIdle connections are kept open to one address.
+	mostIdle = 512
+	// IdleTimeout is how long a connection is kept open without a request.
+	IdleTimeout = time.Minute
+)
+
+// Pool is the connections to one address. Its methods may be used from any goroutine.
+type Pool struct {
+	address string
+
+	mu     sync.Mutex
+	idle   []*conn // the one used last is at the end
+	closed bool
+}
+
+// NewPool makes a pool that dials host:port when it is asked to.
+func NewPool(address string) *Pool { return &Pool{address: address} }
+
+// Close closes the idle connections; those in use close when they are given back.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+}
+
+// Prune closes what has been idle for too long, or was closed by the other side.
+func (p *Pool) Prune(now time.Time) {
+	p.mu.Lock()
+	var kept, gone []*conn
+	for _, c := range p.idle {
+		if now.Sub(c.since) < IdleTimeout && c.alive() {
+			kept = append(kept, c)
+		} else {
+			gone = append(gone, c)
+		}
+	}
+	p.idle = kept
+	p.mu.Unlock()
+	for _, c := range gone {
+		c.close()
+	}
+}
+
+// get takes an idle connection that the other side has not closed, or dials.
+// fresh asks for a new one.
+func (p *Pool) get(ctx context.Context, fresh bool) (*conn, error) {
+	for !fresh {
+		p.mu.Lock()
+		n := len(p.idle) - 1
+		if n < 0 {
+			p.mu.Unlock()
+			break
+		}
+		c := p.idle[n]
+		p.idle[n] = nil
+		p.idle = p.idle[:n]
+		p.mu.Unlock()
+		if time.Since(c.since) < IdleTimeout && c.alive() {
+			return c, nil
+		}
+		c.close()
+	}
+	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
+	raw, err := dialer.DialContext(ctx, "tcp", p.address)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(raw)
+}
+
+// put keeps a connection on which nothing is under way.
+func (p *Pool) put(c *conn) {
+	c.since, c.used = time.Now(), true
+	p.mu.Lock()
+	keep := !p.closed && len(p.idle) < mostIdle
+	if keep {
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+}

@@ -1,0 +1,616 @@
+package balancer_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"showrunner/balancer"
+)
+
+// raw is an instance that says exactly what a test wants: play is given each
+// connection.
+func raw(t *testing.T, play func(c net.Conn, in *bufio.Reader)) balancer.Target {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			open = append(open, c)
+			mu.Unlock()
+			wg.Go(func() {
+				defer c.Close()
+				play(c, bufio.NewReader(c))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return balancer.Target{ID: l.Addr().String(), Address: l.Addr().String()}
+}
+
+// one serves a single target.
+func one(t *testing.T, target balancer.Target) (*balancer.Balancer, string) {
+	t.Helper()
+	b, address := start(t, balancer.Config{})
+	b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{{Name: "g", Weight: 1, Targets: []balancer.Target{target}}}})
+	return b, address
+}
+
+func handler(t *testing.T, h http.HandlerFunc) balancer.Target {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return target("a", s)
+}
+
+// speak sends bytes as they are and returns everything that is answered until
+// the other side closes; the last request should ask for that.
+func speak(t *testing.T, address, request string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := io.ReadAll(c) // a reset ends it as well
+	return string(answer)
+}
+
+// head reads the head of a request, line by line.
+func head(in *bufio.Reader) ([]string, error) {
+	var lines []string
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return lines, err
+		}
+		if line == "\r\n" {
+			return lines, nil
+		}
+		lines = append(lines, strings.TrimRight(line, "\r\n"))
+	}
+}
+
+// What two readers could understand differently never reaches an instance: it is
+// refused, or it arrives as exactly one request with one meaning.
+func TestSmuggling(t *testing.T) {
+	const get = "GET /%s HTTP/1.1\r\nHost: shop.localhost\r\n"
+	for name, test := range map[string]struct {
+		request string
+		arrives []string // request lines at the instance
+	}{
+		"both lengths":              {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n", []string{"POST /a HTTP/1.1", "GET /b HTTP/1.1"}},
+		"two lengths that differ":   {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd\r\n", nil},
+		"a list of lengths":         {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 4, 5\r\n\r\nabcd\r\n", nil},
+		"a signed length":           {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: +4\r\n\r\nabcd", nil},
+		"an unknown coding":         {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", nil},
+		"two codings":               {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", nil},
+		"a space before the colon":  {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length : 4\r\n\r\nabcd", nil},
+		"a NUL in a value":          {fmt.Sprintf(get, "a") + "X-A: a\x00b\r\n\r\n", nil},
+		"a lone CR in a value":      {fmt.Sprintf(get, "a") + "X-A: a\rGET /evil HTTP/1.1\r\n\r\n", nil},
+		"a CR in the target":        {"GET /a\rb HTTP/1.1\r\nHost: shop.localhost\r\n\r\n", nil},
+		"a space in the target":     {"GET /a b HTTP/1.1\r\nHost: shop.localhost\r\n\r\n", nil},
+		"two hosts":                 {fmt.Sprintf(get, "a") + "Host: evil.localhost\r\n\r\n", nil},
+		"no host":                   {"GET /a HTTP/1.1\r\n\r\n", nil},
+		"a space in the host":       {"GET /a HTTP/1.1\r\nHost: shop.localhost evil\r\n\r\n", nil},
+		"a method that is no token": {"G(T /a HTTP/1.1\r\nHost: shop.localhost\r\n\r\n", nil},
+		"a huge header":             {fmt.Sprintf(get, "a") + "X-A: " + strings.Repeat("a", 1<<20) + "\r\n\r\n", nil},
+		"a broken chunk size":       {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", nil},
+		"a folded value":            {fmt.Sprintf(get, "a") + "X-A: a\r\n Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n", []string{"GET /a HTTP/1.1"}},
+		"bare line feeds":           {"GET /a HTTP/1.1\nHost: shop.localhost\nConnection: close\n\n", []string{"GET /a HTTP/1.1"}},
+		"a GET with a body":         {fmt.Sprintf(get, "a") + "Content-Length: 28\r\nConnection: close\r\n\r\nGET /evil HTTP/1.1\r\nHost: x\r\n", []string{"GET /a HTTP/1.1"}},
+		"two in one piece":          {fmt.Sprintf(get, "a") + "\r\n" + fmt.Sprintf(get, "b") + "Connection: close\r\n\r\n", []string{"GET /a HTTP/1.1", "GET /b HTTP/1.1"}},
+		"equal lengths twice":       {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 2\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", []string{"POST /a HTTP/1.1"}},
+		"a length in Connection":    {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 2\r\nConnection: close, content-length\r\n\r\nhi", []string{"POST /a HTTP/1.1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			var arrived []string
+			_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+				for {
+					lines, err := head(in)
+					if err != nil {
+						return
+					}
+					size, coded := 0, false
+					for _, line := range lines[1:] {
+						fmt.Sscanf(line, "Content-Length: %d", &size)
+						coded = coded || line == "Transfer-Encoding: chunked"
+						if strings.ContainsAny(line, "\r\x00") || strings.HasPrefix(line, " ") {
+							t.Errorf("line %q", line)
+						}
+					}
+					if coded && size > 0 {
+						t.Errorf("two lengths: %q", lines)
+					}
+					mu.Lock()
+					arrived = append(arrived, lines[0])
+					mu.Unlock()
+					if coded {
+						if _, err := io.Copy(io.Discard, newChunks(in)); err != nil {
+							return
+						}
+					} else if _, err := io.CopyN(io.Discard, in, int64(size)); err != nil {
+						return
+					}
+					io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				}
+			}))
+			answer := speak(t, address, test.request)
+			mu.Lock()
+			defer mu.Unlock()
+			if test.arrives == nil && name != "a broken chunk size" && (len(arrived) > 0 || !strings.HasPrefix(answer, "HTTP/1.1 4") && !strings.HasPrefix(answer, "HTTP/1.1 501")) {
+				t.Errorf("arrived %q, answered %.80q", arrived, answer)
+			}
+			if test.arrives != nil && (!slices.Equal(arrived, test.arrives) || strings.Count(answer, "HTTP/1.1 200 OK") != len(test.arrives)) {
+				t.Errorf("arrived %q, answered %q", arrived, answer)
+			}
+			if slices.ContainsFunc(arrived, func(line string) bool { return strings.Contains(line, "evil") }) {
+				t.Errorf("smuggled: %q", arrived)
+			}
+		})
+	}
+}
+
+// newChunks reads a chunked body as net/http does.
+func newChunks(in *bufio.Reader) io.Reader {
+	res, err := http.ReadResponse(bufio.NewReader(io.MultiReader(strings.NewReader("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), in)), nil)
+	if err != nil {
+		panic(err) // the text is ours
+	}
+	return res.Body
+}
+
+func TestWhatInstancesSay(t *testing.T) {
+	for name, test := range map[string]struct{ says, status, body string }{
+		"a length":                    {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "200 OK", "hi"},
+		"chunks":                      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "200 OK", "hi"},
+		"until it closes":             {"HTTP/1.1 200 OK\r\n\r\nhi", "200 OK", "hi"},
+		"HTTP/1.0":                    {"HTTP/1.0 200 OK\r\n\r\nhi", "200 OK", "hi"},
+		"nothing":                     {"HTTP/1.1 204 No Content\r\n\r\n", "204 No Content", ""},
+		"not modified, with a length": {"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", "304 Not Modified", ""},
+		"a length that is none":       {"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nhi", "502 Bad Gateway", ""},
+		"two lengths":                 {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!", "502 Bad Gateway", ""},
+		"no HTTP":                     {"hello\r\n\r\n", "502 Bad Gateway", ""},
+		"half a head":                 {"HTTP/1.1 200 OK\r\nContent-Le", "502 Bad Gateway", ""},
+		"a switch nobody asked for":   {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", "502 Bad Gateway", ""},
+		"a huge head":                 {"HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 512<<10) + "\r\n\r\n", "502 Bad Gateway", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+				if _, err := head(in); err == nil {
+					io.WriteString(c, test.says)
+				}
+			}))
+			answer := speak(t, address, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), nil)
+			if err != nil {
+				t.Fatalf("%v in %q", err, answer)
+			}
+			body, err := io.ReadAll(res.Body)
+			if err != nil || res.Status != test.status || test.body != "" && string(body) != test.body || res.StatusCode < 400 && string(body) != test.body {
+				t.Errorf("%s %q %v", res.Status, body, err)
+			}
+		})
+	}
+}
+
+// An answer that is cut short must not look whole.
+func TestNoSilentTruncation(t *testing.T) {
+	for name, says := range map[string]string{
+		"a length": "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+		"chunks":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+				if _, err := head(in); err == nil {
+					io.WriteString(c, says)
+				}
+			}))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = "shop.localhost"
+			res, err := http.DefaultClient.Do(req)
+			if err == nil {
+				_, err = io.ReadAll(res.Body)
+				res.Body.Close()
+			}
+			if err == nil {
+				t.Error("half an answer looks like a whole one")
+			}
+			if n := b.Counts("shop")[0].Errors; n != 1 {
+				t.Errorf("%d errors counted", n)
+			}
+		})
+	}
+}
+
+func TestWhatIsOfOneConnectionStaysThere(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header
+		w.Header().Set("Connection", "X-Mine")
+		w.Header().Set("X-Mine", "1")
+		w.Header().Set("Keep-Alive", "timeout=5")
+		w.Header().Set("Proxy-Authenticate", "Basic")
+		w.Header()["Content-Type"] = nil
+		io.WriteString(w, "ok")
+	}))
+	_, _, answer := ask(t, http.MethodGet, address, "", "Connection", "X-Ours, X-Forwarded-For", "X-Ours", "1", "Keep-Alive", "300", "Te", "trailers, deflate",
+		"Proxy-Authorization", "Basic eA==", "Proxy-Connection", "keep-alive", "X-Kept", "1", "Forwarded", "for=evil", "X-Forwarded-For", "192.0.2.1")
+	h := <-seen
+	for _, name := range []string{"X-Ours", "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Forwarded", "Connection"} {
+		if h.Get(name) != "" {
+			t.Errorf("%s: %s reached the instance", name, h.Get(name))
+		}
+	}
+	if h.Get("Te") != "trailers" || h.Get("X-Kept") != "1" || h.Get("X-Forwarded-Host") != "shop.localhost" || h.Get("X-Forwarded-Proto") != "http" || h.Get("X-Forwarded-For") != "192.0.2.1, 127.0.0.1" {
+		t.Errorf("the instance got %v", h)
+	}
+	for _, name := range []string{"X-Mine", "Keep-Alive", "Proxy-Authenticate", "Content-Type"} {
+		if answer.Get(name) != "" {
+			t.Errorf("%s: %s reached the client", name, answer.Get(name))
+		}
+	}
+	if answer.Get("X-Showrunner-Instance") != "a" {
+		t.Errorf("the client got %v", answer)
+	}
+}
+
+func TestTrailersBothWays(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Trailer", "X-After")
+		fmt.Fprintf(w, "%s %s", body, r.Trailer.Get("X-Sum"))
+		w.Header().Set("X-After", "told")
+		w.Header().Set(http.TrailerPrefix+"X-Unsaid", "too")
+	}))
+	body, in := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host, req.Trailer = "shop.localhost", http.Header{"X-Sum": nil}
+	go func() {
+		io.WriteString(in, "part")
+		req.Trailer.Set("X-Sum", "42")
+		in.Close()
+	}()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || string(text) != "part 42" || res.Trailer.Get("X-After") != "told" || res.Trailer.Get("X-Unsaid") != "too" {
+		t.Errorf("%q %v, trailers %v", text, err, res.Trailer)
+	}
+}
+
+// What an instance says at once reaches the client at once, and when the client
+// leaves the instance learns of it.
+func TestStreamsFlowAndEndWithTheClient(t *testing.T) {
+	left := make(chan struct{})
+	next := make(chan string)
+	b, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		control := http.NewResponseController(w)
+		for {
+			select {
+			case text := <-next:
+				io.WriteString(w, text)
+				control.Flush()
+			case <-r.Context().Done():
+				close(left)
+				return
+			}
+		}
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "shop.localhost"
+	go func() { next <- "data: 1\n" }()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewReader(res.Body)
+	for i := range 3 {
+		if i > 0 {
+			next <- fmt.Sprintf("data: %d\n", i+1)
+		}
+		if line, err := lines.ReadString('\n'); err != nil || line != fmt.Sprintf("data: %d\n", i+1) {
+			t.Fatalf("%q %v", line, err)
+		}
+	}
+	cancel()
+	<-left
+	if err := b.Drain(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The client that leaves before the answer ends the request at the instance.
+func TestAClientThatLeaves(t *testing.T) {
+	arrived, left := make(chan struct{}), make(chan struct{})
+	_, address := one(t, handler(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+		close(left)
+	}))
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+	<-arrived
+	c.Close()
+	<-left
+}
+
+// An answer that does not wait for the body reaches the client, and the rest of
+// the body is no next request.
+func TestAnAnswerBeforeTheBody(t *testing.T) {
+	_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+		if _, err := head(in); err == nil {
+			io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno!")
+		}
+	}))
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: %d\r\n\r\nbegin", 10<<20)
+	answers := bufio.NewReader(c)
+	res, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge || string(body) != "no!" || !res.Close {
+		t.Errorf("%d %q %v, closes %v", res.StatusCode, body, err, res.Close)
+	}
+	if _, err := answers.ReadByte(); err == nil {
+		t.Error("the connection goes on in the middle of a body")
+	}
+}
+
+func TestExpectContinue(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Want") == "" {
+			http.Error(w, "keep it", http.StatusForbidden)
+			return
+		}
+		io.Copy(w, r.Body) // the reader's error shows at the other end
+	}))
+	for want, status := range map[string]int{"": http.StatusForbidden, "1": http.StatusOK} {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nX-Want: %s\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", want)
+		in := bufio.NewReader(c)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want != "" {
+			if res.StatusCode != http.StatusContinue {
+				t.Fatalf("%d before the body", res.StatusCode)
+			}
+			io.WriteString(c, "hello")
+			if res, err = http.ReadResponse(in, nil); err != nil {
+				t.Fatal(err)
+			}
+			if text, err := io.ReadAll(res.Body); err != nil || string(text) != "hello" {
+				t.Errorf("%q %v", text, err)
+			}
+		}
+		if res.StatusCode != status {
+			t.Errorf("%d, want %d", res.StatusCode, status)
+		}
+	}
+}
+
+func TestEarlyHints(t *testing.T) {
+	_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+		if _, err := head(in); err == nil {
+			io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}))
+	answer := speak(t, address, "GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n")
+	hints, rest, _ := strings.Cut(answer, "\r\n\r\n")
+	if !strings.HasPrefix(hints, "HTTP/1.1 103 Early Hints") || !strings.Contains(hints, "Link: </a.css>") || !strings.HasPrefix(rest, "HTTP/1.1 200 OK") || strings.Contains(rest, "Link:") {
+		t.Errorf("%q", answer)
+	}
+}
+
+// A HEAD has the length of the answer that a GET would get, and no body; the
+// connection goes on.
+func TestHead(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "11")
+		io.WriteString(w, "hello world")
+	}))
+	answer := speak(t, address, "HEAD / HTTP/1.1\r\nHost: shop.localhost\r\n\r\nGET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n")
+	if strings.Count(answer, "Content-Length: 11") != 2 || strings.Count(answer, "hello world") != 1 || !strings.HasSuffix(answer, "hello world") {
+		t.Errorf("%q", answer)
+	}
+}
+
+// An instance that closes a kept connection has done nothing wrong, and no
+// request that it has not seen is lost with it.
+func TestKeptConnectionsThatWereClosed(t *testing.T) {
+	ended := make(chan struct{}, 100)
+	b, address := start(t, balancer.Config{OnEject: func(id, why string) { t.Errorf("%s ejected: %s", id, why) }})
+	target := raw(t, func(c net.Conn, in *bufio.Reader) {
+		defer func() { ended <- struct{}{} }()
+		lines, err := head(in)
+		if err != nil {
+			return
+		}
+		size := 0
+		for _, line := range lines {
+			fmt.Sscanf(line, "Content-Length: %d", &size)
+		}
+		if _, err := io.CopyN(io.Discard, in, int64(size)); err == nil {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+		c.Close()
+	})
+	b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{{Name: "g", Weight: 1, Targets: []balancer.Target{target}}}})
+	for i := range 20 {
+		method := []string{http.MethodGet, http.MethodPost}[i%2]
+		if status, body, _ := ask(t, method, address, strings.Repeat("x", i%2)); status != http.StatusOK || body != "ok" {
+			t.Fatalf("%d: %d %s", i, status, body)
+		}
+		<-ended
+	}
+	if n := b.Counts("shop")[0].Errors; n != 0 {
+		t.Errorf("%d errors", n)
+	}
+}
+
+// Bytes that nobody asked for on a kept connection are no answer to the next request.
+func TestAnAnswerTooMany(t *testing.T) {
+	_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+		for {
+			if _, err := head(in); err != nil {
+				return
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+		}
+	}))
+	for range 10 {
+		if _, body, _ := ask(t, http.MethodGet, address, ""); body != "ok" {
+			t.Fatalf("%s", body)
+		}
+	}
+}
+
+// Large bodies go through as they are, both ways at once.
+func TestBodiesOfAllSizes(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		io.Copy(w, r.Body) // the reader's error shows at the other end
+	}))
+	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 3 << 20} {
+		for _, known := range []bool{true, false} {
+			text := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+			var body io.Reader = strings.NewReader(text)
+			if !known {
+				body = struct{ io.Reader }{body}
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+address+"/", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = "shop.localhost"
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if err != nil || string(back) != text {
+				t.Errorf("%d bytes, length known %v: %d came back: %v", size, known, len(back), err)
+			}
+		}
+	}
+}
+
+// Half an upload must not look like a whole one to the instance.
+func TestAClientThatLeavesInTheMiddleOfItsBody(t *testing.T) {
+	result := make(chan error, 1)
+	arrived := make(chan struct{})
+	_, address := one(t, handler(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		_, err := io.ReadAll(r.Body)
+		result <- err
+	}))
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+	<-arrived
+	c.Close()
+	if err := <-result; err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("the instance read to the end: %v", err)
+	}
+}
+
+// gRPC is spoken over HTTP/2 on both sides.
+func TestRemoteProcedureCalls(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Grpc-Status")
+		fmt.Fprintf(w, "HTTP/%d", r.ProtoMajor)
+		w.Header().Set("Grpc-Status", "0")
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	_, address := one(t, target("a", s))
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/", strings.NewReader("message"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "shop.localhost"
+	req.Header.Set("Content-Type", "application/grpc")
+	req.Header.Set("Te", "trailers")
+	res, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || string(body) != "HTTP/2" || res.ProtoMajor != 2 || res.Trailer.Get("Grpc-Status") != "0" {
+		t.Errorf("HTTP/%d %q %v %v", res.ProtoMajor, body, res.Trailer, err)
+	}
+}

@@ -1,0 +1,224 @@
+// Package local runs one region of the local cloud for a benchmark: the built
+// program as a process of its own, with a data folder that is gone afterwards,
+// and the benchmark's own program as the service in it.
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/cloud"
+	"showrunner/cloud/localcloud"
+	"showrunner/internal/ready"
+)
+
+// Name is the region's.
+const Name = "us-west-2"
+
+// Region is a running region process.
+type Region struct {
+	Cloud *localcloud.Client
+	Front string // host:port of its load balancer
+	PID   int
+
+	data string
+	cmd  *exec.Cmd
+	said bytes.Buffer
+	keys int
+}
+
+// Start runs exe as a region and returns once it is ready.
+func Start(ctx context.Context, exe string) (*Region, error) {
+	exe, err := filepath.Abs(exe)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.MkdirTemp("", "bench-region-")
+	if err != nil {
+		return nil, err
+	}
+	r := &Region{data: data}
+	if err := r.start(ctx, exe); err != nil {
+		r.Stop()
+		return nil, fmt.Errorf("%w; it said:\n%s", err, r.said.String())
+	}
+	return r, nil
+}
+
+func (r *Region) start(ctx context.Context, exe string) error {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := exec.Command(exe, "region", "--data", r.data, "--name", Name)
+	cmd.Env = append(os.Environ(), ready.Env+"=3")
+	cmd.ExtraFiles = []*os.File{in}
+	cmd.Stdout, cmd.Stderr = &r.said, &r.said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for us; we stop it in order
+	err = cmd.Start()
+	in.Close()
+	if err != nil {
+		return err
+	}
+	r.cmd, r.PID = cmd, cmd.Process.Pid
+	stop := context.AfterFunc(ctx, func() { out.Close() })
+	defer stop()
+	var m ready.Message
+	if err := json.NewDecoder(out).Decode(&m); err != nil {
+		return fmt.Errorf("the region did not become ready: %w", err)
+	}
+	r.Front = m.Listens["http"]
+	r.Cloud, err = localcloud.NewClient(localcloud.ClientConfig{Regions: []localcloud.Endpoint{{Region: Name, Data: r.data}}})
+	return err
+}
+
+// Stop ends the region and everything in it.
+func (r *Region) Stop() {
+	if r.cmd != nil {
+		_ = r.cmd.Process.Signal(syscall.SIGTERM)
+		kill := time.AfterFunc(time.Minute, func() { _ = r.cmd.Process.Kill() })
+		_ = r.cmd.Wait() // it was told to end
+		kill.Stop()
+	}
+	if r.Cloud != nil {
+		r.Cloud.Close()
+	}
+	os.RemoveAll(r.data)
+}
+
+// Deploy puts this program into the region as the service that spec says,
+// whose artifact and command are filled in, and waits until it serves.
+func (r *Region) Deploy(ctx context.Context, spec cloud.ServerGroupSpec) (string, error) {
+	dir, err := os.MkdirTemp("", "bench-service-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "service"), program, 0o755); err != nil {
+		return "", err
+	}
+	store, err := artifact.Open(filepath.Join(r.data, "artifacts"))
+	if err != nil {
+		return "", err
+	}
+	if spec.Artifact, _, err = store.PutDir(ctx, dir, nil); err != nil {
+		return "", err
+	}
+	spec.Command = []string{"./service"}
+	group, err := r.Cloud.CreateServerGroup(ctx, Name, spec, r.Key())
+	if err != nil {
+		return "", err
+	}
+	_, err = r.Whole(ctx, spec.Cluster, 2*time.Minute)
+	return group.Name, err
+}
+
+// Key is a new idempotency key.
+func (r *Region) Key() string {
+	r.keys++
+	return fmt.Sprint("bench/", r.keys)
+}
+
+// Whole waits until every group of the cluster serves what it should.
+func (r *Region) Whole(ctx context.Context, cluster string, limit time.Duration) ([]cloud.ServerGroup, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var revision uint64
+	for {
+		groups, err := r.Cloud.ServerGroups(ctx, Name, cluster)
+		if err != nil {
+			return nil, err
+		}
+		missing := ""
+		for _, g := range groups {
+			if g.Serving() != g.Capacity.Desired {
+				missing = fmt.Sprintf("%d of %d instances serve; last failure %+v", g.Serving(), g.Capacity.Desired, g.LastFailure)
+			}
+		}
+		if missing == "" && len(groups) > 0 {
+			return groups, nil
+		}
+		if revision, err = r.Cloud.WaitChange(ctx, Name, cluster, revision); err != nil {
+			return nil, fmt.Errorf("%s: not within %s: %w", missing, limit, err)
+		}
+	}
+}
+
+// CPU is the processor time that processes have used, user and system.
+func CPU(pids ...int) (time.Duration, error) {
+	var sum time.Duration
+	for _, pid := range pids {
+		fields, err := stat(pid)
+		if err != nil {
+			return 0, err
+		}
+		for _, f := range fields[11:13] { // utime, stime, in hundredths of a second
+			var ticks int
+			if _, err := fmt.Sscan(f, &ticks); err != nil {
+				return 0, err
+			}
+			sum += time.Duration(ticks) * 10 * time.Millisecond
+		}
+	}
+	return sum, nil
+}
+
+// Children lists the processes that pid started and that have not ended.
+func Children(pid int) ([]int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil, err
+	}
+	var list []int
+	for _, f := range strings.Fields(string(text)) {
+		var n int
+		if _, err := fmt.Sscan(f, &n); err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
+// Resident is the memory of a process that is in use now, in bytes.
+func Resident(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(text), "VmRSS:")
+	if !ok {
+		return 0, errors.New("no VmRSS")
+	}
+	var kib int64
+	_, err = fmt.Sscan(rest, &kib)
+	return kib << 10, err
+}
+
+// stat is what /proc/PID/stat says after the program's name.
+func stat(pid int) ([]string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])), nil
+}
