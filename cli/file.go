@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,10 +18,31 @@ import (
 	"showrunner/pipeline"
 )
 
-// readFile reads a file named on the command line; "-" is standard input.
-func (a *app) readFile(name string) ([]byte, error) {
+// readFile reads a file named on the command line; "-" is standard input. It
+// gives up with ctx: a pipe that nobody writes to has no end.
+func (a *app) readFile(ctx context.Context, name string) ([]byte, error) {
+	type result struct {
+		src []byte
+		err error
+	}
+	read := make(chan result, 1)
+	go func() {
+		src, err := a.readAll(name)
+		read <- result{src, err}
+	}()
+	select {
+	case r := <-read:
+		return r.src, r.err
+	case <-ctx.Done():
+		return nil, usage("%s: interrupted while reading", name)
+	}
+}
+
+func (a *app) readAll(name string) ([]byte, error) {
+	// One byte more than is allowed is enough to refuse the rest.
+	const most = pipeline.MaxFileSize + 1
 	if name == "-" {
-		src, err := io.ReadAll(io.LimitReader(a.In, pipeline.MaxFileSize+1))
+		src, err := io.ReadAll(io.LimitReader(a.In, most))
 		if err != nil {
 			return nil, usage("standard input: %v", err)
 		}
@@ -31,8 +53,7 @@ func (a *app) readFile(name string) ([]byte, error) {
 		return nil, usage("%v", err)
 	}
 	defer f.Close()
-	// One byte more than is allowed is enough to refuse the rest.
-	src, err := io.ReadAll(io.LimitReader(f, pipeline.MaxFileSize+1))
+	src, err := io.ReadAll(io.LimitReader(f, most))
 	if err != nil {
 		return nil, usage("%v", err)
 	}
@@ -50,8 +71,8 @@ it, "-" for standard input.
 Exit code 0 when every file is valid, 2 when one is not.`,
 		Example: "  showrunner validate showrunner.yaml\n  showrunner validate -o json pipelines/*.yaml",
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, files []string) error {
-			return a.validate(files)
+		RunE: func(c *cobra.Command, files []string) error {
+			return a.validate(c.Context(), files)
 		},
 	}
 }
@@ -63,7 +84,7 @@ type fileFindings struct {
 	Diagnostics pipeline.Diagnostics `json:"diagnostics"`
 }
 
-func (a *app) validate(files []string) error {
+func (a *app) validate(ctx context.Context, files []string) error {
 	var all []fileFindings
 	invalid := 0
 	for _, name := range files {
@@ -71,7 +92,7 @@ func (a *app) validate(files []string) error {
 			name = filepath.Join(name, "showrunner.yaml")
 		}
 		var found pipeline.Diagnostics
-		if src, err := a.readFile(name); err != nil {
+		if src, err := a.readFile(ctx, name); err != nil {
 			// The other files are checked nevertheless: all errors in one pass.
 			found = pipeline.Diagnostics{{Severity: pipeline.SeverityError, Code: pipeline.CodeUnreadable, File: name, Length: 1, Message: err.Error()}}
 		} else {
@@ -139,7 +160,7 @@ func newApplyCommand(a *app) *cobra.Command {
 			if file == "" {
 				return usage("no file was named").WithHelp("showrunner apply -f showrunner.yaml")
 			}
-			src, err := a.readFile(file)
+			src, err := a.readFile(cmd.Context(), file)
 			if err != nil {
 				return err
 			}

@@ -210,22 +210,49 @@ func (c *checks) knownPipeline(at *yaml.Node, name string) *origin {
 	return nil
 }
 
-// calls warns of pipelines that start each other without end.
+// calls refuses pipelines that start each other without end, and warns where a
+// condition may end it.
 func (c *checks) calls(origins []*origin) {
-	var list []Stage
-	for _, o := range origins {
-		s := Stage{Name: o.pipeline.Name}
+	sure, maybe := make([]Stage, len(origins)), make([]Stage, len(origins))
+	for i, o := range origins {
+		sure[i].Name, maybe[i].Name = o.pipeline.Name, o.pipeline.Name
+	}
+	index := newGraph(sure).index
+	for i, o := range origins {
 		for _, st := range o.stages {
-			if call, ok := configOf[Call](st); ok && (call.Application == "" || call.Application == c.doc.Application) {
-				s.Needs = append(s.Needs, call.Pipeline)
+			call, ok := configOf[Call](st)
+			if !ok || call.Application != "" && call.Application != c.doc.Application {
+				continue
+			}
+			maybe[i].Needs = append(maybe[i].Needs, call.Pipeline)
+			if st.stage.When == "" {
+				sure[i].Needs = append(sure[i].Needs, call.Pipeline)
 			}
 		}
-		list = append(list, s)
+		for _, t := range o.triggers {
+			p := t.trigger.Pipeline
+			if p == nil || p.Application != "" && p.Application != c.doc.Application {
+				continue
+			}
+			if j, ok := index[p.Pipeline]; ok { // the end of that one starts this one
+				maybe[j].Needs = append(maybe[j].Needs, o.pipeline.Name)
+			}
+		}
 	}
-	g := newGraph(list)
+	refused := map[string]bool{}
+	round := func(g *graph, cycle []int) string {
+		return fmt.Sprintf("pipeline %q starts itself: %s", g.stages[cycle[0]].Name, strings.Join(append(g.names(cycle), g.stages[cycle[0]].Name), " → "))
+	}
+	g := newGraph(sure)
 	for _, cycle := range g.cycles(20) {
-		c.warn(origins[cycle[0]].key, CodeCycle, "pipeline %q starts itself: %s", list[cycle[0]].Name,
-			strings.Join(append(g.names(cycle), list[cycle[0]].Name), " → "))
+		refused[round(g, cycle)] = true
+		c.reportWith(origins[cycle[0]].key, Diagnostic{Code: CodeCycle, Message: round(g, cycle), Help: "every run would start another without end; give one of the stages a `when`, or leave it out"})
+	}
+	g = newGraph(maybe)
+	for _, cycle := range g.cycles(20) {
+		if text := round(g, cycle); !refused[text] {
+			c.warn(origins[cycle[0]].key, CodeCycle, "%s", text)
+		}
 	}
 }
 

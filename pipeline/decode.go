@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/agext/levenshtein"
@@ -18,9 +19,10 @@ type decoder struct {
 	src     *source
 	diags   Diagnostics
 	dropped int
-	visits  int  // nodes followed, aliases counted each time
-	stopped bool // the budget is used up
-	guesses int  // names compared for suggestions
+	visits  int                 // nodes followed, aliases counted each time
+	stopped bool                // the budget is used up
+	guesses int                 // names compared for suggestions
+	tagged  map[*yaml.Node]bool // lists and mappings whose tag was refused
 
 	where string   // `stage "build"`, for messages
 	path  []string // of field names below where
@@ -44,8 +46,16 @@ func (d *decoder) follow(n *yaml.Node) *yaml.Node {
 		d.stopped = true
 		d.report(n, CodeAlias, "the file expands to more than %d nodes through its aliases", maxNodes)
 	}
+	if plain, ok := collectionTags[n.Kind]; ok && n.Tag != "" && n.Tag != plain && !d.tagged[n] {
+		d.tagged[n] = true // an alias may come by again
+		d.report(n, CodeType, "%s of type %s has no meaning here; leave the tag out", describe(n), strconv.Quote(n.Tag))
+	}
 	return n
 }
+
+// collectionTags are the tags of lists and mappings; another would be ignored
+// by what reads the file and not by who wrote it.
+var collectionTags = map[yaml.Kind]string{yaml.MappingNode: "!!map", yaml.SequenceNode: "!!seq"}
 
 // members lists a mapping's keys in file order. Merge keys (<<) are applied:
 // the mapping's own keys win over merged ones. Duplicates are reported.

@@ -245,9 +245,11 @@ func (d *decoder) text(n *yaml.Node, f *field, dst reflect.Value) json.RawMessag
 		return nil
 	}
 	dst.SetString(n.Value)
-	if hasExpression(n.Value) {
+	switch {
+	case f.cond: // an expression as a whole: condition() reads it
+	case hasExpression(n.Value):
 		d.interpolation(n, f)
-	} else {
+	default:
 		d.checkText(n, f)
 	}
 	return encodeString(n.Value)

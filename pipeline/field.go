@@ -32,6 +32,7 @@ type field struct {
 	static   bool
 	trigger  bool
 	one      bool
+	cond     bool // an expression as a whole, with or without ${{ }}
 	enum     []string
 	check    string
 	def      string
@@ -105,6 +106,7 @@ func newField(sf reflect.StructField, index int) field {
 		static:   slices.Contains(lang, "static"),
 		trigger:  slices.Contains(lang, "trigger"),
 		one:      slices.Contains(lang, "one"),
+		cond:     slices.Contains(lang, "condition"),
 		check:    sf.Tag.Get("check"),
 		def:      sf.Tag.Get("default"),
 		min:      bound(sf.Tag.Get("min")),

@@ -200,11 +200,42 @@ func checkCluster(s string) error {
 
 var versionSuffix = regexp.MustCompile(`-v[0-9]{3}$`)
 
+// maxAlternatives bounds what the braces of one glob may stand for: matching
+// tries all of them.
+const maxAlternatives = 1000
+
 func checkGlob(s string) error {
 	if g := strings.TrimPrefix(s, "!"); g == "" || !doublestar.ValidatePattern(g) {
 		return fmt.Errorf("%q is malformed", s)
 	}
+	if alternatives(s) > maxAlternatives {
+		return fmt.Errorf("its braces stand for more than %d globs", maxAlternatives)
+	}
 	return nil
+}
+
+// alternatives counts the globs without braces that a valid glob stands for, up
+// to one more than the limit.
+func alternatives(glob string) int {
+	type level struct{ sum, product int } // of the alternatives before this one, and of this one
+	open := []level{{0, 1}}
+	capped := func(n int) int { return min(n, maxAlternatives+1) }
+	for i := 0; i < len(glob); i++ {
+		top := &open[len(open)-1]
+		switch c := glob[i]; {
+		case c == '\\':
+			i++
+		case c == '{':
+			open = append(open, level{0, 1})
+		case c == ',' && len(open) > 1:
+			*top = level{capped(top.sum + top.product), 1}
+		case c == '}' && len(open) > 1:
+			open = open[:len(open)-1]
+			outer := &open[len(open)-1]
+			outer.product = capped(outer.product * capped(top.sum+top.product))
+		}
+	}
+	return open[0].product
 }
 
 func checkCron(s string) error {

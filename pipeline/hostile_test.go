@@ -68,7 +68,7 @@ func hostile() map[string]struct{ src, code string } {
 		"escaped NUL":         {stageFile + `{git: {url: "a\0b"}}`, CodeValue},
 		"invalid UTF-8":       {"application: \xff\xfe\n", CodeEncoding},
 		"UTF-16":              {"\xff\xfea\x00p\x00", CodeEncoding},
-		"control character":   {"application: \x07\n", CodeSyntax},
+		"control character":   {"application: \x07\n", CodeEncoding},
 		"50 MB":               {strings.Repeat("a", 50<<20), CodeTooLarge},
 		"deep flow":           {strings.Repeat("[", 20_000), CodeTooDeep},
 		"deep flow closed":    {"application: " + strings.Repeat("{a: ", 20_000) + strings.Repeat("}", 20_000), CodeTooDeep},
@@ -116,8 +116,17 @@ func hostile() map[string]struct{ src, code string } {
 		"million unknown":     {manyKeys(300_000), CodeTooMany},
 		"many on a line":      {"application: a\npipelines: {p: {stages: {" + strings.Repeat("s: {wait: {for: 1s}},", 100_000) + "}}}", CodeTooMany},
 		"unknown needs":       {unknownNeeds(10_000), CodeUnknownStage},
+		"glob bomb":           {pushPath(strings.Repeat("{a,aa}", 30)), CodeValue},
+		"nested glob bomb":    {pushPath("{" + strings.Repeat("{a,aa}", 30) + ",b}"), CodeValue},
+		"pipeline in a ring":  {stageFile + "{pipeline: {pipeline: p}}", CodeCycle},
+		"tag on a stage":      {stageFile + "!evil {wait: {for: 1s}}", CodeType},
+		"ordered map":         {"application: a\npipelines: !!omap {p: {stages: {s: {wait: {for: 1s}}}}}\n", CodeType},
 		"long flow key":       {"{" + strings.Repeat("a", 1_000_000) + strings.Repeat(" a", 1_000_000) + ": b}", ""},
 	}
+}
+
+func pushPath(glob string) string {
+	return "application: a\npipelines: {p: {triggers: [{push: {paths: ['" + glob + "']}}], stages: {s: {wait: {for: 1s}}}}}\n"
 }
 
 func unknownNeeds(n int) string {

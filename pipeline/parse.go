@@ -30,7 +30,7 @@ const (
 // the order of the file. Parse never panics and never reads anything but src
 // (and the time zone database).
 func Parse(name string, src []byte) (*Document, Diagnostics) {
-	d := &decoder{src: newSource(name, "")}
+	d := &decoder{src: newSource(name, ""), tagged: map[*yaml.Node]bool{}}
 	if len(src) > MaxFileSize {
 		d.add(Diagnostic{Code: CodeTooLarge, Message: fmt.Sprintf("the file is larger than %d bytes, which no pipeline file is", MaxFileSize)})
 		return nil, d.result()
@@ -79,6 +79,10 @@ func (d *decoder) readable() bool {
 	text := d.src.text
 	if i := strings.IndexByte(text, 0); i >= 0 {
 		d.addAt(i, Diagnostic{Code: CodeEncoding, Message: "a NUL byte; a pipeline file is UTF-8 text"})
+		return false
+	}
+	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\r", r) || r == 0x7f }); i >= 0 {
+		d.addAt(i, Diagnostic{Code: CodeEncoding, Message: fmt.Sprintf("the control character U+%04X cannot stand in YAML", text[i]), Help: `in double quotes it is written \x` + fmt.Sprintf("%02x", text[i])})
 		return false
 	}
 	if !utf8.ValidString(text) {

@@ -44,7 +44,7 @@ type Stage struct {
 	Name        string        `json:"name"`
 	Description string        `json:"description,omitempty"`
 	Needs       []string      `json:"needs,omitempty" lang:"one"`
-	When        string        `json:"when,omitempty"` // an expression without ${{ }}; empty is true
+	When        string        `json:"when,omitempty" lang:"condition"` // an expression, with or without ${{ }} around it; empty is true
 	Retry       *Retry        `json:"retry,omitempty"`
 	Timeout     Duration      `json:"timeout,omitempty" min:"1"`                                                       // 0: the kind's default
 	OnFailure   FailurePolicy `json:"onFailure,omitempty" enum:"halt|halt-branch|fail-at-end|continue" default:"halt"` // default Halt
@@ -133,6 +133,6 @@ type PipelineTrigger struct {
 type WebhookTrigger struct {
 	Name       string            `json:"name" check:"name"`
 	Secret     string            `json:"secret,omitempty" check:"secret" default:"webhook"` // the name of the secret that signs it (X-Signature-256 or Standard Webhooks); default "webhook"
-	When       string            `json:"when,omitempty"`                                    // an expression over trigger.payload
+	When       string            `json:"when,omitempty" lang:"condition"`                   // an expression over trigger.payload
 	Parameters map[string]string `json:"parameters,omitempty" lang:"trigger"`               // values may be expressions over trigger.payload
 }

@@ -200,7 +200,7 @@ const statusList = "`Succeeded`, `FailedContinue` (it failed and `onFailure: con
 const referenceExpressions = `
 ## Expressions
 
-` + "`${{ … }}`" + ` may stand in every field of a kind that is not marked otherwise. It is checked when the file is read: names, outputs, types, and that a stage referred to is upstream. A text that is one expression alone gives a number, a truth value or a list where the field takes one: ` + "`desired: ${{ int(parameters.count) }}`" + `. ` + "`when`" + ` is an expression without the braces.
+` + "`${{ … }}`" + ` may stand in every field of a kind that is not marked otherwise. It is checked when the file is read: names, outputs, types, and that a stage referred to is upstream. A text that is one expression alone gives a number, a truth value or a list where the field takes one: ` + "`desired: ${{ int(parameters.count) }}`" + `. ` + "`when`" + ` is an expression as a whole; the braces may be left out.
 
 | name | |
 |---|---|
