@@ -36,5 +36,6 @@ bench: build ## the benchmarks, beside their peers where those are installed
 	$(GO) run ./bench/badversions -showrunner bin/showrunner
 	$(GO) run ./bench/public -showrunner bin/showrunner
 	$(GO) run ./bench/killsteps -showrunner bin/showrunner
+	$(GO) run ./bench/commands -showrunner bin/showrunner
 	$(GO) run ./bench/crash
 	$(GO) run ./bench/keep -n 20000

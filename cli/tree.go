@@ -9,6 +9,7 @@ import (
 
 	"showrunner/execution"
 	"showrunner/stage"
+	"showrunner/stage/gate"
 )
 
 // glyph is a status as a shape; words stand beside it, so that neither colour
@@ -103,7 +104,7 @@ func stageNote(st execution.StageState) string {
 	}
 	switch {
 	case waitsForPerson(st):
-		parts = append(parts, "waits for a person")
+		parts = append(parts, "waits for a person"+approvals(st))
 		if st.Reason != "" {
 			parts = append(parts, st.Reason)
 		}
@@ -120,6 +121,15 @@ func stageNote(st execution.StageState) string {
 		parts = append(parts, "until "+st.Until.Local().Format("15:04:05"))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// approvals counts those of an approval that needs several.
+func approvals(st execution.StageState) string {
+	s, err := gate.ParseState(st.State)
+	if err != nil || s.Minimum < 2 {
+		return ""
+	}
+	return fmt.Sprintf(": %d of %d approvals", len(s.Approvals), s.Minimum)
 }
 
 // outputsNote shows the outputs that people look for.

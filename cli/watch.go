@@ -258,7 +258,7 @@ func milestone(st execution.StageState) string {
 }
 
 func stateOf(st execution.StageState) string {
-	return fmt.Sprint(st.Status, st.Attempt, waitsForPerson(st), st.Reason, st.Progress)
+	return fmt.Sprint(st.Status, st.Attempt, waitsForPerson(st), approvals(st), st.Reason, st.Progress)
 }
 
 // jsonView prints an object for every change of state, a line each.

@@ -309,7 +309,7 @@ type PreviewStage struct {
 	Kind  string   `json:"kind"`
 	Needs []string `json:"needs,omitempty"`
 	When  string   `json:"when,omitempty"`
-	// Held says why a freeze would hold the stage back at this moment.
+	// Held says why a window or a freeze would hold the stage back at this moment.
 	Held string `json:"held,omitempty"`
 	// Changes says, region by region, what would be created, shifted and removed.
 	Changes []string `json:"changes,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"showrunner/cloud"
 	"showrunner/execution"
@@ -14,11 +15,17 @@ import (
 // previewStage says what a stage would change, as far as that can be known
 // before the stages it needs have run.
 func (s *Service) previewStage(ctx context.Context, st pipeline.Stage, scope pipeline.Scope, ps *PreviewStage) {
+	if reason, _, err := execution.WindowClosed(st.Windows, s.Now()); reason != "" {
+		ps.Held = reason
+	} else if err != nil {
+		ps.Unknown = err.Error()
+		return
+	}
 	switch st.Kind {
 	case "deploy", "deploy-site", "rollback":
 		e := execution.Head{Application: scope.Execution.Application, Pipeline: scope.Execution.Pipeline}
 		if open, reason, _ := s.Gate(ctx, e, &st); !open {
-			ps.Held = reason
+			ps.Held = strings.TrimPrefix(ps.Held+"; "+reason, "; ")
 		}
 	}
 	config, err := pipeline.Resolve(st, scope)

@@ -83,12 +83,12 @@ func (e *Engine) timeGates(r *run, i int, now time.Time) event {
 	if len(def.Windows) == 0 && e.cfg.Gate == nil || proceeds(r.st.mail[i]) {
 		return nil
 	}
-	open, next, err := windowsOpen(def.Windows, now)
+	reason, until, err := WindowClosed(def.Windows, now)
 	if err != nil {
 		return refused{stage: i, failure: stage.Failure{Code: CodeExpression, Cause: err.Error()}}
 	}
-	if !open {
-		return held{stage: i, reason: "its window is closed until " + next.Format(time.RFC3339), until: next}
+	if reason != "" {
+		return held{stage: i, reason: reason, until: until}
 	}
 	if e.cfg.Gate == nil {
 		return nil
@@ -111,6 +111,17 @@ func proceeds(mail []stage.Signal) bool {
 		}
 	}
 	return false
+}
+
+// WindowClosed says why a stage's windows hold it back at this moment, and until
+// when; an empty reason is that they do not. Errors: invalid, a zone or a time
+// that cannot be read.
+func WindowClosed(ws []pipeline.Window, now time.Time) (reason string, until time.Time, err error) {
+	open, next, err := windowsOpen(ws, now)
+	if err != nil || open {
+		return "", time.Time{}, err
+	}
+	return "its window is closed until " + next.Format(time.RFC3339), next, nil
 }
 
 // windowsOpen tells whether any of the windows is open, and when the next one
