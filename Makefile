@@ -32,6 +32,7 @@ bench: build ## the benchmarks, beside their peers where those are installed
 	$(GO) run ./bench/site -showrunner bin/showrunner
 	$(GO) run ./bench/storm -showrunner bin/showrunner
 	$(GO) run ./bench/balancer -showrunner bin/showrunner
+	$(GO) run ./bench/fleet -showrunner bin/showrunner
 	$(GO) run ./bench/deployments -showrunner bin/showrunner
 	$(GO) run ./bench/badversions -showrunner bin/showrunner
 	$(GO) run ./bench/public -showrunner bin/showrunner

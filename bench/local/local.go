@@ -31,10 +31,55 @@ type Region struct {
 	Front string // host:port of its load balancer
 	PID   int
 
-	data string
+	data    string
+	process *Process
+	keys    int
+}
+
+// Process is a process of ours that said that it is ready.
+type Process struct {
+	PID     int
+	Listens map[string]string // what for → address
+
 	cmd  *exec.Cmd
 	said bytes.Buffer
-	keys int
+}
+
+// Spawn starts exe and returns once it is ready.
+func Spawn(ctx context.Context, exe string, args ...string) (*Process, error) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	p := &Process{cmd: exec.Command(exe, args...)}
+	p.cmd.Env = append(os.Environ(), ready.Env+"=3")
+	p.cmd.ExtraFiles = []*os.File{in}
+	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for us; we stop it in order
+	err = p.cmd.Start()
+	in.Close()
+	if err != nil {
+		return nil, err
+	}
+	p.PID = p.cmd.Process.Pid
+	stop := context.AfterFunc(ctx, func() { out.Close() })
+	defer stop()
+	var m ready.Message
+	if err := json.NewDecoder(out).Decode(&m); err != nil {
+		p.Stop()
+		return nil, fmt.Errorf("%s did not become ready: %w; it said:\n%s", args[0], err, p.said.String())
+	}
+	p.Listens = m.Listens
+	return p, nil
+}
+
+// Stop asks the process to end and waits for it.
+func (p *Process) Stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	kill := time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	_ = p.cmd.Wait() // it was told to end
 }
 
 // Start runs exe as a region and returns once it is ready.
@@ -50,46 +95,25 @@ func Start(ctx context.Context, exe string) (*Region, error) {
 	r := &Region{data: data}
 	if err := r.start(ctx, exe); err != nil {
 		r.Stop()
-		return nil, fmt.Errorf("%w; it said:\n%s", err, r.said.String())
+		return nil, err
 	}
 	return r, nil
 }
 
 func (r *Region) start(ctx context.Context, exe string) error {
-	out, in, err := os.Pipe()
+	p, err := Spawn(ctx, exe, "region", "--data", r.data, "--name", Name)
 	if err != nil {
 		return err
 	}
-	defer out.Close()
-	cmd := exec.Command(exe, "region", "--data", r.data, "--name", Name)
-	cmd.Env = append(os.Environ(), ready.Env+"=3")
-	cmd.ExtraFiles = []*os.File{in}
-	cmd.Stdout, cmd.Stderr = &r.said, &r.said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for us; we stop it in order
-	err = cmd.Start()
-	in.Close()
-	if err != nil {
-		return err
-	}
-	r.cmd, r.PID = cmd, cmd.Process.Pid
-	stop := context.AfterFunc(ctx, func() { out.Close() })
-	defer stop()
-	var m ready.Message
-	if err := json.NewDecoder(out).Decode(&m); err != nil {
-		return fmt.Errorf("the region did not become ready: %w", err)
-	}
-	r.Front = m.Listens["http"]
+	r.process, r.PID, r.Front = p, p.PID, p.Listens["http"]
 	r.Cloud, err = localcloud.NewClient(localcloud.ClientConfig{Regions: []localcloud.Endpoint{{Region: Name, Data: r.data}}})
 	return err
 }
 
 // Stop ends the region and everything in it.
 func (r *Region) Stop() {
-	if r.cmd != nil {
-		_ = r.cmd.Process.Signal(syscall.SIGTERM)
-		kill := time.AfterFunc(time.Minute, func() { _ = r.cmd.Process.Kill() })
-		_ = r.cmd.Wait() // it was told to end
-		kill.Stop()
+	if r.process != nil {
+		r.process.Stop()
 	}
 	if r.Cloud != nil {
 		r.Cloud.Close()
