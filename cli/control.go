@@ -59,5 +59,6 @@ plane then needs one connection of its own, with --database-direct.`,
 	f.DurationVar(&config.Retention.Age, "keep", config.Retention.Age, "how long executions that ended are kept")
 	f.IntVar(&config.Retention.Count, "keep-count", config.Retention.Count, "how many of each pipeline are kept whatever their age")
 	f.DurationVar(&config.Retention.EventAge, "keep-events", config.Retention.EventAge, "how long events are kept before they are archived")
+	f.DurationVar(&config.RetentionEvery, "retention-every", time.Hour, "how often what is kept no longer is removed")
 	return cmd
 }

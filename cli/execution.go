@@ -166,6 +166,10 @@ func (a *app) executionsList() *cobra.Command {
 				return ids
 			}
 			return a.print(out, names, func(w io.Writer) {
+				if len(out.Executions) == 0 && out.Next != "" {
+					fmt.Fprintln(w, "Nothing so far; search on among older ones: --after "+out.Next)
+					return
+				}
 				if len(out.Executions) == 0 {
 					fmt.Fprintln(w, "No executions. Start one: showrunner run APP/PIPELINE")
 					return

@@ -211,7 +211,8 @@ type Query struct {
 	Limit      int    // 1 to 500; default 50
 }
 
-// Page is one page of a list. Next is empty on the last one.
+// Page is one page of a list. Next is empty on the last one; a search that has
+// taken long gives a page that is not full, and Next to go on.
 type Page struct {
 	Executions []Execution `json:"executions"`
 	Next       string      `json:"next,omitempty"`

@@ -29,7 +29,9 @@ func (e *Engine) retentionLoop(ctx context.Context) {
 }
 
 // Prune applies the retention policy and returns how many executions and events
-// were removed. It works in small steps, so that nothing waits for it for long.
+// were removed. It works in small steps and rests after each for as long as it
+// took, so that nothing waits for it for long and half of the database's time is
+// left to others.
 func (e *Engine) Prune(ctx context.Context) (int, error) {
 	archive := func(ev []record.Event) error {
 		if e.cfg.Archive == nil {
@@ -38,13 +40,19 @@ func (e *Engine) Prune(ctx context.Context) (int, error) {
 		return e.cfg.Archive.Append(ev)
 	}
 	total := 0
+	rest := time.NewTimer(0)
+	defer rest.Stop()
 	for {
+		began := time.Now()
 		n, done, err := e.store.Prune(ctx, e.cfg.Retention, e.now(), archive)
 		total += n
 		if err != nil || done {
 			return total, err
 		}
-		if ctx.Err() != nil {
+		rest.Reset(time.Since(began))
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
 			return total, context.Cause(ctx)
 		}
 	}

@@ -48,9 +48,11 @@ type ControlConfig struct {
 	Exe            string // this program, which supervises builds
 	// Retention is how long what has ended is kept.
 	Retention execution.Retention
-	Log       *slog.Logger
-	Now       func() time.Time
-	Ready     func(ready.Message)
+	// RetentionEvery is how often what is no longer kept is removed; zero is an hour.
+	RetentionEvery time.Duration
+	Log            *slog.Logger
+	Now            func() time.Time
+	Ready          func(ready.Message)
 }
 
 // DefaultRetention keeps what ended for 90 days, and at least the last 100 of
@@ -155,8 +157,8 @@ func (c *controlPlane) wire(ctx context.Context) error {
 			return c.door.Gate(ctx, e, s)
 		},
 		Secrets:   c.secretsOf,
-		Retention: c.Retention,
-		Archive:   eventlog.OpenArchive(filepath.Join(c.Data, "archive")),
+		Retention: c.Retention, RetentionEvery: c.RetentionEvery,
+		Archive: eventlog.OpenArchive(filepath.Join(c.Data, "archive")),
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,7 +119,7 @@ func list(ctx context.Context, q execution.Query, db lists) ([]execution.Head, s
 		if few {
 			heads, err = sift(ctx, p, db)
 		} else {
-			heads, err = search(ctx, p, db, words, facets)
+			return search(ctx, p, db, words, facets)
 		}
 	}
 	if err != nil {
@@ -275,31 +276,62 @@ func hasFew(ctx context.Context, p page, db lists) (bool, error) {
 	return n < fewCandidates, err
 }
 
-// segmentsAtOnce bounds how many segments one statement searches.
-const segmentsAtOnce = 16
+// Bounds of a search: how many segments one statement looks at, how many
+// executions that have the rarest term are looked at one by one, and after how
+// long the page ends where the search is, for the next one to go on from.
+const (
+	segmentsAtOnce = 16
+	fewRare        = 250
+	searchTime     = 50 * time.Millisecond
+)
 
 // search reads the segments from the newest on: first one, and as long as little
-// is found, more of them at once.
-func search(ctx context.Context, p page, db lists, words, facets []string) ([]execution.Head, error) {
+// is found, more of them at once. When words that are common each but rare
+// together keep it busy for too long, it returns a page that is not full, with
+// the place where it stopped.
+func search(ctx context.Context, p page, db lists, words, facets []string) (heads []execution.Head, next string, err error) {
 	first, last, err := ends(ctx, db)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	began := time.Now()
 	oldest, newest := max(p.from, first)>>segmentBits, min(p.before-1, last)>>segmentBits
-	var kept []execution.Head
 	for wanted, n := p.limit, int64(1); newest >= oldest; n = min(4*n, segmentsAtOnce) {
 		var names []string
 		for ; newest >= oldest && int64(len(names)) < n; newest-- {
 			names = append(names, segment(newest<<segmentBits))
 		}
-		p.limit = wanted - len(kept)
-		heads, err := db.search(ctx, p, names, words, facets)
+		p.limit = wanted - len(heads)
+		found, err := searchSegments(ctx, p, db, names, words, facets)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		if kept = append(kept, heads...); len(kept) >= wanted {
+		if heads = append(heads, found...); len(heads) >= wanted {
 			break
 		}
+		if newest >= oldest && time.Since(began) > searchTime {
+			return heads, execution.Cursor((newest + 1) << segmentBits), nil
+		}
 	}
-	return kept, nil
+	heads, next = cutPage(heads, p.Limit)
+	return heads, next, nil
+}
+
+// searchSegments asks for the rarest term first: a term that nothing or little
+// has spares the reading of those that much has.
+func searchSegments(ctx context.Context, p page, db lists, segments, words, facets []string) ([]execution.Head, error) {
+	if len(words) > 1 || len(words) == 1 && len(facets) > 0 {
+		var rare []string
+		if len(facets) == 0 { // the longest word is a good guess
+			rare = []string{slices.MaxFunc(words, func(a, b string) int { return len(a) - len(b) })}
+		}
+		few := p
+		few.limit = fewRare
+		heads, err := db.search(ctx, few, segments, rare, facets)
+		if err != nil || len(heads) < fewRare {
+			kept := slices.DeleteFunc(heads, func(h execution.Head) bool { return !p.Has(&h) })
+			return kept[:min(len(kept), p.limit)], err
+		}
+	}
+	return db.search(ctx, p, segments, words, facets)
 }

@@ -42,6 +42,7 @@ type Postgres struct {
 	options Options
 
 	reword rewording
+	pruned pruneMark
 
 	mu   sync.Mutex
 	last string // the session that this process had before, whose work it may take over at once

@@ -62,7 +62,7 @@ func (p *Postgres) moveEvents(ctx context.Context, tx pgx.Tx, r execution.Retent
 	if err != nil {
 		return 0, err
 	}
-	rows, err := tx.Query(ctx, `SELECT position, time, type, application, pipeline, execution, stage, by, data FROM event ORDER BY position LIMIT $1`, pruneStep)
+	rows, err := tx.Query(ctx, `SELECT position, time, type, application, pipeline, execution, stage, by, data FROM event WHERE position > $1 ORDER BY position LIMIT $2`, floor, pruneStep)
 	if err != nil {
 		return 0, err
 	}
@@ -95,14 +95,17 @@ func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, n
 	if r.Age > 0 {
 		cutoff = now.Add(-r.Age).UnixMilli()
 	}
-	n := 0
+	n, last := 0, int64(0)
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT e.id FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
-			WHERE e.live = 0 AND e.ended < $1 AND e.number <= p.number - $2 ORDER BY e.seq LIMIT $3 FOR UPDATE OF e SKIP LOCKED`, cutoff, r.Count, pruneStep)
+		if _, err := tx.Exec(ctx, followIndexes); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT e.id, e.seq FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
+			WHERE e.seq > $4 AND e.live = 0 AND e.ended < $1 AND e.number <= p.number - $2 ORDER BY e.seq LIMIT $3 FOR UPDATE OF e SKIP LOCKED`, cutoff, r.Count, pruneStep, p.pruned.from())
 		if err != nil {
 			return err
 		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		ids, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id string, err error) { return id, row.Scan(&id, &last) })
 		if n = len(ids); err != nil || n == 0 {
 			return err
 		}
@@ -114,6 +117,9 @@ func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, n
 		_, err = tx.Exec(ctx, `DELETE FROM plan WHERE NOT EXISTS (SELECT 1 FROM execution e WHERE e.plan = plan.digest)`)
 		return err
 	})
+	if err == nil {
+		p.pruned.reached(last, n)
+	}
 	return n, err
 }
 

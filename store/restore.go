@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -186,9 +187,14 @@ func backupValue(kind byte, raw json.RawMessage) (any, error) {
 	if kind == 'i' {
 		return strconv.ParseInt(string(raw), 10, 64)
 	}
-	var text string
-	if err := json.Unmarshal(raw, &text); err != nil || kind == 't' {
-		return text, err
+	text := string(raw[1 : len(raw)-1])
+	if raw[0] != '"' || bytes.IndexByte(raw, '\\') >= 0 {
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return nil, err
+		}
+	}
+	if kind == 't' {
+		return text, nil
 	}
 	return base64.StdEncoding.DecodeString(text)
 }

@@ -64,6 +64,7 @@ type SQLite struct {
 	checkpoint sync.WaitGroup
 	closing    chan struct{}
 	reword     rewording
+	pruned     pruneMark
 }
 
 // OpenSQLite opens or creates the database at path. A second process is refused.

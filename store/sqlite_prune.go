@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"showrunner/execution"
@@ -12,6 +13,28 @@ import (
 // pruneStep is how much one step of pruning removes at most, so that commits
 // in between wait for milliseconds.
 const pruneStep = 500
+
+// pruneMark is how far executions have been looked through since the last time
+// that nothing was left: what is kept is not looked at again in every step.
+type pruneMark struct {
+	mu sync.Mutex
+	at int64
+}
+
+func (m *pruneMark) from() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.at
+}
+
+// reached says that a step removed n executions, the last one at a place.
+func (m *pruneMark) reached(at int64, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at = at; n < pruneStep {
+		m.at = 0
+	}
+}
 
 // Prune implements execution.Store.
 func (s *SQLite) Prune(ctx context.Context, p execution.Retention, now time.Time, archive func([]record.Event) error) (int, bool, error) {
@@ -111,7 +134,7 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 	}
 	var gone []old
 	rows, err := s.reads.QueryContext(ctx, `SELECT e.seq, e.id FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
-		WHERE e.live = 0 AND e.ended < ? AND e.number <= p.number - ? ORDER BY e.seq LIMIT ?`, cutoff, p.Count, pruneStep)
+		WHERE e.seq > ? AND e.live = 0 AND e.ended < ? AND e.number <= p.number - ? ORDER BY e.seq LIMIT ?`, s.pruned.from(), cutoff, p.Count, pruneStep)
 	if err != nil {
 		return 0, sqliteError(err, op)
 	}
@@ -123,12 +146,16 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 		}
 		gone = append(gone, o)
 	}
-	if err := rows.Err(); err != nil || len(gone) == 0 {
+	if err := rows.Err(); err != nil {
 		return 0, sqliteError(err, op)
+	}
+	if len(gone) == 0 {
+		s.pruned.reached(0, 0)
+		return 0, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(gone), s.transaction(ctx, op, func(ctx context.Context) error {
+	err = s.transaction(ctx, op, func(ctx context.Context) error {
 		for _, o := range gone {
 			for _, q := range []struct {
 				text string
@@ -148,4 +175,8 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 		_, err := s.conn.ExecContext(ctx, `DELETE FROM plan WHERE NOT EXISTS (SELECT 1 FROM execution e WHERE e.plan = plan.digest)`)
 		return sqliteError(err, op)
 	})
+	if err == nil {
+		s.pruned.reached(gone[len(gone)-1].seq, len(gone))
+	}
+	return len(gone), err
 }

@@ -1,13 +1,19 @@
-// Command keep measures a control plane that has kept much: it fills a store with
-// executions that have ended, and times pages of lists, searches, the start and
-// the memory of a real control plane on it, and a backup restored into both
-// databases:
+// Command keep measures a control plane that has kept much, from outside: it has
+// a real one carry out a few executions and weighs them, fills a store with very
+// many like them, and asks a real control plane on it for pages over HTTP:
 //
-//	go run ./bench/keep [-n 1000000] [-store sqlite,postgres] [-backup] [-dir DIR]
+//	go run ./bench/keep                        # 1,000,000 executions, both databases
+//	go run ./bench/keep -n 100000 -store sqlite
+//	go run ./bench/keep -backup                # also a backup under load, restored into both databases
+//	go run ./bench/keep -prune                 # also removes half by the retention policy, under load
 //
-// The bulk path is the engine's own: one execution is really carried out, and its
-// rows are committed again under new identifiers through Session.Commit, in
-// batches of 512, every batch durable; so every index, the search words and the
-// event log are filled as they are in production. Without that shortcut the same
-// rows take eleven commits an execution (bench/engine).
+// It fails (exit code 1) when an execution of ten stages keeps 64 KB or more,
+// when a child holds what its parent was given, when a page takes 100 ms or more,
+// when the control plane is ready later than on an empty store or its memory grows
+// with the pages, when what was restored is not what was backed up, or when
+// deliveries stand still while the store is pruned.
+//
+// The store is filled through Restore, from lines that have an execution's real
+// rows with other names, times, outcomes, triggers and parameters: what the engine
+// writes, but not in the order of time. The seed is printed.
 package main

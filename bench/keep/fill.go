@@ -1,29 +1,28 @@
 package main
 
 import (
-	"context"
+	"bufio"
+	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"hash"
+	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"showrunner/execution"
-	"showrunner/execution/executiontest"
-	"showrunner/pipeline"
-	"showrunner/stage"
-	"showrunner/store"
-	"showrunner/store/record"
 )
 
 // sample is an execution as it is kept.
 type sample struct {
-	head   execution.Head
-	plan   []byte
-	stages []execution.StageRow
-	events []record.Event
+	id             string
+	execution      row
+	plans          []row
+	stages, events []row
 }
 
 // commitOf is the commit that the nth execution was started by.
@@ -32,148 +31,171 @@ func commitOf(n int) string {
 	return hex.EncodeToString(sum[:20])
 }
 
-func definition() pipeline.Pipeline {
-	return pipeline.Pipeline{Name: "release", Concurrency: pipeline.Parallel, Stages: []pipeline.Stage{
-		{Name: "source", Kind: "act"}, {Name: "build", Kind: "act", Needs: []string{"source"}}, {Name: "deploy", Kind: "act", Needs: []string{"build"}}}}
+// fill is many executions.
+type fill struct {
+	*sample
+	n       int
+	seed    uint64
+	began   time.Time
+	request execution.HeadRequest
 }
 
-// template carries one execution out.
-func template(ctx context.Context, st store.Store) (*sample, error) {
-	run, stop := context.WithCancel(ctx)
-	defer stop()
-	done := func(context.Context, *stage.Input) (stage.Result, error) {
-		return stage.Result{Outcome: stage.Done, Outputs: map[string]any{"commit": commitOf(0), "branch": "main", "url": "https://git.example.com/team/storefront.git"}}, nil
-	}
-	e, err := execution.New(execution.Config{Store: st, Resolver: executiontest.Plain{},
-		Kinds: []stage.Kind{executiontest.Kind{KindName: "act", List: []stage.Task{{Name: "do", Run: done, Resume: done}}}}})
-	if err != nil {
-		return nil, err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- e.Run(run) }()
-	<-e.Ready()
-	x, _, err := e.Start(ctx, execution.StartRequest{Application: "app0", Pipeline: "release", Definition: definition(), By: "webhook github",
-		Trigger: map[string]any{"kind": "push", "branch": "main", "commit": commitOf(0), "message": "Mend the checkout of empty carts", "repository": "team/storefront"}})
-	if err != nil {
-		return nil, err
-	}
-	for range e.Follow(ctx, 0, record.Filter{Types: []string{"execution.succeeded"}}) {
-		break
-	}
-	stop()
-	if err := <-ended; err != nil {
-		return nil, err
-	}
-	snap, err := st.Load(ctx, x.ID)
-	if err != nil {
-		return nil, err
-	}
-	events, err := st.ReadEvents(ctx, 0, record.Filter{Execution: x.ID}, 1000)
-	if err != nil {
-		return nil, err
-	}
-	t := &sample{head: snap.Head, stages: snap.Stages, events: events.Events}
-	t.plan, err = st.Plan(ctx, snap.Head.Plan)
-	return t, err
+const between = 20 * time.Second // from one to the next
+
+func newFill(s *sample, n int, seed uint64) *fill {
+	f := &fill{sample: s, n: n, seed: seed, began: time.Now().UTC().Truncate(time.Second).Add(-time.Duration(n+10) * between)}
+	_ = json.Unmarshal(s.execution.bytes(17), &f.request) // it was written by the engine
+	return f
 }
 
-// fill commits the sample n times under new names.
-func fill(ctx context.Context, st store.Store, t *sample, n int) error {
-	s, err := st.Join(ctx, time.Now)
+// made is the nth execution.
+type made struct {
+	n                                   int
+	id, application, pipeline           string
+	status, kind, branch, message, by   string
+	version, environment, commit, event string
+	created                             time.Time
+}
+
+var vocabulary = strings.Fields("mend build checkout cart login search page cache queue worker invoice mail image player stream subtitle profile rating series title trailer season billing coupon retry timeout metric alert canary rollout region zone edge")
+
+// at makes the nth execution: the same one for the same seed.
+func (f *fill) at(n int) made {
+	var in [16]byte
+	binary.BigEndian.PutUint64(in[:], f.seed)
+	binary.BigEndian.PutUint64(in[8:], uint64(n))
+	sum := sha256.Sum256(in[:])
+	dice := func(i, sides int) int { return int(binary.BigEndian.Uint16(sum[2*i:])) % sides }
+	m := made{n: n, created: f.began.Add(time.Duration(n) * between), commit: commitOf(n), by: "person" + strconv.Itoa(dice(0, 40)), pipeline: "release", kind: "push", branch: "main",
+		version: fmt.Sprintf("1.%d.%d", n/1000, n%10), environment: "production", status: "Succeeded"}
+	m.id = fmt.Sprintf("%010s%x", strconv.FormatInt(m.created.UnixMilli()<<2, 32), sum[28:])
+	switch d := dice(1, 100); {
+	case n%(f.n/10+1) == 5:
+		m.application = "seldom"
+	case d < 50:
+		m.application = "app" + strconv.Itoa(d/30)
+	default:
+		m.application = "app" + strconv.Itoa(2+dice(2, 48))
+	}
+	if dice(3, 10) < 3 {
+		m.pipeline, m.kind = "nightly", "schedule"
+	}
+	if d := dice(4, 100); n == f.n/7 || n == f.n/3 || n == f.n/2 {
+		m.status = "Stopped"
+	} else if d < 5 {
+		m.status = "Terminal"
+	} else if d < 7 {
+		m.status = "Canceled"
+	}
+	if dice(5, 10) < 3 {
+		m.branch, m.environment = "feature/"+strconv.Itoa(dice(6, 900)), "staging"
+	}
+	for i := range 5 {
+		m.message += vocabulary[dice(7+i, len(vocabulary))] + " "
+	}
+	return m
+}
+
+// stream writes a backup of all of them.
+func (f *fill) stream() io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		out := bufio.NewWriterSize(w, 1<<20)
+		err := f.write(out)
+		if err == nil {
+			err = out.Flush()
+		}
+		w.CloseWithError(err)
+	}()
+	return r
+}
+
+func (f *fill) write(out *bufio.Writer) error {
+	rows := 0
+	line := func(table string, values ...any) error {
+		rows++
+		raw, err := json.Marshal(map[string]any{"t": table, "r": values})
+		if err == nil {
+			_, err = out.Write(append(raw, '\n'))
+		}
+		return err
+	}
+	fmt.Fprintln(out, `{"showrunner":"backup","schema":2,"time":"2026-01-01T00:00:00Z"}`)
+	for _, p := range f.plans {
+		if err := line("plan", p...); err != nil {
+			return err
+		}
+	}
+	numbers := map[[2]string]int{}
+	for n := range f.n {
+		m := f.at(n)
+		numbers[[2]string{m.application, m.pipeline}]++
+	}
+	for k, n := range numbers {
+		if err := line("pipeline", k[0], k[1], n, n); err != nil {
+			return err
+		}
+	}
+	clear(numbers)
+	for _, write := range []func(made, func(string, ...any) error) error{
+		func(m made, line func(string, ...any) error) error {
+			numbers[[2]string{m.application, m.pipeline}]++
+			return f.writeExecution(m, numbers[[2]string{m.application, m.pipeline}], line)
+		}, f.writeStages, f.writeEvents, f.writeTriggers,
+	} {
+		for n := range f.n {
+			if err := write(f.at(n), line); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := fmt.Fprintf(out, `{"end":true,"rows":%d}`+"\n", rows)
+	return err
+}
+
+func (f *fill) writeExecution(m made, number int, line func(string, ...any) error) error {
+	q := f.request
+	q.By, q.TriggerID, q.EventID = m.by, m.application+"/"+m.pipeline+"/"+m.kind, m.commit
+	q.Parameters = map[string]string{"version": m.version, "environment": m.environment}
+	q.Trigger = map[string]any{"kind": m.kind, "branch": m.branch, "commit": m.commit, "message": strings.TrimSpace(m.message), "repository": "team/" + m.application}
+	request, err := json.Marshal(q)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.Leave(ctx) }() // the store is closed next
-	const batch = 512
-	for done := 0; done < n; {
-		changes := make([]*execution.Change, 0, batch)
-		for range min(batch, n-done) {
-			changes = append(changes, t.again(done))
-			done++
-		}
-		if err := s.Commit(ctx, changes); err != nil {
+	r := append(row{}, f.execution...)
+	created := m.created.UnixMilli()
+	r[0], r[1], r[2], r[3], r[4], r[5], r[6] = m.n+1, m.id, m.application, m.pipeline, number, number, m.status
+	r[12], r[14], r[15], r[16], r[17] = nil, created, created+5, created+9_000, request
+	return line("execution", r...)
+}
+
+// again is what the sample holds, as the nth execution would.
+func (f *fill) again(m made, data []byte) []byte {
+	return bytes.ReplaceAll(bytes.ReplaceAll(data, []byte(f.id), []byte(m.id)), []byte(commitOf(0)), []byte(m.commit))
+}
+
+func (f *fill) writeStages(m made, line func(string, ...any) error) error {
+	for _, s := range f.stages {
+		if err := line("stage", m.id, s[1], nil, f.again(m, s.bytes(3))); err != nil {
 			return err
-		}
-		for _, c := range changes {
-			if c.Err != nil {
-				return c.Err
-			}
-		}
-		if done%102_400 == 0 {
-			fmt.Printf("  %d\n", done)
 		}
 	}
 	return nil
 }
 
-// again is the nth copy.
-func (t *sample) again(n int) *execution.Change {
-	h := t.head
-	h.ID = fmt.Sprintf("kept%014d", n)
-	h.Application = "app" + strconv.Itoa(n%50)
-	if n%20 == 0 {
-		h.Status = execution.Terminal
+func (f *fill) writeEvents(m made, line func(string, ...any) error) error {
+	for i, e := range f.events {
+		var data any
+		if b := e.bytes(8); len(b) > 0 {
+			data = base64.StdEncoding.EncodeToString(f.again(m, b))
+		}
+		if err := line("event", m.n*len(f.events)+i+1, m.created.UnixMilli()+int64(i)*100, e[2], m.application, m.pipeline, m.id, e[6], m.by, data); err != nil {
+			return err
+		}
 	}
-	h.Created = t.head.Created.Add(time.Duration(n) * time.Millisecond)
-	started, ended := h.Created.Add(time.Millisecond), h.Created.Add(40*time.Millisecond)
-	h.Started, h.Ended = &started, &ended
-	h.Request.Trigger = map[string]any{"kind": "push", "branch": "main", "commit": commitOf(n), "message": "Mend the checkout of empty carts", "repository": "team/storefront"}
-	h.Request.TriggerID, h.Request.EventID = h.Application+"/release/push", commitOf(n)
-	c := &execution.Change{ID: h.ID, Epoch: 1, Create: &execution.Creation{Head: h, PlanData: t.plan}, Stages: t.stages}
-	c.Events = make([]record.Event, len(t.events))
-	for i, e := range t.events {
-		e.Position, e.Execution, e.Application, e.Time = 0, h.ID, h.Application, h.Created
-		c.Events[i] = e
-	}
-	return c
+	return nil
 }
 
-// digest reads everything back, and says it in a few letters.
-func digest(ctx context.Context, st store.Store) (string, error) {
-	sum := sha256.New()
-	executions, events := 0, 0
-	for after := ""; ; {
-		heads, next, err := st.List(ctx, execution.Query{After: after, Limit: 500})
-		if err != nil {
-			return "", err
-		}
-		for _, h := range heads {
-			executions++
-			fmt.Fprintln(sum, h.Seq, h.ID, h.Number, h.Status, h.Created.UnixMilli(), h.Request.Trigger["commit"])
-		}
-		if len(heads) > 0 { // one of each page in full
-			if err := digestOne(ctx, st, heads[0].ID, sum); err != nil {
-				return "", err
-			}
-		}
-		if after = next; after == "" {
-			break
-		}
-	}
-	for from := int64(0); ; {
-		s, err := st.ReadEvents(ctx, from, record.Filter{}, 5000)
-		if err != nil {
-			return "", err
-		}
-		for _, e := range s.Events {
-			events++
-			fmt.Fprintln(sum, e.Position, e.Type, e.Execution, e.Stage, string(e.Data))
-		}
-		if s.Next <= from {
-			break
-		}
-		from = s.Next
-	}
-	if executions == 0 || events == 0 {
-		return "", errors.New("nothing is there")
-	}
-	return fmt.Sprintf("%d executions, %d events, %x", executions, events, sum.Sum(nil)[:6]), nil
-}
-
-func digestOne(ctx context.Context, st store.Store, id string, sum hash.Hash) error {
-	snap, err := st.Load(ctx, id)
-	for _, r := range snap.Stages {
-		fmt.Fprintln(sum, r.Index, string(r.Data))
-	}
-	return err
+func (f *fill) writeTriggers(m made, line func(string, ...any) error) error {
+	return line("trigger_event", m.application+"/"+m.pipeline+"/"+m.kind, m.commit, m.id, m.created.UnixMilli())
 }

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// delivered is what a load of deliveries showed.
+type delivered struct {
+	mu      sync.Mutex
+	ids     []string
+	took    []float64 // ms until a start was acknowledged, and so durable
+	last    time.Time
+	longest time.Duration // without an acknowledgement
+	failed  error
+}
+
+const quick = "application: keep\npipelines:\n  quick:\n    concurrency: parallel\n    stages:\n      a: { wait: { for: 1ms } }\n      b: { needs: [a], wait: { for: 1ms } }\n      c: { needs: [b], wait: { for: 1ms } }\n"
+
+// deliver starts executions without pause, four at a time, until f returns.
+func (c *plane) deliver(ctx context.Context, f func() error) (*delivered, error) {
+	d := &delivered{last: time.Now()}
+	stop := make(chan struct{})
+	var work sync.WaitGroup
+	for range 4 {
+		work.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				began := time.Now()
+				id, err := c.run(ctx, "quick", nil, nil)
+				d.add(id, time.Since(began), err)
+				pause(5 * time.Millisecond)
+			}
+		})
+	}
+	err := f()
+	close(stop)
+	work.Wait()
+	slices.Sort(d.took)
+	if err == nil {
+		err = d.failed
+	}
+	return d, err
+}
+
+func (d *delivered) add(id string, took time.Duration, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		d.failed = err
+		return
+	}
+	d.ids, d.took = append(d.ids, id), append(d.took, float64(took)/float64(time.Millisecond))
+	d.longest = max(d.longest, time.Since(d.last))
+	d.last = time.Now()
+}
+
+func (d *delivered) String() string {
+	n := len(d.took)
+	if n == 0 {
+		return "no delivery was started"
+	}
+	return fmt.Sprintf("%d deliveries started, acknowledged after p50 %.1f ms, p99 %.1f ms, worst %.1f ms; longest time without one %d ms", n, d.took[n/2], d.took[n*99/100], d.took[n-1], d.longest.Milliseconds())
+}
