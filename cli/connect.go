@@ -34,7 +34,9 @@ func (a *app) connect() *client.Client {
 			token = strings.TrimSpace(string(raw))
 		}
 	}
-	return client.New(server, token)
+	c := client.New(server, token)
+	c.Stale = func(asOf string) { a.say("the database of the control plane is away: this is as of %s", asOf) }
+	return c
 }
 
 // seg is one segment of an API path.

@@ -18,6 +18,7 @@ import (
 	"showrunner/api"
 	"showrunner/artifact"
 	"showrunner/control"
+	"showrunner/control/lastknown"
 	"showrunner/eventlog"
 	"showrunner/execution"
 	"showrunner/execution/stagelog"
@@ -67,6 +68,7 @@ type controlPlane struct {
 	ControlConfig
 	store       store.Store
 	engine      *execution.Engine
+	memory      *lastknown.Engine // nil with SQLite
 	door        *control.Service
 	triggers    *trigger.Service
 	hooks       *trigger.Hooks
@@ -164,8 +166,13 @@ func (c *controlPlane) wire(ctx context.Context) error {
 		return err
 	}
 	late.Engine = c.engine
-	c.door = control.New(control.Deps{Engine: c.engine, Records: c.store, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts,
-		Logs: c.logs, Log: c.Log, Now: c.Now})
+	deps := control.Deps{Engine: c.engine, Records: c.store, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts,
+		Logs: c.logs, Log: c.Log, Now: c.Now}
+	if c.Database != "" { // a file of our own does not go away
+		c.memory = &lastknown.Engine{Engine: c.engine, Memory: lastknown.New(c.Now)}
+		deps.Engine, deps.Records = c.memory, lastknown.Records{Records: c.store, Memory: c.memory.Memory}
+	}
+	c.door = control.New(deps)
 	late.door = c.door
 	c.auth = api.NewAuth(c.Token, ownerName(), c.Hosts, c.Now)
 	c.definitions = newDefinitions(c.door, c.engine, c.Log)
@@ -200,6 +207,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })
 	if c.Database != "" {
 		group.Go(func() error { return c.keepFolder(ctx) })
+		group.Go(func() error { c.memory.Run(ctx, c.warm); return nil })
 	}
 	group.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -266,7 +274,7 @@ func (c *controlPlane) handler() http.Handler {
 	mux.Handle("/", pages)
 	mux.Handle(trigger.HooksPath, c.hooks)
 	mux.Handle(notify.CallbackPath, c.callbacks)
-	return c.auth.Host(guard(mux))
+	return c.auth.Host(guard(lastknown.Mark(mux, c.Now)))
 }
 
 // guard refuses requests that a page of another site made a browser send.

@@ -38,7 +38,8 @@ func (o overviewPipeline) Latest() *execution.Execution {
 	return &o.Runs[len(o.Runs)-1]
 }
 
-const recentRuns = 30
+// RecentRuns is how many runs of a pipeline the front page shows.
+const RecentRuns = 30
 
 func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	ctx, who := r.Context(), api.PrincipalOf(r)
@@ -51,7 +52,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	for _, a := range apps {
 		row := overviewApp{Name: a.Name}
 		for _, pl := range a.Pipelines {
-			page, err := p.Door.Executions(ctx, who, execution.Query{Application: a.Name, Pipeline: pl.Name, Limit: recentRuns})
+			page, err := p.Door.Executions(ctx, who, execution.Query{Application: a.Name, Pipeline: pl.Name, Limit: RecentRuns})
 			if err != nil {
 				return err
 			}

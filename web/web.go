@@ -16,6 +16,7 @@ import (
 	"showrunner/api"
 	"showrunner/cloud"
 	"showrunner/control"
+	"showrunner/control/lastknown"
 	"showrunner/execution"
 	"showrunner/problem"
 	"showrunner/store/record"
@@ -143,9 +144,11 @@ type view struct {
 	Execution string
 	Every     int // seconds after which it asks anyway, 0 never
 	URL       string
-	User      string
-	Edge      string
-	Data      any
+	// Stale is of when the page is, while the database is away; zero: of now.
+	Stale time.Time
+	User  string
+	Edge  string
+	Data  any
 }
 
 // render writes a page whole, or an error and nothing of it.
@@ -161,6 +164,9 @@ func (p *Pages) render(w http.ResponseWriter, status int, name string, v view) {
 	_, _ = w.Write(b.Bytes()) // the browser has gone when this fails
 }
 
+// staleEvery is after how many seconds a page that is not of now asks again.
+const staleEvery = 3
+
 // show renders a page of a signed-in person.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, v view) error {
 	end, err := p.Door.End(r.Context())
@@ -168,6 +174,9 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, v view
 		return err
 	}
 	v.Position, v.URL, v.User, v.Edge = end, r.URL.RequestURI(), api.PrincipalOf(r).Name, p.Edge
+	if at, old := lastknown.AsOf(r.Context()); old {
+		v.Stale, v.Every = at, staleEvery
+	}
 	p.render(w, http.StatusOK, name, v)
 	return nil
 }

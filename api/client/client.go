@@ -18,6 +18,7 @@ import (
 
 	"showrunner/api"
 	"showrunner/control"
+	"showrunner/control/lastknown"
 	"showrunner/problem"
 	"showrunner/store/record"
 )
@@ -27,6 +28,9 @@ type Client struct {
 	base  string
 	token string
 	http  *http.Client
+	// Stale is told of when an answer is that is not of now: the control plane's
+	// database is away. It may be nil.
+	Stale func(asOf string)
 }
 
 // New makes a client for the control plane at base, such as http://127.0.0.1:7070.
@@ -120,6 +124,9 @@ func (c *Client) send(ctx context.Context, method, path string, content io.Reade
 	if res.StatusCode >= 400 {
 		defer res.Body.Close()
 		return nil, refusal(res)
+	}
+	if asOf := res.Header.Get(lastknown.AsOfHeader); asOf != "" && c.Stale != nil {
+		c.Stale(asOf)
 	}
 	return res, nil
 }

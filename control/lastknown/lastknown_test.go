@@ -1,0 +1,160 @@
+package lastknown_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"showrunner/control"
+	"showrunner/control/lastknown"
+	"showrunner/execution"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// database is one that can be away, or hang.
+type database struct {
+	control.Engine
+	control.Records
+	away, hangs bool
+	asked       int
+}
+
+func (d *database) answer(ctx context.Context) error {
+	d.asked++
+	if d.hangs {
+		<-ctx.Done()
+		return problem.Wrap(ctx.Err(), problem.Unavailable, "test", "given up")
+	}
+	if d.away {
+		return problem.New(problem.Unavailable, "test", "refused")
+	}
+	return nil
+}
+
+func (d *database) Get(ctx context.Context, id string) (execution.Execution, error) {
+	if err := d.answer(ctx); err != nil {
+		return execution.Execution{}, err
+	}
+	if id == "none" {
+		return execution.Execution{}, problem.New(problem.NotFound, "test", "none")
+	}
+	return execution.Execution{ID: id}, nil
+}
+
+func (d *database) List(ctx context.Context, _ execution.Query) (execution.Page, error) {
+	return execution.Page{Executions: []execution.Execution{{ID: "a"}, {ID: "b"}}}, d.answer(ctx)
+}
+
+func (d *database) End(ctx context.Context) (int64, error) { return 3, d.answer(ctx) }
+
+func (d *database) Events(ctx context.Context, from int64, f record.Filter, limit int) (record.Slice, error) {
+	s := record.Slice{Next: 3}
+	for i := from + 1; i <= 3; i++ {
+		s.Events = append(s.Events, record.Event{Position: i, Type: "execution.started"})
+	}
+	return s, d.answer(ctx)
+}
+
+func (d *database) PutRecord(ctx context.Context, r record.Record, _ ...record.Event) (record.Record, error) {
+	return r, d.answer(ctx)
+}
+
+func TestReadsAnswerWithWhatWasKnownAndWritesAreRefused(t *testing.T) {
+	for name, goAway := range map[string]func(*database){"refuses": func(d *database) { d.away = true }, "hangs": func(d *database) { d.hangs = true }} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testAway(t, goAway) })
+		})
+	}
+}
+
+func testAway(t *testing.T, goAway func(*database)) {
+	d := &database{}
+	m := lastknown.New(time.Now)
+	e, r := lastknown.Engine{Engine: d, Memory: m}, lastknown.Records{Records: d, Memory: m}
+	run, stop := context.WithCancel(t.Context())
+	go e.Run(run, func(ctx context.Context) { _, _ = e.List(ctx, execution.Query{Limit: 50}) })
+	defer stop()
+	known := time.Now()
+	if x, err := e.Get(t.Context(), "x"); err != nil || x.ID != "x" {
+		t.Fatal(x, err)
+	}
+	<-time.After(10 * time.Second) // the bubble's clock
+	goAway(d)
+	began := time.Now()
+	ctx := lastknown.Track(t.Context())
+	if x, err := e.Get(ctx, "x"); err != nil || x.ID != "x" {
+		t.Fatal(x, err)
+	}
+	if at, old := lastknown.AsOf(ctx); !old || !at.Equal(known) {
+		t.Errorf("as of %v, %v; want %v", at, old, known)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the first answer took %s", took)
+	}
+	page, err := e.List(ctx, execution.Query{Limit: 50, Parameters: map[string]string{}}) // which only Run has read
+	if err != nil || len(page.Executions) != 2 {
+		t.Error(page, err)
+	}
+	if s, err := e.Events(ctx, 1, record.Filter{Types: []string{"execution."}}, 10); err != nil || len(s.Events) != 2 || s.Next != 3 {
+		t.Error(s, err)
+	}
+	if _, err := e.Get(ctx, "unknown"); problem.CodeOf(err) != problem.Unavailable {
+		t.Error(err)
+	}
+	began = time.Now()
+	_, err = r.PutRecord(ctx, record.Record{})
+	if p, ok := problem.Of(err); !ok || p.Code != problem.Unavailable || p.RetryAfter <= 0 || time.Since(began) > 0 {
+		t.Errorf("a write was answered %v after %s", err, time.Since(began))
+	}
+	d.away, d.hangs = false, false
+	<-time.After(4 * time.Second) // the bubble's clock
+	ctx = lastknown.Track(t.Context())
+	if _, err := e.Get(ctx, "unknown"); err != nil {
+		t.Error(err)
+	}
+	if _, old := lastknown.AsOf(ctx); old {
+		t.Error("an answer of now is marked as old")
+	}
+	if _, err := r.PutRecord(ctx, record.Record{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOtherErrorsAreNoOutage(t *testing.T) {
+	d := &database{}
+	e := lastknown.Engine{Engine: d, Memory: lastknown.New(time.Now)}
+	if _, err := e.Get(t.Context(), "none"); problem.CodeOf(err) != problem.NotFound || e.Away() {
+		t.Error(err, e.Away())
+	}
+	given, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("the caller has gone"))
+	d.hangs = true
+	if _, err := e.Get(given, "x"); err == nil || e.Away() {
+		t.Error(err, e.Away())
+	}
+}
+
+func TestAnswersThatAreOldSaySo(t *testing.T) {
+	d := &database{}
+	m := lastknown.New(time.Now)
+	e := lastknown.Engine{Engine: d, Memory: m}
+	h := lastknown.Mark(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := e.Get(r.Context(), "x"); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(http.StatusOK)
+	}), time.Now)
+	for _, away := range []bool{false, true} {
+		d.away = away
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		if marked := w.Header().Get(lastknown.AsOfHeader) != ""; marked != away || (w.Header().Get("Warning") != "") != away {
+			t.Errorf("away %t: %v", away, w.Header())
+		}
+	}
+}
