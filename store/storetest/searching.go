@@ -46,7 +46,7 @@ func testSearch(t *testing.T, f *fixture) {
 	}
 	slices.SortFunc(all, func(a, b execution.Head) int { return cmp.Compare(a.Seq, b.Seq) })
 	when := func() time.Time { return start.Add(time.Duration(random.IntN(n)) * 5 * time.Millisecond) }
-	for i := range 40 {
+	for i := range 25 {
 		q := execution.Query{Limit: 100 + random.IntN(400), Application: pick("", "", "app", "old", "none"), Pipeline: pick("", "", "night"),
 			Text: pick("", "main", "m", "größ", "checkout mend", "c0001", fmt.Sprintf("c%05d", random.IntN(n)), "absent", "main absent", "main größer")}
 		switch random.IntN(4) {
