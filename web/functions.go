@@ -238,6 +238,7 @@ func functions(now func() time.Time) template.FuncMap {
 		},
 		"outputs": outputs,
 		"width":   func(n int) int { return n * 14 },
+		"add":     func(a, b int) int { return a + b },
 		"failed": func(st execution.StageState) bool {
 			return st.Failure != nil && st.Status.Complete() && st.Status != execution.Succeeded
 		},

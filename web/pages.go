@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"showrunner/api"
-	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/execution"
 	"showrunner/pipeline"
@@ -185,63 +184,6 @@ func (p *Pages) run(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return seeOther(w, r, "/executions/"+url.PathEscape(e.ID))
-}
-
-func (p *Pages) clusters(w http.ResponseWriter, r *http.Request) error {
-	list, err := p.Door.Clusters(r.Context(), api.PrincipalOf(r), "", r.URL.Query().Get("application"), "")
-	if err != nil {
-		return err
-	}
-	var views []clusterView
-	for _, c := range list {
-		views = append(views, viewOf(c))
-	}
-	return p.show(w, r, "clusters", view{Title: "Clusters", Nav: "clusters", Same: "showrunner clusters", Live: runEvents, Every: 2, Data: views})
-}
-
-// clusterView is a cluster as a grid: versions down, regions across.
-type clusterView struct {
-	control.Cluster
-	Regions  []string
-	Versions []versionView
-	Problems []cloud.Instance
-}
-
-type versionView struct {
-	Name, Version string
-	Cells         []*cloud.ServerGroup // by region; nil where it is not deployed
-	Shares        []float64
-}
-
-func viewOf(c control.Cluster) clusterView {
-	v := clusterView{Cluster: c}
-	total := map[string]float64{}
-	for _, g := range c.Groups {
-		if !slices.Contains(v.Regions, g.Region) {
-			v.Regions = append(v.Regions, g.Region)
-		}
-		total[g.Region] += g.Weight
-	}
-	for i := range c.Groups {
-		g := &c.Groups[i]
-		at := slices.IndexFunc(v.Versions, func(x versionView) bool { return x.Name == g.Name })
-		if at < 0 {
-			v.Versions = append(v.Versions, versionView{Name: g.Name, Version: g.Spec.Version, Cells: make([]*cloud.ServerGroup, len(v.Regions)), Shares: make([]float64, len(v.Regions))})
-			at = len(v.Versions) - 1
-		}
-		j := slices.Index(v.Regions, g.Region)
-		v.Versions[at].Cells[j] = g
-		if total[g.Region] > 0 {
-			v.Versions[at].Shares[j] = 100 * g.Weight / total[g.Region]
-		}
-		for _, inst := range g.Instances {
-			if inst.Failure != nil {
-				v.Problems = append(v.Problems, inst)
-			}
-		}
-	}
-	slices.SortFunc(v.Versions, func(a, b versionView) int { return strings.Compare(b.Name, a.Name) })
-	return v
 }
 
 func (p *Pages) rollback(w http.ResponseWriter, r *http.Request) error {

@@ -42,9 +42,12 @@ type Door interface {
 	SearchLog(ctx context.Context, p control.Principal, r control.LogSearch) (control.LogMatches, error)
 	Regions(ctx context.Context, p control.Principal) ([]control.RegionStatus, error)
 	Clusters(ctx context.Context, p control.Principal, account, application, cluster string) ([]control.Cluster, error)
+	ChangeCluster(ctx context.Context, p control.Principal, ch control.ClusterChange) ([]string, error)
+	ChangeInstance(ctx context.Context, p control.Principal, id string, ch control.InstanceChange) error
 	Sites(ctx context.Context, p control.Principal) ([]control.SiteStatus, error)
 	SiteDeployments(ctx context.Context, p control.Principal, account, site string) ([]cloud.SiteDeployment, error)
 	Rollback(ctx context.Context, p control.Principal, r control.RollbackRequest) (execution.Execution, error)
+	PreviewRollback(ctx context.Context, p control.Principal, r control.RollbackRequest) (lines []string, refused string, err error)
 	Events(ctx context.Context, p control.Principal, from int64, f record.Filter, limit int) (record.Slice, error)
 	End(ctx context.Context) (int64, error)
 }
@@ -88,6 +91,9 @@ func New(c Config) *Pages {
 		"POST /executions/{id}/stages/{stage}/{do}": p.stageAct,
 		"POST /applications/{app}/{pipeline}/run":   p.run,
 		"GET /clusters":                             p.clusters,
+		"GET /clusters/{cluster}/change":            p.previewChange,
+		"POST /clusters/{cluster}/change":           p.changeCluster,
+		"POST /instances/{id}/terminate":            p.terminate,
 		"GET /sites":                                p.sites,
 		"POST /rollbacks":                           p.rollback,
 		"GET /activity":                             p.activity,

@@ -44,6 +44,8 @@ func gallery() map[string]view {
 	}
 	group.Instances = append(group.Instances, cloud.Instance{ID: "i-bad", Zone: "us-west-2a", Lifecycle: cloud.InService, Failure: &cloud.InstanceFailure{Cause: hostile}})
 	cluster := control.Cluster{Name: "shop", Account: "local", Groups: []cloud.ServerGroup{group, {Name: "shop-v000", Region: "eu-west-1"}}, Away: map[string]string{"us-east-1": hostile}}
+	clusters := clustersView{More: 2}
+	clusters.add(cluster)
 	site := control.SiteStatus{Name: "shop", URL: "http://shop.localhost:8080", Current: []cloud.SiteDeployment{{Region: "us-west-2", Version: hostile}}}
 	return map[string]view{
 		"overview": {Data: map[string]any{"Apps": []overviewApp{{Name: "shop", Pipelines: []overviewPipeline{{"release", []execution.Execution{e}}, {"never", nil}}}},
@@ -55,9 +57,12 @@ func gallery() map[string]view {
 		"execution":        {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e)}},
 		"log": {Data: logView{E: e, Stage: e.Stages[0], Attempt: 1, HTML: "x", At: 7, Same: "/x?attempt=1", Follow: true, Rest: true, Search: hostile,
 			Found: control.LogMatches{Total: 3, Matches: []stagelog.Match{{Line: 7, Offset: 99, Text: hostile}}}}},
-		"log empty":      {Data: logView{E: e, Stage: e.Stages[0], Same: "/x?attempt=1", Search: "x"}},
-		"clusters":       {Data: []clusterView{viewOf(cluster)}},
-		"clusters empty": {Data: []clusterView(nil)},
+		"log empty":            {Data: logView{E: e, Stage: e.Stages[0], Same: "/x?attempt=1", Search: "x"}},
+		"clusters":             {Data: clusters},
+		"clusters empty":       {Data: clustersView{}},
+		"clusters filtered":    {Data: clustersView{Query: hostile, Hidden: 3}},
+		"clusters unreachable": {Data: clustersView{Unreachable: hostile, Help: hostile}},
+		"change":               {Title: hostile, Data: change{Cluster: "shop", Do: "disable", Title: hostile, Verb: "Disable", Lines: []string{hostile}, Refused: hostile}},
 		"sites": {Data: []siteView{siteViewOf(site, []cloud.SiteDeployment{{ID: "d1", Region: "us-west-2", At: now.Format(time.RFC3339Nano), Current: true},
 			{ID: "d0", Region: "eu-west-1", Version: hostile, Execution: hostile}})}},
 		"sites empty":    {Data: []siteView(nil)},

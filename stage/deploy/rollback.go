@@ -151,23 +151,12 @@ func (k *Rollback) targets(ctx context.Context, account *cloud.Account, c pipeli
 	if len(observed) == 0 && len(t.away) > 0 {
 		return t, nil, problem.New(problem.Unavailable, "rollback", "no region could be asked: %s", strings.Join(sortedRegions(t.away), ", "))
 	}
-	newest := newestVersion(observed)
-	var missing []string
-	for _, region := range sortedRegions(observed) {
-		groups := observed[region]
-		target, ok := find(groups, t.spec.Restore[region])
-		if !ok && c.To == "" && present(groups) >= 0 && groups[present(groups)].Spec.Version != newest {
-			continue // it does not serve what is rolled back
-		}
-		if !ok {
-			target, ok = chooseTarget(groups, c.To)
-		}
-		if !ok {
-			missing = append(missing, region)
-			continue
-		}
+	chosen, missing := rollout.Restorable(observed, c.To, t.spec.Restore)
+	for region, target := range chosen {
 		t.spec.Restore[region] = target.Name
-		t.spec.Group = target.Spec
+	}
+	for _, region := range sortedRegions(chosen) {
+		t.spec.Group = chosen[region].Spec
 	}
 	switch {
 	case len(missing) > 0:
@@ -180,61 +169,8 @@ func (k *Rollback) targets(ctx context.Context, account *cloud.Account, c pipeli
 	return t, nil, nil
 }
 
-// newestVersion is the version that was put into traffic last, over all regions.
-func newestVersion(observed map[string][]cloud.ServerGroup) string {
-	var newest cloud.ServerGroup
-	for _, groups := range observed {
-		if i := present(groups); i >= 0 && groups[i].Created.After(newest.Created) {
-			newest = groups[i]
-		}
-	}
-	return newest.Spec.Version
-}
-
-// present is the index of the newest group in traffic, -1 without one.
-func present(groups []cloud.ServerGroup) int {
-	for i := len(groups) - 1; i >= 0; i-- {
-		if groups[i].Enabled() {
-			return i
-		}
-	}
-	return -1
-}
-
 // keepAll keeps every old group: a rollback destroys nothing.
 const keepAll = 1000
-
-func find(groups []cloud.ServerGroup, name string) (cloud.ServerGroup, bool) {
-	for _, g := range groups {
-		if g.Name == name && name != "" {
-			return g, true
-		}
-	}
-	return cloud.ServerGroup{}, false
-}
-
-// chooseTarget finds the group that to names (a version or a group), else the
-// newest kept group that is older than the newest one in traffic. One that
-// never served is no version to return to.
-func chooseTarget(groups []cloud.ServerGroup, to string) (cloud.ServerGroup, bool) {
-	now := present(groups)
-	for i := len(groups) - 1; i >= 0; i-- {
-		g := groups[i]
-		if g.Destroying {
-			continue
-		}
-		if to != "" {
-			if g.Name == to || g.Spec.Version == to || strings.HasSuffix(g.Name, "-"+to) {
-				return g, true
-			}
-			continue
-		}
-		if i < now || now < 0 {
-			return g, true
-		}
-	}
-	return cloud.ServerGroup{}, false
-}
 
 func orPrevious(to string) string {
 	if to == "" {

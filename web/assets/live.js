@@ -17,8 +17,12 @@ function show(state, text) {
   chip.textContent = text;
 }
 
+// What a person has opened is left alone: it would close under their hands.
+const busy = () => main()?.querySelector("details[open]");
+document.addEventListener("toggle", () => busy() || refresh(), true);
+
 function refresh() {
-  if (due || !main()) return;
+  if (due || !main() || busy()) return;
   const wait = Math.max(0, 250 - (Date.now() - last));
   due = setTimeout(() => {
     due = 0;
