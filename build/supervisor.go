@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -321,27 +320,4 @@ func (l *sharedLog) follow(offset int64, w io.Writer) error {
 			return nil
 		}
 	}
-}
-
-// Prune removes the folders of builds that ended longer than age ago.
-func Prune(root string, age time.Duration, now time.Time) error {
-	names, err := filepath.Glob(filepath.Join(root, "*", fileResult))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		info, err := os.Stat(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return problem.Wrap(err, problem.Unavailable, "build.prune", "%s", name)
-		}
-		if now.Sub(info.ModTime()) > age {
-			if err := RemoveAll(filepath.Dir(name)); err != nil {
-				return problem.Wrap(err, problem.Unavailable, "build.prune", "%s", filepath.Dir(name))
-			}
-		}
-	}
-	return nil
 }

@@ -248,22 +248,3 @@ func TestNothingToAttachTo(t *testing.T) {
 		t.Error("a supervisor that ends at once counts as started")
 	}
 }
-
-func TestPrune(t *testing.T) {
-	root := t.TempDir()
-	for _, name := range []string{"old", "young", "running"} {
-		os.MkdirAll(filepath.Join(root, name), 0o700)
-		if name != "running" {
-			os.WriteFile(filepath.Join(root, name, fileResult), nil, 0o600)
-		}
-	}
-	now := time.Now()
-	os.Chtimes(filepath.Join(root, "old", fileResult), now, now.Add(-2*time.Hour))
-	if err := Prune(root, time.Hour, now); err != nil {
-		t.Fatal(err)
-	}
-	left, _ := filepath.Glob(filepath.Join(root, "*"))
-	if len(left) != 2 || exists(filepath.Join(root, "old")) {
-		t.Errorf("left %v", left)
-	}
-}

@@ -12,7 +12,7 @@ import (
 )
 
 func newControlCommand(a *app) *cobra.Command {
-	config := server.ControlConfig{Retention: server.DefaultRetention()}
+	config := server.ControlConfig{Retention: server.DefaultRetention(), KeepBuilds: 24 * time.Hour}
 	cmd := &cobra.Command{
 		Use:   "control",
 		Short: "Run a control plane: pipelines, API and pages",
@@ -56,9 +56,10 @@ plane then needs one connection of its own, with --database-direct.`,
 	f.StringVar(&config.DatabaseDirect, "database-direct", "", "the server's own URL, where --database leads through a connection pooler")
 	f.StringSliceVar(&config.Hosts, "host", nil, "names besides localhost that requests may be addressed to")
 	f.StringVar(&config.URL, "url", "", "where others reach this control plane, for call-backs (default: http://LISTEN)")
-	f.DurationVar(&config.Retention.Age, "keep", config.Retention.Age, "how long executions that ended are kept")
+	f.DurationVar(&config.Retention.Age, "keep", config.Retention.Age, "how long executions that ended are kept, with their logs and the artifacts that nothing else needs")
 	f.IntVar(&config.Retention.Count, "keep-count", config.Retention.Count, "how many of each pipeline are kept whatever their age")
 	f.DurationVar(&config.Retention.EventAge, "keep-events", config.Retention.EventAge, "how long events are kept before they are archived")
 	f.DurationVar(&config.RetentionEvery, "retention-every", time.Hour, "how often what is kept no longer is removed")
+	f.DurationVar(&config.KeepBuilds, "keep-builds", config.KeepBuilds, "how long the folders of builds that ended are kept")
 	return cmd
 }

@@ -49,7 +49,9 @@ type ControlConfig struct {
 	Exe            string // this program, which supervises builds
 	// Retention is how long what has ended is kept.
 	Retention execution.Retention
-	// RetentionEvery is how often what is no longer kept is removed; zero is an hour.
+	// KeepBuilds is how long the folders of builds that ended are kept.
+	KeepBuilds time.Duration
+	// RetentionEvery is the time between two removals of what is no longer kept; zero is an hour.
 	RetentionEvery time.Duration
 	Log            *slog.Logger
 	Now            func() time.Time
@@ -205,6 +207,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.definitions.watch(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })
+	group.Go(func() error { c.sweeper().Run(ctx); return nil })
 	if c.Database != "" {
 		group.Go(func() error { return c.keepFolder(ctx) })
 		group.Go(func() error { c.memory.Run(ctx, c.warm); return nil })

@@ -11,6 +11,7 @@ import (
 
 	"showrunner/eventlog"
 	"showrunner/problem"
+	"showrunner/retention"
 	"showrunner/source"
 	"showrunner/stage/notify"
 	"showrunner/trigger"
@@ -46,6 +47,11 @@ func (c *controlPlane) deliverer() *eventlog.Deliverer {
 	host, _ := os.Hostname() // only a part of a name
 	return &eventlog.Deliverer{Subscriptions: eventlog.Subscriptions{Records: c.store}, Log: c.engine, Secrets: c.secrets, Source: c.URL,
 		Holder: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), c.listener.Addr()), Now: c.Now, Client: eventlog.NewClient(), Report: c.Log}
+}
+
+// sweeper makes what removes the files of what is no longer kept.
+func (c *controlPlane) sweeper() *retention.Sweeper {
+	return &retention.Sweeper{Data: c.Data, Executions: c.engine, Artifacts: c.artifacts, Accounts: c.accounts, Age: c.Retention.Age, Builds: c.KeepBuilds, Every: c.RetentionEvery, Now: c.Now, Log: c.Log}
 }
 
 // readyLimit is how long the database may take to answer when it is asked

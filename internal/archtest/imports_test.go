@@ -47,7 +47,7 @@ var edges = []edge{
 		name: "engines know no face",
 		from: []string{
 			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "balancer",
-			"edge", "store", "control", "canary", "chaos", "telemetry", "internal/sockpath", "internal/ready",
+			"edge", "store", "control", "retention", "canary", "chaos", "telemetry", "internal/sockpath", "internal/ready",
 		},
 		to:  faces,
 		why: "the web, the API and the command line are three views of one thing; nothing that works may depend on how it is looked at",

@@ -1,0 +1,276 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/build"
+	"showrunner/cloud"
+	"showrunner/execution"
+	"showrunner/problem"
+)
+
+// Executions are what is kept of executions.
+type Executions interface {
+	// List returns a page without stages. Errors: unavailable.
+	List(ctx context.Context, q execution.Query) (execution.Page, error)
+	// Get returns one with its stages. Errors: not_found, unavailable.
+	Get(ctx context.Context, id string) (execution.Execution, error)
+}
+
+// Accounts are the clouds that artifacts were delivered to.
+type Accounts interface {
+	Names() []string
+	Account(name string) (*cloud.Account, error)
+}
+
+// Sweeper removes what is no longer needed from a data folder. Several control
+// planes on one folder may each have one: one of them sweeps at a time.
+type Sweeper struct {
+	Data       string // the folder, with logs/ and builds/ in it
+	Executions Executions
+	Artifacts  *artifact.Store
+	Accounts   Accounts
+	// Age is how long an execution is kept at most, except for the newest of each
+	// pipeline. No file that is younger is removed. Zero keeps artifacts and logs for ever.
+	Age time.Duration
+	// Builds is how long the folder of a build is kept after its end, unless its
+	// execution is still under way. Zero keeps it for ever.
+	Builds time.Duration
+	// Every is the time between sweeps; default an hour.
+	Every time.Duration
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// Swept says what a sweep removed.
+type Swept struct {
+	Artifacts int   // artifacts
+	Contents  int   // files in the artifact store that no artifact holds now
+	Bytes     int64 // of both
+	Logs      int   // executions whose logs were removed
+	Builds    int   // folders
+}
+
+// Run sweeps now and then until ctx ends.
+func (s *Sweeper) Run(ctx context.Context) {
+	every := s.Every
+	if every <= 0 {
+		every = time.Hour
+	}
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			done, err := s.Sweep(ctx)
+			if err != nil && ctx.Err() == nil {
+				s.Log.Warn("files that nothing needs were not all removed; it is tried again", "error", err)
+			}
+			if done != (Swept{}) {
+				s.Log.Info("removed files that nothing needs", "artifacts", done.Artifacts, "contents", done.Contents, "bytes", done.Bytes, "logs", done.Logs, "builds", done.Builds)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Sweep removes what is not needed. A kind of files that cannot be judged now,
+// because a region is away for instance, is left for the next time; the others go.
+// It does nothing while another sweep of the folder runs. Errors: unavailable,
+// internal; what was removed is returned beside them.
+func (s *Sweeper) Sweep(ctx context.Context) (done Swept, err error) {
+	unlock, ok, err := lock(filepath.Join(s.Data, "sweep.lock"))
+	if err != nil || !ok {
+		return done, err
+	}
+	defer unlock()
+	return done, errors.Join(s.artifacts(ctx, &done), s.logs(ctx, &done), s.builds(ctx, &done))
+}
+
+func (s *Sweeper) artifacts(ctx context.Context, done *Swept) error {
+	if s.Age <= 0 {
+		return nil
+	}
+	needed := map[artifact.Ref]bool{}
+	if err := s.madeByKept(ctx, needed); err != nil {
+		return err
+	}
+	if err := s.delivered(ctx, needed); err != nil {
+		return err
+	}
+	collected, err := s.Artifacts.GC(ctx, func(r artifact.Ref) bool { return needed[r] }, s.Age)
+	done.Artifacts, done.Contents, done.Bytes = collected.Artifacts, collected.Blobs, collected.Bytes
+	return err
+}
+
+// madeByKept notes the artifacts of the executions that are kept although they
+// are older than what is swept: the newest of each pipeline, and those under way.
+// A younger execution has made its artifacts since, and their files are younger too.
+func (s *Sweeper) madeByKept(ctx context.Context, needed map[artifact.Ref]bool) error {
+	// Clocks of several control planes differ, by less than this.
+	margin := min(time.Hour, s.Age/2)
+	q := execution.Query{Until: s.Now().Add(margin - s.Age), Limit: 500}
+	for {
+		page, err := s.Executions.List(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, head := range page.Executions {
+			e, err := s.Executions.Get(ctx, head.ID)
+			if problem.CodeOf(err) == problem.NotFound {
+				continue // retention was faster
+			}
+			if err != nil {
+				return err
+			}
+			for _, st := range e.Stages {
+				for _, ref := range st.Artifacts {
+					needed[ref] = true
+				}
+			}
+		}
+		if page.Next == "" {
+			return nil
+		}
+		q.After = page.Next
+	}
+}
+
+// delivered notes the artifacts of what the clouds keep: server groups, and
+// deployments of sites that a rollback returns to.
+func (s *Sweeper) delivered(ctx context.Context, needed map[artifact.Ref]bool) error {
+	for _, name := range s.Accounts.Names() {
+		a, err := s.Accounts.Account(name)
+		if err != nil {
+			return err
+		}
+		regions, err := a.Regions(ctx)
+		if err != nil {
+			return err
+		}
+		sites, err := a.Sites()
+		if err != nil && problem.CodeOf(err) != problem.Precondition { // an account may host none
+			return err
+		}
+		for _, r := range regions {
+			groups, err := a.ServerGroups(ctx, r.Name, "")
+			if err != nil {
+				return err
+			}
+			for _, g := range groups {
+				needed[g.Spec.Artifact] = true
+			}
+			if sites == nil {
+				continue
+			}
+			if err := deployments(ctx, sites, r.Name, needed); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func deployments(ctx context.Context, sites *cloud.Sites, region string, needed map[artifact.Ref]bool) error {
+	list, err := sites.List(ctx, region)
+	if err != nil {
+		return err
+	}
+	for _, site := range list {
+		history, err := sites.Deployments(ctx, region, site.Name)
+		if err != nil && problem.CodeOf(err) != problem.NotFound {
+			return err
+		}
+		for _, d := range history {
+			needed[d.Artifact] = true
+		}
+	}
+	return nil
+}
+
+// logs removes the logs of executions that are no longer kept.
+func (s *Sweeper) logs(ctx context.Context, done *Swept) error {
+	if s.Age <= 0 {
+		return nil
+	}
+	return s.folders(ctx, filepath.Join(s.Data, "logs"), s.Age, func(name string) string { return name }, func(e *execution.Execution) bool { return e == nil }, os.RemoveAll, &done.Logs)
+}
+
+// builds removes the folders of builds that have ended, when nothing waits for
+// their results. A build that ended without a result has ended with its folder
+// untouched for as long.
+func (s *Sweeper) builds(ctx context.Context, done *Swept) error {
+	if s.Builds <= 0 {
+		return nil
+	}
+	ended := func(e *execution.Execution) bool { return e == nil || e.Status.Complete() }
+	executionOf := func(name string) string { id, _, _ := strings.Cut(name, "."); return id }
+	return s.folders(ctx, filepath.Join(s.Data, "builds"), s.Builds, executionOf, ended, build.RemoveAll, &done.Builds)
+}
+
+// folders removes those below dir that are older than age and whose execution,
+// nil when it is not kept, is not in their way.
+func (s *Sweeper) folders(ctx context.Context, dir string, age time.Duration, executionOf func(string) string, free func(*execution.Execution) bool, remove func(string) error, count *int) error {
+	const op = "retention.sweep"
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return problem.Wrap(err, problem.Unavailable, op, "%s", dir)
+	}
+	cutoff := s.Now().Add(-age)
+	for _, entry := range entries {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		info, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (!entry.IsDir() || !info.ModTime().Before(cutoff)) {
+			continue
+		}
+		if err != nil {
+			return problem.Wrap(err, problem.Unavailable, op, "%s", entry.Name())
+		}
+		var kept *execution.Execution
+		switch e, err := s.Executions.Get(ctx, executionOf(entry.Name())); {
+		case err == nil:
+			kept = &e
+		case problem.CodeOf(err) != problem.NotFound:
+			return err
+		}
+		if !free(kept) {
+			continue
+		}
+		if err := remove(filepath.Join(dir, entry.Name())); err != nil {
+			return problem.Wrap(err, problem.Unavailable, op, "%s", entry.Name())
+		}
+		*count++
+	}
+	return nil
+}
+
+// lock takes a file's lock when nobody else has it. It ends with the process.
+func lock(name string) (unlock func(), ok bool, err error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, false, problem.Wrap(err, problem.Unavailable, "retention.lock", "%s", name)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, false, nil
+		}
+		return nil, false, problem.Wrap(err, problem.Unavailable, "retention.lock", "%s", name)
+	}
+	return func() { f.Close() }, true, nil
+}

@@ -1,0 +1,230 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"showrunner/artifact"
+	"showrunner/cloud"
+	"showrunner/cloud/cloudtest/memcloud"
+	"showrunner/execution"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+const age = 24 * time.Hour
+
+// kept is what the engine still has.
+type kept map[string]execution.Execution
+
+func (k kept) Get(_ context.Context, id string) (execution.Execution, error) {
+	if e, ok := k[id]; ok {
+		return e, nil
+	}
+	return execution.Execution{}, problem.New(problem.NotFound, "test", "no execution %s", id)
+}
+
+// List answers one execution a page, so that paging is part of every test.
+func (k kept) List(_ context.Context, q execution.Query) (page execution.Page, err error) {
+	var ids []string
+	for id, e := range k {
+		if e.Created.Before(q.Until) && id > q.After {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	if len(ids) > 0 {
+		page.Executions = []execution.Execution{{ID: ids[0]}} // without stages
+	}
+	if len(ids) > 1 {
+		page.Next = ids[0]
+	}
+	return page, nil
+}
+
+// accounts is one account, local.
+type accounts struct{ local *cloud.Account }
+
+func (accounts) Names() []string                          { return []string{"local"} }
+func (a accounts) Account(string) (*cloud.Account, error) { return a.local, nil }
+
+// away is a cloud one of whose regions does not answer.
+type away struct{ *memcloud.Cloud }
+
+func (a away) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
+	return nil, problem.New(problem.Unavailable, "test", "region %s is away", region)
+}
+
+// world is a data folder, in which everything is older than age.
+type world struct {
+	t *testing.T
+	*Sweeper
+	cloud *memcloud.Cloud
+	kept  kept
+	now   time.Time
+}
+
+func newWorld(t *testing.T) *world {
+	now := time.Now()
+	w := &world{t: t, kept: kept{}, now: now, cloud: memcloud.New(memcloud.Config{Regions: []string{"us-west-2"}, Now: func() time.Time { return now }})}
+	data := t.TempDir()
+	store, err := artifact.Open(filepath.Join(data, "artifacts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Sweeper = &Sweeper{Data: data, Executions: w.kept, Artifacts: store, Accounts: accounts{cloud.NewAccount("local", w.cloud, func() time.Time { return now }, nil)},
+		Age: age, Builds: age, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
+	return w
+}
+
+// artifact stores one with a file of its own and a file that all have.
+func (w *world) artifact(name string) artifact.Ref {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	for file, text := range map[string]string{name: "the content of " + name, "common": "the same in all"} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	ref, _, err := w.Artifacts.PutDir(w.t.Context(), dir, []string{name, "common"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return ref
+}
+
+func (w *world) folder(kind, name string) string {
+	w.t.Helper()
+	dir := filepath.Join(w.Data, kind, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "log"), []byte("text"), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return dir
+}
+
+// grow makes everything that is there older than age.
+func (w *world) grow() {
+	w.t.Helper()
+	old := w.now.Add(-age - time.Hour)
+	err := filepath.WalkDir(w.Data, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Chtimes(path, old, old))
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// whole says whether an artifact is there with all that it holds.
+func (w *world) whole(ref artifact.Ref) bool {
+	return w.Artifacts.Extract(w.t.Context(), ref, filepath.Join(w.t.TempDir(), "out")) == nil
+}
+
+func (w *world) execution(id string, status execution.Status, created time.Time, refs ...artifact.Ref) {
+	e := execution.Execution{ID: id, Status: status, Created: created}
+	for i, r := range refs {
+		e.Stages = append(e.Stages, execution.StageState{Artifacts: map[string]artifact.Ref{fmt.Sprint("a", i): r}})
+	}
+	w.kept[id] = e
+}
+
+// TestSweepRemovesWhatNothingNeeds has one of everything, and sweeps twice.
+func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
+	w := newWorld(t)
+	gone, ofKept, ofRunning, deployed := w.artifact("gone"), w.artifact("kept"), w.artifact("running"), w.artifact("deployed")
+	long := w.now.Add(-10 * age)
+	w.execution("1kept", execution.Succeeded, long, ofKept)
+	w.execution("2running", execution.Running, long, ofRunning)
+	spec := cloud.ServerGroupSpec{Cluster: "app", Artifact: deployed, Command: []string{"x"}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Min: 1, Desired: 1, Max: 1}}
+	if _, err := w.cloud.CreateServerGroup(t.Context(), "us-west-2", spec, "k"); err != nil {
+		t.Fatal(err)
+	}
+	logs := []string{w.folder("logs", "1kept"), w.folder("logs", "0gone")}
+	builds := []string{w.folder("builds", "2running.build.1.abc"), w.folder("builds", "1kept.build.1.abc"), w.folder("builds", "0gone.build.1.abc")}
+	// A build may leave folders that cannot be written to.
+	if err := os.Chmod(builds[2], 0o500); err != nil {
+		t.Fatal(err)
+	}
+	w.grow()
+	young, youngLog, youngBuild := w.artifact("young"), w.folder("logs", "0young"), w.folder("builds", "1kept.other.1.abc")
+
+	done, err := w.Sweep(t.Context())
+	if err != nil || done.Artifacts != 1 || done.Contents != 1 || done.Logs != 1 || done.Builds != 2 || done.Bytes == 0 {
+		t.Errorf("swept %+v, %v", done, err)
+	}
+	for ref, want := range map[artifact.Ref]bool{gone: false, ofKept: true, ofRunning: true, deployed: true, young: true} {
+		if w.whole(ref) != want {
+			t.Errorf("artifact %s is there: %v", ref, !want)
+		}
+	}
+	for dir, want := range map[string]bool{logs[0]: true, logs[1]: false, builds[0]: true, builds[1]: false, builds[2]: false, youngLog: true, youngBuild: true} {
+		if _, err := os.Stat(dir); (err == nil) != want {
+			t.Errorf("%s is there: %v", dir, !want)
+		}
+	}
+	if done, err := w.Sweep(t.Context()); err != nil || done != (Swept{}) {
+		t.Errorf("again: %+v, %v", done, err)
+	}
+}
+
+// TestSweepLeavesWhatItCannotJudge: with a region away no artifact is removed,
+// and nothing is held up by that.
+func TestSweepLeavesWhatItCannotJudge(t *testing.T) {
+	w := newWorld(t)
+	ref, log := w.artifact("maybe"), w.folder("logs", "0gone")
+	w.grow()
+	w.Accounts = accounts{cloud.NewAccount("local", away{w.cloud}, w.Now, nil)}
+	done, err := w.Sweep(t.Context())
+	if problem.CodeOf(err) != problem.Unavailable || done.Artifacts+done.Contents != 0 || done.Logs != 1 {
+		t.Errorf("swept %+v, %v", done, err)
+	}
+	if !w.whole(ref) {
+		t.Error("the artifact is gone")
+	}
+	if _, err := os.Stat(log); err == nil {
+		t.Error("the log is there")
+	}
+}
+
+// TestOneSweepAtATime: a second control plane on the folder leaves it alone.
+func TestOneSweepAtATime(t *testing.T) {
+	w := newWorld(t)
+	log := w.folder("logs", "0gone")
+	w.grow()
+	unlock, ok, err := lock(filepath.Join(w.Data, "sweep.lock"))
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if done, err := w.Sweep(t.Context()); err != nil || done != (Swept{}) {
+		t.Errorf("swept %+v, %v", done, err)
+	}
+	unlock()
+	if done, err := w.Sweep(t.Context()); err != nil || done.Logs != 1 {
+		t.Errorf("swept %+v, %v", done, err)
+	}
+	if _, err := os.Stat(log); err == nil {
+		t.Error("the log is there")
+	}
+}
+
+// TestWithoutAnAgeAllIsKept: zero keeps for ever.
+func TestWithoutAnAgeAllIsKept(t *testing.T) {
+	w := newWorld(t)
+	ref := w.artifact("a")
+	w.folder("logs", "0gone")
+	w.folder("builds", "0gone.build.1.abc")
+	w.grow()
+	w.Age, w.Builds = 0, 0
+	if done, err := w.Sweep(t.Context()); err != nil || done != (Swept{}) || !w.whole(ref) {
+		t.Errorf("swept %+v, %v", done, err)
+	}
+}
