@@ -69,18 +69,51 @@ func OpenPostgres(ctx context.Context, address string, o Options) (*Postgres, er
 		if direct, err = pgx.ParseConfig(o.Direct); err != nil {
 			return nil, problem.New(problem.Invalid, op, "the direct address of the database is not understood")
 		}
+		// Through a pooler the next transaction may be on another connection, where
+		// statements prepared before have no name, unless the pooler knows of them.
+		if cfg.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+			cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		}
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, op, "the database")
 	}
 	p := &Postgres{pool: pool, direct: direct, options: o}
-	if err := p.migrate(ctx); err != nil {
+	if o.Direct == "" {
+		err = p.refusePooler(ctx)
+	}
+	if err == nil {
+		err = p.migrate(ctx)
+	}
+	if err != nil {
 		pool.Close()
 		return nil, err
 	}
 	p.reword.begin(p.rewordStep)
 	return p, nil
+}
+
+// refusePooler finds out before anything else is tried that the address leads
+// through a pooler and no other was given.
+func (p *Postgres) refusePooler(ctx context.Context) error {
+	const op = "store.open"
+	err := p.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return notPooled(ctx, c.Conn(), op) })
+	return pgError(err, op)
+}
+
+// notPooled refuses a connection whose server process is not the one it was told
+// of when it was made. It prepares nothing. Errors: precondition.
+func notPooled(ctx context.Context, conn *pgx.Conn, op string) error {
+	var pid uint32
+	if err := conn.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {
+		return err
+	}
+	if pid == conn.PgConn().PID() {
+		return nil
+	}
+	return problem.New(problem.Precondition, op, "the database is reached through a connection pooler, and a replica's session must not be: its lock and its notifications live on one server connection").
+		WithHelp("Give the server's own address too, with --database-direct; everything else may go through the pooler.")
 }
 
 // migrate is done by one replica at a time; the others wait and find it done.

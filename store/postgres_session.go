@@ -99,16 +99,12 @@ func (s *pgSession) connect(ctx context.Context) error {
 	if err != nil {
 		return problem.Wrap(err, problem.Unavailable, op, "the database")
 	}
-	var pid uint32
-	if err = conn.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&pid); err == nil && pid != conn.PgConn().PID() {
+	if err := notPooled(ctx, conn, op); err != nil {
 		_ = conn.Close(ctx)
-		return problem.New(problem.Precondition, op, "the database is reached through a connection pooler, and a replica's session must not be: its lock and its notifications live on one server connection").
-			WithHelp("Give the server's own address too, with --database-direct; everything else may go through the pooler.")
+		return pgError(err, op)
 	}
 	var locked bool
-	if err == nil {
-		err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1, $2)`, int32(replicaLock), s.lock).Scan(&locked)
-	}
+	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1, $2)`, int32(replicaLock), s.lock).Scan(&locked)
 	if err == nil && locked {
 		_, err = conn.Exec(ctx, `LISTEN `+channel)
 	}

@@ -9,7 +9,8 @@
 //	go run ./bench/crash                             # 50 kills across three replicas
 //	go run ./bench/crash -kills 1000                 # the promised size
 //	go run ./bench/crash -database sqlite -kills 100 # one control plane on SQLite
-//	go run ./bench/crash -outage 30s                 # PostgreSQL is stopped in the middle
+//	go run ./bench/crash -outage 30s                 # PostgreSQL is stopped in the middle; reads are checked meanwhile
+//	go run ./bench/crash -outage 30s -pause          # it hangs instead
 //	go run ./bench/crash -hang 0.2                   # a fifth of the victims are stopped, not killed
 //	go run ./bench/crash -old BINARY                 # begins with another version, upgrades while it runs
 //	go run ./bench/crash -pooler                     # through pgbouncer in transaction mode

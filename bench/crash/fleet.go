@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -233,108 +232,9 @@ func (f *fleet) apply(ctx context.Context) error {
 	return nil
 }
 
-// blackout stops the database and starts it again.
-func (f *fleet) blackout(ctx context.Context, l *load) error {
-	fmt.Printf("the database is stopped for %s with %s\n", f.outage, l.progress())
-	before := l.ends()
-	l.excuse(true)
-	if err := f.server.Down(); err != nil {
-		return err
-	}
-	if err := pause(ctx, f.outage/2); err != nil {
-		return err
-	}
-	f.lookAway(ctx)
-	if err := pause(ctx, f.outage/2); err != nil {
-		return err
-	}
-	if err := f.server.Up(ctx); err != nil {
-		return err
-	}
-	back := time.Now()
-	for l.ends() == before {
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	l.excuse(false)
-	fmt.Printf("the database is back; the first execution ended %s later, and no control plane was started anew\n", time.Since(back).Round(time.Millisecond))
-	return pause(ctx, 5*time.Second)
-}
-
-// lookAway shows what control planes answer while the database is away.
-func (f *fleet) lookAway(ctx context.Context) {
-	r := f.members[0]
-	for _, q := range []struct{ method, path string }{
-		{http.MethodGet, "/healthz"}, {http.MethodGet, "/readyz"}, {http.MethodGet, "/api/v1/applications"},
-		{http.MethodGet, "/api/v1/executions"}, {http.MethodPost, "/api/v1/applications/crash/pipelines/ship/executions"},
-	} {
-		var in any
-		if q.method == http.MethodPost {
-			in = struct{}{}
-		}
-		began := time.Now()
-		err := r.call(ctx, q.method, q.path, in, nil, "")
-		var no *refused
-		switch {
-		case errors.As(err, &no):
-			fmt.Printf("  %s %s: %d, Retry-After %q, in %s\n", q.method, q.path, no.status, no.retryAfter, time.Since(began).Round(time.Millisecond))
-		case err != nil:
-			fmt.Printf("  %s %s: %v\n", q.method, q.path, err)
-		default:
-			fmt.Printf("  %s %s: answered, in %s\n", q.method, q.path, time.Since(began).Round(time.Millisecond))
-		}
-	}
-}
-
 // pool starts pgbouncer in transaction mode before the database.
-func (f *fleet) pool(ctx context.Context) (func(), error) {
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		return nil, fmt.Errorf("-pooler needs pgbouncer: %w", err)
-	}
-	listen, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	_, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return nil, err
-	}
-	socket := f.address[strings.Index(f.address, "host=")+len("host="):]
-	database := strings.TrimPrefix(f.address[:strings.IndexByte(f.address, '?')], "postgres://test@/")
-	folder := filepath.Join(f.dir, "pgbouncer")
-	if err := os.Mkdir(folder, 0o777); err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(folder, 0o777); err != nil {
-		return nil, err
-	}
-	name := filepath.Join(folder, "pgbouncer.ini")
-	text := fmt.Sprintf("[databases]\n%s = host=%s dbname=%s user=test\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %s\nunix_socket_dir =\n"+
-		"auth_type = any\npool_mode = transaction\nmax_prepared_statements = 200\ndefault_pool_size = 20\nmax_client_conn = 500\nlogfile = %s\n", database, socket, database, port, filepath.Join(folder, "log"))
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		return nil, err
-	}
-	args := []string{name}
-	if os.Getuid() == 0 {
-		args = []string{"-u", "postgres", name}
-	}
-	cmd := exec.Command(program, args...)
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	f.direct = f.address
-	f.address = "postgres://test@" + listen + "/" + database + "?sslmode=disable"
-	for {
-		c, err := net.DialTimeout("tcp", listen, time.Second)
-		if err == nil {
-			c.Close()
-			break
-		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return nil, err
-		}
-	}
-	return func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }, nil
+func (f *fleet) pool(ctx context.Context) (func() error, error) {
+	pooled, stop, err := f.server.Pool(ctx, f.address)
+	f.direct, f.address = f.address, pooled
+	return stop, err
 }

@@ -26,6 +26,7 @@ type plan struct {
 	hang     float64       // how many of the victims are stopped instead, and woken after hangFor
 	hangFor  time.Duration
 	outage   time.Duration // the database is away for as long, once, in the middle
+	pause    bool          // it is paused, not stopped
 	database string        // postgres, sqlite, or an address
 	binary   string
 	old      string
@@ -45,6 +46,7 @@ func main() {
 	flag.Float64Var(&p.hang, "hang", 0, "part of the victims that are stopped and woken again, instead of killed")
 	flag.DurationVar(&p.hangFor, "hang-for", 8*time.Second, "how long those are stopped")
 	flag.DurationVar(&p.outage, "outage", 0, "stop the database for as long, once")
+	flag.BoolVar(&p.pause, "pause", false, "with -outage: stop its processes where they are, so that everything hangs")
 	flag.StringVar(&p.database, "database", "postgres", "postgres (a private server), sqlite, or a postgres:// address")
 	flag.StringVar(&p.binary, "binary", "", "showrunner; empty: built from this tree")
 	flag.StringVar(&p.old, "old", "", "another version to begin with; all are replaced by the other one while executions run")

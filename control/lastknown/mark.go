@@ -28,12 +28,12 @@ type marker struct {
 // Unwrap lets http.ResponseController find what can flush.
 func (m *marker) Unwrap() http.ResponseWriter { return m.ResponseWriter }
 
-func (m *marker) mark() {
+func (m *marker) mark(status int) {
 	if m.began {
 		return
 	}
 	m.began = true
-	if at, old := AsOf(m.request.Context()); old {
+	if at, old := AsOf(m.request.Context()); old && status < http.StatusBadRequest {
 		h := m.Header()
 		h.Set(AsOfHeader, at.UTC().Format(time.RFC3339))
 		h.Set("Age", strconv.Itoa(int(m.now().Sub(at).Seconds())))
@@ -43,12 +43,12 @@ func (m *marker) mark() {
 
 // WriteHeader implements http.ResponseWriter.
 func (m *marker) WriteHeader(status int) {
-	m.mark()
+	m.mark(status)
 	m.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (m *marker) Write(b []byte) (int, error) {
-	m.mark()
+	m.mark(http.StatusOK)
 	return m.ResponseWriter.Write(b)
 }

@@ -3,6 +3,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -150,6 +151,45 @@ func (s *Server) Down() error {
 	_ = s.cmd.Wait() // it says that it was stopped at once
 	s.cmd = nil
 	return err
+}
+
+// Pause stops every process of the server where it is: connections stay, and
+// nothing is answered. Resume lets them go on.
+func (s *Server) Pause() error { return s.signalAll(syscall.SIGSTOP) }
+
+// Resume undoes Pause.
+func (s *Server) Resume() error { return s.signalAll(syscall.SIGCONT) }
+
+// signalAll signals the server, so that it starts no other process, and then
+// those that it has started.
+func (s *Server) signalAll(signal syscall.Signal) error {
+	parent := s.cmd.Process.Pid
+	if err := syscall.Kill(parent, signal); err != nil {
+		return err
+	}
+	names, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		var pid, ppid int
+		var state string
+		rest := text[bytes.LastIndexByte(text, ')')+1:] // the name before it may hold anything
+		if _, err := fmt.Sscan(string(text), &pid); err != nil {
+			continue
+		}
+		if _, err := fmt.Sscan(string(rest), &state, &ppid); err != nil || ppid != parent {
+			continue
+		}
+		if err := syscall.Kill(pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Stop ends the server and removes everything.
