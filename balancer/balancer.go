@@ -59,10 +59,12 @@ type Config struct {
 type Balancer struct {
 	config  Config
 	server  *http.Server
+	front   *front
 	tunnels *tunnels
 	budget  budget
 
 	mu       sync.RWMutex
+	listener net.Listener
 	clusters map[string]*cluster
 	targets  map[string]*target // by instance, those still in flight included
 	changed  chan struct{}      // closed and replaced with every change
@@ -82,30 +84,44 @@ func New(config Config) *Balancer {
 	quiet := slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug)
 	b := &Balancer{config: config, clusters: map[string]*cluster{}, targets: map[string]*target{}, changed: make(chan struct{})}
 	b.tunnels = newTunnels(b, quiet)
-	b.server = &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: quiet, Protocols: new(http.Protocols)}
+	b.front = newFront(b)
+	b.server = &http.Server{Handler: b, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: quiet, Protocols: new(http.Protocols)}
 	b.server.Protocols.SetHTTP1(true)
 	b.server.Protocols.SetUnencryptedHTTP2(true)
 	return b
 }
 
-// Serve accepts connections until Shutdown. It returns nil after Shutdown.
+// Serve accepts connections until Shutdown. It returns nil after Shutdown. It
+// may be called once.
 func (b *Balancer) Serve(l net.Listener) error {
-	tick := time.NewTicker(upstream.IdleTimeout / 4)
-	defer tick.Stop()
+	b.mu.Lock()
+	b.listener = l
+	b.mu.Unlock()
+	defer l.Close()
+	if b.front.closing() {
+		return nil
+	}
 	ended := make(chan struct{})
 	defer close(ended)
-	go b.prune(tick.C, ended)
-	if err := b.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	go b.tend(ended)
+	go b.server.Serve(b.front.rest) // until Shutdown
+	if err := b.front.accept(l); !b.front.closing() {
 		return err
 	}
 	return nil
 }
 
-// prune closes kept connections that are of no use any more.
-func (b *Balancer) prune(tick <-chan time.Time, ended <-chan struct{}) {
+// tend looks after connections of both sides.
+func (b *Balancer) tend(ended <-chan struct{}) {
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	prune := time.NewTicker(upstream.IdleTimeout / 4)
+	defer prune.Stop()
 	for {
 		select {
-		case now := <-tick:
+		case now := <-sweep.C:
+			b.front.sweep(now)
+		case now := <-prune.C:
 			for _, p := range b.pools() {
 				p.Prune(now)
 			}
@@ -127,7 +143,14 @@ func (b *Balancer) pools() []*upstream.Pool {
 
 // Shutdown stops accepting, lets requests in flight end, and closes what is left when ctx ends.
 func (b *Balancer) Shutdown(ctx context.Context) error {
-	err := b.server.Shutdown(ctx)
+	b.mu.RLock()
+	l := b.listener
+	b.mu.RUnlock()
+	b.front.close()
+	if l != nil {
+		l.Close()
+	}
+	err := errors.Join(b.front.shutdown(ctx), b.server.Shutdown(ctx))
 	if err != nil {
 		err = errors.Join(err, b.server.Close())
 	}
@@ -191,19 +214,25 @@ func (b *Balancer) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the client has gone
 	}
-	b.config.Log.Debug("not served", "host", r.Host, "error", err)
 	if r.ProtoMajor == 1 && r.Body != http.NoBody {
 		w.Header().Set("Connection", "close") // the rest of the body must not be taken for the next request
 	}
+	status, header, text := b.failure(r, err)
+	for name, values := range header {
+		w.Header()[name] = values
+	}
+	http.Error(w, text, status)
+}
+
+// failure is what a client is told of an error.
+func (b *Balancer) failure(r *http.Request, err error) (status int, header http.Header, text string) {
+	b.config.Log.Debug("not served", "host", r.Host, "error", err)
 	var broken *upstream.Error
-	if errors.As(err, &broken) && broken.Client {
-		http.Error(w, "The request cannot be passed on.", http.StatusBadRequest)
-		return
+	switch {
+	case errors.As(err, &broken) && broken.Client:
+		return http.StatusBadRequest, nil, "The request cannot be passed on."
+	case errors.Is(err, errNoTarget):
+		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}}, "No instance serves this now."
 	}
-	if errors.Is(err, errNoTarget) {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "No instance serves this now.", http.StatusServiceUnavailable)
-		return
-	}
-	http.Error(w, "The instance that had this request broke off.", http.StatusBadGateway)
+	return http.StatusBadGateway, nil, "The instance that had this request broke off."
 }

@@ -220,7 +220,8 @@ func (b *Balancer) choose(name string, r *http.Request, tried []*target, now tim
 			}
 		}
 	}
-	groups := c.eligible(r.Header.Get(VersionHeader))
+	var few [4]group
+	groups := c.eligible(r.Header.Get(VersionHeader), few[:0])
 	for len(groups) > 0 {
 		i := drawGroup(groups)
 		if t := groups[i].pick(tried, now); t != nil {
@@ -231,9 +232,8 @@ func (b *Balancer) choose(name string, r *http.Request, tried []*target, now tim
 	return nil, nil, errNoTarget
 }
 
-// eligible lists the groups that may serve: those with weight, or the version asked for.
-func (c *cluster) eligible(version string) []group {
-	var list []group
+// eligible adds to list the groups that may serve: those with weight, or the version asked for.
+func (c *cluster) eligible(version string, list []group) []group {
 	for _, g := range c.groups {
 		named := version != "" && (g.config.Version == version || g.config.Name == version || strings.HasSuffix(g.config.Name, "-"+version))
 		if named || version == "" && g.config.Weight > 0 {
@@ -261,7 +261,8 @@ func drawGroup(groups []group) int {
 // pick takes the less busy of two random targets that are well; when none is
 // well, of those that are not: trying is better than failing.
 func (g group) pick(tried []*target, now time.Time) *target {
-	var well, sick []*target
+	var few, others [16]*target
+	well, sick := few[:0], others[:0]
 	for _, t := range g.targets {
 		if slices.Contains(tried, t) {
 			continue
@@ -272,14 +273,20 @@ func (g group) pick(tried []*target, now time.Time) *target {
 			sick = append(sick, t)
 		}
 	}
-	for _, list := range [][]*target{well, sick} {
-		for len(list) > 0 {
-			i := lessBusy(list, now)
-			if list[i].take() {
-				return list[i]
-			}
-			list = slices.Delete(list, i, i+1)
+	if t := take(well, now); t != nil {
+		return t
+	}
+	return take(sick, now)
+}
+
+// take counts a request in at the less busy of two, as long as there are any.
+func take(list []*target, now time.Time) *target {
+	for len(list) > 0 {
+		i := lessBusy(list, now)
+		if list[i].take() {
+			return list[i]
 		}
+		list = slices.Delete(list, i, i+1)
 	}
 	return nil
 }

@@ -614,3 +614,54 @@ func TestRemoteProcedureCalls(t *testing.T) {
 		t.Errorf("HTTP/%d %q %v %v", res.ProtoMajor, body, res.Trailer, err)
 	}
 }
+
+// A shutdown closes what is idle, lets what is under way end, and says that the
+// connection ends with it.
+func TestShutdownLetsRequestsEnd(t *testing.T) {
+	arrived, leave := make(chan struct{}), make(chan struct{})
+	instance := handler(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-leave
+		io.WriteString(w, "done")
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := balancer.New(balancer.Config{})
+	b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{{Name: "g", Weight: 1, Targets: []balancer.Target{instance}}}})
+	served := make(chan error)
+	go func() { served <- b.Serve(l) }()
+	idle, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	busy, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	io.WriteString(busy, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+	<-arrived
+	down := make(chan error)
+	go func() { down <- b.Shutdown(t.Context()) }()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if _, err := idle.Read(make([]byte, 1)); err == nil {
+		t.Error("an idle connection says something")
+	}
+	close(leave)
+	res, err := http.ReadResponse(bufio.NewReader(busy), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil || string(body) != "done" || !res.Close {
+		t.Errorf("%q %v, closes %v", body, err, res.Close)
+	}
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,373 @@
+package balancer
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"showrunner/balancer/plain"
+	"showrunner/balancer/upstream"
+	"showrunner/internal/replay"
+)
+
+// Limits of a client's connection.
+const (
+	headTimeout = 10 * time.Second
+	idleTimeout = 2 * time.Minute
+	// sweepEvery is how often connections are looked at: for those limits, and for
+	// clients that have left while an instance still works for them.
+	sweepEvery = 100 * time.Millisecond
+)
+
+// front accepts connections. It answers plain requests itself, and hands a
+// connection over to net/http's server with the first request that is not.
+type front struct {
+	b    *Balancer
+	rest *handover
+
+	mu     sync.Mutex
+	conns  map[*client]struct{}
+	closed bool
+	empty  chan struct{} // closed when the last connection of a closed front ends
+}
+
+func newFront(b *Balancer) *front {
+	return &front{b: b, rest: newHandover(), conns: map[*client]struct{}{}, empty: make(chan struct{})}
+}
+
+// accept serves a listener until it is closed.
+func (f *front) accept(l net.Listener) error {
+	for {
+		raw, err := l.Accept()
+		if err != nil {
+			var temporary interface{ Temporary() bool }
+			if errors.As(err, &temporary) && temporary.Temporary() { // out of descriptors, as net/http does
+				time.Sleep(5 * time.Millisecond)
+				continue
+			}
+			return err
+		}
+		c := newClient(f, raw)
+		if !f.add(c) {
+			raw.Close()
+			continue
+		}
+		go c.serve()
+	}
+}
+
+func (f *front) add(c *client) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.conns[c] = struct{}{}
+	}
+	return !f.closed
+}
+
+func (f *front) remove(c *client) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, there := f.conns[c]; !there {
+		return
+	}
+	delete(f.conns, c)
+	if f.closed && len(f.conns) == 0 {
+		close(f.empty)
+	}
+}
+
+func (f *front) closing() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed
+}
+
+// all lists the connections, so that none is looked at under the lock.
+func (f *front) all() []*client {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := make([]*client, 0, len(f.conns))
+	for c := range f.conns {
+		list = append(list, c)
+	}
+	return list
+}
+
+// sweep looks at every connection.
+func (f *front) sweep(now time.Time) {
+	for _, c := range f.all() {
+		p := phase(c.phase.Load()) // before its time, which is set first
+		took := now.Sub(time.Unix(0, c.since.Load()))
+		switch p {
+		case idle:
+			if took > idleTimeout || f.closing() {
+				c.raw.Close()
+			}
+		case reading:
+			if took > headTimeout {
+				c.raw.Close()
+			}
+		case serving:
+			if took > sweepEvery && c.hasLeft() {
+				c.leave()
+			}
+		}
+	}
+}
+
+// close takes no new connections, and says so with the next answer on each.
+func (f *front) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.closed = true
+		if len(f.conns) == 0 {
+			close(f.empty)
+		}
+	}
+}
+
+// shutdown lets requests in flight end until ctx does, and closes what is left.
+// It comes after close.
+func (f *front) shutdown(ctx context.Context) error {
+	f.sweep(time.Now())
+	select {
+	case <-f.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	for _, c := range f.all() {
+		c.leave()
+		c.raw.Close()
+	}
+	<-f.empty
+	return ctx.Err()
+}
+
+type phase int32
+
+const (
+	idle    phase = iota // between requests
+	reading              // some of a request has come
+	serving
+)
+
+// client is one connection from outside. One goroutine serves it.
+type client struct {
+	front *front
+	raw   net.Conn
+	in    *plain.Reader
+	out   *plain.Writer
+	ctx   context.Context // ends when the client has left
+	stop  context.CancelFunc
+
+	phase   atomic.Int32
+	since   atomic.Int64 // of the phase, in nanoseconds of Unix time
+	current atomic.Pointer[flight]
+
+	request http.Request
+	send    sender
+	up      upstream.Request
+	failure error // of writing an answer of the kind 1xx
+}
+
+func newClient(f *front, raw net.Conn) *client {
+	c := &client{front: f, raw: raw, in: plain.NewReader(bufio.NewReaderSize(raw, plain.MostHead)), out: plain.NewWriter(raw)}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody, URL: &url.URL{}, RemoteAddr: raw.RemoteAddr().String()}).WithContext(c.ctx)
+	c.up = upstream.Request{Request: &c.request, Trusted: true, Inform: func(status int, header http.Header) { c.failure = errors.Join(c.failure, c.out.Inform(status, header)) }}
+	c.send = c.carry
+	c.enter(idle)
+	return c
+}
+
+func (c *client) enter(p phase) {
+	c.since.Store(time.Now().UnixNano())
+	c.phase.Store(int32(p))
+}
+
+// leave ends what is done for a client that has gone.
+func (c *client) leave() {
+	c.stop()
+	if f := c.current.Load(); f != nil {
+		f.cancel.Abort(context.Canceled)
+	}
+}
+
+// serve answers requests until the connection ends or is handed over.
+func (c *client) serve() {
+	defer c.stop()
+	defer c.front.remove(c)
+	handed := false
+	defer func() {
+		if !handed {
+			c.raw.Close()
+		}
+		if p := recover(); p != nil {
+			c.front.b.config.Log.Error("serving a request", "panic", p) // one request must not end all the others
+		}
+	}()
+	for {
+		c.enter(idle)
+		if err := c.in.Begun(); err != nil {
+			return
+		}
+		c.enter(reading)
+		err := c.in.Read(&c.request)
+		var to *cluster
+		if err == nil {
+			if to = c.front.b.plainCluster(&c.request); to == nil {
+				err = plain.ErrOther
+			}
+		}
+		if errors.Is(err, plain.ErrOther) {
+			handed = c.front.rest.give(&handedOver{Conn: c.raw, ahead: bytes.NewReader(c.in.Rest())})
+			return
+		}
+		if err != nil {
+			return
+		}
+		c.in.Done()
+		c.enter(serving)
+		if !c.answer(to) {
+			return
+		}
+	}
+}
+
+// plainCluster is the cluster that a request is for; nil leaves it to net/http.
+func (b *Balancer) plainCluster(r *http.Request) *cluster {
+	if strings.HasPrefix(r.RequestURI, "/_showrunner/") {
+		return nil
+	}
+	return b.resolve(hostName(r.Host))
+}
+
+// answer answers one request and says whether the connection goes on.
+func (c *client) answer(to *cluster) bool {
+	b := c.front.b
+	b.budget.request(time.Now())
+	c.failure = nil
+	res, err := b.carry(&c.request, to.config.Name, c.send)
+	last := c.front.closing()
+	if err != nil {
+		if c.ctx.Err() != nil || c.failure != nil {
+			return false
+		}
+		status, header, text := b.failure(&c.request, err)
+		return c.out.Text(c.request.Method, status, header, text) == nil && !last
+	}
+	defer res.Body.Close()
+	if to.config.Sticky {
+		stick(res)
+	}
+	if c.failure != nil {
+		return false
+	}
+	return c.out.Answer(c.request.Method, res, last) == nil && !last
+}
+
+// carry is the sender of plain requests.
+func (c *client) carry(f *flight, _ *replay.Body) (*http.Response, bool, error) {
+	c.up.Cancel = &f.cancel
+	c.current.Store(f)
+	if err := c.ctx.Err(); err != nil {
+		f.cancel.Abort(err)
+	}
+	res, err := f.target.pool.Send(c.up)
+	var broken *upstream.Error
+	return res, !errors.As(err, &broken) || broken.Sent, err
+}
+
+// hasLeft says whether the client has closed its side, without taking anything
+// of what it may have sent.
+func (c *client) hasLeft() bool {
+	s, ok := c.raw.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return true
+	}
+	left := false
+	// Control, not Read: whoever reads meanwhile is not waited for.
+	return raw.Control(func(fd uintptr) { left = ended(fd) }) != nil || left
+}
+
+// handover is the listener of net/http's server: what is given to it.
+type handover struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newHandover() *handover {
+	return &handover{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (h *handover) give(c net.Conn) bool {
+	select {
+	case h.conns <- c:
+		return true
+	case <-h.closed:
+		return false
+	}
+}
+
+// Accept implements net.Listener.
+func (h *handover) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (h *handover) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (h *handover) Addr() net.Addr { return &net.TCPAddr{} }
+
+// handedOver is a connection of which some bytes have been read ahead.
+type handedOver struct {
+	net.Conn
+	ahead *bytes.Reader
+}
+
+// Read implements net.Conn.
+func (h *handedOver) Read(p []byte) (int, error) {
+	if h.ahead.Len() > 0 {
+		return h.ahead.Read(p)
+	}
+	return h.Conn.Read(p)
+}
+
+// CloseWrite lets net/http end its side alone.
+func (h *handedOver) CloseWrite() error {
+	if c, ok := h.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// ReadFrom lets files and pipes be copied by the system.
+func (h *handedOver) ReadFrom(from io.Reader) (int64, error) {
+	return io.Copy(h.Conn, from)
+}
