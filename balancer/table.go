@@ -41,8 +41,9 @@ type target struct {
 	closed   bool          // Drain was called: nothing new ever
 	draining bool
 	waiting  *flight // the attempts that are called off when it is taken out of service
-	// Passive health: failures in a row, and until when the target is left alone.
+	// Passive health: failures and error answers in a row, and until when the target is left alone.
 	failures int
+	errors   int
 	until    time.Time
 }
 
@@ -95,7 +96,7 @@ func (t *target) set(draining bool) {
 	case draining && !t.draining:
 		time.AfterFunc(t.suspicion, t.callOff)
 	case !draining && t.draining:
-		t.failures, t.until = 0, time.Time{}
+		t.failures, t.errors, t.until = 0, 0, time.Time{}
 	}
 	t.draining = draining
 }

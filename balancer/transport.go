@@ -14,12 +14,14 @@ import (
 // attempts bounds how often one request is sent.
 const attempts = 4
 
-// ejectAfter failures in a row leave a target alone for a while, doubled each
-// time from firstEjection to lastEjection.
+// ejectAfter failures in a row, or ejectAfterErrors answers of 500 and above,
+// leave a target alone for a while, doubled each time from firstEjection to
+// lastEjection. When all of a group are left alone, none is.
 const (
-	ejectAfter    = 3
-	firstEjection = time.Second
-	lastEjection  = 30 * time.Second
+	ejectAfter       = 3
+	ejectAfterErrors = 5
+	firstEjection    = time.Second
+	lastEjection     = 30 * time.Second
 )
 
 // sender carries a request to the target of a flight and returns its answer;
@@ -56,9 +58,11 @@ func (b *Balancer) carry(r *http.Request, name string, send sender) (*http.Respo
 			return nil, err
 		}
 		res, sent, err := b.try(r, chosen, sums, body, send)
-		if err == nil && !replay.GatewayFailure(res.StatusCode) {
-			chosen.well()
-			return res, nil
+		if err == nil {
+			b.judge(chosen, res)
+			if !replay.GatewayFailure(res.StatusCode) {
+				return res, nil
+			}
 		}
 		var broken *upstream.Error
 		if errors.As(err, &broken) && broken.Client {
@@ -205,12 +209,28 @@ func stick(res *http.Response) {
 	}
 }
 
+// judge counts an answer for or against a target. One that answers quickly that
+// it cannot would draw requests otherwise: it always looks idle.
+func (b *Balancer) judge(t *target, res *http.Response) {
+	if res.StatusCode < 500 {
+		t.well()
+		return
+	}
+	t.mu.Lock()
+	t.failures, t.errors = 0, t.errors+1
+	ejected := t.errors >= ejectAfterErrors && t.leaveAlone(t.errors-ejectAfterErrors)
+	t.mu.Unlock()
+	if ejected && b.config.OnEject != nil {
+		b.config.OnEject(t.id, fmt.Sprintf("%d answers in a row were errors, the last %s", ejectAfterErrors, res.Status))
+	}
+}
+
 // well forgets a target's failures.
 func (t *target) well() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.failures > 0 {
-		t.failures, t.until = 0, time.Time{}
+	if t.failures > 0 || t.errors > 0 {
+		t.failures, t.errors, t.until = 0, 0, time.Time{}
 	}
 }
 
@@ -219,13 +239,18 @@ func (t *target) well() {
 func (b *Balancer) blame(t *target, sent bool, err error) {
 	t.mu.Lock()
 	t.failures++
-	eject := !sent || t.failures >= ejectAfter
-	if eject {
-		pause := firstEjection << min(max(t.failures-ejectAfter, 0), 10)
-		t.until = time.Now().Add(min(pause, lastEjection))
-	}
+	ejected := (!sent || t.failures >= ejectAfter) && t.leaveAlone(max(t.failures-ejectAfter, 0))
 	t.mu.Unlock()
-	if eject && b.config.OnEject != nil {
+	if ejected && b.config.OnEject != nil {
 		b.config.OnEject(t.id, err.Error())
 	}
+}
+
+// leaveAlone takes the target out of the choice for a while that doubles each
+// time, and says whether it was in it. The target is locked.
+func (t *target) leaveAlone(times int) bool {
+	now := time.Now()
+	was := !now.Before(t.until)
+	t.until = now.Add(min(firstEjection<<min(times, 10), lastEjection))
+	return was
 }
