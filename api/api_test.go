@@ -4,17 +4,20 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"showrunner/api"
 	"showrunner/control"
+	"showrunner/problem"
+	"showrunner/store/record/recordtest"
 )
 
 func newServer(t *testing.T) (*api.Server, *api.Auth) {
 	t.Helper()
-	auth := api.NewAuth("the-token", "owner", []string{"ci.example"}, time.Now)
+	auth := api.NewAuth("the-token", "owner", []string{"ci.example"}, time.Now, &recordtest.Records{})
 	return api.New(api.Config{Control: control.New(control.Deps{Now: time.Now}), Auth: auth, Version: "test"}), auth
 }
 
@@ -129,6 +132,42 @@ func TestSignInLinkWorksOnce(t *testing.T) {
 	s.ServeHTTP(w, r)
 	if w.Code != http.StatusOK {
 		t.Errorf("with the session: status %d: %s", w.Code, w.Body)
+	}
+}
+
+// A link is used once, whichever control plane of the database it is brought to.
+func TestSignInLinkWorksOnceInTheFleet(t *testing.T) {
+	records := &recordtest.Records{}
+	one := api.NewAuth("the-token", "owner", nil, time.Now, records)
+	two := api.NewAuth("the-token", "owner", nil, time.Now, records)
+	link := "/login?ticket=" + one.Ticket()
+	var codes []int
+	for _, a := range []*api.Auth{two, one, two} {
+		w := httptest.NewRecorder()
+		a.SignIn(w, httptest.NewRequest(http.MethodGet, link, nil))
+		codes = append(codes, w.Code)
+	}
+	if !slices.Equal(codes, []int{http.StatusOK, http.StatusForbidden, http.StatusForbidden}) {
+		t.Errorf("%v", codes)
+	}
+	records.Fail = func(string, string, string) error { return problem.New(problem.Unavailable, "test", "away") }
+	w := httptest.NewRecorder()
+	one.SignIn(w, httptest.NewRequest(http.MethodGet, "/login?ticket="+one.Ticket(), nil))
+	if w.Code != http.StatusServiceUnavailable || len(w.Result().Cookies()) != 0 {
+		t.Errorf("with the database away: status %d, cookies %v", w.Code, w.Result().Cookies())
+	}
+}
+
+func TestTicketsThatHaveExpiredAreForgotten(t *testing.T) {
+	records, now := &recordtest.Records{}, time.Now()
+	auth := api.NewAuth("the-token", "owner", nil, func() time.Time { return now }, records)
+	for range 3 {
+		auth.SignIn(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/login?ticket="+auth.Ticket(), nil))
+		now = now.Add(time.Hour)
+	}
+	kept, err := records.ListRecords(t.Context(), "ticket", "", "", 10)
+	if err != nil || len(kept) != 1 {
+		t.Errorf("%d are kept, %v", len(kept), err)
 	}
 }
 

@@ -27,14 +27,15 @@ type Auth struct {
 	owner string
 	hosts []string // host names that requests may be addressed to
 	now   func() time.Time
-	used  ticketLog
+	// records remembers which tickets have been used.
+	records Records
 }
 
 // NewAuth makes the check. token is the secret of the data folder, owner the
 // principal that holds it, hosts the names besides localhost and literal
 // addresses that requests may be addressed to.
-func NewAuth(token, owner string, hosts []string, now func() time.Time) *Auth {
-	return &Auth{token: token, owner: owner, hosts: hosts, now: now, used: ticketLog{seen: map[string]time.Time{}}}
+func NewAuth(token, owner string, hosts []string, now func() time.Time, records Records) *Auth {
+	return &Auth{token: token, owner: owner, hosts: hosts, now: now, records: records}
 }
 
 const (
@@ -88,7 +89,14 @@ func (a *Auth) Ticket() string { return a.sign("ticket", ticketLength) }
 func (a *Auth) SignIn(w http.ResponseWriter, r *http.Request) {
 	ticket := r.URL.Query().Get("ticket")
 	expires, ok := a.valid("ticket", ticket)
-	if !ok || !a.used.first(ticket, expires, a.now()) {
+	if ok {
+		var err error
+		if ok, err = a.use(r.Context(), ticket, expires); err != nil {
+			writeProblem(w, problemOf(err))
+			return
+		}
+	}
+	if !ok {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprintln(w, "This link has been used or has expired. Run `showrunner open` for a new one.")

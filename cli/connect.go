@@ -25,9 +25,14 @@ func (a *app) connect() *client.Client {
 	if server == "" {
 		server = defaultServer
 	}
-	if !strings.Contains(server, "://") {
-		server = "http://" + server
+	several := strings.Split(server, ",")
+	for i, one := range several {
+		if one = strings.TrimSpace(one); !strings.Contains(one, "://") {
+			one = "http://" + one
+		}
+		several[i] = one
 	}
+	server = strings.Join(several, ",")
 	token := a.token
 	if token == "" {
 		if raw, err := os.ReadFile(filepath.Join(a.data, "token")); err == nil {

@@ -176,7 +176,7 @@ func (c *controlPlane) wire(ctx context.Context) error {
 	}
 	c.door = control.New(deps)
 	late.door = c.door
-	c.auth = api.NewAuth(c.Token, ownerName(), c.Hosts, c.Now)
+	c.auth = api.NewAuth(c.Token, ownerName(), c.Hosts, c.Now, deps.Records)
 	c.definitions = newDefinitions(c.door, c.engine, c.Log)
 	return c.wireTriggers()
 }

@@ -296,7 +296,8 @@ func search(ctx context.Context, p page, db lists, words, facets []string) (head
 	}
 	began := time.Now()
 	oldest, newest := max(p.from, first)>>segmentBits, min(p.before-1, last)>>segmentBits
-	for wanted, n := p.limit, int64(1); newest >= oldest; n = min(4*n, segmentsAtOnce) {
+	for wanted, n := p.limit, int64(1); newest >= oldest; {
+		asked := time.Now()
 		var names []string
 		for ; newest >= oldest && int64(len(names)) < n; newest-- {
 			names = append(names, segment(newest<<segmentBits))
@@ -312,6 +313,9 @@ func search(ctx context.Context, p page, db lists, words, facets []string) (head
 		if newest >= oldest && time.Since(began) > searchTime {
 			return heads, execution.Cursor((newest + 1) << segmentBits), nil
 		}
+		// As many more as the time that is left allows, going by what these took.
+		each := time.Since(asked)/time.Duration(n) + 1
+		n = max(1, min(4*n, segmentsAtOnce, int64((searchTime-time.Since(began))/each)))
 	}
 	heads, next = cutPage(heads, p.Limit)
 	return heads, next, nil

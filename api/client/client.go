@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"showrunner/api"
@@ -23,9 +24,11 @@ import (
 	"showrunner/store/record"
 )
 
-// Client is a connection to one control plane. It is safe for concurrent use.
+// Client speaks to a control plane, or to whichever of several answers. It is
+// safe for concurrent use.
 type Client struct {
-	base  string
+	bases []string
+	at    atomic.Int64 // the one that answered last
 	token string
 	http  *http.Client
 	// Stale is told of when an answer is that is not of now: the control plane's
@@ -33,15 +36,20 @@ type Client struct {
 	Stale func(asOf string)
 }
 
-// New makes a client for the control plane at base, such as http://127.0.0.1:7070.
+// New makes a client for the control plane at base, such as
+// http://127.0.0.1:7070, or for several of one database with commas between.
 func New(base, token string) *Client {
-	return &Client{base: strings.TrimSuffix(base, "/"), token: token, http: &http.Client{
+	c := &Client{token: token, http: &http.Client{
 		Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute},
 	}}
+	for one := range strings.SplitSeq(base, ",") {
+		c.bases = append(c.bases, strings.TrimSuffix(strings.TrimSpace(one), "/"))
+	}
+	return c
 }
 
-// Base is the control plane's address.
-func (c *Client) Base() string { return c.base }
+// Base is the address of the control plane that answered last.
+func (c *Client) Base() string { return c.bases[c.at.Load()] }
 
 // Option refines a request.
 type Option func(*http.Request)
@@ -62,18 +70,18 @@ type Refused = control.Refused
 // JSON, and out (nil for none) is filled from the answer. An answer that is a
 // problem becomes a *problem.Error with its code; no answer is unavailable.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any, options ...Option) error {
-	var content io.Reader
+	var content []byte
 	contentType := "application/json"
 	switch v := in.(type) {
 	case nil:
 	case []byte:
-		content, contentType = bytes.NewReader(v), "application/octet-stream"
+		content, contentType = v, "application/octet-stream"
 	default:
 		raw, err := json.Marshal(in)
 		if err != nil {
 			return problem.Wrap(err, problem.Internal, "api", "encoding the request")
 		}
-		content = bytes.NewReader(raw)
+		content = raw
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -87,7 +95,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any, optio
 		return nil
 	}
 	if err := json.NewDecoder(res.Body).Decode(out); err != nil {
-		return problem.Wrap(err, problem.Unavailable, "api", "reading the answer of %s", c.base)
+		return problem.Wrap(err, problem.Unavailable, "api", "reading the answer of %s", c.Base())
 	}
 	return nil
 }
@@ -101,10 +109,28 @@ func (c *Client) Stream(ctx context.Context, path string, options ...Option) (io
 	return res.Body, nil
 }
 
-func (c *Client) send(ctx context.Context, method, path string, content io.Reader, contentType string, options ...Option) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+"/api/v1"+path, content)
+// send asks the control plane that answered last, and those after it where one
+// cannot be reached, or is away and the request may be made twice.
+func (c *Client) send(ctx context.Context, method, path string, content []byte, contentType string, options ...Option) (*http.Response, error) {
+	first := c.at.Load()
+	var failed error
+	for i := range int64(len(c.bases)) {
+		at := (first + i) % int64(len(c.bases))
+		res, again, err := c.sendTo(ctx, c.bases[at], method, path, content, contentType, options...)
+		if err == nil || !again {
+			c.at.Store(at)
+			return res, err
+		}
+		failed = err
+	}
+	return nil, failed
+}
+
+// sendTo asks one control plane; again says that another may be asked instead.
+func (c *Client) sendTo(ctx context.Context, base, method, path string, content []byte, contentType string, options ...Option) (res *http.Response, again bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, base+"/api/v1"+path, bytes.NewReader(content))
 	if err != nil {
-		return nil, problem.Wrap(err, problem.Invalid, "api", "the address %q", c.base)
+		return nil, false, problem.Wrap(err, problem.Invalid, "api", "the address %q", base)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	if content != nil {
@@ -113,22 +139,25 @@ func (c *Client) send(ctx context.Context, method, path string, content io.Reade
 	for _, o := range options {
 		o(req)
 	}
-	res, err := c.http.Do(req)
+	repeatable := method == http.MethodGet || req.Header.Get("Idempotency-Key") != ""
+	res, err = c.http.Do(req)
 	if err != nil {
-		if errors.Is(err, context.Canceled) {
-			return nil, err
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil, false, err
 		}
-		return nil, problem.Wrap(err, problem.Unavailable, "api", "no control plane answers at %s", c.base).
+		var op *net.OpError
+		unsent := errors.As(err, &op) && op.Op == "dial"
+		return nil, unsent || repeatable, problem.Wrap(err, problem.Unavailable, "api", "no control plane answers at %s", base).
 			WithHelp("start one with `showrunner up`, or say where it is with --server or --data")
 	}
 	if res.StatusCode >= 400 {
 		defer res.Body.Close()
-		return nil, refusal(res)
+		return nil, repeatable && res.StatusCode == http.StatusServiceUnavailable, refusal(res)
 	}
 	if asOf := res.Header.Get(lastknown.AsOfHeader); asOf != "" && c.Stale != nil {
 		c.Stale(asOf)
 	}
-	return res, nil
+	return res, false, nil
 }
 
 func refusal(res *http.Response) error {
