@@ -2,6 +2,7 @@ package execution_test
 
 import (
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -64,4 +65,34 @@ func TestACallThatWasGivenUpIsWaitedFor(t *testing.T) {
 	if effects.Load() != 1 || asked.Load() != 1 {
 		t.Errorf("%d effects, asked %d times", effects.Load(), asked.Load())
 	}
+}
+
+// TestEveryTimeIsKeptOverATakeover: an execution that waits for several times
+// when its owner goes has all of them kept by the next one, not the first alone.
+func TestEveryTimeIsKeptOverATakeover(t *testing.T) {
+	st := openSQLite(t, filepath.Join(t.TempDir(), "db"))
+	defer closeStore(t, st)
+	var kinds []stage.Kind
+	var stages []pipeline.Stage
+	for _, after := range []time.Duration{200, 500} {
+		name := "after" + after.String()
+		kinds = append(kinds, executiontest.Kind{KindName: name, List: []stage.Task{{Name: "t", Resume: stage.Repeat, Run: func(_ context.Context, in *stage.Input) (stage.Result, error) {
+			if in.State != nil {
+				return stage.Result{Outcome: stage.Done}, nil
+			}
+			return stage.Result{Outcome: stage.Again, After: after * time.Millisecond, State: json.RawMessage("1")}, nil
+		}}}})
+		stages = append(stages, pipeline.Stage{Name: name, Kind: name})
+	}
+	e, stop := executiontest.Start(t, execution.Config{Store: st, Kinds: kinds})
+	x, _, err := e.Start(t.Context(), execution.StartRequest{Application: "app", Definition: pipeline.Pipeline{Name: "p", Concurrency: pipeline.Parallel, Stages: stages}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	executiontest.Until(t, e, x.ID, func(x execution.Execution) bool {
+		return x.Stages[0].Phase == execution.PhaseWaiting && x.Stages[1].Phase == execution.PhaseWaiting
+	})
+	stop()
+	next, _ := executiontest.Start(t, execution.Config{Store: st, Kinds: kinds})
+	executiontest.End(t, next, x.ID)
 }

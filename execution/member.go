@@ -158,14 +158,28 @@ func (e *Engine) notice(ctx context.Context, m *member, n Notice) {
 // handed takes in an execution that another session started in a lane of ours,
 // and those before it in the lane whose notices have not come yet.
 func (e *Engine) handed(id string) {
-	r, err := e.load(e.base, id, true)
-	if err != nil || r == nil {
-		e.note("taking in an execution", id, err)
+	for {
+		r, err := e.load(e.base, id, true)
+		if err != nil || r == nil {
+			e.note("taking in an execution", id, err)
+			return
+		}
+		r.mu.Lock()
+		switch {
+		case r.gone && r.member == e.session.Load(): // it was on its way out of memory
+			r.mu.Unlock()
+			continue
+		case r.gone:
+		case r.st.head.Status.Complete(): // its end is on disk, and a restart after it, before we have acted on the end
+			r.revived = true
+		default:
+			e.own(r.id, r.st.head.Application)
+			e.applyLocked(r, started{})
+		}
+		r.mu.Unlock()
+		e.readInbox(r)
 		return
 	}
-	e.own(r.id, r.st.head.Application)
-	e.apply(r, started{})
-	e.readInbox(r)
 }
 
 // readMail decides on the messages to an execution that have come since.

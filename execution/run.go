@@ -26,6 +26,7 @@ type run struct {
 	queued  map[int]actionKind // calls that wait for a slot
 	stops   map[int]bool       // stages whose Cancel is under way
 	pending int                // commits under way
+	revived bool               // restarted before its end was acted on here: it is loaded anew then
 	mailSeq int64
 	inbox   []Mail // to the execution itself, from loading, not acted on yet
 }
@@ -118,6 +119,9 @@ func (e *Engine) recorded(r *run, c *changes, ch *Change) {
 		if c.ended && !r.gone {
 			e.forget(r)
 			e.disown(r.id)
+			if r.revived {
+				e.spawn(func() { e.handed(r.id) })
+			}
 		}
 		e.rest(r)
 	})
@@ -307,6 +311,7 @@ func (e *Engine) loadStored(ctx context.Context, id string) (*run, error) {
 	if snap.Head.Lane {
 		r.place = e.lane(&snap.Head).join(&snap.Head, st)
 	}
+	e.setTimers(r, e.now().Add(horizon)) // the store's sweep knows the first of them
 	return r, nil
 }
 

@@ -146,14 +146,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 	e.mu.Unlock()
 	for _, r := range loaded {
 		r.mu.Lock()
-		for i, row := range r.st.rows {
-			if row == nil || row.Phase == "" {
-				continue
-			}
-			if at := r.st.wakeAt(i); !at.IsZero() && at.Before(before) {
-				e.timers.add(timer{at: at, id: r.id, stage: i})
-			}
-		}
+		e.setTimers(r, before)
 		r.mu.Unlock()
 	}
 	m := e.session.Load()
@@ -161,6 +154,19 @@ func (e *Engine) sweep(ctx context.Context) error {
 		return nil
 	}
 	return e.fillTimers(ctx, m, before, false)
+}
+
+// setTimers sets a timer for every stage of a run that has a time to come. The
+// run is locked, or nobody else knows it yet.
+func (e *Engine) setTimers(r *run, before time.Time) {
+	for i, row := range r.st.rows {
+		if row == nil || row.Phase == "" {
+			continue
+		}
+		if at := r.st.wakeAt(i); !at.IsZero() && at.Before(before) {
+			e.timers.add(timer{at: at, id: r.id, stage: i})
+		}
+	}
 }
 
 // fillTimers takes times from the store: those of executions that are not in

@@ -106,6 +106,14 @@ func HelpOf(err error) string {
 		if e, ok := err.(*Error); ok && e.Help != "" {
 			return e.Help
 		}
+		if several, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, one := range several.Unwrap() {
+				if help := HelpOf(one); help != "" {
+					return help
+				}
+			}
+			return ""
+		}
 		err = errors.Unwrap(err)
 	}
 	return ""

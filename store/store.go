@@ -48,9 +48,17 @@ type Options struct {
 // Open opens the store that an address names: postgres://… or the path of a SQLite file.
 func Open(ctx context.Context, address string, o Options) (Store, error) {
 	if IsPostgres(address) {
-		return OpenPostgres(ctx, address, o)
+		p, err := OpenPostgres(ctx, address, o)
+		if err != nil {
+			return nil, err // not a store that holds a nil pointer
+		}
+		return p, nil
 	}
-	return OpenSQLite(ctx, address, o)
+	s, err := OpenSQLite(ctx, address, o)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // IsPostgres tells whether an address is that of a PostgreSQL database.

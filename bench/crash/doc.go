@@ -14,4 +14,10 @@
 //	go run ./bench/crash -hang 0.2                   # a fifth of the victims are stopped, not killed
 //	go run ./bench/crash -old BINARY                 # begins with another version, upgrades while it runs
 //	go run ./bench/crash -pooler                     # through pgbouncer in transaction mode
+//
+// With -takeover it measures how long the work of killed and of stopped replicas
+// stands still, in fleets of two and five, and has the database say who wrote
+// what; with -scale, what one, two and four replicas get through:
+//
+//	go run ./bench/crash -takeover 20 -scale
 package main

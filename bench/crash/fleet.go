@@ -94,7 +94,11 @@ func (r *replica) start() error {
 	cmd := exec.Command(r.binary, "control", "--data", r.fleet.data(), "--listen", r.listen, "--regions", "nowhere")
 	cmd.Env = append(os.Environ(), "SHOWRUNNER_TOKEN="+token)
 	if r.fleet.address != "" {
-		cmd.Env = append(cmd.Env, "SHOWRUNNER_DATABASE="+r.fleet.address)
+		address := r.fleet.address
+		if r.fleet.takeovers > 0 { // so that the database can tell replicas apart
+			address += "&application_name=" + r.listen
+		}
+		cmd.Env = append(cmd.Env, "SHOWRUNNER_DATABASE="+address)
 	}
 	if r.fleet.direct != "" {
 		cmd.Env = append(cmd.Env, "SHOWRUNNER_DATABASE_DIRECT="+r.fleet.direct)

@@ -17,10 +17,12 @@ const stuckAfter = 30 * time.Second
 
 // event is what the log says.
 type event struct {
-	Position  int64  `json:"position"`
-	Type      string `json:"type"`
-	Execution string `json:"execution"`
-	Pipeline  string `json:"pipeline"`
+	Position  int64     `json:"position"`
+	Time      time.Time `json:"time"`
+	Type      string    `json:"type"`
+	Execution string    `json:"execution"`
+	Pipeline  string    `json:"pipeline"`
+	Stage     string    `json:"stage"`
 }
 
 // live is an execution that has been acknowledged or seen.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -34,6 +35,10 @@ type plan struct {
 	dir      string
 	keep     bool
 	verbose  bool
+	// Instead of delivering under random kills:
+	takeovers int   // kill as many replicas one by one, and measure how long their work stands still
+	sizes     []int // of the fleets that do it
+	scale     bool  // measure the throughput of fleets of several sizes
 }
 
 func main() {
@@ -49,12 +54,15 @@ func main() {
 	flag.BoolVar(&p.pause, "pause", false, "with -outage: stop its processes where they are, so that everything hangs")
 	flag.StringVar(&p.database, "database", "postgres", "postgres (a private server), sqlite, or a postgres:// address")
 	flag.StringVar(&p.binary, "binary", "", "showrunner; empty: built from this tree")
-	flag.StringVar(&p.old, "old", "", "another version to begin with; all are replaced by the other one while executions run")
+	flag.StringVar(&p.old, "old", "", "another version to begin with, a binary or a Git revision of this repository; all are replaced by the other one while executions run")
 	flag.BoolVar(&p.pooler, "pooler", false, "reach the database through pgbouncer in transaction mode")
 	flag.StringVar(&p.dir, "dir", "", "folder for everything; empty: a temporary one")
 	flag.BoolVar(&p.keep, "keep", false, "leave the folder")
 	flag.BoolVar(&p.verbose, "v", false, "say each kill")
+	flag.IntVar(&p.takeovers, "takeover", 0, "measure instead how long the work of as many killed replicas stands still, and of some that hang, in fleets of two and five")
+	flag.BoolVar(&p.scale, "scale", false, "measure instead what one, two and four replicas get through")
 	flag.Parse()
+	p.sizes = []int{2, 5}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, p); err != nil {
@@ -85,6 +93,11 @@ func run(ctx context.Context, p plan) (err error) {
 			return fmt.Errorf("building: %w: %s", err, out)
 		}
 	}
+	if p.old != "" {
+		if p.old, err = program(ctx, p.dir, p.old); err != nil {
+			return err
+		}
+	}
 	w, err := newWorld(p.dir)
 	if err != nil {
 		return err
@@ -98,6 +111,9 @@ func run(ctx context.Context, p plan) (err error) {
 		}
 		defer server.Stop()
 		f.server = server
+		if p.takeovers > 0 || p.scale {
+			return f.compare(ctx, server)
+		}
 		if f.address, err = server.Database(ctx); err != nil {
 			return err
 		}
@@ -119,6 +135,19 @@ func run(ctx context.Context, p plan) (err error) {
 	return f.deliver(ctx)
 }
 
+// compare runs fleets of several sizes, each on a database of its own.
+func (f *fleet) compare(ctx context.Context, server *pgtest.Server) error {
+	fmt.Printf("seed %d\n", f.seed)
+	var errs []error
+	if f.takeovers > 0 {
+		errs = append(errs, takeover(ctx, f.plan, f.world, server.Database, server.Ask))
+	}
+	if f.scale {
+		errs = append(errs, scale(ctx, f.plan, f.world, server.Database))
+	}
+	return errors.Join(errs...)
+}
+
 // deliver runs the load, the kills and the count.
 func (f *fleet) deliver(ctx context.Context) error {
 	l := newLoad(f)
@@ -130,7 +159,10 @@ func (f *fleet) deliver(ctx context.Context) error {
 	if err := l.finish(ctx); err != nil {
 		return err
 	}
-	return f.verdict(ctx, l, time.Since(began))
+	if err := f.verdict(ctx, l, time.Since(began)); err != nil || f.old == "" {
+		return err
+	}
+	return f.refuse(ctx)
 }
 
 // strike kills until the plan is done.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -61,7 +62,26 @@ func (w *world) pipelines() string {
 		fmt.Sprintf("      c: { needs: [a], webhook: { url: \"http://%s/${{ execution.id }}/c\" } }\n", w.address) +
 		"      d: { needs: [b, c], wait: { for: 100ms } }\n" +
 		act("e", "needs: [d], ") + act("f", "needs: [e], ") +
-		"  line:\n    concurrency: queue\n    stages:\n" + act("x", "") + act("y", "needs: [x], ")
+		"  line:\n    concurrency: queue\n    stages:\n" + act("x", "") + act("y", "needs: [x], ") +
+		waits("relay", relayStages, "50ms") + waits("chain", 10, "1ms")
+}
+
+// relayStages is how many stages the relay has: long enough to be taken over,
+// and never still for long.
+const relayStages = 60
+
+// waits is a pipeline of stages that only wait, one after the other.
+func waits(name string, stages int, each string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  %s:\n    concurrency: parallel\n    stages:\n", name)
+	for i := range stages {
+		needs := ""
+		if i > 0 {
+			needs = fmt.Sprintf("needs: [w%d], ", i-1)
+		}
+		fmt.Fprintf(&b, "      w%d: { %swait: { for: %s } }\n", i, needs, each)
+	}
+	return b.String()
 }
 
 // count says how often each effect happened.

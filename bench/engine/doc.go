@@ -1,8 +1,10 @@
 // Command engine measures durable task transitions: executions of five stages
 // with two tasks each that do nothing, every transition on disk before the next
 // one starts. It prints throughput and latency with one and with many
-// executions in flight, beside the latency of one fdatasync of the same disk,
-// and, when asked, the same work on a peer engine in the same run:
+// executions in flight beside the latency of one fdatasync of the same disk,
+// and holds them against the budgets; with -peer, the same work in the same run
+// on River (PostgreSQL, and SQLite as durable as ours) and on Temporal's server
+// with its SDK, both modules of their own. It fails when a budget is unmet:
 //
-//	go run ./bench/engine [-n 2000] [-inflight 1,64] [-store sqlite,postgres] [-peer]
+//	go run ./bench/engine [-n 3000] [-inflight 1,64] [-store sqlite,postgres] [-peer]
 package main

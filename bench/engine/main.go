@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime/pprof"
 	"slices"
@@ -54,7 +53,7 @@ func main() {
 	stores := flag.String("store", "sqlite,postgres", "stores to measure")
 	dsn := flag.String("database", "", "postgres:// address for the postgres store; empty: a private server in -dir, with its defaults")
 	dir := flag.String("dir", ".", "folder for the SQLite file, on the disk to be measured")
-	peer := flag.Bool("peer", false, "also run the peer engine of bench/engine/peer")
+	peer := flag.Bool("peer", false, "also run the peer engines: River on both stores, and Temporal's server")
 	profile := flag.String("cpuprofile", "", "write a CPU profile here")
 	asJSON := flag.Bool("json", false, "print JSON lines")
 	flag.Parse()
@@ -84,11 +83,10 @@ func run(n int, inflight, stores, dsn, dir string, peer bool, profile string, as
 	if err := os.Chmod(tmp, 0o755); err != nil { // the server may run as another user
 		return err
 	}
-	p50, p99, err := syncLatency(tmp)
-	if err != nil {
+	disk := &disk{dir: tmp}
+	if err := disk.measure(); err != nil {
 		return err
 	}
-	fmt.Printf("fdatasync of 4 KiB on this disk: p50 %.2f ms, p99 %.2f ms\n", p50, p99)
 	if dsn == "" && strings.Contains(stores, "postgres") {
 		pg, err := pgtest.StartIn(context.Background(), tmp, pgtest.Durable)
 		if err != nil {
@@ -120,12 +118,25 @@ func run(n int, inflight, stores, dsn, dir string, peer bool, profile string, as
 			}
 			all = append(all, m)
 			print(m, asJSON)
+			if parallel == 1 && kind == "sqlite" { // the disk is not the same from one minute to the next
+				if err := disk.measure(); err != nil {
+					return err
+				}
+			}
 		}
 	}
+	v := &verdict{disk: disk}
+	v.ours(all)
 	if peer {
-		return comparePeer(all, tmp, dsn, n, asJSON)
+		for _, name := range []string{"peer", "temporal"} {
+			theirs, err := runPeer(name, tmp, dsn, n, asJSON)
+			if err != nil {
+				return err
+			}
+			v.against(all, theirs)
+		}
 	}
-	return nil
+	return v.err()
 }
 
 func print(m measure, asJSON bool) {
@@ -135,36 +146,6 @@ func print(m measure, asJSON bool) {
 	}
 	fmt.Printf("%-22s %3d in flight: %8.0f transitions/s (%6.0f executions/s), execution p50 %.1f p99 %.1f ms, transition p50 %.2f p99 %.2f ms, CPU %.2f ms/execution\n",
 		m.Engine, m.InFlight, m.PerSecond*transitions, m.PerSecond, m.P50, m.P99, m.StepP50, m.StepP99, m.CPU)
-}
-
-// syncLatency writes and syncs as a log does: in place, in a file that is there.
-func syncLatency(dir string) (p50, p99 float64, err error) {
-	f, err := os.Create(filepath.Join(dir, "sync"))
-	if err != nil {
-		return 0, 0, err
-	}
-	defer f.Close()
-	block := make([]byte, 4096)
-	for range 256 {
-		if _, err := f.Write(block); err != nil {
-			return 0, 0, err
-		}
-	}
-	if err := f.Sync(); err != nil {
-		return 0, 0, err
-	}
-	var took []float64
-	for i := range 300 {
-		start := time.Now()
-		if _, err := f.WriteAt(block, int64(i%256)*4096); err != nil {
-			return 0, 0, err
-		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
-			return 0, 0, err
-		}
-		took = append(took, ms(time.Since(start)))
-	}
-	return quantile(took, 0.5), quantile(took, 0.99), nil
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -296,29 +277,4 @@ func load(ctx context.Context, e *execution.Engine, n, inflight int) ([]float64,
 	default:
 		return took, nil
 	}
-}
-
-// comparePeer runs the same work on the peer, which is a module of its own, and
-// prints the ratios.
-func comparePeer(ours []measure, dir, dsn string, n int, asJSON bool) error {
-	cmd := exec.Command("go", "run", ".", "-dir", dir, "-database", dsn, "-n", strconv.Itoa(max(n/20, 50)))
-	cmd.Dir = filepath.Join("bench", "engine", "peer")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("the peer: %w", err)
-	}
-	for line := range strings.Lines(string(out)) {
-		var m measure
-		if err := json.Unmarshal([]byte(line), &m); err != nil {
-			return fmt.Errorf("the peer printed %q: %w", line, err)
-		}
-		print(m, asJSON)
-		for _, o := range ours {
-			if o.InFlight == m.InFlight && strings.HasSuffix(o.Engine, strings.Fields(m.Engine)[1]) {
-				fmt.Printf("  %s is %.1f times as fast as %s with %d in flight\n", o.Engine, o.PerSecond/m.PerSecond, m.Engine, m.InFlight)
-			}
-		}
-	}
-	return nil
 }

@@ -127,7 +127,7 @@ func Simulate(t *testing.T, open func(t *testing.T) execution.Store, faults ...F
 
 func simulateOne(t *testing.T, st execution.Store, fault Fault, at int) (got string, reached bool) {
 	t.Helper()
-	w := &World{}
+	w := &World{at: at}
 	f := &faulty{Store: st, fault: fault, at: at, hit: make(chan struct{}), wake: make(chan struct{})}
 	f.onHit = func() { w.Kill() } // a stalled process's calls are stalled too
 	first, err := execution.New(execution.Config{Store: f, Kinds: w.Kinds(w.Live()), Resolver: Plain{}, Log: slog.New(slog.DiscardHandler)})
@@ -139,7 +139,7 @@ func simulateOne(t *testing.T, st execution.Store, fault Fault, at int) (got str
 	ended := make(chan error, 1)
 	go func() { ended <- first.Run(ctx) }()
 	<-first.Ready()
-	id, reached := drive(t, first, "", f.hit)
+	id, reached := drive(t, first, w, "", f.hit)
 	if !reached {
 		kill()
 		if err := <-ended; err != nil {
@@ -152,7 +152,7 @@ func simulateOne(t *testing.T, st execution.Store, fault Fault, at int) (got str
 		<-ended // whatever it says: it is dead
 	}
 	second, stop := Start(t, execution.Config{Store: st, Kinds: w.Kinds(w.Live())})
-	id, _ = drive(t, second, id, nil)
+	id, _ = drive(t, second, w, id, nil)
 	stop()
 	if fault == Stall {
 		close(f.wake)
@@ -168,10 +168,11 @@ func simulateOne(t *testing.T, st execution.Store, fault Fault, at int) (got str
 	return verdictOf(t, w, st, id), true
 }
 
-// drive starts the scenario (again, by the same event) and sends its signal
-// (again), until it has ended or the process is dead.
-func drive(t *testing.T, e *execution.Engine, id string, dead <-chan struct{}) (string, bool) {
+// drive starts the scenario (again, by the same event) and is its person, until
+// it has ended or the process is dead.
+func drive(t *testing.T, e *execution.Engine, w *World, id string, dead <-chan struct{}) (string, bool) {
 	t.Helper()
+	w.Start(e)
 	ctx, cancel := context.WithTimeout(t.Context(), WaitTime)
 	defer cancel()
 	go func() {
@@ -202,18 +203,19 @@ func drive(t *testing.T, e *execution.Engine, id string, dead <-chan struct{}) (
 			t.Fatal(err)
 		}
 	}
+	var seen execution.Execution
 	for {
 		x, err := e.Get(ctx, id)
+		if err == nil {
+			seen = x
+		}
 		if isDead() {
 			return id, true
 		}
 		if ctx.Err() != nil {
-			t.Fatalf("stuck at %s (%v)", outcome(x), err)
+			t.Fatalf("write %d: stuck at %s, canceling %v, restarts %v (%v)", w.at, outcome(seen), seen.Canceling, seen.Restarts, err)
 		}
-		if s, _ := x.Stage("ask"); err == nil && s.Phase == execution.PhaseWaiting {
-			_ = e.Signal(ctx, id, "ask", stage.Signal{ID: "the one", Name: "go", By: "test"}) // again below, if it did not arrive
-		}
-		if x.Status.Complete() {
+		if err == nil && person(ctx, e, w, x) {
 			return id, false
 		}
 		timer := time.NewTimer(time.Millisecond)
@@ -223,6 +225,41 @@ func drive(t *testing.T, e *execution.Engine, id string, dead <-chan struct{}) (
 		}
 	}
 }
+
+// person does what people do to the scenario, again whenever it has not taken
+// effect: settles what is parked, cancels it while it asks, restarts it from
+// there, answers. It tells when nothing is left to do.
+func person(ctx context.Context, e *execution.Engine, w *World, x execution.Execution) bool {
+	restarted := len(x.Restarts) > 0
+	if x.Status.Complete() {
+		if !restarted {
+			_ = e.Restart(ctx, x.ID, "ask", "test")
+		}
+		return restarted
+	}
+	for _, s := range x.Stages {
+		if s.Phase != execution.PhaseParked {
+			continue
+		}
+		key := stage.Key{Execution: x.ID, Stage: s.Name, Attempt: s.Attempt, Task: s.Task}
+		say := execution.SignalDone
+		if s.Kind == "blind" && !w.did(key.String()) {
+			say = execution.SignalRetry
+		}
+		_ = e.Signal(ctx, x.ID, s.Name, stage.Signal{ID: say + " " + key.String(), Name: say, By: "test"})
+	}
+	if s, _ := x.Stage("ask"); s.Phase == execution.PhaseWaiting {
+		if restarted {
+			_ = e.Signal(ctx, x.ID, "ask", stage.Signal{ID: "the one", Name: "go", By: "test"})
+		} else {
+			_ = e.Cancel(ctx, x.ID, "test", "to see it restarted")
+		}
+	}
+	return false
+}
+
+// scenarioEffects is how many effects the scenario has, its child's included.
+const scenarioEffects = 11
 
 // verdictOf returns the outcome, having checked the effects.
 func verdictOf(t *testing.T, w *World, st execution.Store, id string) string {
@@ -236,8 +273,8 @@ func verdictOf(t *testing.T, w *World, st execution.Store, id string) string {
 		t.Fatal(err)
 	}
 	effects := w.Effects()
-	if len(effects) != 7 {
-		t.Errorf("there were %d effects, not 7: %v", len(effects), effects)
+	if len(effects) != scenarioEffects {
+		t.Errorf("there were %d effects, not %d: %v", len(effects), scenarioEffects, effects)
 	}
 	for key, n := range effects {
 		if n != 1 {

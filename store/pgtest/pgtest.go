@@ -227,6 +227,29 @@ func (s *Server) Size(ctx context.Context, address string) int64 {
 	return n
 }
 
+// Ask runs statements in a database, one or several, and returns the rows of the
+// last one as text.
+func (s *Server) Ask(ctx context.Context, address, text string) ([][]string, error) {
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	results, err := conn.PgConn().Exec(ctx, text).ReadAll()
+	if err != nil || len(results) == 0 {
+		return nil, err
+	}
+	var rows [][]string
+	for _, r := range results[len(results)-1].Rows {
+		row := make([]string, len(r))
+		for i, v := range r {
+			row[i] = string(v)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
 // Drop removes a database that nobody is connected to.
 func (s *Server) Drop(ctx context.Context, address string) error {
 	config, err := pgx.ParseConfig(address)
