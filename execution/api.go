@@ -123,6 +123,7 @@ func (e *Engine) create(ctx context.Context, m *member, p *plan, h Head, plan []
 	e.freeSlots(r, c)
 	r.pending++
 	e.own(h.ID, h.Application) // so that what is on its way counts too
+	e.announce(r)
 	done := make(chan outcome, 1)
 	outage := e.outage.next()
 	change.after = func(ch *Change) {
@@ -141,6 +142,28 @@ func (e *Engine) create(ctx context.Context, m *member, p *plan, h Head, plan []
 	}
 }
 
+// announce has whoever looks for a new execution wait until what became of its
+// creation is acted on: adopted meanwhile, it would be in memory twice.
+func (e *Engine) announce(r *run) {
+	wait := make(chan struct{})
+	e.mu.Lock()
+	e.loading[r.id] = wait
+	e.mu.Unlock()
+}
+
+// announced ends that; the run is found from now on when there is one.
+func (e *Engine) announced(id string, r *run) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r != nil {
+		e.runs[id] = r
+	}
+	if wait := e.loading[id]; wait != nil {
+		delete(e.loading, id)
+		close(wait)
+	}
+}
+
 // created goes on with an execution that has just been recorded.
 func (e *Engine) created(r *run, c *changes, ch *Change) {
 	r.mu.Lock()
@@ -152,13 +175,17 @@ func (e *Engine) created(r *run, c *changes, ch *Change) {
 		r.gone = true
 		r.mu.Unlock()
 		e.disown(r.id)
+		e.announced(r.id, nil)
 		return
 	}
+	defer r.mu.Unlock()
 	h := ch.Head2
 	r.st.head.Seq, r.st.head.Number, r.st.head.Order, r.st.head.Epoch, r.st.head.Owner = h.Seq, h.Number, h.Order, h.Epoch, h.Owner
-	e.mu.Lock()
-	e.runs[r.id] = r
-	e.mu.Unlock()
+	e.announced(r.id, r)
+	if r.member.lost() { // and what was in memory has been given up without this one
+		e.drop(r, ErrLost)
+		return
+	}
 	if h.Lane {
 		r.place = e.lane(&h).join(&r.st.head, r.st)
 		e.applyLocked(r, started{})
@@ -170,7 +197,6 @@ func (e *Engine) created(r *run, c *changes, ch *Change) {
 		}
 		e.rest(r)
 	}
-	r.mu.Unlock()
 }
 
 // Cancel asks for an execution's end. It returns once the wish is durable; the

@@ -96,3 +96,70 @@ func TestEveryTimeIsKeptOverATakeover(t *testing.T) {
 	next, _ := executiontest.Start(t, execution.Config{Store: st, Kinds: kinds})
 	executiontest.End(t, next, x.ID)
 }
+
+// slowCreation is a store whose answer to a creation comes late: what it has
+// recorded is adopted before the engine knows that it is recorded.
+type slowCreation struct {
+	execution.Store
+	durable, loaded chan struct{}
+	once            sync.Once
+}
+
+func (s *slowCreation) Join(ctx context.Context, now func() time.Time) (execution.Session, error) {
+	inner, err := s.Store.Join(ctx, now)
+	return &slowSession{inner, s}, err
+}
+
+func (s *slowCreation) Load(ctx context.Context, id string) (execution.Snapshot, error) {
+	s.once.Do(func() { close(s.loaded) })
+	return s.Store.Load(ctx, id)
+}
+
+type slowSession struct {
+	execution.Session
+	s *slowCreation
+}
+
+func (s *slowSession) Adopt(ctx context.Context, own bool) ([]execution.Claim, error) {
+	<-s.s.durable
+	return s.Session.Adopt(ctx, own)
+}
+
+func (s *slowSession) Commit(ctx context.Context, batch []*execution.Change) error {
+	err := s.Session.Commit(ctx, batch)
+	if batch[0].Create == nil || err != nil {
+		return err
+	}
+	close(s.s.durable)
+	t := time.NewTimer(200 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-s.s.loaded: // as if it were not known here
+	case <-t.C:
+	}
+	return nil
+}
+
+// TestWhatIsBeingCreatedIsNotAdoptedToo: an execution that is recorded while the
+// engine looks for work of its own is not carried out twice.
+func TestWhatIsBeingCreatedIsNotAdoptedToo(t *testing.T) {
+	inner := openSQLite(t, filepath.Join(t.TempDir(), "db"))
+	defer closeStore(t, inner)
+	st := &slowCreation{Store: inner, durable: make(chan struct{}), loaded: make(chan struct{})}
+	var effects atomic.Int64
+	kind := executiontest.Kind{KindName: "act", List: []stage.Task{{Name: "t", Resume: stage.Repeat, Run: func(context.Context, *stage.Input) (stage.Result, error) {
+		effects.Add(1)
+		return stage.Result{Outcome: stage.Done}, nil
+	}}}}
+	e, stop := executiontest.Start(t, execution.Config{Store: st, Kinds: []stage.Kind{kind}})
+	x, _, err := e.Start(t.Context(), execution.StartRequest{Application: "app", Definition: pipeline.Pipeline{Name: "p", Concurrency: pipeline.Parallel,
+		Stages: []pipeline.Stage{{Name: "a", Kind: "act"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	executiontest.End(t, e, x.ID)
+	stop()
+	if n := effects.Load(); n != 1 {
+		t.Errorf("the effect happened %d times", n)
+	}
+}

@@ -266,6 +266,12 @@ func (e *Engine) load(ctx context.Context, id string, quiet bool) (*run, error) 
 			delete(e.loading, id)
 			e.mu.Unlock()
 			close(wait)
+			if r != nil && r.member.lost() { // and what was in memory has been given up without this one
+				r.mu.Lock()
+				e.drop(r, ErrLost)
+				r.mu.Unlock()
+				return nil, ErrLost
+			}
 			if r != nil && !quiet {
 				e.apply(r, started{})
 				e.readInbox(r)
