@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"showrunner/cloud"
 	"showrunner/execution"
@@ -54,6 +55,19 @@ type Cluster struct {
 	Away map[string]string `json:"away,omitempty"`
 }
 
+// answerWithin bounds how long a region is waited for when people look: one that
+// hangs is away like one that is gone.
+const answerWithin = 2 * time.Second
+
+// asking is for one question to a region, when people look.
+func asking(ctx context.Context, r cloud.Region) (context.Context, context.CancelFunc) {
+	limit := answerWithin
+	if !r.Healthy { // it has just been waited for
+		limit /= 8
+	}
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("it has not answered within %s", limit))
+}
+
 // Clusters observes clusters; application and cluster, when given, select.
 // An empty account is every account. Regions that are away are told, not waited for.
 func (s *Service) Clusters(ctx context.Context, p Principal, account, application, cluster string) ([]Cluster, error) {
@@ -95,6 +109,8 @@ func clustersOf(ctx context.Context, a *cloud.Account, application, cluster stri
 	var wg sync.WaitGroup
 	for i, r := range regions {
 		wg.Go(func() {
+			ctx, cancel := asking(ctx, r)
+			defer cancel()
 			answers[i].groups, answers[i].err = a.ServerGroups(ctx, r.Name, cluster)
 		})
 	}
@@ -168,7 +184,9 @@ func (s *Service) Cluster(ctx context.Context, p Principal, account, name string
 		return Cluster{}, err
 	}
 	for _, region := range regionsOf(c.Groups) {
-		counts, err := a.Counts(ctx, region, name)
+		bounded, cancel := context.WithTimeout(ctx, answerWithin)
+		counts, err := a.Counts(bounded, region, name)
+		cancel()
 		if err != nil {
 			continue // the groups are told all the same; the page shows that counts are missing
 		}

@@ -59,7 +59,9 @@ func (s *Service) previewDeploy(ctx context.Context, c pipeline.Deploy, ps *Prev
 		spec.Waves = append(spec.Waves, w)
 	}
 	loop := rollout.Loop{Fleet: a, Now: s.Now}
-	ps.Changes = rollout.Preview(spec, loop.Observe(ctx, spec), s.Now())
+	bounded, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("it has not answered within %s", answerWithin))
+	defer cancel()
+	ps.Changes = rollout.Preview(spec, loop.Observe(bounded, spec), s.Now())
 	undo := map[string]string{"all": "every wave is undone", "wave": "its wave is undone, earlier ones stay", "none": "nothing is undone"}[c.OnFailure]
 	if undo != "" {
 		ps.Changes = append(ps.Changes, "if it fails: "+undo)

@@ -51,7 +51,9 @@ func sitesOf(ctx context.Context, a *cloud.Account, sites *cloud.Sites) ([]SiteS
 	byName := map[string]*SiteStatus{}
 	away := map[string]string{}
 	for _, r := range regions {
-		found, err := sites.List(ctx, r.Name)
+		bounded, cancel := asking(ctx, r)
+		found, err := sites.List(bounded, r.Name)
+		cancel()
 		if err != nil {
 			away[r.Name] = err.Error()
 			continue
@@ -105,6 +107,8 @@ func (s *Service) SiteDeployments(ctx context.Context, p Principal, account, sit
 	)
 	for _, r := range regions {
 		wg.Go(func() {
+			ctx, cancel := asking(ctx, r)
+			defer cancel()
 			found, err := sites.Deployments(ctx, r.Name, site)
 			mu.Lock()
 			defer mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"showrunner/api"
 	"showrunner/control"
@@ -67,9 +68,15 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 		}
 		rows = append(rows, row)
 	}
-	regions, regionsErr := p.Door.Regions(ctx, who)
-	sites, _ := p.Door.Sites(ctx, who)                   // a region that is away shows below
-	clusters, _ := p.Door.Clusters(ctx, who, "", "", "") // as above
+	var regions []control.RegionStatus
+	var sites []control.SiteStatus
+	var clusters []control.Cluster
+	var regionsErr error
+	var asked sync.WaitGroup // together: a region that hangs is waited for once
+	asked.Go(func() { regions, regionsErr = p.Door.Regions(ctx, who) })
+	asked.Go(func() { sites, _ = p.Door.Sites(ctx, who) })                   // a region that is away shows below
+	asked.Go(func() { clusters, _ = p.Door.Clusters(ctx, who, "", "", "") }) // as above
+	asked.Wait()
 	data := map[string]any{"Apps": rows, "Waiting": waiting, "Regions": regions, "Sites": sites, "Clusters": clusters}
 	if regionsErr != nil {
 		data["Away"] = regionsErr.Error()
