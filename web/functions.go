@@ -224,7 +224,7 @@ func outputs(all map[string]any) []output {
 func functions(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
 		"glyph": glyph, "class": class, "stageStatus": stageStatus, "span": spanOf, "bars": bars, "markdown": markdown,
-		"instructions": instructions, "trigger": trigger, "squares": squares, "asks": waitsForPerson, "word": statusWord,
+		"instructions": instructions, "trigger": trigger, "squares": squares, "asks": waitsForPerson, "failed": failed, "word": statusWord,
 		"key":   func() string { return rand.Text() },
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"ago":   func(t time.Time) string { return span(max(0, now().Sub(t))) + " ago" },
@@ -239,8 +239,9 @@ func functions(now func() time.Time) template.FuncMap {
 		"outputs": outputs,
 		"width":   func(n int) int { return n * 14 },
 		"add":     func(a, b int) int { return a + b },
-		"failed": func(st execution.StageState) bool {
-			return st.Failure != nil && st.Status.Complete() && st.Status != execution.Succeeded
-		},
 	}
+}
+
+func failed(st execution.StageState) bool {
+	return st.Failure != nil && st.Status.Complete() && st.Status != execution.Succeeded
 }

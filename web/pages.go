@@ -122,7 +122,10 @@ func (p *Pages) execution(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	data := map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": rollbacks.Executions, "Counts": countStages(e)}
+	data := map[string]any{"E": e, "Rollbacks": rollbacks.Executions, "Counts": countStages(e), "Stages": stagesShown(e, r.URL.Query())}
+	if len(e.Stages) <= manyStages {
+		data["Graph"] = graphOf(e)
+	}
 	return p.show(w, r, "execution", view{Title: e.Application + " › " + e.Pipeline, Nav: "executions", Same: "showrunner executions show " + e.ID,
 		Live: runEvents, Execution: e.ID, Data: data})
 }

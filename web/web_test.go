@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func gallery() map[string]view {
 		"overview empty":   {Data: map[string]any{}},
 		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Statuses": []string{"Running"}}},
 		"executions empty": {Data: map[string]any{"Page": execution.Page{}, "Query": execution.Query{}}},
-		"execution":        {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e)}},
+		"execution":        {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e), "Stages": stagesShown(e, url.Values{"status": {hostile}})}},
 		"log": {Data: logView{E: e, Stage: e.Stages[0], Attempt: 1, HTML: "x", At: 7, Same: "/x?attempt=1", Follow: true, Rest: true, Search: hostile,
 			Found: control.LogMatches{Total: 3, Matches: []stagelog.Match{{Line: 7, Offset: 99, Text: hostile}}}}},
 		"log empty":            {Data: logView{E: e, Stage: e.Stages[0], Same: "/x?attempt=1", Search: "x"}},

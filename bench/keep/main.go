@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"showrunner/store"
@@ -37,7 +39,9 @@ func main() {
 	flag.BoolVar(&o.backup, "backup", false, "also take a backup under load and restore it into both databases")
 	flag.BoolVar(&o.prune, "prune", false, "also remove half by the retention policy, under load")
 	flag.Parse()
-	err := run(context.Background(), o, strings.Split(*stores, ","))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, o, strings.Split(*stores, ","))
 	for _, f := range *o.failed {
 		fmt.Println("FAILED:", f)
 	}
