@@ -8,7 +8,7 @@ build: ## the static binary, bin/showrunner
 	$(GO) build -trimpath -ldflags "-s -w" -o bin/showrunner ./cmd/showrunner
 
 test: tools ## every test, with what they need installed first where it may be
-	$(GO) tool gotestsum --format pkgname-and-test-fails --rerun-fails=2 --rerun-fails-max-failures=6 --packages=./... -- -timeout 10m
+	$(GO) tool gotestsum --format pkgname-and-test-fails --packages=./... -- -timeout 10m
 
 race: tools ## the tests of what runs concurrently, with the race detector
 	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname-and-test-fails --hide-summary=skipped -- -race -timeout 15m $(RACE)
@@ -39,4 +39,6 @@ bench: build ## the benchmarks, beside their peers where those are installed
 	$(GO) run ./bench/killsteps -showrunner bin/showrunner
 	$(GO) run ./bench/commands -showrunner bin/showrunner
 	$(GO) run ./bench/crash
+	$(GO) run ./bench/crash -takeover 20 -scale
+	$(GO) run ./bench/push -showrunner bin/showrunner
 	$(GO) run ./bench/keep -n 20000
