@@ -186,7 +186,7 @@ func newClient(f *front, raw net.Conn) *client {
 	c := &client{front: f, raw: raw, in: plain.NewReader(bufio.NewReaderSize(raw, plain.MostHead)), out: plain.NewWriter(raw)}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody, URL: &url.URL{}, RemoteAddr: raw.RemoteAddr().String()}).WithContext(c.ctx)
-	c.up = upstream.Request{Request: &c.request, Trusted: true, Inform: func(status int, header http.Header) { c.failure = errors.Join(c.failure, c.out.Inform(status, header)) }}
+	c.up = upstream.Request{Request: &c.request, Trusted: true, Brief: true, Inform: func(status int, header http.Header) { c.failure = errors.Join(c.failure, c.out.Inform(status, header)) }}
 	c.send = c.carry
 	c.enter(idle)
 	return c

@@ -74,8 +74,8 @@ func (b *Balancer) carry(r *http.Request, name string, send sender) (*http.Respo
 			if again = again && b.another(name, r, append(tried, chosen)); !again {
 				return res, nil // it is the application's own answer
 			}
-			res.Body.Close()
 			err = fmt.Errorf("%s answered %s", chosen.id, res.Status)
+			res.Body.Close()
 		} else {
 			b.blame(chosen, sent, err)
 		}

@@ -19,8 +19,9 @@ type conn struct {
 	raw   net.Conn
 	fd    syscall.RawConn
 	in    *bufio.Reader
-	head  []byte    // the request's head, reused
-	left  int64     // bytes that may still be read
+	head  []byte // the request's head, reused
+	left  int64  // bytes that may still be read
+	plain plainHead
 	used  bool      // an earlier request was answered here
 	since time.Time // of being idle
 

@@ -40,6 +40,8 @@ type Request struct {
 	*http.Request
 	Body    *replay.Body // nil: none
 	Trusted bool         // its X-Forwarded headers are our own edge's
+	// Brief says that nothing of the answer's header is used once its body is closed.
+	Brief bool
 	// Inform is given each answer of the kind 1xx. May be nil.
 	Inform func(status int, header http.Header)
 	// Cancel ends the exchange while it is under way.
@@ -72,7 +74,9 @@ type exchange struct {
 	wrote     bool       // all of the body was sent
 	unsent    bool       // nothing was
 	body      io.Reader  // of the answer
-	ended     bool       // the answer was read to its end
+	plain     plainBody  // it, mostly
+	res       http.Response
+	ended     bool // the answer was read to its end
 	reuse     bool
 	cut       bool // by the other side
 	closed    bool
@@ -181,6 +185,9 @@ func (x *exchange) next(r Request) (res *http.Response, silent bool, err error) 
 		if _, err := x.conn.in.Peek(1); err != nil {
 			return nil, first && !errors.Is(err, os.ErrDeadlineExceeded), err
 		}
+		if r.Brief && r.Method != http.MethodHead && x.conn.plain.read(x.conn.in, &x.res) {
+			return &x.res, false, nil
+		}
 		res, err := x.conn.readHead(r.Request)
 		switch {
 		case err != nil:
@@ -229,6 +236,10 @@ func (x *exchange) begin(res *http.Response) {
 	x.body = res.Body
 	x.reuse = !res.Close && res.ProtoAtLeast(1, 1)
 	x.ended = res.Body == http.NoBody
+	if res == &x.res && res.ContentLength > 0 {
+		x.plain = plainBody{x.conn.in, res.ContentLength}
+		x.body, x.ended = &x.plain, false
+	}
 	res.Body = x
 }
 
