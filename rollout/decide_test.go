@@ -2,6 +2,7 @@ package rollout_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,6 +92,63 @@ func needed(desired int) int {
 		return (desired*90 + 99) / 100
 	default:
 		return (desired*95 + 99) / 100
+	}
+}
+
+// Traffic shifts by the strategy's own steps, each once and in order, and what
+// is left afterwards is what the strategy keeps. Other systems took all of the
+// traffic away at the first step of a rolling update, and forgot to resize the
+// old version at the end.
+func TestTrafficFollowsTheSteps(t *testing.T) {
+	for name, want := range map[string]struct {
+		shares []float64 // of the new version, percent
+		kept   int       // groups besides the new one
+		sized  int       // instances of each
+	}{
+		"none":       {[]float64{50}, 1, 6},
+		"highlander": {[]float64{100}, 0, 0},
+		"red-black":  {[]float64{100}, 1, 0},
+		"rolling":    {[]float64{10, 50, 100}, 1, 0},
+		"canary":     {[]float64{1, 5, 25, 100}, 1, 0},
+	} {
+		rapid.Check(t, func(t *rapid.T) {
+			capacity := pipeline.Capacity{Min: 1, Desired: 6, Max: 9}
+			s := newSimOf(t, capacity)
+			s.flaky = rapid.Bool().Draw(t, "flaky")
+			spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Strategy: strategies()[name],
+				Waves: []pipeline.Wave{{Regions: regions[:1]}, {Regions: regions[1:]}}, Undo: "all", Timeout: time.Hour}
+			seen := map[string][]float64{}
+			_, failure, done := s.run(spec, rapid.Bool().Draw(t, "crashes"), func(rollout.State) {
+				for region, r := range s.regions {
+					fresh, all := 0.0, 0.0
+					for _, g := range r.groups {
+						if all += g.Weight; g.Spec.Version == "new" {
+							fresh += g.Weight
+						}
+					}
+					share := 100 * fresh / all
+					if had := seen[region]; share > 0 && (len(had) == 0 || had[len(had)-1] != share) {
+						seen[region] = append(had, share)
+					}
+				}
+			})
+			if !done || failure != nil {
+				t.Fatalf("%s: done %v, failure %+v", name, done, failure)
+			}
+			for region, r := range s.regions {
+				if !slices.Equal(seen[region], want.shares) {
+					t.Errorf("%s: the new version's shares in %s were %v, want %v", name, region, seen[region], want.shares)
+				}
+				if len(r.groups) != want.kept+1 {
+					t.Errorf("%s: %d groups are left in %s", name, len(r.groups), region)
+				}
+				for _, g := range r.groups {
+					if g.Spec.Version == "old" && g.Capacity.Desired != want.sized {
+						t.Errorf("%s: the old version is left with %d instances in %s, want %d", name, g.Capacity.Desired, region, want.sized)
+					}
+				}
+			}
+		})
 	}
 }
 

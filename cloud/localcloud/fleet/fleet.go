@@ -165,6 +165,21 @@ func (f *Fleet) loop() {
 	}
 }
 
+// launchSomewhere launches in the zone planned, and in another one that is up
+// when that fails; what is to even the zones out is for its own zone alone.
+func (f *Fleet) launchSomewhere(g *group, l launch) error {
+	err := f.launch(g, l)
+	for _, z := range f.desired(g).Zones {
+		if err == nil || l.Rebalance {
+			break
+		}
+		if z.Name != l.Zone && !z.Down {
+			err = f.launch(g, launch{Zone: z.Name})
+		}
+	}
+	return err
+}
+
 // reconcile plans every group once and starts what the plans say.
 func (f *Fleet) reconcile() (next time.Time) {
 	f.mu.Lock()
@@ -183,7 +198,7 @@ func (f *Fleet) reconcile() (next time.Time) {
 			f.end(g.instances[e.ID], e.Why, false)
 		}
 		for _, l := range c.Launch {
-			if err := f.launch(g, l); err != nil {
+			if err := f.launchSomewhere(g, l); err != nil {
 				f.config.Log.Error("cannot launch", "group", g.name, "zone", l.Zone, "err", err)
 				g.backoff.bump(now, now)
 				c.Wake = g.backoff.until

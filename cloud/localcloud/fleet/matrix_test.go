@@ -108,6 +108,44 @@ func TestIgnoresTerm(t *testing.T) {
 	says(t, "cause", g.Ended[0].Failure.Cause, "100ms of SIGTERM")
 }
 
+// A zone that can take no instance leaves the group to the others.
+func TestLaunchGoesToAnotherZone(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	r.mu.Lock()
+	delete(r.addresses.zones, "test-1a")
+	r.mu.Unlock()
+	for _, i := range r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 3)).Name, 3).Instances {
+		if i.Zone == "test-1a" {
+			t.Errorf("%s is in a zone that has no address", i.ID)
+		}
+	}
+}
+
+// While AddToLoadBalancer is suspended what becomes healthy is in service without
+// traffic; resumed, it gets its share.
+func TestAddToLoadBalancerSuspended(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.Create(r.Spec("app", cloudtest.Serve, 0))
+	if err := r.Suspend(t.Context(), "test-1", g.Name, []string{"AddToLoadBalancer"}, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Resize(t.Context(), "test-1", g.Name, pipeline.Capacity{Desired: 1, Max: 1}, cloud.Guard{}, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	g = r.Wait(g.Name, "it is in service", func(g cloud.ServerGroup) bool {
+		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == cloud.InService
+	})
+	if g.Serving() != 0 {
+		t.Fatal("it has traffic")
+	}
+	if err := r.Resume(t.Context(), "test-1", g.Name, []string{"AddToLoadBalancer"}, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	r.WaitServing(g.Name, 1)
+}
+
 // Why an instance was ended says more than that it would not go.
 func TestIllAndIgnoresTerm(t *testing.T) {
 	t.Parallel()

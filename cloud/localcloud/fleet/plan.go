@@ -144,6 +144,10 @@ func plan(want desired, members []member, now time.Time) changes {
 		short := size - len(c.healthy) - len(c.sick) // not there, or not in service yet
 		switch waiting := len(c.pending) > c.rebalancing && short >= max(1, size/10); {
 		case waiting:
+		case want.Suspended[processLaunch]: // ended all the same, and replaced on resume; but not the last there are
+			if len(c.healthy) > 0 {
+				leaving += min(len(c.sick)-leaving, batch)
+			}
 		case want.Maintenance.MinHealthyPercent == 100:
 			replacing = max(0, min(len(c.sick)-leaving, batch, allowance-c.rebalancing))
 		default: // both at once
