@@ -18,7 +18,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -62,17 +61,22 @@ func run(ctx context.Context, n int, program string, every time.Duration) error 
 		}
 	}
 	began := make(chan arrival, 64)
-	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	called, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	service := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began <- arrival{strings.TrimPrefix(r.URL.Path, "/"), time.Now()}
 		w.WriteHeader(http.StatusNoContent)
-	}))
+	})}
 	defer service.Close()
+	go func() { _ = service.Serve(called) }() // until it is closed
 	c := &control{program: program, dir: dir}
 	if err := c.start(ctx); err != nil {
 		return err
 	}
 	defer c.stop()
-	if err := c.prepare(ctx, service.URL); err != nil {
+	if err := c.prepare(ctx, "http://"+called.Addr().String()); err != nil {
 		return err
 	}
 	var answered, started []time.Duration
