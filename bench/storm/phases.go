@@ -185,13 +185,16 @@ func surge(ctx context.Context, w fleet, s settings, _ *rand.Rand) (r row, err e
 			return err
 		}
 		held = time.Since(began)
-		err := world.Sleep(ctx, s.length/2)
-		peak = size()
-		return err
+		return nil
 	})
 	if err != nil {
 		return r, err
 	}
+	holding, err := w.Attack(ctx, cluster, s.surgePeak*len(world.Regions()), func() error { return world.Sleep(ctx, s.length/2) })
+	if err != nil {
+		return r, err
+	}
+	peak = size()
 	after, err := w.Attack(ctx, cluster, s.surgeBase*len(world.Regions()), func() error {
 		return world.Until(ctx, 2*time.Minute, "the fleet has shrunk", func() error {
 			if n := size(); n > before+len(world.Regions()) {
@@ -200,11 +203,14 @@ func surge(ctx context.Context, w fleet, s settings, _ *rand.Rand) (r row, err e
 			return nil
 		})
 	})
-	r.Safe.Requests, r.Safe.Failed = r.Safe.Requests+calm.Safe.Requests+after.Safe.Requests, r.Safe.Failed+calm.Safe.Failed+after.Safe.Failed
-	r.Safe.Failures = slices.Concat(calm.Safe.Failures, r.Safe.Failures, after.Safe.Failures)
-	r.Unsafe.Requests, r.Unsafe.Failed = r.Unsafe.Requests+calm.Unsafe.Requests+after.Unsafe.Requests, r.Unsafe.Failed+calm.Unsafe.Failed+after.Unsafe.Failed
-	r.What = fmt.Sprintf("%d/s → %d/s → %d/s: %d instances → %d (enough after %s) → %d; times are of the surge",
-		s.surgeBase*len(world.Regions()), s.surgePeak*len(world.Regions()), s.surgeBase*len(world.Regions()), before, peak, held.Round(time.Millisecond), size())
+	for _, l := range []world.Load{calm, holding, after} {
+		r.Safe.Requests, r.Safe.Failed = r.Safe.Requests+l.Safe.Requests, r.Safe.Failed+l.Safe.Failed
+		r.Safe.Failures = append(r.Safe.Failures, l.Safe.Failures...)
+		r.Unsafe.Requests, r.Unsafe.Failed = r.Unsafe.Requests+l.Unsafe.Requests, r.Unsafe.Failed+l.Unsafe.Failed
+	}
+	r.What = fmt.Sprintf("%d/s → %d/s → %d/s: %d instances → %d (enough after %s) → %d; times are of the growing, p99 was %s before it, %s once there were enough and %s after the surge",
+		s.surgeBase*len(world.Regions()), s.surgePeak*len(world.Regions()), s.surgeBase*len(world.Regions()), before, peak, held.Round(time.Millisecond), size(),
+		calm.Safe.P99.Round(time.Millisecond), holding.Safe.P99.Round(time.Millisecond), after.Safe.P99.Round(time.Millisecond))
 	return r, err
 }
 
