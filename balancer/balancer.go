@@ -167,6 +167,10 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
+	if r.Method == http.MethodConnect { // a tunnel to anywhere is not what a load balancer is for
+		http.Error(w, "CONNECT is not for this server.", http.StatusMethodNotAllowed)
+		return
+	}
 	c := b.resolve(hostName(r.Host))
 	if c == nil {
 		if b.config.Fallback != nil {
