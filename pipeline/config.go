@@ -59,7 +59,7 @@ func (Run) Kind() string { return "run" }
 // Wave is a set of regions that change together.
 type Wave struct {
 	Regions []string `json:"regions" lang:"one" check:"regions"`
-	Bake    Duration `json:"bake,omitempty"` // how long the wave must stay healthy before the next one starts
+	Bake    Duration `json:"bake,omitempty"` // how long the wave must stay healthy before the next one starts; an instance that fails begins it anew
 }
 
 // CacheRule sets Cache-Control for the objects that match Files.

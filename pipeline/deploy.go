@@ -96,7 +96,7 @@ type RedBlack struct {
 // Rolling grows the new version and drains the old in steps.
 type Rolling struct {
 	Steps          []int    `json:"steps,omitempty" default:"[25,50,75,100]" check:"steps"` // percent, rising, 100 appended; default 25,50,75,100
-	Pause          Duration `json:"pause,omitempty" min:"0"`                                // after each step
+	Pause          Duration `json:"pause,omitempty" min:"0"`                                // after each step; an instance that fails begins it anew
 	Keep           int      `json:"keep,omitempty" default:"1" min:"0"`
 	ScaleDownDelay Duration `json:"scaleDownDelay,omitempty" default:"30s" min:"0"`
 	Validate       string   `json:"validate,omitempty" check:"url"`
@@ -105,7 +105,7 @@ type Rolling struct {
 // Canary gives the new version a rising share of the traffic, asking a judge at each step.
 type Canary struct {
 	Steps          []float64 `json:"steps" check:"steps"`                   // percent of traffic, rising; 100 is appended
-	Pause          Duration  `json:"pause,omitempty" default:"30s" min:"0"` // least time at each step; default 30s
+	Pause          Duration  `json:"pause,omitempty" default:"30s" min:"0"` // least time at each step; default 30s; an instance that fails begins it anew
 	Keep           int       `json:"keep,omitempty" default:"1" min:"0"`
 	ScaleDownDelay Duration  `json:"scaleDownDelay,omitempty" default:"30s" min:"0"`
 	Validate       string    `json:"validate,omitempty" check:"url"`
