@@ -25,8 +25,13 @@ logs, running builds, the token and the key for secrets. One control plane that 
 killed is noticed at once, one that hangs when its lease is over, and the others
 carry on what it did. Put any balancer before them; /readyz says which can work.
 
-A connection pooler in transaction mode may stand before the database; each control
-plane then needs one connection of its own, with --database-direct.`,
+A connection pooler in transaction mode may stand before the database, and need not
+know of prepared statements; each control plane then needs one connection of its
+own, with --database-direct, for its lock and its notifications.
+
+While the database is away, reads answer with what was known last and say of when
+that is, changes are refused with when to ask again, and what runs goes on once it
+is back; nothing has to be started anew.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			level := slog.LevelInfo

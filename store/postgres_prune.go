@@ -118,7 +118,7 @@ func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, n
 		return err
 	})
 	if err == nil {
-		p.pruned.reached(last, n)
+		p.pruned.reached(last, n, pruneStep)
 	}
 	return n, err
 }

@@ -14,6 +14,10 @@ import (
 // in between wait for milliseconds.
 const pruneStep = 500
 
+// sqlitePruneStep is the same for the executions of SQLite, where commits wait
+// for the whole step.
+const sqlitePruneStep = 100
+
 // pruneMark is how far executions have been looked through since the last time
 // that nothing was left: what is kept is not looked at again in every step.
 type pruneMark struct {
@@ -27,11 +31,11 @@ func (m *pruneMark) from() int64 {
 	return m.at
 }
 
-// reached says that a step removed n executions, the last one at a place.
-func (m *pruneMark) reached(at int64, n int) {
+// reached says that a step removed n executions of at most step, the last one at a place.
+func (m *pruneMark) reached(at int64, n, step int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.at = at; n < pruneStep {
+	if m.at = at; n < step {
 		m.at = 0
 	}
 }
@@ -53,7 +57,7 @@ func (s *SQLite) Prune(ctx context.Context, p execution.Retention, now time.Time
 			return events + executions, false, err
 		}
 	}
-	done := events < pruneStep && executions < pruneStep && triggers < pruneStep
+	done := events < pruneStep && executions < sqlitePruneStep && triggers < pruneStep
 	return events + executions, done, nil
 }
 
@@ -134,7 +138,7 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 	}
 	var gone []old
 	rows, err := s.reads.QueryContext(ctx, `SELECT e.seq, e.id FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
-		WHERE e.seq > ? AND e.live = 0 AND e.ended < ? AND e.number <= p.number - ? ORDER BY e.seq LIMIT ?`, s.pruned.from(), cutoff, p.Count, pruneStep)
+		WHERE e.seq > ? AND e.live = 0 AND e.ended < ? AND e.number <= p.number - ? ORDER BY e.seq LIMIT ?`, s.pruned.from(), cutoff, p.Count, sqlitePruneStep)
 	if err != nil {
 		return 0, sqliteError(err, op)
 	}
@@ -150,7 +154,7 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 		return 0, sqliteError(err, op)
 	}
 	if len(gone) == 0 {
-		s.pruned.reached(0, 0)
+		s.pruned.reached(0, 0, sqlitePruneStep)
 		return 0, nil
 	}
 	s.mu.Lock()
@@ -176,7 +180,7 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 		return sqliteError(err, op)
 	})
 	if err == nil {
-		s.pruned.reached(gone[len(gone)-1].seq, len(gone))
+		s.pruned.reached(gone[len(gone)-1].seq, len(gone), sqlitePruneStep)
 	}
 	return len(gone), err
 }

