@@ -44,7 +44,7 @@ type Config struct {
 	// Fallback answers hosts that are no cluster. Without one they get 404 with
 	// X-Showrunner-Unknown-Host.
 	Fallback http.Handler
-	// OnEject is told when passive health takes an instance out of the choice.
+	// OnEject is told when an instance that refuses or breaks off is taken out of the choice.
 	OnEject func(instanceID, reason string)
 	Log     *slog.Logger
 	// Patience is how long a request waits for a target when its cluster has none; default 5s.

@@ -59,7 +59,7 @@ func (b *Balancer) carry(r *http.Request, name string, send sender) (*http.Respo
 		}
 		res, sent, err := b.try(r, chosen, sums, body, send)
 		if err == nil {
-			b.judge(chosen, res)
+			chosen.judge(res)
 			if !replay.GatewayFailure(res.StatusCode) {
 				return res, nil
 			}
@@ -211,18 +211,18 @@ func stick(res *http.Response) {
 
 // judge counts an answer for or against a target. One that answers quickly that
 // it cannot would draw requests otherwise: it always looks idle.
-func (b *Balancer) judge(t *target, res *http.Response) {
+// Whether it is ill is for its own checks to say: it does answer.
+func (t *target) judge(res *http.Response) {
 	if res.StatusCode < 500 {
 		t.well()
 		return
 	}
 	t.mu.Lock()
 	t.failures, t.errors = 0, t.errors+1
-	ejected := t.errors >= ejectAfterErrors && t.leaveAlone(t.errors-ejectAfterErrors)
-	t.mu.Unlock()
-	if ejected && b.config.OnEject != nil {
-		b.config.OnEject(t.id, fmt.Sprintf("%d answers in a row were errors, the last %s", ejectAfterErrors, res.Status))
+	if t.errors >= ejectAfterErrors {
+		t.leaveAlone(t.errors - ejectAfterErrors)
 	}
+	t.mu.Unlock()
 }
 
 // well forgets a target's failures.

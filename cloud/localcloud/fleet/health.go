@@ -261,7 +261,8 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if i.lifecycle != cloud.InService || !i.running || ctx.Err() != nil {
+	// One that has a failure while it lives is being killed for it: by an outage, or over its limit.
+	if i.lifecycle != cloud.InService || !i.running || ctx.Err() != nil || i.live && i.failure != nil {
 		return
 	}
 	was := i.healthy()
