@@ -151,16 +151,20 @@ func (f *Fleet) endCause(i *instance, end exit, now time.Time) string {
 	return fmt.Sprintf("%s %s after its launch, before it was ever healthy", how, age)
 }
 
-// failed counts an instance's failure for its group. Spared failures are
+// failed counts an instance's failure for its group, once: one that is killed
+// may be found ill before it is found to have ended. Spared failures are
 // replaced without back-off.
 func (f *Fleet) failed(i *instance, spared bool) {
 	g := i.group
 	g.lastFailure = i.failure
-	if i.served {
+	switch {
+	case i.counted:
+	case i.served:
 		g.crashes++
-	} else {
+	default:
 		g.failures++
 	}
+	i.counted = true
 	if !spared {
 		g.backoff.bump(i.launched, f.config.Now())
 	}

@@ -73,6 +73,7 @@ type instance struct {
 	registered              bool      // the balancer has it
 	draining                bool      // the balancer lets requests in flight end
 	served                  bool      // ever
+	counted                 bool      // its present failure counts for its group already
 	protected, rebalancing  bool
 	outage                  bool // its zone's outage ended it
 	stopTimedOut            bool

@@ -274,7 +274,7 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 			Cause: fmt.Sprintf("%d checks in a row failed%s", alive.Unhealthy, hint)}
 		f.failed(i, true)
 	case !wasLive && !alive.failed:
-		i.live, i.failure = true, nil
+		i.live, i.failure, i.counted = true, nil, false
 	}
 	if !was && i.healthy() {
 		i.serving = f.config.Now()

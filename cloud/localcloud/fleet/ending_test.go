@@ -1,0 +1,23 @@
+package fleet
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"showrunner/cloud"
+)
+
+// An instance that is killed may be found ill before it is found to have ended:
+// that is one failure.
+func TestAFailureCountsOnce(t *testing.T) {
+	f := &Fleet{config: Config{Log: slog.New(slog.DiscardHandler), Now: time.Now}}
+	g := &group{}
+	i := &instance{group: g, served: true, failure: &cloud.InstanceFailure{Code: "UNHEALTHY"}}
+	f.failed(i, true)
+	i.failure = &cloud.InstanceFailure{Code: "EXITED"}
+	f.failed(i, true)
+	if g.crashes != 1 || g.failures != 0 || g.lastFailure.Code != "EXITED" {
+		t.Errorf("%d crashes, %d failures, %+v", g.crashes, g.failures, g.lastFailure)
+	}
+}
