@@ -36,7 +36,7 @@ func program(ctx context.Context, dir, name string) (string, error) {
 }
 
 // refuse starts the old program on the database that the new one has taken on:
-// where the schema is newer it has to say so and end.
+// where the schema is newer it has to end, and should say why.
 func (f *fleet) refuse(ctx context.Context) error {
 	r := f.members[0]
 	if err := r.kill(); err != nil {
@@ -64,9 +64,13 @@ func (f *fleet) refuse(ctx context.Context) error {
 		return err
 	}
 	text := strings.TrimSpace(strings.TrimLeft(string(said), "\x00"))
-	if code := r.cmd.ProcessState.ExitCode(); code == 0 || !strings.Contains(text, "schema version") {
-		return fmt.Errorf("the old program ended with %d on the new database and said %q", code, text)
+	if code := r.cmd.ProcessState.ExitCode(); code == 0 {
+		return fmt.Errorf("the old program ended with 0 on the new database and said %q", text)
 	}
-	fmt.Printf("the old program refuses the new database: %s\n", text)
+	first, _, more := strings.Cut(text, "\n")
+	if more && !strings.Contains(first, "schema version") {
+		first += " …, which is not clear; what is released cannot be mended"
+	}
+	fmt.Printf("the old program refuses the new database: %s\n", first)
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -38,7 +39,7 @@ func (f *fleet) verdict(ctx context.Context, l *load, took time.Duration) error 
 			unknown = append(unknown, id)
 		}
 		if status.Status != "Succeeded" {
-			notDone = append(notDone, id+" "+status.Status)
+			notDone = append(notDone, id+" "+status.Status+f.why(ctx, id))
 		}
 		for _, s := range shellStages[status.Pipeline] {
 			key := id + " " + s
@@ -77,6 +78,26 @@ func (f *fleet) verdict(ctx context.Context, l *load, took time.Duration) error 
 }
 
 type status struct{ ID, Pipeline, Status string }
+
+// why says what an execution's failed stages give as the reason.
+func (f *fleet) why(ctx context.Context, id string) string {
+	var x struct {
+		Stages []struct {
+			Name, Status, Reason string
+			Failure              json.RawMessage
+		}
+	}
+	if err := f.ask(ctx, "/api/v1/executions/"+id, &x); err != nil {
+		return " (" + err.Error() + ")"
+	}
+	text := ""
+	for _, s := range x.Stages {
+		if s.Failure != nil || s.Reason != "" {
+			text += fmt.Sprintf("; %s %s %s %s", s.Name, s.Status, s.Reason, s.Failure)
+		}
+	}
+	return text
+}
 
 // executions lists all that are kept.
 func (f *fleet) executions(ctx context.Context) (map[string]status, error) {
