@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"showrunner/cloud"
-	"showrunner/execution"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -453,84 +451,4 @@ func (s *Service) InstanceLog(ctx context.Context, p Principal, id string, follo
 		return problem.New(problem.Precondition, "instance.log", "account %s keeps no instance output here", a.Name())
 	}
 	return l.InstanceLog(ctx, inst.Region, id, follow, w)
-}
-
-// RollbackRequest returns a cluster or a site to an earlier version.
-type RollbackRequest struct {
-	Account string   `json:"account,omitempty"`
-	Cluster string   `json:"cluster,omitempty"`
-	Site    string   `json:"site,omitempty"`
-	To      string   `json:"to,omitempty"` // a version, server group or deployment; empty: the one before
-	Regions []string `json:"regions,omitempty"`
-	Key     string   `json:"-"`
-}
-
-// RollbackPipeline is the name of the pipeline that rollbacks run as.
-const RollbackPipeline = "rollback"
-
-// Rollback starts an execution of its own that returns to an earlier version,
-// and is linked to the execution that made the present one. Errors: not_found,
-// invalid, precondition, denied.
-func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) (execution.Execution, error) {
-	subject := r.Cluster + r.Site
-	if (r.Cluster == "") == (r.Site == "") {
-		return execution.Execution{}, problem.New(problem.Invalid, opRollback, "name a cluster or a site, not both")
-	}
-	if err := s.allow(p, opRollback, subject); err != nil {
-		return execution.Execution{}, err
-	}
-	application, undoes, err := s.present(ctx, p, r)
-	if err != nil {
-		return execution.Execution{}, err
-	}
-	with, err := json.Marshal(pipeline.Rollback{Account: r.Account, Cluster: r.Cluster, Site: r.Site, To: r.To, Regions: r.Regions})
-	if err != nil {
-		return execution.Execution{}, problem.Wrap(err, problem.Internal, opRollback, "encoding the stage")
-	}
-	request := execution.StartRequest{
-		Application: application, Pipeline: RollbackPipeline,
-		Definition: pipeline.Pipeline{Name: RollbackPipeline, Description: "returns " + subject + " to an earlier version", Concurrency: pipeline.Queue,
-			Stages: []pipeline.Stage{{Name: "rollback", Kind: "rollback", With: with}}},
-		Trigger:    map[string]any{"kind": "rollback", "actor": p.Name, "subject": subject, "message": "roll back " + subject},
-		By:         p.Name,
-		RollbackOf: undoes,
-	}
-	if r.Key != "" {
-		request.TriggerID, request.EventID = "rollback/"+subject, r.Key
-	}
-	e, _, err := s.Engine.Start(ctx, request)
-	return e, s.did(ctx, p, opRollback, application, subject, map[string]any{"execution": e.ID, "rollbackOf": undoes, "to": r.To}, err)
-}
-
-// present finds the application of what is rolled back, and the execution that made what is there now.
-func (s *Service) present(ctx context.Context, p Principal, r RollbackRequest) (application, madeBy string, err error) {
-	if r.Cluster != "" {
-		_, c, err := s.cluster(ctx, p, r.Account, r.Cluster)
-		if err != nil {
-			return "", "", err
-		}
-		for _, g := range slices.Backward(c.Groups) {
-			if g.Enabled() {
-				return c.Application, g.Spec.Execution, nil
-			}
-		}
-		return c.Application, "", nil
-	}
-	deployments, err := s.SiteDeployments(ctx, p, r.Account, r.Site)
-	if err != nil {
-		return "", "", err
-	}
-	for _, d := range deployments {
-		if d.Current && d.Execution != "" {
-			e, err := s.Engine.Get(ctx, d.Execution)
-			if problem.CodeOf(err) == problem.NotFound {
-				break // retention has removed it; the rollback goes on without the link
-			}
-			if err != nil {
-				return "", "", err
-			}
-			return e.Application, e.ID, nil
-		}
-	}
-	return r.Site, "", nil
 }

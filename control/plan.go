@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -119,60 +118,4 @@ func (s *Service) targets(ctx context.Context, account string, waves []pipeline.
 		regions = append(regions, slices.Clone(w.Regions))
 	}
 	return acc, regions, nil
-}
-
-// PreviewRollback says what a rollback would do now, region by region, without
-// doing it; refused says why it would not be done at all. Errors: not_found, denied.
-func (s *Service) PreviewRollback(ctx context.Context, p Principal, r RollbackRequest) (lines []string, refused string, err error) {
-	_, c, err := s.cluster(ctx, p, r.Account, r.Cluster)
-	if err != nil {
-		return nil, "", err
-	}
-	observed := map[string][]cloud.ServerGroup{}
-	for _, g := range c.Groups {
-		if len(r.Regions) == 0 || slices.Contains(r.Regions, g.Region) {
-			observed[g.Region] = append(observed[g.Region], g)
-		}
-	}
-	chosen, missing := rollout.Restorable(observed, r.To, nil)
-	for _, region := range slices.Sorted(maps.Keys(observed)) {
-		to, ok := chosen[region]
-		if !ok {
-			if !slices.Contains(missing, region) {
-				lines = append(lines, region+": stays as it is, it does not serve the newest version")
-			}
-			continue
-		}
-		lines = append(lines, region+": "+returning(observed[region], to))
-	}
-	for _, region := range slices.Sorted(maps.Keys(c.Away)) {
-		lines = append(lines, region+": cannot be asked now; it may come back with the version that is rolled back")
-	}
-	if len(missing) > 0 {
-		refused = "No earlier version is kept in " + strings.Join(missing, ", ") + ": run the pipeline at an older commit instead."
-	}
-	return lines, refused, nil
-}
-
-// returning says how traffic returns to a group.
-func returning(groups []cloud.ServerGroup, to cloud.ServerGroup) string {
-	var from []string
-	wanted := 0
-	for _, g := range groups {
-		if g.Enabled() && g.Name != to.Name {
-			from = append(from, fmt.Sprintf("%s (%s)", g.Name, g.Spec.Version))
-			wanted = max(wanted, g.Capacity.Desired)
-		}
-	}
-	switch {
-	case len(from) == 0 && to.Enabled():
-		return fmt.Sprintf("%s (%s) has all traffic already", to.Name, to.Spec.Version)
-	case len(from) == 0:
-		return fmt.Sprintf("traffic goes to %s (%s); nothing has any now", to.Name, to.Spec.Version)
-	}
-	how := fmt.Sprintf("at once, %d instances are ready", to.Serving())
-	if wanted = max(wanted, to.Capacity.Desired); to.Serving() < wanted {
-		how = fmt.Sprintf("once it serves with %d instances, %d are ready", wanted, to.Serving())
-	}
-	return fmt.Sprintf("traffic returns from %s to %s (%s) %s", strings.Join(from, " and "), to.Name, to.Spec.Version, how)
 }

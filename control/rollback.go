@@ -1,0 +1,152 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"showrunner/cloud"
+	"showrunner/execution"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/rollout"
+)
+
+// RollbackRequest returns a cluster or a site to an earlier version.
+type RollbackRequest struct {
+	Account string   `json:"account,omitempty"`
+	Cluster string   `json:"cluster,omitempty"`
+	Site    string   `json:"site,omitempty"`
+	To      string   `json:"to,omitempty"` // a version, server group or deployment; empty: the one before
+	Regions []string `json:"regions,omitempty"`
+	Key     string   `json:"-"`
+}
+
+// RollbackPipeline is the name of the pipeline that rollbacks run as.
+const RollbackPipeline = "rollback"
+
+// Rollback starts an execution of its own that returns to an earlier version,
+// and is linked to the execution that made the present one. Errors: not_found,
+// invalid, precondition, denied.
+func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) (execution.Execution, error) {
+	subject := r.Cluster + r.Site
+	if (r.Cluster == "") == (r.Site == "") {
+		return execution.Execution{}, problem.New(problem.Invalid, opRollback, "name a cluster or a site, not both")
+	}
+	if err := s.allow(p, opRollback, subject); err != nil {
+		return execution.Execution{}, err
+	}
+	application, undoes, err := s.present(ctx, p, r)
+	if err != nil {
+		return execution.Execution{}, err
+	}
+	with, err := json.Marshal(pipeline.Rollback{Account: r.Account, Cluster: r.Cluster, Site: r.Site, To: r.To, Regions: r.Regions})
+	if err != nil {
+		return execution.Execution{}, problem.Wrap(err, problem.Internal, opRollback, "encoding the stage")
+	}
+	request := execution.StartRequest{
+		Application: application, Pipeline: RollbackPipeline,
+		Definition: pipeline.Pipeline{Name: RollbackPipeline, Description: "returns " + subject + " to an earlier version", Concurrency: pipeline.Queue,
+			Stages: []pipeline.Stage{{Name: "rollback", Kind: "rollback", With: with}}},
+		Trigger:    map[string]any{"kind": "rollback", "actor": p.Name, "subject": subject, "message": "roll back " + subject},
+		By:         p.Name,
+		RollbackOf: undoes,
+	}
+	if r.Key != "" {
+		request.TriggerID, request.EventID = "rollback/"+subject, r.Key
+	}
+	e, _, err := s.Engine.Start(ctx, request)
+	return e, s.did(ctx, p, opRollback, application, subject, map[string]any{"execution": e.ID, "rollbackOf": undoes, "to": r.To}, err)
+}
+
+// present finds the application of what is rolled back, and the execution that made what is there now.
+func (s *Service) present(ctx context.Context, p Principal, r RollbackRequest) (application, madeBy string, err error) {
+	if r.Cluster != "" {
+		_, c, err := s.cluster(ctx, p, r.Account, r.Cluster)
+		if err != nil {
+			return "", "", err
+		}
+		for _, g := range slices.Backward(c.Groups) {
+			if g.Enabled() {
+				return c.Application, g.Spec.Execution, nil
+			}
+		}
+		return c.Application, "", nil
+	}
+	deployments, err := s.SiteDeployments(ctx, p, r.Account, r.Site)
+	if err != nil {
+		return "", "", err
+	}
+	for _, d := range deployments {
+		if d.Current && d.Execution != "" {
+			e, err := s.Engine.Get(ctx, d.Execution)
+			if problem.CodeOf(err) == problem.NotFound {
+				break // retention has removed it; the rollback goes on without the link
+			}
+			if err != nil {
+				return "", "", err
+			}
+			return e.Application, e.ID, nil
+		}
+	}
+	return r.Site, "", nil
+}
+
+// PreviewRollback says what a rollback would do now, region by region, without
+// doing it; refused says why it would not be done at all. Errors: not_found, denied.
+func (s *Service) PreviewRollback(ctx context.Context, p Principal, r RollbackRequest) (lines []string, refused string, err error) {
+	_, c, err := s.cluster(ctx, p, r.Account, r.Cluster)
+	if err != nil {
+		return nil, "", err
+	}
+	observed := map[string][]cloud.ServerGroup{}
+	for _, g := range c.Groups {
+		if len(r.Regions) == 0 || slices.Contains(r.Regions, g.Region) {
+			observed[g.Region] = append(observed[g.Region], g)
+		}
+	}
+	chosen, missing := rollout.Restorable(observed, r.To, nil)
+	for _, region := range slices.Sorted(maps.Keys(observed)) {
+		to, ok := chosen[region]
+		if !ok {
+			if !slices.Contains(missing, region) {
+				lines = append(lines, region+": stays as it is, it does not serve the newest version")
+			}
+			continue
+		}
+		lines = append(lines, region+": "+returning(observed[region], to))
+	}
+	for _, region := range slices.Sorted(maps.Keys(c.Away)) {
+		lines = append(lines, region+": cannot be asked now; it may come back with the version that is rolled back")
+	}
+	if len(missing) > 0 {
+		refused = "No earlier version is kept in " + strings.Join(missing, ", ") + ": run the pipeline at an older commit instead."
+	}
+	return lines, refused, nil
+}
+
+// returning says how traffic returns to a group.
+func returning(groups []cloud.ServerGroup, to cloud.ServerGroup) string {
+	var from []string
+	wanted := 0
+	for _, g := range groups {
+		if g.Enabled() && g.Name != to.Name {
+			from = append(from, fmt.Sprintf("%s (%s)", g.Name, g.Spec.Version))
+			wanted = max(wanted, g.Capacity.Desired)
+		}
+	}
+	switch {
+	case len(from) == 0 && to.Enabled():
+		return fmt.Sprintf("%s (%s) has all traffic already", to.Name, to.Spec.Version)
+	case len(from) == 0:
+		return fmt.Sprintf("traffic goes to %s (%s); nothing has any now", to.Name, to.Spec.Version)
+	}
+	how := fmt.Sprintf("at once, %d instances are ready", to.Serving())
+	if wanted = max(wanted, to.Capacity.Desired); to.Serving() < wanted {
+		how = fmt.Sprintf("once it serves with %d instances, %d are ready", wanted, to.Serving())
+	}
+	return fmt.Sprintf("traffic returns from %s to %s (%s) %s", strings.Join(from, " and "), to.Name, to.Spec.Version, how)
+}
