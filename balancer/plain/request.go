@@ -40,11 +40,10 @@ func (r *Reader) Begun() error {
 // away: Done does. Errors: ErrOther, and the connection's.
 func (r *Reader) Read(to *http.Request) error {
 	for n := 1; ; {
-		seen, err := r.in.Peek(n)
-		if err != nil {
+		if _, err := r.in.Peek(n); err != nil {
 			return err
 		}
-		seen, _ = r.in.Peek(r.in.Buffered()) // what is there
+		seen, _ := r.in.Peek(r.in.Buffered()) // what is there
 		if end := bytes.Index(seen, []byte("\r\n\r\n")); end >= 0 {
 			r.taken = end + 4
 			return r.parse(string(seen[:end+2]), to)
