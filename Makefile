@@ -42,3 +42,4 @@ bench: build ## the benchmarks, beside their peers where those are installed
 	$(GO) run ./bench/crash -takeover 20 -scale
 	$(GO) run ./bench/push -showrunner bin/showrunner
 	$(GO) run ./bench/keep -n 20000
+	$(GO) run ./bench/overload -binary bin/showrunner

@@ -88,6 +88,7 @@ func (o options) pages(ctx context.Context, p place, f *fill, fresh *plane) erro
 		if c, err = o.start(ctx, p); err != nil {
 			return err
 		}
+		fmt.Printf("  start %d: ready after %s\n", try+1, c.ready.Round(time.Millisecond))
 		if best = min(best, c.ready); try < starts-1 {
 			if err := c.stop(); err != nil {
 				return err
