@@ -40,6 +40,7 @@ type run struct {
 	accounts           map[string]account
 	cacheKey           string
 	cacheHit           bool
+	cacheLost          bool // there is an entry with the key, but not what it stands for
 	failing            bool
 	postBuilt          bool // POST_BUILD has run, so artifacts are due
 }

@@ -100,8 +100,9 @@ func (c *Cache) find(project, key string, fallbacks []string) (entry, bool) {
 	return entry{}, false
 }
 
-// put writes an entry; one with a key that is there already stays as it is.
-func (c *Cache) put(project string, e entry) error {
+// put writes an entry; one with a key that is there already stays as it is,
+// unless replace says that its contents are gone.
+func (c *Cache) put(project string, e entry, replace bool) error {
 	name := c.file(project, e.Key)
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
@@ -122,7 +123,7 @@ func (c *Cache) put(project string, e entry) error {
 	if err != nil {
 		return err
 	}
-	if e.Key == "" {
+	if e.Key == "" || replace {
 		return os.Rename(tmp.Name(), name)
 	}
 	if err := os.Link(tmp.Name(), name); !errors.Is(err, fs.ErrExist) {
@@ -166,6 +167,7 @@ func (b *run) restoreCache(ctx context.Context) error {
 		}
 		if err := b.host.Cache.Store.Extract(ctx, part.ref, part.dir); err != nil {
 			b.log.say("Warning: cache: entry %q is not restored: %v", e.Key, err)
+			b.cacheLost, b.cacheHit = b.cacheHit, false // this build saves it anew
 			return nil
 		}
 	}
@@ -234,7 +236,7 @@ func (b *run) storeCache(ctx context.Context, patterns []string) error {
 		b.log.say("Cache: nothing matches its paths")
 		return nil
 	}
-	if err := b.host.Cache.put(b.req.Project, e); err != nil {
+	if err := b.host.Cache.put(b.req.Project, e, b.cacheLost); err != nil {
 		return err
 	}
 	b.log.say("Cache: saved %d files with key %q", len(inside.found)+len(outside.found), e.Key)

@@ -191,6 +191,12 @@ cache:
 	if refs, err := (&Cache{Dir: filepath.Join(root, "c")}).Refs(); err != nil || len(refs) != 4 {
 		t.Errorf("the cache keeps %v, %v", refs, err)
 	}
+	// What an entry stands for may be lost: the next build saves it anew.
+	if err := os.RemoveAll(filepath.Join(root, "a", "manifests")); err != nil {
+		t.Fatal(err)
+	}
+	do(t, spec, lock, with).want(t, Succeeded, "is not restored", "saved 2 files")
+	do(t, spec, lock, with).want(t, Succeeded, "Cache: restored", "!is not restored", "does not change")
 }
 
 func TestEndedEarly(t *testing.T) {

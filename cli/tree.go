@@ -74,7 +74,7 @@ func (a *app) tree(e execution.Execution, now time.Time) []string {
 			branch = "└─"
 		}
 		line := fmt.Sprintf("%s %s %-*s  %8s", branch, a.stageGlyph(st), width, st.Name, stageTook(st, now))
-		if note := stageNote(st); note != "" {
+		if note := stageNote(st, now); note != "" {
 			line += "  " + note
 		}
 		lines = append(lines, clean(line))
@@ -97,7 +97,7 @@ func endOr(end *time.Time, now time.Time) *time.Time {
 }
 
 // stageNote is the one thing worth saying beside a stage.
-func stageNote(st execution.StageState) string {
+func stageNote(st execution.StageState, now time.Time) string {
 	var parts []string
 	if st.Attempt > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", st.Attempt))
@@ -118,9 +118,17 @@ func stageNote(st execution.StageState) string {
 		parts = append(parts, outputsNote(st))
 	}
 	if st.Until != nil && !st.Status.Complete() {
-		parts = append(parts, "until "+st.Until.Local().Format("15:04:05"))
+		parts = append(parts, "until "+clock(*st.Until, now))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// clock is a time of the day, with its date when that is not today's.
+func clock(t, now time.Time) string {
+	if t.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
+		return t.Local().Format(time.TimeOnly)
+	}
+	return t.Local().Format(time.DateTime)
 }
 
 // approvals counts those of an approval that needs several.

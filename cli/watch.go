@@ -223,7 +223,8 @@ type plainView struct {
 func (v *plainView) close() {}
 
 func (v *plainView) show(e execution.Execution) {
-	now := time.Now().Format("15:04:05")
+	at := time.Now()
+	now := at.Format("15:04:05")
 	for _, st := range e.Stages {
 		st.Progress = milestone(st)
 		state := stateOf(st)
@@ -232,7 +233,7 @@ func (v *plainView) show(e execution.Execution) {
 		}
 		v.seen[st.Name] = state
 		line := fmt.Sprintf("%s run=%s/%s#%d stage=%s state=%s", now, e.Application, e.Pipeline, e.Number, st.Name, st.Status)
-		if note := stageNote(st); note != "" {
+		if note := stageNote(st, at); note != "" {
 			line += " " + note
 		}
 		fmt.Fprintln(v.a.Err, clean(line))

@@ -71,8 +71,8 @@ type Diagnostic struct {
 	Help       string `json:"help,omitempty"`       // what to do
 	Source     string `json:"source,omitempty"`     // the line itself, cut when very long
 	Before     string `json:"before,omitempty"`     // the line above
-
-	sourceColumn int // column within Source, which may be cut at its start
+	// SourceColumn is the column within Source, which may be cut at its start; the caret stands there.
+	SourceColumn int `json:"sourceColumn,omitempty"`
 }
 
 // Diagnostics are findings in the order of the file.
@@ -183,7 +183,7 @@ func (d Diagnostic) text(b *strings.Builder) {
 		fmt.Fprintf(b, " %*d | %s\n", gutter, d.Line-1, printable(d.Before))
 	}
 	fmt.Fprintf(b, " %*d | %s\n", gutter, d.Line, printable(d.Source))
-	pad, carets := caret(d.Source, d.sourceColumn, d.Length)
+	pad, carets := caret(d.Source, d.SourceColumn, d.Length)
 	fmt.Fprintf(b, " %*s | %s%s", gutter, "", pad, carets)
 	if note != "" {
 		b.WriteString(" " + note)

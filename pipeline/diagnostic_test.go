@@ -49,6 +49,10 @@ func TestDiagnosticForms(t *testing.T) {
 			t.Errorf("%s is %v, not %v", k, back[0][k], v)
 		}
 	}
+	var sent Diagnostics
+	if err := json.Unmarshal(ds.JSON(), &sent); err != nil || sent.String() != want {
+		t.Errorf("what the API sent reads\n%s\nwant\n%s (%v)", sent, want, err)
+	}
 	if string(Diagnostics(nil).JSON()) != "[]" || Diagnostics(nil).Err() != nil {
 		t.Error("no findings are an empty list and no error")
 	}

@@ -76,8 +76,8 @@ func (s *source) fill(d *Diagnostic) {
 		return
 	}
 	line := s.line(d.Line)
-	d.Source, d.sourceColumn = window(line, d.Column)
-	left := utf8.RuneCountInString(d.Source) - d.sourceColumn + 1
+	d.Source, d.SourceColumn = window(line, d.Column)
+	left := utf8.RuneCountInString(d.Source) - d.SourceColumn + 1
 	d.Length = max(1, min(d.Length, left))
 	if before := s.line(d.Line - 1); d.Line > 1 && strings.TrimSpace(before) != "" {
 		d.Before, _ = window(before, 1)

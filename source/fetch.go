@@ -226,11 +226,12 @@ func (m *mirror) checkout(ctx context.Context, commit, root, index string, a acc
 		_, err := m.local(ctx, c)
 		return err
 	}
-	// Attributes name the filter; here it means something.
+	// Attributes name the filter; here it means something. Git LFS keeps what it
+	// downloads in the mirror, as the git folder is that. To say so with
+	// lfs.storage would move the files of a remote that is a path as well.
 	c.args = append([]string{"--git-dir=" + m.dir,
 		"-c", "remote.origin.url=" + m.remote.URL, "-c", "filter.lfs.required=true",
-		"-c", "filter.lfs.smudge=git-lfs smudge -- %f", "-c", "filter.lfs.process=git-lfs filter-process",
-		"-c", "lfs.storage=" + filepath.Join(m.dir, "lfs")}, c.args...)
+		"-c", "filter.lfs.smudge=git-lfs smudge -- %f", "-c", "filter.lfs.process=git-lfs filter-process"}, c.args...)
 	c.access, c.remote, c.progress, c.lock = a, true, q.Progress, m.lock
 	return m.f.retried(ctx, func() error { _, err := m.f.run(ctx, c); return err })
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -60,5 +61,30 @@ func TestLFS(t *testing.T) {
 	q.LFS, q.Credentials.Password = true, "wrong-pass"
 	if _, err := b.Fetch(t.Context(), Request{URL: s.URL + "/repo", Commit: r.commit("next", "large.bin", strings.Replace(pointer, oid, hex.EncodeToString(make([]byte, 32)), 1)), LFS: true, Credentials: q.Credentials}); err == nil {
 		t.Error("a wrong password was let in")
+	}
+}
+
+// A repository on this machine has no LFS server: its files lie in its folder.
+func TestLFSOfAPath(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("git-lfs"); err != nil {
+		t.Skip("git-lfs is not installed here")
+	}
+	const content = "a large file"
+	sum := sha256.Sum256([]byte(content))
+	oid := hex.EncodeToString(sum[:])
+	r := newRepo(t)
+	commit := r.commit("first", ".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n",
+		"large.bin", fmt.Sprintf("version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n", oid, len(content)))
+	objects := filepath.Join(r.dir, ".git", "lfs", "objects", oid[:2], oid[2:4])
+	if err := os.MkdirAll(objects, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(objects, oid), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t)
+	if got := b.files(b.fetch(Request{URL: r.dir, Commit: commit, LFS: true}).Artifact); got["large.bin"] != content {
+		t.Errorf("files: %v", got)
 	}
 }
