@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"showrunner/artifact"
+	"showrunner/problem"
 )
 
 // Cache keeps folders of a project from build to build: contents in a store of
@@ -55,6 +56,30 @@ func (c *Cache) Refs() ([]artifact.Ref, error) {
 		return nil
 	})
 	return refs, err
+}
+
+// Prune forgets the entries that no build has used or saved since a time.
+// Errors: unavailable.
+func (c *Cache) Prune(before time.Time) (int, error) {
+	names, err := filepath.Glob(filepath.Join(c.Dir, "*", "*.json"))
+	if err != nil {
+		return 0, err
+	}
+	removed := 0
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !info.ModTime().Before(before) {
+			continue
+		}
+		if err == nil {
+			err = os.Remove(name)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, problem.Wrap(err, problem.Unavailable, "build.cache", "%s", name)
+		}
+		removed++
+	}
+	return removed, nil
 }
 
 func (c *Cache) folder(project string) string {
@@ -171,6 +196,9 @@ func (b *run) restoreCache(ctx context.Context) error {
 			return nil
 		}
 	}
+	// What is used stays. That the entry has gone meanwhile changes nothing here.
+	now := b.host.Now()
+	_ = os.Chtimes(b.host.Cache.file(b.req.Project, e.Key), now, now)
 	b.log.say("Cache: restored the entry with key %q", e.Key)
 	return nil
 }

@@ -191,6 +191,16 @@ cache:
 	if refs, err := (&Cache{Dir: filepath.Join(root, "c")}).Refs(); err != nil || len(refs) != 4 {
 		t.Errorf("the cache keeps %v, %v", refs, err)
 	}
+	// What a build uses is as young as what it saves.
+	entries, _ := filepath.Glob(filepath.Join(root, "c", "*", "*.json"))
+	old := time.Now().Add(-time.Hour)
+	for _, name := range entries {
+		os.Chtimes(name, old, old)
+	}
+	do(t, spec, lock, with).want(t, Succeeded, "Cache: restored")
+	if n, err := (&Cache{Dir: filepath.Join(root, "c")}).Prune(time.Now().Add(-time.Minute)); err != nil || n != len(entries)-1 {
+		t.Errorf("of %d entries %d were forgotten, %v", len(entries), n, err)
+	}
 	// What an entry stands for may be lost: the next build saves it anew.
 	if err := os.RemoveAll(filepath.Join(root, "a", "manifests")); err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ type Accounts interface {
 // Sweeper removes what is no longer needed from a data folder. Several control
 // planes on one folder may each have one: one of them sweeps at a time.
 type Sweeper struct {
-	Data       string // the folder, with logs/ and builds/ in it
+	Data       string // the folder, with logs/, builds/ and cache/ in it
 	Executions Executions
 	Artifacts  *artifact.Store
 	Accounts   Accounts
@@ -58,6 +58,7 @@ type Swept struct {
 	Bytes     int64 // of both
 	Logs      int   // executions whose logs were removed
 	Builds    int   // folders
+	Caches    int   // entries of build caches
 }
 
 // Run sweeps now and then until ctx ends.
@@ -76,7 +77,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 				s.Log.Warn("files that nothing needs were not all removed; it is tried again", "error", err)
 			}
 			if done != (Swept{}) {
-				s.Log.Info("removed files that nothing needs", "artifacts", done.Artifacts, "contents", done.Contents, "bytes", done.Bytes, "logs", done.Logs, "builds", done.Builds)
+				s.Log.Info("removed files that nothing needs", "artifacts", done.Artifacts, "contents", done.Contents, "bytes", done.Bytes, "logs", done.Logs, "builds", done.Builds, "caches", done.Caches)
 			}
 		case <-ctx.Done():
 			return
@@ -106,6 +107,9 @@ func (s *Sweeper) artifacts(ctx context.Context, done *Swept) error {
 		return err
 	}
 	if err := s.delivered(ctx, needed); err != nil {
+		return err
+	}
+	if err := s.cached(needed, done); err != nil {
 		return err
 	}
 	collected, err := s.Artifacts.GC(ctx, func(r artifact.Ref) bool { return needed[r] }, s.Age)
@@ -144,6 +148,24 @@ func (s *Sweeper) madeByKept(ctx context.Context, needed map[artifact.Ref]bool) 
 		}
 		q.After = page.Next
 	}
+}
+
+// cached forgets what no build has taken from its cache for as long as
+// executions are kept, and notes what the other entries hold. One that is saved
+// meanwhile has young files.
+func (s *Sweeper) cached(needed map[artifact.Ref]bool, done *Swept) (err error) {
+	cache := build.Cache{Dir: filepath.Join(s.Data, "cache")}
+	if done.Caches, err = cache.Prune(s.Now().Add(-s.Age)); err != nil {
+		return err
+	}
+	refs, err := cache.Refs()
+	if err != nil {
+		return problem.Wrap(err, problem.Unavailable, "retention.sweep", "%s", cache.Dir)
+	}
+	for _, ref := range refs {
+		needed[ref] = true
+	}
+	return nil
 }
 
 // delivered notes the artifacts of what the clouds keep: server groups, and

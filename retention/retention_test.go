@@ -176,6 +176,29 @@ func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
 	}
 }
 
+// TestSweepKeepsCaches: what builds still take from their caches is needed,
+// however long ago it was saved; an entry that none uses any more goes, and what it held.
+func TestSweepKeepsCaches(t *testing.T) {
+	w := newWorld(t)
+	used, forgotten := w.artifact("used"), w.artifact("forgotten")
+	dir := w.folder("cache", "project")
+	for name, ref := range map[string]artifact.Ref{"used.json": used, "forgotten.json": forgotten} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(`{"key": "k", "source": "`+string(ref)+`"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.grow()
+	if err := os.Chtimes(filepath.Join(dir, "used.json"), w.now, w.now); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := w.Sweep(t.Context()); err != nil || done.Caches != 1 || done.Artifacts != 1 {
+		t.Errorf("swept %+v, %v", done, err)
+	}
+	if !w.whole(used) || w.whole(forgotten) {
+		t.Errorf("what is used is there: %v, what is not: %v", w.whole(used), w.whole(forgotten))
+	}
+}
+
 // TestSweepLeavesWhatItCannotJudge: with a region away no artifact is removed,
 // and nothing is held up by that.
 func TestSweepLeavesWhatItCannotJudge(t *testing.T) {
