@@ -151,6 +151,9 @@ func outputsNote(st execution.StageState) string {
 	if n, ok := st.Outputs["uploaded"]; ok {
 		parts = append(parts, fmt.Sprintf("%v uploaded, %v unchanged", n, st.Outputs["unchanged"]))
 	}
+	if note, ok := st.Outputs["note"].(string); ok && note != "" {
+		parts = append(parts, "▲ "+note)
+	}
 	return strings.Join(parts, "  ")
 }
 

@@ -27,6 +27,7 @@ type SiteDeployment struct {
 	Execution string       `json:"execution,omitempty"`
 	Prefix    string       `json:"prefix,omitempty"`   // the part of the site that it is
 	Document  string       `json:"document,omitempty"` // the key of its index document; "" when it has none
+	Nested    string       `json:"nested,omitempty"`   // without Document: the key of the folder's index document that is nearest to the root
 	At        string       `json:"at"`                 // RFC 3339
 	Current   bool         `json:"current"`
 	Previous  string       `json:"previous,omitempty"` // with Current, in a list: the deployment that a rollback returns to

@@ -55,6 +55,7 @@ var kinds = []Kind{
 			{"deleted", IntOutput, "objects deleted, in that region"},
 			{"bytes", IntOutput, "bytes uploaded, in that region"},
 			{"regions", StringList, "the regions, in the order of their waves"},
+			{"note", StringOutput, "what visitors will miss: that there is no index document, and where one is"},
 		},
 		Example: "deploy-site: { site: storefront, artifact: build }",
 	},

@@ -1,10 +1,12 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +28,9 @@ type Provenance interface {
 // deployment, and go on doing so while the wave bakes; when it does not, the
 // regions changed so far are returned to what they served (by policy).
 //
-// Its outputs: url, deployment, version, regions (changed, in order), and of
-// the region where most was done: uploaded, unchanged, deleted, bytes.
+// Its outputs: url, deployment, version, regions (changed, in order), of the
+// region where most was done uploaded, unchanged, deleted, bytes, and a note on
+// what visitors will miss.
 type Site struct {
 	accounts   Accounts
 	provenance Provenance
@@ -104,7 +107,11 @@ func (k *Site) publish(ctx context.Context, in *stage.Input) (stage.Result, erro
 		}
 		r.state.Wave, r.state.Bake = r.state.Wave+1, time.Time{}
 	}
-	return stage.Result{Outcome: stage.Done, Outputs: r.outputs()}, nil
+	outputs := r.outputs()
+	if note := outputs["note"]; note != "" {
+		fmt.Fprintln(in.Log, "Warning:", note)
+	}
+	return stage.Result{Outcome: stage.Done, Outputs: outputs}, nil
 }
 
 func deref(r *stage.Result) stage.Result {
@@ -220,7 +227,27 @@ func (r *siteRun) outputs() map[string]any {
 	return map[string]any{
 		"url": r.sites.URL(r.config.Site), "deployment": last.ID, "version": last.Version, "regions": regions,
 		"uploaded": most.Uploaded, "unchanged": most.Unchanged, "deleted": most.Deleted, "bytes": most.Bytes,
+		"note": r.note(last),
 	}
+}
+
+// note says that the site's address answers 404 because the content has no index
+// document there, and where there is one; "" when all is well. It is no failure:
+// a bucket of assets needs none.
+func (r *siteRun) note(d cloud.SiteDeployment) string {
+	if d.Document != "" || r.config.Archive != "" {
+		return ""
+	}
+	index, address := cmp.Or(r.config.Index, "index.html"), r.sites.URL(r.config.Site)
+	if d.Prefix != "" {
+		address += d.Prefix + "/"
+	}
+	said := fmt.Sprintf("the artifact has no %s at its root, so that %s answers 404", index, address)
+	if d.Nested == "" {
+		return said
+	}
+	folder := strings.TrimPrefix(path.Dir(d.Nested), d.Prefix+"/")
+	return fmt.Sprintf("%s; there is one under %s/: base-directory: %s in the buildspec's artifacts makes that the root", said, folder, folder)
 }
 
 func list(names []string) string {

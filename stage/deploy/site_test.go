@@ -30,12 +30,13 @@ type sitesCloud struct {
 	keys   map[string]cloud.SiteDeployment
 	turns  map[string][]cloud.SiteDeployment // by region; the last is live
 	probe  func(region string) error
-	broken map[string]error // what publishing in a region answers
+	broken map[string]error     // what publishing in a region answers
+	where  cloud.SiteDeployment // Prefix, Document and Nested of what is published
 }
 
 func newSitesCloud(names ...string) *sitesCloud {
 	return &sitesCloud{names: names, keys: map[string]cloud.SiteDeployment{}, turns: map[string][]cloud.SiteDeployment{},
-		probe: func(string) error { return nil }, broken: map[string]error{}}
+		probe: func(string) error { return nil }, broken: map[string]error{}, where: cloud.SiteDeployment{Document: "index.html"}}
 }
 
 func (c *sitesCloud) Account(name string) (*cloud.Account, error) {
@@ -65,7 +66,8 @@ func (c *sitesCloud) Publish(_ context.Context, region string, req cloud.Publish
 		return d, nil
 	}
 	progress(1, 2)
-	d := cloud.SiteDeployment{ID: "d-" + key, Site: req.Config.Site, Region: region, Version: req.Version, Uploaded: 2, Unchanged: 5, Bytes: 10}
+	d := cloud.SiteDeployment{ID: "d-" + key, Site: req.Config.Site, Region: region, Version: req.Version, Uploaded: 2, Unchanged: 5, Bytes: 10,
+		Prefix: c.where.Prefix, Document: c.where.Document, Nested: c.where.Nested}
 	c.keys[region+key] = d
 	c.turns[region] = append(c.turns[region], d)
 	return d, nil
@@ -196,11 +198,37 @@ func TestASiteGoesToEveryRegion(t *testing.T) {
 	if r.Outcome != stage.Done {
 		t.Fatalf("%+v", r.Failure)
 	}
-	want := map[string]any{"url": "http://shop.localhost/", "deployment": "d-e1/site/1/publish", "version": "c-e1", "uploaded": 2, "unchanged": 5, "deleted": 0, "bytes": int64(10)}
+	want := map[string]any{"url": "http://shop.localhost/", "deployment": "d-e1/site/1/publish", "version": "c-e1", "uploaded": 2, "unchanged": 5, "deleted": 0, "bytes": int64(10), "note": ""}
 	regions := fmt.Sprint(r.Outputs["regions"])
 	delete(r.Outputs, "regions")
 	if !maps.Equal(r.Outputs, want) || regions != "[a b c]" {
 		t.Errorf("outputs %v in %s", r.Outputs, regions)
+	}
+}
+
+func TestASiteWithoutAnIndexDocumentSaysWhereOneIs(t *testing.T) {
+	const said = "the artifact has no index.html at its root, so that http://shop.localhost/"
+	for _, c := range []struct {
+		where  cloud.SiteDeployment
+		config pipeline.DeploySite
+		want   string
+	}{
+		{cloud.SiteDeployment{Document: "index.html"}, pipeline.DeploySite{}, ""},
+		{cloud.SiteDeployment{Nested: "dist/index.html"}, pipeline.DeploySite{}, said + " answers 404; there is one under dist/: base-directory: dist in the buildspec's artifacts makes that the root"},
+		{cloud.SiteDeployment{Prefix: "docs", Nested: "docs/out/html/index.html"}, pipeline.DeploySite{Prefix: "docs"},
+			said + "docs/ answers 404; there is one under out/html/: base-directory: out/html in the buildspec's artifacts makes that the root"},
+		{cloud.SiteDeployment{}, pipeline.DeploySite{}, said + " answers 404"},
+		{cloud.SiteDeployment{}, pipeline.DeploySite{Archive: "all.zip"}, ""},
+	} {
+		sites := newSitesCloud("a", "b")
+		sites.where = c.where
+		d := newTask(t, sites, "e1", c.config)
+		if r := d.run(); r.Outcome != stage.Done || r.Outputs["note"] != c.want {
+			t.Errorf("%+v: %v %q", c.where, r.Failure, r.Outputs["note"])
+		}
+		if logged := strings.Count(d.log.String(), "Warning: "+c.want); (logged == 1) != (c.want != "") {
+			t.Errorf("%+v: the log says\n%s", c.where, d.log.String())
+		}
 	}
 }
 

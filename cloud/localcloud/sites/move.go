@@ -35,9 +35,7 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	}
 	t.beginTouch()
 	defer t.endTouch()
-	if key := path.Join(target.Prefix, target.Suffix); x[key].ID != "" {
-		target.Document = key
-	}
+	target.Document, target.Nested = x.documents(target.Prefix, target.Suffix)
 	before, after, err := s.merged(t, st, target.Scope, x)
 	if err != nil {
 		return cloud.SiteDeployment{}, err
@@ -73,6 +71,21 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	// next start does as well when it cannot be done now.
 	s.finish(t, remove, dropped)
 	return answer, nil
+}
+
+// documents are the keys of the index document that a visitor of the prefix
+// gets, and, when there is none, of the one nearest below it; "" for none.
+func (x index) documents(prefix, suffix string) (document, nested string) {
+	if key := path.Join(prefix, suffix); x[key].ID != "" {
+		return key, ""
+	}
+	depth := func(key string) int { return strings.Count(key, "/") }
+	for key := range x {
+		if strings.HasSuffix(key, "/"+suffix) && (nested == "" || depth(key) < depth(nested) || depth(key) == depth(nested) && key < nested) {
+			nested = key
+		}
+	}
+	return "", nested
 }
 
 // open makes the bucket and, when it is about to change, records that durably.

@@ -42,6 +42,26 @@ func TestOnlyWhatChangedTravels(t *testing.T) {
 	}
 }
 
+func TestADeploymentSaysWhereItsIndexDocumentIs(t *testing.T) {
+	w := newWorld(t)
+	for i, c := range []struct {
+		files            []string
+		document, nested string
+	}{
+		{[]string{"index.html", "docs/index.html"}, "index.html", ""},
+		{[]string{"dist/deep/index.html", "dist/index.html", "east/index.html", "dist/app.js"}, "", "dist/index.html"},
+		{[]string{"app.js", "dist/myindex.html"}, "", ""},
+	} {
+		files := map[string]string{}
+		for _, f := range c.files {
+			files[f] = f
+		}
+		if d := w.publish(fmt.Sprint("p", i), files); d.Document != c.document || d.Nested != c.nested {
+			t.Errorf("%v: document %q, nested %q", c.files, d.Document, d.Nested)
+		}
+	}
+}
+
 func TestAKeyNeverActsTwice(t *testing.T) {
 	w := newWorld(t)
 	a := w.publish("p1", one)

@@ -1,0 +1,120 @@
+package acceptance
+
+import (
+	"net/http"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"showrunner/examples"
+	"showrunner/execution"
+)
+
+// The article's stack, as `cdk synth` writes it, is imported unchanged and run
+// with a local repository in the place of GitHub: the address that the stack
+// calls BucketURL answers with the page that npm built, and with what the page
+// refers to, in every region; a second commit uploads only what changed.
+func TestTheArticlesStackRuns(t *testing.T) {
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("npm is not installed, so the article's site is not built here")
+	}
+	w := newWorld(t)
+	r := &repo{t: t, dir: filepath.Join(t.TempDir(), "site")}
+	if err := examples.Copy(examples.NPM, r.dir); err != nil {
+		t.Fatal(err)
+	}
+	r.git("init", "--quiet", "--initial-branch=main")
+	commit := r.commit("the site", nil)
+
+	imported := filepath.Join(t.TempDir(), "imported")
+	w.must("import", "cdk", filepath.Join("..", "pipeline", "importer", "testdata", "netflix-demo.cdk.json"),
+		"--out", imported, "--source-override", "GitHub_Source="+r.dir)
+	w.must("apply", "-f", filepath.Join(imported, "showrunner.yaml"))
+	first := w.runStack()
+	if code, page := w.visit(first.bucket, "/"); code != http.StatusOK || !strings.Contains(page, commit[:7]) {
+		t.Fatalf("%s answers %d, not the page of %s:\n%s", first.bucket, code, commit[:7], page)
+	}
+	assets := w.assets(first.bucket)
+
+	second := r.commit("one line", map[string]string{"src/main.js": "document.title = 'changed'\n"})
+	again := w.runStack()
+	if code, page := w.visit(again.bucket, "/"); code != http.StatusOK || !strings.Contains(page, second[:7]) {
+		t.Fatalf("%s answers %d, not the page of %s:\n%s", again.bucket, code, second[:7], page)
+	}
+	w.assets(again.bucket)
+	if again.unchanged == 0 || again.uploaded >= first.uploaded {
+		t.Errorf("the second run uploaded %d objects and left %d; the first uploaded %d", again.uploaded, again.unchanged, first.uploaded)
+	}
+	same := w.runStack()
+	if same.uploaded != 0 || same.unchanged != first.uploaded {
+		t.Errorf("without a change %d objects were uploaded and %d left", same.uploaded, same.unchanged)
+	}
+	t.Logf("BucketURL = %s, with %d assets: %d objects in %s; after a one-line change %d uploaded and %d unchanged in %s; without one %d uploaded in %s",
+		first.bucket, assets, first.uploaded, first.took, again.uploaded, again.unchanged, again.took, same.uploaded, same.took)
+}
+
+// stackRun is what one run of the imported stack came to.
+type stackRun struct {
+	bucket              *url.URL
+	uploaded, unchanged int
+	took                time.Duration
+}
+
+var bucketURL = regexp.MustCompile(`BucketURL = (\S+)`)
+
+func (w *world) runStack() (s stackRun) {
+	w.t.Helper()
+	const name = "netflix-demo/netflix-demo-pipeline"
+	began := time.Now()
+	out, errs, code := w.cli("run", name, "--watch")
+	s.took = time.Since(began).Round(10 * time.Millisecond)
+	found := bucketURL.FindStringSubmatch(out + errs)
+	if code != 0 || found == nil {
+		w.t.Fatalf("the run ended with %d and said\n%s%s", code, out, errs)
+	}
+	var err error
+	if s.bucket, err = url.Parse(found[1]); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, port, _ := strings.Cut(w.edge, ":"); s.bucket.Port() != port {
+		w.t.Errorf("BucketURL is %s, the edge listens on %s", s.bucket, w.edge)
+	}
+	var e execution.Execution
+	w.json(&e, "executions", "show", name)
+	st, ok := e.Stage("deploy")
+	uploaded, isNumber := st.Outputs["uploaded"].(float64)
+	unchanged, _ := st.Outputs["unchanged"].(float64)
+	if !ok || !isNumber {
+		w.t.Fatalf("the stage deploy put out %v", st.Outputs)
+	}
+	s.uploaded, s.unchanged = int(uploaded), int(unchanged)
+	return s
+}
+
+// visit asks for a path of a site by its address.
+func (w *world) visit(site *url.URL, path string) (int, string) {
+	w.t.Helper()
+	return w.get(strings.TrimSuffix(site.Hostname(), ".localhost"), path)
+}
+
+var reference = regexp.MustCompile(`(?:src|href)="(/assets/[^"]+)"`)
+
+// assets counts what the page refers to; all of it has to be answered.
+func (w *world) assets(site *url.URL) int {
+	w.t.Helper()
+	_, page := w.visit(site, "/")
+	found := reference.FindAllStringSubmatch(page, -1)
+	if len(found) < 2 {
+		w.t.Fatalf("the page refers to %d assets:\n%s", len(found), page)
+	}
+	for _, f := range found {
+		if code, body := w.visit(site, f[1]); code != http.StatusOK || body == "" {
+			w.t.Errorf("%s of the page answers %d with %d bytes", f[1], code, len(body))
+		}
+	}
+	return len(found)
+}
