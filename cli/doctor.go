@@ -80,7 +80,7 @@ func (a *app) machine(ctx context.Context) []check {
 			list = append(list, check{"container engine", "warning", "neither docker nor podman is there", "only builds that ask for an image need one"})
 		}
 	}
-	list = append(list, folderCheck(a.data))
+	list = append(append(list, folderCheck(a.data)), diskUse(ctx, a.data)...)
 	if runtime.GOOS != "linux" {
 		list = append(list, check{"instances", "warning", runtime.GOOS + ": instances get a port each instead of an address, and no limits", ""})
 	}
