@@ -119,9 +119,10 @@ func run(ctx context.Context, exe, template string, deliveries, visitors int) (w
 
 func some(list []string) string { return strings.Join(list[:min(3, len(list))], ", ") }
 
-// scaffold makes the site's repository.
+// scaffold makes the site's repository, of a settled major version of Vite: what
+// the newest one asks for is not always there, and `npm ci` then refuses the lock.
 func scaffold(ctx context.Context, dir, template string) (world.Repository, error) {
-	for _, c := range [][]string{{"npm", "create", "--yes", "vite@latest", site, "--", "--template", template, "--no-interactive"},
+	for _, c := range [][]string{{"npm", "create", "--yes", "vite@7", site, "--", "--template", template, "--no-interactive"},
 		{"npm", "install", "--package-lock-only", "--no-audit", "--no-fund", "--prefix", site}} {
 		cmd := exec.CommandContext(ctx, c[0], c[1:]...)
 		cmd.Dir = dir
