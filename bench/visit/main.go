@@ -201,7 +201,7 @@ func deliver(ctx context.Context, w *world.World, r world.Repository, version st
 		}
 	}
 	began := time.Now()
-	said, err := w.CLI(ctx, "run", site+"/release", "--watch", "-o", "name")
+	said, err := w.CLI(ctx, "run", site+"/release", "--watch")
 	if err != nil {
 		return d, err
 	}
@@ -215,7 +215,7 @@ func deliver(ctx context.Context, w *world.World, r world.Repository, version st
 			Outputs delivered
 		}
 	}
-	if err := w.Read(ctx, &e, "executions", "show", strings.TrimSpace(said.Out)); err != nil {
+	if err := w.Read(ctx, &e, "executions", "show", site+"/release"); err != nil {
 		return d, err
 	}
 	for _, s := range e.Stages {
