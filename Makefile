@@ -30,6 +30,7 @@ clean:
 bench: build ## the benchmarks, beside their peers where those are installed
 	$(GO) run ./bench/engine -peer
 	$(GO) run ./bench/site -showrunner bin/showrunner
+	$(GO) run ./bench/visit -showrunner bin/showrunner
 	$(GO) run ./bench/storm -showrunner bin/showrunner
 	$(GO) run ./bench/balancer -showrunner bin/showrunner
 	$(GO) run ./bench/fleet -showrunner bin/showrunner
