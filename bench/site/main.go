@@ -40,6 +40,7 @@ import (
 const (
 	budgetFirst     = 5.0  // times faster than aws s3 sync
 	budgetUnchanged = 10.0 // likewise
+	budgetControl   = 300 * time.Millisecond
 	budgetUp        = 1500 * time.Millisecond
 	budgetMemory    = 64 << 20 // of control, and of each region
 )
@@ -339,6 +340,7 @@ func (f *figures) judge() {
 		}
 	}
 	miss(f.Up > budgetUp.Seconds(), "the whole was ready after %.2f s, budget %s", f.Up, budgetUp)
+	miss(f.Start["control"] > budgetControl.Seconds(), "control was ready after %.2f s, budget %s", f.Start["control"], budgetControl)
 	for name, bytes := range f.Memory {
 		miss(name != "edge" && bytes > budgetMemory, "%s holds %d MB, budget %d MB", name, bytes>>20, budgetMemory>>20)
 	}
