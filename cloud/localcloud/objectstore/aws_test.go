@@ -118,6 +118,12 @@ func TestRealClient(t *testing.T) {
 			t.Errorf("%s: %d %q", link.url, status, body)
 		}
 	}
+	c.run("s3", "cp", "s3://photos/big.bin", "s3://photos/copies/big.bin") // in parts, as it was uploaded
+	c.run("s3", "mv", "s3://photos/sub/index.html", "s3://photos/copies/sub.html")
+	c.run("s3", "cp", "s3://photos/copies/big.bin", back)
+	if got, err := os.ReadFile(back); err != nil || !bytes.Equal(got, big) {
+		t.Errorf("%d bytes of the copy came back, %v", len(got), err)
+	}
 	c.run("s3", "rm", "s3://photos/error.html")
 	if out := c.run("s3", "ls", "s3://photos/"); strings.Contains(out, "error.html") || !strings.Contains(out, "index.html") {
 		t.Errorf("listed: %s", out)

@@ -120,6 +120,8 @@ func (s *Store) start(listen string) error {
 		VersioningDir:      s.versions(),
 		IOBufferSize:       128 << 10,
 		ForceNoObjLockFile: true, // this process is the only one that writes here
+		// What S3 allows; left at zero, nothing could be copied.
+		CopyObjectThreshold: 5 << 30,
 	}
 	opts.SetNewDirPerm(0o700)
 	opts.SetNewFilePerm(0o600)
