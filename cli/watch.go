@@ -147,8 +147,8 @@ func judgment(e execution.Execution) bool {
 
 // outcome prints how it ended and answers with the exit code.
 func (a *app) outcome(e execution.Execution, o watchOptions) error {
-	if !o.silent && (a.output == "json" || a.output == "yaml") {
-		if err := a.print(e, nil, nil); err != nil {
+	if !o.silent && a.output != "table" {
+		if err := a.print(e, func() []string { return []string{e.ID} }, nil); err != nil {
 			return err
 		}
 	}
