@@ -10,11 +10,13 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"showrunner/artifact"
 	"showrunner/build"
+	"showrunner/internal/sockpath"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -296,6 +298,52 @@ func TestNothingToResumeOrCancel(t *testing.T) {
 	}
 	if err := execute.Cancel(t.Context(), in); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestASupervisorThatBeginsNothing: the supervisor of a watcher who was killed
+// has the build when the next one looks, and ends without having begun it. The
+// build is started then, once; it has not failed.
+func TestASupervisorThatBeginsNothing(t *testing.T) {
+	f := newFixture(t, nil)
+	in := f.input(pipeline.Run{Commands: []string{"echo here"}}, newLog())
+	dir := f.b.folder(in.Key)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "job.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	l, err := sockpath.Listen(dir, "supervisor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	attached := make(chan struct{})
+	go func() {
+		conn, err := l.Accept() // whoever asks has taken the lock's holder for a supervisor
+		if err == nil {
+			close(attached)
+			lock.Close()
+			l.Close()
+			conn.Close()
+		}
+	}()
+	res, err := task(runKind{f.b}, "execute").Run(t.Context(), in)
+	if err != nil || res.Outcome != stage.Done {
+		t.Errorf("%+v, %v", res, err)
+	}
+	select {
+	case <-attached:
+	default:
+		t.Error("the supervisor was never asked")
 	}
 }
 

@@ -62,20 +62,30 @@ func uuid(k stage.Key) string {
 // to its end.
 func (b *Builder) execute(ctx context.Context, in *stage.Input, prepare func(context.Context, *stage.Input) (build.Job, map[string]string, error), outputs func(build.Result) map[string]any) (stage.Result, error) {
 	dir := b.folder(in.Key)
-	h, err := build.Attach(dir)
-	if errors.Is(err, build.ErrNotStarted) {
-		var job build.Job
-		var secrets map[string]string
-		if job, secrets, err = prepare(ctx, in); err != nil {
-			return refused(ctx, err)
+	for range maxStarts {
+		h, err := build.Attach(dir)
+		if errors.Is(err, build.ErrNotStarted) {
+			var job build.Job
+			var secrets map[string]string
+			if job, secrets, err = prepare(ctx, in); err != nil {
+				return refused(ctx, err)
+			}
+			h, err = b.Launcher.Start(ctx, dir, job, secrets)
 		}
-		h, err = b.Launcher.Start(ctx, dir, job, secrets)
+		if err != nil {
+			return stopped(ctx, h, err)
+		}
+		// The supervisor that was there may be that of a watcher who died before
+		// it had told everything; then it ends without having begun.
+		if res, err := b.watch(ctx, in, h, outputs); !errors.Is(err, build.ErrNotStarted) {
+			return res, err
+		}
 	}
-	if err != nil {
-		return stopped(ctx, h, err)
-	}
-	return b.watch(ctx, in, h, outputs)
+	return stage.Result{}, problem.New(problem.Unavailable, "build.start", "%d supervisors ended before they began the build", maxStarts)
 }
+
+// maxStarts bounds how often a build that nobody has begun is started in one call.
+const maxStarts = 5
 
 // resume finds out what became of a build whose watcher died.
 func (b *Builder) resume(ctx context.Context, in *stage.Input, outputs func(build.Result) map[string]any) (stage.Result, error) {
