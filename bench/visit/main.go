@@ -31,11 +31,12 @@ func main() {
 	exe := flag.String("showrunner", "bin/showrunner", "the program to try")
 	deliveries := flag.Int("deliveries", 20, "commits that are delivered under traffic")
 	visitors := flag.Int("visitors", 8, "visitors at a time")
+	think := flag.Duration("think", 25*time.Millisecond, "between two visits of a visitor, so that the builds get their share of the machine")
 	template := flag.String("template", "react", "of create-vite")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	wrong, err := run(ctx, *exe, *template, *deliveries, *visitors)
+	wrong, err := run(ctx, *exe, *template, *deliveries, *visitors, *think)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench/visit:", err)
@@ -47,7 +48,7 @@ func main() {
 	fmt.Println("KEPT: no visit failed, no page was mixed, and only what changed was uploaded")
 }
 
-func run(ctx context.Context, exe, template string, deliveries, visitors int) (wrong []string, err error) {
+func run(ctx context.Context, exe, template string, deliveries, visitors int, think time.Duration) (wrong []string, err error) {
 	dir, err := os.MkdirTemp("", "visit-")
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func run(ctx context.Context, exe, template string, deliveries, visitors int) (w
 	fmt.Printf("first delivery: %d objects uploaded, %s; the same commit again: %d uploaded, %d unchanged, %s\n", first.Uploaded, first.took, same.Uploaded, same.Unchanged, same.took)
 	check(same.Uploaded == 0 && same.Unchanged == total, "the same commit uploaded %d of %d objects", same.Uploaded, total)
 
-	crowd := gather(ctx, w.Edge, visitors)
+	crowd := gather(ctx, w.Edge, visitors, think)
 	killed := make(chan error, 1)
 	for n := 1; n <= deliveries; n++ {
 		if n == deliveries/2+1 {

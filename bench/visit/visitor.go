@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"showrunner/bench/world"
 )
 
 // visits is what visitors saw, all together.
@@ -38,7 +40,7 @@ type visitor struct {
 }
 
 // gather has n visitors come again and again until they leave.
-func gather(ctx context.Context, edge string, n int) *visits {
+func gather(ctx context.Context, edge string, n int, think time.Duration) *visits {
 	ctx, stop := context.WithCancel(ctx)
 	all := &visits{versions: map[string]bool{}, files: map[string][sha256.Size]byte{}, stop: stop}
 	for i := range n {
@@ -47,6 +49,7 @@ func gather(ctx context.Context, edge string, n int) *visits {
 		all.away.Go(func() {
 			for round := 0; ctx.Err() == nil; round++ {
 				v.visit(round%3 == 2)
+				_ = world.Sleep(ctx, think) // its end ends the loop
 			}
 		})
 	}
