@@ -15,9 +15,18 @@ import (
 
 // Cluster is everything the balancer needs to know of one host name.
 type Cluster struct {
-	Name   string  `json:"name"`
-	Sticky bool    `json:"sticky,omitempty"`
-	Groups []Group `json:"groups"`
+	Name   string `json:"name"`
+	Sticky bool   `json:"sticky,omitempty"`
+	// MaxInFlight bounds the requests in flight at one target; what comes beyond
+	// waits for a place. 0: no limit.
+	MaxInFlight int `json:"maxInFlight,omitempty"`
+	// ResponseTimeout is how long an answer may take to begin, from when the request
+	// has been sent. Upgrades and gRPC are not subject to it. 0: no limit.
+	ResponseTimeout time.Duration `json:"responseTimeout,omitempty"`
+	// HedgingDelay is when a request without a body that may be repeated is sent to a
+	// second target as well. 0: never.
+	HedgingDelay time.Duration `json:"hedgingDelay,omitempty"`
+	Groups       []Group       `json:"groups"`
 }
 
 // Group is one server group of a cluster. Weights are relative to the other
@@ -47,7 +56,8 @@ type Config struct {
 	// OnEject is told when an instance that refuses or breaks off is taken out of the choice.
 	OnEject func(instanceID, reason string)
 	Log     *slog.Logger
-	// Patience is how long a request waits for a target when its cluster has none; default 5s.
+	// Patience is how long a request waits for a target when its cluster has none, or
+	// none with a place; default 5s.
 	Patience time.Duration
 	// Suspicion is how long a request that may be sent again waits for the answer
 	// of a target that has been taken out of service meanwhile; default 1s.
@@ -235,6 +245,10 @@ func (b *Balancer) failure(r *http.Request, err error) (status int, header http.
 	switch {
 	case errors.As(err, &broken) && broken.Client:
 		return http.StatusBadRequest, nil, "The request cannot be passed on."
+	case errors.Is(err, errFull):
+		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}}, "Every instance has as many requests as it may have."
+	case errors.Is(err, errNoAnswer):
+		return http.StatusGatewayTimeout, nil, "The instance that had this request did not answer in time."
 	case errors.Is(err, errNoTarget):
 		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}}, "No instance serves this now."
 	}

@@ -1,6 +1,7 @@
 package balancer_test
 
 import (
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -86,4 +87,33 @@ func TestOnePercent(t *testing.T) {
 	if most := 5 * math.Sqrt(n*0.01*0.99); math.Abs(float64(seen)-n/100) > most {
 		t.Errorf("%d of %d, at most %.0f away from %d", seen, n, most, n/100)
 	}
+}
+
+// A new version comes while requests are under way: the table that they look at stays as it is.
+func TestGroupsComeAndGoUnderLoad(t *testing.T) {
+	b := balancer.New(balancer.Config{})
+	old := balancer.Group{Name: "old", Weight: 1, Targets: []balancer.Target{{ID: "a", Address: "127.0.0.1:1"}}}
+	b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{old}})
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := b.Choose("shop"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for n := range 2000 {
+		b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{old, {Name: fmt.Sprint("v", n), Targets: []balancer.Target{{ID: "b", Address: "127.0.0.1:2"}}}}})
+	}
+	close(done)
+	wg.Wait()
 }

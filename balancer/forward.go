@@ -30,9 +30,14 @@ func (b *Balancer) forward(w http.ResponseWriter, r *http.Request, c *cluster) {
 			f.cancel.Abort(r.Context().Err())
 		}
 	})()
-	res, err := b.carry(r, c.config.Name, func(f *flight, body *replay.Body) (*http.Response, bool, error) {
-		request.Body, request.Cancel = body, &f.cancel
-		current.Store(f)
+	res, err := b.carry(r, c.config.Name, c.timing(), func(r *http.Request, f *flight, body *replay.Body) (*http.Response, bool, error) {
+		request := request
+		request.Request, request.Body, request.Cancel, request.Written = r, body, &f.cancel, f.written
+		if f.done != nil { // hedged: it is called off by its context
+			request.Inform = nil
+		} else {
+			current.Store(f)
+		}
 		if err := r.Context().Err(); err != nil {
 			f.cancel.Abort(err)
 		}

@@ -259,7 +259,7 @@ func (c *client) answer(to *cluster) bool {
 	b := c.front.b
 	b.budget.request(time.Now())
 	c.failure = nil
-	res, err := b.carry(&c.request, to.config.Name, c.send)
+	res, err := b.carry(&c.request, to.config.Name, to.timing(), c.send)
 	last := c.front.closing()
 	if err != nil {
 		if c.ctx.Err() != nil || c.failure != nil {
@@ -279,13 +279,18 @@ func (c *client) answer(to *cluster) bool {
 }
 
 // carry is the sender of plain requests.
-func (c *client) carry(f *flight, _ *replay.Body) (*http.Response, bool, error) {
-	c.up.Cancel = &f.cancel
-	c.current.Store(f)
-	if err := c.ctx.Err(); err != nil {
+func (c *client) carry(r *http.Request, f *flight, _ *replay.Body) (*http.Response, bool, error) {
+	up := c.up
+	up.Request, up.Cancel, up.Written = r, &f.cancel, f.written
+	if f.done != nil { // hedged: it is called off by its context
+		up.Inform = nil
+	} else {
+		c.current.Store(f)
+	}
+	if err := r.Context().Err(); err != nil {
 		f.cancel.Abort(err)
 	}
-	res, err := f.target.pool.Send(c.up)
+	res, err := f.target.pool.Send(up)
 	var broken *upstream.Error
 	return res, !errors.As(err, &broken) || broken.Sent, err
 }

@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -13,13 +14,22 @@ import (
 	"showrunner/balancer/upstream"
 )
 
-var errNoTarget = errors.New("no target can take the request")
+// Why there is no target for a request.
+var (
+	errNoTarget = errors.New("no target can take the request")
+	errFull     = errors.New("every target has as many requests in flight as it may")
+)
 
 // cluster is a cluster as the choice sees it. It is replaced whole.
 type cluster struct {
 	config Cluster
 	groups []group
 	sums   map[string]*sums // by server group, since the cluster was first seen
+	queue  *queue           // kept when the cluster is replaced
+}
+
+func (c *cluster) timing() timing {
+	return timing{timeout: c.config.ResponseTimeout, hedge: c.config.HedgingDelay}
 }
 
 type group struct {
@@ -37,6 +47,8 @@ type target struct {
 
 	mu       sync.Mutex
 	inFlight int
+	most     int           // that may be in flight, 0: no limit
+	queue    *queue        // of its cluster
 	idle     chan struct{} // closed when the last request ends while somebody waits for it
 	closed   bool          // Drain was called: nothing new ever
 	draining bool
@@ -55,9 +67,9 @@ func newTarget(t Target, group string, suspicion time.Duration) *target {
 func (b *Balancer) SetCluster(c Cluster) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	next := &cluster{config: c, sums: map[string]*sums{}}
+	next := &cluster{config: c, sums: map[string]*sums{}, queue: &queue{}}
 	if old := b.clusters[c.Name]; old != nil {
-		next.sums = old.sums
+		next.sums, next.queue = maps.Clone(old.sums), old.queue // requests look at the old one meanwhile
 	}
 	for _, g := range c.Groups {
 		if next.sums[g.Name] == nil {
@@ -74,6 +86,7 @@ func (b *Balancer) SetCluster(c Cluster) {
 				b.targets[t.ID] = n
 			}
 			n.set(t.Draining)
+			n.limit(c.MaxInFlight, next.queue)
 			ng.targets = append(ng.targets, n)
 		}
 		next.groups = append(next.groups, ng)
@@ -100,6 +113,17 @@ func (t *target) set(draining bool) {
 	}
 	t.draining = draining
 }
+
+// limit says how much may be in flight at the target, and who waits for a place.
+// What is in flight beyond a new limit goes on.
+func (t *target) limit(most int, queue *queue) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.most, t.queue = most, queue
+}
+
+// full says whether the target has as much in flight as it may. It is locked.
+func (t *target) full() bool { return t.most > 0 && t.inFlight >= t.most }
 
 // RemoveCluster forgets a cluster; requests in flight end as they would have.
 func (b *Balancer) RemoveCluster(name string) {
@@ -171,29 +195,38 @@ func (b *Balancer) Drain(ctx context.Context, instanceID string) error {
 func (t *target) take() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.draining || t.closed {
+	if t.draining || t.closed || t.full() {
 		return false
 	}
 	t.inFlight++
 	return true
 }
 
-// release counts it out.
+// release counts it out, or hands its place over to a request that waits for one.
+// A place at a target that is left alone is offered only: there may be better ones.
 func (t *target) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	waited := t.most > 0 && t.queue.length.Load() > 0 && !t.draining && !t.closed && t.inFlight <= t.most
+	well := waited && !time.Now().Before(t.until)
+	if well && t.queue.give(t) {
+		return
+	}
+	if waited && !well {
+		defer t.queue.tell(t)
+	}
 	if t.inFlight--; t.inFlight == 0 && t.idle != nil {
 		close(t.idle)
 		t.idle = nil
 	}
 }
 
-// load is how busy the target is; ok says whether it may be chosen, well that
-// passive health has nothing against it.
-func (t *target) load(now time.Time) (n int, ok, well bool) {
+// load is how busy the target is; ok says whether it is in service, full that it
+// has no place, well that passive health has nothing against it.
+func (t *target) load(now time.Time) (n int, ok, full, well bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.inFlight, !t.draining && !t.closed, !now.Before(t.until)
+	return t.inFlight, !t.draining && !t.closed, t.full(), !now.Before(t.until)
 }
 
 // VersionHeader forces a version: a server group's name or number, or what its version is called.
@@ -202,7 +235,8 @@ const VersionHeader = "X-Showrunner-Version"
 const stickyCookie = "showrunner-instance"
 
 // choose picks a target that has not been tried and counts the request in. It
-// answers the target's group with it; errNoTarget when there is none.
+// answers the target's group with it; errNoTarget when there is none, errFull when
+// there is none with a place.
 func (b *Balancer) choose(name string, r *http.Request, tried []*target, now time.Time) (*target, *sums, error) {
 	b.mu.RLock()
 	c := b.clusters[name]
@@ -223,14 +257,19 @@ func (b *Balancer) choose(name string, r *http.Request, tried []*target, now tim
 	}
 	var few [4]group
 	groups := c.eligible(r.Header.Get(VersionHeader), few[:0])
+	none := errNoTarget
 	for len(groups) > 0 {
 		i := drawGroup(groups)
-		if t := groups[i].pick(tried, now); t != nil {
+		t, full := groups[i].pick(tried, now)
+		if t != nil {
 			return t, c.sums[t.group], nil
+		}
+		if full {
+			none = errFull
 		}
 		groups = slices.Delete(groups, i, i+1)
 	}
-	return nil, nil, errNoTarget
+	return nil, nil, none
 }
 
 // eligible adds to list the groups that may serve: those with weight, or the version asked for.
@@ -260,24 +299,34 @@ func drawGroup(groups []group) int {
 }
 
 // pick takes the less busy of two random targets that are well; when none is
-// well, of those that are not: trying is better than failing.
-func (g group) pick(tried []*target, now time.Time) *target {
+// well, of those that are not: trying is better than failing. full says that there
+// is none because of a limit; one that is well and full is better waited for.
+func (g group) pick(tried []*target, now time.Time) (t *target, full bool) {
 	var few, others [16]*target
 	well, sick := few[:0], others[:0]
+	crowded := false
 	for _, t := range g.targets {
 		if slices.Contains(tried, t) {
 			continue
 		}
-		if _, ok, fine := t.load(now); ok && fine {
+		_, ok, busy, fine := t.load(now)
+		switch {
+		case !ok:
+		case busy:
+			full, crowded = true, crowded || fine
+		case fine:
 			well = append(well, t)
-		} else if ok {
+		default:
 			sick = append(sick, t)
 		}
 	}
 	if t := take(well, now); t != nil {
-		return t
+		return t, false
 	}
-	return take(sick, now)
+	if crowded {
+		return nil, true
+	}
+	return take(sick, now), full
 }
 
 // take counts a request in at the less busy of two, as long as there are any.
@@ -298,8 +347,8 @@ func lessBusy(list []*target, now time.Time) int {
 		return i
 	}
 	j := (i + 1 + rand.IntN(len(list)-1)) % len(list)
-	a, _, _ := list[i].load(now)
-	b, _, _ := list[j].load(now)
+	a, _, _, _ := list[i].load(now)
+	b, _, _, _ := list[j].load(now)
 	if b < a {
 		return j
 	}

@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,26 +25,40 @@ const (
 
 // sender carries a request to the target of a flight and returns its answer;
 // sent says whether anything of it may have arrived there.
-type sender func(f *flight, body *replay.Body) (res *http.Response, sent bool, err error)
+type sender func(r *http.Request, f *flight, body *replay.Body) (res *http.Response, sent bool, err error)
+
+// timing is what a cluster says of the time that answers take; 0 is no such limit.
+type timing struct{ timeout, hedge time.Duration }
+
+// attempt is how one attempt ended: with an answer or an error.
+type attempt struct {
+	target *target
+	res    *http.Response
+	sent   bool // something of it may have arrived
+	err    error
+}
 
 // flight is one attempt of a request at one target.
 type flight struct {
 	target *target
 	group  *sums
 	began  time.Time
-	failed bool
 	cancel upstream.Cancel
+	failed bool
 
 	// Those that may be sent again and wait for an answer are listed at their
 	// target, to be called off when it is taken out of service; the target guards it.
 	waits      bool
 	prev, next *flight
+
+	written func() // told when all of the request has been sent; nil: nobody asks
+	done    func() // called at the end; nil: nothing is to be done. Only attempts that are hedged have it
 }
 
 // carry sends a request to a target of its cluster, and to another one when that
 // does no harm: when nothing of it was sent, or when the request says that
 // repeating is harmless and its body can be sent again.
-func (b *Balancer) carry(r *http.Request, name string, send sender) (*http.Response, error) {
+func (b *Balancer) carry(r *http.Request, name string, limit timing, send sender) (*http.Response, error) {
 	body := replay.Of(r)
 	var tried []*target
 	var last error
@@ -57,7 +70,15 @@ func (b *Balancer) carry(r *http.Request, name string, send sender) (*http.Respo
 			}
 			return nil, err
 		}
-		res, sent, err := b.try(r, chosen, sums, body, send)
+		var a attempt
+		if limit.hedge > 0 && body == nil && replay.Harmless(r) && n < attempts {
+			var sends int
+			a, tried, sends = b.hedged(r, name, chosen, sums, tried, limit, send)
+			chosen, n = a.target, n+sends-1
+		} else {
+			a = b.try(r, &flight{target: chosen, group: sums, began: time.Now()}, body, limit.timeout, send)
+		}
+		res, sent, err := a.res, a.sent, a.err
 		if err == nil {
 			chosen.judge(res)
 			if !replay.GatewayFailure(res.StatusCode) {
@@ -95,45 +116,26 @@ func (b *Balancer) another(name string, r *http.Request, tried []*target) bool {
 	return err == nil
 }
 
-// wait chooses a target; when there is none it waits for the table to change,
-// so that a moment without instances fails no request. Targets that were tried
-// are tried again only after such a change.
-func (b *Balancer) wait(ctx context.Context, name string, r *http.Request, tried []*target) (*target, *sums, error) {
-	var patience <-chan time.Time
-	for {
-		b.mu.RLock()
-		changed := b.changed
-		b.mu.RUnlock()
-		t, s, err := b.choose(name, r, tried, time.Now())
-		if err == nil {
-			return t, s, nil
-		}
-		if patience == nil {
-			clock := time.NewTimer(b.config.Patience)
-			defer clock.Stop()
-			patience = clock.C
-		}
-		select {
-		case <-changed:
-			tried = nil
-		case <-patience:
-			return nil, nil, err
-		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+// try sends the request to one target. The target is released when the answer's body is closed.
+func (b *Balancer) try(r *http.Request, f *flight, body *replay.Body, timeout time.Duration, send sender) attempt {
+	t := f.target
+	var limit *deadline
+	if timeout > 0 {
+		limit = &deadline{}
+		f.written = func() {
+			limit.begin(timeout, func() { f.cancel.Abort(fmt.Errorf("%s: %w within %v", t.id, errNoAnswer, timeout)) })
 		}
 	}
-}
-
-// try sends the request to one target; sent says whether anything of it may
-// have arrived there. The target is released when the answer's body is closed.
-func (b *Balancer) try(r *http.Request, t *target, group *sums, body *replay.Body, send sender) (res *http.Response, sent bool, err error) {
-	f := &flight{target: t, group: group, began: time.Now()}
 	if replay.Harmless(r) {
 		t.await(f)
 	}
-	group.begin()
+	f.group.begin()
 	t.sums.begin()
-	res, sent, err = send(f, body)
+	res, sent, err := send(r, f, body)
+	if limit != nil && limit.answered() && err == nil { // the answer came with the end of its time
+		res.Body.Close()
+		sent, err = true, f.cancel.Err()
+	}
 	if f.waits {
 		t.answered(f)
 	}
@@ -141,16 +143,19 @@ func (b *Balancer) try(r *http.Request, t *target, group *sums, body *replay.Bod
 		var broken *upstream.Error
 		f.failed = r.Context().Err() == nil && !(errors.As(err, &broken) && broken.Client)
 		f.end(false)
-		return nil, sent, err
+		return attempt{t, nil, sent, err}
 	}
 	f.failed = res.StatusCode >= 500
 	res.Header[instanceHeader] = t.idValues
 	upstream.OnClose(res, f.end)
-	return res, true, nil
+	return attempt{t, res, true, nil}
 }
 
 // end counts the attempt; cut says that the target broke off.
 func (f *flight) end(cut bool) {
+	if f.done != nil {
+		f.done()
+	}
 	took := time.Since(f.began)
 	f.group.end(took, f.failed || cut)
 	f.target.sums.end(took, f.failed || cut)

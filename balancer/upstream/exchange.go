@@ -46,6 +46,9 @@ type Request struct {
 	Inform func(status int, header http.Header)
 	// Cancel ends the exchange while it is under way.
 	Cancel *Cancel
+	// Written is told when all of the request has been sent; again when it is sent anew
+	// because a kept connection had ended. May be nil.
+	Written func()
 	// Interrupt ends a reading of the body that waits for who sends it, for good.
 	Interrupt func()
 }
@@ -159,6 +162,9 @@ func (p *Pool) on(c *conn, r Request, small []byte) (res *http.Response, stale b
 	x.unsent = failed != nil && n == 0
 	if failed == nil && r.expects() {
 		res, err = x.offered(r)
+	}
+	if failed == nil && x.wrote && r.Written != nil {
+		r.Written()
 	}
 	if failed == nil && err == nil && res == nil && !x.wrote {
 		x.written = make(chan error, 1)
@@ -344,6 +350,9 @@ func (x *exchange) Close() error {
 // stream writes the body as it comes.
 func (x *exchange) stream(r Request) error {
 	err := x.copy(r)
+	if err == nil && r.Written != nil {
+		r.Written()
+	}
 	var e *Error
 	if errors.As(err, &e) && e.Client {
 		x.conn.abort() // half a request must not be taken for a whole one
