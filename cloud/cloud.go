@@ -38,6 +38,7 @@ type ServerGroupSpec struct {
 	StopTimeout time.Duration            `json:"stopTimeout"`
 	Limits      *pipeline.Limits         `json:"limits,omitempty"`
 	Sticky      bool                     `json:"sticky,omitempty"`
+	Traffic     *pipeline.Traffic        `json:"traffic,omitempty"`
 	Scaling     []pipeline.ScalingPolicy `json:"scaling,omitempty"`
 	Execution   string                   `json:"execution,omitempty"` // the execution that asked for it
 	// Weight is the share of traffic once healthy; 0 creates it disabled.

@@ -17,6 +17,7 @@ type Deploy struct {
 	StopTimeout Duration          `json:"stopTimeout,omitempty" default:"10s" min:"0"`           // from SIGTERM to SIGKILL; default 10s
 	Limits      *Limits           `json:"limits,omitempty"`
 	Sticky      bool              `json:"sticky,omitempty"`
+	Traffic     *Traffic          `json:"traffic,omitempty"`
 	Scaling     []ScalingPolicy   `json:"scaling,omitempty"`
 }
 
@@ -74,6 +75,13 @@ type Limits struct {
 	Memory string  `json:"memory,omitempty" check:"size"` // such as "256MiB"
 	CPUs   float64 `json:"cpus,omitempty" min:"0"`
 	Files  int     `json:"files,omitempty" min:"1"` // open file descriptors
+}
+
+// Traffic bounds what the load balancer does with requests, for the whole cluster as its newest version says.
+type Traffic struct {
+	MaxInFlight     int      `json:"maxInFlight,omitempty" min:"0"`     // requests in flight at one instance; more wait up to 5s for a place and are then answered 503; default 0: no limit
+	ResponseTimeout Duration `json:"responseTimeout,omitempty" min:"0"` // until an instance's answer begins; then another instance is tried where that does no harm, or the answer is 504; not for upgrades and gRPC; default 0: no limit
+	HedgingDelay    Duration `json:"hedgingDelay,omitempty" min:"0"`    // after it a request that may be repeated and has no body is sent to a second instance too, and the first answer is taken; default 0: never
 }
 
 // Strategy replaces one version by the next. Exactly one field is set.

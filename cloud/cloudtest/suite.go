@@ -119,6 +119,7 @@ func testRefusals(s *Suite) {
 		"capacity":          func(c *cloud.ServerGroupSpec) { c.Capacity = pipeline.Capacity{Min: 3, Desired: 1, Max: 2} },
 		"a negative weight": func(c *cloud.ServerGroupSpec) { c.Weight = -1 },
 		"no health check":   func(c *cloud.ServerGroupSpec) { c.Health = pipeline.Health{} },
+		"negative traffic":  func(c *cloud.ServerGroupSpec) { c.Traffic = &pipeline.Traffic{MaxInFlight: -1} },
 		"no command":        func(c *cloud.ServerGroupSpec) { c.Command = nil },
 	} {
 		spec := good

@@ -64,3 +64,11 @@ func CheckCapacity(c pipeline.Capacity) (pipeline.Capacity, error) {
 	}
 	return c, nil
 }
+
+// CheckTraffic checks the bounds of traffic; nil has none.
+func CheckTraffic(t *pipeline.Traffic) error {
+	if t != nil && (t.MaxInFlight < 0 || t.ResponseTimeout < 0 || t.HedgingDelay < 0) {
+		return problem.New(problem.Invalid, "cloud.traffic", "a bound of traffic is negative").WithHelp("give 0 for no bound")
+	}
+	return nil
+}

@@ -232,6 +232,9 @@ func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
 	if s.Artifact == "" || len(s.Command) == 0 || s.Health.Path == "" && !s.Health.TCP && len(s.Health.Command) == 0 || !validWeight(s.Weight) {
 		return s, problem.New(problem.Invalid, "memcloud.create", "server group of %s lacks an artifact, a command, a health check or a possible weight", s.Cluster)
 	}
+	if err := driver.CheckTraffic(s.Traffic); err != nil {
+		return s, err
+	}
 	var err error
 	s.Capacity, err = driver.CheckCapacity(s.Capacity)
 	return s, err

@@ -268,3 +268,20 @@ func TestResolve(t *testing.T) {
 		t.Errorf("the balancer knows %+v", c)
 	}
 }
+
+// What the newest version says of traffic is what the balancer holds the cluster to.
+func TestTheBalancerLearnsOfTraffic(t *testing.T) {
+	f, _, _, b := still(t, cloud.ServerGroupSpec{})
+	f.push("app")
+	if c := b.clusters["app"]; c.MaxInFlight != 0 || c.ResponseTimeout != 0 || c.HedgingDelay != 0 {
+		t.Errorf("without a word: %+v", c)
+	}
+	traffic := &pipeline.Traffic{MaxInFlight: 8, ResponseTimeout: pipeline.Duration(time.Minute), HedgingDelay: pipeline.Duration(time.Second)}
+	r := record{Spec: cloud.ServerGroupSpec{Cluster: "app", Traffic: traffic}, Order: 1}
+	f.doc.Groups["app-v001"] = r
+	f.groups["app-v001"] = f.newGroup("app-v001", r, nil)
+	f.push("app")
+	if c := b.clusters["app"]; c.MaxInFlight != 8 || c.ResponseTimeout != time.Minute || c.HedgingDelay != time.Second {
+		t.Errorf("the balancer knows %+v", c)
+	}
+}

@@ -190,7 +190,11 @@ func (f *Fleet) push(cluster string) {
 		f.config.Balancer.RemoveCluster(cluster)
 		return
 	}
-	c := balancer.Cluster{Name: cluster, Sticky: f.doc.Groups[groups[len(groups)-1].name].Spec.Sticky}
+	newest := f.doc.Groups[groups[len(groups)-1].name].Spec
+	c := balancer.Cluster{Name: cluster, Sticky: newest.Sticky}
+	if t := newest.Traffic; t != nil {
+		c.MaxInFlight, c.ResponseTimeout, c.HedgingDelay = t.MaxInFlight, time.Duration(t.ResponseTimeout), time.Duration(t.HedgingDelay)
+	}
 	for _, g := range groups {
 		r := f.doc.Groups[g.name]
 		target := balancer.Group{Name: g.name, Version: r.Spec.Version, Weight: r.Weight}

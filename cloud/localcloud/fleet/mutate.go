@@ -165,6 +165,9 @@ func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
 	if !validWeight(s.Weight) || s.Drain < 0 || s.StopTimeout < 0 {
 		return bad("weight, drain and stop timeout are not negative")
 	}
+	if err := driver.CheckTraffic(s.Traffic); err != nil {
+		return s, err
+	}
 	for _, p := range s.Scaling {
 		if err := checkPolicy(p); err != nil {
 			return bad("scaling policy %q: %s", p.Name, err)
