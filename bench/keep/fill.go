@@ -50,11 +50,11 @@ func newFill(s *sample, n int, seed uint64) *fill {
 
 // made is the nth execution.
 type made struct {
-	n                                   int
-	id, application, pipeline           string
-	status, kind, branch, message, by   string
-	version, environment, commit, event string
-	created                             time.Time
+	n                                 int
+	id, application, pipeline         string
+	status, kind, branch, message, by string
+	version, environment, commit      string
+	created                           time.Time
 }
 
 var vocabulary = strings.Fields("mend build checkout cart login search page cache queue worker invoice mail image player stream subtitle profile rating series title trailer season billing coupon retry timeout metric alert canary rollout region zone edge")
