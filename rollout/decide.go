@@ -365,7 +365,9 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	}
 	rs.Step++
 	rs.Entered, rs.Shown, rs.Base, rs.Validated, rs.Below = d.now, time.Time{}, nil, false, time.Time{}
-	d.step(region, o, rs, g)
+	// Written down before the traffic moves: forgetting it afterwards would move it back for a moment.
+	d.wait = 0
+	d.note(region, "goes to %g%%", d.steps()[rs.Step].Weight)
 }
 
 // keepUp raises what the new group ends with to what the old ones have by now:
