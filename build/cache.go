@@ -161,7 +161,11 @@ func (c *Cache) put(project string, e entry, replace bool) error {
 // never fails a build.
 func (b *run) restoreCache(ctx context.Context) error {
 	c := b.spec.Cache
-	if c == nil || b.host.Cache == nil || len(c.Paths) == 0 {
+	if c != nil && len(c.Paths) > 0 && b.host.Cache == nil {
+		b.log.say("Warning: cache: nothing is kept from build to build outside a pipeline")
+		return nil
+	}
+	if c == nil || len(c.Paths) == 0 {
 		return nil
 	}
 	key, err := b.shell.expand(ctx, c.Key)
