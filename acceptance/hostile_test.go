@@ -41,7 +41,7 @@ func hostileFiles() map[string]struct{ text, says string } {
 	return map[string]struct{ text, says string }{
 		"alias bomb": {"x-0: &x0 [a, a]\n" + times(12, func(i int) string {
 			return fmt.Sprintf("x-%d: &x%d [%s*x%d]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*x%d, ", i), 8), i)
-		}) + stage + "{run: {commands: *x12}}\n", "2"},
+		}) + stage + "{run: {commands: *x12}}\n", "must be a text"},
 		"merge bomb": {"x-0: &m0 {k: 1}\n" + times(12, func(i int) string {
 			return fmt.Sprintf("x-%d: &m%d {<<: [%s*m%d]}\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*m%d, ", i), 19), i)
 		}) + stage + "{<<: *m12}\n", "error"},

@@ -15,6 +15,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/build/buildspec"
+	"showrunner/internal/filelock"
 	"showrunner/problem"
 )
 
@@ -208,13 +209,12 @@ func workFolder(dir string, req Request) (string, error) {
 // lockBuild takes the lock that a build's supervisor holds while it lives.
 // Errors: conflict when another one does.
 func lockBuild(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, fileLock), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := filelock.Try(filepath.Join(dir, fileLock))
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, problem.Wrap(err, problem.Conflict, "build.lock", "the build has a supervisor")
+	}
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, "build.lock", "folder %s", dir)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, problem.Wrap(err, problem.Conflict, "build.lock", "the build has a supervisor")
 	}
 	return f, nil
 }

@@ -8,13 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"showrunner/artifact"
 	"showrunner/build"
 	"showrunner/cloud"
 	"showrunner/execution"
+	"showrunner/internal/filelock"
 	"showrunner/problem"
 )
 
@@ -90,11 +90,15 @@ func (s *Sweeper) Run(ctx context.Context) {
 // It does nothing while another sweep of the folder runs. Errors: unavailable,
 // internal; what was removed is returned beside them.
 func (s *Sweeper) Sweep(ctx context.Context) (done Swept, err error) {
-	unlock, ok, err := lock(filepath.Join(s.Data, "sweep.lock"))
-	if err != nil || !ok {
-		return done, err
+	name := filepath.Join(s.Data, "sweep.lock")
+	lock, err := filelock.Try(name)
+	if errors.Is(err, filelock.ErrHeld) {
+		return done, nil
 	}
-	defer unlock()
+	if err != nil {
+		return done, problem.Wrap(err, problem.Unavailable, "retention.sweep", "locking %s", name)
+	}
+	defer lock.Close()
 	return done, errors.Join(s.artifacts(ctx, &done), s.logs(ctx, &done), s.builds(ctx, &done))
 }
 
@@ -279,20 +283,4 @@ func (s *Sweeper) folders(ctx context.Context, dir string, age time.Duration, ex
 		*count++
 	}
 	return nil
-}
-
-// lock takes a file's lock when nobody else has it. It ends with the process.
-func lock(name string) (unlock func(), ok bool, err error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, false, problem.Wrap(err, problem.Unavailable, "retention.lock", "%s", name)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, false, nil
-		}
-		return nil, false, problem.Wrap(err, problem.Unavailable, "retention.lock", "%s", name)
-	}
-	return func() { f.Close() }, true, nil
 }

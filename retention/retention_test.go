@@ -15,6 +15,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/cloud/cloudtest/memcloud"
 	"showrunner/execution"
+	"showrunner/internal/filelock"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -223,14 +224,14 @@ func TestOneSweepAtATime(t *testing.T) {
 	w := newWorld(t)
 	log := w.folder("logs", "0gone")
 	w.grow()
-	unlock, ok, err := lock(filepath.Join(w.Data, "sweep.lock"))
-	if err != nil || !ok {
-		t.Fatal(ok, err)
+	lock, err := filelock.Try(filepath.Join(w.Data, "sweep.lock"))
+	if err != nil {
+		t.Fatal(err)
 	}
 	if done, err := w.Sweep(t.Context()); err != nil || done != (Swept{}) {
 		t.Errorf("swept %+v, %v", done, err)
 	}
-	unlock()
+	lock.Close()
 	if done, err := w.Sweep(t.Context()); err != nil || done.Logs != 1 {
 		t.Errorf("swept %+v, %v", done, err)
 	}

@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
+	"showrunner/internal/filelock"
 	"showrunner/internal/ready"
 	"showrunner/problem"
 )
@@ -162,15 +162,14 @@ func Supervise(ctx context.Context, options Options) error {
 // process ends. The file says who has it.
 func lockData(data string) (unlock func(), err error) {
 	name := filepath.Join(data, "up.lock")
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, problem.Wrap(err, problem.Unavailable, "up", "opening %s", name)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(f, 32)) // for the message only
-		f.Close()
+	f, err := filelock.Try(name)
+	if errors.Is(err, filelock.ErrHeld) {
+		holder, _ := os.ReadFile(name) // for the message only
 		return nil, problem.New(problem.Conflict, "up", "showrunner is already up on %s (pid %s)", data, strings.TrimSpace(string(holder))).
 			WithHelp("stop that one first, or choose another folder with --data and other addresses with --listen and --edge")
+	}
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Unavailable, "up", "locking %s", name)
 	}
 	err = errors.Join(f.Truncate(0), func() error { _, err := fmt.Fprintln(f, os.Getpid()); return err }())
 	if err != nil {

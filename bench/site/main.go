@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -30,6 +29,7 @@ import (
 	"time"
 
 	"showrunner/artifact"
+	"showrunner/bench/world"
 	"showrunner/cloud"
 	"showrunner/cloud/localcloud"
 	"showrunner/pipeline"
@@ -125,7 +125,7 @@ func (w *whole) stop() {
 // startWhole starts everything, and records how long that took and what each
 // process holds a moment later.
 func startWhole(ctx context.Context, exe, data string, f *figures) (*whole, error) {
-	listen, edge, err := freePorts()
+	listen, edge, err := world.FreePorts()
 	if err != nil {
 		return nil, err
 	}
@@ -165,20 +165,6 @@ func startWhole(ctx context.Context, exe, data string, f *figures) (*whole, erro
 		}
 	}
 	return w, nil
-}
-
-func freePorts() (a, b string, err error) {
-	x, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer x.Close()
-	y, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer y.Close()
-	return x.Addr().String(), y.Addr().String(), nil
 }
 
 // resident is the memory of a process that is its alone or shared, in bytes.

@@ -41,7 +41,7 @@ func Start(ctx context.Context, exe, dir string) (*World, error) {
 		return nil, err
 	}
 	w := &World{Exe: exe, Dir: dir, Data: filepath.Join(dir, "data")}
-	listen, front, err := freePorts()
+	listen, front, err := FreePorts()
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +230,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func freePorts() (a, b string, err error) {
+// FreePorts are two addresses of this machine that nobody listens on.
+func FreePorts() (a, b string, err error) {
 	x, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", "", err

@@ -9,8 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"syscall"
 
+	"showrunner/internal/filelock"
 	"showrunner/problem"
 )
 
@@ -75,13 +75,10 @@ func listen(asked, remembered string) (net.Listener, error) {
 // lockFolder takes the folder for this process; the system lets go of it
 // however the process ends.
 func lockFolder(dir string) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	name := filepath.Join(dir, "lock")
+	f, err := filelock.Try(name)
 	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s is locked by another process", f.Name())
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return func() { f.Close() }, nil
 }

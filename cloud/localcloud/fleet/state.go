@@ -11,12 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"filippo.io/age"
 
 	"showrunner/cloud"
+	"showrunner/internal/filelock"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -75,7 +75,7 @@ func (d document) forget(now time.Time) {
 
 // folder is the fleet's place on disk:
 //
-//	state.json  key  lock  groups/<group>/root/…  groups/<group>/instances/<id>/{output.log,tmp/…}
+//	state.json  key  lock  groups/<group>/{root, instances/<id>/{output.log, tmp}}
 type folder struct {
 	path string
 	lock *os.File
@@ -87,14 +87,13 @@ func openFolder(path string) (*folder, error) {
 	if err := os.MkdirAll(filepath.Join(path, "groups"), 0o700); err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, op, "folder %s", path)
 	}
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, problem.Wrap(err, problem.Unavailable, op, "folder %s", path)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
+	lock, err := filelock.Try(filepath.Join(path, "lock"))
+	if errors.Is(err, filelock.ErrHeld) {
 		return nil, problem.Wrap(err, problem.Conflict, op, "another region process uses %s", path).
 			WithHelp("stop it, or use another data folder")
+	}
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Unavailable, op, "folder %s", path)
 	}
 	f := &folder{path: path, lock: lock}
 	if f.key, err = f.identity(); err != nil {

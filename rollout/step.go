@@ -1,0 +1,173 @@
+package rollout
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/cloud"
+)
+
+// step carries a region through its present step: capacity, health, question, weights, pause, verdict.
+func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerGroup) {
+	s := d.steps()[rs.Step]
+	if rs.Shown.IsZero() && !d.shape.coexist {
+		d.keepUp(o, rs)
+	}
+	want := d.capacityAt(rs, s)
+	need := required(want.Desired)
+	if !rs.Shown.IsZero() {
+		need = serveNeed(want, g)
+	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max {
+		to := want
+		to.Desired = max(want.Desired, min(g.Capacity.Desired, want.Max))
+		// It sets numbers and adds none, so it may be made again when scaling was quicker than the shift.
+		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("resize/%s/%d/%d", region, rs.Step, d.now.UnixNano()), ServerGroup: g.Name, Capacity: to})
+		d.note(region, "grows %s to %d", g.Name, to.Desired)
+		return
+	}
+	if !d.health(region, rs, g, need) {
+		return
+	}
+	weights := d.weights(o, rs, s)
+	if !weightsAre(o.Groups, weights) {
+		d.shift(region, rs, s, weights, need)
+		return
+	}
+	if rs.Shown.IsZero() {
+		rs.Shown, rs.Base = d.now, o.Counts
+	}
+	last := rs.Step == len(d.steps())-1
+	if !d.verdict(region, o, rs, s, last) {
+		return
+	}
+	// A failure takes the pause anew: a step is left after a pause without one.
+	if end := latest(rs.Shown, rs.LastCrash).Add(s.Pause); d.now.Before(end) {
+		d.note(region, "%s at %g%%, next at %s", g.Name, s.Weight, end.UTC().Format("15:04:05"))
+		d.until(end)
+		return
+	}
+	if last && !rs.Confirmed && d.asks(rs) {
+		d.do(Change{Kind: Validate, Region: region, Key: "validate/" + region + "/after", ServerGroup: rs.New, URL: d.shape.validate, Percent: s.Weight, After: true})
+		d.note(region, "asks the validation hook")
+		return
+	}
+	if last {
+		rs.Phase, rs.Entered, rs.Refused = Shifted, d.now, ""
+		d.note(region, "%s takes all traffic", g.Name)
+		return
+	}
+	rs.Step++
+	rs.Entered, rs.Shown, rs.Base, rs.Validated, rs.Below = d.now, time.Time{}, nil, false, time.Time{}
+	// Written down before the traffic moves: forgetting it afterwards would move it back for a moment.
+	d.wait = 0
+	d.note(region, "goes to %g%%", d.steps()[rs.Step].Weight)
+}
+
+// keepUp raises what the new group ends with to what the old ones have by now:
+// scaling, or a person, may have found more necessary since the region's turn came.
+func (d *decider) keepUp(o Region, rs *RegionState) {
+	for _, b := range rs.Before {
+		if g, ok := find(o.Groups, b.Name); ok {
+			rs.Full.Desired = max(rs.Full.Desired, min(g.Capacity.Desired, rs.Full.Max))
+		}
+	}
+}
+
+// asks says whether a hook has a say: the first version has nothing to be compared with.
+func (d *decider) asks(rs *RegionState) bool { return d.shape.validate != "" && len(rs.Before) > 0 }
+
+// pin keeps scaling from shrinking the old groups while traffic shifts away from
+// them: undoing has to find them as large as they were. It holds up nothing.
+func (d *decider) pin(region string, o Region, rs *RegionState) {
+	if d.shape.coexist {
+		return
+	}
+	for _, b := range rs.Before {
+		g, ok := find(o.Groups, b.Name)
+		if !ok || b.Pinned || len(g.Spec.Scaling) == 0 || g.Capacity.Min >= g.Capacity.Desired {
+			continue
+		}
+		to := g.Capacity
+		to.Min = to.Desired
+		d.do(Change{Kind: Resize, Region: region, Key: "pin/" + region + "/" + b.Name, ServerGroup: b.Name, Capacity: to, Pin: true})
+	}
+}
+
+// shift asks the hook, then moves the traffic.
+func (d *decider) shift(region string, rs *RegionState, s step, weights map[string]float64, need int) {
+	if !rs.Validated && d.asks(rs) {
+		d.do(Change{Kind: Validate, Region: region, Key: fmt.Sprintf("validate/%s/%d", region, rs.Step), ServerGroup: rs.New, URL: d.shape.validate, Percent: s.Weight})
+		d.note(region, "asks the validation hook")
+		return
+	}
+	// The promise: as many as served before, or as the new version is meant to have when that is fewer.
+	before := 0
+	for _, b := range rs.Before {
+		before += b.Serving
+	}
+	guard := cloud.Guard{MinServing: need}
+	if s.Weight < 100 && !d.shape.coexist {
+		guard.MinServing = min(before, required(rs.Full.Desired))
+	}
+	d.do(Change{Kind: Shift, Region: region, Key: fmt.Sprintf("shift/%s/%d/%d", region, rs.Step, d.now.UnixNano()), ServerGroup: rs.New, Weights: weights, Guard: guard})
+	d.note(region, "shifts %g%% to %s", s.Weight, rs.New)
+}
+
+// weights are what the groups of a region should have at a step.
+func (d *decider) weights(o Region, rs *RegionState, s step) map[string]float64 {
+	w := map[string]float64{rs.New: s.Weight}
+	total := 0.0
+	for _, b := range rs.Before {
+		total += b.Weight
+	}
+	for _, b := range rs.Before {
+		if _, ok := find(o.Groups, b.Name); !ok {
+			continue // somebody destroyed it meanwhile
+		}
+		if d.shape.coexist {
+			w[b.Name] = b.Weight
+			w[rs.New] = max(b.Weight, 1)
+			continue
+		}
+		w[b.Name] = (100 - s.Weight) * b.Weight / total
+	}
+	return w
+}
+
+// weightsAre says whether the groups have these weights already; a group that is gone has weight 0.
+func weightsAre(groups []cloud.ServerGroup, weights map[string]float64) bool {
+	for name, w := range weights {
+		g, ok := find(groups, name)
+		if !ok && w == 0 {
+			continue
+		}
+		if !ok || math.Abs(g.Weight-w) > 1e-9 {
+			return false
+		}
+	}
+	return true
+}
+
+func find(groups []cloud.ServerGroup, name string) (cloud.ServerGroup, bool) {
+	for _, g := range groups {
+		if g.Name == name {
+			return g, true
+		}
+	}
+	return cloud.ServerGroup{}, false
+}
+
+func weightsText(w map[string]float64) string {
+	names := make([]string, 0, len(w))
+	for n := range w {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for i, n := range names {
+		names[i] = fmt.Sprintf("%s %g%%", n, w[n])
+	}
+	return strings.Join(names, ", ")
+}
