@@ -333,7 +333,9 @@ func (h *Handle) recover(ctx context.Context) error {
 	mark{value: state.Mark}.end(stopGrace)
 	if job.Image != "" {
 		if engine, err := findEngine(ctx); err == nil {
-			(&container{engine: engine, name: containerName(job.ID)}).remove(ctx)
+			c := &container{engine: engine, name: containerName(job.ID)}
+			c.takeBack(ctx, state.Work)
+			c.remove(ctx)
 		}
 	}
 	os.RemoveAll(ControlFolder(state.Work)) //nolint:errcheck // in memory, and closed to others

@@ -223,16 +223,19 @@ func (b *run) provision(ctx context.Context) error {
 	for _, phase := range spec.Phases {
 		names = append(names, phase.RunAs)
 	}
+	lookup := func(_ context.Context, name string) (account, error) { return lookupAccount(name) }
 	if b.req.Image != "" {
-		b.engine, err = startContainer(ctx, b)
-		return err
+		if b.engine, err = startContainer(ctx, b); err != nil {
+			return err
+		}
+		lookup = b.engine.account
 	}
 	for _, name := range names {
-		if b.accounts[name], err = lookupAccount(name); err != nil {
+		if b.accounts[name], err = lookup(ctx, name); err != nil {
 			return err
 		}
 	}
-	if b.req.CPUs > 0 {
+	if b.req.CPUs > 0 && b.engine == nil {
 		b.log.say("Warning: a limit on CPUs holds in a container only (image); this build runs without one")
 	}
 	return nil
@@ -261,6 +264,12 @@ func (b *run) folders() error {
 		return problem.Wrap(err, problem.Unavailable, "build.provision", "folder of the shell")
 	}
 	b.ctl = ctl
+	if b.req.Image != "" {
+		// Its owner inside may be another than outside; the group stays.
+		if err := os.Chmod(ctl, os.ModeSetgid|0o770); err != nil {
+			return problem.Wrap(err, problem.Unavailable, "build.provision", "folder of the shell")
+		}
+	}
 	if err := os.WriteFile(filepath.Join(b.bin, "codebuild-hash-files"), []byte(hashFiles), 0o755); err != nil {
 		return problem.Wrap(err, problem.Unavailable, "build.provision", "codebuild-hash-files")
 	}
@@ -284,11 +293,6 @@ func (b *run) download(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.spec.RunAs != "" && b.engine == nil {
-		if err := b.accounts[b.spec.RunAs].ownTree(b.src); err != nil {
-			return problem.Wrap(err, problem.Unavailable, "build.run-as", "give the source to %s", b.spec.RunAs)
-		}
-	}
 	b.mark = mark{value: cmp.Or(b.host.Mark, newMark()), exclusive: b.host.Exclusive, spare: b.host.spare}
 	env := b.environment()
 	var launch launcher
@@ -301,6 +305,11 @@ func (b *run) download(ctx context.Context) error {
 		}
 		p.memory, p.mark = b.req.Memory, b.mark.value
 		launch = p
+	}
+	if b.spec.RunAs != "" {
+		if err := launch.give(ctx, b.accounts[b.spec.RunAs], b.src); err != nil {
+			return problem.Wrap(err, problem.Unavailable, "build.run-as", "give the source to %s", b.spec.RunAs)
+		}
 	}
 	shell, err := newShell(launch, b.ctl, env, b.log)
 	if err != nil {
@@ -319,9 +328,6 @@ func (b *run) user(ctx context.Context, phase buildspec.Phase) error {
 	if name == "" {
 		name = b.spec.RunAs
 	}
-	if b.engine != nil {
-		return b.shell.become(ctx, account{name: name})
-	}
 	return b.shell.become(ctx, b.accounts[name])
 }
 
@@ -335,6 +341,7 @@ func (b *run) finalize(ctx context.Context) error {
 		cancel()
 	}
 	if b.engine != nil {
+		b.engine.takeBack(ctx, b.host.Dir, b.ctl)
 		b.engine.remove(ctx)
 	}
 	if b.shell != nil {

@@ -279,7 +279,7 @@ func TestRuntimes(t *testing.T) {
 const fakeEngine = `#!/bin/sh
 echo "$@" >> "$CALLS"
 case $1 in
-info) [ -z "$BROKEN" ] || { echo "cannot connect" >&2; exit 1; } ;;
+version|info) [ -z "$BROKEN" ] || { echo "cannot connect" >&2; exit 1; } ;;
 exec) shift; while [ $# -gt 0 ]; do case $1 in --interactive) shift ;; --workdir) cd "$3" 2>/dev/null || cd "$2"; shift 2 ;; --user) shift 2 ;; *) break ;; esac; done; shift; exec "$@" ;;
 esac
 `
@@ -287,8 +287,10 @@ esac
 func TestContainer(t *testing.T) {
 	bin := t.TempDir()
 	calls := filepath.Join(bin, "calls")
-	if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(fakeEngine), 0o755); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"docker", "podman"} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(fakeEngine), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Setenv("CALLS", calls)
 	t.Setenv("PATH", bin+":/usr/bin:/bin")
@@ -300,7 +302,7 @@ func TestContainer(t *testing.T) {
   build: {commands: ['echo "$QUOTED"', "export A=1", "cat", "exit 2"], finally: ['echo "fin $A $CODEBUILD_BUILD_IMAGE"']}`, nil, image)
 	o.want(t, Failed, "it's\ntwo lines", "fin 1 node:22", "exit code 2")
 	data, _ := os.ReadFile(calls)
-	for _, want := range []string{"run --detach --rm --init --name showrunner-", "--privileged --memory 1073741824 --cpus 1.5 node:22 -c", "exec --interactive --workdir", "rm --force showrunner-"} {
+	for _, want := range []string{"run --detach --rm --name showrunner-", "--init", "--privileged --memory 1073741824 --cpus 1.5 node:22 -c", "exec --interactive --workdir", "rm --force showrunner-"} {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("no %q in\n%s", want, data)
 		}

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,7 +44,11 @@ func newProcesses(want buildspec.Shell, dir string, env []string) (processes, er
 		WithHelp("Install it, or set env.shell in the buildspec to one that is there.")
 }
 
-func (p processes) inheritsEnv() bool { return true }
+func (p processes) firstState([]string) string { return "" }
+
+func (p processes) scriptIsInput() bool { return false }
+
+func (p processes) give(_ context.Context, user account, dir string) error { return user.ownTree(dir) }
 
 func (p processes) command(user account, env []string, script, out *os.File) (*exec.Cmd, error) {
 	args := []string{p.shell, "/dev/fd/3"}

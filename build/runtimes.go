@@ -22,6 +22,10 @@ var versionNumber = regexp.MustCompile(`\d+(\.\d+)*`)
 // checkRuntimes compares runtime-versions with what is there. This runner
 // installs nothing, so what differs is a warning in the log.
 func (b *run) checkRuntimes(ctx context.Context, list []buildspec.Runtime) {
+	on, has := "on this machine", "this machine has"
+	if b.engine != nil {
+		on, has = "in the image", "the image has"
+	}
 	for _, r := range list {
 		want, err := b.shell.expand(ctx, r.Version)
 		if err != nil {
@@ -30,7 +34,7 @@ func (b *run) checkRuntimes(ctx context.Context, list []buildspec.Runtime) {
 		}
 		ask, known := runtimePrograms()[r.Name]
 		if !known || ask == "" {
-			b.log.say("Warning: runtime-versions: what %s is on this machine is not known; the build uses what it finds", r.Name)
+			b.log.say("Warning: runtime-versions: what %s is %s is not known; the build uses what it finds", r.Name, on)
 			continue
 		}
 		out, err := b.shell.capture(ctx, ask)
@@ -39,9 +43,9 @@ func (b *run) checkRuntimes(ctx context.Context, list []buildspec.Runtime) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && have == "" || have == "":
-			b.log.say("Warning: runtime-versions asks for %s %s, which is not on this machine", r.Name, want)
+			b.log.say("Warning: runtime-versions asks for %s %s, which is not %s", r.Name, want, on)
 		case !satisfies(want, have):
-			b.log.say("Warning: runtime-versions asks for %s %s; this machine has %s, and the build uses that", r.Name, want, have)
+			b.log.say("Warning: runtime-versions asks for %s %s; %s %s, and the build uses that", r.Name, want, has, have)
 		default:
 			b.log.say("Runtime %s %s", r.Name, have)
 		}

@@ -18,13 +18,18 @@ import (
 )
 
 // launcher starts the process of a shell: one that reads its program from
-// script and writes to out. The environment is the machine's own when it
-// cannot be handed over; then the shell restores it from its state.
+// script and writes to out.
 type launcher interface {
 	// command returns the process, not yet started. Env nil is a minimal one.
 	command(user account, env []string, script, out *os.File) (*exec.Cmd, error)
-	// inheritsEnv says whether command can hand over an environment.
-	inheritsEnv() bool
+	// firstState is a program that sets the environment, for a shell that cannot
+	// be handed one; else "".
+	firstState(env []string) string
+	// scriptIsInput says that the shell reads its program as standard input, so
+	// that commands need another.
+	scriptIsInput() bool
+	// give hands a folder over to whom commands run as.
+	give(ctx context.Context, user account, dir string) error
 }
 
 // shell runs commands one after the other in one process, and in another that
@@ -55,8 +60,8 @@ func newShell(l launcher, ctl string, env []string, output io.Writer) (*shell, e
 	rand.Read(b[:]) //nolint:errcheck // never fails
 	s := &shell{launch: l, ctl: ctl, in: in, out: out, nonce: hex.EncodeToString(b[:]), env: env,
 		events: make(chan event), reader: make(chan struct{})}
-	if !l.inheritsEnv() {
-		if err := os.WriteFile(s.state(0), []byte(exports(env)+stateEnd), 0o600); err != nil {
+	if state := l.firstState(env); state != "" {
+		if err := os.WriteFile(s.state(0), []byte(state+stateEnd), 0o600); err != nil {
 			return nil, err
 		}
 	}
@@ -252,7 +257,11 @@ func (s *shell) try(ctx context.Context, text string, set map[string]string) (in
 	for k, v := range set {
 		fmt.Fprintf(&program, "export %s=%s; ", k, quote(v))
 	}
-	fmt.Fprintf(&program, "} 2>/dev/null\n. %s\n{ __showrunner_done \"$?\"; } 2>/dev/null\n", quote(name))
+	command := ". " + quote(name)
+	if s.launch.scriptIsInput() {
+		command = "{ " + command + "; } </dev/null"
+	}
+	fmt.Fprintf(&program, "} 2>/dev/null\n%s\n{ __showrunner_done \"$?\"; } 2>/dev/null\n", command)
 	if _, err := io.WriteString(s.script, program.String()); err != nil {
 		// The process ended before it read this: its last word is on the way.
 		return s.waitEnd(ctx, errShellGone)
@@ -308,7 +317,7 @@ func (s *shell) become(ctx context.Context, user account) error {
 		return err
 	}
 	s.user = user
-	return user.ownTree(s.ctl)
+	return s.launch.give(ctx, user, s.ctl)
 }
 
 // leave ends the shell as its input's end would, so that a trap of the build's

@@ -20,6 +20,9 @@ want git-lfs git-lfs
 want curl curl
 want postgresql postgres '/usr/lib/postgresql/*/bin/postgres'
 want chromium chromium chromium-browser google-chrome
+want podman podman
+want runc runc crun
+want busybox-static busybox
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
