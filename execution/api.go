@@ -126,12 +126,12 @@ func (e *Engine) create(ctx context.Context, m *member, p *plan, h Head, plan []
 	e.announce(r)
 	done := make(chan outcome, 1)
 	outage := e.outage.next()
-	change.after = func(ch *Change) {
+	change.after = func(ch *Change) job {
 		done <- outcome{ch.Head2, ch.Existed, ch.Err}
-		e.spawn(func() { e.created(r, c, ch) })
+		return func() job { return e.created(r, c, ch) }
 	}
 	r.mu.Unlock()
-	e.enqueue(change)
+	e.enqueue(change, false)
 	select {
 	case o := <-done:
 		return o.head, o.existed, notKnown("execution.start", o.err)
@@ -165,7 +165,7 @@ func (e *Engine) announced(id string, r *run) {
 }
 
 // created goes on with an execution that has just been recorded.
-func (e *Engine) created(r *run, c *changes, ch *Change) {
+func (e *Engine) created(r *run, c *changes, ch *Change) job {
 	r.mu.Lock()
 	r.pending--
 	if ch.Err != nil || ch.Existed || ch.Head2.Owner != r.member.Owner() {
@@ -176,16 +176,16 @@ func (e *Engine) created(r *run, c *changes, ch *Change) {
 		r.mu.Unlock()
 		e.disown(r.id)
 		e.announced(r.id, nil)
-		return
+		return nil
 	}
-	defer r.mu.Unlock()
 	h := ch.Head2
 	r.st.head.Seq, r.st.head.Number, r.st.head.Order, r.st.head.Epoch, r.st.head.Owner = h.Seq, h.Number, h.Order, h.Epoch, h.Owner
 	e.announced(r.id, r)
 	if r.member.lost() { // and what was in memory has been given up without this one
 		e.drop(r, ErrLost)
-		return
+		return e.unlock(r)
 	}
+	r.gathers = true
 	if h.Lane {
 		r.place = e.lane(&h).join(&r.st.head, r.st)
 		e.applyLocked(r, started{})
@@ -197,6 +197,7 @@ func (e *Engine) created(r *run, c *changes, ch *Change) {
 		}
 		e.rest(r)
 	}
+	return e.unlock(r)
 }
 
 // Cancel asks for an execution's end. It returns once the wish is durable; the

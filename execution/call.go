@@ -57,10 +57,11 @@ func (e *Engine) startCall(r *run, a action) {
 	cursor := row.Cursor
 	ask := a.kind != doRun && task.Resume != nil
 	turn := e.calling.enter(in.Key)
-	e.spawn(func() {
+	e.beginRun(r, func() job {
 		res, err := e.invokeAlone(ctx, turn, task, ask, in)
 		e.finishCall(ctx, r, own, answered{stage: i, attempt: own.attempt, cursor: cursor, seen: len(in.Signals), result: res, err: err})
 		cancel(nil)
+		return e.lead()
 	})
 }
 
@@ -147,7 +148,7 @@ func (e *Engine) invoke(ctx context.Context, t stage.Task, ask bool, in *stage.I
 	return t.Run(ctx, in)
 }
 
-// finishCall takes in a call's answer.
+// finishCall takes in a call's answer. The caller then leads a commit.
 func (e *Engine) finishCall(ctx context.Context, r *run, own *call, ev answered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,7 +162,9 @@ func (e *Engine) finishCall(ctx context.Context, r *run, own *call, ev answered)
 	if ev.err != nil && errors.Is(context.Cause(ctx), stage.ErrDetached) {
 		return // its intent stays; it is asked by whoever goes on with it
 	}
+	r.leads = true
 	e.applyLocked(r, ev)
+	r.leads = false
 	if row := r.st.rows[ev.stage]; row.Phase != PhaseRunning && r.calls[ev.stage] == nil {
 		e.freeSlot(r, ev.stage)
 	}

@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"showrunner/problem"
@@ -12,59 +13,149 @@ import (
 const maxBatch = 512
 
 // pendingChange is a change on its way to disk. after is called exactly once,
-// in commit order, by the committer: it must not block.
+// in commit order, by whoever commits it: it must not block. What has to happen
+// then and may take its time is what it returns.
 type pendingChange struct {
 	Change
 	member *member
-	after  func(*Change)
+	after  func(*Change) job
 }
 
-// enqueue hands a change to the committer. The order of calls for one
-// execution is the order in which its changes are applied.
-func (e *Engine) enqueue(p *pendingChange) {
-	e.pending.Add(1)
+// commits is the queue of what is to be made durable. Whoever takes a batch from
+// it leads, alone, until it says that it is done; what comes meanwhile is the
+// next batch. The committer leads whenever nobody else does: a transition that
+// nothing else waits beside is committed by the goroutine that brought it about,
+// which then goes on with what follows from it, and nobody has to be woken.
+type commits struct {
+	mu      sync.Mutex
+	waiting []*pendingChange
+	again   []*pendingChange // a batch that failed; it is the committer's to try again
+	led     bool
+	ending  bool          // the committer wants to end
+	over    bool          // it has: nothing is committed any more
+	bell    chan struct{} // of one; there is something for the committer to look at
+}
+
+// wake has the committer look.
+func (q *commits) wake() {
 	select {
-	case e.commits <- p:
-	case <-e.stopped:
+	case q.bell <- struct{}{}:
+	default:
+	}
+}
+
+// add queues a change; false: nothing is committed any more. Led says that the
+// caller is going to lead itself.
+func (q *commits) add(p *pendingChange, led bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over {
+		return false
+	}
+	q.waiting = append(q.waiting, p)
+	if !led && !q.led {
+		q.wake()
+	}
+	return true
+}
+
+// take returns the next batch, and makes the caller lead; nil: there is none, or
+// somebody leads. Only the committer takes a batch that failed.
+func (q *commits) take(committer bool) []*pendingChange {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.led || q.again != nil && !committer {
+		return nil
+	}
+	if batch := q.again; batch != nil {
+		q.again, q.led = nil, true
+		return batch
+	}
+	n := min(len(q.waiting), maxBatch)
+	if n == 0 {
+		return nil
+	}
+	q.led = true
+	batch := q.waiting[:n:n]
+	if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
+		q.waiting = nil
+	}
+	return batch
+}
+
+// done ends the lead. A batch that failed is for the committer to try again.
+func (q *commits) done(failed []*pendingChange) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.led, q.again = false, failed
+	if failed != nil || len(q.waiting) > 0 || q.ending {
+		q.wake()
+	}
+}
+
+// end closes the queue once nothing is in it and nobody leads.
+func (q *commits) end() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ending = true
+	q.over = !q.led && q.again == nil && len(q.waiting) == 0
+	return q.over
+}
+
+// enqueue hands a change to whoever commits. The order of calls for one
+// execution is the order in which its changes are applied. Led says that the
+// caller calls lead next.
+func (e *Engine) enqueue(p *pendingChange, led bool) {
+	e.pending.Add(1)
+	if !e.commits.add(p, led) {
 		e.pending.Add(-1)
 		p.Err = ErrLost
-		p.after(&p.Change)
+		e.begin(p.after(&p.Change))
 	}
 }
 
-// commitLoop is the one goroutine that commits: a batch is whatever has queued
-// up while the last one was being made durable.
+// commitLoop is the committer: it commits what nobody else does, until stop is
+// closed and the bell rung. A batch is whatever has queued up while the last one
+// was being made durable.
 func (e *Engine) commitLoop(stop <-chan struct{}) {
-	batch := make([]*pendingChange, 0, maxBatch)
-	for {
-		batch = batch[:0]
+	for range e.commits.bell {
+		for batch := e.commits.take(true); batch != nil; batch = e.commits.take(true) {
+			m, mine := e.valid(batch)
+			next := e.committed(batch, mine, e.persist(m, mine, stop))
+			e.commits.done(nil)
+			e.begin(next)
+		}
 		select {
-		case p := <-e.commits:
-			batch = append(batch, p)
 		case <-stop:
-			select {
-			case p := <-e.commits:
-				batch = append(batch, p)
-			default:
+			if e.commits.end() {
 				return
 			}
+		default:
 		}
-	fill:
-		for len(batch) < maxBatch {
-			select {
-			case p := <-e.commits:
-				batch = append(batch, p)
-			default:
-				break fill
-			}
-		}
-		e.commit(batch, stop)
 	}
 }
 
-// commit makes a batch durable, trying until it is or until the session is lost.
-func (e *Engine) commit(batch []*pendingChange, stop <-chan struct{}) {
-	defer e.pending.Add(-int64(len(batch)))
+// lead commits what has queued up, unless somebody is committing already, who
+// then takes it in. It returns something that this has left to do.
+func (e *Engine) lead() job {
+	batch := e.commits.take(false)
+	if batch == nil {
+		return nil
+	}
+	m, mine := e.valid(batch)
+	err := e.persistOnce(m, mine)
+	if err != nil && !errors.Is(err, ErrLost) {
+		e.commits.done(batch)
+		return nil
+	}
+	next := e.committed(batch, mine, err)
+	e.commits.done(nil)
+	return next
+}
+
+// valid returns the session, and those changes of a batch that were made under
+// it; the others are refused.
+func (e *Engine) valid(batch []*pendingChange) (*member, []*Change) {
 	m := e.session.Load()
 	mine := make([]*Change, 0, len(batch))
 	for _, p := range batch {
@@ -74,37 +165,49 @@ func (e *Engine) commit(batch []*pendingChange, stop <-chan struct{}) {
 			p.Err = ErrLost
 		}
 	}
-	if err := e.persist(m, mine, stop); err != nil {
+	return m, mine
+}
+
+// committed tells everybody what became of a batch. One of the jobs that follow
+// is returned; the others have begun.
+func (e *Engine) committed(batch []*pendingChange, mine []*Change, err error) job {
+	if err != nil {
 		for _, c := range mine {
 			c.Err = err
 		}
 	}
-	var last int64
-	for _, c := range mine {
-		last = max(last, c.Last)
-	}
+	jobs := make([]job, 0, 1)
 	for _, p := range batch {
-		p.after(&p.Change)
+		if j := p.after(&p.Change); j != nil {
+			jobs = append(jobs, j)
+		}
 	}
-	if last > 0 {
-		e.logEnd.raise(last)
-	}
+	e.logEnd.raised(mine)
+	e.pending.Add(-int64(len(batch)))
+	return e.beginOthers(jobs)
 }
 
-func (e *Engine) persist(m *member, changes []*Change, stop <-chan struct{}) error {
+// persistOnce tries to make a batch durable. Errors: ErrLost, when the session
+// is; any other is for another try.
+func (e *Engine) persistOnce(m *member, changes []*Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	err := m.Commit(context.WithoutCancel(e.base), changes)
+	if err == nil && e.outage.set(false) {
+		e.log.Info("the database is back")
+	}
+	if errors.Is(err, ErrLost) {
+		m.lose()
+	}
+	return err
+}
+
+// persist makes a batch durable, trying until it is or until the session is lost.
+func (e *Engine) persist(m *member, changes []*Change, stop <-chan struct{}) error {
 	for try := 1; ; try++ {
-		err := m.Commit(context.WithoutCancel(e.base), changes)
-		if err == nil {
-			if e.outage.set(false) {
-				e.log.Info("the database is back")
-			}
-			return nil
-		}
-		if errors.Is(err, ErrLost) {
-			m.lose()
+		err := e.persistOnce(m, changes)
+		if err == nil || errors.Is(err, ErrLost) {
 			return err
 		}
 		if e.outage.set(true) {
@@ -127,8 +230,7 @@ func (e *Engine) persist(m *member, changes []*Change, stop <-chan struct{}) err
 func (e *Engine) submit(ctx context.Context, m *member, op string, c Change) (*Change, error) {
 	done := make(chan *Change, 1)
 	outage := e.outage.next()
-	p := &pendingChange{Change: c, member: m, after: func(c *Change) { done <- c }}
-	e.enqueue(p)
+	e.enqueue(&pendingChange{Change: c, member: m, after: func(c *Change) job { done <- c; return nil }}, false)
 	select {
 	case c := <-done:
 		return c, notKnown(op, c.Err)

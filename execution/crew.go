@@ -11,6 +11,34 @@ type crew struct {
 	idle chan struct{} // closed when n becomes 0; nil while nobody waits
 }
 
+// job is something to do. It returns what the same goroutine goes on with.
+type job func() job
+
+// begin has a job, and what follows from it, done in a goroutine that Run waits for.
+func (e *Engine) begin(j job) {
+	if j == nil {
+		return
+	}
+	e.spawn(func() {
+		for j != nil {
+			j = j()
+		}
+	})
+}
+
+// beginOthers begins all of the jobs but one, which is for the caller to go on
+// with; nil: there was none.
+func (e *Engine) beginOthers(jobs []job) job {
+	if len(jobs) == 0 {
+		return nil
+	}
+	last := len(jobs) - 1
+	for _, j := range jobs[:last] {
+		e.begin(j)
+	}
+	return jobs[last]
+}
+
 // Go runs f in a goroutine that is counted.
 func (c *crew) Go(f func()) {
 	c.mu.Lock()

@@ -124,10 +124,10 @@ type Engine struct {
 	timers   *timers
 	progress *progressLines
 	calling  callings
-	commits  chan *pendingChange
+	commits  commits
 	pending  atomic.Int64
 	outage   outage    // the database cannot be written
-	logEnd   broadcast // the event log has grown
+	logEnd   followers // of the event log
 
 	mu      sync.Mutex
 	runs    map[string]*run
@@ -138,7 +138,6 @@ type Engine struct {
 
 	session atomic.Pointer[member]
 	ready   chan struct{} // closed once Run has joined
-	stopped chan struct{} // closed once nothing is committed any more
 	running atomic.Bool
 	base    context.Context // of everything under way; ends when Run does
 	work    crew            // calls and short-lived helpers
@@ -174,13 +173,12 @@ func New(cfg Config) (*Engine, error) {
 		owned:   map[string]string{},
 		shares:  map[string]int{},
 		ready:   make(chan struct{}),
-		stopped: make(chan struct{}),
 	}
 	e.slots = newSlots(e.limits.Tasks)
 	e.timers = newTimers(e.now)
 	e.progress = newProgressLines(e.now)
 	e.plans.max = 256
-	e.commits = make(chan *pendingChange, e.limits.Pending)
+	e.commits.bell = make(chan struct{}, 1)
 	return e, nil
 }
 
@@ -222,8 +220,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Wait()
 	e.awaitWork()
 	close(stopCommits)
+	e.commits.wake()
 	<-committed
-	close(e.stopped)
 	e.awaitWork() // what the last commits set off
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.limits.Grace)
 	defer cancel()

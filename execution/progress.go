@@ -109,7 +109,7 @@ func (e *Engine) progressLoop(ctx context.Context) {
 		}
 		events, wait := e.progress.take()
 		if m := e.session.Load(); len(events) > 0 && m != nil && !m.lost() {
-			e.enqueue(&pendingChange{member: m, Change: Change{Events: events}, after: func(*Change) {}})
+			e.enqueue(&pendingChange{member: m, Change: Change{Events: events}, after: func(*Change) job { return nil }}, false)
 		}
 		if wait > 0 {
 			clock.Reset(wait)

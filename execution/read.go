@@ -2,7 +2,6 @@ package execution
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"showrunner/problem"
@@ -130,8 +129,10 @@ func (e *Engine) Follow(ctx context.Context, from int64, f record.Filter) <-chan
 		defer close(out)
 		clock := time.NewTimer(0)
 		defer clock.Stop()
+		me := e.logEnd.join(from, f)
+		defer e.logEnd.leave(me)
 		for {
-			grown := e.logEnd.changed()
+			from := e.logEnd.place(me)
 			s, err := e.Events(ctx, from, f, maxEvents)
 			if err == nil && (len(s.Events) > 0 || s.Reset) {
 				select {
@@ -141,15 +142,14 @@ func (e *Engine) Follow(ctx context.Context, from int64, f record.Filter) <-chan
 				}
 			}
 			if err == nil {
-				more := s.Next > from && len(s.Events) > 0
-				from = max(from, s.Next)
-				if more {
+				e.logEnd.advance(me, s.Next)
+				if s.Next > from && len(s.Events) > 0 {
 					continue
 				}
 			}
 			clock.Reset(followAgain)
 			select {
-			case <-grown:
+			case <-me.grown:
 			case <-clock.C:
 			case <-ctx.Done():
 				return
@@ -157,33 +157,4 @@ func (e *Engine) Follow(ctx context.Context, from int64, f record.Filter) <-chan
 		}
 	}()
 	return out
-}
-
-// broadcast wakes everybody who waits when a number rises.
-type broadcast struct {
-	mu sync.Mutex
-	n  int64
-	ch chan struct{}
-}
-
-func (b *broadcast) raise(n int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if n > b.n {
-		b.n = n
-		if b.ch != nil {
-			close(b.ch)
-			b.ch = nil
-		}
-	}
-}
-
-// changed returns a channel that is closed at the next rise.
-func (b *broadcast) changed() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ch == nil {
-		b.ch = make(chan struct{})
-	}
-	return b.ch
 }

@@ -26,7 +26,10 @@ type run struct {
 	queued  map[int]actionKind // calls that wait for a slot
 	stops   map[int]bool       // stages whose Cancel is under way
 	pending int                // commits under way
-	revived bool               // restarted before its end was acted on here: it is loaded anew then
+	leads   bool               // whoever holds the lock is going to lead a commit
+	gathers bool               // and whoever holds it is going to begin what is in jobs
+	jobs    []job
+	revived bool // restarted before its end was acted on here: it is loaded anew then
 	mailSeq int64
 	inbox   []Mail // to the execution itself, from loading, not acted on yet
 }
@@ -68,8 +71,8 @@ func (e *Engine) record(r *run, c *changes, create *Creation) {
 	}
 	e.freeSlots(r, c)
 	r.pending++
-	p.after = func(ch *Change) { e.recorded(r, c, ch) }
-	e.enqueue(p)
+	p.after = func(ch *Change) job { return func() job { return e.recorded(r, c, ch) } }
+	e.enqueue(p, r.leads)
 }
 
 // fill writes the changed rows into the change.
@@ -104,27 +107,45 @@ func (e *Engine) fill(ch *Change, r *run, c *changes) error {
 	return nil
 }
 
-// recorded is called by the committer once a change is durable, or refused.
-func (e *Engine) recorded(r *run, c *changes, ch *Change) {
-	e.spawn(func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.pending--
-		if ch.Err != nil {
-			e.drop(r, ch.Err)
-			return
+// recorded goes on once a change is durable, or refused.
+func (e *Engine) recorded(r *run, c *changes, ch *Change) job {
+	r.mu.Lock()
+	r.pending--
+	if ch.Err != nil {
+		e.drop(r, ch.Err)
+		r.mu.Unlock()
+		return nil
+	}
+	r.gathers = true
+	e.updateLane(r, c)
+	e.act(r, c.do)
+	if c.ended && !r.gone {
+		e.forget(r)
+		e.disown(r.id)
+		if r.revived {
+			e.spawn(func() { e.handed(r.id) })
 		}
-		e.updateLane(r, c)
-		e.act(r, c.do)
-		if c.ended && !r.gone {
-			e.forget(r)
-			e.disown(r.id)
-			if r.revived {
-				e.spawn(func() { e.handed(r.id) })
-			}
-		}
-		e.rest(r)
-	})
+	}
+	e.rest(r)
+	return e.unlock(r)
+}
+
+// unlock lets go of a run and begins the jobs that were gathered, but for the
+// one that it returns.
+func (e *Engine) unlock(r *run) job {
+	jobs := r.jobs
+	r.gathers, r.jobs = false, nil
+	r.mu.Unlock()
+	return e.beginOthers(jobs)
+}
+
+// beginRun begins a job of a run, or has who holds its lock do so.
+func (e *Engine) beginRun(r *run, j job) {
+	if r.gathers {
+		r.jobs = append(r.jobs, j)
+		return
+	}
+	e.begin(j)
 }
 
 // spawn runs f in a goroutine that Run waits for.

@@ -230,7 +230,7 @@ func (s *SQLite) release() error {
 		errs = append(errs, s.writes.Close())
 	}
 	if s.ahead != nil {
-		errs = append(errs, s.ahead.file.Close())
+		errs = append(errs, s.ahead.close())
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }

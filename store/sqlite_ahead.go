@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"showrunner/execution"
 	"showrunner/problem"
@@ -19,7 +20,7 @@ import (
 // is acknowledged, and goes into the database with the next transaction, before
 // anything that could read it. The file lies beside the database, has its full
 // size from the start, and is written over again and again, so that making a
-// record durable is one write in place and one fdatasync.
+// record durable is one write in place, and one flush of the disk.
 //
 // The database says up to which record it holds (meta, ahead). After a crash
 // the records that follow are applied before anything else happens.
@@ -37,9 +38,10 @@ const (
 type ahead struct {
 	mu     sync.Mutex // held over each record, and over each transaction
 	file   *os.File
-	number int64 // of the last record
-	end    int64 // where the next one goes
-	broken bool  // a write failed: the end of the file is not known
+	direct *directFile // for writing; nil: by file, and fdatasync
+	number int64       // of the last record
+	end    int64       // where the next one goes
+	broken bool        // a write failed: the end of the file is not known
 	buffer []byte
 
 	waiting []*execution.Change
@@ -58,10 +60,19 @@ func openAhead(path string, after int64) (*ahead, error) {
 	if err := a.prepare(); err != nil {
 		return nil, errors.Join(problem.Wrap(err, problem.Precondition, op, "%s", path), f.Close())
 	}
-	if err := a.read(); err != nil {
+	data, err := a.read()
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	a.direct = openDirect(path, aheadSize, data)
 	return a, nil
+}
+
+func (a *ahead) close() error {
+	if a.direct != nil {
+		a.direct.close()
+	}
+	return a.file.Close()
 }
 
 // prepare gives the file its size, with blocks that are there.
@@ -81,17 +92,17 @@ func (a *ahead) prepare() error {
 
 // read takes in the records that the database does not hold. They stand at the
 // beginning of the file, numbered without a gap; what follows the last one is
-// from an earlier time, or torn.
-func (a *ahead) read() error {
+// from an earlier time, or torn. It returns all that stands before that.
+func (a *ahead) read() ([]byte, error) {
 	data, err := io.ReadAll(io.NewSectionReader(a.file, 0, aheadSize))
 	if err != nil {
-		return problem.Wrap(err, problem.Precondition, "store.open", "%s", a.file.Name())
+		return nil, problem.Wrap(err, problem.Precondition, "store.open", "%s", a.file.Name())
 	}
 	number := int64(-1)
 	for {
 		body, n, ok := cutRecord(data[a.end:])
 		if !ok || number >= 0 && n != number+1 || number < 0 && n > a.number+1 {
-			return nil
+			return data[:a.end], nil
 		}
 		number = n
 		a.end += int64(aheadHeader + len(body))
@@ -100,7 +111,7 @@ func (a *ahead) read() error {
 		}
 		changes, events, err := decodeAhead(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		a.number = n
 		a.waiting, a.events = append(a.waiting, changes...), append(a.events, events...)
@@ -149,11 +160,7 @@ func (a *ahead) write(batch []*execution.Change, events []record.Event) bool {
 	binary.LittleEndian.PutUint32(b, uint32(len(b)-aheadHeader))
 	binary.LittleEndian.PutUint64(b[8:], uint64(a.number+1))
 	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[8:], castagnoli()))
-	if _, err := a.file.WriteAt(b, a.end); err != nil {
-		a.broken = true
-		return false
-	}
-	if err := syncData(a.file); err != nil {
+	if err := a.put(b); err != nil {
 		a.broken = true
 		return false
 	}
@@ -161,6 +168,22 @@ func (a *ahead) write(batch []*execution.Change, events []record.Event) bool {
 	a.end += int64(len(b))
 	a.waiting, a.events = append(a.waiting, batch...), append(a.events, events...)
 	return true
+}
+
+// put makes a record durable after the last one.
+func (a *ahead) put(record []byte) error {
+	if a.direct != nil {
+		err := a.direct.writeAt(record, a.end)
+		if !errors.Is(err, syscall.EINVAL) {
+			return err
+		}
+		a.direct.close()
+		a.direct = nil
+	}
+	if _, err := a.file.WriteAt(record, a.end); err != nil {
+		return err
+	}
+	return syncData(a.file)
 }
 
 // last is the position of the last event in the file.

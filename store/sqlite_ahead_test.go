@@ -104,6 +104,9 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		b.commit(rt, expect(creation("x0")))
 		n := 0
 		for cut := range rapid.IntRange(1, 3).Draw(rt, "cuts") {
+			if b.ahead.direct != nil && rapid.Bool().Draw(rt, "through the page cache") {
+				spoil(b.ahead.direct)
+			}
 			for range rapid.IntRange(0, 12).Draw(rt, "commits") {
 				n++
 				id := fmt.Sprintf("x%d", rapid.IntRange(0, len(stages)-1).Draw(rt, "execution"))

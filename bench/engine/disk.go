@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,48 +11,64 @@ import (
 
 // disk is how long it takes to have 4 KiB on it: in place, in a file that is
 // there, which is the least that any log can wait for; and at the end of a file
-// that grows, where the disk is written to twice.
+// that grows, where the disk is written to twice. A disk is not the same from
+// one moment to the next, so it is asked in turns with what is measured against it.
 type disk struct {
-	dir              string
+	file             *os.File
+	block            [diskBlock]byte
+	asked            int
 	inPlace, growing []float64 // ms
 }
 
-// measure adds to the samples; it is asked again while the benchmark goes on.
-func (d *disk) measure() error {
-	f, err := os.Create(filepath.Join(d.dir, "sync"))
+const (
+	diskBlock  = 4096
+	diskBlocks = 256 // in place
+)
+
+func openDisk(dir string) (*disk, error) {
+	f, err := os.Create(filepath.Join(dir, "sync"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.Close()
-	const blocks, size = 256, 4096
-	block := make([]byte, size)
-	for range blocks {
-		if _, err := f.Write(block); err != nil {
+	_, err = f.Write(make([]byte, diskBlocks*diskBlock))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &disk{file: f}, nil
+}
+
+// sample writes n times in place, and a third as often at the end.
+func (d *disk) sample(n int) error {
+	for range n {
+		if err := d.write(d.asked%diskBlocks, &d.inPlace); err != nil {
 			return err
 		}
+		if d.asked%3 == 0 {
+			if err := d.write(diskBlocks+d.asked/3, &d.growing); err != nil {
+				return err
+			}
+		}
+		d.asked++
 	}
-	if err := f.Sync(); err != nil {
+	return nil
+}
+
+func (d *disk) write(block int, took *[]float64) error {
+	start := time.Now()
+	if _, err := d.file.WriteAt(d.block[:], int64(block)*diskBlock); err != nil {
 		return err
 	}
-	for i := range 3 * blocks {
-		for _, w := range []struct {
-			at int
-			to *[]float64
-		}{{i % blocks, &d.inPlace}, {blocks + i, &d.growing}} {
-			if w.to == &d.growing && i%3 > 0 {
-				continue
-			}
-			start := time.Now()
-			if _, err := f.WriteAt(block, int64(w.at)*size); err != nil {
-				return err
-			}
-			if err := syscall.Fdatasync(int(f.Fd())); err != nil {
-				return err
-			}
-			*w.to = append(*w.to, ms(time.Since(start)))
-		}
+	if err := syscall.Fdatasync(int(d.file.Fd())); err != nil {
+		return err
 	}
-	fmt.Printf("fdatasync of 4 KiB on this disk: in place p50 %.3f ms p99 %.2f ms, growing p50 %.3f ms p99 %.2f ms\n",
-		quantile(d.inPlace, 0.5), quantile(d.inPlace, 0.99), quantile(d.growing, 0.5), quantile(d.growing, 0.99))
+	*took = append(*took, ms(time.Since(start)))
 	return nil
+}
+
+func (d *disk) String() string {
+	return fmt.Sprintf("fdatasync of 4 KiB on this disk: in place p50 %.3f ms p99 %.2f ms, growing p50 %.3f ms p99 %.2f ms",
+		quantile(d.inPlace, 0.5), quantile(d.inPlace, 0.99), quantile(d.growing, 0.5), quantile(d.growing, 0.99))
 }

@@ -2,7 +2,7 @@
 // with two tasks each that do nothing, every transition on disk before the next
 // one starts. It prints throughput and latency with one and with many
 // executions in flight beside the latency of one fdatasync of the same disk,
-// and holds them against the budgets; with -peer, the same work in the same run
+// asked in turns with the one execution, and holds them against the budgets; with -peer, the same work in the same run
 // on River (PostgreSQL, and SQLite as durable as ours) and on Temporal's server
 // with its SDK, both modules of their own. It fails when a budget is unmet:
 //

@@ -17,17 +17,13 @@ type endings struct {
 	stop    context.CancelFunc
 }
 
-func newEndings(ctx context.Context, e *execution.Engine) *endings {
+func newEndings(ctx context.Context, e *execution.Engine) (*endings, error) {
+	from, err := e.End(ctx)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	n := &endings{ended: map[string]bool{}, waiting: map[string]chan struct{}{}, stop: cancel}
-	from := int64(0)
-	for { // to the end of the log
-		s, err := e.Events(ctx, from, record.Filter{Types: []string{"none"}}, 1000)
-		if err != nil || s.Next == from {
-			break
-		}
-		from = s.Next
-	}
 	events := e.Follow(ctx, from, record.Filter{Types: []string{"execution.succeeded", "execution.failed", "execution.canceled"}})
 	go func() {
 		for s := range events {
@@ -42,7 +38,7 @@ func newEndings(ctx context.Context, e *execution.Engine) *endings {
 			n.mu.Unlock()
 		}
 	}()
-	return n
+	return n, nil
 }
 
 func (n *endings) wait(id string) {
