@@ -23,6 +23,7 @@ type explanation struct{ means, do string }
 var explanations = map[string]explanation{
 	"HEALTH_TIMEOUT":      {"A new version did not have enough healthy instances in time. Traffic stayed on, or went back to, the version before.", "Read the probe's answer and the last log lines in the evidence; raise health.grace when the program merely starts slowly."},
 	"NEVER_HEALTHY":       {"Instances of a new version ran, but none ever passed its health check within its grace.", "Check health.path and that the program listens on $HOST:$PORT; the evidence has the probe's last answer."},
+	"HOOK_FAILED":         {"A lifecycle hook of an instance failed or took too long. After a launch hook the instance was ended and replaced; after a terminate hook its end went on.", "What the hook wrote is in the instance's log and in the evidence; hooks.launch.defaultResult: continue lets instances serve in spite of it."},
 	"EXITED":              {"The program ended although it should go on.", "The exit code and last log lines are in the evidence; `showrunner logs INSTANCE` has the rest."},
 	"START_FAILED":        {"The program could not be started.", "Check that command names a file in the artifact and that it is executable."},
 	"UNHEALTHY":           {"An instance that had served stopped passing its liveness check; it was replaced.", "See the probe's answer in the evidence."},

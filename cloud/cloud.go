@@ -39,6 +39,7 @@ type ServerGroupSpec struct {
 	Limits      *pipeline.Limits         `json:"limits,omitempty"`
 	Sticky      bool                     `json:"sticky,omitempty"`
 	Traffic     *pipeline.Traffic        `json:"traffic,omitempty"`
+	Hooks       *pipeline.LifecycleHooks          `json:"hooks,omitempty"`
 	Scaling     []pipeline.ScalingPolicy `json:"scaling,omitempty"`
 	Execution   string                   `json:"execution,omitempty"` // the execution that asked for it
 	// Weight is the share of traffic once healthy; 0 creates it disabled.
@@ -88,11 +89,13 @@ func (g ServerGroup) Serving() int {
 type Lifecycle string
 
 const (
-	Pending     Lifecycle = "Pending"
-	InService   Lifecycle = "InService"
-	Terminating Lifecycle = "Terminating"
-	Terminated  Lifecycle = "Terminated"
-	Standby     Lifecycle = "Standby"
+	Pending         Lifecycle = "Pending"
+	PendingWait     Lifecycle = "Pending:Wait" // its launch hook runs
+	InService       Lifecycle = "InService"
+	Terminating     Lifecycle = "Terminating"
+	TerminatingWait Lifecycle = "Terminating:Wait" // its terminate hook runs
+	Terminated      Lifecycle = "Terminated"
+	Standby         Lifecycle = "Standby"
 )
 
 // Instance is one running copy of a version.

@@ -49,7 +49,7 @@ func (s *Service) previewDeploy(ctx context.Context, c pipeline.Deploy, ps *Prev
 		ps.Unknown = err.Error()
 		return
 	}
-	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: c.Cluster, Capacity: c.Capacity}, Strategy: c.Strategy, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health)}
+	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: c.Cluster, Capacity: c.Capacity}, Strategy: c.Strategy, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health, c.Hooks)}
 	for i, wave := range regions {
 		w := pipeline.Wave{Regions: wave}
 		if i < len(c.Waves) {

@@ -18,6 +18,7 @@ type Deploy struct {
 	Limits      *Limits           `json:"limits,omitempty"`
 	Sticky      bool              `json:"sticky,omitempty"`
 	Traffic     *Traffic          `json:"traffic,omitempty"`
+	Hooks       *LifecycleHooks   `json:"hooks,omitempty"`
 	Scaling     []ScalingPolicy   `json:"scaling,omitempty"`
 }
 
@@ -82,6 +83,19 @@ type Traffic struct {
 	MaxInFlight     int      `json:"maxInFlight,omitempty" min:"0"`     // requests in flight at one instance; more wait up to 5s for a place and are then answered 503; default 0: no limit
 	ResponseTimeout Duration `json:"responseTimeout,omitempty" min:"0"` // until an instance's answer begins; then another instance is tried where that does no harm, or the answer is 504; not for upgrades and gRPC; default 0: no limit
 	HedgingDelay    Duration `json:"hedgingDelay,omitempty" min:"0"`    // after it a request that may be repeated and has no body is sent to a second instance too, and the first answer is taken; default 0: never
+}
+
+// LifecycleHooks run commands beside an instance, in its folder and environment, as it comes and goes.
+type LifecycleHooks struct {
+	Launch    *LifecycleHook `json:"launch,omitempty"`    // once the instance is ready, before it gets traffic: Pending:Wait
+	Terminate *LifecycleHook `json:"terminate,omitempty"` // once its requests in flight have ended, before SIGTERM: Terminating:Wait; not when it is killed or its region stops
+}
+
+// LifecycleHook is one command; exit code 0 lets the instance go on.
+type LifecycleHook struct {
+	Command       []string `json:"command"`
+	Timeout       Duration `json:"timeout,omitempty" default:"1m" min:"1000000"`                      // then it is killed and has failed; default 1m
+	DefaultResult string   `json:"defaultResult,omitempty" enum:"abandon|continue" default:"abandon"` // of a launch hook that failed: abandon (default) ends the instance, to be replaced, continue lets it serve; an end goes on in any case
 }
 
 // Strategy replaces one version by the next. Exactly one field is set.

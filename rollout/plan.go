@@ -27,9 +27,13 @@ type Spec struct {
 }
 
 // Patience is how long a group may take until enough of it serves: two
-// generations of instances that use their whole grace, and some air.
-func Patience(h pipeline.Health) time.Duration {
-	return 2*time.Duration(h.Grace) + 30*time.Second
+// generations of instances that use their whole grace and launch hook, and some air.
+func Patience(h pipeline.Health, hooks *pipeline.LifecycleHooks) time.Duration {
+	start := time.Duration(h.Grace)
+	if hooks != nil && hooks.Launch != nil {
+		start += time.Duration(hooks.Launch.Timeout)
+	}
+	return 2*start + 30*time.Second
 }
 
 // Key names one change of one rollout; the driver makes it once.

@@ -161,7 +161,7 @@ func squares(g *cloud.ServerGroup) []square {
 			s.Class, s.Shape = "ok", "✓"
 		case i.Failure != nil || i.Lifecycle == cloud.InService:
 			s.Class, s.Shape = "fail", "✕"
-		case i.Lifecycle == cloud.Pending:
+		case i.Lifecycle == cloud.Pending || i.Lifecycle == cloud.PendingWait:
 			s.Class, s.Shape = "run", "◐"
 		default:
 			s.Class, s.Shape = "off", "○"

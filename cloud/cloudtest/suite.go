@@ -120,6 +120,7 @@ func testRefusals(s *Suite) {
 		"a negative weight": func(c *cloud.ServerGroupSpec) { c.Weight = -1 },
 		"no health check":   func(c *cloud.ServerGroupSpec) { c.Health = pipeline.Health{} },
 		"negative traffic":  func(c *cloud.ServerGroupSpec) { c.Traffic = &pipeline.Traffic{MaxInFlight: -1} },
+		"an empty hook":     func(c *cloud.ServerGroupSpec) { c.Hooks = &pipeline.LifecycleHooks{Launch: &pipeline.LifecycleHook{}} },
 		"no command":        func(c *cloud.ServerGroupSpec) { c.Command = nil },
 	} {
 		spec := good

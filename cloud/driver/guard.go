@@ -65,6 +65,19 @@ func CheckCapacity(c pipeline.Capacity) (pipeline.Capacity, error) {
 	return c, nil
 }
 
+// CheckHooks checks lifecycle hooks; nil has none.
+func CheckHooks(h *pipeline.LifecycleHooks) error {
+	if h == nil {
+		return nil
+	}
+	for name, hook := range map[string]*pipeline.LifecycleHook{"launch": h.Launch, "terminate": h.Terminate} {
+		if hook != nil && (len(hook.Command) == 0 || hook.Command[0] == "" || hook.Timeout < 0) {
+			return problem.New(problem.Invalid, "cloud.hooks", "the %s hook has no command, or a negative timeout", name)
+		}
+	}
+	return nil
+}
+
 // CheckTraffic checks the bounds of traffic; nil has none.
 func CheckTraffic(t *pipeline.Traffic) error {
 	if t != nil && (t.MaxInFlight < 0 || t.ResponseTimeout < 0 || t.HedgingDelay < 0) {

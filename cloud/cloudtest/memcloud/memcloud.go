@@ -235,6 +235,9 @@ func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
 	if err := driver.CheckTraffic(s.Traffic); err != nil {
 		return s, err
 	}
+	if err := driver.CheckHooks(s.Hooks); err != nil {
+		return s, err
+	}
 	var err error
 	s.Capacity, err = driver.CheckCapacity(s.Capacity)
 	return s, err

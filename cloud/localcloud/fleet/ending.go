@@ -63,6 +63,9 @@ func (f *Fleet) stop(i *instance, drain, kill bool) {
 	f.push(i.group.cluster)
 	started := i.process
 	f.mu.Unlock()
+	if started != nil && !kill {
+		f.terminateHook(i, spec.Hooks)
+	}
 	if started == nil {
 		i.cancel() // run ends before it starts anything, or kills what it started
 		return

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,7 +78,9 @@ type instance struct {
 	protected, rebalancing  bool
 	outage                  bool // its zone's outage ended it
 	stopTimedOut            bool
-	process                 process // nil until it has started
+	process                 process         // nil until it has started
+	program                 program         // what runs, and hooks with it
+	hook                    cloud.Lifecycle // PendingWait or TerminatingWait while that hook runs
 	cpu                     float64
 	memory                  int64
 	used                    time.Duration // processor time at the last sample
@@ -132,6 +135,9 @@ func (f *Fleet) describe(i *instance) cloud.Instance {
 		ID: i.id, ServerGroup: i.group.name, Version: f.doc.Groups[i.group.name].Spec.Version, Region: f.config.Region, Zone: i.zone,
 		Address: i.address, Lifecycle: i.lifecycle, Healthy: i.healthy(), Protected: i.protected,
 		Launched: i.launched, CPU: i.cpu, Memory: i.memory, Failure: i.failure,
+	}
+	if strings.HasPrefix(string(i.hook), string(i.lifecycle)+":") {
+		d.Lifecycle = i.hook
 	}
 	if i.inService() || i.lifecycle == cloud.Terminating || i.lifecycle == cloud.Terminated {
 		d.ServingSince = i.serving

@@ -57,7 +57,7 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 		f.note(i, detail)
 		if err == nil {
 			if successes++; successes >= p.Healthy {
-				return f.enter(i)
+				return f.passLaunchHook(ctx, i) && f.enter(i)
 			}
 			wait = time.Duration(p.Interval)
 		} else {

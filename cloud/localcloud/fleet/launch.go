@@ -64,9 +64,9 @@ func (f *Fleet) run(i *instance, spec cloud.ServerGroupSpec, port int) {
 	}
 	f.work.Go(func() { f.watch(i, spec, job) })
 	end := i.process.wait()
-	// What the program started and left in another process group goes with it.
-	f.runner.sweep("SHOWRUNNER_INSTANCE=" + i.id)
 	i.cancel() // what shed its environment may hold the output open: its end is not waited for
+	// What the program started and left in another process group goes with it, hooks too.
+	f.runner.sweep("SHOWRUNNER_INSTANCE=" + i.id)
 	<-pump
 	i.output.Close()
 	f.exited(i, &end, nil)
@@ -153,7 +153,7 @@ func (f *Fleet) begin(i *instance, job program) (pump chan struct{}, err error) 
 		return nil, err
 	}
 	f.mu.Lock()
-	i.process, i.output, i.sampled = started, out, f.config.Now()
+	i.process, i.output, i.program, i.sampled = started, out, job, f.config.Now()
 	if i.lifecycle == cloud.Terminating || i.ctx.Err() != nil {
 		started.signal(killSignal) // it was ended while it started: nothing to lose
 	}
