@@ -149,14 +149,14 @@ func newInstancesCommand(a *app) *cobra.Command {
 func endedText(w io.Writer, list []cloud.Instance) {
 	row(w, "INSTANCE", "SERVER GROUP", "ZONE", "SERVED", "ENDED", "WHY")
 	for _, i := range list {
-		served, when, why := "never", "", "it was asked to"
+		served, why := "never", i.Why
 		if !i.ServingSince.IsZero() {
-			served = "yes"
+			served = short(i.Ended.Sub(i.ServingSince))
 		}
 		if f := i.Failure; f != nil {
-			when, why = ago(f.At), f.Code+": "+f.Cause
+			why = f.Code + ": " + f.Cause
 		}
-		row(w, i.ID, i.ServerGroup, i.Zone, served, when, why)
+		row(w, i.ID, i.ServerGroup, i.Zone, served, ago(i.Ended), why)
 	}
 }
 

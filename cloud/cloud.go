@@ -39,7 +39,7 @@ type ServerGroupSpec struct {
 	Limits      *pipeline.Limits         `json:"limits,omitempty"`
 	Sticky      bool                     `json:"sticky,omitempty"`
 	Traffic     *pipeline.Traffic        `json:"traffic,omitempty"`
-	Hooks       *pipeline.LifecycleHooks          `json:"hooks,omitempty"`
+	Hooks       *pipeline.LifecycleHooks `json:"hooks,omitempty"`
 	Scaling     []pipeline.ScalingPolicy `json:"scaling,omitempty"`
 	Execution   string                   `json:"execution,omitempty"` // the execution that asked for it
 	// Weight is the share of traffic once healthy; 0 creates it disabled.
@@ -112,8 +112,10 @@ type Instance struct {
 	Protected    bool             `json:"protected,omitempty"`
 	Launched     time.Time        `json:"launched"`
 	ServingSince time.Time        `json:"servingSince,omitzero"`
-	CPU          float64          `json:"cpu"`    // cores used, over the last interval
-	Memory       int64            `json:"memory"` // resident bytes
+	Ended        time.Time        `json:"ended,omitzero"`
+	Why          string           `json:"why,omitempty"` // it is ended, or was, where that was decided and not its own doing
+	CPU          float64          `json:"cpu"`           // cores used, over the last interval
+	Memory       int64            `json:"memory"`        // resident bytes
 	Failure      *InstanceFailure `json:"failure,omitempty"`
 }
 

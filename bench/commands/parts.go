@@ -101,7 +101,7 @@ func (s *session) instances(ctx context.Context) {
 		}
 		return serving(groups, "us-west-2", 2)
 	})
-	s.say(ctx, "instances fleet --ended", 0, i.ID, "it was asked to")
+	s.say(ctx, "instances fleet --ended", 0, i.ID, "it was asked for")
 	s.say(ctx, "logs "+i.ID, 0, "serves version first") // it has ended, and its output is kept
 	s.say(ctx, "terminate "+s.one(ctx, "us-west-2").ID+" --kill --decrement", 0)
 	s.see(ctx, "one is left", func(groups []cloud.ServerGroup) error { return serving(groups, "us-west-2", 1) })

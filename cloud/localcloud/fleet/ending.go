@@ -34,7 +34,7 @@ func (f *Fleet) end(i *instance, why string, kill bool) {
 	}
 	f.config.Log.Info("ending an instance", "instance", i.id, "group", i.group.name, "why", why)
 	i.draining = i.registered && i.running && !kill
-	i.lifecycle = cloud.Terminating
+	i.lifecycle, i.why = cloud.Terminating, why
 	if !i.running {
 		f.finalize(i)
 		return
@@ -178,7 +178,7 @@ func (f *Fleet) failed(i *instance, spared bool) {
 // with the lock held, after its process is gone.
 func (f *Fleet) finalize(i *instance) {
 	g := i.group
-	i.lifecycle = cloud.Terminated
+	i.lifecycle, i.ended = cloud.Terminated, f.config.Now()
 	f.addresses.give(i.host)
 	delete(g.instances, i.id)
 	delete(f.instances, i.id)

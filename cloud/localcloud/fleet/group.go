@@ -88,6 +88,8 @@ type instance struct {
 	failure                 *cloud.InstanceFailure
 	probeDetail             string
 	output                  *output
+	ended                   time.Time
+	why                     string // it is ended
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -134,7 +136,7 @@ func (f *Fleet) describe(i *instance) cloud.Instance {
 	d := cloud.Instance{
 		ID: i.id, ServerGroup: i.group.name, Version: f.doc.Groups[i.group.name].Spec.Version, Region: f.config.Region, Zone: i.zone,
 		Address: i.address, Lifecycle: i.lifecycle, Healthy: i.healthy(), Protected: i.protected,
-		Launched: i.launched, CPU: i.cpu, Memory: i.memory, Failure: i.failure,
+		Launched: i.launched, CPU: i.cpu, Memory: i.memory, Failure: i.failure, Ended: i.ended, Why: i.why,
 	}
 	if strings.HasPrefix(string(i.hook), string(i.lifecycle)+":") {
 		d.Lifecycle = i.hook

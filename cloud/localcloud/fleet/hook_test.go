@@ -66,8 +66,8 @@ func TestHooksHoldAnInstance(t *testing.T) {
 	}
 	touch(t, ended)
 	g = r.Wait(name, "without it", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 })
-	if f := g.Ended[0].Failure; f != nil {
-		t.Errorf("it ended with %+v", f)
+	if e := g.Ended[0]; e.Failure != nil || e.Why != "it was asked for" || !e.Ended.After(e.ServingSince) {
+		t.Errorf("it ended as %+v", e)
 	}
 	text, err := os.ReadFile(r.output(name, first.ID))
 	if err != nil {
