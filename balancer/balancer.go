@@ -62,6 +62,8 @@ type Config struct {
 	// Suspicion is how long a request that may be sent again waits for the answer
 	// of a target that has been taken out of service meanwhile; default 1s.
 	Suspicion time.Duration
+
+	after func(time.Duration, func()) *time.Timer // tests decide when a ResponseTimeout is over
 }
 
 // Balancer spreads requests over the targets of clusters. Its methods may be

@@ -11,6 +11,7 @@ import (
 // sums are raw counts, added to without a lock.
 type sums struct {
 	requests, errors atomic.Uint64
+	hedged           atomic.Uint64 // of requests
 	inFlight         atomic.Int64
 	buckets          [17]atomic.Uint64 // len(cloud.LatencyBounds)+1; a test holds them together
 }
@@ -27,7 +28,7 @@ func (s *sums) end(took time.Duration, failed bool) {
 }
 
 func (s *sums) counts(group, instance string) cloud.Counts {
-	c := cloud.Counts{ServerGroup: group, Instance: instance, Requests: s.requests.Load(), Errors: s.errors.Load(),
+	c := cloud.Counts{ServerGroup: group, Instance: instance, Requests: s.requests.Load(), Errors: s.errors.Load(), Hedged: s.hedged.Load(),
 		InFlight: int(max(s.inFlight.Load(), 0)), Buckets: make([]uint64, len(s.buckets))}
 	for i := range s.buckets {
 		c.Buckets[i] = s.buckets[i].Load()

@@ -12,6 +12,8 @@ var errNoAnswer = errors.New("no answer")
 // deadline is how long one attempt waits for its answer to begin. The clock
 // starts when all of the request has been sent: a slow upload is the client's.
 type deadline struct {
+	after func(time.Duration, func()) *time.Timer // nil: time.AfterFunc
+
 	mu      sync.Mutex
 	timer   *time.Timer
 	over    bool // the attempt ended
@@ -25,7 +27,11 @@ func (d *deadline) begin(after time.Duration, late func()) {
 	if d.over || d.timer != nil {
 		return
 	}
-	d.timer = time.AfterFunc(after, func() {
+	start := d.after
+	if start == nil {
+		start = time.AfterFunc
+	}
+	d.timer = start(after, func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if !d.over {

@@ -14,3 +14,9 @@ func (b *Balancer) Choose(name string) (string, error) {
 	t.release()
 	return t.id, nil
 }
+
+// WithClock has the test start the clocks of ResponseTimeout.
+func (c Config) WithClock(after func(time.Duration, func()) *time.Timer) Config {
+	c.after = after
+	return c
+}

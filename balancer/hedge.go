@@ -45,6 +45,8 @@ func (b *Balancer) hedged(r *http.Request, name string, first *target, group *su
 		second.release()
 		return <-results, tried, 1
 	}
+	group.hedged.Add(1)
+	second.sums.hedged.Add(1)
 	launch(second, group)
 	a = <-results
 	if a.err == nil && !replay.GatewayFailure(a.res.StatusCode) {

@@ -121,7 +121,7 @@ func (b *Balancer) try(r *http.Request, f *flight, body *replay.Body, timeout ti
 	t := f.target
 	var limit *deadline
 	if timeout > 0 {
-		limit = &deadline{}
+		limit = &deadline{after: b.config.after}
 		f.written = func() {
 			limit.begin(timeout, func() { f.cancel.Abort(fmt.Errorf("%s: %w within %v", t.id, errNoAnswer, timeout)) })
 		}

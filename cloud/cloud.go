@@ -148,7 +148,8 @@ type Counts struct {
 	ServerGroup string `json:"serverGroup"`
 	Instance    string `json:"instance,omitempty"`
 	Requests    uint64 `json:"requests"`
-	Errors      uint64 `json:"errors"` // answered 5xx, or not at all
+	Errors      uint64 `json:"errors"`           // answered 5xx, or not at all
+	Hedged      uint64 `json:"hedged,omitempty"` // of the requests: sent here because another instance took longer than the hedging delay
 	// Buckets count requests by latency: Buckets[i] took at most LatencyBounds[i], the last all longer ones.
 	Buckets  []uint64 `json:"buckets"`
 	InFlight int      `json:"inFlight"`
