@@ -19,11 +19,19 @@ func newControlCommand(a *app) *cobra.Command {
 		Long: `Control runs one control plane. "showrunner up" starts one on this machine.
 
 With --database postgres://… any number of them share the work, each on its own
-address and all with the same data folder: one folder on one machine, or a file
-system that the machines share. It holds what the database does not: artifacts,
-logs, running builds, the token and the key for secrets. One control plane that is
-killed is noticed at once, one that hangs when its lease is over, and the others
-carry on what it did. Put any balancer before them; /readyz says which can work.
+address. On one machine they have the same data folder. On several, each has a data
+folder of its own, for the builds that run there, and all have the same --shared
+folder, on a file system that the machines share. It holds what the database does
+not: artifacts, logs, build caches, the token and the key for secrets. One control
+plane that is killed is noticed at once, one that hangs when its lease is over, and
+the others carry on what it did. Put any balancer before them; /readyz says which
+can work.
+
+A build goes on when the control plane that started it is gone, and its result is
+taken once one is back on that machine. After --builds-lost-after the machine counts
+as lost: the build is started anew on another, and what the first still makes of it
+is refused. The commands of a run stage may have had effects; whether they are
+repeated, a person is asked.
 
 A connection pooler in transaction mode may stand before the database, and need not
 know of prepared statements; each control plane then needs one connection of its
@@ -61,6 +69,8 @@ is back; nothing has to be started anew.`,
 	f.StringVar(&config.DatabaseDirect, "database-direct", "", "the server's own URL, where --database leads through a connection pooler")
 	f.StringSliceVar(&config.Hosts, "host", nil, "names besides localhost that requests may be addressed to")
 	f.StringVar(&config.URL, "url", "", "where others reach this control plane, for call-backs (default: http://LISTEN)")
+	f.StringVar(&config.Shared, "shared", "", "folder that the control planes of several machines share (default: the data folder)")
+	f.DurationVar(&config.BuildsLostAfter, "builds-lost-after", time.Minute, "how long the machine of a build may be silent before the build is started anew on another")
 	f.DurationVar(&config.Retention.Age, "keep", config.Retention.Age, "how long executions that ended are kept, with their logs and the artifacts that nothing else needs")
 	f.IntVar(&config.Retention.Count, "keep-count", config.Retention.Count, "how many of each pipeline are kept whatever their age")
 	f.DurationVar(&config.Retention.EventAge, "keep-events", config.Retention.EventAge, "how long events are kept before they are archived")

@@ -72,6 +72,7 @@ var explanations = map[string]explanation{
 	"WEBHOOK_ANSWER":      {"The answer does not hold what webhook.outputs asks for.", "Check the JSON pointers against the answer in the evidence."},
 	"WEBHOOK_HEADER":      {"A header of the call cannot be sent.", "Take line breaks out of webhook.headers."},
 
+	"BUILD_HOST_LOST":         {"The build was lost with its machine, again and again.", "See whether the build itself takes its machines down (memory, disk); then restart the execution from the stage."},
 	"BUILD_FAULT":             {"The build could not be carried out, through no fault of its commands.", "See the evidence and the system's messages (memory, disk); the stage's retry tries again."},
 	"BUILD_TIMED_OUT":         {"The build took longer than its timeout; all its processes were ended.", "Raise the stage's timeout, or see in its log where it stood."},
 	"BUILD_STOPPED":           {"The build was stopped; all its processes were ended.", "`showrunner audit` says by whom."},

@@ -159,6 +159,11 @@ func (s *state) again(ev answered, now time.Time, c *changes) {
 // unknown handles a call that could not find out what became of the act.
 func (s *state) unknown(ev answered, now time.Time, c *changes) {
 	r := s.touch(ev.stage, c)
+	if errors.Is(ev.err, stage.ErrInDoubt) {
+		r.State = nil
+		s.doubt(doubted{stage: ev.stage, reason: ev.err.Error()}, now, c)
+		return
+	}
 	if !uncertain(ev.err) {
 		r.Failure = failureOf(ev.err)
 		s.closeTask(ev.stage, stage.Result{Outcome: stage.Failed}, now, c)

@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -32,10 +33,21 @@ type Accounts interface {
 	Account(name string) (*cloud.Account, error)
 }
 
+// Claims are the records of which host has which build.
+type Claims interface {
+	// Prune forgets those that have not changed since a time and whose execution
+	// has ended. Errors: unavailable, internal, and those of ended.
+	Prune(ctx context.Context, before time.Time, ended func(execution string) (bool, error)) error
+}
+
 // Sweeper removes what is no longer needed from a data folder. Several control
 // planes on one folder may each have one: one of them sweeps at a time.
 type Sweeper struct {
-	Data       string // the folder, with logs/, builds/ and cache/ in it
+	Data string // the folder, with logs/ and cache/ in it
+	// BuildFolder is where the builds of this host are; empty: builds/ in Data.
+	BuildFolder string
+	// Claims say which host has which build; nil when there is one host.
+	Claims     Claims
 	Executions Executions
 	Artifacts  *artifact.Store
 	Accounts   Accounts
@@ -90,16 +102,31 @@ func (s *Sweeper) Run(ctx context.Context) {
 // It does nothing while another sweep of the folder runs. Errors: unavailable,
 // internal; what was removed is returned beside them.
 func (s *Sweeper) Sweep(ctx context.Context) (done Swept, err error) {
-	name := filepath.Join(s.Data, "sweep.lock")
+	sweeps := func() error { return errors.Join(s.artifacts(ctx, &done), s.logs(ctx, &done)) }
+	if local := filepath.Dir(s.buildFolder()); local != filepath.Clean(s.Data) {
+		err = errors.Join(alone(s.Data, sweeps), alone(local, func() error { return s.builds(ctx, &done) }))
+		return done, err
+	}
+	err = alone(s.Data, func() error { return errors.Join(sweeps(), s.builds(ctx, &done)) })
+	return done, err
+}
+
+// alone calls sweep unless another sweep of the folder runs.
+func alone(dir string, sweep func() error) error {
+	name := filepath.Join(dir, "sweep.lock")
 	lock, err := filelock.Try(name)
 	if errors.Is(err, filelock.ErrHeld) {
-		return done, nil
+		return nil
 	}
 	if err != nil {
-		return done, problem.Wrap(err, problem.Unavailable, "retention.sweep", "locking %s", name)
+		return problem.Wrap(err, problem.Unavailable, "retention.sweep", "locking %s", name)
 	}
 	defer lock.Close()
-	return done, errors.Join(s.artifacts(ctx, &done), s.logs(ctx, &done), s.builds(ctx, &done))
+	return sweep()
+}
+
+func (s *Sweeper) buildFolder() string {
+	return cmp.Or(s.BuildFolder, filepath.Join(s.Data, "builds"))
 }
 
 func (s *Sweeper) artifacts(ctx context.Context, done *Swept) error {
@@ -241,7 +268,26 @@ func (s *Sweeper) builds(ctx context.Context, done *Swept) error {
 	}
 	ended := func(e *execution.Execution) bool { return e == nil || e.Status.Complete() }
 	executionOf := func(name string) string { id, _, _ := strings.Cut(name, "."); return id }
-	return s.folders(ctx, filepath.Join(s.Data, "builds"), s.Builds, executionOf, ended, build.RemoveAll, &done.Builds)
+	err := s.folders(ctx, s.buildFolder(), s.Builds, executionOf, ended, build.RemoveAll, &done.Builds)
+	if s.Claims == nil {
+		return err
+	}
+	return errors.Join(err, s.Claims.Prune(ctx, s.Now().Add(-s.Builds), func(id string) (bool, error) {
+		e, err := s.find(ctx, id)
+		return err == nil && ended(e), err
+	}))
+}
+
+// find returns an execution, nil when it is not kept.
+func (s *Sweeper) find(ctx context.Context, id string) (*execution.Execution, error) {
+	e, err := s.Executions.Get(ctx, id)
+	if problem.CodeOf(err) == problem.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &e, nil
 }
 
 // folders removes those below dir that are older than age and whose execution,
@@ -267,11 +313,8 @@ func (s *Sweeper) folders(ctx context.Context, dir string, age time.Duration, ex
 		if err != nil {
 			return problem.Wrap(err, problem.Unavailable, op, "%s", entry.Name())
 		}
-		var kept *execution.Execution
-		switch e, err := s.Executions.Get(ctx, executionOf(entry.Name())); {
-		case err == nil:
-			kept = &e
-		case problem.CodeOf(err) != problem.NotFound:
+		kept, err := s.find(ctx, executionOf(entry.Name()))
+		if err != nil {
 			return err
 		}
 		if !free(kept) {

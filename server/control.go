@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 	"showrunner/problem"
 	"showrunner/secret"
 	"showrunner/stage"
+	stagebuild "showrunner/stage/build"
 	"showrunner/stage/notify"
 	"showrunner/store"
 	"showrunner/trigger"
@@ -35,6 +37,7 @@ import (
 // ControlConfig is what a control plane runs with.
 type ControlConfig struct {
 	Data     string
+	Shared   string   // what the control planes of a database share; empty: Data
 	Listen   string   // API and pages
 	Edge     string   // where people find sites and services
 	Regions  []string // local regions, the nearest first
@@ -51,6 +54,9 @@ type ControlConfig struct {
 	Retention execution.Retention
 	// KeepBuilds is how long the folders of builds that ended are kept.
 	KeepBuilds time.Duration
+	// BuildsLostAfter is how long another control plane's host may be silent before
+	// the builds it ran are started anew; zero is a minute.
+	BuildsLostAfter time.Duration
 	// RetentionEvery is the time between two removals of what is no longer kept; zero is an hour.
 	RetentionEvery time.Duration
 	Log            *slog.Logger
@@ -77,6 +83,7 @@ type controlPlane struct {
 	definitions *definitions
 	accounts    *accounts
 	artifacts   *artifact.Store
+	builder     *stagebuild.Builder
 	secrets     *secret.Store
 	logs        *stagelog.Folder
 	auth        *api.Auth
@@ -101,8 +108,17 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	if config.Data, err = filepath.Abs(config.Data); err != nil {
 		return nil, problem.Wrap(err, problem.Invalid, op, "data folder")
 	}
-	if err := os.MkdirAll(config.Data, 0o700); err != nil {
-		return nil, problem.Wrap(err, problem.Precondition, op, "data folder %s", config.Data)
+	if config.Shared, err = filepath.Abs(cmp.Or(config.Shared, config.Data)); err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, op, "shared folder")
+	}
+	if config.Shared != config.Data && config.Database == "" {
+		return nil, problem.New(problem.Invalid, op, "--shared is for several control planes on one --database")
+	}
+	config.BuildsLostAfter = cmp.Or(config.BuildsLostAfter, time.Minute)
+	for _, dir := range []string{config.Data, config.Shared} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, problem.Wrap(err, problem.Precondition, op, "folder %s", dir)
+		}
 	}
 	c := &controlPlane{ControlConfig: config}
 	defer func() {
@@ -115,7 +131,7 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 		return nil, problem.Wrap(err, problem.Conflict, op, "listening on %s", config.Listen).WithHelp("choose another address with --listen")
 	}
 	if c.Token == "" {
-		if c.Token, err = LoadToken(c.Data); err != nil {
+		if c.Token, err = c.sharedToken(); err != nil {
 			return nil, err
 		}
 	}
@@ -131,14 +147,14 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 			return nil, err
 		}
 	}
-	if c.artifacts, err = artifact.Open(filepath.Join(c.Data, "artifacts")); err != nil {
+	if c.artifacts, err = artifact.Open(filepath.Join(c.Shared, "artifacts")); err != nil {
 		return nil, err
 	}
 	if c.accounts, err = newAccounts(c.Data, c.Edge, c.Regions, c.Now, nil); err != nil {
 		return nil, err
 	}
-	c.secrets = secret.New(c.store, secret.Options{KeyFile: filepath.Join(c.Data, "key"), Identity: c.Identity})
-	c.logs = stagelog.New(filepath.Join(c.Data, "logs"))
+	c.secrets = secret.New(c.store, secret.Options{KeyFile: filepath.Join(c.Shared, "key"), Identity: c.Identity})
+	c.logs = stagelog.New(filepath.Join(c.Shared, "logs"))
 	if c.URL == "" {
 		c.URL = "http://" + c.listener.Addr().String()
 	}
@@ -162,7 +178,7 @@ func (c *controlPlane) wire(ctx context.Context) error {
 		},
 		Secrets:   c.secretsOf,
 		Retention: c.Retention, RetentionEvery: c.RetentionEvery,
-		Archive: eventlog.OpenArchive(filepath.Join(c.Data, "archive")),
+		Archive: eventlog.OpenArchive(filepath.Join(c.Shared, "archive")),
 	})
 	if err != nil {
 		return err
@@ -210,6 +226,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.sweeper().Run(ctx); return nil })
 	if c.Database != "" {
 		group.Go(func() error { return c.keepFolder(ctx) })
+		group.Go(func() error { c.builder.Keep(ctx); return nil })
 		group.Go(func() error { c.memory.Run(ctx, c.warm); return nil })
 	}
 	group.Go(func() error {

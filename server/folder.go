@@ -14,10 +14,10 @@ import (
 	"showrunner/store/record"
 )
 
-// Control planes that share a database share a data folder too: artifacts, logs,
-// running builds, keys. A folder has a name of its own, and the database knows
-// the one that is in use, so that a replica with another folder is refused
-// instead of failing stage by stage.
+// Control planes that share a database share a folder too: artifacts, logs, build
+// caches, keys. A folder has a name of its own, and the database knows the one
+// that is in use, so that a replica with another folder is refused instead of
+// failing stage by stage. The name of a data folder tells whose builds are whose.
 
 const folderFile = "folder.id"
 
@@ -25,7 +25,7 @@ type folderRecord struct {
 	ID string `json:"id"`
 }
 
-// folderID reads a data folder's name, and gives it one when it has none.
+// folderID reads a folder's name, and gives it one when it has none.
 func folderID(data string) (string, error) {
 	name := filepath.Join(data, folderFile)
 	raw, err := os.ReadFile(name)
@@ -53,7 +53,7 @@ func folderID(data string) (string, error) {
 // claimFolder writes down that the database's files are in this folder. While
 // another control plane lives, that cannot change. Errors: precondition.
 func (c *controlPlane) claimFolder(ctx context.Context) error {
-	id, err := folderID(c.Data)
+	id, err := folderID(c.Shared)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (c *controlPlane) keepFolder(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	id, err := folderID(c.Data)
+	id, err := folderID(c.Shared)
 	if err != nil {
 		return err
 	}
@@ -114,6 +114,6 @@ func (c *controlPlane) folder(ctx context.Context) (record.Record, folderRecord,
 }
 
 func (c *controlPlane) otherFolder() error {
-	return problem.New(problem.Precondition, "control", "the control planes of this database keep artifacts, logs and builds in another folder than %s", c.Data).
-		WithHelp("Give all of them the same --data: one folder on one machine, or a file system that the machines share. To move to this folder, stop the others first.")
+	return problem.New(problem.Precondition, "control", "the control planes of this database keep artifacts and logs in another folder than %s", c.Shared).
+		WithHelp("Give all of them the same --data on one machine, or the same --shared on a file system that the machines share. To move to this folder, stop the others first.")
 }

@@ -29,7 +29,11 @@ func (c *controlPlane) kinds(late *lateEngine) ([]stage.Kind, error) {
 		return nil, err
 	}
 	client := &http.Client{Timeout: outsideTimeout}
-	return append(c.builds(),
+	builds, err := c.builds()
+	if err != nil {
+		return nil, err
+	}
+	return append(builds,
 		stagesource.Git{Fetcher: fetcher},
 		deploy.NewSite(c.accounts, c.artifacts),
 		deploy.NewService(c.accounts, client, c.Now),

@@ -11,6 +11,23 @@ import (
 	"showrunner/problem"
 )
 
+// sharedToken is the token of the shared folder, which the data folder gets too,
+// so that the command line finds it there.
+func (c *controlPlane) sharedToken() (string, error) {
+	token, err := LoadToken(c.Shared)
+	if err != nil || c.Shared == c.Data {
+		return token, err
+	}
+	name := filepath.Join(c.Data, "token")
+	if err = os.WriteFile(name+".new", []byte(token+"\n"), 0o600); err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		return "", problem.Wrap(err, problem.Precondition, "server.token", "writing %s", name)
+	}
+	return token, nil
+}
+
 // LoadToken reads the API token of a data folder, and makes one when there is none.
 func LoadToken(data string) (string, error) {
 	const op = "server.token"

@@ -51,7 +51,11 @@ func (c *controlPlane) deliverer() *eventlog.Deliverer {
 
 // sweeper makes what removes the files of what is no longer kept.
 func (c *controlPlane) sweeper() *retention.Sweeper {
-	return &retention.Sweeper{Data: c.Data, Executions: c.engine, Artifacts: c.artifacts, Accounts: c.accounts, Age: c.Retention.Age, Builds: c.KeepBuilds, Every: c.RetentionEvery, Now: c.Now, Log: c.Log}
+	sweeper := &retention.Sweeper{Data: c.Shared, BuildFolder: c.builder.Folder, Executions: c.engine, Artifacts: c.artifacts, Accounts: c.accounts, Age: c.Retention.Age, Builds: c.KeepBuilds, Every: c.RetentionEvery, Now: c.Now, Log: c.Log}
+	if c.builder.Fleet != nil {
+		sweeper.Claims = c.builder.Fleet
+	}
+	return sweeper
 }
 
 // readyLimit is how long the database may take to answer when it is asked

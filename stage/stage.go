@@ -68,6 +68,11 @@ var (
 	ErrDetached = fmt.Errorf("detached: this process stops, the work goes on")
 )
 
+// ErrInDoubt is part of the error of a task that nobody can find out about: it
+// may have taken effect, and asking again will not tell. The stage goes to a
+// person; when they have it retried, Run is called with no State.
+var ErrInDoubt = fmt.Errorf("in doubt")
+
 // Repeat is the Resume of tasks that may be run again freely.
 func Repeat(context.Context, *Input) (Result, error) { return Result{Outcome: NotStarted}, nil }
 

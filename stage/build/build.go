@@ -37,14 +37,19 @@ func (k buildKind) Tasks() []stage.Task {
 		{Name: "prepare", Run: k.check, Resume: stage.Repeat},
 		{Name: "execute",
 			Run: func(ctx context.Context, in *stage.Input) (stage.Result, error) {
-				return k.execute(ctx, in, k.job, buildOutputs)
+				return k.execute(ctx, in, k.work())
 			},
 			Resume: func(ctx context.Context, in *stage.Input) (stage.Result, error) {
-				return k.resume(ctx, in, buildOutputs)
+				return k.resume(ctx, in, k.work())
 			},
-			Cancel: k.cancel},
+			Cancel: func(ctx context.Context, in *stage.Input) error { return k.cancel(ctx, in, true) }},
 		{Name: "collect", Run: k.attest, Resume: stage.Repeat},
 	}
+}
+
+// work is a build as this kind has it: what counts of it are its artifacts.
+func (k buildKind) work() work {
+	return work{prepare: k.job, outputs: buildOutputs, repeatable: true}
 }
 
 func (k buildKind) check(ctx context.Context, in *stage.Input) (stage.Result, error) {
@@ -137,7 +142,7 @@ func (b *Builder) newJob(in *stage.Input, project, source string) build.Job {
 	}
 	up := in.Upstream[source]
 	job := build.Job{Store: b.Store, Request: build.Request{
-		ID: project + ":" + uuid(in.Key), Number: in.Number, Project: project, Initiator: "showrunner/" + in.Pipeline,
+		ID: project + ":" + uuid(in.Key, 1), Number: in.Number, Project: project, Initiator: "showrunner/" + in.Pipeline,
 		Inherit:         b.Inherit,
 		ResolvedVersion: cmp.Or(text(up, "commit"), text(in.Trigger, "commit")),
 		SourceVersion:   cmp.Or(text(up, "branch"), text(up, "tag"), text(in.Trigger, "branch"), text(in.Trigger, "tag"), text(up, "commit")),
@@ -288,6 +293,9 @@ func findings(err error) (*buildspec.Error, bool) {
 	return e, ok
 }
 
+// maxFailing is how many failing cases of a report later stages see.
+const maxFailing = 50
+
 // buildOutputs is what later stages see of a build.
 func buildOutputs(r build.Result) map[string]any {
 	out := map[string]any{"buildId": r.ID, "buildNumber": r.Number, "status": string(r.Status)}
@@ -314,7 +322,7 @@ func buildOutputs(r build.Result) map[string]any {
 		}
 		failing := []any{}
 		for _, c := range rep.Failing() {
-			if len(failing) == 50 {
+			if len(failing) == maxFailing {
 				break
 			}
 			failing = append(failing, map[string]any{"suite": c.Suite, "name": c.Name, "status": string(c.Status), "message": c.Message})
@@ -329,13 +337,27 @@ func buildOutputs(r build.Result) map[string]any {
 	return out
 }
 
+// result is the end of a build that is known to have ended.
+func (b *Builder) result(ctx context.Context, k stage.Key) (build.Result, error) {
+	if b.Fleet != nil {
+		c, err := b.Fleet.claim(ctx, k)
+		if err != nil {
+			return build.Result{}, asUnavailable(err)
+		}
+		if c.Result != nil {
+			return *c.Result, nil
+		}
+	}
+	h, err := build.Attach(b.folder(k, 1))
+	if err != nil {
+		return build.Result{}, err
+	}
+	return h.Result()
+}
+
 // attest writes down where the artifacts come from.
 func (k buildKind) attest(ctx context.Context, in *stage.Input) (stage.Result, error) {
-	h, err := build.Attach(k.folder(in.Key))
-	if err != nil {
-		return stage.Result{}, err
-	}
-	r, err := h.Result()
+	r, err := k.result(ctx, in.Key)
 	if err != nil {
 		return stage.Result{}, err
 	}

@@ -278,7 +278,7 @@ func TestCanceledBuildHasEnded(t *testing.T) {
 		if err := <-done; err != cause {
 			t.Errorf("%v, want %v", err, cause)
 		}
-		h, err := build.Attach(f.b.folder(in.Key))
+		h, err := build.Attach(f.b.folder(in.Key, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +307,7 @@ func TestNothingToResumeOrCancel(t *testing.T) {
 func TestASupervisorThatBeginsNothing(t *testing.T) {
 	f := newFixture(t, nil)
 	in := f.input(pipeline.Run{Commands: []string{"echo here"}}, newLog())
-	dir := f.b.folder(in.Key)
+	dir := f.b.folder(in.Key, 1)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

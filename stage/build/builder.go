@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/build"
+	"showrunner/internal/filelock"
 	"showrunner/problem"
 	"showrunner/stage"
 )
@@ -29,14 +31,17 @@ type Builder struct {
 	Cache     string // folder of the caches
 	// Inherit is the environment that commands see; see build.CleanEnvironment.
 	Inherit []string
+	// Fleet is the other hosts that build for the same database; nil when there is none.
+	Fleet *Fleet
 }
 
 // Kinds returns the stage kinds build and run.
 func (b *Builder) Kinds() []stage.Kind { return []stage.Kind{buildKind{b}, runKind{b}} }
 
-// folder is where the build of a stage's attempt lives. Names from outside do
-// not become paths: what is not plain is replaced, and a digest keeps them apart.
-func (b *Builder) folder(k stage.Key) string {
+// folder is where a start of the build of a stage's attempt lives; the first has
+// the number 1. Names from outside do not become paths: what is not plain is
+// replaced, and a digest keeps them apart.
+func (b *Builder) folder(k stage.Key, start int) string {
 	k.Task = "execute"
 	plain := func(s string) string {
 		return strings.Map(func(r rune) rune {
@@ -47,28 +52,69 @@ func (b *Builder) folder(k stage.Key) string {
 		}, s[:min(len(s), 40)])
 	}
 	sum := sha256.Sum256([]byte(k.String()))
-	return filepath.Join(b.Folder, plain(k.Execution)+"."+plain(k.Stage)+"."+strconv.Itoa(k.Attempt)+"."+hex.EncodeToString(sum[:4]))
+	name := plain(k.Execution) + "." + plain(k.Stage) + "." + strconv.Itoa(k.Attempt) + "." + hex.EncodeToString(sum[:4])
+	if start > 1 {
+		name += "." + strconv.Itoa(start)
+	}
+	return filepath.Join(b.Folder, name)
 }
 
-// uuid makes the identifier of an attempt's build: the same for the same one.
-func uuid(k stage.Key) string {
+// uuid makes the identifier of a start of an attempt's build: the same for the same one.
+func uuid(k stage.Key, start int) string {
 	k.Task = "execute"
-	b := sha256.Sum256([]byte(k.String()))
+	text := k.String()
+	if start > 1 {
+		text += "/" + strconv.Itoa(start)
+	}
+	b := sha256.Sum256([]byte(text))
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// execute starts the build that prepare describes, or finds it, and watches it
-// to its end.
-func (b *Builder) execute(ctx context.Context, in *stage.Input, prepare func(context.Context, *stage.Input) (build.Job, map[string]string, error), outputs func(build.Result) map[string]any) (stage.Result, error) {
-	dir := b.folder(in.Key)
+// work is what one of the two kinds builds, and what it makes of the result.
+type work struct {
+	prepare func(context.Context, *stage.Input) (build.Job, map[string]string, error)
+	outputs func(build.Result) map[string]any
+	// repeatable says that nothing of a build counts but its artifacts, so that it
+	// may be started anew while one that was lost with its host perhaps goes on.
+	repeatable bool
+}
+
+// execute starts the build, or finds it, and watches it to its end.
+func (b *Builder) execute(ctx context.Context, in *stage.Input, w work) (stage.Result, error) {
+	if b.Fleet == nil {
+		return b.here(ctx, in, claim{Start: 1}, w)
+	}
+	c, err := b.Fleet.claim(ctx, in.Key)
+	if err == nil && c.Start == 0 {
+		c, err = b.Fleet.take(ctx, in, c)
+	}
+	if err != nil {
+		return stage.Result{}, asUnavailable(err)
+	}
+	if c.Host != b.Fleet.ID || c.Result != nil {
+		// Called anew without having waited: a person has looked after a doubt.
+		return b.elsewhere(ctx, in, c, w, w.repeatable || in.State == nil)
+	}
+	return b.here(ctx, in, c, w)
+}
+
+// here starts or finds a build on this host.
+func (b *Builder) here(ctx context.Context, in *stage.Input, c claim, w work) (stage.Result, error) {
+	dir := b.folder(in.Key, c.Start)
 	for range maxStarts {
 		h, err := build.Attach(dir)
 		if errors.Is(err, build.ErrNotStarted) {
 			var job build.Job
 			var secrets map[string]string
-			if job, secrets, err = prepare(ctx, in); err != nil {
+			if job, secrets, err = w.prepare(ctx, in); err != nil {
 				return refused(ctx, err)
+			}
+			if b.Fleet != nil {
+				job.ID = job.Project + ":" + uuid(in.Key, c.Start)
+				if err := noteClaim(dir, c); err != nil {
+					return stage.Result{}, err
+				}
 			}
 			h, err = b.Launcher.Start(ctx, dir, job, secrets)
 		}
@@ -77,7 +123,7 @@ func (b *Builder) execute(ctx context.Context, in *stage.Input, prepare func(con
 		}
 		// The supervisor that was there may be that of a watcher who died before
 		// it had told everything; then it ends without having begun.
-		if res, err := b.watch(ctx, in, h, outputs); !errors.Is(err, build.ErrNotStarted) {
+		if res, err := b.watch(ctx, in, h, c, w); !errors.Is(err, build.ErrNotStarted) {
 			return res, err
 		}
 	}
@@ -88,24 +134,91 @@ func (b *Builder) execute(ctx context.Context, in *stage.Input, prepare func(con
 const maxStarts = 5
 
 // resume finds out what became of a build whose watcher died.
-func (b *Builder) resume(ctx context.Context, in *stage.Input, outputs func(build.Result) map[string]any) (stage.Result, error) {
-	h, err := build.Attach(b.folder(in.Key))
+func (b *Builder) resume(ctx context.Context, in *stage.Input, w work) (stage.Result, error) {
+	c := claim{Start: 1}
+	if b.Fleet != nil {
+		var err error
+		if c, err = b.Fleet.claim(ctx, in.Key); err != nil {
+			return stage.Result{}, asUnavailable(err)
+		}
+		switch {
+		case c.Start == 0:
+			return stage.Result{Outcome: stage.NotStarted}, nil
+		case c.Host != b.Fleet.ID || c.Result != nil:
+			return b.elsewhere(ctx, in, c, w, w.repeatable)
+		}
+	}
+	h, err := build.Attach(b.folder(in.Key, c.Start))
 	if errors.Is(err, build.ErrNotStarted) {
 		return stage.Result{Outcome: stage.NotStarted}, nil
 	}
 	if err != nil {
 		return stage.Result{}, err
 	}
-	res, err := b.watch(ctx, in, h, outputs)
+	res, err := b.watch(ctx, in, h, c, w)
 	if errors.Is(err, build.ErrNotStarted) {
 		return stage.Result{Outcome: stage.NotStarted}, nil
 	}
 	return res, err
 }
 
+// elsewhere goes on with a build that another host has: it waits for the result
+// while that host lives, and starts the build anew here when it is lost.
+func (b *Builder) elsewhere(ctx context.Context, in *stage.Input, c claim, w work, anew bool) (stage.Result, error) {
+	if c.Result != nil {
+		return b.conclude(*c.Result, w.outputs), nil
+	}
+	if !b.Fleet.lost(c.Host) {
+		in.Progress("runs on %s", c.Name)
+		return stage.Result{Outcome: stage.Again, State: waitsElsewhere, After: askElsewhere}, nil
+	}
+	if !anew {
+		return stage.Result{}, problem.Wrap(stage.ErrInDoubt, problem.Unavailable, "build.resume", "%s, which ran the commands, has been silent for %s; they may have taken effect, and may still be running",
+			c.Name, b.Fleet.Patience)
+	}
+	if c.Start > maxHosts {
+		if _, err := b.Fleet.askCancel(ctx, in.Key, build.ErrStopped.Error()); err != nil { // should that host come back
+			return stage.Result{}, asUnavailable(err)
+		}
+		return stage.Fail(stage.Failure{Code: "BUILD_HOST_LOST", Retryable: true,
+			Cause: fmt.Sprintf("the build was lost with its host %d times, the last time with %s", c.Start, c.Name),
+			Help:  "Look whether the build itself takes its hosts down (memory, disk); then restart the execution from this stage."}), nil
+	}
+	own, err := b.Fleet.take(ctx, in, c)
+	if err != nil {
+		return stage.Result{}, asUnavailable(err)
+	}
+	return b.here(ctx, in, own, w)
+}
+
+// askElsewhere is how often another host's build is asked for.
+const askElsewhere = time.Second
+
+// waitsElsewhere is the state of a task that waits for another host's build.
+var waitsElsewhere = json.RawMessage(`{"elsewhere":true}`)
+
+// asUnavailable has the engine ask again: another host was faster, or the
+// database does not answer.
+func asUnavailable(err error) error {
+	if problem.CodeOf(err) == problem.Unavailable {
+		return err
+	}
+	return problem.Wrap(err, problem.Unavailable, "build.claim", "who has the build")
+}
+
 // cancel ends the build and returns once it has ended.
-func (b *Builder) cancel(ctx context.Context, in *stage.Input) error {
-	h, err := build.Attach(b.folder(in.Key))
+func (b *Builder) cancel(ctx context.Context, in *stage.Input, repeatable bool) error {
+	c := claim{Start: 1}
+	if b.Fleet != nil {
+		var err error
+		if c, err = b.Fleet.claim(ctx, in.Key); err != nil || c.Start == 0 || c.Result != nil {
+			return err
+		}
+		if c.Host != b.Fleet.ID {
+			return b.cancelElsewhere(ctx, in, repeatable)
+		}
+	}
+	h, err := build.Attach(b.folder(in.Key, c.Start))
 	if errors.Is(err, build.ErrNotStarted) {
 		return nil
 	}
@@ -118,35 +231,72 @@ func (b *Builder) cancel(ctx context.Context, in *stage.Input) error {
 	return err
 }
 
-// watch copies the log and waits for the result. When ctx ends because the
-// stage has to stop, the build is ended first.
-func (b *Builder) watch(ctx context.Context, in *stage.Input, h *build.Handle, outputs func(build.Result) map[string]any) (stage.Result, error) {
-	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopLog()
-	var copying sync.WaitGroup
-	log, err := openCopied(filepath.Join(b.folder(in.Key), "copied"), in.Log)
-	if err != nil {
-		return stage.Result{}, problem.Wrap(err, problem.Unavailable, "build.log", "remember what was copied")
+// cancelElsewhere has another host end a build. One that was lost ends it when
+// it comes back; until then its end is confirmed only when nothing of it counts.
+func (b *Builder) cancelElsewhere(ctx context.Context, in *stage.Input, repeatable bool) error {
+	c, err := b.Fleet.askCancel(ctx, in.Key, build.ErrStopped.Error())
+	switch {
+	case err != nil || c.Start == 0 || c.Result != nil:
+		return err
+	case !b.Fleet.lost(c.Host):
+		return problem.New(problem.Unavailable, "build.cancel", "%s is ending the build", c.Name)
+	case repeatable:
+		fmt.Fprintf(in.Log, "\n%s, which ran this build, has been silent for %s; it ends it when it comes back\n", c.Name, b.Fleet.Patience)
+		return nil
 	}
-	defer log.close()
-	copying.Go(func() { h.Log(logCtx, log.offset, log) }) //nolint:errcheck // a log never fails a stage
-	result, err := h.Wait(ctx)
-	if err != nil && ctx.Err() != nil {
-		cause := context.Cause(ctx)
-		if errors.Is(cause, stage.ErrDetached) {
-			stopLog()
-			copying.Wait()
-			return stage.Result{}, cause
-		}
-		return stopped(ctx, h, err)
-	}
+	return problem.New(problem.Unavailable, "build.cancel", "%s, which runs the commands, has been silent for %s", c.Name, b.Fleet.Patience)
+}
+
+// watch copies the log, waits for the result and keeps it. When ctx ends
+// because the stage has to stop, the build is ended first.
+func (b *Builder) watch(ctx context.Context, in *stage.Input, h *build.Handle, c claim, w work) (stage.Result, error) {
+	result, err := b.wait(ctx, in.Log, h, b.folder(in.Key, c.Start), func() error {
+		_, err := stopped(ctx, h, nil)
+		return err
+	})
 	if err != nil {
-		stopLog()
-		copying.Wait()
 		return stage.Result{}, err
 	}
-	copying.Wait() // the log ends with the build
-	return b.conclude(result, outputs), nil
+	if b.Fleet != nil {
+		if err := b.Fleet.keep(ctx, c, result); err != nil {
+			return stage.Result{}, asUnavailable(err)
+		}
+	}
+	return b.conclude(result, w.outputs), nil
+}
+
+// wait waits for a build's end and copies its log meanwhile; of several who wait
+// for the same one, one copies. When ctx ends, the answer is what end returns.
+func (b *Builder) wait(ctx context.Context, to io.Writer, h *build.Handle, dir string, end func() error) (build.Result, error) {
+	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
+	var copying sync.WaitGroup
+	defer func() {
+		stopLog()
+		copying.Wait()
+	}()
+	lock, err := filelock.Try(filepath.Join(dir, fileWatched))
+	switch {
+	case err == nil:
+		defer lock.Close()
+		log, err := openCopied(filepath.Join(dir, "copied"), to)
+		if err != nil {
+			return build.Result{}, problem.Wrap(err, problem.Unavailable, "build.log", "remember what was copied")
+		}
+		copying.Go(func() {
+			defer log.close()
+			h.Log(logCtx, log.offset, log) //nolint:errcheck // a log never fails a stage
+		})
+	case !errors.Is(err, filelock.ErrHeld):
+		return build.Result{}, problem.Wrap(err, problem.Unavailable, "build.log", "folder %s", dir)
+	}
+	result, err := h.Wait(ctx)
+	switch {
+	case err == nil:
+		copying.Wait() // the log ends with the build
+	case ctx.Err() != nil:
+		err = end()
+	}
+	return result, err
 }
 
 // stopped ends a build that may have begun, because ctx has ended.

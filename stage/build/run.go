@@ -30,14 +30,18 @@ func (runKind) Version() int { return 1 }
 func (k runKind) Tasks() []stage.Task {
 	return []stage.Task{{Name: "execute",
 		Run: func(ctx context.Context, in *stage.Input) (stage.Result, error) {
-			return k.execute(ctx, in, k.job, runOutputs)
+			return k.execute(ctx, in, k.work())
 		},
 		Resume: func(ctx context.Context, in *stage.Input) (stage.Result, error) {
-			return k.resume(ctx, in, runOutputs)
+			return k.resume(ctx, in, k.work())
 		},
-		Cancel: k.cancel,
+		Cancel: func(ctx context.Context, in *stage.Input) error { return k.cancel(ctx, in, false) },
 	}}
 }
+
+// work is a build as this kind has it: commands may have effects of any sort, so
+// that only a person can say that they may be repeated.
+func (k runKind) work() work { return work{prepare: k.job, outputs: runOutputs} }
 
 func (k runKind) job(ctx context.Context, in *stage.Input) (build.Job, map[string]string, error) {
 	c, ok := in.Config.(pipeline.Run)

@@ -1,0 +1,327 @@
+package acceptance
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"showrunner/store/pgtest"
+)
+
+// host is one machine: a control plane with a data folder of its own, on a
+// database and a shared folder that others have too.
+type host struct {
+	*world
+	shared, database, patience string
+	cmd                        *exec.Cmd
+}
+
+// newHosts makes two hosts; none of them runs yet. The folder is one in which
+// builds leave what a test counts.
+func newHosts(t *testing.T, patience string) (a, b *host, notes string) {
+	t.Helper()
+	server, err := pgtest.Start(t.Context())
+	if errors.Is(err, pgtest.ErrNone) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop() })
+	database, err := server.Database(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	notes = filepath.Join(dir, "notes")
+	if err := os.Mkdir(notes, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	host := func(name string) *host {
+		h := &host{world: &world{t: t, data: filepath.Join(dir, name), listen: freeAddress(t), output: &lockedBuffer{}},
+			shared: filepath.Join(dir, "shared"), database: database, patience: patience}
+		t.Cleanup(func() {
+			h.end(syscall.SIGTERM)
+			if t.Failed() {
+				t.Logf("%s said:\n%s", name, tail(h.output.String(), 60))
+			}
+		})
+		return h
+	}
+	a, b = host("a"), host("b")
+	// Whatever fails, nothing waits for ever.
+	t.Cleanup(func() { os.WriteFile(filepath.Join(notes, "go"), nil, 0o600) })
+	return a, b, notes
+}
+
+func (h *host) begin() {
+	h.t.Helper()
+	h.cmd = exec.Command(binary, "control", "--data", h.data, "--shared", h.shared, "--listen", h.listen, "--builds-lost-after", h.patience, "--regions", "nowhere")
+	h.cmd.Env = append(os.Environ(), "SHOWRUNNER_DATABASE="+h.database)
+	h.cmd.Stdout, h.cmd.Stderr = h.output, h.output
+	if err := h.cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.eventually(30*time.Second, "control answers", func() error {
+		if _, errs, code := h.cli("executions", "list"); code != 0 {
+			return errors.New(errs)
+		}
+		return nil
+	})
+}
+
+func (h *host) end(signal syscall.Signal) {
+	if h.cmd != nil {
+		h.cmd.Process.Signal(signal)
+		h.cmd.Wait()
+		h.cmd = nil
+	}
+}
+
+// destroy ends everything of a host, its builds included, and removes its files.
+func (h *host) destroy(shell int) {
+	h.t.Helper()
+	supervisor := h.supervisor()
+	h.end(syscall.SIGKILL)
+	for _, pid := range []int{supervisor, shell} {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	h.eventually(10*time.Second, "the files are gone", func() error { return os.RemoveAll(h.data) })
+}
+
+// supervisor is the process that supervises the host's only build.
+func (h *host) supervisor() (pid int) {
+	h.t.Helper()
+	h.eventually(10*time.Second, "a supervisor", func() error {
+		states, err := filepath.Glob(filepath.Join(h.data, "builds", "*", "state.json"))
+		if err != nil || len(states) != 1 {
+			return fmt.Errorf("%v, %v", states, err)
+		}
+		text, err := os.ReadFile(states[0])
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Sscanf(string(text), `{"pid":%d`, &pid)
+		return err
+	})
+	return pid
+}
+
+// blocking are commands whose first start waits until the file go is in notes.
+// Every start says which it is.
+func blocking(notes string) string {
+	return strings.NewReplacer("NOTES", notes).Replace(`        - n=$(ls NOTES | grep -c '^start' || :); export n
+        - echo $$ > NOTES/.new && mv NOTES/.new NOTES/start.$n && echo this is start $n
+        - if [ $n = 0 ]; then while [ ! -e NOTES/go ]; do sleep 0.05; done; fi
+`)
+}
+
+// shell is the process of a start's shell, once it runs.
+func (h *host) shell(notes string, start int) (pid int) {
+	h.t.Helper()
+	h.eventually(time.Minute, fmt.Sprintf("start %d", start), func() error {
+		text, err := os.ReadFile(filepath.Join(notes, "start."+strconv.Itoa(start)))
+		if err == nil {
+			pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+		}
+		return err
+	})
+	return pid
+}
+
+type hostedExecution struct {
+	ID, Status string
+	Stages     []struct {
+		Name, Status string
+		Attempt      int
+		Outputs      map[string]any
+		Failure      *struct{ Code, Cause string }
+		Phase        string
+	}
+}
+
+func (h *host) show(id string) (e hostedExecution) {
+	h.t.Helper()
+	h.json(&e, "executions", "show", id)
+	return e
+}
+
+// ends waits for the status of an execution.
+func (h *host) ends(id, status string) (e hostedExecution) {
+	h.t.Helper()
+	h.eventually(90*time.Second, "the execution is "+status, func() error {
+		if e = h.show(id); e.Status == "Terminal" {
+			h.t.Fatalf("%+v\n%s", e, h.must("executions", "logs", id))
+		}
+		if e.Status != status {
+			return fmt.Errorf("%+v", e)
+		}
+		return nil
+	})
+	return e
+}
+
+// release has a host begin a build over a repository's commit.
+func (h *host) release(notes string) (id string) {
+	h.t.Helper()
+	r := newRepo(h.t, map[string]string{"a.txt": "the source"})
+	return h.apply("application: shop\npipelines:\n  release:\n    stages:\n      source: {git: {url: " + r.dir + ", branch: main}}\n" +
+		"      build:\n        needs: [source]\n        build:\n          inline: |\n            version: 0.2\n            env: {exported-variables: [n]}\n            phases:\n              build:\n                commands:\n" +
+		strings.ReplaceAll("\n"+blocking(notes), "\n  ", "\n            ")[1:] +
+		"                  - cp a.txt out.txt; echo $n >> out.txt\n            artifacts: {files: out.txt}\n" +
+		"      after: {needs: [build], run: {artifact: build, commands: ['cat out.txt']}}\n")
+}
+
+func (h *host) apply(text string) string {
+	h.t.Helper()
+	file := filepath.Join(h.t.TempDir(), "showrunner.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	h.must("apply", "-f", file)
+	return strings.TrimSpace(h.must("run", "shop/release", "-o", "name"))
+}
+
+func (e hostedExecution) variable(name string) string {
+	for _, s := range e.Stages {
+		if v, ok := s.Outputs["variables"].(map[string]any); ok && s.Name == "build" {
+			return fmt.Sprint(v[name])
+		}
+	}
+	return ""
+}
+
+func starts(t *testing.T, notes string) int {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(notes, "start.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// TestABuildOfADeadHost: the machine of a build is gone for good, with control
+// plane, supervisor and files. Another starts the build anew, says so in the log
+// and in an event, and goes on to the end.
+func TestABuildOfADeadHost(t *testing.T) {
+	t.Parallel()
+	a, b, notes := newHosts(t, "2s")
+	a.begin()
+	id := a.release(notes)
+	shell := a.shell(notes, 0)
+	b.begin()
+	a.destroy(shell)
+	e := b.ends(id, "Succeeded")
+	if n := e.variable("n"); n != "1" || starts(t, notes) != 2 {
+		t.Errorf("the result is of start %s, and there were %d starts", n, starts(t, notes))
+	}
+	if log := b.must("executions", "logs", id, "build"); strings.Count(log, "the build is started anew on") != 1 || !strings.Contains(log, "this is start 1") {
+		t.Errorf("the log says:\n%s", log)
+	}
+	if log := b.must("executions", "logs", id, "after"); !strings.Contains(log, "the source1\n") {
+		t.Errorf("the artifact is another's:\n%s", log)
+	}
+	if events := b.must("events", "--from", "0", "--type", "stage.moved", "--execution", id); strings.Count(events, "\n") != 1 || !strings.Contains(events, `"start":2`) {
+		t.Errorf("events:\n%s", events)
+	}
+	a.begin() // another machine under the old one's name
+	if e := a.show(id); e.Status != "Succeeded" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestABuildOfAHostThatComesBack: a control plane is away while its machine
+// builds on. When it is back in time, the build's result is taken, though
+// another control plane has the execution by then.
+func TestABuildOfAHostThatComesBack(t *testing.T) {
+	t.Parallel()
+	a, b, notes := newHosts(t, "10m")
+	a.begin()
+	id := a.release(notes)
+	a.shell(notes, 0)
+	b.begin()
+	a.end(syscall.SIGKILL)
+	if err := os.WriteFile(filepath.Join(notes, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually(time.Minute, "the other has the execution", func() error {
+		if e := b.show(id); len(e.Stages) < 2 || e.Stages[1].Phase != "waiting" {
+			return fmt.Errorf("%+v", e)
+		}
+		return nil
+	})
+	a.begin()
+	e := b.ends(id, "Succeeded")
+	if n := e.variable("n"); n != "0" || starts(t, notes) != 1 {
+		t.Errorf("the result is of start %s, and there were %d starts", n, starts(t, notes))
+	}
+	if log := b.must("executions", "logs", id, "build"); strings.Count(log, "this is start 0") != 1 {
+		t.Errorf("the log says:\n%s", log)
+	}
+}
+
+// TestABuildOfAHostThatComesBackLate: the build goes on where nobody can see it,
+// and is started anew elsewhere. When the first host is back, its build is ended
+// and nothing of it counts.
+func TestABuildOfAHostThatComesBackLate(t *testing.T) {
+	t.Parallel()
+	a, b, notes := newHosts(t, "2s")
+	a.begin()
+	id := a.release(notes)
+	shell := a.shell(notes, 0)
+	b.begin()
+	a.end(syscall.SIGKILL)
+	e := b.ends(id, "Succeeded")
+	if err := syscall.Kill(shell, 0); err != nil {
+		t.Fatalf("the first build does not run any more, so that this shows nothing: %v", err)
+	}
+	a.begin()
+	a.eventually(30*time.Second, "the first build has been ended", func() error {
+		if err := syscall.Kill(shell, 0); err == nil {
+			return fmt.Errorf("process %d lives", shell)
+		}
+		if out := a.output.String(); !strings.Contains(out, "its result refused") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	if again := a.show(id); e.variable("n") != "1" || again.variable("n") != "1" || starts(t, notes) != 2 {
+		t.Errorf("%+v, then %+v; %d starts", e, again, starts(t, notes))
+	}
+}
+
+// TestCommandsOfADeadHost: what commands did before their machine was gone nobody
+// knows, so a person is asked, and they are repeated when the person says so.
+func TestCommandsOfADeadHost(t *testing.T) {
+	t.Parallel()
+	a, b, notes := newHosts(t, "2s")
+	a.begin()
+	id := a.apply("application: shop\npipelines:\n  release:\n    stages:\n      act:\n        run:\n          commands:\n" +
+		strings.ReplaceAll("\n"+blocking(notes), "\n      ", "\n          ")[1:])
+	shell := a.shell(notes, 0)
+	b.begin()
+	a.destroy(shell)
+	b.eventually(time.Minute, "a person is asked", func() error {
+		if e := b.show(id); e.Stages[0].Status != "Paused" || e.Stages[0].Failure == nil || e.Stages[0].Failure.Code != "IN_DOUBT" {
+			return fmt.Errorf("%+v", e)
+		}
+		return nil
+	})
+	if n := starts(t, notes); n != 1 {
+		t.Fatalf("%d starts before a person was asked", n)
+	}
+	b.must("executions", "signal", id, "act", "retry")
+	b.ends(id, "Succeeded")
+	if n := starts(t, notes); n != 2 {
+		t.Errorf("%d starts", n)
+	}
+}

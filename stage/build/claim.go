@@ -1,0 +1,186 @@
+package build
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"showrunner/build"
+	"showrunner/problem"
+	"showrunner/stage"
+	"showrunner/store/record"
+)
+
+// Where replicas on several hosts share a database, a record says which host
+// has an attempt's build, how many times it was started, and its result. It is
+// the fence: a result counts only when the record names the host and the start
+// that it is of, and both are compared in the write that keeps the result.
+
+// Collections of the records here.
+const (
+	claims = "build"      // by attempt: who has its build
+	hosts  = "build-host" // by host: that it lives
+)
+
+// maxHosts is how many hosts one attempt's build may be lost with.
+const maxHosts = 3
+
+// Records is what claims are kept in.
+type Records interface {
+	GetRecord(ctx context.Context, collection, key string) (record.Record, error)
+	PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error)
+	DeleteRecord(ctx context.Context, collection, key string, version int64, events ...record.Event) error
+	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
+}
+
+// claim says who has the build of an attempt.
+type claim struct {
+	Key   stage.Key `json:"key"`
+	Host  string    `json:"host"`
+	Name  string    `json:"name"`  // of the host, for people
+	Start int       `json:"start"` // 1, and 1 more with every host it was lost with
+	// Cancel asks the host to end the build; see build.ErrStopped and ErrTimedOut.
+	Cancel string `json:"cancel,omitempty"`
+	// Result is the build's end, without what no later stage sees.
+	Result  *build.Result `json:"result,omitempty"`
+	version int64
+}
+
+func (c claim) same(o claim) bool { return c.Host == o.Host && c.Start == o.Start }
+
+func claimKey(k stage.Key) string { return uuid(k, 1) }
+
+// claim reads who has an attempt's build; a zero Start says that nobody has.
+func (f *Fleet) claim(ctx context.Context, k stage.Key) (c claim, err error) {
+	r, err := f.Records.GetRecord(ctx, claims, claimKey(k))
+	if problem.CodeOf(err) == problem.NotFound {
+		return claim{}, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(r.Data, &c)
+	}
+	c.version = r.Version
+	return c, err
+}
+
+// put writes a claim over the one that was read. Errors: conflict when another
+// was faster, unavailable.
+func (f *Fleet) put(ctx context.Context, c claim, events ...record.Event) (claim, error) {
+	data, err := json.Marshal(c)
+	if err != nil {
+		return c, problem.Wrap(err, problem.Internal, "build.claim", "encoding")
+	}
+	r, err := f.Records.PutRecord(ctx, record.Record{Collection: claims, Key: claimKey(c.Key), Version: c.version, Data: data}, events...)
+	c.version = r.Version
+	return c, err
+}
+
+// take makes an attempt's build this host's, after the claim that was read.
+func (f *Fleet) take(ctx context.Context, in *stage.Input, before claim) (claim, error) {
+	c := claim{Key: in.Key, Host: f.ID, Name: f.Name, Start: before.Start + 1, version: before.version}
+	c.Key.Task = "execute"
+	if before.Start == 0 {
+		return f.put(ctx, c)
+	}
+	note := fmt.Sprintf("%s, which ran this build, has been silent for %s; the build is started anew on %s (start %d of at most %d), and what the other still makes of it is refused",
+		before.Name, f.Patience, f.Name, c.Start, maxHosts+1)
+	data, err := json.Marshal(map[string]any{"attempt": in.Key.Attempt, "from": before.Name, "to": f.Name, "start": c.Start, "reason": note})
+	if err != nil {
+		return c, problem.Wrap(err, problem.Internal, "build.claim", "encoding")
+	}
+	c, err = f.put(ctx, c, record.Event{Time: f.Now(), Type: EventMoved, Application: in.Application, Pipeline: in.Pipeline,
+		Execution: in.Key.Execution, Stage: in.Key.Stage, Data: data})
+	if err == nil {
+		fmt.Fprintf(in.Log, "\n%s\n", note)
+		in.Progress("started anew on %s", f.Name)
+		f.Log.Warn("a build is started anew", "build", c.Key.String(), "from", before.Name, "start", c.Start)
+	}
+	return c, err
+}
+
+// EventMoved is the type of the event that a build was started anew elsewhere.
+const EventMoved = "stage.moved"
+
+// keep writes down the result of a start of a build. Errors: unavailable, also
+// when the build is another host's by now, so that whoever asks is told of that one.
+func (f *Fleet) keep(ctx context.Context, own claim, r build.Result) error {
+	for {
+		c, err := f.claim(ctx, own.Key)
+		if err != nil {
+			return err
+		}
+		if !c.same(own) {
+			return problem.New(problem.Unavailable, "build.claim", "the build is %s's by now; the result from %s is refused", cmp.Or(c.Name, "nobody"), own.Name)
+		}
+		if c.Result != nil {
+			return nil
+		}
+		kept := slim(r)
+		c.Result = &kept
+		if _, err = f.put(ctx, c); problem.CodeOf(err) != problem.Conflict {
+			return err
+		}
+	}
+}
+
+// slim leaves out of a result what only the build's own folder needs to tell.
+func slim(r build.Result) build.Result {
+	artifacts := make([]build.Artifact, len(r.Artifacts))
+	for i, a := range r.Artifacts {
+		a.Paths = nil
+		artifacts[i] = a
+	}
+	reports := make([]build.Report, len(r.Reports))
+	for i, rep := range r.Reports {
+		failing := rep.Failing()
+		rep.Files, rep.Cases = nil, failing[:min(len(failing), maxFailing)]
+		reports[i] = rep
+	}
+	r.Artifacts, r.Reports = artifacts, reports
+	return r
+}
+
+// askCancel has the host that has a build end it.
+func (f *Fleet) askCancel(ctx context.Context, k stage.Key, reason string) (claim, error) {
+	for {
+		c, err := f.claim(ctx, k)
+		if err != nil || c.Start == 0 || c.Result != nil || c.Cancel != "" {
+			return c, err
+		}
+		c.Cancel = reason
+		if c, err = f.put(ctx, c); problem.CodeOf(err) != problem.Conflict {
+			return c, err
+		}
+	}
+}
+
+// Prune forgets claims that have not changed since a time and whose execution
+// has ended. It stops at the first that cannot be judged.
+func (f *Fleet) Prune(ctx context.Context, before time.Time, ended func(execution string) (bool, error)) error {
+	after := ""
+	for {
+		list, err := f.Records.ListRecords(ctx, claims, "", after, 500)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, r := range list {
+			after = r.Key
+			var c claim
+			if !r.Updated.Before(before) {
+				continue
+			}
+			if err := json.Unmarshal(r.Data, &c); err != nil {
+				return problem.Wrap(err, problem.Internal, "build.claim", "the claim %s", r.Key)
+			}
+			free, err := ended(c.Key.Execution)
+			if err == nil && free {
+				err = f.Records.DeleteRecord(ctx, claims, r.Key, r.Version)
+			}
+			if code := problem.CodeOf(err); err != nil && code != problem.NotFound && code != problem.Conflict {
+				return err
+			}
+		}
+	}
+}

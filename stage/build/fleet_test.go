@@ -1,0 +1,152 @@
+package build
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"showrunner/build"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/stage"
+	"showrunner/store/record/recordtest"
+)
+
+// fleetOf makes hosts that see each other, and the time they have in common.
+func fleetOf(names ...string) (now *time.Time, list []*Fleet) {
+	at := time.Now()
+	records := &recordtest.Records{}
+	for _, name := range names {
+		list = append(list, &Fleet{Records: records, ID: name, Name: name, Patience: time.Minute, Now: func() time.Time { return at }, Log: slog.New(slog.DiscardHandler)})
+	}
+	return &at, list
+}
+
+func looks(t *testing.T, list ...*Fleet) {
+	t.Helper()
+	for _, f := range list {
+		if err := f.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAHostIsLostByItsSilenceAlone(t *testing.T) {
+	now, hosts := fleetOf("a", "b")
+	a, b := hosts[0], hosts[1]
+	looks(t, a, b)
+	for range 100 { // both live
+		*now = now.Add(a.every())
+		looks(t, a, b)
+	}
+	if b.lost("a") || b.lost("b") {
+		t.Fatal("a host that lives is lost")
+	}
+	// Everybody is away for an hour, as with the database, and b is back first.
+	*now = now.Add(time.Hour)
+	looks(t, b)
+	if b.lost("a") {
+		t.Fatal("time in which nobody could be heard counted as silence")
+	}
+	for range 40 {
+		*now = now.Add(a.every())
+		looks(t, b)
+	}
+	if !b.lost("a") {
+		t.Error("a host that has been silent for longer than the others' patience is not lost")
+	}
+	looks(t, a, b)
+	if b.lost("a") {
+		t.Error("a host that is back is lost")
+	}
+	if b.lost("nobody") {
+		t.Error("a host that was never heard of is lost at once")
+	}
+}
+
+func TestALateResultIsRefused(t *testing.T) {
+	_, hosts := fleetOf("a", "b")
+	a, b := hosts[0], hosts[1]
+	f := newFixture(t, nil)
+	in := f.input(pipeline.Build{}, newLog())
+	first, err := a.take(t.Context(), in, claim{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.take(t.Context(), in, claim{}); problem.CodeOf(err) != problem.Conflict {
+		t.Fatalf("two hosts took the first start: %v", err)
+	}
+	second, err := b.take(t.Context(), in, first)
+	if err != nil || second.Start != 2 {
+		t.Fatalf("%+v, %v", second, err)
+	}
+	if err := a.keep(t.Context(), first, build.Result{ID: "late"}); problem.CodeOf(err) != problem.Unavailable {
+		t.Errorf("the late result: %v", err)
+	}
+	if err := b.keep(t.Context(), second, build.Result{ID: "good", Status: build.Succeeded}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.keep(t.Context(), first, build.Result{ID: "later"}); problem.CodeOf(err) != problem.Unavailable {
+		t.Errorf("the later result: %v", err)
+	}
+	c, err := a.claim(t.Context(), in.Key)
+	if err != nil || c.Result == nil || c.Result.ID != "good" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	f.b.Fleet = a // and whoever asks from then on, on any host, is told of that one
+	if res, err := task(buildKind{f.b}, "execute").Resume(t.Context(), in); err != nil || res.Outcome != stage.Done || res.Outputs["buildId"] != "good" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if err := a.Prune(t.Context(), time.Now().Add(time.Hour), func(string) (bool, error) { return false, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := a.claim(t.Context(), in.Key); c.Start == 0 {
+		t.Error("the claim of an execution under way was forgotten")
+	}
+	if err := a.Prune(t.Context(), time.Now().Add(time.Hour), func(string) (bool, error) { return true, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := a.claim(t.Context(), in.Key); c.Start != 0 {
+		t.Errorf("the claim was kept: %+v", c)
+	}
+}
+
+// TestABuildThatTakesItsHostsDown is started anew on so many, and then fails.
+func TestABuildThatTakesItsHostsDown(t *testing.T) {
+	now, hosts := fleetOf("own", "a", "b", "c", "d")
+	f := newFixture(t, nil)
+	f.b.Fleet = hosts[0]
+	w := newLog()
+	in := f.input(pipeline.Build{}, w)
+	execute := task(buildKind{f.b}, "execute")
+	var c claim
+	var err error
+	for i, h := range hosts[1:] {
+		if c, err = h.take(t.Context(), in, c); err != nil || c.Start != i+1 {
+			t.Fatalf("%+v, %v", c, err)
+		}
+	}
+	looks(t, hosts...)
+	res, err := execute.Resume(t.Context(), in)
+	if err != nil || res.Outcome != stage.Again || res.After <= 0 {
+		t.Fatalf("the last host lives, and the answer is %+v, %v", res, err)
+	}
+	for range 40 {
+		*now = now.Add(hosts[0].every())
+		looks(t, hosts[0])
+	}
+	in.State = res.State
+	res, err = execute.Run(t.Context(), in)
+	if err != nil || res.Outcome != stage.Failed || res.Failure.Code != "BUILD_HOST_LOST" || !res.Failure.Retryable {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if strings.Count(w.text(), "is started anew on") != 3 {
+		t.Error(w.text())
+	}
+	// Commands are a person's to repeat, however often they were lost.
+	if _, err := task(runKind{f.b}, "execute").Run(t.Context(), in); !errors.Is(err, stage.ErrInDoubt) {
+		t.Errorf("%v", err)
+	}
+}
