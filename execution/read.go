@@ -127,34 +127,47 @@ func (e *Engine) Follow(ctx context.Context, from int64, f record.Filter) <-chan
 	out := make(chan record.Slice)
 	go func() {
 		defer close(out)
-		clock := time.NewTimer(0)
+		clock := time.NewTimer(followAgain)
 		defer clock.Stop()
 		me := e.logEnd.join(from, f)
 		defer e.logEnd.leave(me)
-		for {
-			from := e.logEnd.place(me)
-			s, err := e.Events(ctx, from, f, maxEvents)
-			if err == nil && (len(s.Events) > 0 || s.Reset) {
+		for look := false; ; {
+			s, again := e.follow(ctx, me, look)
+			if look = false; len(s.Events) > 0 || s.Reset {
 				select {
 				case out <- s:
 				case <-ctx.Done():
 					return
 				}
 			}
-			if err == nil {
-				e.logEnd.advance(me, s.Next)
-				if s.Next > from && len(s.Events) > 0 {
-					continue
-				}
+			if again {
+				continue
 			}
 			clock.Reset(followAgain)
 			select {
 			case <-me.grown:
 			case <-clock.C:
+				look = true
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
 	return out
+}
+
+// follow returns what has come for a follower, and whether there may be more.
+func (e *Engine) follow(ctx context.Context, me *follower, look bool) (record.Slice, bool) {
+	events, at, read := e.logEnd.take(me, look)
+	if !read {
+		return record.Slice{Events: events, Next: at}, len(events) > 0
+	}
+	s, err := e.Events(ctx, at, me.filter, maxEvents)
+	if err != nil {
+		e.logEnd.advance(me, at, true) // it looks again by the clock, if not before
+		return record.Slice{}, false
+	}
+	more := s.Next > at && len(s.Events) > 0
+	e.logEnd.advance(me, s.Next, more)
+	return s, more
 }

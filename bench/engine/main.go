@@ -125,7 +125,9 @@ func run(n int, inflight, stores, dsn, dir string, peer bool, profile string, as
 			print(m, asJSON)
 		}
 	}
-	fmt.Println(disk)
+	if disk.asked > 0 {
+		fmt.Println(disk)
+	}
 	v := &verdict{disk: disk}
 	v.ours(all)
 	if peer {
