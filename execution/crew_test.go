@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,7 +10,7 @@ import (
 
 func TestCrewIsWaitedForWhileOthersJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var c crew
+		c := newCrew()
 		<-c.Idle() // nobody ever worked
 		var ended atomic.Int32
 		var join func(n int)
@@ -28,5 +29,34 @@ func TestCrewIsWaitedForWhileOthersJoin(t *testing.T) {
 			t.Errorf("idle after %d of 6", n)
 		}
 		<-c.Idle()
+		close(c.over) // and all go home, or this test would not end
+	})
+}
+
+func TestCrewStaysForWhatComesNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew()
+		for range 3 {
+			turn := make(chan struct{})
+			for range 2 * maxRested {
+				c.Go(func() { <-turn })
+			}
+			synctest.Wait()
+			if c.rested > 0 {
+				t.Errorf("%d rest while others had to be called", c.rested)
+			}
+			close(turn)
+			<-c.Idle()
+			if synctest.Wait(); c.rested != maxRested {
+				t.Errorf("%d rest, not %d", c.rested, maxRested)
+			}
+		}
+		c.Go(func() { runtime.Goexit() }) // as a failing test does in a task
+		<-c.Idle()
+		close(c.over)
+		synctest.Wait()
+		if c.rested != 0 {
+			t.Errorf("%d still rest", c.rested)
+		}
 	})
 }

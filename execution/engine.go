@@ -170,6 +170,7 @@ func New(cfg Config) (*Engine, error) {
 		runs:    map[string]*run{},
 		loading: map[string]chan struct{}{},
 		lanes:   map[laneKey]*lane{},
+		work:    newCrew(),
 		owned:   map[string]string{},
 		shares:  map[string]int{},
 		ready:   make(chan struct{}),
@@ -223,6 +224,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.commits.wake()
 	<-committed
 	e.awaitWork() // what the last commits set off
+	close(e.work.over)
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.limits.Grace)
 	defer cancel()
 	if m := e.session.Load(); m != nil && !m.lost() {

@@ -204,17 +204,16 @@ type storedStage struct {
 	StageState
 }
 
-func encodeStage(r *StageState) ([]byte, error) {
-	return json.Marshal(storedStage{V: stageVersion, StageState: *r})
-}
-
 func (s *state) emit(c *changes, now time.Time, typ string, i int, by string, data any) {
 	e := record.Event{Time: now, Type: typ, Application: s.head.Application, Pipeline: s.head.Pipeline, Execution: s.head.ID, By: by}
 	if i >= 0 {
 		e.Stage = s.name(i)
 	}
-	if data != nil {
-		// The data are our own small structs and maps of JSON values; they always marshal.
+	switch d := data.(type) { // our own small structs and maps of JSON values; they always marshal
+	case nil:
+	case eventData:
+		e.Data, _ = d.encode()
+	default:
 		e.Data, _ = json.Marshal(data)
 	}
 	c.events = append(c.events, e)
