@@ -52,7 +52,8 @@ func (q *Query) Terms() (words, facets []string) {
 	for _, k := range slices.Sorted(maps.Keys(q.Parameters)) {
 		facets = append(facets, facet("parameter", k+"="+q.Parameters[k]))
 	}
-	if len(words)+len(facets) == 0 {
+	// The pipelines of one name are no stretch of a list, unless they are one application's.
+	if len(words)+len(facets) == 0 && (q.Pipeline == "" || q.Application != "") {
 		return nil, nil
 	}
 	if q.Application != "" {

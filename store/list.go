@@ -39,6 +39,10 @@ type lists interface {
 	param(n int) string
 	// among writes that a row's place is one of those that a statement selects.
 	among(places string) string
+	// stretch writes that a row is in a stretch of the index that begins with these
+	// columns, where it is read from, and in what order: in no other way, whatever the
+	// database believes about what its tables hold.
+	stretch(c *clause, columns, values []string, from, before int64) (source, order string)
 	// heads runs a statement that follows the indexes it orders by.
 	heads(ctx context.Context, text string, args []any) ([]execution.Head, error)
 	number(ctx context.Context, text string, args []any) (int64, error)
@@ -73,9 +77,13 @@ func (c *clause) is(column, v string) {
 
 func (c *clause) String() string { return strings.Join(c.parts, " AND ") }
 
-// within writes the page's bounds; seq is what the order of creation is called.
-func (c *clause) within(p page, seq string) {
-	c.parts = append(c.parts, seq+" >= "+c.arg(p.from), seq+" < "+c.arg(p.before))
+// between writes that a place is within bounds; seq is what the order of creation is called.
+func (c *clause) between(seq string, from, before int64) {
+	c.parts = append(c.parts, seq+" >= "+c.arg(from), seq+" < "+c.arg(before))
+}
+
+// created writes the page's bounds of time.
+func (c *clause) created(p page) {
 	if !p.Since.IsZero() {
 		c.parts = append(c.parts, "e.created >= "+c.arg(p.Since.UnixMilli()))
 	}
@@ -202,18 +210,47 @@ func ends(ctx context.Context, db lists) (first, last int64, err error) {
 	return first, last, err
 }
 
+// index is the stretch of an index that holds a page's executions of one status, or
+// of any, and the columns that it leaves to be looked at.
+func (p *page) index(status execution.Status) (columns, values, rest, restValues []string) {
+	add := func(column, v string) { columns, values = append(columns, column), append(values, v) }
+	also := func(column, v string) { rest, restValues = append(rest, column), append(restValues, v) }
+	switch {
+	case p.Parent != "":
+		add("e.parent", p.Parent)
+		also("e.rollback_of", p.RollbackOf)
+	case p.RollbackOf != "":
+		add("e.rollback_of", p.RollbackOf)
+	case status != "" && p.Application != "":
+		add("e.application", p.Application)
+		if p.Pipeline != "" {
+			add("e.pipeline", p.Pipeline)
+		}
+		add("e.status", string(status))
+		return columns, values, nil, nil
+	case status != "":
+		add("e.status", string(status))
+		also("e.pipeline", p.Pipeline)
+		return columns, values, rest, restValues
+	}
+	also("e.application", p.Application)
+	also("e.pipeline", p.Pipeline)
+	also("e.status", string(status))
+	return columns, values, rest, restValues
+}
+
 // walk writes a list that needs no search. Each status is a stretch of one index.
 func walk(p page, db lists) (string, []any) {
 	c := &clause{param: db.param}
-	one := func(columns string, status execution.Status) string {
+	one := func(selected string, status execution.Status) string {
 		c.parts = nil
-		c.within(p, "e.seq")
-		c.is("e.application", p.Application)
-		c.is("e.pipeline", p.Pipeline)
-		c.is("e.parent", p.Parent)
-		c.is("e.rollback_of", p.RollbackOf)
-		c.is("e.status", string(status))
-		return `SELECT ` + columns + ` FROM execution e WHERE ` + c.String() + ` ORDER BY e.seq DESC LIMIT ` + c.arg(p.limit)
+		columns, values, rest, restValues := p.index(status)
+		source, order := db.stretch(c, columns, values, p.from, p.before)
+		for i, column := range rest {
+			c.is(column, restValues[i])
+		}
+		c.created(p)
+		return `SELECT ` + selected + ` FROM ` + source + ` WHERE ` + c.String() + ` ORDER BY ` + order + ` LIMIT ` + c.arg(p.limit)
 	}
 	statuses := p.Statuses
 	if len(statuses) == 0 && p.Application != "" && p.Parent == "" && p.RollbackOf == "" {
@@ -264,13 +301,10 @@ func hasFew(ctx context.Context, p page, db lists) (bool, error) {
 	c := &clause{param: db.param}
 	counts := make([]string, len(p.Statuses))
 	for i, st := range p.Statuses {
-		c.parts = []string{"e.seq >= " + c.arg(p.from), "e.seq < " + c.arg(p.before)}
-		c.is("e.application", p.Application)
-		if p.Application != "" {
-			c.is("e.pipeline", p.Pipeline)
-		}
-		c.is("e.status", string(st))
-		counts[i] = `(SELECT count(*) FROM (SELECT 1 FROM execution e WHERE ` + c.String() + ` LIMIT ` + c.arg(fewCandidates) + `) AS c` + strconv.Itoa(i) + `)`
+		c.parts = nil
+		columns, values, _, _ := p.index(st)
+		source, order := db.stretch(c, columns, values, p.from, p.before)
+		counts[i] = `(SELECT count(*) FROM (SELECT 1 FROM ` + source + ` WHERE ` + c.String() + ` ORDER BY ` + order + ` LIMIT ` + c.arg(fewCandidates) + `) AS c` + strconv.Itoa(i) + `)`
 	}
 	n, err := db.number(ctx, `SELECT `+strings.Join(counts, " + "), c.args)
 	return n < fewCandidates, err
@@ -297,16 +331,19 @@ func search(ctx context.Context, p page, db lists, words, facets []string) (head
 	began := time.Now()
 	oldest, newest := max(p.from, first)>>segmentBits, min(p.before-1, last)>>segmentBits
 	for wanted, n := p.limit, int64(1); newest >= oldest; {
-		asked := time.Now()
-		var names []string
-		for ; newest >= oldest && int64(len(names)) < n; newest-- {
-			names = append(names, segment(newest<<segmentBits))
-		}
-		p.limit = wanted - len(heads)
-		found, err := searchSegments(ctx, p, db, names, words, facets)
+		asked, lowest := time.Now(), max(oldest, newest-n+1)
+		part := p
+		part.limit = wanted - len(heads)
+		part.from, part.before = max(p.from, lowest<<segmentBits), min(p.before, (newest+1)<<segmentBits)
+		found, bounded, err := searchSegments(ctx, part, db, words, facets)
 		if err != nil {
 			return nil, "", err
 		}
+		if !bounded {
+			n = 1
+			continue
+		}
+		newest = lowest - 1
 		if heads = append(heads, found...); len(heads) >= wanted {
 			break
 		}
@@ -321,21 +358,45 @@ func search(ctx context.Context, p page, db lists, words, facets []string) (head
 	return heads, next, nil
 }
 
-// searchSegments asks for the rarest term first: a term that nothing or little
-// has spares the reading of those that much has.
-func searchSegments(ctx context.Context, p page, db lists, segments, words, facets []string) ([]execution.Head, error) {
-	if len(words) > 1 || len(words) == 1 && len(facets) > 0 {
+// searchSegments searches the segments that a page's bounds are in. Where its
+// statuses leave little of them, that is looked at one by one. Otherwise it asks
+// for the rarest term first: a term that nothing or little has spares the reading
+// of those that much has. No index knows both words and statuses: where much has
+// the words, and there is more than one segment, it says that it would have to
+// look at more than it should, and does not.
+func searchSegments(ctx context.Context, p page, db lists, words, facets []string) (heads []execution.Head, bounded bool, err error) {
+	few, err := hasFew(ctx, p, db)
+	if err != nil {
+		return nil, false, err
+	}
+	if few {
+		heads, err = sift(ctx, p, db)
+		return heads, true, err
+	}
+	var segments []string
+	for n := (p.before - 1) >> segmentBits; n >= p.from>>segmentBits; n-- {
+		segments = append(segments, segment(n<<segmentBits))
+	}
+	if len(p.Statuses) > 0 || len(words) > 1 || len(words) == 1 && len(facets) > 0 {
 		var rare []string
 		if len(facets) == 0 { // the longest word is a good guess
 			rare = []string{slices.MaxFunc(words, func(a, b string) int { return len(a) - len(b) })}
 		}
-		few := p
-		few.limit = fewRare
-		heads, err := db.search(ctx, few, segments, rare, facets)
+		some := p
+		some.limit, some.Statuses = fewRare, nil
+		heads, err := db.search(ctx, some, segments, rare, facets)
 		if err != nil || len(heads) < fewRare {
-			kept := slices.DeleteFunc(heads, func(h execution.Head) bool { return !p.Has(&h) })
-			return kept[:min(len(kept), p.limit)], err
+			kept := slices.DeleteFunc(heads, func(h execution.Head) bool { return !p.Has(&h) || !p.hasStatus(h.Status) })
+			return kept[:min(len(kept), p.limit)], true, err
+		}
+		if len(p.Statuses) > 0 && len(segments) > 1 {
+			return nil, false, nil
 		}
 	}
-	return db.search(ctx, p, segments, words, facets)
+	heads, err = db.search(ctx, p, segments, words, facets)
+	return heads, true, err
+}
+
+func (p *page) hasStatus(s execution.Status) bool {
+	return len(p.Statuses) == 0 || slices.Contains(p.Statuses, s)
 }

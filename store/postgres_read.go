@@ -92,13 +92,40 @@ func (p pgLists) param(n int) string { return dollar(n) }
 
 func (p pgLists) among(places string) string { return `e.seq = ANY (ARRAY (` + places + `))` }
 
+// stretch compares rows, and orders by all of them: what is known to be equal would
+// be left out of the order, and the planner would then rather walk down the table,
+// past all that is newer, when it believes that what is asked for is everywhere.
+func (p pgLists) stretch(c *clause, columns, values []string, from, before int64) (source, order string) {
+	if len(columns) == 0 {
+		c.between("e.seq", from, before)
+		return "execution e", "e.seq DESC"
+	}
+	var equal strings.Builder
+	for i, column := range columns {
+		equal.WriteString(c.arg(values[i]) + ", ")
+		if column == "e.parent" || column == "e.rollback_of" {
+			c.parts = append(c.parts, column+" IS NOT NULL") // so that its partial index is used
+		}
+	}
+	row := "(" + strings.Join(columns, ", ") + ", e.seq)"
+	c.parts = append(c.parts, row+" >= ("+equal.String()+c.arg(from)+")", row+" < ("+equal.String()+c.arg(before)+")")
+	return "execution e", strings.Join(columns, " DESC, ") + " DESC, e.seq DESC"
+}
+
 // followIndexes keeps the planner, for one transaction, from reading and sorting
 // more than a page: what it knows about a table may be old, or nothing.
-const followIndexes = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true)`
+const followIndexes = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)`
 
-func (p pgLists) heads(ctx context.Context, text string, args []any) (heads []execution.Head, err error) {
+// followWords is that for a search, which reads the index of words as a bitmap.
+const followWords = `SELECT set_config('enable_seqscan', 'off', true)`
+
+func (p pgLists) heads(ctx context.Context, text string, args []any) ([]execution.Head, error) {
+	return p.headsWith(ctx, followIndexes, text, args)
+}
+
+func (p pgLists) headsWith(ctx context.Context, settings, text string, args []any) (heads []execution.Head, err error) {
 	b := &pgx.Batch{} // one round trip and one transaction
-	b.Queue(followIndexes)
+	b.Queue(settings)
 	b.Queue(text, args...).Query(func(rows pgx.Rows) error {
 		heads, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (execution.Head, error) { return scanHead(row.Scan) })
 		return err
@@ -116,6 +143,11 @@ func (p pgLists) number(ctx context.Context, text string, args []any) (n int64, 
 // search finds the places in the index of words alone (what is computed is in no
 // other index), and only then the page's rows.
 func (p pgLists) search(ctx context.Context, pg page, segments, words, facets []string) ([]execution.Head, error) {
+	text, args := p.searchText(pg, segments, words, facets)
+	return p.headsWith(ctx, followWords, text, args)
+}
+
+func (p pgLists) searchText(pg page, segments, words, facets []string) (string, []any) {
 	each := make([]string, len(segments))
 	for i, segment := range segments {
 		var terms []string
@@ -129,16 +161,11 @@ func (p pgLists) search(ctx context.Context, pg page, segments, words, facets []
 	}
 	c := &clause{param: dollar}
 	c.parts = append(c.parts, "e.words @@ "+c.arg(strings.Join(each, " | "))+"::tsquery")
-	c.within(pg, "(e.seq + 0)")
+	c.between("(e.seq + 0)", pg.from, pg.before)
+	c.created(pg)
 	c.oneOf("(e.status || '')", pg.Statuses)
-	text := `WITH found AS MATERIALIZED (SELECT e.seq FROM execution e WHERE ` + c.String() + `)
-		SELECT ` + headColumns + ` FROM execution e WHERE e.seq = ANY (ARRAY (SELECT seq FROM found ORDER BY seq DESC LIMIT ` + c.arg(pg.limit) + `)) ORDER BY e.seq DESC`
-	rows, err := p.pool.Query(ctx, text, c.args...)
-	if err != nil {
-		return nil, pgError(err, "store.list")
-	}
-	heads, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (execution.Head, error) { return scanHead(row.Scan) })
-	return heads, pgError(err, "store.list")
+	return `WITH found AS MATERIALIZED (SELECT e.seq FROM execution e WHERE ` + c.String() + `)
+		SELECT ` + headColumns + ` FROM execution e WHERE e.seq = ANY (ARRAY (SELECT seq FROM found ORDER BY seq DESC LIMIT ` + c.arg(pg.limit) + `)) ORDER BY e.seq DESC`, c.args
 }
 
 // GetRecord implements Store.

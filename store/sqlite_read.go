@@ -129,6 +129,25 @@ func (s sqliteLists) param(n int) string { return question(n) }
 
 func (s sqliteLists) among(places string) string { return `e.seq IN (` + places + `)` }
 
+// stretch names the index: of two that fit, the planner may take the one that
+// holds less of what is asked for.
+func (s sqliteLists) stretch(c *clause, columns, values []string, from, before int64) (source, order string) {
+	for i, column := range columns {
+		c.is(column, values[i])
+	}
+	c.between("e.seq", from, before)
+	return "execution e" + indexedBy[strings.Join(columns, " ")], "e.seq DESC"
+}
+
+// indexedBy are the indexes by the columns that they begin with.
+var indexedBy = map[string]string{
+	"e.status":                          " INDEXED BY execution_by_status",
+	"e.application e.status":            " INDEXED BY execution_by_application",
+	"e.application e.pipeline e.status": " INDEXED BY execution_by_pipeline",
+	"e.parent":                          " INDEXED BY execution_by_parent",
+	"e.rollback_of":                     " INDEXED BY execution_by_rollback",
+}
+
 func (s sqliteLists) heads(ctx context.Context, text string, args []any) ([]execution.Head, error) {
 	const op = "store.list"
 	rows, err := s.reads.QueryContext(ctx, text, args...)
@@ -155,6 +174,11 @@ func (s sqliteLists) number(ctx context.Context, text string, args []any) (int64
 
 // search reads the index from its newest entry on, and stops with the page.
 func (s sqliteLists) search(ctx context.Context, p page, segments, words, facets []string) ([]execution.Head, error) {
+	text, args := s.searchText(p, segments, words, facets)
+	return s.heads(ctx, text, args)
+}
+
+func (s sqliteLists) searchText(p page, segments, words, facets []string) (string, []any) {
 	each := make([]string, len(segments))
 	for i, segment := range segments {
 		var terms []string
@@ -168,9 +192,10 @@ func (s sqliteLists) search(ctx context.Context, p page, segments, words, facets
 	}
 	c := &clause{param: question}
 	c.parts = append(c.parts, "word MATCH "+c.arg(strings.Join(each, " OR ")))
-	c.within(p, "word.rowid")
+	c.between("word.rowid", p.from, p.before)
+	c.created(p)
 	c.oneOf("e.status", p.Statuses)
-	return s.heads(ctx, `SELECT `+headColumns+` FROM word CROSS JOIN execution e ON e.seq = word.rowid WHERE `+c.String()+` ORDER BY word.rowid DESC LIMIT `+c.arg(p.limit), c.args)
+	return `SELECT ` + headColumns + ` FROM word CROSS JOIN execution e ON e.seq = word.rowid WHERE ` + c.String() + ` ORDER BY word.rowid DESC LIMIT ` + c.arg(p.limit), c.args
 }
 
 func question(int) string { return "?" }

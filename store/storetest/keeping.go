@@ -99,6 +99,7 @@ func testList(t *testing.T, f *fixture) {
 		want int
 	}{
 		{execution.Query{}, 30}, {execution.Query{Application: "web"}, 15}, {execution.Query{Application: "app", Pipeline: "night"}, 5},
+		{execution.Query{Pipeline: "night"}, 10}, {execution.Query{Pipeline: "absent"}, 0}, {execution.Query{Pipeline: "main", Statuses: []execution.Status{execution.Succeeded}}, 4},
 		{execution.Query{Statuses: []execution.Status{execution.Succeeded}}, 6},
 		{execution.Query{Statuses: []execution.Status{execution.Succeeded, execution.Running}}, 30},
 		{execution.Query{Application: "app", Statuses: []execution.Status{execution.Succeeded}}, 3},
