@@ -30,7 +30,7 @@ with it). Artifacts and what the regions hold are files in the data folder.`,
 				return usage("%v", err)
 			}
 			defer os.Remove(f.Name())
-			n, err := io.Copy(f, stream)
+			n, err := io.Copy(&steady{file: f}, stream)
 			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 				return problem.Wrap(err, problem.Unavailable, "backup", "the copy is not whole")
 			}
@@ -41,6 +41,26 @@ with it). Artifacts and what the regions hold are files in the data folder.`,
 			return nil
 		},
 	}
+}
+
+// steadyBytes is how much of a copy may wait for the disk.
+const steadyBytes = 4 << 20
+
+// steady writes to a file and has the disk keep up: the commits of a database on
+// the same disk would have to wait for all that is written but not yet there.
+type steady struct {
+	file    *os.File
+	waiting int
+}
+
+// Write implements io.Writer.
+func (s *steady) Write(b []byte) (int, error) {
+	n, err := s.file.Write(b)
+	if s.waiting += n; err == nil && s.waiting >= steadyBytes {
+		s.waiting = 0
+		err = s.file.Sync()
+	}
+	return n, err
 }
 
 func newRestoreCommand(a *app) *cobra.Command {

@@ -314,9 +314,9 @@ func hasFew(ctx context.Context, p page, db lists) (bool, error) {
 // executions that have the rarest term are looked at one by one, and after how
 // long the page ends where the search is, for the next one to go on from.
 const (
-	segmentsAtOnce = 16
+	segmentsAtOnce = 8
 	fewRare        = 250
-	searchTime     = 50 * time.Millisecond
+	searchTime     = 30 * time.Millisecond
 )
 
 // search reads the segments from the newest on: first one, and as long as little

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -91,21 +92,30 @@ func (p *Postgres) moveEvents(ctx context.Context, tx pgx.Tx, r execution.Retent
 }
 
 func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, now time.Time) (int, error) {
-	cutoff := int64(1) << 62
-	if r.Age > 0 {
-		cutoff = now.Add(-r.Age).UnixMilli()
+	ended, before, err := pruneBounds(ctx, r, now, pgLists{p})
+	if err != nil {
+		return 0, err
 	}
 	n, last := 0, int64(0)
-	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, followIndexes); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT e.id, e.seq FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
-			WHERE e.seq > $4 AND e.live = 0 AND e.ended < $1 AND e.number <= p.number - $2 ORDER BY e.seq LIMIT $3 FOR UPDATE OF e SKIP LOCKED`, cutoff, r.Count, pruneStep, p.pruned.from())
+		rows, err := tx.Query(ctx, `SELECT e.id, e.plan, e.seq FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
+			WHERE e.seq > $1 AND e.seq < $2 AND e.live = 0 AND e.ended < $3 AND e.number <= p.number - $4 ORDER BY e.seq LIMIT $5 FOR UPDATE OF e SKIP LOCKED`,
+			p.pruned.from(), before, ended, r.Count, pruneStep)
 		if err != nil {
 			return err
 		}
-		ids, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id string, err error) { return id, row.Scan(&id, &last) })
+		var ids, plans []string
+		var id, plan string
+		_, err = pgx.ForEachRow(rows, []any{&id, &plan, &last}, func() error {
+			ids = append(ids, id)
+			if !slices.Contains(plans, plan) {
+				plans = append(plans, plan)
+			}
+			return nil
+		})
 		if n = len(ids); err != nil || n == 0 {
 			return err
 		}
@@ -114,7 +124,7 @@ func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, n
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM plan WHERE NOT EXISTS (SELECT 1 FROM execution e WHERE e.plan = plan.digest)`)
+		_, err = tx.Exec(ctx, `DELETE FROM plan WHERE digest = ANY ($1) AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.plan = plan.digest)`, plans)
 		return err
 	})
 	if err == nil {

@@ -95,8 +95,9 @@ func dataSource(path string, pragmas ...string) string {
 func (s *SQLite) open(ctx context.Context) error {
 	const op = "store.open"
 	var err error
-	// The log is written back by checkpointLoop, not in the middle of a commit.
-	if s.writes, err = sql.Open("sqlite", dataSource(s.path, "wal_autocheckpoint(0)", "cache_size(-16000)")); err != nil {
+	// The log is written back by checkpointLoop, not in the middle of a commit. It
+	// grows while somebody reads for long, and gives the disk back afterwards.
+	if s.writes, err = sql.Open("sqlite", dataSource(s.path, "wal_autocheckpoint(0)", "cache_size(-16000)", "journal_size_limit(67108864)")); err != nil {
 		return problem.Wrap(err, problem.Internal, op, "%s", s.path)
 	}
 	if s.conn, err = s.writes.Conn(ctx); err != nil {
@@ -173,6 +174,13 @@ func (s *SQLite) migrate(ctx context.Context) error {
 // checkpointPages is after how many pages of log they are written back.
 const checkpointPages = 2000
 
+// fewPages is how many pages of log commits may wait for to be written back;
+// checkpointPasses is after how many tries they have to, however many there are.
+const (
+	fewPages         = 200
+	checkpointPasses = 5
+)
+
 // checkpointLoop writes the log back into the database in the background, so
 // that no commit has to wait for it and the log is used again from its start.
 func (s *SQLite) checkpointLoop() {
@@ -190,14 +198,35 @@ func (s *SQLite) checkpointLoop() {
 			_ = s.settle(context.Background()) // what does not succeed now is in the file
 			continue
 		}
-		// A failure is tried again when the log has grown further; nothing is lost by it.
-		_, _ = db.Exec(`PRAGMA wal_checkpoint(PASSIVE)`)
-		// The log is used again from its start once all of it is written back, which
-		// takes a moment without a writer. What was written meanwhile is little.
-		s.mu.Lock()
-		_, _ = db.Exec(`PRAGMA wal_checkpoint(PASSIVE)`)
-		s.mu.Unlock()
+		s.writeBack(db)
 	}
+}
+
+// writeBack writes the log back. A failure is tried again when the log has grown
+// further; nothing is lost by it. The log is used again from its start once all of
+// it is written back, which takes a moment without a writer: so what commits have
+// added meanwhile is written back without holding them up until it is little, and
+// not at all where somebody reads what the log held earlier, as a backup does.
+func (s *SQLite) writeBack(db *sql.DB) {
+	var held, before, written int
+	pass := func() (whole bool, err error) {
+		var log int
+		err = db.QueryRow(`PRAGMA wal_checkpoint(PASSIVE)`).Scan(&held, &log, &written)
+		whole, before = err == nil && held == 0 && written >= log, log
+		return whole, err
+	}
+	for range checkpointPasses {
+		was := before
+		if whole, err := pass(); err != nil || !whole {
+			return
+		}
+		if before-was <= fewPages {
+			break
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = pass()
 }
 
 // Close writes the log back and releases the file.

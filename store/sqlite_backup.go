@@ -18,6 +18,7 @@ func (s *SQLite) Backup(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return sqliteError(err, op)
 	}
+	defer nudge(s.grown)                 // what was committed meanwhile could not be written back
 	defer func() { _ = tx.Rollback() }() // it only reads
 	b, err := newBackupWriter(w, s.options.now())
 	if err != nil {

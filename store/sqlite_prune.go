@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,18 @@ func (m *pruneMark) reached(at int64, n, step int) {
 	if m.at = at; n < step {
 		m.at = 0
 	}
+}
+
+// pruneBounds are before when an execution has to have ended to be removed, and
+// before which place all those are: none has ended before it was created, so what
+// is younger, which is most of what is kept, is not looked at.
+func pruneBounds(ctx context.Context, p execution.Retention, now time.Time, db lists) (ended, before int64, err error) {
+	if p.Age <= 0 {
+		return 1 << 62, 1 << 62, nil
+	}
+	cutoff := now.Add(-p.Age)
+	before, err = createdAt(ctx, cutoff.Add(clockSkew), db)
+	return cutoff.UnixMilli(), before, err
 }
 
 // Prune implements execution.Store.
@@ -128,59 +141,70 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 	if p.Age <= 0 && p.Count <= 0 {
 		return 0, nil
 	}
-	cutoff := int64(1) << 62
-	if p.Age > 0 {
-		cutoff = now.Add(-p.Age).UnixMilli()
-	}
-	type old struct {
-		seq int64
-		id  string
-	}
-	var gone []old
-	rows, err := s.reads.QueryContext(ctx, `SELECT e.seq, e.id FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
-		WHERE e.seq > ? AND e.live = 0 AND e.ended < ? AND e.number <= p.number - ? ORDER BY e.seq LIMIT ?`, s.pruned.from(), cutoff, p.Count, sqlitePruneStep)
+	ended, before, err := pruneBounds(ctx, p, now, sqliteLists{s})
 	if err != nil {
-		return 0, sqliteError(err, op)
+		return 0, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var o old
-		if err := rows.Scan(&o.seq, &o.id); err != nil {
-			return 0, sqliteError(err, op)
-		}
-		gone = append(gone, o)
-	}
-	if err := rows.Err(); err != nil {
-		return 0, sqliteError(err, op)
-	}
-	if len(gone) == 0 {
+	gone, err := s.prunable(ctx, s.pruned.from(), before, ended, p.Count)
+	if err != nil || len(gone) == 0 {
 		s.pruned.reached(0, 0, sqlitePruneStep)
-		return 0, nil
+		return 0, err
 	}
+	seqs, ids, plans := make([]any, len(gone)), make([]any, len(gone)), map[string]bool{}
+	for i, o := range gone {
+		seqs[i], ids[i] = o.seq, o.id
+		plans[o.plan] = true
+	}
+	marks := `(?` + strings.Repeat(", ?", len(gone)-1) + `)`
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err = s.transaction(ctx, op, func(ctx context.Context) error {
-		for _, o := range gone {
-			for _, q := range []struct {
-				text string
-				arg  any
-			}{
-				{`DELETE FROM stage WHERE execution = ?`, o.id}, {`DELETE FROM mail WHERE execution = ?`, o.id},
-				{`DELETE FROM word WHERE rowid = ?`, o.seq}, {`DELETE FROM execution WHERE seq = ? AND live = 0`, o.seq},
-			} {
-				if _, err := s.conn.ExecContext(ctx, q.text, q.arg); err != nil {
-					return sqliteError(err, op)
-				}
+		for _, q := range []struct {
+			text string
+			args []any
+		}{
+			{`DELETE FROM stage WHERE execution IN ` + marks, ids}, {`DELETE FROM mail WHERE execution IN ` + marks, ids},
+			{`DELETE FROM word WHERE rowid IN ` + marks, seqs}, {`DELETE FROM execution WHERE seq IN ` + marks + ` AND live = 0`, seqs},
+			{`INSERT INTO meta (key, value) VALUES ('seq', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, []any{s.seq}},
+		} {
+			if _, err := s.conn.ExecContext(ctx, q.text, q.args...); err != nil {
+				return sqliteError(err, op)
 			}
 		}
-		if _, err := s.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('seq', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, s.seq); err != nil {
-			return sqliteError(err, op)
+		for plan := range plans {
+			if _, err := s.conn.ExecContext(ctx, `DELETE FROM plan WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM execution WHERE plan = ?1)`, plan); err != nil {
+				return sqliteError(err, op)
+			}
 		}
-		_, err := s.conn.ExecContext(ctx, `DELETE FROM plan WHERE NOT EXISTS (SELECT 1 FROM execution e WHERE e.plan = plan.digest)`)
-		return sqliteError(err, op)
+		return nil
 	})
 	if err == nil {
 		s.pruned.reached(gone[len(gone)-1].seq, len(gone), sqlitePruneStep)
 	}
 	return len(gone), err
+}
+
+// prunable is an execution that is no longer kept.
+type prunable struct {
+	seq      int64
+	id, plan string
+}
+
+// prunable finds the first ones between two places.
+func (s *SQLite) prunable(ctx context.Context, after, before, ended int64, count int) ([]prunable, error) {
+	rows, err := s.reads.QueryContext(ctx, `SELECT e.seq, e.id, e.plan FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
+		WHERE e.seq > ? AND e.seq < ? AND e.live = 0 AND e.ended < ? AND e.number <= p.number - ? ORDER BY e.seq LIMIT ?`, after, before, ended, count, sqlitePruneStep)
+	if err != nil {
+		return nil, sqliteError(err, "store.prune")
+	}
+	defer rows.Close()
+	var gone []prunable
+	for rows.Next() {
+		var o prunable
+		if err := rows.Scan(&o.seq, &o.id, &o.plan); err != nil {
+			return nil, sqliteError(err, "store.prune")
+		}
+		gone = append(gone, o)
+	}
+	return gone, sqliteError(rows.Err(), "store.prune")
 }

@@ -12,6 +12,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -52,9 +53,10 @@ func (o options) backups(ctx context.Context, p place) error {
 	if err != nil {
 		return err
 	}
+	fmt.Printf("%s: without a backup: %s\n", p.kind, before)
 	fmt.Printf("%s: backup under load: %.2f GB, %d rows in %s; %s\n", p.kind, float64(info.Size())/(1<<30), want.rows, took.Round(100*time.Millisecond), during)
 	o.must(during.longest < time.Second, "%s: deliveries stood still for %s during the backup", p.kind, during.longest)
-	for _, into := range []string{"sqlite", "postgres"} {
+	for _, into := range o.into {
 		if err := o.restores(ctx, p.kind, into, name, want); err != nil {
 			return err
 		}
@@ -62,18 +64,12 @@ func (o options) backups(ctx context.Context, p place) error {
 	return nil
 }
 
+// save has the command line write a backup.
 func (c *plane) save(ctx context.Context, name string) error {
-	body, err := c.open(ctx, "GET", "/api/v1/backup", nil)
-	if err != nil {
-		return err
+	if out, err := exec.CommandContext(ctx, c.binary, "backup", name, "--server", "http://"+c.listen, "--token", token).CombinedOutput(); err != nil {
+		return fmt.Errorf("backup: %w: %s", err, out)
 	}
-	defer body.Close()
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, body)
-	return errors.Join(err, f.Sync(), f.Close())
+	return nil
 }
 
 func (o options) restores(ctx context.Context, from, into, name string, want *digest) error {

@@ -6,6 +6,7 @@
 //	go run ./bench/keep -n 100000 -store sqlite
 //	go run ./bench/keep -backup                # also a backup under load, restored into both databases
 //	go run ./bench/keep -prune                 # also removes half by the retention policy, under load
+//	go run ./bench/keep -data DIR              # keeps the filled stores there, for the next run
 //
 // It fails (exit code 1) when an execution of ten stages keeps 64 KB or more,
 // when a child holds what its parent was given, when a page takes 100 ms or more,

@@ -13,9 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
-	"showrunner/store"
 	"showrunner/store/pgtest"
 )
 
@@ -23,7 +21,9 @@ type options struct {
 	n, asked      int
 	seed          uint64
 	dir, binary   string
+	data          string // where filled stores are kept
 	backup, prune bool
+	into          []string // databases that a backup is restored into
 	server        *pgtest.Server
 	failed        *[]string
 }
@@ -31,14 +31,17 @@ type options struct {
 func main() {
 	o := options{failed: &[]string{}}
 	flag.IntVar(&o.n, "n", 1_000_000, "executions that have ended")
-	flag.IntVar(&o.asked, "asked", 200, "how often each page is asked for")
+	flag.IntVar(&o.asked, "asked", 200, "how often each page is asked for; 0: no page is, and nothing is started to be")
 	flag.Uint64Var(&o.seed, "seed", 1, "of what the executions are called, were started by and ended as")
 	stores := flag.String("store", "sqlite,postgres", "stores to fill")
 	flag.StringVar(&o.dir, "dir", "", "folder for everything (a few gigabytes a million); empty: a temporary one")
+	flag.StringVar(&o.data, "data", "", "folder to keep filled stores in; what an earlier run with the same -n and -seed left there is used again; empty: none is kept")
 	flag.StringVar(&o.binary, "binary", "", "showrunner, to start; empty: built from this tree")
 	flag.BoolVar(&o.backup, "backup", false, "also take a backup under load and restore it into both databases")
+	into := flag.String("into", "sqlite,postgres", "databases that the backup is restored into")
 	flag.BoolVar(&o.prune, "prune", false, "also remove half by the retention policy, under load")
 	flag.Parse()
+	o.into = strings.FieldsFunc(*into, func(r rune) bool { return r == ',' })
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, o, strings.Split(*stores, ","))
@@ -62,6 +65,12 @@ func (o options) must(holds bool, format string, args ...any) {
 }
 
 func run(ctx context.Context, o options, stores []string) (err error) {
+	if o.data != "" {
+		if err := os.MkdirAll(o.data, 0o755); err != nil {
+			return err
+		}
+		o.dir = o.data
+	}
 	if o.dir, err = os.MkdirTemp(o.dir, "keep-"); err != nil {
 		return err
 	}
@@ -75,11 +84,12 @@ func run(ctx context.Context, o options, stores []string) (err error) {
 			return fmt.Errorf("building: %w: %s", err, out)
 		}
 	}
-	if slices.Contains(stores, "postgres") || o.backup {
-		if o.server, err = pgtest.StartIn(ctx, o.dir, pgtest.Durable); err != nil {
+	if slices.Contains(stores, "postgres") || o.backup && slices.Contains(o.into, "postgres") {
+		stop, err := o.startServer(ctx)
+		if err != nil {
 			return err
 		}
-		defer o.server.Stop()
+		defer stop()
 	}
 	for _, kind := range stores {
 		if err := o.one(ctx, kind); err != nil {
@@ -95,6 +105,15 @@ type place struct {
 	size                func() int64
 }
 
+// at is a place with its database.
+func (o options) at(ctx context.Context, p place, address string) place {
+	p.address, p.size = address, func() int64 { return filesLike(address) }
+	if p.kind == "postgres" {
+		p.size = func() int64 { return o.server.Size(ctx, address) }
+	}
+	return p
+}
+
 // place makes a data folder, and an empty database.
 func (o options) place(ctx context.Context, kind, name string) (place, error) {
 	p := place{kind: kind, data: filepath.Join(o.dir, name)}
@@ -103,12 +122,9 @@ func (o options) place(ctx context.Context, kind, name string) (place, error) {
 	}
 	if kind == "postgres" {
 		address, err := o.server.Database(ctx)
-		p.address, p.size = address, func() int64 { return o.server.Size(ctx, address) }
-		return p, err
+		return o.at(ctx, p, address), err
 	}
-	p.address = filepath.Join(p.data, "showrunner.db")
-	p.size = func() int64 { return filesLike(p.address) }
-	return p, nil
+	return o.at(ctx, p, filepath.Join(p.data, "showrunner.db")), nil
 }
 
 // remove gives the disk back.
@@ -139,20 +155,14 @@ func (o options) one(ctx context.Context, kind string) error {
 	if err != nil {
 		return err
 	}
-	full, err := o.place(ctx, kind, kind)
+	full, f, err := o.filled(ctx, kind, sample)
 	if err != nil {
 		return err
 	}
-	empty, began := full.size(), time.Now()
-	f := newFill(sample, o.n, o.seed)
-	if err := store.Restore(ctx, full.address, f.stream(), store.Options{}); err != nil {
-		return err
-	}
-	took := time.Since(began)
-	fmt.Printf("%s: filled with %d executions of %d stages and %d events in %s (%.0f/s): %.1f GB, %.1f KB each\n", kind, o.n, len(sample.stages), len(sample.events),
-		took.Round(time.Second), float64(o.n)/took.Seconds(), float64(full.size())/(1<<30), float64(full.size()-empty)/float64(o.n)/1024)
-	if err := o.pages(ctx, full, f, fresh); err != nil {
-		return err
+	if o.asked > 0 {
+		if err := o.pages(ctx, full, f, fresh); err != nil {
+			return err
+		}
 	}
 	if o.backup {
 		if err := o.backups(ctx, full); err != nil {
@@ -160,9 +170,17 @@ func (o options) one(ctx context.Context, kind string) error {
 		}
 	}
 	if o.prune {
+		if o.data != "" {
+			if full, err = o.copied(ctx, full); err != nil {
+				return err
+			}
+		}
 		if err := o.prunes(ctx, full, f); err != nil {
 			return err
 		}
+	}
+	if o.data != "" && !o.prune {
+		return nil
 	}
 	return o.remove(ctx, full)
 }

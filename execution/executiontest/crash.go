@@ -138,7 +138,11 @@ func simulateOne(t *testing.T, st execution.Store, fault Fault, at int) (got str
 	defer kill()
 	ended := make(chan error, 1)
 	go func() { ended <- first.Run(ctx) }()
-	<-first.Ready()
+	select {
+	case <-first.Ready():
+	case err := <-ended:
+		t.Fatalf("the engine did not start: %v", err)
+	}
 	id, reached := drive(t, first, w, "", f.hit)
 	if !reached {
 		kill()

@@ -84,6 +84,34 @@ func StartIn(ctx context.Context, parent string, settings []string) (*Server, er
 	return s, nil
 }
 
+// Reopen starts a server on the folder that an earlier one was made in and Shut
+// left; where there is none, it makes one there.
+func Reopen(ctx context.Context, dir string, settings []string) (*Server, error) {
+	found, err := filepath.Glob(filepath.Join(dir, "pg*", "data", "PG_VERSION"))
+	if err != nil || len(found) == 0 {
+		return StartIn(ctx, dir, settings)
+	}
+	bin, err := Find()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{bin: bin, settings: settings}
+	if s.dir, err = filepath.Abs(filepath.Dir(filepath.Dir(found[0]))); err != nil {
+		return nil, err
+	}
+	s.next.Store(time.Now().Unix()) // what was made before keeps its name
+	if os.Getuid() == 0 {
+		err = s.dropRoot()
+	}
+	return s, errors.Join(err, s.Up(ctx))
+}
+
+// Shut stops the server in good order, and leaves everything for Reopen.
+func (s *Server) Shut() error {
+	err := s.cmd.Process.Signal(syscall.SIGINT)
+	return errors.Join(err, s.cmd.Wait())
+}
+
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) dropRoot() error {
@@ -128,7 +156,7 @@ func (s *Server) Up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
-		conn, err := pgx.Connect(ctx, s.address("postgres"))
+		conn, err := pgx.Connect(ctx, s.Address("postgres"))
 		if err == nil {
 			return conn.Close(ctx)
 		}
@@ -195,22 +223,25 @@ func (s *Server) signalAll(signal syscall.Signal) error {
 // Stop ends the server and removes everything.
 func (s *Server) Stop() error { return errors.Join(s.Down(), os.RemoveAll(s.dir)) }
 
-func (s *Server) address(database string) string {
+// Address is that of a database of the server.
+func (s *Server) Address(database string) string {
 	return "postgres://test@/" + database + "?host=" + s.dir
 }
 
 // Database makes an empty database and returns its address.
 func (s *Server) Database(ctx context.Context) (string, error) {
-	conn, err := pgx.Connect(ctx, s.address("postgres"))
+	return s.Make(ctx, "test"+strconv.FormatInt(s.next.Add(1), 10), "template1")
+}
+
+// Make makes a database that is a copy of another, which nobody is connected to.
+func (s *Server) Make(ctx context.Context, name, template string) (string, error) {
+	conn, err := pgx.Connect(ctx, s.Address("postgres"))
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close(ctx)
-	name := "test" + strconv.FormatInt(s.next.Add(1), 10)
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name); err != nil {
-		return "", err
-	}
-	return s.address(name), nil
+	_, err = conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{name}.Sanitize()+` TEMPLATE `+pgx.Identifier{template}.Sanitize())
+	return s.Address(name), err
 }
 
 // Size says how many bytes the server keeps on disk for a database.
@@ -250,17 +281,17 @@ func (s *Server) Ask(ctx context.Context, address, text string) ([][]string, err
 	return rows, nil
 }
 
-// Drop removes a database that nobody is connected to.
+// Drop removes a database that nobody is connected to, if it is there.
 func (s *Server) Drop(ctx context.Context, address string) error {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {
 		return err
 	}
-	conn, err := pgx.Connect(ctx, s.address("postgres"))
+	conn, err := pgx.Connect(ctx, s.Address("postgres"))
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, `DROP DATABASE `+pgx.Identifier{config.Database}.Sanitize())
+	_, err = conn.Exec(ctx, `DROP DATABASE IF EXISTS `+pgx.Identifier{config.Database}.Sanitize())
 	return err
 }

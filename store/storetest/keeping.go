@@ -159,7 +159,11 @@ func testRecords(t *testing.T, f *fixture) {
 
 func testPrune(t *testing.T, f *fixture) {
 	for i := range 10 {
-		h := f.make(nil)
+		h := f.make(func(h *execution.Head) {
+			if i < 2 {
+				h.Plan = "replaced"
+			}
+		})
 		f.commit(&execution.Change{ID: h.ID, Epoch: 1, Stages: []execution.StageRow{{Data: []byte("{}")}}})
 		if i != 2 {
 			f.end(h, start.Add(time.Duration(i)*time.Hour))
@@ -177,6 +181,11 @@ func testPrune(t *testing.T, f *fixture) {
 	if err != nil || len(heads) != 4 || heads[3].ID != "x003" {
 		t.Fatalf("left: %d (%v), want the newest three and the live one", len(heads), err)
 	}
+	if _, err := f.store.Plan(t.Context(), "plan"); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.store.Plan(t.Context(), "replaced")
+	wantCode(t, err, problem.NotFound)
 	if len(archived) != 10 {
 		t.Fatalf("%d events archived", len(archived))
 	}
