@@ -2,8 +2,10 @@ package store
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,6 +65,7 @@ func (b backupTable) quoted() string { return `"` + strings.Join(b.columns, `", 
 type backupWriter struct {
 	out  *bufio.Writer
 	enc  *json.Encoder
+	line []byte // being written
 	rows int
 }
 
@@ -73,12 +76,53 @@ func newBackupWriter(w io.Writer, now time.Time) (*backupWriter, error) {
 	return b, b.enc.Encode(backupHead{Showrunner: "backup", Schema: schemaVersion, Time: now})
 }
 
+// row writes what encoding/json would of a backupLine with these values: an int64,
+// a string, bytes or nil each.
 func (b *backupWriter) row(t backupTable, values []any) error {
 	b.rows++
-	return b.enc.Encode(struct {
-		Table string `json:"t"`
-		Row   []any  `json:"r"`
-	}{t.name, values})
+	line := append(b.line[:0], `{"t":"`+t.name+`","r":[`...)
+	for i, v := range values {
+		if i > 0 {
+			line = append(line, ',')
+		}
+		switch v := v.(type) {
+		case int64:
+			line = strconv.AppendInt(line, v, 10)
+		case []byte:
+			if v == nil {
+				line = append(line, "null"...)
+				continue
+			}
+			line = append(base64.StdEncoding.AppendEncode(append(line, '"'), v), '"')
+		case string:
+			if isPlain(v) {
+				line = append(append(append(line, '"'), v...), '"')
+				continue
+			}
+			text, err := json.Marshal(v)
+			if err != nil {
+				return err
+			}
+			line = append(line, text...)
+		case nil:
+			line = append(line, "null"...)
+		default:
+			return problem.New(problem.Internal, "store.backup", "a value of table %s is a %T", t.name, v)
+		}
+	}
+	b.line = append(line, "]}\n"...)
+	_, err := b.out.Write(b.line)
+	return err
+}
+
+// isPlain tells whether JSON writes a text as it is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func (b *backupWriter) end() error {

@@ -19,17 +19,43 @@ const pruneStep = 500
 // for the whole step.
 const sqlitePruneStep = 100
 
+// A step of SQLite is as much larger, up to pruneLargest times, as it may be
+// without commits waiting for it for longer than pruneHold.
+const (
+	pruneLargest = 8
+	pruneHold    = 20 * time.Millisecond
+)
+
 // pruneMark is how far executions have been looked through since the last time
 // that nothing was left: what is kept is not looked at again in every step.
 type pruneMark struct {
-	mu sync.Mutex
-	at int64
+	mu     sync.Mutex
+	at     int64
+	larger int // than a step has to be, less one
 }
 
 func (m *pruneMark) from() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.at
+}
+
+// times is by how much a step is larger now.
+func (m *pruneMark) times() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.larger + 1
+}
+
+// held says for how long commits had to wait for a step.
+func (m *pruneMark) held(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d > pruneHold {
+		m.larger /= 2
+	} else if d < pruneHold/2 {
+		m.larger = min(m.larger+1, pruneLargest-1)
+	}
 }
 
 // reached says that a step removed n executions of at most step, the last one at a place.
@@ -55,11 +81,12 @@ func pruneBounds(ctx context.Context, p execution.Retention, now time.Time, db l
 
 // Prune implements execution.Store.
 func (s *SQLite) Prune(ctx context.Context, p execution.Retention, now time.Time, archive func([]record.Event) error) (int, bool, error) {
-	events, err := s.pruneEvents(ctx, p, now, archive)
+	times := s.pruned.times()
+	events, err := s.pruneEvents(ctx, p, now, times*pruneStep, archive)
 	if err != nil {
 		return 0, false, err
 	}
-	executions, err := s.pruneExecutions(ctx, p, now)
+	executions, err := s.pruneExecutions(ctx, p, now, times*sqlitePruneStep)
 	if err != nil {
 		return events, false, err
 	}
@@ -70,15 +97,22 @@ func (s *SQLite) Prune(ctx context.Context, p execution.Retention, now time.Time
 			return events + executions, false, err
 		}
 	}
-	done := events < pruneStep && executions < sqlitePruneStep && triggers < pruneStep
+	done := events < times*pruneStep && executions < times*sqlitePruneStep && triggers < pruneStep
 	return events + executions, done, nil
 }
 
-func (s *SQLite) deleteSome(ctx context.Context, text string, args ...any) (int, error) {
+// pruning is a transaction that says for how long commits had to wait for it.
+func (s *SQLite) pruning(ctx context.Context, f func(ctx context.Context) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	began := time.Now()
+	defer func() { s.pruned.held(time.Since(began)) }()
+	return s.transaction(ctx, "store.prune", f)
+}
+
+func (s *SQLite) deleteSome(ctx context.Context, text string, args ...any) (int, error) {
 	var n int64
-	err := s.transaction(ctx, "store.prune", func(ctx context.Context) error {
+	err := s.pruning(ctx, func(ctx context.Context) error {
 		res, err := s.conn.ExecContext(ctx, text, args...)
 		if err != nil {
 			return sqliteError(err, "store.prune")
@@ -91,12 +125,12 @@ func (s *SQLite) deleteSome(ctx context.Context, text string, args ...any) (int,
 
 // pruneEvents archives the oldest events and then removes them: what is
 // archived twice after a crash can be told by its position.
-func (s *SQLite) pruneEvents(ctx context.Context, p execution.Retention, now time.Time, archive func([]record.Event) error) (int, error) {
+func (s *SQLite) pruneEvents(ctx context.Context, p execution.Retention, now time.Time, step int, archive func([]record.Event) error) (int, error) {
 	const op = "store.prune"
 	if p.EventAge <= 0 {
 		return 0, nil
 	}
-	rows, err := s.reads.QueryContext(ctx, `SELECT position, time, type, application, pipeline, execution, stage, by, data FROM event ORDER BY position LIMIT ?`, pruneStep)
+	rows, err := s.reads.QueryContext(ctx, `SELECT position, time, type, application, pipeline, execution, stage, by, data FROM event ORDER BY position LIMIT ?`, step)
 	if err != nil {
 		return 0, sqliteError(err, op)
 	}
@@ -120,9 +154,7 @@ func (s *SQLite) pruneEvents(ctx context.Context, p execution.Retention, now tim
 		return 0, problem.Wrap(err, "", op, "the archive of events cannot be written; nothing was removed")
 	}
 	floor := old[len(old)-1].Position
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.transaction(ctx, op, func(ctx context.Context) error {
+	err = s.pruning(ctx, func(ctx context.Context) error {
 		if _, err := s.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('floor', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, floor); err != nil {
 			return sqliteError(err, op)
 		}
@@ -136,7 +168,7 @@ func (s *SQLite) pruneEvents(ctx context.Context, p execution.Retention, now tim
 }
 
 // pruneExecutions removes ended executions past the policy, with all that is theirs.
-func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now time.Time) (int, error) {
+func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now time.Time, step int) (int, error) {
 	const op = "store.prune"
 	if p.Age <= 0 && p.Count <= 0 {
 		return 0, nil
@@ -145,9 +177,9 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 	if err != nil {
 		return 0, err
 	}
-	gone, err := s.prunable(ctx, s.pruned.from(), before, ended, p.Count)
+	gone, err := s.prunable(ctx, s.pruned.from(), before, ended, p.Count, step)
 	if err != nil || len(gone) == 0 {
-		s.pruned.reached(0, 0, sqlitePruneStep)
+		s.pruned.reached(0, 0, step)
 		return 0, err
 	}
 	seqs, ids, plans := make([]any, len(gone)), make([]any, len(gone)), map[string]bool{}
@@ -156,9 +188,7 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 		plans[o.plan] = true
 	}
 	marks := `(?` + strings.Repeat(", ?", len(gone)-1) + `)`
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	err = s.transaction(ctx, op, func(ctx context.Context) error {
+	err = s.pruning(ctx, func(ctx context.Context) error {
 		for _, q := range []struct {
 			text string
 			args []any
@@ -179,7 +209,7 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 		return nil
 	})
 	if err == nil {
-		s.pruned.reached(gone[len(gone)-1].seq, len(gone), sqlitePruneStep)
+		s.pruned.reached(gone[len(gone)-1].seq, len(gone), step)
 	}
 	return len(gone), err
 }
@@ -191,9 +221,9 @@ type prunable struct {
 }
 
 // prunable finds the first ones between two places.
-func (s *SQLite) prunable(ctx context.Context, after, before, ended int64, count int) ([]prunable, error) {
+func (s *SQLite) prunable(ctx context.Context, after, before, ended int64, count, step int) ([]prunable, error) {
 	rows, err := s.reads.QueryContext(ctx, `SELECT e.seq, e.id, e.plan FROM execution e JOIN pipeline p ON p.application = e.application AND p.name = e.pipeline
-		WHERE e.seq > ? AND e.seq < ? AND e.live = 0 AND e.ended < ? AND e.number <= p.number - ? ORDER BY e.seq LIMIT ?`, after, before, ended, count, sqlitePruneStep)
+		WHERE e.seq > ? AND e.seq < ? AND e.live = 0 AND e.ended < ? AND e.number <= p.number - ? ORDER BY e.seq LIMIT ?`, after, before, ended, count, step)
 	if err != nil {
 		return nil, sqliteError(err, "store.prune")
 	}

@@ -13,8 +13,10 @@ type delivered struct {
 	mu      sync.Mutex
 	ids     []string
 	took    []float64 // ms until a start was acknowledged, and so durable
+	began   time.Time
 	last    time.Time
 	longest time.Duration // without an acknowledgement
+	until   time.Duration // since the beginning, when that was over
 	failed  error
 }
 
@@ -22,7 +24,7 @@ const quick = "application: keep\npipelines:\n  quick:\n    concurrency: paralle
 
 // deliver starts executions without pause, four at a time, until f returns.
 func (c *plane) deliver(ctx context.Context, f func() error) (*delivered, error) {
-	d := &delivered{last: time.Now()}
+	d := &delivered{began: time.Now(), last: time.Now()}
 	stop := make(chan struct{})
 	var work sync.WaitGroup
 	for range 4 {
@@ -58,8 +60,11 @@ func (d *delivered) add(id string, took time.Duration, err error) {
 		return
 	}
 	d.ids, d.took = append(d.ids, id), append(d.took, float64(took)/float64(time.Millisecond))
-	d.longest = max(d.longest, time.Since(d.last))
-	d.last = time.Now()
+	now := time.Now()
+	if gap := now.Sub(d.last); gap > d.longest {
+		d.longest, d.until = gap, now.Sub(d.began)
+	}
+	d.last = now
 }
 
 func (d *delivered) String() string {
@@ -67,5 +72,5 @@ func (d *delivered) String() string {
 	if n == 0 {
 		return "no delivery was started"
 	}
-	return fmt.Sprintf("%d deliveries started, acknowledged after p50 %.1f ms, p99 %.1f ms, worst %.1f ms; longest time without one %d ms", n, d.took[n/2], d.took[n*99/100], d.took[n-1], d.longest.Milliseconds())
+	return fmt.Sprintf("%d deliveries started, acknowledged after p50 %.1f ms, p99 %.1f ms, worst %.1f ms; longest time without one %d ms, %.1f s after the beginning", n, d.took[n/2], d.took[n*99/100], d.took[n-1], d.longest.Milliseconds(), d.until.Seconds())
 }

@@ -205,7 +205,8 @@ func testPrune(t *testing.T, f *fixture) {
 }
 
 func testBackup(t *testing.T, f *fixture, restore func(*testing.T, []byte) store.Store) {
-	h := f.make(func(h *execution.Head) { h.Request.Trigger = map[string]any{"message": "hello"} })
+	const odd = "größer \"\\\n<&>\u2028\x7f"
+	h := f.make(func(h *execution.Head) { h.Request.Trigger, h.Pipeline = map[string]any{"message": "hello"}, odd })
 	f.commit(&execution.Change{ID: h.ID, Epoch: 1, Stages: []execution.StageRow{{Index: 3, Data: []byte(`{"x":1}`), Wake: start}},
 		Mail: []execution.Mail{{Execution: h.ID, Stage: "s", Signal: stage.Signal{ID: "m"}}}})
 	if _, err := f.store.PutRecord(t.Context(), record.Record{Collection: "c", Key: "k", Data: json.RawMessage(`{"a":1}`)}); err != nil {
@@ -217,7 +218,7 @@ func testBackup(t *testing.T, f *fixture, restore func(*testing.T, []byte) store
 	}
 	g := newFixture(t, restore(t, b.Bytes()))
 	snap := g.load(h.ID)
-	if len(snap.Stages) != 1 || string(snap.Stages[0].Data) != `{"x":1}` || len(snap.Mail) != 1 || snap.Head.Request.Trigger["message"] != "hello" {
+	if len(snap.Stages) != 1 || string(snap.Stages[0].Data) != `{"x":1}` || len(snap.Mail) != 1 || snap.Head.Request.Trigger["message"] != "hello" || snap.Head.Pipeline != odd {
 		t.Fatalf("%+v", snap)
 	}
 	if r, err := g.store.GetRecord(t.Context(), "c", "k"); err != nil || string(r.Data) != `{"a":1}` || r.Version != 1 {
@@ -230,7 +231,7 @@ func testBackup(t *testing.T, f *fixture, restore func(*testing.T, []byte) store
 		t.Fatal(claims, err)
 	}
 	g.n = 100
-	if next := g.make(nil); next.Number != 2 || next.Seq <= snap.Head.Seq {
+	if next := g.make(func(h *execution.Head) { h.Pipeline = odd }); next.Number != 2 || next.Seq <= snap.Head.Seq {
 		t.Fatalf("%+v", next)
 	}
 	if s := g.events(0, record.Filter{}); len(s.Events) != 2 || s.Events[1].Position <= s.Events[0].Position {
