@@ -50,6 +50,7 @@ func (o options) start(ctx context.Context, p place, flags ...string) (*plane, e
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
+	*o.started = append(*o.started, c.cmd)
 	for {
 		if _, err := c.get(ctx, "/readyz"); err == nil {
 			break

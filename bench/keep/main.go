@@ -26,10 +26,11 @@ type options struct {
 	into          []string // databases that a backup is restored into
 	server        *pgtest.Server
 	failed        *[]string
+	started       *[]*exec.Cmd
 }
 
 func main() {
-	o := options{failed: &[]string{}}
+	o := options{failed: &[]string{}, started: &[]*exec.Cmd{}}
 	flag.IntVar(&o.n, "n", 1_000_000, "executions that have ended")
 	flag.IntVar(&o.asked, "asked", 200, "how often each page is asked for; 0: no page is, and nothing is started to be")
 	flag.Uint64Var(&o.seed, "seed", 1, "of what the executions are called, were started by and ended as")
@@ -91,6 +92,11 @@ func run(ctx context.Context, o options, stores []string) (err error) {
 		}
 		defer stop()
 	}
+	defer func() {
+		for _, cmd := range *o.started {
+			_ = cmd.Process.Kill() // those that have ended have been waited for
+		}
+	}()
 	for _, kind := range stores {
 		if err := o.one(ctx, kind); err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
