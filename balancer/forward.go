@@ -30,7 +30,7 @@ func (b *Balancer) forward(w http.ResponseWriter, r *http.Request, c *cluster) {
 			f.cancel.Abort(r.Context().Err())
 		}
 	})()
-	res, err := b.carry(r, c.config.Name, c.timing(), func(r *http.Request, f *flight, body *replay.Body) (*http.Response, bool, error) {
+	res, err := b.carry(r, c.config.Name, c.timing(), new(flight), func(r *http.Request, f *flight, body *replay.Body) (*http.Response, bool, error) {
 		request := request
 		request.Request, request.Body, request.Cancel, request.Written = r, body, &f.cancel, f.written
 		if f.done != nil { // hedged: it is called off by its context

@@ -178,6 +178,8 @@ type client struct {
 
 	request http.Request
 	send    sender
+	flight  flight         // of the request, one attempt after the other
+	spare   upstream.Spare // of the same
 	up      upstream.Request
 	failure error // of writing an answer of the kind 1xx
 }
@@ -259,7 +261,7 @@ func (c *client) answer(to *cluster) bool {
 	b := c.front.b
 	b.budget.request(time.Now())
 	c.failure = nil
-	res, err := b.carry(&c.request, to.config.Name, to.timing(), c.send)
+	res, err := b.carry(&c.request, to.config.Name, to.timing(), &c.flight, c.send)
 	last := c.front.closing()
 	if err != nil {
 		if c.ctx.Err() != nil || c.failure != nil {
@@ -285,12 +287,16 @@ func (c *client) carry(r *http.Request, f *flight, _ *replay.Body) (*http.Respon
 	if f.done != nil { // hedged: it is called off by its context
 		up.Inform = nil
 	} else {
+		up.Spare = &c.spare
 		c.current.Store(f)
 	}
 	if err := r.Context().Err(); err != nil {
 		f.cancel.Abort(err)
 	}
 	res, err := f.target.pool.Send(up)
+	if err == nil {
+		return res, true, nil
+	}
 	var broken *upstream.Error
 	return res, !errors.As(err, &broken) || broken.Sent, err
 }

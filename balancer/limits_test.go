@@ -371,7 +371,8 @@ func TestHedging(t *testing.T) {
 			for _, c := range b.Counts("shop") {
 				hedged[c.Instance] = c.Hedged
 			}
-			if hedged["slow"]+hedged["quick"] != hedged[""] || hedged["quick"] < 5 {
+			// Each that arrived at the slow one was hedged: there, or from the quick one on a busy machine.
+			if hedged["slow"]+hedged["quick"] != hedged[""] || hedged[""] < 5 {
 				t.Errorf("hedged: %v", hedged)
 			}
 		})

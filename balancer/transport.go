@@ -51,14 +51,27 @@ type flight struct {
 	waits      bool
 	prev, next *flight
 
-	written func() // told when all of the request has been sent; nil: nobody asks
-	done    func() // called at the end; nil: nothing is to be done. Only attempts that are hedged have it
+	finish  func(cut bool) // end, made once
+	written func()         // told when all of the request has been sent; nil: nobody asks
+	done    func()         // called at the end; nil: nothing is to be done. Only attempts that are hedged have it
+}
+
+// begin makes f an attempt at a target, whatever it was before: that has ended.
+// From then on only its cancel is looked at by others.
+func (f *flight) begin(t *target, group *sums) *flight {
+	f.cancel.Reset()
+	f.target, f.group, f.began, f.failed, f.written = t, group, time.Now(), false, nil
+	if f.finish == nil {
+		f.finish = f.end
+	}
+	return f
 }
 
 // carry sends a request to a target of its cluster, and to another one when that
 // does no harm: when nothing of it was sent, or when the request says that
-// repeating is harmless and its body can be sent again.
-func (b *Balancer) carry(r *http.Request, name string, limit timing, send sender) (*http.Response, error) {
+// repeating is harmless and its body can be sent again. spare is used for the
+// attempts that are not hedged; it is free again once the answer is closed.
+func (b *Balancer) carry(r *http.Request, name string, limit timing, spare *flight, send sender) (*http.Response, error) {
 	body := replay.Of(r)
 	var tried []*target
 	var last error
@@ -76,7 +89,7 @@ func (b *Balancer) carry(r *http.Request, name string, limit timing, send sender
 			a, tried, sends = b.hedged(r, name, chosen, sums, tried, limit, send)
 			chosen, n = a.target, n+sends-1
 		} else {
-			a = b.try(r, &flight{target: chosen, group: sums, began: time.Now()}, body, limit.timeout, send)
+			a = b.try(r, spare.begin(chosen, sums), body, limit.timeout, send)
 		}
 		res, sent, err := a.res, a.sent, a.err
 		if err == nil {
@@ -85,8 +98,7 @@ func (b *Balancer) carry(r *http.Request, name string, limit timing, send sender
 				return res, nil
 			}
 		}
-		var broken *upstream.Error
-		if errors.As(err, &broken) && broken.Client {
+		if clients(err) {
 			return nil, err // no target is to blame, and none can help
 		}
 		again := n < attempts && r.Context().Err() == nil && (err != nil || upstream.Sent(res)) && body.Again() &&
@@ -140,15 +152,23 @@ func (b *Balancer) try(r *http.Request, f *flight, body *replay.Body, timeout ti
 		t.answered(f)
 	}
 	if err != nil {
-		var broken *upstream.Error
-		f.failed = r.Context().Err() == nil && !(errors.As(err, &broken) && broken.Client)
+		f.failed = r.Context().Err() == nil && !clients(err)
 		f.end(false)
 		return attempt{t, nil, sent, err}
 	}
 	f.failed = res.StatusCode >= 500
 	res.Header[instanceHeader] = t.idValues
-	upstream.OnClose(res, f.end)
+	upstream.OnClose(res, f.finish)
 	return attempt{t, res, true, nil}
+}
+
+// clients says whether an error is of who sent the request.
+func clients(err error) bool {
+	if err == nil {
+		return false
+	}
+	var broken *upstream.Error
+	return errors.As(err, &broken) && broken.Client
 }
 
 // end counts the attempt; cut says that the target broke off.

@@ -42,6 +42,9 @@ type Request struct {
 	Trusted bool         // its X-Forwarded headers are our own edge's
 	// Brief says that nothing of the answer's header is used once its body is closed.
 	Brief bool
+	// Spare is used for the exchange when there is one: no memory is asked for. An
+	// answer of an earlier exchange on it must be closed, and not be looked at any more.
+	Spare *Spare
 	// Inform is given each answer of the kind 1xx. May be nil.
 	Inform func(status int, header http.Header)
 	// Cancel ends the exchange while it is under way.
@@ -86,6 +89,17 @@ type exchange struct {
 	done      func(cut bool)
 }
 
+// Spare is memory for one exchange after the other. The zero value is ready.
+type Spare struct{ exchange exchange }
+
+func (s *Spare) take() *exchange {
+	if s == nil {
+		return &exchange{}
+	}
+	s.exchange = exchange{}
+	return &s.exchange
+}
+
 // Cancel can end one exchange after the other from outside.
 type Cancel struct {
 	mu   sync.Mutex
@@ -103,6 +117,13 @@ func (c *Cancel) Abort(err error) {
 	if c.conn != nil {
 		c.conn.abort()
 	}
+}
+
+// Reset forgets that it was ended. Nothing may be under way.
+func (c *Cancel) Reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn, c.err = nil, nil
 }
 
 // Err is why it was ended, nil when it was not.
@@ -147,7 +168,8 @@ func (p *Pool) Send(r Request) (*http.Response, error) {
 // on sends the request on a connection; stale says that a kept connection ended
 // without a word, and that the same may be sent on another.
 func (p *Pool) on(c *conn, r Request, small []byte) (res *http.Response, stale bool, err error) {
-	x := &exchange{pool: p, conn: c, cancel: r.Cancel, interrupt: r.Interrupt}
+	x := r.Spare.take()
+	x.pool, x.conn, x.cancel, x.interrupt = p, c, r.Cancel, r.Interrupt
 	if c.head, err = appendHead(c.head[:0], r.Request, r.Trusted); err != nil {
 		p.put(c)
 		return nil, false, &Error{Client: true, err: err}

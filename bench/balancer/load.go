@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os/exec"
 	"regexp"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -65,8 +67,11 @@ func full(ctx context.Context, address string, connections int, length time.Dura
 
 // steady makes requests at a rate over connections that stay open, whether or
 // not the last answer came in time: what was due while a connection waited
-// counts from when it was due.
+// counts from when it was due. No garbage is collected here meanwhile: that
+// would be counted as latency of the other side.
 func steady(ctx context.Context, address string, connections, rate int, length time.Duration) (load, error) {
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var mu sync.Mutex
 	var took []time.Duration
 	var failed int

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -164,8 +165,9 @@ func measure(ctx context.Context, s settings, list []*contender) ([]*result, err
 			return nil, err
 		}
 	}
-	for range s.rounds {
-		for i, c := range list {
+	for round := range s.rounds {
+		for _, i := range turns(round, len(list)) {
+			c := list[i]
 			before, err := c.cpu()
 			if err != nil {
 				return nil, err
@@ -193,8 +195,9 @@ func measure(ctx context.Context, s settings, list []*contender) ([]*result, err
 		rate = int(slowest / 2)
 	}
 	fmt.Printf("steady load: %d requests a second\n", rate)
-	for range s.rounds {
-		for i, c := range list {
+	for round := range s.rounds {
+		for _, i := range turns(round, len(list)) {
+			c := list[i]
 			l, err := steady(ctx, c.address, s.connections, rate, s.length)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
@@ -204,6 +207,19 @@ func measure(ctx context.Context, s settings, list []*contender) ([]*result, err
 		}
 	}
 	return results, nil
+}
+
+// turns is who comes after whom in a round: another one begins each time, and
+// every second round goes backwards, so that nobody always follows the same.
+func turns(round, n int) []int {
+	var order []int
+	for i := range n {
+		order = append(order, (round/2+i)%n)
+	}
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
 }
 
 func (c *contender) cpu() (time.Duration, error) {
