@@ -77,23 +77,24 @@ func (v *verdict) err() error {
 	return nil
 }
 
-// runPeer runs the same work on a peer, which is a module of its own.
+// runPeer runs the same work on a peer, which is a module of its own, and
+// returns what it measured, even where it failed after that.
 func runPeer(name, dir, dsn string, n int, asJSON bool) ([]measure, error) {
 	cmd := exec.Command("go", "run", ".", "-dir", dir, "-database", dsn, "-n", strconv.Itoa(max(n/peersFraction, 100)))
 	cmd.Dir = filepath.Join("bench", "engine", name)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("the peer %s: %w", name, err)
+		err = fmt.Errorf("the peer %s: %w", name, err)
 	}
 	var all []measure
 	for line := range strings.Lines(string(out)) {
 		var m measure
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
-			return nil, fmt.Errorf("the peer printed %q: %w", line, err)
+			return all, fmt.Errorf("the peer %s printed %q: %w", name, line, err)
 		}
 		print(m, asJSON)
 		all = append(all, m)
 	}
-	return all, nil
+	return all, err
 }
