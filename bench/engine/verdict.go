@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -47,6 +48,15 @@ func (v *verdict) ours(all []measure) {
 			v.judge(m.PerSecond*transitions >= sustained, "%s, %d in flight: %.0f transitions/s; at least %d", m.Engine, m.InFlight, m.PerSecond*transitions, sustained)
 		}
 	}
+}
+
+// means are the means of two measurements of the same.
+func means(before, after []measure) []measure {
+	out := slices.Clone(before)
+	for i := range out {
+		out[i].PerSecond = (before[i].PerSecond + after[i].PerSecond) / 2
+	}
+	return out
 }
 
 // against compares with a peer: River on the same store, Temporal with both.
