@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"showrunner/internal/ready"
 	"showrunner/server"
 )
 
 func newControlCommand(a *app) *cobra.Command {
-	config := server.ControlConfig{Retention: server.DefaultRetention(), KeepBuilds: 24 * time.Hour}
+	var config server.ControlConfig
 	cmd := &cobra.Command{
 		Use:   "control",
 		Short: "Run a control plane: pipelines, API and pages",
@@ -71,10 +72,16 @@ is back; nothing has to be started anew.`,
 	f.StringVar(&config.URL, "url", "", "where others reach this control plane, for call-backs (default: http://LISTEN)")
 	f.StringVar(&config.Shared, "shared", "", "folder that the control planes of several machines share (default: the data folder)")
 	f.DurationVar(&config.BuildsLostAfter, "builds-lost-after", time.Minute, "how long the machine of a build may be silent before the build is started anew on another")
+	keepFlags(f, &config)
+	return cmd
+}
+
+// keepFlags are the flags that say what is kept, and for how long.
+func keepFlags(f *pflag.FlagSet, config *server.ControlConfig) {
+	config.Retention, config.KeepBuilds = server.DefaultRetention(), 24*time.Hour
 	f.DurationVar(&config.Retention.Age, "keep", config.Retention.Age, "how long executions that ended are kept, with their logs and the artifacts that nothing else needs")
 	f.IntVar(&config.Retention.Count, "keep-count", config.Retention.Count, "how many of each pipeline are kept whatever their age")
 	f.DurationVar(&config.Retention.EventAge, "keep-events", config.Retention.EventAge, "how long events are kept before they are archived")
 	f.DurationVar(&config.RetentionEvery, "retention-every", time.Hour, "how often what is kept no longer is removed")
 	f.DurationVar(&config.KeepBuilds, "keep-builds", config.KeepBuilds, "how long the folders of builds that ended are kept")
-	return cmd
 }

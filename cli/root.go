@@ -112,6 +112,7 @@ Start here:
 		cmd.Hidden = true
 		root.AddCommand(cmd)
 	}
+	a.complete(root)
 	return root
 }
 
@@ -232,7 +233,7 @@ func exitCode(err error) int {
 		return exitDenied
 	case problem.NotFound:
 		return exitNotFound
-	case problem.Conflict:
+	case problem.Conflict, problem.Precondition: // what is there stands against it; nothing was done
 		return exitConflict
 	case problem.Unavailable:
 		return exitOutcomeUnknown

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"showrunner/server"
 )
@@ -17,6 +18,7 @@ type upOptions struct {
 	listen, edge string
 	regions      []string
 	database     string
+	keeps        []string // flags of the control plane alone that were given
 }
 
 func (o *upOptions) flags(cmd *cobra.Command) {
@@ -29,6 +31,8 @@ func (o *upOptions) flags(cmd *cobra.Command) {
 
 func newUpCommand(a *app) *cobra.Command {
 	var o upOptions
+	keeps := pflag.NewFlagSet("keeps", pflag.ContinueOnError)
+	keepFlags(keeps, &server.ControlConfig{})
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the control plane, the edge and the local regions",
@@ -40,6 +44,11 @@ everything in order. Killing the control plane never touches traffic.`,
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
+			keeps.VisitAll(func(f *pflag.Flag) {
+				if f.Changed {
+					o.keeps = append(o.keeps, "--"+f.Name+"="+f.Value.String())
+				}
+			})
 			if o.listen, err = fixedPort(o.listen); err == nil {
 				o.edge, err = fixedPort(o.edge)
 			}
@@ -53,6 +62,7 @@ everything in order. Killing the control plane never touches traffic.`,
 		},
 	}
 	o.flags(cmd)
+	cmd.Flags().AddFlagSet(keeps)
 	return cmd
 }
 
@@ -72,6 +82,7 @@ func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) e
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	processes := server.Processes(a.data, o.listen, o.edge, o.regions)
+	processes[0].Args = append(processes[0].Args, o.keeps...)
 	if o.database != "" {
 		// In the environment, since it may hold a password and arguments can be seen by all.
 		processes[0].Env = append(processes[0].Env, "SHOWRUNNER_DATABASE="+o.database)

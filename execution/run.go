@@ -253,7 +253,7 @@ func (e *Engine) drop(r *run, err error) {
 	}
 	for i, held := range r.slots {
 		if held {
-			e.slots.release()
+			e.slots.release(r.st.head.Application)
 		}
 		delete(r.slots, i)
 	}

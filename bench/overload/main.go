@@ -1,9 +1,11 @@
 // Command overload shows from outside what a control plane does with too much: a
 // pipeline of 10,000 stages and a fan-out of 1,000 through the real program, with
-// everything else answering meanwhile; and more starts than a pipeline's queue
-// takes, with another application's admitted:
+// everything else answering meanwhile; more starts than a pipeline's queue takes,
+// with another application's admitted; and a flood of one application's runs, in
+// calls that last and in builds, among which another's single run takes its turn:
 //
 //	go run ./bench/overload
+//	go run ./bench/overload -only fair
 //
 // It fails (exit code 1) when one of them does not succeed, when a list, a page or
 // another application's run takes longer than its budget meanwhile, or when a
@@ -48,10 +50,11 @@ type bench struct {
 func main() {
 	binary := flag.String("binary", "", "showrunner; empty: built from this tree")
 	dir := flag.String("dir", "", "folder for everything; empty: a temporary one")
+	only := flag.String("only", "", "wide, admission or fair; empty: all of them")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	failed, err := run(ctx, *binary, *dir)
+	failed, err := run(ctx, *binary, *dir, *only)
 	for _, f := range failed {
 		fmt.Println("FAILED:", f)
 	}
@@ -64,7 +67,7 @@ func main() {
 	fmt.Println("PASSED")
 }
 
-func run(ctx context.Context, binary, dir string) ([]string, error) {
+func run(ctx context.Context, binary, dir, only string) ([]string, error) {
 	dir, err := os.MkdirTemp(dir, "overload-")
 	if err != nil {
 		return nil, err
@@ -88,8 +91,14 @@ func run(ctx context.Context, binary, dir string) ([]string, error) {
 		return nil, err
 	}
 	b.listen, b.token = strings.TrimSpace(string(address)), strings.TrimSpace(string(token))
-	for _, step := range []func(context.Context) error{b.wide, b.admission} {
-		if err := step(ctx); err != nil {
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+	}{{"wide", b.wide}, {"admission", b.admission}, {"fair", b.fair}} {
+		if only != "" && only != step.name {
+			continue
+		}
+		if err := step.run(ctx); err != nil {
 			return b.failed, err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -21,9 +22,10 @@ import (
 const limit = 100
 
 // Path is where the socket of that name lives: DIR/run/<name>.sock, or a path
-// under the system's temporary folder when that is too long. It depends on
-// nothing but its arguments and the system's temporary folder, so that every
-// process comes to the same answer.
+// in the user's folder under the system's temporary one when that is too long. It
+// depends on nothing but its arguments, the user and the system's temporary
+// folder, so that every process of the user comes to the same answer. A folder
+// there that is somebody else's is an error: so may be who listens in it.
 func Path(dir, name string) (string, error) {
 	if name == "" || name != filepath.Base(name) {
 		return "", fmt.Errorf("%q is no name for a socket", name)
@@ -36,11 +38,24 @@ func Path(dir, name string) (string, error) {
 		return path, nil
 	}
 	sum := sha256.Sum256([]byte(abs))
-	path := filepath.Join(os.TempDir(), "showrunner-"+hex.EncodeToString(sum[:8]), name+".sock")
+	hash := hex.EncodeToString(sum[:8])
+	// Where processes of earlier versions listen that are still there.
+	if before := filepath.Join(os.TempDir(), "showrunner-"+hash, name+".sock"); exists(before) {
+		return before, nil
+	}
+	path := filepath.Join(os.TempDir(), "showrunner-"+strconv.Itoa(os.Geteuid()), hash+"-"+name+".sock")
 	if len(path) > limit {
 		return "", fmt.Errorf("the path of socket %s is longer than the system allows (%s); use a shorter TMPDIR", name, path)
 	}
+	if exists(filepath.Dir(path)) {
+		return path, private(filepath.Dir(path))
+	}
 	return path, nil
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
 }
 
 // Listen makes the socket: mode 0600, in a folder of mode 0700 that belongs to

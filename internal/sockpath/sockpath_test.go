@@ -3,6 +3,7 @@ package sockpath_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,6 +56,44 @@ func TestListenIsPrivateAndReplacesOnlyTheDead(t *testing.T) {
 		t.Fatalf("a dead socket was not replaced: %v", err)
 	}
 	again.Close()
+}
+
+// TestDeepFoldersLeaveOneFolder: however many data folders there were, one folder
+// is left, closed to others; and one that others can write to is not trusted.
+func TestDeepFoldersLeaveOneFolder(t *testing.T) {
+	temp, err := os.MkdirTemp("/tmp", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(temp) })
+	t.Setenv("TMPDIR", temp)
+	for i := range 3 {
+		l, err := sockpath.Listen(filepath.Join(temp, strings.Repeat("deep/", 30), strconv.Itoa(i)), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+	}
+	left, err := os.ReadDir(temp)
+	if err != nil || len(left) != 1 {
+		t.Fatalf("%v, %v: want one folder", left, err)
+	}
+	folder := filepath.Join(temp, left[0].Name())
+	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if inside, err := os.ReadDir(folder); err != nil || len(inside) != 0 {
+		t.Errorf("%v, %v: want nothing in it", inside, err)
+	}
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(t.TempDir(), folder); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := sockpath.Path(filepath.Join(temp, strings.Repeat("deep/", 30)), "a"); err == nil {
+		t.Errorf("%s leads through a link", path)
+	}
 }
 
 func TestNamesAreNoPaths(t *testing.T) {

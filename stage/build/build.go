@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -384,6 +385,24 @@ func (k buildKind) attest(ctx context.Context, in *stage.Input) (stage.Result, e
 // digest, source, environment names, image.
 const BuildType = "https://showrunner.dev/build/buildspec/v1"
 
+// resourceURI is a repository's address as a URI, as a provenance names what it
+// depends on: git also reads plain paths and HOST:PATH.
+func resourceURI(address string) string {
+	if strings.HasPrefix(address, "/") {
+		return (&url.URL{Scheme: "file", Path: address}).String()
+	}
+	host, path, ok := strings.Cut(address, ":")
+	if ok && !strings.HasPrefix(path, "//") && !strings.Contains(host, "/") {
+		user, name, named := strings.Cut(host, "@")
+		u := url.URL{Scheme: "ssh", Host: user, Path: "/" + strings.TrimPrefix(path, "/")}
+		if named {
+			u.Host, u.User = name, url.User(user)
+		}
+		return u.String()
+	}
+	return address
+}
+
 // provenance says how a build's artifacts were made. Values of variables stay
 // out: a plain one may still be private.
 func provenance(in *stage.Input, job build.Job, r build.Result) artifact.Provenance {
@@ -395,7 +414,7 @@ func provenance(in *stage.Input, job build.Job, r build.Result) artifact.Provena
 	slices.Sort(names)
 	var deps []artifact.Resource
 	if job.ResolvedVersion != "" {
-		deps = append(deps, artifact.Resource{URI: job.RepositoryURL, Digest: map[string]string{"gitCommit": job.ResolvedVersion}})
+		deps = append(deps, artifact.Resource{URI: resourceURI(job.RepositoryURL), Digest: map[string]string{"gitCommit": job.ResolvedVersion}})
 	}
 	if job.Source != "" {
 		deps = append(deps, artifact.Resource{Name: "source", Digest: map[string]string{"sha256": job.Source.Hex()}})

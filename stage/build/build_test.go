@@ -193,6 +193,22 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+func TestDependenciesAreURIs(t *testing.T) {
+	for address, want := range map[string]string{
+		"":                                "",
+		"/srv/git/my shop.git":            "file:///srv/git/my%20shop.git",
+		"https://example.test/r.git":      "https://example.test/r.git",
+		"ssh://git@example.test:22/r.git": "ssh://git@example.test:22/r.git",
+		"file:///srv/r":                   "file:///srv/r",
+		"git@example.test:acme/shop.git":  "ssh://git@example.test/acme/shop.git",
+		"example.test:/srv/acme/shop.git": "ssh://example.test/srv/acme/shop.git",
+	} {
+		if got := resourceURI(address); got != want {
+			t.Errorf("%q is %q, want %q", address, got, want)
+		}
+	}
+}
+
 func TestFailures(t *testing.T) {
 	for name, test := range map[string]struct {
 		cfg   pipeline.Build
