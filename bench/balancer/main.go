@@ -7,6 +7,8 @@
 //
 // The ratios to the peers are the result. The budget is 0.9 of nginx's
 // throughput, and a 99th percentile at the same load that is no worse.
+// On a machine with other work these ratios tell little; -old measures another
+// build of the program in the same rounds.
 package main
 
 import (
@@ -38,7 +40,7 @@ const (
 )
 
 type settings struct {
-	exe                           string
+	exe, old                      string
 	rounds, connections, backends int
 	size, rate, workers           int
 	length                        time.Duration
@@ -54,6 +56,7 @@ func main() {
 	}
 	var s settings
 	flag.StringVar(&s.exe, "showrunner", "bin/showrunner", "the program to measure")
+	flag.StringVar(&s.old, "old", "", "another build of the program, to be measured in turn with it; before instances of its own")
 	flag.IntVar(&s.rounds, "rounds", 7, "how often each is measured, in turns; medians are the result")
 	flag.DurationVar(&s.length, "for", 4*time.Second, "length of each measurement")
 	flag.IntVar(&s.connections, "connections", 64, "kept-alive connections of the load")
@@ -108,30 +111,23 @@ func open(ctx context.Context, s settings) (list []*contender, stop func(), err 
 	if err := os.Setenv("GOMAXPROCS", strconv.Itoa(s.workers)); err != nil {
 		return nil, nil, err
 	}
-	region, err := local.Start(ctx, s.exe)
+	ours, addresses, err := startRegion(ctx, s, "showrunner", s.exe)
 	if err != nil {
 		return nil, nil, err
 	}
-	list = append(list, &contender{name: "showrunner", address: region.Front, stop: region.Stop, pids: func() ([]int, error) { return []int{region.PID}, nil }})
-	if _, err := region.Deploy(ctx, cloud.ServerGroupSpec{Cluster: "bench", Version: "1", Weight: 100, Drain: time.Second, StopTimeout: 5 * time.Second,
-		Env:      map[string]string{backendVariable: strconv.Itoa(s.size)},
-		Health:   pipeline.Health{Path: "/healthz", Interval: pipeline.Duration(500 * time.Millisecond), Timeout: pipeline.Duration(time.Second)},
-		Capacity: pipeline.Capacity{Min: s.backends, Desired: s.backends, Max: s.backends}}); err != nil {
-		return nil, nil, err
-	}
-	groups, err := region.Cloud.ServerGroups(ctx, local.Name, "bench")
-	if err != nil {
-		return nil, nil, err
-	}
-	var addresses []string
-	for _, i := range groups[0].Instances {
-		addresses = append(addresses, i.Address)
-	}
+	list = append(list, ours)
 	dir, err := os.MkdirTemp("", "bench-balancer-")
 	if err != nil {
 		return nil, nil, err
 	}
 	list = append(list, &contender{name: "direct", address: addresses[0], stop: func() { os.RemoveAll(dir) }})
+	if s.old != "" {
+		old, _, err := startRegion(ctx, s, "old", s.old)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, old)
+	}
 	for _, peer := range peers {
 		c, err := peer.start(ctx, dir, s.workers, addresses)
 		switch {
@@ -144,6 +140,33 @@ func open(ctx context.Context, s settings) (list []*contender, stop func(), err 
 		}
 	}
 	return list, stop, nil
+}
+
+// startRegion runs exe as a region with the instances in it, whose addresses it returns.
+func startRegion(ctx context.Context, s settings, name, exe string) (c *contender, addresses []string, err error) {
+	region, err := local.Start(ctx, exe)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			region.Stop()
+		}
+	}()
+	if _, err := region.Deploy(ctx, cloud.ServerGroupSpec{Cluster: "bench", Version: "1", Weight: 100, Drain: time.Second, StopTimeout: 5 * time.Second,
+		Env:      map[string]string{backendVariable: strconv.Itoa(s.size)},
+		Health:   pipeline.Health{Path: "/healthz", Interval: pipeline.Duration(500 * time.Millisecond), Timeout: pipeline.Duration(time.Second)},
+		Capacity: pipeline.Capacity{Min: s.backends, Desired: s.backends, Max: s.backends}}); err != nil {
+		return nil, nil, err
+	}
+	groups, err := region.Cloud.ServerGroups(ctx, local.Name, "bench")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, i := range groups[0].Instances {
+		addresses = append(addresses, i.Address)
+	}
+	return &contender{name: name, address: region.Front, stop: region.Stop, pids: func() ([]int, error) { return []int{region.PID}, nil }}, addresses, nil
 }
 
 // result is what one contender showed, a value a round.
