@@ -1,0 +1,119 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"showrunner/artifact"
+	"showrunner/execution"
+	"showrunner/problem"
+)
+
+// fatal is a context that kills its process when it is looked at for the n-th
+// time: every file that a sweep comes to is such a moment.
+type fatal struct {
+	context.Context
+	left int
+}
+
+func (f *fatal) Err() error {
+	if f.left--; f.left == 0 {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // it does not return from that
+	}
+	return f.Context.Err()
+}
+
+// TestSweepProcess is the process that is killed; alone it does nothing.
+func TestSweepProcess(t *testing.T) {
+	data := os.Getenv("SWEEP_TEST_DATA")
+	if data == "" {
+		t.Skip("TestSweepsThatAreKilled starts it")
+	}
+	w := newWorld(t)
+	w.Data = data
+	var err error
+	if w.Artifacts, err = artifact.Open(filepath.Join(data, "artifacts")); err != nil {
+		t.Fatal(err)
+	}
+	w.execution("1kept", execution.Succeeded, w.now.Add(-10*age), artifact.Ref(os.Getenv("SWEEP_TEST_KEPT")))
+	n, err := strconv.Atoi(os.Getenv("SWEEP_TEST_KILL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Sweep(&fatal{t.Context(), n}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSweepsThatAreKilled: kill -9 in the middle of a sweep, again and again
+// further on. After each, what is kept is whole, what goes is whole or gone, and
+// the next sweep goes on.
+func TestSweepsThatAreKilled(t *testing.T) {
+	w := newWorld(t)
+	kept := w.artifact("kept")
+	w.execution("1kept", execution.Succeeded, w.now.Add(-10*age), kept)
+	var going []artifact.Ref
+	for i := range 300 { // more than are removed at once
+		going = append(going, w.artifact(fmt.Sprint("gone", i)))
+	}
+	for i := range 10 {
+		w.folder("logs", fmt.Sprint("0gone", i))
+		w.folder("builds", fmt.Sprintf("0gone%d.build.1.abc", i))
+	}
+	w.folder("logs", "1kept")
+	w.grow()
+	left := func() (n int) {
+		for _, pattern := range []string{"artifacts/manifests/*/*", "artifacts/blobs/*/*", "logs/*", "builds/*"} {
+			list, err := filepath.Glob(filepath.Join(w.Data, pattern))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(list)
+		}
+		return n
+	}
+	all, between, killed := left(), 0, 0
+	for n := 1; ; n += 47 {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestSweepProcess$")
+		cmd.Env = append(os.Environ(), "SWEEP_TEST_DATA="+w.Data, "SWEEP_TEST_KEPT="+string(kept), "SWEEP_TEST_KILL="+strconv.Itoa(n))
+		out, err := cmd.CombinedOutput()
+		var ended *exec.ExitError
+		if err == nil {
+			break // it was through before its moment came
+		}
+		if !errors.As(err, &ended) || ended.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		killed++
+		if l := left(); l < all && l > 4 {
+			between++
+		}
+		if !w.whole(kept) {
+			t.Fatalf("killed at %d: what is kept is not whole", n)
+		}
+		for i := n % 13; i < len(going); i += 13 {
+			if _, err := w.Artifacts.Manifest(t.Context(), going[i]); problem.CodeOf(err) != problem.NotFound && !w.whole(going[i]) {
+				t.Fatalf("killed at %d: an artifact that is still there is not whole", n)
+			}
+		}
+	}
+	t.Logf("%d sweeps killed, %d of them with a part removed", killed, between)
+	if between == 0 {
+		t.Error("no sweep was killed with a part removed: this shows nothing")
+	}
+	// The kept artifact, its two files, and the log of its execution.
+	if l := left(); l != 4 || !w.whole(kept) {
+		t.Errorf("%d files and folders are left, want 4; what is kept is whole: %v", l, w.whole(kept))
+	}
+	if done, err := w.Sweep(t.Context()); err != nil || done != (Swept{}) {
+		t.Errorf("again: %+v, %v", done, err)
+	}
+}
