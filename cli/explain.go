@@ -27,6 +27,7 @@ var explanations = map[string]explanation{
 	"EXITED":              {"The program ended although it should go on.", "The exit code and last log lines are in the evidence; `showrunner logs INSTANCE` has the rest."},
 	"START_FAILED":        {"The program could not be started.", "Check that command names a file in the artifact and that it is executable."},
 	"UNHEALTHY":           {"An instance that had served stopped passing its liveness check; it was replaced.", "See the probe's answer in the evidence."},
+	"CONDEMNED":           {"A person or program said that an instance is unhealthy (`showrunner set-health`); it is replaced whatever its checks say.", "`showrunner audit` says who. `showrunner set-health INSTANCE healthy` takes it back while the instance is there."},
 	"OVER_LIMIT":          {"An instance used more than limits allow; it was ended and replaced.", "Raise limits, or find the leak: the evidence says which limit."},
 	"STOP_TIMEOUT":        {"An instance ignored SIGTERM past stopTimeout and was killed.", "Handle SIGTERM, or raise stopTimeout."},
 	"CRASH_LOOP":          {"Instances of a new version become healthy and then end, again and again. The rollout was undone.", "The exit code and last log lines are in the evidence."},

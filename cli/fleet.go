@@ -134,8 +134,11 @@ func newInstancesCommand(a *app) *cobra.Command {
 				row(w, "INSTANCE", "SERVER GROUP", "ZONE", "STATE", "ADDRESS", "PID", "CPU", "MEMORY", "AGE")
 				for _, i := range out {
 					state := string(i.Lifecycle)
-					if i.Lifecycle == cloud.InService && !i.Healthy {
+					if i.Lifecycle == cloud.InService && (!i.Healthy || i.Failure != nil) {
 						state += ", unhealthy"
+					}
+					if i.Protected {
+						state += ", protected"
 					}
 					row(w, i.ID, i.ServerGroup, i.Zone, state, i.Address, i.PID, fmt.Sprintf("%.2f", i.CPU), fmt.Sprintf("%d MiB", i.Memory>>20), ago(i.Launched))
 				}
@@ -318,15 +321,29 @@ func newProtectCommand(a *app) *cobra.Command {
 	return a.toggle("protect", "Keep an instance from being chosen when a group shrinks (off: allow it)", func(ch *control.InstanceChange, on bool) { ch.Protect = &on })
 }
 
-func (a *app) toggle(word, shortText string, set func(*control.InstanceChange, bool)) *cobra.Command {
+func newSetHealthCommand(a *app) *cobra.Command {
+	cmd := a.toggle("set-health", "Say that an instance is unhealthy, so that it is replaced (healthy: take it back)", func(ch *control.InstanceChange, on bool) { ch.Healthy = &on }, "healthy", "unhealthy")
+	cmd.Long = `Set-health has an instance in service replaced whatever its checks say, for what
+only you can see. It serves until its replacement does, unless the service's
+maintenance policy ends it first. Terminate does not wait for a replacement.`
+	return cmd
+}
+
+// toggle is a command that turns something of an instance on or off; words are those two, when they are others.
+func (a *app) toggle(word, shortText string, set func(*control.InstanceChange, bool), words ...string) *cobra.Command {
+	if len(words) == 0 {
+		words = []string{"on", "off"}
+	}
+	choice := strings.Join(words, "|")
 	return &cobra.Command{
-		Use: word + " INSTANCE on|off", Short: shortText, Args: exactArgs("INSTANCE", "on|off"),
+		Use: word + " INSTANCE " + choice, Short: shortText, Args: exactArgs("INSTANCE", choice),
+		Example: "  showrunner " + word + " i-0123456789abcdef0 " + words[len(words)-1],
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if args[1] != "on" && args[1] != "off" {
-				return usage("%q is neither on nor off", args[1])
+			if !slices.Contains(words, args[1]) {
+				return usage("%q is neither %s nor %s", args[1], words[0], words[1])
 			}
 			var ch control.InstanceChange
-			set(&ch, args[1] == "on")
+			set(&ch, args[1] == words[0])
 			err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(args[0]), ch, nil)
 			if err == nil {
 				a.say("%s %s: %s", word, args[1], args[0])

@@ -40,6 +40,7 @@ type ServerGroupSpec struct {
 	Sticky      bool                     `json:"sticky,omitempty"`
 	Traffic     *pipeline.Traffic        `json:"traffic,omitempty"`
 	Hooks       *pipeline.LifecycleHooks `json:"hooks,omitempty"`
+	Maintenance *pipeline.Maintenance    `json:"maintenance,omitempty"`
 	Scaling     []pipeline.ScalingPolicy `json:"scaling,omitempty"`
 	Execution   string                   `json:"execution,omitempty"` // the execution that asked for it
 	// Weight is the share of traffic once healthy; 0 creates it disabled.

@@ -98,6 +98,7 @@ const (
 	opTerminate  = "instance.terminate"
 	opStandby    = "instance.standby"
 	opProtect    = "instance.protect"
+	opHealth     = "instance.set-health"
 	opSuspend    = "cluster.suspend"
 	opRegion     = "region.weight"
 	opBackup     = "backup"

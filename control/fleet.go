@@ -383,6 +383,7 @@ type InstanceChange struct {
 	Decrement bool   `json:"decrement,omitempty"` // with Terminate: do not replace it
 	Standby   *bool  `json:"standby,omitempty"`
 	Protect   *bool  `json:"protect,omitempty"`
+	Healthy   *bool  `json:"healthy,omitempty"` // false has it replaced whatever its checks say; true takes that back
 	Key       string `json:"-"`
 }
 
@@ -394,8 +395,10 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 		op = opStandby
 	case ch.Protect != nil:
 		op = opProtect
+	case ch.Healthy != nil:
+		op = opHealth
 	case !ch.Terminate:
-		return problem.New(problem.Invalid, "instance.change", "nothing to change was named").WithHelp("give one of terminate, standby, protect")
+		return problem.New(problem.Invalid, "instance.change", "nothing to change was named").WithHelp("give one of terminate, standby, protect, healthy")
 	}
 	if err := s.allow(p, op, id); err != nil {
 		return err
@@ -412,9 +415,12 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 	if !ok {
 		return problem.New(problem.Precondition, op, "account %s has no such operation", a.Name())
 	}
-	if ch.Standby != nil {
+	switch {
+	case ch.Standby != nil:
 		err = o.SetStandby(ctx, inst.Region, id, *ch.Standby, ch.Key)
-	} else {
+	case ch.Healthy != nil:
+		err = o.SetHealth(ctx, inst.Region, id, *ch.Healthy, ch.Key)
+	default:
 		err = o.SetProtection(ctx, inst.Region, id, *ch.Protect, ch.Key)
 	}
 	return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, nil, err)

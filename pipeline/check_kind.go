@@ -151,6 +151,9 @@ func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
 	}
 	c.capacity(s.with, v.Capacity)
 	c.scaling(s.with, v.Scaling)
+	if m := v.Maintenance; m != nil && m.MaxHealthy-m.MinHealthy > 100 {
+		c.report(find(s.with, "maintenance", "maxHealthy"), CodeValue, "maintenance of %s: maxHealthy %d is more than 100 above minHealthy %d", c.where, m.MaxHealthy, m.MinHealthy)
+	}
 	for _, name := range sortedKeys(v.Env) {
 		if name == "HOST" || name == "PORT" || strings.HasPrefix(name, "SHOWRUNNER_") {
 			c.report(find(s.with, "env", name), CodeConflict, "%s sets %s, which every instance is given", c.where, name)

@@ -19,6 +19,7 @@ type Deploy struct {
 	Sticky      bool              `json:"sticky,omitempty"`
 	Traffic     *Traffic          `json:"traffic,omitempty"`
 	Hooks       *LifecycleHooks   `json:"hooks,omitempty"`
+	Maintenance *Maintenance      `json:"maintenance,omitempty"`
 	Scaling     []ScalingPolicy   `json:"scaling,omitempty"`
 }
 
@@ -83,6 +84,12 @@ type Traffic struct {
 	MaxInFlight     int      `json:"maxInFlight,omitempty" min:"0"`     // requests in flight at one instance; more wait up to 5s for a place and are then answered 503; default 0: no limit
 	ResponseTimeout Duration `json:"responseTimeout,omitempty" min:"0"` // until an instance's answer begins; then another instance is tried where that does no harm, or the answer is 504; not for upgrades and gRPC; default 0: no limit
 	HedgingDelay    Duration `json:"hedgingDelay,omitempty" min:"0"`    // after it a request that may be repeated and has no body is sent to a second instance too, and the first answer is taken; default 0: never
+}
+
+// Maintenance bounds, in percent of the desired capacity, how far replacing unhealthy instances and evening out zones take a server group from it. Default 100 and 110.
+type Maintenance struct {
+	MinHealthy int `json:"minHealthy" min:"0" max:"100"`   // that stay in service; 100: a replacement serves before an unhealthy instance ends
+	MaxHealthy int `json:"maxHealthy" min:"100" max:"200"` // that there are meanwhile, at least one more than are desired; at most 100 above minHealthy
 }
 
 // LifecycleHooks run commands beside an instance, in its folder and environment, as it comes and goes.

@@ -208,6 +208,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"strategy":            `{deploy: {cluster: a, artifact: b, command: [x], health: {tcp: true}, capacity: {min: 1, desired: 1, max: 1}, strategy: bluegreen}}`,
 		"two probes":          `{deploy: {cluster: a, artifact: b, command: [x], health: {tcp: true, path: /}, capacity: {min: 1, desired: 1, max: 1}, strategy: none}}`,
 		"negative limit":      `{deploy: {cluster: a, artifact: b, command: [x], health: {tcp: true}, capacity: {min: 1, desired: 1, max: 1}, strategy: none, traffic: {maxInFlight: -1}}}`,
+		"maintenance":         `{deploy: {cluster: a, artifact: b, command: [x], health: {tcp: true}, capacity: {min: 1, desired: 1, max: 1}, strategy: none, maintenance: {minHealthy: 90}}}`,
 		"site":                `{deploy-site: {site: "../etc", artifact: b}}`,
 	} {
 		src := []byte("application: a\npipelines: {p: {stages: {s: " + stage + "}}}\n")

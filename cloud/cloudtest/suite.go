@@ -121,6 +121,7 @@ func testRefusals(s *Suite) {
 		"no health check":   func(c *cloud.ServerGroupSpec) { c.Health = pipeline.Health{} },
 		"negative traffic":  func(c *cloud.ServerGroupSpec) { c.Traffic = &pipeline.Traffic{MaxInFlight: -1} },
 		"an empty hook":     func(c *cloud.ServerGroupSpec) { c.Hooks = &pipeline.LifecycleHooks{Launch: &pipeline.LifecycleHook{}} },
+		"maintenance":       func(c *cloud.ServerGroupSpec) { c.Maintenance = &pipeline.Maintenance{MinHealthy: 50, MaxHealthy: 200} },
 		"no command":        func(c *cloud.ServerGroupSpec) { c.Command = nil },
 	} {
 		spec := good

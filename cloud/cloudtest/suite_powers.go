@@ -62,6 +62,12 @@ func testOperator(s *Suite) {
 	if g = s.WaitServing(g.Name, 2); g.Capacity.Desired != 2 {
 		s.t.Fatalf("back from standby: %+v", g)
 	}
+	s.want("healthy", op.SetHealth(ctx, s.Region, away, true, s.Key()), "") // as it is
+	s.want("unhealthy", op.SetHealth(ctx, s.Region, away, false, s.Key()), "")
+	g = s.Wait(g.Name, "the one that was said to be unhealthy replaced", func(g cloud.ServerGroup) bool {
+		return g.Serving() == 2 && !slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == away })
+	})
+	s.want("the health of none", op.SetHealth(ctx, s.Region, "i-0", false, s.Key()), problem.NotFound)
 	s.want("protect", op.SetProtection(ctx, s.Region, kept, true, s.Key()), "")
 	s.want("shrink", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 1, Max: 4}, cloud.Guard{}, s.Key()), "")
 	if g = s.WaitServing(g.Name, 1); g.Instances[0].ID != kept || !g.Instances[0].Protected {

@@ -59,6 +59,8 @@ type Logs interface {
 type Operator interface {
 	SetStandby(ctx context.Context, region, instance string, standby bool, key string) error
 	SetProtection(ctx context.Context, region, instance string, protected bool, key string) error
+	// SetHealth unhealthy has an instance in service replaced whatever its checks say; healthy takes that back.
+	SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error
 	Suspend(ctx context.Context, region, serverGroup string, processes []string, key string) error
 	Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error
 }

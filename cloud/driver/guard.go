@@ -78,6 +78,15 @@ func CheckHooks(h *pipeline.LifecycleHooks) error {
 	return nil
 }
 
+// CheckMaintenance checks a maintenance policy; nil is the driver's own.
+func CheckMaintenance(m *pipeline.Maintenance) error {
+	if m != nil && (m.MinHealthy < 0 || m.MinHealthy > 100 || m.MaxHealthy < 100 || m.MaxHealthy > 200 || m.MaxHealthy-m.MinHealthy > 100) {
+		return problem.New(problem.Invalid, "cloud.maintenance", "maintenance policy %d/%d is out of bounds", m.MinHealthy, m.MaxHealthy).
+			WithHelp("give minHealthy 0 to 100 and maxHealthy 100 to 200, at most 100 apart")
+	}
+	return nil
+}
+
 // CheckTraffic checks the bounds of traffic; nil has none.
 func CheckTraffic(t *pipeline.Traffic) error {
 	if t != nil && (t.MaxInFlight < 0 || t.ResponseTimeout < 0 || t.HedgingDelay < 0) {

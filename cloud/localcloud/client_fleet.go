@@ -126,6 +126,15 @@ func (c *Client) SetProtection(ctx context.Context, region, instance string, pro
 	return f.SetProtection(ctx, region, instance, protected, key)
 }
 
+// SetHealth implements driver.Operator.
+func (c *Client) SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.SetHealth(ctx, region, instance, healthy, key)
+}
+
 // Suspend implements driver.Operator.
 func (c *Client) Suspend(ctx context.Context, region, serverGroup string, processes []string, key string) error {
 	f, err := c.fleet(region)

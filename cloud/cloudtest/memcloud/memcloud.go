@@ -238,6 +238,9 @@ func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
 	if err := driver.CheckHooks(s.Hooks); err != nil {
 		return s, err
 	}
+	if err := driver.CheckMaintenance(s.Maintenance); err != nil {
+		return s, err
+	}
 	var err error
 	s.Capacity, err = driver.CheckCapacity(s.Capacity)
 	return s, err

@@ -96,6 +96,24 @@ func (c *Cloud) SetProtection(_ context.Context, name, id string, protected bool
 	return err
 }
 
+// SetHealth implements driver.Operator: one that is said to be unhealthy is replaced at once here.
+func (c *Cloud) SetHealth(_ context.Context, name, id string, healthy bool, key string) error {
+	const op = "memcloud.set-health"
+	_, err := c.mutate(op, name, key, []any{id, healthy}, func(r *region) (string, any, error) {
+		g, i, err := r.instance(op, id)
+		switch {
+		case err != nil:
+			return "", nil, err
+		case i.Lifecycle != cloud.InService:
+			return "", nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.Lifecycle, cloud.InService)
+		case !healthy:
+			g.Instances = slices.DeleteFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == id })
+		}
+		return g.Spec.Cluster, nil, nil
+	})
+	return err
+}
+
 // processes are what a group does by itself here and elsewhere.
 var processes = []string{"Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck", "ReplaceUnhealthy", "ScheduledActions"}
 

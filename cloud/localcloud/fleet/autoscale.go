@@ -94,18 +94,25 @@ func (f *Fleet) autoscale() {
 	}
 }
 
-func (f *Fleet) rescale(g *group, to pipeline.Capacity) {
+// keep records what a group has become by itself. What cannot be recorded is not done.
+func (f *Fleet) keep(g *group, r record) bool {
 	next := f.doc.clone()
-	r := next.Groups[g.name]
-	r.Capacity = to
 	next.Groups[g.name] = r
 	if err := f.folder.save(next); err != nil {
-		f.config.Log.Error("cannot record a group's capacity", "group", g.name, "err", err)
-		return
+		f.config.Log.Error("cannot record what a group has become", "group", g.name, "err", err)
+		return false
 	}
 	f.doc = next
 	f.bump(g.cluster)
-	f.kick()
+	return true
+}
+
+func (f *Fleet) rescale(g *group, to pipeline.Capacity) {
+	r := f.doc.Groups[g.name]
+	r.Capacity = to
+	if f.keep(g, r) {
+		f.kick()
+	}
 }
 
 // scheduled applies the actions that are due. Those of a disabled group pass it
@@ -247,7 +254,7 @@ func measure(warm []*instance, before, after map[string]cloud.Counts, period tim
 	if len(warm) == 0 || period <= 0 {
 		return m
 	}
-	var requests, inFlight, cpu, memory float64
+	var requests, inFlight, cpu, memory, sampled float64
 	buckets := make([]uint64, len(cloud.LatencyBounds)+1)
 	for _, i := range warm {
 		was, is := before[i.id], after[i.id]
@@ -255,8 +262,11 @@ func measure(warm []*instance, before, after map[string]cloud.Counts, period tim
 			requests += float64(is.Requests - was.Requests)
 		}
 		inFlight += float64(is.InFlight)
-		cpu += i.cpu
-		memory += float64(i.memory)
+		if !i.sampled.IsZero() {
+			sampled++
+			cpu += i.cpu
+			memory += float64(i.memory)
+		}
 		for b := range min(len(is.Buckets), len(buckets)) {
 			n := is.Buckets[b]
 			if b < len(was.Buckets) && was.Buckets[b] <= n {
@@ -268,8 +278,8 @@ func measure(warm []*instance, before, after map[string]cloud.Counts, period tim
 	n := float64(len(warm))
 	m[metricRequests] = requests / period.Seconds() / n
 	m[metricInFlight] = inFlight / n
-	m[metricCPU] = cpu / n
-	m[metricMemory] = memory / n
+	m[metricCPU] = cpu / sampled // NaN where the system tells nothing
+	m[metricMemory] = memory / sampled
 	m[metricLatency] = quantile(buckets, .99)
 	return m
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -171,6 +172,55 @@ func TestScheduledActionsSpareDisabledGroups(t *testing.T) {
 	}
 	if got := at(25 * time.Hour); got.Min != 2 || got.Desired != 2 {
 		t.Fatalf("enabled again, the next action did nothing: %+v", got)
+	}
+}
+
+// Where the system tells nothing of an instance it does not look idle.
+func TestUnsampledInstancesAreMissingData(t *testing.T) {
+	a, b := &instance{id: "a", sampled: epoch, cpu: .8, memory: 100}, &instance{id: "b"}
+	m := measure([]*instance{a, b}, nil, nil, time.Second)
+	if m[metricCPU] != .8 || m[metricMemory] != 100 {
+		t.Errorf("one that is not sampled counts: %v", m)
+	}
+	if m := measure([]*instance{b}, nil, nil, time.Second); !math.IsNaN(m[metricCPU]) || !math.IsNaN(m[metricMemory]) {
+		t.Errorf("nothing is sampled: %v", m)
+	}
+}
+
+// After a day without a launch that succeeds Launch is suspended; one that
+// succeeds begins another day, and so does a person who resumes it.
+func TestADayOfFailedLaunches(t *testing.T) {
+	f, g, now, _ := still(t, cloud.ServerGroupSpec{Capacity: pipeline.Capacity{Max: 1}})
+	suspended := func() bool { return f.suspended(g, processLaunch) }
+	for _, what := range []func(){func() { f.launched(g) }, func() {
+		if err := f.Resume(t.Context(), "r", g.name, []string{processLaunch}, "resume"); err != nil {
+			t.Fatal(err)
+		}
+	}} {
+		f.launchFailed(g)
+		*now = now.Add(hopeless - time.Second)
+		f.launchFailed(g)
+		if suspended() {
+			t.Fatal("suspended within the day")
+		}
+		what()
+		f.launchFailed(g)
+		*now = now.Add(time.Minute)
+		f.launchFailed(g)
+		if suspended() {
+			t.Fatal("the day did not begin anew")
+		}
+		f.launched(g)
+	}
+	f.launchFailed(g)
+	*now = now.Add(hopeless)
+	f.launchFailed(g)
+	if !suspended() {
+		t.Fatal("not suspended after a day")
+	}
+	kept, err := f.folder.load()
+	if err != nil || !slices.Contains(kept.Groups[g.name].Suspended, processLaunch) {
+		t.Fatalf("not recorded: %v, %v", kept.Groups[g.name].Suspended, err)
 	}
 }
 

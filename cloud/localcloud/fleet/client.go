@@ -190,6 +190,11 @@ func (c *Client) SetProtection(ctx context.Context, region, instance string, pro
 	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/protection", switchBody{key, protected}, nil)
 }
 
+// SetHealth implements driver.Operator.
+func (c *Client) SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error {
+	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/health", switchBody{key, healthy}, nil)
+}
+
 // Suspend implements driver.Operator.
 func (c *Client) Suspend(ctx context.Context, region, group string, processes []string, key string) error {
 	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/suspend", processesBody{key, processes}, nil)

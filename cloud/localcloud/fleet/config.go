@@ -8,6 +8,8 @@ import (
 	"showrunner/artifact"
 	"showrunner/balancer"
 	"showrunner/cloud"
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -41,17 +43,10 @@ type Config struct {
 	Address string
 	S3      string
 
-	Maintenance Maintenance
+	Maintenance pipeline.Maintenance // of groups that name none; default 100 and 110
 	Scaling     Scaling
 
 	runner runner // tests replace the processes
-}
-
-// Maintenance is the instance maintenance policy: how far replacing instances
-// may take a group from its desired capacity. The zero value is 100/110.
-type Maintenance struct {
-	MinHealthyPercent int // 0 to 100; 100 launches before it terminates
-	MaxHealthyPercent int // 100 to 200
 }
 
 // Scaling says how often policies are evaluated and how sure they must be.
@@ -81,13 +76,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Maintenance == (Maintenance{}) {
-		c.Maintenance = Maintenance{MinHealthyPercent: 100, MaxHealthyPercent: 110}
+	if c.Maintenance == (pipeline.Maintenance{}) {
+		c.Maintenance = pipeline.Maintenance{MinHealthy: 100, MaxHealthy: 110}
 	}
-	if m := c.Maintenance; m.MinHealthyPercent < 0 || m.MinHealthyPercent > 100 || m.MaxHealthyPercent < 100 ||
-		m.MaxHealthyPercent > 200 || m.MaxHealthyPercent-m.MinHealthyPercent > 100 {
-		return c, problem.New(problem.Invalid, op, "maintenance policy %d/%d: the least must be 0 to 100, the most 100 to 200, at most 100 apart",
-			m.MinHealthyPercent, m.MaxHealthyPercent)
+	if err := driver.CheckMaintenance(&c.Maintenance); err != nil {
+		return c, err
 	}
 	if c.Scaling.Period <= 0 {
 		c.Scaling.Period = time.Second

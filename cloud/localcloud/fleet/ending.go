@@ -166,6 +166,7 @@ func (f *Fleet) failed(i *instance, spared bool) {
 		g.crashes++
 	default:
 		g.failures++
+		f.launchFailed(g)
 	}
 	i.counted = true
 	if !spared {

@@ -201,6 +201,7 @@ func (f *Fleet) reconcile() (next time.Time) {
 			if err := f.launchSomewhere(g, l); err != nil {
 				f.config.Log.Error("cannot launch", "group", g.name, "zone", l.Zone, "err", err)
 				g.backoff.bump(now, now)
+				f.launchFailed(g)
 				c.Wake = g.backoff.until
 				break
 			}
@@ -219,6 +220,9 @@ func (f *Fleet) desired(g *group) desired {
 	r := f.doc.Groups[g.name]
 	d := desired{Capacity: r.Capacity, Suspended: map[string]bool{}, Maintenance: f.config.Maintenance,
 		Destroying: r.Destroying, NotBefore: g.backoff.until, Failing: g.backoff.rounds > 0}
+	if r.Spec.Maintenance != nil {
+		d.Maintenance = *r.Spec.Maintenance
+	}
 	for _, p := range r.Suspended {
 		d.Suspended[p] = true
 	}

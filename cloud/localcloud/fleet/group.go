@@ -76,6 +76,7 @@ type instance struct {
 	served                  bool      // ever
 	counted                 bool      // its present failure counts for its group already
 	protected, rebalancing  bool
+	condemned               bool // by SetHealth; it serves until it is replaced
 	outage                  bool // its zone's outage ended it
 	stopTimedOut            bool
 	process                 process         // nil until it has started
@@ -109,7 +110,7 @@ func (i *instance) healthy() bool { return i.running && i.ready && i.live && i.r
 func (i *instance) inService() bool { return i.lifecycle == cloud.InService && i.healthy() }
 
 func (i *instance) member() member {
-	return member{ID: i.id, Zone: i.zone, Lifecycle: i.lifecycle, Running: i.running, Live: i.live,
+	return member{ID: i.id, Zone: i.zone, Lifecycle: i.lifecycle, Running: i.running, Live: i.live, Condemned: i.condemned,
 		Protected: i.protected, Rebalancing: i.rebalancing, Launched: i.launched}
 }
 

@@ -85,6 +85,11 @@ func (f *Fleet) handleInstances(mux *http.ServeMux) {
 			return nil, f.SetProtection(r.Context(), region, r.PathValue("id"), b.On, b.Key)
 		})
 	})
+	mux.HandleFunc("POST /fleet/instances/{id}/health", func(w http.ResponseWriter, r *http.Request) {
+		take(w, r, func(b switchBody) (any, error) {
+			return nil, f.SetHealth(r.Context(), region, r.PathValue("id"), b.On, b.Key)
+		})
+	})
 	mux.HandleFunc("GET /fleet/instances/{id}/log", func(w http.ResponseWriter, r *http.Request) {
 		out := &flusher{w: w, control: http.NewResponseController(w)}
 		follow := r.URL.Query().Get("follow") == "true"

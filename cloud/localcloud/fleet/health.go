@@ -95,6 +95,7 @@ func (f *Fleet) enter(i *instance) bool {
 		return false
 	}
 	i.ready, i.live, i.failure = true, true, nil
+	f.launched(i.group)
 	i.registered = !f.suspended(i.group, processAddToLoadBalancer)
 	i.lifecycle, i.served, i.serving = cloud.InService, true, f.config.Now()
 	f.push(i.group.cluster)
@@ -262,7 +263,7 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// One that has a failure while it lives is being killed for it: by an outage, or over its limit.
-	if i.lifecycle != cloud.InService || !i.running || ctx.Err() != nil || i.live && i.failure != nil {
+	if i.lifecycle != cloud.InService || !i.running || ctx.Err() != nil || i.live && i.failure != nil && !i.condemned {
 		return
 	}
 	was := i.healthy()
@@ -274,7 +275,10 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 			Cause: fmt.Sprintf("%d checks in a row failed%s", alive.Unhealthy, hint)}
 		f.failed(i, true)
 	case !wasLive && !alive.failed:
-		i.live, i.failure, i.counted = true, nil, false
+		i.live, i.counted = true, false
+		if !i.condemned {
+			i.failure = nil
+		}
 	}
 	if !was && i.healthy() {
 		i.serving = f.config.Now()

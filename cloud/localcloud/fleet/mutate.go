@@ -171,6 +171,9 @@ func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
 	if err := driver.CheckHooks(s.Hooks); err != nil {
 		return s, err
 	}
+	if err := driver.CheckMaintenance(s.Maintenance); err != nil {
+		return s, err
+	}
 	for _, p := range s.Scaling {
 		if err := checkPolicy(p); err != nil {
 			return bad("scaling policy %q: %s", p.Name, err)

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"slices"
+	"time"
 
 	"showrunner/cloud"
 	"showrunner/cloud/driver"
@@ -115,7 +116,7 @@ func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, k
 }
 
 func (f *Fleet) turn(i *instance, standby bool) {
-	i.ready, i.live, i.registered, i.failure = false, true, false, nil
+	i.ready, i.live, i.registered, i.condemned, i.failure = false, true, false, false, nil
 	i.lifecycle = cloud.Pending
 	if standby {
 		i.lifecycle = cloud.Standby
@@ -155,6 +156,37 @@ func (f *Fleet) SetProtection(_ context.Context, region, id string, protected bo
 	return err
 }
 
+// SetHealth implements driver.Operator. One that is said to be unhealthy is
+// replaced whatever its checks say; it serves until its replacement does, where
+// the maintenance policy has it so. One whose grace has not ended is left alone.
+func (f *Fleet) SetHealth(_ context.Context, region, id string, healthy bool, key string) error {
+	const op = "fleet.set-health"
+	_, err := f.mutate(op, region, key, []any{id, healthy}, func(next *document) (func(), any, error) {
+		i, _, err := f.locate(next, op, id)
+		if err != nil {
+			return nil, nil, err
+		}
+		if i.lifecycle != cloud.InService || !i.running {
+			return nil, nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.lifecycle, cloud.InService).
+				WithHelp("the health of an instance can be set while it is in service")
+		}
+		return func() {
+			if i.condemned == !healthy {
+				return
+			}
+			i.condemned = !healthy
+			switch {
+			case !healthy:
+				i.failure = &cloud.InstanceFailure{Code: "CONDEMNED", At: f.config.Now(), Cause: "it was said to be unhealthy", Probe: i.probeDetail}
+			case i.live:
+				i.failure = nil
+			}
+			f.bump(i.group.cluster)
+		}, nil, nil
+	})
+	return err
+}
+
 // suspendable are the processes of a group, in the order they are shown.
 var suspendable = []string{processLaunch, processTerminate, processAddToLoadBalancer, processAlarmNotification,
 	processAZRebalance, processHealthCheck, processReplaceUnhealthy, processScheduledActions}
@@ -190,6 +222,9 @@ func (f *Fleet) setSuspended(op, region, name string, processes []string, key st
 			}
 		}
 		r.Suspended = now
+		if !suspend && slices.Contains(processes, processLaunch) {
+			r.FailingSince = time.Time{} // another day
+		}
 		next.Groups[name] = r
 		return func() { f.resumed(g) }, nil, nil
 	})

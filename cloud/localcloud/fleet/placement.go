@@ -111,9 +111,16 @@ func (p places) uneven(healthy []member, allowance int) []string {
 	return zones
 }
 
-func oldestFirst(list []member) []member {
+// condemnedFirst is the order in which unhealthy ones go: those that were said to be, then the oldest.
+func condemnedFirst(list []member) []member {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b member) int {
+		if a.Condemned != b.Condemned {
+			if a.Condemned {
+				return -1
+			}
+			return 1
+		}
 		return cmp.Or(a.Launched.Compare(b.Launched), cmp.Compare(a.ID, b.ID))
 	})
 	return list

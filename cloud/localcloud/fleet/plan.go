@@ -24,7 +24,7 @@ type desired struct {
 	Capacity    pipeline.Capacity
 	Zones       []zone
 	Suspended   map[string]bool
-	Maintenance Maintenance
+	Maintenance pipeline.Maintenance
 	Destroying  bool
 	// NotBefore holds launches back: instances of the group keep failing.
 	NotBefore time.Time
@@ -44,6 +44,7 @@ type member struct {
 	Lifecycle   cloud.Lifecycle
 	Running     bool // its process has not ended
 	Live        bool // its checks do not say otherwise
+	Condemned   bool // a person or program says that it is unhealthy
 	Protected   bool // from scale-in
 	Rebalancing bool // launched to even the zones out
 	Launched    time.Time
@@ -88,7 +89,7 @@ func count(want desired, members []member) census {
 			if m.Rebalancing {
 				c.rebalancing++
 			}
-		case !m.Live && checked:
+		case !m.Live && checked || m.Condemned:
 			c.sick = append(c.sick, m)
 		default:
 			c.healthy = append(c.healthy, m)
@@ -100,9 +101,10 @@ func count(want desired, members []member) census {
 // plan decides what a group needs next, by Auto Scaling's rules: instances that
 // do not run are replaced at once; others that are unhealthy a tenth of the
 // group at a time (at least one; half as many when none is healthy), and not
-// while earlier launches leave the group a tenth short. With a maintenance
-// policy of at least 100% healthy the replacement is in service before the
-// unhealthy one ends. It is stateless: the same picture gives the same changes,
+// while earlier launches leave the group a tenth short; those that were said to
+// be unhealthy wait for neither. With a maintenance policy of 100% healthy the
+// replacement is in service before the unhealthy one ends, otherwise no more are
+// missing than it allows, at least one. It is stateless: the same picture gives the same changes,
 // and a picture in which they are under way gives none.
 func plan(want desired, members []member, now time.Time) changes {
 	var out changes
@@ -132,9 +134,15 @@ func plan(want desired, members []member, now time.Time) changes {
 			}
 		}
 	}
-	batch, allowance := max(1, size/10), max(1, size*(want.Maintenance.MaxHealthyPercent-100)/100)
+	batch, allowance := max(1, size/10), max(1, size*(want.Maintenance.MaxHealthy-100)/100)
 	if len(c.healthy) == 0 {
 		batch = max(1, batch/2)
+	}
+	condemned := 0
+	for _, m := range c.sick {
+		if m.Condemned {
+			condemned++
+		}
 	}
 
 	// Unhealthy ones that a healthy one stands in for, or that are too many anyway.
@@ -142,20 +150,23 @@ func plan(want desired, members []member, now time.Time) changes {
 	replacing := 0
 	if mayReplace {
 		short := size - len(c.healthy) - len(c.sick) // not there, or not in service yet
-		switch waiting := len(c.pending) > c.rebalancing && short >= max(1, size/10); {
+		turn := max(batch, condemned)
+		switch waiting := len(c.pending) > c.rebalancing && short >= max(1, size/10) && condemned == 0; {
 		case waiting:
 		case want.Suspended[processLaunch]: // ended all the same, and replaced on resume; but not the last there are
 			if len(c.healthy) > 0 {
-				leaving += min(len(c.sick)-leaving, batch)
+				leaving += min(len(c.sick)-leaving, turn)
 			}
-		case want.Maintenance.MinHealthyPercent == 100:
-			replacing = max(0, min(len(c.sick)-leaving, batch, allowance-c.rebalancing))
+		case want.Maintenance.MinHealthy == 100:
+			replacing = max(0, min(len(c.sick)-leaving, turn, allowance-c.rebalancing))
 		default: // both at once
-			leaving += max(0, min(len(c.sick)-leaving, batch-max(0, short)))
+			missing := max(1, size*(100-want.Maintenance.MinHealthy)/100)
+			gone := max(0, short)
+			leaving += max(0, min(len(c.sick)-leaving, max(batch-gone, condemned), missing-gone))
 		}
 	}
 	if mayEnd {
-		for _, m := range oldestFirst(c.sick)[:leaving] {
+		for _, m := range condemnedFirst(c.sick)[:leaving] {
 			out.End = append(out.End, ending{m.ID, "it is unhealthy"})
 			places.leave(m)
 		}

@@ -19,11 +19,11 @@ func threeZones() []zone { return []zone{{Name: "a"}, {Name: "b"}, {Name: "c"}} 
 func want(min, size, max int) desired {
 	return desired{
 		Capacity: pipeline.Capacity{Min: min, Desired: size, Max: max}, Zones: threeZones(),
-		Suspended: map[string]bool{}, Maintenance: Maintenance{MinHealthyPercent: 100, MaxHealthyPercent: 110},
+		Suspended: map[string]bool{}, Maintenance: pipeline.Maintenance{MinHealthy: 100, MaxHealthy: 110},
 	}
 }
 
-// members reads "a b!c?": zones of in-service members, with ! dead, ~ sick,
+// members reads "a b!c?": zones of in-service members, with ! dead, ~ sick, x condemned,
 // ? pending, * protected, s standby.
 func members(spec ...string) []member {
 	var list []member
@@ -42,6 +42,8 @@ func members(spec ...string) []member {
 				m.Protected = true
 			case 's':
 				m.Lifecycle = cloud.Standby
+			case 'x':
+				m.Condemned = true
 			case 'r':
 				m.Rebalancing = true
 			}
@@ -84,7 +86,15 @@ func TestPlan(t *testing.T) {
 		return d
 	}
 	parallel := want(1, 3, 3)
-	parallel.Maintenance = Maintenance{MinHealthyPercent: 90, MaxHealthyPercent: 110}
+	parallel.Maintenance = pipeline.Maintenance{MinHealthy: 90, MaxHealthy: 110}
+	careful := want(1, 40, 50)
+	careful.Maintenance = pipeline.Maintenance{MinHealthy: 95, MaxHealthy: 110}
+	loose := want(1, 4, 8)
+	loose.Maintenance = pipeline.Maintenance{MinHealthy: 50, MaxHealthy: 150}
+	var forty []string
+	for n := range 40 {
+		forty = append(forty, []string{"a", "b", "c"}[n%3]+map[bool]string{true: "~"}[n < 6])
+	}
 	failing := want(1, 10, 10)
 	failing.Failing = true
 	later := want(1, 3, 3)
@@ -106,6 +116,12 @@ func TestPlan(t *testing.T) {
 		{name: "sick: wait for the replacement", want: want(0, 3, 3), have: members("a", "b~", "c", "a?")},
 		{name: "sick: then end it", want: want(0, 3, 3), have: members("a", "b~", "c", "a"), end: "i01 "},
 		{name: "sick: both at once by policy", want: parallel, have: members("a", "b~", "c"), launch: "b", end: "i01 "},
+		{name: "sick: no more at once than may be missing", want: careful, have: members(forty...), launch: "ba", end: "i00 i01 "},
+		{name: "condemned: launch first, it serves meanwhile", want: want(0, 3, 3), have: members("a", "bx", "c"), launch: "a"},
+		{name: "condemned: then end it", want: want(0, 3, 3), have: members("a", "bx", "c", "a"), end: "i01 "},
+		{name: "condemned goes before the sick", want: want(0, 3, 3), have: members("a~", "bx", "c", "a"), launch: "b", end: "i01 "},
+		{name: "condemned does not wait for launches", want: loose, have: members("ax", "b", "c", "a?"), end: "i00 ", launch: "a"},
+		{name: "condemned, whatever is suspended of its checks", want: suspend(want(0, 3, 3), processHealthCheck), have: members("a", "bx", "c"), launch: "a"},
 		{name: "sick: a tenth at a time", want: want(0, 20, 30), launch: "ca",
 			have: members("a~", "b~", "c~", "a~", "b~", "c~", "a", "b", "c", "a", "b", "c", "a", "b", "c", "a", "b", "c", "a", "b")},
 		{name: "all sick: fewer", want: want(0, 20, 30), launch: "c",
@@ -179,7 +195,7 @@ func TestPlanNeverHarmsAndConverges(t *testing.T) {
 		size := rapid.IntRange(0, 25).Draw(t, "size")
 		w := &world{want: want(0, size, 25)}
 		if rapid.Bool().Draw(t, "parallel") {
-			w.want.Maintenance = Maintenance{MinHealthyPercent: 90, MaxHealthyPercent: 120}
+			w.want.Maintenance = pipeline.Maintenance{MinHealthy: 90, MaxHealthy: 120}
 		}
 		step := func() {
 			before, had := w.healthy(), len(count(w.want, w.members).healthy)+len(count(w.want, w.members).pending)+len(count(w.want, w.members).sick)
@@ -198,7 +214,7 @@ func TestPlanNeverHarmsAndConverges(t *testing.T) {
 			size := w.want.Capacity.Desired
 			all := count(w.want, w.members)
 			total := len(all.healthy) + len(all.pending) + len(all.sick)
-			if limit := size + max(1, size*(w.want.Maintenance.MaxHealthyPercent-100)/100); total > limit && total > had {
+			if limit := size + max(1, size*(w.want.Maintenance.MaxHealthy-100)/100); total > limit && total > had {
 				t.Fatalf("%d instances, at most %d allowed: %v", total, limit, c)
 			}
 			if again := plan(w.want, w.members, epoch); len(again.End) > 0 && len(c.End) == 0 && len(c.Launch) == 0 {

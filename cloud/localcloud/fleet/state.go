@@ -50,6 +50,8 @@ type record struct {
 	Suspended  []string              `json:"suspended,omitempty"`
 	Standby    []string              `json:"standby,omitempty"` // instances that the desired capacity is lowered by
 	Destroying bool                  `json:"destroying,omitempty"`
+	// FailingSince is when the first launch failed of those since the last that succeeded.
+	FailingSince time.Time `json:"failingSince,omitzero"`
 }
 
 // keyRecord remembers what a mutation did, so that its retry does nothing.
