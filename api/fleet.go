@@ -92,10 +92,11 @@ func (s *Server) fleet() {
 			Account     string `query:"account"`
 			Application string `query:"application"`
 			Cluster     string `query:"cluster"`
+			Site        string `query:"site"`
 		}) (*body[[]control.Drift], error) {
-			return answer(c.Drift(ctx, principal(ctx), in.Account, in.Application, in.Cluster))
+			return answer(c.Drift(ctx, principal(ctx), in.Account, in.Application, in.Cluster, in.Site))
 		})
-	huma.Register(s.api, operation(http.MethodPost, "/repairs", "start-repairs", "Put a cluster back to what was last deployed", 201),
+	huma.Register(s.api, operation(http.MethodPost, "/repairs", "start-repairs", "Put a cluster or a website back to what was last deployed", 201),
 		func(ctx context.Context, in *struct {
 			Key  string `header:"Idempotency-Key"`
 			Body control.RepairRequest

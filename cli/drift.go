@@ -12,18 +12,20 @@ import (
 )
 
 func newDriftCommand(a *app) *cobra.Command {
-	var account, cluster string
+	var account, cluster, site string
 	var repair, detach bool
 	cmd := &cobra.Command{
 		Use: "drift [APP]", Short: "Compare what runs with what was last deployed, and put it back with --repair", Args: cobra.MaximumNArgs(1),
 		Long: `Drift compares every cluster with the newest deployment or rollback of it: which
 version has traffic, its capacity, its suspended processes, and what a failed
-deployment left behind. It exits with 0 when nothing differs and with 10 when
-something does.
+deployment left behind; and every website: which deployment each region serves,
+and which of its objects somebody replaced or removed in the bucket. Objects that
+no deployment placed are nobody's drift. It exits with 0 when nothing differs and
+with 10 when something does.
 
---repair puts back what it can: capacities and suspended processes at once,
-traffic by an execution of its own, which waits for health before it shifts.`,
-		Example: "  showrunner drift storefront\n  showrunner drift --cluster storefront-prod --repair",
+--repair puts back what it can: capacities, suspended processes and websites at
+once, traffic by an execution of its own, which waits for health before it shifts.`,
+		Example: "  showrunner drift storefront\n  showrunner drift --cluster storefront-prod --repair\n  showrunner drift --site storefront --repair",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			application := ""
 			if len(args) > 0 {
@@ -31,8 +33,11 @@ traffic by an execution of its own, which waits for health before it shifts.`,
 			}
 			var found []control.Drift
 			c := a.connect()
-			if err := c.Do(cmd.Context(), http.MethodGet, "/drift"+query("account", account, "application", application, "cluster", cluster), nil, &found); err != nil {
+			if err := c.Do(cmd.Context(), http.MethodGet, "/drift"+query("account", account, "application", application, "cluster", cluster, "site", site), nil, &found); err != nil {
 				return err
+			}
+			if site != "" && len(found) == 0 {
+				return problem.New(problem.NotFound, "drift", "there is no website %q", site).WithHelp("showrunner sites lists them")
 			}
 			if cluster != "" && len(found) == 0 {
 				return problem.New(problem.NotFound, "drift", "there is no cluster %q", cluster).WithHelp("showrunner clusters lists them")
@@ -44,7 +49,7 @@ traffic by an execution of its own, which waits for health before it shifts.`,
 				var list []string
 				for _, d := range found {
 					if len(d.Differences) > 0 {
-						list = append(list, d.Cluster)
+						list = append(list, d.Cluster+d.Site)
 					}
 				}
 				return list
@@ -61,6 +66,8 @@ traffic by an execution of its own, which waits for health before it shifts.`,
 	f := cmd.Flags()
 	f.StringVar(&account, "account", "", "account (default all)")
 	f.StringVar(&cluster, "cluster", "", "only this cluster")
+	f.StringVar(&site, "site", "", "only this website")
+	cmd.MarkFlagsMutuallyExclusive("cluster", "site")
 	f.BoolVar(&repair, "repair", false, "put back what differs")
 	f.BoolVar(&detach, "detach", false, "with --repair: do not wait for traffic to be shifted")
 	return cmd
@@ -68,32 +75,41 @@ traffic by an execution of its own, which waits for health before it shifts.`,
 
 func driftText(w io.Writer, found []control.Drift) {
 	if len(found) == 0 {
-		fmt.Fprintln(w, "No clusters. A deploy stage makes them.")
+		fmt.Fprintln(w, "No clusters and no websites. Stages of the kinds deploy and deploy-site make them.")
 		return
 	}
-	row(w, "CLUSTER", "REGION", "DIFFERS", "DEPLOYED", "RUNS", "REPAIR")
+	row(w, "CLUSTER OR SITE", "REGION", "DIFFERS", "DEPLOYED", "RUNS", "REPAIR")
 	for _, d := range found {
+		name := nameOf(d)
 		if d.Busy != "" {
-			row(w, d.Cluster, "", "◐ execution "+d.Busy+" is changing it")
+			row(w, name, "", "◐ execution "+d.Busy+" is changing it")
 		}
 		if len(d.Differences) == 0 {
 			state := "✓ " + d.Version + " as deployed"
 			if d.Execution == "" {
 				state = "▧ no deployment of it is known any more"
 			}
-			row(w, d.Cluster, "", state)
+			row(w, name, "", state)
 		}
 		for _, x := range d.Differences {
 			remedy := x.Repair
 			if remedy == "" {
 				remedy = "by hand: " + x.Help
 			}
-			row(w, d.Cluster, x.Region, "✕ "+string(x.Kind), x.Deployed, x.Runs, remedy)
+			row(w, name, x.Region, "✕ "+string(x.Kind), x.Deployed, x.Runs, remedy)
 		}
 	}
 }
 
-// repair puts every cluster that differs back, and watches what takes time.
+// nameOf is the name of what drift is about.
+func nameOf(d control.Drift) string {
+	if d.Site != "" {
+		return d.Site + " (site)"
+	}
+	return d.Cluster
+}
+
+// repair puts everything that differs back, and watches what takes time.
 func (a *app) repair(cmd *cobra.Command, found []control.Drift, detach bool) error {
 	c := a.connect()
 	all := map[string]control.Repaired{}
@@ -102,20 +118,21 @@ func (a *app) repair(cmd *cobra.Command, found []control.Drift, detach bool) err
 			continue
 		}
 		var out control.Repaired
-		if err := c.Do(cmd.Context(), http.MethodPost, "/repairs", control.RepairRequest{Account: d.Account, Cluster: d.Cluster}, &out); err != nil {
+		if err := c.Do(cmd.Context(), http.MethodPost, "/repairs", control.RepairRequest{Account: d.Account, Cluster: d.Cluster, Site: d.Site}, &out); err != nil {
 			return err
 		}
-		all[d.Cluster] = out
+		name := nameOf(d)
+		all[name] = out
 		for _, done := range out.Done {
-			a.say("%s: %s", d.Cluster, clean(done))
+			a.say("%s: %s", name, clean(done))
 		}
 		for _, x := range out.Left {
-			a.say("%s: %s in %s is left: %s", d.Cluster, x.Kind, x.Region, clean(x.Help))
+			a.say("%s: %s in %s is left: %s", name, x.Kind, x.Region, clean(x.Help))
 		}
 		if out.Execution == "" {
 			continue
 		}
-		a.say("%s: execution %s shifts the traffic back", d.Cluster, out.Execution)
+		a.say("%s: execution %s shifts the traffic back", name, out.Execution)
 		if !detach {
 			if err := a.watch(cmd.Context(), c, out.Execution, watchOptions{silent: true}); err != nil {
 				return err

@@ -26,6 +26,7 @@ type SiteDeployment struct {
 	Version   string       `json:"version"`
 	Execution string       `json:"execution,omitempty"`
 	Prefix    string       `json:"prefix,omitempty"`   // the part of the site that it is
+	Archive   string       `json:"archive,omitempty"`  // the name of the one file that it is, below Prefix
 	Document  string       `json:"document,omitempty"` // the key of its index document; "" when it has none
 	Nested    string       `json:"nested,omitempty"`   // without Document: the key of the folder's index document that is nearest to the root
 	At        string       `json:"at"`                 // RFC 3339
@@ -35,6 +36,13 @@ type SiteDeployment struct {
 	Unchanged int          `json:"unchanged"`
 	Deleted   int          `json:"deleted"`
 	Bytes     int64        `json:"bytes"` // that travelled
+}
+
+// SiteChange is one object that a deployment placed and somebody has changed since.
+type SiteChange struct {
+	Key        string `json:"key"`
+	Deployment string `json:"deployment"` // that placed it
+	Change     string `json:"change"`     // replaced or removed
 }
 
 // Site is a website as one region sees it.

@@ -46,6 +46,12 @@ type SiteLister interface {
 	ListSites(ctx context.Context, region string) ([]Site, error)
 }
 
+// SiteWatcher is the optional power to tell what was changed by hand.
+type SiteWatcher interface {
+	// SiteChanges lists the objects of what is live that are not as they were placed. Errors: not_found.
+	SiteChanges(ctx context.Context, region, site string) ([]SiteChange, error)
+}
+
 // Sites is an account's power to host websites.
 type Sites struct {
 	account *Account
@@ -153,6 +159,20 @@ func (s *Sites) List(ctx context.Context, region string) (list []Site, err error
 	}
 	err = s.account.do("cloud.sites", region, "listing the sites", func() error {
 		list, err = l.ListSites(ctx, region)
+		return err
+	})
+	return list, err
+}
+
+// Changes lists the objects of what is live in the region that somebody has
+// changed; a driver that cannot tell lists none.
+func (s *Sites) Changes(ctx context.Context, region, site string) (list []SiteChange, err error) {
+	w, ok := s.driver.(SiteWatcher)
+	if !ok {
+		return nil, nil
+	}
+	err = s.account.do("cloud.site-changes", region, "comparing site "+site, func() error {
+		list, err = w.SiteChanges(ctx, region, site)
 		return err
 	})
 	return list, err

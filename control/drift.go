@@ -13,15 +13,16 @@ import (
 	"showrunner/problem"
 )
 
-// Drift is what runs of one cluster, against what was last deployed.
+// Drift is what runs of one cluster, or what a website serves, against what was last deployed.
 type Drift struct {
-	Cluster     string `json:"cluster"`
+	Cluster     string `json:"cluster,omitempty"`
+	Site        string `json:"site,omitempty"`
 	Account     string `json:"account"`
 	Application string `json:"application"`
-	// Execution is the newest one that deployed the cluster or rolled it back; empty when none is known any more.
+	// Execution is the newest one that deployed it or rolled it back; empty when none is known any more.
 	Execution string `json:"execution,omitempty"`
 	Version   string `json:"version,omitempty"`
-	// Busy is an execution that changes the cluster at this moment: what differs may be its doing.
+	// Busy is an execution that changes it at this moment: what differs may be its doing.
 	Busy        string       `json:"busy,omitempty"`
 	Differences []Difference `json:"differences"`
 }
@@ -36,15 +37,20 @@ const (
 	DriftPaused   DifferenceKind = "suspended" // processes that keep it healthy are suspended
 	DriftLeft     DifferenceKind = "left"      // a deployment that failed left a server group behind
 	DriftUnknown  DifferenceKind = "unknown"   // the region cannot be asked
+	// Of websites.
+	DriftDeployment DifferenceKind = "deployment" // another deployment than the last is live
+	DriftObjects    DifferenceKind = "objects"    // objects were replaced or removed by hand
 )
 
 // Difference is one thing that is not as it was deployed.
 type Difference struct {
-	Kind        DifferenceKind `json:"kind"`
-	Region      string         `json:"region"`
-	ServerGroup string         `json:"serverGroup,omitempty"`
-	Deployed    string         `json:"deployed"`
-	Runs        string         `json:"runs"`
+	Kind        DifferenceKind     `json:"kind"`
+	Region      string             `json:"region"`
+	ServerGroup string             `json:"serverGroup,omitempty"`
+	Deployment  string             `json:"deployment,omitempty"` // of a website, the one that was deployed last
+	Objects     []cloud.SiteChange `json:"objects,omitempty"`    // of DriftObjects
+	Deployed    string             `json:"deployed"`
+	Runs        string             `json:"runs"`
 	// Repair says what a repair would do; empty when nothing but a person or a new run can.
 	Repair string `json:"repair,omitempty"`
 	Help   string `json:"help,omitempty"` // without Repair: what to do
@@ -60,22 +66,28 @@ type deployed struct {
 	capacity                        pipeline.Capacity
 }
 
-// Drift compares every cluster (of an application, or one by name) with what was
-// last deployed. Regions that are away are told, not waited for.
-func (s *Service) Drift(ctx context.Context, p Principal, account, application, cluster string) ([]Drift, error) {
-	clusters, err := s.Clusters(ctx, p, account, application, cluster)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]Drift, 0, len(clusters))
-	for _, c := range clusters {
-		d, err := s.driftOf(ctx, c)
+// Drift compares every cluster and website (of an application, or one by name)
+// with what was last deployed. Regions that are away are told, not waited for.
+func (s *Service) Drift(ctx context.Context, p Principal, account, application, cluster, site string) ([]Drift, error) {
+	list := []Drift{}
+	if site == "" {
+		clusters, err := s.Clusters(ctx, p, account, application, cluster)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, d)
+		for _, c := range clusters {
+			d, err := s.driftOf(ctx, c)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, d)
+		}
 	}
-	return list, nil
+	if cluster != "" {
+		return list, nil
+	}
+	sites, err := s.siteDrift(ctx, p, account, application, site)
+	return append(list, sites...), err
 }
 
 func (s *Service) driftOf(ctx context.Context, c Cluster) (Drift, error) {
@@ -120,7 +132,12 @@ func (s *Service) deployments(ctx context.Context, c Cluster) ([]execution.Execu
 			ids[g.Spec.Execution] = true
 		}
 	}
-	queries := []execution.Query{{Application: c.Application, Limit: 100}, {Application: c.Application, Pipeline: RollbackPipeline, Limit: 20}}
+	return s.executionsOf(ctx, c.Application, ids)
+}
+
+// executionsOf are the executions of these ids, their rollbacks, and the newest of an application, newest first.
+func (s *Service) executionsOf(ctx context.Context, application string, ids map[string]bool) ([]execution.Execution, error) {
+	queries := []execution.Query{{Application: application, Limit: 100}, {Application: application, Pipeline: RollbackPipeline, Limit: 20}}
 	for id := range ids {
 		queries = append(queries, execution.Query{RollbackOf: id, Limit: 10})
 	}
@@ -278,10 +295,11 @@ func shareOf(here []cloud.ServerGroup, g cloud.ServerGroup) string {
 	return fmt.Sprintf("%.3g %%", 100*g.Weight/total)
 }
 
-// RepairRequest asks for a cluster to be put back to what was last deployed.
+// RepairRequest asks for a cluster or a website to be put back to what was last deployed.
 type RepairRequest struct {
 	Account string `json:"account,omitempty"`
-	Cluster string `json:"cluster"`
+	Cluster string `json:"cluster,omitempty"`
+	Site    string `json:"site,omitempty"`
 	Key     string `json:"-"`
 }
 
@@ -292,11 +310,18 @@ type Repaired struct {
 	Left      []Difference `json:"left,omitempty"`      // what a repair cannot do
 }
 
-// Repair puts a cluster back to what was last deployed: capacities and suspended
-// processes at once, traffic by an execution of its own that waits for health
-// before it shifts. Errors: not_found, conflict (a rollout is under way), denied.
+// Repair puts a cluster or a website back to what was last deployed: capacities,
+// suspended processes and websites at once, traffic by an execution of its own that
+// waits for health before it shifts. Errors: invalid, not_found, conflict (a
+// deployment is under way), denied.
 func (s *Service) Repair(ctx context.Context, p Principal, r RepairRequest) (Repaired, error) {
 	out := Repaired{Done: []string{}}
+	if (r.Cluster == "") == (r.Site == "") {
+		return out, problem.New(problem.Invalid, opRepair, "name a cluster or a site, not both")
+	}
+	if r.Site != "" {
+		return s.repairSite(ctx, p, r)
+	}
 	if err := s.allow(p, opRepair, r.Cluster); err != nil {
 		return out, err
 	}

@@ -93,6 +93,9 @@ func (r *region) api() http.Handler {
 	mux.HandleFunc("GET /v1/sites/{site}/deployments", answer(func(q *http.Request) (any, error) {
 		return r.sites.Deployments(q.PathValue("site"))
 	}))
+	mux.HandleFunc("GET /v1/sites/{site}/changes", answer(func(q *http.Request) (any, error) {
+		return r.sites.Changes(q.PathValue("site"))
+	}))
 	mux.HandleFunc("POST /v1/sites/{site}/prepare", r.publish(r.sites.Prepare))
 	mux.HandleFunc("POST /v1/sites/{site}/publish", r.publish(r.sites.Publish))
 	mux.HandleFunc("POST /v1/sites/{site}/activate", answer(func(q *http.Request) (any, error) {

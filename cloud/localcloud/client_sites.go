@@ -67,6 +67,16 @@ func (c *Client) SiteDeployments(ctx context.Context, region, site string) ([]cl
 	return list, r.call(ctx, http.MethodGet, sitePath(site, "deployments"), nil, &list)
 }
 
+// SiteChanges implements cloud.SiteWatcher.
+func (c *Client) SiteChanges(ctx context.Context, region, site string) ([]cloud.SiteChange, error) {
+	r, err := c.region(region)
+	if err != nil {
+		return nil, err
+	}
+	var list []cloud.SiteChange
+	return list, r.call(ctx, http.MethodGet, sitePath(site, "changes"), nil, &list)
+}
+
 // Activate implements driver.Sites.
 func (c *Client) Activate(ctx context.Context, region, site, deployment, key string) (cloud.SiteDeployment, error) {
 	return c.actOnSite(ctx, region, site, "activate", activateBody{deployment, key})

@@ -7,8 +7,9 @@ import (
 	"showrunner/problem"
 )
 
-// Activate returns the site to a deployment that is kept. Nothing travels. The
-// same key does not act twice. Errors: not_found, unavailable.
+// Activate returns the site to a deployment that is kept. Nothing travels. Of the
+// one that is live it places anew what S3 clients have changed. The same key does
+// not act twice. Errors: not_found, unavailable.
 func (s *Sites) Activate(ctx context.Context, name, id, key string) (cloud.SiteDeployment, error) {
 	const op = "sites.activate"
 	t, release, err := s.hold(ctx, name)
@@ -30,6 +31,11 @@ func (s *Sites) Activate(ctx context.Context, name, id, key string) (cloud.SiteD
 	answer, err := s.move(ctx, t, *d, max(s.config.Now().UnixNano(), live.Order), key, false)
 	if err != nil {
 		return cloud.SiteDeployment{}, problem.Wrap(err, "", op, "activating deployment %s of site %s", id, name)
+	}
+	if live.Deployment == id { // what went without anybody's hearing of it
+		if err := s.repair(ctx, t); err != nil {
+			return cloud.SiteDeployment{}, problem.Wrap(err, "", op, "putting the bucket of site %s right", name)
+		}
 	}
 	return answer, nil
 }

@@ -172,7 +172,7 @@ func (s *Sites) plan(ctx context.Context, t *site, req cloud.PublishRequest, key
 	p.deployment = deployment{
 		SiteDeployment: cloud.SiteDeployment{
 			ID: deploymentID(t.name, key), Site: t.name, Region: s.config.Region, Artifact: req.Artifact,
-			Version: req.Version, Execution: req.Execution, Prefix: cleanPrefix(c.Prefix), At: now.Format(time.RFC3339Nano),
+			Version: req.Version, Execution: req.Execution, Prefix: cleanPrefix(c.Prefix), Archive: c.Archive, At: now.Format(time.RFC3339Nano),
 		},
 		Scope: scope, Suffix: cmp.Or(c.Index, "index.html"), Error: c.Error, Keep: cmp.Or(max(c.Keep, 0), 10),
 		Fingerprint: fingerprint(req),

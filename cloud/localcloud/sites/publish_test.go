@@ -388,3 +388,57 @@ func TestWithoutFileAttributes(t *testing.T) {
 		t.Errorf("after a restart: %q", body)
 	}
 }
+
+// What S3 clients change of a deployment is told, and undone by activating it
+// again; what they add is theirs.
+func TestChangesByHand(t *testing.T) {
+	for _, sidecar := range []bool{false, true} {
+		t.Run(fmt.Sprint("sidecar=", sidecar), func(t *testing.T) {
+			w := startWorld(t, sidecar)
+			files := map[string]string{"index.html": "home", "app.js": "1", "style.css": "a{}", "gone.txt": "here"}
+			d := w.publish("one", files)
+			if _, err := w.sites.Changes("nothing"); problem.CodeOf(err) != problem.NotFound {
+				t.Errorf("a site that is none: %v", err)
+			}
+			changes := func() (told []string) {
+				list, err := w.sites.Changes("demo")
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, c := range list {
+					if c.Deployment != d.ID {
+						t.Errorf("%+v is not of %s", c, d.ID)
+					}
+					told = append(told, c.Key+" "+c.Change)
+				}
+				return told
+			}
+			if got := changes(); got != nil {
+				t.Errorf("untouched: %v", got)
+			}
+			w.s3Put("demo", "index.html", "defaced")
+			w.s3Put("demo", "upload.html", "a visitor's")
+			w.s3Delete("demo", "app.js")
+			// Behind the storage's back, as a person with a shell does.
+			if err := os.Remove(filepath.Join(w.dir, "s3", "buckets", "demo", "gone.txt")); err != nil {
+				t.Fatal(err)
+			}
+			if got := changes(); !slices.Equal(got, []string{"app.js removed", "gone.txt removed", "index.html replaced"}) {
+				t.Errorf("changed: %v", got)
+			}
+			if _, err := w.sites.Activate(t.Context(), "demo", d.ID, "again"); err != nil {
+				t.Fatal(err)
+			}
+			if got := changes(); got != nil {
+				t.Errorf("activated again: %v", got)
+			}
+			files["upload.html"] = "a visitor's"
+			if got := w.bucket("demo"); !maps.Equal(got, files) {
+				t.Errorf("the bucket has %v", got)
+			}
+			if code, body := w.get("demo", "/"); code != 200 || body != "home" {
+				t.Errorf("visitors get %d %q", code, body)
+			}
+		})
+	}
+}

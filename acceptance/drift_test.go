@@ -1,0 +1,104 @@
+package acceptance
+
+import (
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"showrunner/cloud"
+	"showrunner/cloud/localcloud"
+	"showrunner/cloud/localcloud/objectstore"
+)
+
+// bucket is an S3 client of a region, as any program would use.
+func (w *world) bucket(region string) *s3.Client {
+	w.t.Helper()
+	keys, err := objectstore.LoadCredentials(localcloud.CredentialsFile(w.data))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var regions []cloud.Region
+	w.json(&regions, "regions")
+	for _, r := range regions {
+		if r.Name == region {
+			return s3.New(s3.Options{BaseEndpoint: aws.String(r.S3), Region: region, UsePathStyle: true,
+				Credentials: credentials.NewStaticCredentialsProvider(keys.AccessKey, keys.SecretKey, "")})
+		}
+	}
+	w.t.Fatalf("no region %s", region)
+	return nil
+}
+
+// A bucket is changed by hand in one region, and another region is put back to
+// an earlier deployment: drift tells both and repairs both.
+func TestDriftOfAWebsite(t *testing.T) {
+	w := newWorld(t)
+	r := newRepo(t, siteFiles("one"))
+	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))
+	w.must("run", "shop/release", "--watch")
+	first := w.must("sites", "deployments", "shop", "-o", "name")
+	r.commit("second", map[string]string{"version": "two"})
+	w.must("run", "shop/release", "--watch")
+	if out := w.must("drift", "shop"); !strings.Contains(out, "as deployed") {
+		t.Fatalf("untouched:\n%s", out)
+	}
+
+	client := w.bucket("us-west-2")
+	if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("shop"), Key: aws.String("index.html"), Body: strings.NewReader("defaced")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String("shop"), Key: aws.String("assets/app-two.css")}); err != nil {
+		t.Fatal(err)
+	}
+	drifted, _, code := w.cli("drift", "--site", "shop")
+	for _, want := range []string{"objects", "us-west-2", "assets/app-two.css removed, index.html replaced"} {
+		if code != 10 || !strings.Contains(drifted, want) {
+			t.Errorf("exit %d, %q is missing:\n%s", code, want, drifted)
+		}
+	}
+	if strings.Contains(drifted, "eu-west-1") {
+		t.Errorf("eu-west-1 was not touched:\n%s", drifted)
+	}
+	w.must("drift", "--site", "shop", "--repair")
+	if out := w.must("drift", "shop"); !strings.Contains(out, "as deployed") {
+		t.Errorf("repaired:\n%s", out)
+	}
+	for range 6 { // whichever region answers
+		if code, body := w.get("shop", "/"); code != http.StatusOK || !strings.Contains(body, "version two") {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	object, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("shop"), Key: aws.String("assets/app-two.css")})
+	if err != nil {
+		t.Errorf("the bucket lacks what was removed: %v", err)
+	} else {
+		object.Body.Close()
+	}
+
+	// Past the control plane, by the region's own interface: no execution knows of it.
+	local, err := localcloud.NewClient(localcloud.ClientConfig{Regions: []localcloud.Endpoint{{Region: "eu-west-1", Data: w.data}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer local.Close()
+	id, _, _ := strings.Cut(strings.TrimSpace(first), "\n")
+	if _, err := local.Activate(t.Context(), "eu-west-1", "shop", id, "by hand"); err != nil {
+		t.Fatal(err)
+	}
+	if drifted, _, code = w.cli("drift", "shop"); code != 10 || !strings.Contains(drifted, "eu-west-1") || !strings.Contains(drifted, "return to d-") {
+		t.Errorf("exit %d:\n%s", code, drifted)
+	}
+	w.must("drift", "shop", "--repair")
+	w.must("drift", "shop")
+	// A rollback is a deployment: it is no drift.
+	w.must("rollback", "--site", "shop")
+	w.must("drift", "shop")
+	if _, errs, code := w.cli("drift", "--site", "nothing"); code != 6 {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}

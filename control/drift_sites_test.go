@@ -1,0 +1,71 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"showrunner/cloud"
+	"showrunner/execution"
+)
+
+func TestCompareSite(t *testing.T) {
+	at := func(id, prefix string, current bool) cloud.SiteDeployment {
+		return cloud.SiteDeployment{ID: id, Version: "v-" + id, Prefix: prefix, Current: current}
+	}
+	good := func() siteSeen {
+		return siteSeen{name: "shop", away: map[string]string{}, changes: map[string][]cloud.SiteChange{}, history: map[string][]cloud.SiteDeployment{
+			"a": {at("two", "", true), at("docs", "docs", true), at("one", "", false)},
+			"b": {at("two", "", true), at("docs", "docs", true), at("one", "", false)},
+		}}
+	}
+	for name, c := range map[string]struct {
+		change func(*siteSeen)
+		want   []string // kind region deployment repairable
+	}{
+		"nothing":       {func(*siteSeen) {}, nil},
+		"another lives": {func(s *siteSeen) { s.history["b"][0].Current, s.history["b"][2].Current = false, true }, []string{"deployment b two true"}},
+		"not kept": {func(s *siteSeen) {
+			s.history["b"] = []cloud.SiteDeployment{at("docs", "docs", true), at("one", "", true)}
+		}, []string{"deployment b two false"}},
+		"a part is gone": {func(s *siteSeen) { s.history["b"] = s.history["b"][:1] }, []string{"deployment b docs false"}},
+		"region lost it": {func(s *siteSeen) { delete(s.history, "b") }, []string{"deployment b docs false", "deployment b two false"}},
+		"away":           {func(s *siteSeen) { delete(s.history, "b"); s.away["b"] = "refused" }, []string{"unknown b docs false", "unknown b two false"}},
+		"changed by hand": {func(s *siteSeen) {
+			s.changes["a"] = []cloud.SiteChange{{Key: "index.html", Deployment: "two", Change: "replaced"}, {Key: "app.js", Deployment: "two", Change: "removed"}}
+		}, []string{"objects a two true"}},
+		"changed, and not what was deployed": {func(s *siteSeen) {
+			s.history["a"][0].Current, s.history["a"][2].Current = false, true
+			s.changes["a"] = []cloud.SiteChange{{Key: "index.html", Deployment: "one", Change: "replaced"}}
+		}, []string{"deployment a two true"}},
+	} {
+		seen := good()
+		parts := map[string]cloud.SiteDeployment{}
+		for _, d := range seen.history["a"] {
+			parts[d.ID] = d
+		}
+		want := map[string]map[string]published{}
+		regions := []any{"a", "b"}
+		for _, st := range []execution.StageState{ // the newest first
+			{Status: execution.Terminal, Outputs: map[string]any{"deployment": "one", "regions": regions}},
+			{Status: execution.Succeeded, Outputs: map[string]any{"deployment": "elsewhere", "regions": regions}},
+			{Status: execution.Succeeded, Outputs: map[string]any{"deployment": "two", "regions": regions}},
+			{Status: execution.Succeeded, Outputs: map[string]any{"deployment": "one", "regions": regions}},
+			{Status: execution.Succeeded, Outputs: map[string]any{"deployment": "docs", "regions": regions}},
+		} {
+			publishedBy(st, parts, want)
+		}
+		c.change(&seen)
+		var got []string
+		for _, d := range compareSite(seen, want) {
+			got = append(got, fmt.Sprintf("%s %s %s %v", d.Kind, d.Region, d.Deployment, d.Repair != ""))
+			if d.Repair == "" && d.Help == "" || d.Runs == "" || d.Deployed == "" {
+				t.Errorf("%s: %+v says too little", name, d)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %s, want %s", name, strings.Join(got, "; "), strings.Join(c.want, "; "))
+		}
+	}
+}
