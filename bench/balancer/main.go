@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"showrunner/bench/local"
@@ -65,7 +66,7 @@ func main() {
 	flag.IntVar(&s.rate, "rate", 0, "requests a second of the steady load; 0: half of what the slowest can do")
 	flag.IntVar(&s.workers, "workers", runtime.NumCPU(), "workers of nginx, threads of HAProxy, GOMAXPROCS of the region")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	met, err := run(ctx, s)
 	switch {
