@@ -5,7 +5,7 @@
 //	go run ./bench/keep                        # 1,000,000 executions, both databases
 //	go run ./bench/keep -n 100000 -store sqlite
 //	go run ./bench/keep -backup                # also a backup under load, restored into both databases
-//	go run ./bench/keep -prune                 # also removes half by the retention policy, under load
+//	go run ./bench/keep -prune                 # also removes the oldest by the retention policy, under load
 //	go run ./bench/keep -data DIR              # keeps the filled stores there, for the next run
 //
 // It fails (exit code 1) when an execution of ten stages keeps 64 KB or more,

@@ -40,7 +40,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "", "showrunner, to start; empty: built from this tree")
 	flag.BoolVar(&o.backup, "backup", false, "also take a backup under load and restore it into both databases")
 	into := flag.String("into", "sqlite,postgres", "databases that the backup is restored into")
-	flag.BoolVar(&o.prune, "prune", false, "also remove half by the retention policy, under load")
+	flag.BoolVar(&o.prune, "prune", false, "also remove the oldest, half or 100,000, by the retention policy, under load")
 	flag.Parse()
 	o.into = strings.FieldsFunc(*into, func(r rune) bool { return r == ',' })
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
