@@ -50,9 +50,23 @@ var backupTables = []backupTable{
 		"parent", "rollback_of", "created", "started", "ended", "request", "state"}, "itttiitititittiiibb"},
 	{"stage", "execution, idx", []string{"execution", "idx", "wake", "data"}, "tiib"},
 	{"mail", "seq", []string{"seq", "execution", "stage", "id", "data"}, "itttb"},
-	{"event", "position", []string{"position", "time", "type", "application", "pipeline", "execution", "stage", "by", "data"}, "iittttttb"},
 	{"trigger_event", "trigger, event", []string{"trigger", "event", "execution", "time"}, "ttti"},
 	{"record", "collection, key", []string{"collection", "key", "version", "data", "updated"}, "ttibi"},
+	{"event", "position", []string{"position", "time", "type", "application", "pipeline", "execution", "stage", "by", "data"}, "iittttttb"},
+}
+
+// Events are never changed, and most of a backup: they are its last table, and are
+// read a few at a time up to the position of the moment that all others are of.
+// That moment need not be held for as long, which keeps SQLite from using its log
+// again and PostgreSQL from removing what is dead.
+const backupEvents = 5000
+
+// eventTable is that of the events; momentTables are the others.
+var eventTable, momentTables = backupTables[len(backupTables)-1], backupTables[:len(backupTables)-1]
+
+// someEvents selects the next ones after a position, up to another.
+func someEvents(param func(int) string) string {
+	return `SELECT ` + eventTable.quoted() + ` FROM event WHERE position > ` + param(1) + ` AND position <= ` + param(2) + ` ORDER BY position LIMIT ` + param(3)
 }
 
 // ownerColumn is the index of the owner among the columns of an execution.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"time"
 
@@ -131,35 +130,4 @@ func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, n
 		p.pruned.reached(last, n, pruneStep)
 	}
 	return n, err
-}
-
-// Backup implements Store. It reads one snapshot; writers go on meanwhile.
-func (p *Postgres) Backup(ctx context.Context, w io.Writer) error {
-	b, err := newBackupWriter(w, p.options.now())
-	if err != nil {
-		return problem.Wrap(err, problem.Internal, "store.backup", "writing the backup")
-	}
-	err = pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		for _, t := range backupTables {
-			rows, err := tx.Query(ctx, `SELECT `+t.quoted()+` FROM `+t.name+` ORDER BY `+t.order)
-			if err != nil {
-				return err
-			}
-			for rows.Next() {
-				values, err := rows.Values()
-				if err != nil {
-					return err
-				}
-				if err := b.row(t, values); err != nil {
-					rows.Close()
-					return err
-				}
-			}
-			if err := rows.Err(); err != nil {
-				return err
-			}
-		}
-		return b.end()
-	})
-	return pgError(err, "store.backup")
 }

@@ -17,8 +17,8 @@ import (
 func TestWhileABackupReadsNoCommitWaitsForTheLog(t *testing.T) {
 	s := begin(t, filepath.Join(t.TempDir(), "db"))
 	defer s.Close()
-	large := record.Event{Time: time.UnixMilli(1), Type: "large", Data: json.RawMessage(`"` + strings.Repeat("x", 300_000) + `"`)}
-	if err := s.AppendEvents(t.Context(), large); err != nil {
+	large := record.Record{Collection: "c", Key: "k", Data: json.RawMessage(`"` + strings.Repeat("x", 300_000) + `"`)}
+	if _, err := s.PutRecord(t.Context(), large); err != nil {
 		t.Fatal(err)
 	}
 	backup, out := io.Pipe()
@@ -27,7 +27,7 @@ func TestWhileABackupReadsNoCommitWaitsForTheLog(t *testing.T) {
 	if _, err := backup.Read(make([]byte, 1)); err != nil { // its snapshot is taken
 		t.Fatal(err)
 	}
-	if err := s.AppendEvents(t.Context(), large); err != nil {
+	if err := s.AppendEvents(t.Context(), record.Event{Time: time.UnixMilli(1), Type: "later"}); err != nil {
 		t.Fatal(err)
 	}
 	db, err := sql.Open("sqlite", dataSource(s.path, "wal_autocheckpoint(0)"))

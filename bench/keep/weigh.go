@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -94,16 +95,18 @@ func (o options) weigh(ctx context.Context, kind string) (*sample, *plane, error
 	return rows.sample("short"), fresh, nil
 }
 
-// ends waits until so many executions have succeeded.
-func (c *plane) ends(ctx context.Context, pipeline string, n int) error {
+// ends waits until so many executions have succeeded; a busy machine may answer
+// that it is to be asked again.
+func (c *plane) ends(ctx context.Context, pipeline string, n int) (err error) {
 	for range 6000 {
-		page, err := c.list(ctx, "limit=500&application=keep&status=Succeeded&pipeline="+pipeline)
-		if err != nil || len(page.Executions) >= n {
+		var page listed
+		page, err = c.list(ctx, "limit=500&application=keep&status=Succeeded&pipeline="+pipeline)
+		if err == nil && len(page.Executions) >= n || ctx.Err() != nil {
 			return err
 		}
 		pause(20 * time.Millisecond)
 	}
-	return fmt.Errorf("the executions of %s do not end", pipeline)
+	return errors.Join(fmt.Errorf("the executions of %s do not end", pipeline), err)
 }
 
 // row is a row of a backup.

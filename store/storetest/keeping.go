@@ -3,7 +3,10 @@ package storetest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -236,5 +239,44 @@ func testBackup(t *testing.T, f *fixture, restore func(*testing.T, []byte) store
 	}
 	if s := g.events(0, record.Filter{}); len(s.Events) != 2 || s.Events[1].Position <= s.Events[0].Position {
 		t.Fatal(s)
+	}
+}
+
+// testBackupMoment has an execution begin while a backup is being written: nothing
+// of it is in the backup, and everything of the moment when that began is.
+func testBackupMoment(t *testing.T, f *fixture, restore func(*testing.T, []byte) store.Store) {
+	before := f.make(nil)
+	large := json.RawMessage(`"` + strings.Repeat("x", 300_000) + `"`)
+	if err := f.store.AppendEvents(t.Context(), record.Event{Time: start, Type: "large", Data: large}, record.Event{Time: start, Type: "small"}); err != nil {
+		t.Fatal(err)
+	}
+	in, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := f.store.Backup(t.Context(), out)
+		out.Close()
+		ended <- err
+	}()
+	b := make([]byte, 1)
+	if _, err := in.Read(b); err != nil {
+		t.Fatal(err)
+	}
+	after := f.make(func(h *execution.Head) { h.Request.TriggerID, h.Request.EventID = "t", "e" })
+	rest, err := io.ReadAll(in)
+	if err = errors.Join(err, <-ended); err != nil {
+		t.Fatal(err)
+	}
+	g := newFixture(t, restore(t, append(b, rest...)))
+	if snap := g.load(before.ID); snap.Head.ID != before.ID {
+		t.Fatalf("%+v", snap)
+	}
+	_, err = g.store.Load(t.Context(), after.ID)
+	wantCode(t, err, problem.NotFound)
+	if s := g.events(0, record.Filter{}); len(s.Events) != 3 || s.Events[2].Type != "small" {
+		t.Fatalf("%d events, want the three of the moment", len(s.Events))
+	}
+	g.n = 100
+	if h := g.make(func(h *execution.Head) { h.Request.TriggerID, h.Request.EventID = "t", "e" }); h.ID != "x101" {
+		t.Fatalf("the event of what is not in the backup has started %s", h.ID)
 	}
 }

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, restore func(t *test
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newFixture(t, open(t))) })
 	}
+	t.Run("a backup is of one moment", func(t *testing.T) { testBackupMoment(t, newFixture(t, open(t)), restore) })
 	t.Run("a backup is whole", func(t *testing.T) { testBackup(t, newFixture(t, open(t)), restore) })
 }
 
