@@ -131,6 +131,10 @@ func newInstancesCommand(a *app) *cobra.Command {
 					endedText(w, out)
 					return
 				}
+				if len(out) == 0 {
+					fmt.Fprintln(w, "No instances. `showrunner clusters` shows what there is, --ended those that ended lately.")
+					return
+				}
 				row(w, "INSTANCE", "SERVER GROUP", "ZONE", "STATE", "ADDRESS", "PID", "CPU", "MEMORY", "AGE")
 				for _, i := range out {
 					state := string(i.Lifecycle)
@@ -150,6 +154,10 @@ func newInstancesCommand(a *app) *cobra.Command {
 }
 
 func endedText(w io.Writer, list []cloud.Instance) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "No instance ended lately.")
+		return
+	}
 	row(w, "INSTANCE", "SERVER GROUP", "ZONE", "SERVED", "ENDED", "WHY")
 	for _, i := range list {
 		served, why := "never", i.Why
@@ -236,6 +244,7 @@ func newDisableCommand(a *app) *cobra.Command {
 	var ch control.ClusterChange
 	cmd := &cobra.Command{
 		Use: "disable CLUSTER", Aliases: []string{"drain"}, Short: "Take a server group out of traffic; never the last that serves", Args: exactArgs("CLUSTER"),
+		Example: "  showrunner disable storefront-prod --server-group storefront-prod-v007 --region us-east-1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ch.Disable = true
 			return a.change(cmd, args[0], ch)
@@ -249,6 +258,7 @@ func newEnableCommand(a *app) *cobra.Command {
 	var ch control.ClusterChange
 	cmd := &cobra.Command{
 		Use: "enable CLUSTER", Short: "Give a disabled server group traffic again", Args: exactArgs("CLUSTER"),
+		Example: "  showrunner enable storefront-prod --server-group storefront-prod-v006",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ch.Enable = true
 			return a.change(cmd, args[0], ch)
@@ -262,6 +272,7 @@ func newDestroyCommand(a *app) *cobra.Command {
 	var ch control.ClusterChange
 	cmd := &cobra.Command{
 		Use: "destroy CLUSTER --server-group NAME", Short: "Terminate a server group; never the last that serves", Args: exactArgs("CLUSTER"),
+		Example: "  showrunner destroy storefront-prod --server-group storefront-prod-v005",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if ch.ServerGroup == "" {
 				return usage("--server-group is missing").WithHelp("showrunner clusters lists the names")
@@ -282,6 +293,19 @@ func (a *app) processes(word, title string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   word + "-processes CLUSTER PROCESS…",
 		Short: title + " processes of a server group (Launch, Terminate, HealthCheck, ReplaceUnhealthy, AZRebalance, …)", Args: cobra.MinimumNArgs(2),
+		Long: title + ` what a server group does by itself, in every region or those named:
+
+  Launch             start instances; unhealthy ones end all the same
+  Terminate          end instances, to shrink or to replace
+  HealthCheck        look whether instances are well
+  ReplaceUnhealthy   replace those that are not
+  AZRebalance        even out zones
+  AddToLoadBalancer  give new instances traffic; those that became ready meanwhile get it on resume
+  AlarmNotification  follow scaling policies
+  ScheduledActions   follow schedules; what is missed is not made up for
+
+What is suspended stays so until it is resumed; showrunner drift tells of it.`,
+		Example: "  showrunner " + word + "-processes storefront-prod Launch AZRebalance --region us-east-1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if word == "suspend" {
 				ch.Suspend = args[1:]
@@ -299,6 +323,7 @@ func newTerminateCommand(a *app) *cobra.Command {
 	var ch control.InstanceChange
 	cmd := &cobra.Command{
 		Use: "terminate INSTANCE", Short: "End an instance, after draining it; it is replaced", Args: exactArgs("INSTANCE"),
+		Example: "  showrunner terminate i-0123456789abcdef0 --decrement",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ch.Terminate = true
 			if err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(args[0]), ch, nil); err != nil {

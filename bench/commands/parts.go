@@ -20,7 +20,7 @@ func (s *session) delivering(ctx context.Context) {
 	s.say(ctx, "plan fleet/release", 0, "shift traffic from fleet-v000", "keep fleet-v000")
 	s.say(ctx, "regions", 0, "us-west-2", "us-west-2a", "✓ up")
 	s.say(ctx, "instances fleet", 0, "InService", "fleet-v000", "us-east-1")
-	s.say(ctx, "instances nothing", 0)
+	s.say(ctx, "instances nothing", 0, "No instances")
 }
 
 func (s *session) capacity(ctx context.Context) {
@@ -35,7 +35,7 @@ func (s *session) capacity(ctx context.Context) {
 		}
 		return nil
 	})
-	s.say(ctx, "resize fleet --desired 0 --min 0", 1, "last serving instance") // the guard
+	s.say(ctx, "resize fleet --desired 0 --min 0", 7, "last serving instance") // the guard
 	s.say(ctx, "resize fleet --min 3 --max 2", 2)
 	s.say(ctx, "suspend-processes fleet Launch --region us-west-2", 0, "suspended Launch")
 	s.say(ctx, "suspend-processes fleet Nonsense", 2, "Nonsense")
@@ -70,6 +70,7 @@ func (s *session) instances(ctx context.Context) {
 	s.say(ctx, "logs i-nonsense", 6)
 	s.follow(ctx, i)
 	s.say(ctx, "protect "+i.ID+" on", 0)
+	s.say(ctx, "instances fleet", 0, "InService, protected")
 	s.say(ctx, "resize fleet --desired 1 --region us-west-2", 0)
 	s.see(ctx, "the protected one stays", func(groups []cloud.ServerGroup) error {
 		for _, g := range groups {
@@ -81,7 +82,7 @@ func (s *session) instances(ctx context.Context) {
 		}
 		return serving(groups, "us-west-2", 1)
 	})
-	s.say(ctx, "standby "+i.ID+" on", 1) // it is the least, and the last
+	s.say(ctx, "standby "+i.ID+" on", 7) // it is the least, and the last
 	s.say(ctx, "protect "+i.ID+" off", 0)
 	s.say(ctx, "resize fleet --desired 2 --region us-west-2", 0)
 	s.see(ctx, "two serve", func(groups []cloud.ServerGroup) error { return serving(groups, "us-west-2", 2) })
@@ -90,6 +91,7 @@ func (s *session) instances(ctx context.Context) {
 	s.see(ctx, "one serves beside one in standby", func(groups []cloud.ServerGroup) error { return serving(groups, "us-west-2", 1) })
 	s.say(ctx, "standby "+i.ID+" off", 0)
 	s.see(ctx, "it is back", func(groups []cloud.ServerGroup) error { return serving(groups, "us-west-2", 2) })
+	s.unhealthy(ctx)
 	s.say(ctx, "terminate "+i.ID, 0)
 	s.see(ctx, "it is replaced", func(groups []cloud.ServerGroup) error {
 		for _, g := range groups {
@@ -105,8 +107,28 @@ func (s *session) instances(ctx context.Context) {
 	s.say(ctx, "logs "+i.ID, 0, "serves version first") // it has ended, and its output is kept
 	s.say(ctx, "terminate "+s.one(ctx, "us-west-2").ID+" --kill --decrement", 0)
 	s.see(ctx, "one is left", func(groups []cloud.ServerGroup) error { return serving(groups, "us-west-2", 1) })
-	s.say(ctx, "terminate "+s.one(ctx, "us-west-2").ID, 1, "last serving instance")
+	s.say(ctx, "terminate "+s.one(ctx, "us-west-2").ID, 7, "last serving instance")
 	s.say(ctx, "terminate i-nonsense", 6)
+}
+
+// unhealthy has an instance replaced whose checks pass, while it serves.
+func (s *session) unhealthy(ctx context.Context) {
+	i := s.one(ctx, "us-east-1")
+	s.say(ctx, "set-health "+i.ID+" ill", 2, "neither healthy nor unhealthy")
+	s.say(ctx, "set-health i-nonsense unhealthy", 6)
+	s.say(ctx, "set-health "+i.ID+" unhealthy", 0)
+	s.see(ctx, "the one that was said to be unhealthy is replaced", func(groups []cloud.ServerGroup) error {
+		for _, g := range groups {
+			for _, x := range g.Instances {
+				if x.ID == i.ID {
+					return fmt.Errorf("%s is %s", x.ID, x.Lifecycle)
+				}
+			}
+		}
+		return serving(groups, "us-east-1", 4)
+	})
+	s.say(ctx, "instances fleet --ended", 0, i.ID, "CONDEMNED")
+	s.say(ctx, "explain CONDEMNED", 0, "set-health")
 }
 
 // follow reads an instance's log as it is written, until the instance ends.
@@ -142,8 +164,8 @@ func (s *session) traffic(ctx context.Context) {
 	s.say(ctx, "enable fleet --region us-west-2", 0, "enabled")
 	s.say(ctx, "clusters fleet", 0, "50%", second)
 	s.say(ctx, "disable fleet --region us-west-2 --server-group fleet-v000", 0, "disabled")
-	s.say(ctx, "drain fleet --region us-west-2", 1, "last serving instance")
-	s.say(ctx, "destroy fleet --region us-west-2 --server-group fleet-v001", 1, "last serving instance")
+	s.say(ctx, "drain fleet --region us-west-2", 7, "last serving instance")
+	s.say(ctx, "destroy fleet --region us-west-2 --server-group fleet-v001", 7, "last serving instance")
 }
 
 func (s *session) rollback(ctx context.Context) {
