@@ -50,6 +50,7 @@ func newBrowser(w *world) *browser {
 	w.t.Cleanup(cancel)
 	profile := filepath.Join(w.t.TempDir(), "profile")
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.DisableGPU,
+		chromedp.Env("TMPDIR="+w.t.TempDir()), // what it leaves when it is ended
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-quic", true))
 	if os.Getuid() == 0 {
 		options = append(options, chromedp.NoSandbox)

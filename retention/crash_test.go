@@ -80,10 +80,11 @@ func TestSweepsThatAreKilled(t *testing.T) {
 		}
 		return n
 	}
-	all, between, killed := left(), 0, 0
+	all, between, killed, temp := left(), 0, 0, t.TempDir()
 	for n := 1; ; n += 47 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestSweepProcess$")
-		cmd.Env = append(os.Environ(), "SWEEP_TEST_DATA="+w.Data, "SWEEP_TEST_KEPT="+string(kept), "SWEEP_TEST_KILL="+strconv.Itoa(n))
+		cmd.Env = append(os.Environ(), "SWEEP_TEST_DATA="+w.Data, "SWEEP_TEST_KEPT="+string(kept), "SWEEP_TEST_KILL="+strconv.Itoa(n),
+			"TMPDIR="+temp) // what the killed one does not remove
 		out, err := cmd.CombinedOutput()
 		var ended *exec.ExitError
 		if err == nil {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"showrunner/internal/filelock"
 	"showrunner/problem"
 )
 
@@ -24,11 +25,7 @@ func newScratch(parent string) (*scratch, error) {
 		return nil, problem.Wrap(err, problem.Unavailable, "source.scratch", "making a temporary folder")
 	}
 	s := &scratch{dir: dir}
-	s.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err == nil {
-		err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	}
-	if err != nil {
+	if s.lock, err = filelock.Try(s.path("lock")); err != nil {
 		s.remove()
 		return nil, problem.Wrap(err, problem.Unavailable, "source.scratch", "locking a temporary folder")
 	}

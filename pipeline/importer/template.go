@@ -3,7 +3,6 @@ package importer
 import (
 	"encoding/base64"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -286,80 +285,6 @@ func (t *template) getAtt(arg any, path string, depth int) any {
 	return t.attribute(name, scalar(resource.vals["Type"]), attribute, path)
 }
 
-// attribute is the local meaning of a resource's attribute.
-func (t *template) attribute(name, kind, attribute, path string) string {
-	local := t.name(name)
-	switch kind + "." + attribute {
-	case "AWS::S3::Bucket.Arn":
-		return "arn:" + t.pseudo("AWS::Partition") + ":s3:::" + local
-	case "AWS::S3::Bucket.WebsiteURL":
-		return "http://" + siteHost(siteName(local))
-	case "AWS::S3::Bucket.DomainName", "AWS::S3::Bucket.RegionalDomainName", "AWS::S3::Bucket.DualStackDomainName":
-		return siteHost(siteName(local))
-	case "AWS::CodeCommit::Repository.Name":
-		return local
-	case "AWS::CloudFront::Distribution.DomainName":
-		if site, ok := t.origin(name); ok {
-			return siteHost(site)
-		}
-	}
-	if attribute == "Arn" {
-		service := strings.ToLower(strings.SplitN(strings.TrimPrefix(kind, "AWS::"), "::", 2)[0])
-		return "arn:" + t.pseudo("AWS::Partition") + ":" + service + ":" + t.pseudo("AWS::Region") + ":" + t.pseudo("AWS::AccountId") + ":" + local
-	}
-	t.in.note(Warning, path, "Fn::GetAtt "+name+"."+attribute, "%s has no attribute %s here: the text %q stands in its place", kind, attribute, local+"."+attribute)
-	return local + "." + attribute
-}
-
-// nameProperties are the properties that give a resource its name.
-var nameProperties = map[string]string{
-	"AWS::S3::Bucket": "BucketName", "AWS::CodeBuild::Project": "Name", "AWS::CodePipeline::Pipeline": "Name",
-	"AWS::CodeCommit::Repository": "RepositoryName", "AWS::SSM::Parameter": "Name", "AWS::SecretsManager::Secret": "Name",
-}
-
-// cdkHash is what CDK appends to a logical ID.
-var cdkHash = regexp.MustCompile(`[0-9A-F]{8}$`)
-
-// name is what a resource is called: its own name where it states one, else
-// one made from its logical ID.
-func (t *template) name(id string) string {
-	if n, ok := t.names[id]; ok {
-		return n
-	}
-	t.names[id] = id // while its own name is worked out
-	resource, _ := t.resources.vals[id].(*object)
-	if resource == nil {
-		return id
-	}
-	kind := scalar(resource.vals["Type"])
-	name := ""
-	if properties, ok := resource.vals["Properties"].(*object); ok {
-		if v, ok := properties.vals[nameProperties[kind]]; ok {
-			name = t.text(v, pointer("/Resources", id)+"/Properties/"+nameProperties[kind], 0)
-		}
-	}
-	if name == "" {
-		name = id
-		if kind == "AWS::S3::Bucket" {
-			name = t.freshName(kebab(cdkHash.ReplaceAllString(id, "")), id)
-		}
-	}
-	t.names[id] = name
-	return name
-}
-
-// freshName keeps two buckets from sharing a site.
-func (t *template) freshName(name, id string) string {
-	for other, taken := range t.names {
-		if other != id && taken == name {
-			return kebab(id)
-		}
-	}
-	return name
-}
-
-var subVariable = regexp.MustCompile(`\$\{(!?)([^}]*)\}`)
-
 func (t *template) sub(arg any, path string, depth int) any {
 	text, vars := scalar(arg), newObject()
 	if args, ok := arg.([]any); ok {
@@ -429,57 +354,4 @@ func (t *template) findInMap(arg any, path string, depth int) any {
 		return t.wrong("Fn::FindInMap", path, "keys that the map has (for "+t.pseudo("AWS::Region")+")")
 	}
 	return t.eval(at, path, depth)
-}
-
-// condition decides a condition by name.
-func (t *template) condition(name, path string) bool {
-	if v, ok := t.decided[name]; ok {
-		return v
-	}
-	raw, ok := t.conditions.vals[name]
-	if !ok || t.deciding[name] {
-		t.in.note(Error, path, "condition "+name, "the template does not define it, or it depends on itself: taken as false")
-		return false
-	}
-	t.deciding[name] = true
-	v := t.holds(raw, pointer("/Conditions", name), 0)
-	delete(t.deciding, name)
-	t.decided[name] = v
-	return v
-}
-
-// holds evaluates a condition's expression.
-func (t *template) holds(v any, path string, depth int) bool {
-	if depth > maxDepth {
-		return false
-	}
-	var fn string
-	var arg any
-	switch e := v.(type) {
-	case *object:
-		if len(e.keys) == 1 {
-			fn, arg = e.keys[0], e.vals[e.keys[0]]
-		}
-	case map[string]any:
-		for k, a := range e {
-			fn, arg = k, a
-		}
-	}
-	args, _ := arg.([]any)
-	switch fn {
-	case "Condition":
-		return t.condition(scalar(arg), path)
-	case "Fn::Equals":
-		return len(args) == 2 && t.text(args[0], path+"/0", depth+1) == t.text(args[1], path+"/1", depth+1)
-	case "Fn::Not":
-		return len(args) == 1 && !t.holds(args[0], path+"/0", depth+1)
-	case "Fn::And", "Fn::Or":
-		for i, a := range args {
-			if t.holds(a, path+"/"+strconv.Itoa(i), depth+1) == (fn == "Fn::Or") {
-				return fn == "Fn::Or"
-			}
-		}
-		return fn == "Fn::And"
-	}
-	return strings.EqualFold(scalar(t.eval(v, path, depth+1)), "true")
 }
