@@ -123,11 +123,26 @@ func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, n
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM plan WHERE digest = ANY ($1) AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.plan = plan.digest)`, plans)
-		return err
+		return removePlans(ctx, tx, plans)
 	})
 	if err == nil {
 		p.pruned.reached(last, n, pruneStep)
 	}
 	return n, err
+}
+
+// removePlans removes those plans that no execution has any more. An execution
+// that is being created elsewhere cannot be seen yet: a plan goes only once no
+// creation is under way, and none begins until this is committed.
+func removePlans(ctx context.Context, tx pgx.Tx, digests []string) error {
+	const unused = `digest = ANY ($1) AND NOT EXISTS (SELECT 1 FROM execution e WHERE e.plan = plan.digest)`
+	var some bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM plan WHERE `+unused+`)`, digests).Scan(&some); err != nil || !some {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `LOCK TABLE plan IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM plan WHERE `+unused, digests)
+	return err
 }
