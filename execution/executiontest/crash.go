@@ -3,6 +3,7 @@ package executiontest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -110,7 +111,12 @@ func Simulate(t *testing.T, open func(t *testing.T) execution.Store, faults ...F
 	want := ""
 	for _, fault := range faults {
 		for at := 1; ; at++ {
-			got, reached := simulateOne(t, open(t), fault, at)
+			var got string
+			var reached bool
+			// Each in a test of its own, whose end closes its store.
+			if !t.Run(fmt.Sprintf("%v write %d", fault, at), func(t *testing.T) { got, reached = simulateOne(t, open(t), fault, at) }) {
+				t.FailNow()
+			}
 			if want == "" {
 				want = got
 			}
