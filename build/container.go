@@ -172,7 +172,7 @@ func (c *container) give(ctx context.Context, user account, dir string) error {
 // inside how its owner is called there.
 func (c *container) takeBack(ctx context.Context, dirs ...string) {
 	if os.Geteuid() != 0 {
-		c.sh(ctx, `owner=$(stat -c %u "$1") && chown -R "$owner" "$@"`, dirs...) //nolint:errcheck // then a folder stays, and Prune says so
+		c.sh(ctx, `owner=$(stat -c %u "$1") && chown -R "$owner" "$@"`, dirs...) //nolint:errcheck // then a folder may stay; Prune tries again
 	}
 }
 

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -353,108 +352,4 @@ func merge(now pipeline.Capacity, c CapacityChange) pipeline.Capacity {
 		to.Desired = min(max(to.Desired, to.Min), to.Max)
 	}
 	return to
-}
-
-// Instances lists instances, newest group first; application selects. With ended
-// it lists the last that ended instead, each with its failure when it had one:
-// those of groups that are still there.
-func (s *Service) Instances(ctx context.Context, p Principal, application string, ended bool) ([]cloud.Instance, error) {
-	clusters, err := s.Clusters(ctx, p, "", application, "")
-	if err != nil {
-		return nil, err
-	}
-	list := []cloud.Instance{}
-	for _, c := range clusters {
-		for _, g := range slices.Backward(c.Groups) {
-			if ended {
-				list = append(list, g.Ended...)
-			} else {
-				list = append(list, g.Instances...)
-			}
-		}
-	}
-	return list, nil
-}
-
-// InstanceChange is one change of an instance by hand.
-type InstanceChange struct {
-	Terminate bool   `json:"terminate,omitempty"`
-	Kill      bool   `json:"kill,omitempty"`      // with Terminate: at once, without draining
-	Decrement bool   `json:"decrement,omitempty"` // with Terminate: do not replace it
-	Standby   *bool  `json:"standby,omitempty"`
-	Protect   *bool  `json:"protect,omitempty"`
-	Healthy   *bool  `json:"healthy,omitempty"` // false has it replaced whatever its checks say; true takes that back
-	Key       string `json:"-"`
-}
-
-// ChangeInstance makes one change of an instance. Errors: not_found, precondition, invalid, denied.
-func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch InstanceChange) error {
-	op := opTerminate
-	switch {
-	case ch.Standby != nil:
-		op = opStandby
-	case ch.Protect != nil:
-		op = opProtect
-	case ch.Healthy != nil:
-		op = opHealth
-	case !ch.Terminate:
-		return problem.New(problem.Invalid, "instance.change", "nothing to change was named").WithHelp("give one of terminate, standby, protect, healthy")
-	}
-	if err := s.allow(p, op, id); err != nil {
-		return err
-	}
-	a, inst, err := s.instance(ctx, p, id)
-	if err != nil {
-		return err
-	}
-	if op == opTerminate {
-		err = a.Terminate(ctx, inst.Region, id, cloud.TerminateOptions{Kill: ch.Kill, Decrement: ch.Decrement, Guard: cloud.Guard{LastOne: !ch.Kill}}, ch.Key)
-		return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, map[string]any{"kill": ch.Kill}, err)
-	}
-	o, ok := a.Operator()
-	if !ok {
-		return problem.New(problem.Precondition, op, "account %s has no such operation", a.Name())
-	}
-	switch {
-	case ch.Standby != nil:
-		err = o.SetStandby(ctx, inst.Region, id, *ch.Standby, ch.Key)
-	case ch.Healthy != nil:
-		err = o.SetHealth(ctx, inst.Region, id, *ch.Healthy, ch.Key)
-	default:
-		err = o.SetProtection(ctx, inst.Region, id, *ch.Protect, ch.Key)
-	}
-	return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, nil, err)
-}
-
-// instance finds an instance by its ID in any account, those that ended and are still remembered included.
-func (s *Service) instance(ctx context.Context, p Principal, id string) (*cloud.Account, cloud.Instance, error) {
-	clusters, err := s.Clusters(ctx, p, "", "", "")
-	if err != nil {
-		return nil, cloud.Instance{}, err
-	}
-	for _, c := range clusters {
-		for _, g := range c.Groups {
-			for _, i := range slices.Concat(g.Instances, g.Ended) {
-				if i.ID == id {
-					a, err := s.Accounts.Account(c.Account)
-					return a, i, err
-				}
-			}
-		}
-	}
-	return nil, cloud.Instance{}, problem.New(problem.NotFound, "instance", "there is no instance %q", id).
-		WithHelp("showrunner instances lists them")
-}
-
-// InstanceLog copies what an instance wrote. Errors: not_found, precondition.
-func (s *Service) InstanceLog(ctx context.Context, p Principal, id string, follow bool, w io.Writer) error {
-	a, inst, err := s.instance(ctx, p, id)
-	if err != nil {
-		return err
-	}
-	l, ok := a.Logs()
-	if !ok {
-		return problem.New(problem.Precondition, "instance.log", "account %s keeps no instance output here", a.Name())
-	}
-	return l.InstanceLog(ctx, inst.Region, id, follow, w)
 }

@@ -93,16 +93,7 @@ func (s *session) instances(ctx context.Context) {
 	s.see(ctx, "it is back", func(groups []cloud.ServerGroup) error { return serving(groups, "us-west-2", 2) })
 	s.unhealthy(ctx)
 	s.say(ctx, "terminate "+i.ID, 0)
-	s.see(ctx, "it is replaced", func(groups []cloud.ServerGroup) error {
-		for _, g := range groups {
-			for _, x := range g.Instances {
-				if x.ID == i.ID {
-					return fmt.Errorf("%s is %s", x.ID, x.Lifecycle)
-				}
-			}
-		}
-		return serving(groups, "us-west-2", 2)
-	})
+	s.see(ctx, "it is replaced", replaced(i.ID, "us-west-2", 2))
 	s.say(ctx, "instances fleet --ended", 0, i.ID, "it was asked for")
 	s.say(ctx, "logs "+i.ID, 0, "serves version first") // it has ended, and its output is kept
 	s.say(ctx, "terminate "+s.one(ctx, "us-west-2").ID+" --kill --decrement", 0)
@@ -111,22 +102,27 @@ func (s *session) instances(ctx context.Context) {
 	s.say(ctx, "terminate i-nonsense", 6)
 }
 
+// replaced says whether an instance is gone and so many serve in its region.
+func replaced(id, region string, serve int) func([]cloud.ServerGroup) error {
+	return func(groups []cloud.ServerGroup) error {
+		for _, g := range groups {
+			for _, x := range g.Instances {
+				if x.ID == id {
+					return fmt.Errorf("%s is %s", x.ID, x.Lifecycle)
+				}
+			}
+		}
+		return serving(groups, region, serve)
+	}
+}
+
 // unhealthy has an instance replaced whose checks pass, while it serves.
 func (s *session) unhealthy(ctx context.Context) {
 	i := s.one(ctx, "us-east-1")
 	s.say(ctx, "set-health "+i.ID+" ill", 2, "neither healthy nor unhealthy")
 	s.say(ctx, "set-health i-nonsense unhealthy", 6)
 	s.say(ctx, "set-health "+i.ID+" unhealthy", 0)
-	s.see(ctx, "the one that was said to be unhealthy is replaced", func(groups []cloud.ServerGroup) error {
-		for _, g := range groups {
-			for _, x := range g.Instances {
-				if x.ID == i.ID {
-					return fmt.Errorf("%s is %s", x.ID, x.Lifecycle)
-				}
-			}
-		}
-		return serving(groups, "us-east-1", 4)
-	})
+	s.see(ctx, "the one that was said to be unhealthy is replaced", replaced(i.ID, "us-east-1", 4))
 	s.say(ctx, "instances fleet --ended", 0, i.ID, "CONDEMNED")
 	s.say(ctx, "explain CONDEMNED", 0, "set-health")
 }

@@ -1,17 +1,12 @@
 package fleet
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"showrunner/cloud"
 	"showrunner/pipeline"
@@ -84,51 +79,26 @@ func (f *Fleet) runHook(ctx context.Context, i *instance, name string, hook pipe
 	defer cancel()
 	fail := func(format string, args ...any) *cloud.InstanceFailure {
 		return &cloud.InstanceFailure{Code: "HOOK_FAILED", At: f.config.Now(), LastLog: lastLines(f.output(i.group.name, i.id)),
-			Cause: "its " + name + " hook " + fmt.Sprintf(format, args...)}
+			Cause: "its " + name + " hook" + fmt.Sprintf(format, args...)}
 	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return fail("could not be started: %v", err)
-	}
-	defer r.Close()
-	job := i.program
-	job.Command, job.Output = hook.Command, w
-	job.Env = append(job.Env[:len(job.Env):len(job.Env)], "SHOWRUNNER_HOOK="+name)
-	running, err := f.runner.start(job)
-	w.Close()
-	if err != nil {
-		return fail("could not be started: %v", err)
-	}
-	var said bytes.Buffer
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		_, _ = io.CopyN(io.MultiWriter(&said, i.output), r, probeBody)
-		_, _ = io.Copy(i.output, r)
-		_, _ = io.Copy(io.Discard, r) // once the output is closed, or it would block
-	}()
-	stop := make(chan struct{})
 	go func() {
 		select {
-		case <-ctx.Done():
-		case <-i.done:
 		case <-f.quit: // the region stops
-		case <-stop:
-			return
+			cancel()
+		case <-ctx.Done():
 		}
-		running.signal(syscall.SIGKILL)
 	}()
-	end := running.wait()
-	close(stop)
-	_ = r.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what escaped its group may hold the other end
-	<-read
+	job := i.program
+	job.Command = hook.Command
+	job.Env = append(job.Env[:len(job.Env):len(job.Env)], "SHOWRUNNER_HOOK="+name)
+	said, end, err := runCommand(ctx, f.runner, job, i.output)
 	switch {
+	case err != nil:
+		return fail(" could not be started: %v", err)
 	case end.Code == 0:
 		return nil
-	case ctx.Err() != nil:
-		return fail("did not end within %s", timeout)
-	case end.Signal != 0:
-		return fail("was ended by %s", unix.SignalName(end.Signal))
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fail(" did not end within %s", timeout)
 	}
-	return fail("%s", strings.TrimSpace(fmt.Sprintf("exited with code %d: %s", end.Code, strings.TrimSpace(strings.ToValidUTF8(said.String(), "\uFFFD")))))
+	return fail(": %s", strings.TrimSuffix(end.how()+": "+said, ": "))
 }

@@ -86,7 +86,7 @@ func TestHooksThatFail(t *testing.T) {
 	spec := r.Spec("app", cloudtest.Serve, 1)
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: bad}
 	f := r.evidence(r.Create(spec).Name, "HOOK_FAILED")
-	says(t, "cause", f.Cause, "launch hook exited with code 7", "no licence")
+	says(t, "cause", f.Cause, "launch hook: exit code 7", "no licence")
 	says(t, "log", strings.Join(f.LastLog, "\n"), "no licence")
 	for _, c := range r.balancer.all() {
 		for _, g := range c.Groups {

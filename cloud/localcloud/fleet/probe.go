@@ -1,19 +1,15 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"showrunner/pipeline"
 )
@@ -113,36 +109,14 @@ func (p *probe) dial(ctx context.Context) (string, error) {
 
 func (p *probe) run(ctx context.Context) (string, error) {
 	detail := strings.Join(p.Command, " ")
-	r, w, err := os.Pipe()
-	if err != nil {
-		return detail, err
-	}
-	defer r.Close()
 	job := p.program
-	job.Command, job.Output = p.Command, w
-	running, err := p.runner.start(job)
-	w.Close()
+	job.Command = p.Command
+	said, end, err := runCommand(ctx, p.runner, job, io.Discard)
 	if err != nil {
 		return detail, err
 	}
-	var text bytes.Buffer
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		_, _ = io.CopyN(&text, r, probeBody)
-		_, _ = io.Copy(io.Discard, r)
-	}()
-	stop := context.AfterFunc(ctx, func() { running.signal(syscall.SIGKILL) })
-	end := running.wait()
-	stop()
-	_ = r.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what escaped its group may hold the other end
-	<-read
 	if end.Code != 0 {
-		how := fmt.Sprintf("exit code %d", end.Code)
-		if end.Signal != 0 {
-			how = unix.SignalName(end.Signal)
-		}
-		return detail, errors.New(strings.TrimSpace(how + " " + strings.TrimSpace(strings.ToValidUTF8(text.String(), "\uFFFD"))))
+		return detail, errors.New(strings.TrimSpace(end.how() + " " + said))
 	}
 	return detail + ": exit code 0", nil
 }

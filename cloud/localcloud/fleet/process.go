@@ -1,9 +1,16 @@
 package fleet
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
 	"os"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // runner starts programs; the real one is system, tests use their own.
@@ -40,4 +47,41 @@ type process interface {
 type exit struct {
 	Code   int            // -1 when a signal ended it
 	Signal syscall.Signal // 0 when none did
+}
+
+func (e exit) how() string {
+	if e.Signal != 0 {
+		return "ended by " + unix.SignalName(e.Signal)
+	}
+	return fmt.Sprintf("exit code %d", e.Code)
+}
+
+// runCommand runs a program that ends soon, and kills it when ctx ends. It
+// returns the beginning of what it wrote; all of it goes to out.
+func runCommand(ctx context.Context, r runner, job program, out io.Writer) (said string, end exit, err error) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return "", end, err
+	}
+	defer reader.Close()
+	job.Output = writer
+	running, err := r.start(job)
+	writer.Close()
+	if err != nil {
+		return "", end, err
+	}
+	var text bytes.Buffer
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.CopyN(io.MultiWriter(&text, out), reader, probeBody)
+		_, _ = io.Copy(out, reader)
+		_, _ = io.Copy(io.Discard, reader) // once out is closed, or it would block
+	}()
+	stop := context.AfterFunc(ctx, func() { running.signal(syscall.SIGKILL) })
+	end = running.wait()
+	stop()
+	_ = reader.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what escaped its group may hold the other end
+	<-read
+	return strings.TrimSpace(strings.ToValidUTF8(text.String(), "\uFFFD")), end, nil
 }
