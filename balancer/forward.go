@@ -55,7 +55,7 @@ func (b *Balancer) forward(w http.ResponseWriter, r *http.Request, c *cluster) {
 	}
 	h := w.Header()
 	passHeader(h, res.Header)
-	if r.ProtoMajor == 1 && !upstream.Sent(res) {
+	if r.ProtoMajor == 1 && !upstream.Taken(res) {
 		// The rest of the body may never be read, and must not be taken for the next request.
 		h["Connection"] = []string{"close"}
 	}

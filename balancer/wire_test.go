@@ -540,3 +540,31 @@ func TestShutdownLetsRequestsEnd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever sends bodies in chunks keeps the connection: an instance answers as
+// soon as it has seen the end, often before the writing of it has returned here.
+func TestChunksKeepTheConnection(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, "ok")
+	}))
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	in := bufio.NewReader(c)
+	for n := range 1000 {
+		if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"); err != nil {
+			t.Fatalf("request %d: %v", n, err)
+		}
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("request %d: %v", n, err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK || string(body) != "ok" || res.Close {
+			t.Fatalf("request %d: %s, %q, close %v: %v", n, res.Status, body, res.Close, err)
+		}
+	}
+}

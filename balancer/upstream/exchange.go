@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -76,11 +77,12 @@ type exchange struct {
 	cancel *Cancel
 
 	interrupt func()
-	written   chan error // how the writing of a streamed body ended; nil: it was written at once
-	wrote     bool       // all of the body was sent
-	unsent    bool       // nothing was
-	body      io.Reader  // of the answer
-	plain     plainBody  // it, mostly
+	written   chan error  // how the writing of a streamed body ended; nil: it was written at once
+	wrote     bool        // all of the body was sent
+	taken     atomic.Bool // all of a streamed body was read from who sends it
+	unsent    bool        // nothing was
+	body      io.Reader   // of the answer
+	plain     plainBody   // it, mostly
 	res       http.Response
 	ended     bool // the answer was read to its end
 	reuse     bool
@@ -279,8 +281,8 @@ func (x *exchange) fail(r Request, err error) error {
 	}
 	x.conn.close()
 	if x.written != nil {
-		if !replay.Harmless(r.Request) && x.interrupt != nil {
-			x.interrupt()
+		if !replay.Harmless(r.Request) {
+			x.interruptReading()
 		}
 		var e *Error
 		if why := <-x.written; errors.As(why, &e) && e.Client {
@@ -300,6 +302,13 @@ func exchangeOf(res *http.Response) *exchange {
 func Sent(res *http.Response) bool {
 	x := exchangeOf(res)
 	return x == nil || x.sent()
+}
+
+// Taken says whether all of the request's body has been read from who sends it.
+// An instance that has seen the end may answer before the last writing returns.
+func Taken(res *http.Response) bool {
+	x := exchangeOf(res)
+	return x == nil || x.sent() || x.taken.Load()
 }
 
 // OnClose calls f once an answer's body is closed; cut says that the target
@@ -355,9 +364,7 @@ func (x *exchange) Close() error {
 	sent := x.sent()
 	if x.written != nil {
 		x.conn.close()
-		if x.interrupt != nil {
-			x.interrupt()
-		}
+		x.interruptReading()
 		<-x.written // nobody reads a request's body once its handler has returned
 	}
 	// An end that comes late must not meet a connection that is another request's by then.
@@ -367,6 +374,14 @@ func (x *exchange) Close() error {
 	}
 	x.conn.close()
 	return nil
+}
+
+// interruptReading ends a reading of the request's body that waits. When there is
+// nothing more to read it does nothing: what comes next is another request.
+func (x *exchange) interruptReading() {
+	if x.interrupt != nil && !x.taken.Load() {
+		x.interrupt()
+	}
 }
 
 // stream writes the body as it comes.
@@ -389,8 +404,11 @@ func (x *exchange) copy(r Request) error {
 	var sum int64
 	for {
 		n, err := r.Body.Read(buf[room : len(buf)-2])
+		sum += int64(n)
+		if err == io.EOF || !unknown && sum == r.ContentLength {
+			x.taken.Store(true)
+		}
 		if n > 0 {
-			sum += int64(n)
 			piece := buf[room : room+n]
 			if unknown {
 				size := strconv.FormatInt(int64(n), 16) + "\r\n"
