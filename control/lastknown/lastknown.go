@@ -11,9 +11,13 @@ import (
 )
 
 const (
-	// readLimit is how long the database may take to answer before it counts as
-	// away: one that hangs refuses nothing.
+	// readLimit is how long the database may take to say where its log ends before
+	// it counts as away: one that hangs refuses nothing. No read with an answer that
+	// is remembered waits longer.
 	readLimit = 3 * time.Second
+	// patience is how long a read may take that nothing is remembered for: slow is
+	// not away.
+	patience = 15 * time.Second
 	// writeLimit is the same for a change of a record.
 	writeLimit = 5 * time.Second
 	// probeEvery is how often the database is asked whether it is there.
@@ -32,6 +36,8 @@ type Memory struct {
 	answers map[string]*list.Element
 	order   list.List // of *answer, the most recently used first
 	away    bool
+	present context.Context // ends when the database goes away
+	gone    context.CancelFunc
 }
 
 type answer struct {
@@ -42,7 +48,9 @@ type answer struct {
 
 // New makes an empty memory.
 func New(now func() time.Time) *Memory {
-	return &Memory{now: now, answers: map[string]*list.Element{}}
+	m := &Memory{now: now, answers: map[string]*list.Element{}}
+	m.present, m.gone = context.WithCancel(context.Background())
+	return m
 }
 
 type trackerKey struct{}
@@ -93,7 +101,23 @@ func (m *Memory) Away() bool {
 func (m *Memory) set(away bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	switch {
+	case away:
+		m.gone()
+	case m.away:
+		m.present, m.gone = context.WithCancel(context.Background())
+	}
 	m.away = away
+}
+
+// whilePresent returns a context that also ends when the database goes away.
+func (m *Memory) whilePresent(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	m.mu.Lock()
+	present := m.present
+	m.mu.Unlock()
+	limited, cancel := context.WithTimeout(ctx, limit)
+	stop := context.AfterFunc(present, cancel)
+	return limited, func() { stop(); cancel() }
 }
 
 func (m *Memory) remember(key string, value any) {
@@ -127,8 +151,13 @@ func (m *Memory) recall(key string) (*answer, bool) {
 // shared: it must not be changed. An empty key is not remembered.
 func read[T any](ctx context.Context, m *Memory, key string, ask func(context.Context) (T, error)) (T, error) {
 	if !m.Away() {
-		limited, cancel := context.WithTimeout(ctx, readLimit)
+		limit := readLimit
+		if _, known := m.recall(key); !known {
+			limit = patience
+		}
+		limited, cancel := m.whilePresent(ctx, limit)
 		v, err := ask(limited)
+		slow := limited.Err() != nil
 		cancel()
 		if err == nil {
 			if key != "" {
@@ -139,10 +168,15 @@ func read[T any](ctx context.Context, m *Memory, key string, ask func(context.Co
 		if problem.CodeOf(err) != problem.Unavailable || ctx.Err() != nil {
 			return v, err
 		}
-		m.set(true)
+		if !slow { // whether it is away or only slow, Run finds out
+			m.set(true)
+		}
 	}
 	var none T
 	a, ok := m.recall(key)
+	if !ok && !m.Away() {
+		return none, unavailable("read", "the database does not answer in time")
+	}
 	if !ok {
 		return none, unavailable("read", "the database is away, and this was not read before it went")
 	}
@@ -164,7 +198,6 @@ func write[T any](ctx context.Context, m *Memory, do func(context.Context) (T, e
 	defer cancel()
 	v, err := do(limited)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		m.set(true)
 		return none, unavailable("write", "the database does not answer, and it is not known whether this has been recorded")
 	}
 	return v, err

@@ -21,6 +21,7 @@ type database struct {
 	control.Engine
 	control.Records
 	away, hangs bool
+	slow        time.Duration // of a list
 	asked       int
 }
 
@@ -47,6 +48,11 @@ func (d *database) Get(ctx context.Context, id string) (execution.Execution, err
 }
 
 func (d *database) List(ctx context.Context, _ execution.Query) (execution.Page, error) {
+	select {
+	case <-time.After(d.slow):
+	case <-ctx.Done():
+		return execution.Page{}, problem.Wrap(ctx.Err(), problem.Unavailable, "test", "given up")
+	}
 	return execution.Page{Executions: []execution.Execution{{ID: "a"}, {ID: "b"}}}, d.answer(ctx)
 }
 
@@ -103,8 +109,8 @@ func testAway(t *testing.T, goAway func(*database)) {
 	if s, err := e.Events(ctx, 1, record.Filter{Types: []string{"execution."}}, 10); err != nil || len(s.Events) != 2 || s.Next != 3 {
 		t.Error(s, err)
 	}
-	if _, err := e.Get(ctx, "unknown"); problem.CodeOf(err) != problem.Unavailable {
-		t.Error(err)
+	if _, err := e.Get(ctx, "unknown"); problem.CodeOf(err) != problem.Unavailable || time.Since(began) > 4*time.Second {
+		t.Error(err, time.Since(began))
 	}
 	began = time.Now()
 	_, err = r.PutRecord(ctx, record.Record{})
@@ -123,6 +129,53 @@ func testAway(t *testing.T, goAway func(*database)) {
 	if _, err := r.PutRecord(ctx, record.Record{}); err != nil {
 		t.Error(err)
 	}
+}
+
+// A database that is slow with one thing is not away for everything else.
+func TestSlowIsNotAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{slow: 10 * time.Second}
+		m := lastknown.New(time.Now)
+		e, r := lastknown.Engine{Engine: d, Memory: m}, lastknown.Records{Records: d, Memory: m}
+		run, stop := context.WithCancel(t.Context())
+		defer stop()
+		go e.Run(run, func(context.Context) {})
+		if page, err := e.List(t.Context(), execution.Query{Limit: 5}); err != nil || len(page.Executions) != 2 {
+			t.Error(page, err)
+		}
+		ctx := lastknown.Track(t.Context()) // it is remembered now, and three seconds are enough
+		began := time.Now()
+		if page, err := e.List(ctx, execution.Query{Limit: 5}); err != nil || len(page.Executions) != 2 || time.Since(began) > 4*time.Second {
+			t.Error(page, err, time.Since(began))
+		}
+		if _, old := lastknown.AsOf(ctx); !old {
+			t.Error("what was remembered is not marked")
+		}
+		d.slow = time.Minute
+		if _, err := e.List(t.Context(), execution.Query{Limit: 6}); problem.CodeOf(err) != problem.Unavailable || e.Away() {
+			t.Error(err, e.Away())
+		}
+		if _, err := r.PutRecord(t.Context(), record.Record{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A read that waits does not wait on when the database goes away meanwhile.
+func TestWaitingEndsWhenItGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{slow: time.Minute}
+		e := lastknown.Engine{Engine: d, Memory: lastknown.New(time.Now)}
+		run, stop := context.WithCancel(t.Context())
+		defer stop()
+		go e.Run(run, func(context.Context) {})
+		synctest.Wait()
+		d.away = true
+		began := time.Now()
+		if _, err := e.List(t.Context(), execution.Query{Limit: 5}); problem.CodeOf(err) != problem.Unavailable || time.Since(began) > time.Second || !e.Away() {
+			t.Error(err, time.Since(began), e.Away())
+		}
+	})
 }
 
 func TestOtherErrorsAreNoOutage(t *testing.T) {
