@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -83,6 +84,9 @@ func (s sqlitePlans) search(ctx context.Context, p page, segments, words, facets
 	return s.heads(ctx, text, args)
 }
 
+// costs are what the database believes of a step.
+var costs = regexp.MustCompile(`  \(cost=[^)]*\)`)
+
 // pgPlans are lists that note their plans.
 type pgPlans struct {
 	pgLists
@@ -92,9 +96,9 @@ type pgPlans struct {
 func (p pgPlans) note(ctx context.Context, settings, text string, args []any) error {
 	b := &pgx.Batch{}
 	b.Queue(settings)
-	b.Queue("EXPLAIN (COSTS OFF) "+text, args...).Query(func(rows pgx.Rows) error {
+	b.Queue("EXPLAIN "+text, args...).Query(func(rows pgx.Rows) error { // without costs it would not say what is compiled
 		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		*p.plans = append(*p.plans, strings.Join(lines, "\n"))
+		*p.plans = append(*p.plans, costs.ReplaceAllString(strings.Join(lines, "\n"), ""))
 		return err
 	})
 	return p.pool.SendBatch(ctx, b).Close()

@@ -113,11 +113,13 @@ func (p pgLists) stretch(c *clause, columns, values []string, from, before int64
 }
 
 // followIndexes keeps the planner, for one transaction, from reading and sorting
-// more than a page: what it knows about a table may be old, or nothing.
-const followIndexes = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)`
+// more than a page: what it knows about a table may be old, or nothing. A plan with
+// a step that is off looks dear enough to be compiled, which would take longer than
+// the list itself.
+const followIndexes = `SELECT set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)`
 
 // followWords is that for a search, which reads the index of words as a bitmap.
-const followWords = `SELECT set_config('enable_seqscan', 'off', true)`
+const followWords = `SELECT set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true)`
 
 func (p pgLists) heads(ctx context.Context, text string, args []any) ([]execution.Head, error) {
 	return p.headsWith(ctx, followIndexes, text, args)
