@@ -98,17 +98,24 @@ func (d *decider) advance() {
 		d.cleanUp()
 		return
 	}
+	steady := true
 	for i := 0; i < d.st.Wave; i++ {
 		for _, r := range d.spec.Waves[i].Regions {
-			d.watch(r)
+			if d.reaches(r) { // an outage of a region is not the version's fault; the edge serves elsewhere
+				steady = d.watch(r) && steady
+			}
 		}
 	}
 	wave := d.spec.Waves[d.st.Wave]
 	shifted := 0
 	for _, r := range wave.Regions {
-		if d.st.Regions[r].Phase == Shifted {
-			d.watch(r)
-		} else {
+		switch {
+		case !d.reaches(r):
+			d.awaits(r)
+			steady = false
+		case d.st.Regions[r].Phase == Shifted:
+			steady = d.watch(r) && steady
+		default:
 			d.advanceRegion(r)
 		}
 		if d.st.Regions[r].Phase == Shifted {
@@ -123,12 +130,15 @@ func (d *decider) advance() {
 	}
 	since := d.st.BakeSince
 	for _, r := range wave.Regions {
-		since = latest(since, d.st.Regions[r].LastCrash) // what fails now and then bakes anew each time
+		since = latest(since, latest(d.st.Regions[r].LastCrash, d.st.Regions[r].Back)) // each begins it anew
 	}
 	if end := since.Add(time.Duration(wave.Bake)); d.now.Before(end) {
 		d.note(strings.Join(wave.Regions, ","), "bakes until %s", end.UTC().Format("15:04:05"))
 		d.until(end)
 		return
+	}
+	if !steady {
+		return // nothing ends while a region cannot be looked at, or serves with too few
 	}
 	d.st.BakeSince = time.Time{}
 	if d.st.Wave+1 < len(d.spec.Waves) {
@@ -147,19 +157,17 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// watch looks after a region that has been shifted already: what fails later is still a failure.
-func (d *decider) watch(region string) {
+// watch looks after a region that has been shifted already: what fails later is
+// still a failure. It says whether enough of the new version serves.
+func (d *decider) watch(region string) bool {
 	o, rs := d.obs.Regions[region], d.st.Regions[region]
-	if o.Away != "" {
-		return // an outage of a region is not the version's fault; the edge serves elsewhere
-	}
 	g, ok := find(o.Groups, rs.New)
 	if !ok {
 		d.fail(stage.Failure{Code: "SERVER_GROUP_GONE", Cause: fmt.Sprintf("%s: %s disappeared after traffic was shifted to it", region, rs.New),
 			Help: "somebody destroyed it; run the pipeline again"})
-		return
+		return false
 	}
-	d.health(region, rs, g, serveNeed(rs.Full, g))
+	return d.health(region, rs, g, serveNeed(rs.Full, g))
 }
 
 // serveNeed is how many instances of a group that takes traffic have to serve:
@@ -171,18 +179,6 @@ func serveNeed(want pipeline.Capacity, g cloud.ServerGroup) int {
 // advanceRegion carries one region through its steps.
 func (d *decider) advanceRegion(region string) {
 	o, rs := d.obs.Regions[region], d.st.Regions[region]
-	if rs.Entered.IsZero() {
-		rs.Entered = d.now
-	}
-	if o.Away != "" {
-		d.note(region, "away: %s", o.Away)
-		if d.now.Sub(rs.Entered) > d.spec.Timeout {
-			d.fail(stage.Failure{Code: "REGION_UNAVAILABLE", Cause: fmt.Sprintf("%s could not be reached for %s", region, d.spec.Timeout),
-				Evidence: []string{o.Away}, Help: "bring the region back, or take it out of the waves", Retryable: true})
-		}
-		d.until(rs.Entered.Add(d.spec.Timeout))
-		return
-	}
 	if rs.Phase == Waiting {
 		// Written down before anything is made, so that what we make is never taken for what was there.
 		d.enter(region, o, rs)

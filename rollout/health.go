@@ -9,6 +9,37 @@ import (
 	"showrunner/stage"
 )
 
+func (rs *RegionState) away() bool { return !rs.Away.IsZero() }
+
+// reaches says whether a region could be asked, and notes when it goes and comes
+// back: its instances went with it, and have as long again to serve.
+func (d *decider) reaches(region string) bool {
+	rs := d.st.Regions[region]
+	if d.obs.Regions[region].Away != "" {
+		if !rs.away() {
+			rs.Away = d.now
+		}
+		return false
+	}
+	if rs.away() {
+		rs.Away, rs.Back, rs.Below = time.Time{}, d.now, time.Time{}
+	}
+	return true
+}
+
+// awaits waits for a region of the present wave that cannot be asked. The wave
+// does not go on without it: nobody knows what the version does there.
+func (d *decider) awaits(region string) {
+	why, rs := d.obs.Regions[region].Away, d.st.Regions[region]
+	d.note(region, "away: %s", why)
+	deadline := rs.Away.Add(d.spec.Timeout)
+	if !d.now.Before(deadline) {
+		d.fail(stage.Failure{Code: "REGION_UNAVAILABLE", Cause: fmt.Sprintf("%s could not be reached for %s", region, d.spec.Timeout),
+			Evidence: []string{why}, Help: "bring the region back, or take it out of the waves", Retryable: true})
+	}
+	d.until(deadline)
+}
+
 // health says whether enough of the new group serves to go on. It fails the
 // rollout when the evidence says that waiting cannot help, or has lasted long enough.
 func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, need int) bool {

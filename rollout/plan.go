@@ -146,6 +146,9 @@ type RegionState struct {
 	Full pipeline.Capacity `json:"full"`
 	// FailBase is the group's failure count when the region's turn came: a reused group has a past.
 	FailBase int `json:"failBase,omitempty"`
+	// Away is since when the region cannot be asked, Back when it last could again.
+	Away time.Time `json:"away,omitzero"`
+	Back time.Time `json:"back,omitzero"`
 	// Below is since when fewer instances of the new group serve than the step needs.
 	Below time.Time `json:"below,omitzero"`
 	// Crashes counts failures of instances of the new group that had served; LastCrash is the newest.

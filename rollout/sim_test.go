@@ -30,6 +30,8 @@ type sim struct {
 	chaos bool
 	// flaky makes changes fail as unavailable, and regions go away for a while.
 	flaky bool
+	// outage has regions stay away until the test brings them back.
+	outage bool
 	// stale shows plans a picture that is some changes old.
 	stale bool
 	seen  []rollout.Observed
@@ -203,7 +205,7 @@ func (s *sim) live() {
 		r := s.regions[name]
 		if s.flaky && s.rng.IntN(20) == 0 {
 			r.away = true
-		} else if s.rng.IntN(3) == 0 {
+		} else if s.rng.IntN(3) == 0 && !s.outage {
 			r.away = false
 		}
 		r.killed = 0
