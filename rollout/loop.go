@@ -132,12 +132,6 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 			if rs.Validated = true; c.After {
 				rs.Confirmed = true
 			}
-		case Resize:
-			for i := range rs.Before {
-				if c.Pin && rs.Before[i].Name == c.ServerGroup {
-					rs.Before[i].Pinned = true
-				}
-			}
 		}
 		return
 	}

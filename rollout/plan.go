@@ -165,7 +165,7 @@ type Snapshot struct {
 	Weight   float64           `json:"weight"`
 	Capacity pipeline.Capacity `json:"capacity"`
 	Serving  int               `json:"serving"`
-	// Pinned says that scaling was kept from shrinking the group while it can still be returned to.
+	// Pinned says that scaling is kept from shrinking the group while it can still be returned to.
 	Pinned bool `json:"pinned,omitempty"`
 }
 

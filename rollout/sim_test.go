@@ -49,13 +49,14 @@ type simRegion struct {
 	groups []cloud.ServerGroup
 	next   int
 	made   map[string]string // idempotency key → answer
+	asked  map[string]string // idempotency key → what was asked
 	killed int               // serving instances taken by chaos and not yet replaced
 }
 
 func newSim(rng *rand.Rand, regions []string, old pipeline.Capacity) *sim {
 	s := &sim{rng: rng, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), regions: map[string]*simRegion{}}
 	for _, r := range regions {
-		sr := &simRegion{made: map[string]string{}}
+		sr := &simRegion{made: map[string]string{}, asked: map[string]string{}}
 		if old.Desired > 0 {
 			sr.create(s, cloud.ServerGroupSpec{Cluster: "api", Version: "old", Capacity: old})
 			sr.groups[0].Weight = 100
@@ -125,11 +126,18 @@ func (s *sim) apply(c rollout.Change) (made string, err error) {
 		}
 		return "", nil
 	}
+	asked := fmt.Sprint(c.Kind, c.ServerGroup, c.Capacity, c.Weights)
+	if c.Spec != nil {
+		asked += fmt.Sprint(c.Spec.Capacity)
+	}
 	if name, ok := r.made[c.Key]; ok {
+		if r.asked[c.Key] != asked {
+			return "", problem.New(problem.Conflict, "sim", "the key %s was used for another change", c.Key)
+		}
 		return name, nil
 	}
 	if made, err = r.act(s, c); err == nil {
-		r.made[c.Key] = made
+		r.made[c.Key], r.asked[c.Key] = made, asked
 	}
 	return made, err
 }

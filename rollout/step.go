@@ -80,19 +80,26 @@ func (d *decider) keepUp(o Region, rs *RegionState) {
 func (d *decider) asks(rs *RegionState) bool { return d.shape.validate != "" && len(rs.Before) > 0 }
 
 // pin keeps scaling from shrinking the old groups while traffic shifts away from
-// them: undoing has to find them as large as they were. It holds up nothing.
+// them: undoing has to find them as large as they were, or as they have become
+// since. It holds up nothing. That a group is pinned is written down before it
+// is, so that whoever undoes the rollout knows of it.
 func (d *decider) pin(region string, o Region, rs *RegionState) {
 	if d.shape.coexist {
 		return
 	}
-	for _, b := range rs.Before {
+	for i, b := range rs.Before {
 		g, ok := find(o.Groups, b.Name)
-		if !ok || b.Pinned || len(g.Spec.Scaling) == 0 || g.Capacity.Min >= g.Capacity.Desired {
+		switch {
+		case !ok || len(g.Spec.Scaling) == 0 || g.Capacity.Min >= g.Capacity.Desired:
+			continue
+		case !b.Pinned:
+			rs.Before[i].Pinned = true
+			d.wait = 0
 			continue
 		}
 		to := g.Capacity
 		to.Min = to.Desired
-		d.do(Change{Kind: Resize, Region: region, Key: "pin/" + region + "/" + b.Name, ServerGroup: b.Name, Capacity: to, Pin: true})
+		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("pin/%s/%s/%d", region, b.Name, d.now.UnixNano()), ServerGroup: b.Name, Capacity: to, Pin: true})
 	}
 }
 

@@ -36,7 +36,8 @@ func (d *decider) undo() {
 
 func (d *decider) undoRegion(region string, rs *RegionState) {
 	o := d.obs.Regions[region]
-	deadline := rs.Entered.Add(d.spec.Timeout)
+	there := d.reaches(region)
+	deadline := latest(rs.Entered, rs.Back).Add(d.spec.Timeout)
 	if !d.now.Before(deadline) {
 		if rs.Refused == "" {
 			rs.Refused = o.Away
@@ -46,7 +47,7 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		return
 	}
 	d.until(deadline)
-	if o.Away != "" {
+	if !there {
 		d.note(region, "away: %s", o.Away)
 		return
 	}
@@ -58,7 +59,7 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.do(Change{Kind: Create, Region: region, Key: "create/" + region, Spec: &spec})
 		return
 	}
-	back, serving, wanted, old := map[string]float64{}, 0, 0, 0
+	back, serving, wanted, old, sized := map[string]float64{}, 0, 0, 0, true
 	g, exists := find(o.Groups, rs.New)
 	if exists {
 		back[rs.New] = 0
@@ -70,7 +71,9 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		}
 		old++
 		if to := returned(b, g.Capacity); to != g.Capacity {
-			d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-resize/%s/%s", region, b.Name), ServerGroup: b.Name, Capacity: to})
+			// It sets numbers and adds none: it may be made again when somebody changed them meanwhile.
+			d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-resize/%s/%s/%d", region, b.Name, d.now.UnixNano()), ServerGroup: b.Name, Capacity: to})
+			sized = false
 		}
 		back[b.Name] = b.Weight
 		serving += g.Serving()
@@ -103,6 +106,10 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.do(Change{Kind: Destroy, Region: region, Key: "undo-destroy/" + region, ServerGroup: g.Name, Guard: cloud.Guard{MinServing: required(wanted), LastOne: len(rs.Before) > 0}})
 		d.note(region, "destroys %s", g.Name)
 		return
+	}
+	if !sized {
+		d.note(region, "gives the old version its capacity back")
+		return // once it is seen to have it: this change may be refused or lost
 	}
 	rs.Phase = Undone
 	d.st.Failure.Undone = append(d.st.Failure.Undone, undoneText(region, rs, old))
@@ -207,7 +214,7 @@ func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) (change
 		}
 		kept++
 		if b, ok := pinned(rs, g.Name); ok && !d.shrinks(rs) && g.Capacity.Min != min(b.Capacity.Min, g.Capacity.Desired) {
-			changes = append(changes, Change{Kind: Resize, Key: "unpin/" + g.Name, ServerGroup: g.Name, Capacity: returned(b, g.Capacity)})
+			changes = append(changes, Change{Kind: Resize, Key: fmt.Sprintf("unpin/%s/%d", g.Name, d.now.UnixNano()), ServerGroup: g.Name, Capacity: returned(b, g.Capacity)})
 			continue
 		}
 		if d.shrinks(rs) && (g.Capacity.Desired > 0 || len(g.Instances) > 0) {
