@@ -240,6 +240,9 @@ func (b *Balancer) failed(w http.ResponseWriter, r *http.Request, err error) {
 	http.Error(w, text, status)
 }
 
+// notSentHeader tells the edge that nothing of a request has reached an instance.
+const notSentHeader = "X-Showrunner-Not-Sent"
+
 // failure is what a client is told of an error.
 func (b *Balancer) failure(r *http.Request, err error) (status int, header http.Header, text string) {
 	b.config.Log.Debug("not served", "host", r.Host, "error", err)
@@ -248,11 +251,11 @@ func (b *Balancer) failure(r *http.Request, err error) (status int, header http.
 	case errors.As(err, &broken) && broken.Client:
 		return http.StatusBadRequest, nil, "The request cannot be passed on."
 	case errors.Is(err, errFull):
-		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}}, "Every instance has as many requests as it may have."
+		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}, notSentHeader: {"1"}}, "Every instance has as many requests as it may have."
 	case errors.Is(err, errNoAnswer):
 		return http.StatusGatewayTimeout, nil, "The instance that had this request did not answer in time."
 	case errors.Is(err, errNoTarget):
-		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}}, "No instance serves this now."
+		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}, notSentHeader: {"1"}}, "No instance serves this now."
 	}
 	return http.StatusBadGateway, nil, "The instance that had this request broke off."
 }

@@ -124,6 +124,9 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
+	if r.ProtoMajor == 1 {
+		_ = http.NewResponseController(w).EnableFullDuplex() // the server's own writer has it
+	}
 	e.proxy.ServeHTTP(w, r)
 }
 

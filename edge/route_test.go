@@ -131,4 +131,25 @@ func TestTheNextRegionIsTried(t *testing.T) {
 	if code, body := ask(e, http.MethodGet, ""); code != http.StatusOK || body != "b" {
 		t.Errorf("a GET that was refused: %d %s", code, body)
 	}
+	if code, _ := ask(e, http.MethodPost, "!"); code != http.StatusServiceUnavailable {
+		t.Errorf("a POST that an application refused: %d", code)
+	}
+	// No instance has seen it: then even a POST goes on.
+	full := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Showrunner-Not-Sent", "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer full.Close()
+	s.list[0].Address = full.Listener.Addr().String()
+	e.table.probe(t.Context(), s)
+	for _, body := range []string{"", "!", strings.Repeat("x", 500<<10)} {
+		if code, got := ask(e, http.MethodPost, body); code != http.StatusOK || got != "b"+body {
+			t.Errorf("a POST that no instance has seen: %d %.20s", code, got)
+		}
+	}
+	s.list[1].Address = full.Listener.Addr().String()
+	e.table.probe(t.Context(), s)
+	if code, _ := ask(e, http.MethodPost, "!"); code != http.StatusServiceUnavailable {
+		t.Errorf("with no place anywhere: %d", code)
+	}
 }

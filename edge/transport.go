@@ -37,47 +37,45 @@ func (u *unknownHost) Error() string { return "no region knows " + u.host }
 
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	kept := replay.Of(r)
-	if kept != nil {
-		defer r.Body.Close()
-	}
+	kept := replay.Of(r) // whoever asked closes it: the answer may begin before its end
 	t.table.ensure(r.Context(), t.cloud)
 	choices := t.table.choices(chance)
 	if len(choices) == 0 {
 		return nil, problem.New(problem.Unavailable, "edge", "no region is known yet")
 	}
 	var last error
-	unknown := 0
 	for i, c := range choices {
 		res, sent, err := t.try(r, c, kept)
 		final := i == len(choices)-1
-		again := kept.Again()
+		mayRepeat := !sent || replay.Harmless(r) || err == nil && res.Header.Get(notSentHeader) != ""
 		switch {
 		case err == nil && res.StatusCode == http.StatusNotFound && res.Header.Get("X-Showrunner-Unknown-Host") != "":
-			unknown++
 			res.Body.Close()
 			last = &unknownHost{r.Host}
-			if !again {
-				return nil, last
-			}
-			continue
-		case err == nil && !final && replay.GatewayFailure(res.StatusCode) && replay.Harmless(r) && again:
+		case err == nil && !final && replay.GatewayFailure(res.StatusCode) && mayRepeat && kept.Whole():
 			t.table.count(c.name, true)
 			res.Body.Close()
 			last = errors.New(c.name + " answered " + res.Status)
-			continue
 		case err == nil:
 			t.table.count(c.name, res.StatusCode >= 500)
+			res.Header.Del(notSentHeader)
 			return res, nil
-		}
-		t.table.count(c.name, true)
-		last = err
-		if r.Context().Err() != nil || !again || sent && !replay.Harmless(r) {
+		case !mayRepeat:
+			t.table.count(c.name, true)
 			return nil, err
+		default:
+			t.table.count(c.name, true)
+			last = err
+		}
+		if !kept.Settled(r.Context()) || r.Context().Err() != nil || !kept.Again() {
+			return nil, last
 		}
 	}
 	return nil, last
 }
+
+// notSentHeader is a region's word that nothing of a request reached an instance.
+const notSentHeader = "X-Showrunner-Not-Sent"
 
 // try asks one region; sent says whether anything of the request may have reached it.
 func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {

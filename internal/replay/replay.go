@@ -4,8 +4,10 @@ package replay
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
+	"sync"
 )
 
 // Limit is how much of a body is kept so that it can be sent again, in bytes.
@@ -35,8 +37,10 @@ func GatewayFailure(status int) bool {
 // it has been read. A nil *Body is no body.
 type Body struct {
 	source io.Reader
+	mu     sync.Mutex // of what follows: Whole may be asked while somebody reads
 	kept   bytes.Buffer
-	over   bool // more was read than is kept
+	over   bool          // more was read than is kept
+	lent   chan struct{} // closed when whoever ReadCloser gave it to has closed it
 }
 
 // Of takes over a request's body; nil when it has none.
@@ -50,6 +54,8 @@ func Of(r *http.Request) *Body {
 // Read implements io.Reader.
 func (b *Body) Read(p []byte) (int, error) {
 	n, err := b.source.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.kept.Len()+n > Limit {
 		b.over, b.kept = true, bytes.Buffer{}
 	}
@@ -59,12 +65,23 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Again makes the next reading begin at the beginning, and says whether that is possible.
+// Whole says whether the body can still be sent again.
+func (b *Body) Whole() bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.over
+}
+
+// Again makes the next reading begin at the beginning, and says whether that is
+// possible. Nobody may be reading.
 func (b *Body) Again() bool {
 	if b == nil {
 		return true
 	}
-	if b.over {
+	if !b.Whole() {
 		return false
 	}
 	b.source = io.MultiReader(bytes.NewReader(bytes.Clone(b.kept.Bytes())), b.source)
@@ -72,12 +89,40 @@ func (b *Body) Again() bool {
 	return true
 }
 
-// ReadCloser is the body as a client's request wants it.
+// ReadCloser is the body as a client's request wants it. Before anybody else reads
+// it, it must be Settled.
 func (b *Body) ReadCloser() io.ReadCloser {
 	if b == nil {
 		return http.NoBody
 	}
-	return io.NopCloser(b)
+	lent := make(chan struct{})
+	b.lent = lent
+	return &reading{b, sync.OnceFunc(func() { close(lent) })}
+}
+
+// Settled waits until the body that ReadCloser returned is closed: a transport may
+// read it after it has answered. It says whether that was before ctx ended.
+func (b *Body) Settled(ctx context.Context) bool {
+	if b == nil || b.lent == nil {
+		return true
+	}
+	select {
+	case <-b.lent:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+type reading struct {
+	*Body
+	close func()
+}
+
+// Close implements io.Closer.
+func (r *reading) Close() error {
+	r.close()
+	return nil
 }
 
 // OnClose calls f once the answer's body is closed; a tunnel stays one.
