@@ -49,13 +49,15 @@ type ServerGroupSpec struct {
 
 // ServerGroup is one version of a cluster in one region, as observed.
 type ServerGroup struct {
-	Name      string            `json:"name"` // app-stack-detail-vNNN
-	Region    string            `json:"region"`
-	Spec      ServerGroupSpec   `json:"spec"`
-	Capacity  pipeline.Capacity `json:"capacity"` // now
-	Weight    float64           `json:"weight"`   // share of the cluster's traffic relative to the other groups; 0: disabled
-	Created   time.Time         `json:"created"`
-	Instances []Instance        `json:"instances"`
+	Name     string            `json:"name"` // app-stack-detail-vNNN
+	Region   string            `json:"region"`
+	Spec     ServerGroupSpec   `json:"spec"`
+	Capacity pipeline.Capacity `json:"capacity"` // now
+	Weight   float64           `json:"weight"`   // share of the cluster's traffic relative to the other groups; 0: disabled
+	Created  time.Time         `json:"created"`
+	// TrafficUntil is when its weight last became 0; zero while it has traffic, and when it never had.
+	TrafficUntil time.Time  `json:"trafficUntil,omitzero"`
+	Instances    []Instance `json:"instances"`
 	// Suspended processes of the group, by Auto Scaling's names (Launch, Terminate, …).
 	Suspended []string `json:"suspended,omitempty"`
 	// LastFailure says why instances of this group do not become healthy; nil when they do.

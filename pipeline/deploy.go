@@ -116,7 +116,7 @@ type Strategy struct {
 
 // RedBlack starts the new version whole, shifts traffic at once, keeps the old for rollback.
 type RedBlack struct {
-	Keep           int      `json:"keep,omitempty" default:"1" min:"0"`             // old server groups kept, the disabled ones included; default 1
+	Keep           int      `json:"keep,omitempty" default:"1" min:"0"`             // old server groups kept: those that had traffic last, so that a version that was rolled back goes first; default 1
 	ScaleDown      bool     `json:"scaleDown,omitempty"`                            // shrink the disabled group to 0
 	ScaleDownDelay Duration `json:"scaleDownDelay,omitempty" default:"30s" min:"0"` // before shrinking or destroying; default 30s
 	Validate       string   `json:"validate,omitempty" check:"url"`                 // URL called before each shift of traffic and after the last; a 4xx answer undoes the rollout, 5xx and none are asked again

@@ -54,8 +54,10 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 	lines = append(lines, fmt.Sprintf("shift traffic from %s: %s", old, d.stepsText(rs)))
 	// The end, as cleaning up will find it: the new group has all traffic.
 	groups := slices.Clone(o.Groups)
-	for i := range groups {
-		groups[i].Weight = 0
+	for i, g := range groups {
+		if g.Enabled() {
+			groups[i].TrafficUntil, groups[i].Weight = now, 0
+		}
 	}
 	rs.New = spec.Group.Cluster + "-new"
 	changes, _ := d.leftovers(rs, append(groups, cloud.ServerGroup{Name: rs.New, Weight: 100}))

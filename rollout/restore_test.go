@@ -16,6 +16,10 @@ func TestRestorable(t *testing.T) {
 		return cloud.ServerGroup{Name: name, Weight: weight, Created: time.Unix(int64(at), 0), Spec: cloud.ServerGroupSpec{Version: version}}
 	}
 	old, now, bad := group("api-v000", "1", 0), group("api-v001", "2", 100), group("api-v002", "3", 0)
+	until := func(g cloud.ServerGroup, seconds int64) cloud.ServerGroup {
+		g.TrafficUntil = time.Unix(seconds, 0)
+		return g
+	}
 	gone := group("api-v000", "1", 0)
 	gone.Destroying = true
 	for name, c := range map[string]struct {
@@ -31,6 +35,10 @@ func TestRestorable(t *testing.T) {
 		"only where the newest is":      {map[string][]cloud.ServerGroup{"a": {old, group("api-v001", "2", 100)}, "b": {group("api-v000", "0", 0), group("api-v001", "1", 100), group("api-v002", "2", 100)}}, "", map[string]string{"a": "api-v000", "b": "api-v001"}, nil},
 		"a region that is before it":    {map[string][]cloud.ServerGroup{"a": {old, group("api-v001", "1", 100)}, "b": {old, group("api-v001", "2", 100)}}, "", map[string]string{"b": "api-v000"}, nil},
 		"a version by name, everywhere": {map[string][]cloud.ServerGroup{"a": {old, now, bad}, "b": {old, now}}, "3", map[string]string{"a": "api-v002"}, []string{"b"}},
+		"not one that was rolled back":  {map[string][]cloud.ServerGroup{"a": {until(old, 20), until(group("api-v001", "2", 0), 10), group("api-v002", "3", 100)}}, "", map[string]string{"a": "api-v000"}, nil},
+		"nor one that never had any":    {map[string][]cloud.ServerGroup{"a": {until(old, 20), group("api-v001", "2", 0), group("api-v002", "3", 100)}}, "", map[string]string{"a": "api-v000"}, nil},
+		"but by name, it":               {map[string][]cloud.ServerGroup{"a": {until(old, 20), until(group("api-v001", "2", 0), 10), group("api-v002", "3", 100)}}, "v001", map[string]string{"a": "api-v001"}, nil},
+		"twice":                         {map[string][]cloud.ServerGroup{"a": {until(old, 10), group("api-v001", "2", 100), until(bad, 20)}}, "", map[string]string{"a": "api-v000"}, nil},
 		"a group by its number":         {map[string][]cloud.ServerGroup{"a": {old, now, bad}}, "v002", map[string]string{"a": "api-v002"}, nil},
 		"nothing in traffic":            {map[string][]cloud.ServerGroup{"a": {old, group("api-v001", "2", 0)}}, "", map[string]string{"a": "api-v001"}, nil},
 	} {

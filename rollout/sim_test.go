@@ -185,7 +185,8 @@ func (r *simRegion) act(s *sim, c rollout.Change) (string, error) {
 	switch c.Kind {
 	case rollout.Shift:
 		for i := range r.groups {
-			r.groups[i].Weight = weight(r.groups[i])
+			g := &r.groups[i]
+			g.TrafficUntil, g.Weight = driver.TrafficUntil(g.TrafficUntil, g.Weight, weight(*g), s.now), weight(*g)
 		}
 	case rollout.Resize:
 		for i := range r.groups {

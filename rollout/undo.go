@@ -199,7 +199,7 @@ func (d *decider) cleanUp() {
 // says that something told to go is still on its way out.
 func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) (changes []Change, ending bool) {
 	kept := 0
-	for _, g := range slices.Backward(groups) {
+	for _, g := range lastServedFirst(groups) {
 		if g.Name == rs.New || g.Enabled() {
 			continue
 		}

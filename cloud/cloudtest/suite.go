@@ -204,7 +204,23 @@ func testWeights(s *Suite) {
 	if a, _ := s.Group(old.Name); a.Weight != 99 {
 		s.t.Fatalf("a refused change left weight %v", a.Weight)
 	}
-	s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: 100}, cloud.Guard{MinServing: 2, LastOne: true}, s.Key()), "")
+	seen := func(name string) cloud.ServerGroup { g, _ := s.Group(name); return g }
+	if a, b := seen(old.Name), seen(fresh.Name); !a.TrafficUntil.IsZero() || !b.TrafficUntil.IsZero() {
+		s.t.Fatalf("both have traffic, until %v and %v", a.TrafficUntil, b.TrafficUntil)
+	}
+	shift := func(from, to string) {
+		s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{from: 0, to: 100}, cloud.Guard{MinServing: 2, LastOne: true}, s.Key()), "")
+		if f, t := seen(from), seen(to); f.TrafficUntil.IsZero() || !t.TrafficUntil.IsZero() {
+			s.t.Fatalf("traffic went from %s to %s, it had it until %v and %v", from, to, f.TrafficUntil, t.TrafficUntil)
+		}
+	}
+	shift(old.Name, fresh.Name)
+	was := seen(old.Name).TrafficUntil
+	s.want("again", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0}, cloud.Guard{}, s.Key()), "")
+	if again := seen(old.Name).TrafficUntil; !again.Equal(was) {
+		s.t.Fatalf("it had no traffic to lose, and lost it at %v instead of %v", again, was)
+	}
+	shift(fresh.Name, old.Name)
 }
 
 func testGuard(s *Suite) {

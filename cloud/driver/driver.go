@@ -27,7 +27,7 @@ type Fleet interface {
 	// Resize sets a group's capacity.
 	Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard cloud.Guard, key string) error
 	// SetWeights sets the shares of traffic of a cluster's groups in one atomic change;
-	// groups not named keep theirs; 0 disables.
+	// groups not named keep theirs; 0 disables. A group's TrafficUntil follows.
 	SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error
 	// Destroy terminates a group's instances after draining them, and removes it. It does
 	// not wait: the group is seen Destroying until it is gone. One that is gone already is success.

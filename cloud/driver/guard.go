@@ -1,6 +1,8 @@
 package driver
 
 import (
+	"time"
+
 	"showrunner/cloud"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -38,6 +40,17 @@ func CheckGuard(guard cloud.Guard, cluster, region string, before, after int) er
 			WithHelp("enable another server group first")
 	}
 	return nil
+}
+
+// TrafficUntil is when a group last lost its traffic, after a change of its weight.
+func TrafficUntil(was time.Time, from, to float64, now time.Time) time.Time {
+	switch {
+	case to > 0:
+		return time.Time{}
+	case from > 0:
+		return now
+	}
+	return was
 }
 
 // Identity is a spec as it counts for an idempotency key: its environment by names

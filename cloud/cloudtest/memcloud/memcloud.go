@@ -338,7 +338,8 @@ func (c *Cloud) SetWeights(_ context.Context, name, cluster string, weights map[
 			return "", nil, err
 		}
 		for group, w := range weights {
-			r.find(group).Weight = w
+			g := r.find(group)
+			g.TrafficUntil, g.Weight = driver.TrafficUntil(g.TrafficUntil, g.Weight, w, c.config.Now()), w
 		}
 		return cluster, nil, nil
 	})

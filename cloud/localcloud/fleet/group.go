@@ -156,7 +156,7 @@ func (f *Fleet) describe(i *instance) cloud.Instance {
 func (f *Fleet) observe(g *group) cloud.ServerGroup {
 	r := f.doc.Groups[g.name]
 	out := cloud.ServerGroup{
-		Name: g.name, Region: f.config.Region, Spec: r.Spec, Capacity: r.Capacity, Weight: r.Weight, Created: r.Created,
+		Name: g.name, Region: f.config.Region, Spec: r.Spec, Capacity: r.Capacity, Weight: r.Weight, Created: r.Created, TrafficUntil: r.TrafficUntil,
 		Suspended: r.Suspended, LastFailure: g.lastFailure, Failures: g.failures, Crashes: g.crashes,
 		Ended: slices.Clone(g.ended), Destroying: r.Destroying, Unenforced: g.unenforced,
 		Instances: make([]cloud.Instance, 0, len(g.instances)),

@@ -304,6 +304,7 @@ func (f *Fleet) SetWeights(_ context.Context, region, cluster string, weights ma
 			if r.Destroying && weights[name] > 0 {
 				return nil, nil, problem.New(problem.Conflict, op, "server group %s is being destroyed", name)
 			}
+			r.TrafficUntil = driver.TrafficUntil(r.TrafficUntil, r.Weight, weights[name], f.config.Now())
 			r.Weight = weights[name]
 			next.Groups[name] = r
 		}

@@ -41,15 +41,17 @@ type document struct {
 
 // record is one server group's durable part.
 type record struct {
-	Spec       cloud.ServerGroupSpec `json:"spec"` // without its environment
-	Env        string                `json:"env"`  // sealed: it may hold secrets
-	Capacity   pipeline.Capacity     `json:"capacity"`
-	Weight     float64               `json:"weight"`
-	Created    time.Time             `json:"created"`
-	Order      uint64                `json:"order"` // of creation, for groups made in one instant
-	Suspended  []string              `json:"suspended,omitempty"`
-	Standby    []string              `json:"standby,omitempty"` // instances that the desired capacity is lowered by
-	Destroying bool                  `json:"destroying,omitempty"`
+	Spec     cloud.ServerGroupSpec `json:"spec"` // without its environment
+	Env      string                `json:"env"`  // sealed: it may hold secrets
+	Capacity pipeline.Capacity     `json:"capacity"`
+	Weight   float64               `json:"weight"`
+	Created  time.Time             `json:"created"`
+	// TrafficUntil is when the weight last became 0.
+	TrafficUntil time.Time `json:"trafficUntil,omitzero"`
+	Order        uint64    `json:"order"` // of creation, for groups made in one instant
+	Suspended    []string  `json:"suspended,omitempty"`
+	Standby      []string  `json:"standby,omitempty"` // instances that the desired capacity is lowered by
+	Destroying   bool      `json:"destroying,omitempty"`
 	// FailingSince is when the first launch failed of those since the last that succeeded.
 	FailingSince time.Time `json:"failingSince,omitzero"`
 }
