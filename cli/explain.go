@@ -38,6 +38,7 @@ var explanations = map[string]explanation{
 	"REGION_UNAVAILABLE":  {"A region could not be reached for as long as the rollout waits.", "Bring the region back (`showrunner regions`), or take it out of the waves."},
 	"ROLLED_BACK_PARTLY":  {"A rollback is done in the regions that answered; others could not be asked.", "Once they answer, roll them back with --to and --region as the help line says; `showrunner drift` shows what differs."},
 	"SERVER_GROUP_GONE":   {"A server group disappeared while a rollout used it.", "Look in `showrunner audit` for who destroyed it; run the pipeline again."},
+	"TRAFFIC_CHANGED":     {"Somebody else, by hand or with a rollback, changed the traffic of a cluster while it was deployed. The rollout did not fight: it stopped and was undone, and left what they had put into traffic.", "`showrunner audit` says who. Deliver again when nobody else changes this cluster."},
 	"CLOUD_REFUSED":       {"The cloud refused a change of the rollout.", "The message says what it refused and why."},
 	"NO_ARTIFACT":         {"A stage needs an artifact that no earlier stage made.", "Check the names; a buildspec's secondary artifact is stage.identifier."},
 	"NO_EARLIER_VERSION":  {"A rollback found no kept version to return to.", "Run the pipeline at the older commit instead."},

@@ -104,6 +104,9 @@ func (d *decider) advance() {
 			if d.reaches(r) { // an outage of a region is not the version's fault; the edge serves elsewhere
 				steady = d.watch(r) && steady
 			}
+			if !d.st.Regions[r].Astray.IsZero() {
+				return // nothing more is shifted until it is clear whether somebody else did
+			}
 		}
 	}
 	wave := d.spec.Waves[d.st.Wave]
@@ -167,7 +170,7 @@ func (d *decider) watch(region string) bool {
 			Help: "somebody destroyed it; run the pipeline again"})
 		return false
 	}
-	return d.health(region, rs, g, serveNeed(rs.Full, g))
+	return d.undisturbed(region, o, rs) && d.health(region, rs, g, serveNeed(rs.Full, g))
 }
 
 // serveNeed is how many instances of a group that takes traffic have to serve:

@@ -13,6 +13,9 @@
 //     has baked, by the plan or by scaling, so undoing is always a shift of
 //     weights away.
 //
+// A rollout does not fight: when somebody else changes the traffic meanwhile, it
+// stops, is undone, and leaves what they put there.
+//
 // The traffic guard that backs the first promise is checked by the driver
 // inside the change itself, against fresh state; here it is only computed.
 package rollout

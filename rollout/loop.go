@@ -128,6 +128,8 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 		switch c.Kind {
 		case Create:
 			rs.New = name
+		case Shift:
+			rs.Moved = true
 		case Validate:
 			if rs.Validated = true; c.After {
 				rs.Confirmed = true

@@ -136,8 +136,10 @@ type RegionState struct {
 	Was  pipeline.Capacity `json:"was,omitzero"`
 	Step int               `json:"step"`
 	// Entered is when the present step (or undoing) began; Shown when its weights were set.
-	Entered   time.Time      `json:"entered,omitzero"`
-	Shown     time.Time      `json:"shown,omitzero"`
+	Entered time.Time `json:"entered,omitzero"`
+	Shown   time.Time `json:"shown,omitzero"`
+	// Moved says that the cloud has taken the present step's weights.
+	Moved     bool           `json:"moved,omitempty"`
 	Base      []cloud.Counts `json:"base,omitempty"` // the load balancer's counts when the step's weights were set
 	Validated bool           `json:"validated,omitempty"`
 	// Confirmed says that the hook was asked again after the last shift.
@@ -149,6 +151,8 @@ type RegionState struct {
 	// Away is since when the region cannot be asked, Back when it last could again.
 	Away time.Time `json:"away,omitzero"`
 	Back time.Time `json:"back,omitzero"`
+	// Astray is since when the traffic is not as the rollout has left it.
+	Astray time.Time `json:"astray,omitzero"`
 	// Below is since when fewer instances of the new group serve than the step needs.
 	Below time.Time `json:"below,omitzero"`
 	// Crashes counts failures of instances of the new group that had served; LastCrash is the newest.

@@ -13,6 +13,9 @@ import (
 // step carries a region through its present step: capacity, health, question, weights, pause, verdict.
 func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerGroup) {
 	s := d.steps()[rs.Step]
+	if !d.undisturbed(region, o, rs) {
+		return
+	}
 	if rs.Shown.IsZero() && !d.shape.coexist {
 		d.keepUp(o, rs)
 	}
@@ -60,7 +63,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		return
 	}
 	rs.Step++
-	rs.Entered, rs.Shown, rs.Base, rs.Validated, rs.Below = d.now, time.Time{}, nil, false, time.Time{}
+	rs.Entered, rs.Shown, rs.Moved, rs.Base, rs.Validated, rs.Below = d.now, time.Time{}, false, nil, false, time.Time{}
 	// Written down before the traffic moves: forgetting it afterwards would move it back for a moment.
 	d.wait = 0
 	d.note(region, "goes to %g%%", d.steps()[rs.Step].Weight)

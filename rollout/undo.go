@@ -59,6 +59,7 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.do(Change{Kind: Create, Region: region, Key: "create/" + region, Spec: &spec})
 		return
 	}
+	taken := len(others(o, rs)) > 0
 	back, serving, wanted, old, sized := map[string]float64{}, 0, 0, 0, true
 	g, exists := find(o.Groups, rs.New)
 	if exists {
@@ -75,7 +76,9 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 			d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-resize/%s/%s/%d", region, b.Name, d.now.UnixNano()), ServerGroup: b.Name, Capacity: to})
 			sized = false
 		}
-		back[b.Name] = b.Weight
+		if !taken {
+			back[b.Name] = b.Weight
+		}
 		serving += g.Serving()
 		wanted += b.Capacity.Desired
 	}
@@ -200,7 +203,7 @@ func (d *decider) cleanUp() {
 func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) (changes []Change, ending bool) {
 	kept := 0
 	for _, g := range lastServedFirst(groups) {
-		if g.Name == rs.New || g.Enabled() {
+		if g.Name == rs.New || g.Enabled() || newer(groups, g, rs.New) && g.TrafficUntil.IsZero() {
 			continue
 		}
 		if g.Destroying {

@@ -23,7 +23,7 @@ var faces = []string{"api", "web", "cli", "server", "cmd"}
 // pure are the packages whose answers depend on their arguments alone.
 var pure = []string{
 	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "chaos/schedule",
-	"rollout/decide.go", "rollout/step.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "execution/decide.go",
+	"rollout/decide.go", "rollout/step.go", "rollout/traffic.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "execution/decide.go",
 }
 
 var edges = []edge{

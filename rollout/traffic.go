@@ -1,0 +1,86 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/stage"
+)
+
+// settling is how long the traffic may look as if somebody else had changed it:
+// a cloud may answer with what was a moment ago.
+const settling = time.Second
+
+// undisturbed says whether the traffic of a region is as the rollout has left it.
+// Somebody else who changes it wants something else: the rollout does not fight
+// with a person or a rollback, and does not go on into other regions either.
+func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
+	if d.asLeft(o, rs) {
+		rs.Astray = time.Time{}
+		return true
+	}
+	if rs.Astray.IsZero() {
+		rs.Astray = d.now
+	}
+	if end := rs.Astray.Add(settling); d.now.Before(end) {
+		d.note(region, "the traffic is not as it was left")
+		d.until(end)
+		return false
+	}
+	f := stage.Failure{Code: "TRAFFIC_CHANGED", Cause: fmt.Sprintf("%s: somebody else changed the traffic of %s while it was shifted to %s", region, d.spec.Group.Cluster, rs.New),
+		Help: "showrunner audit says who; deliver again when nobody else changes this cluster"}
+	for _, g := range o.Groups {
+		if g.Enabled() {
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s (%s) has weight %g", g.Name, g.Spec.Version, g.Weight))
+		}
+	}
+	d.fail(f)
+	return false
+}
+
+// asLeft says whether the groups have the weights that the rollout last gave
+// them, or those of its present step, which it may have given them without knowing
+// that it did; before the first, those that it found.
+func (d *decider) asLeft(o Region, rs *RegionState) bool {
+	if !d.shape.coexist && len(others(o, rs)) > 0 {
+		return false
+	}
+	found := map[string]float64{}
+	for _, b := range rs.Before {
+		if _, ok := find(o.Groups, b.Name); ok {
+			found[b.Name] = b.Weight
+		}
+	}
+	switch now := d.weights(o, rs, d.steps()[rs.Step]); {
+	case weightsAre(o.Groups, now):
+		return true
+	case rs.Moved || !rs.Shown.IsZero():
+		return false
+	case rs.Step > 0 && !rs.Reused && len(rs.Before) > 0:
+		return weightsAre(o.Groups, d.weights(o, rs, d.steps()[rs.Step-1]))
+	}
+	return weightsAre(o.Groups, found)
+}
+
+// others are the groups in traffic that the rollout knows nothing of: somebody
+// put them there after it began.
+func others(o Region, rs *RegionState) []cloud.ServerGroup {
+	var list []cloud.ServerGroup
+	for _, g := range o.Groups {
+		known := g.Name == rs.New || slices.ContainsFunc(rs.Before, func(b Snapshot) bool { return b.Name == g.Name })
+		if g.Enabled() && !known {
+			list = append(list, g)
+		}
+	}
+	return list
+}
+
+// newer says whether a group was made after the one named.
+func newer(groups []cloud.ServerGroup, g cloud.ServerGroup, than string) bool {
+	at := func(name string) int {
+		return slices.IndexFunc(groups, func(g cloud.ServerGroup) bool { return g.Name == name })
+	}
+	return at(than) >= 0 && at(g.Name) > at(than)
+}
