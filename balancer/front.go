@@ -111,11 +111,11 @@ func (f *front) sweep(now time.Time) {
 		took := now.Sub(time.Unix(0, c.since.Load()))
 		switch p {
 		case idle:
-			if took > idleTimeout || f.closing() {
+			if took > idleTimeout || f.closing() || c.hasEnded(took) {
 				c.raw.Close()
 			}
 		case reading:
-			if took > headTimeout {
+			if took > headTimeout || c.hasEnded(took) {
 				c.raw.Close()
 			}
 		case serving:
@@ -167,6 +167,7 @@ const (
 type client struct {
 	front *front
 	raw   net.Conn
+	flow  inflow
 	in    *plain.Reader
 	out   *plain.Writer
 	ctx   context.Context // ends when the client has left
@@ -174,6 +175,7 @@ type client struct {
 
 	phase   atomic.Int32
 	since   atomic.Int64 // of the phase, in nanoseconds of Unix time
+	looked  int64        // the since of the wait that sweep has looked at; sweep's alone
 	current atomic.Pointer[flight]
 
 	request http.Request
@@ -185,7 +187,9 @@ type client struct {
 }
 
 func newClient(f *front, raw net.Conn) *client {
-	c := &client{front: f, raw: raw, in: plain.NewReader(bufio.NewReaderSize(raw, plain.MostHead)), out: plain.NewWriter(raw)}
+	c := &client{front: f, raw: raw, flow: inflow{raw: raw}}
+	c.out = plain.NewWriter(&c.flow)
+	c.in = plain.NewReader(bufio.NewReaderSize(&c.flow, plain.MostHead))
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody, URL: &url.URL{}, RemoteAddr: raw.RemoteAddr().String()}).WithContext(c.ctx)
 	c.up = upstream.Request{Request: &c.request, Trusted: true, Brief: true, Inform: func(status int, header http.Header) { c.failure = errors.Join(c.failure, c.out.Inform(status, header)) }}
@@ -220,30 +224,47 @@ func (c *client) serve() {
 			c.front.b.config.Log.Error("serving a request", "panic", p) // one request must not end all the others
 		}
 	}()
+	if c.eachTurn() == others {
+		handed = c.front.rest.give(&handedOver{Conn: c.raw, ahead: bytes.NewReader(c.in.Rest())})
+	}
+}
+
+// turn is how it goes on with a connection when all that has come was looked at.
+type turn int
+
+const (
+	waits  turn = iota // for more bytes
+	over               // it is closed
+	others             // it is net/http's from here on
+)
+
+// errNotYet is that nothing more has come of a connection.
+var errNotYet = errors.New("nothing has come")
+
+// turn serves the requests that have come.
+func (c *client) turn() turn {
 	for {
-		c.enter(idle)
-		if err := c.in.Begun(); err != nil {
-			return
-		}
-		c.enter(reading)
-		err := c.in.Read(&c.request)
-		var to *cluster
-		if err == nil {
-			if to = c.front.b.plainCluster(&c.request); to == nil {
-				err = plain.ErrOther
+		switch err := c.in.Read(&c.request); {
+		case errors.Is(err, errNotYet):
+			if p := phase(c.phase.Load()); c.in.Buffered() == 0 && p != idle {
+				c.enter(idle)
+			} else if c.in.Buffered() > 0 && p != reading {
+				c.enter(reading)
 			}
+			return waits
+		case errors.Is(err, plain.ErrOther):
+			return others
+		case err != nil:
+			return over
 		}
-		if errors.Is(err, plain.ErrOther) {
-			handed = c.front.rest.give(&handedOver{Conn: c.raw, ahead: bytes.NewReader(c.in.Rest())})
-			return
-		}
-		if err != nil {
-			return
+		to := c.front.b.plainCluster(&c.request)
+		if to == nil {
+			return others
 		}
 		c.in.Done()
 		c.enter(serving)
 		if !c.answer(to) {
-			return
+			return over
 		}
 	}
 }
@@ -299,6 +320,17 @@ func (c *client) carry(r *http.Request, f *flight, _ *replay.Body) (*http.Respon
 	}
 	var broken *upstream.Error
 	return res, !errors.As(err, &broken) || broken.Sent, err
+}
+
+// hasEnded says whether a client has closed its side that is waited for. It looks
+// once: an end that came together with a request wakes nobody, every other does.
+func (c *client) hasEnded(took time.Duration) bool {
+	since := c.since.Load()
+	if took <= sweepEvery || c.looked == since {
+		return false
+	}
+	c.looked = since
+	return c.hasLeft()
 }
 
 // hasLeft says whether the client has closed its side, without taking anything

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"showrunner/balancer"
 )
@@ -566,5 +567,41 @@ func TestChunksKeepTheConnection(t *testing.T) {
 		if err != nil || res.StatusCode != http.StatusOK || string(body) != "ok" || res.Close {
 			t.Fatalf("request %d: %s, %q, close %v: %v", n, res.Status, body, res.Close, err)
 		}
+	}
+}
+
+// However requests arrive, in one piece, in many or cut anywhere, each is answered,
+// and a client that has ended its side with the last one is not kept waiting.
+func TestHoweverRequestsArrive(t *testing.T) {
+	const n = 300
+	request := "GET / HTTP/1.1\r\nHost: shop.localhost\r\nX-Filler: " + strings.Repeat("a", 61) + "\r\n\r\n"
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }))
+	for name, size := range map[string]int{"in one piece": n * len(request), "cut anywhere": 97, "byte by byte": 1} {
+		t.Run(name, func(t *testing.T) {
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			go func() {
+				all := strings.Repeat(request, n)
+				for len(all) > 0 {
+					k := min(size, len(all))
+					if _, err := io.WriteString(c, all[:k]); err != nil {
+						return // the answers tell
+					}
+					all = all[k:]
+				}
+				c.(*net.TCPConn).CloseWrite()
+			}()
+			c.SetReadDeadline(time.Now().Add(30 * time.Second)) // far below what an idle client is given
+			text, err := io.ReadAll(c)
+			if err != nil {
+				t.Error(err)
+			}
+			if got := strings.Count(string(text), "HTTP/1.1 200 OK"); got != n {
+				t.Errorf("%d of %d requests were answered", got, n)
+			}
+		})
 	}
 }

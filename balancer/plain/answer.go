@@ -2,7 +2,6 @@ package plain
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,7 +14,7 @@ import (
 
 // Writer writes answers to plain requests on one connection.
 type Writer struct {
-	to   net.Conn
+	to   io.Writer
 	out  []byte
 	past [1]byte // what must not come after a body
 }
@@ -27,7 +26,7 @@ const (
 )
 
 // NewWriter writes to a connection.
-func NewWriter(to net.Conn) *Writer { return &Writer{to: to, out: make([]byte, 0, 4<<10)} }
+func NewWriter(to io.Writer) *Writer { return &Writer{to: to, out: make([]byte, 0, 4<<10)} }
 
 // Inform writes an answer of the kind 1xx.
 func (w *Writer) Inform(status int, header http.Header) error {

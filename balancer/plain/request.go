@@ -30,14 +30,9 @@ type Reader struct {
 // NewReader reads from in, whose buffer must hold MostHead bytes.
 func NewReader(in *bufio.Reader) *Reader { return &Reader{in: in} }
 
-// Begun waits for the first byte of a request.
-func (r *Reader) Begun() error {
-	_, err := r.in.Peek(1)
-	return err
-}
-
 // Read reads a request into to, whose header map is used again. It takes no byte
-// away: Done does. Errors: ErrOther, and the connection's.
+// away: Done does. After the connection's errors it may be called again.
+// Errors: ErrOther, and the connection's.
 func (r *Reader) Read(to *http.Request) error {
 	for n := 1; ; {
 		if _, err := r.in.Peek(n); err != nil {
@@ -76,6 +71,9 @@ func bareLineFeed(seen []byte) bool {
 
 // Done takes the request that was read away.
 func (r *Reader) Done() { _, _ = r.in.Discard(r.taken) } // it was peeked at
+
+// Buffered is how many bytes were read ahead.
+func (r *Reader) Buffered() int { return r.in.Buffered() }
 
 // Rest is what was read ahead and belongs to whoever takes the connection over.
 func (r *Reader) Rest() []byte {

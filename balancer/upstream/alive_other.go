@@ -2,6 +2,18 @@
 
 package upstream
 
+import (
+	"errors"
+	"net"
+)
+
+// polls says that waiting cannot be begun before what is waited for is asked for.
+const polls = false
+
 // nothingToRead cannot be known here without waiting: a connection that was
 // closed shows when it is used.
 func nothingToRead(uintptr, []byte) bool { return true }
+
+func readNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
+
+func writeAll(raw net.Conn, _ uintptr, b []byte) (int, error) { return raw.Write(b) }

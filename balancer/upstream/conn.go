@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 )
@@ -27,6 +28,23 @@ type conn struct {
 
 	probe func(fd uintptr) bool // made once
 	quiet bool                  // what probe found
+	asking
+}
+
+// asking is a request that is written with the first reading of its answer. In one
+// stay with the descriptor there is nothing to be tried in vain: whatever comes
+// after the look at a silent connection wakes who waits for it.
+type asking struct {
+	question []byte // nil: nothing is to be asked
+	asked    func() // told when all of it was written; may be nil
+	wrote    int
+	failed   error // why not all of it was
+	dead     bool  // nothing was: the connection had ended, or spoke unasked
+
+	step func(fd uintptr) bool // made once
+	into []byte
+	n    int
+	err  error
 }
 
 func newConn(raw net.Conn) (*conn, error) {
@@ -47,6 +65,7 @@ func newConn(raw net.Conn) (*conn, error) {
 		c.quiet = nothingToRead(fd, b[:])
 		return true
 	}
+	c.step = c.proceed
 	return c, nil
 }
 
@@ -58,10 +77,71 @@ func (c *conn) Read(p []byte) (int, error) {
 	if int64(len(p)) > c.left {
 		p = p[:c.left]
 	}
-	n, err := c.raw.Read(p)
+	n, err := c.answer(p)
 	c.left -= int64(n)
 	return n, err
 }
+
+// answer reads what is answered, after asking for it where that is to be done.
+func (c *conn) answer(p []byte) (int, error) {
+	if c.question != nil && !polls {
+		c.wrote, c.failed = c.raw.Write(c.question)
+		c.said()
+	}
+	if c.question == nil {
+		return c.raw.Read(p)
+	}
+	c.into, c.n, c.err = p, 0, nil
+	err := c.fd.Read(c.step)
+	c.into = nil
+	if err == nil {
+		err = c.err
+	}
+	return c.n, c.named("read", err)
+}
+
+// named says of an error of the system where it happened.
+func (c *conn) named(op string, err error) error {
+	if system, ok := err.(syscall.Errno); ok {
+		return &net.OpError{Op: op, Net: "tcp", Source: c.raw.LocalAddr(), Addr: c.raw.RemoteAddr(), Err: os.NewSyscallError(op, system)}
+	}
+	return err
+}
+
+// ask has the next reading of an answer ask for it first.
+func (c *conn) ask(question []byte, asked func()) {
+	c.question, c.asked, c.wrote, c.failed = question, asked, 0, nil
+}
+
+// proceed is one step of asking; true ends it.
+func (c *conn) proceed(fd uintptr) bool {
+	if c.question != nil {
+		if c.used && !nothingToRead(fd, c.into[:1]) {
+			c.dead, c.err = true, errDead
+			return true
+		}
+		c.wrote, c.failed = writeAll(c.raw, fd, c.question)
+		if c.said(); c.used {
+			return false
+		}
+		// Of a new connection nobody knows what came before this began.
+	}
+	c.n, c.err = readNow(fd, c.into)
+	return c.err != errNotYet
+}
+
+// said notes that the question was written, or as much as could be.
+func (c *conn) said() {
+	c.question, c.failed = nil, c.named("write", c.failed)
+	if c.failed == nil && c.asked != nil {
+		c.asked()
+	}
+}
+
+var (
+	errDead   = errors.New("the connection had ended")
+	errNotYet = errors.New("nothing has come")
+)
 
 var errHeaderTooLarge = errors.New("the answer's header is too large")
 

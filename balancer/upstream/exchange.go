@@ -153,17 +153,18 @@ func (p *Pool) Send(r Request) (*http.Response, error) {
 			return nil, &Error{Client: true, err: fmt.Errorf("reading the request's body: %w", err)}
 		}
 	}
-	for fresh := false; ; fresh = true {
+	for fresh := false; ; {
 		c, err := p.get(r.Context(), fresh)
 		if err != nil {
 			return nil, &Error{err: err}
 		}
 		res, stale, err := p.on(c, r, small)
 		// A kept connection that was closed while the request was on its way says
-		// nothing about the instance.
+		// nothing about the instance, and one that had ended before even less.
 		if !stale || r.Cancel.Err() != nil {
 			return res, err
 		}
+		fresh = !c.dead
 	}
 }
 
@@ -180,33 +181,50 @@ func (p *Pool) on(c *conn, r Request, small []byte) (res *http.Response, stale b
 		p.put(c)
 		return nil, false, &Error{err: err}
 	}
-	x.wrote = !r.streamed()
-	// What cannot be written may have been answered already: the answer is read in any case.
-	n, failed := c.raw.Write(append(c.head, small...))
-	x.unsent = failed != nil && n == 0
-	if failed == nil && r.expects() {
-		res, err = x.offered(r)
-	}
-	if failed == nil && x.wrote && r.Written != nil {
-		r.Written()
-	}
-	if failed == nil && err == nil && res == nil && !x.wrote {
-		x.written = make(chan error, 1)
-		go func() { x.written <- x.stream(r) }()
+	if r.streamed() {
+		res, err = x.sendHead(r)
+	} else {
+		x.wrote = true
+		c.ask(append(c.head, small...), r.Written)
 	}
 	silent := false
 	if err == nil && res == nil {
 		res, silent, err = x.next(r)
 	}
+	c.asked = nil
+	x.unsent = c.wrote == 0 && (c.failed != nil || c.question != nil || c.dead)
 	if err != nil {
-		if failed != nil {
-			err = failed
+		// What cannot be written may have been answered already: the answer is read in any case.
+		if c.failed != nil {
+			err = c.failed
 		}
-		stale = c.used && silent && !r.streamed() && (x.unsent || replay.Harmless(r.Request))
+		stale = c.dead || c.used && silent && !r.streamed() && (x.unsent || replay.Harmless(r.Request))
 		return nil, stale, x.fail(r, err)
 	}
 	x.begin(res)
 	return res, false, nil
+}
+
+// sendHead sends the head of a request whose body is sent while it comes, and
+// has that begin. The answer is nil unless it came in place of a word to go on.
+func (x *exchange) sendHead(r Request) (res *http.Response, err error) {
+	c := x.conn
+	c.ask(nil, nil)
+	if c.used && !c.alive() {
+		c.dead = true
+		return nil, errDead
+	}
+	if c.wrote, c.failed = c.raw.Write(c.head); c.failed != nil {
+		return nil, nil
+	}
+	if r.expects() {
+		res, err = x.offered(r)
+	}
+	if err == nil && res == nil {
+		x.written = make(chan error, 1)
+		go func() { x.written <- x.stream(r) }()
+	}
+	return res, err
 }
 
 // next reads the answer up to its body; silent says that not a byte of it came.

@@ -57,7 +57,7 @@ func (p *Pool) Prune(now time.Time) {
 	}
 }
 
-// get takes an idle connection that the other side has not closed, or dials.
+// get takes an idle connection, which the other side may have closed, or dials.
 // fresh asks for a new one.
 func (p *Pool) get(ctx context.Context, fresh bool) (*conn, error) {
 	for !fresh {
@@ -71,7 +71,7 @@ func (p *Pool) get(ctx context.Context, fresh bool) (*conn, error) {
 		p.idle[n] = nil
 		p.idle = p.idle[:n]
 		p.mu.Unlock()
-		if time.Since(c.since) < IdleTimeout && c.alive() {
+		if time.Since(c.since) < IdleTimeout {
 			return c, nil
 		}
 		c.close()

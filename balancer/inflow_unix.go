@@ -1,0 +1,64 @@
+//go:build unix
+
+package balancer
+
+import (
+	"io"
+	"net"
+	"syscall"
+
+	"showrunner/internal/rawio"
+)
+
+// inflow is a connection of which what has come is read, without waiting for more.
+type inflow struct {
+	raw net.Conn
+	fd  uintptr
+	dry bool // until it wakes again
+}
+
+// Read implements io.Reader. Errors: errNotYet, io.EOF, the system's.
+func (i *inflow) Read(p []byte) (int, error) {
+	if i.dry {
+		return 0, errNotYet
+	}
+	n, err := rawio.Read(i.fd, p)
+	switch {
+	case err == syscall.EAGAIN:
+		i.dry = true
+		return 0, errNotYet
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	}
+	i.dry = n < len(p) // that was all, and what comes now wakes us
+	return n, nil
+}
+
+// Write implements io.Writer. Only who has read may write.
+func (i *inflow) Write(p []byte) (int, error) { return rawio.WriteAll(i.raw, i.fd, p) }
+
+// eachTurn serves a connection until it is done with. It stays with the descriptor
+// all the time: so a wait can begin where everything was read, without asking the
+// system in vain first.
+func (c *client) eachTurn() turn {
+	last := over
+	s, ok := c.raw.(syscall.Conn)
+	if !ok {
+		return last
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return last
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		c.flow.fd, c.flow.dry = fd, false
+		last = c.turn()
+		return last != waits
+	})
+	if err != nil { // closed while it waited
+		return over
+	}
+	return last
+}
