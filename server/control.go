@@ -238,9 +238,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error {
 		<-ctx.Done()
 		endStreams() // a stream would hold the shutdown up for ever
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		return server.Shutdown(closing)
+		return stopServing(server, requestsEnd, c.Log)
 	})
 	if err := c.announce(); err != nil {
 		return err
@@ -248,6 +246,22 @@ func (c *controlPlane) run(ctx context.Context) error {
 	err := group.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
+	}
+	return err
+}
+
+// requestsEnd is how long requests under way may take when the control plane stops.
+const requestsEnd = 5 * time.Second
+
+// stopServing lets requests under way end within a limit, and cuts off the others:
+// whoever asks slowly does not make a stop a failure.
+func stopServing(server *http.Server, limit time.Duration, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		log.Warn("requests that did not end in time were cut off", "limit", limit)
+		err = server.Close()
 	}
 	return err
 }
