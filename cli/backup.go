@@ -2,9 +2,12 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +33,12 @@ with it). Artifacts and what the regions hold are files in the data folder.`,
 				return usage("%v", err)
 			}
 			defer os.Remove(f.Name())
-			n, err := io.Copy(&steady{file: f}, stream)
+			var so counter
+			stop := a.tellProgress(func(took time.Duration) string {
+				return fmt.Sprintf("%s after %s", sizeOf(so.n.Load()), took)
+			})
+			n, err := io.Copy(&steady{file: f}, io.TeeReader(stream, &so))
+			stop()
 			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 				return problem.Wrap(err, problem.Unavailable, "backup", "the copy is not whole")
 			}
@@ -63,6 +71,37 @@ func (s *steady) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// counter counts what is written to it.
+type counter struct{ n atomic.Int64 }
+
+// Write implements io.Writer.
+func (c *counter) Write(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return len(b), nil
+}
+
+// tellEvery is how often a command that takes long says how far it is.
+const tellEvery = 5 * time.Second
+
+// tellProgress says how far it is until stop is called.
+func (a *app) tellProgress(text func(took time.Duration) string) (stop func()) {
+	began, tick := time.Now(), time.NewTicker(tellEvery)
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-tick.C:
+				a.say("%s", text(time.Since(began).Round(time.Second)))
+			case <-done:
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
 func newRestoreCommand(a *app) *cobra.Command {
 	var database string
 	cmd := &cobra.Command{
@@ -80,7 +119,19 @@ way round. Put the file named key of the old data folder beside it for the secre
 			if address == "" {
 				address = filepath.Join(a.data, "showrunner.db")
 			}
-			if err := store.Restore(cmd.Context(), address, f, store.Options{}); err != nil {
+			about, err := f.Stat()
+			if err != nil {
+				return usage("%v", err)
+			}
+			var so counter
+			stop := a.tellProgress(func(took time.Duration) string {
+				if so.n.Load() >= about.Size() {
+					return fmt.Sprintf("all of %s is read after %s; the indexes are being made", sizeOf(about.Size()), took)
+				}
+				return fmt.Sprintf("%s of %s (%d %%) after %s", sizeOf(so.n.Load()), sizeOf(about.Size()), 100*so.n.Load()/about.Size(), took)
+			})
+			err = store.Restore(cmd.Context(), address, io.TeeReader(f, &so), store.Options{})
+			if stop(); err != nil {
 				return err
 			}
 			a.say("restored; start it with `showrunner up`")
@@ -89,4 +140,12 @@ way round. Put the file named key of the old data folder beside it for the secre
 	}
 	cmd.Flags().StringVar(&database, "database", "", "PostgreSQL URL (default: SQLite in the data folder)")
 	return cmd
+}
+
+// sizeOf is a number of bytes as people read it.
+func sizeOf(n int64) string {
+	if n < 1e9 {
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.2f GB", float64(n)/1e9)
 }
