@@ -23,9 +23,9 @@ type host struct {
 	cmd                        *exec.Cmd
 }
 
-// newHosts makes two hosts; none of them runs yet. The folder is one in which
-// builds leave what a test counts.
-func newHosts(t *testing.T, patience string) (a, b *host, notes string) {
+// newHosts makes hosts; none of them runs yet. The folder is one in which builds
+// leave what a test counts.
+func newHosts(t *testing.T, patience string, n int) (hosts []*host, notes string) {
 	t.Helper()
 	server, err := pgtest.Start(t.Context())
 	if errors.Is(err, pgtest.ErrNone) {
@@ -44,7 +44,7 @@ func newHosts(t *testing.T, patience string) (a, b *host, notes string) {
 	if err := os.Mkdir(notes, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	host := func(name string) *host {
+	for _, name := range []string{"a", "b", "c"}[:n] {
 		h := &host{world: &world{t: t, data: filepath.Join(dir, name), listen: freeAddress(t), output: &lockedBuffer{}},
 			shared: filepath.Join(dir, "shared"), database: database, patience: patience}
 		t.Cleanup(func() {
@@ -53,22 +53,34 @@ func newHosts(t *testing.T, patience string) (a, b *host, notes string) {
 				t.Logf("%s said:\n%s", name, tail(h.output.String(), 60))
 			}
 		})
-		return h
+		hosts = append(hosts, h)
 	}
-	a, b = host("a"), host("b")
 	// Whatever fails, nothing waits for ever.
 	t.Cleanup(func() { os.WriteFile(filepath.Join(notes, "go"), nil, 0o600) })
-	return a, b, notes
+	return hosts, notes
 }
 
-func (h *host) begin() {
+// twoHosts are those of newHosts, by name.
+func twoHosts(t *testing.T, patience string) (a, b *host, notes string) {
+	t.Helper()
+	hosts, notes := newHosts(t, patience, 2)
+	return hosts[0], hosts[1], notes
+}
+
+// launch starts the control plane and does not wait for it.
+func (h *host) launch(flags ...string) {
 	h.t.Helper()
-	h.cmd = exec.Command(binary, "control", "--data", h.data, "--shared", h.shared, "--listen", h.listen, "--builds-lost-after", h.patience, "--regions", "nowhere")
+	h.cmd = exec.Command(binary, append([]string{"control", "--data", h.data, "--shared", h.shared, "--listen", h.listen, "--builds-lost-after", h.patience, "--regions", "nowhere"}, flags...)...)
 	h.cmd.Env = append(os.Environ(), "SHOWRUNNER_DATABASE="+h.database)
 	h.cmd.Stdout, h.cmd.Stderr = h.output, h.output
 	if err := h.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+func (h *host) begin() {
+	h.t.Helper()
+	h.launch()
 	h.eventually(30*time.Second, "control answers", func() error {
 		if _, errs, code := h.cli("executions", "list"); code != 0 {
 			return errors.New(errs)
@@ -214,7 +226,7 @@ func starts(t *testing.T, notes string) int {
 // and in an event, and goes on to the end.
 func TestABuildOfADeadHost(t *testing.T) {
 	t.Parallel()
-	a, b, notes := newHosts(t, "2s")
+	a, b, notes := twoHosts(t, "2s")
 	a.begin()
 	id := a.release(notes)
 	shell := a.shell(notes, 0)
@@ -244,7 +256,7 @@ func TestABuildOfADeadHost(t *testing.T) {
 // another control plane has the execution by then.
 func TestABuildOfAHostThatComesBack(t *testing.T) {
 	t.Parallel()
-	a, b, notes := newHosts(t, "10m")
+	a, b, notes := twoHosts(t, "10m")
 	a.begin()
 	id := a.release(notes)
 	a.shell(notes, 0)
@@ -274,7 +286,7 @@ func TestABuildOfAHostThatComesBack(t *testing.T) {
 // and nothing of it counts.
 func TestABuildOfAHostThatComesBackLate(t *testing.T) {
 	t.Parallel()
-	a, b, notes := newHosts(t, "2s")
+	a, b, notes := twoHosts(t, "2s")
 	a.begin()
 	id := a.release(notes)
 	shell := a.shell(notes, 0)
@@ -303,7 +315,7 @@ func TestABuildOfAHostThatComesBackLate(t *testing.T) {
 // knows, so a person is asked, and they are repeated when the person says so.
 func TestCommandsOfADeadHost(t *testing.T) {
 	t.Parallel()
-	a, b, notes := newHosts(t, "2s")
+	a, b, notes := twoHosts(t, "2s")
 	a.begin()
 	id := a.apply("application: shop\npipelines:\n  release:\n    stages:\n      act:\n        run:\n          commands:\n" +
 		strings.ReplaceAll("\n"+blocking(notes), "\n      ", "\n          ")[1:])

@@ -39,6 +39,30 @@ type Handle struct{ dir string }
 // ErrNotStarted says that nothing of a build has happened, so it may be started.
 var ErrNotStarted = problem.New(problem.NotFound, "build.attach", "the build has not been started")
 
+// ErrGivenUp says that a build has not begun and never will in this folder.
+var ErrGivenUp = problem.New(problem.Conflict, "build.attach", "the build was given up before it began")
+
+// GiveUp sees to it that a build that has not begun never does; false: it has
+// begun, or is about to.
+func GiveUp(dir string) (bool, error) {
+	h := &Handle{dir}
+	lock, err := lockBuild(dir)
+	if problem.CodeOf(err) == problem.Conflict {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer lock.Close()
+	if h.has(fileState) || h.has(fileResult) {
+		return false, nil
+	}
+	if err := os.WriteFile(filepath.Join(dir, fileGivenUp), nil, 0o600); err != nil {
+		return false, problem.Wrap(err, problem.Unavailable, "build.give-up", "folder %s", dir)
+	}
+	return true, nil
+}
+
 // Start starts the build in a process of its own, in its own session, that
 // lives on when this one ends. It returns once the build can be reached. A
 // build that was started before in this folder is attached to instead.
@@ -97,18 +121,22 @@ func (l Launcher) Start(ctx context.Context, dir string, job Job, secrets map[st
 	case <-ctx.Done(): // it goes on, and can be attached to
 		return nil, context.Cause(ctx)
 	}
-	if h, err := Attach(dir); err == nil { // another process was faster
-		return h, nil
+	if h, err := Attach(dir); err == nil || errors.Is(err, ErrGivenUp) { // another process was faster
+		return h, err
 	}
 	said, _ := os.ReadFile(filepath.Join(dir, fileErrors))
 	return nil, problem.New(problem.Unavailable, op, "the supervisor of the build ended at once: %s", strings.Join(lastLines(string(said), 3), "; "))
 }
 
-// Attach finds the build of a folder. Errors: ErrNotStarted (not_found).
+// Attach finds the build of a folder. Errors: ErrNotStarted (not_found),
+// ErrGivenUp (conflict).
 func Attach(dir string) (*Handle, error) {
 	h := &Handle{dir}
 	if h.has(fileResult) || h.has(fileState) {
 		return h, nil
+	}
+	if h.has(fileGivenUp) {
+		return nil, ErrGivenUp
 	}
 	if !h.has(fileJob) {
 		return nil, ErrNotStarted

@@ -33,13 +33,14 @@ type Job struct {
 
 // The files of a supervised build's folder.
 const (
-	fileJob    = "job.json"
-	fileState  = "state.json"
-	fileResult = "result.json"
-	fileLog    = "log"
-	fileCancel = "cancel"
-	fileLock   = "lock"
-	fileErrors = "supervisor.log"
+	fileJob     = "job.json"
+	fileState   = "state.json"
+	fileResult  = "result.json"
+	fileLog     = "log"
+	fileCancel  = "cancel"
+	fileGivenUp = "given-up" // it has not begun and never will
+	fileLock    = "lock"
+	fileErrors  = "supervisor.log"
 )
 
 // State is what a supervisor has written down about itself. It is there from
@@ -76,6 +77,9 @@ func Supervise(ctx context.Context, dir string) error {
 	defer lock.Close()
 	if exists(filepath.Join(dir, fileResult)) {
 		return problem.New(problem.Conflict, op, "the build has ended")
+	}
+	if exists(filepath.Join(dir, fileGivenUp)) {
+		return ErrGivenUp
 	}
 	if exists(filepath.Join(dir, fileState)) {
 		return problem.New(problem.Conflict, op, "the build was begun before and cannot begin again")

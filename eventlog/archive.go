@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"showrunner/internal/filelock"
 	"showrunner/problem"
 	"showrunner/store/record"
 )
@@ -83,6 +84,13 @@ func (a *Archive) Append(events []record.Event) error {
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return problem.Wrap(err, problem.Unavailable, op, "folder %s", a.dir)
 	}
+	// A replica whose connection to the database broke may still be writing what
+	// another one is to write by now.
+	lock, err := filelock.Try(filepath.Join(a.dir, "lock"))
+	if err != nil {
+		return problem.Wrap(err, problem.Unavailable, op, "folder %s", a.dir)
+	}
+	defer lock.Close()
 	names, _, err := a.files()
 	if err != nil {
 		return err

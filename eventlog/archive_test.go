@@ -10,6 +10,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"showrunner/internal/filelock"
+	"showrunner/problem"
 	"showrunner/store/record"
 )
 
@@ -163,5 +165,25 @@ func TestCloudEvent(t *testing.T) {
 		`"application":"shop","pipeline":"release","execution":"x1","stage":"build"}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Two processes never write the archive at the same time.
+func TestOneProcessAppends(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := filelock.Try(filepath.Join(dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := OpenArchive(dir)
+	if err := a.Append(eventsOf(1)); problem.CodeOf(err) != problem.Unavailable {
+		t.Errorf("while another process appends: %v", err)
+	}
+	lock.Close()
+	if err := a.Append(eventsOf(1)); err != nil {
+		t.Error(err)
+	}
+	if got := readAll(t, a, 0, record.Filter{}, 10); fmt.Sprint(got) != "[1]" {
+		t.Errorf("read %v", got)
 	}
 }

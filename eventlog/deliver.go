@@ -20,8 +20,9 @@ import (
 
 const (
 	// lease is how long the replica that sends keeps a subscription without
-	// saying that it is still there.
-	lease = 15 * time.Second
+	// saying that it is still there. It says so every third of it, and not while a
+	// receiver takes its time.
+	lease = 2 * callLimit
 	// saveEvery is how often progress is written while all goes well; what was
 	// sent since is sent again, under the same webhook-id, after a crash.
 	saveEvery = time.Second
@@ -29,7 +30,8 @@ const (
 	patience = 3 * 24 * time.Hour
 	// callLimit is how long a receiver may take to answer.
 	callLimit = 15 * time.Second
-	// lookAgain is how often subscriptions that others hold are looked at.
+	// lookAgain is how often subscriptions that others hold are looked at though
+	// nobody is known to have gone.
 	lookAgain = 5 * time.Second
 
 	firstPause = time.Second
@@ -48,17 +50,33 @@ type Secrets interface {
 	Resolve(ctx context.Context, name string) (string, error)
 }
 
+// Replicas are those that share the log, as one of them knows them.
+type Replicas interface {
+	// Owner names this replica's session, "" while there is none.
+	Owner() string
+	// Lives tells whether a session goes on.
+	Lives(ctx context.Context, owner string) (bool, error)
+	// Departures returns a channel that is closed at the next time after the call
+	// that another replica is found to have gone.
+	Departures() <-chan struct{}
+}
+
 // Deliverer sends what subscriptions ask for. Any number of replicas may run
 // one: each subscription is sent by one of them at a time.
 type Deliverer struct {
 	Subscriptions Subscriptions
 	Log           Log
 	Secrets       Secrets
-	Source        string // of CloudEvents: the address of the control plane
-	Holder        string // names this replica
-	Now           func() time.Time
-	Client        *http.Client
-	Report        *slog.Logger
+	Replicas      Replicas // nil: a lease alone tells who has gone
+	// Source of CloudEvents is the address of the control plane. Unless it is the
+	// Common one of all replicas, a subscription keeps that of who sent first, so
+	// that an event that two of them send is the same one.
+	Source string
+	Common bool
+	Holder string // names this replica
+	Now    func() time.Time
+	Client *http.Client
+	Report *slog.Logger
 }
 
 // NewClient makes the client that messages are sent with. It follows no
@@ -140,6 +158,10 @@ func (d *Deliverer) changes(ctx context.Context) <-chan struct{} {
 // serve holds one subscription whenever nobody else does, and sends.
 func (d *Deliverer) serve(ctx context.Context, s Subscription) {
 	for ctx.Err() == nil {
+		var gone <-chan struct{}
+		if d.Replicas != nil {
+			gone = d.Replicas.Departures()
+		}
 		h, err := d.hold(ctx, s)
 		if err != nil && ctx.Err() == nil {
 			d.Report.Warn("a subscription cannot be held", "subscription", s.Name, "error", err)
@@ -151,15 +173,17 @@ func (d *Deliverer) serve(ctx context.Context, s Subscription) {
 			}
 			h.release(context.WithoutCancel(ctx))
 		}
-		wait(ctx, lookAgain)
+		wait(ctx, lookAgain, gone)
 	}
 }
 
-func wait(ctx context.Context, pause time.Duration) {
+// wait lets a pause pass, which an early end makes shorter.
+func wait(ctx context.Context, pause time.Duration, early <-chan struct{}) {
 	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-early:
 	case <-ctx.Done():
 	}
 }
@@ -177,9 +201,11 @@ type held struct {
 // it is parked.
 func (d *Deliverer) hold(ctx context.Context, s Subscription) (*held, error) {
 	p, version, err := d.Subscriptions.progress(ctx, s.Name)
-	now := d.Now()
-	if err != nil || version == 0 || p.Parked != "" || p.Holder != "" && p.Holder != d.Holder && now.Before(p.Until) {
+	if err != nil || version == 0 || p.Parked != "" || p.Holder != "" && p.Holder != d.Holder && d.Now().Before(p.Until) && d.lives(ctx, p.Session) {
 		return nil, err
+	}
+	if d.Common || p.Source == "" {
+		p.Source = d.Source
 	}
 	h := &held{d: d, s: s, p: p, version: version}
 	err = h.save(ctx)
@@ -189,11 +215,23 @@ func (d *Deliverer) hold(ctx context.Context, s Subscription) (*held, error) {
 	return h, err
 }
 
+// lives tells whether a replica may still be there: its lease is not over.
+func (d *Deliverer) lives(ctx context.Context, session string) bool {
+	if d.Replicas == nil || session == "" {
+		return true
+	}
+	lives, err := d.Replicas.Lives(ctx, session)
+	return lives || err != nil
+}
+
 // save writes progress and renews the lease. Errors: conflict when another
 // replica, or a person, has written since.
 func (h *held) save(ctx context.Context) error {
 	now := h.d.Now()
 	h.p.Holder, h.p.Until = h.d.Holder, now.Add(lease).UTC()
+	if h.d.Replicas != nil {
+		h.p.Session = h.d.Replicas.Owner()
+	}
 	version, err := h.d.Subscriptions.save(ctx, h.s.Name, h.version, h.p)
 	if err == nil {
 		h.version, h.saved = version, now
@@ -205,7 +243,7 @@ func (h *held) save(ctx context.Context) error {
 func (h *held) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	h.p.Holder, h.p.Until = "", time.Time{}
+	h.p.Holder, h.p.Session, h.p.Until = "", "", time.Time{}
 	if _, err := h.d.Subscriptions.save(ctx, h.s.Name, h.version, h.p); err != nil && problem.CodeOf(err) != problem.Conflict {
 		h.d.Report.Debug("a subscription is not released; its lease will be over soon", "subscription", h.s.Name, "error", err)
 	}
@@ -288,7 +326,7 @@ func (h *held) deliver(ctx context.Context, e record.Event) error {
 func (h *held) rest(ctx context.Context, pause time.Duration) error {
 	for pause > 0 {
 		step := min(pause, lease/3)
-		wait(ctx, step)
+		wait(ctx, step, nil)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -343,7 +381,7 @@ func (h *held) body(e record.Event) (body []byte, contentType string, err error)
 	var v any = e
 	contentType = "application/json"
 	if h.s.Format != FormatEvent {
-		v, contentType = CloudEventOf(h.d.Source, e), ContentType
+		v, contentType = CloudEventOf(h.p.Source, e), ContentType
 	}
 	if body, err = json.Marshal(v); err != nil {
 		err = fmt.Errorf("encoding event %d: %w", e.Position, err)

@@ -130,14 +130,26 @@ func (r *receiver) got() string {
 	return fmt.Sprint(r.calls)
 }
 
+func newDeliverer(records Records, l *log, r *receiver, holder string) *Deliverer {
+	return &Deliverer{Subscriptions: Subscriptions{records}, Log: l, Secrets: secrets{"key": key}, Source: "http://control", Holder: holder,
+		Now: time.Now, Client: &http.Client{Transport: r}, Report: slog.New(slog.DiscardHandler)}
+}
+
 // run runs deliverers over one log until the test's bubble ends.
 func run(t *testing.T, records Records, l *log, r *receiver, holders ...string) (stops map[string]func()) {
-	stops = map[string]func(){}
+	var all []*Deliverer
 	for _, h := range holders {
+		all = append(all, newDeliverer(records, l, r, h))
+	}
+	return runAll(t, all...)
+}
+
+func runAll(t *testing.T, all ...*Deliverer) (stops map[string]func()) {
+	stops = map[string]func(){}
+	for _, d := range all {
+		h := d.Holder
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		d := &Deliverer{Subscriptions: Subscriptions{records}, Log: l, Secrets: secrets{"key": key}, Source: "http://control", Holder: h,
-			Now: time.Now, Client: &http.Client{Transport: r}, Report: slog.New(slog.DiscardHandler)}
 		go func() { d.Run(ctx); close(done) }()
 		stops[h] = func() { stop(); <-done }
 	}
@@ -219,6 +231,94 @@ func TestEventsAreSentByOneReplica(t *testing.T) {
 			stop()
 		}
 	})
+}
+
+// replicas are those of a test; any of them but this one may die.
+type replicas struct {
+	mu    sync.Mutex
+	owner string
+	dead  bool
+	gone  chan struct{}
+}
+
+func (r *replicas) Owner() string { return r.owner }
+
+func (r *replicas) Lives(_ context.Context, owner string) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return owner == r.owner || !r.dead, nil
+}
+
+func (r *replicas) Departures() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.gone
+}
+
+func (r *replicas) kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dead = true
+	close(r.gone)
+	r.gone = make(chan struct{})
+}
+
+// The lease of a replica that has died is not waited for; that of one that lives is.
+func TestADeadSenderIsReplacedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records, l, r, others := &recordtest.Records{}, &log{}, &receiver{t: t}, &replicas{owner: "session of two", gone: make(chan struct{})}
+		put(t, records, subscription(), 0)
+		one := &held{d: newDeliverer(records, l, r, "one"), s: subscription(), version: 1}
+		one.d.Replicas = &replicas{owner: "session of one"}
+		if err := one.save(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		l.add(started(1)...)
+		two := newDeliverer(records, l, r, "two")
+		two.Replicas = others
+		stops := runAll(t, two)
+		settle(lease / 2)
+		if got := r.got(); got != "[]" {
+			t.Errorf("%s was sent while another replica had the subscription", got)
+		}
+		others.kill()
+		settle(time.Millisecond)
+		if got := r.got(); got != "[audit-1 200]" {
+			t.Errorf("after the sender's death %s was sent", got)
+		}
+		stops["two"]()
+	})
+}
+
+// What several replicas send of one log comes from one source: that of the first,
+// or the one that they have in common.
+func TestTheSourceStays(t *testing.T) {
+	for _, common := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			records, l, r := &recordtest.Records{}, &log{}, &receiver{t: t}
+			put(t, records, subscription(), 0)
+			for _, name := range []string{"one", "two"} {
+				d := newDeliverer(records, l, r, name)
+				d.Source, d.Common = "http://"+name, common
+				stops := runAll(t, d)
+				l.add(started(1)...)
+				settle(time.Second)
+				stops[name]()
+			}
+			want := map[bool]string{false: "[http://one http://one]", true: "[http://one http://two]"}[common]
+			var got []string
+			for _, b := range r.bodies {
+				var c CloudEvent
+				if err := json.Unmarshal([]byte(b), &c); err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, c.Source)
+			}
+			if fmt.Sprint(got) != want {
+				t.Errorf("common %v: sent from %v, want %s", common, got, want)
+			}
+		})
+	}
 }
 
 // A receiver that fails is asked again with the same id, and nothing overtakes;

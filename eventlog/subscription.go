@@ -44,9 +44,13 @@ type Progress struct {
 	Next     time.Time `json:"next,omitzero"`
 	// Parked says why nothing is sent any more, until it is resumed.
 	Parked string `json:"parked,omitempty"`
-	// Holder is the replica that sends, until Until unless it says otherwise.
-	Holder string    `json:"holder,omitempty"`
-	Until  time.Time `json:"until,omitzero"`
+	// Holder is the replica that sends, until Until unless it says otherwise or its
+	// session ends.
+	Holder  string    `json:"holder,omitempty"`
+	Session string    `json:"session,omitempty"`
+	Until   time.Time `json:"until,omitzero"`
+	// Source is the address that CloudEvents say they come from.
+	Source string `json:"source,omitempty"`
 }
 
 // Collections of records.

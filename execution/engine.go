@@ -128,6 +128,7 @@ type Engine struct {
 	pending  atomic.Int64
 	outage   outage    // the database cannot be written
 	logEnd   followers // of the event log
+	gone     departures
 
 	mu      sync.Mutex
 	runs    map[string]*run

@@ -142,6 +142,7 @@ func (e *Engine) notice(ctx context.Context, m *member, n Notice) {
 	case NoticeEvents:
 		e.logEnd.raise(n.Position)
 	case NoticeAdopt:
+		e.gone.tell()
 		if err := e.adopt(ctx, m, false); err != nil && ctx.Err() == nil {
 			e.log.Warn("taking over work failed; it is tried again", "error", err)
 			m.again()

@@ -89,6 +89,7 @@ type controlPlane struct {
 	auth        *api.Auth
 	callbacks   *notify.Callbacks
 	listener    net.Listener
+	urlGiven    bool // URL is what a person gave
 }
 
 // RunControl runs a control plane until ctx ends. What its stages do outside
@@ -155,7 +156,7 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	}
 	c.secrets = secret.New(c.store, secret.Options{KeyFile: filepath.Join(c.Shared, "key"), Identity: c.Identity})
 	c.logs = stagelog.New(filepath.Join(c.Shared, "logs"))
-	if c.URL == "" {
+	if c.urlGiven = c.URL != ""; !c.urlGiven {
 		c.URL = "http://" + c.listener.Addr().String()
 	}
 	return c, c.wire(ctx)

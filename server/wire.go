@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"showrunner/eventlog"
+	"showrunner/execution"
 	"showrunner/problem"
 	"showrunner/retention"
 	"showrunner/source"
 	"showrunner/stage/notify"
+	"showrunner/store"
 	"showrunner/trigger"
 )
 
@@ -45,8 +47,19 @@ func (c *controlPlane) wireTriggers() error {
 // deliverer makes what sends events to those who have subscribed.
 func (c *controlPlane) deliverer() *eventlog.Deliverer {
 	host, _ := os.Hostname() // only a part of a name
-	return &eventlog.Deliverer{Subscriptions: eventlog.Subscriptions{Records: c.store}, Log: c.engine, Secrets: c.secrets, Source: c.URL,
-		Holder: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), c.listener.Addr()), Now: c.Now, Client: eventlog.NewClient(), Report: c.Log}
+	return &eventlog.Deliverer{Subscriptions: eventlog.Subscriptions{Records: c.store}, Log: c.engine, Secrets: c.secrets,
+		Replicas: replicas{c.engine, c.store}, Source: c.URL, Common: c.urlGiven, Holder: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), c.listener.Addr()), Now: c.Now, Client: eventlog.NewClient(), Report: c.Log}
+}
+
+// replicas are the control planes on one database, as the deliverer asks for them.
+type replicas struct {
+	*execution.Engine
+	store store.Store
+}
+
+// Lives implements eventlog.Replicas.
+func (r replicas) Lives(ctx context.Context, owner string) (bool, error) {
+	return r.store.Lives(ctx, owner)
 }
 
 // sweeper makes what removes the files of what is no longer kept.

@@ -259,6 +259,12 @@ func (p *Postgres) Peers(ctx context.Context) (int, error) {
 	return n, pgError(err, "store.peers")
 }
 
+// Lives implements Store: it holds its lock, and its lease is not over.
+func (p *Postgres) Lives(ctx context.Context, owner string) (lives bool, err error) {
+	err = p.pool.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM replica r WHERE r.id = $1 AND r.expires > now() AND `+lockHeld+`)`, owner, uint32(replicaLock)).Scan(&lives)
+	return lives, pgError(err, "store.lives")
+}
+
 // lockHeld tells whether the replica r holds its lock; $2 is replicaLock.
 const lockHeld = `EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
 		AND l.classid = $2 AND l.objid::bigint = r.lock AND l.objsubid = 2

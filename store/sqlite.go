@@ -295,3 +295,10 @@ func sqliteError(err error, op string) error {
 
 // Peers implements Store: the file's lock lets nobody else in.
 func (s *SQLite) Peers(context.Context) (int, error) { return 0, nil }
+
+// Lives implements Store: the only session is this process's own.
+func (s *SQLite) Lives(_ context.Context, owner string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session != nil && s.session.owner == owner, nil
+}

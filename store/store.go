@@ -29,6 +29,8 @@ type Store interface {
 	AppendEvents(ctx context.Context, events ...record.Event) error
 	// Peers says how many other sessions live in the database.
 	Peers(ctx context.Context) (int, error)
+	// Lives tells whether a session goes on, by its Owner. Errors: unavailable.
+	Lives(ctx context.Context, owner string) (bool, error)
 	// Backup writes everything durable, as of one moment, while work goes on.
 	Backup(ctx context.Context, w io.Writer) error
 	Close() error

@@ -86,8 +86,8 @@ func (b *Builder) execute(ctx context.Context, in *stage.Input, w work) (stage.R
 		return b.here(ctx, in, claim{Start: 1}, w)
 	}
 	c, err := b.Fleet.claim(ctx, in.Key)
-	if err == nil && c.Start == 0 {
-		c, err = b.Fleet.take(ctx, in, c)
+	if err == nil && (c.Start == 0 || c.GivenUp) {
+		c, err = b.take(ctx, in, c)
 	}
 	if err != nil {
 		return stage.Result{}, asUnavailable(err)
@@ -97,6 +97,16 @@ func (b *Builder) execute(ctx context.Context, in *stage.Input, w work) (stage.R
 		return b.elsewhere(ctx, in, c, w, w.repeatable || in.State == nil)
 	}
 	return b.here(ctx, in, c, w)
+}
+
+// take makes a build this host's. Its folder says so first, so that this host
+// can tell of a build that it does not get to begin.
+func (b *Builder) take(ctx context.Context, in *stage.Input, before claim) (claim, error) {
+	own := b.Fleet.next(in.Key, before)
+	if err := noteClaim(b.folder(own.Key, own.Start), own); err != nil {
+		return own, err
+	}
+	return b.Fleet.take(ctx, in, before)
 }
 
 // here starts or finds a build on this host.
@@ -112,11 +122,14 @@ func (b *Builder) here(ctx context.Context, in *stage.Input, c claim, w work) (s
 			}
 			if b.Fleet != nil {
 				job.ID = job.Project + ":" + uuid(in.Key, c.Start)
-				if err := noteClaim(dir, c); err != nil {
+				if err := noteClaim(dir, c); err != nil { // which may stem from a control plane that had not
 					return stage.Result{}, err
 				}
 			}
-			h, err = b.Launcher.Start(ctx, dir, job, secrets)
+			h, err = b.begin(ctx, dir, job, secrets)
+		}
+		if errors.Is(err, build.ErrGivenUp) && b.Fleet != nil { // asked for from elsewhere; the next call takes another start
+			return stage.Result{}, asUnavailable(errors.Join(err, b.Fleet.giveUp(ctx, c)))
 		}
 		if err != nil {
 			return stopped(ctx, h, err)
@@ -128,6 +141,28 @@ func (b *Builder) here(ctx context.Context, in *stage.Input, c claim, w work) (s
 		}
 	}
 	return stage.Result{}, problem.New(problem.Unavailable, "build.start", "%d supervisors ended before they began the build", maxStarts)
+}
+
+// begin starts a build. Meanwhile nobody else on this host does, nor gives it up.
+func (b *Builder) begin(ctx context.Context, dir string, job build.Job, secrets map[string]string) (*build.Handle, error) {
+	lock, err := lockBegin(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	return b.Launcher.Start(ctx, dir, job, secrets)
+}
+
+// lockBegin keeps others on this host from beginning a build. Errors: unavailable.
+func lockBegin(dir string) (*os.File, error) {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var lock *os.File
+		if lock, err = filelock.Try(filepath.Join(dir, fileBegin)); err == nil {
+			return lock, nil
+		}
+	}
+	return nil, problem.Wrap(err, problem.Unavailable, "build.begin", "folder %s", dir)
 }
 
 // maxStarts bounds how often a build that nobody has begun is started in one call.
@@ -142,14 +177,14 @@ func (b *Builder) resume(ctx context.Context, in *stage.Input, w work) (stage.Re
 			return stage.Result{}, asUnavailable(err)
 		}
 		switch {
-		case c.Start == 0:
+		case c.Start == 0 || c.GivenUp:
 			return stage.Result{Outcome: stage.NotStarted}, nil
 		case c.Host != b.Fleet.ID || c.Result != nil:
 			return b.elsewhere(ctx, in, c, w, w.repeatable)
 		}
 	}
 	h, err := build.Attach(b.folder(in.Key, c.Start))
-	if errors.Is(err, build.ErrNotStarted) {
+	if errors.Is(err, build.ErrNotStarted) || errors.Is(err, build.ErrGivenUp) {
 		return stage.Result{Outcome: stage.NotStarted}, nil
 	}
 	if err != nil {
@@ -168,7 +203,17 @@ func (b *Builder) elsewhere(ctx context.Context, in *stage.Input, c claim, w wor
 	if c.Result != nil {
 		return b.conclude(*c.Result, w.outputs), nil
 	}
+	if c.GivenUp {
+		own, err := b.take(ctx, in, c)
+		if err != nil {
+			return stage.Result{}, asUnavailable(err)
+		}
+		return b.here(ctx, in, own, w)
+	}
 	if !b.Fleet.lost(c.Host) {
+		if err := b.Fleet.ask(ctx, c); err != nil {
+			return stage.Result{}, asUnavailable(err)
+		}
 		in.Progress("runs on %s", c.Name)
 		return stage.Result{Outcome: stage.Again, State: waitsElsewhere, After: askElsewhere}, nil
 	}
@@ -176,15 +221,15 @@ func (b *Builder) elsewhere(ctx context.Context, in *stage.Input, c claim, w wor
 		return stage.Result{}, problem.Wrap(stage.ErrInDoubt, problem.Unavailable, "build.resume", "%s, which ran the commands, has been silent for %s; they may have taken effect, and may still be running",
 			c.Name, b.Fleet.Patience)
 	}
-	if c.Start > maxHosts {
+	if lost := c.Start - c.Unbegun; lost > maxHosts {
 		if _, err := b.Fleet.askCancel(ctx, in.Key, build.ErrStopped.Error()); err != nil { // should that host come back
 			return stage.Result{}, asUnavailable(err)
 		}
 		return stage.Fail(stage.Failure{Code: "BUILD_HOST_LOST", Retryable: true,
-			Cause: fmt.Sprintf("the build was lost with its host %d times, the last time with %s", c.Start, c.Name),
+			Cause: fmt.Sprintf("the build was lost with its host %d times, the last time with %s", lost, c.Name),
 			Help:  "Look whether the build itself takes its hosts down (memory, disk); then restart the execution from this stage."}), nil
 	}
-	own, err := b.Fleet.take(ctx, in, c)
+	own, err := b.take(ctx, in, c)
 	if err != nil {
 		return stage.Result{}, asUnavailable(err)
 	}
@@ -211,7 +256,7 @@ func (b *Builder) cancel(ctx context.Context, in *stage.Input, repeatable bool) 
 	c := claim{Start: 1}
 	if b.Fleet != nil {
 		var err error
-		if c, err = b.Fleet.claim(ctx, in.Key); err != nil || c.Start == 0 || c.Result != nil {
+		if c, err = b.Fleet.claim(ctx, in.Key); err != nil || c.Start == 0 || c.Result != nil || c.GivenUp {
 			return err
 		}
 		if c.Host != b.Fleet.ID {
@@ -219,7 +264,7 @@ func (b *Builder) cancel(ctx context.Context, in *stage.Input, repeatable bool) 
 		}
 	}
 	h, err := build.Attach(b.folder(in.Key, c.Start))
-	if errors.Is(err, build.ErrNotStarted) {
+	if errors.Is(err, build.ErrNotStarted) || errors.Is(err, build.ErrGivenUp) {
 		return nil
 	}
 	if err == nil {
@@ -236,7 +281,7 @@ func (b *Builder) cancel(ctx context.Context, in *stage.Input, repeatable bool) 
 func (b *Builder) cancelElsewhere(ctx context.Context, in *stage.Input, repeatable bool) error {
 	c, err := b.Fleet.askCancel(ctx, in.Key, build.ErrStopped.Error())
 	switch {
-	case err != nil || c.Start == 0 || c.Result != nil:
+	case err != nil || c.Start == 0 || c.Result != nil || c.GivenUp:
 		return err
 	case !b.Fleet.lost(c.Host):
 		return problem.New(problem.Unavailable, "build.cancel", "%s is ending the build", c.Name)

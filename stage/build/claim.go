@@ -43,6 +43,13 @@ type claim struct {
 	Start int       `json:"start"` // 1, and 1 more with every host it was lost with
 	// Cancel asks the host to end the build; see build.ErrStopped and ErrTimedOut.
 	Cancel string `json:"cancel,omitempty"`
+	// Awaited says that another host waits for the result, so that a build that
+	// has not begun is given up by its host.
+	Awaited bool `json:"awaited,omitempty"`
+	// GivenUp says that this start has not begun and never will.
+	GivenUp bool `json:"givenUp,omitempty"`
+	// Unbegun is how many of the starts before were given up.
+	Unbegun int `json:"unbegun,omitempty"`
 	// Result is the build's end, without what no later stage sees.
 	Result  *build.Result `json:"result,omitempty"`
 	version int64
@@ -77,16 +84,27 @@ func (f *Fleet) put(ctx context.Context, c claim, events ...record.Event) (claim
 	return c, err
 }
 
+// next is the claim by which this host takes an attempt's build after another.
+func (f *Fleet) next(k stage.Key, before claim) claim {
+	c := claim{Key: k, Host: f.ID, Name: f.Name, Start: before.Start + 1, Unbegun: before.Unbegun, version: before.version}
+	if c.Key.Task = "execute"; before.GivenUp {
+		c.Unbegun++
+	}
+	return c
+}
+
 // take makes an attempt's build this host's, after the claim that was read.
 func (f *Fleet) take(ctx context.Context, in *stage.Input, before claim) (claim, error) {
-	c := claim{Key: in.Key, Host: f.ID, Name: f.Name, Start: before.Start + 1, version: before.version}
-	c.Key.Task = "execute"
+	c := f.next(in.Key, before)
 	if before.Start == 0 {
 		return f.put(ctx, c)
 	}
 	note := fmt.Sprintf("%s, which ran this build, has been silent for %s; the build is started anew on %s (start %d of at most %d), and what the other still makes of it is refused",
-		before.Name, f.Patience, f.Name, c.Start, maxHosts+1)
-	data, err := json.Marshal(map[string]any{"attempt": in.Key.Attempt, "from": before.Name, "to": f.Name, "start": c.Start, "reason": note})
+		before.Name, f.Patience, f.Name, c.Start-c.Unbegun, maxHosts+1)
+	if before.GivenUp {
+		note = fmt.Sprintf("the control plane of %s was gone before this build had begun there; it is started on %s", before.Name, f.Name)
+	}
+	data, err := json.Marshal(map[string]any{"attempt": in.Key.Attempt, "from": before.Name, "to": f.Name, "start": c.Start - c.Unbegun, "reason": note})
 	if err != nil {
 		return c, problem.Wrap(err, problem.Internal, "build.claim", "encoding")
 	}
@@ -102,6 +120,32 @@ func (f *Fleet) take(ctx context.Context, in *stage.Input, before claim) (claim,
 
 // EventMoved is the type of the event that a build was started anew elsewhere.
 const EventMoved = "stage.moved"
+
+// ask marks the claim that was read, so that its host looks after it.
+func (f *Fleet) ask(ctx context.Context, c claim) error {
+	if c.Awaited {
+		return nil
+	}
+	c.Awaited = true
+	if _, err := f.put(ctx, c); err != nil && problem.CodeOf(err) != problem.Conflict { // then the next look asks
+		return err
+	}
+	return nil
+}
+
+// giveUp says that a start of this host has not begun and never will.
+func (f *Fleet) giveUp(ctx context.Context, own claim) error {
+	for {
+		c, err := f.claim(ctx, own.Key)
+		if err != nil || !c.same(own) || c.GivenUp {
+			return err
+		}
+		c.GivenUp = true
+		if _, err = f.put(ctx, c); problem.CodeOf(err) != problem.Conflict {
+			return err
+		}
+	}
+}
 
 // keep writes down the result of a start of a build. Errors: unavailable, also
 // when the build is another host's by now, so that whoever asks is told of that one.
@@ -146,7 +190,7 @@ func slim(r build.Result) build.Result {
 func (f *Fleet) askCancel(ctx context.Context, k stage.Key, reason string) (claim, error) {
 	for {
 		c, err := f.claim(ctx, k)
-		if err != nil || c.Start == 0 || c.Result != nil || c.Cancel != "" {
+		if err != nil || c.Start == 0 || c.Result != nil || c.GivenUp || c.Cancel != "" {
 			return c, err
 		}
 		c.Cancel = reason

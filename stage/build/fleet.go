@@ -179,6 +179,7 @@ const (
 	fileClaim   = "claim.json" // whose start of it this is
 	fileSettled = "settled"    // what became of it is in the database, or refused
 	fileWatched = "watched"    // locked by who copies its log
+	fileBegin   = "begin"      // locked by who begins it, or gives it up
 )
 
 // noteClaim says in a build's folder whose it is, before anything else is there.
@@ -220,8 +221,8 @@ func (b *Builder) unsettled() (list []claim) {
 func (b *Builder) settle(ctx context.Context, own claim) error {
 	dir := b.folder(own.Key, own.Start)
 	h, err := build.Attach(dir)
-	if errors.Is(err, build.ErrNotStarted) {
-		return nil // about to begin, or its stage will find that it did not
+	if errors.Is(err, build.ErrNotStarted) || errors.Is(err, build.ErrGivenUp) {
+		return b.settleUnbegun(ctx, own, dir)
 	}
 	if err != nil {
 		return err
@@ -230,16 +231,15 @@ func (b *Builder) settle(ctx context.Context, own claim) error {
 	if err != nil {
 		return err
 	}
-	settled := func() error { return os.WriteFile(filepath.Join(dir, fileSettled), nil, 0o600) }
 	switch {
 	case !c.same(own):
 		if _, err := h.Cancel(ctx, build.ErrStopped); err != nil {
 			return err
 		}
 		b.Fleet.Log.Warn("a build was started anew elsewhere while this host was silent; the one here was ended, its result refused", "build", own.Key.String(), "by", c.Name)
-		return settled()
+		return settled(dir)
 	case c.Result != nil:
-		return settled()
+		return settled(dir)
 	case c.Cancel != "":
 		cause := build.ErrStopped
 		if c.Cancel == build.ErrTimedOut.Error() {
@@ -254,8 +254,39 @@ func (b *Builder) settle(ctx context.Context, own claim) error {
 	} else if err != nil {
 		return err
 	}
-	return settled()
+	return settled(dir)
 }
+
+// settleUnbegun brings a start on that has not begun. Its stage here is about to
+// begin it, or finds that nobody did; but when the stage is another host's by now,
+// which waits for the result, the start is given up.
+func (b *Builder) settleUnbegun(ctx context.Context, own claim, dir string) error {
+	c, err := b.Fleet.claim(ctx, own.Key)
+	switch {
+	case err != nil:
+		return err
+	case c.Start > own.Start || c.Start == own.Start && c.Host != own.Host:
+		return settled(dir) // another host's start
+	case c.Start < own.Start || !c.Awaited && c.Cancel == "":
+		return nil
+	}
+	lock, err := lockBegin(dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	given, err := build.GiveUp(dir)
+	if err != nil || !given {
+		return err
+	}
+	if err := b.Fleet.giveUp(ctx, own); err != nil {
+		return err
+	}
+	return settled(dir)
+}
+
+// settled notes in a build's folder that nothing is left to do for it.
+func settled(dir string) error { return os.WriteFile(filepath.Join(dir, fileSettled), nil, 0o600) }
 
 // follow watches a build that no stage here watches, for a while or to its end.
 func (b *Builder) follow(ctx context.Context, own claim, h *build.Handle) error {

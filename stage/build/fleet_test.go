@@ -2,6 +2,7 @@ package build
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -150,3 +151,72 @@ func TestABuildThatTakesItsHostsDown(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestABuildThatItsHostNeverBegan: a control plane is killed between taking a
+// build and beginning it, and is back at once, while another one has the
+// execution. The build is begun there, also one whose commands nobody may repeat.
+func TestABuildThatItsHostNeverBegan(t *testing.T) {
+	for name, beginsFirst := range map[string]bool{"given up": false, "begun meanwhile": true} {
+		t.Run(name, func(t *testing.T) {
+			_, hosts := fleetOf("a", "b")
+			a, b := newFixture(t, nil).b, newFixture(t, nil)
+			a.Fleet, b.b.Fleet = hosts[0], hosts[1]
+			w := newLog()
+			a.Fleet.Logs = func(stage.Key) (io.WriteCloser, error) { return nopCloser{w}, nil }
+			in := b.input(pipeline.Run{Commands: []string{"echo here"}}, w)
+			own, err := a.take(t.Context(), in, claim{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := a.folder(own.Key, own.Start)
+			settle := func() {
+				t.Helper()
+				for _, c := range a.unsettled() {
+					if err := a.settle(t.Context(), c); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			looks(t, hosts...)
+			settle()
+			if _, err := build.Attach(dir); !errors.Is(err, build.ErrNotStarted) {
+				t.Fatalf("given up before anybody asked: %v", err)
+			}
+			execute := task(runKind{b.b}, "execute")
+			res, err := execute.Resume(t.Context(), in)
+			if err != nil || res.Outcome != stage.Again {
+				t.Fatalf("%+v, %v", res, err)
+			}
+			if beginsFirst {
+				if _, err := a.here(t.Context(), in, own, runKind{a}.work()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			settle()
+			in.State = res.State
+			res, err = execute.Run(t.Context(), in)
+			if err != nil || res.Outcome != stage.Done {
+				t.Fatalf("%+v, %v\n%s", res, err, w.text())
+			}
+			if n := strings.Count(w.text(), "\nhere\n"); n != 1 {
+				t.Errorf("the commands ran %d times:\n%s", n, w.text())
+			}
+			if gone := strings.Contains(w.text(), "before this build had begun"); gone == beginsFirst {
+				t.Error(w.text())
+			}
+			if beginsFirst {
+				return
+			}
+			if _, err := a.Launcher.Start(t.Context(), dir, build.Job{}, nil); !errors.Is(err, build.ErrGivenUp) {
+				t.Errorf("the start that was given up: %v", err)
+			}
+			if left := a.unsettled(); len(left) > 0 {
+				t.Errorf("%+v are not settled", left)
+			}
+		})
+	}
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }

@@ -91,14 +91,25 @@ func testLost(t *testing.T, f *fixture) {
 	}
 }
 
+func wantLives(f *fixture, owner string, want bool) {
+	f.t.Helper()
+	if lives, err := f.store.Lives(f.t.Context(), owner); err != nil || lives != want {
+		f.t.Errorf("session %s lives: %v, %v; want %v", owner, lives, err, want)
+	}
+}
+
 func testAdopt(t *testing.T, f *fixture) {
 	live := f.make(nil)
 	lane := f.make(func(h *execution.Head) { h.Lane, h.Pipeline = true, "lane" })
 	f.end(f.make(nil), start)
+	before := f.s.Owner()
+	wantLives(f, before, true)
 	if err := f.s.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	f.s = f.join()
+	wantLives(f, before, false)
+	wantLives(f, f.s.Owner(), true)
 	claims, err := f.s.Adopt(t.Context(), false)
 	if err != nil || len(claims) != 2 || claims[0] != (execution.Claim{ID: live.ID, Epoch: 2}) || claims[1] != (execution.Claim{ID: lane.ID, Epoch: 2}) {
 		t.Fatal(claims, err)
