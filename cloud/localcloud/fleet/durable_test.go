@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,10 +36,7 @@ func TestKilledRegion(t *testing.T) {
 	r.stop()
 
 	// Another process runs the region for a while, and is killed.
-	region, out := otherProcess(t, r)
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("region said %q, %v", line, err)
-	}
+	region, _ := otherProcess(t, r)
 	var seen []string
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -77,15 +73,16 @@ func TestKilledRegion(t *testing.T) {
 }
 
 // otherProcess runs the fleet's folder in a process of its own, which ends with
-// the test, whatever becomes of that.
-func otherProcess(t *testing.T, r *realFleet) (*exec.Cmd, io.Reader) {
+// the test, whatever becomes of that. It is ready, and the client asks it.
+func otherProcess(t *testing.T, r *realFleet) (*exec.Cmd, *Client) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	socket := newSocket(t)
 	region := exec.Command(self)
-	region.Env = append(os.Environ(), "FLEET_TEST_REGION="+r.dir)
+	region.Env = append(os.Environ(), "FLEET_TEST_REGION="+r.dir, "FLEET_TEST_SOCKET="+socket)
 	region.Stderr = os.Stderr
 	out, err := region.StdoutPipe()
 	if err != nil {
@@ -103,7 +100,10 @@ func otherProcess(t *testing.T, r *realFleet) (*exec.Cmd, io.Reader) {
 			killMarked([]string{markName + "=" + r.mark})
 		}
 	})
-	return region, out
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("region said %q, %v", line, err)
+	}
+	return region, socketClient(t, socket)
 }
 
 func TestRestartGivesStandbyBack(t *testing.T) {

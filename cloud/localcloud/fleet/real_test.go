@@ -242,11 +242,7 @@ func TestConformance(t *testing.T) {
 // client serves the fleet on a unix socket and returns a client for it.
 func (r *realFleet) client(t *testing.T) *Client {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "fleet") // a socket's path must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(dir, "s")
+	socket := newSocket(t)
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -257,14 +253,29 @@ func (r *realFleet) client(t *testing.T) *Client {
 		defer close(served)
 		_ = server.Serve(listener) // ends with Close
 	}()
+	t.Cleanup(func() {
+		server.Close()
+		<-served
+	})
+	return socketClient(t, socket)
+}
+
+// newSocket names a socket by a path that is short enough for one.
+func newSocket(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fleet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
+
+func socketClient(t *testing.T, socket string) *Client {
+	t.Helper()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		server.Close()
-		<-served
-		os.RemoveAll(dir)
-	})
+	t.Cleanup(transport.CloseIdleConnections)
 	return NewClient("test-1", &http.Client{Transport: transport}, "http://region")
 }

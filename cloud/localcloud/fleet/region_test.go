@@ -2,26 +2,35 @@ package fleet
 
 import (
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"strconv"
 	"time"
 )
 
 // regionMain makes the test binary a region process of its own, for tests that
-// kill one: it opens the fleet in the folder that the environment names, says so
-// and waits to be killed.
+// kill one: it opens the fleet in the folder that the environment names, serves
+// it on the socket named there, says so and waits to be killed.
 func regionMain() {
 	dir := os.Getenv("FLEET_TEST_REGION")
 	if dir == "" {
 		return
 	}
-	_, err := New(Config{Region: "test-1", Dir: dir, Artifacts: selfArtifact{}, Balancer: newFakeBalancer(), Scaling: Scaling{Period: 50 * time.Millisecond}})
+	f, err := New(Config{Region: "test-1", Dir: dir, Artifacts: selfArtifact{}, Balancer: newFakeBalancer(), Scaling: Scaling{Period: 50 * time.Millisecond}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	listener, err := net.Listen("unix", os.Getenv("FLEET_TEST_SOCKET"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	fmt.Println("ready")
-	select {}
+	server := &http.Server{Handler: f.Handler(), ReadHeaderTimeout: time.Minute}
+	fmt.Fprintln(os.Stderr, server.Serve(listener))
+	os.Exit(1)
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
