@@ -16,6 +16,18 @@ import (
 	"showrunner/pipeline"
 )
 
+// patient is a spec whose checks never find an instance ill, for tests of what
+// else ends it: on a starved machine a start takes a minute, an answer seconds,
+// and a program that dies refuses several checks before it has died. Its group is
+// waited for as long.
+func (r *realFleet) patient(mode cloudtest.Mode, n int) cloud.ServerGroupSpec {
+	r.Patience = 5 * patience
+	spec := r.Spec("app", mode, n)
+	spec.Health.Timeout, spec.Health.Grace = pipeline.Duration(r.Patience), pipeline.Duration(r.Patience)
+	spec.Health.Unhealthy = 1_000_000
+	return spec
+}
+
 // evidence waits until a group's last failure is of a kind, and returns it.
 func (r *realFleet) evidence(name, code string) *cloud.InstanceFailure {
 	r.t.Helper()
@@ -78,7 +90,7 @@ func TestCannotStart(t *testing.T) {
 func TestHealthyThenCrashes(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
-	g := r.Create(r.Spec("app", cloudtest.CrashLater, 1))
+	g := r.Create(r.patient(cloudtest.CrashLater, 1))
 	g = r.Wait(g.Name, "crashing", func(g cloud.ServerGroup) bool { return g.Crashes >= 2 && len(g.Ended) >= 1 })
 	f := g.Ended[0].Failure
 	if f == nil || f.Code != "EXITED" || f.ExitCode == nil || *f.ExitCode != 4 || g.Ended[0].ServingSince.IsZero() {
@@ -219,7 +231,7 @@ func TestUnenforcedLimitIsReported(t *testing.T) {
 func TestKilledIsReplaced(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
-	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 3)).Name, 3)
+	g := r.WaitServing(r.Create(r.patient(cloudtest.Serve, 3)).Name, 3)
 	for range 3 {
 		victim := g.Instances[0]
 		began := time.Now()
@@ -227,7 +239,7 @@ func TestKilledIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		g = r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool {
-			return g.Serving() == 3 && !slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == victim.ID })
+			return g.Serving() == 3 && len(g.Instances) == 3 && !slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == victim.ID })
 		})
 		t.Logf("killed → replaced and serving, start of the program included: %s", time.Since(began).Round(time.Millisecond))
 	}
