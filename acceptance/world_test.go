@@ -210,6 +210,15 @@ func (w *world) json(into any, args ...string) {
 	}
 }
 
+// decode reads what a command printed with -o json.
+func decode[T any](t *testing.T, out string) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return v
+}
+
 // get asks the edge for a page of a host.
 func (w *world) get(host, path string) (int, string) {
 	w.t.Helper()

@@ -66,7 +66,7 @@ func (s *Server) fleet() {
 		}) (*body[[]cloud.Instance], error) {
 			return answer(c.Instances(ctx, principal(ctx), in.Application, in.Ended))
 		})
-	huma.Register(s.api, operation(http.MethodPatch, "/instances/{id}", "change-instance", "Terminate, protect, or set in standby", 202),
+	huma.Register(s.api, operation(http.MethodPatch, "/instances/{id}", "change-instance", "Terminate, protect, set in standby, say that it is unhealthy, or answer its lifecycle hook", 202),
 		func(ctx context.Context, in *struct {
 			ID   string `path:"id"`
 			Key  string `header:"Idempotency-Key"`

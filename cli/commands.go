@@ -14,7 +14,7 @@ var commandGroups = []commandGroup{
 	{"file", "Pipeline files:", []func(*app) *cobra.Command{newValidateCommand, newSchemaCommand, newImportCommand, newApplyCommand, newApplicationsCommand, newPlanCommand, newBuildCommand}},
 	{"run", "Executions:", []func(*app) *cobra.Command{newRunCommand, newExecutionsCommand, newApproveCommand, newRejectCommand, newExplainCommand}},
 	{"fleet", "What runs:", []func(*app) *cobra.Command{newClustersCommand, newInstancesCommand, newLogsCommand, newSitesCommand, newRegionsCommand, newDriftCommand, newRollbackCommand,
-		newResizeCommand, newEnableCommand, newDisableCommand, newDestroyCommand, newTerminateCommand, newStandbyCommand, newProtectCommand, newSetHealthCommand, newSuspendCommand, newResumeCommand}},
+		newResizeCommand, newEnableCommand, newDisableCommand, newDestroyCommand, newTerminateCommand, newStandbyCommand, newProtectCommand, newSetHealthCommand, newCompleteHookCommand, newHeartbeatCommand, newSuspendCommand, newResumeCommand}},
 	{"operate", "Operate:", []func(*app) *cobra.Command{newSecretCommand, newFreezeCommand, newEventsCommand, newSubscriptionsCommand, newAuditCommand, newDeliveriesCommand, newBackupCommand, newRestoreCommand, newVersionCommand}},
 	{"process", "Processes, which up starts:", []func(*app) *cobra.Command{newControlCommand, newEdgeCommand, newRegionCommand}},
 }

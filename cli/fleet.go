@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -140,6 +141,9 @@ func newInstancesCommand(a *app) *cobra.Command {
 					state := string(i.Lifecycle)
 					if i.Lifecycle == cloud.InService && (!i.Healthy || i.Failure != nil) {
 						state += ", unhealthy"
+					}
+					if i.Hook != nil {
+						state += ", " + short(time.Until(i.Hook.Until)) + " left"
 					}
 					if i.Protected {
 						state += ", protected"
@@ -317,63 +321,4 @@ What is suspended stays so until it is resumed; showrunner drift tells of it.`,
 	}
 	groupFlags(cmd, &ch)
 	return cmd
-}
-
-func newTerminateCommand(a *app) *cobra.Command {
-	var ch control.InstanceChange
-	cmd := &cobra.Command{
-		Use: "terminate INSTANCE", Short: "End an instance, after draining it; it is replaced", Args: exactArgs("INSTANCE"),
-		Example: "  showrunner terminate i-0123456789abcdef0 --decrement",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ch.Terminate = true
-			if err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(args[0]), ch, nil); err != nil {
-				return err
-			}
-			a.say("terminating %s", args[0])
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&ch.Kill, "kill", false, "at once, without draining")
-	cmd.Flags().BoolVar(&ch.Decrement, "decrement", false, "do not replace it: lower the desired capacity")
-	return cmd
-}
-
-func newStandbyCommand(a *app) *cobra.Command {
-	return a.toggle("standby", "Take an instance out of traffic and health checks (off: put it back)", func(ch *control.InstanceChange, on bool) { ch.Standby = &on })
-}
-
-func newProtectCommand(a *app) *cobra.Command {
-	return a.toggle("protect", "Keep an instance from being chosen when a group shrinks (off: allow it)", func(ch *control.InstanceChange, on bool) { ch.Protect = &on })
-}
-
-func newSetHealthCommand(a *app) *cobra.Command {
-	cmd := a.toggle("set-health", "Say that an instance is unhealthy, so that it is replaced (healthy: take it back)", func(ch *control.InstanceChange, on bool) { ch.Healthy = &on }, "healthy", "unhealthy")
-	cmd.Long = `Set-health has an instance in service replaced whatever its checks say, for what
-only you can see. It serves until its replacement does, unless the service's
-maintenance policy ends it first. Terminate does not wait for a replacement.`
-	return cmd
-}
-
-// toggle is a command that turns something of an instance on or off; words are those two, when they are others.
-func (a *app) toggle(word, shortText string, set func(*control.InstanceChange, bool), words ...string) *cobra.Command {
-	if len(words) == 0 {
-		words = []string{"on", "off"}
-	}
-	choice := strings.Join(words, "|")
-	return &cobra.Command{
-		Use: word + " INSTANCE " + choice, Short: shortText, Args: exactArgs("INSTANCE", choice),
-		Example: "  showrunner " + word + " i-0123456789abcdef0 " + words[len(words)-1],
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(words, args[1]) {
-				return usage("%q is neither %s nor %s", args[1], words[0], words[1])
-			}
-			var ch control.InstanceChange
-			set(&ch, args[1] == words[0])
-			err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(args[0]), ch, nil)
-			if err == nil {
-				a.say("%s %s: %s", word, args[1], args[0])
-			}
-			return err
-		},
-	}
 }

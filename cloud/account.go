@@ -42,6 +42,11 @@ type Operator interface {
 	Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error
 }
 
+// HookAnswerer is the optional power to answer lifecycle hooks that wait.
+type HookAnswerer interface {
+	AnswerHook(ctx context.Context, region, instance string, answer HookAnswer, key string) error
+}
+
 // Observe is told of every call that an account makes of its driver.
 type Observe func(op, region string, took time.Duration, err error)
 
@@ -72,6 +77,9 @@ func (a *Account) Logs() (Logs, bool) { l, ok := a.driver.(Logs); return l, ok }
 
 // Operator returns the driver's power of side operations, and whether it has it.
 func (a *Account) Operator() (Operator, bool) { o, ok := a.driver.(Operator); return o, ok }
+
+// HookAnswerer returns the driver's power to answer hooks, and whether it has it.
+func (a *Account) HookAnswerer() (HookAnswerer, bool) { h, ok := a.driver.(HookAnswerer); return h, ok }
 
 // Regions lists the account's regions, unhealthy ones included.
 func (a *Account) Regions(ctx context.Context) (regions []Region, err error) {

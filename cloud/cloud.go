@@ -93,10 +93,10 @@ type Lifecycle string
 
 const (
 	Pending         Lifecycle = "Pending"
-	PendingWait     Lifecycle = "Pending:Wait" // its launch hook runs
+	PendingWait     Lifecycle = "Pending:Wait" // in its launch hook
 	InService       Lifecycle = "InService"
 	Terminating     Lifecycle = "Terminating"
-	TerminatingWait Lifecycle = "Terminating:Wait" // its terminate hook runs
+	TerminatingWait Lifecycle = "Terminating:Wait" // in its terminate hook
 	Terminated      Lifecycle = "Terminated"
 	Standby         Lifecycle = "Standby"
 )
@@ -111,6 +111,7 @@ type Instance struct {
 	Address      string           `json:"address"` // host:port
 	PID          int              `json:"pid,omitempty"`
 	Lifecycle    Lifecycle        `json:"lifecycle"`
+	Hook         *HookState       `json:"hook,omitempty"` // while it is in Pending:Wait or Terminating:Wait
 	Healthy      bool             `json:"healthy"`
 	Protected    bool             `json:"protected,omitempty"`
 	Launched     time.Time        `json:"launched"`
@@ -124,6 +125,24 @@ type Instance struct {
 
 // Serving says whether the load balancer may send it requests.
 func (i Instance) Serving() bool { return i.Lifecycle == InService && i.Healthy }
+
+// HookState is a lifecycle hook under way.
+type HookState struct {
+	Name      string    `json:"name"`               // launch or terminate
+	Wait      bool      `json:"wait,omitempty"`     // it waits for an answer from outside
+	Since     time.Time `json:"since"`              // it began
+	Until     time.Time `json:"until"`              // it has failed then; a heartbeat makes that later
+	Heartbeat time.Time `json:"heartbeat,omitzero"` // the last
+}
+
+// HookAnswer is what can be said to an instance whose hook waits for it.
+type HookAnswer string
+
+const (
+	HookContinue  HookAnswer = "continue"  // it serves, or ends
+	HookAbandon   HookAnswer = "abandon"   // it ends, and has failed
+	HookHeartbeat HookAnswer = "heartbeat" // it goes on waiting: its timeout begins anew
+)
 
 // InstanceFailure is the evidence of an instance's end or ill health.
 type InstanceFailure struct {

@@ -99,6 +99,8 @@ const (
 	opStandby    = "instance.standby"
 	opProtect    = "instance.protect"
 	opHealth     = "instance.set-health"
+	opHook       = "instance.complete-hook"
+	opHeartbeat  = "instance.heartbeat"
 	opSuspend    = "cluster.suspend"
 	opRegion     = "region.weight"
 	opBackup     = "backup"

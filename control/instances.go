@@ -32,13 +32,14 @@ func (s *Service) Instances(ctx context.Context, p Principal, application string
 
 // InstanceChange is one change of an instance by hand.
 type InstanceChange struct {
-	Terminate bool   `json:"terminate,omitempty"`
-	Kill      bool   `json:"kill,omitempty"`      // with Terminate: at once, without draining
-	Decrement bool   `json:"decrement,omitempty"` // with Terminate: do not replace it
-	Standby   *bool  `json:"standby,omitempty"`
-	Protect   *bool  `json:"protect,omitempty"`
-	Healthy   *bool  `json:"healthy,omitempty"` // false has it replaced whatever its checks say; true takes that back
-	Key       string `json:"-"`
+	Terminate bool             `json:"terminate,omitempty"`
+	Kill      bool             `json:"kill,omitempty"`      // with Terminate: at once, without draining
+	Decrement bool             `json:"decrement,omitempty"` // with Terminate: do not replace it
+	Standby   *bool            `json:"standby,omitempty"`
+	Protect   *bool            `json:"protect,omitempty"`
+	Healthy   *bool            `json:"healthy,omitempty"` // false has it replaced whatever its checks say; true takes that back
+	Hook      cloud.HookAnswer `json:"hook,omitempty"`    // to one whose lifecycle hook waits: continue, abandon, or heartbeat for more time
+	Key       string           `json:"-"`
 }
 
 // ChangeInstance makes one change of an instance. Errors: not_found, precondition, invalid, denied.
@@ -51,8 +52,12 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 		op = opProtect
 	case ch.Healthy != nil:
 		op = opHealth
+	case ch.Hook == cloud.HookHeartbeat:
+		op = opHeartbeat
+	case ch.Hook != "":
+		op = opHook
 	case !ch.Terminate:
-		return problem.New(problem.Invalid, "instance.change", "nothing to change was named").WithHelp("give one of terminate, standby, protect, healthy")
+		return problem.New(problem.Invalid, "instance.change", "nothing to change was named").WithHelp("give one of terminate, standby, protect, healthy, hook")
 	}
 	if err := s.allow(p, op, id); err != nil {
 		return err
@@ -65,9 +70,17 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 		err = a.Terminate(ctx, inst.Region, id, cloud.TerminateOptions{Kill: ch.Kill, Decrement: ch.Decrement, Guard: cloud.Guard{LastOne: !ch.Kill}}, ch.Key)
 		return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, map[string]any{"kill": ch.Kill}, err)
 	}
+	if ch.Hook != "" {
+		h, ok := a.HookAnswerer()
+		if !ok {
+			return noSuchOperation(op, a)
+		}
+		err = h.AnswerHook(ctx, inst.Region, id, ch.Hook, ch.Key)
+		return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, map[string]any{"answer": ch.Hook}, err)
+	}
 	o, ok := a.Operator()
 	if !ok {
-		return problem.New(problem.Precondition, op, "account %s has no such operation", a.Name())
+		return noSuchOperation(op, a)
 	}
 	switch {
 	case ch.Standby != nil:
@@ -78,6 +91,10 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 		err = o.SetProtection(ctx, inst.Region, id, *ch.Protect, ch.Key)
 	}
 	return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, nil, err)
+}
+
+func noSuchOperation(op string, a *cloud.Account) error {
+	return problem.New(problem.Precondition, op, "account %s has no such operation", a.Name())
 }
 
 // instance finds an instance by its ID in any account, those that ended and are still remembered included.

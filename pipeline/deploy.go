@@ -92,16 +92,17 @@ type Maintenance struct {
 	MaxHealthy int `json:"maxHealthy" min:"100" max:"200"` // that there are meanwhile, at least one more than are desired; at most 100 above minHealthy
 }
 
-// LifecycleHooks run commands beside an instance, in its folder and environment, as it comes and goes.
+// LifecycleHooks hold an instance as it comes and goes: for a command beside it, in its folder and environment, for a word from outside, or for both.
 type LifecycleHooks struct {
 	Launch    *LifecycleHook `json:"launch,omitempty"`    // once the instance is ready, before it gets traffic: Pending:Wait
 	Terminate *LifecycleHook `json:"terminate,omitempty"` // once its requests in flight have ended, before SIGTERM: Terminating:Wait; not when it is killed or its region stops
 }
 
-// LifecycleHook is one command; exit code 0 lets the instance go on.
+// LifecycleHook ends well with the command's exit code 0, with the word to continue, or with both where it has both: then the command can be what tells those who are to say it.
 type LifecycleHook struct {
-	Command       []string `json:"command"`
-	Timeout       Duration `json:"timeout,omitempty" default:"1m" min:"1000000"`                      // then it is killed and has failed; default 1m
+	Command       []string `json:"command,omitempty"`
+	Wait          bool     `json:"wait,omitempty"`                                                    // for `showrunner complete-hook INSTANCE continue|abandon`, or the same through the API
+	Timeout       Duration `json:"timeout,omitempty" default:"1m" min:"1000000"`                      // then it has failed, and its command is killed; of one that waits, each `showrunner heartbeat INSTANCE` begins it anew, to at most 100 times as long or 48 hours in all; default 1m
 	DefaultResult string   `json:"defaultResult,omitempty" enum:"abandon|continue" default:"abandon"` // of a launch hook that failed: abandon (default) ends the instance, to be replaced, continue lets it serve; an end goes on in any case
 }
 

@@ -99,11 +99,8 @@ func (r *referenceWriter) fields(t reflect.Type, except ...string) {
 		r.print("| `%s`%s | %s | %s | %s |\n", f.name, star, fieldType(&f), def, f.notes(r.comments[t.Name()+"."+f.goName]))
 	}
 	for _, g := range fieldGroups(t) {
-		how := "At most one of"
-		if g.exactly {
-			how = "Exactly one of"
-		}
-		r.print("\n%s `%s`.\n", how, strings.Join(g.fields, "`, `"))
+		how := map[groupRule]string{atMostOne: "At most one of", exactlyOne: "Exactly one of", atLeastOne: "At least one of"}
+		r.print("\n%s `%s`.\n", how[g.rule], strings.Join(g.fields, "`, `"))
 	}
 }
 

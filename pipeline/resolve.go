@@ -178,7 +178,7 @@ func (r *resolver) object(v map[string]any, t reflect.Type) (any, error) {
 // excluded tells whether a field's default is ruled out by another that is set.
 func excluded(s *shape, name string, set map[string]any) bool {
 	for _, g := range fieldGroups(s.typ) {
-		if slices.Contains(g.fields, name) {
+		if g.rule != atLeastOne && slices.Contains(g.fields, name) {
 			for _, other := range g.fields {
 				if other != name && set[other] != nil {
 					return true

@@ -164,7 +164,7 @@ func (b *schemaBuilder) fields(t reflect.Type, expressions bool, except ...strin
 	return s
 }
 
-// groupSchema says that at most one of some fields is set, or exactly one.
+// groupSchema says how many of some fields are set.
 func groupSchema(s *shape, g group) *jsonschema.Schema {
 	var each []*jsonschema.Schema
 	for _, name := range g.fields {
@@ -175,8 +175,11 @@ func groupSchema(s *shape, g group) *jsonschema.Schema {
 		}
 		each = append(each, set)
 	}
-	if g.exactly {
+	switch g.rule {
+	case exactlyOne:
 		return &jsonschema.Schema{OneOf: each}
+	case atLeastOne:
+		return &jsonschema.Schema{AnyOf: each}
 	}
 	return &jsonschema.Schema{Not: &jsonschema.Schema{AllOf: each}}
 }

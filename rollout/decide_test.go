@@ -11,6 +11,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/pipeline"
 	"showrunner/rollout"
+	"showrunner/stage"
 )
 
 var regions = []string{"us-west-2", "us-east-1", "eu-west-1"}
@@ -239,6 +240,40 @@ func TestAFailureStartsThePauseAnew(t *testing.T) {
 	}
 	if d = look(d.State, 25); d.State.Finished.IsZero() {
 		t.Fatal("ten quiet seconds, and it does not end")
+	}
+}
+
+// A launch hook that is kept waiting by heartbeats does not fail a rollout whose
+// patience would be over without them.
+func TestHeartbeatsKeepARolloutWaiting(t *testing.T) {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
+	capacity := pipeline.Capacity{Min: 1, Desired: 1, Max: 1}
+	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
+		Strategy: pipeline.Strategy{None: &struct{}{}}, Waves: []pipeline.Wave{{Regions: regions[:1]}}}
+	hook := &cloud.HookState{Name: "launch", Wait: true, Since: at(1)}
+	fresh := cloud.ServerGroup{Name: "api-v001", Capacity: capacity, Spec: cloud.ServerGroupSpec{Version: "new"},
+		Instances: []cloud.Instance{{ID: "i-1", Lifecycle: cloud.PendingWait, Hook: hook}}}
+	st := rollout.State{Version: 1, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Stepping, New: "api-v001", Entered: at(0), Full: capacity}}}
+	look := func(seconds int) *stage.Failure {
+		d := rollout.Decide(spec, st, rollout.Observed{Regions: map[string]rollout.Region{regions[0]: {Groups: []cloud.ServerGroup{fresh}}}}, at(seconds))
+		st = d.State
+		return st.Failure
+	}
+	for seconds := range 200 {
+		if seconds%50 == 30 {
+			hook.Heartbeat = at(seconds)
+		}
+		if f := look(seconds); f != nil {
+			t.Fatalf("failed after %ds: %+v", seconds, f)
+		}
+	}
+	hook.Heartbeat = at(10_000) // another clock's
+	if f := look(239); f != nil {
+		t.Fatalf("failed within a minute of the last heartbeat: %+v", f)
+	}
+	if f := look(240); f == nil || f.Code != "HEALTH_TIMEOUT" {
+		t.Fatalf("a minute after the last heartbeat: %+v", f)
 	}
 }
 

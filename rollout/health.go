@@ -56,7 +56,16 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 	if rs.Below.IsZero() {
 		rs.Below = d.now
 	}
-	d.note(region, "%s %d/%d healthy", g.Name, serving, need)
+	waiting, heard := launchHooks(g)
+	// Whoever answers a hook says that it takes longer: patience begins anew.
+	if !heard.After(d.now) {
+		rs.Below = latest(rs.Below, heard)
+	}
+	if waiting > 0 {
+		d.note(region, "%s %d/%d healthy, %d waiting for an answer to the launch hook", g.Name, serving, need, waiting)
+	} else {
+		d.note(region, "%s %d/%d healthy", g.Name, serving, need)
+	}
 	if failures := g.Failures - rs.FailBase; failures >= crashLimit && serving == 0 && g.LastFailure != nil {
 		d.fail(failureOf(g.LastFailure.Code, fmt.Sprintf("%s: %d instances of %s ended or were given up before one ever served", region, failures, g.Name), g))
 		return false
@@ -68,6 +77,18 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 	}
 	d.until(deadline)
 	return false
+}
+
+// launchHooks counts the instances whose launch hook waits for an answer, and
+// says when the last heartbeat came to one of them.
+func launchHooks(g cloud.ServerGroup) (waiting int, heard time.Time) {
+	for _, i := range g.Instances {
+		if h := i.Hook; i.Lifecycle == cloud.PendingWait && h != nil && h.Wait {
+			waiting++
+			heard = latest(heard, h.Heartbeat)
+		}
+	}
+	return waiting, heard
 }
 
 // countCrash notices instances that had served and then failed: they ended,

@@ -84,3 +84,17 @@ func TestChangesArePreviewed(t *testing.T) {
 		}
 	}
 }
+
+func TestInstancesSayWhatTheyWaitIn(t *testing.T) {
+	g := cloud.ServerGroup{Instances: []cloud.Instance{
+		{ID: "i-1", Zone: "a", Lifecycle: cloud.PendingWait, Hook: &cloud.HookState{Name: "launch", Wait: true}},
+		{ID: "i-2", Zone: "b", Lifecycle: cloud.TerminatingWait, Hook: &cloud.HookState{Name: "terminate"}},
+	}}
+	var labels []string
+	for _, s := range squares(&g) {
+		labels = append(labels, s.Shape+" "+s.Label)
+	}
+	if got, want := strings.Join(labels, "; "), "◐ i-1 waits in its launch hook in a; ○ i-2 waits in its terminate hook in b"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

@@ -185,6 +185,8 @@ func instanceWord(i cloud.Instance) string {
 		return "serves"
 	case i.Lifecycle == cloud.InService:
 		return "is unhealthy"
+	case i.Hook != nil:
+		return "waits in its " + i.Hook.Name + " hook"
 	}
 	return strings.ToLower(string(i.Lifecycle))
 }

@@ -62,6 +62,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		"Concurrent": testConcurrent,
 		"Watch":      testWatch,
 		"Operator":   testOperator,
+		"Hooks":      testHooks,
 		"Serving":    testServing,
 	} {
 		t.Run(name, func(t *testing.T) { check(New(t, open(t))) })

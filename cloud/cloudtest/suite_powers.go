@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"showrunner/cloud"
 	"showrunner/cloud/driver"
@@ -81,6 +82,32 @@ func testOperator(s *Suite) {
 	s.want("resume", op.Resume(ctx, s.Region, g.Name, nil, s.Key()), "")
 	s.WaitServing(g.Name, 1)
 	s.want("an unknown process", op.Suspend(ctx, s.Region, g.Name, []string{"Lunch"}, s.Key()), problem.Invalid)
+}
+
+func testHooks(s *Suite) {
+	h, ok := s.Fleet.(driver.HookAnswerer)
+	if !ok {
+		s.t.Log("this driver has no hooks that wait")
+		return
+	}
+	ctx := s.t.Context()
+	spec := s.Spec("app", Serve, 1)
+	spec.Hooks = &pipeline.LifecycleHooks{Launch: &pipeline.LifecycleHook{Wait: true, Timeout: pipeline.Duration(time.Hour)}}
+	g := s.Create(spec)
+	g = s.Wait(g.Name, "waiting", func(g cloud.ServerGroup) bool {
+		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == cloud.PendingWait
+	})
+	id, key := g.Instances[0].ID, s.Key()
+	if hook := g.Instances[0].Hook; hook == nil || hook.Name != "launch" || !hook.Wait || !hook.Until.After(hook.Since) {
+		s.t.Errorf("it shows its hook as %+v", hook)
+	}
+	s.want("heartbeat", h.AnswerHook(ctx, s.Region, id, cloud.HookHeartbeat, s.Key()), "")
+	s.want("no answer", h.AnswerHook(ctx, s.Region, id, "maybe", s.Key()), problem.Invalid)
+	s.want("to none", h.AnswerHook(ctx, s.Region, "i-0", cloud.HookContinue, s.Key()), problem.NotFound)
+	s.want("continue", h.AnswerHook(ctx, s.Region, id, cloud.HookContinue, key), "")
+	s.WaitServing(g.Name, 1)
+	s.want("the same again", h.AnswerHook(ctx, s.Region, id, cloud.HookContinue, key), "")
+	s.want("twice", h.AnswerHook(ctx, s.Region, id, cloud.HookContinue, s.Key()), problem.Precondition)
 }
 
 func testServing(s *Suite) {

@@ -65,6 +65,13 @@ type Operator interface {
 	Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error
 }
 
+// HookAnswerer is the optional power to answer lifecycle hooks that wait for a word from outside.
+type HookAnswerer interface {
+	// AnswerHook completes the hook that an instance waits in, or has its timeout begin anew. One
+	// that does not wait is refused with precondition.
+	AnswerHook(ctx context.Context, region, instance string, answer cloud.HookAnswer, key string) error
+}
+
 // Zonal is the optional power to take a zone down and bring it back.
 type Zonal interface {
 	// SetZone down kills what runs in the zone and refuses launches there until it is back.

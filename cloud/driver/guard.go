@@ -84,11 +84,23 @@ func CheckHooks(h *pipeline.LifecycleHooks) error {
 		return nil
 	}
 	for name, hook := range map[string]*pipeline.LifecycleHook{"launch": h.Launch, "terminate": h.Terminate} {
-		if hook != nil && (len(hook.Command) == 0 || hook.Command[0] == "" || hook.Timeout < 0) {
-			return problem.New(problem.Invalid, "cloud.hooks", "the %s hook has no command, or a negative timeout", name)
+		if hook == nil {
+			continue
+		}
+		if len(hook.Command) == 0 && !hook.Wait || len(hook.Command) > 0 && hook.Command[0] == "" || hook.Timeout < 0 {
+			return problem.New(problem.Invalid, "cloud.hooks", "the %s hook has neither a command nor waits, or a negative timeout", name)
 		}
 	}
 	return nil
+}
+
+// CheckHookAnswer refuses what is no answer. Errors: invalid.
+func CheckHookAnswer(op string, a cloud.HookAnswer) error {
+	switch a {
+	case cloud.HookContinue, cloud.HookAbandon, cloud.HookHeartbeat:
+		return nil
+	}
+	return problem.New(problem.Invalid, op, "%q is no answer to a hook", string(a)).WithHelp("give continue, abandon or heartbeat")
 }
 
 // CheckMaintenance checks a maintenance policy; nil is the driver's own.

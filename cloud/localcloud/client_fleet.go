@@ -15,6 +15,7 @@ type regionFleet interface {
 	driver.Watcher
 	driver.Logs
 	driver.Operator
+	driver.HookAnswerer
 	driver.Zonal
 }
 
@@ -133,6 +134,15 @@ func (c *Client) SetHealth(ctx context.Context, region, instance string, healthy
 		return err
 	}
 	return f.SetHealth(ctx, region, instance, healthy, key)
+}
+
+// AnswerHook implements driver.HookAnswerer.
+func (c *Client) AnswerHook(ctx context.Context, region, instance string, answer cloud.HookAnswer, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.AnswerHook(ctx, region, instance, answer, key)
 }
 
 // Suspend implements driver.Operator.

@@ -32,6 +32,8 @@ var (
 	_ driver.Logs     = (*Client)(nil)
 	_ driver.Operator = (*Client)(nil)
 	_ driver.Zonal    = (*Client)(nil)
+
+	_ driver.HookAnswerer = (*Client)(nil)
 )
 
 // NewClient returns a client for a region whose Handler is reached through
@@ -193,6 +195,11 @@ func (c *Client) SetProtection(ctx context.Context, region, instance string, pro
 // SetHealth implements driver.Operator.
 func (c *Client) SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error {
 	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/health", switchBody{key, healthy}, nil)
+}
+
+// AnswerHook implements driver.HookAnswerer.
+func (c *Client) AnswerHook(ctx context.Context, region, instance string, answer cloud.HookAnswer, key string) error {
+	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/hook", hookBody{key, answer}, nil)
 }
 
 // Suspend implements driver.Operator.

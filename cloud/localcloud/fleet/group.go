@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -79,9 +78,11 @@ type instance struct {
 	condemned               bool // by SetHealth; it serves until it is replaced
 	outage                  bool // its zone's outage ended it
 	stopTimedOut            bool
-	process                 process         // nil until it has started
-	program                 program         // what runs, and hooks with it
-	hook                    cloud.Lifecycle // PendingWait or TerminatingWait while that hook runs
+	process                 process  // nil until it has started
+	program                 program  // what runs, and hooks with it
+	hook                    *hooking // under way
+	answered                *hooking // the last that was completed from outside
+	launchHookPassed        bool
 	cpu                     float64
 	memory                  int64
 	used                    time.Duration // processor time at the last sample
@@ -139,8 +140,8 @@ func (f *Fleet) describe(i *instance) cloud.Instance {
 		Address: i.address, Lifecycle: i.lifecycle, Healthy: i.healthy(), Protected: i.protected,
 		Launched: i.launched, CPU: i.cpu, Memory: i.memory, Failure: i.failure, Ended: i.ended, Why: i.why,
 	}
-	if strings.HasPrefix(string(i.hook), string(i.lifecycle)+":") {
-		d.Lifecycle = i.hook
+	if d.Hook = i.hook.state(i.lifecycle); d.Hook != nil {
+		d.Lifecycle = i.hook.lifecycle
 	}
 	if i.inService() || i.lifecycle == cloud.Terminating || i.lifecycle == cloud.Terminated {
 		d.ServingSince = i.serving
@@ -255,4 +256,6 @@ var (
 	_ driver.Logs     = (*Fleet)(nil)
 	_ driver.Operator = (*Fleet)(nil)
 	_ driver.Zonal    = (*Fleet)(nil)
+
+	_ driver.HookAnswerer = (*Fleet)(nil)
 )

@@ -90,6 +90,11 @@ func (f *Fleet) handleInstances(mux *http.ServeMux) {
 			return nil, f.SetHealth(r.Context(), region, r.PathValue("id"), b.On, b.Key)
 		})
 	})
+	mux.HandleFunc("POST /fleet/instances/{id}/hook", func(w http.ResponseWriter, r *http.Request) {
+		take(w, r, func(b hookBody) (any, error) {
+			return nil, f.AnswerHook(r.Context(), region, r.PathValue("id"), b.Answer, b.Key)
+		})
+	})
 	mux.HandleFunc("GET /fleet/instances/{id}/log", func(w http.ResponseWriter, r *http.Request) {
 		out := &flusher{w: w, control: http.NewResponseController(w)}
 		follow := r.URL.Query().Get("follow") == "true"

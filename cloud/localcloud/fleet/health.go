@@ -57,9 +57,18 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 		f.note(i, detail)
 		if err == nil {
 			if successes++; successes >= p.Healthy {
-				return f.passLaunchHook(ctx, i) && f.enter(i)
+				switch ran, ok := f.passLaunchHook(ctx, i); {
+				case !ok:
+					return false
+				case !ran:
+					return f.enter(i)
+				}
+				// The hook may have taken long: it serves if it is ready still.
+				successes, began, wait = 0, time.Now(), 0
+				deadline.Reset(time.Duration(p.Grace))
+			} else {
+				wait = time.Duration(p.Interval)
 			}
-			wait = time.Duration(p.Interval)
 		} else {
 			successes = 0
 			wait = min(max(time.Since(began)/10, firstAsk), lastAsk, time.Duration(p.Interval))

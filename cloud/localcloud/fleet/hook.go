@@ -3,50 +3,93 @@ package fleet
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
+	"showrunner/problem"
 )
 
 const (
 	defaultHookTimeout = time.Minute
 	hookContinue       = "continue"
+	// However many heartbeats come, a hook waits no longer than this many times
+	// its timeout, nor than longestHook: the bounds of Auto Scaling.
+	hookTimeouts = 100
+	longestHook  = 48 * time.Hour
 )
 
+// hooking is a lifecycle hook under way. Guarded by Fleet.mu.
+type hooking struct {
+	name               string // launch, terminate
+	lifecycle          cloud.Lifecycle
+	spec               pipeline.LifecycleHook
+	timeout            time.Duration
+	since, until, last time.Time // until: it has failed then; a heartbeat moves it, to last at most
+	heartbeat          time.Time // the last
+	answer             cloud.HookAnswer
+	over               bool          // answers come too late
+	news               chan struct{} // an answer or a heartbeat came; room for one
+}
+
+// beginHook puts an instance into one of its hooks. Called with the lock held.
+func (f *Fleet) beginHook(i *instance, name string, lifecycle cloud.Lifecycle, spec pipeline.LifecycleHook) *hooking {
+	i.hook = newHooking(name, lifecycle, spec, f.config.Now())
+	f.bump(i.group.cluster)
+	return i.hook
+}
+
+func newHooking(name string, lifecycle cloud.Lifecycle, spec pipeline.LifecycleHook, now time.Time) *hooking {
+	timeout := min(cmp.Or(time.Duration(spec.Timeout), defaultHookTimeout), longestHook)
+	h := &hooking{name: name, lifecycle: lifecycle, spec: spec, timeout: timeout, since: now, news: make(chan struct{}, 1)}
+	h.last = now.Add(longestHook)
+	if timeout < longestHook/hookTimeouts {
+		h.last = now.Add(timeout * hookTimeouts)
+	}
+	h.extend(now)
+	return h
+}
+
+// state is a hook as it is shown; nil once its instance has gone on without it.
+func (h *hooking) state(lifecycle cloud.Lifecycle) *cloud.HookState {
+	if h == nil || !strings.HasPrefix(string(h.lifecycle), string(lifecycle)+":") {
+		return nil
+	}
+	return &cloud.HookState{Name: h.name, Wait: h.spec.Wait, Since: h.since, Until: h.until, Heartbeat: h.heartbeat}
+}
+
 // passLaunchHook runs the launch hook of an instance that is ready for the first
-// time, and says whether it may serve. One that may not is ended, and counts as
-// a failed launch, which spaces the launches after it.
-func (f *Fleet) passLaunchHook(ctx context.Context, i *instance) bool {
+// time, if it has one, and says whether the instance may go on. One that may not
+// is ended, and counts as a failed launch, which spaces the launches after it.
+func (f *Fleet) passLaunchHook(ctx context.Context, i *instance) (ran, ok bool) {
 	f.mu.Lock()
 	hooks := f.doc.Groups[i.group.name].Spec.Hooks
-	if hooks == nil || hooks.Launch == nil || i.served || i.lifecycle != cloud.Pending || !i.running {
+	if hooks == nil || hooks.Launch == nil || i.served || i.launchHookPassed || i.lifecycle != cloud.Pending || !i.running {
 		f.mu.Unlock()
-		return true
+		return false, true
 	}
-	i.hook = cloud.PendingWait
-	f.bump(i.group.cluster)
+	h := f.beginHook(i, "launch", cloud.PendingWait, *hooks.Launch)
 	f.mu.Unlock()
-	failure := f.runHook(ctx, i, "launch", *hooks.Launch)
+	failure := f.runHook(ctx, i, h)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i.hook = ""
-	f.bump(i.group.cluster)
+	f.endHook(i, h)
+	i.launchHookPassed = true
 	if failure == nil || ctx.Err() != nil || i.lifecycle != cloud.Pending || !i.running {
-		return true // enter looks whether it is still wanted
+		return true, true // enter looks whether it is still wanted
 	}
-	if hooks.Launch.DefaultResult == hookContinue {
+	if hooks.Launch.DefaultResult == hookContinue && h.answer != cloud.HookAbandon {
 		f.config.Log.Warn("a launch hook failed; the instance serves all the same", "instance", i.id, "group", i.group.name, "cause", failure.Cause)
-		return true
+		return true, true
 	}
 	i.failure = failure
 	f.failed(i, false)
 	f.end(i, "its launch hook failed", false)
 	f.kick()
-	return false
+	return true, false
 }
 
 // terminateHook runs the terminate hook of an instance whose requests have
@@ -57,48 +100,182 @@ func (f *Fleet) terminateHook(i *instance, hooks *pipeline.LifecycleHooks) {
 		f.mu.Unlock()
 		return
 	}
-	i.hook = cloud.TerminatingWait
-	f.bump(i.group.cluster)
+	h := f.beginHook(i, "terminate", cloud.TerminatingWait, *hooks.Terminate)
 	f.mu.Unlock()
-	failure := f.runHook(i.ctx, i, "terminate", *hooks.Terminate)
+	failure := f.runHook(i.ctx, i, h)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i.hook = ""
-	if failure != nil && i.failure == nil && i.running {
+	f.endHook(i, h)
+	if failure != nil && i.failure == nil && i.ctx.Err() == nil && !f.closing {
 		i.failure = failure
 		f.config.Log.Warn("a terminate hook failed", "instance", i.id, "group", i.group.name, "cause", failure.Cause)
+	}
+}
+
+func (f *Fleet) endHook(i *instance, h *hooking) {
+	i.hook, h.over = nil, true
+	if h.answer != "" {
+		i.answered = h
 	}
 	f.bump(i.group.cluster)
 }
 
-// runHook runs one hook until it ends, its time is up, its instance has ended,
-// ctx ends or the region stops. What it writes goes to the instance's output.
-func (f *Fleet) runHook(ctx context.Context, i *instance, name string, hook pipeline.LifecycleHook) *cloud.InstanceFailure {
-	timeout := cmp.Or(time.Duration(hook.Timeout), defaultHookTimeout)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	fail := func(format string, args ...any) *cloud.InstanceFailure {
-		return &cloud.InstanceFailure{Code: "HOOK_FAILED", At: f.config.Now(), LastLog: lastLines(f.output(i.group.name, i.id)),
-			Cause: "its " + name + " hook" + fmt.Sprintf(format, args...)}
+// runHook runs one hook until its command has ended and its word has come, one
+// of them says no, its time is up, its instance has ended, ctx ends or the
+// region stops. Its command has ended when it returns; what that wrote goes to
+// the instance's output.
+func (f *Fleet) runHook(ctx context.Context, i *instance, h *hooking) *cloud.InstanceFailure {
+	ctx, cancel := context.WithCancel(ctx)
+	var command chan string // why it failed, "" if it did not
+	if len(h.spec.Command) > 0 {
+		command = make(chan string, 1)
+		go func() { command <- f.hookCommand(ctx, i, h) }()
 	}
-	go func() {
-		select {
-		case <-f.quit: // the region stops
-			cancel()
-		case <-ctx.Done():
+	cause := f.awaitHook(ctx, h, &command)
+	cancel()
+	if command != nil {
+		<-command
+	}
+	if cause == "" {
+		return nil
+	}
+	return &cloud.InstanceFailure{Code: "HOOK_FAILED", At: f.config.Now(), LastLog: lastLines(f.output(i.group.name, i.id)), Cause: "its " + h.name + " hook" + cause}
+}
+
+// awaitHook returns why a hook failed, "" when it did not. It sets command to
+// nil once that has ended.
+func (f *Fleet) awaitHook(ctx context.Context, h *hooking, command *chan string) (cause string) {
+	timer := time.NewTimer(longestHook)
+	defer timer.Stop()
+	for {
+		f.mu.Lock()
+		answer, left := h.answer, h.until.Sub(f.config.Now())
+		switch {
+		case answer == cloud.HookAbandon:
+			cause = " was abandoned"
+		case *command == nil && (!h.spec.Wait || answer == cloud.HookContinue):
+			f.mu.Unlock()
+			return ""
+		case left <= 0:
+			cause = h.late(*command != nil)
+			h.over = true
 		}
-	}()
+		f.mu.Unlock()
+		if cause != "" {
+			return cause
+		}
+		timer.Reset(left)
+		select {
+		case cause = <-*command:
+			if *command = nil; cause != "" {
+				return cause
+			}
+		case <-h.news:
+		case <-timer.C:
+		case <-ctx.Done():
+			return " was cut off by the end of its instance"
+		case <-f.quit:
+			return " was cut off by the stop of its region"
+		}
+	}
+}
+
+// late is why a hook failed whose time is up.
+func (h *hooking) late(running bool) string {
+	how := " was not completed within "
+	if running {
+		how = " did not end within "
+	}
+	switch {
+	case h.heartbeat.IsZero():
+		return how + h.timeout.String()
+	case h.until.Equal(h.last):
+		return how + h.last.Sub(h.since).String() + ", the longest that heartbeats can make it"
+	}
+	return how + h.timeout.String() + " of its last heartbeat"
+}
+
+// hookCommand runs a hook's command and returns why it failed, "" when it did not.
+func (f *Fleet) hookCommand(ctx context.Context, i *instance, h *hooking) string {
 	job := i.program
-	job.Command = hook.Command
-	job.Env = append(job.Env[:len(job.Env):len(job.Env)], "SHOWRUNNER_HOOK="+name)
+	job.Command = h.spec.Command
+	job.Env = append(job.Env[:len(job.Env):len(job.Env)], "SHOWRUNNER_HOOK="+h.name)
 	said, end, err := runCommand(ctx, f.runner, job, i.output)
 	switch {
 	case err != nil:
-		return fail(" could not be started: %v", err)
+		return fmt.Sprintf(" could not be started: %v", err)
 	case end.Code == 0:
-		return nil
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fail(" did not end within %s", timeout)
+		return ""
 	}
-	return fail(": %s", strings.TrimSuffix(end.how()+": "+said, ": "))
+	return ": " + strings.TrimSuffix(end.how()+": "+said, ": ")
+}
+
+// AnswerHook implements driver.HookAnswerer. An answer that was given is given
+// again with success until the hook has ended; after that, and to one that does
+// not wait, it is refused with precondition, which says what became of it.
+func (f *Fleet) AnswerHook(_ context.Context, region, id string, answer cloud.HookAnswer, key string) error {
+	const op = "fleet.answer-hook"
+	if err := driver.CheckHookAnswer(op, answer); err != nil {
+		return err
+	}
+	_, err := f.mutate(op, region, key, []any{id, answer}, func(next *document) (func(), any, error) {
+		i, _, err := f.locate(next, op, id)
+		if err != nil {
+			if ended, ok := f.endedInstance(id); ok {
+				err = problem.New(problem.Precondition, op, "instance %s has ended: %s", id, cmp.Or(ended.Why, "by itself"))
+			}
+			return nil, nil, err
+		}
+		h, now := i.hook, f.config.Now()
+		if err := i.canAnswer(op, answer, now); err != nil {
+			return nil, nil, err
+		}
+		return func() { h.take(answer, now); f.bump(i.group.cluster) }, nil, nil
+	})
+	return err
+}
+
+func (h *hooking) take(answer cloud.HookAnswer, now time.Time) {
+	if answer == cloud.HookHeartbeat {
+		h.heartbeat = now
+		h.extend(now)
+	} else {
+		h.answer = answer
+	}
+	select {
+	case h.news <- struct{}{}:
+	default: // it has not looked since the last
+	}
+}
+
+// extend begins the timeout anew, within the bounds of the whole.
+func (h *hooking) extend(now time.Time) {
+	h.until = now.Add(h.timeout)
+	if h.until.After(h.last) {
+		h.until = h.last
+	}
+}
+
+// canAnswer refuses an answer that an instance does not wait for.
+func (i *instance) canAnswer(op string, answer cloud.HookAnswer, now time.Time) error {
+	h := i.hook
+	refuse := func(help, format string, args ...any) error {
+		return problem.New(problem.Precondition, op, "instance %s "+format, append([]any{i.id}, args...)...).WithHelp("%s", help)
+	}
+	const whom = "showrunner instances shows which instances wait, and until when"
+	switch state := h.state(i.lifecycle); {
+	case state == nil && i.answered != nil:
+		return refuse(whom, "is %s and does not wait; its %s hook was completed with %s", i.lifecycle, i.answered.name, i.answered.answer)
+	case state == nil:
+		return refuse(whom, "is %s and does not wait", i.lifecycle)
+	case h.over || !now.Before(h.until):
+		return refuse(whom, "does not wait any more: the time of its %s hook is up", h.name)
+	case !h.spec.Wait:
+		return refuse("a hook with wait: true waits for an answer", "is %s, for the command of its %s hook alone", h.lifecycle, h.name)
+	case h.answer != "" && h.answer != answer:
+		return refuse(whom, "does not wait for it: its %s hook was completed with %s", h.name, h.answer)
+	case answer == cloud.HookHeartbeat && !h.until.Before(h.last):
+		return refuse("complete its hook before", "waits until %s, and no heartbeat makes that longer", h.last.UTC().Format(time.RFC3339))
+	}
+	return nil
 }

@@ -19,14 +19,16 @@ func (f *Fleet) locate(next *document, op, id string) (*instance, record, error)
 	return i, next.Groups[i.group.name], nil
 }
 
-// hasEnded says whether an instance is one that ended lately.
-func (f *Fleet) hasEnded(id string) bool {
+// endedInstance finds an instance that ended lately.
+func (f *Fleet) endedInstance(id string) (cloud.Instance, bool) {
 	for _, g := range f.groups {
-		if slices.ContainsFunc(g.ended, func(i cloud.Instance) bool { return i.ID == id }) {
-			return true
+		for _, i := range g.ended {
+			if i.ID == id {
+				return i, true
+			}
 		}
 	}
-	return false
+	return cloud.Instance{}, false
 }
 
 // Terminate implements driver.Fleet. One that is ending or has ended is success.
@@ -35,7 +37,7 @@ func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.Term
 	_, err := f.mutate(op, region, key, []any{id, opts.Kill, opts.Decrement}, func(next *document) (func(), any, error) {
 		i, r, err := f.locate(next, op, id)
 		if err != nil {
-			if f.hasEnded(id) {
+			if _, ended := f.endedInstance(id); ended {
 				return nil, nil, nil
 			}
 			return nil, nil, err

@@ -37,7 +37,11 @@ type (
 		Key     string                  `json:"key"`
 		Options driver.TerminateOptions `json:"options"`
 	}
-	switchBody struct { // standby, protection, zone outage
+	hookBody struct {
+		Key    string           `json:"key"`
+		Answer cloud.HookAnswer `json:"answer"`
+	}
+	switchBody struct { // standby, protection, health, zone outage
 		Key string `json:"key"`
 		On  bool   `json:"on"`
 	}
