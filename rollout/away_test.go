@@ -110,7 +110,7 @@ func TestAnOutageIsNotIllHealth(t *testing.T) {
 		seconds int
 		away    string
 		fails   bool
-	}{{0, "", false}, {30, "", false}, {35, "refused", false}, {80, "refused", false}, {90, "", false}, {149, "", false}, {150, "", true}} {
+	}{{0, "", false}, {30, "", false}, {35, "refused", false}, {80, "refused", false}, {90, "", false}, {110, "", false}, {130, "", false}, {149, "", false}, {150, "", true}} {
 		r := rollout.Region{Away: look.away}
 		if look.away == "" {
 			r.Groups = groups

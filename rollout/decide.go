@@ -37,6 +37,7 @@ func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
 			}
 		}
 	}
+	d.look()
 	if st.Failure != nil {
 		d.undo()
 	} else {

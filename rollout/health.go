@@ -9,6 +9,30 @@ import (
 	"showrunner/stage"
 )
 
+// look notes that the rollout is looked at. When nobody did for long, since the
+// control plane was away, what was waited for has not been given its time: it
+// begins anew. Undoing, above all, is not given up for an hour in which nobody tried.
+func (d *decider) look() {
+	since := d.now.Sub(d.st.Looked)
+	if !d.st.Looked.IsZero() && since > d.spec.Timeout/2 {
+		d.st.Cleaning = time.Time{}
+		for _, rs := range d.st.Regions {
+			if rs.Phase == Undoing {
+				rs.Entered = d.now
+			}
+			if rs.away() {
+				rs.Away = d.now
+			}
+			if !rs.Below.IsZero() {
+				rs.Below = d.now
+			}
+		}
+	}
+	if since > d.spec.Timeout/4 {
+		d.st.Looked = d.now
+	}
+}
+
 func (rs *RegionState) away() bool { return !rs.Away.IsZero() }
 
 // reaches says whether a region could be asked, and notes when it goes and comes

@@ -123,6 +123,10 @@ type State struct {
 	BakeSince time.Time      `json:"bakeSince,omitzero"`
 	Failure   *stage.Failure `json:"failure,omitempty"` // set once; undoing follows
 	Finished  time.Time      `json:"finished,omitzero"` // when the last wave had baked; clean-up follows
+	// Looked is when the rollout was last looked at, to a quarter of its Timeout.
+	Looked time.Time `json:"looked,omitzero"`
+	// Cleaning is when cleaning up began, after the strategy's delay and whatever else came between.
+	Cleaning time.Time `json:"cleaning,omitzero"`
 }
 
 // RegionState is one region's part of State.

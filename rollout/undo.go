@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"showrunner/cloud"
 	"showrunner/pipeline"
@@ -166,6 +167,9 @@ func (d *decider) failure() *stage.Failure {
 func (d *decider) cleanUp() {
 	pending := 0
 	start := d.st.Finished.Add(d.shape.delay)
+	if d.st.Cleaning.IsZero() && !d.now.Before(start) {
+		d.st.Cleaning = d.now
+	}
 	for _, w := range d.spec.Waves {
 		for _, r := range w.Regions {
 			rs := d.st.Regions[r]
@@ -174,7 +178,7 @@ func (d *decider) cleanUp() {
 			}
 			o := d.obs.Regions[r]
 			old, ending := d.leftovers(rs, o.Groups)
-			gaveUp := !d.now.Before(start.Add(d.spec.Timeout))
+			gaveUp := !d.st.Cleaning.IsZero() && !d.now.Before(d.st.Cleaning.Add(d.spec.Timeout))
 			if d.shape.coexist || gaveUp || o.Away == "" && len(old) == 0 && !ending {
 				rs.Phase = Cleaned
 				continue
@@ -196,6 +200,24 @@ func (d *decider) cleanUp() {
 		}
 	}
 	d.done = pending == 0
+}
+
+// CleansAt is when the old versions are cleaned up; zero while the rollout goes on.
+// Until then a rollout that has finished changes nothing.
+func (s Spec) CleansAt(st State) time.Time {
+	if st.Finished.IsZero() {
+		return time.Time{}
+	}
+	return st.Finished.Add(shapeOf(s.Strategy).delay)
+}
+
+// Leave has a rollout that has finished clean nothing up in these regions.
+func Leave(st State, regions []string) State {
+	st = clone(st)
+	for _, r := range regions {
+		st.Regions[r].Phase = Cleaned
+	}
+	return st
 }
 
 // leftovers lists what still has to be shrunk or destroyed in a region; ending

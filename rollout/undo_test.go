@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -199,5 +200,47 @@ func TestTheOldVersionIsKeptAsLargeAsItBecame(t *testing.T) {
 	}
 	if g := s.regions[regions[0]].groups[0]; g.Capacity.Min != 1 {
 		t.Errorf("it stays pinned: %+v", g.Capacity)
+	}
+}
+
+// Nobody looks for an hour while a rollout is undone, or waits for instances or a
+// region (the control plane was away): it goes on from there, and gives nothing up
+// that has not had its time.
+func TestAnHourInWhichNobodyLookedIsNotCounted(t *testing.T) {
+	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
+	for name, way := range map[string]struct {
+		bad  bool
+		when func(s *sim, st rollout.State, rs *rollout.RegionState) bool
+	}{
+		"undoing": {true, func(_ *sim, _ rollout.State, rs *rollout.RegionState) bool { return rs.Phase == rollout.Undoing }},
+		"ill":     {false, func(_ *sim, _ rollout.State, rs *rollout.RegionState) bool { return !rs.Below.IsZero() }},
+		"away": {false, func(s *sim, _ rollout.State, rs *rollout.RegionState) bool {
+			if rs.Phase == rollout.Stepping && rs.Away.IsZero() {
+				s.killRegion(regions[0])
+			}
+			return !rs.Away.IsZero()
+		}},
+	} {
+		s := newSim(rand.New(rand.NewPCG(6, 2)), regions[:1], capacity)
+		s.bad = way.bad
+		spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
+			Strategy: pipeline.Strategy{Canary: &pipeline.Canary{Steps: []float64{50}}}, Waves: []pipeline.Wave{{Regions: regions[:1]}}}
+		slept := false
+		_, failure, done := s.run(spec, false, func(st rollout.State) {
+			if rs := st.Regions[regions[0]]; !slept && rs != nil && way.when(s, st, rs) {
+				slept, s.now = true, s.now.Add(time.Hour)
+				for _, g := range s.regions[regions[0]].groups[1:] {
+					for i := range g.Instances { // it is no better when somebody looks again
+						g.Instances[i].Healthy = false
+					}
+				}
+			}
+		})
+		if !done || !slept || (failure != nil) != way.bad {
+			t.Fatalf("%s: done %v, failure %+v", name, done, failure)
+		}
+		if groups := s.regions[regions[0]].groups; way.bad && (len(groups) != 1 || groups[0].Weight != 100 || strings.Contains(failure.Undone[0], "NOT undone")) {
+			t.Errorf("%s: left with %+v, undone %v", name, groups, failure.Undone)
+		}
 	}
 }
