@@ -53,6 +53,13 @@ type Accounts interface {
 	Names() []string
 }
 
+// Claims tells who changes a cluster now.
+type Claims interface {
+	// Holder is the execution that changes a cluster in one of the regions, and the
+	// region; "" when there is none.
+	Holder(ctx context.Context, account, cluster string, regions []string) (execution, region string, err error)
+}
+
 // Deps is everything that the front door calls.
 type Deps struct {
 	Engine    Engine
@@ -60,6 +67,7 @@ type Deps struct {
 	Secrets   *secret.Store
 	Artifacts *artifact.Store
 	Accounts  Accounts
+	Claims    Claims // nil: nobody says who changes a cluster
 	Logs      StageLogs
 	Hooks     Deliveries
 	Log       *slog.Logger

@@ -30,7 +30,7 @@ const RollbackPipeline = "rollback"
 
 // Rollback starts an execution of its own that returns to an earlier version,
 // and is linked to the execution that made the present one. Errors: not_found,
-// invalid, precondition, denied.
+// invalid, precondition, conflict (a deployment is under way), denied.
 func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) (execution.Execution, error) {
 	subject := r.Cluster + r.Site
 	if (r.Cluster == "") == (r.Site == "") {
@@ -40,6 +40,9 @@ func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) 
 		return execution.Execution{}, err
 	}
 	application, undoes, err := s.present(ctx, p, r)
+	if err == nil {
+		err = s.unclaimed(ctx, p, r)
+	}
 	if err != nil {
 		return execution.Execution{}, err
 	}
@@ -60,6 +63,32 @@ func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) 
 	}
 	e, _, err := s.Engine.Start(ctx, request)
 	return e, s.did(ctx, p, opRollback, application, subject, map[string]any{"execution": e.ID, "rollbackOf": undoes, "to": r.To}, err)
+}
+
+// unclaimed refuses a rollback while something else changes the cluster: canceling
+// that puts back what was there, at once, and waiting for it may take long. One
+// whose old version is only kept for a while before it is cleaned up yields.
+func (s *Service) unclaimed(ctx context.Context, p Principal, r RollbackRequest) error {
+	if r.Cluster == "" || s.Claims == nil {
+		return nil
+	}
+	_, c, err := s.cluster(ctx, p, r.Account, r.Cluster)
+	if err != nil {
+		return err
+	}
+	regions := r.Regions
+	if len(regions) == 0 {
+		regions = regionsOf(c.Groups)
+	}
+	holder, region, err := s.Claims.Holder(ctx, c.Account, c.Name, regions)
+	if err != nil || holder == "" {
+		return err
+	}
+	if e, err := s.Engine.Get(ctx, holder); err == nil && e.Pipeline == RollbackPipeline {
+		return nil // this one, asked for again, or one that it waits for
+	}
+	return problem.New(problem.Conflict, opRollback, "execution %s is changing %s in %s", holder, c.Name, region).
+		WithHelp("showrunner executions cancel %s puts back what it has changed", holder)
 }
 
 // present finds the application of what is rolled back, and the execution that made what is there now.
@@ -121,6 +150,9 @@ func (s *Service) PreviewRollback(ctx context.Context, p Principal, r RollbackRe
 	}
 	for _, region := range slices.Sorted(maps.Keys(c.Away)) {
 		lines = append(lines, region+": cannot be asked now; it may come back with the version that is rolled back")
+	}
+	if busy, ok := problem.Of(s.unclaimed(ctx, p, r)); ok && busy.Code == problem.Conflict {
+		refused = "Busy: " + busy.Message + "; " + problem.HelpOf(busy) + "."
 	}
 	if len(missing) > 0 {
 		refused = "No earlier version is kept in " + strings.Join(missing, ", ") + ": run the pipeline at an older commit instead."

@@ -63,7 +63,8 @@ var kinds = []Kind{
 		Name: "deploy", Config: Deploy{}, Timeout: 4 * time.Hour,
 		Summary: "Rolls a new version of a service out over regions.",
 		Doc: "`cluster` is `application[-stack[-detail]]`. The strategy is one of `none`, `highlander`, `red-black`, `rolling` and `canary`; " +
-			"one without settings may be written as its bare name. Waves of regions go one after another; a failed wave stops the rest and undoes what `rollback` says.",
+			"one without settings may be written as its bare name. Waves of regions go one after another; a failed wave stops the rest and undoes what `rollback` says. " +
+			"One deployment or rollback at a time changes a cluster in a region; others wait for it.",
 		Outputs: []Output{
 			{"serverGroups", StringMap, "the new server group of each region"},
 			{"cluster", StringOutput, "the cluster, its account and its strategy: what drift compares with"},

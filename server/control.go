@@ -28,6 +28,7 @@ import (
 	"showrunner/secret"
 	"showrunner/stage"
 	stagebuild "showrunner/stage/build"
+	"showrunner/stage/deploy"
 	"showrunner/stage/notify"
 	"showrunner/store"
 	"showrunner/trigger"
@@ -88,6 +89,7 @@ type controlPlane struct {
 	logs        *stagelog.Folder
 	auth        *api.Auth
 	callbacks   *notify.Callbacks
+	claims      *deploy.Claims
 	listener    net.Listener
 	urlGiven    bool // URL is what a person gave
 }
@@ -186,7 +188,7 @@ func (c *controlPlane) wire(ctx context.Context) error {
 	}
 	late.Engine = c.engine
 	deps := control.Deps{Engine: c.engine, Records: c.store, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts,
-		Logs: c.logs, Log: c.Log, Now: c.Now}
+		Claims: c.claims, Logs: c.logs, Log: c.Log, Now: c.Now}
 	if c.Database != "" { // a file of our own does not go away
 		c.memory = &lastknown.Engine{Engine: c.engine, Memory: lastknown.New(c.Now)}
 		deps.Engine, deps.Records = c.memory, lastknown.Records{Records: c.store, Memory: c.memory.Memory}

@@ -8,6 +8,7 @@ import (
 	"showrunner/control"
 	"showrunner/execution"
 	"showrunner/pipeline"
+	"showrunner/problem"
 	"showrunner/stage"
 	"showrunner/stage/call"
 	"showrunner/stage/deploy"
@@ -29,6 +30,7 @@ func (c *controlPlane) kinds(late *lateEngine) ([]stage.Kind, error) {
 		return nil, err
 	}
 	client := &http.Client{Timeout: outsideTimeout}
+	c.claims = &deploy.Claims{Records: c.store, UnderWay: late.underWay}
 	builds, err := c.builds()
 	if err != nil {
 		return nil, err
@@ -36,13 +38,35 @@ func (c *controlPlane) kinds(late *lateEngine) ([]stage.Kind, error) {
 	return append(builds,
 		stagesource.Git{Fetcher: fetcher},
 		deploy.NewSite(c.accounts, c.artifacts),
-		deploy.NewService(c.accounts, client, c.Now),
-		deploy.NewRollback(c.accounts, client, c.Now),
+		deploy.NewService(c.accounts, client, c.Now, c.claims),
+		deploy.NewRollback(c.accounts, client, c.Now, c.claims),
 		gate.Wait{},
 		gate.Approval{},
 		notify.Webhook{Client: notify.NewClient(), Callbacks: c.callbacks},
 		call.Pipeline{Engine: late, Definitions: late},
 	), nil
+}
+
+// underWay says whether an attempt at a stage has begun and not ended.
+func (l *lateEngine) underWay(ctx context.Context, k stage.Key) (bool, error) {
+	e, err := l.Get(ctx, k.Execution)
+	if problem.CodeOf(err) == problem.NotFound {
+		return false, nil // retention has removed it
+	}
+	if err != nil {
+		return false, err
+	}
+	return attemptUnderWay(e.Stages, k), nil
+}
+
+func attemptUnderWay(stages []execution.StageState, k stage.Key) bool {
+	for _, st := range stages {
+		if st.Name == k.Stage {
+			begun := st.Phase != "" && st.Phase != execution.PhaseHeld && st.Phase != execution.PhaseRetry
+			return begun && st.Attempt == k.Attempt
+		}
+	}
+	return false
 }
 
 // Definition implements call.Definitions.

@@ -20,11 +20,12 @@ type Rollback struct {
 	accounts Accounts
 	http     *http.Client
 	now      func() time.Time
+	claims   *Claims
 }
 
 // NewRollback makes the kind.
-func NewRollback(accounts Accounts, client *http.Client, now func() time.Time) *Rollback {
-	return &Rollback{accounts: accounts, http: client, now: now}
+func NewRollback(accounts Accounts, client *http.Client, now func() time.Time, claims *Claims) *Rollback {
+	return &Rollback{accounts: accounts, http: client, now: now, claims: claims}
 }
 
 // Name implements stage.Kind.
@@ -53,12 +54,15 @@ func (k *Rollback) cancel(ctx context.Context, in *stage.Input) error {
 	if err != nil {
 		return err
 	}
+	if st.Rollout.Version == 0 {
+		return nil // it waited for another
+	}
 	t, failure, err := k.targets(ctx, account, c, st)
 	if err != nil || failure != nil {
 		return err
 	}
 	t.spec.Waves = st.Waves
-	return abort(ctx, in, loopOf(account, k.http, k.now, in), t.spec, st)
+	return job{in: in, loop: loopOf(account, k.http, k.now, in), spec: t.spec}.abort(ctx, st)
 }
 
 func (k *Rollback) run(ctx context.Context, in *stage.Input) (stage.Result, error) {
@@ -84,12 +88,16 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	if err != nil || failure != nil {
 		return failed(failure), err
 	}
-	if in.State == nil {
+	if st.Rollout.Version == 0 {
 		st.Waves = []pipeline.Wave{{Regions: sortedRegions(t.spec.Restore)}}
 		st.Away = t.away
 	}
 	t.spec.Waves = st.Waves
-	result, err := carry(ctx, in, loopOf(account, k.http, k.now, in), t.spec, st, func(r rollout.State) map[string]any {
+	if answer, err := k.claims.begin(ctx, in, orLocal(c.Account), c.Cluster, &st); err != nil || answer != nil {
+		return orNothing(answer), err
+	}
+	j := job{in: in, loop: loopOf(account, k.http, k.now, in), claims: k.claims, account: orLocal(c.Account), spec: t.spec}
+	result, err := j.carry(ctx, st, func(r rollout.State) map[string]any {
 		return left(r, c.Account, c.Cluster, t.spec, map[string]any{"regions": toAny(waveRegions(st.Waves))})
 	})
 	if err == nil && result.Outcome == stage.Done && len(st.Away) > 0 {
@@ -125,7 +133,7 @@ func (k *Rollback) targets(ctx context.Context, account *cloud.Account, c pipeli
 	t := targets{away: map[string]string{}, spec: rollout.Spec{Strategy: pipeline.Strategy{RedBlack: &pipeline.RedBlack{Keep: keepAll}}, Undo: "all",
 		Timeout: 2 * time.Minute, Restore: map[string]string{}}}
 	regions := c.Regions
-	if len(st.Waves) > 0 {
+	if st.Rollout.Version != 0 {
 		regions = waveRegions(st.Waves)
 	} else if len(regions) == 0 {
 		known, err := account.Regions(ctx)

@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,11 +21,12 @@ type Service struct {
 	accounts Accounts
 	http     *http.Client
 	now      func() time.Time
+	claims   *Claims
 }
 
 // NewService makes the kind.
-func NewService(accounts Accounts, client *http.Client, now func() time.Time) *Service {
-	return &Service{accounts: accounts, http: client, now: now}
+func NewService(accounts Accounts, client *http.Client, now func() time.Time, claims *Claims) *Service {
+	return &Service{accounts: accounts, http: client, now: now, claims: claims}
 }
 
 // Name implements stage.Kind.
@@ -47,6 +47,9 @@ type serviceState struct {
 	Rollout rollout.State   `json:"rollout"`
 	// Away are the regions that a rollback could not ask when it began.
 	Away map[string]string `json:"away,omitempty"`
+	// Claim is how far it is with its claim on the cluster; WaitsFor says whom it waits for.
+	Claim    string `json:"claim,omitempty"`
+	WaitsFor string `json:"waitsFor,omitempty"`
 }
 
 func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error) {
@@ -63,9 +66,20 @@ func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error
 	if err != nil || failure != nil {
 		return failed(failure), err
 	}
-	return carry(ctx, in, k.loop(account, in), spec, st, func(r rollout.State) map[string]any {
+	if answer, err := k.claims.begin(ctx, in, orLocal(c.Account), c.Cluster, &st); err != nil || answer != nil {
+		return orNothing(answer), err
+	}
+	j := job{in: in, loop: k.loop(account, in), claims: k.claims, account: orLocal(c.Account), spec: spec}
+	return j.carry(ctx, st, func(r rollout.State) map[string]any {
 		return left(r, c.Account, c.Cluster, spec, map[string]any{"url": account.ServiceURL(c.Cluster)})
 	})
+}
+
+func orNothing(r *stage.Result) stage.Result {
+	if r == nil {
+		return stage.Result{}
+	}
+	return *r
 }
 
 func failed(f *stage.Failure) stage.Result {
@@ -136,45 +150,6 @@ func specOf(ctx context.Context, in *stage.Input, c pipeline.Deploy, waves []pip
 	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health, c.Hooks)}, nil, nil
 }
 
-// carry ticks until the rollout is done, or its state has to be written down.
-func carry(ctx context.Context, in *stage.Input, l *rollout.Loop, spec rollout.Spec, st serviceState, outputs func(rollout.State) map[string]any) (stage.Result, error) {
-	revisions := map[string]uint64{}
-	for {
-		before, err := json.Marshal(st)
-		if err != nil {
-			return stage.Result{}, err
-		}
-		d, err := l.Tick(ctx, spec, st.Rollout, in.Key.String())
-		if err != nil && len(d.Changes) == 0 {
-			return stage.Result{}, err // nothing was done: the state is as it was
-		}
-		in.Progress("%s", d.Progress)
-		st.Rollout = d.State
-		after, err := json.Marshal(st)
-		if err != nil {
-			return stage.Result{}, err
-		}
-		switch {
-		case d.Done && d.Failure != nil:
-			return stage.Fail(*d.Failure), nil
-		case d.Done:
-			return stage.Result{Outcome: stage.Done, Outputs: outputs(d.State)}, nil
-		case !bytes.Equal(before, after) || in.State == nil:
-			// Written down before the next decision; then the engine calls at once.
-			return stage.Result{Outcome: stage.Again, State: after, After: time.Millisecond}, nil
-		}
-		if len(d.Changes) == 0 {
-			l.WaitChange(ctx, spec, revisions, d.Wait)
-		} else {
-			// A change was refused or shows no effect yet: look again soon, without hurry.
-			l.WaitChange(ctx, spec, revisions, min(d.Wait, 250*time.Millisecond))
-		}
-		if ctx.Err() != nil {
-			return stage.Result{}, ctx.Err()
-		}
-	}
-}
-
 // cancel undoes a rollout that is under way, and returns once that is done.
 func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
 	if in.State == nil {
@@ -193,31 +168,7 @@ func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
 	if err != nil || failure != nil {
 		return err
 	}
-	return abort(ctx, in, k.loop(account, in), spec, st)
-}
-
-// abort drives an undoing to its end.
-func abort(ctx context.Context, in *stage.Input, l *rollout.Loop, spec rollout.Spec, st serviceState) error {
-	if !st.Rollout.Finished.IsZero() {
-		return nil // all waves had baked: only cleaning was left, and it may stay undone
-	}
-	st.Rollout = rollout.Abort(st.Rollout, stage.Failure{Code: "CANCELED", Cause: "the rollout was canceled"})
-	revisions := map[string]uint64{}
-	for {
-		d, err := l.Tick(ctx, spec, st.Rollout, in.Key.String())
-		if err != nil {
-			return err
-		}
-		in.Progress("%s", d.Progress)
-		st.Rollout = d.State
-		if d.Done {
-			for _, u := range d.State.Failure.Undone {
-				fmt.Fprintf(in.Log, "undone: %s\n", u)
-			}
-			return nil
-		}
-		l.WaitChange(ctx, spec, revisions, min(d.Wait, time.Second))
-	}
+	return job{in: in, loop: k.loop(account, in), spec: spec}.abort(ctx, st)
 }
 
 // left is what a rollout left in the cloud, as the stage's outputs: what drift compares with.

@@ -15,6 +15,7 @@ import (
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
+	"showrunner/store/record/recordtest"
 )
 
 var threeRegions = []string{"eu-west-1", "us-east-1", "us-west-2"}
@@ -22,11 +23,20 @@ var threeRegions = []string{"eu-west-1", "us-east-1", "us-west-2"}
 // fleetCloud is a fleet in memory of which one region can be away.
 type fleetCloud struct {
 	*memcloud.Cloud
-	away atomic.Value // string
+	away   atomic.Value // string
+	claims *Claims
+	ended  map[string]bool // executions
+	ahead  time.Duration   // of the clock
 }
 
+func (c *fleetCloud) now() time.Time { return time.Now().Add(c.ahead) }
+
+// skip lets time pass.
+func (c *fleetCloud) skip(d time.Duration) { c.ahead += d }
+
 func newFleetCloud() *fleetCloud {
-	c := &fleetCloud{}
+	c := &fleetCloud{ended: map[string]bool{}}
+	c.claims = &Claims{Records: &recordtest.Records{}, UnderWay: func(_ context.Context, k stage.Key) (bool, error) { return !c.ended[k.Execution], nil }}
 	c.away.Store("")
 	c.Cloud = memcloud.New(memcloud.Config{Regions: threeRegions, Fails: func(s cloud.ServerGroupSpec) *cloud.InstanceFailure {
 		if strings.HasPrefix(s.Version, "bad") {
@@ -42,7 +52,7 @@ func (c *fleetCloud) Account(string) (*cloud.Account, error) {
 }
 
 func (c *fleetCloud) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
-	if region == c.away.Load() {
+	if away := c.away.Load(); away == region || away == "every one" {
 		return nil, problem.New(problem.Unavailable, "test", "connection refused")
 	}
 	return c.Cloud.ServerGroups(ctx, region, cluster)
@@ -101,7 +111,8 @@ func deployConfig(regions ...string) pipeline.Deploy {
 func (c *fleetCloud) deliver(t *testing.T, version string, regions ...string) stage.Result {
 	t.Helper()
 	var log bytes.Buffer
-	r := drive(t, NewService(c, nil, time.Now), fleetInput("deploy-"+version, version, deployConfig(regions...), &log), nil)
+	r := drive(t, NewService(c, nil, time.Now, c.claims), fleetInput("deploy-"+version, version, deployConfig(regions...), &log), nil)
+	c.ended["deploy-"+version] = true
 	if r.Outcome != stage.Done {
 		t.Logf("%s:\n%s", version, log.String())
 	}
@@ -111,7 +122,9 @@ func (c *fleetCloud) deliver(t *testing.T, version string, regions ...string) st
 func (c *fleetCloud) rollback(t *testing.T, execution string, config pipeline.Rollback) stage.Result {
 	t.Helper()
 	var log bytes.Buffer
-	return drive(t, NewRollback(c, nil, time.Now), fleetInput(execution, "", config, &log), nil)
+	r := drive(t, NewRollback(c, nil, time.Now, c.claims), fleetInput(execution, "", config, &log), nil)
+	c.ended[execution] = true
+	return r
 }
 
 func TestRollbackReturnsToTheVersionBeforeOnlyWhereTheNewestServes(t *testing.T) {
@@ -165,7 +178,7 @@ func TestCanceledMidway(t *testing.T) {
 		c := newFleetCloud()
 		c.deliver(t, "v1")
 		c.deliver(t, "v2")
-		k := NewRollback(c, nil, time.Now)
+		k := NewRollback(c, nil, time.Now, c.claims)
 		var log bytes.Buffer
 		in := fleetInput("back", "", pipeline.Rollback{Cluster: "api"}, &log)
 		n := 0
@@ -209,7 +222,7 @@ func TestARefusedCreationEndsAtOnce(t *testing.T) {
 	config := deployConfig()
 	config.Command = nil
 	var log bytes.Buffer
-	r := drive(t, NewService(c, nil, time.Now), fleetInput("refused", "v1", config, &log), nil)
+	r := drive(t, NewService(c, nil, time.Now, c.claims), fleetInput("refused", "v1", config, &log), nil)
 	if r.Failure == nil || r.Failure.Code != "CLOUD_REFUSED" || strings.Count(log.String(), "refused") != 3 {
 		t.Fatalf("%+v\n%s", r, log.String())
 	}

@@ -1,0 +1,96 @@
+package control
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/cloud/cloudtest/memcloud"
+	"showrunner/execution"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// one is the account "local" alone.
+type one struct{ account *cloud.Account }
+
+func (o one) Account(string) (*cloud.Account, error) { return o.account, nil }
+func (o one) Names() []string                        { return []string{"local"} }
+
+// held says that an execution changes a cluster in one region.
+type held struct{ execution, region string }
+
+func (h held) Holder(_ context.Context, _, _ string, regions []string) (string, string, error) {
+	for _, r := range regions {
+		if r == h.region {
+			return h.execution, r, nil
+		}
+	}
+	return "", "", nil
+}
+
+// started is an engine that keeps what it is asked to start.
+type started struct {
+	Engine
+	requests []execution.StartRequest
+	pipeline string // of any execution
+}
+
+func (s *started) Start(_ context.Context, r execution.StartRequest) (execution.Execution, bool, error) {
+	s.requests = append(s.requests, r)
+	return execution.Execution{}, true, nil
+}
+
+func (s *started) Get(context.Context, string) (execution.Execution, error) {
+	return execution.Execution{Pipeline: s.pipeline}, nil
+}
+
+// A rollback while a deployment changes the cluster is refused with what to do
+// instead, and the preview says so too; one in other regions is not, nor one that
+// is asked for again.
+func TestARollbackIsRefusedWhileADeploymentIsUnderWay(t *testing.T) {
+	m := memcloud.New(memcloud.Config{Regions: []string{"a", "b"}})
+	for _, region := range []string{"a", "b"} {
+		for _, version := range []string{"1", "2"} {
+			spec := cloud.ServerGroupSpec{Cluster: "shop", Version: version, Artifact: "sha256:1", Command: []string{"./shop"}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Desired: 1}, Weight: 100}
+			if _, err := m.CreateServerGroup(t.Context(), region, spec, version); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	owner := Principal{Name: "ada", Owner: true}
+	for name, tt := range map[string]struct {
+		regions  []string
+		pipeline string
+		refused  bool
+	}{
+		"everywhere":   {nil, "release", true},
+		"there":        {[]string{"a"}, "release", true},
+		"elsewhere":    {[]string{"b"}, "release", false},
+		"asked again":  {nil, RollbackPipeline, false},
+		"its own name": {[]string{"a"}, RollbackPipeline, false},
+	} {
+		engine := &started{pipeline: tt.pipeline}
+		s := New(Deps{Engine: engine, Accounts: one{cloud.NewAccount("local", m, time.Now, nil)}, Claims: held{"e-1", "a"}, Records: noEvents{}, Now: time.Now})
+		r := RollbackRequest{Cluster: "shop", Regions: tt.regions}
+		_, err := s.Rollback(t.Context(), owner, r)
+		if code := problem.CodeOf(err); (code == problem.Conflict) != tt.refused || err != nil && code != problem.Conflict || (len(engine.requests) == 0) != tt.refused {
+			t.Errorf("%s: %v, %d started", name, err, len(engine.requests))
+		}
+		if tt.refused && !strings.Contains(problem.HelpOf(err), "executions cancel e-1") {
+			t.Errorf("%s: help is %q", name, problem.HelpOf(err))
+		}
+		_, refused, err := s.PreviewRollback(t.Context(), owner, r)
+		if err != nil || strings.Contains(refused, "e-1 is changing shop in a") != tt.refused {
+			t.Errorf("%s: the preview says %q, %v", name, refused, err)
+		}
+	}
+}
+
+// noEvents is records whose audit events go nowhere.
+type noEvents struct{ Records }
+
+func (noEvents) AppendEvents(context.Context, ...record.Event) error { return nil }

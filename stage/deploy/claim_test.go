@@ -1,0 +1,299 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/stage"
+	"showrunner/store/record"
+	"showrunner/store/record/recordtest"
+)
+
+// run is a stage that a test carries on call by call.
+type run struct {
+	kind stage.Kind
+	in   *stage.Input
+	log  bytes.Buffer
+	last stage.Result
+}
+
+func (r *run) step(t *testing.T) stage.Result {
+	t.Helper()
+	var err error
+	if r.last, err = r.kind.Tasks()[0].Run(t.Context(), r.in); err != nil {
+		t.Fatal(err)
+	}
+	r.in.State = r.last.State
+	return r.last
+}
+
+// until carries a stage on while what holds does not.
+func (r *run) until(t *testing.T, what func() bool) {
+	t.Helper()
+	for range 500 {
+		if what() {
+			return
+		}
+		if r.step(t).Outcome != stage.Again {
+			t.Fatalf("it ended: %+v\n%s", r.last, r.log.String())
+		}
+	}
+	t.Fatalf("it never came to that:\n%s", r.log.String())
+}
+
+func (r *run) end(t *testing.T, c *fleetCloud) stage.Result {
+	t.Helper()
+	for range 500 {
+		if r.step(t).Outcome != stage.Again {
+			c.ended[r.in.Key.Execution] = true
+			return r.last
+		}
+	}
+	t.Fatalf("it never ended:\n%s", r.log.String())
+	return r.last
+}
+
+func (c *fleetCloud) deployment(version string, change func(*pipeline.Deploy)) *run {
+	config := deployConfig()
+	if change != nil {
+		change(&config)
+	}
+	r := &run{kind: NewService(c, nil, c.now, c.claims)}
+	r.in = fleetInput("deploy-"+version, version, config, &r.log)
+	return r
+}
+
+func (c *fleetCloud) back(execution string) *run {
+	r := &run{kind: NewRollback(c, nil, c.now, c.claims)}
+	r.in = fleetInput(execution, "", pipeline.Rollback{Cluster: "api"}, &r.log)
+	return r
+}
+
+// Of two deployments of one cluster, from different pipelines, the second waits
+// until the first has ended, says for whom, and then replaces what that one left.
+func TestASecondDeploymentOfAClusterWaits(t *testing.T) {
+	c := newFleetCloud()
+	c.deliver(t, "v1")
+	first, second := c.deployment("v2", nil), c.deployment("v3", nil)
+	first.step(t)
+	for range 3 { // between the first's calls, and whatever it has done by then
+		first.step(t)
+		if r := second.step(t); r.Outcome != stage.Again || r.After == 0 || strings.Count(second.log.String(), "waits for execution deploy-v2, whose stage service") != 1 {
+			t.Fatalf("%+v\n%s", r, second.log.String())
+		}
+	}
+	if r := first.end(t, c); r.Outcome != stage.Done {
+		t.Fatalf("%+v", r)
+	}
+	if r := second.end(t, c); r.Outcome != stage.Done {
+		t.Fatalf("%+v", r)
+	}
+	for _, region := range threeRegions {
+		if got := c.weights(t, region); got != "v1=0 v2=0 v3=100" {
+			t.Errorf("%s: %s", region, got)
+		}
+	}
+}
+
+// Deployments of a cluster in different regions do not wait for each other.
+func TestDeploymentsInDifferentRegionsGoOn(t *testing.T) {
+	c := newFleetCloud()
+	first := c.deployment("v1", func(d *pipeline.Deploy) { d.Waves = []pipeline.Wave{{Regions: threeRegions[:1]}} })
+	first.step(t)
+	if r := c.deliver(t, "v2", threeRegions[1:]...); r.Outcome != stage.Done {
+		t.Fatalf("%+v", r)
+	}
+}
+
+// What waits for another is canceled without anything being asked or changed.
+func TestWhatWaitsIsCanceled(t *testing.T) {
+	c := newFleetCloud()
+	c.deliver(t, "v0")
+	c.deliver(t, "v1")
+	first, second := c.deployment("v2", nil), c.back("back")
+	first.step(t)
+	first.step(t)
+	if r := second.step(t); r.Outcome != stage.Again {
+		t.Fatalf("it does not wait: %+v", r)
+	}
+	c.away.Store("every one")
+	if err := second.kind.Tasks()[0].Cancel(t.Context(), second.in); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A rollback that has waited looks anew at what there is to roll back: only where
+// the newest version has come to serve meanwhile.
+func TestARollbackThatHasWaitedLooksAnew(t *testing.T) {
+	c := newFleetCloud()
+	c.deliver(t, "v1")
+	c.deliver(t, "v2")
+	first, second := c.deployment("v3", func(d *pipeline.Deploy) { d.Waves = []pipeline.Wave{{Regions: threeRegions[:1]}} }), c.back("back")
+	first.step(t)
+	first.step(t)
+	second.step(t)
+	first.end(t, c)
+	if r := second.end(t, c); r.Outcome != stage.Done || r.Outputs["version"] != "v2" {
+		t.Fatalf("%+v", r)
+	}
+	for n, want := range []string{"v1=0 v2=100 v3=0", "v1=0 v2=100", "v1=0 v2=100"} {
+		if got := c.weights(t, threeRegions[n]); got != want {
+			t.Errorf("%s: %s, want %s", threeRegions[n], got, want)
+		}
+	}
+}
+
+// between has something happen after a claim was read and before it is written.
+type between struct {
+	*recordtest.Records
+	happens func()
+}
+
+func (b *between) PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error) {
+	if what := b.happens; what != nil {
+		b.happens = nil
+		what()
+	}
+	return b.Records.PutRecord(ctx, r, events...)
+}
+
+// Of two attempts that find a claim free at one moment, one gets it; an attempt
+// that wants back what it yielded does not take it from who has just come.
+func TestAClaimThatIsTakenMeanwhile(t *testing.T) {
+	records := &between{Records: &recordtest.Records{}}
+	c := &Claims{Records: records, UnderWay: func(context.Context, stage.Key) (bool, error) { return true, nil }}
+	a, b := stage.Key{Execution: "a"}, stage.Key{Execution: "b"}
+	take := func(k stage.Key) {
+		if _, other, err := c.Take(t.Context(), "local", "api", threeRegions[:1], k); other != nil || err != nil {
+			t.Fatal(other, err)
+		}
+	}
+	records.happens = func() { take(b) }
+	if _, other, err := c.Take(t.Context(), "local", "api", threeRegions[:1], a); err != nil || other == nil || *other != b {
+		t.Fatalf("b was faster, and a is told %v, %v", other, err)
+	}
+	if err := c.Yield(t.Context(), "local", "api", threeRegions[:1], b); err != nil {
+		t.Fatal(err)
+	}
+	records.happens = func() { take(a) }
+	if lost, err := c.Keep(t.Context(), "local", "api", threeRegions[:1], b); err != nil || len(lost) != 1 {
+		t.Fatalf("a has come meanwhile, and b is told %v, %v", lost, err)
+	}
+}
+
+// While the old version is only kept for a while before it is scaled down, a
+// rollback does not wait; nothing is cleaned up behind its back, and it finds the
+// old version as it was.
+func TestARollbackTakesOverBeforeTheOldVersionIsCleanedUp(t *testing.T) {
+	delayed := func(d *pipeline.Deploy) {
+		d.Strategy = pipeline.Strategy{RedBlack: &pipeline.RedBlack{ScaleDown: true, ScaleDownDelay: pipeline.Duration(10 * time.Minute)}}
+	}
+	for name, rolled := range map[string]bool{"rolled back meanwhile": true, "left alone": false} {
+		c := newFleetCloud()
+		c.deliver(t, "v1")
+		first := c.deployment("v2", delayed)
+		first.until(t, func() bool { return first.last.After > time.Minute })
+		if got := c.weights(t, threeRegions[0]); got != "v1=0 v2=100" {
+			t.Fatalf("%s: it rests at %s", name, got)
+		}
+		c.skip(5 * time.Minute)
+		if r := first.step(t); r.Outcome != stage.Again || r.After > 6*time.Minute {
+			t.Fatalf("%s: woken in between: %+v", name, r)
+		}
+		want := "v2=100"
+		if rolled {
+			second := c.back("back")
+			second.step(t)
+			second.step(t) // it has it now, and chooses
+			c.skip(10 * time.Minute)
+			if r := first.end(t, c); r.Outcome != stage.Done || !strings.Contains(first.log.String(), "nothing is cleaned up there") {
+				t.Fatalf("%s: %+v\n%s", name, r, first.log.String())
+			}
+			if r := second.end(t, c); r.Outcome != stage.Done {
+				t.Fatalf("%s: %+v\n%s", name, r, second.log.String())
+			}
+			want = "v1=100 v2=0"
+		} else {
+			c.skip(10 * time.Minute)
+			if r := first.end(t, c); r.Outcome != stage.Done {
+				t.Fatalf("%s: %+v", name, r)
+			}
+		}
+		for _, region := range threeRegions {
+			if got := c.weights(t, region); got != want {
+				t.Errorf("%s: %s: %s, want %s", name, region, got, want)
+			}
+		}
+	}
+}
+
+// Whatever attempts come and go, and whichever call of theirs is lost, one at a
+// time has a region, and the last to come gets it.
+func TestOneAtATimeHasARegion(t *testing.T) {
+	var mu sync.Mutex
+	ended := map[string]bool{}
+	c := &Claims{Records: &recordtest.Records{}, UnderWay: func(_ context.Context, k stage.Key) (bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return !ended[k.Execution], nil
+	}}
+	inside := map[string]string{}
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(n), 1))
+			regions := threeRegions[rng.IntN(2) : 2+rng.IntN(2)]
+			k := stage.Key{Execution: fmt.Sprint(n), Stage: "service", Attempt: 1, Task: "rollout"}
+			for {
+				_, other, err := c.Take(t.Context(), "local", "api", regions, k)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if other == nil {
+					break
+				}
+			}
+			mu.Lock()
+			for _, r := range regions {
+				if inside[r] != "" {
+					t.Errorf("%s and %s have %s", inside[r], k.Execution, r)
+				}
+				inside[r] = k.Execution
+			}
+			mu.Unlock()
+			if holder, _, err := c.Holder(t.Context(), "local", "api", regions); err != nil || holder != k.Execution {
+				t.Errorf("%s has it, and it is said that %q does, %v", k.Execution, holder, err)
+			}
+			mu.Lock()
+			for _, r := range regions {
+				inside[r] = ""
+			}
+			ended[k.Execution] = true
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+}
+
+// When nobody can say whether a claim still counts, it does.
+func TestAClaimThatCannotBeJudgedCounts(t *testing.T) {
+	c := newFleetCloud()
+	first, second := c.deployment("v1", nil), c.deployment("v2", nil)
+	first.step(t)
+	first.step(t)
+	c.claims.UnderWay = func(context.Context, stage.Key) (bool, error) {
+		return false, problem.New(problem.Unavailable, "test", "the database is away")
+	}
+	if _, err := second.kind.Tasks()[0].Run(t.Context(), second.in); problem.CodeOf(err) != problem.Unavailable {
+		t.Fatalf("it went on: %v", err)
+	}
+}
