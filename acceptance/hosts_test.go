@@ -20,6 +20,7 @@ import (
 type host struct {
 	*world
 	shared, database, patience string
+	flags                      []string // besides those that all have
 	cmd                        *exec.Cmd
 }
 
@@ -80,7 +81,7 @@ func (h *host) launch(flags ...string) {
 
 func (h *host) begin() {
 	h.t.Helper()
-	h.launch()
+	h.launch(h.flags...)
 	h.eventually(30*time.Second, "control answers", func() error {
 		if _, errs, code := h.cli("executions", "list"); code != 0 {
 			return errors.New(errs)
@@ -158,6 +159,7 @@ type hostedExecution struct {
 		Outputs      map[string]any
 		Failure      *struct{ Code, Cause string }
 		Phase        string
+		Reason       string
 	}
 }
 
@@ -186,7 +188,7 @@ func (h *host) ends(id, status string) (e hostedExecution) {
 func (h *host) release(notes string) (id string) {
 	h.t.Helper()
 	r := newRepo(h.t, map[string]string{"a.txt": "the source"})
-	return h.apply("application: shop\npipelines:\n  release:\n    stages:\n      source: {git: {url: " + r.dir + ", branch: main}}\n" +
+	return h.apply("application: shop\npipelines:\n  release:\n    concurrency: parallel\n    stages:\n      source: {git: {url: " + r.dir + ", branch: main}}\n" +
 		"      build:\n        needs: [source]\n        build:\n          inline: |\n            version: 0.2\n            env: {exported-variables: [n]}\n            phases:\n              build:\n                commands:\n" +
 		strings.ReplaceAll("\n"+blocking(notes), "\n  ", "\n            ")[1:] +
 		"                  - cp a.txt out.txt; echo $n >> out.txt\n            artifacts: {files: out.txt}\n" +
@@ -335,5 +337,45 @@ func TestCommandsOfADeadHost(t *testing.T) {
 	b.ends(id, "Succeeded")
 	if n := starts(t, notes); n != 2 {
 		t.Errorf("%d starts", n)
+	}
+}
+
+// TestBuildsWaitForAPlace: with one place, a second build waits and says so, over
+// the death of the control plane, while the build that runs goes on; it begins
+// when that has ended.
+func TestBuildsWaitForAPlace(t *testing.T) {
+	t.Parallel()
+	hosts, notes := newHosts(t, "10m", 1)
+	h := hosts[0]
+	h.flags = []string{"--builds-at-once", "1"}
+	h.begin()
+	first := h.release(notes)
+	h.shell(notes, 0)
+	second := strings.TrimSpace(h.must("run", "shop/release", "-o", "name"))
+	waits := func() error {
+		e := h.show(second)
+		if len(e.Stages) < 2 || e.Stages[1].Phase != "waiting" || e.Stages[1].Reason != "waits for a place: 1 build runs here" {
+			return fmt.Errorf("%+v", e)
+		}
+		return nil
+	}
+	h.eventually(30*time.Second, "the second waits", waits)
+	h.end(syscall.SIGKILL)
+	h.begin()
+	h.eventually(30*time.Second, "the second waits again", waits)
+	if n := starts(t, notes); n != 1 {
+		t.Errorf("%d builds have begun", n)
+	}
+	if err := os.WriteFile(filepath.Join(notes, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if e := h.ends(first, "Succeeded"); e.variable("n") != "0" {
+		t.Errorf("%+v", e)
+	}
+	if e := h.ends(second, "Succeeded"); e.variable("n") != "1" {
+		t.Errorf("%+v", e)
+	}
+	if log := h.must("executions", "logs", second, "build"); strings.Count(log, "waits for a place: 1 build runs here") != 1 {
+		t.Errorf("the log says:\n%s", log)
 	}
 }

@@ -52,7 +52,7 @@ type trio struct {
 
 func (f *trio) begin(h *host) {
 	f.t.Helper()
-	h.launch("--keep", "3s", "--keep-count", "2", "--keep-events", "2s", "--retention-every", "500ms")
+	h.launch("--builds-at-once", "2", "--keep", "3s", "--keep-count", "2", "--keep-events", "2s", "--retention-every", "500ms")
 	h.eventually(30*time.Second, "control is ready", func() error {
 		res, err := http.Get("http://" + h.listen + "/readyz")
 		if err != nil {

@@ -75,6 +75,7 @@ func (l Launcher) Start(ctx context.Context, dir string, job Job, secrets map[st
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, op, "folder %s", dir)
 	}
+	job.Placed = job.Place != nil
 	if err := writeJSON(filepath.Join(dir, fileJob), job); err != nil {
 		return nil, err
 	}
@@ -87,6 +88,9 @@ func (l Launcher) Start(ctx context.Context, dir string, job Job, secrets map[st
 	cmd.Dir = "/" // so that it holds no folder of whoever started this program
 	cmd.Stderr = errs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if job.Place != nil {
+		cmd.ExtraFiles = []*os.File{job.Place} // placeDescriptor
+	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, op, "pipe")
@@ -158,6 +162,9 @@ func Attach(dir string) (*Handle, error) {
 }
 
 func (h *Handle) has(name string) bool { return exists(filepath.Join(h.dir, name)) }
+
+// Begun tells whether a supervisor has the build, or had it.
+func (h *Handle) Begun() bool { return h.has(fileState) || h.has(fileResult) }
 
 // Result returns the result of a build that has ended; not_found before.
 func (h *Handle) Result() (Result, error) {

@@ -29,7 +29,14 @@ type Job struct {
 	Cache   string                  `json:"cache,omitempty"` // folder of the caches; empty: no cache
 	// Deadline ends the build even while nobody watches it; zero leaves it to Timeout.
 	Deadline time.Time `json:"deadline,omitzero"`
+	// Place is a file that the supervisor keeps open while the build runs, so that
+	// a lock on it lasts as long; nil for none.
+	Place  *os.File `json:"-"`
+	Placed bool     `json:"placed,omitempty"` // set by Launcher.Start
 }
+
+// placeDescriptor is where a supervisor finds the place of its build.
+const placeDescriptor = 3
 
 // The files of a supervised build's folder.
 const (
@@ -59,6 +66,7 @@ type supervision struct {
 	job    Job
 	state  State
 	log    *sharedLog
+	place  *os.File // nil: none
 	end    context.CancelCauseFunc
 	done   chan struct{} // closed when the result is written
 	writes sync.Mutex    // of the state
@@ -87,6 +95,11 @@ func Supervise(ctx context.Context, dir string) error {
 	s := &supervision{dir: dir, done: make(chan struct{})}
 	if err := readJSON(filepath.Join(dir, fileJob), &s.job); err != nil {
 		return problem.Wrap(err, problem.Invalid, op, "the job")
+	}
+	if s.job.Placed {
+		syscall.CloseOnExec(placeDescriptor) // no command of the build has it
+		s.place = os.NewFile(placeDescriptor, "place")
+		defer s.place.Close()
 	}
 	var secrets map[string]string
 	if err := json.NewDecoder(os.Stdin).Decode(&secrets); err != nil {
@@ -146,6 +159,9 @@ func (s *supervision) serve(ctx context.Context, store *artifact.Store, secrets 
 	}
 	result := Run(ctx, s.job.Request, s.host(store, secrets))
 	RemoveAll(work) //nolint:errcheck // Prune tries again
+	if s.place != nil {
+		s.place.Close() // whoever sees the result finds the place free
+	}
 	if err := writeJSON(filepath.Join(s.dir, fileResult), result); err != nil {
 		return err
 	}

@@ -34,6 +34,11 @@ as lost: the build is started anew on another, and what the first still makes of
 is refused. The commands of a run stage may have had effects; whether they are
 repeated, a person is asked.
 
+More builds and run stages than --builds-at-once wait for a place on their machine,
+and their stages say so. A place goes to the application with the fewest builds
+there, and of its builds to the one that came first. Builds that go on from before
+a restart count. A build that itself waits for another keeps its place meanwhile.
+
 A connection pooler in transaction mode may stand before the database, and need not
 know of prepared statements; each control plane then needs one connection of its
 own, with --database-direct, for its lock and its notifications.
@@ -73,7 +78,13 @@ is back; nothing has to be started anew.`,
 	f.StringVar(&config.Shared, "shared", "", "folder that the control planes of several machines share (default: the data folder)")
 	f.DurationVar(&config.BuildsLostAfter, "builds-lost-after", time.Minute, "how long the machine of a build may be silent before the build is started anew on another")
 	keepFlags(f, &config)
+	placeFlags(f, &config)
 	return cmd
+}
+
+// placeFlags are the flags that say how builds run.
+func placeFlags(f *pflag.FlagSet, config *server.ControlConfig) {
+	f.IntVar(&config.BuildsAtOnce, "builds-at-once", server.DefaultBuildsAtOnce(), "how many builds and run stages run at once on this machine; more wait for a place; twice the processors unless it is given")
 }
 
 // keepFlags are the flags that say what is kept, and for how long.

@@ -33,6 +33,7 @@ func newUpCommand(a *app) *cobra.Command {
 	var o upOptions
 	keeps := pflag.NewFlagSet("keeps", pflag.ContinueOnError)
 	keepFlags(keeps, &server.ControlConfig{})
+	placeFlags(keeps, &server.ControlConfig{})
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start the control plane, the edge and the local regions",

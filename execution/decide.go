@@ -263,7 +263,7 @@ func (s *state) beginTask(i, cursor int, now time.Time, c *changes) {
 // call records the intent to call a waiting task again.
 func (s *state) call(i int, now time.Time, c *changes) {
 	r := s.touch(i, c)
-	r.Phase, r.Until = PhaseRunning, nil
+	r.Phase, r.Until, r.Reason = PhaseRunning, nil, ""
 	delete(s.rewake, i)
 	c.do = append(c.do, action{doRun, i})
 }

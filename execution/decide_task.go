@@ -149,7 +149,7 @@ func (s *state) again(ev answered, now time.Time, c *changes) {
 		s.call(ev.stage, now, c)
 		return
 	}
-	r.Phase, r.Until = PhaseWaiting, nil
+	r.Phase, r.Until, r.Reason = PhaseWaiting, nil, ev.result.Waits
 	if ev.result.After > 0 {
 		at := now.Add(ev.result.After)
 		r.Until = &at

@@ -321,7 +321,7 @@ func TestWaitsSurviveTheProcess(t *testing.T) {
 				return stage.Result{Outcome: stage.Done}, nil
 			}
 		}
-		return stage.Result{Outcome: stage.Again}, nil
+		return stage.Result{Outcome: stage.Again, Waits: "for a word"}, nil
 	})
 	b.behave("timed", func(_ context.Context, in *stage.Input) (stage.Result, error) {
 		if in.State != nil {
@@ -332,7 +332,7 @@ func TestWaitsSurviveTheProcess(t *testing.T) {
 	x := b.run(pipeline.Pipeline{Name: "p", Concurrency: pipeline.Queue, Stages: []pipeline.Stage{act("wait"), act("timed")}})
 	executiontest.Until(t, b.e, x.ID, func(x execution.Execution) bool {
 		s, _ := x.Stage("wait")
-		return s.Phase == execution.PhaseWaiting
+		return s.Phase == execution.PhaseWaiting && s.Reason == "for a word"
 	})
 	for range 2 { // the same message twice is one
 		if err := b.e.Signal(t.Context(), x.ID, "wait", stage.Signal{ID: "1", Name: "other"}); err != nil {
@@ -345,8 +345,12 @@ func TestWaitsSurviveTheProcess(t *testing.T) {
 	if err := b.e.Signal(t.Context(), x.ID, "wait", stage.Signal{ID: "2", Name: "go"}); err != nil {
 		t.Fatal(err)
 	}
-	if got := statuses(executiontest.End(t, b.e, x.ID)); got != "Succeeded: wait=Succeeded timed=Succeeded" {
+	x = executiontest.End(t, b.e, x.ID)
+	if got := statuses(x); got != "Succeeded: wait=Succeeded timed=Succeeded" {
 		t.Error(got)
+	}
+	if s, _ := x.Stage("wait"); s.Reason != "" {
+		t.Errorf("it has ended and still waits %s", s.Reason)
 	}
 }
 

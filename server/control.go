@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -58,6 +59,8 @@ type ControlConfig struct {
 	// BuildsLostAfter is how long another control plane's host may be silent before
 	// the builds it ran are started anew; zero is a minute.
 	BuildsLostAfter time.Duration
+	// BuildsAtOnce is how many builds run at once on this machine; zero is the default.
+	BuildsAtOnce int
 	// RetentionEvery is the time between two removals of what is no longer kept; zero is an hour.
 	RetentionEvery time.Duration
 	Log            *slog.Logger
@@ -71,6 +74,9 @@ func DefaultRetention() execution.Retention {
 	const day = 24 * time.Hour
 	return execution.Retention{Age: 90 * day, Count: 100, EventAge: 90 * day, TriggerAge: 30 * day}
 }
+
+// DefaultBuildsAtOnce is twice the number of processors.
+func DefaultBuildsAtOnce() int { return 2 * runtime.NumCPU() }
 
 // controlPlane is a running control plane and its parts.
 type controlPlane struct {
@@ -117,6 +123,10 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	if config.Shared != config.Data && config.Database == "" {
 		return nil, problem.New(problem.Invalid, op, "--shared is for several control planes on one --database")
 	}
+	if config.BuildsAtOnce < 0 {
+		return nil, problem.New(problem.Invalid, op, "--builds-at-once is %d", config.BuildsAtOnce).WithHelp("one at least, or no flag for the default")
+	}
+	config.BuildsAtOnce = cmp.Or(config.BuildsAtOnce, DefaultBuildsAtOnce())
 	config.BuildsLostAfter = cmp.Or(config.BuildsLostAfter, time.Minute)
 	for _, dir := range []string{config.Data, config.Shared} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

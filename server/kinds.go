@@ -31,7 +31,7 @@ func (c *controlPlane) kinds(late *lateEngine) ([]stage.Kind, error) {
 	}
 	client := &http.Client{Timeout: outsideTimeout}
 	c.claims = &deploy.Claims{Records: c.store, UnderWay: late.underWay}
-	builds, err := c.builds()
+	builds, err := c.builds(late)
 	if err != nil {
 		return nil, err
 	}

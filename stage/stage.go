@@ -152,7 +152,9 @@ type Result struct {
 	State json.RawMessage
 	// After is how long to wait at most before the next call; only with Again.
 	// Zero means until a signal or wake-up comes.
-	After   time.Duration
+	After time.Duration
+	// Waits says, for people, what it waits for, as long as it does; only with Again.
+	Waits   string
 	Failure *Failure
 }
 

@@ -7,12 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"showrunner/artifact"
@@ -33,6 +31,10 @@ type Builder struct {
 	Inherit []string
 	// Fleet is the other hosts that build for the same database; nil when there is none.
 	Fleet *Fleet
+	// Places bound how many builds run here at once; nil: nothing does.
+	Places *Places
+	// Waker has those called for whom there is a place; needed with Places.
+	Waker stage.Waker
 }
 
 // Kinds returns the stage kinds build and run.
@@ -86,15 +88,16 @@ func (b *Builder) execute(ctx context.Context, in *stage.Input, w work) (stage.R
 		return b.here(ctx, in, claim{Start: 1}, w)
 	}
 	c, err := b.Fleet.claim(ctx, in.Key)
-	if err == nil && (c.Start == 0 || c.GivenUp) {
-		c, err = b.take(ctx, in, c)
-	}
 	if err != nil {
 		return stage.Result{}, asUnavailable(err)
 	}
+	if c.Start == 0 || c.GivenUp {
+		return b.takeHere(ctx, in, c, w)
+	}
 	if c.Host != b.Fleet.ID || c.Result != nil {
-		// Called anew without having waited: a person has looked after a doubt.
-		return b.elsewhere(ctx, in, c, w, w.repeatable || in.State == nil)
+		// Called anew without having waited for its end: a person has looked after a doubt.
+		_, waited := waitsFor(in)
+		return b.elsewhere(ctx, in, c, w, w.repeatable || in.State == nil || waited)
 	}
 	return b.here(ctx, in, c, w)
 }
@@ -109,12 +112,38 @@ func (b *Builder) take(ctx context.Context, in *stage.Input, before claim) (clai
 	return b.Fleet.take(ctx, in, before)
 }
 
-// here starts or finds a build on this host.
+// takeHere makes a build this host's once there is a place for it, and starts it.
+func (b *Builder) takeHere(ctx context.Context, in *stage.Input, before claim, w work) (stage.Result, error) {
+	place, waits, err := b.place(in)
+	if err != nil || waits != nil {
+		return result(waits), err
+	}
+	own, err := b.take(ctx, in, before)
+	if err != nil {
+		b.giveBack(place)
+		return stage.Result{}, asUnavailable(err)
+	}
+	return b.start(ctx, in, own, w, place)
+}
+
+// here finds a build on this host, or starts it once there is a place for it.
 func (b *Builder) here(ctx context.Context, in *stage.Input, c claim, w work) (stage.Result, error) {
+	return b.start(ctx, in, c, w, nil)
+}
+
+// start finds a build, or starts it in a place: one that it is given, or gets.
+func (b *Builder) start(ctx context.Context, in *stage.Input, c claim, w work, place *os.File) (stage.Result, error) {
+	defer func() { b.giveBack(place) }()
 	dir := b.folder(in.Key, c.Start)
 	for range maxStarts {
 		h, err := build.Attach(dir)
 		if errors.Is(err, build.ErrNotStarted) {
+			if place == nil {
+				var waits *stage.Result
+				if place, waits, err = b.place(in); err != nil || waits != nil {
+					return result(waits), err
+				}
+			}
 			var job build.Job
 			var secrets map[string]string
 			if job, secrets, err = w.prepare(ctx, in); err != nil {
@@ -126,6 +155,7 @@ func (b *Builder) here(ctx context.Context, in *stage.Input, c claim, w work) (s
 					return stage.Result{}, err
 				}
 			}
+			job.Place = place
 			h, err = b.begin(ctx, dir, job, secrets)
 		}
 		if errors.Is(err, build.ErrGivenUp) && b.Fleet != nil { // asked for from elsewhere; the next call takes another start
@@ -133,6 +163,10 @@ func (b *Builder) here(ctx context.Context, in *stage.Input, c claim, w work) (s
 		}
 		if err != nil {
 			return stopped(ctx, h, err)
+		}
+		if place != nil && h.Begun() {
+			place.Close() // the supervisor has it
+			place = nil
 		}
 		// The supervisor that was there may be that of a watcher who died before
 		// it had told everything; then it ends without having begun.
@@ -204,18 +238,13 @@ func (b *Builder) elsewhere(ctx context.Context, in *stage.Input, c claim, w wor
 		return b.conclude(*c.Result, w.outputs), nil
 	}
 	if c.GivenUp {
-		own, err := b.take(ctx, in, c)
-		if err != nil {
-			return stage.Result{}, asUnavailable(err)
-		}
-		return b.here(ctx, in, own, w)
+		return b.takeHere(ctx, in, c, w)
 	}
 	if !b.Fleet.lost(c.Host) {
 		if err := b.Fleet.ask(ctx, c); err != nil {
 			return stage.Result{}, asUnavailable(err)
 		}
-		in.Progress("runs on %s", c.Name)
-		return stage.Result{Outcome: stage.Again, State: waitsElsewhere, After: askElsewhere}, nil
+		return stage.Result{Outcome: stage.Again, State: waitsElsewhere, After: askElsewhere, Waits: "runs on " + c.Name}, nil
 	}
 	if !anew {
 		return stage.Result{}, problem.Wrap(stage.ErrInDoubt, problem.Unavailable, "build.resume", "%s, which ran the commands, has been silent for %s; they may have taken effect, and may still be running",
@@ -229,11 +258,7 @@ func (b *Builder) elsewhere(ctx context.Context, in *stage.Input, c claim, w wor
 			Cause: fmt.Sprintf("the build was lost with its host %d times, the last time with %s", lost, c.Name),
 			Help:  "Look whether the build itself takes its hosts down (memory, disk); then restart the execution from this stage."}), nil
 	}
-	own, err := b.take(ctx, in, c)
-	if err != nil {
-		return stage.Result{}, asUnavailable(err)
-	}
-	return b.here(ctx, in, own, w)
+	return b.takeHere(ctx, in, c, w)
 }
 
 // askElsewhere is how often another host's build is asked for.
@@ -254,6 +279,11 @@ func asUnavailable(err error) error {
 // cancel ends the build and returns once it has ended.
 func (b *Builder) cancel(ctx context.Context, in *stage.Input, repeatable bool) error {
 	c := claim{Start: 1}
+	if b.Places != nil {
+		if err := b.Places.leave(in.Key); err != nil {
+			return problem.Wrap(err, problem.Unavailable, "build.cancel", "leave the queue")
+		}
+	}
 	if b.Fleet != nil {
 		var err error
 		if c, err = b.Fleet.claim(ctx, in.Key); err != nil || c.Start == 0 || c.Result != nil || c.GivenUp {
@@ -290,79 +320,6 @@ func (b *Builder) cancelElsewhere(ctx context.Context, in *stage.Input, repeatab
 		return nil
 	}
 	return problem.New(problem.Unavailable, "build.cancel", "%s, which runs the commands, has been silent for %s", c.Name, b.Fleet.Patience)
-}
-
-// watch copies the log, waits for the result and keeps it. When ctx ends
-// because the stage has to stop, the build is ended first.
-func (b *Builder) watch(ctx context.Context, in *stage.Input, h *build.Handle, c claim, w work) (stage.Result, error) {
-	result, err := b.wait(ctx, in.Log, h, b.folder(in.Key, c.Start), func() error {
-		_, err := stopped(ctx, h, nil)
-		return err
-	})
-	if err != nil {
-		return stage.Result{}, err
-	}
-	if b.Fleet != nil {
-		if err := b.Fleet.keep(ctx, c, result); err != nil {
-			return stage.Result{}, asUnavailable(err)
-		}
-	}
-	return b.conclude(result, w.outputs), nil
-}
-
-// wait waits for a build's end and copies its log meanwhile; of several who wait
-// for the same one, one copies. When ctx ends, the answer is what end returns.
-func (b *Builder) wait(ctx context.Context, to io.Writer, h *build.Handle, dir string, end func() error) (build.Result, error) {
-	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
-	var copying sync.WaitGroup
-	defer func() {
-		stopLog()
-		copying.Wait()
-	}()
-	lock, err := filelock.Try(filepath.Join(dir, fileWatched))
-	switch {
-	case err == nil:
-		defer lock.Close()
-		log, err := openCopied(filepath.Join(dir, "copied"), to)
-		if err != nil {
-			return build.Result{}, problem.Wrap(err, problem.Unavailable, "build.log", "remember what was copied")
-		}
-		copying.Go(func() {
-			defer log.close()
-			h.Log(logCtx, log.offset, log) //nolint:errcheck // a log never fails a stage
-		})
-	case !errors.Is(err, filelock.ErrHeld):
-		return build.Result{}, problem.Wrap(err, problem.Unavailable, "build.log", "folder %s", dir)
-	}
-	result, err := h.Wait(ctx)
-	switch {
-	case err == nil:
-		copying.Wait() // the log ends with the build
-	case ctx.Err() != nil:
-		err = end()
-	}
-	return result, err
-}
-
-// stopped ends a build that may have begun, because ctx has ended.
-func stopped(ctx context.Context, h *build.Handle, err error) (stage.Result, error) {
-	cause := context.Cause(ctx)
-	if ctx.Err() == nil || errors.Is(cause, stage.ErrDetached) || h == nil {
-		if ctx.Err() != nil {
-			return stage.Result{}, cause
-		}
-		return stage.Result{}, err
-	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	why := build.ErrStopped
-	if errors.Is(cause, stage.ErrTimedOut) {
-		why = build.ErrTimedOut
-	}
-	if _, err := h.Cancel(limit, why); err != nil && !errors.Is(err, build.ErrNotStarted) {
-		return stage.Result{}, problem.Wrap(err, problem.Unavailable, "build.cancel", "end the build")
-	}
-	return stage.Result{}, cause
 }
 
 // conclude turns a build's result into the stage's.
@@ -427,36 +384,3 @@ func refused(ctx context.Context, err error) (stage.Result, error) {
 	}
 	return stage.Fail(f), nil
 }
-
-// copied passes a build's log on and remembers how far, so that whoever goes on
-// after a crash neither repeats nor leaves out any of it.
-type copied struct {
-	w      io.Writer
-	f      *os.File
-	offset int64
-}
-
-func openCopied(name string, w io.Writer) (*copied, error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	var text [20]byte
-	n, err := f.ReadAt(text[:], 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		f.Close()
-		return nil, err
-	}
-	c := &copied{w: w, f: f}
-	c.offset, _ = strconv.ParseInt(strings.TrimSpace(string(text[:n])), 10, 64) // empty: nothing yet
-	return c, nil
-}
-
-func (c *copied) Write(p []byte) (int, error) {
-	c.w.Write(p) //nolint:errcheck // a log never fails a stage
-	c.offset += int64(len(p))
-	_, err := c.f.WriteAt([]byte(fmt.Sprintf("%020d", c.offset)), 0)
-	return len(p), err
-}
-
-func (c *copied) close() { c.f.Close() }

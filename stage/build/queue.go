@@ -1,0 +1,72 @@
+package build
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"showrunner/stage"
+)
+
+// waitsForPlace is the state of a task that waits for a place.
+type waitsForPlace struct {
+	Arrived time.Time `json:"arrived"`
+}
+
+// waitsFor reads since when a task has waited for a place; false: it has not.
+func waitsFor(in *stage.Input) (w waitsForPlace, ok bool) {
+	err := json.Unmarshal(in.State, &w)
+	return w, err == nil && !w.Arrived.IsZero()
+}
+
+// place gives a build a place, nil when none is needed; otherwise the answer of
+// the task is that it waits.
+func (b *Builder) place(in *stage.Input) (place *os.File, waits *stage.Result, err error) {
+	if b.Places == nil {
+		return nil, nil, nil
+	}
+	w, waited := waitsFor(in)
+	if !waited {
+		w.Arrived = in.Now
+	}
+	place, s, err := b.Places.take(ticket{Key: in.Key, Application: in.Application, Arrived: w.Arrived})
+	if err != nil || place != nil {
+		return place, nil, err
+	}
+	if !waited {
+		fmt.Fprintln(in.Log, s)
+	}
+	state, err := json.Marshal(w)
+	return nil, &stage.Result{Outcome: stage.Again, State: state, After: waitsAgain, Waits: s.String()}, err
+}
+
+func result(r *stage.Result) stage.Result {
+	if r == nil {
+		return stage.Result{}
+	}
+	return *r
+}
+
+// giveBack gives back a place in which nothing was begun.
+func (b *Builder) giveBack(place *os.File) {
+	if place != nil {
+		place.Close()
+		b.wakeNext()
+	}
+}
+
+// wakeNext has those called for whom there is a place now. One that is not
+// reached asks again by itself.
+func (b *Builder) wakeNext() {
+	if b.Places == nil {
+		return
+	}
+	keys, err := b.Places.turns()
+	if err != nil {
+		return // the same
+	}
+	for _, k := range keys {
+		b.Waker.Wake(k)
+	}
+}
