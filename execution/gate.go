@@ -80,7 +80,7 @@ func (e *Engine) giveBack(r *run, i int) {
 // timeGates asks the windows and the freezes.
 func (e *Engine) timeGates(r *run, i int, now time.Time) event {
 	def := r.st.plan.stages[i].def
-	if len(def.Windows) == 0 && e.cfg.Gate == nil || proceeds(r.st.mail[i]) {
+	if len(def.Windows) == 0 && e.cfg.Gate == nil || proceeds(r.st.mail[i], r.st.rows[i]) {
 		return nil
 	}
 	reason, until, err := WindowClosed(def.Windows, now)
@@ -103,10 +103,15 @@ func (e *Engine) timeGates(r *run, i int, now time.Time) event {
 	return held{stage: i, reason: reason, until: until}
 }
 
-// proceeds tells whether a person has let the stage begin whatever the time.
-func proceeds(mail []stage.Signal) bool {
+// proceeds tells whether a person has let the stage begin whatever the time. A
+// word that was for an earlier attempt does not let a restarted one begin.
+func proceeds(mail []stage.Signal, r *StageState) bool {
+	var since time.Time
+	if r != nil && len(r.History) > 0 && r.History[len(r.History)-1].Ended != nil {
+		since = *r.History[len(r.History)-1].Ended
+	}
 	for _, m := range mail {
-		if m.Name == SignalProceed {
+		if m.Name == SignalProceed && m.At.After(since) {
 			return true
 		}
 	}
