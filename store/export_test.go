@@ -125,3 +125,19 @@ func (p pgPlans) search(ctx context.Context, pg page, segments, words, facets []
 	}
 	return p.pgLists.search(ctx, pg, segments, words, facets)
 }
+
+// Within makes a batch of a new replica in a transaction of the caller's.
+func Within(ctx context.Context, tx pgx.Tx, owner string, changes ...*execution.Change) error {
+	if _, err := tx.Exec(ctx, `INSERT INTO replica VALUES ($1, 0, now() + interval '1 hour', 0) ON CONFLICT DO NOTHING`, owner); err != nil {
+		return err
+	}
+	var number int64
+	if err := tx.QueryRow(ctx, `SELECT batch + 1 FROM replica WHERE id = $1`, owner).Scan(&number); err != nil {
+		return err
+	}
+	b, err := newPgBatch(owner, number, changes)
+	if err != nil {
+		return err
+	}
+	return b.commit(ctx, tx)
+}

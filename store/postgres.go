@@ -24,9 +24,12 @@ var postgresFence string
 //go:embed postgres_words.sql
 var postgresWords string
 
+//go:embed postgres_batch.sql
+var postgresBatch string
+
 // postgresMigrations are applied in order, each in one transaction; forward only.
 // The fourth is of SQLite alone.
-var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence, postgresWords, `SELECT 1;`}
+var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence, postgresWords, `SELECT 1;`, postgresBatch}
 
 // connectTimeout is how long making a connection may take where the address does not say.
 const connectTimeout = 5 * time.Second
@@ -41,8 +44,9 @@ type Postgres struct {
 	direct  *pgx.ConnConfig // of a replica's own session, never through a pooler
 	options Options
 
-	reword rewording
-	pruned pruneMark
+	reword  rewording
+	pruned  pruneMark
+	appends appends
 
 	mu   sync.Mutex
 	last string // the session that this process had before, whose work it may take over at once

@@ -18,7 +18,7 @@ func (p *Postgres) Backup(ctx context.Context, w io.Writer) error {
 	}
 	var last int64
 	err = pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		// All events up to it are visible; see queueEvents.
+		// All events up to it are visible; see showrunner_events.
 		if err := tx.QueryRow(ctx, `SELECT value FROM meta WHERE key = 'position'`).Scan(&last); err != nil {
 			return err
 		}

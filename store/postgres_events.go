@@ -2,76 +2,101 @@ package store
 
 import (
 	"context"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
 	"showrunner/execution"
+	"showrunner/problem"
 	"showrunner/store/record"
 )
 
-// queueEvents appends events to the log. The row that counts positions is
-// locked until the transaction is committed, so that positions become visible
-// in their order: no reader can see a later one and miss an earlier one. It is
-// the last thing that a batch does. Checked drops events of executions that do
-// not exist, which are those of starts that had happened before.
-func queueEvents(b *pgx.Batch, events []*record.Event, checked bool) {
-	n := len(events)
-	if n == 0 {
-		return
-	}
-	times, data := make([]int64, n), make([][]byte, n)
-	var texts [6][]string
-	for i := range texts {
-		texts[i] = make([]string, n)
-	}
-	for i, e := range events {
-		times[i] = e.Time.UnixMilli()
-		if len(e.Data) > 0 {
-			data[i] = e.Data
-		}
-		for k, v := range [6]string{e.Type, e.Application, e.Pipeline, e.Execution, e.Stage, e.By} {
-			texts[k][i] = v
-		}
-	}
-	text := `WITH p AS (UPDATE meta SET value = value + $1 WHERE key = 'position' RETURNING value - $1 AS base)
-		INSERT INTO event (position, time, type, application, pipeline, execution, stage, by, data)
-		SELECT p.base + u.n, u.time, u.type, u.application, u.pipeline, u.execution, u.stage, u.by, u.data
-		FROM p, unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[])
-			WITH ORDINALITY AS u (time, type, application, pipeline, execution, stage, by, data, n)`
-	if checked {
-		text += ` WHERE u.execution = '' OR EXISTS (SELECT 1 FROM execution e WHERE e.id = u.execution)`
-	}
-	b.Queue(text, int64(n), times, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], data)
-	b.Queue(`SELECT value FROM meta WHERE key = 'position'`).QueryRow(func(row pgx.Row) error {
-		var last int64
-		if err := row.Scan(&last); err != nil {
-			return err
-		}
-		for i, e := range events {
-			e.Position = last - int64(n-1-i)
-		}
-		return nil
-	})
-}
-
-// appendEvents is queueEvents for a transaction that is not one batch.
+// appendEvents appends events to the log as the last thing that a transaction
+// does; see showrunner_events.
 func appendEvents(ctx context.Context, tx pgx.Tx, events []record.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	pointers := make([]*record.Event, len(events))
+	var columns eventColumns
 	for i := range events {
-		pointers[i] = &events[i]
+		columns.add(&events[i])
 	}
-	b := &pgx.Batch{}
-	queueEvents(b, pointers, false)
-	return tx.SendBatch(ctx, b).Close()
+	var last int64
+	if err := tx.QueryRow(ctx, `SELECT showrunner_events($1, $2, $3, $4, $5, $6, $7, $8, NULL)`, columns.args(nil)...).Scan(&last); err != nil {
+		return err
+	}
+	for i := range events {
+		events[i].Position = last - int64(len(events)-1-i)
+	}
+	return nil
 }
 
-// AppendEvents implements Store.
+// appends are events that are to be appended on their own. Each commit holds the
+// row that counts positions until it is on disk: what comes meanwhile shares the
+// next one.
+type appends struct {
+	mu      sync.Mutex
+	waiting []*appending
+	led     bool
+}
+
+type appending struct {
+	events []record.Event
+	done   chan error // of one
+}
+
+// AppendEvents implements Store. Whether they are appended is not known when it
+// returns because ctx has ended.
 func (p *Postgres) AppendEvents(ctx context.Context, events ...record.Event) error {
-	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error { return p.appendAndTell(ctx, tx, events) })
-	return pgError(err, "store.events")
+	const op = "store.events"
+	a := &appending{events: events, done: make(chan error, 1)}
+	p.appends.mu.Lock()
+	p.appends.waiting = append(p.appends.waiting, a)
+	lead := !p.appends.led
+	p.appends.led = true
+	p.appends.mu.Unlock()
+	if lead {
+		go p.appendAll(context.WithoutCancel(ctx))
+	}
+	select {
+	case err := <-a.done:
+		return pgError(err, op)
+	case <-ctx.Done():
+		return pgError(context.Cause(ctx), op)
+	}
+}
+
+// appendAll appends what waits, until nothing does.
+func (p *Postgres) appendAll(ctx context.Context) {
+	for {
+		p.appends.mu.Lock()
+		all := p.appends.waiting
+		p.appends.waiting, p.appends.led = nil, len(all) > 0
+		p.appends.mu.Unlock()
+		if len(all) == 0 {
+			return
+		}
+		err := p.appendThese(ctx, all)
+		if len(all) > 1 && problem.CodeOf(pgError(err, "store.events")) == problem.Internal { // one of them is refused, for all
+			for _, a := range all {
+				a.done <- p.appendThese(ctx, []*appending{a})
+			}
+			continue
+		}
+		for _, a := range all {
+			a.done <- err
+		}
+	}
+}
+
+func (p *Postgres) appendThese(ctx context.Context, all []*appending) error {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	var events []record.Event
+	for _, a := range all {
+		events = append(events, a.events...)
+	}
+	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error { return p.appendAndTell(ctx, tx, events) })
 }
 
 // appendAndTell appends events and tells every replica that the log has grown.
@@ -95,6 +120,9 @@ func (p *Postgres) ReadEvents(ctx context.Context, from int64, f record.Filter, 
 		return record.Slice{}, pgError(err, op)
 	}
 	w := newEventWindow(from, floor, max(last, floor), f, limit)
+	if w.to == w.from {
+		return w.slice(), nil
+	}
 	text, args := w.query(dollar)
 	rows, err := p.pool.Query(ctx, text, args...)
 	if err != nil {

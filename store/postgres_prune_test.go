@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"showrunner/execution"
+	"showrunner/store"
 	"showrunner/store/record"
 )
 
@@ -33,7 +34,8 @@ func TestPruneKeepsThePlanOfACreationUnderWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(ctx, `SELECT showrunner_create('me', 'new', 'app0', 'main', 'Running', 1, 'p', '{}', 0, NULL, NULL, 1, NULL, NULL, '{}', '{}', '{}', '', '')`); err != nil {
+	h := execution.Head{ID: "new", Application: "app0", Pipeline: "main", Status: execution.Running, Plan: "p", Created: time.Now()}
+	if err := store.Within(ctx, tx, "me", &execution.Change{ID: h.ID, Create: &execution.Creation{Head: h, PlanData: []byte(`{}`)}}); err != nil {
 		t.Fatal(err)
 	}
 	pruned := make(chan error, 1)

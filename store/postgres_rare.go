@@ -85,13 +85,12 @@ func (s *pgSession) revive(ctx context.Context, tx pgx.Tx, c *execution.Change) 
 	h.Epoch++
 	h.Status, h.State, h.Ended = c.Head.Status, c.Head.State, nil
 	c.Head2 = h
-	rows := newStageColumns()
+	var rows stageColumns
 	for i := range c.Stages {
 		rows.add(c.ID, &c.Stages[i])
 	}
-	b := &pgx.Batch{}
-	rows.queue(b, false)
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+	if _, err := tx.Exec(ctx, `INSERT INTO stage (execution, idx, wake, data) SELECT u.* FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[]) AS u (execution, idx, wake, data)
+		WHERE true ON CONFLICT (execution, idx) DO UPDATE SET wake = excluded.wake, data = excluded.data`, rows.args(nil)...); err != nil { // without WHERE, ON would be read as that of a join
 		return err
 	}
 	if err := s.notify(ctx, tx, envelope{To: h.Owner, Notice: execution.Notice{Kind: execution.NoticeOwned, Execution: c.ID}}); err != nil {
@@ -102,7 +101,7 @@ func (s *pgSession) revive(ctx context.Context, tx pgx.Tx, c *execution.Change) 
 
 // deliverStrict delivers messages that are refused when they cannot arrive.
 func (s *pgSession) deliverStrict(ctx context.Context, tx pgx.Tx, c *execution.Change) error {
-	mails := &mailColumns{}
+	var mails mailColumns
 	for _, m := range c.Mail {
 		var live int64
 		err := tx.QueryRow(ctx, `SELECT live FROM execution WHERE id = $1 FOR SHARE`, m.Execution).Scan(&live)
@@ -118,11 +117,11 @@ func (s *pgSession) deliverStrict(ctx context.Context, tx pgx.Tx, c *execution.C
 			return refusal{err}
 		}
 	}
-	tag, err := tx.Exec(ctx, insertMail, mails.executions, mails.stages, mails.ids, mails.data)
-	if err != nil {
+	var reached int64
+	if err := tx.QueryRow(ctx, `SELECT showrunner_mail($1, $2, $3, $4)`, mails.args(nil)...).Scan(&reached); err != nil {
 		return err
 	}
-	if tag.RowsAffected() == 0 {
+	if reached == 0 {
 		return nil // it was delivered, and told, before
 	}
 	return s.finishRare(ctx, tx, c)

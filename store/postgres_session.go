@@ -327,6 +327,17 @@ func (s *pgSession) notify(ctx context.Context, q pgExecutor, e envelope) error 
 	return pgError(err, "store.announce")
 }
 
+// hint is notify for what may get lost with the server: nobody waits for the disk,
+// nor holds up those who notify meanwhile.
+func (s *pgSession) hint(ctx context.Context, e envelope) error {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, "store.announce", "a notice")
+	}
+	_, err = s.store.pool.Exec(ctx, `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`, channel, string(payload))
+	return pgError(err, "store.announce")
+}
+
 // tellPeers has the peers told, soon, that the log has grown.
 func (s *pgSession) tellPeers(position int64) {
 	s.mu.Lock()
@@ -342,6 +353,10 @@ func (s *pgSession) tellPeers(position int64) {
 	}
 }
 
+// tellEvery is how often a replica is told that the log has grown, by all of its
+// peers together.
+const tellEvery = 10 * time.Millisecond
+
 // tellLoop tells the peers about the log, once for many commits.
 func (s *pgSession) tellLoop(ctx context.Context) {
 	t := time.NewTimer(0)
@@ -353,11 +368,11 @@ func (s *pgSession) tellLoop(ctx context.Context) {
 			return
 		}
 		s.mu.Lock()
-		n := s.grown
+		n, peers := s.grown, len(s.peers)
 		s.mu.Unlock()
 		// Readers look by themselves too, when this does not arrive.
-		_ = s.notify(ctx, s.store.pool, envelope{From: s.owner, Notice: execution.Notice{Kind: execution.NoticeEvents, Position: n}})
-		t.Reset(10 * time.Millisecond)
+		_ = s.hint(ctx, envelope{From: s.owner, Notice: execution.Notice{Kind: execution.NoticeEvents, Position: n}})
+		t.Reset(tellEvery * time.Duration(max(peers, 1)))
 		select {
 		case <-t.C:
 		case <-ctx.Done():

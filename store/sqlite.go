@@ -29,11 +29,11 @@ var sqliteSchema string
 var sqliteWords string
 
 // sqliteMigrations are applied in order, each in one transaction; forward only.
-// The second is of PostgreSQL alone; both databases count alike, so that a
-// backup of one says what the other has to know. The fourth changes no table:
-// a program that does not know of the records ahead of the database must not
-// open it without them.
-var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`, sqliteWords, `SELECT 1;`}
+// The second and the fifth are of PostgreSQL alone; both databases count alike,
+// so that a backup of one says what the other has to know. The fourth changes no
+// table: a program that does not know of the records ahead of the database must
+// not open it without them.
+var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`, sqliteWords, `SELECT 1;`, `SELECT 1;`}
 
 // SQLite keeps everything in one file, for one process, and what is on its way
 // there in a second one. Every commit is on disk before it is acknowledged

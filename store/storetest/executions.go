@@ -3,6 +3,7 @@ package storetest
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,6 +35,49 @@ func testCreate(t *testing.T, f *fixture) {
 	wantCode(t, err, problem.NotFound)
 	_, err = f.store.Plan(t.Context(), "nothing")
 	wantCode(t, err, problem.NotFound)
+}
+
+// Those of one pipeline are numbered in their order, whatever stands between them.
+func testCreateMany(t *testing.T, f *fixture) {
+	in := func(pipe string, lane bool, event string) *execution.Change {
+		return f.creation(func(h *execution.Head) {
+			h.Pipeline, h.Lane = pipe, lane
+			if event != "" {
+				h.Request.TriggerID, h.Request.EventID = "push", event
+			}
+		})
+	}
+	f.commit(in("one", false, ""), in("one", false, "e"))
+	again := in("one", false, "e")
+	ended := f.creation(func(h *execution.Head) { h.Pipeline, h.Status, h.Ended = "one", execution.Skipped, &start })
+	all := []*execution.Change{in("two", true, ""), in("one", false, ""), again, in("two", true, ""), ended, in("one", false, "f"), in("two", false, "")}
+	all[1].Stages = []execution.StageRow{{Index: 1, Data: []byte(`{"a":1}`)}}
+	change := &execution.Change{ID: all[1].ID, Epoch: 1, Stages: []execution.StageRow{{Index: 1, Data: []byte(`{"a":2}`)}, {Index: 2, Data: []byte(`{}`)}},
+		Head: &execution.HeadPatch{Status: execution.Paused, State: all[1].Create.Head.State}}
+	f.commit(append(slices.Clone(all), change)...)
+	for i, want := range []struct {
+		number int
+		owner  string
+	}{{1, f.s.Owner()}, {3, f.s.Owner()}, {}, {2, f.s.Owner()}, {4, ""}, {5, f.s.Owner()}, {3, f.s.Owner()}} {
+		c := all[i]
+		if c.Existed != (c == again) {
+			t.Fatalf("%d: existed: %t", i, c.Existed)
+		}
+		if c == again {
+			continue
+		}
+		got := f.load(c.ID).Head
+		if h := c.Head2; h.Number != want.number || int(h.Order) != want.number || h.Owner != want.owner || got.Number != h.Number || got.Order != h.Order || got.Owner != h.Owner || got.Seq != h.Seq {
+			t.Errorf("%d: %+v, and read %+v; want %v", i, h, got, want)
+		}
+	}
+	snap := f.load(all[1].ID)
+	if len(snap.Stages) != 2 || string(snap.Stages[0].Data) != `{"a":2}` || snap.Head.Status != execution.Paused {
+		t.Errorf("what joined its creation: %+v", snap)
+	}
+	if e := f.events(0, record.Filter{Types: []string{"execution.started"}}).Events; len(e) != 8 || all[6].Last != e[7].Position {
+		t.Errorf("%d events, the last at %d: %+v", len(e), all[6].Last, e)
+	}
 }
 
 func testDedupe(t *testing.T, f *fixture) {

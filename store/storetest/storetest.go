@@ -17,6 +17,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) store.Store, restore func(t *testing.T, backup []byte) store.Store) {
 	for name, test := range map[string]func(*testing.T, *fixture){
 		"creations are numbered and found":         testCreate,
+		"creations of one batch are numbered":      testCreateMany,
 		"an event starts once":                     testDedupe,
 		"a change is whole or not at all":          testChange,
 		"a lost session commits nothing":           testLost,
