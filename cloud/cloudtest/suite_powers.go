@@ -59,6 +59,11 @@ func testOperator(s *Suite) {
 	if g.Capacity.Desired != 1 || len(g.Instances) != 2 {
 		s.t.Fatalf("in standby: %+v", g)
 	}
+	s.want("traffic", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: 1}, cloud.Guard{}, s.Key()), "")
+	err := op.SetStandby(ctx, s.Region, kept, true, s.Key())
+	if s.want("the last one in standby", err, problem.Precondition); !strings.Contains(err.Error(), "last serving") {
+		s.t.Errorf("the last one in standby: %v", err)
+	}
 	s.want("back", op.SetStandby(ctx, s.Region, away, false, s.Key()), "")
 	if g = s.WaitServing(g.Name, 2); g.Capacity.Desired != 2 {
 		s.t.Fatalf("back from standby: %+v", g)

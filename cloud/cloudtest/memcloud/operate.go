@@ -67,6 +67,14 @@ func (c *Cloud) SetStandby(_ context.Context, name, id string, standby bool, key
 			return "", nil, err
 		case standby == (i.Lifecycle == cloud.Standby):
 		case standby:
+			before := r.serving(g.Spec.Cluster, nil)
+			after := before
+			if g.Enabled() && i.Serving() {
+				after--
+			}
+			if err := driver.CheckGuard(cloud.Guard{LastOne: true}, g.Spec.Cluster, name, before, after); err != nil {
+				return "", nil, err
+			}
 			if err := lower(op, g); err != nil {
 				return "", nil, err
 			}

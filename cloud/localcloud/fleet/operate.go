@@ -81,7 +81,8 @@ func without(list []string, s string) []string {
 
 // SetStandby implements driver.Operator: an instance in standby is neither
 // checked nor sent requests; the desired capacity falls by one on entry and
-// rises by one on return, when the instance has to become healthy again.
+// rises by one on return, when the instance has to become healthy again. The last
+// instance that serves a cluster in a region stays: there is no hurry in standby.
 func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, key string) error {
 	const op = "fleet.standby"
 	_, err := f.mutate(op, region, key, []any{id, standby}, func(next *document) (func(), any, error) {
@@ -99,6 +100,14 @@ func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, k
 		case i.lifecycle != from || !i.running:
 			return nil, nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.lifecycle, from)
 		case standby:
+			before := f.servingOf(i.group.cluster, f.weightOf)
+			after := before
+			if r.Weight > 0 {
+				after--
+			}
+			if err := driver.CheckGuard(cloud.Guard{LastOne: true}, i.group.cluster, region, before, after); err != nil {
+				return nil, nil, err
+			}
 			if err := lower(op, &r, i.group.name); err != nil {
 				return nil, nil, err
 			}
