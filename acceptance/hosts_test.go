@@ -379,3 +379,63 @@ func TestBuildsWaitForAPlace(t *testing.T) {
 		t.Errorf("the log says:\n%s", log)
 	}
 }
+
+// TestTheLogOfAnAdoptedBuildIsFollowed: two control planes share a data folder. A
+// person who follows a build's log on the one that began it sees every line once, as
+// it comes, though that one is killed.
+func TestTheLogOfAnAdoptedBuildIsFollowed(t *testing.T) {
+	t.Parallel()
+	hosts, notes := newHosts(t, "10m", 2)
+	a, b := hosts[0], hosts[1]
+	b.data, a.shared, b.shared = a.data, a.data, a.data
+	a.begin()
+	id := a.apply(strings.NewReplacer("NOTES", notes).Replace(`application: shop
+pipelines:
+  release:
+    stages:
+      build:
+        run:
+          commands:
+            - for i in 1 2 3 4 5 6 7 8 9; do echo line $i; while [ ! -e NOTES/go.$i ]; do sleep 0.02; done; done
+`))
+	b.begin()
+	step := func(n int) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(notes, "go."+strconv.Itoa(n)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		for n := range 10 {
+			step(n)
+		}
+	})
+	var out lockedBuffer
+	follow := exec.CommandContext(t.Context(), binary, "executions", "logs", "-f", id, "build")
+	follow.Env = append(os.Environ(), "SHOWRUNNER_DATA="+b.data, "SHOWRUNNER_SERVER=http://"+a.listen+",http://"+b.listen)
+	follow.Stdout, follow.Stderr = &out, &out
+	if err := follow.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= 9; n++ {
+		b.eventually(30*time.Second, fmt.Sprintf("line %d is seen", n), func() error {
+			if text := out.String(); !strings.Contains(text, fmt.Sprintf("line %d\n", n)) {
+				return errors.New(text)
+			}
+			return nil
+		})
+		if n == 3 {
+			a.end(syscall.SIGKILL)
+		}
+		step(n)
+	}
+	if err := follow.Wait(); err != nil {
+		t.Errorf("following ended with %v", err)
+	}
+	for n := 1; n <= 9; n++ {
+		if text := out.String(); strings.Count(text, fmt.Sprintf("line %d\n", n)) != 1 {
+			t.Errorf("line %d is not there once:\n%s", n, text)
+		}
+	}
+	b.ends(id, "Succeeded")
+}

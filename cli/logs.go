@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"showrunner/api/client"
 	"showrunner/control"
 	"showrunner/execution"
 	"showrunner/problem"
@@ -49,19 +51,10 @@ its number; -o json tells where in the log they stand.`,
 				if len(stages) > 1 {
 					fmt.Fprintf(a.Out, "==> %s <==\n", st)
 				}
-				q := query("attempt", strconv.Itoa(attempt), "follow", strconv.FormatBool(follow))
-				stream, err := c.Stream(cmd.Context(), "/executions/"+seg(args[0])+"/stages/"+seg(st)+"/log"+q)
+				err := a.copyLog(cmd.Context(), c, args[0], st, attempt, follow)
 				if err != nil && (problem.CodeOf(err) != problem.NotFound || len(args) > 1) {
 					return err
-				}
-				if err != nil {
-					continue // this stage wrote nothing
-				}
-				_, err = io.Copy(a.Out, stream)
-				stream.Close()
-				if err != nil {
-					return err
-				}
+				} // otherwise this stage wrote nothing
 			}
 			return nil
 		},
@@ -72,6 +65,55 @@ its number; -o json tells where in the log they stand.`,
 	cmd.MarkFlagsMutuallyExclusive("grep", "follow")
 	return cmd
 }
+
+// copyLog prints a stage's log. When the control plane that it is followed on goes
+// away, it is read on from there on another, or on the same one once it is back.
+func (a *app) copyLog(ctx context.Context, c *client.Client, id, st string, attempt int, follow bool) error {
+	if follow && attempt == 0 { // read on, it is to be the same one
+		var e execution.Execution
+		if err := c.Do(ctx, http.MethodGet, "/executions/"+seg(id), nil, &e); err != nil {
+			return err
+		}
+		for _, s := range e.Stages {
+			if s.Name == st {
+				attempt = s.Attempt
+			}
+		}
+	}
+	read, lost := int64(0), time.Time{}
+	for {
+		q := query("attempt", strconv.Itoa(attempt), "follow", strconv.FormatBool(follow), "from", strconv.FormatInt(read, 10))
+		stream, err := c.Stream(ctx, "/executions/"+seg(id)+"/stages/"+seg(st)+"/log"+q)
+		broken := err != nil && problem.CodeOf(err) == problem.Unavailable && !lost.IsZero()
+		if err == nil {
+			var n int64
+			n, err = io.Copy(a.Out, stream)
+			stream.Close()
+			if broken = err != nil && follow; n > 0 {
+				lost = time.Time{}
+			}
+			read += n
+		}
+		if !broken || ctx.Err() != nil {
+			return err
+		}
+		if lost.IsZero() {
+			lost = time.Now()
+		}
+		if time.Since(lost) > logPatience {
+			return problem.Wrap(err, problem.Unavailable, "logs", "the log broke off at byte %d", read)
+		}
+		pause := time.NewTimer(200 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+		}
+	}
+}
+
+// logPatience is how long a log that broke off is asked for again.
+const logPatience = 30 * time.Second
 
 // grepPage is how many lines of one log are asked for at a time.
 const grepPage = 1000
