@@ -25,6 +25,7 @@ func newEdgeCommand(a *app) *cobra.Command {
 the next one when a region does not answer. "showrunner up" starts one.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.collectRarely()
 			level := slog.LevelInfo
 			if a.verbose {
 				level = slog.LevelDebug

@@ -3,6 +3,7 @@ package cli
 import (
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ The region is controlled over a unix socket in the data folder. --control adds a
 which asks for the token in SHOWRUNNER_REGION_TOKEN.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.collectRarely()
 			if zones != "" {
 				config.Zones = strings.Split(zones, ",")
 			}
@@ -52,4 +54,12 @@ which asks for the token in SHOWRUNNER_REGION_TOKEN.`,
 	f.StringVar(&config.Control, "control", "", "also be controlled over TCP at host:port")
 	f.DurationVar(&config.ShutdownTimeout, "shutdown-timeout", 0, "how long requests and instances may take to end (default 10s)")
 	return cmd
+}
+
+// collectRarely trades memory for steadiness in the processes that carry requests:
+// little lives long in them, and what runs beside a collection waits for it.
+func (a *app) collectRarely() {
+	if a.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 }
