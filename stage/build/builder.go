@@ -164,6 +164,9 @@ func (b *Builder) start(ctx context.Context, in *stage.Input, c claim, w work, p
 		if err != nil {
 			return stopped(ctx, h, err)
 		}
+		if err := b.leaveQueue(in.Key); err != nil {
+			return stage.Result{}, err
+		}
 		if place != nil && h.Begun() {
 			place.Close() // the supervisor has it
 			place = nil
@@ -220,6 +223,9 @@ func (b *Builder) resume(ctx context.Context, in *stage.Input, w work) (stage.Re
 	h, err := build.Attach(b.folder(in.Key, c.Start))
 	if errors.Is(err, build.ErrNotStarted) || errors.Is(err, build.ErrGivenUp) {
 		return stage.Result{Outcome: stage.NotStarted}, nil
+	}
+	if err == nil {
+		err = b.leaveQueue(in.Key)
 	}
 	if err != nil {
 		return stage.Result{}, err
@@ -279,10 +285,8 @@ func asUnavailable(err error) error {
 // cancel ends the build and returns once it has ended.
 func (b *Builder) cancel(ctx context.Context, in *stage.Input, repeatable bool) error {
 	c := claim{Start: 1}
-	if b.Places != nil {
-		if err := b.Places.leave(in.Key); err != nil {
-			return problem.Wrap(err, problem.Unavailable, "build.cancel", "leave the queue")
-		}
+	if err := b.leaveQueue(in.Key); err != nil {
+		return err
 	}
 	if b.Fleet != nil {
 		var err error

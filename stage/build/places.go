@@ -23,15 +23,14 @@ import (
 // has a file too, with the time of its arrival: control planes of one data folder
 // have one queue, and it is there after a restart.
 type Places struct {
-	dir   string
-	n     int
-	now   func() time.Time
-	since time.Time // nobody can have said before that it still waits
+	dir string
+	n   int
+	now func() time.Time
 }
 
 // NewPlaces makes n places in a folder, which are those of every process that has it.
 func NewPlaces(dir string, n int, now func() time.Time) *Places {
-	return &Places{dir: dir, n: n, now: now, since: now()}
+	return &Places{dir: dir, n: n, now: now}
 }
 
 const (
@@ -40,6 +39,7 @@ const (
 	// waitsNoMore is when one that has not asked again is taken for gone.
 	waitsNoMore = 3 * waitsAgain
 
+	serviceFile  = "service"
 	placePrefix  = "place."
 	ticketPrefix = "waits."
 )
@@ -167,6 +167,10 @@ func (p *Places) read() (running, free []string, waiting []ticket, err error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	since, err := p.served()
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	seen := map[string]bool{}
 	for _, e := range entries {
 		name := filepath.Join(p.dir, e.Name())
@@ -192,8 +196,8 @@ func (p *Places) read() (running, free []string, waiting []ticket, err error) {
 				continue // gone since
 			}
 			said := info.ModTime()
-			if said.Before(p.since) {
-				said = p.since
+			if said.Before(since) {
+				said = since
 			}
 			if p.now().Sub(said) > waitsNoMore {
 				os.Remove(name) //nolint:errcheck // the next look tries again
@@ -208,6 +212,33 @@ func (p *Places) read() (running, free []string, waiting []ticket, err error) {
 		}
 	}
 	return running, free, waiting, nil
+}
+
+// service is since when there has always been a control plane here that who waits
+// could ask, however often it was started anew, and when one was asked last.
+type service struct {
+	Since time.Time `json:"since"`
+	Asked time.Time `json:"asked"`
+}
+
+// served notes that somebody asks, and returns since when that was possible:
+// nobody can have said before that it still waits.
+func (p *Places) served() (time.Time, error) {
+	name := filepath.Join(p.dir, serviceFile)
+	var s service
+	data, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	now := p.now()
+	if err != nil || now.Sub(s.Asked) > waitsNoMore { // the first, or half written
+		s.Since = now
+	}
+	s.Asked = now
+	if data, err = json.Marshal(s); err != nil {
+		return s.Since, err
+	}
+	return s.Since, os.WriteFile(name, data, 0o600)
 }
 
 func readTicket(name string, t *ticket) bool {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"showrunner/problem"
 	"showrunner/stage"
 )
 
@@ -46,6 +47,18 @@ func result(r *stage.Result) stage.Result {
 		return stage.Result{}
 	}
 	return *r
+}
+
+// leaveQueue has a build wait no longer: one that runs may have queued while a
+// supervisor of it, started by a control plane before, was coming up.
+func (b *Builder) leaveQueue(k stage.Key) error {
+	if b.Places == nil {
+		return nil
+	}
+	if err := b.Places.leave(k); err != nil {
+		return problem.Wrap(err, problem.Unavailable, "build.place", "leave the queue")
+	}
+	return nil
 }
 
 // giveBack gives back a place in which nothing was begun.
