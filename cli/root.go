@@ -50,7 +50,6 @@ type app struct {
 	progress string // auto, tty, plain, json, errors-only, none
 	noColor  bool
 	verbose  bool
-	began    bool // the command line was understood
 }
 
 // Main runs the command line and returns its exit code.
@@ -68,9 +67,6 @@ func Main(args []string, s Streams) int {
 		return exitDone
 	}
 	a.printError(err)
-	if _, known := problem.Of(err); !known && a.began && exitCode(err) == exitUsage {
-		return exitFailed // not cobra's word on the command line
-	}
 	return exitCode(err)
 }
 
@@ -89,7 +85,6 @@ Start here:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			a.began = true
 			return a.configure(cmd)
 		},
 	}
