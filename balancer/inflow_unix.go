@@ -43,15 +43,15 @@ func (i *inflow) Write(p []byte) (int, error) { return rawio.WriteAll(i.raw, i.f
 // all the time: so a wait can begin where everything was read, without asking the
 // system in vain first.
 func (c *client) eachTurn() turn {
-	last := over
 	s, ok := c.raw.(syscall.Conn)
 	if !ok {
-		return last
+		return others // it has none
 	}
 	raw, err := s.SyscallConn()
 	if err != nil {
-		return last
+		return over
 	}
+	last := over
 	err = raw.Read(func(fd uintptr) bool {
 		c.flow.fd, c.flow.dry = fd, false
 		last = c.turn()

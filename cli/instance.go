@@ -18,11 +18,7 @@ func newTerminateCommand(a *app) *cobra.Command {
 		Example: "  showrunner terminate i-0123456789abcdef0 --decrement",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ch.Terminate = true
-			if err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(args[0]), ch, nil); err != nil {
-				return err
-			}
-			a.say("terminating %s", args[0])
-			return nil
+			return a.changeInstance(cmd, args[0], ch, "terminating %s", args[0])
 		},
 	}
 	cmd.Flags().BoolVar(&ch.Kill, "kill", false, "at once, without draining")
@@ -72,12 +68,7 @@ func newHeartbeatCommand(a *app) *cobra.Command {
 timeout begins anew, as often as is asked for. In all a hook waits for at most 100
 times its timeout, and at most 48 hours.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ch := control.InstanceChange{Hook: cloud.HookHeartbeat}
-			if err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(args[0]), ch, nil); err != nil {
-				return err
-			}
-			a.say("heartbeat: %s", args[0])
-			return nil
+			return a.changeInstance(cmd, args[0], control.InstanceChange{Hook: cloud.HookHeartbeat}, "heartbeat: %s", args[0])
 		},
 	}
 }
@@ -97,11 +88,16 @@ func (a *app) toggle(word, shortText string, set func(*control.InstanceChange, b
 			}
 			var ch control.InstanceChange
 			set(&ch, args[1] == words[0])
-			err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(args[0]), ch, nil)
-			if err == nil {
-				a.say("%s %s: %s", word, args[1], args[0])
-			}
-			return err
+			return a.changeInstance(cmd, args[0], ch, "%s %s: %s", word, args[1], args[0])
 		},
 	}
+}
+
+// changeInstance makes one change of an instance, and says so.
+func (a *app) changeInstance(cmd *cobra.Command, id string, ch control.InstanceChange, done string, args ...any) error {
+	err := a.connect().Do(cmd.Context(), http.MethodPatch, "/instances/"+seg(id), ch, nil)
+	if err == nil {
+		a.say(done, args...)
+	}
+	return err
 }

@@ -172,6 +172,22 @@ type Failure struct {
 // Fail is a Result for a failure.
 func Fail(f Failure) Result { return Result{Outcome: Failed, Failure: &f} }
 
+// FailIf is a Result for a failure; nil is none, beside an error.
+func FailIf(f *Failure) Result {
+	if f == nil {
+		return Result{}
+	}
+	return Fail(*f)
+}
+
+// OrNone is the Result; nil is none, beside an error.
+func (r *Result) OrNone() Result {
+	if r == nil {
+		return Result{}
+	}
+	return *r
+}
+
 // Waker lets a kind have a waiting task called at once, when something it
 // watches has happened. Waking a task that does not wait does nothing.
 type Waker interface{ Wake(Key) }

@@ -22,7 +22,7 @@ import (
 const segmentBits = 13
 
 // segment names the one that a place in the order of creation is in;
-// showrunner_create makes the same name.
+// showrunner_commit makes the same name.
 func segment(seq int64) string { return fmt.Sprintf("%06x", seq>>segmentBits) }
 
 // indexTerms are an execution's terms as the index holds them.

@@ -69,10 +69,12 @@ func newPgBatch(owner string, number int64, changes []*execution.Change) (*pgBat
 	return b, nil
 }
 
+// commitColumns is how many parameters showrunner_commit has.
+const commitColumns = 46
+
 // commitCall is the call with a parameter for each column.
 var commitCall = func() string {
-	const columns = 46
-	names := make([]string, columns)
+	names := make([]string, commitColumns)
 	for i := range names {
 		names[i] = dollar(i + 1)
 	}
@@ -81,7 +83,7 @@ var commitCall = func() string {
 
 // commit makes the batch durable and fills in what became of its changes.
 func (b *pgBatch) commit(ctx context.Context, q pgExecutor) error {
-	args := make([]any, 0, 46)
+	args := make([]any, 0, commitColumns)
 	args = append(args, b.owner, b.number)
 	args = b.fence.args(args)
 	args = b.made.args(args)

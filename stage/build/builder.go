@@ -116,7 +116,7 @@ func (b *Builder) take(ctx context.Context, in *stage.Input, before claim) (clai
 func (b *Builder) takeHere(ctx context.Context, in *stage.Input, before claim, w work) (stage.Result, error) {
 	place, waits, err := b.place(in)
 	if err != nil || waits != nil {
-		return result(waits), err
+		return waits.OrNone(), err
 	}
 	own, err := b.take(ctx, in, before)
 	if err != nil {
@@ -141,7 +141,7 @@ func (b *Builder) start(ctx context.Context, in *stage.Input, c claim, w work, p
 			if place == nil {
 				var waits *stage.Result
 				if place, waits, err = b.place(in); err != nil || waits != nil {
-					return result(waits), err
+					return waits.OrNone(), err
 				}
 			}
 			var job build.Job

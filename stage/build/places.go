@@ -117,6 +117,9 @@ func (p *Places) take(t ticket) (place *os.File, s standing, err error) {
 		return p.forget(t)
 	})
 	if err != nil {
+		if place != nil {
+			place.Close()
+		}
 		return nil, s, problem.Wrap(err, problem.Unavailable, "build.place", "folder %s", p.dir)
 	}
 	return place, s, nil

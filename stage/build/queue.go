@@ -42,13 +42,6 @@ func (b *Builder) place(in *stage.Input) (place *os.File, waits *stage.Result, e
 	return nil, &stage.Result{Outcome: stage.Again, State: state, After: waitsAgain, Waits: s.String()}, err
 }
 
-func result(r *stage.Result) stage.Result {
-	if r == nil {
-		return stage.Result{}
-	}
-	return *r
-}
-
 // leaveQueue has a build wait no longer: one that runs may have queued while a
 // supervisor of it, started by a control plane before, was coming up.
 func (b *Builder) leaveQueue(k stage.Key) error {

@@ -26,7 +26,7 @@ func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.St
 	in, l, spec := j.in, j.loop, j.spec
 	revisions := map[string]uint64{}
 	if answer, err := j.resume(ctx, &st); err != nil || answer != nil {
-		return orNothing(answer), err
+		return answer.OrNone(), err
 	}
 	for {
 		before, err := json.Marshal(st)

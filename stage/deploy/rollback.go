@@ -86,7 +86,7 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	}
 	t, failure, err := k.targets(ctx, account, c, st)
 	if err != nil || failure != nil {
-		return failed(failure), err
+		return stage.FailIf(failure), err
 	}
 	if st.Rollout.Version == 0 {
 		st.Waves = []pipeline.Wave{{Regions: sortedRegions(t.spec.Restore)}}
@@ -94,7 +94,7 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	}
 	t.spec.Waves = st.Waves
 	if answer, err := k.claims.begin(ctx, in, orLocal(c.Account), c.Cluster, &st); err != nil || answer != nil {
-		return orNothing(answer), err
+		return answer.OrNone(), err
 	}
 	j := job{in: in, loop: loopOf(account, k.http, k.now, in), claims: k.claims, account: orLocal(c.Account), spec: t.spec}
 	result, err := j.carry(ctx, st, func(r rollout.State) map[string]any {

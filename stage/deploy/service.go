@@ -64,29 +64,15 @@ func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error
 	}
 	spec, failure, err := specOf(ctx, in, c, st.Waves)
 	if err != nil || failure != nil {
-		return failed(failure), err
+		return stage.FailIf(failure), err
 	}
 	if answer, err := k.claims.begin(ctx, in, orLocal(c.Account), c.Cluster, &st); err != nil || answer != nil {
-		return orNothing(answer), err
+		return answer.OrNone(), err
 	}
 	j := job{in: in, loop: k.loop(account, in), claims: k.claims, account: orLocal(c.Account), spec: spec}
 	return j.carry(ctx, st, func(r rollout.State) map[string]any {
 		return left(r, c.Account, c.Cluster, spec, map[string]any{"url": account.ServiceURL(c.Cluster)})
 	})
-}
-
-func orNothing(r *stage.Result) stage.Result {
-	if r == nil {
-		return stage.Result{}
-	}
-	return *r
-}
-
-func failed(f *stage.Failure) stage.Result {
-	if f == nil {
-		return stage.Result{}
-	}
-	return stage.Fail(*f)
 }
 
 func (k *Service) loop(account *cloud.Account, in *stage.Input) *rollout.Loop {

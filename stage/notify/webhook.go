@@ -89,7 +89,7 @@ func (w Webhook) call(ctx context.Context, in *stage.Input) (stage.Result, error
 	}
 	m, fail, err := w.message(ctx, in, c)
 	if fail != nil || err != nil {
-		return result(fail), err
+		return stage.FailIf(fail), err
 	}
 	t.Tries++
 	in.Progress("%s %s (try %d)", m.request.Method, m.shown, t.Tries)
@@ -144,13 +144,6 @@ func (w Webhook) done(in *stage.Input, c pipeline.Webhook, m message, a answer) 
 		}
 	}
 	return stage.Result{Outcome: stage.Done, Outputs: outputs}, nil
-}
-
-func result(f *stage.Failure) stage.Result {
-	if f == nil {
-		return stage.Result{}
-	}
-	return stage.Fail(*f)
 }
 
 func (w Webhook) callback(_ context.Context, in *stage.Input) (stage.Result, error) {

@@ -30,12 +30,7 @@ func (c *Cloud) Terminate(_ context.Context, name, id string, opts driver.Termin
 			}
 			return "", nil, err
 		}
-		before := r.serving(g.Spec.Cluster, nil)
-		after := before
-		if g.Enabled() && i.Serving() {
-			after--
-		}
-		if err := driver.CheckGuard(opts.Guard, g.Spec.Cluster, name, before, after); err != nil {
+		if err := r.canSpare(name, g, i, opts.Guard); err != nil {
 			return "", nil, err
 		}
 		if opts.Decrement && i.Lifecycle != cloud.Standby {
@@ -47,6 +42,16 @@ func (c *Cloud) Terminate(_ context.Context, name, id string, opts driver.Termin
 		return g.Spec.Cluster, nil, nil
 	})
 	return err
+}
+
+// canSpare checks a guard against taking an instance out of traffic.
+func (r *region) canSpare(name string, g *cloud.ServerGroup, i *cloud.Instance, guard cloud.Guard) error {
+	before := r.serving(g.Spec.Cluster, nil)
+	after := before
+	if g.Enabled() && i.Serving() {
+		after--
+	}
+	return driver.CheckGuard(guard, g.Spec.Cluster, name, before, after)
 }
 
 func lower(op string, g *cloud.ServerGroup) error {
@@ -67,12 +72,7 @@ func (c *Cloud) SetStandby(_ context.Context, name, id string, standby bool, key
 			return "", nil, err
 		case standby == (i.Lifecycle == cloud.Standby):
 		case standby:
-			before := r.serving(g.Spec.Cluster, nil)
-			after := before
-			if g.Enabled() && i.Serving() {
-				after--
-			}
-			if err := driver.CheckGuard(cloud.Guard{LastOne: true}, g.Spec.Cluster, name, before, after); err != nil {
+			if err := r.canSpare(name, g, i, cloud.Guard{LastOne: true}); err != nil {
 				return "", nil, err
 			}
 			if err := lower(op, g); err != nil {

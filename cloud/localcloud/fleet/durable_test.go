@@ -272,6 +272,25 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// The evidence of a program that its runtime ended says why, however long the dump is.
+func TestLastLinesHaveTheHeadOfADump(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "output")
+	registers := strings.Repeat("r0     0x0\n", 40)
+	for name, test := range map[string]struct{ text, first string }{
+		"a signal":        {"started\nSIGSEGV: segmentation violation\nPC=0x1 m=0 sigcode=0\n\n" + registers, "SIGSEGV: segmentation violation"},
+		"a panic":         {"panic: first\n" + registers + "panic: second\n" + registers, "panic: second"},
+		"nothing of both": {"panicking is not fatal\n" + registers, "r0     0x0"},
+		"a short one":     {"started\npanic: oh\n\ngoroutine 1 [running]:\n", "started"},
+	} {
+		if err := os.WriteFile(path, []byte(test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := lastLines(path); got[0] != test.first || len(got) > tailLines {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 func TestOutputRotates(t *testing.T) {
 	o, err := openOutput(filepath.Join(t.TempDir(), "output.log"), 100)
 	if err != nil {

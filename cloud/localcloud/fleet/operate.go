@@ -43,12 +43,7 @@ func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.Term
 			return nil, nil, err
 		}
 		if i.lifecycle != cloud.Terminating {
-			before := f.servingOf(i.group.cluster, f.weightOf)
-			after := before
-			if r.Weight > 0 && i.inService() {
-				after--
-			}
-			if err := driver.CheckGuard(opts.Guard, i.group.cluster, region, before, after); err != nil {
+			if err := f.canSpare(i, r, opts.Guard); err != nil {
 				return nil, nil, err
 			}
 			// One in standby has lowered the desired capacity already.
@@ -63,6 +58,16 @@ func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.Term
 		return func() { f.end(i, "it was asked for", opts.Kill) }, nil, nil
 	})
 	return err
+}
+
+// canSpare checks a guard against taking an instance out of traffic.
+func (f *Fleet) canSpare(i *instance, r record, guard cloud.Guard) error {
+	before := f.servingOf(i.group.cluster, f.weightOf)
+	after := before
+	if r.Weight > 0 && i.inService() {
+		after--
+	}
+	return driver.CheckGuard(guard, i.group.cluster, f.config.Region, before, after)
 }
 
 // lower takes one from a group's desired capacity.
@@ -100,12 +105,7 @@ func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, k
 		case i.lifecycle != from || !i.running:
 			return nil, nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.lifecycle, from)
 		case standby:
-			before := f.servingOf(i.group.cluster, f.weightOf)
-			after := before
-			if r.Weight > 0 {
-				after--
-			}
-			if err := driver.CheckGuard(cloud.Guard{LastOne: true}, i.group.cluster, region, before, after); err != nil {
+			if err := f.canSpare(i, r, cloud.Guard{LastOne: true}); err != nil {
 				return nil, nil, err
 			}
 			if err := lower(op, &r, i.group.name); err != nil {

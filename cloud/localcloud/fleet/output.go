@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -13,9 +15,13 @@ import (
 // older one whole: at least the last outputSize bytes are always there.
 const (
 	outputSize = 4 << 20
-	tailBytes  = 8 << 10
+	tailBytes  = 64 << 10
 	tailLines  = 20
 )
+
+// crashHead begins what a runtime writes when it ends a program. What follows,
+// stacks and registers, can be longer than the last lines.
+var crashHead = regexp.MustCompile(`^(panic|fatal error|SIG[A-Z]+|terminate called|Exception in thread)\b`)
 
 // output keeps what a process writes, bounded, and lets readers follow it.
 type output struct {
@@ -149,7 +155,8 @@ func copyFile(path string, w io.Writer) error {
 	return err
 }
 
-// lastLines are the last lines of an output, for the evidence of a failure.
+// lastLines are the last lines of an output, for the evidence of a failure. Where
+// they are the end of a dump, its head stands before them.
 func lastLines(path string) []string {
 	var kept []byte
 	for _, name := range []string{path, path + ".1"} {
@@ -163,7 +170,15 @@ func lastLines(path string) []string {
 		return nil
 	}
 	lines := strings.Split(text, "\n")
-	return lines[max(0, len(lines)-tailLines):]
+	last := lines[max(0, len(lines)-tailLines):]
+	if !slices.ContainsFunc(last, crashHead.MatchString) {
+		for _, line := range slices.Backward(lines[:len(lines)-len(last)]) {
+			if crashHead.MatchString(line) {
+				return append([]string{line}, last[1:]...)
+			}
+		}
+	}
+	return last
 }
 
 func tailOf(path string, n int) []byte {
