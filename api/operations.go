@@ -76,6 +76,13 @@ func (s *Server) operations() {
 			slice, err := c.Events(ctx, principal(ctx), in.From, record.Filter{Application: in.Application, Pipeline: in.Pipeline, Execution: in.Execution, Types: in.Types}, in.Limit)
 			return answer(EventPage{append([]record.Event{}, slice.Events...), slice.Next, slice.Reset}, err)
 		})
+	huma.Register(s.api, operation(http.MethodGet, "/triggers", "list-triggers", "What starts pipelines, when next, and why it does not work", 200),
+		func(ctx context.Context, in *struct {
+			Application string `query:"application"`
+			Pipeline    string `query:"pipeline" doc:"of this pipeline of the application"`
+		}) (*body[[]control.TriggerStatus], error) {
+			return answer(c.Triggers(ctx, principal(ctx), in.Application, in.Pipeline))
+		})
 	huma.Register(s.api, operation(http.MethodGet, "/deliveries", "list-deliveries", "What webhooks delivered, newest first, and why each did or did not start something", 200),
 		func(ctx context.Context, in *struct {
 			Application string `query:"application"`

@@ -78,6 +78,15 @@ func (a *app) namesOf(argument string) func(ctx context.Context, before []string
 			})
 			return names, err
 		}
+	case "APP|APP/PIPELINE":
+		return func(ctx context.Context, before []string) ([]string, error) {
+			names, err := a.namesOf("APP")(ctx, before)
+			if err != nil {
+				return nil, err
+			}
+			more, err := a.namesOf("APP/PIPELINE")(ctx, before)
+			return append(names, more...), err
+		}
 	case "EXECUTION":
 		return func(ctx context.Context, _ []string) (names []string, err error) {
 			var page execution.Page

@@ -154,5 +154,14 @@ func (a *app) processesState(ctx context.Context) []check {
 			list = append(list, check{"region " + r.Name, "failed", "down since " + stamp(r.Since), ""})
 		}
 	}
+	var triggers []control.TriggerStatus
+	if err := c.Do(ctx, http.MethodGet, "/triggers", nil, &triggers); err != nil {
+		return append(list, check{"triggers", "warning", err.Error(), ""})
+	}
+	for _, t := range triggers {
+		if t.Failures > 0 {
+			list = append(list, check{"trigger of " + t.Application + "/" + t.Pipeline, "warning", t.Kind + " " + t.Trigger + ": " + t.Error, "showrunner triggers --failing"})
+		}
+	}
 	return list
 }

@@ -75,17 +75,17 @@ func (s *Service) readEnds(ctx context.Context) error {
 	}
 	saved := s.o.Now()
 	for slice := range s.o.Events.Follow(ctx, state.Position, record.Filter{Types: types}) {
-		followers := 0
+		count := 0
 		for _, e := range slice.Events {
 			n, err := s.ended(ctx, e)
 			if err != nil {
 				return err // read again from the kept position; what has started is known
 			}
-			followers += n
+			count += n
 		}
 		state.Position = max(state.Position, slice.Next)
 		// Without a follower a position that is a little old does no harm.
-		if now := s.o.Now(); followers > 0 || now.Sub(saved) >= savedEvery {
+		if now := s.o.Now(); count > 0 || now.Sub(saved) >= savedEvery {
 			if version, err = s.savePosition(ctx, version, state.Position); err != nil {
 				return err
 			}
@@ -119,36 +119,77 @@ func (s *Service) ended(ctx context.Context, e record.Event) (int, error) {
 		return 0, err
 	}
 	status := ends[e.Type]
-	followers := 0
+	count := 0
 	for _, def := range defs {
-		for _, t := range def.Pipeline.Triggers {
-			if t.Pipeline == nil || !follows(def, t.Pipeline, e, status) {
+		for _, w := range watched(def) {
+			if w.trigger.Pipeline == nil || !follows(def, w.trigger.Pipeline, e, status) {
 				continue
 			}
-			followers++
-			id := ident(def, "pipeline", cmp.Or(t.Pipeline.Application, def.Application), t.Pipeline.Pipeline)
-			event := strconv.FormatInt(e.Position, 10)
-			values := map[string]any{"kind": "pipeline", "id": event, "application": e.Application, "pipeline": e.Pipeline, "execution": e.Execution, "status": status}
-			_, err := begin(ctx, s.o.Starter, def, t, values, id, event, "pipeline "+e.Application+"/"+e.Pipeline)
-			if err == nil {
-				continue
+			count++
+			if err := s.follow(ctx, w, def, e, status); err != nil {
+				return count, err
 			}
-			if reason, final := failedOutcome(err); final {
-				s.o.Log.Error("a pipeline that follows another was not started", "trigger", id, "execution", e.Execution, "reason", reason)
-				continue
-			}
-			return followers, err
 		}
 	}
-	return followers, nil
+	return count, nil
+}
+
+// followerState is the record of a trigger that follows a pipeline.
+type followerState struct {
+	Format   int    `json:"format"`   // 1
+	Position int64  `json:"position"` // of the end that Status speaks of
+	Status   Status `json:"status"`
+}
+
+// follow starts one pipeline that follows an end, and keeps what came of it. An
+// error means that it has to be tried again.
+func (s *Service) follow(ctx context.Context, w watch, def Definition, e record.Event, status string) error {
+	event := strconv.FormatInt(e.Position, 10)
+	values := map[string]any{"kind": "pipeline", "id": event, "application": e.Application, "pipeline": e.Pipeline, "execution": e.Execution, "status": status}
+	started, err := begin(ctx, s.o.Starter, def, w.trigger, values, w.id, event, "pipeline "+e.Application+"/"+e.Pipeline)
+	if err != nil {
+		reason, final := failedOutcome(err)
+		if !final {
+			return err
+		}
+		s.o.Log.Error("a pipeline that follows another was not started", "trigger", w.id, "execution", e.Execution, "reason", reason)
+	}
+	key, now := recordKey(def, w.id), s.o.Now()
+	var state followerState
+	version, failure := s.load(ctx, followers, key, &state)
+	if failure != nil || state.Position >= e.Position {
+		return failure
+	}
+	before := state.Status
+	state.Format, state.Position = endedFormat, e.Position
+	state.Status.Application, state.Status.Pipeline = def.Application, def.Pipeline.Name
+	state.Status.Kind, state.Status.Trigger = about(def, w.trigger)
+	if err != nil {
+		state.Status.failed(now, err)
+	} else {
+		state.Status.works()
+		state.Status.Last, state.Status.Execution = now.UTC(), started.Execution
+	}
+	_, failure = s.save(ctx, followers, key, version, state, state.Status.event(now, before)...)
+	if problem.CodeOf(failure) == problem.Conflict {
+		return nil // another replica read the same end
+	}
+	return failure
+}
+
+// followID is the identity of a trigger that follows a pipeline.
+func followID(def Definition, t *pipeline.PipelineTrigger) string {
+	return ident(def, "pipeline", cmp.Or(t.Application, def.Application), t.Pipeline)
 }
 
 func follows(def Definition, t *pipeline.PipelineTrigger, e record.Event, status string) bool {
-	if cmp.Or(t.Application, def.Application) != e.Application || t.Pipeline != e.Pipeline {
-		return false
-	}
+	return cmp.Or(t.Application, def.Application) == e.Application && t.Pipeline == e.Pipeline && slices.Contains(statusesOf(t), status)
+}
+
+// statusesOf are the ends that a trigger follows.
+func statusesOf(t *pipeline.PipelineTrigger) []string {
 	if len(t.Status) == 0 {
-		return status == "succeeded"
+		return []string{"succeeded"}
 	}
-	return slices.Contains(t.Status, status)
+	return t.Status
 }

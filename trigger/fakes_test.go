@@ -205,3 +205,11 @@ func (w *world) service(now func() time.Time) *Service {
 	return NewService(Options{Definitions: w.defs, Starter: w.engine, Records: w.records, Secrets: secrets{"token": "hunter2"},
 		Repositories: w.remote, Events: w.events, Now: now, Rand: func() float64 { return 0 }})
 }
+
+func (w *world) statuses() ([]Status, error) {
+	all, err := w.defs.All(w.t.Context())
+	if err != nil {
+		return nil, err
+	}
+	return Statuses(w.t.Context(), w.records, "", all)
+}

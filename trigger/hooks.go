@@ -316,8 +316,13 @@ func failedOutcome(err error) (reason string, ok bool) {
 	case problem.Unavailable, problem.Internal, problem.Conflict:
 		return "", false
 	}
+	return reasonOf(err), true
+}
+
+// reasonOf is an error as people read it, with what to do.
+func reasonOf(err error) string {
 	if help := problem.HelpOf(err); help != "" {
-		return err.Error() + " (" + help + ")", true
+		return err.Error() + " (" + help + ")"
 	}
-	return err.Error(), true
+	return err.Error()
 }

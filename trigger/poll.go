@@ -50,8 +50,8 @@ func (s *Service) poll(ctx context.Context, id string, def Definition, t pipelin
 		return state.Status.Next, nil // asked already; further away it could only be if the clock was set back
 	}
 	state.Format, state.Every = 1, pipeline.Duration(every)
-	state.Status.Application, state.Status.Pipeline, state.Status.Kind = def.Application, def.Pipeline.Name, "poll"
-	state.Status.Trigger = source.Redact(t.Poll.URL)
+	state.Status.Application, state.Status.Pipeline = def.Application, def.Pipeline.Name
+	state.Status.Kind, state.Status.Trigger = about(def, t)
 	state.Status.Next = s.after(now, every, 0)
 	if version, err = s.save(ctx, polls, key, version, state); err != nil {
 		if problem.CodeOf(err) == problem.Conflict {
@@ -59,18 +59,18 @@ func (s *Service) poll(ctx context.Context, id string, def Definition, t pipelin
 		}
 		return time.Time{}, err
 	}
+	before := state.Status
 	err = s.look(ctx, id, def, t, &state)
 	if ctx.Err() != nil {
 		return time.Time{}, ctx.Err()
 	}
 	if err != nil {
-		state.Status.Error = err.Error()
-		state.Status.Failures++
+		state.Status.failed(now, err)
 		state.Status.Next = s.after(s.o.Now(), every, state.Status.Failures)
 	} else {
-		state.Status.Error, state.Status.Failures = "", 0
+		state.Status.works()
 	}
-	if _, err := s.save(ctx, polls, key, version, state); err != nil && problem.CodeOf(err) != problem.Conflict {
+	if _, err := s.save(ctx, polls, key, version, state, state.Status.event(s.o.Now(), before)...); err != nil && problem.CodeOf(err) != problem.Conflict {
 		return time.Time{}, err
 	}
 	return state.Status.Next, nil

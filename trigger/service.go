@@ -3,6 +3,9 @@ package trigger
 import (
 	"container/heap"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
@@ -150,9 +153,9 @@ func (l *loop) reload(ctx context.Context) error {
 	}
 	present := map[string]bool{}
 	for _, def := range defs {
-		for _, t := range def.Pipeline.Triggers {
-			id := timedID(def, t)
-			if id == "" || present[id] {
+		for _, w := range watched(def) {
+			id, t := w.id, w.trigger
+			if t.Schedule == nil && t.Poll == nil || present[id] {
 				continue
 			}
 			present[id] = true
@@ -196,15 +199,41 @@ func (l *loop) update(it *item, def Definition, t pipeline.Trigger) {
 	}
 }
 
-// timedID is the identity of a schedule or poll, "" for other triggers.
-func timedID(def Definition, t pipeline.Trigger) string {
-	switch {
-	case t.Schedule != nil:
-		return ident(def, "schedule", t.Schedule.Cron, t.Schedule.Zone)
-	case t.Poll != nil:
-		return ident(def, "poll", t.Poll.URL)
+// watch is a trigger and its identity.
+type watch struct {
+	id      string
+	trigger pipeline.Trigger
+}
+
+// watched are the triggers of a pipeline. Where two schedules have one time, or
+// two polls one repository, the later ones are told apart by what else they say:
+// each looks, and starts, for itself.
+func watched(def Definition) []watch {
+	list := make([]watch, 0, len(def.Pipeline.Triggers))
+	first := map[string]string{} // identity → who has it
+	for _, t := range def.Pipeline.Triggers {
+		w := watch{trigger: t}
+		switch {
+		case t.Schedule != nil:
+			w.id = ident(def, "schedule", t.Schedule.Cron, t.Schedule.Zone)
+		case t.Poll != nil:
+			w.id = ident(def, "poll", t.Poll.URL)
+		case t.Pipeline != nil:
+			w.id = followID(def, t.Pipeline)
+		}
+		raw, err := json.Marshal(t)
+		if err != nil {
+			panic(err) // it was read from a file
+		}
+		if other, taken := first[w.id]; !taken {
+			first[w.id] = string(raw)
+		} else if other != string(raw) && (t.Schedule != nil || t.Poll != nil) { // alike in everything they are one
+			sum := sha256.Sum256(raw)
+			w.id += "/" + hex.EncodeToString(sum[:10])
+		}
+		list = append(list, w)
 	}
-	return ""
+	return list
 }
 
 // begin looks at whatever is due.

@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -120,7 +121,7 @@ func TestScheduleWhileTheEngineIsAway(t *testing.T) {
 		w.engine.setFail(problem.New(problem.Invalid, "execution.start", "parameter \"x\" is required"))
 		pass(time.Hour)
 		stop()
-		list, err := w.service(time.Now).Statuses(t.Context(), "shop")
+		list, err := w.statuses()
 		if err != nil || len(list) != 1 || !strings.Contains(list[0].Error, "is required") || list[0].Next.Format(time.RFC3339) != "2000-01-01T03:00:00Z" {
 			t.Errorf("statuses: %+v, %v", list, err)
 		}
@@ -190,6 +191,35 @@ func TestPoll(t *testing.T) {
 	})
 }
 
+// Two schedules at one time, or two polls of one repository, each start what they
+// say; one that is written twice starts once.
+func TestTriggersAlike(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		with := func(env string) map[string]string { return map[string]string{"env": env} }
+		url := "https://git.example.com/shop/storefront.git"
+		w := newWorld(t, def("shop", "release",
+			pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: "0 * * * *", Parameters: with("hourly a")}},
+			pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: "0 * * * *", Parameters: with("hourly b")}},
+			pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: "0 * * * *", Parameters: with("hourly b")}},
+			pipeline.Trigger{Poll: &pipeline.PollTrigger{URL: url, Branches: []string{"main"}, Parameters: with("production")}},
+			pipeline.Trigger{Poll: &pipeline.PollTrigger{URL: url, Branches: []string{"next"}, Parameters: with("staging")}}))
+		w.remote.set("main", map[string]string{"main": commitA, "next": commitA})
+		stop := w.running(time.Now)
+		pass(10 * time.Minute)
+		w.remote.set("main", map[string]string{"main": commitB, "next": commitC})
+		pass(time.Hour)
+		stop()
+		var got []string
+		for _, s := range w.engine.seen() {
+			got = append(got, s.Parameters["env"])
+		}
+		slices.Sort(got)
+		if want := "hourly a, hourly b, production, staging"; strings.Join(got, ", ") != want {
+			t.Errorf("started %q, want %s", got, want)
+		}
+	})
+}
+
 func TestPollFailsAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, polled(pipeline.PollTrigger{Every: pipeline.Duration(10 * time.Second)}))
@@ -204,7 +234,7 @@ func TestPollFailsAndRecovers(t *testing.T) {
 		if asked := w.remote.asked - before; asked > 8 {
 			t.Errorf("a remote that refuses was asked %d times in 10 minutes", asked)
 		}
-		list, err := w.service(time.Now).Statuses(t.Context(), "")
+		list, err := w.statuses()
 		if err != nil || len(list) != 1 || list[0].Kind != "poll" || !strings.Contains(list[0].Error, "let us in") || list[0].Failures < 3 {
 			t.Errorf("statuses: %+v, %v", list, err)
 		}

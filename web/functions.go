@@ -227,9 +227,15 @@ func functions(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
 		"glyph": glyph, "class": class, "stageStatus": stageStatus, "span": spanOf, "bars": bars, "markdown": markdown,
 		"instructions": instructions, "trigger": trigger, "squares": squares, "asks": waitsForPerson, "failed": failed, "word": statusWord,
-		"key":   func() string { return rand.Text() },
-		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"ago":   func(t time.Time) string { return span(max(0, now().Sub(t))) + " ago" },
+		"key": func() string { return rand.Text() },
+		"iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"ago": func(t time.Time) string { return span(max(0, now().Sub(t))) + " ago" },
+		"until": func(t time.Time) string {
+			if d := t.Sub(now()); d > 0 {
+				return "in " + span(d.Round(time.Second))
+			}
+			return "now"
+		},
 		"short": shorten,
 		"attempts": func(n int) []int { // the newest twenty, oldest first
 			var list []int

@@ -19,6 +19,9 @@ import (
 // runEvents are the events after which pages about executions are out of date.
 var runEvents = strings.Join(execution.EventTypes(), " ")
 
+// triggerEvents are those after which pages that show triggers are.
+const triggerEvents = " trigger.failed trigger.recovered"
+
 // overviewApp is an application's row.
 type overviewApp struct {
 	Name      string
@@ -28,6 +31,8 @@ type overviewApp struct {
 type overviewPipeline struct {
 	Name string
 	Runs []execution.Execution // oldest first
+	// Failing are the triggers that cannot start it.
+	Failing []control.TriggerStatus
 }
 
 // Latest is the newest run, nil without any.
@@ -47,6 +52,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	triggers, triggersErr := p.Door.Triggers(ctx, who, "", "")
 	var rows []overviewApp
 	var waiting []execution.Execution
 	for _, a := range apps {
@@ -64,7 +70,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 				}
 			}
 			slices.Reverse(page.Executions)
-			row.Pipelines = append(row.Pipelines, overviewPipeline{pl.Name, page.Executions})
+			row.Pipelines = append(row.Pipelines, overviewPipeline{pl.Name, page.Executions, failing(triggers, a.Name, pl.Name)})
 		}
 		rows = append(rows, row)
 	}
@@ -78,10 +84,24 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	asked.Go(func() { clusters, _ = p.Door.Clusters(ctx, who, "", "", "") }) // as above
 	asked.Wait()
 	data := map[string]any{"Apps": rows, "Waiting": waiting, "Regions": regions, "Sites": sites, "Clusters": clusters}
+	if triggersErr != nil {
+		data["Unknown"] = triggersErr.Error()
+	}
 	if regionsErr != nil {
 		data["Away"] = regionsErr.Error()
 	}
-	return p.show(w, r, "overview", view{Title: "Overview", Nav: "overview", Same: "showrunner executions list", Live: runEvents, Every: 5, Data: data})
+	return p.show(w, r, "overview", view{Title: "Overview", Nav: "overview", Same: "showrunner executions list", Live: runEvents + triggerEvents, Every: 5, Data: data})
+}
+
+// failing are the triggers of a pipeline that do not work.
+func failing(all []control.TriggerStatus, application, name string) []control.TriggerStatus {
+	var list []control.TriggerStatus
+	for _, t := range all {
+		if t.Application == application && t.Pipeline == name && t.Failures > 0 {
+			list = append(list, t)
+		}
+	}
+	return list
 }
 
 func asks(e execution.Execution) bool {
@@ -102,15 +122,24 @@ func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	v := view{Title: "Executions", Nav: "executions", Same: "showrunner executions list", Live: runEvents}
+	var triggers []control.TriggerStatus
+	if query.Application != "" && query.Pipeline != "" { // the page of one pipeline
+		triggers, err = p.Door.Triggers(r.Context(), api.PrincipalOf(r), query.Application, query.Pipeline)
+		if err != nil && problem.CodeOf(err) != problem.NotFound { // its executions outlive a pipeline
+			return err
+		}
+		v.Live, v.Every = runEvents+triggerEvents, 10
+	}
 	more := ""
 	if page.Next != "" {
 		q.Set("after", page.Next)
 		more = "/executions?" + q.Encode()
 	}
-	return p.show(w, r, "executions", view{Title: "Executions", Nav: "executions", Same: "showrunner executions list", Live: runEvents,
-		Data: map[string]any{"Page": page, "Query": query, "Status": q.Get("status"), "More": more,
-			"Statuses": []string{"Running", "Paused", "Succeeded", "Terminal", "Canceled"},
-			"Triggers": []string{"push", "poll", "schedule", "webhook", "pipeline", "manual", "rollback", "repair"}}})
+	v.Data = map[string]any{"Page": page, "Query": query, "Status": q.Get("status"), "More": more, "Starts": triggers,
+		"Statuses": []string{"Running", "Paused", "Succeeded", "Terminal", "Canceled"},
+		"Triggers": []string{"push", "poll", "schedule", "webhook", "pipeline", "manual", "rollback", "repair"}}
+	return p.show(w, r, "executions", v)
 }
 
 func (p *Pages) execution(w http.ResponseWriter, r *http.Request) error {

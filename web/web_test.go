@@ -48,12 +48,14 @@ func gallery() map[string]view {
 	clusters := clustersView{More: 2}
 	clusters.add(cluster)
 	site := control.SiteStatus{Name: "shop", URL: "http://shop.localhost:8080", Current: []cloud.SiteDeployment{{Region: "us-west-2", Version: hostile}}}
+	failed := control.TriggerStatus{Application: "shop", Pipeline: "release", Kind: "poll", Trigger: hostile, Next: now.Add(time.Minute), Last: now, Execution: "ex1", Error: hostile, Failures: 3, Failing: now}
+	starts := []control.TriggerStatus{failed, {Kind: "schedule", Trigger: hostile, Next: now}, {Kind: "webhook", Trigger: "x"}}
 	return map[string]view{
-		"overview": {Data: map[string]any{"Apps": []overviewApp{{Name: "shop", Pipelines: []overviewPipeline{{"release", []execution.Execution{e}}, {"never", nil}}}},
+		"overview": {Data: map[string]any{"Apps": []overviewApp{{Name: "shop", Pipelines: []overviewPipeline{{"release", []execution.Execution{e}, []control.TriggerStatus{failed}}, {"never", nil, nil}}}},
 			"Waiting": []execution.Execution{e}, "Regions": []control.RegionStatus{{Region: cloud.Region{Name: "us-west-2", Healthy: true}}, {Region: cloud.Region{Name: "eu-west-1"}}},
-			"Sites": []control.SiteStatus{site}, "Clusters": []control.Cluster{cluster}, "Away": hostile}},
+			"Sites": []control.SiteStatus{site}, "Clusters": []control.Cluster{cluster}, "Away": hostile, "Unknown": hostile}},
 		"overview empty":   {Data: map[string]any{}},
-		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Statuses": []string{"Running"}}},
+		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Starts": starts, "Statuses": []string{"Running"}}},
 		"executions empty": {Data: map[string]any{"Page": execution.Page{}, "Query": execution.Query{}}},
 		"execution":        {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e), "Stages": stagesShown(e, url.Values{"status": {hostile}})}},
 		"log": {Data: logView{E: e, Stage: e.Stages[0], Attempt: 1, HTML: "x", At: 7, Same: "/x?attempt=1", Follow: true, Rest: true, Search: hostile,

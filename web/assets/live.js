@@ -76,9 +76,13 @@ open();
 // Times are shown relative, and kept so.
 function times() {
   for (const t of document.querySelectorAll("time[datetime]")) {
-    const s = Math.max(0, (Date.now() - Date.parse(t.dateTime)) / 1000);
+    const away = (Date.now() - Date.parse(t.dateTime)) / 1000;
+    const s = Math.abs(away);
     t.title = t.dateTime;
-    t.textContent = s < 60 ? Math.floor(s) + " s ago" : s < 3600 ? Math.floor(s / 60) + " min ago" : s < 86400 ? Math.floor(s / 3600) + " h ago" : Math.floor(s / 86400) + " d ago";
+    const span = s < 60 ? Math.floor(s) + " s" : s < 3600 ? Math.floor(s / 60) + " min" : s < 86400 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " d";
+    // What is to come says so; any other time is past, whatever this machine's clock thinks.
+    if ("due" in t.dataset) t.textContent = away < 0 ? "in " + span : "now";
+    else t.textContent = (away < 0 ? "0 s" : span) + " ago";
   }
 }
 times();

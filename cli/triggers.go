@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/control"
+)
+
+func newTriggersCommand(a *app) *cobra.Command {
+	var failing bool
+	cmd := &cobra.Command{
+		Use: "triggers [APP|APP/PIPELINE]", Short: "Show what starts pipelines, when next, and why it does not work",
+		Long: `Triggers lists what starts pipelines without a person, in the order of their files:
+when a poll looks again and a schedule is due, what each started last, and why the
+last look or start did not work, how often in a row and since when. What came in
+for pushes and webhooks, "showrunner deliveries" tells.`,
+		Example: "  showrunner triggers storefront\n  showrunner triggers --failing -o json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			application, name := "", ""
+			if len(args) > 0 {
+				application = args[0]
+			}
+			if strings.Contains(application, "/") {
+				var err error
+				if application, name, err = splitPipeline(args[0]); err != nil {
+					return err
+				}
+			}
+			var out []control.TriggerStatus
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/triggers"+query("application", application, "pipeline", name), nil, &out); err != nil {
+				return err
+			}
+			if failing {
+				out = slices.DeleteFunc(out, func(t control.TriggerStatus) bool { return t.Failures == 0 })
+			}
+			names := func() []string {
+				var list []string
+				for _, t := range out {
+					list = append(list, t.Application+"/"+t.Pipeline+" "+t.Kind+" "+t.Trigger)
+				}
+				return list
+			}
+			return a.print(out, names, func(w io.Writer) {
+				row(w, "PIPELINE", "KIND", "TRIGGER", "NEXT", "LAST START", "EXECUTION", "STATE")
+				for _, t := range out {
+					row(w, t.Application+"/"+t.Pipeline, t.Kind, t.Trigger, stamp(t.Next), ago(t.Last), t.Execution, triggerState(t))
+				}
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&failing, "failing", false, "only those that do not work")
+	return cmd
+}
+
+// triggerState says whether a trigger works. Nothing is known of those that
+// others deliver to.
+func triggerState(t control.TriggerStatus) string {
+	switch {
+	case t.Failures > 0:
+		return fmt.Sprintf("✕ failed %d× since %s: %s", t.Failures, stamp(t.Failing), t.Error)
+	case t.Kind == "push" || t.Kind == "webhook":
+		return "see deliveries"
+	}
+	return "✓ ok"
+}

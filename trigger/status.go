@@ -1,0 +1,162 @@
+package trigger
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/source"
+	"showrunner/store/record"
+)
+
+const (
+	schedules = "schedules"
+	polls     = "polls"
+	followers = "followers"
+)
+
+// Status is how a trigger stands. Of pushes and webhooks only what they are is
+// known here; what came in for them, Deliveries tells.
+type Status struct {
+	Application string    `json:"application"`
+	Pipeline    string    `json:"pipeline"`
+	Kind        string    `json:"kind"`                // push, poll, schedule, pipeline or webhook
+	Trigger     string    `json:"trigger"`             // what it is about: a repository, cron fields, a pipeline, a name
+	Next        time.Time `json:"next,omitzero"`       // when a poll looks, or a schedule is due
+	Last        time.Time `json:"last,omitzero"`       // that it started something
+	Execution   string    `json:"execution,omitempty"` // what it started then
+	// Error says why the last look or start did not work; Failures how often in a
+	// row, Failing since when.
+	Error    string    `json:"error,omitempty"`
+	Failures int       `json:"failures,omitempty"`
+	Failing  time.Time `json:"failing,omitzero"`
+}
+
+// The events that tell when a poll, a schedule or what follows a pipeline stops
+// working, and when it works again.
+const (
+	eventFailed    = "trigger.failed"
+	eventRecovered = "trigger.recovered"
+)
+
+// failed takes in that a look or start did not work.
+func (st *Status) failed(now time.Time, err error) {
+	if st.Failures++; st.Failures == 1 {
+		st.Failing = now.UTC()
+	}
+	st.Error = reasonOf(err)
+}
+
+// works takes in that it did.
+func (st *Status) works() { st.Error, st.Failures, st.Failing = "", 0, time.Time{} }
+
+// event is what the log is told of a change from before to st, if anything.
+func (st *Status) event(now time.Time, before Status) []record.Event {
+	e := record.Event{Time: now.UTC(), Application: st.Application, Pipeline: st.Pipeline}
+	switch {
+	case before.Failures == 0 && st.Failures > 0:
+		e.Type = eventFailed
+	case before.Failures > 0 && st.Failures == 0:
+		e.Type = eventRecovered
+	default:
+		return nil
+	}
+	data, err := json.Marshal(map[string]string{"kind": st.Kind, "trigger": st.Trigger, "error": st.Error})
+	if err != nil {
+		panic(err) // texts always encode
+	}
+	e.Data = data
+	return []record.Event{e}
+}
+
+// about names a trigger: its kind, and what tells it from others of that kind.
+func about(def Definition, t pipeline.Trigger) (kind, what string) {
+	switch {
+	case t.Push != nil:
+		return "push", strings.Join(words(cmp.Or(t.Push.Repository, "any repository"), t.Push.Branches, t.Push.Tags, t.Push.Paths), " ")
+	case t.Poll != nil:
+		return "poll", strings.Join(words(source.Redact(t.Poll.URL), t.Poll.Branches, t.Poll.Tags, t.Poll.Paths), " ")
+	case t.Schedule != nil:
+		return "schedule", strings.TrimSpace(t.Schedule.Cron + " " + t.Schedule.Zone)
+	case t.Pipeline != nil:
+		return "pipeline", cmp.Or(t.Pipeline.Application, def.Application) + "/" + t.Pipeline.Pipeline + " " + strings.Join(statusesOf(t.Pipeline), ",")
+	case t.Webhook != nil:
+		return "webhook", t.Webhook.Name
+	}
+	return "", ""
+}
+
+// words are a repository and what narrows it down.
+func words(repository string, branches, tags, paths []string) []string {
+	list := []string{repository}
+	for _, part := range []struct {
+		word  string
+		globs []string
+	}{{"branches", branches}, {"tags", tags}, {"paths", paths}} {
+		if len(part.globs) > 0 {
+			list = append(list, part.word, strings.Join(part.globs, ","))
+		}
+	}
+	return list
+}
+
+// Reader lists records; Records is one.
+type Reader interface {
+	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
+}
+
+// Statuses says how every trigger of the definitions stands, in their order.
+// Application narrows what is read, not what is answered.
+func Statuses(ctx context.Context, records Reader, application string, defs []Definition) ([]Status, error) {
+	kept, err := keptStatuses(ctx, records, application)
+	if err != nil {
+		return nil, err
+	}
+	list := []Status{}
+	for _, def := range defs {
+		for _, w := range watched(def) {
+			st := kept[recordKey(def, w.id)]
+			st.Application, st.Pipeline = def.Application, def.Pipeline.Name
+			st.Kind, st.Trigger = about(def, w.trigger)
+			list = append(list, st)
+		}
+	}
+	return list, nil
+}
+
+// keptStatuses reads what is kept of an application's triggers, or of all when
+// it is empty, by the records' keys.
+func keptStatuses(ctx context.Context, records Reader, application string) (map[string]Status, error) {
+	const page = 500
+	prefix := ""
+	if application != "" {
+		prefix = application + "/"
+	}
+	kept := map[string]Status{}
+	for _, collection := range []string{schedules, polls, followers} {
+		for after := ""; ; {
+			list, err := records.ListRecords(ctx, collection, prefix, after, page)
+			if err != nil {
+				return nil, problem.Wrap(err, "", "trigger.statuses", "listing %s", collection)
+			}
+			for _, r := range list {
+				after = r.Key
+				var state struct {
+					Status Status `json:"status"`
+				}
+				if err := json.Unmarshal(r.Data, &state); err != nil {
+					state.Status = Status{Error: "what is kept of it is damaged: " + err.Error(), Failures: 1}
+				}
+				kept[r.Key] = state.Status
+			}
+			if len(list) < page {
+				break
+			}
+		}
+	}
+	return kept, nil
+}
