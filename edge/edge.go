@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"showrunner/cloud"
@@ -108,6 +110,7 @@ func newEdge(c Config) (*Edge, error) {
 			r.Out.URL.Scheme = "http"
 			r.Out.URL.Host = r.In.Host // the transport chooses the region
 			r.Out.Host = r.In.Host
+			asSent(r)
 			r.SetXForwarded()
 		},
 		Transport:     newTransport(t, c.Cloud),
@@ -124,10 +127,73 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
+	out := &exact{ResponseWriter: w}
 	if r.ProtoMajor == 1 {
 		_ = http.NewResponseController(w).EnableFullDuplex() // the server's own writer has it
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+		defer cancel()
+		defer context.AfterFunc(r.Context(), func() { out.hold(ctx, cancel) })()
+		r = r.WithContext(ctx)
 	}
-	e.proxy.ServeHTTP(w, r)
+	e.proxy.ServeHTTP(out, r)
+}
+
+// halfClosed is how long a client that has ended its side may still wait for
+// more of its answer: it has left, or it has only said that no more requests come.
+const halfClosed = time.Second
+
+// asSent keeps of a request what httputil would write in its own way or leave
+// out: what a path and a query mean is for the application to say.
+func asSent(r *httputil.ProxyRequest) {
+	r.Out.URL.RawQuery = r.In.URL.RawQuery
+	path, _, _ := strings.Cut(r.In.RequestURI, "?")
+	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") { // with two, Opaque would be a host
+		r.Out.URL.Opaque = path
+	}
+	r.Out.Trailer = r.In.Trailer // filled in at the end of the body
+}
+
+// exact passes answers on without guessing what they contain.
+type exact struct {
+	http.ResponseWriter
+	writes atomic.Int64
+}
+
+// Unwrap lets http.ResponseController reach the server's own writer.
+func (e *exact) Unwrap() http.ResponseWriter { return e.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (e *exact) WriteHeader(status int) {
+	if _, said := e.Header()["Content-Type"]; !said && status >= http.StatusOK {
+		e.Header()["Content-Type"] = nil
+	}
+	e.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements io.Writer.
+func (e *exact) Write(p []byte) (int, error) {
+	e.writes.Add(1)
+	return e.ResponseWriter.Write(p)
+}
+
+// hold ends a request whose client has ended its side, once nothing of the
+// answer has come for halfClosed; to one that has left, writing fails by itself.
+func (e *exact) hold(ctx context.Context, end func()) {
+	tick := time.NewTicker(halfClosed)
+	defer tick.Stop()
+	for before := e.writes.Load(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := e.writes.Load()
+		if now == before {
+			end()
+			return
+		}
+		before = now
+	}
 }
 
 // failed answers a request that no region could.
@@ -137,7 +203,7 @@ func (e *Edge) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &unknown):
 		e.directory(w, r)
 	case errors.Is(err, context.Canceled):
-		return // the client has gone
+		panic(http.ErrAbortHandler) // the client has gone; should it still read, this is no answer
 	default:
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "No region can answer this request now.", http.StatusBadGateway)

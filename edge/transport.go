@@ -1,10 +1,14 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"showrunner/internal/replay"
@@ -20,14 +24,19 @@ type transport struct {
 	table *table
 	cloud Regions
 	base  *http.Transport
+	rpc   *http.Transport // gRPC, which is HTTP/2 all the way
 }
 
 func newTransport(t *table, c Regions) *transport {
 	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
-	return &transport{table: t, cloud: c, base: &http.Transport{
+	base := &http.Transport{
 		DialContext: dialer.DialContext, MaxIdleConnsPerHost: 512, MaxIdleConns: 2048, IdleConnTimeout: 90 * time.Second,
 		DisableCompression: true, ResponseHeaderTimeout: 0, ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 256 << 10,
-	}}
+	}
+	rpc := base.Clone()
+	rpc.Protocols = new(http.Protocols)
+	rpc.Protocols.SetUnencryptedHTTP2(true)
+	return &transport{table: t, cloud: c, base: base, rpc: rpc}
 }
 
 // unknownHost says that every region was asked and none knows the host.
@@ -43,7 +52,14 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if len(choices) == 0 {
 		return nil, problem.New(problem.Unavailable, "edge", "no region is known yet")
 	}
-	var last error
+	var last error          // of a region that may know the host, else that none does
+	var held *http.Response // of a region that could not, for when no other can
+	failed := func() (*http.Response, error) {
+		if held != nil {
+			return held, nil
+		}
+		return nil, last
+	}
 	for i, c := range choices {
 		res, sent, err := t.try(r, c, kept)
 		final := i == len(choices)-1
@@ -51,11 +67,12 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		switch {
 		case err == nil && res.StatusCode == http.StatusNotFound && res.Header.Get("X-Showrunner-Unknown-Host") != "":
 			res.Body.Close()
-			last = &unknownHost{r.Host}
+			if last == nil {
+				last = &unknownHost{r.Host}
+			}
 		case err == nil && !final && replay.GatewayFailure(res.StatusCode) && mayRepeat && kept.Whole():
 			t.table.count(c.name, true)
-			res.Body.Close()
-			last = errors.New(c.name + " answered " + res.Status)
+			held, last = hold(res), errors.New(c.name+" answered "+res.Status)
 		case err == nil:
 			t.table.count(c.name, res.StatusCode >= 500)
 			res.Header.Del(notSentHeader)
@@ -68,10 +85,32 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			last = err
 		}
 		if !kept.Settled(r.Context()) || r.Context().Err() != nil || !kept.Again() {
-			return nil, last
+			return failed()
 		}
 	}
-	return nil, last
+	return failed()
+}
+
+// mostHeld bounds the body of an answer that is held, in bytes.
+const mostHeld = 64 << 10
+
+// hold ends an answer and keeps it. A longer body, or one of unknown length, is
+// left out: waiting for its end would keep the request from the next region.
+func hold(res *http.Response) *http.Response {
+	defer res.Body.Close()
+	var text []byte
+	if res.ContentLength > 0 && res.ContentLength <= mostHeld {
+		text = make([]byte, res.ContentLength)
+		n, _ := io.ReadFull(res.Body, text) // as much as came
+		text = text[:n]
+	}
+	kept := *res
+	kept.Header.Del(notSentHeader)
+	kept.ContentLength, kept.Body, kept.Trailer = int64(len(text)), io.NopCloser(bytes.NewReader(text)), nil
+	if res.Request == nil || res.Request.Method != http.MethodHead {
+		kept.Header.Set("Content-Length", strconv.Itoa(len(text)))
+	}
+	return &kept
 }
 
 // notSentHeader is a region's word that nothing of a request reached an instance.
@@ -88,8 +127,12 @@ func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http
 	})
 	out := r.Clone(ctx)
 	out.URL.Host = c.address
-	out.Body = kept.ReadCloser()
-	res, err = t.base.RoundTrip(out)
+	out.Body, out.Trailer = kept.ReadCloser(), r.Trailer // which is filled in at the end of the body
+	base := t.base
+	if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+		base = t.rpc
+	}
+	res, err = base.RoundTrip(out)
 	if ended := !unhook(); ended && err == nil && replay.Harmless(r) {
 		// Both at once: the answer has begun, and its body ends with the wait.
 		res.Body.Close()

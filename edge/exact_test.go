@@ -1,0 +1,190 @@
+package edge
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"showrunner/cloud"
+)
+
+// front is an edge before one region that answers with h.
+func front(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	region := httptest.NewServer(h)
+	t.Cleanup(region.Close)
+	return before(t, region.Listener.Addr().String())
+}
+
+// before is an edge before one region's address.
+func before(t *testing.T, address string) *httptest.Server {
+	t.Helper()
+	s := &seen{list: []cloud.Region{{Name: "a", Address: address, Healthy: true}}}
+	e := httptest.NewServer(probed(t, s))
+	t.Cleanup(e.Close)
+	return e
+}
+
+// say sends bytes as they are and reads one answer; the end of the connection's
+// own side comes with them.
+func say(t *testing.T, e *httptest.Server, text string) (*http.Response, string) {
+	t.Helper()
+	c, err := net.Dial("tcp", e.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, text)
+	c.(*net.TCPConn).CloseWrite()
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+// A path and a query arrive as they were sent, whether or not they can be read
+// as what they look like.
+func TestTargetsArriveAsTheyWereSent(t *testing.T) {
+	e := front(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RequestURI) })
+	for _, target := range []string{"/", "/?", "/a?b=%20c&d=;e", "/a?q=a+b;c,d:e@f!$'()*", "/a?%zz", "/a?[x]={y}|z", "/{x}|\"y\"", "/a/../b//c/./", "/%2e%2e/%2F%2f", "//a//b/", "/a%00b", "/\u00fc", "/a;p=1/x:y@z"} {
+		if _, got := say(t, e, "GET "+target+" HTTP/1.1\r\nHost: shop.localhost\r\n\r\n"); got != target {
+			t.Errorf("%s arrives as %s", target, got)
+		}
+	}
+	if _, got := say(t, e, "GET http://shop.localhost/a?b;c HTTP/1.1\r\nHost: shop.localhost\r\n\r\n"); got != "/a?b;c" {
+		t.Errorf("a target with a host arrives as %s", got)
+	}
+}
+
+// What an instance does not say of its answer, the edge does not say for it.
+func TestContentTypesAreNotGuessed(t *testing.T) {
+	e := front(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Content-Type"] = nil
+		w.Header().Set("Link", "</a.css>")
+		w.WriteHeader(http.StatusEarlyHints)
+		io.WriteString(w, "<html>")
+	})
+	res, err := e.Client().Get(e.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if said, there := res.Header["Content-Type"]; there {
+		t.Errorf("the content is said to be %q", said)
+	}
+}
+
+func TestTrailersGoBothWays(t *testing.T) {
+	e := front(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.Trailer)
+		http.NewResponseController(w).Flush()
+		w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
+	})
+	res, body := say(t, e, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: chunked\r\nTrailer: X-Up\r\n\r\n3\r\nabc\r\n0\r\nX-Up: 2\r\n\r\n")
+	if body != "map[X-Up:[2]]" {
+		t.Errorf("the region was sent the trailers %s", body)
+	}
+	if want := (http.Header{"X-Sum": {"1"}}); !reflect.DeepEqual(res.Trailer, want) {
+		t.Errorf("the client was sent the trailers %v", res.Trailer)
+	}
+}
+
+// Trailers that nobody announced, with an answer that comes in one piece.
+func TestTrailersAtOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\nX-Sum: 2\r\n\r\n")
+			}
+			c.Close()
+		}
+	}()
+	res, body := say(t, before(t, l.Addr().String()), "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+	if want := (http.Header{"X-Sum": {"1", "2"}}); body != "abc" || !reflect.DeepEqual(res.Trailer, want) {
+		t.Errorf("the client was sent %q and the trailers %v", body, res.Trailer)
+	}
+}
+
+// A client that ends its side with its request, as nc -N does, gets its answer.
+func TestAClientThatEndsItsSide(t *testing.T) {
+	arrived, ended := make(chan struct{}), make(chan struct{})
+	e := front(t, func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-ended
+		io.WriteString(w, "served")
+	})
+	c, err := net.Dial("tcp", e.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+	<-arrived
+	c.(*net.TCPConn).CloseWrite()
+	time.AfterFunc(100*time.Millisecond, func() { close(ended) }) // until the edge has surely seen it; sooner proves less, and fails nothing
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || string(body) != "served" || err != nil {
+		t.Errorf("%s %q %v", res.Status, body, err)
+	}
+}
+
+// That a service exists in one region only does not make its failure there an
+// unknown host.
+func TestAFailureIsNotTakenForAnUnknownHost(t *testing.T) {
+	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Of", "the application")
+		http.Error(w, "closed for maintenance", http.StatusServiceUnavailable)
+	})
+	serves := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r) }))
+	defer serves.Close()
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Showrunner-Unknown-Host", "1")
+		http.NotFound(w, nil)
+	}))
+	defer other.Close()
+	s := &seen{list: []cloud.Region{{Name: "a", Address: serves.Listener.Addr().String(), Healthy: true}, {Name: "b", Address: other.Listener.Addr().String(), Healthy: true}}}
+	e := probed(t, s)
+	for _, body := range []string{"", "put"} {
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "http://shop.localhost/", strings.NewReader(body)))
+		if w.Code != http.StatusServiceUnavailable || w.Body.String() != "closed for maintenance\n" || w.Header().Get("X-Of") == "" {
+			t.Errorf("an application that says that it cannot: %d %.60s", w.Code, w.Body)
+		}
+	}
+	answer = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	if code, body := ask(e, http.MethodGet, ""); code != http.StatusBadGateway {
+		t.Errorf("one that breaks off: %d %.60s", code, body)
+	}
+	s.list[0].Address = other.Listener.Addr().String()
+	e.table.probe(t.Context(), s)
+	if code, _ := ask(e, http.MethodGet, ""); code != http.StatusNotFound {
+		t.Errorf("a host that nobody knows: %d", code)
+	}
+}
