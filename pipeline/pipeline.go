@@ -94,10 +94,10 @@ type Trigger struct {
 
 // PushTrigger starts on a signed push webhook of GitHub, GitLab, Gitea or Forgejo.
 type PushTrigger struct {
-	Repository string            `json:"repository,omitempty"`                        // "owner/name" or a clone URL; empty: any that is signed with Secret
-	Branches   []string          `json:"branches,omitempty" lang:"one" check:"globs"` // globs; a leading "!" excludes
-	Tags       []string          `json:"tags,omitempty" lang:"one" check:"globs"`
-	Paths      []string          `json:"paths,omitempty" lang:"one" check:"globs"`
+	Repository string            `json:"repository,omitempty"`                              // "owner/name" or a clone URL; empty: any that is signed with Secret
+	Branches   []string          `json:"branches,omitempty" lang:"one" check:"globs"`       // globs; a leading "!" excludes
+	Tags       []string          `json:"tags,omitempty" lang:"one" check:"globs"`           // globs; without, no tag
+	Paths      []string          `json:"paths,omitempty" lang:"one" check:"globs"`          // globs of changed files, one is enough; where the changes are not all known, such as of a forced push, it starts
 	Secret     string            `json:"secret,omitempty" check:"secret" default:"webhook"` // the name of the secret that signs deliveries; default "webhook"
 	Parameters map[string]string `json:"parameters,omitempty" lang:"trigger"`
 }
@@ -105,9 +105,9 @@ type PushTrigger struct {
 // PollTrigger starts when the tip of a branch of a repository changes.
 type PollTrigger struct {
 	URL         string            `json:"url" check:"git"`
-	Branches    []string          `json:"branches,omitempty" lang:"one" check:"globs"` // globs; default the remote's HEAD
-	Tags        []string          `json:"tags,omitempty" lang:"one" check:"globs"`
-	Paths       []string          `json:"paths,omitempty" lang:"one" check:"globs"`
+	Branches    []string          `json:"branches,omitempty" lang:"one" check:"globs"`   // globs; default the remote's HEAD
+	Tags        []string          `json:"tags,omitempty" lang:"one" check:"globs"`       // globs; without, no tag
+	Paths       []string          `json:"paths,omitempty" lang:"one" check:"globs"`      // globs of changed files, one is enough; where the changes are not known, such as of a new branch, it starts
 	Every       Duration          `json:"every,omitempty" default:"1m" min:"1000000000"` // default 1m, at least 1s
 	Credentials *Credentials      `json:"credentials,omitempty"`
 	Parameters  map[string]string `json:"parameters,omitempty" lang:"trigger"`

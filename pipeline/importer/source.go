@@ -43,6 +43,7 @@ func (c *conversion) git(a *action, g pipeline.Git) string {
 	if url := c.overridden(a, repository); url != "" {
 		g.URL, g.Credentials = url, nil
 	}
+	g.Branch = c.branchOf(a, g.URL, g.Branch)
 	c.set(a, g)
 	return g.URL
 }

@@ -159,7 +159,7 @@ func (s *spinnaker) concurrency() {
 		s.in.note(Warning, n.path, "maxConcurrentExecutions "+n.static(), "parallel executions are not counted")
 	}
 	if d := s.def.get("disabled"); d.truth() {
-		s.in.note(Warning, d.path, "disabled", "the pipeline is enabled here: take its triggers out to keep it from starting")
+		s.in.note(Warning, d.path, "disabled", "its triggers are left out, so that nothing starts it but a person")
 	}
 }
 

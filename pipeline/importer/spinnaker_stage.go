@@ -101,6 +101,10 @@ func (s *spinnaker) window(w cursor, out *pipeline.Stage) {
 }
 
 func (s *spinnaker) triggers() {
+	if s.def.get("disabled").truth() {
+		s.def.get("triggers").ignore()
+		return
+	}
 	for _, t := range s.def.get("triggers").items() {
 		kind := t.get("type").static()
 		if e := t.get("enabled"); e.ok() && !e.truth() {
@@ -139,7 +143,7 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 			p.Secret = s.in.secretName("webhook", "any random text: it signs push webhooks", t.path)
 		}
 		if branch := t.get("branch").static(); branch != "" {
-			p.Branches = []string{s.branch(t.get("branch").path, branch)}
+			p.Branches = s.branch(t.get("branch").path, branch)
 		}
 		return pipeline.Trigger{Push: p}, true
 	case "webhook":
@@ -148,7 +152,12 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 		var checks []string
 		keys, values := t.get("payloadConstraints").members()
 		for i, k := range keys {
-			checks = append(checks, fmt.Sprintf("trigger.payload[%q] == %q", k, values[i].static()))
+			check, ok := s.constraint(k, values[i].static())
+			if !ok {
+				s.in.note(Error, values[i].path, "payloadConstraints "+k, "%s is no regular expression that can be asked here: the trigger is left out", values[i].static())
+				return pipeline.Trigger{}, false
+			}
+			checks = append(checks, check)
 		}
 		w.When = strings.Join(checks, " && ")
 		return pipeline.Trigger{Webhook: w}, true
@@ -173,17 +182,41 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 	return pipeline.Trigger{}, false
 }
 
-var plainBranch = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
+// constraint is the expression for a payload constraint. Spinnaker's is a regular
+// expression that the whole value has to match, whatever the value's type.
+func (s *spinnaker) constraint(key, value string) (string, bool) {
+	field := fmt.Sprintf("trigger.payload[%q]", key)
+	if regexp.QuoteMeta(value) == value || plainValue.MatchString(value) {
+		return fmt.Sprintf("string(%s) == %q", field, value), true
+	}
+	whole := "^(?:" + value + ")$"
+	if _, err := regexp.Compile(whole); err != nil {
+		return "", false
+	}
+	return fmt.Sprintf("string(%s) matches %q", field, whole), true
+}
 
-// branch turns Spinnaker's regular expression into a glob where it plainly is one.
-func (s *spinnaker) branch(path, expression string) string {
-	glob := strings.TrimSuffix(strings.TrimPrefix(expression, "^"), "$")
-	glob = strings.ReplaceAll(glob, ".*", "**")
-	if plainBranch.MatchString(strings.ReplaceAll(glob, "*", "")) {
-		return glob
+var (
+	// plainValue is a text whose dots surely stand for themselves: a version or a host.
+	plainValue  = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$`)
+	plainBranch = regexp.MustCompile(`^[A-Za-z0-9._/-]*$`)
+)
+
+// branch turns Spinnaker's regular expression into globs where it plainly is one.
+func (s *spinnaker) branch(path, expression string) []string {
+	text := strings.TrimSuffix(strings.TrimPrefix(expression, "^"), "$")
+	before, open := strings.CutSuffix(text, ".*")
+	switch {
+	case !plainBranch.MatchString(before):
+	case !open:
+		return []string{before}
+	case before == "", strings.HasSuffix(before, "/"):
+		return []string{before + "**"}
+	default: // ".*" goes over slashes, which "*" does not
+		return []string{before + "*", before + "*/**"}
 	}
 	s.in.note(Warning, path, "branch "+expression, "a regular expression that is no plain glob: pushes to every branch start the pipeline")
-	return "**"
+	return []string{"**"}
 }
 
 // spinnakerReasons tell why a member has no meaning here.

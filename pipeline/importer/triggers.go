@@ -3,6 +3,8 @@ package importer
 import (
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"showrunner/pipeline"
@@ -26,10 +28,28 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 	for _, t := range c.triggers {
 		t.get("ProviderType").ignore()
 		git := t.get("GitConfiguration")
-		repository := repositories[git.get("SourceActionName").static()]
-		for _, p := range git.get("Push").items() {
+		source := git.get("SourceActionName")
+		repository, known := repositories[source.static()]
+		if !known {
+			c.in.note(Error, source.path, "sourceActionName "+source.static(), "the pipeline has no source action of that name: the trigger is left out")
+			git.ignore()
+			continue
+		}
+		push := git.get("Push").items()
+		if len(push) == 0 && len(git.get("PullRequest").items()) == 0 {
+			// Without a filter it is every push to the action's own branch.
+			for _, a := range slices.Concat(stages...) {
+				if a.name == source.static() {
+					c.starts(a, c.pushTrigger(a, repository, c.finish(a.config.get("BranchName"), false)))
+				}
+			}
+		}
+		for _, p := range push {
 			branches, tags, paths := filters(p.get("Branches")), filters(p.get("Tags")), filters(p.get("FilePaths"))
 			if local(repository) {
+				if len(branches) == 0 && len(tags) == 0 {
+					branches = []string{"**"} // a poll without either looks at one branch
+				}
 				c.out.Triggers = append(c.out.Triggers, pipeline.Trigger{Poll: &pipeline.PollTrigger{
 					URL: repository, Branches: branches, Tags: tags, Paths: paths, Every: localPoll,
 				}})
@@ -46,6 +66,38 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 		}
 	}
 }
+
+// branchOf is the branch that a source fetches. What a trigger pushed is fetched
+// as it was pushed; the action's branch is for runs that start otherwise.
+func (c *conversion) branchOf(a *action, url, branch string) string {
+	triggered := slices.ContainsFunc(c.triggers, func(t cursor) bool {
+		git := t.get("GitConfiguration")
+		return git.get("SourceActionName").static() == a.name && len(git.get("Push").items()) > 0
+	})
+	if !triggered || branch == "" {
+		return branch
+	}
+	otherwise := strconv.Quote(branch)
+	if strings.Contains(branch, "${{") {
+		m := wholeExpression.FindStringSubmatch(branch)
+		if m == nil {
+			c.in.note(Warning, a.path, "branch of "+a.name, "it is put together from several parts, so every run fetches it, whatever the trigger's push was to")
+			return branch
+		}
+		otherwise = m[1]
+	}
+	repository := c.in.complete(a.config.get("FullRepositoryId").text())
+	pushed := `trigger.kind == "push"`
+	switch {
+	case local(url):
+		pushed = `trigger.kind == "poll" && trigger.url == ` + strconv.Quote(url)
+	case c.overridden(a, repository) == "" && !strings.Contains(repository, "${{"):
+		pushed += ` && trigger.repository == ` + strconv.Quote(repository)
+	}
+	return "${{ " + pushed + ` ? "" : ` + otherwise + " }}"
+}
+
+var wholeExpression = regexp.MustCompile(`^\$\{\{ ([^{}]*) \}\}$`)
 
 // filters are includes, and excludes with a "!" before each.
 func filters(f cursor) []string {
