@@ -147,6 +147,7 @@ func (c *checks) triggerRules(o *origin, t *triggerOrigin) {
 			c.warn(find(t.node, key), CodeRequired, "%s does not give the required parameter %q, so it can start nothing", c.where, p.Name)
 		}
 	}
+	c.globsThatMatchNothing(t, key)
 	switch {
 	case t.trigger.Pipeline != nil:
 		p := t.trigger.Pipeline
@@ -165,6 +166,46 @@ func (c *checks) triggerRules(o *origin, t *triggerOrigin) {
 		}
 	case t.trigger.Poll != nil:
 		c.plainCredentials(t.trigger.Poll.Credentials, t.node, "poll", "credentials")
+	}
+}
+
+// globsThatMatchNothing warns of the ways to write a branch, a tag or a path that
+// no branch, tag or path is ever called.
+func (c *checks) globsThatMatchNothing(t *triggerOrigin, key string) {
+	lists := map[string][]string{}
+	switch {
+	case t.trigger.Push != nil:
+		lists["branches"], lists["tags"], lists["paths"] = t.trigger.Push.Branches, t.trigger.Push.Tags, t.trigger.Push.Paths
+	case t.trigger.Poll != nil:
+		lists["branches"], lists["tags"], lists["paths"] = t.trigger.Poll.Branches, t.trigger.Poll.Tags, t.trigger.Poll.Paths
+	}
+	for _, field := range []string{"branches", "tags", "paths"} {
+		for i, written := range lists[field] {
+			mark, glob := "", written
+			if rest, excludes := strings.CutPrefix(written, "!"); excludes {
+				mark, glob = "!", rest
+			}
+			better := glob
+			if field == "paths" {
+				better = strings.TrimPrefix(strings.TrimPrefix(better, "."), "/")
+				if strings.HasPrefix(glob, ".") && !strings.HasPrefix(glob, "./") {
+					better = glob // a file whose name begins with a dot
+				}
+				if strings.HasSuffix(better, "/") {
+					better += "**"
+				}
+			} else {
+				better = strings.TrimPrefix(strings.TrimPrefix(better, "refs/heads/"), "refs/tags/")
+			}
+			if better == glob {
+				continue
+			}
+			at := find(t.node, key, field)
+			if n := find(t.node, key, field, i); n != nil {
+				at = n // a list of one may be a single value
+			}
+			c.warn(at, CodeValue, "%q in %s of %s matches nothing: write %q", written, field, c.where, mark+better)
+		}
 	}
 }
 

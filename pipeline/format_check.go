@@ -52,7 +52,7 @@ var formats = map[string]format{
 	"size":        {regexp.MustCompile(sizePattern), "a size such as 512MiB or 2GiB", nil},
 	"identifier":  {regexp.MustCompile(identPattern), "a name of letters, digits and '_'", nil},
 	"glob":        {nil, "a glob", checkGlob},
-	"cron":        {nil, "a cron line of five fields", checkCron},
+	"cron":        {nil, "a cron line of five fields, or a word such as @daily", checkCron},
 	"zone":        {nil, "an IANA time zone such as Europe/Paris", checkZone},
 	"git":         {nil, "something the git command reads", checkGitURL},
 	"url":         {nil, "an http or https URL", checkURL},

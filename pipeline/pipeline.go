@@ -115,7 +115,7 @@ type PollTrigger struct {
 
 // ScheduleTrigger starts by the clock.
 type ScheduleTrigger struct {
-	Cron       string            `json:"cron" check:"cron"`                                    // five fields
+	Cron       string            `json:"cron" check:"cron"`                                    // five fields, or @hourly, @daily, @weekly, @monthly, @yearly
 	Zone       string            `json:"zone,omitempty" check:"zone" default:"UTC"`            // IANA name; default UTC
 	Missed     string            `json:"missed,omitempty" enum:"latest|skip" default:"latest"` // latest (default): fire once for all that were missed; skip: none
 	Parameters map[string]string `json:"parameters,omitempty" lang:"trigger"`

@@ -22,7 +22,8 @@ type Schedule struct {
 // starBit is how cron marks a field that is "*".
 const starBit = 1 << 63
 
-// ParseSchedule reads five cron fields and the name of a zone, "" for UTC.
+// ParseSchedule reads five cron fields, or a word for them such as @daily, and the
+// name of a zone, "" for UTC.
 // Errors: invalid.
 func ParseSchedule(fields, zone string) (Schedule, error) {
 	const op = "trigger.schedule"
@@ -30,15 +31,18 @@ func ParseSchedule(fields, zone string) (Schedule, error) {
 	if err != nil || strings.EqualFold(zone, "local") {
 		return Schedule{}, problem.New(problem.Invalid, op, "there is no time zone %q", zone).WithHelp("use a name such as Europe/Berlin")
 	}
-	if strings.Contains(fields, "=") || strings.HasPrefix(fields, "@") {
+	if strings.Contains(fields, "=") {
 		return Schedule{}, problem.New(problem.Invalid, op, "%q is not five cron fields", fields).WithHelp("name the zone by zone")
 	}
 	parsed, err := cron.ParseStandard(fields)
 	if err != nil {
 		return Schedule{}, problem.Wrap(err, problem.Invalid, op, "%q", fields)
 	}
-	spec := parsed.(*cron.SpecSchedule) // what ParseStandard makes of five fields
-	spec.Location = time.UTC            // it reckons with the clock on the wall; the zone comes after
+	spec, ok := parsed.(*cron.SpecSchedule)
+	if !ok {
+		return Schedule{}, problem.New(problem.Invalid, op, "%q has no fixed times", fields).WithHelp("use five cron fields, such as */5 * * * *")
+	}
+	spec.Location = time.UTC // it reckons with the clock on the wall; the zone comes after
 	return Schedule{fields: spec, zone: location, hourly: spec.Hour&starBit != 0}, nil
 }
 

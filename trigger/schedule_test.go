@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -36,6 +37,7 @@ func TestScheduleWhereClocksChange(t *testing.T) {
 		"midnight that is not":   {"0 0 * * *", "America/Santiago", "2026-09-05T12:00:00Z", []string{"2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"}},
 		"a day that is not":      {"0 12 * * *", "Pacific/Apia", "2011-12-29T22:00:00Z", []string{"2011-12-30T10:00:00Z", "2011-12-30T22:00:00Z"}},
 		"weekdays":               {"0 9 * * 1-5", "Europe/London", "2026-05-01T12:00:00Z", []string{"2026-05-04T08:00:00Z"}},
+		"a word for it":          {"@daily", "Europe/Berlin", "2026-03-28T12:00:00Z", []string{"2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"}},
 		"never":                  {"0 0 30 2 *", "", "2026-01-01T00:00:00Z", []string{"0001-01-01T00:00:00Z"}},
 		"on the second":          {"0 9 * * *", "", "2026-01-01T09:00:00Z", []string{"2026-01-02T09:00:00Z"}},
 		"a moment before":        {"0 9 * * *", "", "2026-01-01T08:59:59.999Z", []string{"2026-01-01T09:00:00Z"}},
@@ -55,8 +57,20 @@ func TestScheduleWhereClocksChange(t *testing.T) {
 	}
 }
 
+// What a file may say, a schedule understands: a line that is valid and never
+// fires would be seen by nobody.
+func TestScheduleUnderstandsWhatAFileMaySay(t *testing.T) {
+	for _, line := range []string{"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually", "@every 5m", "@reboot", "0 3 * * MON-FRI", "*/5 0/6 1,15 JAN *",
+		"0 0 3 * * *", "0 3 * * 7", "0 3 ? * ?", "0 3 L * *", "CRON_TZ=UTC 0 3 * * *", "TZ=UTC @daily", ""} {
+		_, found := pipeline.Parse("f.yaml", []byte("application: shop\npipelines:\n  p:\n    triggers: [{schedule: {cron: '"+line+"'}}]\n    stages: {s: {wait: {for: 1s}}}\n"))
+		if _, err := ParseSchedule(line, ""); (err == nil) == found.HasErrors() {
+			t.Errorf("%q: the file says %v, the schedule %v", line, found, err)
+		}
+	}
+}
+
 func TestParseScheduleRefuses(t *testing.T) {
-	for _, tt := range [][2]string{{"", ""}, {"* * * *", ""}, {"* * * * * *", ""}, {"60 * * * *", ""}, {"@daily", ""}, {"@every 1s", ""},
+	for _, tt := range [][2]string{{"", ""}, {"* * * *", ""}, {"* * * * * *", ""}, {"60 * * * *", ""}, {"@every 1s", ""},
 		{"TZ=UTC * * * * *", ""}, {"CRON_TZ=UTC 0 0 * * *", ""}, {"0 0 * * *", "Mars/Base"}, {"0 0 * * *", "Local"}} {
 		if _, err := ParseSchedule(tt[0], tt[1]); problem.CodeOf(err) != problem.Invalid {
 			t.Errorf("ParseSchedule(%q, %q): %v, want invalid", tt[0], tt[1], err)

@@ -65,7 +65,7 @@ func (p *parser) parse(text string) Spec {
 		"version":   p.version,
 		"run-as":    func(n *yaml.Node) { spec.RunAs = p.user(n) },
 		"env":       func(n *yaml.Node) { spec.Env = p.env(n) },
-		"proxy":     func(n *yaml.Node) { spec.Proxy = p.proxy(n) },
+		"proxy":     p.proxy,
 		"phases":    func(n *yaml.Node) { sawPhases = true; spec.Phases = p.phases(n) },
 		"reports":   func(n *yaml.Node) { spec.Reports = p.reports(n) },
 		"artifacts": func(n *yaml.Node) { spec.Artifacts = p.artifacts(n) },
@@ -169,7 +169,11 @@ func (p *parser) env(n *yaml.Node) Env {
 				}
 			}
 		},
-		"git-credential-helper": func(n *yaml.Node) { env.GitCredentials = p.yes(n, "git-credential-helper") },
+		"git-credential-helper": func(n *yaml.Node) {
+			if p.yes(n, "git-credential-helper") {
+				p.warnf(n, pipeline.CodeValue, "git-credential-helper sets up nothing here: git in a build has the helpers of its machine or image")
+			}
+		},
 	})
 	return env
 }
@@ -212,13 +216,17 @@ func (p *parser) shell(n *yaml.Node) Shell {
 	return ShellDefault
 }
 
-func (p *parser) proxy(n *yaml.Node) Proxy {
-	var proxy Proxy
-	p.fields(n, "proxy", map[string]func(*yaml.Node){
-		"upload-artifacts": func(n *yaml.Node) { proxy.UploadArtifacts = p.yes(n, "upload-artifacts") },
-		"logs":             func(n *yaml.Node) { proxy.Logs = p.yes(n, "logs") },
-	})
-	return proxy
+// proxy is read for what is wrong with it: nothing goes from here through the
+// explicit proxy that it is about.
+func (p *parser) proxy(n *yaml.Node) {
+	part := func(name string) func(*yaml.Node) {
+		return func(n *yaml.Node) {
+			if p.yes(n, name) {
+				p.warnf(n, pipeline.CodeValue, "proxy.%s sets up nothing here: artifacts and logs stay on this side of any proxy", name)
+			}
+		}
+	}
+	p.fields(n, "proxy", map[string]func(*yaml.Node){"upload-artifacts": part("upload-artifacts"), "logs": part("logs")})
 }
 
 func (p *parser) reports(n *yaml.Node) []ReportGroup {

@@ -98,7 +98,13 @@ func TestEveryKey(t *testing.T) {
 	check("files", spec.Artifacts.Files, []string{"**/*"})
 	check("secondary", []any{len(spec.Artifacts.Secondary), spec.Artifacts.Secondary[0].EnableSymlinks, spec.Artifacts.Secondary[1].ExcludePaths}, []any{2, true, []string{"c/*"}})
 	check("cache", *spec.Cache, Cache{Paths: []string{"node_modules/**/*"}, Key: "npm-$(codebuild-hash-files package-lock.json)", FallbackKeys: []string{"npm-"}, Restore: true, Save: true})
-	check("proxy", spec.Proxy, Proxy{Logs: true})
+	var warned []string
+	for _, w := range spec.Warnings {
+		warned = append(warned, w.Message)
+	}
+	check("what is set up by nobody", warned, []string{
+		"git-credential-helper sets up nothing here: git in a build has the helpers of its machine or image",
+		"proxy.logs sets up nothing here: artifacts and logs stay on this side of any proxy"})
 }
 
 func TestOtherForms(t *testing.T) {

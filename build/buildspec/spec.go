@@ -11,7 +11,6 @@ import (
 type Spec struct {
 	RunAs   string
 	Env     Env
-	Proxy   Proxy
 	Phases  map[PhaseName]Phase // only those that the file has
 	Reports []ReportGroup       // in file order
 	// Artifacts is nil when the file has none.
@@ -52,7 +51,6 @@ type Env struct {
 	ParameterStore []Reference
 	SecretsManager []Reference
 	Exported       []string
-	GitCredentials bool
 }
 
 // Variable is a literal value.
@@ -67,9 +65,6 @@ type Reference struct {
 	Version  string // version id
 	Position pipeline.Position
 }
-
-// Proxy is accepted for compatibility.
-type Proxy struct{ UploadArtifacts, Logs bool }
 
 // Phase is one phase.
 type Phase struct {
