@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -41,7 +42,48 @@ func fiveFields(expression string, quartz bool) (string, error) {
 		return "", err
 	}
 	star := strings.NewReplacer("?", "*")
-	return strings.Join([]string{f[0], f[1], star.Replace(day), f[3], star.Replace(shifted)}, " "), nil
+	fields := []string{f[0], f[1], star.Replace(day), f[3], star.Replace(shifted)}
+	for i, bounds := range [][2]int{{0, 59}, {0, 23}, {1, 31}, {1, 12}, {0, 6}} {
+		if fields[i], err = unwrap(fields[i], bounds[0], bounds[1]); err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(fields, " "), nil
+}
+
+// dayNames and monthNames count as the five fields do.
+var (
+	dayNames   = []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}
+	monthNames = []string{"", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}
+)
+
+// unwrap writes a range that goes over the end (FRI-MON, 22-2) as two.
+func unwrap(field string, least, most int) (string, error) {
+	number := func(s string) int {
+		names := dayNames
+		if most == 12 {
+			names = monthNames
+		}
+		if n, err := strconv.Atoi(s); err == nil {
+			return n
+		}
+		return slices.Index(names, strings.ToUpper(s))
+	}
+	var out []string
+	for _, part := range strings.Split(field, ",") {
+		span, _, stepped := strings.Cut(part, "/")
+		from, to, ranged := strings.Cut(span, "-")
+		a, b := number(from), number(to)
+		switch {
+		case !ranged || a < least || b < least || a <= b:
+			out = append(out, part)
+		case stepped:
+			return "", fmt.Errorf("steps over the end (%s) cannot be given", part)
+		default:
+			out = append(out, fmt.Sprintf("%d-%d", a, most), fmt.Sprintf("%d-%d", least, b))
+		}
+	}
+	return strings.Join(out, ","), nil
 }
 
 // weekdayNames says whether the field spells its days ("MON-FRI"), where W and

@@ -20,6 +20,11 @@ func TestFiveFields(t *testing.T) {
 		{"0 8 ? * 8 *", false, ""},
 		{"0 8 * * ? 2027", false, ""},
 		{"0 8 * *", false, ""},
+		// A range over the end is two.
+		{"0 0 3 ? * FRI-MON", true, "0 3 * * 5-6,0-1"},
+		{"0 0 3 ? * 6-2", true, "0 3 * * 5-6,0-1"},
+		{"0 0 22-2 ? NOV-FEB *", true, "0 22-23,0-2 * 11-12,1-2 *"},
+		{"0 0 22-2/2 ? * *", true, ""},
 		{"0 0 12 ? * WED", true, "0 12 * * WED"},
 		{"0 15 10 ? * 2 *", true, "15 10 * * 1"},
 		{"30 0 12 * * ?", true, ""},
