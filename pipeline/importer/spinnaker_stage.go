@@ -3,6 +3,7 @@ package importer
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,12 +114,58 @@ func (s *spinnaker) triggers() {
 			continue
 		}
 		if out, ok := s.trigger(t, kind); ok {
-			s.out.Triggers = append(s.out.Triggers, out)
+			if !s.merged(out.Webhook) {
+				s.out.Triggers = append(s.out.Triggers, out)
+			}
 			t.get("id").ignore()
 			continue
 		}
 		t.ignore()
 	}
+}
+
+// merged takes a webhook into the one of the same source, if there is one: an
+// address is given once, and starts when either's constraints are met.
+func (s *spinnaker) merged(w *pipeline.WebhookTrigger) bool {
+	for _, other := range s.out.Triggers {
+		o := other.Webhook
+		switch {
+		case w == nil || o == nil || o.Name != w.Name:
+			continue
+		case o.When == "" || w.When == "":
+			o.When = ""
+		default:
+			o.When = "(" + o.When + ") || (" + w.When + ")"
+		}
+		return true
+	}
+	return false
+}
+
+// given are the values that a trigger gives the pipeline's parameters.
+func (s *spinnaker) given(t cursor) map[string]string {
+	var out map[string]string
+	keys, values := t.get("parameters").members()
+	for i, k := range keys {
+		name := identifier(k)
+		if !slices.ContainsFunc(s.out.Parameters, func(p pipeline.Parameter) bool { return p.Name == name }) {
+			values[i].ignore()
+			s.in.note(Warning, values[i].path, "parameters "+k, "the pipeline has no such parameter")
+			continue
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[name] = unmark(values[i].static())
+	}
+	return out
+}
+
+// pushes tells whether a git trigger is about pushes: it is without events.
+func pushes(events []string) bool {
+	return len(events) == 0 || slices.ContainsFunc(events, func(e string) bool {
+		return strings.Contains(e, "push") || strings.Contains(e, "refs_changed")
+	})
 }
 
 func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
@@ -130,10 +177,14 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 			s.in.note(Error, e.path, "cron "+e.static(), "cannot be said in five fields: %v", err)
 			return pipeline.Trigger{}, false
 		}
-		return pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: cron, Zone: "America/Los_Angeles"}}, true
+		return pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: cron, Zone: "America/Los_Angeles", Parameters: s.given(t)}}, true
 	case "git":
 		t.get("source").ignore()
-		p := &pipeline.PushTrigger{Secret: "webhook"}
+		if events := t.get("events"); !pushes(events.texts()) {
+			s.in.note(Error, events.path, "events "+strings.Join(events.texts(), ", "), "only pushes start something here: the trigger is left out")
+			return pipeline.Trigger{}, false
+		}
+		p := &pipeline.PushTrigger{Secret: "webhook", Parameters: s.given(t)}
 		if project, slug := t.get("project").static(), t.get("slug").static(); project != "" || slug != "" {
 			p.Repository = project + "/" + slug
 		}
@@ -162,7 +213,7 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 		w.When = strings.Join(checks, " && ")
 		return pipeline.Trigger{Webhook: w}, true
 	case "pipeline":
-		p := &pipeline.PipelineTrigger{Pipeline: s.siblings[t.get("pipeline").static()]}
+		p := &pipeline.PipelineTrigger{Pipeline: s.siblings[t.get("pipeline").static()], Parameters: s.given(t)}
 		if p.Pipeline == "" {
 			s.in.note(Error, t.path, "pipeline trigger", "pipeline %s is not in this document (Spinnaker names it by its id): import it in one list with this one, or write the trigger with its name", t.get("pipeline").static())
 			return pipeline.Trigger{}, false

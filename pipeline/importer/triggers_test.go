@@ -117,14 +117,18 @@ func TestSpinnakerTriggers(t *testing.T) {
 		return `{"type":"webhook","enabled":true,"source":"ci","payloadConstraints":{"status":"` + value + `"}}`
 	}
 	for name, c := range map[string]struct{ doc, want, noted string }{
-		"a branch":          {doc: doc("false", git("main")), want: "push acme/api[main][][]"},
-		"over slashes":      {doc: doc("false", git("^feature-.*$")), want: "push acme/api[feature-* feature-*/**][][]"},
-		"below a folder":    {doc: doc("false", git("release/.*")), want: "push acme/api[release/**][][]"},
-		"every branch":      {doc: doc("false", git(".*")), want: "push acme/api[**][][]"},
-		"no glob":           {doc: doc("false", git("v.*-rc")), want: "push acme/api[**][][]", noted: "no plain glob"},
-		"a value":           {doc: doc("false", hook("ok")), want: `webhook string(trigger.payload["status"]) == "ok"`},
-		"an expression":     {doc: doc("false", hook("ok|done")), want: `webhook string(trigger.payload["status"]) matches "^(?:ok|done)$"`},
-		"no expression":     {doc: doc("false", hook("(?<!x)y")), noted: "no regular expression that can be asked here"},
+		"a branch":       {doc: doc("false", git("main")), want: "push acme/api[main][][]"},
+		"over slashes":   {doc: doc("false", git("^feature-.*$")), want: "push acme/api[feature-* feature-*/**][][]"},
+		"below a folder": {doc: doc("false", git("release/.*")), want: "push acme/api[release/**][][]"},
+		"every branch":   {doc: doc("false", git(".*")), want: "push acme/api[**][][]"},
+		"no glob":        {doc: doc("false", git("v.*-rc")), want: "push acme/api[**][][]", noted: "no plain glob"},
+		"a value":        {doc: doc("false", hook("ok")), want: `webhook string(trigger.payload["status"]) == "ok"`},
+		"an expression":  {doc: doc("false", hook("ok|done")), want: `webhook string(trigger.payload["status"]) matches "^(?:ok|done)$"`},
+		"no expression":  {doc: doc("false", hook("(?<!x)y")), noted: "no regular expression that can be asked here"},
+		// One source is one address: two triggers of it would be two webhooks of one name.
+		"two of one source": {doc: doc("false", hook("a")+","+hook("b")), want: `webhook (string(trigger.payload["status"]) == "a") || (string(trigger.payload["status"]) == "b")`},
+		"one of all":        {doc: doc("false", hook("a")+`,{"type":"webhook","enabled":true,"source":"ci"}`), want: "webhook "},
+		"pull requests":     {doc: doc("false", strings.Replace(git("main"), `"branch"`, `"events":["pr:opened"],"branch"`, 1)), noted: "only pushes start something here"},
 		"of what is paused": {doc: doc("true", git("main")), noted: "its triggers are left out"},
 	} {
 		p, text := imported(t, "spinnaker", c.doc, importer.Options{})
@@ -134,6 +138,11 @@ func TestSpinnakerTriggers(t *testing.T) {
 		if !strings.Contains(text, c.noted) {
 			t.Errorf("%s: nothing says %q:\n%s", name, c.noted, text)
 		}
+	}
+	nightly, _ := imported(t, "spinnaker", strings.Replace(doc("false", `{"type":"cron","enabled":true,"cronExpression":"0 0 3 * * ?","parameters":{"env":"b"}}`),
+		`"triggers"`, `"parameterConfig":[{"name":"env","default":"a"}],"triggers"`, 1), importer.Options{})
+	if got := nightly.Triggers[0].Schedule.Parameters["env"]; got != "b" {
+		t.Errorf("the schedule gives env %q", got)
 	}
 	p, _ := imported(t, "spinnaker", doc("false", hook("ok|done")), importer.Options{})
 	for value, want := range map[any]bool{"ok": true, "done": true, "okay": false, 3: false, nil: false} {
