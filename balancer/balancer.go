@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -62,6 +63,10 @@ type Config struct {
 	// Suspicion is how long a request that may be sent again waits for the answer
 	// of a target that has been taken out of service meanwhile; default 1s.
 	Suspicion time.Duration
+	// Lanes is how many threads serve plain requests, many clients each; default
+	// GOMAXPROCS. They do not give their processors away while a system call is made
+	// that does not wait, so GOMAXPROCS should be greater by as many.
+	Lanes int
 
 	after func(time.Duration, func()) *time.Timer // tests decide when a ResponseTimeout is over
 }
@@ -93,6 +98,9 @@ func New(config Config) *Balancer {
 	if config.Suspicion <= 0 {
 		config.Suspicion = time.Second
 	}
+	if config.Lanes <= 0 {
+		config.Lanes = runtime.GOMAXPROCS(0)
+	}
 	quiet := slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug)
 	b := &Balancer{config: config, clusters: map[string]*cluster{}, targets: map[string]*target{}, changed: make(chan struct{})}
 	b.tunnels = newTunnels(b, quiet)
@@ -110,14 +118,14 @@ func (b *Balancer) Serve(l net.Listener) error {
 	b.listener = l
 	b.mu.Unlock()
 	defer l.Close()
-	if b.front.closing() {
+	if b.front.closing.Load() {
 		return nil
 	}
 	ended := make(chan struct{})
 	defer close(ended)
 	go b.tend(ended)
 	go b.server.Serve(b.front.rest) // until Shutdown
-	if err := b.front.accept(l); !b.front.closing() {
+	if err := b.front.accept(l); !b.front.closing.Load() {
 		return err
 	}
 	return nil

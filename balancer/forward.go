@@ -2,7 +2,6 @@ package balancer
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -30,7 +29,7 @@ func (b *Balancer) forward(w http.ResponseWriter, r *http.Request, c *cluster) {
 			f.cancel.Abort(r.Context().Err())
 		}
 	})()
-	res, err := b.carry(r, c.config.Name, c.timing(), new(flight), func(r *http.Request, f *flight, body *replay.Body) (*http.Response, bool, error) {
+	res, err := b.carry(r, c.config.Name, c.timing(), nil, new(flight), func(r *http.Request, f *flight, body *replay.Body) (*http.Response, bool, error) {
 		request := request
 		request.Request, request.Body, request.Cancel, request.Written = r, body, &f.cancel, f.written
 		if f.done != nil { // hedged: it is called off by its context
@@ -42,8 +41,7 @@ func (b *Balancer) forward(w http.ResponseWriter, r *http.Request, c *cluster) {
 			f.cancel.Abort(err)
 		}
 		res, err := f.target.pool.Send(request)
-		var broken *upstream.Error
-		return res, !errors.As(err, &broken) || broken.Sent, err
+		return res, wasSent(err), err
 	})
 	if err != nil {
 		b.failed(w, r, err)

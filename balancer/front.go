@@ -34,10 +34,14 @@ type front struct {
 	b    *Balancer
 	rest *handover
 
-	mu     sync.Mutex
-	conns  map[*client]struct{}
-	closed bool
-	empty  chan struct{} // closed when the last connection of a closed front ends
+	spares  spares
+	closing atomic.Bool // it takes no new connections
+	ending  atomic.Bool // nor do requests go on
+
+	mu    sync.Mutex
+	conns map[*client]struct{}
+	lanes []*lane
+	empty chan struct{} // closed when the last connection of a closing front ends
 }
 
 func newFront(b *Balancer) *front {
@@ -46,6 +50,9 @@ func newFront(b *Balancer) *front {
 
 // accept serves a listener until it is closed.
 func (f *front) accept(l net.Listener) error {
+	if done, err := f.acceptForLanes(l); done {
+		return err
+	}
 	for {
 		raw, err := l.Accept()
 		if err != nil {
@@ -56,7 +63,8 @@ func (f *front) accept(l net.Listener) error {
 			}
 			return err
 		}
-		c := newClient(f, raw)
+		c := newClient(f, raw.RemoteAddr().String())
+		c.raw, c.flow.raw = raw, raw
 		if !f.add(c) {
 			raw.Close()
 			continue
@@ -68,10 +76,11 @@ func (f *front) accept(l net.Listener) error {
 func (f *front) add(c *client) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.closed {
-		f.conns[c] = struct{}{}
+	if f.closing.Load() {
+		return false
 	}
-	return !f.closed
+	f.conns[c] = struct{}{}
+	return true
 }
 
 func (f *front) remove(c *client) {
@@ -81,36 +90,32 @@ func (f *front) remove(c *client) {
 		return
 	}
 	delete(f.conns, c)
-	if f.closed && len(f.conns) == 0 {
+	if f.closing.Load() && len(f.conns) == 0 {
 		close(f.empty)
 	}
 }
 
-func (f *front) closing() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.closed
-}
-
-// all lists the connections, so that none is looked at under the lock.
+// all lists the connections that are in no lane, so that none is looked at under the lock.
 func (f *front) all() []*client {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	list := make([]*client, 0, len(f.conns))
+	var list []*client
 	for c := range f.conns {
-		list = append(list, c)
+		if !c.inLane.Load() {
+			list = append(list, c)
+		}
 	}
 	return list
 }
 
-// sweep looks at every connection.
+// sweep looks at every connection; those in lanes are looked at there.
 func (f *front) sweep(now time.Time) {
 	for _, c := range f.all() {
 		p := phase(c.phase.Load()) // before its time, which is set first
 		took := now.Sub(time.Unix(0, c.since.Load()))
 		switch p {
 		case idle:
-			if took > idleTimeout || f.closing() || c.hasEnded(took) {
+			if took > idleTimeout || f.closing.Load() || c.hasEnded(took) {
 				c.raw.Close()
 			}
 		case reading:
@@ -129,23 +134,24 @@ func (f *front) sweep(now time.Time) {
 func (f *front) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.closed {
-		f.closed = true
-		if len(f.conns) == 0 {
-			close(f.empty)
-		}
+	if !f.closing.Swap(true) && len(f.conns) == 0 {
+		close(f.empty)
 	}
 }
 
 // shutdown lets requests in flight end until ctx does, and closes what is left.
 // It comes after close.
 func (f *front) shutdown(ctx context.Context) error {
+	defer f.endLanes()
 	f.sweep(time.Now())
+	f.sweepLanes(time.Now())
 	select {
 	case <-f.empty:
 		return nil
 	case <-ctx.Done():
 	}
+	f.ending.Store(true)
+	f.sweepLanes(time.Now())
 	for _, c := range f.all() {
 		c.leave()
 		c.raw.Close()
@@ -162,15 +168,17 @@ const (
 	serving
 )
 
-// client is one connection from outside. One goroutine serves it.
+// client is one connection from outside. A lane serves it, or a goroutine of its own.
 type client struct {
-	front *front
-	raw   net.Conn
-	flow  inflow
-	in    *plain.Reader
-	out   *plain.Writer
-	ctx   context.Context // ends when the client has left
-	stop  context.CancelFunc
+	front  *front
+	inLane atomic.Bool
+	lane   laned
+	raw    net.Conn // nil in a lane
+	flow   inflow
+	in     *plain.Reader
+	out    *plain.Writer
+	ctx    context.Context // ends when the client has left
+	stop   context.CancelFunc
 
 	phase   atomic.Int32
 	since   atomic.Int64 // of the phase, in nanoseconds of Unix time
@@ -183,22 +191,35 @@ type client struct {
 	spare   upstream.Spare // of the same
 	up      upstream.Request
 	failure error // of writing an answer of the kind 1xx
+	// What a lane began of the request, and for which cluster; nil: nothing.
+	begun  func() *attempt
+	toward *cluster
 }
 
-func newClient(f *front, raw net.Conn) *client {
-	c := &client{front: f, raw: raw, flow: inflow{raw: raw}}
+func newClient(f *front, address string) *client {
+	c := &client{front: f}
 	c.out = plain.NewWriter(&c.flow)
 	c.in = plain.NewReader(bufio.NewReaderSize(&c.flow, plain.MostHead))
-	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody, URL: &url.URL{}, RemoteAddr: raw.RemoteAddr().String()}).WithContext(c.ctx)
-	c.up = upstream.Request{Request: &c.request, Trusted: true, Brief: true, Inform: func(status int, header http.Header) { c.failure = errors.Join(c.failure, c.out.Inform(status, header)) }}
+	c.request = http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody, URL: &url.URL{}}
+	c.up = upstream.Request{Trusted: true, Brief: true, Inform: func(status int, header http.Header) { c.failure = errors.Join(c.failure, c.out.Inform(status, header)) }}
 	c.send = c.carry
-	c.enter(idle)
+	c.meet(address)
 	return c
 }
 
-func (c *client) enter(p phase) {
-	c.since.Store(time.Now().UnixNano())
+// meet begins with a connection from an address.
+func (c *client) meet(address string) {
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.request = *c.request.WithContext(c.ctx)
+	c.request.RemoteAddr = address
+	c.up.Request = &c.request
+	c.enter(idle)
+}
+
+func (c *client) enter(p phase) { c.enterAt(p, time.Now()) }
+
+func (c *client) enterAt(p phase, now time.Time) {
+	c.since.Store(now.UnixNano())
 	c.phase.Store(int32(p))
 }
 
@@ -223,6 +244,9 @@ func (c *client) serve() {
 			c.front.b.config.Log.Error("serving a request", "panic", p) // one request must not end all the others
 		}
 	}()
+	if !c.flow.settle() {
+		return
+	}
 	if c.eachTurn() == others {
 		handed = c.front.rest.give(&handedOver{Conn: c.raw, ahead: bytes.NewReader(c.in.Rest())})
 	}
@@ -256,7 +280,10 @@ func (c *client) turn() turn {
 		case err != nil:
 			return over
 		}
-		to := c.front.b.plainCluster(&c.request)
+		to := c.toward // of what a lane began
+		if c.toward = nil; to == nil {
+			to = c.front.b.plainCluster(&c.request)
+		}
 		if to == nil {
 			return others
 		}
@@ -279,10 +306,15 @@ func (b *Balancer) plainCluster(r *http.Request) *cluster {
 // answer answers one request and says whether the connection goes on.
 func (c *client) answer(to *cluster) bool {
 	b := c.front.b
-	b.budget.request(time.Now())
 	c.failure = nil
-	res, err := b.carry(&c.request, to.config.Name, to.timing(), &c.flight, c.send)
-	last := c.front.closing()
+	var first *attempt
+	if begun := c.begun; begun != nil {
+		c.begun, first = nil, begun()
+	} else {
+		b.budget.request(time.Now())
+	}
+	res, err := b.carry(&c.request, to.config.Name, to.timing(), first, &c.flight, c.send)
+	last := c.front.closing.Load() || c.request.Close
 	if err != nil {
 		if c.ctx.Err() != nil || c.failure != nil {
 			return false
@@ -314,11 +346,13 @@ func (c *client) carry(r *http.Request, f *flight, _ *replay.Body) (*http.Respon
 		f.cancel.Abort(err)
 	}
 	res, err := f.target.pool.Send(up)
-	if err == nil {
-		return res, true, nil
-	}
+	return res, wasSent(err), err
+}
+
+// wasSent says whether anything of a request may have arrived that ended so.
+func wasSent(err error) bool {
 	var broken *upstream.Error
-	return res, !errors.As(err, &broken) || broken.Sent, err
+	return !errors.As(err, &broken) || broken.Sent
 }
 
 // hasEnded says whether a client has closed its side that is waited for. It looks

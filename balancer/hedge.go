@@ -23,7 +23,7 @@ func (b *Balancer) hedged(r *http.Request, name string, first *target, group *su
 	launch := func(t *target, group *sums) {
 		ctx, cancel := context.WithCancel(r.Context())
 		stop[t] = cancel
-		f := new(flight).begin(t, group)
+		f := new(flight).begin(t, group, time.Now())
 		left := context.AfterFunc(ctx, func() { f.cancel.Abort(context.Canceled) })
 		f.done = func() { left(); cancel() }
 		go func() { results <- b.try(shared.WithContext(ctx), f, nil, limit.timeout, send) }()

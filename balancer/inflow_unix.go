@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"showrunner/internal/rawio"
+	"showrunner/internal/reactor"
 )
 
 // inflow is a connection of which what has come is read, without waiting for more.
@@ -15,6 +16,10 @@ type inflow struct {
 	raw net.Conn
 	fd  uintptr
 	dry bool // until it wakes again
+
+	inLane bool
+	gone   bool   // in a lane: its end has come, which wakes us no more
+	rest   []byte // in a lane: what there was no room for
 }
 
 // Read implements io.Reader. Errors: errNotYet, io.EOF, the system's.
@@ -22,7 +27,11 @@ func (i *inflow) Read(p []byte) (int, error) {
 	if i.dry {
 		return 0, errNotYet
 	}
-	n, err := rawio.Read(i.fd, p)
+	read := rawio.Read
+	if i.inLane {
+		read = reactor.Read
+	}
+	n, err := read(i.fd, p)
 	switch {
 	case err == syscall.EAGAIN:
 		i.dry = true
@@ -32,12 +41,36 @@ func (i *inflow) Read(p []byte) (int, error) {
 	case n == 0:
 		return 0, io.EOF
 	}
-	i.dry = n < len(p) // that was all, and what comes now wakes us
+	i.dry = n < len(p) && !i.gone // that was all, and what comes now wakes us
 	return n, nil
 }
 
-// Write implements io.Writer. Only who has read may write.
-func (i *inflow) Write(p []byte) (int, error) { return rawio.WriteAll(i.raw, i.fd, p) }
+// Write implements io.Writer. Only who has read may write. In a lane, what there
+// is no room for is kept for settle.
+func (i *inflow) Write(p []byte) (int, error) {
+	if !i.inLane {
+		return rawio.WriteAll(i.raw, i.fd, p)
+	}
+	n := 0
+	if len(i.rest) == 0 {
+		var err error
+		if n, err = reactor.Write(i.fd, p); err != nil && err != syscall.EAGAIN {
+			return 0, err
+		}
+	}
+	i.rest = append(i.rest, p[n:]...)
+	return len(p), nil
+}
+
+// settle writes what a lane had no room for, and says whether the connection goes on.
+func (i *inflow) settle() bool {
+	if len(i.rest) == 0 {
+		return true
+	}
+	_, err := i.raw.Write(i.rest)
+	i.rest = nil
+	return err == nil
+}
 
 // eachTurn serves a connection until it is done with. It stays with the descriptor
 // all the time: so a wait can begin where everything was read, without asking the

@@ -58,9 +58,9 @@ type flight struct {
 
 // begin makes f an attempt at a target, whatever it was before: that has ended.
 // From then on only its cancel is looked at by others.
-func (f *flight) begin(t *target, group *sums) *flight {
+func (f *flight) begin(t *target, group *sums, now time.Time) *flight {
 	f.cancel.Reset()
-	f.target, f.group, f.began, f.failed, f.written = t, group, time.Now(), false, nil
+	f.target, f.group, f.began, f.failed, f.written = t, group, now, false, nil
 	if f.finish == nil {
 		f.finish = f.end
 	}
@@ -69,14 +69,20 @@ func (f *flight) begin(t *target, group *sums) *flight {
 
 // carry sends a request to a target of its cluster, and to another one when that
 // does no harm: when nothing of it was sent, or when the request says that
-// repeating is harmless and its body can be sent again. spare is used for the
-// attempts that are not hedged; it is free again once the answer is closed.
-func (b *Balancer) carry(r *http.Request, name string, limit timing, spare *flight, send sender) (*http.Response, error) {
+// repeating is harmless and its body can be sent again. first is an attempt that
+// was made before, nil for none. spare is used for the attempts that are not
+// hedged; it is free again once the answer is closed.
+func (b *Balancer) carry(r *http.Request, name string, limit timing, first *attempt, spare *flight, send sender) (*http.Response, error) {
 	body := replay.Of(r)
 	var tried []*target
 	var last error
 	for n := 1; ; n++ {
-		chosen, sums, err := b.wait(r.Context(), name, r, tried)
+		var chosen *target
+		var sums *sums
+		var err error
+		if first == nil {
+			chosen, sums, err = b.wait(r.Context(), name, r, tried)
+		}
 		if err != nil {
 			if last != nil {
 				return nil, last
@@ -84,12 +90,14 @@ func (b *Balancer) carry(r *http.Request, name string, limit timing, spare *flig
 			return nil, err
 		}
 		var a attempt
-		if limit.hedge > 0 && body == nil && replay.Harmless(r) && n < attempts {
+		if first != nil {
+			a, chosen, first = *first, first.target, nil
+		} else if limit.hedge > 0 && body == nil && replay.Harmless(r) && n < attempts {
 			var sends int
 			a, tried, sends = b.hedged(r, name, chosen, sums, tried, limit, send)
 			chosen, n = a.target, n+sends-1
 		} else {
-			a = b.try(r, spare.begin(chosen, sums), body, limit.timeout, send)
+			a = b.try(r, spare.begin(chosen, sums, time.Now()), body, limit.timeout, send)
 		}
 		res, sent, err := a.res, a.sent, a.err
 		if err == nil {
@@ -138,16 +146,27 @@ func (b *Balancer) try(r *http.Request, f *flight, body *replay.Body, timeout ti
 			limit.begin(timeout, func() { f.cancel.Abort(fmt.Errorf("%s: %w within %v", t.id, errNoAnswer, timeout)) })
 		}
 	}
-	if replay.Harmless(r) {
-		t.await(f)
-	}
-	f.group.begin()
-	t.sums.begin()
+	f.depart(r)
 	res, sent, err := send(r, f, body)
 	if limit != nil && limit.answered() && err == nil { // the answer came with the end of its time
 		res.Body.Close()
 		sent, err = true, f.cancel.Err()
 	}
+	return f.arrive(r, res, sent, err)
+}
+
+// depart counts the attempt in.
+func (f *flight) depart(r *http.Request) {
+	if replay.Harmless(r) {
+		f.target.await(f)
+	}
+	f.group.begin()
+	f.target.sums.begin()
+}
+
+// arrive is the attempt with its answer, or without one.
+func (f *flight) arrive(r *http.Request, res *http.Response, sent bool, err error) attempt {
+	t := f.target
 	if f.waits {
 		t.answered(f)
 	}

@@ -77,7 +77,7 @@ func (t *tunnels) RoundTrip(r *http.Request) (*http.Response, error) {
 	if rpc(r) {
 		base = t.streams
 	}
-	res, err := t.b.carry(r, c.config.Name, timing{}, new(flight), func(r *http.Request, f *flight, body *replay.Body) (*http.Response, bool, error) {
+	res, err := t.b.carry(r, c.config.Name, timing{}, nil, new(flight), func(r *http.Request, f *flight, body *replay.Body) (*http.Response, bool, error) {
 		out := r.Clone(r.Context())
 		out.URL.Host = f.target.address
 		out.Body = body.ReadCloser()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -214,8 +215,25 @@ func (w *Writer) length(n int64) {
 
 func (w *Writer) date(h http.Header) {
 	if h["Date"] == nil {
-		w.out = append(w.out, "Date: "...)
-		w.out = time.Now().UTC().AppendFormat(w.out, http.TimeFormat)
+		w.out = append(append(w.out, "Date: "...), date(time.Now())...)
 		w.out = append(w.out, "\r\n"...)
 	}
+}
+
+// dated is a second and how it is written.
+type dated struct {
+	second int64
+	text   string
+}
+
+var lastDate atomic.Pointer[dated]
+
+// date writes a time as a header has it; within one second it is written once.
+func date(now time.Time) string {
+	if last := lastDate.Load(); last != nil && last.second == now.Unix() {
+		return last.text
+	}
+	d := &dated{now.Unix(), now.UTC().Format(http.TimeFormat)}
+	lastDate.Store(d)
+	return d.text
 }

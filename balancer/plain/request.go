@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -69,6 +70,13 @@ func bareLineFeed(seen []byte) bool {
 	return false
 }
 
+// Reset forgets the connection, and reads from another one.
+func (r *Reader) Reset(from io.Reader) {
+	r.in.Reset(from)
+	r.taken = 0
+	clear(r.values[:])
+}
+
 // Done takes the request that was read away.
 func (r *Reader) Done() { _, _ = r.in.Discard(r.taken) } // it was peeked at
 
@@ -96,7 +104,7 @@ func (r *Reader) parse(head string, to *http.Request) error {
 	if !ok || method == "" || !validTarget(target) {
 		return ErrOther
 	}
-	to.Method, to.RequestURI, to.Host = method, target, ""
+	to.Method, to.RequestURI, to.Host, to.Close = method, target, "", false
 	clear(to.Header)
 	for n := 0; fields != ""; n++ {
 		line, fields, _ = strings.Cut(fields, "\r\n")
@@ -109,7 +117,10 @@ func (r *Reader) parse(head string, to *http.Request) error {
 		case "Content-Length", "Transfer-Encoding", "Trailer", "Expect", "Upgrade", "Http2-Settings", "Proxy-Connection":
 			return ErrOther
 		case "Connection":
-			if !strings.EqualFold(value, "keep-alive") {
+			switch {
+			case strings.EqualFold(value, "close") && r.in.Buffered() == r.taken: // what comes after it is net/http's to read away
+				to.Close = true
+			case !strings.EqualFold(value, "keep-alive"):
 				return ErrOther
 			}
 			continue

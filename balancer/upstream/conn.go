@@ -15,8 +15,12 @@ import (
 // MaxHeader bounds what an answer may say before its body begins, in bytes.
 const MaxHeader = 256 << 10
 
+// home is where a connection is kept while nothing is under way on it.
+type home interface{ put(*conn) }
+
 // conn is one connection. One request at a time uses it.
 type conn struct {
+	home  home
 	raw   net.Conn
 	fd    syscall.RawConn
 	in    *bufio.Reader
@@ -47,26 +51,35 @@ type asking struct {
 	err  error
 }
 
-func newConn(raw net.Conn) (*conn, error) {
-	c := &conn{raw: raw, left: math.MaxInt64}
-	c.in = bufio.NewReaderSize(c, 8<<10)
+// readAhead is how much of an answer is read at once, in bytes.
+const readAhead = 8 << 10
+
+func newConn(raw net.Conn, home home) (*conn, error) {
+	c := &conn{left: math.MaxInt64}
+	c.in = bufio.NewReaderSize(c, readAhead)
+	return c, c.over(raw, home)
+}
+
+// over has the connection go on over raw, which is closed when it cannot.
+func (c *conn) over(raw net.Conn, home home) error {
 	s, ok := raw.(syscall.Conn)
 	if !ok {
 		raw.Close()
-		return nil, errors.New("the connection has no descriptor")
+		return errors.New("the connection has no descriptor")
 	}
-	var err error
-	if c.fd, err = s.SyscallConn(); err != nil {
+	fd, err := s.SyscallConn()
+	if err != nil {
 		raw.Close()
-		return nil, err
+		return err
 	}
+	c.raw, c.fd, c.home = raw, fd, home
 	c.probe = func(fd uintptr) bool {
 		var b [1]byte
 		c.quiet = nothingToRead(fd, b[:])
 		return true
 	}
 	c.step = c.proceed
-	return c, nil
+	return nil
 }
 
 // Read implements io.Reader.

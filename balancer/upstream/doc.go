@@ -6,5 +6,7 @@
 //
 // One goroutine writes a request and reads its answer; only a body of unknown
 // or large size is written by a second one, so that an answer that comes early
-// is seen. Answers are read by net/http, which also frames their bodies.
+// is seen. Answers are read by net/http, which also frames their bodies. On Linux,
+// Lines does the same for plain requests and answers on a loop's goroutine, and
+// hands over whatever is more.
 package upstream

@@ -69,7 +69,6 @@ func Streamed(r *http.Request) bool {
 
 // exchange is one request on one connection.
 type exchange struct {
-	pool   *Pool
 	conn   *conn
 	cancel *Cancel
 
@@ -169,7 +168,7 @@ func (p *Pool) Send(r Request) (*http.Response, error) {
 // without a word, and that the same may be sent on another.
 func (p *Pool) on(c *conn, r Request, small []byte) (res *http.Response, stale bool, err error) {
 	x := r.Spare.take()
-	x.pool, x.conn, x.cancel, x.interrupt = p, c, r.Cancel, r.Interrupt
+	x.conn, x.cancel, x.interrupt = c, r.Cancel, r.Interrupt
 	if c.head, err = appendHead(c.head[:0], r.Request, r.Trusted); err != nil {
 		p.put(c)
 		return nil, false, &Error{Client: true, err: err}
@@ -188,6 +187,12 @@ func (p *Pool) on(c *conn, r Request, small []byte) (res *http.Response, stale b
 	if err == nil && res == nil {
 		res, silent, err = x.next(r)
 	}
+	return x.came(r, res, silent, err)
+}
+
+// came is what on returns when an answer, or none, has come.
+func (x *exchange) came(r Request, res *http.Response, silent bool, err error) (*http.Response, bool, error) {
+	c := x.conn
 	c.asked = nil
 	x.unsent = c.wrote == 0 && (c.failed != nil || c.question != nil || c.dead)
 	if err != nil {
@@ -195,7 +200,7 @@ func (p *Pool) on(c *conn, r Request, small []byte) (res *http.Response, stale b
 		if c.failed != nil {
 			err = c.failed
 		}
-		stale = c.dead || c.used && silent && !r.streamed() && (x.unsent || replay.Harmless(r.Request))
+		stale := c.dead || c.used && silent && !r.streamed() && (x.unsent || replay.Harmless(r.Request))
 		return nil, stale, x.fail(r, err)
 	}
 	x.begin(res)
@@ -384,7 +389,7 @@ func (x *exchange) Close() error {
 	}
 	// An end that comes late must not meet a connection that is another request's by then.
 	if x.cancel.attach(nil) == nil && sent && x.ended && x.reuse && x.conn.in.Buffered() == 0 {
-		x.pool.put(x.conn)
+		x.conn.home.put(x.conn)
 		return nil
 	}
 	x.conn.close()

@@ -36,6 +36,27 @@ func (p *plainHead) read(in *bufio.Reader, to *http.Response) bool {
 	return err == nil
 }
 
+// readWhole is read for an answer of which all has come; comes says of one that
+// has not that the rest of it would find room.
+func (p *plainHead) readWhole(in *bufio.Reader, to *http.Response) (ok, comes bool) {
+	seen, err := in.Peek(in.Buffered())
+	if err != nil {
+		return false, false
+	}
+	end := bytes.Index(seen, []byte("\r\n\r\n"))
+	if end < 0 {
+		return false, len(seen) < in.Size()
+	}
+	if !p.parse(string(seen[:end+2]), to) {
+		return false, false
+	}
+	if size := int64(end) + 4 + to.ContentLength; size > int64(len(seen)) {
+		return false, size <= int64(in.Size())
+	}
+	_, err = in.Discard(end + 4)
+	return err == nil, false
+}
+
 func (p *plainHead) parse(head string, to *http.Response) bool {
 	line, fields, _ := strings.Cut(head, "\r\n")
 	status, ok := strings.CutPrefix(line, "HTTP/1.1 ")

@@ -3,7 +3,9 @@ package upstream
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +21,9 @@ const (
 // Pool is the connections to one address. Its methods may be used from any goroutine.
 type Pool struct {
 	address string
+	numeric netip.AddrPort // the same when it is one, for loops
+
+	others atomic.Int32 // how many of the next requests loops had better leave alone
 
 	mu     sync.Mutex
 	idle   []*conn // the one used last is at the end
@@ -26,7 +31,19 @@ type Pool struct {
 }
 
 // NewPool makes a pool that dials host:port when it is asked to.
-func NewPool(address string) *Pool { return &Pool{address: address} }
+func NewPool(address string) *Pool {
+	p := &Pool{address: address}
+	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Zone() == "" {
+		p.numeric = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	}
+	return p
+}
+
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
 
 // Close closes the idle connections; those in use close when they are given back.
 func (p *Pool) Close() {
@@ -81,7 +98,7 @@ func (p *Pool) get(ctx context.Context, fresh bool) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConn(raw)
+	return newConn(raw, p)
 }
 
 // put keeps a connection on which nothing is under way.

@@ -33,10 +33,14 @@ var (
 	wrkErrors  = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
 )
 
-// full has wrk make as many requests as are answered.
-func full(ctx context.Context, address string, connections int, length time.Duration) (l load, err error) {
-	out, err := exec.CommandContext(ctx, "wrk", "-t2", "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%.0fs", length.Seconds()), "--latency",
-		"-H", "Host: "+host, "http://"+address+"/").CombinedOutput()
+// full has wrk make as many requests as are answered; closes asks for a
+// connection for each.
+func full(ctx context.Context, address string, connections int, length time.Duration, closes bool) (l load, err error) {
+	args := []string{"-t2", "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%.0fs", length.Seconds()), "--latency", "-H", "Host: " + host}
+	if closes {
+		args = append(args, "-H", "Connection: close")
+	}
+	out, err := exec.CommandContext(ctx, "wrk", append(args, "http://"+address+"/")...).CombinedOutput()
 	if err != nil {
 		return l, fmt.Errorf("wrk: %w: %s", err, out)
 	}

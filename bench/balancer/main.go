@@ -45,6 +45,7 @@ type settings struct {
 	rounds, connections, backends int
 	size, rate, workers           int
 	length                        time.Duration
+	closes                        bool
 }
 
 func main() {
@@ -65,6 +66,7 @@ func main() {
 	flag.IntVar(&s.size, "size", 1024, "bytes of an answer")
 	flag.IntVar(&s.rate, "rate", 0, "requests a second of the steady load; 0: half of what the slowest can do")
 	flag.IntVar(&s.workers, "workers", runtime.NumCPU(), "workers of nginx, threads of HAProxy, GOMAXPROCS of the region")
+	flag.BoolVar(&s.closes, "close", false, "under full load, each request on a connection of its own")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -185,7 +187,7 @@ func measure(ctx context.Context, s settings, list []*contender) ([]*result, err
 	var results []*result
 	for _, c := range list {
 		results = append(results, &result{name: c.name})
-		if _, err := full(ctx, c.address, s.connections, time.Second); err != nil { // it warms up
+		if _, err := full(ctx, c.address, s.connections, time.Second, s.closes); err != nil { // it warms up
 			return nil, err
 		}
 	}
@@ -196,7 +198,7 @@ func measure(ctx context.Context, s settings, list []*contender) ([]*result, err
 			if err != nil {
 				return nil, err
 			}
-			l, err := full(ctx, c.address, s.connections, s.length)
+			l, err := full(ctx, c.address, s.connections, s.length, s.closes)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}

@@ -31,6 +31,7 @@ type RegionConfig struct {
 	// Control adds a TCP listener to the unix socket; it asks for Token.
 	Control string
 	Token   string
+	Lanes   int // of the load balancer; default GOMAXPROCS, which should be greater by as many
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Ready is called once, when everything serves. May be nil.
@@ -154,7 +155,7 @@ func (r *region) open(ctx context.Context) error {
 	if r.front, err = listen(c.Listen, remembered.Front); err != nil {
 		return problem.Wrap(err, problem.Unavailable, "region.run", "the front door of %s cannot listen", c.Name)
 	}
-	r.balancer = balancer.New(balancer.Config{Resolve: r.resolve, Fallback: r.sites, OnEject: r.eject, Log: c.Log})
+	r.balancer = balancer.New(balancer.Config{Resolve: r.resolve, Fallback: r.sites, OnEject: r.eject, Log: c.Log, Lanes: c.Lanes})
 	r.fleet, err = fleet.New(fleet.Config{
 		Region: c.Name, Zones: c.Zones, Dir: c.dir("fleet"), Artifacts: store, Balancer: r.balancer, Log: c.Log, Now: c.Now,
 		Address: r.front.Addr().String(), S3: r.objects.Endpoint(),
