@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"showrunner/balancer/upstream"
+	"showrunner/internal/halfclose"
 )
 
 // Cluster is everything the balancer needs to know of one host name.
@@ -201,6 +202,12 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no site or service here", http.StatusNotFound)
 		return
 	}
+	if r.ProtoMajor == 1 {
+		out := &halfclose.Writer{ResponseWriter: w}
+		outliving, end := out.Outlive(r)
+		defer end()
+		w, r = out, outliving
+	}
 	b.budget.request(time.Now())
 	if tunnel(r) {
 		b.tunnels.serve(w, r, c)
@@ -236,7 +243,7 @@ func (b *Balancer) cluster(name string) *cluster {
 // failed answers a request that no target could.
 func (b *Balancer) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		return // the client has gone
+		panic(http.ErrAbortHandler) // the client has gone; should it still read, this is no answer
 	}
 	if r.ProtoMajor == 1 && r.Body != http.NoBody {
 		w.Header().Set("Connection", "close") // the rest of the body must not be taken for the next request

@@ -16,6 +16,7 @@ import (
 
 	"showrunner/balancer/plain"
 	"showrunner/balancer/upstream"
+	"showrunner/internal/halfclose"
 	"showrunner/internal/replay"
 )
 
@@ -123,7 +124,7 @@ func (f *front) sweep(now time.Time) {
 				c.raw.Close()
 			}
 		case serving:
-			if took > sweepEvery && c.hasLeft() {
+			if took > sweepEvery && c.givenUp(now, c.hasLeft()) {
 				c.leave()
 			}
 		}
@@ -182,7 +183,8 @@ type client struct {
 
 	phase   atomic.Int32
 	since   atomic.Int64 // of the phase, in nanoseconds of Unix time
-	looked  int64        // the since of the wait that sweep has looked at; sweep's alone
+	looked  int64        // the since of the wait that sweep has looked at; sweep's alone, as what follows
+	ended   time.Time    // since when the client's side has ended and nothing was written; zero: it has not
 	current atomic.Pointer[flight]
 
 	request http.Request
@@ -191,6 +193,7 @@ type client struct {
 	spare   upstream.Spare // of the same
 	up      upstream.Request
 	failure error // of writing an answer of the kind 1xx
+	last    bool  // of the answers: the connection ends with what a lane had no room for
 	// What a lane began of the request, and for which cluster; nil: nothing.
 	begun  func() *attempt
 	toward *cluster
@@ -244,7 +247,7 @@ func (c *client) serve() {
 			c.front.b.config.Log.Error("serving a request", "panic", p) // one request must not end all the others
 		}
 	}()
-	if !c.flow.settle() {
+	if !c.flow.settle() || c.last {
 		return
 	}
 	if c.eachTurn() == others {
@@ -364,6 +367,20 @@ func (c *client) hasEnded(took time.Duration) bool {
 	}
 	c.looked = since
 	return c.hasLeft()
+}
+
+// givenUp says whether a client whose side has ended is worked for no more: it
+// may still wait for its answer, as long as that comes.
+func (c *client) givenUp(now time.Time, ended bool) bool {
+	switch {
+	case !ended:
+		c.ended = time.Time{}
+	case c.ended.IsZero() || c.flow.moved.Swap(false):
+		c.ended = now
+	default:
+		return now.Sub(c.ended) > halfclose.Grace
+	}
+	return false
 }
 
 // hasLeft says whether the client has closed its side, without taking anything

@@ -5,6 +5,7 @@ package balancer
 import (
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 
 	"showrunner/internal/rawio"
@@ -16,6 +17,8 @@ type inflow struct {
 	raw net.Conn
 	fd  uintptr
 	dry bool // until it wakes again
+
+	moved atomic.Bool // something was written since it was last asked
 
 	inLane bool
 	gone   bool   // in a lane: its end has come, which wakes us no more
@@ -48,6 +51,7 @@ func (i *inflow) Read(p []byte) (int, error) {
 // Write implements io.Writer. Only who has read may write. In a lane, what there
 // is no room for is kept for settle.
 func (i *inflow) Write(p []byte) (int, error) {
+	i.moved.Store(true)
 	if !i.inLane {
 		return rawio.WriteAll(i.raw, i.fd, p)
 	}
@@ -60,6 +64,12 @@ func (i *inflow) Write(p []byte) (int, error) {
 	}
 	i.rest = append(i.rest, p[n:]...)
 	return len(p), nil
+}
+
+// again forgets the connection.
+func (i *inflow) again() {
+	i.raw, i.fd, i.dry, i.inLane, i.gone, i.rest = nil, 0, false, false, false, nil
+	i.moved.Store(false)
 }
 
 // settle writes what a lane had no room for, and says whether the connection goes on.

@@ -1,18 +1,13 @@
 package balancer
 
 import (
-	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"showrunner/balancer/plain"
 	"showrunner/balancer/upstream"
@@ -34,9 +29,6 @@ type lane struct {
 	door    *door // nil: clients come from elsewhere
 	over    bool
 }
-
-// keepAlive is how often a silent client is asked whether it is still there.
-const keepAlive = 15 * time.Second
 
 // laned is what a client in a lane has.
 type laned struct {
@@ -99,130 +91,6 @@ func (f *front) sweepLanes(now time.Time) (done *sync.WaitGroup) {
 	return done
 }
 
-// acceptForLanes accepts for lanes until the listener is closed; done is false
-// when there are none for it.
-func (f *front) acceptForLanes(from net.Listener) (done bool, err error) {
-	l, ok := from.(*net.TCPListener)
-	if !ok {
-		return false, nil
-	}
-	raw, err := l.SyscallConn()
-	if err != nil {
-		return true, err
-	}
-	if err := f.openLanes(); err != nil {
-		f.b.config.Log.Warn("serving each connection by a goroutine of its own", "error", err)
-		return false, nil
-	}
-	d := &door{front: f, raw: raw, failed: make(chan error, 1)}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.lanes) == 0 { // ended meanwhile
-		return true, nil
-	}
-	first := f.lanes[0]
-	if !first.loop.Post(func() { first.open(d) }) {
-		return true, nil
-	}
-	f.mu.Unlock()
-	defer f.mu.Lock()
-	return true, <-d.failed
-}
-
-// door is the listener, in one of the lanes.
-type door struct {
-	front  *front
-	raw    syscall.RawConn
-	failed chan error // why nothing is accepted any more
-	closed bool
-}
-
-// open accepts from now on.
-func (l *lane) open(d *door) {
-	var added error
-	err := d.raw.Control(func(fd uintptr) {
-		// What is accepted inherits these, which are wishes.
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-		for _, option := range []int{unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL} {
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, option, int(keepAlive.Seconds()))
-		}
-		_, added = l.loop.Add(int(fd), 0, d)
-	})
-	if err = errors.Join(err, added); err != nil {
-		d.failed <- err
-		return
-	}
-	l.door = d
-}
-
-// Ready implements reactor.Handler.
-func (d *door) Ready(reactor.Events) {
-	if d.closed {
-		return
-	}
-	var failed error
-	err := d.raw.Control(func(fd uintptr) { // it is not closed meanwhile
-		for {
-			file, from, err := unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-			switch err {
-			case nil:
-				d.front.admit(file, from)
-			case unix.EINTR, unix.ECONNABORTED:
-			case unix.EAGAIN, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM: // the last ones are tried again with the next sweep
-				return
-			default:
-				failed = os.NewSyscallError("accept4", err)
-				return
-			}
-		}
-	})
-	if err = errors.Join(err, failed); err != nil {
-		d.closed = true
-		d.failed <- err
-	}
-}
-
-// admit has the lane with the fewest clients serve a new one.
-func (f *front) admit(file int, from unix.Sockaddr) {
-	c := f.spares.take()
-	if c == nil {
-		c = newClient(f, addressOf(from))
-	} else {
-		c.meet(addressOf(from))
-	}
-	c.lane.file, c.flow.fd, c.flow.inLane = file, uintptr(file), true
-	c.inLane.Store(true)
-	if !f.add(c) {
-		unix.Close(file)
-		return
-	}
-	f.mu.Lock()
-	var to *lane
-	for _, l := range f.lanes {
-		if to == nil || l.count.Load() < to.count.Load() {
-			to = l
-		}
-	}
-	f.mu.Unlock()
-	if to == nil || !to.loop.Post(func() { to.take(c) }) {
-		unix.Close(file)
-		f.remove(c)
-		return
-	}
-	to.count.Add(1)
-}
-
-func addressOf(a unix.Sockaddr) string {
-	switch a := a.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)).String()
-	}
-	return ""
-}
-
 // take makes the lane serve a client. What it has sent by now wakes the lane.
 func (l *lane) take(c *client) {
 	c.lane.of = l
@@ -279,7 +147,7 @@ func (l *lane) sweep(now time.Time) {
 				c.close()
 			}
 		case serving:
-			if ending || c.flow.gone && took > sweepEvery {
+			if ending || c.givenUp(now, c.flow.gone) {
 				c.leave()
 			}
 		}
@@ -288,47 +156,18 @@ func (l *lane) sweep(now time.Time) {
 
 // close ends a client in a lane on which nothing is under way.
 func (c *client) close() {
+	c.shut()
+	c.front.spares.keep(c)
+}
+
+// shut ends a client in a lane.
+func (c *client) shut() {
 	l := c.lane.of
 	delete(l.clients, c)
 	l.count.Add(-1)
 	l.loop.Close(c.lane.file, c.lane.token)
 	c.stop()
 	c.front.remove(c)
-	c.front.spares.keep(c)
-}
-
-// spares is what clients that have closed their connections in a lane leave for
-// the next ones: nobody else knows of them any more.
-type spares struct {
-	mu      sync.Mutex
-	clients []*client
-}
-
-// mostSpares are kept, each of some 13 KB.
-const mostSpares = 64
-
-func (s *spares) keep(c *client) {
-	c.in.Reset(&c.flow)
-	c.flow, c.lane, c.toward, c.begun, c.failure, c.looked = inflow{}, laned{}, nil, nil, nil, 0
-	c.current.Store(nil)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.clients) < mostSpares {
-		s.clients = append(s.clients, c)
-	}
-}
-
-// take returns one, nil when there is none.
-func (s *spares) take() *client {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := len(s.clients) - 1
-	if n < 0 {
-		return nil
-	}
-	c := s.clients[n]
-	s.clients[n], s.clients = nil, s.clients[:n]
-	return c
 }
 
 // leaveLane gives the client a goroutine of its own.
@@ -342,13 +181,15 @@ func (c *client) leaveLane() {
 	l.count.Add(-1)
 	if err != nil {
 		l.front.b.config.Log.Error("serving a connection", "error", err)
-		if c.begun != nil {
-			if a := c.begun(); a.res != nil {
-				a.res.Body.Close()
-			}
-		}
-		c.stop()
+		c.leave()
 		c.front.remove(c)
+		if begun := c.begun; begun != nil {
+			go func() { // it may have to see that it was ended
+				if a := begun(); a.res != nil {
+					a.res.Body.Close()
+				}
+			}()
+		}
 		return
 	}
 	c.raw, c.flow.raw, c.flow.inLane = raw, raw, false
@@ -450,6 +291,7 @@ func (c *client) Answered(res *http.Response) {
 	case err != nil || last && len(c.flow.rest) == 0:
 		c.close()
 	case len(c.flow.rest) > 0:
+		c.last = last
 		c.leaveLane()
 	default:
 		c.next()
@@ -480,7 +322,7 @@ func (c *client) recovered() {
 	if p := recover(); p != nil {
 		c.front.b.config.Log.Error("serving a request", "panic", p)
 		c.leave()
-		c.close()
+		c.shut() // and nobody else gets what belongs to it
 	}
 }
 

@@ -80,8 +80,12 @@ func TestAClientThatReadsLate(t *testing.T) {
 	const n = 3000 // far beyond what the system keeps for who does not read
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		last := ""
 		for i := range n {
-			if _, err := fmt.Fprintf(c, "GET /%d HTTP/1.1\r\nHost: shop.localhost\r\n\r\n", i); err != nil {
+			if i == n-1 {
+				last = "Connection: close\r\n"
+			}
+			if _, err := fmt.Fprintf(c, "GET /%d HTTP/1.1\r\nHost: shop.localhost\r\n%s\r\n", i, last); err != nil {
 				t.Error(err)
 				return
 			}
@@ -102,6 +106,9 @@ func TestAClientThatReadsLate(t *testing.T) {
 		if err != nil || string(text) != fmt.Sprintf("%s/%d", body, i) {
 			t.Fatalf("answer %d: %d bytes, %v", i, len(text), err)
 		}
+	}
+	if _, err := in.ReadByte(); err != io.EOF {
+		t.Errorf("after the last answer: %v", err)
 	}
 	wg.Wait()
 }

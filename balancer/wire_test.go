@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"showrunner/balancer"
 )
@@ -261,6 +262,35 @@ func TestAClientThatLeaves(t *testing.T) {
 	<-arrived
 	c.Close()
 	<-left
+}
+
+// A client that has ended its side may wait for its answer all the same.
+func TestAClientThatEndsItsSide(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-time.NewTimer(300 * time.Millisecond).C // an instance that takes its time, some sweeps long
+		io.WriteString(w, "late")
+	}))
+	for name, request := range map[string]string{
+		"plain":         "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n",
+		"plain, closes": "GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n",
+		"HTTP/1.0":      "GET / HTTP/1.0\r\nHost: shop.localhost\r\n\r\n",
+		"with a body":   "POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 2\r\n\r\nhi",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			io.WriteString(c, request)
+			c.(*net.TCPConn).CloseWrite()
+			if text, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(text), "late") {
+				t.Errorf("%q, %v", text, err)
+			}
+		})
+	}
 }
 
 // An answer that does not wait for the body reaches the client, and the rest of

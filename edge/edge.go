@@ -9,10 +9,10 @@ import (
 	"net/http/httputil"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"showrunner/cloud"
+	"showrunner/internal/halfclose"
 	"showrunner/internal/ready"
 	"showrunner/internal/sockpath"
 	"showrunner/problem"
@@ -44,9 +44,10 @@ const shutdownTimeout = 10 * time.Second
 
 // Edge is a running edge.
 type Edge struct {
-	config Config
-	table  *table
-	proxy  *httputil.ReverseProxy
+	config    Config
+	table     *table
+	transport *transport
+	proxy     *httputil.ReverseProxy
 }
 
 // Run serves until ctx ends, and then lets the requests under way end.
@@ -76,6 +77,7 @@ func Run(ctx context.Context, c Config) error {
 	defer stop()
 	e.table.probe(ctx, c.Cloud) // what is there now, before the first request
 	go e.table.watch(probing, c.Cloud, c.ProbeEvery)
+	go e.transport.tend(probing)
 
 	server := &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols)}
@@ -104,7 +106,7 @@ func newEdge(c Config) (*Edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Edge{config: c, table: t}
+	e := &Edge{config: c, table: t, transport: newTransport(t, c.Cloud)}
 	e.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme = "http"
@@ -113,7 +115,7 @@ func newEdge(c Config) (*Edge, error) {
 			asSent(r)
 			r.SetXForwarded()
 		},
-		Transport:     newTransport(t, c.Cloud),
+		Transport:     e.transport,
 		FlushInterval: -1,
 		ErrorHandler:  e.failed,
 		ErrorLog:      slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
@@ -127,20 +129,15 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	out := &exact{ResponseWriter: w}
+	out := &exact{halfclose.Writer{ResponseWriter: w}}
 	if r.ProtoMajor == 1 {
 		_ = http.NewResponseController(w).EnableFullDuplex() // the server's own writer has it
-		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-		defer cancel()
-		defer context.AfterFunc(r.Context(), func() { out.hold(ctx, cancel) })()
-		r = r.WithContext(ctx)
+		outliving, end := out.Outlive(r)
+		defer end()
+		r = outliving
 	}
 	e.proxy.ServeHTTP(out, r)
 }
-
-// halfClosed is how long a client that has ended its side may still wait for
-// more of its answer: it has left, or it has only said that no more requests come.
-const halfClosed = time.Second
 
 // asSent keeps of a request what httputil would write in its own way or leave
 // out: what a path and a query mean is for the application to say.
@@ -154,13 +151,7 @@ func asSent(r *httputil.ProxyRequest) {
 }
 
 // exact passes answers on without guessing what they contain.
-type exact struct {
-	http.ResponseWriter
-	writes atomic.Int64
-}
-
-// Unwrap lets http.ResponseController reach the server's own writer.
-func (e *exact) Unwrap() http.ResponseWriter { return e.ResponseWriter }
+type exact struct{ halfclose.Writer }
 
 // WriteHeader implements http.ResponseWriter.
 func (e *exact) WriteHeader(status int) {
@@ -168,32 +159,6 @@ func (e *exact) WriteHeader(status int) {
 		e.Header()["Content-Type"] = nil
 	}
 	e.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements io.Writer.
-func (e *exact) Write(p []byte) (int, error) {
-	e.writes.Add(1)
-	return e.ResponseWriter.Write(p)
-}
-
-// hold ends a request whose client has ended its side, once nothing of the
-// answer has come for halfClosed; to one that has left, writing fails by itself.
-func (e *exact) hold(ctx context.Context, end func()) {
-	tick := time.NewTicker(halfClosed)
-	defer tick.Stop()
-	for before := e.writes.Load(); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now := e.writes.Load()
-		if now == before {
-			end()
-			return
-		}
-		before = now
-	}
 }
 
 // failed answers a request that no region could.

@@ -5,12 +5,18 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"showrunner/balancer/upstream"
 	"showrunner/internal/replay"
 	"showrunner/problem"
 )
@@ -23,8 +29,11 @@ import (
 type transport struct {
 	table *table
 	cloud Regions
-	base  *http.Transport
+	base  *http.Transport // bodies and upgrades
 	rpc   *http.Transport // gRPC, which is HTTP/2 all the way
+
+	mu    sync.Mutex
+	pools map[string]*upstream.Pool // by address: everything else, without a goroutine more
 }
 
 func newTransport(t *table, c Regions) *transport {
@@ -36,7 +45,37 @@ func newTransport(t *table, c Regions) *transport {
 	rpc := base.Clone()
 	rpc.Protocols = new(http.Protocols)
 	rpc.Protocols.SetUnencryptedHTTP2(true)
-	return &transport{table: t, cloud: c, base: base, rpc: rpc}
+	return &transport{table: t, cloud: c, base: base, rpc: rpc, pools: map[string]*upstream.Pool{}}
+}
+
+// tend closes connections that are not used any more, until ctx ends.
+func (t *transport) tend(ctx context.Context) {
+	tick := time.NewTicker(upstream.IdleTimeout / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			t.mu.Lock()
+			pools := slices.Collect(maps.Values(t.pools))
+			t.mu.Unlock()
+			for _, p := range pools {
+				p.Prune(now)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *transport) pool(address string) *upstream.Pool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.pools[address]
+	if p == nil {
+		p = upstream.NewPool(address)
+		t.pools[address] = p
+	}
+	return p
 }
 
 // unknownHost says that every region was asked and none knows the host.
@@ -118,8 +157,63 @@ const notSentHeader = "X-Showrunner-Not-Sent"
 
 // try asks one region; sent says whether anything of the request may have reached it.
 func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
-	ctx, cancel := context.WithCancelCause(r.Context())
+	if kept == nil && len(r.Header["Upgrade"]) == 0 && !rpc(r) {
+		res, sent, err = t.ask(r, c)
+	} else {
+		res, sent, err = t.pass(r, c, kept)
+	}
+	var op *net.OpError
+	if err != nil && errors.As(err, &op) && op.Op == "dial" {
+		t.table.refused(c.name, c.address)
+		sent = false
+	}
+	return res, sent, err
+}
+
+// rpc says whether a request is gRPC.
+func rpc(r *http.Request) bool {
+	return r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+}
+
+// ask sends a request without a body on the goroutine that serves the client.
+func (t *transport) ask(r *http.Request, c choice) (res *http.Response, sent bool, err error) {
+	if v := r.Header["User-Agent"]; len(v) == 1 && v[0] == "" { // ReverseProxy's word for none
+		r.Header.Del("User-Agent")
+	}
+	var cancel upstream.Cancel
 	// Until the answer begins, the region's death ends the wait; afterwards the answer's body does.
+	unhook := context.AfterFunc(c.alive, func() {
+		if replay.Harmless(r) {
+			cancel.Abort(errors.New(c.name + " went down"))
+		}
+	})
+	left := context.AfterFunc(r.Context(), func() { cancel.Abort(r.Context().Err()) })
+	request := upstream.Request{Request: r, Cancel: &cancel}
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.Got1xxResponse != nil {
+		request.Inform = func(status int, header http.Header) { _ = trace.Got1xxResponse(status, textproto.MIMEHeader(header)) } // of a client that has left: writing the answer fails too
+	}
+	res, err = t.pool(c.address).Send(request)
+	if ended := !unhook(); ended && err == nil && replay.Harmless(r) { // both at once: the answer has begun, and its body ends with the wait
+		res.Body.Close()
+		err = cancel.Err()
+	}
+	if err != nil {
+		left()
+		var broken *upstream.Error
+		if why := cancel.Err(); why != nil {
+			err = why
+		} else if errors.As(err, &broken) {
+			return nil, broken.Sent, err
+		}
+		return nil, true, err
+	}
+	upstream.OnClose(res, func(bool) { left() })
+	return res, true, nil
+}
+
+// pass sends what has a body, or is more than one exchange.
+func (t *transport) pass(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
 	unhook := context.AfterFunc(c.alive, func() {
 		if replay.Harmless(r) {
 			cancel(errors.New(c.name + " went down"))
@@ -129,7 +223,7 @@ func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http
 	out.URL.Host = c.address
 	out.Body, out.Trailer = kept.ReadCloser(), r.Trailer // which is filled in at the end of the body
 	base := t.base
-	if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+	if rpc(r) {
 		base = t.rpc
 	}
 	res, err = base.RoundTrip(out)
@@ -140,11 +234,6 @@ func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http
 	}
 	if err != nil {
 		cancel(err)
-		var op *net.OpError
-		if errors.As(err, &op) && op.Op == "dial" {
-			t.table.refused(c.name, c.address)
-			return nil, false, err
-		}
 		return nil, true, err
 	}
 	res.Body = replay.OnClose(res.Body, func() { cancel(nil) })
