@@ -62,7 +62,7 @@ func (b *Balancer) forward(w http.ResponseWriter, r *http.Request, c *cluster) {
 	if err := pass(w, res); err != nil {
 		panic(http.ErrAbortHandler) // the client must see that the answer is not whole
 	}
-	passTrailer(h, res.Trailer, announced)
+	passTrailer(w, res.Trailer, announced)
 }
 
 // inform passes an answer of the kind 1xx on.
@@ -101,7 +101,11 @@ func announce(h, trailer http.Header) int {
 }
 
 // passTrailer sends the trailers, those that were not announced too.
-func passTrailer(h, trailer http.Header, announced int) {
+func passTrailer(w http.ResponseWriter, trailer http.Header, announced int) {
+	h := w.Header()
+	if len(trailer) != announced {
+		_ = http.NewResponseController(w).Flush() // a short body would get a length otherwise, and no trailers
+	}
 	for name, values := range trailer {
 		if len(trailer) != announced {
 			name = http.TrailerPrefix + name

@@ -2,7 +2,6 @@ package balancer
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -16,6 +15,7 @@ import (
 
 	"showrunner/balancer/plain"
 	"showrunner/balancer/upstream"
+	"showrunner/internal/ahead"
 	"showrunner/internal/halfclose"
 	"showrunner/internal/replay"
 )
@@ -251,7 +251,7 @@ func (c *client) serve() {
 		return
 	}
 	if c.eachTurn() == others {
-		handed = c.front.rest.give(&handedOver{Conn: c.raw, ahead: bytes.NewReader(c.in.Rest())})
+		handed = c.front.rest.give(ahead.NewConn(c.raw, c.in.Rest()))
 	}
 }
 

@@ -1,8 +1,6 @@
 package balancer
 
 import (
-	"bytes"
-	"io"
 	"net"
 	"sync"
 )
@@ -45,30 +43,3 @@ func (h *handover) Close() error {
 
 // Addr implements net.Listener.
 func (h *handover) Addr() net.Addr { return &net.TCPAddr{} }
-
-// handedOver is a connection of which some bytes have been read ahead.
-type handedOver struct {
-	net.Conn
-	ahead *bytes.Reader
-}
-
-// Read implements net.Conn.
-func (h *handedOver) Read(p []byte) (int, error) {
-	if h.ahead.Len() > 0 {
-		return h.ahead.Read(p)
-	}
-	return h.Conn.Read(p)
-}
-
-// CloseWrite lets net/http end its side alone.
-func (h *handedOver) CloseWrite() error {
-	if c, ok := h.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
-	}
-	return nil
-}
-
-// ReadFrom lets files and pipes be copied by the system.
-func (h *handedOver) ReadFrom(from io.Reader) (int64, error) {
-	return io.Copy(h.Conn, from)
-}

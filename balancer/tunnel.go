@@ -7,13 +7,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
 
 	"showrunner/balancer/upstream"
+	"showrunner/internal/ahead"
 	"showrunner/internal/replay"
+	"showrunner/internal/rpc"
 )
 
 // tunnels carries what is not one HTTP/1.1 request and its answer: upgrades
@@ -52,29 +53,23 @@ func newTunnels(b *Balancer, quiet *log.Logger) *tunnels {
 
 // tunnel says whether a request is carried here.
 func tunnel(r *http.Request) bool {
-	return len(r.Header["Upgrade"]) > 0 && httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") || rpc(r)
-}
-
-func rpc(r *http.Request) bool {
-	return r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+	return len(r.Header["Upgrade"]) > 0 && httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") || rpc.Is(r)
 }
 
 // serve answers a request.
 func (t *tunnels) serve(w http.ResponseWriter, r *http.Request, c *cluster) {
-	t.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clusterKey{}, c)))
+	t.proxy.ServeHTTP(ahead.Writer{ResponseWriter: w}, r.WithContext(context.WithValue(r.Context(), clusterKey{}, c)))
 }
 
 // clusterKey carries the cluster of a request to where its target is chosen.
 type clusterKey struct{}
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. The proxy closes the request's body: the
+// answer may begin long before its end.
 func (t *tunnels) RoundTrip(r *http.Request) (*http.Response, error) {
 	c, _ := r.Context().Value(clusterKey{}).(*cluster)
-	if r.Body != nil {
-		defer r.Body.Close()
-	}
 	base := t.upgrades
-	if rpc(r) {
+	if rpc.Is(r) {
 		base = t.streams
 	}
 	res, err := t.b.carry(r, c.config.Name, timing{}, nil, new(flight), func(r *http.Request, f *flight, body *replay.Body) (*http.Response, bool, error) {
@@ -90,6 +85,9 @@ func (t *tunnels) RoundTrip(r *http.Request) (*http.Response, error) {
 	})
 	if err == nil && c.config.Sticky {
 		stick(res)
+	}
+	if err == nil && rpc.Is(r) {
+		rpc.StatusLast(res)
 	}
 	return res, err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"showrunner/cloud"
+	"showrunner/internal/ahead"
 	"showrunner/internal/halfclose"
 	"showrunner/internal/ready"
 	"showrunner/internal/sockpath"
@@ -136,7 +137,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer end()
 		r = outliving
 	}
-	e.proxy.ServeHTTP(out, r)
+	e.proxy.ServeHTTP(ahead.Writer{ResponseWriter: out}, r)
 }
 
 // asSent keeps of a request what httputil would write in its own way or leave

@@ -12,12 +12,12 @@ import (
 	"net/textproto"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"showrunner/balancer/upstream"
 	"showrunner/internal/replay"
+	"showrunner/internal/rpc"
 	"showrunner/problem"
 )
 
@@ -157,7 +157,7 @@ const notSentHeader = "X-Showrunner-Not-Sent"
 
 // try asks one region; sent says whether anything of the request may have reached it.
 func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
-	if kept == nil && len(r.Header["Upgrade"]) == 0 && !rpc(r) {
+	if kept == nil && len(r.Header["Upgrade"]) == 0 && !rpc.Is(r) {
 		res, sent, err = t.ask(r, c)
 	} else {
 		res, sent, err = t.pass(r, c, kept)
@@ -168,11 +168,6 @@ func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http
 		sent = false
 	}
 	return res, sent, err
-}
-
-// rpc says whether a request is gRPC.
-func rpc(r *http.Request) bool {
-	return r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
 }
 
 // ask sends a request without a body on the goroutine that serves the client.
@@ -223,7 +218,7 @@ func (t *transport) pass(r *http.Request, c choice, kept *replay.Body) (res *htt
 	out.URL.Host = c.address
 	out.Body, out.Trailer = kept.ReadCloser(), r.Trailer // which is filled in at the end of the body
 	base := t.base
-	if rpc(r) {
+	if rpc.Is(r) {
 		base = t.rpc
 	}
 	res, err = base.RoundTrip(out)
@@ -235,6 +230,9 @@ func (t *transport) pass(r *http.Request, c choice, kept *replay.Body) (res *htt
 	if err != nil {
 		cancel(err)
 		return nil, true, err
+	}
+	if rpc.Is(r) {
+		rpc.StatusLast(res)
 	}
 	res.Body = replay.OnClose(res.Body, func() { cancel(nil) })
 	return res, true, nil

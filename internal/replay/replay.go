@@ -5,6 +5,7 @@ package replay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -151,4 +152,12 @@ type tunnel struct {
 func (t *tunnel) Close() error {
 	defer t.f()
 	return t.ReadWriteCloser.Close()
+}
+
+// CloseWrite ends one side alone. Errors: errors.ErrUnsupported, the connection's.
+func (t *tunnel) CloseWrite() error {
+	if c, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
