@@ -188,3 +188,21 @@ func TestAFailureIsNotTakenForAnUnknownHost(t *testing.T) {
 		t.Errorf("a host that nobody knows: %d", code)
 	}
 }
+
+// A request of HTTP/1.0 need not say what host it is for: regions decide what that means.
+func TestARequestWithoutAHost(t *testing.T) {
+	region := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "here") }))
+	defer region.Close()
+	s := &seen{list: []cloud.Region{{Name: "a", Address: region.Listener.Addr().String(), Healthy: true}}}
+	front := httptest.NewServer(probed(t, s))
+	defer front.Close()
+	c, err := net.Dial("tcp", front.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+	if text, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(text), "here") {
+		t.Errorf("%q, %v", text, err)
+	}
+}

@@ -157,7 +157,7 @@ const notSentHeader = "X-Showrunner-Not-Sent"
 
 // try asks one region; sent says whether anything of the request may have reached it.
 func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
-	if kept == nil && len(r.Header["Upgrade"]) == 0 && !rpc.Is(r) {
+	if kept == nil && len(r.Header["Upgrade"]) == 0 && !rpc.Is(r) && r.Host != "" { // HTTP/1.0 may leave it out
 		res, sent, err = t.ask(r, c)
 	} else {
 		res, sent, err = t.pass(r, c, kept)
