@@ -53,6 +53,7 @@ func (b *Balancer) forward(w http.ResponseWriter, r *http.Request, c *cluster) {
 	}
 	h := w.Header()
 	passHeader(h, res.Header)
+	upstream.KeepLength(h, res.StatusCode)
 	if r.ProtoMajor == 1 && !upstream.Taken(res) {
 		// The rest of the body may never be read, and must not be taken for the next request.
 		h["Connection"] = []string{"close"}

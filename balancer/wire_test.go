@@ -570,3 +570,32 @@ func TestShutdownLetsRequestsEnd(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What an instance says of the length of what has not changed is kept, whoever
+// writes the answer; chunks would make it void.
+func TestNotModifiedKeepsItsLength(t *testing.T) {
+	for _, test := range []struct{ says, length string }{
+		{"Content-Length: 1234\r\n", "1234"},
+		{"Content-Length: 1234\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n", ""},
+		{"", ""},
+	} {
+		_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+			for {
+				if _, err := head(in); err != nil {
+					return
+				}
+				io.WriteString(c, "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n"+test.says+"\r\n")
+			}
+		}))
+		for _, request := range []string{"GET / HTTP/1.1\r\n", "HEAD / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nContent-Length: 0\r\n", "GET / HTTP/1.0\r\n"} {
+			answer := speak(t, address, request+"Host: shop.localhost\r\nConnection: close\r\n\r\n")
+			res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), nil)
+			if err != nil {
+				t.Fatalf("%q: %v in %q", request, err, answer)
+			}
+			if got := res.Header.Get("Content-Length"); res.StatusCode != http.StatusNotModified || res.Header.Get("Etag") != `"x"` || got != test.length || !strings.HasSuffix(answer, "\r\n\r\n") {
+				t.Errorf("%q, %q: %q", request, test.says, answer)
+			}
+		}
+	}
+}

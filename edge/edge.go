@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/balancer/upstream"
 	"showrunner/cloud"
 	"showrunner/internal/ahead"
 	"showrunner/internal/halfclose"
@@ -151,7 +152,8 @@ func asSent(r *httputil.ProxyRequest) {
 	r.Out.Trailer = r.In.Trailer // filled in at the end of the body
 }
 
-// exact passes answers on without guessing what they contain.
+// exact passes answers on without guessing what they contain, or leaving out what
+// they say of it.
 type exact struct{ halfclose.Writer }
 
 // WriteHeader implements http.ResponseWriter.
@@ -159,6 +161,7 @@ func (e *exact) WriteHeader(status int) {
 	if _, said := e.Header()["Content-Type"]; !said && status >= http.StatusOK {
 		e.Header()["Content-Type"] = nil
 	}
+	upstream.KeepLength(e.Header(), status)
 	e.ResponseWriter.WriteHeader(status)
 }
 

@@ -87,6 +87,52 @@ func TestContentTypesAreNotGuessed(t *testing.T) {
 	}
 }
 
+// The length of what has not changed goes through, by HTTP/1.1 and HTTP/2.
+func TestNotModifiedKeepsItsLength(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				io.WriteString(c, "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\nConnection: close\r\n\r\n")
+			}
+			c.Close()
+		}
+	}()
+	e := httptest.NewUnstartedServer(before(t, l.Addr().String()).Config.Handler)
+	e.Config.Protocols = new(http.Protocols)
+	e.Config.Protocols.SetHTTP1(true)
+	e.Config.Protocols.SetUnencryptedHTTP2(true)
+	e.Start()
+	defer e.Close()
+	for _, major := range []int{1, 2} {
+		transport := &http.Transport{Protocols: new(http.Protocols)}
+		transport.Protocols.SetHTTP1(major == 1)
+		transport.Protocols.SetUnencryptedHTTP2(major == 2)
+		defer transport.CloseIdleConnections()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "shop.localhost"
+		res, err := transport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.Header.Get("Content-Length"); res.ProtoMajor != major || res.StatusCode != http.StatusNotModified || got != "1234" {
+			t.Errorf("%s %s: the length is said to be %q", res.Proto, res.Status, got)
+		}
+	}
+}
+
 func TestTrailersGoBothWays(t *testing.T) {
 	e := front(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

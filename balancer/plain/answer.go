@@ -67,7 +67,9 @@ func (w *Writer) Answer(method string, res *http.Response, last bool) error {
 	}
 	bodiless := res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified
 	if method == http.MethodHead || bodiless {
-		if !bodiless && res.ContentLength >= 0 {
+		if said := res.Header["Content-Length"]; res.StatusCode == http.StatusNotModified && len(said) == 1 {
+			w.field("Content-Length", said[0]) // of what has not changed
+		} else if !bodiless && res.ContentLength >= 0 {
 			w.length(res.ContentLength)
 		}
 		w.out = append(w.out, "\r\n"...)

@@ -187,5 +187,8 @@ func (c *conn) readHead(r *http.Request) (*http.Response, error) {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
+	if err == nil && len(res.TransferEncoding) > 0 {
+		delete(res.Header, "Content-Length") // void then (RFC 9112, section 6.3); net/http leaves it where no body follows
+	}
 	return res, err
 }

@@ -144,6 +144,15 @@ func HopByHop(name string) bool {
 	return false
 }
 
+// KeepLength has net/http's server write the length that an answer says of what has
+// not been modified. It takes that off by its usual name.
+func KeepLength(h http.Header, status int) {
+	if said := h["Content-Length"]; status == http.StatusNotModified && said != nil {
+		delete(h, "Content-Length")
+		h["content-length"] = said
+	}
+}
+
 // dropped are the headers that are written anew.
 func dropped(name string) bool {
 	switch name {
