@@ -599,3 +599,33 @@ func TestNotModifiedKeepsItsLength(t *testing.T) {
 		}
 	}
 }
+
+// A reason is the instance's own as long as it is one line.
+func TestReasons(t *testing.T) {
+	for says, want := range map[string]string{
+		"200 Alles klar, Herr Kommissar": "200 Alles klar, Herr Kommissar",
+		"404 Sch\u00f6n w\u00e4r's":      "404 Sch\u00f6n w\u00e4r's",
+		"299 Nobody knows":               "299 Nobody knows",
+		"200 ":                           "200 OK",
+		"200":                            "200 OK",
+		"200 A\rX-A: b":                  "200 OK",
+	} {
+		_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+			lines, err := head(in)
+			if err != nil {
+				return
+			}
+			framing := "Content-Length: 2\r\n\r\nok"
+			if strings.Contains(lines[0], "/chunks") {
+				framing = "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+			}
+			io.WriteString(c, "HTTP/1.1 "+says+"\r\n"+framing)
+		}))
+		for _, path := range []string{"/", "/chunks"} {
+			answer := speak(t, address, "GET "+path+" HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n")
+			if line, _, _ := strings.Cut(answer, "\r\n"); line != "HTTP/1.1 "+want {
+				t.Errorf("%s of %q: %q", path, says, line)
+			}
+		}
+	}
+}

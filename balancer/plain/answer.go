@@ -31,7 +31,7 @@ func NewWriter(to io.Writer) *Writer { return &Writer{to: to, out: make([]byte, 
 
 // Inform writes an answer of the kind 1xx.
 func (w *Writer) Inform(status int, header http.Header) error {
-	w.begin(status)
+	w.begin(status, "")
 	w.fields(header)
 	w.out = append(w.out, "\r\n"...)
 	_, err := w.to.Write(w.out)
@@ -41,7 +41,7 @@ func (w *Writer) Inform(status int, header http.Header) error {
 // Text writes an answer of our own.
 func (w *Writer) Text(method string, status int, header http.Header, text string) error {
 	text += "\n"
-	w.begin(status)
+	w.begin(status, "")
 	w.fields(header)
 	w.date(header)
 	w.out = append(w.out, "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "...)
@@ -59,7 +59,7 @@ func (w *Writer) Text(method string, status int, header http.Header, text string
 // The answer is closed, and so counted, before its last byte is sent. After an
 // error the connection must be closed: the answer is not whole.
 func (w *Writer) Answer(method string, res *http.Response, last bool) error {
-	w.begin(res.StatusCode)
+	w.begin(res.StatusCode, res.Status)
 	w.fields(res.Header)
 	w.date(res.Header)
 	if last {
@@ -173,11 +173,16 @@ func (w *Writer) grow(n int) {
 	}
 }
 
-func (w *Writer) begin(status int) {
+// begin writes the first line. said is the status as the instance has it, "200 OK":
+// its reason is kept when it is one line.
+func (w *Writer) begin(status int, said string) {
 	w.out = append(w.out[:0], "HTTP/1.1 "...)
 	w.out = strconv.AppendInt(w.out, int64(status), 10)
 	w.out = append(w.out, ' ')
-	text := http.StatusText(status)
+	_, text, _ := strings.Cut(said, " ")
+	if text == "" || !httpguts.ValidHeaderFieldValue(text) {
+		text = http.StatusText(status)
+	}
 	if text == "" {
 		text = "status code " + strconv.Itoa(status)
 	}
