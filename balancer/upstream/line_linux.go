@@ -88,8 +88,8 @@ func (p *Pool) FitsLoops() bool {
 	return p.numeric.IsValid()
 }
 
-// Send sends a request without a body to a pool's address. Whether the answer is
-// waited for at all is told to the receiver, which may be before Send returns.
+// Send sends a request without a body to a pool's address. What becomes of it is
+// told to the receiver; that it failed may be told before Send returns.
 func (s *Lines) Send(p *Pool, r Request, to Receiver, now time.Time) {
 	s.send(p, r, to, now, false)
 }
@@ -358,17 +358,20 @@ func (s *Lines) Close() {
 }
 
 // leave takes the connection off the loop: it belongs to its pool then, and is
-// read and written as others are.
+// read and written as others are. After an error it is closed, and kept nowhere.
 func (l *line) leave() error {
 	l.lines.loop.Remove(l.file, l.token)
 	f := os.NewFile(uintptr(l.file), "")
 	defer f.Close()
+	l.file = -1 // the number may be another's soon
 	raw, err := net.FileConn(f)
-	if err != nil {
-		l.raw = closedConn{l.raw}
-		return err
+	if err == nil {
+		err = l.over(raw, l.pool)
 	}
-	return l.over(raw, l.pool)
+	if err != nil {
+		l.raw, l.gone = closedConn{l.raw}, true
+	}
+	return err
 }
 
 // Detach takes the connection behind an answer off its loop: what is left of the
