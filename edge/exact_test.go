@@ -87,13 +87,15 @@ func TestContentTypesAreNotGuessed(t *testing.T) {
 	}
 }
 
-// The length of what has not changed goes through, by HTTP/1.1 and HTTP/2.
-func TestNotModifiedKeepsItsLength(t *testing.T) {
+// answering is a region that answers each connection's first request with these
+// bytes, and closes it.
+func answering(t *testing.T, answer string) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -101,12 +103,18 @@ func TestNotModifiedKeepsItsLength(t *testing.T) {
 				return
 			}
 			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
-				io.WriteString(c, "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\nConnection: close\r\n\r\n")
+				io.WriteString(c, answer)
 			}
 			c.Close()
 		}
 	}()
-	e := httptest.NewUnstartedServer(before(t, l.Addr().String()).Config.Handler)
+	return l.Addr().String()
+}
+
+// The length of what has not changed goes through, by HTTP/1.1 and HTTP/2.
+func TestNotModifiedKeepsItsLength(t *testing.T) {
+	region := answering(t, "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\nConnection: close\r\n\r\n")
+	e := httptest.NewUnstartedServer(before(t, region).Config.Handler)
 	e.Config.Protocols = new(http.Protocols)
 	e.Config.Protocols.SetHTTP1(true)
 	e.Config.Protocols.SetUnencryptedHTTP2(true)
@@ -151,24 +159,8 @@ func TestTrailersGoBothWays(t *testing.T) {
 
 // Trailers that nobody announced, with an answer that comes in one piece.
 func TestTrailersAtOnce(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
-				io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\nX-Sum: 2\r\n\r\n")
-			}
-			c.Close()
-		}
-	}()
-	res, body := say(t, before(t, l.Addr().String()), "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+	region := answering(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\nX-Sum: 2\r\n\r\n")
+	res, body := say(t, before(t, region), "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
 	if want := (http.Header{"X-Sum": {"1", "2"}}); body != "abc" || !reflect.DeepEqual(res.Trailer, want) {
 		t.Errorf("the client was sent %q and the trailers %v", body, res.Trailer)
 	}
