@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/balancer/loadtest"
 	"showrunner/cloud"
 	"showrunner/control"
+	"showrunner/internal/loadtest"
 )
 
 // program is a service whose behaviour is a file beside its source.

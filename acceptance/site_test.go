@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/balancer/loadtest"
 	"showrunner/execution"
+	"showrunner/internal/loadtest"
 )
 
 const sitePipeline = `application: shop

@@ -32,7 +32,7 @@ func TestTheArticlesStackRuns(t *testing.T) {
 	commit := r.commit("the site", nil)
 
 	imported := filepath.Join(t.TempDir(), "imported")
-	w.must("import", "cdk", filepath.Join("..", "pipeline", "importer", "testdata", "netflix-demo.cdk.json"),
+	w.must("import", "cdk", filepath.Join("..", "importer", "testdata", "netflix-demo.cdk.json"),
 		"--out", imported, "--source-override", "GitHub_Source="+r.dir)
 	file := filepath.Join(imported, "showrunner.yaml")
 	raw, err := os.ReadFile(file)

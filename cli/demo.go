@@ -17,9 +17,9 @@ import (
 
 	"showrunner/api"
 	"showrunner/api/client"
-	"showrunner/balancer/loadtest"
 	"showrunner/control"
 	"showrunner/examples"
+	"showrunner/internal/loadtest"
 	"showrunner/problem"
 )
 

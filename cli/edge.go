@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"showrunner/cloud/localcloud"
-	"showrunner/edge"
+	"showrunner/cloud/localcloud/edge"
 	"showrunner/internal/ready"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"showrunner/pipeline/importer"
+	"showrunner/importer"
 	"showrunner/problem"
 )
 

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"showrunner/balancer/loadtest"
+	"showrunner/internal/loadtest"
 )
 
 // Service builds the service under test, world/service, into a folder.

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"showrunner/cloud/localcloud"
-	"showrunner/edge"
+	"showrunner/cloud/localcloud/edge"
 	"showrunner/server"
 )
 

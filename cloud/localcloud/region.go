@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"showrunner/artifact"
-	"showrunner/balancer"
+	"showrunner/cloud/localcloud/balancer"
 	"showrunner/cloud/localcloud/fleet"
 	"showrunner/cloud/localcloud/objectstore"
 	"showrunner/cloud/localcloud/sites"

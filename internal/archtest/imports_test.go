@@ -1,6 +1,8 @@
 package archtest
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +24,7 @@ var faces = []string{"api", "web", "cli", "server", "cmd"}
 
 // pure are the packages whose answers depend on their arguments alone.
 var pure = []string{
-	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "chaos/schedule",
+	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver",
 	"rollout/decide.go", "rollout/step.go", "rollout/traffic.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "execution/decide.go",
 }
 
@@ -37,17 +39,16 @@ var edges = []edge{
 			"what it needs to know is an argument (net/url and net/netip only parse)",
 	},
 	{
-		name: "only the store knows a database",
-		to:   []string{"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/mattn/go-sqlite3"},
-		// The module list pins drivers until they are used.
-		except: []string{"store", "internal/deps"},
+		name:   "only the store knows a database",
+		to:     []string{"database/sql", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/mattn/go-sqlite3"},
+		except: []string{"store"},
 		why:    "one conformance suite proves both databases; SQL anywhere else would be proved by neither",
 	},
 	{
 		name: "engines know no face",
 		from: []string{
-			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "balancer",
-			"edge", "store", "control", "retention", "canary", "chaos", "telemetry", "internal/sockpath", "internal/ready",
+			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "importer",
+			"store", "control", "retention", "internal/sockpath", "internal/ready",
 		},
 		to:  faces,
 		why: "the web, the API and the command line are three views of one thing; nothing that works may depend on how it is looked at",
@@ -62,12 +63,12 @@ var edges = []edge{
 	{
 		name: "the engine knows the contract of a stage, not the kinds",
 		from: []string{"execution"},
-		to:   []string{"stage/source", "stage/build", "stage/deploy", "stage/gate", "stage/call", "stage/notify", "build", "source", "rollout", "cloud", "balancer"},
+		to:   []string{"stage/source", "stage/build", "stage/deploy", "stage/gate", "stage/call", "stage/notify", "build", "source", "rollout", "cloud"},
 		why:  "a new kind is added without touching the engine",
 	},
 	{
 		name: "engines do not import each other",
-		from: []string{"rollout", "build", "balancer", "canary", "chaos"},
+		from: []string{"rollout", "build", "cloud"},
 		to:   []string{"execution", "trigger", "control"},
 		why:  "each can be understood, tested and replaced alone; the stage kinds bring them together",
 	},
@@ -81,45 +82,44 @@ var edges = []edge{
 	{
 		name:   "a cloud's SDK stays in its driver",
 		to:     []string{"github.com/aws/aws-sdk-go-v2", "k8s.io"},
-		except: []string{"cloud/awscloud", "cloud/kubecloud", "cloud/localcloud/objectstore", "internal/deps"},
+		except: []string{"cloud/localcloud/objectstore"},
 		why: "the word of one cloud must not leak into what works on all of them " +
 			"(the local object store speaks the S3 protocol: the embedded gateway's backend interface is made of the SDK's types)",
 	},
 	{
 		name:   "one package owns the object gateway",
 		to:     []string{"github.com/versity/versitygw"},
-		except: []string{"cloud/localcloud/objectstore", "internal/deps"},
+		except: []string{"cloud/localcloud/objectstore"},
 		why:    "it is a whole S3 server; what we rely on is kept in one place",
 	},
 	{
 		name:   "one package owns expressions",
 		to:     []string{"github.com/expr-lang/expr"},
-		except: []string{"pipeline", "internal/deps"},
+		except: []string{"pipeline"},
 		why:    "an expression means the same wherever it stands",
 	},
 	{
 		name:   "one package owns encryption at rest",
 		to:     []string{"filippo.io/age"},
-		except: []string{"secret", "cloud/localcloud/fleet", "internal/deps"},
+		except: []string{"secret", "cloud/localcloud/fleet"},
 		why:    "how secrets are kept is decided once (a region keeps its instances' environments the same way)",
 	},
 	{
 		name:   "the command line library stays in the command line",
 		to:     []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "charm.land/bubbletea/v2", "charm.land/lipgloss/v2"},
-		except: []string{"cli", "cmd", "internal/deps"},
+		except: []string{"cli", "cmd"},
 		why:    "nothing that works may depend on flags or a terminal",
 	},
 	{
 		name:   "the API library stays in the API",
 		to:     []string{"github.com/danielgtaylor/huma/v2"},
-		except: []string{"api", "internal/deps"},
+		except: []string{"api"},
 		why:    "operations are defined in control, in its own types; the API describes them",
 	},
 	{
-		name:   "production code imports no test support",
-		to:     []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal/testscript", "net/http/httptest"},
-		except: []string{"internal/deps"},
-		why:    "what only tests need must not be in the binary",
+		name: "production code imports no test support",
+		to:   []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal/testscript", "net/http/httptest"},
+		why:  "what only tests need must not be in the binary",
 	},
 	{
 		name: "the language stands on nothing of ours",
@@ -161,6 +161,26 @@ func TestImports(t *testing.T) {
 		})
 	}
 }
+
+// TestRulesNameWhatExists: a rule about a folder or file that is gone checks nothing.
+func TestRulesNameWhatExists(t *testing.T) {
+	t.Parallel()
+	base := root(t)
+	for _, e := range edges {
+		for _, name := range slices.Concat(e.from, e.except, e.to) {
+			first, _, _ := strings.Cut(name, "/")
+			if strings.Contains(first, ".") || standard[first] {
+				continue // the compiler knows whether it is there
+			}
+			if _, err := os.Stat(filepath.Join(base, filepath.FromSlash(name))); err != nil {
+				t.Errorf("%s: %s does not exist: name what took its place, or remove the rule", e.name, name)
+			}
+		}
+	}
+}
+
+// standard are the first path elements of the standard library that rules name.
+var standard = map[string]bool{"os": true, "net": true, "io": true, "log": true, "database": true, "syscall": true, "context": true, "testing": true}
 
 // forbidden matches trees; a standard package is only itself, so that "net"
 // does not forbid "net/url".

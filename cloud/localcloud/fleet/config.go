@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"showrunner/artifact"
-	"showrunner/balancer"
 	"showrunner/cloud"
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/balancer"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"showrunner/balancer"
 	"showrunner/cloud"
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/balancer"
 )
 
 const (

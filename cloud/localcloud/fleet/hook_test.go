@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/balancer"
 	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/balancer"
 	"showrunner/pipeline"
 )
 

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/balancer"
-	"showrunner/balancer/loadtest"
 	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/balancer"
+	"showrunner/internal/loadtest"
 	"showrunner/pipeline"
 )
 

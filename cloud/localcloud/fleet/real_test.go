@@ -17,9 +17,9 @@ import (
 	"go.uber.org/goleak"
 
 	"showrunner/artifact"
-	"showrunner/balancer"
 	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
+	"showrunner/cloud/localcloud/balancer"
 )
 
 func TestMain(m *testing.M) {

@@ -1,0 +1,300 @@
+package balancer
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"showrunner/cloud/localcloud/balancer/upstream"
+	"showrunner/cloud/localcloud/internal/replay"
+)
+
+// attempts bounds how often one request is sent.
+const attempts = 4
+
+// ejectAfter failures in a row, or ejectAfterErrors answers of 500 and above,
+// leave a target alone for a while, doubled each time from firstEjection to
+// lastEjection. When all of a group are left alone, none is.
+const (
+	ejectAfter       = 3
+	ejectAfterErrors = 5
+	firstEjection    = time.Second
+	lastEjection     = 30 * time.Second
+)
+
+// sender carries a request to the target of a flight and returns its answer;
+// sent says whether anything of it may have arrived there.
+type sender func(r *http.Request, f *flight, body *replay.Body) (res *http.Response, sent bool, err error)
+
+// timing is what a cluster says of the time that answers take; 0 is no such limit.
+type timing struct{ timeout, hedge time.Duration }
+
+// attempt is how one attempt ended: with an answer or an error.
+type attempt struct {
+	target *target
+	res    *http.Response
+	sent   bool // something of it may have arrived
+	err    error
+}
+
+// flight is one attempt of a request at one target.
+type flight struct {
+	target *target
+	group  *sums
+	began  time.Time
+	cancel upstream.Cancel
+	failed bool
+
+	// Those that may be sent again and wait for an answer are listed at their
+	// target, to be called off when it is taken out of service; the target guards it.
+	waits      bool
+	prev, next *flight
+
+	finish  func(cut bool) // end, made once
+	written func()         // told when all of the request has been sent; nil: nobody asks
+	done    func()         // called at the end; nil: nothing is to be done. Only attempts that are hedged have it
+}
+
+// begin makes f an attempt at a target, whatever it was before: that has ended.
+// From then on only its cancel is looked at by others.
+func (f *flight) begin(t *target, group *sums, now time.Time) *flight {
+	f.cancel.Reset()
+	f.target, f.group, f.began, f.failed, f.written = t, group, now, false, nil
+	if f.finish == nil {
+		f.finish = f.end
+	}
+	return f
+}
+
+// carry sends a request to a target of its cluster, and to another one when that
+// does no harm: when nothing of it was sent, or when the request says that
+// repeating is harmless and its body can be sent again. first is an attempt that
+// was made before, nil for none. spare is used for the attempts that are not
+// hedged; it is free again once the answer is closed.
+func (b *Balancer) carry(r *http.Request, name string, limit timing, first *attempt, spare *flight, send sender) (*http.Response, error) {
+	body := replay.Of(r)
+	var tried []*target
+	var last error
+	for n := 1; ; n++ {
+		var chosen *target
+		var sums *sums
+		var err error
+		if first == nil {
+			chosen, sums, err = b.wait(r.Context(), name, r, tried)
+		}
+		if err != nil {
+			if last != nil {
+				return nil, last
+			}
+			return nil, err
+		}
+		var a attempt
+		if first != nil {
+			a, chosen, first = *first, first.target, nil
+		} else if limit.hedge > 0 && body == nil && replay.Harmless(r) && n < attempts {
+			var sends int
+			a, tried, sends = b.hedged(r, name, chosen, sums, tried, limit, send)
+			chosen, n = a.target, n+sends-1
+		} else {
+			a = b.try(r, spare.begin(chosen, sums, time.Now()), body, limit.timeout, send)
+		}
+		res, sent, err := a.res, a.sent, a.err
+		if err == nil {
+			chosen.judge(res)
+			if !replay.GatewayFailure(res.StatusCode) {
+				return res, nil
+			}
+		}
+		if clients(err) {
+			return nil, err // no target is to blame, and none can help
+		}
+		again := n < attempts && r.Context().Err() == nil && (err != nil || upstream.Sent(res)) && body.Again() &&
+			(!sent || replay.Harmless(r) && b.budget.retry(time.Now()))
+		if err == nil {
+			if again = again && b.another(name, r, append(tried, chosen)); !again {
+				return res, nil // it is the application's own answer
+			}
+			err = fmt.Errorf("%s answered %s", chosen.id, res.Status)
+			res.Body.Close()
+		} else {
+			b.blame(chosen, sent, err)
+		}
+		if last = err; !again {
+			return nil, err
+		}
+		tried = append(tried, chosen)
+	}
+}
+
+// another says whether a target that has not been tried could take the request.
+func (b *Balancer) another(name string, r *http.Request, tried []*target) bool {
+	t, _, err := b.choose(name, r, tried, time.Now())
+	if err == nil {
+		t.release()
+	}
+	return err == nil
+}
+
+// try sends the request to one target. The target is released when the answer's body is closed.
+func (b *Balancer) try(r *http.Request, f *flight, body *replay.Body, timeout time.Duration, send sender) attempt {
+	t := f.target
+	var limit *deadline
+	if timeout > 0 {
+		limit = &deadline{after: b.config.after}
+		f.written = func() {
+			limit.begin(timeout, func() { f.cancel.Abort(fmt.Errorf("%s: %w within %v", t.id, errNoAnswer, timeout)) })
+		}
+	}
+	f.depart(r)
+	res, sent, err := send(r, f, body)
+	if limit != nil && limit.answered() && err == nil { // the answer came with the end of its time
+		res.Body.Close()
+		sent, err = true, f.cancel.Err()
+	}
+	return f.arrive(r, res, sent, err)
+}
+
+// depart counts the attempt in.
+func (f *flight) depart(r *http.Request) {
+	if replay.Harmless(r) {
+		f.target.await(f)
+	}
+	f.group.begin()
+	f.target.sums.begin()
+}
+
+// arrive is the attempt with its answer, or without one.
+func (f *flight) arrive(r *http.Request, res *http.Response, sent bool, err error) attempt {
+	t := f.target
+	if f.waits {
+		t.answered(f)
+	}
+	if err != nil {
+		f.failed = r.Context().Err() == nil && !clients(err)
+		f.end(false)
+		return attempt{t, nil, sent, err}
+	}
+	f.failed = res.StatusCode >= 500
+	res.Header[instanceHeader] = t.idValues
+	upstream.OnClose(res, f.finish)
+	return attempt{t, res, true, nil}
+}
+
+// clients says whether an error is of who sent the request.
+func clients(err error) bool {
+	if err == nil {
+		return false
+	}
+	var broken *upstream.Error
+	return errors.As(err, &broken) && broken.Client
+}
+
+// end counts the attempt; cut says that the target broke off.
+func (f *flight) end(cut bool) {
+	if f.done != nil {
+		f.done()
+	}
+	took := time.Since(f.began)
+	f.group.end(took, f.failed || cut)
+	f.target.sums.end(took, f.failed || cut)
+	f.target.release()
+}
+
+// await lists an attempt as one that waits for its answer.
+func (t *target) await(f *flight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.waits, f.next = true, t.waiting
+	if f.next != nil {
+		f.next.prev = f
+	}
+	t.waiting = f
+	if t.draining { // since it was chosen
+		time.AfterFunc(t.suspicion, t.callOff)
+	}
+}
+
+func (t *target) answered(f *flight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		t.waiting = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	}
+	f.waits, f.prev, f.next = false, nil, nil
+}
+
+// callOff ends the wait for answers of a target that has been taken out of
+// service, unless it came back: it drains, and then it answers soon, or it hangs.
+func (t *target) callOff() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.draining {
+		return
+	}
+	for f := t.waiting; f != nil; f = f.next {
+		f.cancel.Abort(fmt.Errorf("%s was taken out of service and does not answer", t.id))
+	}
+}
+
+// instanceHeader tells which instance answered; the edge passes it on.
+const instanceHeader = "X-Showrunner-Instance"
+
+// stick sets the cookie of a sticky cluster.
+func stick(res *http.Response) {
+	if res.StatusCode < 500 {
+		cookie := http.Cookie{Name: stickyCookie, Value: res.Header.Get(instanceHeader), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+		res.Header.Add("Set-Cookie", cookie.String())
+	}
+}
+
+// judge counts an answer for or against a target. One that answers quickly that
+// it cannot would draw requests otherwise: it always looks idle.
+// Whether it is ill is for its own checks to say: it does answer.
+func (t *target) judge(res *http.Response) {
+	if res.StatusCode < 500 {
+		t.well()
+		return
+	}
+	t.mu.Lock()
+	t.failures, t.errors = 0, t.errors+1
+	if t.errors >= ejectAfterErrors {
+		t.leaveAlone(t.errors - ejectAfterErrors)
+	}
+	t.mu.Unlock()
+}
+
+// well forgets a target's failures.
+func (t *target) well() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failures > 0 || t.errors > 0 {
+		t.failures, t.errors, t.until = 0, 0, time.Time{}
+	}
+}
+
+// blame counts a failure against a target. A refused connection is enough to
+// leave it alone: nobody listens there.
+func (b *Balancer) blame(t *target, sent bool, err error) {
+	t.mu.Lock()
+	t.failures++
+	ejected := (!sent || t.failures >= ejectAfter) && t.leaveAlone(max(t.failures-ejectAfter, 0))
+	t.mu.Unlock()
+	if ejected && b.config.OnEject != nil {
+		b.config.OnEject(t.id, err.Error())
+	}
+}
+
+// leaveAlone takes the target out of the choice for a while that doubles each
+// time, and says whether it was in it. The target is locked.
+func (t *target) leaveAlone(times int) bool {
+	now := time.Now()
+	was := !now.Before(t.until)
+	t.until = now.Add(min(firstEjection<<min(times, 10), lastEjection))
+	return was
+}

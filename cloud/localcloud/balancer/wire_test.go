@@ -1,0 +1,631 @@
+package balancer_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"showrunner/cloud/localcloud/balancer"
+)
+
+// raw is an instance that says exactly what a test wants: play is given each
+// connection.
+func raw(t *testing.T, play func(c net.Conn, in *bufio.Reader)) balancer.Target {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			open = append(open, c)
+			mu.Unlock()
+			wg.Go(func() {
+				defer c.Close()
+				play(c, bufio.NewReader(c))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		mu.Lock()
+		for _, c := range open {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return balancer.Target{ID: l.Addr().String(), Address: l.Addr().String()}
+}
+
+// one serves a single target.
+func one(t *testing.T, target balancer.Target) (*balancer.Balancer, string) {
+	t.Helper()
+	b, address := start(t, balancer.Config{})
+	b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{{Name: "g", Weight: 1, Targets: []balancer.Target{target}}}})
+	return b, address
+}
+
+func handler(t *testing.T, h http.HandlerFunc) balancer.Target {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return target("a", s)
+}
+
+// speak sends bytes as they are and returns everything that is answered until
+// the other side closes; the last request should ask for that.
+func speak(t *testing.T, address, request string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := io.ReadAll(c) // a reset ends it as well
+	return string(answer)
+}
+
+// head reads the head of a request, line by line.
+func head(in *bufio.Reader) ([]string, error) {
+	var lines []string
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return lines, err
+		}
+		if line == "\r\n" {
+			return lines, nil
+		}
+		lines = append(lines, strings.TrimRight(line, "\r\n"))
+	}
+}
+
+// An answer that is cut short must not look whole.
+func TestNoSilentTruncation(t *testing.T) {
+	for name, says := range map[string]string{
+		"a length": "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+		"chunks":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+				if _, err := head(in); err == nil {
+					io.WriteString(c, says)
+				}
+			}))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = "shop.localhost"
+			res, err := http.DefaultClient.Do(req)
+			if err == nil {
+				_, err = io.ReadAll(res.Body)
+				res.Body.Close()
+			}
+			if err == nil {
+				t.Error("half an answer looks like a whole one")
+			}
+			if n := b.Counts("shop")[0].Errors; n != 1 {
+				t.Errorf("%d errors counted", n)
+			}
+		})
+	}
+}
+
+func TestWhatIsOfOneConnectionStaysThere(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header
+		w.Header().Set("Connection", "X-Mine")
+		w.Header().Set("X-Mine", "1")
+		w.Header().Set("Keep-Alive", "timeout=5")
+		w.Header().Set("Proxy-Authenticate", "Basic")
+		w.Header()["Content-Type"] = nil
+		io.WriteString(w, "ok")
+	}))
+	_, _, answer := ask(t, http.MethodGet, address, "", "Connection", "X-Ours, X-Forwarded-For", "X-Ours", "1", "Keep-Alive", "300", "Te", "trailers, deflate",
+		"Proxy-Authorization", "Basic eA==", "Proxy-Connection", "keep-alive", "X-Kept", "1", "Forwarded", "for=evil", "X-Forwarded-For", "192.0.2.1")
+	h := <-seen
+	for _, name := range []string{"X-Ours", "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Forwarded", "Connection"} {
+		if h.Get(name) != "" {
+			t.Errorf("%s: %s reached the instance", name, h.Get(name))
+		}
+	}
+	if h.Get("Te") != "trailers" || h.Get("X-Kept") != "1" || h.Get("X-Forwarded-Host") != "shop.localhost" || h.Get("X-Forwarded-Proto") != "http" || h.Get("X-Forwarded-For") != "192.0.2.1, 127.0.0.1" {
+		t.Errorf("the instance got %v", h)
+	}
+	for _, name := range []string{"X-Mine", "Keep-Alive", "Proxy-Authenticate", "Content-Type"} {
+		if answer.Get(name) != "" {
+			t.Errorf("%s: %s reached the client", name, answer.Get(name))
+		}
+	}
+	if answer.Get("X-Showrunner-Instance") != "a" {
+		t.Errorf("the client got %v", answer)
+	}
+}
+
+func TestTrailersBothWays(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Trailer", "X-After")
+		fmt.Fprintf(w, "%s %s", body, r.Trailer.Get("X-Sum"))
+		w.Header().Set("X-After", "told")
+		w.Header().Set(http.TrailerPrefix+"X-Unsaid", "too")
+	}))
+	body, in := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host, req.Trailer = "shop.localhost", http.Header{"X-Sum": nil}
+	go func() {
+		io.WriteString(in, "part")
+		req.Trailer.Set("X-Sum", "42")
+		in.Close()
+	}()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || string(text) != "part 42" || res.Trailer.Get("X-After") != "told" || res.Trailer.Get("X-Unsaid") != "too" {
+		t.Errorf("%q %v, trailers %v", text, err, res.Trailer)
+	}
+}
+
+// What an instance says at once reaches the client at once, and when the client
+// leaves the instance learns of it.
+func TestStreamsFlowAndEndWithTheClient(t *testing.T) {
+	left := make(chan struct{})
+	next := make(chan string)
+	b, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		control := http.NewResponseController(w)
+		for {
+			select {
+			case text := <-next:
+				io.WriteString(w, text)
+				control.Flush()
+			case <-r.Context().Done():
+				close(left)
+				return
+			}
+		}
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "shop.localhost"
+	go func() { next <- "data: 1\n" }()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewReader(res.Body)
+	for i := range 3 {
+		if i > 0 {
+			next <- fmt.Sprintf("data: %d\n", i+1)
+		}
+		if line, err := lines.ReadString('\n'); err != nil || line != fmt.Sprintf("data: %d\n", i+1) {
+			t.Fatalf("%q %v", line, err)
+		}
+	}
+	cancel()
+	<-left
+	if err := b.Drain(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The client that leaves before the answer ends the request at the instance.
+func TestAClientThatLeaves(t *testing.T) {
+	arrived, left := make(chan struct{}), make(chan struct{})
+	_, address := one(t, handler(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+		close(left)
+	}))
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+	<-arrived
+	c.Close()
+	<-left
+}
+
+// A client that has ended its side may wait for its answer all the same.
+func TestAClientThatEndsItsSide(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-time.NewTimer(300 * time.Millisecond).C // an instance that takes its time, some sweeps long
+		io.WriteString(w, "late")
+	}))
+	for name, request := range map[string]string{
+		"plain":         "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n",
+		"plain, closes": "GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n",
+		"HTTP/1.0":      "GET / HTTP/1.0\r\nHost: shop.localhost\r\n\r\n",
+		"with a body":   "POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 2\r\n\r\nhi",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			io.WriteString(c, request)
+			c.(*net.TCPConn).CloseWrite()
+			if text, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(text), "late") {
+				t.Errorf("%q, %v", text, err)
+			}
+		})
+	}
+}
+
+// An answer that does not wait for the body reaches the client, and the rest of
+// the body is no next request.
+func TestAnAnswerBeforeTheBody(t *testing.T) {
+	_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+		if _, err := head(in); err == nil {
+			io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno!")
+		}
+	}))
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: %d\r\n\r\nbegin", 10<<20)
+	answers := bufio.NewReader(c)
+	res, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge || string(body) != "no!" || !res.Close {
+		t.Errorf("%d %q %v, closes %v", res.StatusCode, body, err, res.Close)
+	}
+	if _, err := answers.ReadByte(); err == nil {
+		t.Error("the connection goes on in the middle of a body")
+	}
+}
+
+func TestExpectContinue(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Want") == "" {
+			http.Error(w, "keep it", http.StatusForbidden)
+			return
+		}
+		io.Copy(w, r.Body) // the reader's error shows at the other end
+	}))
+	for want, status := range map[string]int{"": http.StatusForbidden, "1": http.StatusOK} {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nX-Want: %s\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", want)
+		in := bufio.NewReader(c)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want != "" {
+			if res.StatusCode != http.StatusContinue {
+				t.Fatalf("%d before the body", res.StatusCode)
+			}
+			io.WriteString(c, "hello")
+			if res, err = http.ReadResponse(in, nil); err != nil {
+				t.Fatal(err)
+			}
+			if text, err := io.ReadAll(res.Body); err != nil || string(text) != "hello" {
+				t.Errorf("%q %v", text, err)
+			}
+		}
+		if res.StatusCode != status {
+			t.Errorf("%d, want %d", res.StatusCode, status)
+		}
+	}
+}
+
+func TestEarlyHints(t *testing.T) {
+	_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+		if _, err := head(in); err == nil {
+			io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	}))
+	answer := speak(t, address, "GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n")
+	hints, rest, _ := strings.Cut(answer, "\r\n\r\n")
+	if !strings.HasPrefix(hints, "HTTP/1.1 103 Early Hints") || !strings.Contains(hints, "Link: </a.css>") || !strings.HasPrefix(rest, "HTTP/1.1 200 OK") || strings.Contains(rest, "Link:") {
+		t.Errorf("%q", answer)
+	}
+}
+
+// A HEAD has the length of the answer that a GET would get, and no body; the
+// connection goes on.
+func TestHead(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "11")
+		io.WriteString(w, "hello world")
+	}))
+	answer := speak(t, address, "HEAD / HTTP/1.1\r\nHost: shop.localhost\r\n\r\nGET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n")
+	if strings.Count(answer, "Content-Length: 11") != 2 || strings.Count(answer, "hello world") != 1 || !strings.HasSuffix(answer, "hello world") {
+		t.Errorf("%q", answer)
+	}
+}
+
+// An instance that closes a kept connection has done nothing wrong, and no
+// request that it has not seen is lost with it.
+func TestKeptConnectionsThatWereClosed(t *testing.T) {
+	ended := make(chan struct{}, 100)
+	b, address := start(t, balancer.Config{OnEject: func(id, why string) { t.Errorf("%s ejected: %s", id, why) }})
+	target := raw(t, func(c net.Conn, in *bufio.Reader) {
+		defer func() { ended <- struct{}{} }()
+		lines, err := head(in)
+		if err != nil {
+			return
+		}
+		size := 0
+		for _, line := range lines {
+			fmt.Sscanf(line, "Content-Length: %d", &size)
+		}
+		if _, err := io.CopyN(io.Discard, in, int64(size)); err == nil {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+		c.Close()
+	})
+	b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{{Name: "g", Weight: 1, Targets: []balancer.Target{target}}}})
+	for i := range 20 {
+		method := []string{http.MethodGet, http.MethodPost}[i%2]
+		if status, body, _ := ask(t, method, address, strings.Repeat("x", i%2)); status != http.StatusOK || body != "ok" {
+			t.Fatalf("%d: %d %s", i, status, body)
+		}
+		<-ended
+	}
+	if n := b.Counts("shop")[0].Errors; n != 0 {
+		t.Errorf("%d errors", n)
+	}
+}
+
+// Bytes that nobody asked for on a kept connection are no answer to the next request.
+func TestAnAnswerTooMany(t *testing.T) {
+	_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+		for {
+			if _, err := head(in); err != nil {
+				return
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+		}
+	}))
+	for range 10 {
+		if _, body, _ := ask(t, http.MethodGet, address, ""); body != "ok" {
+			t.Fatalf("%s", body)
+		}
+	}
+}
+
+// Large bodies go through as they are, both ways at once.
+func TestBodiesOfAllSizes(t *testing.T) {
+	_, address := one(t, handler(t, func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		io.Copy(w, r.Body) // the reader's error shows at the other end
+	}))
+	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 3 << 20} {
+		for _, known := range []bool{true, false} {
+			text := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+			var body io.Reader = strings.NewReader(text)
+			if !known {
+				body = struct{ io.Reader }{body}
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+address+"/", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = "shop.localhost"
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if err != nil || string(back) != text {
+				t.Errorf("%d bytes, length known %v: %d came back: %v", size, known, len(back), err)
+			}
+		}
+	}
+}
+
+// Half an upload must not look like a whole one to the instance.
+func TestAClientThatLeavesInTheMiddleOfItsBody(t *testing.T) {
+	result := make(chan error, 1)
+	arrived := make(chan struct{})
+	_, address := one(t, handler(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		_, err := io.ReadAll(r.Body)
+		result <- err
+	}))
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+	<-arrived
+	c.Close()
+	if err := <-result; err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("the instance read to the end: %v", err)
+	}
+}
+
+// gRPC is spoken over HTTP/2 on both sides.
+func TestRemoteProcedureCalls(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Grpc-Status")
+		fmt.Fprintf(w, "HTTP/%d", r.ProtoMajor)
+		w.Header().Set("Grpc-Status", "0")
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	_, address := one(t, target("a", s))
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/", strings.NewReader("message"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "shop.localhost"
+	req.Header.Set("Content-Type", "application/grpc")
+	req.Header.Set("Te", "trailers")
+	res, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || string(body) != "HTTP/2" || res.ProtoMajor != 2 || res.Trailer.Get("Grpc-Status") != "0" {
+		t.Errorf("HTTP/%d %q %v %v", res.ProtoMajor, body, res.Trailer, err)
+	}
+}
+
+// A shutdown closes what is idle, lets what is under way end, and says that the
+// connection ends with it.
+func TestShutdownLetsRequestsEnd(t *testing.T) {
+	arrived, leave := make(chan struct{}), make(chan struct{})
+	instance := handler(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-leave
+		io.WriteString(w, "done")
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := balancer.New(balancer.Config{})
+	b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{{Name: "g", Weight: 1, Targets: []balancer.Target{instance}}}})
+	served := make(chan error)
+	go func() { served <- b.Serve(l) }()
+	idle, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	busy, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	io.WriteString(busy, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+	<-arrived
+	down := make(chan error)
+	go func() { down <- b.Shutdown(t.Context()) }()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if _, err := idle.Read(make([]byte, 1)); err == nil {
+		t.Error("an idle connection says something")
+	}
+	close(leave)
+	res, err := http.ReadResponse(bufio.NewReader(busy), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil || string(body) != "done" || !res.Close {
+		t.Errorf("%q %v, closes %v", body, err, res.Close)
+	}
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+}
+
+// What an instance says of the length of what has not changed is kept, whoever
+// writes the answer; chunks would make it void.
+func TestNotModifiedKeepsItsLength(t *testing.T) {
+	for _, test := range []struct{ says, length string }{
+		{"Content-Length: 1234\r\n", "1234"},
+		{"Content-Length: 1234\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n", ""},
+		{"", ""},
+	} {
+		_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+			for {
+				if _, err := head(in); err != nil {
+					return
+				}
+				io.WriteString(c, "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n"+test.says+"\r\n")
+			}
+		}))
+		for _, request := range []string{"GET / HTTP/1.1\r\n", "HEAD / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nContent-Length: 0\r\n", "GET / HTTP/1.0\r\n"} {
+			answer := speak(t, address, request+"Host: shop.localhost\r\nConnection: close\r\n\r\n")
+			res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), nil)
+			if err != nil {
+				t.Fatalf("%q: %v in %q", request, err, answer)
+			}
+			if got := res.Header.Get("Content-Length"); res.StatusCode != http.StatusNotModified || res.Header.Get("Etag") != `"x"` || got != test.length || !strings.HasSuffix(answer, "\r\n\r\n") {
+				t.Errorf("%q, %q: %q", request, test.says, answer)
+			}
+		}
+	}
+}
+
+// A reason is the instance's own as long as it is one line.
+func TestReasons(t *testing.T) {
+	for says, want := range map[string]string{
+		"200 Alles klar, Herr Kommissar": "200 Alles klar, Herr Kommissar",
+		"404 Sch\u00f6n w\u00e4r's":      "404 Sch\u00f6n w\u00e4r's",
+		"299 Nobody knows":               "299 Nobody knows",
+		"200 ":                           "200 OK",
+		"200":                            "200 OK",
+		"200 A\rX-A: b":                  "200 OK",
+	} {
+		_, address := one(t, raw(t, func(c net.Conn, in *bufio.Reader) {
+			lines, err := head(in)
+			if err != nil {
+				return
+			}
+			framing := "Content-Length: 2\r\n\r\nok"
+			if strings.Contains(lines[0], "/chunks") {
+				framing = "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+			}
+			io.WriteString(c, "HTTP/1.1 "+says+"\r\n"+framing)
+		}))
+		for _, path := range []string{"/", "/chunks"} {
+			answer := speak(t, address, "GET "+path+" HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n")
+			if line, _, _ := strings.Cut(answer, "\r\n"); line != "HTTP/1.1 "+want {
+				t.Errorf("%s of %q: %q", path, says, line)
+			}
+		}
+	}
+}

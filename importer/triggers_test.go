@@ -1,0 +1,154 @@
+package importer_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"showrunner/importer"
+	"showrunner/pipeline"
+)
+
+// imported is the one pipeline of a document, and what was noted of it.
+func imported(t *testing.T, kind, src string, opts importer.Options) (pipeline.Pipeline, string) {
+	t.Helper()
+	opts.File = "in.json"
+	res, err := run(kind, []byte(src), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, diags := pipeline.Parse("out.yaml", res.YAML)
+	if diags.HasErrors() {
+		t.Fatalf("%v\n%s", diags, res.YAML)
+	}
+	return doc.Pipelines[0], string(res.YAML)
+}
+
+// What a document's triggers become, as the fields that decide.
+func triggersOf(t *testing.T, p pipeline.Pipeline) string {
+	t.Helper()
+	var list []string
+	for _, tr := range p.Triggers {
+		switch {
+		case tr.Push != nil:
+			list = append(list, fmt.Sprintf("push %s%v%v%v", tr.Push.Repository, tr.Push.Branches, tr.Push.Tags, tr.Push.Paths))
+		case tr.Poll != nil:
+			list = append(list, fmt.Sprintf("poll %s%v%v%v", tr.Poll.URL, tr.Poll.Branches, tr.Poll.Tags, tr.Poll.Paths))
+		case tr.Webhook != nil:
+			list = append(list, "webhook "+tr.Webhook.When)
+		}
+	}
+	return strings.Join(list, "\n")
+}
+
+func v2(triggers string) string {
+	source := `"actionTypeId":{"category":"Source","owner":"AWS","provider":"CodeStarSourceConnection","version":"1"}`
+	return `{"pipeline":{"name":"web","pipelineType":"V2","triggers":[` + triggers + `],"stages":[{"name":"Source","actions":[
+		{"name":"Web",` + source + `,"configuration":{"ConnectionArn":"arn:x","FullRepositoryId":"acme/web","BranchName":"main"},"outputArtifacts":[{"name":"S"}]},
+		{"name":"Lib",` + source + `,"configuration":{"ConnectionArn":"arn:x","FullRepositoryId":"acme/lib","BranchName":"stable"},"outputArtifacts":[{"name":"L"}]}]},
+		{"name":"Ask","actions":[{"name":"Ask","actionTypeId":{"category":"Approval","owner":"AWS","provider":"Manual","version":"1"}}]}]}}`
+}
+
+func onSource(name, rest string) string {
+	return `{"providerType":"CodeStarSourceConnection","gitConfiguration":{"sourceActionName":"` + name + `"` + rest + `}}`
+}
+
+func TestCodePipelineTriggers(t *testing.T) {
+	here := importer.Options{SourceOverrides: map[string]string{"Web": "/srv/web"}}
+	for name, c := range map[string]struct {
+		triggers, want, noted string
+		opts                  importer.Options
+	}{
+		"excludes win": {triggers: onSource("Web", `,"push":[{"branches":{"includes":["release/*"],"excludes":["release/0*"]}}]`), want: "push acme/web[release/* !release/0*][][]"},
+		// Without a filter every push to the branch of the action starts the pipeline.
+		"no filter":                  {triggers: onSource("Lib", ""), want: "push acme/lib[stable][][]"},
+		"no filter, here":            {triggers: onSource("Web", ""), want: "poll /srv/web[main][][]", opts: here},
+		"nobody's":                   {triggers: onSource("Wbe", `,"push":[{"branches":{"includes":["main"]}}]`), noted: "no source action of that name"},
+		"pull requests":              {triggers: onSource("Web", `,"pullRequest":[{"events":["OPEN"]}]`), noted: "pull requests start nothing here"},
+		"paths alone, of any branch": {triggers: onSource("Web", `,"push":[{"filePaths":{"includes":["web/**"]}}]`), want: "poll /srv/web[**][][web/**]", opts: here},
+	} {
+		p, text := imported(t, "codepipeline", v2(c.triggers), c.opts)
+		if got := triggersOf(t, p); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+		if !strings.Contains(text, c.noted) {
+			t.Errorf("%s: nothing says %q:\n%s", name, c.noted, text)
+		}
+	}
+}
+
+// With triggers a push is fetched as it was pushed; the action's branch serves
+// the runs that start otherwise, and the sources that no trigger is about.
+func TestTheBranchOfATriggeredSource(t *testing.T) {
+	branches := func(triggers string, opts importer.Options) string {
+		p, _ := imported(t, "codepipeline", v2(triggers), opts)
+		var list []string
+		for _, s := range p.Stages[:2] {
+			var g pipeline.Git
+			if err := json.Unmarshal(s.With, &g); err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, g.Branch)
+		}
+		return strings.Join(list, "; ")
+	}
+	tags := onSource("Web", `,"push":[{"tags":{"includes":["v*"]}}]`)
+	for want, got := range map[string]string{
+		`${{ trigger.kind == "push" && trigger.repository == "acme/web" ? "" : "main" }}; stable`: branches(tags, importer.Options{}),
+		`${{ trigger.kind == "poll" && trigger.url == "/srv/web" ? "" : "main" }}; stable`:        branches(tags, importer.Options{SourceOverrides: map[string]string{"Web": "/srv/web"}}),
+		`${{ trigger.kind == "push" ? "" : "main" }}; stable`:                                     branches(tags, importer.Options{SourceOverrides: map[string]string{"Web": "https://git.example.com/web.git"}}),
+		`main; stable`: branches("", importer.Options{}),
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestSpinnakerTriggers(t *testing.T) {
+	doc := func(disabled, trigger string) string {
+		return `{"name":"p","application":"shop","disabled":` + disabled + `,"triggers":[` + trigger + `],"stages":[{"refId":"1","type":"wait","name":"w","waitTime":1}]}`
+	}
+	git := func(branch string) string {
+		return `{"type":"git","enabled":true,"source":"github","project":"acme","slug":"api","branch":"` + branch + `"}`
+	}
+	hook := func(value string) string {
+		return `{"type":"webhook","enabled":true,"source":"ci","payloadConstraints":{"status":"` + value + `"}}`
+	}
+	for name, c := range map[string]struct{ doc, want, noted string }{
+		"a branch":       {doc: doc("false", git("main")), want: "push acme/api[main][][]"},
+		"over slashes":   {doc: doc("false", git("^feature-.*$")), want: "push acme/api[feature-* feature-*/**][][]"},
+		"below a folder": {doc: doc("false", git("release/.*")), want: "push acme/api[release/**][][]"},
+		"every branch":   {doc: doc("false", git(".*")), want: "push acme/api[**][][]"},
+		"no glob":        {doc: doc("false", git("v.*-rc")), want: "push acme/api[**][][]", noted: "no plain glob"},
+		"a value":        {doc: doc("false", hook("ok")), want: `webhook string(trigger.payload["status"]) == "ok"`},
+		"an expression":  {doc: doc("false", hook("ok|done")), want: `webhook string(trigger.payload["status"]) matches "^(?:ok|done)$"`},
+		"no expression":  {doc: doc("false", hook("(?<!x)y")), noted: "no regular expression that can be asked here"},
+		// One source is one address: two triggers of it would be two webhooks of one name.
+		"two of one source": {doc: doc("false", hook("a")+","+hook("b")), want: `webhook (string(trigger.payload["status"]) == "a") || (string(trigger.payload["status"]) == "b")`},
+		"one of all":        {doc: doc("false", hook("a")+`,{"type":"webhook","enabled":true,"source":"ci"}`), want: "webhook "},
+		"pull requests":     {doc: doc("false", strings.Replace(git("main"), `"branch"`, `"events":["pr:opened"],"branch"`, 1)), noted: "only pushes start something here"},
+		"of what is paused": {doc: doc("true", git("main")), noted: "its triggers are left out"},
+	} {
+		p, text := imported(t, "spinnaker", c.doc, importer.Options{})
+		if got := triggersOf(t, p); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+		if !strings.Contains(text, c.noted) {
+			t.Errorf("%s: nothing says %q:\n%s", name, c.noted, text)
+		}
+	}
+	nightly, _ := imported(t, "spinnaker", strings.Replace(doc("false", `{"type":"cron","enabled":true,"cronExpression":"0 0 3 * * ?","parameters":{"env":"b"}}`),
+		`"triggers"`, `"parameterConfig":[{"name":"env","default":"a"}],"triggers"`, 1), importer.Options{})
+	if got := nightly.Triggers[0].Schedule.Parameters["env"]; got != "b" {
+		t.Errorf("the schedule gives env %q", got)
+	}
+	p, _ := imported(t, "spinnaker", doc("false", hook("ok|done")), importer.Options{})
+	for value, want := range map[any]bool{"ok": true, "done": true, "okay": false, 3: false, nil: false} {
+		got, err := pipeline.EvalTriggerWhen(*p.Triggers[0].Webhook, map[string]any{"payload": map[string]any{"status": value}})
+		if err != nil || got != want {
+			t.Errorf("%v: %v, %v", value, got, err)
+		}
+	}
+}
