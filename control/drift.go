@@ -367,11 +367,7 @@ func repairGroup(ctx context.Context, a *cloud.Account, x Difference, key string
 	case DriftLeft:
 		return a.Destroy(ctx, x.Region, x.ServerGroup, guard, key)
 	}
-	o, ok := a.Operator()
-	if !ok {
-		return problem.New(problem.Precondition, opRepair, "account %s cannot resume processes", a.Name())
-	}
-	return o.Resume(ctx, x.Region, x.ServerGroup, x.group.Suspended, key)
+	return a.Resume(ctx, x.Region, x.ServerGroup, x.group.Suspended, key)
 }
 
 // returnTraffic starts an execution that shifts traffic back, a stage for each server group.

@@ -309,14 +309,10 @@ func changeGroup(ctx context.Context, a *cloud.Account, ch ClusterChange, groups
 	case ch.Enable:
 		return fmt.Sprintf("%s: %s enabled", g.Region, g.Name), a.SetWeights(ctx, g.Region, ch.Cluster, map[string]float64{g.Name: usualWeight(groups, g.Region)}, guard, key)
 	}
-	o, ok := a.Operator()
-	if !ok {
-		return "", problem.New(problem.Precondition, opSuspend, "account %s cannot suspend processes", a.Name())
-	}
 	if len(ch.Suspend) > 0 {
-		return fmt.Sprintf("%s: %s suspended %s", g.Region, g.Name, strings.Join(ch.Suspend, ", ")), o.Suspend(ctx, g.Region, g.Name, ch.Suspend, key)
+		return fmt.Sprintf("%s: %s suspended %s", g.Region, g.Name, strings.Join(ch.Suspend, ", ")), a.Suspend(ctx, g.Region, g.Name, ch.Suspend, key)
 	}
-	return fmt.Sprintf("%s: %s resumed %s", g.Region, g.Name, strings.Join(ch.Resume, ", ")), o.Resume(ctx, g.Region, g.Name, ch.Resume, key)
+	return fmt.Sprintf("%s: %s resumed %s", g.Region, g.Name, strings.Join(ch.Resume, ", ")), a.Resume(ctx, g.Region, g.Name, ch.Resume, key)
 }
 
 // usualWeight is what an enabled group of the region has, so that the newly enabled one gets an equal share.

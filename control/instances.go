@@ -71,30 +71,18 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 		return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, map[string]any{"kill": ch.Kill}, err)
 	}
 	if ch.Hook != "" {
-		h, ok := a.HookAnswerer()
-		if !ok {
-			return noSuchOperation(op, a)
-		}
-		err = h.AnswerHook(ctx, inst.Region, id, ch.Hook, ch.Key)
+		err = a.AnswerHook(ctx, inst.Region, id, ch.Hook, ch.Key)
 		return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, map[string]any{"answer": ch.Hook}, err)
-	}
-	o, ok := a.Operator()
-	if !ok {
-		return noSuchOperation(op, a)
 	}
 	switch {
 	case ch.Standby != nil:
-		err = o.SetStandby(ctx, inst.Region, id, *ch.Standby, ch.Key)
+		err = a.SetStandby(ctx, inst.Region, id, *ch.Standby, ch.Key)
 	case ch.Healthy != nil:
-		err = o.SetHealth(ctx, inst.Region, id, *ch.Healthy, ch.Key)
+		err = a.SetHealth(ctx, inst.Region, id, *ch.Healthy, ch.Key)
 	default:
-		err = o.SetProtection(ctx, inst.Region, id, *ch.Protect, ch.Key)
+		err = a.SetProtection(ctx, inst.Region, id, *ch.Protect, ch.Key)
 	}
 	return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, nil, err)
-}
-
-func noSuchOperation(op string, a *cloud.Account) error {
-	return problem.New(problem.Precondition, op, "account %s has no such operation", a.Name())
 }
 
 // instance finds an instance by its ID in any account, those that ended and are still remembered included.
@@ -123,9 +111,5 @@ func (s *Service) InstanceLog(ctx context.Context, p Principal, id string, follo
 	if err != nil {
 		return err
 	}
-	l, ok := a.Logs()
-	if !ok {
-		return problem.New(problem.Precondition, "instance.log", "account %s keeps no instance output here", a.Name())
-	}
-	return l.InstanceLog(ctx, inst.Region, id, follow, w)
+	return a.InstanceLog(ctx, inst.Region, id, follow, w)
 }

@@ -16,7 +16,7 @@ import (
 	"showrunner/stage"
 )
 
-// Fleet is what the loop needs of a cloud; driver.Fleet has it.
+// Fleet is what the loop needs of a cloud; *cloud.Account has it.
 type Fleet interface {
 	CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error)
 	ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error)
@@ -26,7 +26,7 @@ type Fleet interface {
 	Counts(ctx context.Context, region, cluster string) ([]cloud.Counts, error)
 }
 
-// Watcher waits for a change; cloud.Watcher has it.
+// Watcher waits for a change; *cloud.Account has it.
 type Watcher interface {
 	WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error)
 }

@@ -8,15 +8,22 @@ import (
 	"time"
 
 	"showrunner/artifact"
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
+// Fleet is a driver that runs instances.
+type Fleet interface {
+	driver.Cloud
+	driver.Capacity
+	driver.Terminator
+	driver.Counter
+}
+
 // Target is a driver under test and how to use it.
 type Target struct {
-	Fleet  driver.Fleet
+	Fleet  Fleet
 	Region string
 	// Artifact holds the program that Command starts, in any Mode.
 	Artifact artifact.Ref
@@ -70,8 +77,8 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 }
 
 // Spec is a server group of the program in a mode: quick checks, no drain.
-func (s *Suite) Spec(cluster string, mode Mode, n int) cloud.ServerGroupSpec {
-	return cloud.ServerGroupSpec{
+func (s *Suite) Spec(cluster string, mode Mode, n int) driver.ServerGroupSpec {
+	return driver.ServerGroupSpec{
 		Cluster: cluster, Version: "1.0", Artifact: s.Artifact, Command: s.Command,
 		Env: map[string]string{ModeVariable: string(mode)},
 		Health: pipeline.Health{Path: "/healthz", Interval: pipeline.Duration(50 * time.Millisecond),
@@ -88,7 +95,7 @@ func (s *Suite) Key() string {
 }
 
 // Create makes a server group and fails the test when that is refused.
-func (s *Suite) Create(spec cloud.ServerGroupSpec) cloud.ServerGroup {
+func (s *Suite) Create(spec driver.ServerGroupSpec) driver.ServerGroup {
 	s.t.Helper()
 	g, err := s.Fleet.CreateServerGroup(s.t.Context(), s.Region, spec, s.Key())
 	if err != nil {
@@ -98,7 +105,7 @@ func (s *Suite) Create(spec cloud.ServerGroupSpec) cloud.ServerGroup {
 }
 
 // Group observes one group; false when it is gone.
-func (s *Suite) Group(name string) (cloud.ServerGroup, bool) {
+func (s *Suite) Group(name string) (driver.ServerGroup, bool) {
 	s.t.Helper()
 	list, err := s.Fleet.ServerGroups(s.t.Context(), s.Region, "")
 	if err != nil {
@@ -109,12 +116,12 @@ func (s *Suite) Group(name string) (cloud.ServerGroup, bool) {
 			return g, true
 		}
 	}
-	return cloud.ServerGroup{}, false
+	return driver.ServerGroup{}, false
 }
 
 // Wait observes a group until it is as described, and returns it. A group that
 // is gone is the zero one.
-func (s *Suite) Wait(name, what string, is func(cloud.ServerGroup) bool) cloud.ServerGroup {
+func (s *Suite) Wait(name, what string, is func(driver.ServerGroup) bool) driver.ServerGroup {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), s.Patience)
 	defer cancel()
@@ -140,7 +147,7 @@ func (s *Suite) Wait(name, what string, is func(cloud.ServerGroup) bool) cloud.S
 }
 
 // summary says what a group is in a few lines.
-func summary(g cloud.ServerGroup) string {
+func summary(g driver.ServerGroup) string {
 	states := map[string]int{}
 	for _, i := range g.Instances {
 		state := string(i.Lifecycle)
@@ -154,9 +161,9 @@ func summary(g cloud.ServerGroup) string {
 }
 
 // WaitServing waits until exactly n instances of a group serve and no other is about to.
-func (s *Suite) WaitServing(name string, n int) cloud.ServerGroup {
+func (s *Suite) WaitServing(name string, n int) driver.ServerGroup {
 	s.t.Helper()
-	return s.Wait(name, fmt.Sprintf("serving %d", n), func(g cloud.ServerGroup) bool {
+	return s.Wait(name, fmt.Sprintf("serving %d", n), func(g driver.ServerGroup) bool {
 		return g.Name != "" && g.Serving() == n && len(g.Instances) == n
 	})
 }
@@ -164,7 +171,7 @@ func (s *Suite) WaitServing(name string, n int) cloud.ServerGroup {
 // WaitGone waits until a group is no more.
 func (s *Suite) WaitGone(name string) {
 	s.t.Helper()
-	s.Wait(name, "gone", func(g cloud.ServerGroup) bool { return g.Name == "" })
+	s.Wait(name, "gone", func(g driver.ServerGroup) bool { return g.Name == "" })
 }
 
 // want checks an error's code; "" wants none.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -31,7 +30,7 @@ func testCreate(s *Suite) {
 	}
 	regions, err := s.Fleet.Regions(s.t.Context())
 	s.want("regions", err, "")
-	at := slices.IndexFunc(regions, func(r cloud.Region) bool { return r.Name == s.Region })
+	at := slices.IndexFunc(regions, func(r driver.Region) bool { return r.Name == s.Region })
 	if at < 0 || !regions[at].Healthy {
 		s.t.Fatalf("region %s is not among %+v", s.Region, regions)
 	}
@@ -59,7 +58,7 @@ func testSequence(s *Suite) {
 			s.t.Fatalf("made %s, want %s", g.Name, want)
 		}
 	}
-	s.want("destroy", s.Fleet.Destroy(ctx, s.Region, "app-v001", cloud.Guard{}, s.Key()), "")
+	s.want("destroy", s.Fleet.Destroy(ctx, s.Region, "app-v001", driver.Guard{}, s.Key()), "")
 	s.WaitGone("app-v001")
 	if g := s.Create(spec); g.Name != "app-v002" {
 		s.t.Errorf("a destroyed group's number came back: %s", g.Name)
@@ -98,31 +97,33 @@ func testKeys(s *Suite) {
 	}
 	s.WaitServing(first.Name, 2)
 	down, up := pipeline.Capacity{Desired: 1, Max: 5}, pipeline.Capacity{Desired: 3, Max: 5}
-	s.want("resize", s.Fleet.Resize(ctx, s.Region, first.Name, down, cloud.Guard{}, "down"), "")
-	s.want("resize", s.Fleet.Resize(ctx, s.Region, first.Name, up, cloud.Guard{}, "up"), "")
-	s.want("late retry", s.Fleet.Resize(ctx, s.Region, first.Name, down, cloud.Guard{}, "down"), "")
+	s.want("resize", s.Fleet.Resize(ctx, s.Region, first.Name, down, driver.Guard{}, "down"), "")
+	s.want("resize", s.Fleet.Resize(ctx, s.Region, first.Name, up, driver.Guard{}, "up"), "")
+	s.want("late retry", s.Fleet.Resize(ctx, s.Region, first.Name, down, driver.Guard{}, "down"), "")
 	if g, _ := s.Group(first.Name); g.Capacity != up {
 		s.t.Fatalf("a late retry acted again: %+v", g.Capacity)
 	}
 	// A refusal is not remembered: what refused it may have passed.
 	s.WaitServing(first.Name, 3)
-	s.want("guarded", s.Fleet.Resize(ctx, s.Region, first.Name, down, cloud.Guard{MinServing: 2}, "guarded"), problem.Precondition)
-	s.want("allowed", s.Fleet.Resize(ctx, s.Region, first.Name, down, cloud.Guard{MinServing: 1}, "guarded"), "")
+	s.want("guarded", s.Fleet.Resize(ctx, s.Region, first.Name, down, driver.Guard{MinServing: 2}, "guarded"), problem.Precondition)
+	s.want("allowed", s.Fleet.Resize(ctx, s.Region, first.Name, down, driver.Guard{MinServing: 1}, "guarded"), "")
 }
 
 func testRefusals(s *Suite) {
 	ctx := s.t.Context()
 	good := s.Spec("app", Serve, 1)
-	for what, change := range map[string]func(*cloud.ServerGroupSpec){
-		"a cluster's name":  func(c *cloud.ServerGroupSpec) { c.Cluster = "no/path" },
-		"a version's name":  func(c *cloud.ServerGroupSpec) { c.Cluster = "app-v001" },
-		"capacity":          func(c *cloud.ServerGroupSpec) { c.Capacity = pipeline.Capacity{Min: 3, Desired: 1, Max: 2} },
-		"a negative weight": func(c *cloud.ServerGroupSpec) { c.Weight = -1 },
-		"no health check":   func(c *cloud.ServerGroupSpec) { c.Health = pipeline.Health{} },
-		"negative traffic":  func(c *cloud.ServerGroupSpec) { c.Traffic = &pipeline.Traffic{MaxInFlight: -1} },
-		"an empty hook":     func(c *cloud.ServerGroupSpec) { c.Hooks = &pipeline.LifecycleHooks{Launch: &pipeline.LifecycleHook{}} },
-		"maintenance":       func(c *cloud.ServerGroupSpec) { c.Maintenance = &pipeline.Maintenance{MinHealthy: 50, MaxHealthy: 200} },
-		"no command":        func(c *cloud.ServerGroupSpec) { c.Command = nil },
+	for what, change := range map[string]func(*driver.ServerGroupSpec){
+		"a cluster's name":  func(c *driver.ServerGroupSpec) { c.Cluster = "no/path" },
+		"a version's name":  func(c *driver.ServerGroupSpec) { c.Cluster = "app-v001" },
+		"capacity":          func(c *driver.ServerGroupSpec) { c.Capacity = pipeline.Capacity{Min: 3, Desired: 1, Max: 2} },
+		"a negative weight": func(c *driver.ServerGroupSpec) { c.Weight = -1 },
+		"no health check":   func(c *driver.ServerGroupSpec) { c.Health = pipeline.Health{} },
+		"negative traffic":  func(c *driver.ServerGroupSpec) { c.Traffic = &pipeline.Traffic{MaxInFlight: -1} },
+		"an empty hook":     func(c *driver.ServerGroupSpec) { c.Hooks = &pipeline.LifecycleHooks{Launch: &pipeline.LifecycleHook{}} },
+		"maintenance": func(c *driver.ServerGroupSpec) {
+			c.Maintenance = &pipeline.Maintenance{MinHealthy: 50, MaxHealthy: 200}
+		},
+		"no command": func(c *driver.ServerGroupSpec) { c.Command = nil },
 	} {
 		spec := good
 		change(&spec)
@@ -131,12 +132,12 @@ func testRefusals(s *Suite) {
 	}
 	_, err := s.Fleet.CreateServerGroup(ctx, "nowhere", good, s.Key())
 	s.want("another region", err, problem.NotFound)
-	s.want("resize", s.Fleet.Resize(ctx, s.Region, "app-v007", pipeline.Capacity{}, cloud.Guard{}, s.Key()), problem.NotFound)
+	s.want("resize", s.Fleet.Resize(ctx, s.Region, "app-v007", pipeline.Capacity{}, driver.Guard{}, s.Key()), problem.NotFound)
 	s.want("terminate", s.Fleet.Terminate(ctx, s.Region, "i-00000000000000000", driver.TerminateOptions{}, s.Key()), problem.NotFound)
 	g := s.Create(good)
-	s.want("weights of another", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{"app-v009": 1}, cloud.Guard{}, s.Key()), problem.NotFound)
-	s.want("an impossible weight", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: -2}, cloud.Guard{}, s.Key()), problem.Invalid)
-	s.want("capacity", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Min: 2, Desired: 1, Max: 1}, cloud.Guard{}, s.Key()), problem.Invalid)
+	s.want("weights of another", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{"app-v009": 1}, driver.Guard{}, s.Key()), problem.NotFound)
+	s.want("an impossible weight", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: -2}, driver.Guard{}, s.Key()), problem.Invalid)
+	s.want("capacity", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Min: 2, Desired: 1, Max: 1}, driver.Guard{}, s.Key()), problem.Invalid)
 	if list, err := s.Fleet.ServerGroups(ctx, s.Region, "unknown"); err != nil || len(list) != 0 {
 		s.t.Errorf("an unknown cluster: %v, %v", list, err)
 	}
@@ -145,7 +146,7 @@ func testRefusals(s *Suite) {
 func testNeverHealthy(s *Suite) {
 	spec := s.Spec("app", ExitAtOnce, 2)
 	g := s.Create(spec)
-	g = s.Wait(g.Name, "failing", func(g cloud.ServerGroup) bool { return g.Failures >= 2 && g.LastFailure != nil })
+	g = s.Wait(g.Name, "failing", func(g driver.ServerGroup) bool { return g.Failures >= 2 && g.LastFailure != nil })
 	if g.Serving() != 0 {
 		s.t.Errorf("%d serve", g.Serving())
 	}
@@ -157,7 +158,7 @@ func testNeverHealthy(s *Suite) {
 	// It is in nobody's way.
 	other := s.Create(s.Spec("other", Serve, 1))
 	s.WaitServing(other.Name, 1)
-	s.want("destroy", s.Fleet.Destroy(s.t.Context(), s.Region, g.Name, cloud.Guard{LastOne: true}, s.Key()), "")
+	s.want("destroy", s.Fleet.Destroy(s.t.Context(), s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
 	s.WaitGone(g.Name)
 }
 
@@ -166,12 +167,12 @@ func testResize(s *Suite) {
 	g := s.Create(s.Spec("app", Serve, 1))
 	for _, n := range []int{4, 2, 0, 1} {
 		to := pipeline.Capacity{Min: 0, Desired: n, Max: 4}
-		s.want("resize", s.Fleet.Resize(ctx, s.Region, g.Name, to, cloud.Guard{}, s.Key()), "")
+		s.want("resize", s.Fleet.Resize(ctx, s.Region, g.Name, to, driver.Guard{}, s.Key()), "")
 		if got := s.WaitServing(g.Name, n); got.Capacity != to {
 			s.t.Fatalf("capacity %+v, want %+v", got.Capacity, to)
 		}
 	}
-	s.want("no max means desired", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 2}, cloud.Guard{}, s.Key()), "")
+	s.want("no max means desired", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 2}, driver.Guard{}, s.Key()), "")
 	if got := s.WaitServing(g.Name, 2); got.Capacity.Max != 2 {
 		s.t.Fatalf("capacity %+v", got.Capacity)
 	}
@@ -187,36 +188,36 @@ func testWeights(s *Suite) {
 	if g := s.WaitServing(fresh.Name, 2); g.Enabled() {
 		s.t.Fatalf("made with weight 0 and enabled")
 	}
-	s.want("canary", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 1, old.Name: 99}, cloud.Guard{MinServing: 2}, s.Key()), "")
-	s.want("one alone", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 5.5}, cloud.Guard{MinServing: 2}, s.Key()), "")
+	s.want("canary", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 1, old.Name: 99}, driver.Guard{MinServing: 2}, s.Key()), "")
+	s.want("one alone", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 5.5}, driver.Guard{MinServing: 2}, s.Key()), "")
 	a, _ := s.Group(old.Name)
 	b, _ := s.Group(fresh.Name)
 	if a.Weight != 99 || b.Weight != 5.5 {
 		s.t.Fatalf("weights %v and %v", a.Weight, b.Weight)
 	}
 	// All or nothing.
-	err := s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, "app-v099": 100}, cloud.Guard{}, s.Key())
+	err := s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, "app-v099": 100}, driver.Guard{}, s.Key())
 	s.want("with one that is not there", err, problem.NotFound)
-	err = s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: math.Inf(1)}, cloud.Guard{}, s.Key())
+	err = s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: math.Inf(1)}, driver.Guard{}, s.Key())
 	if err == nil {
 		s.t.Fatal("an infinite weight was taken")
 	}
 	if a, _ := s.Group(old.Name); a.Weight != 99 {
 		s.t.Fatalf("a refused change left weight %v", a.Weight)
 	}
-	seen := func(name string) cloud.ServerGroup { g, _ := s.Group(name); return g }
+	seen := func(name string) driver.ServerGroup { g, _ := s.Group(name); return g }
 	if a, b := seen(old.Name), seen(fresh.Name); !a.TrafficUntil.IsZero() || !b.TrafficUntil.IsZero() {
 		s.t.Fatalf("both have traffic, until %v and %v", a.TrafficUntil, b.TrafficUntil)
 	}
 	shift := func(from, to string) {
-		s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{from: 0, to: 100}, cloud.Guard{MinServing: 2, LastOne: true}, s.Key()), "")
+		s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{from: 0, to: 100}, driver.Guard{MinServing: 2, LastOne: true}, s.Key()), "")
 		if f, t := seen(from), seen(to); f.TrafficUntil.IsZero() || !t.TrafficUntil.IsZero() {
 			s.t.Fatalf("traffic went from %s to %s, it had it until %v and %v", from, to, f.TrafficUntil, t.TrafficUntil)
 		}
 	}
 	shift(old.Name, fresh.Name)
 	was := seen(old.Name).TrafficUntil
-	s.want("again", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0}, cloud.Guard{}, s.Key()), "")
+	s.want("again", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0}, driver.Guard{}, s.Key()), "")
 	if again := seen(old.Name).TrafficUntil; !again.Equal(was) {
 		s.t.Fatalf("it had no traffic to lose, and lost it at %v instead of %v", again, was)
 	}
@@ -227,7 +228,7 @@ func testGuard(s *Suite) {
 	ctx := s.t.Context()
 	old, fresh := s.Create(s.Spec("app", Serve, 2)), s.Create(s.Spec("app", NeverReady, 2))
 	g := s.WaitServing(old.Name, 2)
-	one, two := cloud.Guard{LastOne: true}, cloud.Guard{MinServing: 2}
+	one, two := driver.Guard{LastOne: true}, driver.Guard{MinServing: 2}
 	weights := map[string]float64{old.Name: 0, fresh.Name: 100}
 	s.want("disable all that serves", s.Fleet.SetWeights(ctx, s.Region, "app", weights, one, s.Key()), problem.Precondition)
 	s.want("destroy all that serves", s.Fleet.Destroy(ctx, s.Region, old.Name, one, s.Key()), problem.Precondition)
@@ -238,8 +239,8 @@ func testGuard(s *Suite) {
 	if g := s.WaitServing(old.Name, 2); !g.Enabled() || g.Capacity.Desired != 2 {
 		s.t.Fatalf("a refused change acted: %+v", g)
 	}
-	s.want("growing is never guarded", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 3, Max: 3}, cloud.Guard{MinServing: 9}, s.Key()), "")
-	s.want("what does not serve may go", s.Fleet.Destroy(ctx, s.Region, fresh.Name, cloud.Guard{MinServing: 9}, s.Key()), "")
+	s.want("growing is never guarded", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 3, Max: 3}, driver.Guard{MinServing: 9}, s.Key()), "")
+	s.want("what does not serve may go", s.Fleet.Destroy(ctx, s.Region, fresh.Name, driver.Guard{MinServing: 9}, s.Key()), "")
 	s.WaitServing(old.Name, 3)
 	s.want("enough is left", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 2, Max: 3}, two, s.Key()), "")
 	s.WaitServing(old.Name, 2)
@@ -249,12 +250,12 @@ func testDestroy(s *Suite) {
 	ctx := s.t.Context()
 	g := s.Create(s.Spec("app", Serve, 2))
 	s.WaitServing(g.Name, 2)
-	s.want("destroy", s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{}, "d"), "")
-	s.want("again, same key", s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{}, "d"), "")
-	s.want("again, another key", s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{LastOne: true}, s.Key()), "")
+	s.want("destroy", s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{}, "d"), "")
+	s.want("again, same key", s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{}, "d"), "")
+	s.want("again, another key", s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
 	s.WaitGone(g.Name)
-	s.want("gone", s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{LastOne: true}, s.Key()), "")
-	s.want("resize of a gone one", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{}, cloud.Guard{}, s.Key()), problem.NotFound)
+	s.want("gone", s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
+	s.want("resize of a gone one", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{}, driver.Guard{}, s.Key()), problem.NotFound)
 }
 
 func testTerminate(s *Suite) {
@@ -264,8 +265,8 @@ func testTerminate(s *Suite) {
 	for _, kill := range []bool{false, true} {
 		victim := g.Instances[0].ID
 		s.want("terminate", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Kill: kill}, s.Key()), "")
-		g = s.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool {
-			return g.Serving() == 3 && len(g.Instances) == 3 && !slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == victim })
+		g = s.Wait(g.Name, "replaced", func(g driver.ServerGroup) bool {
+			return g.Serving() == 3 && len(g.Instances) == 3 && !slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == victim })
 		})
 		if g.Capacity.Desired != 3 || g.Failures != 0 || g.Crashes != 0 {
 			s.t.Fatalf("after terminate: %+v", g)
@@ -276,11 +277,11 @@ func testTerminate(s *Suite) {
 	s.want("decrement", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Decrement: true}, "dec"), "")
 	s.want("decrement again", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Decrement: true}, "dec"), "")
 	g = s.WaitServing(g.Name, 2)
-	if g.Capacity.Desired != 2 || slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == victim }) {
+	if g.Capacity.Desired != 2 || slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == victim }) {
 		s.t.Fatalf("after decrement: %+v", g)
 	}
 	pinned := pipeline.Capacity{Min: 2, Desired: 2, Max: 3}
-	s.want("pin", s.Fleet.Resize(ctx, s.Region, g.Name, pinned, cloud.Guard{}, s.Key()), "")
+	s.want("pin", s.Fleet.Resize(ctx, s.Region, g.Name, pinned, driver.Guard{}, s.Key()), "")
 	err := s.Fleet.Terminate(ctx, s.Region, g.Instances[0].ID, driver.TerminateOptions{Decrement: true}, s.Key())
 	s.want("decrement below min", err, problem.Precondition)
 }
@@ -335,9 +336,9 @@ func testConcurrent(s *Suite) {
 	s.WaitServing(a.Name, 1)
 	s.WaitServing(b.Name, 1)
 	refused := make([]error, 2)
-	for n, g := range []cloud.ServerGroup{a, b} {
+	for n, g := range []driver.ServerGroup{a, b} {
 		key := s.Key()
-		wg.Go(func() { refused[n] = s.Fleet.Destroy(ctx, s.Region, g.Name, cloud.Guard{LastOne: true}, key) })
+		wg.Go(func() { refused[n] = s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, key) })
 	}
 	wg.Wait()
 	if (refused[0] == nil) == (refused[1] == nil) {

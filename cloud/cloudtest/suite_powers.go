@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -44,8 +43,16 @@ func testWatch(s *Suite) {
 	}
 }
 
+// operator has every ability to intervene in the maintenance of a group.
+type operator interface {
+	driver.Standby
+	driver.Protection
+	driver.HealthSetter
+	driver.Suspender
+}
+
 func testOperator(s *Suite) {
-	op, ok := s.Fleet.(driver.Operator)
+	op, ok := s.Fleet.(operator)
 	if !ok {
 		s.t.Log("this driver has no side operations")
 		return
@@ -55,11 +62,11 @@ func testOperator(s *Suite) {
 	g = s.WaitServing(g.Name, 2)
 	away, kept := g.Instances[0].ID, g.Instances[1].ID
 	s.want("standby", op.SetStandby(ctx, s.Region, away, true, s.Key()), "")
-	g = s.Wait(g.Name, "one in standby", func(g cloud.ServerGroup) bool { return g.Serving() == 1 })
+	g = s.Wait(g.Name, "one in standby", func(g driver.ServerGroup) bool { return g.Serving() == 1 })
 	if g.Capacity.Desired != 1 || len(g.Instances) != 2 {
 		s.t.Fatalf("in standby: %+v", g)
 	}
-	s.want("traffic", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: 1}, cloud.Guard{}, s.Key()), "")
+	s.want("traffic", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: 1}, driver.Guard{}, s.Key()), "")
 	err := op.SetStandby(ctx, s.Region, kept, true, s.Key())
 	if s.want("the last one in standby", err, problem.Precondition); !strings.Contains(err.Error(), "last serving") {
 		s.t.Errorf("the last one in standby: %v", err)
@@ -70,12 +77,12 @@ func testOperator(s *Suite) {
 	}
 	s.want("healthy", op.SetHealth(ctx, s.Region, away, true, s.Key()), "") // as it is
 	s.want("unhealthy", op.SetHealth(ctx, s.Region, away, false, s.Key()), "")
-	g = s.Wait(g.Name, "the one that was said to be unhealthy replaced", func(g cloud.ServerGroup) bool {
-		return g.Serving() == 2 && !slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == away })
+	g = s.Wait(g.Name, "the one that was said to be unhealthy replaced", func(g driver.ServerGroup) bool {
+		return g.Serving() == 2 && !slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == away })
 	})
 	s.want("the health of none", op.SetHealth(ctx, s.Region, "i-0", false, s.Key()), problem.NotFound)
 	s.want("protect", op.SetProtection(ctx, s.Region, kept, true, s.Key()), "")
-	s.want("shrink", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 1, Max: 4}, cloud.Guard{}, s.Key()), "")
+	s.want("shrink", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 1, Max: 4}, driver.Guard{}, s.Key()), "")
 	if g = s.WaitServing(g.Name, 1); g.Instances[0].ID != kept || !g.Instances[0].Protected {
 		s.t.Fatalf("the protected one is gone: %+v", g.Instances)
 	}
@@ -99,20 +106,20 @@ func testHooks(s *Suite) {
 	spec := s.Spec("app", Serve, 1)
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: &pipeline.LifecycleHook{Wait: true, Timeout: pipeline.Duration(time.Hour)}}
 	g := s.Create(spec)
-	g = s.Wait(g.Name, "waiting", func(g cloud.ServerGroup) bool {
-		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == cloud.PendingWait
+	g = s.Wait(g.Name, "waiting", func(g driver.ServerGroup) bool {
+		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == driver.PendingWait
 	})
 	id, key := g.Instances[0].ID, s.Key()
 	if hook := g.Instances[0].Hook; hook == nil || hook.Name != "launch" || !hook.Wait || !hook.Until.After(hook.Since) {
 		s.t.Errorf("it shows its hook as %+v", hook)
 	}
-	s.want("heartbeat", h.AnswerHook(ctx, s.Region, id, cloud.HookHeartbeat, s.Key()), "")
+	s.want("heartbeat", h.AnswerHook(ctx, s.Region, id, driver.HookHeartbeat, s.Key()), "")
 	s.want("no answer", h.AnswerHook(ctx, s.Region, id, "maybe", s.Key()), problem.Invalid)
-	s.want("to none", h.AnswerHook(ctx, s.Region, "i-0", cloud.HookContinue, s.Key()), problem.NotFound)
-	s.want("continue", h.AnswerHook(ctx, s.Region, id, cloud.HookContinue, key), "")
+	s.want("to none", h.AnswerHook(ctx, s.Region, "i-0", driver.HookContinue, s.Key()), problem.NotFound)
+	s.want("continue", h.AnswerHook(ctx, s.Region, id, driver.HookContinue, key), "")
 	s.WaitServing(g.Name, 1)
-	s.want("the same again", h.AnswerHook(ctx, s.Region, id, cloud.HookContinue, key), "")
-	s.want("twice", h.AnswerHook(ctx, s.Region, id, cloud.HookContinue, s.Key()), problem.Precondition)
+	s.want("the same again", h.AnswerHook(ctx, s.Region, id, driver.HookContinue, key), "")
+	s.want("twice", h.AnswerHook(ctx, s.Region, id, driver.HookContinue, s.Key()), problem.Precondition)
 }
 
 func testServing(s *Suite) {
@@ -130,7 +137,7 @@ func testServing(s *Suite) {
 	spec.Version, spec.Weight = "2.0", 0
 	fresh := s.Create(spec)
 	s.WaitServing(fresh.Name, 1)
-	s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: 1}, cloud.Guard{MinServing: 1}, s.Key()), "")
+	s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: 1}, driver.Guard{MinServing: 1}, s.Key()), "")
 	if body, err := s.Reach(ctx, "app", "/"); err != nil || !strings.HasPrefix(body, "2.0 ") {
 		s.t.Fatalf("reached %q, %v", body, err)
 	}

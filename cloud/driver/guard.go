@@ -3,14 +3,13 @@ package driver
 import (
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
 // Serving counts a cluster's serving instances in one region: in service,
 // healthy and in an enabled group.
-func Serving(groups []cloud.ServerGroup) int {
+func Serving(groups []ServerGroup) int {
 	n := 0
 	for _, g := range groups {
 		if g.Enabled() && !g.Destroying {
@@ -25,7 +24,7 @@ func Serving(groups []cloud.ServerGroup) int {
 // always allowed, even below MinServing: refusing it would keep a cluster that
 // lost instances from being mended. A driver calls it with fresh state inside
 // the call that changes it.
-func CheckGuard(guard cloud.Guard, cluster, region string, before, after int) error {
+func CheckGuard(guard Guard, cluster, region string, before, after int) error {
 	if after >= before {
 		return nil
 	}
@@ -56,7 +55,7 @@ func TrafficUntil(was time.Time, from, to float64, now time.Time) time.Time {
 // Identity is a spec as it counts for an idempotency key: its environment by names
 // alone. Values may be secrets, resolved anew at each call; one that was changed
 // between a call and its repetition must not make the repetition another request.
-func Identity(s cloud.ServerGroupSpec) cloud.ServerGroupSpec {
+func Identity(s ServerGroupSpec) ServerGroupSpec {
 	names := make(map[string]string, len(s.Env))
 	for name := range s.Env {
 		names[name] = ""
@@ -95,9 +94,9 @@ func CheckHooks(h *pipeline.LifecycleHooks) error {
 }
 
 // CheckHookAnswer refuses what is no answer. Errors: invalid.
-func CheckHookAnswer(op string, a cloud.HookAnswer) error {
+func CheckHookAnswer(op string, a HookAnswer) error {
 	switch a {
-	case cloud.HookContinue, cloud.HookAbandon, cloud.HookHeartbeat:
+	case HookContinue, HookAbandon, HookHeartbeat:
 		return nil
 	}
 	return problem.New(problem.Invalid, op, "%q is no answer to a hook", string(a)).WithHelp("give continue, abandon or heartbeat")

@@ -64,3 +64,18 @@ func NextSequence(cluster string, last *int, taken func(seq int) bool) (int, err
 	return 0, problem.New(problem.Conflict, "cloud.create", "cluster %s has all %d versions taken", cluster, Sequences).
 		WithHelp("destroy server groups that are no longer needed")
 }
+
+var (
+	siteName  = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	doubleDot = regexp.MustCompile(`\.\.|\.-|-\.`)
+)
+
+// CheckSiteName holds a site's name to the rules of bucket names, since it
+// becomes one, and a host name too.
+func CheckSiteName(site string) error {
+	if siteName.MatchString(site) && !doubleDot.MatchString(site) {
+		return nil
+	}
+	return problem.New(problem.Invalid, "cloud.site", "%q is no name for a site", site).
+		WithHelp("a site's name is 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit")
+}

@@ -5,7 +5,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
@@ -68,19 +67,19 @@ func TestNamesRoundTrip(t *testing.T) {
 
 func TestGuard(t *testing.T) {
 	for _, c := range []struct {
-		guard         cloud.Guard
+		guard         driver.Guard
 		before, after int
 		ok            bool
 	}{
-		{cloud.Guard{}, 3, 0, true},
-		{cloud.Guard{LastOne: true}, 3, 1, true},
-		{cloud.Guard{LastOne: true}, 3, 0, false},
-		{cloud.Guard{LastOne: true}, 0, 0, true},
-		{cloud.Guard{MinServing: 2}, 3, 2, true},
-		{cloud.Guard{MinServing: 2}, 3, 1, false},
-		{cloud.Guard{MinServing: 4}, 3, 2, false},
-		{cloud.Guard{MinServing: 4}, 3, 3, true},
-		{cloud.Guard{MinServing: 4}, 2, 3, true},
+		{driver.Guard{}, 3, 0, true},
+		{driver.Guard{LastOne: true}, 3, 1, true},
+		{driver.Guard{LastOne: true}, 3, 0, false},
+		{driver.Guard{LastOne: true}, 0, 0, true},
+		{driver.Guard{MinServing: 2}, 3, 2, true},
+		{driver.Guard{MinServing: 2}, 3, 1, false},
+		{driver.Guard{MinServing: 4}, 3, 2, false},
+		{driver.Guard{MinServing: 4}, 3, 3, true},
+		{driver.Guard{MinServing: 4}, 2, 3, true},
 	} {
 		err := driver.CheckGuard(c.guard, "app", "r", c.before, c.after)
 		if (err == nil) != c.ok || (err != nil && problem.CodeOf(err) != problem.Precondition) {

@@ -31,7 +31,7 @@ type ClientConfig struct {
 	Now  func() time.Time // default time.Now
 }
 
-// Client drives the regions of a local cloud. It implements driver.Fleet,
+// Client drives the regions of a local cloud. It implements driver.Cloud,
 // Sites, Watcher, Logs and Operator, and is safe for use by several goroutines.
 type Client struct {
 	config  ClientConfig

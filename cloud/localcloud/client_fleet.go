@@ -11,12 +11,18 @@ import (
 
 // regionFleet is everything that one region's fleet can be asked.
 type regionFleet interface {
-	driver.Fleet
+	driver.Cloud
+	driver.Capacity
+	driver.Terminator
+	driver.Counter
 	driver.Watcher
 	driver.Logs
-	driver.Operator
+	driver.Standby
+	driver.Protection
+	driver.HealthSetter
+	driver.Suspender
 	driver.HookAnswerer
-	driver.Zonal
+	driver.ZoneSetter
 }
 
 // fleet finds the fleet of a region.
@@ -28,7 +34,7 @@ func (c *Client) fleet(region string) (regionFleet, error) {
 	return r.fleet, nil
 }
 
-// CreateServerGroup implements driver.Fleet.
+// CreateServerGroup implements driver.Versions.
 func (c *Client) CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error) {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -37,7 +43,7 @@ func (c *Client) CreateServerGroup(ctx context.Context, region string, spec clou
 	return f.CreateServerGroup(ctx, region, spec, key)
 }
 
-// ServerGroups implements driver.Fleet.
+// ServerGroups implements driver.Versions.
 func (c *Client) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -46,7 +52,7 @@ func (c *Client) ServerGroups(ctx context.Context, region, cluster string) ([]cl
 	return f.ServerGroups(ctx, region, cluster)
 }
 
-// Resize implements driver.Fleet.
+// Resize implements driver.Capacity.
 func (c *Client) Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard cloud.Guard, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -55,7 +61,7 @@ func (c *Client) Resize(ctx context.Context, region, serverGroup string, to pipe
 	return f.Resize(ctx, region, serverGroup, to, guard, key)
 }
 
-// SetWeights implements driver.Fleet.
+// SetWeights implements driver.Traffic.
 func (c *Client) SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -64,7 +70,7 @@ func (c *Client) SetWeights(ctx context.Context, region, cluster string, weights
 	return f.SetWeights(ctx, region, cluster, weights, guard, key)
 }
 
-// Destroy implements driver.Fleet.
+// Destroy implements driver.Versions.
 func (c *Client) Destroy(ctx context.Context, region, serverGroup string, guard cloud.Guard, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -73,7 +79,7 @@ func (c *Client) Destroy(ctx context.Context, region, serverGroup string, guard 
 	return f.Destroy(ctx, region, serverGroup, guard, key)
 }
 
-// Terminate implements driver.Fleet.
+// Terminate implements driver.Terminator.
 func (c *Client) Terminate(ctx context.Context, region, instance string, opts cloud.TerminateOptions, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -82,7 +88,7 @@ func (c *Client) Terminate(ctx context.Context, region, instance string, opts cl
 	return f.Terminate(ctx, region, instance, opts, key)
 }
 
-// Counts implements driver.Fleet.
+// Counts implements driver.Counter.
 func (c *Client) Counts(ctx context.Context, region, cluster string) ([]cloud.Counts, error) {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -109,7 +115,7 @@ func (c *Client) InstanceLog(ctx context.Context, region, instance string, follo
 	return f.InstanceLog(ctx, region, instance, follow, to)
 }
 
-// SetStandby implements driver.Operator.
+// SetStandby implements driver.Standby.
 func (c *Client) SetStandby(ctx context.Context, region, instance string, standby bool, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -118,7 +124,7 @@ func (c *Client) SetStandby(ctx context.Context, region, instance string, standb
 	return f.SetStandby(ctx, region, instance, standby, key)
 }
 
-// SetProtection implements driver.Operator.
+// SetProtection implements driver.Protection.
 func (c *Client) SetProtection(ctx context.Context, region, instance string, protected bool, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -127,7 +133,7 @@ func (c *Client) SetProtection(ctx context.Context, region, instance string, pro
 	return f.SetProtection(ctx, region, instance, protected, key)
 }
 
-// SetHealth implements driver.Operator.
+// SetHealth implements driver.HealthSetter.
 func (c *Client) SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -145,7 +151,7 @@ func (c *Client) AnswerHook(ctx context.Context, region, instance string, answer
 	return f.AnswerHook(ctx, region, instance, answer, key)
 }
 
-// Suspend implements driver.Operator.
+// Suspend implements driver.Suspender.
 func (c *Client) Suspend(ctx context.Context, region, serverGroup string, processes []string, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -154,7 +160,7 @@ func (c *Client) Suspend(ctx context.Context, region, serverGroup string, proces
 	return f.Suspend(ctx, region, serverGroup, processes, key)
 }
 
-// Resume implements driver.Operator.
+// Resume implements driver.Suspender.
 func (c *Client) Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
@@ -163,7 +169,7 @@ func (c *Client) Resume(ctx context.Context, region, serverGroup string, process
 	return f.Resume(ctx, region, serverGroup, processes, key)
 }
 
-// SetZone implements driver.Zonal.
+// SetZone implements driver.ZoneSetter.
 func (c *Client) SetZone(ctx context.Context, region, zone string, down bool, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {

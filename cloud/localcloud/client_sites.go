@@ -22,7 +22,7 @@ func (c *Client) Publish(ctx context.Context, region string, req cloud.PublishRe
 	return c.publish(ctx, region, "publish", req, key, progress)
 }
 
-// PrepareSite implements cloud.SitePreparer.
+// PrepareSite implements driver.SitePreparer.
 func (c *Client) PrepareSite(ctx context.Context, region string, req cloud.PublishRequest, key string, progress func(done, total int)) error {
 	_, err := c.publish(ctx, region, "prepare", req, key, progress)
 	return err
@@ -67,7 +67,7 @@ func (c *Client) SiteDeployments(ctx context.Context, region, site string) ([]cl
 	return list, r.call(ctx, http.MethodGet, sitePath(site, "deployments"), nil, &list)
 }
 
-// SiteChanges implements cloud.SiteWatcher.
+// SiteChanges implements driver.SiteWatcher.
 func (c *Client) SiteChanges(ctx context.Context, region, site string) ([]cloud.SiteChange, error) {
 	r, err := c.region(region)
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *Client) Activate(ctx context.Context, region, site, deployment, key str
 	return c.actOnSite(ctx, region, site, "activate", activateBody{deployment, key})
 }
 
-// Revert implements cloud.SiteReverter.
+// Revert implements driver.SiteReverter.
 func (c *Client) Revert(ctx context.Context, region, site, deployment, key string) (cloud.SiteDeployment, error) {
 	return c.actOnSite(ctx, region, site, "revert", activateBody{deployment, key})
 }
@@ -96,7 +96,7 @@ func (c *Client) actOnSite(ctx context.Context, region, site, what string, body 
 	return d, r.call(ctx, http.MethodPost, sitePath(site, what), body, &d)
 }
 
-// ListSites implements cloud.SiteLister.
+// ListSites implements driver.SiteLister.
 func (c *Client) ListSites(ctx context.Context, region string) ([]cloud.Site, error) {
 	r, err := c.region(region)
 	if err != nil {
@@ -124,7 +124,7 @@ func siteHost(site, edge string) string {
 	return site + ".localhost"
 }
 
-// ProbeSite implements cloud.SiteProber: it asks the region's front door as a
+// ProbeSite implements driver.SiteProber: it asks the region's front door as a
 // visitor would, past the edge.
 func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeployment) error {
 	r, err := c.region(region)

@@ -28,15 +28,21 @@ import (
 
 // The client has every power that drivers may have.
 var (
-	_ driver.Fleet       = (*localcloud.Client)(nil)
-	_ driver.Sites       = (*localcloud.Client)(nil)
-	_ driver.Watcher     = (*localcloud.Client)(nil)
-	_ driver.Logs        = (*localcloud.Client)(nil)
-	_ driver.Operator    = (*localcloud.Client)(nil)
-	_ cloud.SiteReverter = (*localcloud.Client)(nil)
-	_ cloud.SiteProber   = (*localcloud.Client)(nil)
-	_ cloud.SitePreparer = (*localcloud.Client)(nil)
-	_ cloud.SiteLister   = (*localcloud.Client)(nil)
+	_ driver.Cloud        = (*localcloud.Client)(nil)
+	_ driver.Capacity     = (*localcloud.Client)(nil)
+	_ driver.Terminator   = (*localcloud.Client)(nil)
+	_ driver.Counter      = (*localcloud.Client)(nil)
+	_ driver.Sites        = (*localcloud.Client)(nil)
+	_ driver.Watcher      = (*localcloud.Client)(nil)
+	_ driver.Logs         = (*localcloud.Client)(nil)
+	_ driver.Standby      = (*localcloud.Client)(nil)
+	_ driver.Protection   = (*localcloud.Client)(nil)
+	_ driver.HealthSetter = (*localcloud.Client)(nil)
+	_ driver.Suspender    = (*localcloud.Client)(nil)
+	_ driver.SiteReverter = (*localcloud.Client)(nil)
+	_ driver.SiteProber   = (*localcloud.Client)(nil)
+	_ driver.SitePreparer = (*localcloud.Client)(nil)
+	_ driver.SiteLister   = (*localcloud.Client)(nil)
 )
 
 // The test binary plays the region processes: one process can run one region.

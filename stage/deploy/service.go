@@ -84,8 +84,8 @@ func loopOf(account *cloud.Account, client *http.Client, now func() time.Time, i
 	l := &rollout.Loop{Fleet: account, HTTP: client, Now: now, Log: func(format string, args ...any) {
 		fmt.Fprintf(in.Log, now().UTC().Format("15:04:05")+" "+format+"\n", args...)
 	}}
-	if w, ok := account.Watcher(); ok {
-		l.Watch = w
+	if account.CanWatch() {
+		l.Watch = account
 	}
 	return l
 }

@@ -13,6 +13,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -20,8 +21,8 @@ import (
 
 // sitesCloud is a cloud in memory that hosts one site in each region.
 type sitesCloud struct {
-	cloud.Fleet // none of it is called but Regions
-	names       []string
+	driver.Cloud // none of it is called but Regions
+	names        []string
 
 	mu     sync.Mutex
 	calls  []string

@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -26,11 +25,11 @@ import (
 type Config struct {
 	Regions []string
 	// Fails says why instances of a spec never become healthy; nil when they do.
-	Fails func(cloud.ServerGroupSpec) *cloud.InstanceFailure
+	Fails func(driver.ServerGroupSpec) *driver.InstanceFailure
 	Now   func() time.Time // default time.Now
 }
 
-// Cloud implements driver.Fleet, Watcher, Logs and Operator.
+// Cloud implements driver.Cloud and the abilities of a cloud of instances.
 type Cloud struct {
 	config Config
 
@@ -43,11 +42,11 @@ type Cloud struct {
 
 type region struct {
 	since     time.Time
-	groups    []*cloud.ServerGroup              // oldest first
-	fails     map[string]*cloud.InstanceFailure // by group
-	last      map[string]int                    // sequence by cluster
+	groups    []*driver.ServerGroup              // oldest first
+	fails     map[string]*driver.InstanceFailure // by group
+	last      map[string]int                     // sequence by cluster
 	keys      map[string]remembered
-	counts    map[string][]cloud.Counts
+	counts    map[string][]driver.Counts
 	revisions map[string]uint64
 }
 
@@ -57,10 +56,16 @@ type remembered struct {
 }
 
 var (
-	_ driver.Fleet    = (*Cloud)(nil)
-	_ driver.Watcher  = (*Cloud)(nil)
-	_ driver.Logs     = (*Cloud)(nil)
-	_ driver.Operator = (*Cloud)(nil)
+	_ driver.Cloud        = (*Cloud)(nil)
+	_ driver.Capacity     = (*Cloud)(nil)
+	_ driver.Terminator   = (*Cloud)(nil)
+	_ driver.Counter      = (*Cloud)(nil)
+	_ driver.Watcher      = (*Cloud)(nil)
+	_ driver.Logs         = (*Cloud)(nil)
+	_ driver.Standby      = (*Cloud)(nil)
+	_ driver.Protection   = (*Cloud)(nil)
+	_ driver.HealthSetter = (*Cloud)(nil)
+	_ driver.Suspender    = (*Cloud)(nil)
 )
 
 // New makes an empty cloud.
@@ -69,12 +74,12 @@ func New(config Config) *Cloud {
 		config.Now = time.Now
 	}
 	if config.Fails == nil {
-		config.Fails = func(cloud.ServerGroupSpec) *cloud.InstanceFailure { return nil }
+		config.Fails = func(driver.ServerGroupSpec) *driver.InstanceFailure { return nil }
 	}
 	c := &Cloud{config: config, regions: map[string]*region{}, changed: make(chan struct{}), revision: 1}
 	for _, name := range config.Regions {
-		c.regions[name] = &region{since: config.Now(), fails: map[string]*cloud.InstanceFailure{}, last: map[string]int{}, keys: map[string]remembered{},
-			counts: map[string][]cloud.Counts{}, revisions: map[string]uint64{}}
+		c.regions[name] = &region{since: config.Now(), fails: map[string]*driver.InstanceFailure{}, last: map[string]int{}, keys: map[string]remembered{},
+			counts: map[string][]driver.Counts{}, revisions: map[string]uint64{}}
 	}
 	return c
 }
@@ -129,22 +134,22 @@ func (c *Cloud) bump(r *region, cluster string) {
 }
 
 // settle gives a group what its capacity asks for, at once.
-func (c *Cloud) settle(name string, r *region, g *cloud.ServerGroup) {
+func (c *Cloud) settle(name string, r *region, g *driver.ServerGroup) {
 	if g.Destroying {
-		r.groups = slices.DeleteFunc(r.groups, func(have *cloud.ServerGroup) bool { return have == g })
+		r.groups = slices.DeleteFunc(r.groups, func(have *driver.ServerGroup) bool { return have == g })
 		return
 	}
 	active := func() int {
 		n := 0
 		for _, i := range g.Instances {
-			if i.Lifecycle == cloud.InService {
+			if i.Lifecycle == driver.InService {
 				n++
 			}
 		}
 		return n
 	}
 	for active() > g.Capacity.Desired {
-		at := slices.IndexFunc(g.Instances, func(i cloud.Instance) bool { return i.Lifecycle == cloud.InService && !i.Protected })
+		at := slices.IndexFunc(g.Instances, func(i driver.Instance) bool { return i.Lifecycle == driver.InService && !i.Protected })
 		if at < 0 {
 			break
 		}
@@ -166,7 +171,7 @@ func (c *Cloud) settle(name string, r *region, g *cloud.ServerGroup) {
 	}
 }
 
-func (c *Cloud) launch(name string, g *cloud.ServerGroup) cloud.Instance {
+func (c *Cloud) launch(name string, g *driver.ServerGroup) driver.Instance {
 	c.launched++
 	counts := map[string]int{}
 	for _, i := range g.Instances {
@@ -175,17 +180,17 @@ func (c *Cloud) launch(name string, g *cloud.ServerGroup) cloud.Instance {
 	zones := zonesOf(name)
 	zone := slices.MinFunc(zones, func(a, b string) int { return counts[a] - counts[b] })
 	now := c.config.Now()
-	return cloud.Instance{
+	return driver.Instance{
 		ID: fmt.Sprintf("i-%017x", c.launched), ServerGroup: g.Name, Version: g.Spec.Version, Region: name, Zone: zone,
 		Address:   fmt.Sprintf("198.18.%d.%d:80", c.launched>>8&255, c.launched&255), // the benchmark network: nobody answers there
-		Lifecycle: cloud.InService, Healthy: true, Launched: now, ServingSince: now,
+		Lifecycle: driver.InService, Healthy: true, Launched: now, ServingSince: now,
 	}
 }
 
 func zonesOf(region string) []string { return []string{region + "a", region + "b", region + "c"} }
 
 // SetCounts sets what Counts answers for a cluster.
-func (c *Cloud) SetCounts(name, cluster string, counts []cloud.Counts) {
+func (c *Cloud) SetCounts(name, cluster string, counts []driver.Counts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r, ok := c.regions[name]; ok {
@@ -193,12 +198,12 @@ func (c *Cloud) SetCounts(name, cluster string, counts []cloud.Counts) {
 	}
 }
 
-// CreateServerGroup implements driver.Fleet.
-func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error) {
+// CreateServerGroup implements driver.Versions.
+func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec driver.ServerGroupSpec, key string) (driver.ServerGroup, error) {
 	const op = "memcloud.create"
 	spec, err := checkSpec(spec)
 	if err != nil {
-		return cloud.ServerGroup{}, err
+		return driver.ServerGroup{}, err
 	}
 	made, err := c.mutate(op, name, key, driver.Identity(spec), func(r *region) (string, any, error) {
 		var last *int
@@ -210,7 +215,7 @@ func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec cloud.Ser
 			return "", nil, err
 		}
 		r.last[spec.Cluster] = seq
-		g := &cloud.ServerGroup{Name: driver.ServerGroupName(spec.Cluster, seq), Region: name, Spec: spec,
+		g := &driver.ServerGroup{Name: driver.ServerGroupName(spec.Cluster, seq), Region: name, Spec: spec,
 			Capacity: spec.Capacity, Weight: spec.Weight, Created: c.config.Now()}
 		g.Spec.Env = nil
 		r.fails[g.Name] = c.config.Fails(spec)
@@ -218,14 +223,14 @@ func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec cloud.Ser
 		return spec.Cluster, g, nil
 	})
 	if err != nil {
-		return cloud.ServerGroup{}, err
+		return driver.ServerGroup{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return copyOf(made.(*cloud.ServerGroup)), nil
+	return copyOf(made.(*driver.ServerGroup)), nil
 }
 
-func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
+func checkSpec(s driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
 	if err := driver.CheckCluster(s.Cluster); err != nil {
 		return s, err
 	}
@@ -248,7 +253,7 @@ func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
 
 func validWeight(w float64) bool { return w >= 0 && !math.IsInf(w, 0) && !math.IsNaN(w) }
 
-func (r *region) find(name string) *cloud.ServerGroup {
+func (r *region) find(name string) *driver.ServerGroup {
 	for _, g := range r.groups {
 		if g.Name == name {
 			return g
@@ -257,14 +262,14 @@ func (r *region) find(name string) *cloud.ServerGroup {
 	return nil
 }
 
-func (r *region) group(op, name string) (*cloud.ServerGroup, error) {
+func (r *region) group(op, name string) (*driver.ServerGroup, error) {
 	if g := r.find(name); g != nil {
 		return g, nil
 	}
 	return nil, problem.New(problem.NotFound, op, "there is no server group %s", name)
 }
 
-func (r *region) instance(op, id string) (*cloud.ServerGroup, *cloud.Instance, error) {
+func (r *region) instance(op, id string) (*driver.ServerGroup, *driver.Instance, error) {
 	for _, g := range r.groups {
 		for n := range g.Instances {
 			if g.Instances[n].ID == id {
@@ -277,7 +282,7 @@ func (r *region) instance(op, id string) (*cloud.ServerGroup, *cloud.Instance, e
 
 // serving counts a cluster's serving instances under other weights.
 func (r *region) serving(cluster string, weights map[string]float64) int {
-	var groups []cloud.ServerGroup
+	var groups []driver.ServerGroup
 	for _, g := range r.groups {
 		if g.Spec.Cluster == cluster {
 			seen := *g
@@ -290,8 +295,8 @@ func (r *region) serving(cluster string, weights map[string]float64) int {
 	return driver.Serving(groups)
 }
 
-// Resize implements driver.Fleet.
-func (c *Cloud) Resize(_ context.Context, name, group string, to pipeline.Capacity, guard cloud.Guard, key string) error {
+// Resize implements driver.Capacity.
+func (c *Cloud) Resize(_ context.Context, name, group string, to pipeline.Capacity, guard driver.Guard, key string) error {
 	const op = "memcloud.resize"
 	to, err := driver.CheckCapacity(to)
 	if err != nil {
@@ -316,8 +321,8 @@ func (c *Cloud) Resize(_ context.Context, name, group string, to pipeline.Capaci
 	return err
 }
 
-// SetWeights implements driver.Fleet.
-func (c *Cloud) SetWeights(_ context.Context, name, cluster string, weights map[string]float64, guard cloud.Guard, key string) error {
+// SetWeights implements driver.Traffic.
+func (c *Cloud) SetWeights(_ context.Context, name, cluster string, weights map[string]float64, guard driver.Guard, key string) error {
 	const op = "memcloud.weights"
 	for group, w := range weights {
 		if !validWeight(w) {
@@ -346,8 +351,8 @@ func (c *Cloud) SetWeights(_ context.Context, name, cluster string, weights map[
 	return err
 }
 
-// Destroy implements driver.Fleet.
-func (c *Cloud) Destroy(_ context.Context, name, group string, guard cloud.Guard, key string) error {
+// Destroy implements driver.Versions.
+func (c *Cloud) Destroy(_ context.Context, name, group string, guard driver.Guard, key string) error {
 	_, err := c.mutate("memcloud.destroy", name, key, group, func(r *region) (string, any, error) {
 		g := r.find(group)
 		if g == nil {

@@ -3,9 +3,9 @@ package memcloud_test
 import (
 	"testing"
 
-	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/cloudtest/memcloud"
+	"showrunner/cloud/driver"
 )
 
 func TestConformance(t *testing.T) {
@@ -13,12 +13,12 @@ func TestConformance(t *testing.T) {
 		code := 3
 		return cloudtest.Target{
 			Region: "mem-1", Artifact: "sha256:any", Command: []string{"./server"},
-			Fleet: memcloud.New(memcloud.Config{Regions: []string{"mem-1", "mem-2"}, Fails: func(s cloud.ServerGroupSpec) *cloud.InstanceFailure {
+			Fleet: memcloud.New(memcloud.Config{Regions: []string{"mem-1", "mem-2"}, Fails: func(s driver.ServerGroupSpec) *driver.InstanceFailure {
 				switch cloudtest.Mode(s.Env[cloudtest.ModeVariable]) {
 				case cloudtest.ExitAtOnce:
-					return &cloud.InstanceFailure{Code: "EXITED", Cause: "exit code 3", ExitCode: &code, LastLog: []string{"the configuration is missing"}}
+					return &driver.InstanceFailure{Code: "EXITED", Cause: "exit code 3", ExitCode: &code, LastLog: []string{"the configuration is missing"}}
 				case cloudtest.NeverReady:
-					return &cloud.InstanceFailure{Code: "NEVER_HEALTHY", Cause: "not healthy"}
+					return &driver.InstanceFailure{Code: "NEVER_HEALTHY", Cause: "not healthy"}
 				}
 				return nil
 			}}),

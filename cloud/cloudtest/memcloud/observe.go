@@ -5,29 +5,29 @@ import (
 	"io"
 	"slices"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 )
 
-// Regions implements driver.Fleet.
-func (c *Cloud) Regions(context.Context) ([]cloud.Region, error) {
+// Regions implements driver.Cloud.
+func (c *Cloud) Regions(context.Context) ([]driver.Region, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var list []cloud.Region
+	var list []driver.Region
 	for _, name := range c.config.Regions {
-		list = append(list, cloud.Region{Name: name, Zones: zonesOf(name), Healthy: true, Since: c.regions[name].since})
+		list = append(list, driver.Region{Name: name, Zones: zonesOf(name), Healthy: true, Since: c.regions[name].since})
 	}
 	return list, nil
 }
 
-// ServerGroups implements driver.Fleet.
-func (c *Cloud) ServerGroups(_ context.Context, name, cluster string) ([]cloud.ServerGroup, error) {
+// ServerGroups implements driver.Versions.
+func (c *Cloud) ServerGroups(_ context.Context, name, cluster string) ([]driver.ServerGroup, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r, err := c.region("memcloud.list", name)
 	if err != nil {
 		return nil, err
 	}
-	list := []cloud.ServerGroup{}
+	list := []driver.ServerGroup{}
 	for _, g := range r.groups {
 		if cluster == "" || g.Spec.Cluster == cluster {
 			list = append(list, copyOf(g))
@@ -36,14 +36,14 @@ func (c *Cloud) ServerGroups(_ context.Context, name, cluster string) ([]cloud.S
 	return list, nil
 }
 
-func copyOf(g *cloud.ServerGroup) cloud.ServerGroup {
+func copyOf(g *driver.ServerGroup) driver.ServerGroup {
 	out := *g
 	out.Instances, out.Suspended = slices.Clone(g.Instances), slices.Clone(g.Suspended)
 	return out
 }
 
-// Counts implements driver.Fleet.
-func (c *Cloud) Counts(_ context.Context, name, cluster string) ([]cloud.Counts, error) {
+// Counts implements driver.Counter.
+func (c *Cloud) Counts(_ context.Context, name, cluster string) ([]driver.Counts, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r, err := c.region("memcloud.counts", name)

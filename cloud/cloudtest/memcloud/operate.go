@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
@@ -19,7 +18,7 @@ func (c *Cloud) ended(id string) bool {
 	return err == nil && n >= 1 && n <= c.launched
 }
 
-// Terminate implements driver.Fleet.
+// Terminate implements driver.Terminator.
 func (c *Cloud) Terminate(_ context.Context, name, id string, opts driver.TerminateOptions, key string) error {
 	const op = "memcloud.terminate"
 	_, err := c.mutate(op, name, key, []any{id, opts.Kill, opts.Decrement}, func(r *region) (string, any, error) {
@@ -33,19 +32,19 @@ func (c *Cloud) Terminate(_ context.Context, name, id string, opts driver.Termin
 		if err := r.canSpare(name, g, i, opts.Guard); err != nil {
 			return "", nil, err
 		}
-		if opts.Decrement && i.Lifecycle != cloud.Standby {
+		if opts.Decrement && i.Lifecycle != driver.InStandby {
 			if err := lower(op, g); err != nil {
 				return "", nil, err
 			}
 		}
-		g.Instances = slices.DeleteFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == id })
+		g.Instances = slices.DeleteFunc(g.Instances, func(i driver.Instance) bool { return i.ID == id })
 		return g.Spec.Cluster, nil, nil
 	})
 	return err
 }
 
 // canSpare checks a guard against taking an instance out of traffic.
-func (r *region) canSpare(name string, g *cloud.ServerGroup, i *cloud.Instance, guard cloud.Guard) error {
+func (r *region) canSpare(name string, g *driver.ServerGroup, i *driver.Instance, guard driver.Guard) error {
 	before := r.serving(g.Spec.Cluster, nil)
 	after := before
 	if g.Enabled() && i.Serving() {
@@ -54,7 +53,7 @@ func (r *region) canSpare(name string, g *cloud.ServerGroup, i *cloud.Instance, 
 	return driver.CheckGuard(guard, g.Spec.Cluster, name, before, after)
 }
 
-func lower(op string, g *cloud.ServerGroup) error {
+func lower(op string, g *driver.ServerGroup) error {
 	if g.Capacity.Desired <= g.Capacity.Min {
 		return problem.New(problem.Precondition, op, "server group %s cannot have fewer than its least of %d instances", g.Name, g.Capacity.Min)
 	}
@@ -62,7 +61,7 @@ func lower(op string, g *cloud.ServerGroup) error {
 	return nil
 }
 
-// SetStandby implements driver.Operator.
+// SetStandby implements driver.Standby.
 func (c *Cloud) SetStandby(_ context.Context, name, id string, standby bool, key string) error {
 	const op = "memcloud.standby"
 	_, err := c.mutate(op, name, key, []any{id, standby}, func(r *region) (string, any, error) {
@@ -70,27 +69,27 @@ func (c *Cloud) SetStandby(_ context.Context, name, id string, standby bool, key
 		switch {
 		case err != nil:
 			return "", nil, err
-		case standby == (i.Lifecycle == cloud.Standby):
+		case standby == (i.Lifecycle == driver.InStandby):
 		case standby:
-			if err := r.canSpare(name, g, i, cloud.Guard{LastOne: true}); err != nil {
+			if err := r.canSpare(name, g, i, driver.Guard{LastOne: true}); err != nil {
 				return "", nil, err
 			}
 			if err := lower(op, g); err != nil {
 				return "", nil, err
 			}
-			i.Lifecycle, i.Healthy = cloud.Standby, false
+			i.Lifecycle, i.Healthy = driver.InStandby, false
 		case g.Capacity.Desired >= g.Capacity.Max:
 			return "", nil, problem.New(problem.Precondition, op, "server group %s has its most of %d instances", g.Name, g.Capacity.Max)
 		default:
 			g.Capacity.Desired++
-			i.Lifecycle, i.Healthy, i.ServingSince = cloud.InService, true, c.config.Now()
+			i.Lifecycle, i.Healthy, i.ServingSince = driver.InService, true, c.config.Now()
 		}
 		return g.Spec.Cluster, nil, nil
 	})
 	return err
 }
 
-// SetProtection implements driver.Operator.
+// SetProtection implements driver.Protection.
 func (c *Cloud) SetProtection(_ context.Context, name, id string, protected bool, key string) error {
 	const op = "memcloud.protect"
 	_, err := c.mutate(op, name, key, []any{id, protected}, func(r *region) (string, any, error) {
@@ -104,7 +103,7 @@ func (c *Cloud) SetProtection(_ context.Context, name, id string, protected bool
 	return err
 }
 
-// SetHealth implements driver.Operator: one that is said to be unhealthy is replaced at once here.
+// SetHealth implements driver.HealthSetter: one that is said to be unhealthy is replaced at once here.
 func (c *Cloud) SetHealth(_ context.Context, name, id string, healthy bool, key string) error {
 	const op = "memcloud.set-health"
 	_, err := c.mutate(op, name, key, []any{id, healthy}, func(r *region) (string, any, error) {
@@ -112,10 +111,10 @@ func (c *Cloud) SetHealth(_ context.Context, name, id string, healthy bool, key 
 		switch {
 		case err != nil:
 			return "", nil, err
-		case i.Lifecycle != cloud.InService:
-			return "", nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.Lifecycle, cloud.InService)
+		case i.Lifecycle != driver.InService:
+			return "", nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.Lifecycle, driver.InService)
 		case !healthy:
-			g.Instances = slices.DeleteFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == id })
+			g.Instances = slices.DeleteFunc(g.Instances, func(i driver.Instance) bool { return i.ID == id })
 		}
 		return g.Spec.Cluster, nil, nil
 	})
@@ -125,12 +124,12 @@ func (c *Cloud) SetHealth(_ context.Context, name, id string, healthy bool, key 
 // processes are what a group does by itself here and elsewhere.
 var processes = []string{"Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck", "ReplaceUnhealthy", "ScheduledActions"}
 
-// Suspend implements driver.Operator. Only Launch makes a difference here.
+// Suspend implements driver.Suspender. Only Launch makes a difference here.
 func (c *Cloud) Suspend(_ context.Context, name, group string, named []string, key string) error {
 	return c.setSuspended("memcloud.suspend", name, group, named, key, true)
 }
 
-// Resume implements driver.Operator.
+// Resume implements driver.Suspender.
 func (c *Cloud) Resume(_ context.Context, name, group string, named []string, key string) error {
 	return c.setSuspended("memcloud.resume", name, group, named, key, false)
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 )
 
@@ -15,7 +15,7 @@ import (
 // with the process: a fresh one waits for fresh evidence.
 type scaler struct {
 	policies []policy
-	counts   map[string]cloud.Counts // by instance, at the last evaluation
+	counts   map[string]driver.Counts // by instance, at the last evaluation
 	at       time.Time
 }
 
@@ -29,7 +29,7 @@ type policy struct {
 }
 
 func newScaler(policies []pipeline.ScalingPolicy, now time.Time) scaler {
-	s := scaler{counts: map[string]cloud.Counts{}}
+	s := scaler{counts: map[string]driver.Counts{}}
 	for _, p := range policies {
 		made := policy{ScalingPolicy: p}
 		if p.Schedule != nil {
@@ -230,15 +230,15 @@ func (g *group) warm(now time.Time, warmup time.Duration) (warm []*instance, war
 		switch {
 		case i.inService() && now.Sub(i.serving) >= warmup:
 			warm = append(warm, i)
-		case i.lifecycle == cloud.Pending || i.inService():
+		case i.lifecycle == driver.Pending || i.inService():
 			warming++
 		}
 	}
 	return warm, warming
 }
 
-func (f *Fleet) countsByInstance(g *group) map[string]cloud.Counts {
-	byInstance := map[string]cloud.Counts{}
+func (f *Fleet) countsByInstance(g *group) map[string]driver.Counts {
+	byInstance := map[string]driver.Counts{}
 	for _, c := range f.config.Balancer.Counts(g.cluster) {
 		if c.Instance != "" && c.ServerGroup == g.name {
 			byInstance[c.Instance] = c
@@ -248,14 +248,14 @@ func (f *Fleet) countsByInstance(g *group) map[string]cloud.Counts {
 }
 
 // measure turns two readings of raw counts into metrics over warm instances.
-func measure(warm []*instance, before, after map[string]cloud.Counts, period time.Duration) metrics {
+func measure(warm []*instance, before, after map[string]driver.Counts, period time.Duration) metrics {
 	missing := math.NaN()
 	m := metrics{metricRequests: missing, metricLatency: missing, metricInFlight: missing, metricCPU: missing, metricMemory: missing}
 	if len(warm) == 0 || period <= 0 {
 		return m
 	}
 	var requests, inFlight, cpu, memory, sampled float64
-	buckets := make([]uint64, len(cloud.LatencyBounds)+1)
+	buckets := make([]uint64, len(driver.LatencyBounds)+1)
 	for _, i := range warm {
 		was, is := before[i.id], after[i.id]
 		if is.Requests >= was.Requests {
@@ -298,16 +298,16 @@ func quantile(buckets []uint64, q float64) float64 {
 	rank, seen := q*float64(total), 0.0
 	for b, n := range buckets {
 		if n > 0 && seen+float64(n) >= rank {
-			if b >= len(cloud.LatencyBounds) {
+			if b >= len(driver.LatencyBounds) {
 				break
 			}
 			low := 0.0
 			if b > 0 {
-				low = cloud.LatencyBounds[b-1]
+				low = driver.LatencyBounds[b-1]
 			}
-			return low + (cloud.LatencyBounds[b]-low)*(rank-seen)/float64(n)
+			return low + (driver.LatencyBounds[b]-low)*(rank-seen)/float64(n)
 		}
 		seen += float64(n)
 	}
-	return cloud.LatencyBounds[len(cloud.LatencyBounds)-1]
+	return driver.LatencyBounds[len(driver.LatencyBounds)-1]
 }

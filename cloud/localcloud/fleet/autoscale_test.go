@@ -6,12 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 )
 
 // still is a fleet whose loop does not run: tests call what it would.
-func still(t *testing.T, spec cloud.ServerGroupSpec) (*Fleet, *group, *time.Time, *fakeBalancer) {
+func still(t *testing.T, spec driver.ServerGroupSpec) (*Fleet, *group, *time.Time, *fakeBalancer) {
 	t.Helper()
 	folder, err := openFolder(t.TempDir())
 	if err != nil {
@@ -41,7 +41,7 @@ func still(t *testing.T, spec cloud.ServerGroupSpec) (*Fleet, *group, *time.Time
 // serve makes the group have as many serving instances as it desires.
 func serveDesired(f *Fleet, g *group, now time.Time) {
 	for len(g.instances) < f.doc.Groups[g.name].Capacity.Desired {
-		i := &instance{id: newID("i-"), group: g, lifecycle: cloud.InService, running: true, ready: true, live: true, registered: true, served: true, launched: now, serving: now}
+		i := &instance{id: newID("i-"), group: g, lifecycle: driver.InService, running: true, ready: true, live: true, registered: true, served: true, launched: now, serving: now}
 		g.instances[i.id], f.instances[i.id] = i, i
 	}
 	for id := range g.instances {
@@ -57,15 +57,15 @@ func serveDesired(f *Fleet, g *group, now time.Time) {
 // back: the group follows up within seconds and down slowly, and stays within
 // its bounds.
 func TestTargetTrackingFollowsASurge(t *testing.T) {
-	f, g, now, b := still(t, cloud.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 2, Desired: 2, Max: 30},
+	f, g, now, b := still(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 2, Desired: 2, Max: 30},
 		Scaling: []pipeline.ScalingPolicy{{Name: "requests", Target: &pipeline.TargetTracking{Metric: metricRequests, Value: 50}}}})
 	served := map[string]uint64{}
 	second := func(rate int) int {
 		serveDesired(f, g, *now)
-		var counts []cloud.Counts
+		var counts []driver.Counts
 		for id := range g.instances {
 			served[id] += uint64(rate / len(g.instances))
-			counts = append(counts, cloud.Counts{ServerGroup: g.name, Instance: id, Requests: served[id]})
+			counts = append(counts, driver.Counts{ServerGroup: g.name, Instance: id, Requests: served[id]})
 		}
 		b.counts["app"] = counts
 		*now = now.Add(time.Second)
@@ -121,7 +121,7 @@ func with(r record, change func(*record)) record {
 func TestScheduledActions(t *testing.T) {
 	n := func(n int) *int { return &n }
 	// epoch is a Monday, 09:00 UTC: 10:00 in Paris.
-	f, g, now, _ := still(t, cloud.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 1, Desired: 1, Max: 3},
+	f, g, now, _ := still(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 1, Desired: 1, Max: 3},
 		Scaling: []pipeline.ScalingPolicy{
 			{Name: "morning", Schedule: &pipeline.ScheduledScaling{Cron: "30 10 * * mon-fri", Zone: "Europe/Paris", Min: n(4), Max: n(8)}},
 			{Name: "evening", Schedule: &pipeline.ScheduledScaling{Cron: "0 18 * * *", Min: n(0), Max: n(5), Desired: n(0)}},
@@ -156,7 +156,7 @@ func TestScheduledActions(t *testing.T) {
 func TestScheduledActionsSpareDisabledGroups(t *testing.T) {
 	n := func(n int) *int { return &n }
 	kept := pipeline.Capacity{Min: 0, Desired: 0, Max: 3}
-	f, g, now, _ := still(t, cloud.ServerGroupSpec{Weight: 0, Capacity: kept,
+	f, g, now, _ := still(t, driver.ServerGroupSpec{Weight: 0, Capacity: kept,
 		Scaling: []pipeline.ScalingPolicy{{Name: "morning", Schedule: &pipeline.ScheduledScaling{Cron: "30 9 * * *", Min: n(2)}}}})
 	at := func(d time.Duration) pipeline.Capacity {
 		*now = epoch.Add(d)
@@ -190,7 +190,7 @@ func TestUnsampledInstancesAreMissingData(t *testing.T) {
 // After a day without a launch that succeeds Launch is suspended; one that
 // succeeds begins another day, and so does a person who resumes it.
 func TestADayOfFailedLaunches(t *testing.T) {
-	f, g, now, _ := still(t, cloud.ServerGroupSpec{Capacity: pipeline.Capacity{Max: 1}})
+	f, g, now, _ := still(t, driver.ServerGroupSpec{Capacity: pipeline.Capacity{Max: 1}})
 	suspended := func() bool { return f.suspended(g, processLaunch) }
 	for _, what := range []func(){func() { f.launched(g) }, func() {
 		if err := f.Resume(t.Context(), "r", g.name, []string{processLaunch}, "resume"); err != nil {
@@ -225,20 +225,20 @@ func TestADayOfFailedLaunches(t *testing.T) {
 }
 
 func TestQuantile(t *testing.T) {
-	empty := make([]uint64, len(cloud.LatencyBounds)+1)
+	empty := make([]uint64, len(driver.LatencyBounds)+1)
 	if !math.IsNaN(quantile(empty, .99)) {
 		t.Error("no requests have a latency")
 	}
-	one := make([]uint64, len(cloud.LatencyBounds)+1)
+	one := make([]uint64, len(driver.LatencyBounds)+1)
 	one[0], one[5] = 99, 1 // one in a hundred took up to 16 ms
-	if got := quantile(one, .5); got <= 0 || got > cloud.LatencyBounds[0] {
+	if got := quantile(one, .5); got <= 0 || got > driver.LatencyBounds[0] {
 		t.Errorf("median %v", got)
 	}
-	if got := quantile(one, .995); got <= cloud.LatencyBounds[4] || got > cloud.LatencyBounds[5] {
+	if got := quantile(one, .995); got <= driver.LatencyBounds[4] || got > driver.LatencyBounds[5] {
 		t.Errorf("the slowest %v", got)
 	}
 	one[len(one)-1] = 1000
-	if got, last := quantile(one, .99), cloud.LatencyBounds[len(cloud.LatencyBounds)-1]; got != last {
+	if got, last := quantile(one, .99), driver.LatencyBounds[len(driver.LatencyBounds)-1]; got != last {
 		t.Errorf("beyond the last bound: %v, want %v", got, last)
 	}
 }
@@ -302,9 +302,9 @@ func TestCheckSteps(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
-	f, _, _, b := still(t, cloud.ServerGroupSpec{})
+	f, _, _, b := still(t, driver.ServerGroupSpec{})
 	for n, cluster := range []string{"shop-prod", "shop-test"} {
-		r := record{Spec: cloud.ServerGroupSpec{Cluster: cluster}, Order: uint64(10 + n)}
+		r := record{Spec: driver.ServerGroupSpec{Cluster: cluster}, Order: uint64(10 + n)}
 		f.doc.Groups[cluster+"-v000"] = r
 		f.groups[cluster+"-v000"] = f.newGroup(cluster+"-v000", r, nil)
 	}
@@ -321,13 +321,13 @@ func TestResolve(t *testing.T) {
 
 // What the newest version says of traffic is what the balancer holds the cluster to.
 func TestTheBalancerLearnsOfTraffic(t *testing.T) {
-	f, _, _, b := still(t, cloud.ServerGroupSpec{})
+	f, _, _, b := still(t, driver.ServerGroupSpec{})
 	f.push("app")
 	if c := b.clusters["app"]; c.MaxInFlight != 0 || c.ResponseTimeout != 0 || c.HedgingDelay != 0 {
 		t.Errorf("without a word: %+v", c)
 	}
 	traffic := &pipeline.Traffic{MaxInFlight: 8, ResponseTimeout: pipeline.Duration(time.Minute), HedgingDelay: pipeline.Duration(time.Second)}
-	r := record{Spec: cloud.ServerGroupSpec{Cluster: "app", Traffic: traffic}, Order: 1}
+	r := record{Spec: driver.ServerGroupSpec{Cluster: "app", Traffic: traffic}, Order: 1}
 	f.doc.Groups["app-v001"] = r
 	f.groups["app-v001"] = f.newGroup("app-v001", r, nil)
 	f.push("app")

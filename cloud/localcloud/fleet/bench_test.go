@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 )
 
@@ -21,10 +21,10 @@ import (
 func simulated(n int) *Fleet {
 	f := &Fleet{config: Config{Region: "r"}, groups: map[string]*group{}, instances: map[string]*instance{}}
 	g := &group{name: "app-v000", cluster: "app", instances: map[string]*instance{}}
-	f.doc.Groups = map[string]record{g.name: {Spec: cloud.ServerGroupSpec{Cluster: "app", Version: "1.0"}}}
+	f.doc.Groups = map[string]record{g.name: {Spec: driver.ServerGroupSpec{Cluster: "app", Version: "1.0"}}}
 	f.groups[g.name] = g
 	for range n {
-		i := &instance{id: newID("i-"), group: g, zone: "ra", address: "127.16.1.1:10000", lifecycle: cloud.InService, running: true, ready: true,
+		i := &instance{id: newID("i-"), group: g, zone: "ra", address: "127.16.1.1:10000", lifecycle: driver.InService, running: true, ready: true,
 			live: true, registered: true, launched: epoch, serving: epoch}
 		g.instances[i.id], f.instances[i.id] = i, i
 	}
@@ -67,8 +67,8 @@ func BenchmarkReplacement(b *testing.B) {
 		if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
 			b.Fatal(err)
 		}
-		g = r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool {
-			return g.Serving() == 3 && !slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == victim.ID })
+		g = r.Wait(g.Name, "replaced", func(g driver.ServerGroup) bool {
+			return g.Serving() == 3 && !slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == victim.ID })
 		})
 		total += time.Since(began)
 		newest := g.Instances[2]
@@ -92,7 +92,7 @@ func BenchmarkMemory100(b *testing.B) {
 		debug.FreeOSMemory()
 		b.ReportMetric(float64(resident(b)-before)/(1<<20), "MiB/100-instances")
 		b.StopTimer()
-		if err := r.Destroy(b.Context(), "test-1", g.Name, cloud.Guard{}, r.Key()); err != nil {
+		if err := r.Destroy(b.Context(), "test-1", g.Name, driver.Guard{}, r.Key()); err != nil {
 			b.Fatal(err)
 		}
 		r.WaitGone(g.Name)

@@ -10,14 +10,13 @@ import (
 	"net/url"
 	"strconv"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
 // Client speaks to one region's Fleet through its Handler. It implements
-// driver.Fleet, Watcher, Logs and Operator for that region. A region that does
+// driver.Cloud and all abilities of instances for that region. A region that does
 // not answer, or stops in the middle, is unavailable: every change carries its
 // key, so asking again is safe.
 type Client struct {
@@ -27,11 +26,17 @@ type Client struct {
 }
 
 var (
-	_ driver.Fleet    = (*Client)(nil)
-	_ driver.Watcher  = (*Client)(nil)
-	_ driver.Logs     = (*Client)(nil)
-	_ driver.Operator = (*Client)(nil)
-	_ driver.Zonal    = (*Client)(nil)
+	_ driver.Cloud        = (*Client)(nil)
+	_ driver.Capacity     = (*Client)(nil)
+	_ driver.Terminator   = (*Client)(nil)
+	_ driver.Counter      = (*Client)(nil)
+	_ driver.Watcher      = (*Client)(nil)
+	_ driver.Logs         = (*Client)(nil)
+	_ driver.Standby      = (*Client)(nil)
+	_ driver.Protection   = (*Client)(nil)
+	_ driver.HealthSetter = (*Client)(nil)
+	_ driver.Suspender    = (*Client)(nil)
+	_ driver.ZoneSetter   = (*Client)(nil)
 
 	_ driver.HookAnswerer = (*Client)(nil)
 )
@@ -113,46 +118,46 @@ func (c *Client) read(ctx context.Context, resp *http.Response, into any) error 
 	return nil
 }
 
-// Regions implements driver.Fleet: the one region.
-func (c *Client) Regions(ctx context.Context) (list []cloud.Region, err error) {
+// Regions implements driver.Cloud: the one region.
+func (c *Client) Regions(ctx context.Context) (list []driver.Region, err error) {
 	err = c.get(ctx, c.region, "region", nil, &list)
 	return list, err
 }
 
-// CreateServerGroup implements driver.Fleet.
-func (c *Client) CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (g cloud.ServerGroup, err error) {
+// CreateServerGroup implements driver.Versions.
+func (c *Client) CreateServerGroup(ctx context.Context, region string, spec driver.ServerGroupSpec, key string) (g driver.ServerGroup, err error) {
 	err = c.post(ctx, region, "server-groups", createBody{key, spec}, &g)
 	return g, err
 }
 
-// ServerGroups implements driver.Fleet.
-func (c *Client) ServerGroups(ctx context.Context, region, cluster string) (list []cloud.ServerGroup, err error) {
+// ServerGroups implements driver.Versions.
+func (c *Client) ServerGroups(ctx context.Context, region, cluster string) (list []driver.ServerGroup, err error) {
 	err = c.get(ctx, region, "server-groups", url.Values{"cluster": {cluster}}, &list)
 	return list, err
 }
 
-// Resize implements driver.Fleet.
-func (c *Client) Resize(ctx context.Context, region, group string, to pipeline.Capacity, guard cloud.Guard, key string) error {
+// Resize implements driver.Capacity.
+func (c *Client) Resize(ctx context.Context, region, group string, to pipeline.Capacity, guard driver.Guard, key string) error {
 	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/capacity", resizeBody{key, to, guard}, nil)
 }
 
-// SetWeights implements driver.Fleet.
-func (c *Client) SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error {
+// SetWeights implements driver.Traffic.
+func (c *Client) SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard driver.Guard, key string) error {
 	return c.post(ctx, region, "clusters/"+url.PathEscape(cluster)+"/weights", weightsBody{key, weights, guard}, nil)
 }
 
-// Destroy implements driver.Fleet.
-func (c *Client) Destroy(ctx context.Context, region, group string, guard cloud.Guard, key string) error {
+// Destroy implements driver.Versions.
+func (c *Client) Destroy(ctx context.Context, region, group string, guard driver.Guard, key string) error {
 	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/destroy", destroyBody{key, guard}, nil)
 }
 
-// Terminate implements driver.Fleet.
+// Terminate implements driver.Terminator.
 func (c *Client) Terminate(ctx context.Context, region, instance string, opts driver.TerminateOptions, key string) error {
 	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/terminate", terminateBody{key, opts}, nil)
 }
 
-// Counts implements driver.Fleet.
-func (c *Client) Counts(ctx context.Context, region, cluster string) (list []cloud.Counts, err error) {
+// Counts implements driver.Counter.
+func (c *Client) Counts(ctx context.Context, region, cluster string) (list []driver.Counts, err error) {
 	err = c.get(ctx, region, "counts", url.Values{"cluster": {cluster}}, &list)
 	return list, err
 }
@@ -182,37 +187,37 @@ func (c *Client) InstanceLog(ctx context.Context, region, instance string, follo
 	return nil
 }
 
-// SetStandby implements driver.Operator.
+// SetStandby implements driver.Standby.
 func (c *Client) SetStandby(ctx context.Context, region, instance string, standby bool, key string) error {
 	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/standby", switchBody{key, standby}, nil)
 }
 
-// SetProtection implements driver.Operator.
+// SetProtection implements driver.Protection.
 func (c *Client) SetProtection(ctx context.Context, region, instance string, protected bool, key string) error {
 	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/protection", switchBody{key, protected}, nil)
 }
 
-// SetHealth implements driver.Operator.
+// SetHealth implements driver.HealthSetter.
 func (c *Client) SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error {
 	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/health", switchBody{key, healthy}, nil)
 }
 
 // AnswerHook implements driver.HookAnswerer.
-func (c *Client) AnswerHook(ctx context.Context, region, instance string, answer cloud.HookAnswer, key string) error {
+func (c *Client) AnswerHook(ctx context.Context, region, instance string, answer driver.HookAnswer, key string) error {
 	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/hook", hookBody{key, answer}, nil)
 }
 
-// Suspend implements driver.Operator.
+// Suspend implements driver.Suspender.
 func (c *Client) Suspend(ctx context.Context, region, group string, processes []string, key string) error {
 	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/suspend", processesBody{key, processes}, nil)
 }
 
-// Resume implements driver.Operator.
+// Resume implements driver.Suspender.
 func (c *Client) Resume(ctx context.Context, region, group string, processes []string, key string) error {
 	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/resume", processesBody{key, processes}, nil)
 }
 
-// SetZone implements driver.Zonal.
+// SetZone implements driver.ZoneSetter.
 func (c *Client) SetZone(ctx context.Context, region, zone string, down bool, key string) error {
 	return c.post(ctx, region, "zones/"+url.PathEscape(zone)+"/outage", switchBody{key, down}, nil)
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"showrunner/artifact"
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
 	"showrunner/pipeline"
@@ -22,7 +21,7 @@ type Balancer interface {
 	// Drain returns when nothing is in flight on the instance, or ctx ends.
 	Drain(ctx context.Context, instanceID string) error
 	// Counts are raw and cumulative, per group and per instance.
-	Counts(cluster string) []cloud.Counts
+	Counts(cluster string) []driver.Counts
 }
 
 // Artifacts unpacks an artifact into a folder.

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
+	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
 
@@ -26,7 +26,7 @@ func TestKilledRegion(t *testing.T) {
 	made := r.Create(r.Spec("app", cloudtest.Children, 2))
 	r.WaitServing(made.Name, 2)
 	g := r.Create(r.Spec("app", cloudtest.Serve, 0))
-	if err := r.Destroy(t.Context(), "test-1", g.Name, cloud.Guard{}, "destroyed"); err != nil {
+	if err := r.Destroy(t.Context(), "test-1", g.Name, driver.Guard{}, "destroyed"); err != nil {
 		t.Fatal(err)
 	}
 	r.WaitGone(g.Name)
@@ -67,7 +67,7 @@ func TestKilledRegion(t *testing.T) {
 	if g := again.Create(again.Spec("app", cloudtest.Serve, 0)); g.Name != "app-v002" {
 		t.Errorf("the next version is %s: the numbers were forgotten", g.Name)
 	}
-	if err := r.Destroy(t.Context(), "test-1", made.Name, cloud.Guard{}, "destroyed"); problem.CodeOf(err) != problem.Conflict {
+	if err := r.Destroy(t.Context(), "test-1", made.Name, driver.Guard{}, "destroyed"); problem.CodeOf(err) != problem.Conflict {
 		t.Errorf("a key was forgotten: %v", err)
 	}
 }
@@ -260,7 +260,7 @@ func TestLogs(t *testing.T) {
 	if err := <-done; err != nil { // following ends with the instance
 		t.Fatal(err)
 	}
-	r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 && g.Serving() == 1 })
+	r.Wait(g.Name, "replaced", func(g driver.ServerGroup) bool { return len(g.Ended) == 1 && g.Serving() == 1 })
 	var kept bytes.Buffer
 	if err := client.InstanceLog(t.Context(), "test-1", id, false, &kept); err != nil || !strings.HasSuffix(kept.String(), "draining\n") {
 		t.Errorf("kept %q, %v", kept.String(), err)

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 // it is dead at once, without it requests in flight end first. Called with the
 // lock held.
 func (f *Fleet) end(i *instance, why string, kill bool) {
-	if i.lifecycle == cloud.Terminating || i.lifecycle == cloud.Terminated {
+	if i.lifecycle == driver.Terminating || i.lifecycle == driver.Terminated {
 		if kill && i.process != nil {
 			i.process.signal(killSignal)
 		}
@@ -34,7 +34,7 @@ func (f *Fleet) end(i *instance, why string, kill bool) {
 	}
 	f.config.Log.Info("ending an instance", "instance", i.id, "group", i.group.name, "why", why)
 	i.draining = i.registered && i.running && !kill
-	i.lifecycle, i.why = cloud.Terminating, why
+	i.lifecycle, i.why = driver.Terminating, why
 	if !i.running {
 		f.finalize(i)
 		return
@@ -89,7 +89,7 @@ func (f *Fleet) stop(i *instance, drain, kill bool) {
 }
 
 // exited takes note that an instance's process has ended, or never started.
-func (f *Fleet) exited(i *instance, end *exit, failure *cloud.InstanceFailure) {
+func (f *Fleet) exited(i *instance, end *exit, failure *driver.InstanceFailure) {
 	lines := lastLines(f.output(i.group.name, i.id))
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -97,21 +97,21 @@ func (f *Fleet) exited(i *instance, end *exit, failure *cloud.InstanceFailure) {
 	now := f.config.Now()
 	i.running, i.registered, i.draining, i.ready = false, false, false, false
 	i.cpu, i.memory = 0, 0
-	asked := i.lifecycle == cloud.Terminating || i.outage || f.closing
+	asked := i.lifecycle == driver.Terminating || i.outage || f.closing
 	switch {
 	case !asked && i.failure != nil && i.failure.Code == "OVER_LIMIT":
 		failure = i.failure
 	case asked && i.stopTimedOut:
 		spec := f.doc.Groups[i.group.name].Spec
 		cause := fmt.Sprintf("it did not end within %s of SIGTERM and was killed", cmp.Or(spec.StopTimeout, defaultStopTimeout))
-		failure = &cloud.InstanceFailure{Code: "STOP_TIMEOUT", Cause: cause}
+		failure = &driver.InstanceFailure{Code: "STOP_TIMEOUT", Cause: cause}
 		if i.failure != nil { // why it was ended says more
 			ill := *i.failure
 			ill.Cause += "; " + cause
 			failure = &ill
 		}
 	case !asked && end != nil:
-		failure = &cloud.InstanceFailure{Code: "EXITED", Cause: f.endCause(i, *end, now)}
+		failure = &driver.InstanceFailure{Code: "EXITED", Cause: f.endCause(i, *end, now)}
 	case asked:
 		failure = i.failure // why it was ended, if it was for ill health
 	}
@@ -131,7 +131,7 @@ func (f *Fleet) exited(i *instance, end *exit, failure *cloud.InstanceFailure) {
 		killed := end != nil && end.Signal == killSignal && i.served && i.failure.Code == "EXITED"
 		f.failed(i, killed || i.served && now.Sub(i.launched) > 2*stable)
 	}
-	if i.lifecycle == cloud.Terminating {
+	if i.lifecycle == driver.Terminating {
 		f.finalize(i)
 	}
 	f.push(i.group.cluster)
@@ -179,7 +179,7 @@ func (f *Fleet) failed(i *instance, spared bool) {
 // with the lock held, after its process is gone.
 func (f *Fleet) finalize(i *instance) {
 	g := i.group
-	i.lifecycle, i.ended = cloud.Terminated, f.config.Now()
+	i.lifecycle, i.ended = driver.Terminated, f.config.Now()
 	f.addresses.give(i.host)
 	delete(g.instances, i.id)
 	delete(f.instances, i.id)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 )
 
 // An instance that is killed may be found ill before it is found to have ended:
@@ -13,9 +13,9 @@ import (
 func TestAFailureCountsOnce(t *testing.T) {
 	f := &Fleet{config: Config{Log: slog.New(slog.DiscardHandler), Now: time.Now}}
 	g := &group{}
-	i := &instance{group: g, served: true, failure: &cloud.InstanceFailure{Code: "UNHEALTHY"}}
+	i := &instance{group: g, served: true, failure: &driver.InstanceFailure{Code: "UNHEALTHY"}}
 	f.failed(i, true)
-	i.failure = &cloud.InstanceFailure{Code: "EXITED"}
+	i.failure = &driver.InstanceFailure{Code: "EXITED"}
 	f.failed(i, true)
 	if g.crashes != 1 || g.failures != 0 || g.lastFailure.Code != "EXITED" {
 		t.Errorf("%d crashes, %d failures, %+v", g.crashes, g.failures, g.lastFailure)

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
 
@@ -321,10 +321,10 @@ func (f *Fleet) Close(ctx context.Context) error {
 }
 
 func (f *Fleet) stopForClose(i *instance) {
-	if i.lifecycle == cloud.Terminating {
+	if i.lifecycle == driver.Terminating {
 		return
 	}
-	i.lifecycle = cloud.Terminating
+	i.lifecycle = driver.Terminating
 	if !i.running {
 		f.finalize(i)
 		return

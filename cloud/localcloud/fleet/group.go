@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
 )
@@ -29,8 +28,8 @@ type group struct {
 	name, cluster string
 	env           map[string]string
 	instances     map[string]*instance
-	ended         []cloud.Instance // newest first
-	lastFailure   *cloud.InstanceFailure
+	ended         []driver.Instance // newest first
+	lastFailure   *driver.InstanceFailure
 	failures      int
 	crashes       int
 	backoff       backoff
@@ -66,7 +65,7 @@ func (b *backoff) bump(launched, now time.Time) {
 type instance struct {
 	id, zone, host, address string
 	group                   *group
-	lifecycle               cloud.Lifecycle
+	lifecycle               driver.Lifecycle
 	launched, serving       time.Time // serving: since when, or when it last began to
 	running                 bool      // its process has not ended, or is about to start
 	ready, live             bool      // by its checks
@@ -87,7 +86,7 @@ type instance struct {
 	memory                  int64
 	used                    time.Duration // processor time at the last sample
 	sampled                 time.Time
-	failure                 *cloud.InstanceFailure
+	failure                 *driver.InstanceFailure
 	probeDetail             string
 	output                  *output
 	ended                   time.Time
@@ -108,7 +107,7 @@ func newID(prefix string) string {
 
 func (i *instance) healthy() bool { return i.running && i.ready && i.live && i.registered }
 
-func (i *instance) inService() bool { return i.lifecycle == cloud.InService && i.healthy() }
+func (i *instance) inService() bool { return i.lifecycle == driver.InService && i.healthy() }
 
 func (i *instance) member() member {
 	return member{ID: i.id, Zone: i.zone, Lifecycle: i.lifecycle, Running: i.running, Live: i.live, Condemned: i.condemned,
@@ -134,8 +133,8 @@ func (g *group) sorted() []*instance {
 	return list
 }
 
-func (f *Fleet) describe(i *instance) cloud.Instance {
-	d := cloud.Instance{
+func (f *Fleet) describe(i *instance) driver.Instance {
+	d := driver.Instance{
 		ID: i.id, ServerGroup: i.group.name, Version: f.doc.Groups[i.group.name].Spec.Version, Region: f.config.Region, Zone: i.zone,
 		Address: i.address, Lifecycle: i.lifecycle, Healthy: i.healthy(), Protected: i.protected,
 		Launched: i.launched, CPU: i.cpu, Memory: i.memory, Failure: i.failure, Ended: i.ended, Why: i.why,
@@ -143,7 +142,7 @@ func (f *Fleet) describe(i *instance) cloud.Instance {
 	if d.Hook = i.hook.state(i.lifecycle); d.Hook != nil {
 		d.Lifecycle = i.hook.lifecycle
 	}
-	if i.inService() || i.lifecycle == cloud.Terminating || i.lifecycle == cloud.Terminated {
+	if i.inService() || i.lifecycle == driver.Terminating || i.lifecycle == driver.Terminated {
 		d.ServingSince = i.serving
 	}
 	if i.process != nil && i.running {
@@ -154,13 +153,13 @@ func (f *Fleet) describe(i *instance) cloud.Instance {
 
 // observe is a server group as the driver's contract shows it: without the
 // values of its environment.
-func (f *Fleet) observe(g *group) cloud.ServerGroup {
+func (f *Fleet) observe(g *group) driver.ServerGroup {
 	r := f.doc.Groups[g.name]
-	out := cloud.ServerGroup{
+	out := driver.ServerGroup{
 		Name: g.name, Region: f.config.Region, Spec: r.Spec, Capacity: r.Capacity, Weight: r.Weight, Created: r.Created, TrafficUntil: r.TrafficUntil,
 		Suspended: r.Suspended, LastFailure: g.lastFailure, Failures: g.failures, Crashes: g.crashes,
 		Ended: slices.Clone(g.ended), Destroying: r.Destroying, Unenforced: g.unenforced,
-		Instances: make([]cloud.Instance, 0, len(g.instances)),
+		Instances: make([]driver.Instance, 0, len(g.instances)),
 	}
 	for _, i := range g.sorted() {
 		out.Instances = append(out.Instances, f.describe(i))
@@ -214,7 +213,7 @@ func (f *Fleet) push(cluster string) {
 		for _, i := range g.sorted() {
 			switch {
 			case !i.running || !i.registered:
-			case i.lifecycle == cloud.InService:
+			case i.lifecycle == driver.InService:
 				target.Targets = append(target.Targets, balancer.Target{ID: i.id, Address: i.address, Draining: !i.ready || !i.live})
 			case i.draining:
 				target.Targets = append(target.Targets, balancer.Target{ID: i.id, Address: i.address, Draining: true})
@@ -251,11 +250,17 @@ func application(cluster string) string {
 }
 
 var (
-	_ driver.Fleet    = (*Fleet)(nil)
-	_ driver.Watcher  = (*Fleet)(nil)
-	_ driver.Logs     = (*Fleet)(nil)
-	_ driver.Operator = (*Fleet)(nil)
-	_ driver.Zonal    = (*Fleet)(nil)
+	_ driver.Cloud        = (*Fleet)(nil)
+	_ driver.Capacity     = (*Fleet)(nil)
+	_ driver.Terminator   = (*Fleet)(nil)
+	_ driver.Counter      = (*Fleet)(nil)
+	_ driver.Watcher      = (*Fleet)(nil)
+	_ driver.Logs         = (*Fleet)(nil)
+	_ driver.Standby      = (*Fleet)(nil)
+	_ driver.Protection   = (*Fleet)(nil)
+	_ driver.HealthSetter = (*Fleet)(nil)
+	_ driver.Suspender    = (*Fleet)(nil)
+	_ driver.ZoneSetter   = (*Fleet)(nil)
 
 	_ driver.HookAnswerer = (*Fleet)(nil)
 )

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 )
 
@@ -21,7 +21,7 @@ const (
 
 // watch checks an instance for as long as its process lives: first whether it is
 // ready to serve, then whether it still is.
-func (f *Fleet) watch(i *instance, spec cloud.ServerGroupSpec, job program) {
+func (f *Fleet) watch(i *instance, spec driver.ServerGroupSpec, job program) {
 	ctx, cancel := context.WithCancel(i.ctx)
 	defer cancel()
 	f.work.Go(func() {
@@ -100,13 +100,13 @@ func (f *Fleet) note(i *instance, detail string) {
 func (f *Fleet) enter(i *instance) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if i.lifecycle != cloud.Pending || !i.running {
+	if i.lifecycle != driver.Pending || !i.running {
 		return false
 	}
 	i.ready, i.live, i.failure = true, true, nil
 	f.launched(i.group)
 	i.registered = !f.suspended(i.group, processAddToLoadBalancer)
-	i.lifecycle, i.served, i.serving = cloud.InService, true, f.config.Now()
+	i.lifecycle, i.served, i.serving = driver.InService, true, f.config.Now()
 	f.push(i.group.cluster)
 	f.bump(i.group.cluster)
 	f.kick()
@@ -127,10 +127,10 @@ func (f *Fleet) giveUp(i *instance, p *probe) {
 	hint := f.hint(i)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if i.lifecycle != cloud.Pending || !i.running {
+	if i.lifecycle != driver.Pending || !i.running {
 		return
 	}
-	i.failure = &cloud.InstanceFailure{Code: "NEVER_HEALTHY", At: f.config.Now(), Probe: i.probeDetail, LastLog: lastLines(f.output(i.group.name, i.id)),
+	i.failure = &driver.InstanceFailure{Code: "NEVER_HEALTHY", At: f.config.Now(), Probe: i.probeDetail, LastLog: lastLines(f.output(i.group.name, i.id)),
 		Cause: fmt.Sprintf("it runs but was not healthy within %s%s", time.Duration(p.Grace), hint)}
 	f.failed(i, false)
 	f.end(i, "it did not become healthy", false)
@@ -255,7 +255,7 @@ func (f *Fleet) watchServing(ctx context.Context, i *instance, readiness, livene
 func (f *Fleet) inStandby(i *instance) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return i.lifecycle == cloud.Standby
+	return i.lifecycle == driver.InStandby
 }
 
 // judge applies a changed verdict: failing readiness takes the instance away
@@ -272,7 +272,7 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// One that has a failure while it lives is being killed for it: by an outage, or over its limit.
-	if i.lifecycle != cloud.InService || !i.running || ctx.Err() != nil || i.live && i.failure != nil && !i.condemned {
+	if i.lifecycle != driver.InService || !i.running || ctx.Err() != nil || i.live && i.failure != nil && !i.condemned {
 		return
 	}
 	was := i.healthy()
@@ -280,7 +280,7 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 	switch wasLive := i.live; {
 	case wasLive && alive.failed:
 		i.live = false
-		i.failure = &cloud.InstanceFailure{Code: "UNHEALTHY", At: f.config.Now(), Probe: detail, LastLog: lastLines(f.output(i.group.name, i.id)),
+		i.failure = &driver.InstanceFailure{Code: "UNHEALTHY", At: f.config.Now(), Probe: detail, LastLog: lastLines(f.output(i.group.name, i.id)),
 			Cause: fmt.Sprintf("%d checks in a row failed%s", alive.Unhealthy, hint)}
 		f.failed(i, true)
 	case !wasLive && !alive.failed:

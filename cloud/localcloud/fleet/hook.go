@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -25,24 +24,24 @@ const (
 // hooking is a lifecycle hook under way. Guarded by Fleet.mu.
 type hooking struct {
 	name               string // launch, terminate
-	lifecycle          cloud.Lifecycle
+	lifecycle          driver.Lifecycle
 	spec               pipeline.LifecycleHook
 	timeout            time.Duration
 	since, until, last time.Time // until: it has failed then; a heartbeat moves it, to last at most
 	heartbeat          time.Time // the last
-	answer             cloud.HookAnswer
+	answer             driver.HookAnswer
 	over               bool          // answers come too late
 	news               chan struct{} // an answer or a heartbeat came; room for one
 }
 
 // beginHook puts an instance into one of its hooks. Called with the lock held.
-func (f *Fleet) beginHook(i *instance, name string, lifecycle cloud.Lifecycle, spec pipeline.LifecycleHook) *hooking {
+func (f *Fleet) beginHook(i *instance, name string, lifecycle driver.Lifecycle, spec pipeline.LifecycleHook) *hooking {
 	i.hook = newHooking(name, lifecycle, spec, f.config.Now())
 	f.bump(i.group.cluster)
 	return i.hook
 }
 
-func newHooking(name string, lifecycle cloud.Lifecycle, spec pipeline.LifecycleHook, now time.Time) *hooking {
+func newHooking(name string, lifecycle driver.Lifecycle, spec pipeline.LifecycleHook, now time.Time) *hooking {
 	timeout := min(cmp.Or(time.Duration(spec.Timeout), defaultHookTimeout), longestHook)
 	h := &hooking{name: name, lifecycle: lifecycle, spec: spec, timeout: timeout, since: now, news: make(chan struct{}, 1)}
 	h.last = now.Add(longestHook)
@@ -54,11 +53,11 @@ func newHooking(name string, lifecycle cloud.Lifecycle, spec pipeline.LifecycleH
 }
 
 // state is a hook as it is shown; nil once its instance has gone on without it.
-func (h *hooking) state(lifecycle cloud.Lifecycle) *cloud.HookState {
+func (h *hooking) state(lifecycle driver.Lifecycle) *driver.HookState {
 	if h == nil || !strings.HasPrefix(string(h.lifecycle), string(lifecycle)+":") {
 		return nil
 	}
-	return &cloud.HookState{Name: h.name, Wait: h.spec.Wait, Since: h.since, Until: h.until, Heartbeat: h.heartbeat}
+	return &driver.HookState{Name: h.name, Wait: h.spec.Wait, Since: h.since, Until: h.until, Heartbeat: h.heartbeat}
 }
 
 // passLaunchHook runs the launch hook of an instance that is ready for the first
@@ -67,21 +66,21 @@ func (h *hooking) state(lifecycle cloud.Lifecycle) *cloud.HookState {
 func (f *Fleet) passLaunchHook(ctx context.Context, i *instance) (ran, ok bool) {
 	f.mu.Lock()
 	hooks := f.doc.Groups[i.group.name].Spec.Hooks
-	if hooks == nil || hooks.Launch == nil || i.served || i.launchHookPassed || i.lifecycle != cloud.Pending || !i.running {
+	if hooks == nil || hooks.Launch == nil || i.served || i.launchHookPassed || i.lifecycle != driver.Pending || !i.running {
 		f.mu.Unlock()
 		return false, true
 	}
-	h := f.beginHook(i, "launch", cloud.PendingWait, *hooks.Launch)
+	h := f.beginHook(i, "launch", driver.PendingWait, *hooks.Launch)
 	f.mu.Unlock()
 	failure := f.runHook(ctx, i, h)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.endHook(i, h)
 	i.launchHookPassed = true
-	if failure == nil || ctx.Err() != nil || i.lifecycle != cloud.Pending || !i.running {
+	if failure == nil || ctx.Err() != nil || i.lifecycle != driver.Pending || !i.running {
 		return true, true // enter looks whether it is still wanted
 	}
-	if hooks.Launch.DefaultResult == hookContinue && h.answer != cloud.HookAbandon {
+	if hooks.Launch.DefaultResult == hookContinue && h.answer != driver.HookAbandon {
 		f.config.Log.Warn("a launch hook failed; the instance serves all the same", "instance", i.id, "group", i.group.name, "cause", failure.Cause)
 		return true, true
 	}
@@ -100,7 +99,7 @@ func (f *Fleet) terminateHook(i *instance, hooks *pipeline.LifecycleHooks) {
 		f.mu.Unlock()
 		return
 	}
-	h := f.beginHook(i, "terminate", cloud.TerminatingWait, *hooks.Terminate)
+	h := f.beginHook(i, "terminate", driver.TerminatingWait, *hooks.Terminate)
 	f.mu.Unlock()
 	failure := f.runHook(i.ctx, i, h)
 	f.mu.Lock()
@@ -124,7 +123,7 @@ func (f *Fleet) endHook(i *instance, h *hooking) {
 // of them says no, its time is up, its instance has ended, ctx ends or the
 // region stops. Its command has ended when it returns; what that wrote goes to
 // the instance's output.
-func (f *Fleet) runHook(ctx context.Context, i *instance, h *hooking) *cloud.InstanceFailure {
+func (f *Fleet) runHook(ctx context.Context, i *instance, h *hooking) *driver.InstanceFailure {
 	ctx, cancel := context.WithCancel(ctx)
 	var command chan string // why it failed, "" if it did not
 	if len(h.spec.Command) > 0 {
@@ -139,7 +138,7 @@ func (f *Fleet) runHook(ctx context.Context, i *instance, h *hooking) *cloud.Ins
 	if cause == "" {
 		return nil
 	}
-	return &cloud.InstanceFailure{Code: "HOOK_FAILED", At: f.config.Now(), LastLog: lastLines(f.output(i.group.name, i.id)), Cause: "its " + h.name + " hook" + cause}
+	return &driver.InstanceFailure{Code: "HOOK_FAILED", At: f.config.Now(), LastLog: lastLines(f.output(i.group.name, i.id)), Cause: "its " + h.name + " hook" + cause}
 }
 
 // awaitHook returns why a hook failed, "" when it did not. It sets command to
@@ -151,9 +150,9 @@ func (f *Fleet) awaitHook(ctx context.Context, h *hooking, command *chan string)
 		f.mu.Lock()
 		answer, left := h.answer, h.until.Sub(f.config.Now())
 		switch {
-		case answer == cloud.HookAbandon:
+		case answer == driver.HookAbandon:
 			cause = " was abandoned"
-		case *command == nil && (!h.spec.Wait || answer == cloud.HookContinue):
+		case *command == nil && (!h.spec.Wait || answer == driver.HookContinue):
 			f.mu.Unlock()
 			return ""
 		case left <= 0:
@@ -213,7 +212,7 @@ func (f *Fleet) hookCommand(ctx context.Context, i *instance, h *hooking) string
 // AnswerHook implements driver.HookAnswerer. An answer that was given is given
 // again with success until the hook has ended; after that, and to one that does
 // not wait, it is refused with precondition, which says what became of it.
-func (f *Fleet) AnswerHook(_ context.Context, region, id string, answer cloud.HookAnswer, key string) error {
+func (f *Fleet) AnswerHook(_ context.Context, region, id string, answer driver.HookAnswer, key string) error {
 	const op = "fleet.answer-hook"
 	if err := driver.CheckHookAnswer(op, answer); err != nil {
 		return err
@@ -235,8 +234,8 @@ func (f *Fleet) AnswerHook(_ context.Context, region, id string, answer cloud.Ho
 	return err
 }
 
-func (h *hooking) take(answer cloud.HookAnswer, now time.Time) {
-	if answer == cloud.HookHeartbeat {
+func (h *hooking) take(answer driver.HookAnswer, now time.Time) {
+	if answer == driver.HookHeartbeat {
 		h.heartbeat = now
 		h.extend(now)
 	} else {
@@ -257,7 +256,7 @@ func (h *hooking) extend(now time.Time) {
 }
 
 // canAnswer refuses an answer that an instance does not wait for.
-func (i *instance) canAnswer(op string, answer cloud.HookAnswer, now time.Time) error {
+func (i *instance) canAnswer(op string, answer driver.HookAnswer, now time.Time) error {
 	h := i.hook
 	refuse := func(help, format string, args ...any) error {
 		return problem.New(problem.Precondition, op, "instance %s "+format, append([]any{i.id}, args...)...).WithHelp("%s", help)
@@ -274,7 +273,7 @@ func (i *instance) canAnswer(op string, answer cloud.HookAnswer, now time.Time) 
 		return refuse("a hook with wait: true waits for an answer", "is %s, for the command of its %s hook alone", h.lifecycle, h.name)
 	case h.answer != "" && h.answer != answer:
 		return refuse(whom, "does not wait for it: its %s hook was completed with %s", h.name, h.answer)
-	case answer == cloud.HookHeartbeat && !h.until.Before(h.last):
+	case answer == driver.HookHeartbeat && !h.until.Before(h.last):
 		return refuse("complete its hook before", "waits until %s, and no heartbeat makes that longer", h.last.UTC().Format(time.RFC3339))
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
@@ -66,7 +65,7 @@ func TestRegionKilledInALaunchHook(t *testing.T) {
 	spec := r.Spec("app", cloudtest.Serve, 0)
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: tellingHook(dir)}
 	name := r.Create(spec).Name
-	if err := r.Resize(t.Context(), "test-1", name, pipeline.Capacity{Desired: 1, Max: 1}, cloud.Guard{}, "one"); err != nil {
+	if err := r.Resize(t.Context(), "test-1", name, pipeline.Capacity{Desired: 1, Max: 1}, driver.Guard{}, "one"); err != nil {
 		t.Fatal(err)
 	}
 	r.stop()
@@ -80,8 +79,8 @@ func TestRegionKilledInALaunchHook(t *testing.T) {
 	told := len(r.balancer.all())
 	r.start()
 	r.Suite = cloudtest.New(t, r.target())
-	g := r.Wait(name, "in its launch hook again", func(g cloud.ServerGroup) bool {
-		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == cloud.PendingWait
+	g := r.Wait(name, "in its launch hook again", func(g driver.ServerGroup) bool {
+		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == driver.PendingWait
 	})
 	eventually(t, "the hook runs again", func() bool { return len(hookRuns(t, dir)) == 2 })
 	r.nothingLeft(t, first)
@@ -130,7 +129,7 @@ func TestRegionKilledInTerminateHooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	other.WaitServing(destroyed, 2)
-	if err := client.Destroy(t.Context(), "test-1", destroyed, cloud.Guard{}, "destroy"); err != nil {
+	if err := client.Destroy(t.Context(), "test-1", destroyed, driver.Guard{}, "destroy"); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "four terminate hooks run", func() bool { return len(hookRuns(t, dir)) == 4 })
@@ -170,5 +169,5 @@ func TestRegionKilledInTerminateHooks(t *testing.T) {
 	if err := r.Terminate(t.Context(), "test-1", r.WaitServing(replaced, 2).Instances[0].ID, driver.TerminateOptions{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	r.Wait(replaced, "one has ended", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 && g.Ended[0].Failure == nil })
+	r.Wait(replaced, "one has ended", func(g driver.ServerGroup) bool { return len(g.Ended) == 1 && g.Ended[0].Failure == nil })
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
@@ -36,8 +35,8 @@ func TestHooksHoldAnInstance(t *testing.T) {
 	spec := r.Spec("app", cloudtest.Serve, 1)
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: until(launched), Terminate: until(ended)}
 	name := r.Create(spec).Name
-	g := r.Wait(name, "in its launch hook", func(g cloud.ServerGroup) bool {
-		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == cloud.PendingWait
+	g := r.Wait(name, "in its launch hook", func(g driver.ServerGroup) bool {
+		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == driver.PendingWait
 	})
 	if len(r.balancer.open("app")) != 0 {
 		t.Error("it has traffic before its launch hook has ended")
@@ -49,10 +48,10 @@ func TestHooksHoldAnInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Its successor has a launch hook of its own, which finds what it waits for.
-	r.Wait(name, "in its terminate hook, with a successor", func(g cloud.ServerGroup) bool {
+	r.Wait(name, "in its terminate hook, with a successor", func(g driver.ServerGroup) bool {
 		waits := false
 		for _, i := range g.Instances {
-			waits = waits || i.ID == first.ID && i.Lifecycle == cloud.TerminatingWait
+			waits = waits || i.ID == first.ID && i.Lifecycle == driver.TerminatingWait
 		}
 		return waits && g.Serving() == 1
 	})
@@ -65,7 +64,7 @@ func TestHooksHoldAnInstance(t *testing.T) {
 		}
 	}
 	touch(t, ended)
-	g = r.Wait(name, "without it", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 })
+	g = r.Wait(name, "without it", func(g driver.ServerGroup) bool { return len(g.Ended) == 1 })
 	if e := g.Ended[0]; e.Failure != nil || e.Why != "it was asked for" || !e.Ended.After(e.ServingSince) {
 		t.Errorf("it ended as %+v", e)
 	}
@@ -107,7 +106,7 @@ func TestHooksThatFail(t *testing.T) {
 	if err := r.Terminate(t.Context(), "test-1", g.Instances[0].ID, driver.TerminateOptions{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	g = r.Wait(g.Name, "without it", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 })
+	g = r.Wait(g.Name, "without it", func(g driver.ServerGroup) bool { return len(g.Ended) == 1 })
 	if f := g.Ended[0].Failure; f == nil || f.Code != "HOOK_FAILED" {
 		t.Fatalf("it ended with %+v", f)
 	}
@@ -125,15 +124,15 @@ func TestHooksEndWithTheirInstance(t *testing.T) {
 	spec := r.Spec("app", cloudtest.Serve, 1)
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: forever}
 	name := r.Create(spec).Name
-	waits := func(g cloud.ServerGroup) bool {
-		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == cloud.PendingWait
+	waits := func(g driver.ServerGroup) bool {
+		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == driver.PendingWait
 	}
 	g := r.Wait(name, "in its launch hook", waits)
 	if err := syscall.Kill(g.Instances[0].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	r.evidence(name, "EXITED")
-	r.Wait(name, "in the launch hook of another", func(n cloud.ServerGroup) bool { return waits(n) && n.Instances[0].ID != g.Instances[0].ID })
+	r.Wait(name, "in the launch hook of another", func(n driver.ServerGroup) bool { return waits(n) && n.Instances[0].ID != g.Instances[0].ID })
 	r.stop() // tells what is left
 	r.start()
 	r.Suite = cloudtest.New(t, r.target())

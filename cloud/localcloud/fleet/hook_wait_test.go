@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
@@ -26,8 +25,8 @@ func refused(t *testing.T, what string, err error, code problem.Code, parts ...s
 	says(t, what, err.Error(), parts...)
 }
 
-func inHook(state cloud.Lifecycle) func(cloud.ServerGroup) bool {
-	return func(g cloud.ServerGroup) bool {
+func inHook(state driver.Lifecycle) func(driver.ServerGroup) bool {
+	return func(g driver.ServerGroup) bool {
 		for _, i := range g.Instances {
 			if i.Lifecycle == state {
 				return true
@@ -44,21 +43,21 @@ func TestHooksWaitForAWord(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	client := r.client(t)
-	answer := func(id string, a cloud.HookAnswer, key string) error {
+	answer := func(id string, a driver.HookAnswer, key string) error {
 		return client.AnswerHook(t.Context(), "test-1", id, a, key)
 	}
 	spec := r.Spec("app", cloudtest.Serve, 1)
 	waits := &pipeline.LifecycleHook{Wait: true, Timeout: pipeline.Duration(time.Hour)}
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: waits, Terminate: waits}
 	name := r.Create(spec).Name
-	first := r.Wait(name, "in its launch hook", inHook(cloud.PendingWait)).Instances[0]
+	first := r.Wait(name, "in its launch hook", inHook(driver.PendingWait)).Instances[0]
 	if h := first.Hook; h == nil || h.Name != "launch" || !h.Wait || h.Until.Sub(h.Since) != time.Hour || !h.Heartbeat.IsZero() {
 		t.Fatalf("it shows its hook as %+v", h)
 	}
 	if len(r.balancer.open("app")) != 0 {
 		t.Error("it has traffic before its launch hook was completed")
 	}
-	if err := answer(first.ID, cloud.HookHeartbeat, "beat"); err != nil {
+	if err := answer(first.ID, driver.HookHeartbeat, "beat"); err != nil {
 		t.Fatal(err)
 	}
 	g, _ := r.Group(name)
@@ -66,45 +65,45 @@ func TestHooksWaitForAWord(t *testing.T) {
 		t.Errorf("after a heartbeat it shows %+v", h)
 	}
 	refused(t, "nonsense", answer(first.ID, "yes", r.Key()), problem.Invalid, "yes")
-	refused(t, "to none", answer("i-00000000000000000", cloud.HookContinue, r.Key()), problem.NotFound)
-	if err := answer(first.ID, cloud.HookContinue, "once"); err != nil {
+	refused(t, "to none", answer("i-00000000000000000", driver.HookContinue, r.Key()), problem.NotFound)
+	if err := answer(first.ID, driver.HookContinue, "once"); err != nil {
 		t.Fatal(err)
 	}
 	r.WaitServing(name, 1)
-	if err := answer(first.ID, cloud.HookContinue, "once"); err != nil {
+	if err := answer(first.ID, driver.HookContinue, "once"); err != nil {
 		t.Errorf("the same request again: %v", err)
 	}
-	refused(t, "completed twice", answer(first.ID, cloud.HookContinue, r.Key()), problem.Precondition, "is InService and does not wait", "launch hook was completed with continue")
-	refused(t, "a late heartbeat", answer(first.ID, cloud.HookHeartbeat, r.Key()), problem.Precondition, "does not wait")
+	refused(t, "completed twice", answer(first.ID, driver.HookContinue, r.Key()), problem.Precondition, "is InService and does not wait", "launch hook was completed with continue")
+	refused(t, "a late heartbeat", answer(first.ID, driver.HookHeartbeat, r.Key()), problem.Precondition, "does not wait")
 
 	if err := r.Terminate(t.Context(), "test-1", first.ID, driver.TerminateOptions{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	r.Wait(name, "in its terminate hook", inHook(cloud.TerminatingWait))
+	r.Wait(name, "in its terminate hook", inHook(driver.TerminatingWait))
 	if err := syscall.Kill(first.PID, 0); err != nil {
 		t.Errorf("its process has ended before its terminate hook: %v", err)
 	}
-	next := r.Wait(name, "its successor in its launch hook", inHook(cloud.PendingWait))
-	if err := answer(first.ID, cloud.HookContinue, r.Key()); err != nil {
+	next := r.Wait(name, "its successor in its launch hook", inHook(driver.PendingWait))
+	if err := answer(first.ID, driver.HookContinue, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	g = r.Wait(name, "without it", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 })
+	g = r.Wait(name, "without it", func(g driver.ServerGroup) bool { return len(g.Ended) == 1 })
 	if e := g.Ended[0]; e.Failure != nil || e.Hook != nil || e.ID != first.ID {
 		t.Errorf("it ended as %+v", e)
 	}
-	refused(t, "to one that has ended", answer(first.ID, cloud.HookContinue, r.Key()), problem.Precondition, "has ended")
+	refused(t, "to one that has ended", answer(first.ID, driver.HookContinue, r.Key()), problem.Precondition, "has ended")
 
 	// Its successor may not serve.
 	for _, i := range next.Instances {
-		if i.Lifecycle == cloud.PendingWait {
-			if err := answer(i.ID, cloud.HookAbandon, r.Key()); err != nil {
+		if i.Lifecycle == driver.PendingWait {
+			if err := answer(i.ID, driver.HookAbandon, r.Key()); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	f := r.evidence(name, "HOOK_FAILED")
 	says(t, "cause", f.Cause, "its launch hook was abandoned")
-	r.Wait(name, "another in its launch hook", func(g cloud.ServerGroup) bool { return g.Failures == 1 && inHook(cloud.PendingWait)(g) })
+	r.Wait(name, "another in its launch hook", func(g driver.ServerGroup) bool { return g.Failures == 1 && inHook(driver.PendingWait)(g) })
 }
 
 // A hook whose word does not come has failed, and does what failing does.
@@ -124,7 +123,7 @@ func TestHooksWhoseWordDoesNotCome(t *testing.T) {
 	if err := r.Terminate(t.Context(), "test-1", g.Instances[0].ID, driver.TerminateOptions{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	g = r.Wait(g.Name, "without it", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 })
+	g = r.Wait(g.Name, "without it", func(g driver.ServerGroup) bool { return len(g.Ended) == 1 })
 	if f := g.Ended[0].Failure; f == nil || f.Code != "HOOK_FAILED" {
 		t.Fatalf("it ended with %+v", f)
 	}
@@ -144,14 +143,14 @@ func TestHooksThatTellAndWait(t *testing.T) {
 	name := r.Create(spec).Name
 	eventually(t, "the command runs", func() bool { return len(hookRuns(t, dir)) == 1 })
 	run := hookRuns(t, dir)[0]
-	if err := r.AnswerHook(t.Context(), "test-1", run.instance, cloud.HookContinue, r.Key()); err != nil {
+	if err := r.AnswerHook(t.Context(), "test-1", run.instance, driver.HookContinue, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.AnswerHook(t.Context(), "test-1", run.instance, cloud.HookContinue, r.Key()); err != nil {
+	if err := r.AnswerHook(t.Context(), "test-1", run.instance, driver.HookContinue, r.Key()); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
-	refused(t, "another mind", r.AnswerHook(t.Context(), "test-1", run.instance, cloud.HookAbandon, r.Key()), problem.Precondition, "was completed with continue")
-	if g, _ := r.Group(name); g.Instances[0].Lifecycle != cloud.PendingWait {
+	refused(t, "another mind", r.AnswerHook(t.Context(), "test-1", run.instance, driver.HookAbandon, r.Key()), problem.Precondition, "was completed with continue")
+	if g, _ := r.Group(name); g.Instances[0].Lifecycle != driver.PendingWait {
 		t.Errorf("it is %s before the command has ended", g.Instances[0].Lifecycle)
 	}
 	touch(t, filepath.Join(dir, "go"))
@@ -164,8 +163,8 @@ func TestHooksThatTellAndWait(t *testing.T) {
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: &left}
 	name = r.Create(spec).Name
 	eventually(t, "its command runs", func() bool { text, _ := os.ReadFile(dir + "/left"); return strings.HasSuffix(string(text), "\n") })
-	id := r.Wait(name, "in its hook", inHook(cloud.PendingWait)).Instances[0].ID
-	if err := r.AnswerHook(t.Context(), "test-1", id, cloud.HookAbandon, r.Key()); err != nil {
+	id := r.Wait(name, "in its hook", inHook(driver.PendingWait)).Instances[0].ID
+	if err := r.AnswerHook(t.Context(), "test-1", id, driver.HookAbandon, r.Key()); err != nil {
 		t.Fatal(err)
 	}
 	says(t, "cause", r.evidence(name, "HOOK_FAILED").Cause, "was abandoned")
@@ -178,8 +177,8 @@ func TestHooksThatTellAndWait(t *testing.T) {
 
 	spec = r.Spec("deaf", cloudtest.Serve, 1)
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: until(filepath.Join(dir, "never"))}
-	id = r.Wait(r.Create(spec).Name, "in its hook", inHook(cloud.PendingWait)).Instances[0].ID
-	refused(t, "to a command alone", r.AnswerHook(t.Context(), "test-1", id, cloud.HookContinue, r.Key()), problem.Precondition, "command of its launch hook alone")
+	id = r.Wait(r.Create(spec).Name, "in its hook", inHook(driver.PendingWait)).Instances[0].ID
+	refused(t, "to a command alone", r.AnswerHook(t.Context(), "test-1", id, driver.HookContinue, r.Key()), problem.Precondition, "command of its launch hook alone")
 }
 
 // One that fell ill while it waited does not serve because its hook is done.
@@ -190,11 +189,11 @@ func TestIllAfterItsLaunchHook(t *testing.T) {
 	spec.Health.Grace = pipeline.Duration(time.Hour)
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: &pipeline.LifecycleHook{Wait: true}}
 	name := r.Create(spec).Name
-	i := r.Wait(name, "in its launch hook", inHook(cloud.PendingWait)).Instances[0]
+	i := r.Wait(name, "in its launch hook", inHook(driver.PendingWait)).Instances[0]
 	if _, err := get(t.Context(), "http://"+i.Address+"/forget"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.AnswerHook(t.Context(), "test-1", i.ID, cloud.HookContinue, r.Key()); err != nil {
+	if err := r.AnswerHook(t.Context(), "test-1", i.ID, driver.HookContinue, r.Key()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "it was asked and is ill", func() bool {
@@ -231,29 +230,29 @@ func TestRegionKilledWhileHooksWait(t *testing.T) {
 	target := r.target()
 	target.Fleet = client
 	other := cloudtest.New(t, target)
-	gone := other.Wait(name, "in its launch hook", inHook(cloud.PendingWait)).Instances[0].ID
-	if err := client.AnswerHook(t.Context(), "test-1", gone, cloud.HookContinue, "before"); err != nil {
+	gone := other.Wait(name, "in its launch hook", inHook(driver.PendingWait)).Instances[0].ID
+	if err := client.AnswerHook(t.Context(), "test-1", gone, driver.HookContinue, "before"); err != nil {
 		t.Fatal(err)
 	}
 	other.WaitServing(name, 1)
 	if err := client.Terminate(t.Context(), "test-1", gone, driver.TerminateOptions{}, "end"); err != nil {
 		t.Fatal(err)
 	}
-	other.Wait(name, "one in its terminate hook, one in its launch hook", func(g cloud.ServerGroup) bool {
-		return inHook(cloud.TerminatingWait)(g) && inHook(cloud.PendingWait)(g)
+	other.Wait(name, "one in its terminate hook, one in its launch hook", func(g driver.ServerGroup) bool {
+		return inHook(driver.TerminatingWait)(g) && inHook(driver.PendingWait)(g)
 	})
 	killRegion(t, region)
 	r.start()
 	r.Suite = cloudtest.New(t, r.target())
-	g := r.Wait(name, "one alone in its launch hook", func(g cloud.ServerGroup) bool { return len(g.Instances) == 1 && inHook(cloud.PendingWait)(g) })
+	g := r.Wait(name, "one alone in its launch hook", func(g driver.ServerGroup) bool { return len(g.Instances) == 1 && inHook(driver.PendingWait)(g) })
 	if len(r.balancer.open("app")) != 0 {
 		t.Error("it has traffic")
 	}
-	if err := r.AnswerHook(t.Context(), "test-1", gone, cloud.HookContinue, "before"); err != nil {
+	if err := r.AnswerHook(t.Context(), "test-1", gone, driver.HookContinue, "before"); err != nil {
 		t.Errorf("what was answered before is forgotten: %v", err)
 	}
-	refused(t, "to the one that is gone", r.AnswerHook(t.Context(), "test-1", gone, cloud.HookContinue, r.Key()), problem.NotFound, "there is no instance "+gone)
-	if err := r.AnswerHook(t.Context(), "test-1", g.Instances[0].ID, cloud.HookContinue, r.Key()); err != nil {
+	refused(t, "to the one that is gone", r.AnswerHook(t.Context(), "test-1", gone, driver.HookContinue, r.Key()), problem.NotFound, "there is no instance "+gone)
+	if err := r.AnswerHook(t.Context(), "test-1", g.Instances[0].ID, driver.HookContinue, r.Key()); err != nil {
 		t.Fatal(err)
 	}
 	r.WaitServing(name, 1)
@@ -264,16 +263,16 @@ func TestHookTimes(t *testing.T) {
 	cases := map[string]struct {
 		timeout, every time.Duration // between heartbeats; 0: none
 		most           int           // heartbeats; 0: without end
-		answer         cloud.HookAnswer
+		answer         driver.HookAnswer
 		at             time.Duration // the answer
 		lasts          time.Duration
 		cause          string
 	}{
 		"no word":                        {timeout: time.Minute, lasts: time.Minute, cause: " was not completed within 1m0s"},
 		"no timeout given":               {lasts: time.Minute, cause: " was not completed within 1m0s"},
-		"a word in time":                 {timeout: time.Minute, answer: cloud.HookContinue, at: 59 * time.Second, lasts: 59 * time.Second},
-		"another word":                   {timeout: time.Minute, answer: cloud.HookAbandon, at: 5 * time.Second, lasts: 5 * time.Second, cause: " was abandoned"},
-		"heartbeats, then a word":        {timeout: time.Minute, every: 50 * time.Second, answer: cloud.HookContinue, at: 20 * time.Minute, lasts: 20 * time.Minute},
+		"a word in time":                 {timeout: time.Minute, answer: driver.HookContinue, at: 59 * time.Second, lasts: 59 * time.Second},
+		"another word":                   {timeout: time.Minute, answer: driver.HookAbandon, at: 5 * time.Second, lasts: 5 * time.Second, cause: " was abandoned"},
+		"heartbeats, then a word":        {timeout: time.Minute, every: 50 * time.Second, answer: driver.HookContinue, at: 20 * time.Minute, lasts: 20 * time.Minute},
 		"heartbeats without end":         {timeout: time.Minute, every: 50 * time.Second, lasts: 100 * time.Minute, cause: " was not completed within 1h40m0s, the longest that heartbeats can make it"},
 		"heartbeats that end":            {timeout: time.Minute, every: 50 * time.Second, most: 2, lasts: 160 * time.Second, cause: " was not completed within 1m0s of its last heartbeat"},
 		"long ones without end":          {timeout: time.Hour, every: 50 * time.Minute, lasts: 48 * time.Hour, cause: " was not completed within 48h0m0s, the longest that heartbeats can make it"},
@@ -284,9 +283,9 @@ func TestHookTimes(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &Fleet{config: Config{Now: time.Now}, quit: make(chan struct{})}
-				h := newHooking("launch", cloud.PendingWait, pipeline.LifecycleHook{Wait: true, Timeout: pipeline.Duration(c.timeout)}, time.Now())
-				i := &instance{id: "i-1", lifecycle: cloud.Pending, hook: h}
-				say := func(a cloud.HookAnswer) error {
+				h := newHooking("launch", driver.PendingWait, pipeline.LifecycleHook{Wait: true, Timeout: pipeline.Duration(c.timeout)}, time.Now())
+				i := &instance{id: "i-1", lifecycle: driver.Pending, hook: h}
+				say := func(a driver.HookAnswer) error {
 					f.mu.Lock()
 					defer f.mu.Unlock()
 					err := i.canAnswer("test", a, time.Now())
@@ -313,7 +312,7 @@ func TestHookTimes(t *testing.T) {
 						if n++; c.most > 0 && n > c.most {
 							tick = nil // the last
 						}
-						if err := say(cloud.HookHeartbeat); err != nil && time.Since(began) < c.lasts-c.timeout {
+						if err := say(driver.HookHeartbeat); err != nil && time.Since(began) < c.lasts-c.timeout {
 							t.Errorf("a heartbeat after %s: %v", time.Since(began), err)
 						}
 					case <-word:

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"showrunner/artifact"
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 )
 
 // markName is the environment variable by which a later life of the region
@@ -36,7 +36,7 @@ func (f *Fleet) launch(g *group, l launch) error {
 		return err
 	}
 	i := &instance{
-		id: newID("i-"), zone: l.Zone, host: host, address: fmt.Sprintf("%s:%d", host, port), group: g, lifecycle: cloud.Pending,
+		id: newID("i-"), zone: l.Zone, host: host, address: fmt.Sprintf("%s:%d", host, port), group: g, lifecycle: driver.Pending,
 		launched: f.config.Now(), running: true, live: true, rebalancing: l.Rebalance,
 		poke: make(chan string, 1), back: make(chan struct{}, 1), done: make(chan struct{}),
 	}
@@ -49,7 +49,7 @@ func (f *Fleet) launch(g *group, l launch) error {
 }
 
 // run is an instance's life, from its artifact to its last process.
-func (f *Fleet) run(i *instance, spec cloud.ServerGroupSpec, port int) {
+func (f *Fleet) run(i *instance, spec driver.ServerGroupSpec, port int) {
 	defer f.prune(i.group)
 	defer i.cancel()
 	defer os.RemoveAll(f.temp(i))
@@ -59,7 +59,7 @@ func (f *Fleet) run(i *instance, spec cloud.ServerGroupSpec, port int) {
 		pump, err = f.begin(i, job)
 	}
 	if err != nil {
-		f.exited(i, nil, &cloud.InstanceFailure{Code: "START_FAILED", Cause: err.Error()})
+		f.exited(i, nil, &driver.InstanceFailure{Code: "START_FAILED", Cause: err.Error()})
 		return
 	}
 	f.work.Go(func() { f.watch(i, spec, job) })
@@ -73,7 +73,7 @@ func (f *Fleet) run(i *instance, spec cloud.ServerGroupSpec, port int) {
 }
 
 // prepare unpacks the group's artifact, once per group, and makes the instance's folder.
-func (f *Fleet) prepare(i *instance, spec cloud.ServerGroupSpec, port int) (program, error) {
+func (f *Fleet) prepare(i *instance, spec driver.ServerGroupSpec, port int) (program, error) {
 	g := i.group
 	g.prepared.Lock()
 	if !g.ready {
@@ -154,7 +154,7 @@ func (f *Fleet) begin(i *instance, job program) (pump chan struct{}, err error) 
 	}
 	f.mu.Lock()
 	i.process, i.output, i.program, i.sampled = started, out, job, f.config.Now()
-	if i.lifecycle == cloud.Terminating || i.ctx.Err() != nil {
+	if i.lifecycle == driver.Terminating || i.ctx.Err() != nil {
 		started.signal(killSignal) // it was ended while it started: nothing to lose
 	}
 	f.bump(i.group.cluster)

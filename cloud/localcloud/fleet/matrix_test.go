@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
@@ -20,7 +19,7 @@ import (
 // else ends it: on a starved machine a start takes a minute, an answer seconds,
 // and a program that dies refuses several checks before it has died. Its group is
 // waited for as long.
-func (r *realFleet) patient(mode cloudtest.Mode, n int) cloud.ServerGroupSpec {
+func (r *realFleet) patient(mode cloudtest.Mode, n int) driver.ServerGroupSpec {
 	r.Patience = 5 * patience
 	spec := r.Spec("app", mode, n)
 	spec.Health.Timeout, spec.Health.Grace = pipeline.Duration(r.Patience), pipeline.Duration(r.Patience)
@@ -29,9 +28,9 @@ func (r *realFleet) patient(mode cloudtest.Mode, n int) cloud.ServerGroupSpec {
 }
 
 // evidence waits until a group's last failure is of a kind, and returns it.
-func (r *realFleet) evidence(name, code string) *cloud.InstanceFailure {
+func (r *realFleet) evidence(name, code string) *driver.InstanceFailure {
 	r.t.Helper()
-	g := r.Wait(name, "failing with "+code, func(g cloud.ServerGroup) bool { return g.LastFailure != nil && g.LastFailure.Code == code })
+	g := r.Wait(name, "failing with "+code, func(g driver.ServerGroup) bool { return g.LastFailure != nil && g.LastFailure.Code == code })
 	return g.LastFailure
 }
 
@@ -91,7 +90,7 @@ func TestHealthyThenCrashes(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	g := r.Create(r.patient(cloudtest.CrashLater, 1))
-	g = r.Wait(g.Name, "crashing", func(g cloud.ServerGroup) bool { return g.Crashes >= 2 && len(g.Ended) >= 1 })
+	g = r.Wait(g.Name, "crashing", func(g driver.ServerGroup) bool { return g.Crashes >= 2 && len(g.Ended) >= 1 })
 	f := g.Ended[0].Failure
 	if f == nil || f.Code != "EXITED" || f.ExitCode == nil || *f.ExitCode != 4 || g.Ended[0].ServingSince.IsZero() {
 		t.Fatalf("evidence %+v of %+v", f, g.Ended[0])
@@ -113,7 +112,7 @@ func TestIgnoresTerm(t *testing.T) {
 	if err := r.Terminate(t.Context(), "test-1", victim, driver.TerminateOptions{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	g = r.Wait(g.Name, "without it", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 })
+	g = r.Wait(g.Name, "without it", func(g driver.ServerGroup) bool { return len(g.Ended) == 1 })
 	if f := g.Ended[0].Failure; f == nil || f.Code != "STOP_TIMEOUT" || f.Signal != "killed" {
 		t.Fatalf("evidence %+v", f)
 	}
@@ -143,11 +142,11 @@ func TestAddToLoadBalancerSuspended(t *testing.T) {
 	if err := r.Suspend(t.Context(), "test-1", g.Name, []string{"AddToLoadBalancer"}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Resize(t.Context(), "test-1", g.Name, pipeline.Capacity{Desired: 1, Max: 1}, cloud.Guard{}, r.Key()); err != nil {
+	if err := r.Resize(t.Context(), "test-1", g.Name, pipeline.Capacity{Desired: 1, Max: 1}, driver.Guard{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	g = r.Wait(g.Name, "it is in service", func(g cloud.ServerGroup) bool {
-		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == cloud.InService
+	g = r.Wait(g.Name, "it is in service", func(g driver.ServerGroup) bool {
+		return len(g.Instances) == 1 && g.Instances[0].Lifecycle == driver.InService
 	})
 	if g.Serving() != 0 {
 		t.Fatal("it has traffic")
@@ -168,7 +167,7 @@ func TestIllAndIgnoresTerm(t *testing.T) {
 	if _, err := get(t.Context(), "http://"+g.Instances[0].Address+"/forget"); err != nil {
 		t.Fatal(err)
 	}
-	g = r.Wait(g.Name, "it is replaced", func(g cloud.ServerGroup) bool { return len(g.Ended) > 0 })
+	g = r.Wait(g.Name, "it is replaced", func(g driver.ServerGroup) bool { return len(g.Ended) > 0 })
 	if f := g.Ended[0].Failure; f == nil || f.Code != "UNHEALTHY" || f.Signal != "killed" {
 		t.Fatalf("evidence %+v", f)
 	}
@@ -181,7 +180,7 @@ func TestDaemonHoldsTheOutput(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	g := r.Create(r.Spec("app", cloudtest.Daemon, 1))
-	g = r.Wait(g.Name, "its end is seen", func(g cloud.ServerGroup) bool { return len(g.Ended) > 0 && g.Ended[0].Failure != nil })
+	g = r.Wait(g.Name, "its end is seen", func(g driver.ServerGroup) bool { return len(g.Ended) > 0 && g.Ended[0].Failure != nil })
 	f := g.Ended[0].Failure
 	for _, line := range f.LastLog {
 		var pid int
@@ -238,8 +237,8 @@ func TestKilledIsReplaced(t *testing.T) {
 		if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		g = r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool {
-			return g.Serving() == 3 && len(g.Instances) == 3 && !slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == victim.ID })
+		g = r.Wait(g.Name, "replaced", func(g driver.ServerGroup) bool {
+			return g.Serving() == 3 && len(g.Instances) == 3 && !slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == victim.ID })
 		})
 		t.Logf("killed → replaced and serving, start of the program included: %s", time.Since(began).Round(time.Millisecond))
 	}
@@ -261,7 +260,7 @@ func TestHungIsReplacedLaunchFirst(t *testing.T) {
 	if err := syscall.Kill(hung.PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	g = r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool { return len(g.Ended) == 1 && g.Serving() == 2 })
+	g = r.Wait(g.Name, "replaced", func(g driver.ServerGroup) bool { return len(g.Ended) == 1 && g.Serving() == 2 })
 	ended := g.Ended[0]
 	if ended.ID != hung.ID || ended.Failure == nil || ended.Failure.Code != "UNHEALTHY" {
 		t.Fatalf("ended %+v", ended)
@@ -312,7 +311,7 @@ func TestReadinessApartFromLiveness(t *testing.T) {
 	if _, err := get(t.Context(), "http://"+i.Address+"/forget"); err != nil {
 		t.Fatal(err)
 	}
-	r.Wait(g.Name, "out of service", func(g cloud.ServerGroup) bool { return g.Serving() == 0 })
+	r.Wait(g.Name, "out of service", func(g driver.ServerGroup) bool { return g.Serving() == 0 })
 	if open := r.balancer.open("app"); len(open) != 0 {
 		t.Errorf("the balancer still has %v", open)
 	}
@@ -346,7 +345,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	if n := len(running(r.mark)); n != 3 {
 		t.Fatalf("%d processes, want the instance and two children", n)
 	}
-	if err := r.Destroy(t.Context(), "test-1", g.Name, cloud.Guard{}, r.Key()); err != nil {
+	if err := r.Destroy(t.Context(), "test-1", g.Name, driver.Guard{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
 	r.WaitGone(g.Name)
@@ -369,8 +368,8 @@ func TestNoChildEscapesByBeginning(t *testing.T) {
 		names = append(names, r.Create(r.Spec("app", cloudtest.Orphans, 3)).Name)
 	}
 	for _, name := range names {
-		r.Wait(name, "failing", func(g cloud.ServerGroup) bool { return g.Failures > 0 })
-		if err := r.Destroy(t.Context(), "test-1", name, cloud.Guard{}, r.Key()); err != nil {
+		r.Wait(name, "failing", func(g driver.ServerGroup) bool { return g.Failures > 0 })
+		if err := r.Destroy(t.Context(), "test-1", name, driver.Guard{}, r.Key()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -392,7 +391,7 @@ func TestDrainsBeforeItStops(t *testing.T) {
 	if err := r.Terminate(t.Context(), "test-1", i.ID, driver.TerminateOptions{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	r.Wait(g.Name, "replaced", func(g cloud.ServerGroup) bool { return g.Serving() == 1 })
+	r.Wait(g.Name, "replaced", func(g driver.ServerGroup) bool { return g.Serving() == 1 })
 	if _, err := get(t.Context(), "http://"+i.Address+"/"); err != nil {
 		t.Errorf("it stopped with a request in flight: %v", err)
 	}
@@ -407,7 +406,7 @@ func TestZoneOutage(t *testing.T) {
 	if err := r.SetZone(t.Context(), "test-1", "test-1b", true, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	in := func(g cloud.ServerGroup, zone string) int {
+	in := func(g driver.ServerGroup, zone string) int {
 		n := 0
 		for _, i := range g.Instances {
 			if i.Zone == zone {
@@ -416,7 +415,7 @@ func TestZoneOutage(t *testing.T) {
 		}
 		return n
 	}
-	g = r.Wait(g.Name, "served by two zones", func(g cloud.ServerGroup) bool {
+	g = r.Wait(g.Name, "served by two zones", func(g driver.ServerGroup) bool {
 		return g.Serving() == 3 && len(g.Instances) == 3 && in(g, "test-1b") == 0
 	})
 	says(t, "cause", g.Ended[0].Failure.Cause, "zone test-1b is in outage")
@@ -429,7 +428,7 @@ func TestZoneOutage(t *testing.T) {
 	if err := r.SetZone(t.Context(), "test-1", "test-1b", false, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	r.Wait(g.Name, "balanced again", func(g cloud.ServerGroup) bool {
+	r.Wait(g.Name, "balanced again", func(g driver.ServerGroup) bool {
 		return g.Serving() == 3 && len(g.Instances) == 3 && in(g, "test-1b") == 1
 	})
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -79,10 +78,10 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 	return kept.Result, nil
 }
 
-// CreateServerGroup implements driver.Fleet.
-func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error) {
+// CreateServerGroup implements driver.Versions.
+func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.ServerGroupSpec, key string) (driver.ServerGroup, error) {
 	const op = "fleet.create"
-	var out cloud.ServerGroup
+	var out driver.ServerGroup
 	spec, err := checkSpec(spec)
 	if err != nil {
 		return out, err
@@ -107,7 +106,7 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec cloud.S
 		r := record{Spec: spec, Env: sealed, Capacity: spec.Capacity, Weight: spec.Weight, Created: f.config.Now(), Order: f.revision}
 		r.Spec.Env = nil
 		next.Sequences[spec.Cluster], next.Groups[name] = seq, r
-		made := cloud.ServerGroup{Name: name, Region: region, Spec: r.Spec, Capacity: r.Capacity, Weight: r.Weight, Created: r.Created}
+		made := driver.ServerGroup{Name: name, Region: region, Spec: r.Spec, Capacity: r.Capacity, Weight: r.Weight, Created: r.Created}
 		return func() {
 			f.groups[name] = f.newGroup(name, r, env)
 			f.push(spec.Cluster)
@@ -129,12 +128,12 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec cloud.S
 }
 
 // checkSpec completes a spec and refuses what could never run.
-func checkSpec(s cloud.ServerGroupSpec) (cloud.ServerGroupSpec, error) {
+func checkSpec(s driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
 	const op = "fleet.create"
 	if err := driver.CheckCluster(s.Cluster); err != nil {
 		return s, err
 	}
-	bad := func(format string, args ...any) (cloud.ServerGroupSpec, error) {
+	bad := func(format string, args ...any) (driver.ServerGroupSpec, error) {
 		return s, problem.New(problem.Invalid, op, "server group of %s: %s", s.Cluster, fmt.Sprintf(format, args...))
 	}
 	if s.Artifact == "" {
@@ -259,8 +258,8 @@ func (f *Fleet) find(next *document, op, name string) (*group, record, error) {
 	return g, r, nil
 }
 
-// Resize implements driver.Fleet.
-func (f *Fleet) Resize(_ context.Context, region, name string, to pipeline.Capacity, guard cloud.Guard, key string) error {
+// Resize implements driver.Capacity.
+func (f *Fleet) Resize(_ context.Context, region, name string, to pipeline.Capacity, guard driver.Guard, key string) error {
 	const op = "fleet.resize"
 	to, err := driver.CheckCapacity(to)
 	if err != nil {
@@ -289,8 +288,8 @@ func (f *Fleet) Resize(_ context.Context, region, name string, to pipeline.Capac
 	return err
 }
 
-// SetWeights implements driver.Fleet.
-func (f *Fleet) SetWeights(_ context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error {
+// SetWeights implements driver.Traffic.
+func (f *Fleet) SetWeights(_ context.Context, region, cluster string, weights map[string]float64, guard driver.Guard, key string) error {
 	const op = "fleet.weights"
 	_, err := f.mutate(op, region, key, []any{cluster, weights}, func(next *document) (func(), any, error) {
 		for _, name := range slices.Sorted(maps.Keys(weights)) {
@@ -318,9 +317,9 @@ func (f *Fleet) SetWeights(_ context.Context, region, cluster string, weights ma
 	return err
 }
 
-// Destroy implements driver.Fleet. The group stays visible, destroying, until
+// Destroy implements driver.Versions. The group stays visible, destroying, until
 // its last instance is gone.
-func (f *Fleet) Destroy(_ context.Context, region, name string, guard cloud.Guard, key string) error {
+func (f *Fleet) Destroy(_ context.Context, region, name string, guard driver.Guard, key string) error {
 	const op = "fleet.destroy"
 	_, err := f.mutate(op, region, key, name, func(next *document) (func(), any, error) {
 		g := f.groups[name]

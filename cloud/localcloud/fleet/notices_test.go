@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
@@ -41,11 +40,11 @@ func TestNobodyNotices(t *testing.T) {
 		report <- loadtest.Attack(ctx, 200, time.Minute, []loadtest.Target{{URL: "http://" + listener.Addr().String() + "/", Host: "app.localhost",
 			Accept: func(status int, _ []byte) bool { return status == 200 }}})
 	}()
-	whole := func(what string, gone cloud.Instance) {
+	whole := func(what string, gone driver.Instance) {
 		t.Helper()
-		g = r.Wait(g.Name, "whole after "+what, func(g cloud.ServerGroup) bool {
+		g = r.Wait(g.Name, "whole after "+what, func(g driver.ServerGroup) bool {
 			return g.Serving() == g.Capacity.Desired && len(g.Instances) == g.Capacity.Desired &&
-				!slices.ContainsFunc(g.Instances, func(i cloud.Instance) bool { return i.ID == gone.ID })
+				!slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == gone.ID })
 		})
 	}
 	for _, s := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGKILL} {
@@ -61,23 +60,23 @@ func TestNobodyNotices(t *testing.T) {
 	}
 	whole("a graceful end", victim)
 	for _, n := range []int{7, 3} {
-		if err := r.Resize(t.Context(), "test-1", g.Name, pipeline.Capacity{Desired: n, Max: 8}, cloud.Guard{}, r.Key()); err != nil {
+		if err := r.Resize(t.Context(), "test-1", g.Name, pipeline.Capacity{Desired: n, Max: 8}, driver.Guard{}, r.Key()); err != nil {
 			t.Fatal(err)
 		}
-		whole("a resize", cloud.Instance{})
+		whole("a resize", driver.Instance{})
 	}
 	for _, down := range []bool{true, false} {
 		if err := r.SetZone(t.Context(), "test-1", g.Instances[0].Zone, down, r.Key()); err != nil {
 			t.Fatal(err)
 		}
-		whole("a zone's outage", cloud.Instance{})
+		whole("a zone's outage", driver.Instance{})
 	}
 	spec.Version, spec.Weight = "2.0", 0
 	fresh := r.WaitServing(r.Create(spec).Name, 4)
-	if err := r.SetWeights(t.Context(), "test-1", "app", map[string]float64{g.Name: 0, fresh.Name: 100}, cloud.Guard{MinServing: 3}, r.Key()); err != nil {
+	if err := r.SetWeights(t.Context(), "test-1", "app", map[string]float64{g.Name: 0, fresh.Name: 100}, driver.Guard{MinServing: 3}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Destroy(t.Context(), "test-1", g.Name, cloud.Guard{MinServing: 4}, r.Key()); err != nil {
+	if err := r.Destroy(t.Context(), "test-1", g.Name, driver.Guard{MinServing: 4}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
 	r.WaitGone(g.Name)

@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"slices"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
 
@@ -19,18 +19,18 @@ type ZoneState struct {
 	Instances int    `json:"instances"` // that have not ended
 }
 
-// Regions implements driver.Fleet: the one region this is.
-func (f *Fleet) Regions(context.Context) ([]cloud.Region, error) {
+// Regions implements driver.Cloud: the one region this is.
+func (f *Fleet) Regions(context.Context) ([]driver.Region, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := cloud.Region{Name: f.config.Region, Zones: slices.Clone(f.config.Zones), Healthy: !f.closing, Since: f.since,
+	r := driver.Region{Name: f.config.Region, Zones: slices.Clone(f.config.Zones), Healthy: !f.closing, Since: f.since,
 		Address: f.config.Address, S3: f.config.S3, Processes: len(f.instances)}
 	for _, z := range f.config.Zones {
 		if _, down := f.doc.DownZones[z]; down {
 			r.DownZones = append(r.DownZones, z)
 		}
 	}
-	return []cloud.Region{r}, nil
+	return []driver.Region{r}, nil
 }
 
 // Zones lists the region's zones.
@@ -54,22 +54,22 @@ func (f *Fleet) Zones(_ context.Context, region string) ([]ZoneState, error) {
 	return list, nil
 }
 
-// ServerGroups implements driver.Fleet.
-func (f *Fleet) ServerGroups(_ context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
+// ServerGroups implements driver.Versions.
+func (f *Fleet) ServerGroups(_ context.Context, region, cluster string) ([]driver.ServerGroup, error) {
 	if err := f.here("fleet.list", region); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	list := []cloud.ServerGroup{}
+	list := []driver.ServerGroup{}
 	for _, g := range f.groupsOf(cluster) {
 		list = append(list, f.observe(g))
 	}
 	return list, nil
 }
 
-// Counts implements driver.Fleet.
-func (f *Fleet) Counts(_ context.Context, region, cluster string) ([]cloud.Counts, error) {
+// Counts implements driver.Counter.
+func (f *Fleet) Counts(_ context.Context, region, cluster string) ([]driver.Counts, error) {
 	if err := f.here("fleet.counts", region); err != nil {
 		return nil, err
 	}

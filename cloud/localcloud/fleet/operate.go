@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
@@ -20,7 +19,7 @@ func (f *Fleet) locate(next *document, op, id string) (*instance, record, error)
 }
 
 // endedInstance finds an instance that ended lately.
-func (f *Fleet) endedInstance(id string) (cloud.Instance, bool) {
+func (f *Fleet) endedInstance(id string) (driver.Instance, bool) {
 	for _, g := range f.groups {
 		for _, i := range g.ended {
 			if i.ID == id {
@@ -28,10 +27,10 @@ func (f *Fleet) endedInstance(id string) (cloud.Instance, bool) {
 			}
 		}
 	}
-	return cloud.Instance{}, false
+	return driver.Instance{}, false
 }
 
-// Terminate implements driver.Fleet. One that is ending or has ended is success.
+// Terminate implements driver.Terminator. One that is ending or has ended is success.
 func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.TerminateOptions, key string) error {
 	const op = "fleet.terminate"
 	_, err := f.mutate(op, region, key, []any{id, opts.Kill, opts.Decrement}, func(next *document) (func(), any, error) {
@@ -42,12 +41,12 @@ func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.Term
 			}
 			return nil, nil, err
 		}
-		if i.lifecycle != cloud.Terminating {
+		if i.lifecycle != driver.Terminating {
 			if err := f.canSpare(i, r, opts.Guard); err != nil {
 				return nil, nil, err
 			}
 			// One in standby has lowered the desired capacity already.
-			if opts.Decrement && i.lifecycle != cloud.Standby {
+			if opts.Decrement && i.lifecycle != driver.InStandby {
 				if err := lower(op, &r, i.group.name); err != nil {
 					return nil, nil, err
 				}
@@ -61,7 +60,7 @@ func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.Term
 }
 
 // canSpare checks a guard against taking an instance out of traffic.
-func (f *Fleet) canSpare(i *instance, r record, guard cloud.Guard) error {
+func (f *Fleet) canSpare(i *instance, r record, guard driver.Guard) error {
 	before := f.servingOf(i.group.cluster, f.weightOf)
 	after := before
 	if r.Weight > 0 && i.inService() {
@@ -84,7 +83,7 @@ func without(list []string, s string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(have string) bool { return have == s })
 }
 
-// SetStandby implements driver.Operator: an instance in standby is neither
+// SetStandby implements driver.Standby: an instance in standby is neither
 // checked nor sent requests; the desired capacity falls by one on entry and
 // rises by one on return, when the instance has to become healthy again. The last
 // instance that serves a cluster in a region stays: there is no hurry in standby.
@@ -95,17 +94,17 @@ func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, k
 		if err != nil {
 			return nil, nil, err
 		}
-		from := cloud.InService
+		from := driver.InService
 		if !standby {
-			from = cloud.Standby
+			from = driver.InStandby
 		}
 		switch {
-		case standby == (i.lifecycle == cloud.Standby):
+		case standby == (i.lifecycle == driver.InStandby):
 			return nil, nil, nil
 		case i.lifecycle != from || !i.running:
 			return nil, nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.lifecycle, from)
 		case standby:
-			if err := f.canSpare(i, r, cloud.Guard{LastOne: true}); err != nil {
+			if err := f.canSpare(i, r, driver.Guard{LastOne: true}); err != nil {
 				return nil, nil, err
 			}
 			if err := lower(op, &r, i.group.name); err != nil {
@@ -128,9 +127,9 @@ func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, k
 
 func (f *Fleet) turn(i *instance, standby bool) {
 	i.ready, i.live, i.registered, i.condemned, i.failure = false, true, false, false, nil
-	i.lifecycle = cloud.Pending
+	i.lifecycle = driver.Pending
 	if standby {
-		i.lifecycle = cloud.Standby
+		i.lifecycle = driver.InStandby
 	} else {
 		i.back <- struct{}{} // room for one, and each return follows a departure that was heard
 	}
@@ -153,7 +152,7 @@ func (f *Fleet) dropStandby(i *instance) {
 	f.doc = next
 }
 
-// SetProtection implements driver.Operator: a protected instance is not chosen
+// SetProtection implements driver.Protection: a protected instance is not chosen
 // when its group shrinks. It is replaced when unhealthy and may be terminated.
 func (f *Fleet) SetProtection(_ context.Context, region, id string, protected bool, key string) error {
 	const op = "fleet.protect"
@@ -167,7 +166,7 @@ func (f *Fleet) SetProtection(_ context.Context, region, id string, protected bo
 	return err
 }
 
-// SetHealth implements driver.Operator. One that is said to be unhealthy is
+// SetHealth implements driver.HealthSetter. One that is said to be unhealthy is
 // replaced whatever its checks say; it serves until its replacement does, where
 // the maintenance policy has it so. One whose grace has not ended is left alone.
 func (f *Fleet) SetHealth(_ context.Context, region, id string, healthy bool, key string) error {
@@ -177,8 +176,8 @@ func (f *Fleet) SetHealth(_ context.Context, region, id string, healthy bool, ke
 		if err != nil {
 			return nil, nil, err
 		}
-		if i.lifecycle != cloud.InService || !i.running {
-			return nil, nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.lifecycle, cloud.InService).
+		if i.lifecycle != driver.InService || !i.running {
+			return nil, nil, problem.New(problem.Precondition, op, "instance %s is %s, not %s", id, i.lifecycle, driver.InService).
 				WithHelp("the health of an instance can be set while it is in service")
 		}
 		return func() {
@@ -188,7 +187,7 @@ func (f *Fleet) SetHealth(_ context.Context, region, id string, healthy bool, ke
 			i.condemned = !healthy
 			switch {
 			case !healthy:
-				i.failure = &cloud.InstanceFailure{Code: "CONDEMNED", At: f.config.Now(), Cause: "it was said to be unhealthy", Probe: i.probeDetail}
+				i.failure = &driver.InstanceFailure{Code: "CONDEMNED", At: f.config.Now(), Cause: "it was said to be unhealthy", Probe: i.probeDetail}
 			case i.live:
 				i.failure = nil
 			}
@@ -202,12 +201,12 @@ func (f *Fleet) SetHealth(_ context.Context, region, id string, healthy bool, ke
 var suspendable = []string{processLaunch, processTerminate, processAddToLoadBalancer, processAlarmNotification,
 	processAZRebalance, processHealthCheck, processReplaceUnhealthy, processScheduledActions}
 
-// Suspend implements driver.Operator. No process named means all.
+// Suspend implements driver.Suspender. No process named means all.
 func (f *Fleet) Suspend(_ context.Context, region, name string, processes []string, key string) error {
 	return f.setSuspended("fleet.suspend", region, name, processes, key, true)
 }
 
-// Resume implements driver.Operator. No process named means all.
+// Resume implements driver.Suspender. No process named means all.
 func (f *Fleet) Resume(_ context.Context, region, name string, processes []string, key string) error {
 	return f.setSuspended("fleet.resume", region, name, processes, key, false)
 }
@@ -246,7 +245,7 @@ func (f *Fleet) setSuspended(op, region, name string, processes []string, key st
 // suspended behind the balancer once it is not.
 func (f *Fleet) resumed(g *group) {
 	for _, i := range g.instances {
-		if i.lifecycle == cloud.InService && i.running && !i.registered && !f.suspended(g, processAddToLoadBalancer) {
+		if i.lifecycle == driver.InService && i.running && !i.registered && !f.suspended(g, processAddToLoadBalancer) {
 			i.registered, i.serving = true, f.config.Now()
 		}
 	}
@@ -254,7 +253,7 @@ func (f *Fleet) resumed(g *group) {
 	f.bump(g.cluster)
 }
 
-// SetZone implements driver.Zonal. The instances of a zone that is down are
+// SetZone implements driver.ZoneSetter. The instances of a zone that is down are
 // killed as an outage kills, nothing launches there, and the other zones take
 // over; back, groups return to balance a few instances at a time. It stands
 // across restarts of the region.
@@ -282,7 +281,7 @@ func (f *Fleet) strike(zone string) {
 			continue
 		}
 		i.outage = true
-		i.failure = &cloud.InstanceFailure{Code: "EXITED", Cause: "its zone " + zone + " is in outage", At: f.config.Now()}
+		i.failure = &driver.InstanceFailure{Code: "EXITED", Cause: "its zone " + zone + " is in outage", At: f.config.Now()}
 		if i.process != nil {
 			i.process.signal(killSignal)
 		} else {

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 )
 
 // places counts a group's instances by zone while changes are planned.
@@ -22,7 +22,7 @@ func newPlaces(zones []zone, c census) places {
 	}
 	for _, list := range [][]member{c.healthy, c.pending, c.sick, c.dead} {
 		for _, m := range list {
-			if m.Lifecycle != cloud.Standby {
+			if m.Lifecycle != driver.InStandby {
 				p.counts[m.Zone]++
 			}
 		}
@@ -31,7 +31,7 @@ func newPlaces(zones []zone, c census) places {
 }
 
 func (p places) leave(m member) {
-	if m.Lifecycle != cloud.Standby {
+	if m.Lifecycle != driver.InStandby {
 		p.counts[m.Zone]--
 	}
 }
@@ -54,12 +54,12 @@ func (p places) fewest() (string, bool) {
 // chosen, so that a group which shrinks while it starts keeps what serves;
 // fewer than n are chosen when the rest is protected.
 func (p places) scaleIn(from []member, n, spare int) []member {
-	from = slices.DeleteFunc(slices.Clone(from), func(m member) bool { return m.Protected || m.Rebalancing && m.Lifecycle == cloud.Pending })
+	from = slices.DeleteFunc(slices.Clone(from), func(m member) bool { return m.Protected || m.Rebalancing && m.Lifecycle == driver.Pending })
 	var chosen []member
 	for range n {
 		best := -1
 		for i, m := range from {
-			if m.Lifecycle == cloud.InService && spare == 0 {
+			if m.Lifecycle == driver.InService && spare == 0 {
 				continue
 			}
 			if best < 0 || cmp.Or(p.counts[from[best].Zone]-p.counts[m.Zone], order(m, from[best])) < 0 {
@@ -69,7 +69,7 @@ func (p places) scaleIn(from []member, n, spare int) []member {
 		if best < 0 {
 			break
 		}
-		if from[best].Lifecycle == cloud.InService {
+		if from[best].Lifecycle == driver.InService {
 			spare--
 		}
 		chosen = append(chosen, from[best])
@@ -129,7 +129,7 @@ func condemnedFirst(list []member) []member {
 // order sorts by how little is lost when an instance ends.
 func order(a, b member) int {
 	serving := func(m member) int {
-		if m.Lifecycle == cloud.Pending {
+		if m.Lifecycle == driver.Pending {
 			return 0
 		}
 		return 1

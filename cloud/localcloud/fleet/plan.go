@@ -3,7 +3,7 @@ package fleet
 import (
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 )
 
@@ -41,7 +41,7 @@ type zone struct {
 type member struct {
 	ID          string
 	Zone        string
-	Lifecycle   cloud.Lifecycle
+	Lifecycle   driver.Lifecycle
 	Running     bool // its process has not ended
 	Live        bool // its checks do not say otherwise
 	Condemned   bool // a person or program says that it is unhealthy
@@ -77,14 +77,14 @@ func count(want desired, members []member) census {
 	var c census
 	checked := !want.Suspended[processHealthCheck]
 	for _, m := range members {
-		active := m.Lifecycle == cloud.Pending || m.Lifecycle == cloud.InService
+		active := m.Lifecycle == driver.Pending || m.Lifecycle == driver.InService
 		switch {
-		case m.Lifecycle == cloud.Standby && !m.Running && checked:
+		case m.Lifecycle == driver.InStandby && !m.Running && checked:
 			c.dead = append(c.dead, m)
 		case !active:
 		case !m.Running && checked:
 			c.dead = append(c.dead, m)
-		case m.Lifecycle == cloud.Pending:
+		case m.Lifecycle == driver.Pending:
 			c.pending = append(c.pending, m)
 			if m.Rebalancing {
 				c.rebalancing++
@@ -110,7 +110,7 @@ func plan(want desired, members []member, now time.Time) changes {
 	var out changes
 	if want.Destroying {
 		for _, m := range members {
-			if m.Lifecycle != cloud.Terminating && m.Lifecycle != cloud.Terminated {
+			if m.Lifecycle != driver.Terminating && m.Lifecycle != driver.Terminated {
 				out.End = append(out.End, ending{m.ID, "its server group is destroyed"})
 			}
 		}
@@ -129,7 +129,7 @@ func plan(want desired, members []member, now time.Time) changes {
 		}
 	} else {
 		for _, m := range c.dead {
-			if m.Lifecycle != cloud.Standby {
+			if m.Lifecycle != driver.InStandby {
 				c.sick = append(c.sick, m)
 			}
 		}

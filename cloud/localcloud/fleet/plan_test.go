@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 )
 
@@ -28,7 +28,7 @@ func want(min, size, max int) desired {
 func members(spec ...string) []member {
 	var list []member
 	for i, s := range spec {
-		m := member{ID: fmt.Sprintf("i%02d", i), Zone: s[:1], Lifecycle: cloud.InService, Running: true, Live: true,
+		m := member{ID: fmt.Sprintf("i%02d", i), Zone: s[:1], Lifecycle: driver.InService, Running: true, Live: true,
 			Launched: epoch.Add(time.Duration(i) * time.Second)}
 		for _, c := range s[1:] {
 			switch c {
@@ -37,11 +37,11 @@ func members(spec ...string) []member {
 			case '~':
 				m.Live = false
 			case '?':
-				m.Lifecycle = cloud.Pending
+				m.Lifecycle = driver.Pending
 			case '*':
 				m.Protected = true
 			case 's':
-				m.Lifecycle = cloud.Standby
+				m.Lifecycle = driver.InStandby
 			case 'x':
 				m.Condemned = true
 			case 'r':
@@ -178,7 +178,7 @@ func (w *world) apply(c changes) {
 	}
 	for _, l := range c.Launch {
 		w.next++
-		w.members = append(w.members, member{ID: fmt.Sprintf("n%04d", w.next), Zone: l.Zone, Lifecycle: cloud.Pending,
+		w.members = append(w.members, member{ID: fmt.Sprintf("n%04d", w.next), Zone: l.Zone, Lifecycle: driver.Pending,
 			Running: true, Live: true, Rebalancing: l.Rebalance, Launched: epoch.Add(time.Duration(w.next) * time.Second)})
 	}
 }
@@ -227,8 +227,8 @@ func TestPlanNeverHarmsAndConverges(t *testing.T) {
 				step()
 			},
 			"ready": func(t *rapid.T) {
-				if i := pick(t, w.members, func(m member) bool { return m.Lifecycle == cloud.Pending && m.Running }); i >= 0 {
-					w.members[i].Lifecycle = cloud.InService
+				if i := pick(t, w.members, func(m member) bool { return m.Lifecycle == driver.Pending && m.Running }); i >= 0 {
+					w.members[i].Lifecycle = driver.InService
 				}
 			},
 			"die": func(t *rapid.T) {
@@ -237,7 +237,7 @@ func TestPlanNeverHarmsAndConverges(t *testing.T) {
 				}
 			},
 			"sicken": func(t *rapid.T) {
-				if i := pick(t, w.members, func(m member) bool { return m.Lifecycle == cloud.InService }); i >= 0 {
+				if i := pick(t, w.members, func(m member) bool { return m.Lifecycle == driver.InService }); i >= 0 {
 					w.members[i].Live = !w.members[i].Live
 				}
 			},
@@ -272,8 +272,8 @@ func TestPlanNeverHarmsAndConverges(t *testing.T) {
 		for range 200 {
 			step()
 			for i := range w.members {
-				if w.members[i].Running && w.members[i].Lifecycle == cloud.Pending {
-					w.members[i].Lifecycle = cloud.InService
+				if w.members[i].Running && w.members[i].Lifecycle == driver.Pending {
+					w.members[i].Lifecycle = driver.InService
 				}
 			}
 		}

@@ -17,8 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"showrunner/artifact"
-	"showrunner/cloud"
 	"showrunner/cloud/cloudtest"
+	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
 )
 
@@ -55,14 +55,14 @@ type fakeBalancer struct {
 	mu       sync.Mutex
 	clusters map[string]balancer.Cluster
 	history  []balancer.Cluster
-	counts   map[string][]cloud.Counts
+	counts   map[string][]driver.Counts
 	flight   map[string]int
 	idle     chan struct{}
 	next     int
 }
 
 func newFakeBalancer() *fakeBalancer {
-	return &fakeBalancer{clusters: map[string]balancer.Cluster{}, counts: map[string][]cloud.Counts{}, flight: map[string]int{}, idle: make(chan struct{})}
+	return &fakeBalancer{clusters: map[string]balancer.Cluster{}, counts: map[string][]driver.Counts{}, flight: map[string]int{}, idle: make(chan struct{})}
 }
 
 func (b *fakeBalancer) SetCluster(c balancer.Cluster) {
@@ -94,7 +94,7 @@ func (b *fakeBalancer) Drain(ctx context.Context, id string) error {
 	}
 }
 
-func (b *fakeBalancer) Counts(cluster string) []cloud.Counts {
+func (b *fakeBalancer) Counts(cluster string) []driver.Counts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.counts[cluster]

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 )
 
@@ -57,14 +57,14 @@ func (f *Fleet) sample() {
 // every Go and Node program does.
 func (f *Fleet) holdMemory(i *instance, p process) {
 	limits := f.doc.Groups[i.group.name].Spec.Limits
-	if limits == nil || limits.Memory == "" || i.lifecycle == cloud.Terminating {
+	if limits == nil || limits.Memory == "" || i.lifecycle == driver.Terminating {
 		return
 	}
 	limit, err := parseSize(limits.Memory)
 	if err != nil || i.memory <= limit {
 		return // the spec was checked when it came
 	}
-	i.failure = &cloud.InstanceFailure{Code: "OVER_LIMIT",
+	i.failure = &driver.InstanceFailure{Code: "OVER_LIMIT",
 		Cause: fmt.Sprintf("it was killed because it used %d MiB of memory; its limit is %s", i.memory>>20, limits.Memory)}
 	p.signal(killSignal)
 }

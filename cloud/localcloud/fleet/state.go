@@ -15,7 +15,7 @@ import (
 
 	"filippo.io/age"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/internal/filelock"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -41,11 +41,11 @@ type document struct {
 
 // record is one server group's durable part.
 type record struct {
-	Spec     cloud.ServerGroupSpec `json:"spec"` // without its environment
-	Env      string                `json:"env"`  // sealed: it may hold secrets
-	Capacity pipeline.Capacity     `json:"capacity"`
-	Weight   float64               `json:"weight"`
-	Created  time.Time             `json:"created"`
+	Spec     driver.ServerGroupSpec `json:"spec"` // without its environment
+	Env      string                 `json:"env"`  // sealed: it may hold secrets
+	Capacity pipeline.Capacity      `json:"capacity"`
+	Weight   float64                `json:"weight"`
+	Created  time.Time              `json:"created"`
 	// TrafficUntil is when the weight last became 0.
 	TrafficUntil time.Time `json:"trafficUntil,omitzero"`
 	Order        uint64    `json:"order"` // of creation, for groups made in one instant

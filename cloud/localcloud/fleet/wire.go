@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -16,30 +15,30 @@ import (
 // problems with their code.
 type (
 	createBody struct {
-		Key  string                `json:"key"`
-		Spec cloud.ServerGroupSpec `json:"spec"`
+		Key  string                 `json:"key"`
+		Spec driver.ServerGroupSpec `json:"spec"`
 	}
 	resizeBody struct {
 		Key      string            `json:"key"`
 		Capacity pipeline.Capacity `json:"capacity"`
-		Guard    cloud.Guard       `json:"guard"`
+		Guard    driver.Guard      `json:"guard"`
 	}
 	weightsBody struct {
 		Key     string             `json:"key"`
 		Weights map[string]float64 `json:"weights"`
-		Guard   cloud.Guard        `json:"guard"`
+		Guard   driver.Guard       `json:"guard"`
 	}
 	destroyBody struct {
-		Key   string      `json:"key"`
-		Guard cloud.Guard `json:"guard"`
+		Key   string       `json:"key"`
+		Guard driver.Guard `json:"guard"`
 	}
 	terminateBody struct {
 		Key     string                  `json:"key"`
 		Options driver.TerminateOptions `json:"options"`
 	}
 	hookBody struct {
-		Key    string           `json:"key"`
-		Answer cloud.HookAnswer `json:"answer"`
+		Key    string            `json:"key"`
+		Answer driver.HookAnswer `json:"answer"`
 	}
 	switchBody struct { // standby, protection, health, zone outage
 		Key string `json:"key"`

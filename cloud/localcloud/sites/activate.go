@@ -3,18 +3,18 @@ package sites
 import (
 	"context"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
 
 // Activate returns the site to a deployment that is kept. Nothing travels. Of the
 // one that is live it places anew what S3 clients have changed. The same key does
 // not act twice. Errors: not_found, unavailable.
-func (s *Sites) Activate(ctx context.Context, name, id, key string) (cloud.SiteDeployment, error) {
+func (s *Sites) Activate(ctx context.Context, name, id, key string) (driver.SiteDeployment, error) {
 	const op = "sites.activate"
 	t, release, err := s.hold(ctx, name)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	defer release()
 	if d, ok := s.answered(t, key); ok {
@@ -23,18 +23,18 @@ func (s *Sites) Activate(ctx context.Context, name, id, key string) (cloud.SiteD
 	st := t.now()
 	d := st.find(id)
 	if d == nil {
-		return cloud.SiteDeployment{}, problem.New(problem.NotFound, op, "site %s has no deployment %s in %s", name, id, s.config.Region).
+		return driver.SiteDeployment{}, problem.New(problem.NotFound, op, "site %s has no deployment %s in %s", name, id, s.config.Region).
 			WithHelp("the deployments kept are listed by: showrunner sites deployments %s", name)
 	}
 	live, _ := st.live(d.Scope)
 	// Ordered as of now: a publish that began earlier must not undo a person's decision.
 	answer, err := s.move(ctx, t, *d, max(s.config.Now().UnixNano(), live.Order), key, false)
 	if err != nil {
-		return cloud.SiteDeployment{}, problem.Wrap(err, "", op, "activating deployment %s of site %s", id, name)
+		return driver.SiteDeployment{}, problem.Wrap(err, "", op, "activating deployment %s of site %s", id, name)
 	}
 	if live.Deployment == id { // what went without anybody's hearing of it
 		if err := s.repair(ctx, t); err != nil {
-			return cloud.SiteDeployment{}, problem.Wrap(err, "", op, "putting the bucket of site %s right", name)
+			return driver.SiteDeployment{}, problem.Wrap(err, "", op, "putting the bucket of site %s right", name)
 		}
 	}
 	return answer, nil
@@ -44,17 +44,17 @@ func (s *Sites) Activate(ctx context.Context, name, id, key string) (cloud.SiteD
 // if the deployment is live still. It keeps the deployment's place in the
 // order, so that a newer publish that is on its way still wins. What is live
 // afterwards is returned. Errors: not_found, unavailable.
-func (s *Sites) Revert(ctx context.Context, name, id, key string) (cloud.SiteDeployment, error) {
+func (s *Sites) Revert(ctx context.Context, name, id, key string) (driver.SiteDeployment, error) {
 	const op = "sites.revert"
 	t, release, err := s.hold(ctx, name)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	defer release()
 	st := t.now()
 	d := st.find(id)
 	if d == nil {
-		return cloud.SiteDeployment{}, problem.New(problem.NotFound, op, "site %s has no deployment %s in %s", name, id, s.config.Region)
+		return driver.SiteDeployment{}, problem.New(problem.NotFound, op, "site %s has no deployment %s in %s", name, id, s.config.Region)
 	}
 	live, _ := st.live(d.Scope)
 	previous := st.before(d.Scope)
@@ -68,7 +68,7 @@ func (s *Sites) Revert(ctx context.Context, name, id, key string) (cloud.SiteDep
 	}
 	answer, err := s.move(ctx, t, *previous, live.Order, key, false)
 	if err != nil {
-		return cloud.SiteDeployment{}, problem.Wrap(err, "", op, "reverting deployment %s of site %s", id, name)
+		return driver.SiteDeployment{}, problem.Wrap(err, "", op, "reverting deployment %s of site %s", id, name)
 	}
 	return answer, nil
 }

@@ -7,7 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 )
 
 type died struct{ step string }
@@ -69,11 +69,11 @@ func TestDyingAtAnyStepLeavesAWholeSite(t *testing.T) {
 		for n := 1; dead; n++ {
 			site := fmt.Sprintf("site-%d-%d", len(before), n)
 			if before != nil {
-				w.publish("p1", before, func(r *cloud.PublishRequest) { r.Config.Site = site })
+				w.publish("p1", before, func(r *driver.PublishRequest) { r.Config.Site = site })
 			}
-			req := cloud.PublishRequest{Artifact: w.artifact(two), Version: "p2"}
+			req := driver.PublishRequest{Artifact: w.artifact(two), Version: "p2"}
 			req.Config.Site = site
-			publish := func() (cloud.SiteDeployment, error) {
+			publish := func() (driver.SiteDeployment, error) {
 				return w.sites.Publish(t.Context(), req, "p2", func(int, int) {})
 			}
 			if dead = w.dieAt(n, func() { publish() }); !dead && n < 5 {
@@ -116,7 +116,7 @@ func TestSitesFollowTheirModel(t *testing.T) {
 		live := map[string]string{}
 		foreign := map[string]string{}
 		publish := func(key string, files map[string]string) {
-			req := cloud.PublishRequest{Artifact: w.artifact(files)}
+			req := driver.PublishRequest{Artifact: w.artifact(files)}
 			req.Config.Site, req.Config.Keep = site, 100
 			d, err := w.sites.Publish(t.Context(), req, key, func(int, int) {})
 			if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"showrunner/artifact"
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/objectstore"
 	"showrunner/pipeline"
 )
@@ -100,7 +100,7 @@ func (w *world) artifact(files map[string]string) artifact.Ref {
 }
 
 // publish publishes files as site demo, in an order of its own.
-func (w *world) publish(key string, files map[string]string, change ...func(*cloud.PublishRequest)) cloud.SiteDeployment {
+func (w *world) publish(key string, files map[string]string, change ...func(*driver.PublishRequest)) driver.SiteDeployment {
 	w.t.Helper()
 	d, err := w.tryPublish(key, files, change...)
 	if err != nil {
@@ -109,9 +109,9 @@ func (w *world) publish(key string, files map[string]string, change ...func(*clo
 	return d
 }
 
-func (w *world) tryPublish(key string, files map[string]string, change ...func(*cloud.PublishRequest)) (cloud.SiteDeployment, error) {
+func (w *world) tryPublish(key string, files map[string]string, change ...func(*driver.PublishRequest)) (driver.SiteDeployment, error) {
 	w.t.Helper()
-	req := cloud.PublishRequest{Config: pipeline.DeploySite{Site: "demo"}, Artifact: w.artifact(files), Version: key}
+	req := driver.PublishRequest{Config: pipeline.DeploySite{Site: "demo"}, Artifact: w.artifact(files), Version: key}
 	for _, f := range change {
 		f(&req)
 	}

@@ -14,14 +14,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
 
 // move takes the site from what is live to a deployment whose objects and
 // index are in the region. Each step leaves a whole site: see the package's
 // documentation. The caller holds the site's turn.
-func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, key string, isNew bool) (cloud.SiteDeployment, error) {
+func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, key string, isNew bool) (driver.SiteDeployment, error) {
 	st := t.now()
 	next := st.clone()
 	if isNew {
@@ -31,14 +31,14 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	target := next.find(d.ID)
 	x, err := t.files.loadIndex(target.Index)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	t.beginTouch()
 	defer t.endTouch()
 	target.Document, target.Nested = x.documents(target.Prefix, target.Suffix)
 	before, after, err := s.merged(t, st, target.Scope, x)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	place, remove := t.differences(before, after, x)
 	if target.Deleted = len(remove); isNew && target.Uploaded == 0 {
@@ -49,22 +49,22 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	answer.Current = true
 	dropped := append(next.prune(s.config.Now(), Grace), next.overtake(target.Scope, order)...)
 	if err := s.open(ctx, t, next, target, len(place)+len(remove) > 0); err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	if err := s.place(ctx, t, place, after); err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	s.crash("placed")
 	if len(place) > 0 {
 		if err := syncAll(s.config.Dir); err != nil {
-			return cloud.SiteDeployment{}, err
+			return driver.SiteDeployment{}, err
 		}
 	}
 	if next.Moving = ""; len(remove) > 0 {
 		next.Moving = target.Index
 	}
 	if err := s.change(t, next, x); err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	s.crash("live")
 	// From here on the deployment is live: what is left is tidying up, which the

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"showrunner/artifact"
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/objectstore"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -35,10 +35,10 @@ const workers = 8
 // answers visitors who ask for its page assets: somebody who got the new page in
 // another region finds here what it refers to. Nothing else changes. Errors: as
 // of Publish.
-func (s *Sites) Prepare(ctx context.Context, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
+func (s *Sites) Prepare(ctx context.Context, req driver.PublishRequest, key string, progress func(done, total int)) (driver.SiteDeployment, error) {
 	t, release, err := s.begin(ctx, req)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	defer release()
 	if d, ok := s.answered(t, key); ok {
@@ -46,7 +46,7 @@ func (s *Sites) Prepare(ctx context.Context, req cloud.PublishRequest, key strin
 	}
 	p, err := s.ready(ctx, t, req, key, progress)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	st := t.now()
 	if st.indexes()[p.deployment.Index] {
@@ -59,7 +59,7 @@ func (s *Sites) Prepare(ctx context.Context, req cloud.PublishRequest, key strin
 		err = s.forget(t, dropped)
 	}
 	if err != nil {
-		return cloud.SiteDeployment{}, problem.Wrap(err, "", "sites.prepare", "preparing site %s in %s", t.name, s.config.Region)
+		return driver.SiteDeployment{}, problem.Wrap(err, "", "sites.prepare", "preparing site %s in %s", t.name, s.config.Region)
 	}
 	return p.deployment.SiteDeployment, nil
 }
@@ -69,10 +69,10 @@ func (s *Sites) Prepare(ctx context.Context, req cloud.PublishRequest, key strin
 // after the other; one whose order is below that of what is live is refused
 // with conflict. Errors: invalid, not_found (the artifact), conflict,
 // unavailable.
-func (s *Sites) Publish(ctx context.Context, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
+func (s *Sites) Publish(ctx context.Context, req driver.PublishRequest, key string, progress func(done, total int)) (driver.SiteDeployment, error) {
 	t, release, err := s.begin(ctx, req)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	defer release()
 	if d, ok := s.answered(t, key); ok {
@@ -80,18 +80,18 @@ func (s *Sites) Publish(ctx context.Context, req cloud.PublishRequest, key strin
 	}
 	p, err := s.ready(ctx, t, req, key, progress)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	d, err := s.move(ctx, t, p.deployment, p.order, key, true)
 	if err != nil {
-		return cloud.SiteDeployment{}, problem.Wrap(err, "", "sites.publish", "publishing site %s in %s", t.name, s.config.Region)
+		return driver.SiteDeployment{}, problem.Wrap(err, "", "sites.publish", "publishing site %s in %s", t.name, s.config.Region)
 	}
 	return d, nil
 }
 
 // begin checks the request's name and takes the site's turn.
-func (s *Sites) begin(ctx context.Context, req cloud.PublishRequest) (*site, func(), error) {
-	if err := cloud.CheckSiteName(req.Config.Site); err != nil {
+func (s *Sites) begin(ctx context.Context, req driver.PublishRequest) (*site, func(), error) {
+	if err := driver.CheckSiteName(req.Config.Site); err != nil {
 		return nil, nil, err
 	}
 	t, err := s.site(req.Config.Site, true)
@@ -103,7 +103,7 @@ func (s *Sites) begin(ctx context.Context, req cloud.PublishRequest) (*site, fun
 }
 
 // ready plans, and has everything in the region that the plan needs.
-func (s *Sites) ready(ctx context.Context, t *site, req cloud.PublishRequest, key string, progress func(done, total int)) (*plan, error) {
+func (s *Sites) ready(ctx context.Context, t *site, req driver.PublishRequest, key string, progress func(done, total int)) (*plan, error) {
 	p, err := s.plan(ctx, t, req, key)
 	if err != nil {
 		return nil, err
@@ -123,7 +123,7 @@ func (s *Sites) ready(ctx context.Context, t *site, req cloud.PublishRequest, ke
 }
 
 // answered is the answer that a key has had already.
-func (s *Sites) answered(t *site, key string) (cloud.SiteDeployment, bool) {
+func (s *Sites) answered(t *site, key string) (driver.SiteDeployment, bool) {
 	st := t.now()
 	d, ok := st.answer(key)
 	if !ok {
@@ -156,7 +156,7 @@ func (p *plan) fence() error {
 		WithHelp("nothing was changed; run the pipeline again to publish this version after all")
 }
 
-func (s *Sites) plan(ctx context.Context, t *site, req cloud.PublishRequest, key string) (*plan, error) {
+func (s *Sites) plan(ctx context.Context, t *site, req driver.PublishRequest, key string) (*plan, error) {
 	c := req.Config
 	scope, err := scopeOf(c)
 	if err != nil {
@@ -170,7 +170,7 @@ func (s *Sites) plan(ctx context.Context, t *site, req cloud.PublishRequest, key
 		p.order = max(now.UnixNano(), p.live.Order+1)
 	}
 	p.deployment = deployment{
-		SiteDeployment: cloud.SiteDeployment{
+		SiteDeployment: driver.SiteDeployment{
 			ID: deploymentID(t.name, key), Site: t.name, Region: s.config.Region, Artifact: req.Artifact,
 			Version: req.Version, Execution: req.Execution, Prefix: cleanPrefix(c.Prefix), Archive: c.Archive, At: now.Format(time.RFC3339Nano),
 		},
@@ -198,7 +198,7 @@ func deploymentID(site, key string) string {
 }
 
 // fingerprint is equal for requests that come to the same index.
-func fingerprint(req cloud.PublishRequest) string {
+func fingerprint(req driver.PublishRequest) string {
 	c := req.Config
 	data, err := json.Marshal([]any{layout, req.Artifact, cleanPrefix(c.Prefix), c.Archive, c.CacheControl})
 	if err != nil {
@@ -236,7 +236,7 @@ func checkObjectKey(key string) error {
 }
 
 // content lists what the request makes of the artifact.
-func (s *Sites) content(ctx context.Context, req cloud.PublishRequest) (map[string]wanted, error) {
+func (s *Sites) content(ctx context.Context, req driver.PublishRequest) (map[string]wanted, error) {
 	c := req.Config
 	m, err := s.config.Artifacts.Manifest(ctx, req.Artifact)
 	if err != nil {

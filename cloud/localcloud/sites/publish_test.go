@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
 
@@ -115,7 +115,7 @@ func TestWhatIsPreparedIsThereBeforeItIsLive(t *testing.T) {
 	w.publish("p1", one)
 	prepare := func(key string, files map[string]string, order int64) {
 		t.Helper()
-		req := cloud.PublishRequest{Artifact: w.artifact(files), Order: order}
+		req := driver.PublishRequest{Artifact: w.artifact(files), Order: order}
 		req.Config.Site = "demo"
 		if _, err := w.sites.Prepare(t.Context(), req, key, func(int, int) {}); err != nil {
 			t.Fatal(err)
@@ -133,13 +133,13 @@ func TestWhatIsPreparedIsThereBeforeItIsLive(t *testing.T) {
 	if got := w.bucket("demo"); !maps.Equal(got, one) {
 		t.Errorf("prepared, the bucket holds %v", got)
 	}
-	d := w.publish("p2", two, func(r *cloud.PublishRequest) { r.Order = later })
+	d := w.publish("p2", two, func(r *driver.PublishRequest) { r.Order = later })
 	if d.Uploaded != 3 || d.Bytes == 0 || !maps.Equal(w.bucket("demo"), two) {
 		t.Errorf("%+v, the bucket holds %v", d, w.bucket("demo"))
 	}
 	// What never goes live takes no room once something newer is live.
 	prepare("never", map[string]string{"index.html": "never", "never.css": "never"}, later+1)
-	w.publish("p3", one, func(r *cloud.PublishRequest) { r.Order = later + 2 })
+	w.publish("p3", one, func(r *driver.PublishRequest) { r.Order = later + 2 })
 	if status, _ := w.get("demo", "/never.css"); status != 404 {
 		t.Errorf("an asset that never was live: %d", status)
 	}
@@ -156,7 +156,7 @@ func TestOnlyKeptDeploymentsTakeRoom(t *testing.T) {
 	w := newWorld(t)
 	for i := range 6 {
 		files := map[string]string{"index.html": fmt.Sprint(i), fmt.Sprintf("app.%08xa.js", i): fmt.Sprint("js", i)}
-		w.publish(fmt.Sprint("p", i), files, func(r *cloud.PublishRequest) { r.Config.Keep = 3 })
+		w.publish(fmt.Sprint("p", i), files, func(r *driver.PublishRequest) { r.Config.Keep = 3 })
 		w.now = w.now.Add(Grace + time.Minute)
 	}
 	list, err := w.sites.Deployments("demo")
@@ -180,7 +180,7 @@ func TestOnlyKeptDeploymentsTakeRoom(t *testing.T) {
 
 func TestAnOlderPublishNeverReplacesANewerOne(t *testing.T) {
 	w := newWorld(t)
-	ordered := func(n int64) func(*cloud.PublishRequest) { return func(r *cloud.PublishRequest) { r.Order = n } }
+	ordered := func(n int64) func(*driver.PublishRequest) { return func(r *driver.PublishRequest) { r.Order = n } }
 	w.publish("new", two, ordered(20))
 	if _, err := w.tryPublish("old", one, ordered(10)); problem.CodeOf(err) != problem.Conflict || problem.HelpOf(err) == "" {
 		t.Fatalf("an older publish: %v", err)
@@ -204,7 +204,7 @@ func TestRollbacksNeverReturnToWhatWasRolledBackFrom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(list, func(d cloud.SiteDeployment) bool { return d.Current })
+		i := slices.IndexFunc(list, func(d driver.SiteDeployment) bool { return d.Current })
 		if list[i].Previous != ids[want] {
 			t.Fatalf("a rollback would return to %q, want %s (%s)", list[i].Previous, want, ids[want])
 		}
@@ -242,7 +242,7 @@ func TestRevertUndoesOneDeploymentAndNothingNewer(t *testing.T) {
 	if _, body := w.get("demo", "/"); body != two["index.html"] {
 		t.Errorf("the site shows %q", body)
 	}
-	only := w.publish("only", one, func(r *cloud.PublishRequest) { r.Config.Site = "single" })
+	only := w.publish("only", one, func(r *driver.PublishRequest) { r.Config.Site = "single" })
 	if d, err := w.sites.Revert(t.Context(), "single", only.ID, "r"); err != nil || d.ID != only.ID {
 		t.Errorf("reverting the only one: %+v, %v", d, err)
 	}
@@ -251,14 +251,14 @@ func TestRevertUndoesOneDeploymentAndNothingNewer(t *testing.T) {
 func TestPartsOfASiteAreIndependent(t *testing.T) {
 	w := newWorld(t)
 	w.publish("root", map[string]string{"index.html": "root", "a.css": "a"})
-	in := func(prefix string) func(*cloud.PublishRequest) {
-		return func(r *cloud.PublishRequest) { r.Config.Prefix = prefix }
+	in := func(prefix string) func(*driver.PublishRequest) {
+		return func(r *driver.PublishRequest) { r.Config.Prefix = prefix }
 	}
 	d := w.publish("docs1", map[string]string{"index.html": "docs", "b.css": "b"}, in("/docs/"))
 	if d.Prefix != "docs" || d.Document != "docs/index.html" {
 		t.Errorf("%+v", d)
 	}
-	w.publish("zip", map[string]string{"x": "y"}, func(r *cloud.PublishRequest) { r.Config.Archive = "all.zip" })
+	w.publish("zip", map[string]string{"x": "y"}, func(r *driver.PublishRequest) { r.Config.Archive = "all.zip" })
 	w.publish("root2", map[string]string{"index.html": "root 2"})
 	w.publish("docs2", map[string]string{"index.html": "docs 2"}, in("docs"))
 	got := w.bucket("demo")
@@ -294,10 +294,10 @@ func TestPartsOfASiteAreIndependent(t *testing.T) {
 
 func TestWhatCannotBeASite(t *testing.T) {
 	w := newWorld(t)
-	for name, change := range map[string]func(*cloud.PublishRequest){
-		"a bad name":        func(r *cloud.PublishRequest) { r.Config.Site = "../x" },
-		"an upper-case one": func(r *cloud.PublishRequest) { r.Config.Site = "Demo" },
-		"a bad archive":     func(r *cloud.PublishRequest) { r.Config.Archive = "../../x.zip" },
+	for name, change := range map[string]func(*driver.PublishRequest){
+		"a bad name":        func(r *driver.PublishRequest) { r.Config.Site = "../x" },
+		"an upper-case one": func(r *driver.PublishRequest) { r.Config.Site = "Demo" },
+		"a bad archive":     func(r *driver.PublishRequest) { r.Config.Archive = "../../x.zip" },
 	} {
 		if _, err := w.tryPublish("p "+name, one, change); problem.CodeOf(err) != problem.Invalid {
 			t.Errorf("%s: %v", name, err)
@@ -306,7 +306,7 @@ func TestWhatCannotBeASite(t *testing.T) {
 	if _, err := w.tryPublish("empty", nil); problem.CodeOf(err) != problem.Invalid || problem.HelpOf(err) == "" {
 		t.Errorf("an empty artifact: %v", err)
 	}
-	if _, err := w.tryPublish("gone", nil, func(r *cloud.PublishRequest) {
+	if _, err := w.tryPublish("gone", nil, func(r *driver.PublishRequest) {
 		r.Artifact = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 	}); problem.CodeOf(err) != problem.NotFound {
 		t.Errorf("an artifact that is not there: %v", err)
@@ -334,7 +334,7 @@ func TestLinksBecomeWhatTheyStandFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.publish("p", nil, func(r *cloud.PublishRequest) { r.Artifact = ref })
+	w.publish("p", nil, func(r *driver.PublishRequest) { r.Artifact = ref })
 	want := map[string]string{"index.html": "home", "start.html": "home", "real/a.txt": "a", "linked/a.txt": "a"}
 	if got := w.bucket("demo"); !maps.Equal(got, want) {
 		t.Errorf("the bucket holds %v", got)
@@ -343,7 +343,7 @@ func TestLinksBecomeWhatTheyStandFor(t *testing.T) {
 
 func TestConcurrentPublishesTakeTurns(t *testing.T) {
 	w := newWorld(t)
-	refs := make([]cloud.PublishRequest, 8)
+	refs := make([]driver.PublishRequest, 8)
 	for i := range refs {
 		refs[i].Config.Site = "demo"
 		refs[i].Artifact = w.artifact(map[string]string{"index.html": fmt.Sprint(i), "v.css": fmt.Sprint(i)})

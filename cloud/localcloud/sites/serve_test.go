@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 )
 
@@ -27,7 +27,7 @@ var page = map[string]string{
 
 func served(t *testing.T) *world {
 	w := newWorld(t)
-	w.publish("p1", page, func(r *cloud.PublishRequest) {
+	w.publish("p1", page, func(r *driver.PublishRequest) {
 		r.Config.Error = "404.html"
 		r.Config.CacheControl = []pipeline.CacheRule{{Files: "*.json", Value: "max-age=60"}, {Files: "**", Value: ""}}[:1]
 	})

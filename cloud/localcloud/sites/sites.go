@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"showrunner/artifact"
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/objectstore"
 	"showrunner/problem"
 )
@@ -106,7 +106,7 @@ func (s *Sites) load(ctx context.Context) error {
 		return err
 	}
 	for _, e := range entries {
-		if !e.IsDir() || cloud.CheckSiteName(e.Name()) != nil {
+		if !e.IsDir() || driver.CheckSiteName(e.Name()) != nil {
 			continue
 		}
 		t, err := s.loadSite(e.Name())
@@ -243,7 +243,7 @@ func (s *state) clone() *state {
 }
 
 // Deployments lists what a site has been, newest first. Errors: not_found.
-func (s *Sites) Deployments(name string) ([]cloud.SiteDeployment, error) {
+func (s *Sites) Deployments(name string) ([]driver.SiteDeployment, error) {
 	t, err := s.site(name, false)
 	if err != nil {
 		return nil, err
@@ -257,7 +257,7 @@ func (s *Sites) Deployments(name string) ([]cloud.SiteDeployment, error) {
 			previous[d.ID] = p.ID
 		}
 	}
-	list := make([]cloud.SiteDeployment, 0, len(st.Deployments))
+	list := make([]driver.SiteDeployment, 0, len(st.Deployments))
 	listed := map[string]int{}
 	for i := len(st.Deployments) - 1; i >= 0; i-- {
 		d := st.Deployments[i]
@@ -271,13 +271,13 @@ func (s *Sites) Deployments(name string) ([]cloud.SiteDeployment, error) {
 }
 
 // List lists the sites that have deployments, by name.
-func (s *Sites) List() []cloud.Site {
+func (s *Sites) List() []driver.Site {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var list []cloud.Site
+	var list []driver.Site
 	for _, t := range s.sites {
 		t.mu.RLock()
-		site := cloud.Site{Name: t.name, Region: s.config.Region, Objects: len(t.view.entries)}
+		site := driver.Site{Name: t.name, Region: s.config.Region, Objects: len(t.view.entries)}
 		for _, d := range t.state.current() {
 			d.Current = true
 			site.Current = append(site.Current, d.SiteDeployment)
@@ -287,7 +287,7 @@ func (s *Sites) List() []cloud.Site {
 			list = append(list, site)
 		}
 	}
-	slices.SortFunc(list, func(a, b cloud.Site) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b driver.Site) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 

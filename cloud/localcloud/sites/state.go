@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/problem"
 )
 
@@ -33,7 +33,7 @@ type index map[string]object
 
 // deployment is one content of one part of a site.
 type deployment struct {
-	cloud.SiteDeployment
+	driver.SiteDeployment
 	Index       string    `json:"index"`  // digest of the index file
 	Scope       string    `json:"scope"`  // the part of the site: its prefix, or the key of an archive
 	Suffix      string    `json:"suffix"` // of folders' index documents
@@ -52,8 +52,8 @@ type turn struct {
 
 // done is the answer to an idempotency key.
 type done struct {
-	Key        string               `json:"key"`
-	Deployment cloud.SiteDeployment `json:"deployment"`
+	Key        string                `json:"key"`
+	Deployment driver.SiteDeployment `json:"deployment"`
 }
 
 // prepared is a deployment whose objects are here before it goes live.
@@ -152,13 +152,13 @@ func (s *state) find(id string) *deployment {
 	return nil
 }
 
-func (s *state) answer(key string) (cloud.SiteDeployment, bool) {
+func (s *state) answer(key string) (driver.SiteDeployment, bool) {
 	for i := len(s.Done) - 1; i >= 0; i-- {
 		if s.Done[i].Key == key {
 			return s.Done[i].Deployment, true
 		}
 	}
-	return cloud.SiteDeployment{}, false
+	return driver.SiteDeployment{}, false
 }
 
 // goLive records that a deployment is live from now on.

@@ -1,4 +1,4 @@
-package cloud
+package driver
 
 import (
 	"showrunner/artifact"

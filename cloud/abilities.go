@@ -1,0 +1,150 @@
+package cloud
+
+import (
+	"context"
+	"io"
+
+	"showrunner/cloud/driver"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// ability finds an ability of the account's driver. Errors: precondition when
+// the driver does not have it.
+func ability[T any](a *Account, op, doing string) (T, error) {
+	d, ok := a.driver.(T)
+	if !ok {
+		return d, problem.New(problem.Precondition, op, "account %s does not support %s", a.name, doing)
+	}
+	return d, nil
+}
+
+// Resize sets a group's capacity.
+func (a *Account) Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard Guard, key string) error {
+	const op = "cloud.resize"
+	d, lacks := ability[driver.Capacity](a, op, "resizing server groups")
+	if err := first(checkName(op, "server group", serverGroup), checkKey(op, key), checkCapacity(op, to), lacks); err != nil {
+		return err
+	}
+	return a.do(op, region, "resizing "+serverGroup, func() error {
+		return d.Resize(ctx, region, serverGroup, to, guard, key)
+	})
+}
+
+// Terminate ends one instance.
+func (a *Account) Terminate(ctx context.Context, region, instance string, opts TerminateOptions, key string) error {
+	const op = "cloud.terminate"
+	d, lacks := ability[driver.Terminator](a, op, "terminating instances")
+	return a.change(op, region, "instance", instance, key, lacks, "terminating "+instance, func() error {
+		return d.Terminate(ctx, region, instance, opts, key)
+	})
+}
+
+// Counts reads the load balancer's raw counts for a cluster.
+func (a *Account) Counts(ctx context.Context, region, cluster string) (counts []Counts, err error) {
+	const op = "cloud.counts"
+	d, err := ability[driver.Counter](a, op, "counting requests")
+	if err != nil {
+		return nil, err
+	}
+	err = a.do(op, region, "reading the counts of "+cluster, func() error {
+		counts, err = d.Counts(ctx, region, cluster)
+		return err
+	})
+	return counts, err
+}
+
+// CanWatch says whether WaitChange is supported.
+func (a *Account) CanWatch() bool { _, ok := a.driver.(driver.Watcher); return ok }
+
+// WaitChange returns when anything of the cluster has changed since revision,
+// with the new revision, or when ctx ends. It is not measured: it waits.
+func (a *Account) WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error) {
+	d, err := ability[driver.Watcher](a, "cloud.wait-change", "watching for changes")
+	if err != nil {
+		return 0, err
+	}
+	return d.WaitChange(ctx, region, cluster, revision)
+}
+
+// InstanceLog copies what an instance wrote; with follow it goes on until ctx
+// ends. It is not measured: it follows.
+func (a *Account) InstanceLog(ctx context.Context, region, instance string, follow bool, to io.Writer) error {
+	const op = "cloud.instance-log"
+	d, lacks := ability[driver.Logs](a, op, "reading the output of instances")
+	if err := first(checkName(op, "instance", instance), lacks); err != nil {
+		return err
+	}
+	return d.InstanceLog(ctx, region, instance, follow, to)
+}
+
+// SetStandby takes an instance out of service without ending it, or back.
+func (a *Account) SetStandby(ctx context.Context, region, instance string, standby bool, key string) error {
+	const op = "cloud.set-standby"
+	d, lacks := ability[driver.Standby](a, op, "putting instances into standby")
+	return a.change(op, region, "instance", instance, key, lacks, "changing the standby of "+instance, func() error {
+		return d.SetStandby(ctx, region, instance, standby, key)
+	})
+}
+
+// SetProtection keeps an instance from being chosen when its group shrinks.
+func (a *Account) SetProtection(ctx context.Context, region, instance string, protected bool, key string) error {
+	const op = "cloud.set-protection"
+	d, lacks := ability[driver.Protection](a, op, "protecting instances")
+	return a.change(op, region, "instance", instance, key, lacks, "changing the protection of "+instance, func() error {
+		return d.SetProtection(ctx, region, instance, protected, key)
+	})
+}
+
+// SetHealth overrules an instance's health checks.
+func (a *Account) SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error {
+	const op = "cloud.set-health"
+	d, lacks := ability[driver.HealthSetter](a, op, "setting the health of instances")
+	return a.change(op, region, "instance", instance, key, lacks, "setting the health of "+instance, func() error {
+		return d.SetHealth(ctx, region, instance, healthy, key)
+	})
+}
+
+// AnswerHook answers the lifecycle hook that an instance waits in.
+func (a *Account) AnswerHook(ctx context.Context, region, instance string, answer HookAnswer, key string) error {
+	const op = "cloud.answer-hook"
+	d, lacks := ability[driver.HookAnswerer](a, op, "answering lifecycle hooks")
+	return a.change(op, region, "instance", instance, key, lacks, "answering the hook of "+instance, func() error {
+		return d.AnswerHook(ctx, region, instance, answer, key)
+	})
+}
+
+// Suspend stops the named processes of a group; none named means all.
+func (a *Account) Suspend(ctx context.Context, region, serverGroup string, processes []string, key string) error {
+	const op = "cloud.suspend"
+	d, lacks := ability[driver.Suspender](a, op, "suspending processes")
+	return a.change(op, region, "server group", serverGroup, key, lacks, "suspending processes of "+serverGroup, func() error {
+		return d.Suspend(ctx, region, serverGroup, processes, key)
+	})
+}
+
+// Resume starts the named processes of a group again; none named means all.
+func (a *Account) Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error {
+	const op = "cloud.resume"
+	d, lacks := ability[driver.Suspender](a, op, "resuming processes")
+	return a.change(op, region, "server group", serverGroup, key, lacks, "resuming processes of "+serverGroup, func() error {
+		return d.Resume(ctx, region, serverGroup, processes, key)
+	})
+}
+
+// ServiceURL is where people find a cluster, empty when the account's driver
+// has no address for it.
+func (a *Account) ServiceURL(cluster string) string {
+	if d, ok := a.driver.(driver.Addresses); ok {
+		return d.SiteURL(cluster)
+	}
+	return ""
+}
+
+// change checks the name and the key of a change, and makes it.
+func (a *Account) change(op, region, kind, name, key string, lacks error, doing string, call func() error) error {
+	if err := first(checkName(op, kind, name), checkKey(op, key), lacks); err != nil {
+		return err
+	}
+	return a.do(op, region, doing, call)
+}
