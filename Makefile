@@ -20,6 +20,7 @@ check: ## what a change must pass
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	cd bench && $(GO) vet ./...
 
 tools: ## installs what the tests drive (browser, PostgreSQL, git) where it is missing and may be installed
 	@scripts/test-tools.sh
@@ -27,20 +28,17 @@ tools: ## installs what the tests drive (browser, PostgreSQL, git) where it is m
 clean:
 	rm -rf bin
 
+# Each benchmark is a part of one of four commands: go run ./load -h lists them.
+BENCH = cd bench && $(GO) run
+
 bench: build ## the benchmarks, beside their peers where those are installed
-	$(GO) run ./bench/engine -peer
-	$(GO) run ./bench/site -showrunner bin/showrunner
-	$(GO) run ./bench/visit -showrunner bin/showrunner
-	$(GO) run ./bench/storm -showrunner bin/showrunner
-	$(GO) run ./bench/balancer -showrunner bin/showrunner
-	$(GO) run ./bench/fleet -showrunner bin/showrunner
-	$(GO) run ./bench/deployments -showrunner bin/showrunner
-	$(GO) run ./bench/badversions -showrunner bin/showrunner
-	$(GO) run ./bench/public -showrunner bin/showrunner
-	$(GO) run ./bench/killsteps -showrunner bin/showrunner
-	$(GO) run ./bench/commands -showrunner bin/showrunner
-	$(GO) run ./bench/crash
-	$(GO) run ./bench/crash -takeover 20 -scale
-	$(GO) run ./bench/push -showrunner bin/showrunner
-	$(GO) run ./bench/keep -n 20000
-	$(GO) run ./bench/overload -binary bin/showrunner
+	$(BENCH) ./peers engine -peer
+	$(BENCH) ./peers balancer -showrunner ../bin/showrunner
+	$(BENCH) ./peers site -showrunner ../bin/showrunner
+	for part in storm deployments badversions killsteps visit push commands; do \
+		(cd bench && $(GO) run ./load $$part -showrunner ../bin/showrunner) || exit 1; done
+	$(BENCH) ./durability crash -showrunner ../bin/showrunner
+	$(BENCH) ./durability crash -showrunner ../bin/showrunner -takeover 20 -scale
+	$(BENCH) ./scale fleet -showrunner ../bin/showrunner
+	$(BENCH) ./scale history -showrunner ../bin/showrunner -n 20000
+	$(BENCH) ./scale overload -showrunner ../bin/showrunner

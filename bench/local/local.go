@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"showrunner/artifact"
+	"showrunner/bench/command"
 	"showrunner/cloud"
 	"showrunner/cloud/localcloud"
 	"showrunner/internal/ready"
@@ -82,18 +83,17 @@ func (p *Process) Stop() {
 	_ = p.cmd.Wait() // it was told to end
 }
 
-// Start runs exe as a region and returns once it is ready.
+// Start runs exe (empty: the program built from this tree) as a region and returns once it is ready.
 func Start(ctx context.Context, exe string) (*Region, error) {
-	exe, err := filepath.Abs(exe)
-	if err != nil {
-		return nil, err
-	}
 	data, err := os.MkdirTemp("", "bench-region-")
 	if err != nil {
 		return nil, err
 	}
 	r := &Region{data: data}
-	if err := r.start(ctx, exe); err != nil {
+	if exe, err = command.Program(ctx, exe, data); err == nil {
+		err = r.start(ctx, exe)
+	}
+	if err != nil {
 		r.Stop()
 		return nil, err
 	}
@@ -121,8 +121,8 @@ func (r *Region) Stop() {
 	os.RemoveAll(r.data)
 }
 
-// Deploy puts this program into the region as the service that spec says,
-// whose artifact and command are filled in, and waits until it serves.
+// Deploy puts this program into the region as ./service, starts it as spec says,
+// whose artifact is filled in, and waits until it serves.
 func (r *Region) Deploy(ctx context.Context, spec cloud.ServerGroupSpec) (string, error) {
 	dir, err := os.MkdirTemp("", "bench-service-")
 	if err != nil {
@@ -147,7 +147,6 @@ func (r *Region) Deploy(ctx context.Context, spec cloud.ServerGroupSpec) (string
 	if spec.Artifact, _, err = store.PutDir(ctx, dir, nil); err != nil {
 		return "", err
 	}
-	spec.Command = []string{"./service"}
 	group, err := r.Cloud.CreateServerGroup(ctx, Name, spec, r.Key())
 	if err != nil {
 		return "", err

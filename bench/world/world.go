@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"showrunner/bench/command"
 	"showrunner/cloud/localcloud"
 	"showrunner/cloud/localcloud/edge"
 	"showrunner/server"
@@ -33,10 +34,10 @@ type World struct {
 	keys       int
 }
 
-// Start starts everything in dir, which the caller removes, waits until it is
+// Start starts the program exe (empty: one built from this tree) with everything in dir, which the caller removes, waits until it is
 // ready, and has the edge give every region its share.
 func Start(ctx context.Context, exe, dir string) (*World, error) {
-	exe, err := filepath.Abs(exe)
+	exe, err := command.Program(ctx, exe, dir)
 	if err != nil {
 		return nil, err
 	}

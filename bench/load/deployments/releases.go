@@ -1,0 +1,141 @@
+package deployments
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/bench/world"
+	"showrunner/cloud"
+)
+
+const cluster = "fleet"
+
+// strategy is one way to deliver.
+type strategy struct {
+	name, text string
+	kept       int  // server groups of earlier versions that stay
+	empty      bool // without instances
+}
+
+// strategies are those of the pipelines.
+var strategies = []strategy{
+	{"highlander", "highlander: {}", 0, true},
+	{"red-black", "red-black: { keep: 1, scaleDownDelay: 0s }", 1, false},
+	{"rolling", "rolling: { steps: [25, 50, 75, 100], pause: 200ms, keep: 1, scaleDownDelay: 0s }", 1, true},
+	{"canary", "canary: { steps: [1, 10, 50], pause: 300ms, keep: 1, scaleDownDelay: 0s, judge: { maxErrorRate: 0.05 } }", 1, true},
+}
+
+func pipelines(repository string, instances int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "application: %s\npipelines:\n", cluster)
+	for _, s := range strategies {
+		fmt.Fprintf(&b, `  %s:
+    stages:
+      source: { git: { url: %q, branch: main } }
+      service:
+        needs: [source]
+        deploy:
+          cluster: %s
+          artifact: source
+          command: [./service]
+          health: { path: /healthz, interval: 500ms }
+          capacity: { min: %d, desired: %d, max: %d }
+          strategy: { %s }
+          waves: [ { regions: [%s], bake: 200ms }, { regions: [%s] } ]
+          drain: 10s
+          stopTimeout: 5s
+`, s.name, repository, cluster, instances, instances, 2*instances, s.text, world.Regions()[0], strings.Join(world.Regions()[1:], ", "))
+	}
+	return b.String()
+}
+
+// releases delivers version after version.
+type releases struct {
+	*world.World
+	settings
+	repository world.Repository
+	made       int
+}
+
+// phase delivers as many versions as asked for under load, or none.
+func (r *releases) phase(ctx context.Context, name string) (row, error) {
+	out := row{Phase: name}
+	load, err := r.Attack(ctx, cluster, r.rate, func() error {
+		end := time.Now().Add(r.length)
+		for range r.count {
+			if name == "quiet" {
+				break
+			}
+			began := time.Now()
+			wrong, err := r.release(ctx, name)
+			if err != nil {
+				return err
+			}
+			out.Deployments++
+			out.Took, out.Wrong = append(out.Took, time.Since(began)), append(out.Wrong, wrong...)
+		}
+		return world.Sleep(ctx, time.Until(end))
+	})
+	out.Load = load
+	return out, err
+}
+
+// release commits a version, has the pipeline deliver it, and looks at what is there then.
+func (r *releases) release(ctx context.Context, by string) (wrong []string, err error) {
+	r.made++
+	version := fmt.Sprintf("%s-%d", by, r.made)
+	commit, err := r.repository.Commit(ctx, "version", version)
+	if err != nil {
+		return nil, err
+	}
+	said, err := r.CLI(ctx, "run", cluster+"/"+by, "--watch")
+	if err != nil {
+		return nil, err
+	}
+	if said.Exit != 0 {
+		return nil, fmt.Errorf("delivering %s: exit %d: %s%s", version, said.Exit, said.Out, said.Err)
+	}
+	at := slices.IndexFunc(strategies, func(s strategy) bool { return s.name == by })
+	for _, region := range world.Regions() {
+		groups, err := r.Cloud.ServerGroups(ctx, region, cluster)
+		if err != nil {
+			return wrong, err
+		}
+		if why := unlike(groups, commit, r.instances, strategies[at].kept, strategies[at].empty); why != "" {
+			wrong = append(wrong, fmt.Sprintf("after %s, %s: %s", version, region, why))
+		}
+	}
+	load, err := r.Attack(ctx, cluster, 100, func() error { return world.Sleep(ctx, 100*time.Millisecond) })
+	for v, n := range load.Versions {
+		if v != version {
+			wrong = append(wrong, fmt.Sprintf("after %s, %d requests were answered by %s", version, n, v))
+		}
+	}
+	return wrong, err
+}
+
+// unlike says how a region's groups differ from what the strategy promises.
+func unlike(groups []cloud.ServerGroup, version string, instances, kept int, empty bool) string {
+	others := 0
+	for i, g := range groups {
+		switch newest := i == len(groups)-1; {
+		case newest && (g.Spec.Version != version || !g.Enabled() || g.Serving() != instances):
+			return fmt.Sprintf("%s is %s, not %s, with weight %g and %d of %d serving", g.Name, g.Spec.Version, version, g.Weight, g.Serving(), instances)
+		case newest:
+		case g.Enabled():
+			return g.Name + " has traffic"
+		default:
+			others++
+			if want := g.Capacity.Desired; empty && want+len(g.Instances) > 0 || !empty && g.Serving() < instances {
+				return fmt.Sprintf("%s was to be kept, %d desired, %d exist", g.Name, want, len(g.Instances))
+			}
+		}
+	}
+	if others > kept {
+		return fmt.Sprintf("%d earlier versions are there, %d were to be kept", others, kept)
+	}
+	return ""
+}
