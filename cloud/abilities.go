@@ -54,17 +54,17 @@ func (a *Account) Counts(ctx context.Context, region, cluster string) (counts []
 	return counts, err
 }
 
-// CanWatch says whether WaitChange is supported.
+// CanWatch says whether WaitChanges is supported.
 func (a *Account) CanWatch() bool { _, ok := a.driver.(driver.Watcher); return ok }
 
-// WaitChange returns when anything of the cluster has changed since revision,
-// with the new revision, or when ctx ends. It is not measured: it waits.
-func (a *Account) WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error) {
-	d, err := ability[driver.Watcher](a, "cloud.wait-change", "watching for changes")
+// WaitChanges returns when anything of the region has changed since revision,
+// with what has, or when ctx ends. It is not measured: it waits.
+func (a *Account) WaitChanges(ctx context.Context, region string, revision uint64) (Changes, error) {
+	d, err := ability[driver.Watcher](a, "cloud.wait-changes", "watching for changes")
 	if err != nil {
-		return 0, err
+		return Changes{}, err
 	}
-	return d.WaitChange(ctx, region, cluster, revision)
+	return d.WaitChanges(ctx, region, revision)
 }
 
 // InstanceLog copies what an instance wrote; with follow it goes on until ctx

@@ -20,6 +20,7 @@ type (
 	HookAnswer       = driver.HookAnswer
 	Guard            = driver.Guard
 	Counts           = driver.Counts
+	Changes          = driver.Changes
 	TerminateOptions = driver.TerminateOptions
 	PublishRequest   = driver.PublishRequest
 	SiteDeployment   = driver.SiteDeployment

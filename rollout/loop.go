@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ type Fleet interface {
 
 // Watcher waits for a change; *cloud.Account has it.
 type Watcher interface {
-	WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error)
+	WaitChanges(ctx context.Context, region string, revision uint64) (cloud.Changes, error)
 }
 
 // Loop carries rollouts out.
@@ -214,12 +215,17 @@ func (l *Loop) WaitChange(ctx context.Context, spec Spec, revisions map[string]u
 		for _, r := range w.Regions {
 			since := revisions[r]
 			wg.Go(func() {
-				rev, err := l.Watch.WaitChange(ctx, r, spec.Group.Cluster, since)
-				if err != nil {
-					<-ctx.Done() // an unreachable region is looked at again after limit
-					return
+				for {
+					now, err := l.Watch.WaitChanges(ctx, r, since)
+					if err != nil {
+						<-ctx.Done() // an unreachable region is looked at again after limit
+						return
+					}
+					if since = now.Revision; now.All || slices.Contains(now.Clusters, spec.Group.Cluster) {
+						break
+					}
 				}
-				changed <- change{r, rev}
+				changed <- change{r, since}
 				cancel()
 			})
 		}

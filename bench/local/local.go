@@ -165,7 +165,7 @@ func (r *Region) Key() string {
 func (r *Region) Whole(ctx context.Context, cluster string, limit time.Duration) ([]cloud.ServerGroup, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	var revision uint64
+	var last cloud.Changes
 	for {
 		groups, err := r.Cloud.ServerGroups(ctx, Name, cluster)
 		if err != nil {
@@ -180,7 +180,7 @@ func (r *Region) Whole(ctx context.Context, cluster string, limit time.Duration)
 		if missing == "" && len(groups) > 0 {
 			return groups, nil
 		}
-		if revision, err = r.Cloud.WaitChange(ctx, Name, cluster, revision); err != nil {
+		if last, err = r.Cloud.WaitChanges(ctx, Name, last.Revision); err != nil {
 			return nil, fmt.Errorf("%s: not within %s: %w", missing, limit, err)
 		}
 	}

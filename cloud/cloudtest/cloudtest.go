@@ -125,10 +125,10 @@ func (s *Suite) Wait(name, what string, is func(driver.ServerGroup) bool) driver
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), s.Patience)
 	defer cancel()
-	var revision uint64
+	var last driver.Changes
 	for {
 		if w, ok := s.Fleet.(driver.Watcher); ok {
-			revision, _ = w.WaitChange(ctx, s.Region, "", revision) // its end is seen below
+			last, _ = w.WaitChanges(ctx, s.Region, last.Revision) // its end is seen below
 		} else {
 			pause := time.NewTimer(20 * time.Millisecond)
 			select {

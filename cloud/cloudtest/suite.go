@@ -236,11 +236,14 @@ func testGuard(s *Suite) {
 	s.want("shrink below the guard", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 1, Max: 2}, two, s.Key()), problem.Precondition)
 	err := s.Fleet.Terminate(ctx, s.Region, g.Instances[0].ID, driver.TerminateOptions{Guard: two}, s.Key())
 	s.want("terminate below the guard", err, problem.Precondition)
+	idle := driver.Guard{Idle: true}
+	s.want("clean up what serves", s.Fleet.Destroy(ctx, s.Region, old.Name, idle, s.Key()), problem.Precondition)
+	s.want("shrink what serves by one", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 1, Max: 2}, idle, s.Key()), problem.Precondition)
 	if g := s.WaitServing(old.Name, 2); !g.Enabled() || g.Capacity.Desired != 2 {
 		s.t.Fatalf("a refused change acted: %+v", g)
 	}
 	s.want("growing is never guarded", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 3, Max: 3}, driver.Guard{MinServing: 9}, s.Key()), "")
-	s.want("what does not serve may go", s.Fleet.Destroy(ctx, s.Region, fresh.Name, driver.Guard{MinServing: 9}, s.Key()), "")
+	s.want("what does not serve may go", s.Fleet.Destroy(ctx, s.Region, fresh.Name, driver.Guard{MinServing: 9, Idle: true}, s.Key()), "")
 	s.WaitServing(old.Name, 3)
 	s.want("enough is left", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 2, Max: 3}, two, s.Key()), "")
 	s.WaitServing(old.Name, 2)

@@ -19,26 +19,56 @@ func testWatch(s *Suite) {
 		return
 	}
 	ctx := s.t.Context()
-	first, err := w.WaitChange(ctx, s.Region, "app", 0)
+	first, err := w.WaitChanges(ctx, s.Region, 0)
 	s.want("revision 0", err, "")
-	seen := make(chan uint64, 1)
-	go func() {
-		revision, err := w.WaitChange(ctx, s.Region, "app", first)
-		if err != nil {
-			s.t.Errorf("wait: %v", err)
-		}
-		seen <- revision
-	}()
+	if !first.All {
+		s.t.Errorf("revision 0 does not say that everything may have changed: %+v", first)
+	}
+	// wait collects the clusters that change until want is among them.
+	wait := func(since driver.Changes, want string) <-chan driver.Changes {
+		seen := make(chan driver.Changes, 1)
+		go func() {
+			for {
+				now, err := w.WaitChanges(ctx, s.Region, since.Revision)
+				if err != nil {
+					s.t.Errorf("wait: %v", err)
+				}
+				if err != nil || now.All || slices.Contains(now.Clusters, want) {
+					seen <- now
+					return
+				}
+				if now.Revision == since.Revision {
+					s.t.Errorf("woken without a change: %+v", now)
+				}
+				since = now
+			}
+		}()
+		return seen
+	}
+	other := wait(first, "other")
 	s.Create(s.Spec("other", Serve, 0))
+	between := <-other
+	if between.All || slices.Contains(between.Clusters, "app") {
+		s.t.Errorf("only other has changed: %+v", between)
+	}
+	app := wait(between, "app")
 	s.Create(s.Spec("app", Serve, 0))
-	if revision := <-seen; revision == first {
-		s.t.Errorf("woken without a change: %d", revision)
+	if now := <-app; now.All {
+		s.t.Errorf("app has changed: %+v", now)
+	}
+	if both, err := w.WaitChanges(ctx, s.Region, first.Revision); err != nil || both.All || !slices.Contains(both.Clusters, "app") || !slices.Contains(both.Clusters, "other") {
+		s.t.Errorf("since the first revision: %+v, %v", both, err)
+	}
+	unknown, err := w.WaitChanges(ctx, s.Region, 1<<63)
+	s.want("a revision that was never given out", err, "")
+	if unknown.Revision == 1<<63 {
+		s.t.Errorf("the region did not give out %d", unknown.Revision)
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	now, err := w.WaitChange(ctx, s.Region, "app", 0)
+	now, err := w.WaitChanges(ctx, s.Region, 0)
 	s.want("now", err, "")
-	if _, err := w.WaitChange(ended, s.Region, "app", now); err == nil || !errors.Is(err, context.Canceled) {
+	if _, err := w.WaitChanges(ended, s.Region, now.Revision); err == nil || !errors.Is(err, context.Canceled) {
 		s.t.Errorf("a canceled wait: %v", err)
 	}
 }

@@ -68,9 +68,10 @@ type Counter interface {
 
 // Watcher is the ability to wait for a change instead of asking again.
 type Watcher interface {
-	// WaitChange returns when anything of the cluster has changed since revision, with the new
-	// revision, or when ctx ends. Revision 0 returns at once.
-	WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error)
+	// WaitChanges returns when anything of the region has changed since revision, with the
+	// clusters that have, or when ctx ends. Revision 0, or one that the region did not give
+	// out in its present life, returns at once and says that every cluster may have changed.
+	WaitChanges(ctx context.Context, region string, revision uint64) (Changes, error)
 }
 
 // Logs is the ability to read what an instance wrote.

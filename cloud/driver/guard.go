@@ -29,6 +29,10 @@ func CheckGuard(guard Guard, cluster, region string, before, after int) error {
 		return nil
 	}
 	const op = "cloud.guard"
+	if guard.Idle {
+		return problem.New(problem.Precondition, op, "it takes traffic: cluster %s in %s would have %d of %d serving instances left", cluster, region, after, before).
+			WithHelp("look at what serves now and decide anew")
+	}
 	if after < guard.MinServing {
 		return problem.New(problem.Precondition, op, "cluster %s in %s would have %d of %d serving instances left; at least %d must serve",
 			cluster, region, after, before, guard.MinServing).

@@ -80,6 +80,9 @@ func TestGuard(t *testing.T) {
 		{driver.Guard{MinServing: 4}, 3, 2, false},
 		{driver.Guard{MinServing: 4}, 3, 3, true},
 		{driver.Guard{MinServing: 4}, 2, 3, true},
+		{driver.Guard{Idle: true}, 3, 2, false},
+		{driver.Guard{Idle: true}, 3, 3, true},
+		{driver.Guard{Idle: true}, 0, 0, true},
 	} {
 		err := driver.CheckGuard(c.guard, "app", "r", c.before, c.after)
 		if (err == nil) != c.ok || (err != nil && problem.CodeOf(err) != problem.Precondition) {

@@ -158,6 +158,17 @@ type InstanceFailure struct {
 type Guard struct {
 	MinServing int  `json:"minServing"`
 	LastOne    bool `json:"lastOne,omitempty"` // never below one while any serves
+	// Idle refuses the change when it would take any serving instance away. It is for
+	// cleaning up: what was without traffic when that was planned may serve again.
+	Idle bool `json:"idle,omitempty"`
+}
+
+// Changes says what has changed in a region.
+type Changes struct {
+	Revision uint64   `json:"revision"`           // now; what to wait from next
+	Clusters []string `json:"clusters,omitempty"` // changed since the revision asked for
+	// All says that any cluster may have changed: the region does not know that revision.
+	All bool `json:"all,omitempty"`
 }
 
 // Counts are the load balancer's raw counts for one server group (or instance) since it was created.

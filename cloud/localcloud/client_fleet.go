@@ -97,13 +97,13 @@ func (c *Client) Counts(ctx context.Context, region, cluster string) ([]cloud.Co
 	return f.Counts(ctx, region, cluster)
 }
 
-// WaitChange implements driver.Watcher.
-func (c *Client) WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error) {
+// WaitChanges implements driver.Watcher.
+func (c *Client) WaitChanges(ctx context.Context, region string, revision uint64) (driver.Changes, error) {
 	f, err := c.fleet(region)
 	if err != nil {
-		return 0, err
+		return driver.Changes{}, err
 	}
-	return f.WaitChange(ctx, region, cluster, revision)
+	return f.WaitChanges(ctx, region, revision)
 }
 
 // InstanceLog implements driver.Logs.

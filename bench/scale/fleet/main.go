@@ -143,7 +143,7 @@ func replacement(ctx context.Context, s settings) (met bool, err error) {
 func replaced(ctx context.Context, region *local.Region, old []cloud.Instance) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	var revision uint64
+	var last cloud.Changes
 	for {
 		groups, err := region.Cloud.ServerGroups(ctx, local.Name, "bench")
 		if err != nil {
@@ -154,7 +154,7 @@ func replaced(ctx context.Context, region *local.Region, old []cloud.Instance) e
 				return answers(ctx, i.Address)
 			}
 		}
-		if revision, err = region.Cloud.WaitChange(ctx, local.Name, "bench", revision); err != nil {
+		if last, err = region.Cloud.WaitChanges(ctx, local.Name, last.Revision); err != nil {
 			return err
 		}
 	}

@@ -47,7 +47,8 @@ type region struct {
 	last      map[string]int                     // sequence by cluster
 	keys      map[string]remembered
 	counts    map[string][]driver.Counts
-	revisions map[string]uint64
+	revision  uint64            // of the last change of any cluster
+	revisions map[string]uint64 // by cluster
 }
 
 type remembered struct {
@@ -128,7 +129,9 @@ func (c *Cloud) region(op, name string) (*region, error) {
 
 func (c *Cloud) bump(r *region, cluster string) {
 	c.revision++
-	r.revisions[cluster], r.revisions[""] = c.revision, c.revision
+	if r.revision = c.revision; cluster != "" {
+		r.revisions[cluster] = c.revision
+	}
 	close(c.changed)
 	c.changed = make(chan struct{})
 }

@@ -53,18 +53,25 @@ func (c *Cloud) Counts(_ context.Context, name, cluster string) ([]driver.Counts
 	return slices.Clone(r.counts[cluster]), nil
 }
 
-// WaitChange implements driver.Watcher.
-func (c *Cloud) WaitChange(ctx context.Context, name, cluster string, revision uint64) (uint64, error) {
+// WaitChanges implements driver.Watcher. This cloud has one life: it knows every
+// revision but 0.
+func (c *Cloud) WaitChanges(ctx context.Context, name string, revision uint64) (driver.Changes, error) {
 	for {
 		c.mu.Lock()
 		r, err := c.region("memcloud.wait", name)
 		if err != nil {
 			c.mu.Unlock()
-			return 0, err
+			return driver.Changes{}, err
 		}
-		now, changed := max(1, r.revisions[cluster]), c.changed
+		now, changed := driver.Changes{Revision: max(1, r.revision), All: revision == 0 || revision > max(1, c.revision)}, c.changed
+		for cluster, at := range r.revisions {
+			if at > revision && !now.All {
+				now.Clusters = append(now.Clusters, cluster)
+			}
+		}
 		c.mu.Unlock()
-		if revision == 0 || now != revision {
+		if now.All || now.Revision != revision {
+			slices.Sort(now.Clusters)
 			return now, nil
 		}
 		select {

@@ -162,13 +162,13 @@ func (c *Client) Counts(ctx context.Context, region, cluster string) (list []dri
 	return list, err
 }
 
-// WaitChange implements driver.Watcher.
-func (c *Client) WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error) {
+// WaitChanges implements driver.Watcher.
+func (c *Client) WaitChanges(ctx context.Context, region string, revision uint64) (driver.Changes, error) {
 	for {
-		var now revisionBody
-		query := url.Values{"cluster": {cluster}, "revision": {strconv.FormatUint(revision, 10)}}
-		if err := c.get(ctx, region, "changes", query, &now); err != nil || now.Revision != revision {
-			return now.Revision, err
+		var now driver.Changes
+		query := url.Values{"revision": {strconv.FormatUint(revision, 10)}}
+		if err := c.get(ctx, region, "changes", query, &now); err != nil || now.Revision != revision || now.All {
+			return now, err
 		}
 	}
 }

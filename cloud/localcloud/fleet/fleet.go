@@ -252,7 +252,7 @@ func (f *Fleet) remove(g *group) {
 	})
 }
 
-// bump makes a change of a cluster visible to WaitChange.
+// bump makes a change of a cluster visible to WaitChanges.
 func (f *Fleet) bump(cluster string) {
 	f.revision++
 	f.revisions[cluster] = f.revision

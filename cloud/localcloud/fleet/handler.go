@@ -137,11 +137,11 @@ func (f *Fleet) serveChanges(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), waitMost)
 	defer cancel()
-	now, err := f.WaitChange(ctx, f.config.Region, r.URL.Query().Get("cluster"), revision)
+	now, err := f.WaitChanges(ctx, f.config.Region, revision)
 	if errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil {
 		err = nil // unchanged
 	}
-	answer(w)(revisionBody{Revision: now}, err)
+	answer(w)(now, err)
 }
 
 // take decodes a request's body, does what it asks and answers.

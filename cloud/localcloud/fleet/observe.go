@@ -76,20 +76,19 @@ func (f *Fleet) Counts(_ context.Context, region, cluster string) ([]driver.Coun
 	return f.config.Balancer.Counts(cluster), nil
 }
 
-// WaitChange implements driver.Watcher. A revision that this life of the region
-// did not give out has changed.
-func (f *Fleet) WaitChange(ctx context.Context, region, cluster string, revision uint64) (uint64, error) {
+// WaitChanges implements driver.Watcher.
+func (f *Fleet) WaitChanges(ctx context.Context, region string, revision uint64) (driver.Changes, error) {
 	if err := f.here("fleet.wait", region); err != nil {
-		return 0, err
+		return driver.Changes{}, err
 	}
 	for {
 		f.mu.Lock()
-		now, changed, closing := f.revisionOf(cluster), f.changed, f.closing
+		now, changed, closing := f.changesSince(revision), f.changed, f.closing
 		f.mu.Unlock()
 		if closing {
-			return 0, problem.New(problem.Unavailable, "fleet.wait", "region %s shuts down", f.config.Region)
+			return driver.Changes{}, problem.New(problem.Unavailable, "fleet.wait", "region %s shuts down", f.config.Region)
 		}
-		if revision == 0 || now != revision {
+		if now.All || now.Revision != revision {
 			return now, nil
 		}
 		select {
@@ -100,15 +99,24 @@ func (f *Fleet) WaitChange(ctx context.Context, region, cluster string, revision
 	}
 }
 
-// revisionOf is the last change of a cluster, of any when it is empty.
-func (f *Fleet) revisionOf(cluster string) uint64 {
-	if r, ok := f.revisions[cluster]; ok {
-		return r
+// changesSince lists the clusters that have changed since a revision that this
+// life of the region gave out. The fleet is locked.
+func (f *Fleet) changesSince(revision uint64) driver.Changes {
+	now := driver.Changes{Revision: f.revision}
+	if first := uint64(f.since.UnixNano()); revision < first || revision > f.revision {
+		now.All = true
+		return now
 	}
-	if cluster == "" {
-		return f.revision
+	if revision == f.revision {
+		return now
 	}
-	return uint64(f.since.UnixNano()) // never changed in this life
+	for cluster, changed := range f.revisions {
+		if changed > revision {
+			now.Clusters = append(now.Clusters, cluster)
+		}
+	}
+	slices.Sort(now.Clusters)
+	return now
 }
 
 var instanceID = regexp.MustCompile(`^i-[0-9a-f]{17}$`)

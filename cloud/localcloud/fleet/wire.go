@@ -48,9 +48,6 @@ type (
 		Key       string   `json:"key"`
 		Processes []string `json:"processes"`
 	}
-	revisionBody struct {
-		Revision uint64 `json:"revision"`
-	}
 	errorBody struct {
 		Code       problem.Code  `json:"code"`
 		Op         string        `json:"op,omitempty"`
