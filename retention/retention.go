@@ -14,6 +14,7 @@ import (
 	"showrunner/artifact"
 	"showrunner/build"
 	"showrunner/cloud"
+	"showrunner/cloud/journal"
 	"showrunner/execution"
 	"showrunner/internal/filelock"
 	"showrunner/problem"
@@ -40,6 +41,13 @@ type Claims interface {
 	Prune(ctx context.Context, before time.Time, ended func(execution string) (bool, error)) error
 }
 
+// Operations is the journal of operations on clouds.
+type Operations interface {
+	// ForgetOperations removes the entries that have not changed since a time.
+	// Errors: unavailable.
+	ForgetOperations(ctx context.Context, before time.Time) (int, error)
+}
+
 // Sweeper removes what is no longer needed from a data folder. Several control
 // planes on one folder may each have one: one of them sweeps at a time.
 type Sweeper struct {
@@ -51,6 +59,7 @@ type Sweeper struct {
 	Executions Executions
 	Artifacts  *artifact.Store
 	Accounts   Accounts
+	Operations Operations // nil: there is no journal
 	// Age is how long an execution is kept at most, except for the newest of each
 	// pipeline. No file that is younger is removed. Zero keeps artifacts and logs for ever.
 	Age time.Duration
@@ -71,6 +80,8 @@ type Swept struct {
 	Logs      int   // executions whose logs were removed
 	Builds    int   // folders
 	Caches    int   // entries of build caches
+	// Operations are entries of the journal that were forgotten.
+	Operations int
 }
 
 // Run sweeps now and then until ctx ends.
@@ -89,7 +100,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 				s.Log.Warn("files that nothing needs were not all removed; it is tried again", "error", err)
 			}
 			if done != (Swept{}) {
-				s.Log.Info("removed files that nothing needs", "artifacts", done.Artifacts, "contents", done.Contents, "bytes", done.Bytes, "logs", done.Logs, "builds", done.Builds, "caches", done.Caches)
+				s.Log.Info("removed files that nothing needs", "artifacts", done.Artifacts, "contents", done.Contents, "bytes", done.Bytes, "logs", done.Logs, "builds", done.Builds, "caches", done.Caches, "operations", done.Operations)
 			}
 		case <-ctx.Done():
 			return
@@ -99,16 +110,18 @@ func (s *Sweeper) Run(ctx context.Context) {
 
 // Sweep removes what is not needed. A kind of files that cannot be judged now,
 // because a region is away for instance, is left for the next time; the others go.
-// It does nothing while another sweep of the folder runs. Errors: unavailable,
+// It touches no file while another sweep of the folder runs. Errors: unavailable,
 // internal; what was removed is returned beside them.
 func (s *Sweeper) Sweep(ctx context.Context) (done Swept, err error) {
+	if s.Operations != nil {
+		done.Operations, err = s.Operations.ForgetOperations(ctx, s.Now().Add(-journal.Age))
+	}
 	sweeps := func() error { return errors.Join(s.artifacts(ctx, &done), s.logs(ctx, &done)) }
 	if local := filepath.Dir(s.buildFolder()); local != filepath.Clean(s.Data) {
-		err = errors.Join(alone(s.Data, sweeps), alone(local, func() error { return s.builds(ctx, &done) }))
+		err = errors.Join(err, alone(s.Data, sweeps), alone(local, func() error { return s.builds(ctx, &done) }))
 		return done, err
 	}
-	err = alone(s.Data, func() error { return errors.Join(sweeps(), s.builds(ctx, &done)) })
-	return done, err
+	return done, errors.Join(err, alone(s.Data, func() error { return errors.Join(sweeps(), s.builds(ctx, &done)) }))
 }
 
 // alone calls sweep unless another sweep of the folder runs.

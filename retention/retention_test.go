@@ -14,6 +14,7 @@ import (
 	"showrunner/artifact"
 	"showrunner/cloud"
 	"showrunner/cloud/cloudtest/memcloud"
+	"showrunner/cloud/journal"
 	"showrunner/execution"
 	"showrunner/internal/filelock"
 	"showrunner/pipeline"
@@ -250,5 +251,22 @@ func TestWithoutAnAgeAllIsKept(t *testing.T) {
 	w.Age, w.Builds = 0, 0
 	if done, err := w.Sweep(t.Context()); err != nil || done != (Swept{}) || !w.whole(ref) {
 		t.Errorf("swept %+v, %v", done, err)
+	}
+}
+
+// operations is the journal of operations; it notes what it was asked to forget.
+type operations struct{ before time.Time }
+
+func (o *operations) ForgetOperations(_ context.Context, before time.Time) (int, error) {
+	o.before = before
+	return 3, nil
+}
+
+func TestSweepForgetsOldOperations(t *testing.T) {
+	w, o := newWorld(t), &operations{}
+	w.Operations = o
+	done, err := w.Sweep(t.Context())
+	if err != nil || done.Operations != 3 || !o.before.Equal(w.now.Add(-journal.Age)) {
+		t.Fatal(done, err, o.before)
 	}
 }

@@ -64,7 +64,7 @@ func (r replicas) Lives(ctx context.Context, owner string) (bool, error) {
 
 // sweeper makes what removes the files of what is no longer kept.
 func (c *controlPlane) sweeper() *retention.Sweeper {
-	sweeper := &retention.Sweeper{Data: c.Shared, BuildFolder: c.builder.Folder, Executions: c.engine, Artifacts: c.artifacts, Accounts: c.accounts, Age: c.Retention.Age, Builds: c.KeepBuilds, Every: c.RetentionEvery, Now: c.Now, Log: c.Log}
+	sweeper := &retention.Sweeper{Data: c.Shared, BuildFolder: c.builder.Folder, Executions: c.engine, Artifacts: c.artifacts, Accounts: c.accounts, Operations: c.store, Age: c.Retention.Age, Builds: c.KeepBuilds, Every: c.RetentionEvery, Now: c.Now, Log: c.Log}
 	if c.builder.Fleet != nil {
 		sweeper.Claims = c.builder.Fleet
 	}

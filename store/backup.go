@@ -52,6 +52,7 @@ var backupTables = []backupTable{
 	{"mail", "seq", []string{"seq", "execution", "stage", "id", "data"}, "itttb"},
 	{"trigger_event", "trigger, event", []string{"trigger", "event", "execution", "time"}, "ttti"},
 	{"record", "collection, key", []string{"collection", "key", "version", "data", "updated"}, "ttibi"},
+	{"operation", "account, region, key", []string{"account", "region", "key", "operation", "fingerprint", "answer", "changed"}, "tttttbi"},
 	{"event", "position", []string{"position", "time", "type", "application", "pipeline", "execution", "stage", "by", "data"}, "iittttttb"},
 }
 

@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 	executiontest.KillChild(func(ctx context.Context, address string) (execution.Store, error) {
 		return store.Open(ctx, address, store.Options{Lease: 2 * time.Second})
 	})
+	journalChild()
 	var err error
 	server, err = pgtest.Start(context.Background())
 	if err != nil && !errors.Is(err, pgtest.ErrNone) {

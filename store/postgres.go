@@ -27,9 +27,12 @@ var postgresWords string
 //go:embed postgres_batch.sql
 var postgresBatch string
 
+//go:embed postgres_operation.sql
+var postgresOperation string
+
 // postgresMigrations are applied in order, each in one transaction; forward only.
 // The fourth is of SQLite alone.
-var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence, postgresWords, `SELECT 1;`, postgresBatch}
+var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence, postgresWords, `SELECT 1;`, postgresBatch, postgresOperation}
 
 // connectTimeout is how long making a connection may take where the address does not say.
 const connectTimeout = 5 * time.Second

@@ -38,7 +38,7 @@ func notEmpty() error {
 }
 
 // holdsSomething is a statement that tells whether a database is in use.
-const holdsSomething = `SELECT EXISTS (SELECT 1 FROM execution) OR EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM event)`
+const holdsSomething = `SELECT EXISTS (SELECT 1 FROM execution) OR EXISTS (SELECT 1 FROM record) OR EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM operation)`
 
 // restoredRow is a row of a backup; an execution's has the terms of its index too.
 type restoredRow struct {

@@ -28,12 +28,15 @@ var sqliteSchema string
 //go:embed sqlite_words.sql
 var sqliteWords string
 
+//go:embed sqlite_operation.sql
+var sqliteOperation string
+
 // sqliteMigrations are applied in order, each in one transaction; forward only.
 // The second and the fifth are of PostgreSQL alone; both databases count alike,
 // so that a backup of one says what the other has to know. The fourth changes no
 // table: a program that does not know of the records ahead of the database must
 // not open it without them.
-var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`, sqliteWords, `SELECT 1;`, `SELECT 1;`}
+var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`, sqliteWords, `SELECT 1;`, `SELECT 1;`, sqliteOperation}
 
 // SQLite keeps everything in one file, for one process, and what is on its way
 // there in a second one. Every commit is on disk before it is acknowledged

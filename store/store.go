@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/cloud/journal"
 	"showrunner/execution"
 	"showrunner/problem"
 	"showrunner/store/record"
@@ -15,6 +16,7 @@ import (
 // Store is what a database offers beyond the engine's port.
 type Store interface {
 	execution.Store
+	journal.Store
 	// GetRecord returns a record. Errors: not_found, unavailable.
 	GetRecord(ctx context.Context, collection, key string) (record.Record, error)
 	// PutRecord creates (Version 0) or replaces a record of exactly the Version
@@ -76,7 +78,7 @@ func (o Options) now() time.Time {
 }
 
 // schemaVersion is that of the newest migration.
-const schemaVersion = 5
+const schemaVersion = 6
 
 func newerSchema(found int) error {
 	return problem.New(problem.Precondition, "store.open", "the database has schema version %d, and this program knows only up to %d", found, schemaVersion).

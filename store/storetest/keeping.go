@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"showrunner/cloud/journal"
 	"showrunner/execution"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -215,11 +216,17 @@ func testBackup(t *testing.T, f *fixture, restore func(*testing.T, []byte) store
 	if _, err := f.store.PutRecord(t.Context(), record.Record{Collection: "c", Key: "k", Data: json.RawMessage(`{"a":1}`)}); err != nil {
 		t.Fatal(err)
 	}
+	pending := journal.ID{Account: "local", Key: odd}
+	f.begin(operationID, creation, journal.Entry{Request: creation}, true)
+	f.finish(operationID, creation, "{}")
+	f.begin(pending, creation, journal.Entry{Request: creation}, true)
 	var b bytes.Buffer
 	if err := f.store.Backup(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
 	g := newFixture(t, restore(t, b.Bytes()))
+	g.begin(operationID, creation, journal.Entry{Request: creation, Done: true, Answer: []byte("{}")}, false)
+	g.begin(pending, creation, journal.Entry{Request: creation}, false)
 	snap := g.load(h.ID)
 	if len(snap.Stages) != 1 || string(snap.Stages[0].Data) != `{"x":1}` || len(snap.Mail) != 1 || snap.Head.Request.Trigger["message"] != "hello" || snap.Head.Pipeline != odd {
 		t.Fatalf("%+v", snap)

@@ -30,6 +30,8 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, restore func(t *test
 		"records compare and set":                  testRecords,
 		"searching finds what looking does":        testSearch,
 		"retention removes and says so":            testPrune,
+		"operations are remembered by their keys":  testOperations,
+		"operations are forgotten by their age":    testForgetOperations,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newFixture(t, open(t))) })
 	}
