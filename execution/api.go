@@ -303,6 +303,14 @@ func (e *Engine) Restart(ctx context.Context, id, stageName, by string) error {
 	return err
 }
 
+// Owns says whether a live execution is this replica's, as far as it knows.
+func (e *Engine) Owns(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, owned := e.owned[id]
+	return owned
+}
+
 // Wake has a waiting task called at once, on whichever replica it waits. It
 // implements stage.Waker.
 func (e *Engine) Wake(k stage.Key) {
@@ -311,11 +319,8 @@ func (e *Engine) Wake(k stage.Key) {
 		return
 	}
 	n := Notice{Kind: NoticeWake, Execution: k.Execution, Stage: k.Stage, Attempt: k.Attempt, Task: k.Task}
-	e.mu.Lock()
-	owned := e.runs[k.Execution] != nil
-	e.mu.Unlock()
 	e.spawn(func() {
-		if owned {
+		if e.Owns(k.Execution) {
 			e.wakeOwned(n)
 			return
 		}

@@ -12,8 +12,9 @@ import (
 type event any
 
 type (
-	// started: the execution is new, or its owner has just loaded it.
-	started struct{}
+	// started: the execution is new, or its owner has just loaded it. taken: another
+	// session had it before, or this one has lost sight of it meanwhile.
+	started struct{ taken bool }
 	// entered: every gate is open and there is room; the stage begins an attempt.
 	entered struct{ stage int }
 	// held: a gate is closed; the stage is looked at again at until (zero: when told).
@@ -104,7 +105,7 @@ func decideInto(s *state, ev event, now time.Time, c *changes) {
 	}
 	switch ev := ev.(type) {
 	case started:
-		s.begin(now, c)
+		s.begin(ev.taken, now, c)
 	case entered:
 		s.enter(ev.stage, now, c)
 	case held:
@@ -146,8 +147,10 @@ func decideInto(s *state, ev event, now time.Time, c *changes) {
 }
 
 // begin makes every stage whose needs are met ready, and says what has to be
-// asked or looked at for those that an earlier owner left under way.
-func (s *state) begin(now time.Time, c *changes) {
+// asked or looked at for those that an earlier owner left under way. Whoever would
+// have woken a task that waits for nothing else may have gone with that owner, so
+// such a task is called.
+func (s *state) begin(taken bool, now time.Time, c *changes) {
 	for i := range s.plan.stages {
 		r := s.rows[i]
 		switch {
@@ -161,7 +164,7 @@ func (s *state) begin(now time.Time, c *changes) {
 			c.do = append(c.do, action{doStop, i})
 		case r.Phase == PhaseHeld:
 			c.do = append(c.do, action{doEnter, i})
-		case r.Phase == PhaseWaiting && len(s.mail[i]) > r.Seen:
+		case r.Phase == PhaseWaiting && (taken && r.Until == nil || len(s.mail[i]) > r.Seen):
 			s.call(i, now, c)
 		case r.Phase == PhaseParked:
 			for _, m := range s.mail[i][min(r.Seen, len(s.mail[i])):] {

@@ -247,7 +247,7 @@ func (s *state) restart(ev restarted, now time.Time, c *changes) {
 	}
 	s.recount()
 	s.emit(c, now, "execution.restarted", ev.stage, ev.by, nil)
-	s.begin(now, c)
+	s.begin(false, now, c)
 }
 
 // remembered tells whether the current attempt is in the history already.

@@ -207,11 +207,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	}()
 	loops, stopLoops := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for _, loop := range []func(context.Context){e.timerLoop, e.sweepLoop, e.retentionLoop, e.progressLoop, e.memberLoop} {
+	for _, loop := range []func(context.Context){e.timerLoop, e.sweepLoop, e.retentionLoop, e.progressLoop, e.memberLoop, e.balanceLoop} {
 		wg.Go(func() { loop(loops) })
 	}
 	close(e.ready)
-	if err := e.adopt(ctx, m, true); err != nil && ctx.Err() == nil {
+	if err := e.adopt(ctx, m, adoptAll); err != nil && ctx.Err() == nil {
 		e.log.Error("adopting what is live failed; it is tried again", "error", err)
 		m.again()
 	}

@@ -120,7 +120,7 @@ type slowSession struct {
 	s *slowCreation
 }
 
-func (s *slowSession) Adopt(ctx context.Context, own bool) ([]execution.Claim, error) {
+func (s *slowSession) Adopt(ctx context.Context, own bool) ([]execution.Claim, bool, error) {
 	<-s.s.durable
 	return s.Session.Adopt(ctx, own)
 }

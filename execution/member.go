@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ type member struct {
 	once  sync.Once
 	gone  chan struct{} // closed when the session is lost
 	retry chan struct{} // something could not be adopted or was given up
+	left  chan struct{} // there is more to adopt
 }
 
 func (m *member) lose() { m.once.Do(func() { close(m.gone) }) }
@@ -27,6 +29,14 @@ func (m *member) lost() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// more has adoption go on.
+func (m *member) more() {
+	select {
+	case m.left <- struct{}{}:
+	default:
 	}
 }
 
@@ -43,36 +53,79 @@ func (e *Engine) join(ctx context.Context) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &member{Session: s, gone: make(chan struct{}), retry: make(chan struct{}, 1)}
+	m := &member{Session: s, gone: make(chan struct{}), retry: make(chan struct{}, 1), left: make(chan struct{}, 1)}
 	e.session.Store(m)
 	return m, nil
 }
 
-// adoptAtOnce is how many executions are loaded at the same time.
-const adoptAtOnce = 8
+const (
+	// adoptAtOnce is how many executions are loaded at the same time.
+	adoptAtOnce = 8
+	// adoptTogether is how many are loaded before they go on.
+	adoptTogether = 256
+)
 
-// adopt takes over live executions that have no living owner. All of them are
-// loaded before any goes on, since those of one lane depend on each other.
-func (e *Engine) adopt(ctx context.Context, m *member, own bool) error {
-	claims, err := m.Adopt(ctx, own)
+// scope of an adoption.
+type adoption int
+
+const (
+	adoptOrphans adoption = iota // what has no living owner
+	adoptUnknown                 // and what is ours without our knowing
+	adoptAll                     // and all the rest that is ours
+)
+
+// adopt takes over live executions that have no living owner.
+func (e *Engine) adopt(ctx context.Context, m *member, what adoption) error {
+	claims, more, err := m.Adopt(ctx, what != adoptOrphans)
 	if err != nil {
 		return err
 	}
+	if more {
+		m.more()
+	}
+	if what == adoptUnknown {
+		claims = slices.DeleteFunc(claims, func(c Claim) bool { return e.Owns(c.ID) })
+	}
+	// All of those in lanes are loaded before any goes on: they depend on each other.
+	inLane, others := []Claim{}, claims[:0:0]
+	for _, c := range claims {
+		if c.Lane {
+			inLane = append(inLane, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	err = e.takeOver(ctx, inLane)
+	for part := range slices.Chunk(others, adoptTogether) {
+		err = errors.Join(err, e.takeOver(ctx, part))
+	}
+	if !more {
+		if ferr := e.fillTimers(ctx, m, e.now().Add(horizon), true); err == nil {
+			err = ferr
+		}
+	}
+	if len(claims) > 0 {
+		e.log.Info("executions were taken over", "count", len(claims))
+	}
+	return err
+}
+
+// takeOver loads executions that have become ours and has them go on.
+func (e *Engine) takeOver(ctx context.Context, claims []Claim) error {
 	runs := make([]*run, len(claims))
 	var g errgroup.Group
 	g.SetLimit(adoptAtOnce)
 	for i, c := range claims {
 		g.Go(func() error {
 			r, err := e.load(ctx, c.ID, true)
-			if err != nil {
+			if err != nil && ctx.Err() == nil {
 				e.log.Error("an execution cannot be loaded", "execution", c.ID, "error", err)
-				return err
 			}
 			runs[i] = r
-			return nil
+			return err
 		})
 	}
-	err = g.Wait()
+	err := g.Wait()
 	for _, r := range runs {
 		if r == nil {
 			continue
@@ -80,17 +133,11 @@ func (e *Engine) adopt(ctx context.Context, m *member, own bool) error {
 		e.own(r.id, r.st.head.Application)
 		r.mu.Lock()
 		if !r.gone {
-			e.applyLocked(r, started{})
+			e.applyLocked(r, started{taken: true})
 			e.rest(r)
 		}
 		r.mu.Unlock()
 		e.readInbox(r)
-	}
-	if ferr := e.fillTimers(ctx, m, e.now().Add(horizon), true); err == nil {
-		err = ferr
-	}
-	if len(claims) > 0 {
-		e.log.Info("executions were taken over", "count", len(claims))
 	}
 	return err
 }
@@ -125,8 +172,10 @@ func (e *Engine) listen(ctx context.Context, m *member) {
 			return
 		case <-m.retry:
 			clock.Reset(adoptAgain)
+		case <-m.left:
+			e.adoptOrTryAgain(ctx, m, adoptOrphans)
 		case <-clock.C:
-			if err := e.adopt(ctx, m, true); err != nil {
+			if err := e.adopt(ctx, m, adoptAll); err != nil {
 				clock.Reset(adoptAgain)
 			} else {
 				clock.Reset(time.Hour)
@@ -143,16 +192,22 @@ func (e *Engine) notice(ctx context.Context, m *member, n Notice) {
 		e.logEnd.raise(n.Position)
 	case NoticeAdopt:
 		e.gone.tell()
-		if err := e.adopt(ctx, m, false); err != nil && ctx.Err() == nil {
-			e.log.Warn("taking over work failed; it is tried again", "error", err)
-			m.again()
-		}
+		e.adoptOrTryAgain(ctx, m, adoptOrphans)
+	case NoticeHanded:
+		e.adoptOrTryAgain(ctx, m, adoptUnknown)
 	case NoticeMail:
 		e.spawn(func() { e.readMail(n.Execution) })
 	case NoticeOwned:
 		e.spawn(func() { e.handed(n.Execution) })
 	case NoticeWake:
 		e.spawn(func() { e.wakeOwned(n) })
+	}
+}
+
+func (e *Engine) adoptOrTryAgain(ctx context.Context, m *member, what adoption) {
+	if err := e.adopt(ctx, m, what); err != nil && ctx.Err() == nil {
+		e.log.Warn("taking over work failed; it is tried again", "error", err)
+		m.again()
 	}
 }
 
@@ -175,7 +230,7 @@ func (e *Engine) handed(id string) {
 			r.revived = true
 		default:
 			e.own(r.id, r.st.head.Application)
-			e.applyLocked(r, started{})
+			e.applyLocked(r, started{taken: true})
 		}
 		r.mu.Unlock()
 		e.readInbox(r)
@@ -215,11 +270,15 @@ func (e *Engine) readMail(id string) {
 
 // wakeOwned has a waiting task called, when its execution is ours.
 func (e *Engine) wakeOwned(n Notice) {
+	if !e.Owns(n.Execution) {
+		return
+	}
 	r, err := e.load(e.base, n.Execution, false)
+	if err != nil && !errors.Is(err, ErrLost) && problem.CodeOf(err) != problem.NotFound && e.base.Err() == nil {
+		e.note("waking a task", n.Execution, err)
+		time.AfterFunc(time.Second, func() { e.spawn(func() { e.wakeOwned(n) }) }) // nobody else will
+	}
 	if err != nil || r == nil {
-		if problem.CodeOf(err) != problem.NotFound {
-			e.note("waking a task", n.Execution, err)
-		}
 		return
 	}
 	if i, ok := r.st.plan.index[n.Stage]; ok {
@@ -255,7 +314,7 @@ func (e *Engine) rejoin(ctx context.Context) {
 	for try := 1; ctx.Err() == nil; try++ {
 		m, err := e.join(ctx)
 		if err == nil {
-			if err = e.adopt(ctx, m, true); err != nil {
+			if err = e.adopt(ctx, m, adoptAll); err != nil {
 				m.again()
 			}
 			e.outage.set(false)

@@ -41,8 +41,9 @@ type Session interface {
 	Commit(ctx context.Context, batch []*Change) error
 	// Adopt makes live executions without a living owner this session's, with
 	// a new epoch, and returns them; own says that those of the session itself
-	// are returned too, as after a lost connection.
-	Adopt(ctx context.Context, own bool) ([]Claim, error)
+	// are returned too, as after a lost connection. It may take a part of them, so
+	// that other sessions get theirs, whom it then tells; more says that it did.
+	Adopt(ctx context.Context, own bool) (claims []Claim, more bool, err error)
 	// Due returns this session's executions that have a stage to wake before a time.
 	Due(ctx context.Context, before time.Time) ([]Due, error)
 	// Mail returns an execution's signals after a sequence number.
@@ -132,6 +133,17 @@ type Mail struct {
 type Claim struct {
 	ID    string
 	Epoch int64
+	Lane  bool
+}
+
+// Balancer is a Session of a store that several share.
+type Balancer interface {
+	// Loads says how many live executions each living session has, this one included.
+	Loads(ctx context.Context) (map[string]int, error)
+	// HandOver gives executions of this session to another, with a new epoch, and
+	// tells it. Those that are in a lane stay, and so do all when the other is gone.
+	// It returns those that were given.
+	HandOver(ctx context.Context, ids []string, to string) ([]string, error)
 }
 
 // Due is an execution with a stage to be woken.
@@ -157,6 +169,7 @@ type NoticeKind string
 const (
 	NoticeMail   NoticeKind = "mail"   // the execution, owned here, has mail
 	NoticeOwned  NoticeKind = "owned"  // the execution was handed to this session
+	NoticeHanded NoticeKind = "handed" // several were
 	NoticeWake   NoticeKind = "wake"   // somebody called Wake
 	NoticeEvents NoticeKind = "events" // the log has grown to Position
 	NoticeAdopt  NoticeKind = "adopt"  // a session ended, or work was given up: Adopt

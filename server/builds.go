@@ -12,7 +12,9 @@ import (
 
 // builds makes the kinds build and run. Their builds run under supervisors of
 // their own, which this program becomes when it is started as one.
-func (c *controlPlane) builds(waker stage.Waker) ([]stage.Kind, error) {
+func (c *controlPlane) builds(engine *lateEngine) ([]stage.Kind, error) {
+	places := stagebuild.NewPlaces(filepath.Join(c.Data, "places"), c.BuildsAtOnce, c.Now)
+	places.Owns = func(execution string) bool { return engine.Owns(execution) }
 	c.builder = &stagebuild.Builder{
 		Launcher:  build.Launcher{Command: []string{c.Exe, "build-supervisor", "--dir"}},
 		Folder:    filepath.Join(c.Data, "builds"),
@@ -20,8 +22,8 @@ func (c *controlPlane) builds(waker stage.Waker) ([]stage.Kind, error) {
 		Store:     filepath.Join(c.Shared, "artifacts"),
 		Cache:     filepath.Join(c.Shared, "cache"),
 		Inherit:   build.CleanEnvironment(os.Environ()),
-		Places:    stagebuild.NewPlaces(filepath.Join(c.Data, "places"), c.BuildsAtOnce, c.Now),
-		Waker:     waker,
+		Places:    places,
+		Waker:     engine,
 	}
 	if c.Database != "" {
 		id, err := folderID(c.Data)

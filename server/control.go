@@ -237,6 +237,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { return c.triggers.Run(ctx) })
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })
 	group.Go(func() error { c.sweeper().Run(ctx); return nil })
+	group.Go(func() error { c.builder.KeepQueue(ctx); return nil })
 	if c.Database != "" {
 		group.Go(func() error { return c.keepFolder(ctx) })
 		group.Go(func() error { c.builder.Keep(ctx); return nil })

@@ -151,7 +151,8 @@ type Result struct {
 	// State is kept for the next call; only with Again.
 	State json.RawMessage
 	// After is how long to wait at most before the next call; only with Again.
-	// Zero means until a signal or wake-up comes.
+	// Zero means until a signal or wake-up comes, or until another process has taken
+	// the execution over: a wake-up does not outlive the process that promised it.
 	After time.Duration
 	// Waits says, for people, what it waits for, as long as it does; only with Again.
 	Waits   string

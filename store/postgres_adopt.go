@@ -11,16 +11,16 @@ import (
 
 // Adopt implements execution.Session. Deleting a dead replica's row is what
 // takes it over: it waits for the commit the replica may have under way, and no
-// later one of it can succeed.
-func (s *pgSession) Adopt(ctx context.Context, own bool) ([]execution.Claim, error) {
+// later one of it can succeed. A part is taken at a time, the others being told that
+// there is more: so the work of a dead replica is spread over those that live.
+func (s *pgSession) Adopt(ctx context.Context, own bool) (claims []execution.Claim, more bool, err error) {
 	s.mu.Lock()
 	dead := make([]string, 0, len(s.dead))
 	for id := range s.dead {
 		dead = append(dead, id)
 	}
 	s.mu.Unlock()
-	var claims []execution.Claim
-	err := pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error {
 		claims = nil
 		tag, err := tx.Exec(ctx, `SELECT 1 FROM replica WHERE id = $1 FOR UPDATE`, s.owner)
 		if err != nil {
@@ -35,29 +35,87 @@ func (s *pgSession) Adopt(ctx context.Context, own bool) ([]execution.Claim, err
 				return err
 			}
 		}
-		if _, err := tx.Exec(ctx, `UPDATE pipeline p SET owner = $1 FROM (
+		tag, err = tx.Exec(ctx, `UPDATE pipeline p SET owner = $1 FROM (
 				SELECT q.application, q.name FROM pipeline q WHERE q.owner NOT IN (SELECT id FROM replica)
 				AND EXISTS (SELECT 1 FROM execution e WHERE e.live = 1 AND e.lane = 1 AND e.application = q.application AND e.pipeline = q.name)
-				ORDER BY q.application, q.name FOR UPDATE) o
-			WHERE p.application = o.application AND p.name = o.name`, s.owner); err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, `WITH orphan AS (
-				SELECT e.seq FROM execution e WHERE e.live = 1 AND e.owner NOT IN (SELECT id FROM replica)
-				AND (e.lane = 0 OR EXISTS (SELECT 1 FROM pipeline p WHERE p.application = e.application AND p.name = e.pipeline AND p.owner = $1))
-				FOR UPDATE SKIP LOCKED),
-			taken AS (UPDATE execution e SET owner = $1, epoch = e.epoch + 1 FROM orphan o WHERE e.seq = o.seq RETURNING e.seq, e.id, e.epoch)
-			SELECT id, epoch, seq FROM taken UNION ALL SELECT id, epoch, seq FROM execution WHERE $2 AND live = 1 AND owner = $1 ORDER BY seq`, s.owner, own)
+				ORDER BY q.application, q.name LIMIT $2 FOR UPDATE) o
+			WHERE p.application = o.application AND p.name = o.name`, s.owner, adoptLanes)
 		if err != nil {
 			return err
 		}
+		more = tag.RowsAffected() == adoptLanes
+		rows, err := tx.Query(ctx, `WITH queued AS (
+				SELECT e.seq FROM execution e WHERE e.live = 1 AND e.owner NOT IN (SELECT id FROM replica)
+				AND e.lane = 1 AND EXISTS (SELECT 1 FROM pipeline p WHERE p.application = e.application AND p.name = e.pipeline AND p.owner = $1)
+				FOR UPDATE SKIP LOCKED),
+			parallel AS (
+				SELECT e.seq FROM execution e WHERE e.live = 1 AND e.owner NOT IN (SELECT id FROM replica) AND e.lane = 0
+				ORDER BY e.seq LIMIT $3 FOR UPDATE SKIP LOCKED),
+			taken AS (UPDATE execution e SET owner = $1, epoch = e.epoch + 1 FROM (SELECT seq FROM queued UNION ALL SELECT seq FROM parallel) o
+				WHERE e.seq = o.seq RETURNING e.seq, e.id, e.epoch, e.lane)
+			SELECT id, epoch, lane = 1, seq, true FROM taken
+			UNION ALL SELECT id, epoch, lane = 1, seq, false FROM execution WHERE $2 AND live = 1 AND owner = $1 ORDER BY seq`, s.owner, own, adoptAtOnce)
+		if err != nil {
+			return err
+		}
+		parallel := 0
 		claims, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c execution.Claim, err error) {
 			var seq int64
-			return c, row.Scan(&c.ID, &c.Epoch, &seq)
+			var orphan bool
+			err = row.Scan(&c.ID, &c.Epoch, &c.Lane, &seq, &orphan)
+			if orphan && !c.Lane {
+				parallel++
+			}
+			return c, err
 		})
-		return err
+		if more = more || parallel == adoptAtOnce; err != nil || !more {
+			return err
+		}
+		return s.notify(ctx, tx, envelope{From: s.owner, Notice: execution.Notice{Kind: execution.NoticeAdopt}})
 	})
-	return claims, pgError(err, "store.adopt")
+	return claims, more, pgError(err, "store.adopt")
+}
+
+const (
+	// adoptAtOnce is how many executions of parallel pipelines are adopted at once.
+	adoptAtOnce = 200
+	// adoptLanes is how many other pipelines are, with all of their executions.
+	adoptLanes = 8
+)
+
+// Loads implements execution.Balancer.
+func (s *pgSession) Loads(ctx context.Context) (map[string]int, error) {
+	loads := map[string]int{}
+	rows, err := s.store.pool.Query(ctx, `SELECT r.id, (SELECT count(*) FROM execution e WHERE e.owner = r.id AND e.live = 1) FROM replica r WHERE r.expires > now()`)
+	if err != nil {
+		return nil, pgError(err, "store.loads")
+	}
+	var id string
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&id, &n}, func() error { loads[id] = n; return nil })
+	return loads, pgError(err, "store.loads")
+}
+
+// HandOver implements execution.Balancer. The other's row is locked, so that whoever
+// takes its work over finds what was handed to it.
+func (s *pgSession) HandOver(ctx context.Context, ids []string, to string) (given []string, err error) {
+	err = pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error {
+		given = nil
+		tag, err := tx.Exec(ctx, `SELECT 1 FROM replica WHERE id = $1 FOR KEY SHARE`, to)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		rows, err := tx.Query(ctx, `UPDATE execution SET owner = $1, epoch = epoch + 1
+			WHERE id = ANY ($2) AND owner = $3 AND live = 1 AND lane = 0 RETURNING id`, to, ids, s.owner)
+		if err != nil {
+			return err
+		}
+		if given, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || len(given) == 0 {
+			return err
+		}
+		return s.notify(ctx, tx, envelope{To: to, From: s.owner, Notice: execution.Notice{Kind: execution.NoticeHanded}})
+	})
+	return given, pgError(err, "store.hand-over")
 }
 
 // Due implements execution.Session.

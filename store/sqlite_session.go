@@ -63,24 +63,24 @@ func (n *sqliteSession) Leave(context.Context) error {
 }
 
 // Adopt implements execution.Session.
-func (n *sqliteSession) Adopt(ctx context.Context, own bool) ([]execution.Claim, error) {
+func (n *sqliteSession) Adopt(ctx context.Context, own bool) ([]execution.Claim, bool, error) {
 	s := n.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session != n || n.ended {
-		return nil, execution.ErrLost
+		return nil, false, execution.ErrLost
 	}
 	var claims []execution.Claim
 	err := s.transaction(ctx, "store.adopt", func(ctx context.Context) error {
 		claims = nil
-		rows, err := s.conn.QueryContext(ctx, `SELECT id, epoch + (owner <> ?) FROM execution WHERE live = 1 AND (owner <> ? OR ?) ORDER BY seq`, n.owner, n.owner, own)
+		rows, err := s.conn.QueryContext(ctx, `SELECT id, epoch + (owner <> ?), lane FROM execution WHERE live = 1 AND (owner <> ? OR ?) ORDER BY seq`, n.owner, n.owner, own)
 		if err != nil {
 			return sqliteError(err, "store.adopt")
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var c execution.Claim
-			if err := rows.Scan(&c.ID, &c.Epoch); err != nil {
+			if err := rows.Scan(&c.ID, &c.Epoch, &c.Lane); err != nil {
 				return sqliteError(err, "store.adopt")
 			}
 			claims = append(claims, c)
@@ -91,7 +91,7 @@ func (n *sqliteSession) Adopt(ctx context.Context, own bool) ([]execution.Claim,
 		_, err = s.conn.ExecContext(ctx, `UPDATE execution SET owner = ?, epoch = epoch + 1 WHERE live = 1 AND owner <> ?`, n.owner, n.owner)
 		return sqliteError(err, "store.adopt")
 	})
-	return claims, err
+	return claims, false, err
 }
 
 // Due implements execution.Session.

@@ -164,9 +164,7 @@ func (b *Builder) start(ctx context.Context, in *stage.Input, c claim, w work, p
 		if err != nil {
 			return stopped(ctx, h, err)
 		}
-		if err := b.leaveQueue(in.Key); err != nil {
-			return stage.Result{}, err
-		}
+		b.leaveQueue(in.Key)
 		if place != nil && h.Begun() {
 			place.Close() // the supervisor has it
 			place = nil
@@ -224,12 +222,10 @@ func (b *Builder) resume(ctx context.Context, in *stage.Input, w work) (stage.Re
 	if errors.Is(err, build.ErrNotStarted) || errors.Is(err, build.ErrGivenUp) {
 		return stage.Result{Outcome: stage.NotStarted}, nil
 	}
-	if err == nil {
-		err = b.leaveQueue(in.Key)
-	}
 	if err != nil {
 		return stage.Result{}, err
 	}
+	b.leaveQueue(in.Key)
 	res, err := b.watch(ctx, in, h, c, w)
 	if errors.Is(err, build.ErrNotStarted) {
 		return stage.Result{Outcome: stage.NotStarted}, nil
@@ -285,9 +281,7 @@ func asUnavailable(err error) error {
 // cancel ends the build and returns once it has ended.
 func (b *Builder) cancel(ctx context.Context, in *stage.Input, repeatable bool) error {
 	c := claim{Start: 1}
-	if err := b.leaveQueue(in.Key); err != nil {
-		return err
-	}
+	b.leaveQueue(in.Key)
 	if b.Fleet != nil {
 		var err error
 		if c, err = b.Fleet.claim(ctx, in.Key); err != nil || c.Start == 0 || c.Result != nil || c.GivenUp {

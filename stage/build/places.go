@@ -1,7 +1,8 @@
 package build
 
 import (
-	"cmp"
+	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"showrunner/internal/filelock"
@@ -19,13 +21,27 @@ import (
 
 // Places bound how many builds run at once on a host. A place is a file that a
 // build's supervisor has locked for as long as the build runs, so that it is given
-// back however that ends, and counts whoever watches the build. Who waits for one
-// has a file too, with the time of its arrival: control planes of one data folder
-// have one queue, and it is there after a restart.
+// back however that ends, and counts whoever watches the build.
+//
+// The builds that wait are kept in the memory of the process that owns their
+// executions; a build that waits costs nothing until its turn comes. Their order is
+// that of their arrival, which each task keeps in its own state, so another process
+// that takes the execution over puts the build back where it was. Control planes
+// that share the folder tell each other in a file which of their builds come first.
 type Places struct {
+	// Owns says whether an execution is this process's. A build of one that another
+	// process has taken over does not wait here any longer; nil: all are.
+	Owns func(execution string) bool
+
 	dir string
 	n   int
 	now func() time.Time
+
+	mu      sync.Mutex
+	waiting waitingBuilds
+	queue   *os.File // the file that tells others what waits here, locked; nil: none yet
+	said    []byte   // what it says
+	saidAt  time.Time
 }
 
 // NewPlaces makes n places in a folder, which are those of every process that has it.
@@ -34,37 +50,40 @@ func NewPlaces(dir string, n int, now func() time.Time) *Places {
 }
 
 const (
-	// waitsAgain is how often who waits asks again although nobody woke it.
-	waitsAgain = 5 * time.Second
-	// waitsNoMore is when one that has not asked again is taken for gone.
-	waitsNoMore = 3 * waitsAgain
+	// lookEvery is how often a process that has builds waiting looks for free places
+	// although nobody told it of one.
+	lookEvery = time.Second
+	// silentAfter is when a process that shares the folder and has said nothing holds
+	// nobody up any longer.
+	silentAfter = 5 * time.Second
 
-	serviceFile  = "service"
-	placePrefix  = "place."
-	ticketPrefix = "waits."
+	// comesWithin is how long a build that was told of its turn may take to come for
+	// its place; then it waits no longer, and queues again when it does come.
+	comesWithin = 10 * time.Second
+	// maxTold bounds how many builds a process tells the others about.
+	maxTold = 512
+
+	placePrefix = "place."
+	queuePrefix = "queue."
 )
 
-// ticket is a build that waits for a place.
-type ticket struct {
-	Key         stage.Key `json:"key"`
-	Application string    `json:"application"`
-	Arrived     time.Time `json:"arrived"`
-}
-
-func (t ticket) file() string { return ticketPrefix + uuid(t.Key, 1) }
-
-// standing is how it stands with one that waits.
+// standing is how it stands with a build that waits.
 type standing struct {
 	running int // builds on this host
-	before  int // that wait and come first
+	before  int // that waited in this process when it came
 }
 
+// String says what the build waits for, which stays true as long as it waits.
 func (s standing) String() string {
-	text := fmt.Sprintf("waits for a place: %s here", count(s.running, "build runs", "builds run"))
+	return fmt.Sprintf("waits for a place: %s here", count(s.running, "build runs", "builds run"))
+}
+
+// Arrival is String with what was found on arrival.
+func (s standing) Arrival() string {
 	if s.before > 0 {
-		text += ", " + count(s.before, "waits", "wait") + " before it"
+		return s.String() + ", " + count(s.before, "waits", "wait") + " already"
 	}
-	return text
+	return s.String()
 }
 
 func count(n int, one, many string) string {
@@ -74,47 +93,30 @@ func count(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-// inOrder is the order in which places are given: to the application that has the
-// fewest, and of its builds to the one that came first.
-func inOrder(running []string, waiting []ticket) (order []ticket) {
-	has := map[string]int{}
-	for _, application := range running {
-		has[application]++
-	}
-	rest := slices.Clone(waiting)
-	for len(rest) > 0 {
-		next := slices.MinFunc(rest, func(a, b ticket) int {
-			return cmp.Or(cmp.Compare(has[a.Application], has[b.Application]), a.Arrived.Compare(b.Arrived), strings.Compare(a.Key.String(), b.Key.String()))
-		})
-		has[next.Application]++
-		order = append(order, next)
-		rest = slices.DeleteFunc(rest, func(t ticket) bool { return t.Key == next.Key })
-	}
-	return order
-}
-
 // take gives a place to a build whose turn it is, locked; otherwise it has the
 // build wait, and says how that stands. Errors: unavailable.
 func (p *Places) take(t ticket) (place *os.File, s standing, err error) {
 	err = p.alone(func() error {
-		running, free, waiting, err := p.read()
+		v, err := p.look()
 		if err != nil {
 			return err
 		}
-		waiting = append(slices.DeleteFunc(waiting, func(o ticket) bool { return o.Key == t.Key }), t)
-		order := inOrder(running, waiting)
-		s = standing{running: len(running), before: slices.IndexFunc(order, func(o ticket) bool { return o.Key == t.Key })}
-		if s.before >= p.n-len(running) {
-			return p.write(t.file(), t)
-		}
-		name := free[0]
-		if err := p.write(name, t); err != nil {
+		s = standing{running: len(v.running), before: p.waiting.without(t.Key)}
+		p.waiting.add(t)
+		next, err := p.next(v)
+		if err != nil {
 			return err
 		}
-		if place, err = filelock.Try(filepath.Join(p.dir, name)); err != nil {
-			return err
+		if slices.ContainsFunc(next, func(o ticket) bool { return o.Key == t.Key }) {
+			if err := p.write(v.free[0], t); err != nil {
+				return err
+			}
+			if place, err = filelock.Try(filepath.Join(p.dir, v.free[0])); err != nil {
+				return err
+			}
+			p.waiting.remove(t.Key)
 		}
-		return p.forget(t)
+		return p.tell()
 	})
 	if err != nil {
 		if place != nil {
@@ -126,31 +128,67 @@ func (p *Places) take(t ticket) (place *os.File, s standing, err error) {
 }
 
 // leave has a build wait no longer.
-func (p *Places) leave(k stage.Key) error { return p.forget(ticket{Key: k}) }
-
-func (p *Places) forget(t ticket) error {
-	err := os.Remove(filepath.Join(p.dir, t.file()))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
+func (p *Places) leave(k stage.Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting.remove(k)
 }
 
-// turns returns those of the waiting for whom there is a place now.
+// turns returns those of the waiting, of all processes, for whom there is a place
+// now. The caller tells them.
 func (p *Places) turns() (keys []stage.Key, err error) {
 	err = p.alone(func() error {
-		running, _, waiting, err := p.read()
-		order := inOrder(running, waiting)
-		for _, t := range order[:min(len(order), max(0, p.n-len(running)))] {
-			keys = append(keys, t.Key)
+		v, err := p.look()
+		if err != nil {
+			return err
 		}
-		return err
+		next, err := p.next(v)
+		if err != nil {
+			return err
+		}
+		for _, t := range next {
+			if p.waiting.tell(t.Key, p.now()) {
+				keys = append(keys, t.Key)
+			}
+		}
+		return p.tell()
 	})
 	return keys, err
 }
 
-// alone calls do while no other process of this host looks at the places.
+// waits says how many builds wait here.
+func (p *Places) waits() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiting.byKey)
+}
+
+// next returns the builds of all processes that the free places are for. The caller
+// is alone.
+func (p *Places) next(v view) ([]ticket, error) {
+	if len(v.free) == 0 {
+		return nil, nil
+	}
+	others, err := p.others(v.queues)
+	if err != nil {
+		return nil, err
+	}
+	return inOrder(v.running, append(p.heads(len(v.free)), others...), len(v.free)), nil
+}
+
+// heads are the first n builds of each application that wait here, without those
+// whose execution is another process's by now and those that did not come.
+func (p *Places) heads(n int) []ticket {
+	now := p.now()
+	return p.waiting.first(n, func(t ticket) bool {
+		return (p.Owns == nil || p.Owns(t.Key.Execution)) && (t.told.IsZero() || now.Sub(t.told) < comesWithin)
+	})
+}
+
+// alone calls do while no other goroutine or process of this host looks at the places.
 func (p *Places) alone(do func() error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
@@ -162,91 +200,122 @@ func (p *Places) alone(do func() error) error {
 	return do()
 }
 
-// read looks at everything: the applications that have a place, the names of free
-// places, of which there is one at least when fewer are taken than there are, and
-// who waits.
-func (p *Places) read() (running, free []string, waiting []ticket, err error) {
+// view is what the folder shows.
+type view struct {
+	running []string // the applications that have a place, once for each
+	free    []string // names of the places that may be given
+	queues  []string // names of the files in which processes tell what waits
+}
+
+func (p *Places) look() (v view, err error) {
 	entries, err := os.ReadDir(p.dir)
 	if err != nil {
-		return nil, nil, nil, err
+		return v, err
 	}
-	since, err := p.served()
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	seen := map[string]bool{}
+	places := map[string]bool{}
 	for _, e := range entries {
 		name := filepath.Join(p.dir, e.Name())
 		switch {
-		case strings.HasPrefix(e.Name(), placePrefix):
-			seen[e.Name()] = true
-			lock, err := filelock.Try(name)
-			switch {
-			case err == nil:
-				lock.Close()
-				free = append(free, e.Name())
-			case errors.Is(err, filelock.ErrHeld):
-				var t ticket
-				readTicket(name, &t)
-				running = append(running, t.Application)
-			default:
-				return nil, nil, nil, err
-			}
-		case strings.HasPrefix(e.Name(), ticketPrefix):
+		case strings.HasPrefix(e.Name(), queuePrefix):
+			v.queues = append(v.queues, name)
+			continue
+		case strings.HasPrefix(e.Name(), "waits."): // of a version that kept a file for each build
+			os.Remove(name) //nolint:errcheck // the next look tries again
+			continue
+		case !strings.HasPrefix(e.Name(), placePrefix):
+			continue
+		}
+		places[e.Name()] = true
+		lock, err := filelock.Try(name)
+		switch {
+		case err == nil:
+			lock.Close()
+			v.free = append(v.free, e.Name())
+		case errors.Is(err, filelock.ErrHeld):
 			var t ticket
-			info, err := e.Info()
-			if err != nil || !readTicket(name, &t) {
-				continue // gone since
-			}
-			said := info.ModTime()
-			if said.Before(since) {
-				said = since
-			}
-			if p.now().Sub(said) > waitsNoMore {
-				os.Remove(name) //nolint:errcheck // the next look tries again
-				continue
-			}
-			waiting = append(waiting, t)
+			readJSON(name, &t) //nolint:errcheck // then its application is not known
+			v.running = append(v.running, t.Application)
+		default:
+			return v, err
 		}
 	}
-	for i := 1; len(free) == 0 && i <= p.n; i++ {
-		if name := placePrefix + strconv.Itoa(i); !seen[name] {
-			free = append(free, name)
+	for i := 1; len(places) < p.n && i <= p.n; i++ {
+		if name := placePrefix + strconv.Itoa(i); !places[name] {
+			places[name] = true
+			v.free = append(v.free, name)
 		}
 	}
-	return running, free, waiting, nil
+	v.free = v.free[:min(len(v.free), max(0, p.n-len(v.running)))]
+	return v, nil
 }
 
-// service is since when there has always been a control plane here that who waits
-// could ask, however often it was started anew, and when one was asked last.
-type service struct {
-	Since time.Time `json:"since"`
-	Asked time.Time `json:"asked"`
+// queueSaid is what a process tells those it shares the folder with.
+type queueSaid struct {
+	At    time.Time `json:"at"`
+	First []ticket  `json:"first"` // of each application
 }
 
-// served notes that somebody asks, and returns since when that was possible:
-// nobody can have said before that it still waits.
-func (p *Places) served() (time.Time, error) {
-	name := filepath.Join(p.dir, serviceFile)
-	var s service
-	data, err := os.ReadFile(name)
-	if err == nil {
-		err = json.Unmarshal(data, &s)
+// tell has the other processes know which builds here come first, when there is a
+// process to be told and something new to say. The caller is alone.
+func (p *Places) tell() error {
+	if len(p.waiting.byKey) == 0 && p.queue == nil {
+		return nil
 	}
+	if p.queue == nil {
+		var err error
+		if p.queue, err = filelock.Try(filepath.Join(p.dir, queuePrefix+rand.Text())); err != nil {
+			return err
+		}
+	}
+	heads := p.heads(p.n)
+	slices.SortFunc(heads, byArrival)
+	first, err := json.Marshal(heads[:min(len(heads), maxTold)])
 	now := p.now()
-	if err != nil || now.Sub(s.Asked) > waitsNoMore { // the first, or half written
-		s.Since = now
+	if err != nil || bytes.Equal(first, p.said) && now.Sub(p.saidAt) < lookEvery {
+		return err
 	}
-	s.Asked = now
-	if data, err = json.Marshal(s); err != nil {
-		return s.Since, err
+	p.said, p.saidAt = first, now
+	data, err := json.Marshal(queueSaid{At: now, First: heads[:min(len(heads), maxTold)]})
+	if err != nil {
+		return err
 	}
-	return s.Since, os.WriteFile(name, data, 0o600)
+	if err := p.queue.Truncate(0); err != nil {
+		return err
+	}
+	_, err = p.queue.WriteAt(data, 0)
+	return err
 }
 
-func readTicket(name string, t *ticket) bool {
+// others reads which builds of the other processes come first. A process that is
+// gone, or has said nothing for a while, has none. The caller is alone.
+func (p *Places) others(files []string) (first []ticket, err error) {
+	for _, name := range files {
+		if p.queue != nil && name == p.queue.Name() {
+			continue
+		}
+		lock, err := filelock.Try(name)
+		if err == nil { // its process is gone
+			os.Remove(name) //nolint:errcheck // the next look tries again
+			lock.Close()
+			continue
+		}
+		if !errors.Is(err, filelock.ErrHeld) {
+			return nil, err
+		}
+		var said queueSaid
+		if readJSON(name, &said) == nil && p.now().Sub(said.At) < silentAfter {
+			first = append(first, said.First...)
+		}
+	}
+	return first, nil
+}
+
+func readJSON(name string, v any) error {
 	data, err := os.ReadFile(name)
-	return err == nil && json.Unmarshal(data, t) == nil
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
 }
 
 // write replaces what a file says and leaves the file itself, which may be locked.

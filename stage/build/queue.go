@@ -1,12 +1,12 @@
 package build
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"time"
 
-	"showrunner/problem"
 	"showrunner/stage"
 )
 
@@ -36,22 +36,18 @@ func (b *Builder) place(in *stage.Input) (place *os.File, waits *stage.Result, e
 		return place, nil, err
 	}
 	if !waited {
-		fmt.Fprintln(in.Log, s)
+		fmt.Fprintln(in.Log, s.Arrival())
 	}
 	state, err := json.Marshal(w)
-	return nil, &stage.Result{Outcome: stage.Again, State: state, After: waitsAgain, Waits: s.String()}, err
+	return nil, &stage.Result{Outcome: stage.Again, State: state, Waits: s.String()}, err
 }
 
 // leaveQueue has a build wait no longer: one that runs may have queued while a
 // supervisor of it, started by a control plane before, was coming up.
-func (b *Builder) leaveQueue(k stage.Key) error {
-	if b.Places == nil {
-		return nil
+func (b *Builder) leaveQueue(k stage.Key) {
+	if b.Places != nil {
+		b.Places.leave(k)
 	}
-	if err := b.Places.leave(k); err != nil {
-		return problem.Wrap(err, problem.Unavailable, "build.place", "leave the queue")
-	}
-	return nil
 }
 
 // giveBack gives back a place in which nothing was begun.
@@ -62,15 +58,33 @@ func (b *Builder) giveBack(place *os.File) {
 	}
 }
 
-// wakeNext has those called for whom there is a place now. One that is not
-// reached asks again by itself.
+// KeepQueue looks for free places until ctx ends, for builds of this process that
+// nobody told of their turn: the process that would have, and shares the folder, may
+// have died.
+func (b *Builder) KeepQueue(ctx context.Context) {
+	t := time.NewTicker(lookEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			if b.Places.waits() > 0 {
+				b.wakeNext()
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// wakeNext has those called for whom there is a place now. What it cannot find out
+// now, KeepQueue does.
 func (b *Builder) wakeNext() {
 	if b.Places == nil {
 		return
 	}
 	keys, err := b.Places.turns()
 	if err != nil {
-		return // the same
+		return
 	}
 	for _, k := range keys {
 		b.Waker.Wake(k)

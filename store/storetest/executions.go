@@ -154,17 +154,17 @@ func testAdopt(t *testing.T, f *fixture) {
 	f.s = f.join()
 	wantLives(f, before, false)
 	wantLives(f, f.s.Owner(), true)
-	claims, err := f.s.Adopt(t.Context(), false)
-	if err != nil || len(claims) != 2 || claims[0] != (execution.Claim{ID: live.ID, Epoch: 2}) || claims[1] != (execution.Claim{ID: lane.ID, Epoch: 2}) {
-		t.Fatal(claims, err)
+	claims, more, err := f.s.Adopt(t.Context(), false)
+	if err != nil || more || len(claims) != 2 || claims[0] != (execution.Claim{ID: live.ID, Epoch: 2}) || claims[1] != (execution.Claim{ID: lane.ID, Epoch: 2, Lane: true}) {
+		t.Fatal(claims, more, err)
 	}
 	if h := f.load(live.ID).Head; h.Owner != f.s.Owner() || h.Epoch != 2 {
 		t.Fatalf("%+v", h)
 	}
-	if again, err := f.s.Adopt(t.Context(), false); err != nil || len(again) != 0 {
+	if again, _, err := f.s.Adopt(t.Context(), false); err != nil || len(again) != 0 {
 		t.Fatal(again, err)
 	}
-	if own, err := f.s.Adopt(t.Context(), true); err != nil || len(own) != 2 || own[0].Epoch != 2 {
+	if own, _, err := f.s.Adopt(t.Context(), true); err != nil || len(own) != 2 || own[0].Epoch != 2 {
 		t.Fatal(own, err)
 	}
 }

@@ -237,7 +237,7 @@ func testBackup(t *testing.T, f *fixture, restore func(*testing.T, []byte) store
 	if heads, _, err := g.store.List(t.Context(), execution.Query{Text: "hello", Limit: 5}); err != nil || len(heads) != 1 {
 		t.Fatal(heads, err)
 	}
-	if claims, err := g.s.Adopt(t.Context(), false); err != nil || len(claims) != 1 {
+	if claims, _, err := g.s.Adopt(t.Context(), false); err != nil || len(claims) != 1 {
 		t.Fatal(claims, err)
 	}
 	g.n = 100
