@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"showrunner/build/buildspec"
 	"showrunner/control"
 	"showrunner/pipeline"
 
@@ -48,7 +49,7 @@ func (s *Server) applications() {
 		})
 	huma.Register(s.api, operation(http.MethodPost, "/validate", "validate-applications", "Check a pipeline file", 200),
 		func(_ context.Context, in *struct{ Body ApplyRequest }) (*body[ValidateAnswer], error) {
-			_, found := pipeline.Parse(in.Body.Name, []byte(in.Body.Source))
+			_, found := pipeline.Parse(in.Body.Name, []byte(in.Body.Source), buildspec.Check)
 			if found == nil {
 				found = pipeline.Diagnostics{}
 			}

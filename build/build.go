@@ -60,6 +60,9 @@ func Run(ctx context.Context, req Request, host Host) Result {
 	for _, v := range host.Secrets {
 		b.log.masker.Add(v)
 	}
+	for _, v := range host.Mask {
+		b.log.masker.Add(v)
+	}
 	if host.Exclusive {
 		adoptOrphans() //nolint:errcheck // without it, what leaves its session and hides its mark outlives the build
 	}
@@ -205,16 +208,25 @@ func (b *run) provision(ctx context.Context) error {
 		b.log.say("Warning: %s:%d:%d: %s", w.File, w.Line, w.Column, w.Message)
 	}
 	if missing := SecretNames(spec, merged(b.req.Env, b.host.Secrets)); len(missing) > 0 {
-		return problem.New(problem.Invalid, "build.secrets", "no value is known for %s (secret %s)", missing[0].Name, missing[0].SecretID).
-			WithHelp("Store the secret with `showrunner secret set`, or give the variable a value for this build.")
+		var list []string
+		for _, ref := range missing {
+			list = append(list, fmt.Sprintf("%s (secret %s)", ref.Name, ref.SecretID))
+		}
+		return problem.New(problem.Invalid, "build.secrets", "no value is known for %s", strings.Join(list, ", ")).
+			WithHelp("Store the secrets with `showrunner secret set`, or give the variables a value for this build.")
 	}
 	for _, ref := range append(slices.Clone(spec.Env.ParameterStore), spec.Env.SecretsManager...) {
 		b.log.masker.Add(b.req.Env[ref.Name])
 	}
+	var refused []string
 	for name := range b.req.Env {
 		if strings.HasPrefix(name, "CODEBUILD_") || !identifier(name) {
-			return problem.New(problem.Invalid, "build.env", "the variable %s cannot be set: names are letters, digits and _, and those that begin with CODEBUILD_ are reserved", name)
+			refused = append(refused, name)
 		}
+	}
+	if len(refused) > 0 {
+		slices.Sort(refused)
+		return problem.New(problem.Invalid, "build.env", "these variables cannot be set: %s; names are letters, digits and _, and those that begin with CODEBUILD_ are reserved", strings.Join(refused, ", "))
 	}
 	if err := b.folders(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"strconv"
@@ -28,16 +29,19 @@ func (b *run) environment() []string {
 		values["PATH"] = b.bin + string(os.PathListSeparator) + os.Getenv("PATH")
 	}
 	values["TMPDIR"] = b.tmp
+	given := map[string]string{}
 	for _, v := range b.spec.Env.Variables {
-		values[v.Name] = v.Value
+		given[v.Name] = v.Value
 	}
-	for name, value := range b.host.Secrets {
+	given = merged(given, b.host.Secrets, b.req.Env)
+	region := cmp.Or(buildRegion(given), buildRegion(values), defaultRegion)
+	for _, name := range regionVariables {
+		values[name] = region
+	}
+	for name, value := range given {
 		values[name] = value
 	}
-	for name, value := range b.req.Env {
-		values[name] = value
-	}
-	for name, value := range b.serviceVariables() {
+	for name, value := range b.serviceVariables(region) {
 		values[name] = value
 	}
 	values[markVariable] = b.mark.value
@@ -49,40 +53,62 @@ func (b *run) environment() []string {
 	return list
 }
 
-// serviceVariables are the names that begin with CODEBUILD_.
-func (b *run) serviceVariables() map[string]string {
-	r := b.req
-	project, uuid, _ := strings.Cut(r.ID, ":")
-	region := "us-east-1"
-	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
-		if v := r.Env[name]; v != "" {
-			region = v
-			break
+// regionVariables name the region of a build: one for the SDKs of AWS, one for
+// its command line.
+var regionVariables = []string{"AWS_REGION", "AWS_DEFAULT_REGION"}
+
+// defaultRegion is the region of a build that is told of none.
+const defaultRegion = "us-east-1"
+
+// buildRegion is the region that variables name; AWS_REGION decides when both
+// name one.
+func buildRegion(values map[string]string) string {
+	for _, name := range regionVariables {
+		if v := values[name]; v != "" {
+			return v
 		}
 	}
+	return ""
+}
+
+// accountNumber stands in for the number of an AWS account in the ARNs of a build.
+const accountNumber = "000000000000"
+
+// serviceVariables are the names that begin with CODEBUILD_, as
+// https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-env-vars.html
+// lists them.
+func (b *run) serviceVariables(region string) map[string]string {
+	r := b.req
+	project, uuid, _ := strings.Cut(r.ID, ":")
+	arn := "arn:aws:codebuild:" + region + ":" + accountNumber + ":"
 	vars := map[string]string{
-		"CODEBUILD_CI":                      "true",
-		"CODEBUILD_BUILD_ARN":               "arn:aws:codebuild:" + region + ":000000000000:build/" + r.ID,
-		"CODEBUILD_BUILD_ID":                r.ID,
-		"CODEBUILD_BUILD_IMAGE":             r.Image,
-		"CODEBUILD_BUILD_NUMBER":            strconv.Itoa(r.Number),
-		succeeding:                          "1",
-		"CODEBUILD_INITIATOR":               r.Initiator,
-		"CODEBUILD_KMS_KEY_ID":              "",
-		"CODEBUILD_LOG_PATH":                uuid,
-		"CODEBUILD_PROJECT":                 project,
-		"CODEBUILD_PUBLIC_BUILD_URL":        "",
-		"CODEBUILD_RESOLVED_SOURCE_VERSION": r.ResolvedVersion,
-		"CODEBUILD_SOURCE_REPO_URL":         r.RepositoryURL,
-		"CODEBUILD_SOURCE_VERSION":          r.SourceVersion,
-		"CODEBUILD_SRC_DIR":                 b.src,
-		"CODEBUILD_START_TIME":              strconv.FormatInt(b.result.StartedAt.UnixMilli(), 10),
+		"CODEBUILD_CI":               "true",
+		"CODEBUILD_BUILD_ARN":        arn + "build/" + r.ID,
+		"CODEBUILD_BUILD_ID":         r.ID,
+		"CODEBUILD_BUILD_IMAGE":      r.Image,
+		"CODEBUILD_BUILD_NUMBER":     strconv.Itoa(r.Number),
+		succeeding:                   "1",
+		"CODEBUILD_INITIATOR":        r.Initiator,
+		"CODEBUILD_KMS_KEY_ID":       "",
+		"CODEBUILD_LOG_PATH":         uuid,
+		"CODEBUILD_PROJECT":          project,
+		"CODEBUILD_PROJECT_ARN":      arn + "project/" + project,
+		"CODEBUILD_PUBLIC_BUILD_URL": "",
+		"CODEBUILD_SRC_DIR":          b.src,
+		"CODEBUILD_START_TIME":       strconv.FormatInt(b.result.StartedAt.UnixMilli(), 10),
 	}
 	if r.Image == "" {
 		vars["CODEBUILD_BUILD_IMAGE"] = "local"
 	}
+	origin := func(suffix string, o Origin) {
+		vars["CODEBUILD_RESOLVED_SOURCE_VERSION"+suffix] = o.ResolvedVersion
+		vars["CODEBUILD_SOURCE_REPO_URL"+suffix] = WithoutCredentials(o.RepositoryURL)
+		vars["CODEBUILD_SOURCE_VERSION"+suffix] = o.SourceVersion
+	}
+	origin("", r.Origin)
 	for id, dir := range b.inputs {
 		vars["CODEBUILD_SRC_DIR_"+id] = dir
+		origin("_"+id, r.Origins[id])
 	}
 	for name, value := range r.Webhook {
 		vars["CODEBUILD_WEBHOOK_"+name] = value

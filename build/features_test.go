@@ -111,7 +111,7 @@ phases:
 	if want := map[string]string{"OUT": `x "y"`, "PLAIN": `a $HOME "q"`, "LINES": "one\ntwo"}; !maps.Equal(o.ExportedVariables, want) {
 		t.Errorf("exported %q", o.ExportedVariables)
 	}
-	do(t, head+"  build: {commands: [true]}", nil, func(r *Request, _ *Host) { r.Env = map[string]string{"CODEBUILD_X": "1"} }).want(t, Failed, "CODEBUILD_X cannot be set")
+	do(t, head+"  build: {commands: [true]}", nil, func(r *Request, _ *Host) { r.Env = map[string]string{"CODEBUILD_X": "1", "9X": "1"} }).want(t, Failed, "cannot be set: 9X, CODEBUILD_X;")
 }
 
 func TestCleanEnvironment(t *testing.T) {

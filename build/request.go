@@ -25,19 +25,26 @@ type Request struct {
 	// Inherit is the environment of the machine that commands see, as NAME=value.
 	Inherit []string `json:"inherit,omitempty"`
 
-	SourceVersion   string `json:"sourceVersion,omitempty"`
-	ResolvedVersion string `json:"resolvedVersion,omitempty"` // the commit
-	RepositoryURL   string `json:"repositoryUrl,omitempty"`
+	Origin
 	// Webhook are the CODEBUILD_WEBHOOK_ variables, by what follows that prefix.
 	Webhook map[string]string `json:"webhook,omitempty"`
 	// Inputs are the identifiers of further sources; each gets CODEBUILD_SRC_DIR_<id>.
 	Inputs []string `json:"inputs,omitempty"`
+	// Origins say where further sources come from, by their identifiers.
+	Origins map[string]Origin `json:"origins,omitempty"`
 
 	Image      string        `json:"image,omitempty"`
 	Privileged bool          `json:"privileged,omitempty"`
 	Memory     int64         `json:"memory,omitempty"` // bytes; 0 is no limit
 	CPUs       float64       `json:"cpus,omitempty"`
 	Timeout    time.Duration `json:"timeout,omitempty"` // default an hour
+}
+
+// Origin says where a source comes from. Each part may be unknown.
+type Origin struct {
+	SourceVersion   string `json:"sourceVersion,omitempty"`   // a branch, a tag or a commit
+	ResolvedVersion string `json:"resolvedVersion,omitempty"` // the commit
+	RepositoryURL   string `json:"repositoryUrl,omitempty"`
 }
 
 // NewID makes the identifier of a new build of a project.
@@ -61,6 +68,9 @@ type Host struct {
 	// secrets-manager and parameter-store, and of Masked ones that the caller
 	// sets besides; all of them are masked in Log.
 	Secrets map[string]string
+	// Mask are further values that are masked in Log, such as credentials in the
+	// configuration of the source's repository.
+	Mask []string
 	// Deliver takes the files of an artifact. Nil only counts them.
 	Deliver func(ctx context.Context, id string, files []artifact.File) (Delivery, error)
 	// Cache keeps folders from build to build; nil when there is no cache.

@@ -253,7 +253,9 @@ func (s *shell) try(ctx context.Context, text string, set map[string]string) (in
 	}
 	defer os.Remove(name)
 	var program strings.Builder
-	fmt.Fprintf(&program, "{ __showrunner_n=%d; ", s.n)
+	// As in CodeBuild, a variable that a command assigns is exported without its
+	// asking: set -a is on while a command runs.
+	fmt.Fprintf(&program, "{ set +a; __showrunner_n=%d; ", s.n)
 	for k, v := range set {
 		fmt.Fprintf(&program, "export %s=%s; ", k, quote(v))
 	}
@@ -261,7 +263,7 @@ func (s *shell) try(ctx context.Context, text string, set map[string]string) (in
 	if s.launch.scriptIsInput() {
 		command = "{ " + command + "; } </dev/null"
 	}
-	fmt.Fprintf(&program, "} 2>/dev/null\n%s\n{ __showrunner_done \"$?\"; } 2>/dev/null\n", command)
+	fmt.Fprintf(&program, "set -a; } 2>/dev/null\n%s\n{ __showrunner_done \"$?\"; } 2>/dev/null\n", command)
 	if _, err := io.WriteString(s.script, program.String()); err != nil {
 		// The process ended before it read this: its last word is on the way.
 		return s.waitEnd(ctx, errShellGone)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -39,7 +38,8 @@ func newBuildCommand(a *app) *cobra.Command {
 		Short: "Run a buildspec here, as a pipeline would",
 		Long: `Runs the buildspec of a folder outside any pipeline, on a copy: the folder
 itself does not change. The log goes to stderr, the artifacts into --artifacts
-(secondary ones into a folder of their identifier), the result to stdout.
+(secondary ones into a folder of their identifier, or of the identifier and a
+number where another artifact holds that name), the result to stdout.
 
 Exit code 0: succeeded, 1: failed, 2: the buildspec or the command line is wrong.`,
 		Example: `  showrunner build .
@@ -106,9 +106,8 @@ func (a *app) build(ctx context.Context, dir string, f buildFlags) error {
 	if err != nil {
 		return err
 	}
-	if missing := build.SecretNames(spec, env); len(missing) > 0 {
-		return usage("%s:%d:%d: %s is the secret %s, and secrets are known in pipelines only", name, missing[0].Position.Line, missing[0].Position.Column, missing[0].Name, missing[0].SecretID).
-			WithHelp("give it for this build with --env %s=…; it is masked in the log", missing[0].Name)
+	if err := secretsGiven(name, build.SecretNames(spec, env)); err != nil {
+		return err
 	}
 	work, err := workFolder(spec)
 	if err != nil {
@@ -116,6 +115,8 @@ func (a *app) build(ctx context.Context, dir string, f buildFlags) error {
 	}
 	defer build.RemoveAll(work) //nolint:errcheck // a temporary folder
 	host := a.buildHost(dir, work, f.artifacts)
+	remote := build.ReadRemote(ctx, dir)
+	host.Mask = remote.Credentials
 	if guard, err := startGuard(&host); err == nil {
 		defer guard.Dismiss()
 	} else {
@@ -125,8 +126,8 @@ func (a *app) build(ctx context.Context, dir string, f buildFlags) error {
 	result := build.Run(ctx, build.Request{
 		ID: build.NewID(project), Number: 1, Project: project, Initiator: cmp.Or(a.Getenv("USER"), "showrunner"),
 		SpecName: name, Spec: string(text), Env: env, Inherit: build.OwnEnvironment(os.Environ()),
-		ResolvedVersion: build.ResolvedVersion(dir), SourceVersion: build.ResolvedVersion(dir), RepositoryURL: remoteURL(ctx, dir),
-		Image: f.image, Timeout: f.timeout,
+		Origin: build.Origin{ResolvedVersion: build.ResolvedVersion(dir), SourceVersion: build.ResolvedVersion(dir), RepositoryURL: remote.URL},
+		Image:  f.image, Timeout: f.timeout,
 	}, host)
 	if err := a.print(buildView(result), func() []string { return []string{result.ID} }, func(w io.Writer) { buildTable(w, result) }); err != nil {
 		return err
@@ -155,12 +156,50 @@ func (a *app) buildHost(dir, work, out string) build.Host {
 		},
 	}
 	if out != "" {
-		host.Deliver = func(ctx context.Context, id string, files []artifact.File) (build.Delivery, error) {
-			to := filepath.Join(out, id)
-			return build.Delivery{Location: to}, build.LayOut(ctx, files, to)
-		}
+		host.Deliver = deliverTo(out, a.say)
 	}
 	return host
+}
+
+// deliverTo lays the artifacts of a build into a folder: the primary one into the
+// folder itself, a secondary one into a folder of its identifier. Where another
+// artifact of the build holds a file or folder of that name, the identifier gets
+// a number, so that no artifact overwrites another.
+func deliverTo(out string, say func(string, ...any)) func(context.Context, string, []artifact.File) (build.Delivery, error) {
+	taken := map[string]bool{} // names directly below out, as file systems that ignore case see them
+	return func(ctx context.Context, id string, files []artifact.File) (build.Delivery, error) {
+		name := id
+		for n := 2; id != "" && taken[strings.ToLower(name)]; n++ {
+			name = fmt.Sprintf("%s-%d", id, n)
+		}
+		if name != id {
+			say("warning: another artifact of this build holds %s, so the secondary artifact %s is laid into %s", filepath.Join(out, id), id, filepath.Join(out, name))
+		}
+		if id == "" {
+			for _, f := range files {
+				first, _, _ := strings.Cut(f.Path, "/")
+				taken[strings.ToLower(first)] = true
+			}
+		} else {
+			taken[strings.ToLower(name)] = true
+		}
+		to := filepath.Join(out, name)
+		return build.Delivery{Location: to}, build.LayOut(ctx, files, to)
+	}
+}
+
+// secretsGiven refuses a build that lacks values of secrets, and names them all.
+func secretsGiven(spec string, missing []buildspec.Reference) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	var list, flags []string
+	for _, m := range missing {
+		list = append(list, fmt.Sprintf("%s:%d:%d: %s is the secret %s", spec, m.Position.Line, m.Position.Column, m.Name, m.SecretID))
+		flags = append(flags, "--env "+m.Name+"=…")
+	}
+	return usage("secrets are known in pipelines only\n  %s", strings.Join(list, "\n  ")).
+		WithHelp("give the values for this build, with %s; they are masked in the log", strings.Join(flags, " "))
 }
 
 // specError shows every finding, and ends with exit code 2.
@@ -244,17 +283,6 @@ func projectName(dir string) string {
 		return '-'
 	}, filepath.Base(dir))
 	return cmp.Or(strings.Trim(name, "-"), "build")
-}
-
-func remoteURL(ctx context.Context, dir string) string {
-	if _, err := os.Stat(filepath.Join(dir, ".git")); err != nil {
-		return ""
-	}
-	out, err := exec.CommandContext(ctx, "git", "-C", dir, "config", "--get", "remote.origin.url").Output()
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // buildResult is a result as JSON: durations in seconds, and cases of reports

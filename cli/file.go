@@ -14,6 +14,7 @@ import (
 
 	"showrunner/api"
 	"showrunner/api/client"
+	"showrunner/build/buildspec"
 	"showrunner/control"
 	"showrunner/pipeline"
 )
@@ -96,7 +97,7 @@ func (a *app) validate(ctx context.Context, files []string) error {
 			// The other files are checked nevertheless: all errors in one pass.
 			found = pipeline.Diagnostics{{Severity: pipeline.SeverityError, Code: pipeline.CodeUnreadable, File: name, Length: 1, Message: err.Error()}}
 		} else {
-			_, found = pipeline.Parse(name, src)
+			_, found = pipeline.Parse(name, src, buildspec.Check)
 		}
 		f := fileFindings{File: name, Valid: !found.HasErrors(), Diagnostics: append(pipeline.Diagnostics{}, found...)}
 		all = append(all, f)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"showrunner/build/buildspec"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/store/record"
@@ -95,7 +96,7 @@ type File struct {
 // nothing. version, when not 0, must be the stored one. Errors: invalid
 // (a *Refused with all diagnostics), conflict, denied.
 func (s *Service) Apply(ctx context.Context, p Principal, f File, version int64) (Applied, error) {
-	doc, diags := pipeline.Parse(f.Name, f.Source)
+	doc, diags := pipeline.Parse(f.Name, f.Source, buildspec.Check)
 	if diags.HasErrors() {
 		return Applied{}, &Refused{problem.New(problem.Invalid, opApply, "%s has errors", f.Name).WithHelp("showrunner validate %s", f.Name), diags}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 
+	"showrunner/build/buildspec"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -120,7 +121,7 @@ func finish(in *input, doc *pipeline.Document, kind string) (Result, error) {
 	}
 	// The file is checked as everybody's is: what the original allowed and the
 	// language refuses (a name, an address) has to be mended by hand.
-	_, found := pipeline.Parse("showrunner.yaml", body)
+	_, found := pipeline.Parse("showrunner.yaml", body, buildspec.Check)
 	for _, d := range found {
 		severity := Warning
 		if d.Severity == pipeline.SeverityError {

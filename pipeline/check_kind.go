@@ -42,6 +42,9 @@ func (c *checks) buildRules(i int, s *stageOrigin, b Build) {
 	if b.Privileged && b.Image == "" {
 		c.report(find(s.with, "privileged"), CodeConflict, "%s is privileged without an image; only containers can be", c.where)
 	}
+	if b.Inline != "" {
+		c.inlineBuildspec(b.Inline, find(s.with, "inline"))
+	}
 	for _, id := range sortedKeys(b.Sources) {
 		c.artifactRef(i, b.Sources[id], s.with, "sources", id)
 	}

@@ -28,6 +28,8 @@ type decoder struct {
 	path  []string // of field names below where
 	exprs []*expression
 	mode  mode
+
+	buildspec BuildspecCheck // nil: buildspecs in the file are not checked
 }
 
 // member is one key of a mapping with its value, aliases followed.

@@ -27,10 +27,14 @@ const (
 
 // Parse reads a pipeline file and checks all of it. Name is what diagnostics
 // call the file. The document is nil when there are errors; findings come in
-// the order of the file. Parse never panics and never reads anything but src
-// (and the time zone database).
-func Parse(name string, src []byte) (*Document, Diagnostics) {
+// the order of the file. Buildspecs that stand in the file are checked by what is handed
+// in for that. Parse never panics and never reads anything but src (and the time
+// zone database).
+func Parse(name string, src []byte, buildspec ...BuildspecCheck) (*Document, Diagnostics) {
 	d := &decoder{src: newSource(name, ""), tagged: map[*yaml.Node]bool{}}
+	if len(buildspec) > 0 {
+		d.buildspec = buildspec[0]
+	}
 	if len(src) > MaxFileSize {
 		d.add(Diagnostic{Code: CodeTooLarge, Message: fmt.Sprintf("the file is larger than %d bytes, which no pipeline file is", MaxFileSize)})
 		return nil, d.result()

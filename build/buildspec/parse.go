@@ -50,6 +50,15 @@ func Parse(name string, src []byte) (Spec, error) {
 	return spec, nil
 }
 
+// Check gives every finding about a buildspec's text, warnings too, in the order
+// of the text and with positions in it. It is a pipeline.BuildspecCheck.
+func Check(text string) pipeline.Diagnostics {
+	p := &parser{}
+	text = strings.TrimPrefix(text, "\ufeff")
+	p.parse(text)
+	return pipeline.Located("", text, p.found)
+}
+
 func (p *parser) parse(text string) Spec {
 	root := p.load(text)
 	if root == nil {
@@ -70,6 +79,9 @@ func (p *parser) parse(text string) Spec {
 		"reports":   func(n *yaml.Node) { spec.Reports = p.reports(n) },
 		"artifacts": func(n *yaml.Node) { spec.Artifacts = p.artifacts(n) },
 		"cache":     func(n *yaml.Node) { spec.Cache = p.cache(n) },
+		"eb_codebuild_settings": func(n *yaml.Node) {
+			p.warnf(n, pipeline.CodeUnknownField, "eb_codebuild_settings is read by Elastic Beanstalk's command line and means nothing here")
+		},
 		"batch": func(n *yaml.Node) {
 			p.errorHelp(n, pipeline.CodeValue, "batch builds are not run here yet",
 				"make each build of the batch a stage of the pipeline, joined by needs")

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -78,14 +79,15 @@ func (k buildKind) job(ctx context.Context, in *stage.Input) (build.Job, map[str
 	if err != nil {
 		return build.Job{}, nil, err
 	}
+	var missing []error // all of what is missing is told at once
 	env, secrets, err := expandEnv(ctx, in, c.Env)
-	if err != nil {
-		return build.Job{}, nil, err
-	}
+	missing = append(missing, err)
 	for _, r := range build.SecretNames(spec, merge(env, secrets)) {
-		if secrets[r.Name], err = resolve(ctx, in, r); err != nil {
-			return build.Job{}, nil, err
+		if _, named := c.Env[r.Name]; named {
+			continue // the stage's own value, which is missing
 		}
+		secrets[r.Name], err = resolve(ctx, in, r)
+		missing = append(missing, err)
 	}
 	project := cmp.Or(c.Project, in.Application+"-"+in.Key.Stage)
 	job := k.newJob(in, project, source)
@@ -97,19 +99,19 @@ func (k buildKind) job(ctx context.Context, in *stage.Input) (build.Job, map[str
 	if c.Cache == nil || *c.Cache {
 		job.Cache = k.Cache
 	}
-	for id, name := range c.Sources {
-		_, further, err := sourceOf(in, name)
+	for _, id := range slices.Sorted(maps.Keys(c.Sources)) {
+		from, further, err := sourceOf(in, c.Sources[id])
 		if err != nil {
-			return build.Job{}, nil, err
+			missing = append(missing, err)
+			continue
 		}
 		if job.Sources == nil {
-			job.Sources = map[string]artifact.Ref{}
+			job.Sources, job.Origins = map[string]artifact.Ref{}, map[string]build.Origin{}
 		}
-		job.Sources[id] = further
+		job.Sources[id], job.Origins[id] = further, originOf(in, from)
 		job.Inputs = append(job.Inputs, id)
 	}
-	slices.Sort(job.Inputs)
-	return job, secrets, nil
+	return job, secrets, problem.Together(missing...)
 }
 
 // maxSpec is how large a buildspec in a source may be.
@@ -135,21 +137,15 @@ func (b *Builder) specText(ctx context.Context, c pipeline.Build, ref artifact.R
 
 // newJob fills in what every build gets to know of its execution.
 func (b *Builder) newJob(in *stage.Input, project, source string) build.Job {
-	text := func(values map[string]any, key string) string {
-		if v, ok := values[key]; ok && v != nil {
-			return fmt.Sprint(v)
-		}
-		return ""
-	}
-	up := in.Upstream[source]
 	job := build.Job{Store: b.Store, Request: build.Request{
-		ID: project + ":" + uuid(in.Key, 1), Number: in.Number, Project: project, Initiator: "showrunner/" + in.Pipeline,
-		Inherit:         b.Inherit,
-		ResolvedVersion: cmp.Or(text(up, "commit"), text(in.Trigger, "commit")),
-		SourceVersion:   cmp.Or(text(up, "branch"), text(up, "tag"), text(in.Trigger, "branch"), text(in.Trigger, "tag"), text(up, "commit")),
-		RepositoryURL:   cmp.Or(text(up, "url"), text(in.Trigger, "url"), text(in.Trigger, "repository")),
-		Webhook:         webhook(in, text),
+		ID: project + ":" + uuid(in.Key, 1), Number: in.Number, Project: project, Initiator: "codepipeline/" + in.Pipeline,
+		Inherit: b.Inherit, Origin: originOf(in, source), Webhook: webhook(in),
 	}}
+	// Where the source does not tell, what started the run does.
+	up := in.Upstream[source]
+	job.ResolvedVersion = cmp.Or(job.ResolvedVersion, text(in.Trigger, "commit"))
+	job.RepositoryURL = build.WithoutCredentials(cmp.Or(job.RepositoryURL, text(in.Trigger, "url"), text(in.Trigger, "repository")))
+	job.SourceVersion = cmp.Or(text(up, "branch"), text(up, "tag"), text(in.Trigger, "branch"), text(in.Trigger, "tag"), job.SourceVersion)
 	if t := in.Stage.Timeout; t > 0 && !in.StageStarted.IsZero() {
 		job.Deadline = in.StageStarted.Add(timeoutOf(t))
 		job.Timeout = timeoutOf(t)
@@ -157,8 +153,25 @@ func (b *Builder) newJob(in *stage.Input, project, source string) build.Job {
 	return job
 }
 
+// text is a value of a trigger or of a stage's outputs as text; "" when it is absent.
+func text(values map[string]any, key string) string {
+	if v, ok := values[key]; ok && v != nil {
+		return fmt.Sprint(v)
+	}
+	return ""
+}
+
+// originOf says where the artifact of a stage comes from: the stage is a git
+// stage, or one whose outputs tell. It is empty for others.
+func originOf(in *stage.Input, from string) build.Origin {
+	up := in.Upstream[from]
+	return build.Origin{
+		ResolvedVersion: text(up, "commit"), SourceVersion: cmp.Or(text(up, "branch"), text(up, "tag"), text(up, "commit")), RepositoryURL: text(up, "url"),
+	}
+}
+
 // webhook are the variables of a build that a push has started.
-func webhook(in *stage.Input, text func(map[string]any, string) string) map[string]string {
+func webhook(in *stage.Input) map[string]string {
 	if text(in.Trigger, "kind") != "push" {
 		return nil
 	}
@@ -209,10 +222,13 @@ func sourceOf(in *stage.Input, name string) (string, artifact.Ref, error) {
 // themselves, and are kept apart.
 func expandEnv(ctx context.Context, in *stage.Input, env map[string]string) (plain, secrets map[string]string, err error) {
 	plain, secrets = map[string]string{}, map[string]string{}
-	for name, value := range env {
+	var missing []error
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		value := env[name]
 		full, err := in.Secrets.Expand(ctx, value)
 		if err != nil {
-			return nil, nil, err
+			missing = append(missing, err)
+			continue
 		}
 		if full == value {
 			plain[name] = value
@@ -220,7 +236,7 @@ func expandEnv(ctx context.Context, in *stage.Input, env map[string]string) (pla
 			secrets[name] = full
 		}
 	}
-	return plain, secrets, nil
+	return plain, secrets, problem.Together(missing...)
 }
 
 // resolve finds the value of a variable that the buildspec takes from

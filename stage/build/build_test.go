@@ -223,6 +223,8 @@ func TestFailures(t *testing.T) {
 		"spec":        {pipeline.Build{Inline: "version: 0.2\nphases: {biuld: {}}"}, nil, "BUILDSPEC_INVALID", `did you mean "build"`},
 		"no spec":     {pipeline.Build{Spec: "ci/spec.yml"}, nil, "BUILD_INPUT_MISSING", "no file ci/spec.yml"},
 		"no secret":   {pipeline.Build{Inline: "version: 0.2\nenv: {secrets-manager: {A: nope}}\nphases: {build: {commands: [true]}}"}, nil, "SECRET_MISSING", "needs the secret nope"},
+		"no secrets":  {pipeline.Build{Env: map[string]string{"B": "${{ secrets.b }}"}, Inline: "version: 0.2\nenv: {secrets-manager: {A: nope, C: db:none}, parameter-store: {B: /b}}\nphases: {build: {commands: [true]}}"}, nil, "SECRET_MISSING", "no secret b; secret.resolve: the variable A needs the secret nope: secret.resolve: no secret nope; secret.resolve: the secret db has no key none"},
+		"no sources":  {pipeline.Build{Sources: map[string]string{"X": "one", "Y": "two"}, Inline: "version: 0.2\nphases: {build: {commands: [true]}}"}, nil, "BUILD_INPUT_MISSING", "no artifact one; build.source: there is no artifact two"},
 		"no artifact": {pipeline.Build{Source: "other"}, nil, "BUILD_INPUT_MISSING", "no artifact other"},
 		"memory":      {pipeline.Build{Memory: "lots", Inline: "version: 0.2\nphases: {build: {commands: [true]}}"}, nil, "BUILDSPEC_INVALID", "is no size"},
 	} {
