@@ -87,7 +87,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mux.ServeHTTP(w, r) // the description is no secret
 		return
 	}
-	s.Auth.Require(s.mux).ServeHTTP(w, r)
+	s.Auth.Require(http.HandlerFunc(s.route)).ServeHTTP(w, r)
 }
 
 // OpenAPI is the description as JSON.

@@ -186,3 +186,27 @@ func TestProblemsSayWhatToDo(t *testing.T) {
 		t.Errorf("status %d, type %s, problem %+v", w.Code, w.Header().Get("Content-Type"), p)
 	}
 }
+
+// A path or a method that no operation has is answered as every error is: with
+// what was probably meant.
+func TestWhatNoOperationHas(t *testing.T) {
+	s, _ := newServer(t)
+	for request, want := range map[string]struct {
+		status int
+		help   string
+	}{
+		"GET /api/v1/exections":   {http.StatusNotFound, "did you mean /api/v1/executions?"},
+		"GET /api/v1/a/b/c/d/e/f": {http.StatusNotFound, "/openapi.json"},
+		"DELETE /api/v1/apply":    {http.StatusMethodNotAllowed, "it takes POST"},
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		r := httptest.NewRequest(method, path, nil)
+		r.Header.Set("Authorization", "Bearer the-token")
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		var p api.Problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != want.status || !strings.Contains(p.Help, want.help) {
+			t.Errorf("%s: %d %s (%v)", request, w.Code, w.Body, err)
+		}
+	}
+}

@@ -138,7 +138,7 @@ func (a *app) executionsList() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "list", Short: "List executions, newest first", Args: exactArgs(),
-		Example: "  showrunner executions list --application storefront --status Running",
+		Example: "  showrunner executions list --application storefront --status failed",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := []string{"application", application, "pipeline", name, "q", text, "after", after, "limit", strconv.Itoa(limit), "trigger", trigger}
 			for _, p := range params {
@@ -152,7 +152,11 @@ func (a *app) executionsList() *cobra.Command {
 				q = append(q, bound[0], at)
 			}
 			if len(status) > 0 {
-				q = append(q, "status", strings.Join(status, ","))
+				named, err := statuses(status)
+				if err != nil {
+					return err
+				}
+				q = append(q, "status", named)
 			}
 			var out execution.Page
 			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/executions"+query(q...), nil, &out); err != nil {
@@ -174,9 +178,9 @@ func (a *app) executionsList() *cobra.Command {
 					fmt.Fprintln(w, "No executions. Start one: showrunner run APP/PIPELINE")
 					return
 				}
-				row(w, "ID", "PIPELINE", "NUMBER", "STATUS", "STARTED", "TOOK", "BY", "CAUSE")
-				for _, e := range out.Executions {
-					row(w, e.ID, e.Application+"/"+e.Pipeline, "#"+strconv.Itoa(e.Number), a.glyph(e.Status)+" "+string(e.Status), ago(e.Created), took(e.Started, e.Ended), e.By, e.Cause)
+				row(w, a.columns("EXECUTION", "STATUS", "STARTED", "TOOK", "COMMIT", "MESSAGE", "AUTHOR", "BY", "CAUSE")("ID")...)
+				for i := range out.Executions {
+					a.executionRow(w, &out.Executions[i])
 				}
 				if out.Next != "" {
 					row(w, "more: --after "+out.Next)
@@ -187,7 +191,7 @@ func (a *app) executionsList() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&application, "application", "a", "", "of this application")
 	f.StringVarP(&name, "pipeline", "p", "", "of this pipeline")
-	f.StringSliceVar(&status, "status", nil, "with these statuses (Running, Succeeded, Terminal, Canceled, …)")
+	f.StringSliceVar(&status, "status", nil, "with these statuses: "+strings.Join(statusWords(), ", "))
 	f.StringVarP(&text, "query", "q", "", "words of the id, number, starter, branch, commit or message")
 	f.StringVar(&trigger, "trigger", "", "started by a push, poll, schedule, webhook, pipeline, manual, rollback or repair")
 	f.StringArrayVar(&params, "param", nil, "started with this parameter, NAME=VALUE; may be repeated")
@@ -196,6 +200,45 @@ func (a *app) executionsList() *cobra.Command {
 	f.StringVar(&after, "after", "", "the next page")
 	f.IntVar(&limit, "limit", 50, "how many, at most 500")
 	return cmd
+}
+
+// executionRow is a run in a list: what it is, how it stands, what it delivers, who started it.
+func (a *app) executionRow(w io.Writer, e *execution.Execution) {
+	var r execution.Revision
+	if e.Revision != nil {
+		r = *e.Revision
+	}
+	row(w, a.columns(e.Application+"/"+e.Pipeline+"#"+strconv.Itoa(e.Number), a.standing(e.Look()), ago(e.Created), took(e.Started, e.Ended),
+		shortCommit(r.Commit), cut(r.Message, 50), cut(r.Author, 24), e.By, cut(e.Cause, 80))(e.ID)...)
+}
+
+// cut shortens a text to n characters.
+func cut(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// statuses reads words such as "failed" as the API's names, with commas between.
+func statuses(words []string) (string, error) {
+	var names []string
+	for _, word := range words {
+		s, ok := execution.ParseStatus(word)
+		if !ok {
+			return "", usage("%q is no status of an execution", word).WithHelp("one of %s", strings.Join(statusWords(), ", "))
+		}
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ","), nil
+}
+
+func statusWords() []string {
+	var words []string
+	for _, s := range execution.Listed() {
+		words = append(words, s.Look().Word)
+	}
+	return words
 }
 
 // moment reads a time (2026-01-31T12:00:00Z) or how long ago it was (90m, 24h), for the API.
@@ -234,7 +277,7 @@ func (a *app) executionsShow() *cobra.Command {
 					fmt.Fprintf(w, "↶ rolls back what execution %s deployed\n", e.RollbackOf)
 				}
 				for _, r := range undone.Executions {
-					fmt.Fprintf(w, "↶ rolled back by execution %s: %s\n", r.ID, r.Status)
+					fmt.Fprintf(w, "↶ rolled back by execution %s: %s\n", r.ID, r.Look().Word)
 				}
 				for _, line := range a.failures(e) {
 					fmt.Fprintln(w, line)

@@ -14,6 +14,7 @@ import (
 	"showrunner/api"
 	"showrunner/cloud"
 	"showrunner/control"
+	"showrunner/internal/span"
 )
 
 func newRegionsCommand(a *app) *cobra.Command {
@@ -143,7 +144,7 @@ func newInstancesCommand(a *app) *cobra.Command {
 						state += ", unhealthy"
 					}
 					if i.Hook != nil {
-						state += ", " + short(time.Until(i.Hook.Until)) + " left"
+						state += ", " + span.Text(time.Until(i.Hook.Until)) + " left"
 					}
 					if i.Protected {
 						state += ", protected"
@@ -166,7 +167,7 @@ func endedText(w io.Writer, list []cloud.Instance) {
 	for _, i := range list {
 		served, why := "never", i.Why
 		if !i.ServingSince.IsZero() {
-			served = short(i.Ended.Sub(i.ServingSince))
+			served = span.Text(i.Ended.Sub(i.ServingSince))
 		}
 		if f := i.Failure; f != nil {
 			why = f.Code + ": " + f.Cause

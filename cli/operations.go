@@ -314,13 +314,3 @@ func newOpenCommand(a *app) *cobra.Command {
 		},
 	}
 }
-
-func newVersionCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			out := map[string]string{"version": Version()}
-			return a.print(out, func() []string { return []string{out["version"]} }, func(w io.Writer) { fmt.Fprintln(w, "showrunner "+out["version"]) })
-		},
-	}
-}

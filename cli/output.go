@@ -61,6 +61,16 @@ func row(w io.Writer, cells ...any) {
 	fmt.Fprintln(w)
 }
 
+// columns are the cells of a row; those of the second call are for -o wide alone.
+func (a *app) columns(cells ...any) func(wide ...any) []any {
+	return func(wide ...any) []any {
+		if a.output == "wide" {
+			return append(cells, wide...)
+		}
+		return cells
+	}
+}
+
 // clean makes text from outside safe for a terminal: no escapes, one line.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {

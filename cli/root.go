@@ -92,7 +92,7 @@ Start here:
 	f.StringVar(&a.data, "data", "", "data folder (default: "+defaultData(a.Getenv)+")")
 	f.StringVar(&a.server, "server", "", "control plane URL, or several with commas between, of which the next is asked where one is away (default: the one that runs on the data folder, else http://127.0.0.1:7070)")
 	f.StringVar(&a.token, "token", "", "API token (default: the one in the data folder)")
-	f.StringVarP(&a.output, "output", "o", "table", "output: table, json, yaml or name")
+	f.StringVarP(&a.output, "output", "o", "table", "output: table, wide, json, yaml or name")
 	f.StringVar(&a.progress, "progress", "auto", "progress on stderr: auto, tty, plain, json, errors-only or none")
 	f.BoolVar(&a.noColor, "no-color", false, "no colours (also: NO_COLOR)")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "say more")
@@ -150,7 +150,7 @@ func (a *app) configure(cmd *cobra.Command) error {
 	switch a.output {
 	case "table", "wide", "json", "yaml", "name":
 	default:
-		return usage("unknown output %q", a.output).WithHelp("one of table, json, yaml, name")
+		return usage("unknown output %q", a.output).WithHelp("one of table, wide, json, yaml, name")
 	}
 	switch a.progress {
 	case "auto", "tty", "plain", "json", "errors-only", "none":

@@ -8,57 +8,31 @@ import (
 	"time"
 
 	"showrunner/execution"
+	"showrunner/internal/span"
 	"showrunner/stage"
 	"showrunner/stage/gate"
 )
 
-// glyph is a status as a shape; words stand beside it, so that neither colour
-// nor the shape alone carries the meaning.
-func (a *app) glyph(s execution.Status) string {
-	ascii := a.Getenv("TERM") == "dumb" || a.Getenv("SHOWRUNNER_ASCII") != ""
-	pick := func(shape, word string) string {
-		if ascii {
-			return word
-		}
-		return shape
+// shape draws a look; its word stands beside it, so that neither colour nor the
+// shape alone carries the meaning.
+func (a *app) shape(l execution.Look) string {
+	if a.Getenv("TERM") == "dumb" || a.Getenv("SHOWRUNNER_ASCII") != "" {
+		return l.ASCII
 	}
-	switch s {
-	case execution.Succeeded:
-		return pick("✓", "OK")
-	case execution.Terminal, execution.Stopped, execution.FailedContinue:
-		return pick("✕", "FAIL")
-	case execution.Running:
-		return pick("◐", "RUN")
-	case execution.Paused:
-		return pick("‖", "WAIT")
-	case execution.Canceled:
-		return pick("⊘", "CANC")
-	default:
-		return pick("○", "-")
-	}
+	return l.Shape
 }
 
-// stageGlyph is a stage's shape: one that waits for a person looks paused.
-func (a *app) stageGlyph(st execution.StageState) string {
-	if waitsForPerson(st) {
-		return a.glyph(execution.Paused)
-	}
-	return a.glyph(st.Status)
-}
-
-// waitsForPerson says whether only a person can make the stage go on.
-func waitsForPerson(st execution.StageState) bool {
-	return st.Status == execution.Paused || st.Kind == "approval" && st.Status == execution.Running && st.Phase == execution.PhaseWaiting
-}
+// standing is a look as lists and heads show it: shape and word.
+func (a *app) standing(l execution.Look) string { return a.shape(l) + " " + l.Word }
 
 // tree draws an execution: a line for the whole, a line for each stage.
 func (a *app) tree(e execution.Execution, now time.Time) []string {
-	head := fmt.Sprintf("%s › %s › #%d  %s %s  %s", e.Application, e.Pipeline, e.Number, a.glyph(e.Status), e.Status, took(e.Started, endOr(e.Ended, now)))
+	head := fmt.Sprintf("%s › %s › #%d  %s  %s", e.Application, e.Pipeline, e.Number, a.standing(e.Look()), took(e.Started, endOr(e.Ended, now)))
 	if e.By != "" {
 		head += "  by " + e.By
 	}
-	if m, ok := e.Trigger["message"].(string); ok && m != "" {
-		head += "  " + strconv.Quote(firstLine(m))
+	if r := e.Revision; r != nil {
+		head += "  " + revisionText(r)
 	}
 	lines := []string{clean(head)}
 	if e.Cause != "" {
@@ -73,7 +47,7 @@ func (a *app) tree(e execution.Execution, now time.Time) []string {
 		if i == len(e.Stages)-1 {
 			branch = "└─"
 		}
-		line := fmt.Sprintf("%s %s %-*s  %8s", branch, a.stageGlyph(st), width, st.Name, stageTook(st, now))
+		line := fmt.Sprintf("%s %s %-*s  %8s", branch, a.shape(st.Look()), width, st.Name, stageTook(st, now))
 		if note := stageNote(st, now); note != "" {
 			line += "  " + note
 		}
@@ -103,8 +77,8 @@ func stageNote(st execution.StageState, now time.Time) string {
 		parts = append(parts, fmt.Sprintf("attempt %d", st.Attempt))
 	}
 	switch {
-	case waitsForPerson(st):
-		parts = append(parts, "waits for a person"+approvals(st))
+	case st.Activity.WaitsForPerson():
+		parts = append(parts, strings.ToLower(st.Look().Word)+approvals(st))
 		if st.Reason != "" {
 			parts = append(parts, st.Reason)
 		}
@@ -211,6 +185,24 @@ func addresses(e execution.Execution) []string {
 	return lines
 }
 
+// revisionText is what a run delivers, in one line: commit, message, author.
+func revisionText(r *execution.Revision) string {
+	var parts []string
+	if r.Commit != "" {
+		parts = append(parts, shortCommit(r.Commit))
+	}
+	if r.Message != "" {
+		parts = append(parts, strconv.Quote(r.Message))
+	}
+	if r.Author != "" {
+		parts = append(parts, "by "+r.Author)
+	}
+	return strings.Join(parts, " ")
+}
+
+// shortCommit is a commit as lists show it. What is no commit stays whole.
+func shortCommit(commit string) string { return commit[:min(len(commit), 7)] }
+
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
@@ -225,31 +217,12 @@ func took(from, to *time.Time) string {
 	if to != nil {
 		end = *to
 	}
-	return short(end.Sub(*from))
-}
-
-func short(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "0s"
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 24*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	default:
-		return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
-	}
+	return span.Text(end.Sub(*from))
 }
 
 func ago(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return short(time.Since(t)) + " ago"
+	return span.Rough(time.Since(t)) + " ago"
 }

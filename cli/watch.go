@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -138,7 +139,7 @@ func (a *app) follow(ctx context.Context, c *client.Client, id string, o watchOp
 
 func judgment(e execution.Execution) bool {
 	for _, st := range e.Stages {
-		if waitsForPerson(st) {
+		if st.Activity.WaitsForPerson() {
 			return true
 		}
 	}
@@ -232,17 +233,25 @@ func (v *plainView) show(e execution.Execution) {
 			continue
 		}
 		v.seen[st.Name] = state
-		line := fmt.Sprintf("%s run=%s/%s#%d stage=%s state=%s", now, e.Application, e.Pipeline, e.Number, st.Name, st.Status)
+		line := fmt.Sprintf("%s run=%s/%s#%d stage=%s state=%s", now, e.Application, e.Pipeline, e.Number, st.Name, value(st.Look().Word))
 		if note := stageNote(st, at); note != "" {
 			line += " " + note
 		}
 		fmt.Fprintln(v.a.Err, clean(line))
 	}
-	if state := string(e.Status); v.seen[""] != state && e.Status != execution.NotStarted {
+	if state := e.Look().Word; v.seen[""] != state && e.Status != execution.NotStarted {
 		v.seen[""] = state
-		line := fmt.Sprintf("%s run=%s/%s#%d state=%s %s", now, e.Application, e.Pipeline, e.Number, state, e.Cause)
+		line := fmt.Sprintf("%s run=%s/%s#%d state=%s %s", now, e.Application, e.Pipeline, e.Number, value(state), e.Cause)
 		fmt.Fprintln(v.a.Err, strings.TrimRight(clean(line), " "))
 	}
+}
+
+// value is a value of a line of words: one word stays as it is.
+func value(word string) string {
+	if strings.Contains(word, " ") {
+		return strconv.Quote(word)
+	}
+	return word
 }
 
 // milestone is what of a stage's progress is a change of state: a rollout's next
@@ -259,7 +268,7 @@ func milestone(st execution.StageState) string {
 }
 
 func stateOf(st execution.StageState) string {
-	return fmt.Sprint(st.Status, st.Attempt, waitsForPerson(st), approvals(st), st.Reason, st.Progress)
+	return fmt.Sprint(st.Status, st.Attempt, st.Activity, approvals(st), st.Reason, st.Progress)
 }
 
 // jsonView prints an object for every change of state, a line each.

@@ -71,15 +71,21 @@ func (s *Service) Execution(ctx context.Context, p Principal, id string) (execut
 	if err := s.allow(p, opRead, id); err != nil {
 		return execution.Execution{}, err
 	}
-	return s.Engine.Get(ctx, id)
+	e, err := s.Engine.Get(ctx, id)
+	setActivity(&e)
+	return e, err
 }
 
-// Executions lists executions, newest first.
+// Executions lists executions, newest first, each with its activity.
 func (s *Service) Executions(ctx context.Context, p Principal, q execution.Query) (execution.Page, error) {
 	if err := s.allow(p, opRead, "executions"); err != nil {
 		return execution.Page{}, err
 	}
-	return s.Engine.List(ctx, q)
+	page, err := s.Engine.List(ctx, q)
+	if err != nil {
+		return page, err
+	}
+	return page, s.setActivities(ctx, page.Executions)
 }
 
 // Cancel asks for an execution's end. Errors: not_found, precondition, denied.

@@ -188,7 +188,7 @@ func (s *Service) Gate(_ context.Context, e execution.Head, st *pipeline.Stage) 
 			if !f.To.IsZero() && f.To.Before(until) {
 				until = f.To
 			}
-			return false, "frozen by " + f.By + " (" + f.Name + "): " + f.Reason, until
+			return false, execution.FrozenReason + f.By + " (" + f.Name + "): " + f.Reason, until
 		}
 	}
 	return true, "", time.Time{}

@@ -236,7 +236,7 @@ func (e *Engine) Signal(ctx context.Context, id, stageName string, s stage.Signa
 		return problem.New(problem.NotFound, op, "execution %s has no stage %q", id, stageName)
 	}
 	if st.Status.Complete() && !x.Status.Complete() {
-		return problem.New(problem.Precondition, op, "stage %s of execution %s has ended: %s", stageName, id, st.Status)
+		return problem.New(problem.Precondition, op, "stage %s of execution %s has ended: %s", stageName, id, st.Status.Look().Word)
 	}
 	now := e.now()
 	if s.ID == "" {

@@ -23,6 +23,10 @@ func (s *state) finish(i int, as Status, now time.Time, c *changes) {
 		r.Reason = ""
 	}
 	s.active--
+	if as == Succeeded && s.head.State.Revision == nil && s.plan.stages[i].def.Kind == "git" {
+		s.head.State.Revision = revisionFrom(r.Outputs)
+		c.head = c.head || s.head.State.Revision != nil
+	}
 	data := eventData{Attempt: r.Attempt, Reason: r.Reason, Failure: r.Failure}
 	if as == FailedContinue || as == Stopped {
 		data.Reason = "on failure: " + string(s.plan.stages[i].def.OnFailure)

@@ -35,6 +35,7 @@ func encodeStage(r *StageState) ([]byte, error) {
 	o.time("ended", r.Ended)
 	o.other("history", r.History, len(r.History) > 0)
 	o.text("progress", r.Progress)
+	o.text("activity", string(r.Activity)) // as Progress, it is not set in what is stored
 	o.other("state", r.State, len(r.State) > 0)
 	o.number("tries", r.Tries)
 	o.number("seen", r.Seen)

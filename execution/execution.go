@@ -57,9 +57,13 @@ type Execution struct {
 	RollbackOf  string            `json:"rollbackOf,omitempty"`
 	Restarts    []Restart         `json:"restarts,omitempty"`
 	Canceling   *Cancellation     `json:"canceling,omitempty"` // asked for; confirmed once Status is Canceled
+	Revision    *Revision         `json:"revision,omitempty"`  // what it delivers; nil while that is not known
 	Created     time.Time         `json:"created"`
 	Started     *time.Time        `json:"started,omitempty"`
 	Ended       *time.Time        `json:"ended,omitempty"`
+	// Activity is what an execution that has not ended is doing. The front door
+	// sets it, in lists too; it is not stored.
+	Activity Activity `json:"activity,omitempty"`
 	// Definition is the pipeline as it was at the start, and Stages are in its
 	// order; both are left out of lists.
 	Definition *pipeline.Pipeline `json:"definition,omitempty"`
@@ -137,6 +141,8 @@ type StageState struct {
 	History   []Attempt               `json:"history,omitempty"` // earlier attempts, oldest first
 	// Progress is the line last reported by the running task. It is not durable.
 	Progress string `json:"progress,omitempty"`
+	// Activity is what a stage that has not ended is doing. The front door sets it; it is not stored.
+	Activity Activity `json:"activity,omitempty"`
 
 	// What the engine needs to go on. State is what the task answered with
 	// Again, Tries how often in a row it could not be found out, Seen how many

@@ -126,7 +126,7 @@ func WindowClosed(ws []pipeline.Window, now time.Time) (reason string, until tim
 	if err != nil || open {
 		return "", time.Time{}, err
 	}
-	return "its window is closed until " + next.Format(time.RFC3339), next, nil
+	return windowReason + next.Format(time.RFC3339), next, nil
 }
 
 // windowsOpen tells whether any of the windows is open, and when the next one

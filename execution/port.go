@@ -101,6 +101,7 @@ type HeadState struct {
 	Cause     string        `json:"cause,omitempty"`
 	Canceling *Cancellation `json:"canceling,omitempty"`
 	Restarts  []Restart     `json:"restarts,omitempty"`
+	Revision  *Revision     `json:"revision,omitempty"` // of the first git stage that has succeeded
 }
 
 // headVersion is the version of the persisted forms HeadRequest and HeadState.

@@ -13,7 +13,7 @@ func picture(h *Head) Execution {
 	return Execution{ID: h.ID, Application: h.Application, Pipeline: h.Pipeline, Number: h.Number, Status: h.Status,
 		Cause: h.State.Cause, Parameters: h.Request.Parameters, Trigger: h.Request.Trigger, TriggerID: h.Request.TriggerID,
 		EventID: h.Request.EventID, By: h.Request.By, Parent: h.Request.Parent, RollbackOf: h.Request.RollbackOf,
-		Restarts: h.State.Restarts, Canceling: h.State.Canceling, Created: h.Created, Started: h.Started, Ended: h.Ended}
+		Restarts: h.State.Restarts, Canceling: h.State.Canceling, Revision: revisionOf(h), Created: h.Created, Started: h.Started, Ended: h.Ended}
 }
 
 // Get returns an execution with its stages, as it is durable. Errors:

@@ -15,50 +15,10 @@ import (
 
 	"showrunner/cloud"
 	"showrunner/execution"
+	"showrunner/internal/span"
 )
 
-// glyph is a status as a shape; the word stands beside it.
-func glyph(s execution.Status) string {
-	switch s {
-	case execution.Succeeded:
-		return "✓"
-	case execution.Terminal, execution.Stopped, execution.FailedContinue:
-		return "✕"
-	case execution.Running:
-		return "◐"
-	case execution.Paused:
-		return "‖"
-	case execution.Canceled:
-		return "⊘"
-	default:
-		return "○"
-	}
-}
-
-// class is a status as a colour.
-func class(s execution.Status) string {
-	switch s {
-	case execution.Succeeded:
-		return "ok"
-	case execution.Terminal, execution.Stopped, execution.FailedContinue:
-		return "fail"
-	case execution.Running:
-		return "run"
-	case execution.Paused:
-		return "wait"
-	default:
-		return "off"
-	}
-}
-
-// stageStatus shows a stage that waits for a person as paused.
-func stageStatus(st execution.StageState) execution.Status {
-	if waitsForPerson(st) {
-		return execution.Paused
-	}
-	return st.Status
-}
-
+// spanOf is how long something took, or since when it has been under way.
 func spanOf(from, to *time.Time) string {
 	if from == nil {
 		return ""
@@ -66,20 +26,7 @@ func spanOf(from, to *time.Time) string {
 	if to == nil {
 		return "since " + from.UTC().Format("15:04:05")
 	}
-	return span(to.Sub(*from))
-}
-
-func span(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d < time.Hour:
-		return fmt.Sprintf("%d m %02d s", int(d.Minutes()), int(d.Seconds())%60)
-	default:
-		return fmt.Sprintf("%d h %02d m", int(d.Hours()), int(d.Minutes())%60)
-	}
+	return span.Text(to.Sub(*from))
 }
 
 // bar is one run as a bar: its height is its duration against the longest shown.
@@ -112,8 +59,8 @@ func bars(runs []execution.Execution) []bar {
 		if longest > 0 && e.Ended != nil {
 			h = 6 + int(float64(barHeight-6)*took(e).Seconds()/longest.Seconds())
 		}
-		list = append(list, bar{X: i * 14, Y: barHeight - h, H: h, Class: class(e.Status), Href: "/executions/" + e.ID,
-			Label: fmt.Sprintf("#%d %s %s", e.Number, e.Status, spanOf(e.Started, e.Ended))})
+		list = append(list, bar{X: i * 14, Y: barHeight - h, H: h, Class: string(e.Look().Tone), Href: "/executions/" + e.ID,
+			Label: strings.TrimSpace(fmt.Sprintf("#%d %s %s %s", e.Number, e.Look().Word, spanOf(e.Started, e.Ended), message(e)))})
 	}
 	return list
 }
@@ -137,9 +84,12 @@ func instructions(e execution.Execution, name string) string {
 	return ""
 }
 
-func trigger(e execution.Execution, key string) string {
-	s, _ := e.Trigger[key].(string)
-	return s
+// message is the first line of what a run delivers.
+func message(e execution.Execution) string {
+	if e.Revision == nil {
+		return ""
+	}
+	return e.Revision.Message
 }
 
 // squares folds long runs of serving instances.
@@ -225,14 +175,14 @@ func outputs(all map[string]any) []output {
 
 func functions(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
-		"glyph": glyph, "class": class, "stageStatus": stageStatus, "span": spanOf, "bars": bars, "markdown": markdown,
-		"instructions": instructions, "trigger": trigger, "squares": squares, "asks": waitsForPerson, "failed": failed, "word": statusWord,
+		"span": spanOf, "bars": bars, "markdown": markdown,
+		"instructions": instructions, "squares": squares,
 		"key": func() string { return rand.Text() },
 		"iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"ago": func(t time.Time) string { return span(max(0, now().Sub(t))) + " ago" },
+		"ago": func(t time.Time) string { return span.Rough(now().Sub(t)) + " ago" },
 		"until": func(t time.Time) string {
 			if d := t.Sub(now()); d > 0 {
-				return "in " + span(d.Round(time.Second))
+				return "in " + span.Rough(d)
 			}
 			return "now"
 		},

@@ -41,9 +41,10 @@ func graphOf(e execution.Execution) graph {
 	var g graph
 	for i, c := range cells {
 		st, _ := e.Stage(c.Stage)
+		look := st.Look()
 		n := node{X: margin + c.Column*(nodeWidth+gapX), Y: margin + c.Row*(nodeHeight+gapY), W: nodeWidth, H: nodeHeight,
-			Class: "n-" + class(stageStatus(st)), Title: glyph(stageStatus(st)) + " " + shorten(c.Stage, 18), Note: shorten(graphNote(st, def.Stages[i].Kind), 24),
-			Label: fmt.Sprintf("%s: %s", c.Stage, statusWord(st)), Href: "#stage-" + c.Stage}
+			Class: "n-" + string(look.Tone), Title: look.Shape + " " + shorten(c.Stage, 18), Note: shorten(graphNote(st, def.Stages[i].Kind), 24),
+			Label: c.Stage + ": " + look.Word, Href: "#stage-" + c.Stage}
 		at[c.Stage] = n
 		g.Nodes = append(g.Nodes, n)
 		g.Width, g.Height = max(g.Width, n.X+n.W+margin), max(g.Height, n.Y+n.H+margin)
@@ -62,8 +63,8 @@ func graphOf(e execution.Execution) graph {
 
 func graphNote(st execution.StageState, kind string) string {
 	switch {
-	case waitsForPerson(st):
-		return "waits for a person"
+	case st.Activity != "":
+		return st.Look().Word
 	case st.Status == execution.Running && st.Progress != "":
 		return st.Progress
 	case st.Started != nil && st.Status != execution.Skipped:
@@ -77,11 +78,4 @@ func shorten(s string, n int) string {
 		return string(r[:n-1]) + "…"
 	}
 	return s
-}
-
-func statusWord(st execution.StageState) string {
-	if waitsForPerson(st) {
-		return "waits for a person"
-	}
-	return string(st.Status)
 }

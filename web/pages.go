@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -63,10 +64,8 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 			for _, e := range page.Executions {
-				if !e.Status.Complete() {
-					if full, err := p.Door.Execution(ctx, who, e.ID); err == nil && asks(full) {
-						waiting = append(waiting, full)
-					}
+				if e.Activity.WaitsForPerson() {
+					waiting = append(waiting, e)
 				}
 			}
 			slices.Reverse(page.Executions)
@@ -104,14 +103,6 @@ func failing(all []control.TriggerStatus, application, name string) []control.Tr
 	return list
 }
 
-func asks(e execution.Execution) bool {
-	return slices.ContainsFunc(e.Stages, waitsForPerson)
-}
-
-func waitsForPerson(st execution.StageState) bool {
-	return st.Status == execution.Paused || st.Kind == "approval" && st.Status == execution.Running && st.Phase == execution.PhaseWaiting
-}
-
 func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	query := execution.Query{Application: q.Get("application"), Pipeline: q.Get("pipeline"), Text: q.Get("q"), Trigger: q.Get("trigger"), After: q.Get("after"), Limit: 50}
@@ -137,7 +128,7 @@ func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
 		more = "/executions?" + q.Encode()
 	}
 	v.Data = map[string]any{"Page": page, "Query": query, "Status": q.Get("status"), "More": more, "Starts": triggers,
-		"Statuses": []string{"Running", "Paused", "Succeeded", "Terminal", "Canceled"},
+		"Statuses": execution.Listed(),
 		"Triggers": []string{"push", "poll", "schedule", "webhook", "pipeline", "manual", "rollback", "repair"}}
 	return p.show(w, r, "executions", v)
 }
@@ -159,25 +150,28 @@ func (p *Pages) execution(w http.ResponseWriter, r *http.Request) error {
 		Live: runEvents, Execution: e.ID, Data: data})
 }
 
-// stageCount is how many stages have a status, in words.
+// stageCount is how many stages stand alike, as people read it.
 type stageCount struct {
-	Status execution.Status
-	N      int
+	Look execution.Look
+	N    int
 }
 
+// countStages counts the stages by how they stand: failures first, then what
+// waits and works, then what is over or still to come.
 func countStages(e execution.Execution) []stageCount {
 	var list []stageCount
-	for _, s := range []execution.Status{execution.Terminal, execution.Stopped, execution.FailedContinue, execution.Paused, execution.Running, execution.Succeeded, execution.Canceled, execution.Skipped, execution.NotStarted} {
-		n := 0
-		for _, st := range e.Stages {
-			if st.Status == s {
-				n++
-			}
+	for _, st := range e.Stages {
+		look := st.Look()
+		i := slices.IndexFunc(list, func(c stageCount) bool { return c.Look == look })
+		if i < 0 {
+			i, list = len(list), append(list, stageCount{Look: look})
 		}
-		if n > 0 {
-			list = append(list, stageCount{s, n})
-		}
+		list[i].N++
 	}
+	order := []execution.Tone{execution.Bad, execution.Wait, execution.Busy, execution.Good, execution.Idle}
+	slices.SortStableFunc(list, func(a, b stageCount) int {
+		return cmp.Compare(slices.Index(order, a.Look.Tone), slices.Index(order, b.Look.Tone))
+	})
 	return list
 }
 

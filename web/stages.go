@@ -3,6 +3,7 @@ package web
 import (
 	"net/url"
 	"strconv"
+	"strings"
 
 	"showrunner/execution"
 )
@@ -20,7 +21,7 @@ type stageList struct {
 	Stages         []execution.StageState
 	Total          int    // with the status that is asked for
 	From           int    // of the first one, from 1
-	Status         string // asked for
+	Status         string // asked for: a status, or the word that people read
 	Earlier, Later string // where the other parts are
 	Many           bool
 }
@@ -29,13 +30,13 @@ func stagesShown(e execution.Execution, q url.Values) stageList {
 	list := stageList{Status: q.Get("status"), Many: len(e.Stages) > manyStages}
 	var all []execution.StageState
 	for _, st := range e.Stages {
-		if waitsForPerson(st) && len(list.Asking) < mostNamed {
+		if st.Activity.WaitsForPerson() && len(list.Asking) < mostNamed {
 			list.Asking = append(list.Asking, st)
 		}
 		if failed(st) && len(list.Failed) < mostNamed {
 			list.Failed = append(list.Failed, st)
 		}
-		if list.Status == "" || list.Status == string(st.Status) {
+		if list.Status == "" || list.Status == string(st.Status) || strings.EqualFold(list.Status, st.Look().Word) {
 			all = append(all, st)
 		}
 	}

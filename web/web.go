@@ -84,6 +84,7 @@ func New(c Config) *Pages {
 		files.ServeHTTP(w, r)
 	})))
 	for pattern, handler := range map[string]func(http.ResponseWriter, *http.Request) error{
+		"GET /":                                     p.missing,
 		"GET /{$}":                                  p.overview,
 		"GET /executions":                           p.executions,
 		"GET /executions/{id}":                      p.execution,
@@ -135,8 +136,18 @@ func (p *Pages) page(h func(http.ResponseWriter, *http.Request) error) http.Hand
 			status = http.StatusInternalServerError
 			p.Log.Error("page", "path", r.URL.Path, "error", err)
 		}
-		p.render(w, status, "error", view{Title: http.StatusText(status), Data: map[string]string{"Message": err.Error(), "Help": problem.HelpOf(err)}})
+		data := errorPage{Message: err.Error(), Help: problem.HelpOf(err)}
+		if status == http.StatusNotFound {
+			data.Leads = p.leads(r)
+		}
+		p.render(w, status, "error", view{Title: http.StatusText(status), Data: data})
 	}
+}
+
+// errorPage is what the page of an error says.
+type errorPage struct {
+	Message, Help string
+	Leads         []lead // where to go on
 }
 
 // view is what every template gets.

@@ -26,12 +26,12 @@ const hostile = `<script>alert("x")</script>`
 func sampleExecution() execution.Execution {
 	started, ended := now.Add(-time.Minute), now
 	return execution.Execution{ID: "ex1", Application: "shop", Pipeline: "release", Number: 7, Status: execution.Terminal, Cause: hostile, By: "mia", Created: started, Started: &started, Ended: &ended,
-		Trigger:    map[string]any{"message": hostile, "commit": "4f1c2ab9e0"},
+		Revision:   &execution.Revision{Message: hostile, Commit: "4f1c2ab9e0", Author: hostile},
 		Definition: &pipeline.Pipeline{Stages: []pipeline.Stage{{Name: "build", Kind: "build"}, {Name: "ask", Kind: "approval", Needs: []string{"build"}, With: []byte(`{"instructions":"**Look** <script>alert(1)</script>"}`)}}},
 		Stages: []execution.StageState{
 			{Name: "build", Kind: "build", Status: execution.Terminal, Attempt: 2, Started: &started, Ended: &ended, Outputs: map[string]any{"buildId": hostile},
 				Failure: &stage.Failure{Code: "BUILD_FAILED", Cause: hostile, Evidence: []string{hostile}, Undone: []string{hostile}, Help: hostile}},
-			{Name: "ask", Kind: "approval", Status: execution.Running, Phase: execution.PhaseWaiting, Attempt: 1, Started: &started, Reason: hostile},
+			{Name: "ask", Kind: "approval", Status: execution.Running, Phase: execution.PhaseWaiting, Activity: execution.WaitingForApproval, Attempt: 1, Started: &started, Reason: hostile},
 		}}
 }
 
@@ -55,7 +55,7 @@ func gallery() map[string]view {
 			"Waiting": []execution.Execution{e}, "Regions": []control.RegionStatus{{Region: cloud.Region{Name: "us-west-2", Healthy: true}}, {Region: cloud.Region{Name: "eu-west-1"}}},
 			"Sites": []control.SiteStatus{site}, "Clusters": []control.Cluster{cluster}, "Away": hostile, "Unknown": hostile}},
 		"overview empty":   {Data: map[string]any{}},
-		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Starts": starts, "Statuses": []string{"Running"}}},
+		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Starts": starts, "Statuses": execution.Listed()}},
 		"executions empty": {Data: map[string]any{"Page": execution.Page{}, "Query": execution.Query{}}},
 		"execution":        {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e), "Stages": stagesShown(e, url.Values{"status": {hostile}})}},
 		"log": {Data: logView{E: e, Stage: e.Stages[0], Attempt: 1, HTML: "x", At: 7, Same: "/x?attempt=1", Follow: true, Rest: true, Search: hostile,
@@ -71,7 +71,8 @@ func gallery() map[string]view {
 		"sites empty":    {Data: []siteView(nil)},
 		"activity":       {Data: []activityRow{{Event: record.Event{Time: now, By: hostile}, Did: "apply", Subject: hostile, Error: hostile}}},
 		"activity empty": {Data: []activityRow(nil)},
-		"error":          {Title: "Not Found", Data: map[string]string{"Message": hostile, "Help": hostile}},
+		"error":          {Title: "Not Found", Data: errorPage{Message: hostile, Help: hostile, Leads: []lead{{"/", hostile}}}},
+		"error plain":    {Title: "Conflict", Data: errorPage{Message: hostile}},
 		"signin":         {Title: "Sign in"},
 	}
 }

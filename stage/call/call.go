@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"showrunner/execution"
@@ -139,7 +140,7 @@ func (p Pipeline) wait(ctx context.Context, in *stage.Input) (stage.Result, erro
 		return stage.Result{Outcome: stage.Done, Outputs: map[string]any{"status": string(child.Status)}}, nil
 	}
 	if !child.Status.Complete() {
-		in.Progress("%s/%s #%d is %s", child.Application, child.Pipeline, child.Number, child.Status)
+		in.Progress("%s/%s #%d is %s", child.Application, child.Pipeline, child.Number, strings.ToLower(child.Status.Look().Word))
 		return stage.Result{Outcome: stage.Again, After: lookAgain}, nil
 	}
 	outputs := map[string]any{"status": string(child.Status), "outputs": outputsOf(child)}

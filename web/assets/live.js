@@ -79,10 +79,10 @@ function times() {
     const away = (Date.now() - Date.parse(t.dateTime)) / 1000;
     const s = Math.abs(away);
     t.title = t.dateTime;
-    const span = s < 60 ? Math.floor(s) + " s" : s < 3600 ? Math.floor(s / 60) + " min" : s < 86400 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " d";
+    const span = s < 60 ? Math.floor(s) + "s" : s < 3600 ? Math.floor(s / 60) + "m" : s < 86400 ? Math.floor(s / 3600) + "h" : Math.floor(s / 86400) + "d";
     // What is to come says so; any other time is past, whatever this machine's clock thinks.
     if ("due" in t.dataset) t.textContent = away < 0 ? "in " + span : "now";
-    else t.textContent = (away < 0 ? "0 s" : span) + " ago";
+    else t.textContent = (away < 0 ? "0s" : span) + " ago";
   }
 }
 times();

@@ -1,0 +1,46 @@
+// Package span owns how a length of time is written for people, the same in
+// pages, terminal and messages. It refuses to know clocks: the caller measures.
+package span
+
+import (
+	"fmt"
+	"time"
+)
+
+// Text writes a duration with the precision that people need: 85ms, 1.2s, 12s,
+// 1m04s, 2h03m, 3d04h. A negative one, which clocks of two machines can make, is 0s.
+func Text(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return "0s"
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
+	}
+}
+
+// Rough writes a duration as one whole number and its unit, as "12s ago" and
+// "in 3h" need it. web/assets/live.js goes on in the same form.
+func Rough(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "0s"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours())/24)
+	}
+}
