@@ -302,6 +302,7 @@ func (e *Engine) startStop(r *run, i int) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.stops, i)
+		e.progress.clear(r.id, i)
 		if r.gone || ev.err != nil && e.base.Err() != nil {
 			return
 		}

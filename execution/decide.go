@@ -256,7 +256,7 @@ type eventData struct {
 func (s *state) beginTask(i, cursor int, now time.Time, c *changes) {
 	r := s.touch(i, c)
 	r.Cursor, r.Task = cursor, s.plan.stages[i].tasks[cursor]
-	r.State, r.Tries, r.Seen, r.Until, r.Reason = nil, 0, 0, nil, ""
+	r.State, r.Tries, r.Seen, r.Until, r.Reason, r.WaitsUntil = nil, 0, 0, nil, "", nil
 	r.Phase = PhaseRunning
 	r.Tasks = append(r.Tasks, TaskState{Name: r.Task, Started: now})
 	delete(s.rewake, i)
@@ -265,8 +265,8 @@ func (s *state) beginTask(i, cursor int, now time.Time, c *changes) {
 
 // call records the intent to call a waiting task again.
 func (s *state) call(i int, now time.Time, c *changes) {
-	r := s.touch(i, c)
-	r.Phase, r.Until, r.Reason = PhaseRunning, nil, ""
+	r := s.touch(i, c) // Reason stays, to be compared with what it will wait for next
+	r.Phase, r.Until = PhaseRunning, nil
 	delete(s.rewake, i)
 	c.do = append(c.do, action{doRun, i})
 }
@@ -316,16 +316,25 @@ func (s *state) wake(ev woken, now time.Time, c *changes) {
 	case PhaseWaiting:
 		s.call(ev.stage, now, c)
 	case PhaseCanceling:
-		if r.Until != nil && r.Tries > 0 { // its end could not be confirmed the last time
+		if r.Until != nil && (r.Tries > 0 || r.Stopping) { // its end could not be confirmed the last time
 			s.touch(ev.stage, c).Until = nil
 			c.do = append(c.do, action{doStop, ev.stage})
+			return
+		}
+		if r.Until == nil { // it is being asked to stop just now
+			s.noteWake(ev.stage)
 		}
 	case PhaseRunning:
-		if s.rewake == nil {
-			s.rewake = map[int]bool{}
-		}
-		s.rewake[ev.stage] = true
+		s.noteWake(ev.stage)
 	}
+}
+
+// noteWake remembers a wake-up that came while the task was under way.
+func (s *state) noteWake(i int) {
+	if s.rewake == nil {
+		s.rewake = map[int]bool{}
+	}
+	s.rewake[i] = true
 }
 
 func (s *state) signal(m Mail, now time.Time, c *changes) {

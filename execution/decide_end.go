@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -18,7 +19,7 @@ var stageEvents = map[Status]string{
 // finish ends a stage and lets those that waited for it go on.
 func (s *state) finish(i int, as Status, now time.Time, c *changes) {
 	r := s.touch(i, c)
-	r.Status, r.Phase, r.Ended, r.Until, r.State = as, "", &now, nil, nil
+	r.Status, r.Phase, r.Ended, r.Until, r.WaitsUntil, r.State = as, "", &now, nil, nil, nil
 	if as != Skipped && as != Canceled {
 		r.Reason = ""
 	}
@@ -130,7 +131,11 @@ func (s *state) confirm(ev stopped, now time.Time, c *changes) {
 		return
 	}
 	r = s.touch(ev.stage, c)
-	if ev.err != nil {
+	if still := (*stage.Stopping)(nil); errors.As(ev.err, &still) {
+		s.stopsLater(ev.stage, still, now, c)
+		return
+	}
+	if r.Stopping = false; ev.err != nil {
 		r.Tries++
 		if r.Tries >= stopTries {
 			s.park(ev.stage, stage.Failure{Code: CodeStopUnconfirmed, Cause: "the work outside could not be stopped: " + ev.err.Error(),
@@ -138,7 +143,7 @@ func (s *state) confirm(ev stopped, now time.Time, c *changes) {
 			return
 		}
 		at := now.Add(backoff(r.Tries, askFirst, askLast))
-		r.Until, r.Reason = &at, "the end is not confirmed: "+ev.err.Error()
+		r.Until, r.WaitsUntil, r.Reason = &at, nil, "the end is not confirmed: "+ev.err.Error()
 		return
 	}
 	if r.Stop == stopTimeout {
@@ -151,6 +156,20 @@ func (s *state) confirm(ev stopped, now time.Time, c *changes) {
 	}
 	r.Reason = s.head.State.Cause
 	s.finish(ev.stage, Canceled, now, c)
+}
+
+// stopsLater lets a stage wait whose outside work takes its time to stop.
+func (s *state) stopsLater(i int, still *stage.Stopping, now time.Time, c *changes) {
+	r := s.touch(i, c)
+	r.State, r.Tries, r.Stopping = still.State, 0, true
+	s.waits(i, still.Waits, still.WaitsUntil, false, now, c)
+	if s.rewake[i] {
+		delete(s.rewake, i)
+		c.do = append(c.do, action{doStop, i})
+		return
+	}
+	at := now.Add(max(still.After, time.Millisecond))
+	r.Until = &at
 }
 
 // settle ends the execution when nothing of it is under way any more.

@@ -141,18 +141,30 @@ func (s *state) again(ev answered, now time.Time, c *changes) {
 	r := s.touch(ev.stage, c)
 	r.State, r.Seen, r.Tries = ev.result.State, ev.seen, 0
 	t := &r.Tasks[len(r.Tasks)-1]
-	if t.Outcome != stage.Again {
-		t.Outcome = stage.Again
-		s.emit(c, now, "stage.waiting", ev.stage, "", eventData{Attempt: r.Attempt, Task: r.Task})
-	}
+	first := t.Outcome != stage.Again
+	t.Outcome = stage.Again
+	s.waits(ev.stage, ev.result.Waits, ev.result.WaitsUntil, first, now, c)
 	if s.rewake[ev.stage] || len(s.mail[ev.stage]) > ev.seen {
 		s.call(ev.stage, now, c)
 		return
 	}
-	r.Phase, r.Until, r.Reason = PhaseWaiting, nil, ev.result.Waits
+	r.Phase, r.Until = PhaseWaiting, nil
 	if ev.result.After > 0 {
 		at := now.Add(ev.result.After)
 		r.Until = &at
+	}
+}
+
+// waits takes in what a stage waits for; an event tells of it when that is news.
+func (s *state) waits(i int, what string, until time.Time, news bool, now time.Time, c *changes) {
+	r := s.touch(i, c)
+	var end *time.Time
+	if !until.IsZero() {
+		end = &until
+	}
+	news = news || r.Reason != what || !equalTimes(r.WaitsUntil, end)
+	if r.Reason, r.WaitsUntil = what, end; news {
+		s.emit(c, now, "stage.waiting", i, "", eventData{Attempt: r.Attempt, Task: r.Task, Reason: what, Until: end})
 	}
 }
 
@@ -187,7 +199,7 @@ func (s *state) unknown(ev answered, now time.Time, c *changes) {
 		wait = p.RetryAfter
 	}
 	at := now.Add(wait)
-	r.Phase, r.Until, r.Reason = PhaseBackoff, &at, ev.err.Error()
+	r.Phase, r.Until, r.Reason, r.WaitsUntil = PhaseBackoff, &at, ev.err.Error(), nil
 	s.emit(c, now, "stage.unknown", ev.stage, "", eventData{Attempt: r.Attempt, Task: r.Task, Reason: r.Reason, Until: &at})
 }
 
@@ -213,7 +225,7 @@ func (s *state) doubt(ev doubted, now time.Time, c *changes) {
 // park leaves a stage to a person; signals from now on settle it.
 func (s *state) park(i int, f stage.Failure, now time.Time, c *changes) {
 	r := s.touch(i, c)
-	r.Status, r.Phase, r.Until, r.Failure, r.Reason = Paused, PhaseParked, nil, &f, f.Cause
+	r.Status, r.Phase, r.Until, r.WaitsUntil, r.Failure, r.Reason = Paused, PhaseParked, nil, nil, &f, f.Cause
 	r.Seen = len(s.mail[i])
 	s.emit(c, now, "stage.parked", i, "", eventData{Attempt: r.Attempt, Task: r.Task, Failure: &f})
 }

@@ -23,6 +23,7 @@ func encodeStage(r *StageState) ([]byte, error) {
 	o.text("phase", string(r.Phase))
 	o.text("reason", r.Reason)
 	o.time("until", r.Until)
+	o.time("waitsUntil", r.WaitsUntil)
 	o.text("task", r.Task)
 	if len(r.Tasks) > 0 {
 		o.key("tasks")
@@ -40,6 +41,7 @@ func encodeStage(r *StageState) ([]byte, error) {
 	o.number("tries", r.Tries)
 	o.number("seen", r.Seen)
 	o.text("stop", r.Stop)
+	o.flag("stopping", r.Stopping)
 	o.number("cursor", r.Cursor)
 	o.number("skips", r.Skips)
 	o.number("retries", r.Retries)
@@ -89,6 +91,13 @@ func (o *object) text(name, s string) {
 	if s != "" {
 		o.key(name)
 		o.quote(s)
+	}
+}
+
+func (o *object) flag(name string, on bool) {
+	if on {
+		o.key(name)
+		o.b = append(o.b, "true"...)
 	}
 }
 

@@ -126,8 +126,11 @@ type StageState struct {
 	Attempt int    `json:"attempt,omitempty"` // 0: never started
 	Phase   Phase  `json:"phase,omitempty"`   // only while it is not complete
 	// Reason says, for people, what the stage waits for, or why it was skipped or canceled.
-	Reason string     `json:"reason,omitempty"`
-	Until  *time.Time `json:"until,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Until is when the engine looks at the stage again by itself.
+	Until *time.Time `json:"until,omitempty"`
+	// WaitsUntil is when what Reason names will be over, if that is known.
+	WaitsUntil *time.Time `json:"waitsUntil,omitempty"`
 	// Task is the current task; Tasks says what became of each one of this attempt.
 	Task    string         `json:"task,omitempty"`
 	Tasks   []TaskState    `json:"tasks,omitempty"`
@@ -147,11 +150,13 @@ type StageState struct {
 	// What the engine needs to go on. State is what the task answered with
 	// Again, Tries how often in a row it could not be found out, Seen how many
 	// signals the task knew when it answered, Stop why it is being stopped.
-	State  json.RawMessage `json:"state,omitempty"`
-	Tries  int             `json:"tries,omitempty"`
-	Seen   int             `json:"seen,omitempty"`
-	Stop   string          `json:"stop,omitempty"`
-	Cursor int             `json:"cursor,omitempty"` // index of Task among the kind's tasks
+	State json.RawMessage `json:"state,omitempty"`
+	Tries int             `json:"tries,omitempty"`
+	Seen  int             `json:"seen,omitempty"`
+	Stop  string          `json:"stop,omitempty"`
+	// Stopping says that the outside work was told to stop and takes its time.
+	Stopping bool `json:"stopping,omitempty"`
+	Cursor   int  `json:"cursor,omitempty"` // index of Task among the kind's tasks
 	// Skips counts the tasks of this attempt that answered Skipped, Retries the
 	// attempts that the retry policy has granted since the last (re)start.
 	Skips   int `json:"skips,omitempty"`

@@ -134,12 +134,26 @@ func (e *Engine) takeOver(ctx context.Context, claims []Claim) error {
 		r.mu.Lock()
 		if !r.gone {
 			e.applyLocked(r, started{taken: true})
+			e.watchAgain(r)
 			e.rest(r)
 		}
 		r.mu.Unlock()
 		e.readInbox(r)
 	}
 	return err
+}
+
+// watchAgain calls the waiting tasks that were watched for by whoever had the
+// execution before. The run is locked.
+func (e *Engine) watchAgain(r *run) {
+	for i, row := range r.st.rows {
+		if row == nil || row.Phase != PhaseWaiting {
+			continue
+		}
+		if t, known := e.kinds.task(r.st.plan.stages[i].def.Kind, row.Cursor); known && t.Watches {
+			e.applyLocked(r, woken{stage: i, attempt: row.Attempt, task: row.Task})
+		}
+	}
 }
 
 // memberLoop acts on what other sessions say, and joins again when the session is lost.

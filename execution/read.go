@@ -45,8 +45,20 @@ func (e *Engine) Get(ctx context.Context, id string) (Execution, error) {
 	for i := range p.stages {
 		x.Stages[i].Name, x.Stages[i].Kind = p.stages[i].def.Name, p.stages[i].def.Kind
 		x.Stages[i].Progress = e.progress.get(id, i)
+		e.hideOldReason(&x.Stages[i])
 	}
 	return x, nil
+}
+
+// hideOldReason leaves out what a task waited for before the call that is under
+// way. A task that watches is called for a moment only, and goes on waiting.
+func (e *Engine) hideOldReason(s *StageState) {
+	if s.Phase != PhaseRunning {
+		return
+	}
+	if t, known := e.kinds.task(s.Kind, s.Cursor); !known || !t.Watches {
+		s.Reason, s.WaitsUntil = "", nil
+	}
 }
 
 // Limits of a page.

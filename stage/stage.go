@@ -57,9 +57,27 @@ type Task struct {
 	// in doubt and goes to a person.
 	Resume func(ctx context.Context, in *Input) (Result, error)
 	// Cancel stops the outside work of a task that is running, waiting or in
-	// doubt, and confirms that it has stopped. Nil when Run's ctx is enough.
+	// doubt, and confirms that it has stopped. Nil when Run's ctx is enough. While
+	// the outside work takes its time to stop, Cancel returns a *Stopping.
 	Cancel func(ctx context.Context, in *Input) error
+	// Watches says that a waiting task counts on being woken by what this process
+	// watches for it. Such a task is called once when an engine takes its execution
+	// over, so that it is watched again.
+	Watches bool
 }
+
+// Stopping is Cancel's answer that the outside work has been told to stop and has
+// not stopped yet. Cancel is called again with State after After, or at a wake-up.
+// It is not counted as an attempt that failed.
+type Stopping struct {
+	State      json.RawMessage
+	After      time.Duration // more than zero
+	Waits      string        // what it waits for, for people
+	WaitsUntil time.Time     // when that will be over, if it is known
+}
+
+// Error implements error.
+func (s *Stopping) Error() string { return "it has not stopped yet: " + s.Waits }
 
 // Causes with which the engine ends a task's context.
 var (
@@ -154,9 +172,11 @@ type Result struct {
 	// Zero means until a signal or wake-up comes, or until another process has taken
 	// the execution over: a wake-up does not outlive the process that promised it.
 	After time.Duration
-	// Waits says, for people, what it waits for, as long as it does; only with Again.
-	Waits   string
-	Failure *Failure
+	// Waits says, for people, what it waits for, as long as it does; WaitsUntil is
+	// when that will be over, if it is known. Only with Again.
+	Waits      string
+	WaitsUntil time.Time
+	Failure    *Failure
 }
 
 // Failure tells a person all four things they need.
