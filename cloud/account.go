@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
@@ -18,14 +19,43 @@ type Observe func(op, region string, took time.Duration, err error)
 type Account struct {
 	name    string
 	driver  driver.Cloud
-	now     func() time.Time
-	observe Observe
+	options Options
 }
 
-// NewAccount makes an account over a driver. Abilities are found on the driver
-// itself. observe may be nil.
-func NewAccount(name string, d driver.Cloud, now func() time.Time, observe Observe) *Account {
-	return &Account{name: name, driver: d, now: now, observe: observe}
+// Options are what an account works with. All may be left out.
+type Options struct {
+	Now     func() time.Time // default time.Now
+	Observe Observe
+	// Key returns the secret key that fingerprints are made with. It has to stay the same, or every
+	// next deployment makes a new version. Default: a key that is as old as the account.
+	Key func(ctx context.Context) ([]byte, error)
+}
+
+// NewAccount makes an account over a driver. Abilities are found on the driver itself.
+func NewAccount(name string, d driver.Cloud, options Options) *Account {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Observe == nil {
+		options.Observe = func(string, string, time.Duration, error) {}
+	}
+	if options.Key == nil {
+		key := []byte(rand.Text())
+		options.Key = func(context.Context) ([]byte, error) { return key, nil }
+	}
+	return &Account{name: name, driver: d, options: options}
+}
+
+// Fingerprint identifies the version that a specification describes: the same
+// for the same specification, another one when anything of it is changed
+// (driver.Fingerprint).
+func (a *Account) Fingerprint(ctx context.Context, spec ServerGroupSpec) (string, error) {
+	key, err := a.options.Key(ctx)
+	if err != nil {
+		return "", problem.Wrap(err, "", "cloud.fingerprint", "the key that versions of account %s are identified with", a.name)
+	}
+	spec.Application = driver.ApplicationOf(spec)
+	return driver.Fingerprint(spec, key), nil
 }
 
 // Name is what pipeline files call the account.
@@ -44,6 +74,10 @@ func (a *Account) Regions(ctx context.Context) (regions []Region, err error) {
 func (a *Account) CreateServerGroup(ctx context.Context, region string, spec ServerGroupSpec, key string) (group ServerGroup, err error) {
 	const op = "cloud.create-server-group"
 	if err := first(checkName(op, "cluster", spec.Cluster), checkKey(op, key), checkCapacity(op, spec.Capacity)); err != nil {
+		return ServerGroup{}, err
+	}
+	spec.Application = driver.ApplicationOf(spec)
+	if spec.Fingerprint, err = a.Fingerprint(ctx, spec); err != nil {
 		return ServerGroup{}, err
 	}
 	err = a.do(op, region, "creating a server group of "+spec.Cluster, func() error {
@@ -91,11 +125,9 @@ func (a *Account) Destroy(ctx context.Context, region, serverGroup string, guard
 
 // do calls the driver, measures it, and wraps its error once.
 func (a *Account) do(op, region, doing string, call func() error) error {
-	began := a.now()
+	began := a.options.Now()
 	err := call()
-	if a.observe != nil {
-		a.observe(op, region, a.now().Sub(began), err)
-	}
+	a.options.Observe(op, region, a.options.Now().Sub(began), err)
 	if err == nil {
 		return nil
 	}

@@ -12,6 +12,11 @@ import "showrunner/cloud/driver"
 type (
 	Region           = driver.Region
 	ServerGroupSpec  = driver.ServerGroupSpec
+	Workload         = driver.Workload
+	Process          = driver.Process
+	Image            = driver.Image
+	Function         = driver.Function
+	EnvValue         = driver.EnvValue
 	ServerGroup      = driver.ServerGroup
 	Instance         = driver.Instance
 	InstanceFailure  = driver.InstanceFailure
@@ -45,6 +50,12 @@ const (
 	HookAbandon   = driver.HookAbandon
 	HookHeartbeat = driver.HookHeartbeat
 )
+
+// Values makes an environment of plain values.
+func Values(env map[string]string) map[string]EnvValue { return driver.Values(env) }
+
+// ApplicationOf is the application that a cluster belongs to.
+func ApplicationOf(s ServerGroupSpec) string { return driver.ApplicationOf(s) }
 
 // LatencyBounds are the upper bounds of Counts.Buckets in seconds. They are not changed.
 var LatencyBounds = driver.LatencyBounds

@@ -120,21 +120,21 @@ func clustersOf(ctx context.Context, a *cloud.Account, application, cluster stri
 			continue
 		}
 		for _, g := range answers[i].groups {
-			app := applicationOf(g.Spec.Cluster)
-			if application != "" && app != application {
-				continue
-			}
 			c := byName[g.Spec.Cluster]
 			if c == nil {
-				c = &Cluster{Name: g.Spec.Cluster, Application: app, Account: a.Name()}
+				c = &Cluster{Name: g.Spec.Cluster, Account: a.Name()}
 				byName[g.Spec.Cluster] = c
 			}
-			g.Spec.Env = nil // may hold secrets
+			c.Application = cloud.ApplicationOf(g.Spec) // the newest group's
+			g.Spec.Env = nil                            // may hold secrets
 			c.Groups = append(c.Groups, g)
 		}
 	}
 	list := make([]Cluster, 0, len(byName))
 	for _, c := range byName {
+		if application != "" && c.Application != application {
+			continue
+		}
 		if len(away) > 0 {
 			c.Away = away
 		}
@@ -146,12 +146,6 @@ func clustersOf(ctx context.Context, a *cloud.Account, application, cluster stri
 			WithHelp("showrunner doctor")
 	}
 	return list, nil
-}
-
-// applicationOf is the application's part of a cluster's name.
-func applicationOf(cluster string) string {
-	app, _, _ := strings.Cut(cluster, "-")
-	return app
 }
 
 // cluster finds one cluster. Errors: not_found.

@@ -30,11 +30,11 @@ func (h hung) ServerGroups(ctx context.Context, region, cluster string) ([]cloud
 func TestClustersDoNotWaitForAHungRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := memcloud.New(memcloud.Config{Regions: []string{"a", "b"}})
-		if _, err := m.CreateServerGroup(t.Context(), "a", cloud.ServerGroupSpec{Cluster: "shop", Version: "1", Artifact: "sha256:1", Command: []string{"./shop"}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Desired: 1}}, "key"); err != nil {
+		if _, err := m.CreateServerGroup(t.Context(), "a", cloud.ServerGroupSpec{Cluster: "shop", Version: "1", Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./shop"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Desired: 1}}, "key"); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		list, err := clustersOf(t.Context(), cloud.NewAccount("local", hung{m, "b"}, time.Now, nil), "", "")
+		list, err := clustersOf(t.Context(), cloud.NewAccount("local", hung{m, "b"}, cloud.Options{}), "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -62,17 +62,17 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 	if err := s.allow(p, op, id); err != nil {
 		return err
 	}
-	a, inst, err := s.instance(ctx, p, id)
+	a, application, inst, err := s.instance(ctx, p, id)
 	if err != nil {
 		return err
 	}
 	if op == opTerminate {
 		err = a.Terminate(ctx, inst.Region, id, cloud.TerminateOptions{Kill: ch.Kill, Decrement: ch.Decrement, Guard: cloud.Guard{LastOne: !ch.Kill}}, ch.Key)
-		return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, map[string]any{"kill": ch.Kill}, err)
+		return s.did(ctx, p, op, application, id, map[string]any{"kill": ch.Kill}, err)
 	}
 	if ch.Hook != "" {
 		err = a.AnswerHook(ctx, inst.Region, id, ch.Hook, ch.Key)
-		return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, map[string]any{"answer": ch.Hook}, err)
+		return s.did(ctx, p, op, application, id, map[string]any{"answer": ch.Hook}, err)
 	}
 	switch {
 	case ch.Standby != nil:
@@ -82,32 +82,32 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 	default:
 		err = a.SetProtection(ctx, inst.Region, id, *ch.Protect, ch.Key)
 	}
-	return s.did(ctx, p, op, applicationOf(inst.ServerGroup), id, nil, err)
+	return s.did(ctx, p, op, application, id, nil, err)
 }
 
 // instance finds an instance by its ID in any account, those that ended and are still remembered included.
-func (s *Service) instance(ctx context.Context, p Principal, id string) (*cloud.Account, cloud.Instance, error) {
+func (s *Service) instance(ctx context.Context, p Principal, id string) (a *cloud.Account, application string, i cloud.Instance, err error) {
 	clusters, err := s.Clusters(ctx, p, "", "", "")
 	if err != nil {
-		return nil, cloud.Instance{}, err
+		return nil, "", i, err
 	}
 	for _, c := range clusters {
 		for _, g := range c.Groups {
 			for _, i := range slices.Concat(g.Instances, g.Ended) {
 				if i.ID == id {
 					a, err := s.Accounts.Account(c.Account)
-					return a, i, err
+					return a, c.Application, i, err
 				}
 			}
 		}
 	}
-	return nil, cloud.Instance{}, problem.New(problem.NotFound, "instance", "there is no instance %q", id).
+	return nil, "", i, problem.New(problem.NotFound, "instance", "there is no instance %q", id).
 		WithHelp("showrunner instances lists them")
 }
 
 // InstanceLog copies what an instance wrote. Errors: not_found, precondition.
 func (s *Service) InstanceLog(ctx context.Context, p Principal, id string, follow bool, w io.Writer) error {
-	a, inst, err := s.instance(ctx, p, id)
+	a, _, inst, err := s.instance(ctx, p, id)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func TestARollbackIsRefusedWhileADeploymentIsUnderWay(t *testing.T) {
 	m := memcloud.New(memcloud.Config{Regions: []string{"a", "b"}})
 	for _, region := range []string{"a", "b"} {
 		for _, version := range []string{"1", "2"} {
-			spec := cloud.ServerGroupSpec{Cluster: "shop", Version: version, Artifact: "sha256:1", Command: []string{"./shop"}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Desired: 1}, Weight: 100}
+			spec := cloud.ServerGroupSpec{Cluster: "shop", Version: version, Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./shop"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Desired: 1}, Weight: 100}
 			if _, err := m.CreateServerGroup(t.Context(), region, spec, version); err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestARollbackIsRefusedWhileADeploymentIsUnderWay(t *testing.T) {
 		"its own name": {[]string{"a"}, RollbackPipeline, false},
 	} {
 		engine := &started{pipeline: tt.pipeline}
-		s := New(Deps{Engine: engine, Accounts: one{cloud.NewAccount("local", m, time.Now, nil)}, Claims: held{"e-1", "a"}, Records: noEvents{}, Now: time.Now})
+		s := New(Deps{Engine: engine, Accounts: one{cloud.NewAccount("local", m, cloud.Options{})}, Claims: held{"e-1", "a"}, Records: noEvents{}, Now: time.Now})
 		r := RollbackRequest{Cluster: "shop", Regions: tt.regions}
 		_, err := s.Rollback(t.Context(), owner, r)
 		if code := problem.CodeOf(err); (code == problem.Conflict) != tt.refused || err != nil && code != problem.Conflict || (len(engine.requests) == 0) != tt.refused {

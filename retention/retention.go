@@ -234,7 +234,7 @@ func (s *Sweeper) delivered(ctx context.Context, needed map[artifact.Ref]bool) e
 				return err
 			}
 			for _, g := range groups {
-				needed[g.Spec.Artifact] = true
+				needed[g.Spec.Workload.Artifact()] = true
 			}
 			if sites == nil {
 				continue

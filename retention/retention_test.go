@@ -81,7 +81,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Sweeper = &Sweeper{Data: data, Executions: w.kept, Artifacts: store, Accounts: accounts{cloud.NewAccount("local", w.cloud, func() time.Time { return now }, nil)},
+	w.Sweeper = &Sweeper{Data: data, Executions: w.kept, Artifacts: store, Accounts: accounts{cloud.NewAccount("local", w.cloud, cloud.Options{Now: func() time.Time { return now }})},
 		Age: age, Builds: age, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
 	return w
 }
@@ -146,7 +146,7 @@ func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
 	long := w.now.Add(-10 * age)
 	w.execution("1kept", execution.Succeeded, long, ofKept)
 	w.execution("2running", execution.Running, long, ofRunning)
-	spec := cloud.ServerGroupSpec{Cluster: "app", Artifact: deployed, Command: []string{"x"}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Min: 1, Desired: 1, Max: 1}}
+	spec := cloud.ServerGroupSpec{Cluster: "app", Workload: cloud.Workload{Process: &cloud.Process{Artifact: deployed, Command: []string{"x"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Min: 1, Desired: 1, Max: 1}}
 	if _, err := w.cloud.CreateServerGroup(t.Context(), "us-west-2", spec, "k"); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestSweepLeavesWhatItCannotJudge(t *testing.T) {
 	w := newWorld(t)
 	ref, log := w.artifact("maybe"), w.folder("logs", "0gone")
 	w.grow()
-	w.Accounts = accounts{cloud.NewAccount("local", away{w.cloud}, w.Now, nil)}
+	w.Accounts = accounts{cloud.NewAccount("local", away{w.cloud}, cloud.Options{Now: w.Now})}
 	done, err := w.Sweep(t.Context())
 	if problem.CodeOf(err) != problem.Unavailable || done.Artifacts+done.Contents != 0 || done.Logs != 1 {
 		t.Errorf("swept %+v, %v", done, err)

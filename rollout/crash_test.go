@@ -199,15 +199,15 @@ func TestCanceledAtEveryTick(t *testing.T) {
 func TestARolledBackVersionProvesItselfAgain(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	group := func(name, version string, weight float64) cloud.ServerGroup {
-		g := cloud.ServerGroup{Name: name, Spec: cloud.ServerGroupSpec{Cluster: "api", Version: version}, Capacity: capacity, Weight: weight}
+		g := cloud.ServerGroup{Name: name, Spec: cloud.ServerGroupSpec{Cluster: "api", Version: version, Fingerprint: version}, Capacity: capacity, Weight: weight}
 		for i := range 3 {
 			g.Instances = append(g.Instances, cloud.Instance{ID: fmt.Sprint(name, i), Lifecycle: cloud.InService, Healthy: true})
 		}
 		return g
 	}
 	groups := []cloud.ServerGroup{group("api-v000", "a", 0), group("api-v001", "b", 100), group("api-v002", "c", 0)}
-	for version, reused := range map[string]string{"a": "api-v000", "c": "", "d": ""} {
-		spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: version, Capacity: capacity},
+	for version, reused := range map[string]string{"a": "api-v000", "b": "api-v001", "c": "", "d": ""} {
+		spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: version, Fingerprint: version, Capacity: capacity},
 			Strategy: pipeline.Strategy{Canary: &pipeline.Canary{Steps: []float64{10}}}, Waves: []pipeline.Wave{{Regions: regions[:1]}}, Undo: "all", Timeout: time.Minute}
 		d := rollout.Decide(spec, rollout.State{}, rollout.Observed{Regions: map[string]rollout.Region{regions[0]: {Groups: groups}}}, time.Unix(1, 0))
 		if rs := d.State.Regions[regions[0]]; rs.New != reused || (rs.Step == 0) == rs.Reused {

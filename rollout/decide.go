@@ -211,17 +211,17 @@ func (d *decider) advanceRegion(region string) {
 func (d *decider) enter(region string, o Region, rs *RegionState) {
 	rs.Phase, rs.Entered = Stepping, d.now
 	rs.New = d.spec.Restore[region]
+	if rs.New == "" {
+		rs.New = existing(d.spec.Group, o.Groups)
+	}
 	for _, g := range o.Groups {
 		if g.Enabled() && g.Name != rs.New {
 			rs.Before = append(rs.Before, Snapshot{Name: g.Name, Version: g.Spec.Version, Weight: g.Weight, Capacity: g.Capacity, Serving: g.Serving()})
 		}
 	}
-	if rs.New == "" {
-		rs.New = recent(d.spec.Group, o.Groups)
-	}
 	rs.Reused = rs.New != ""
 	if g, ok := find(o.Groups, rs.New); ok {
-		rs.FailBase, rs.Was = g.Failures, g.Capacity
+		rs.FailBase, rs.Was, rs.WasWeight = g.Failures, g.Capacity, g.Weight
 	}
 	rs.Full = d.spec.Group.Capacity
 	if d.spec.Restore[region] != "" {
@@ -253,15 +253,23 @@ func restored(rs *RegionState) pipeline.Capacity {
 // steps are the strategy's levels.
 func (d *decider) steps() []step { return d.shape.steps }
 
-// recent finds a kept, disabled group that is the version asked for, to return
-// to without building it anew. Only one from before the version in traffic
-// counts: a newer one that is disabled was probably bad, and has to prove itself again.
-func recent(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string {
+// existing finds a group that is the version asked for, to be used instead of a
+// new one: one that has traffic already, or one that is kept without traffic and
+// has not failed. Of those kept, only a group from before the version in traffic
+// counts: a newer one that was disabled was probably bad, and has to prove itself
+// again. What a version is, its fingerprint says: with any option changed it is another.
+func existing(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string {
+	if want.Fingerprint == "" {
+		return ""
+	}
+	for _, g := range slices.Backward(groups) {
+		if g.Enabled() && !g.Destroying && g.Spec.Fingerprint == want.Fingerprint {
+			return g.Name
+		}
+	}
 	older := groups[:1+lastEnabled(groups)]
 	for _, g := range slices.Backward(older) {
-		s := g.Spec
-		if !g.Enabled() && !g.Destroying && s.Version == want.Version && s.Version != "" && s.Artifact == want.Artifact &&
-			slices.Equal(s.Command, want.Command) && equalEnv(s.Env, want.Env) && g.Failures == 0 {
+		if !g.Enabled() && !g.Destroying && g.Spec.Fingerprint == want.Fingerprint && g.Failures == 0 {
 			return g.Name
 		}
 	}
@@ -276,18 +284,6 @@ func lastEnabled(groups []cloud.ServerGroup) int {
 		}
 	}
 	return -1
-}
-
-func equalEnv(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if w, ok := b[k]; !ok || w != v {
-			return false
-		}
-	}
-	return true
 }
 
 // capacityAt is the new group's capacity at a step.

@@ -137,8 +137,10 @@ type RegionState struct {
 	New    string     `json:"new,omitempty"` // the new group's name, once known
 	Reused bool       `json:"reused,omitempty"`
 	// Was is the capacity that a reused group had, to be put back when the rollout is undone.
-	Was  pipeline.Capacity `json:"was,omitzero"`
-	Step int               `json:"step"`
+	Was pipeline.Capacity `json:"was,omitzero"`
+	// WasWeight is the weight that a reused group had: above 0 when it is the version in traffic.
+	WasWeight float64 `json:"wasWeight,omitempty"`
+	Step      int     `json:"step"`
 	// Entered is when the present step (or undoing) began; Shown when its weights were set.
 	Entered time.Time `json:"entered,omitzero"`
 	Shown   time.Time `json:"shown,omitzero"`

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"showrunner/cloud"
+	"showrunner/pipeline"
 )
 
 // step carries a region through its present step: capacity, health, question, weights, pause, verdict.
@@ -23,7 +24,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	need := required(want.Desired)
 	if !rs.Shown.IsZero() {
 		need = serveNeed(want, g)
-	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max {
+	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max || rs.rebounds(g.Capacity) {
 		to := want
 		to.Desired = max(want.Desired, min(g.Capacity.Desired, want.Max))
 		// It sets numbers and adds none, so it may be made again when scaling was quicker than the shift.
@@ -67,6 +68,12 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	// Written down before the traffic moves: forgetting it afterwards would move it back for a moment.
 	d.wait = 0
 	d.note(region, "goes to %g%%", d.steps()[rs.Step].Weight)
+}
+
+// rebounds says whether the version in traffic is the one asked for and only
+// the bounds of its capacity differ: they are changed without a new version.
+func (rs *RegionState) rebounds(now pipeline.Capacity) bool {
+	return rs.WasWeight > 0 && (now.Min != rs.Full.Min || now.Max != rs.Full.Max)
 }
 
 // keepUp raises what the new group ends with to what the old ones have by now:

@@ -64,7 +64,7 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 	back, serving, wanted, old, sized := map[string]float64{}, 0, 0, 0, true
 	g, exists := find(o.Groups, rs.New)
 	if exists {
-		back[rs.New] = 0
+		back[rs.New] = rs.WasWeight
 	}
 	for _, b := range rs.Before {
 		g, ok := find(o.Groups, b.Name)
@@ -95,7 +95,13 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.note(region, "shifts traffic back")
 		return
 	}
-	if exists && rs.Reused && !g.Destroying && g.Capacity.Desired > rs.Was.Desired && d.spec.Restore[region] == "" {
+	if exists && rs.WasWeight > 0 && !g.Destroying && (g.Capacity.Min != rs.Was.Min || g.Capacity.Max != rs.Was.Max) {
+		to := pipeline.Capacity{Min: rs.Was.Min, Desired: min(max(g.Capacity.Desired, rs.Was.Min), rs.Was.Max), Max: rs.Was.Max}
+		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-bounds/%s/%d", region, d.now.UnixNano()), ServerGroup: g.Name, Capacity: to, Guard: cloud.Guard{LastOne: true}})
+		d.note(region, "gives %s its bounds back", g.Name)
+		return
+	}
+	if exists && rs.Reused && rs.WasWeight == 0 && !g.Destroying && g.Capacity.Desired > rs.Was.Desired && d.spec.Restore[region] == "" {
 		// Back to what it was kept with; a refusal is not worth waiting for, since it serves nothing.
 		d.do(Change{Kind: Resize, Region: region, Key: "undo-shrink/" + region, ServerGroup: g.Name, Capacity: rs.Was, Guard: cloud.Guard{LastOne: true}})
 		d.note(region, "shrinks %s", g.Name)

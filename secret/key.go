@@ -50,6 +50,15 @@ func (k *keys) identities() ([]age.Identity, error) {
 // exist is never replaced in silence: that would hide the loss until a
 // deployment needs the old values.
 func (k *keys) recipient(ctx context.Context, records Records) (age.Recipient, error) {
+	first, err := k.first(ctx, records)
+	if err != nil {
+		return nil, err
+	}
+	return first.Recipient(), nil
+}
+
+// first is the identity that encrypts.
+func (k *keys) first(ctx context.Context, records Records) (*age.X25519Identity, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	err := k.load()
@@ -66,7 +75,7 @@ func (k *keys) recipient(ctx context.Context, records Records) (age.Recipient, e
 	if err != nil {
 		return nil, err
 	}
-	return k.loaded[0].Recipient(), nil
+	return k.loaded[0], nil
 }
 
 func (k *keys) load() error {

@@ -3,6 +3,8 @@ package secret
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"regexp"
@@ -116,6 +118,19 @@ func (s *Store) Set(ctx context.Context, name string, value []byte, events ...re
 		}
 		return nil
 	}
+}
+
+// DeriveKey returns a key for another purpose, made from the key that encrypts
+// the secrets: it is the same as long as that key is, and says nothing of it.
+// Like Set it makes the key when there is none and nothing was encrypted yet.
+func (s *Store) DeriveKey(ctx context.Context, purpose string) ([]byte, error) {
+	identity, err := s.keys.first(ctx, s.records)
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, []byte(identity.String()))
+	mac.Write([]byte(purpose))
+	return mac.Sum(nil), nil
 }
 
 // Delete removes a secret. Errors: not_found.

@@ -1,8 +1,6 @@
 package server
 
 import (
-	"time"
-
 	"showrunner/cloud"
 	"showrunner/cloud/localcloud"
 	"showrunner/problem"
@@ -15,8 +13,8 @@ type accounts struct {
 }
 
 // newAccounts makes the account "local" over the regions of a data folder.
-func newAccounts(data, edge string, regions []string, now func() time.Time, observe cloud.Observe) (*accounts, error) {
-	config := localcloud.ClientConfig{Edge: edge, Now: now}
+func newAccounts(data, edge string, regions []string, options cloud.Options) (*accounts, error) {
+	config := localcloud.ClientConfig{Edge: edge, Now: options.Now}
 	for _, r := range regions {
 		config.Regions = append(config.Regions, localcloud.Endpoint{Region: r, Data: data})
 	}
@@ -24,7 +22,7 @@ func newAccounts(data, edge string, regions []string, now func() time.Time, obse
 	if err != nil {
 		return nil, err
 	}
-	return &accounts{names: []string{"local"}, byName: map[string]*cloud.Account{"local": cloud.NewAccount("local", local, now, observe)}}, nil
+	return &accounts{names: []string{"local"}, byName: map[string]*cloud.Account{"local": cloud.NewAccount("local", local, options)}}, nil
 }
 
 // Account finds an account. Errors: not_found.

@@ -19,6 +19,7 @@ import (
 
 	"showrunner/api"
 	"showrunner/artifact"
+	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/control/lastknown"
 	"showrunner/eventlog"
@@ -163,10 +164,13 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	if c.artifacts, err = artifact.Open(filepath.Join(c.Shared, "artifacts")); err != nil {
 		return nil, err
 	}
-	if c.accounts, err = newAccounts(c.Data, c.Edge, c.Regions, c.Now, nil); err != nil {
+	c.secrets = secret.New(c.store, secret.Options{KeyFile: filepath.Join(c.Shared, "key"), Identity: c.Identity})
+	fingerprints := func(ctx context.Context) ([]byte, error) {
+		return c.secrets.DeriveKey(ctx, "fingerprints of server groups")
+	}
+	if c.accounts, err = newAccounts(c.Data, c.Edge, c.Regions, cloud.Options{Now: c.Now, Key: fingerprints}); err != nil {
 		return nil, err
 	}
-	c.secrets = secret.New(c.store, secret.Options{KeyFile: filepath.Join(c.Shared, "key"), Identity: c.Identity})
 	c.logs = stagelog.New(filepath.Join(c.Shared, "logs"))
 	if c.urlGiven = c.URL != ""; !c.urlGiven {
 		c.URL = "http://" + c.listener.Addr().String()

@@ -144,9 +144,11 @@ func (r *Region) Deploy(ctx context.Context, spec cloud.ServerGroupSpec) (string
 	if err != nil {
 		return "", err
 	}
-	if spec.Artifact, _, err = store.PutDir(ctx, dir, nil); err != nil {
+	ref, _, err := store.PutDir(ctx, dir, nil)
+	if err != nil {
 		return "", err
 	}
+	spec.Workload.Process.Artifact = ref
 	group, err := r.Cloud.CreateServerGroup(ctx, Name, spec, r.Key())
 	if err != nil {
 		return "", err

@@ -79,8 +79,8 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 // Spec is a server group of the program in a mode: quick checks, no drain.
 func (s *Suite) Spec(cluster string, mode Mode, n int) driver.ServerGroupSpec {
 	return driver.ServerGroupSpec{
-		Cluster: cluster, Version: "1.0", Artifact: s.Artifact, Command: s.Command,
-		Env: map[string]string{ModeVariable: string(mode)},
+		Cluster: cluster, Version: "1.0", Workload: driver.Workload{Process: &driver.Process{Artifact: s.Artifact, Command: s.Command}},
+		Env: driver.Values(map[string]string{ModeVariable: string(mode)}),
 		Health: pipeline.Health{Path: "/healthz", Interval: pipeline.Duration(50 * time.Millisecond),
 			Timeout: pipeline.Duration(2 * time.Second), Grace: pipeline.Duration(5 * time.Second)},
 		Capacity: pipeline.Capacity{Min: 0, Desired: n, Max: n + 3},

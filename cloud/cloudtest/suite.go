@@ -14,7 +14,7 @@ import (
 
 func testCreate(s *Suite) {
 	spec := s.Spec("app-prod", Serve, 3)
-	spec.Env["CLOUDTEST_SECRET"] = "hush"
+	spec.Env["CLOUDTEST_SECRET"] = driver.EnvValue{Value: "hush"}
 	made := s.Create(spec)
 	if made.Name != "app-prod-v000" || made.Region != s.Region || made.Capacity.Desired != 3 || made.Weight != 100 {
 		s.t.Fatalf("made %+v", made)
@@ -41,7 +41,7 @@ func testCreate(s *Suite) {
 		s.t.Errorf("addresses are shared: %v", addresses)
 	}
 	for name, value := range g.Spec.Env {
-		if value != "" {
+		if value.Value != "" {
 			s.t.Errorf("the value of %s is shown", name)
 		}
 	}
@@ -72,12 +72,12 @@ func testSequence(s *Suite) {
 func testKeys(s *Suite) {
 	ctx := s.t.Context()
 	spec := s.Spec("app", Serve, 2)
-	spec.Env["CLOUDTEST_GREETING"] = "a secret"
+	spec.Env["CLOUDTEST_GREETING"] = driver.EnvValue{Value: "a secret"}
 	first, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, "once")
 	s.want("create", err, "")
 	rotated := spec
 	rotated.Env = maps.Clone(spec.Env)
-	rotated.Env["CLOUDTEST_GREETING"] = "a secret that was changed meanwhile"
+	rotated.Env["CLOUDTEST_GREETING"] = driver.EnvValue{Value: "a secret that was changed meanwhile"}
 	if g, err := s.Fleet.CreateServerGroup(ctx, s.Region, rotated, "once"); err != nil || g.Name != first.Name {
 		s.t.Fatalf("repeated with another value of its environment: %s, %v", g.Name, err)
 	}
@@ -123,7 +123,14 @@ func testRefusals(s *Suite) {
 		"maintenance": func(c *driver.ServerGroupSpec) {
 			c.Maintenance = &pipeline.Maintenance{MinHealthy: 50, MaxHealthy: 200}
 		},
-		"no command": func(c *driver.ServerGroupSpec) { c.Command = nil },
+		"no command": func(c *driver.ServerGroupSpec) {
+			c.Workload = driver.Workload{Process: &driver.Process{Artifact: s.Artifact}}
+		},
+		"no workload": func(c *driver.ServerGroupSpec) { c.Workload = driver.Workload{} },
+		"two workloads": func(c *driver.ServerGroupSpec) {
+			c.Workload.Image = &driver.Image{Reference: "registry/app@sha256:" + strings.Repeat("0", 64)}
+		},
+		"a variable without a name": func(c *driver.ServerGroupSpec) { c.Env = driver.Values(map[string]string{"": "x"}) },
 	} {
 		spec := good
 		change(&spec)

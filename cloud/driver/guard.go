@@ -56,15 +56,16 @@ func TrafficUntil(was time.Time, from, to float64, now time.Time) time.Time {
 	return was
 }
 
-// Identity is a spec as it counts for an idempotency key: its environment by names
-// alone. Values may be secrets, resolved anew at each call; one that was changed
-// between a call and its repetition must not make the repetition another request.
+// Identity is a spec as it counts for an idempotency key: its environment by
+// names alone. Values may be secrets, which are resolved anew at each call; a
+// secret that was changed between a call and its repetition must not make the
+// repetition another request.
 func Identity(s ServerGroupSpec) ServerGroupSpec {
-	names := make(map[string]string, len(s.Env))
+	names := make(map[string]EnvValue, len(s.Env))
 	for name := range s.Env {
-		names[name] = ""
+		names[name] = EnvValue{}
 	}
-	s.Env = names
+	s.Env, s.Fingerprint = names, ""
 	return s
 }
 

@@ -3,7 +3,6 @@ package driver
 import (
 	"time"
 
-	"showrunner/artifact"
 	"showrunner/pipeline"
 )
 
@@ -21,11 +20,11 @@ type Region struct {
 
 // ServerGroupSpec is the immutable part of a server group.
 type ServerGroupSpec struct {
-	Cluster     string                   `json:"cluster"` // app[-stack[-detail]]
-	Version     string                   `json:"version"` // what people call this version: a commit, a tag
-	Artifact    artifact.Ref             `json:"artifact"`
-	Command     []string                 `json:"command"`
-	Env         map[string]string        `json:"env,omitempty"` // secrets already resolved; never logged or listed
+	Application string                   `json:"application"` // that the cluster belongs to; cloud.Account fills in the first part of the cluster's name when it is empty
+	Cluster     string                   `json:"cluster"`     // app[-stack[-detail]]
+	Version     string                   `json:"version"`     // what people call this version: a commit, a tag
+	Workload    Workload                 `json:"workload"`
+	Env         map[string]EnvValue      `json:"env,omitempty"` // values are never logged or listed
 	Health      pipeline.Health          `json:"health"`
 	Liveness    *pipeline.Health         `json:"liveness,omitempty"`
 	Capacity    pipeline.Capacity        `json:"capacity"` // to start with
@@ -40,6 +39,10 @@ type ServerGroupSpec struct {
 	Execution   string                   `json:"execution,omitempty"` // the execution that asked for it
 	// Weight is the share of traffic once healthy; 0 creates it disabled.
 	Weight float64 `json:"weight"`
+	// Fingerprint identifies the version: two specifications with the same one run the same thing
+	// in the same way (Fingerprint). Callers leave it empty; cloud.Account computes it, a driver
+	// stores it and returns it. Empty for groups that were created before there were fingerprints.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // ServerGroup is one version of a cluster in one region, as observed.

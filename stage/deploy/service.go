@@ -66,6 +66,9 @@ func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error
 	if err != nil || failure != nil {
 		return stage.FailIf(failure), err
 	}
+	if spec.Group.Fingerprint, err = account.Fingerprint(ctx, spec.Group); err != nil {
+		return stage.Result{}, err
+	}
 	if answer, err := k.claims.begin(ctx, in, orLocal(c.Account), c.Cluster, &st); err != nil || answer != nil {
 		return answer.OrNone(), err
 	}
@@ -130,7 +133,8 @@ func specOf(ctx context.Context, in *stage.Input, c pipeline.Deploy, waves []pip
 		}
 		env[name] = expanded
 	}
-	group := cloud.ServerGroupSpec{Cluster: c.Cluster, Version: in.Version, Artifact: ref, Command: c.Command, Env: env,
+	group := cloud.ServerGroupSpec{Application: in.Application, Cluster: c.Cluster, Version: in.Version,
+		Workload: cloud.Workload{Process: &cloud.Process{Artifact: ref, Command: c.Command}}, Env: cloud.Values(env),
 		Health: c.Health, Liveness: c.Liveness, Capacity: c.Capacity, Drain: time.Duration(c.Drain), StopTimeout: time.Duration(c.StopTimeout),
 		Limits: c.Limits, Sticky: c.Sticky, Traffic: c.Traffic, Hooks: c.Hooks, Maintenance: c.Maintenance, Scaling: c.Scaling, Execution: in.Key.Execution}
 	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health, c.Hooks)}, nil, nil

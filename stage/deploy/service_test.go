@@ -48,7 +48,7 @@ func newFleetCloud() *fleetCloud {
 }
 
 func (c *fleetCloud) Account(string) (*cloud.Account, error) {
-	return cloud.NewAccount("local", c, time.Now, nil), nil
+	return cloud.NewAccount("local", c, cloud.Options{Key: func(context.Context) ([]byte, error) { return []byte("key"), nil }}), nil
 }
 
 func (c *fleetCloud) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {

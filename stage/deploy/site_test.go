@@ -44,7 +44,7 @@ func (c *sitesCloud) Account(name string) (*cloud.Account, error) {
 	if name != "local" {
 		return nil, problem.New(problem.NotFound, "account", "there is no account %q", name)
 	}
-	return cloud.NewAccount("local", c, time.Now, nil), nil
+	return cloud.NewAccount("local", c, cloud.Options{}), nil
 }
 
 func (c *sitesCloud) Regions(context.Context) ([]cloud.Region, error) {

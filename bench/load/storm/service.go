@@ -35,7 +35,7 @@ func (w fleet) deploy(ctx context.Context, capacity pipeline.Capacity, scaling [
 		return err
 	}
 	for _, r := range world.Regions() {
-		spec := cloud.ServerGroupSpec{Cluster: cluster, Version: "1", Artifact: ref, Command: []string{"./service"},
+		spec := cloud.ServerGroupSpec{Cluster: cluster, Version: "1", Workload: cloud.Workload{Process: &cloud.Process{Artifact: ref, Command: []string{"./service"}}},
 			Health:   pipeline.Health{Path: "/healthz", Interval: pipeline.Duration(500 * time.Millisecond), Timeout: pipeline.Duration(time.Second)},
 			Capacity: capacity, Scaling: scaling, Drain: 10 * time.Second, StopTimeout: 5 * time.Second, Weight: 100}
 		if _, err := w.Cloud.CreateServerGroup(ctx, r, spec, w.Key()); err != nil {

@@ -161,8 +161,8 @@ func startRegion(ctx context.Context, s settings, name, exe string) (c *contende
 			region.Stop()
 		}
 	}()
-	if _, err := region.Deploy(ctx, cloud.ServerGroupSpec{Cluster: "bench", Command: []string{"./service", "balancer"}, Version: "1", Weight: 100, Drain: time.Second, StopTimeout: 5 * time.Second,
-		Env:      map[string]string{backendVariable: strconv.Itoa(s.size)},
+	if _, err := region.Deploy(ctx, cloud.ServerGroupSpec{Cluster: "bench", Workload: cloud.Workload{Process: &cloud.Process{Command: []string{"./service", "balancer"}}}, Version: "1", Weight: 100, Drain: time.Second, StopTimeout: 5 * time.Second,
+		Env:      cloud.Values(map[string]string{backendVariable: strconv.Itoa(s.size)}),
 		Health:   pipeline.Health{Path: "/healthz", Interval: pipeline.Duration(500 * time.Millisecond), Timeout: pipeline.Duration(time.Second)},
 		Capacity: pipeline.Capacity{Min: s.backends, Desired: s.backends, Max: s.backends}}); err != nil {
 		return nil, nil, err

@@ -221,7 +221,7 @@ func simulate(n int) http.Handler {
 		for v, size := range []int{clusterSize - clusterSize/5, clusterSize / 5} {
 			g := cloud.ServerGroup{Name: fmt.Sprintf("%s-v%03d", name, v), Region: local.Name, Weight: 50, Created: now.Add(-time.Hour),
 				Capacity: pipeline.Capacity{Min: size, Desired: size, Max: size},
-				Spec:     cloud.ServerGroupSpec{Cluster: name, Version: fmt.Sprintf("1.%d", v), Command: []string{"./service"}}}
+				Spec:     cloud.ServerGroupSpec{Cluster: name, Version: fmt.Sprintf("1.%d", v), Workload: cloud.Workload{Process: &cloud.Process{Command: []string{"./service"}}}}}
 			g.Spec.Capacity = g.Capacity
 			for i := range size {
 				g.Instances = append(g.Instances, cloud.Instance{ID: fmt.Sprintf("i-%02d%d%05x", c, v, i), ServerGroup: g.Name, Version: g.Spec.Version, Region: local.Name,

@@ -93,7 +93,7 @@ func instance() error {
 }
 
 func spec(n int) cloud.ServerGroupSpec {
-	return cloud.ServerGroupSpec{Cluster: "bench", Command: []string{"./service", "fleet"}, Version: "1", Weight: 100, Drain: time.Second, StopTimeout: 5 * time.Second, Env: map[string]string{instanceVariable: "1"},
+	return cloud.ServerGroupSpec{Cluster: "bench", Workload: cloud.Workload{Process: &cloud.Process{Command: []string{"./service", "fleet"}}}, Version: "1", Weight: 100, Drain: time.Second, StopTimeout: 5 * time.Second, Env: cloud.Values(map[string]string{instanceVariable: "1"}),
 		Health:   pipeline.Health{Path: "/healthz", Interval: pipeline.Duration(500 * time.Millisecond), Timeout: pipeline.Duration(time.Second)},
 		Capacity: pipeline.Capacity{Min: n, Desired: n, Max: 2 * n}}
 }

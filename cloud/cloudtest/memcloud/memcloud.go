@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -233,28 +232,16 @@ func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec driver.Se
 	return copyOf(made.(*driver.ServerGroup)), nil
 }
 
+// support is everything: nothing runs here.
+var support = driver.Support{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true}
+
 func checkSpec(s driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
-	if err := driver.CheckCluster(s.Cluster); err != nil {
-		return s, err
+	s, err := driver.CheckSpec(s, support)
+	if err == nil && s.Workload.Function == nil && s.Health.Path == "" && !s.Health.TCP && len(s.Health.Command) == 0 {
+		err = problem.New(problem.Invalid, "memcloud.create", "server group of %s has no health check", s.Cluster)
 	}
-	if s.Artifact == "" || len(s.Command) == 0 || s.Health.Path == "" && !s.Health.TCP && len(s.Health.Command) == 0 || !validWeight(s.Weight) {
-		return s, problem.New(problem.Invalid, "memcloud.create", "server group of %s lacks an artifact, a command, a health check or a possible weight", s.Cluster)
-	}
-	if err := driver.CheckTraffic(s.Traffic); err != nil {
-		return s, err
-	}
-	if err := driver.CheckHooks(s.Hooks); err != nil {
-		return s, err
-	}
-	if err := driver.CheckMaintenance(s.Maintenance); err != nil {
-		return s, err
-	}
-	var err error
-	s.Capacity, err = driver.CheckCapacity(s.Capacity)
 	return s, err
 }
-
-func validWeight(w float64) bool { return w >= 0 && !math.IsInf(w, 0) && !math.IsNaN(w) }
 
 func (r *region) find(name string) *driver.ServerGroup {
 	for _, g := range r.groups {
@@ -328,7 +315,7 @@ func (c *Cloud) Resize(_ context.Context, name, group string, to pipeline.Capaci
 func (c *Cloud) SetWeights(_ context.Context, name, cluster string, weights map[string]float64, guard driver.Guard, key string) error {
 	const op = "memcloud.weights"
 	for group, w := range weights {
-		if !validWeight(w) {
+		if !driver.ValidWeight(w) {
 			return problem.New(problem.Invalid, op, "%s cannot have weight %v", group, w)
 		}
 	}

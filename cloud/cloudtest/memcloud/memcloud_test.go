@@ -14,7 +14,7 @@ func TestConformance(t *testing.T) {
 		return cloudtest.Target{
 			Region: "mem-1", Artifact: "sha256:any", Command: []string{"./server"},
 			Fleet: memcloud.New(memcloud.Config{Regions: []string{"mem-1", "mem-2"}, Fails: func(s driver.ServerGroupSpec) *driver.InstanceFailure {
-				switch cloudtest.Mode(s.Env[cloudtest.ModeVariable]) {
+				switch cloudtest.Mode(s.Env[cloudtest.ModeVariable].Value) {
 				case cloudtest.ExitAtOnce:
 					return &driver.InstanceFailure{Code: "EXITED", Cause: "exit code 3", ExitCode: &code, LastLog: []string{"the configuration is missing"}}
 				case cloudtest.NeverReady:

@@ -134,7 +134,7 @@ func TestEnvironmentIsSealed(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	spec := r.Spec("app", cloudtest.Serve, 1)
-	spec.Env["CLOUDTEST_GREETING"] = "hush-hush"
+	spec.Env["CLOUDTEST_GREETING"] = driver.EnvValue{Value: "hush-hush"}
 	r.WaitServing(r.Create(spec).Name, 1)
 	if body, err := r.balancer.reach(t.Context(), "app", "/"); err != nil || !strings.Contains(body, "hush-hush") {
 		t.Fatalf("the instance answers %q, %v", body, err)
@@ -206,7 +206,7 @@ func TestStateIsReplacedWhole(t *testing.T) {
 	if doc, err := f.load(); err != nil || doc.Sequences["app"] != 7 {
 		t.Fatalf("%+v, %v", doc, err)
 	}
-	if err := os.WriteFile(path, []byte(`{"form": 2}`), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(`{"form": 3}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.load(); err == nil {

@@ -233,20 +233,11 @@ func (f *Fleet) Resolve(name string) string {
 		return name
 	}
 	for _, g := range f.groupsOf("") {
-		if app := application(g.cluster); app == name {
+		if driver.ApplicationOf(f.doc.Groups[g.name].Spec) == name {
 			return g.cluster
 		}
 	}
 	return ""
-}
-
-func application(cluster string) string {
-	for i := range cluster {
-		if cluster[i] == '-' {
-			return cluster[:i]
-		}
-	}
-	return cluster
 }
 
 var (

@@ -77,7 +77,7 @@ func (f *Fleet) prepare(i *instance, spec driver.ServerGroupSpec, port int) (pro
 	g := i.group
 	g.prepared.Lock()
 	if !g.ready {
-		if err := f.unpack(i.ctx, spec.Artifact, g.name); err != nil {
+		if err := f.unpack(i.ctx, spec.Workload.Artifact(), g.name); err != nil {
 			g.prepared.Unlock()
 			return program{}, err
 		}
@@ -88,7 +88,7 @@ func (f *Fleet) prepare(i *instance, spec driver.ServerGroupSpec, port int) (pro
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return program{}, err
 	}
-	job := program{Command: spec.Command, Dir: f.folder.root(g.name)}
+	job := program{Command: spec.Workload.Process.Command, Dir: f.folder.root(g.name)}
 	if spec.Limits != nil {
 		job.Files = spec.Limits.Files
 		if spec.Limits.CPUs > 0 {

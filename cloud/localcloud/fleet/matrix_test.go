@@ -77,12 +77,12 @@ func TestCannotStart(t *testing.T) {
 	r := openReal(t)
 	for command, why := range map[string]string{"./missing": "has no file ./missing", "./notes.txt": "not executable", "server": "write ./server"} {
 		spec := r.Spec("app", cloudtest.Serve, 1)
-		spec.Command = []string{command}
+		spec.Workload.Process.Command = []string{command}
 		f := r.evidence(r.Create(spec).Name, "START_FAILED")
 		says(t, command, f.Cause, why)
 	}
 	spec := r.Spec("app", cloudtest.Serve, 1)
-	spec.Artifact = "sha256:gone"
+	spec.Workload.Process.Artifact = "sha256:gone"
 	says(t, "artifact", r.evidence(r.Create(spec).Name, "START_FAILED").Cause, "no artifact sha256:gone")
 }
 

@@ -9,12 +9,20 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
+
+// plain is an environment of values alone: checkSpec refused all else.
+func plain(env map[string]driver.EnvValue) map[string]string {
+	out := make(map[string]string, len(env))
+	for name, v := range env {
+		out[name] = v.Value
+	}
+	return out
+}
 
 // here refuses a request that is for another region.
 func (f *Fleet) here(op, region string) error {
@@ -98,7 +106,7 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.
 		if err != nil {
 			return nil, nil, err
 		}
-		name, env := driver.ServerGroupName(spec.Cluster, seq), spec.Env
+		name, env := driver.ServerGroupName(spec.Cluster, seq), plain(spec.Env)
 		sealed, err := f.folder.seal(env)
 		if err != nil {
 			return nil, nil, problem.Wrap(err, problem.Internal, op, "the environment of %s cannot be sealed", name)
@@ -127,28 +135,17 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.
 	return out, nil
 }
 
-// checkSpec completes a spec and refuses what could never run.
+// support is what this cloud runs: processes on the machine of the region.
+var support = driver.Support{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}}
+
+// checkSpec completes a spec and refuses what could never run here.
 func checkSpec(s driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
-	const op = "fleet.create"
-	if err := driver.CheckCluster(s.Cluster); err != nil {
+	s, err := driver.CheckSpec(s, support)
+	if err != nil {
 		return s, err
 	}
 	bad := func(format string, args ...any) (driver.ServerGroupSpec, error) {
-		return s, problem.New(problem.Invalid, op, "server group of %s: %s", s.Cluster, fmt.Sprintf(format, args...))
-	}
-	if s.Artifact == "" {
-		return bad("it has no artifact")
-	}
-	if len(s.Command) == 0 || s.Command[0] == "" {
-		return bad("it has no command")
-	}
-	for name, value := range s.Env {
-		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
-			return bad("environment variable %q cannot be set", name)
-		}
-	}
-	if slices.ContainsFunc(s.Command, func(arg string) bool { return strings.ContainsRune(arg, 0) }) || strings.ContainsRune(s.Version, 0) {
-		return bad("the command or version holds a zero byte")
+		return s, problem.New(problem.Invalid, "fleet.create", "server group of %s: %s", s.Cluster, fmt.Sprintf(format, args...))
 	}
 	if err := checkHealth("the health check", s.Health); err != nil {
 		return bad("%s", err)
@@ -161,29 +158,13 @@ func checkSpec(s driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
 	if err := limitsOf(s.Limits); err != nil {
 		return bad("%s", err)
 	}
-	if !validWeight(s.Weight) || s.Drain < 0 || s.StopTimeout < 0 {
-		return bad("weight, drain and stop timeout are not negative")
-	}
-	if err := driver.CheckTraffic(s.Traffic); err != nil {
-		return s, err
-	}
-	if err := driver.CheckHooks(s.Hooks); err != nil {
-		return s, err
-	}
-	if err := driver.CheckMaintenance(s.Maintenance); err != nil {
-		return s, err
-	}
 	for _, p := range s.Scaling {
 		if err := checkPolicy(p); err != nil {
 			return bad("scaling policy %q: %s", p.Name, err)
 		}
 	}
-	var err error
-	s.Capacity, err = driver.CheckCapacity(s.Capacity)
-	return s, err
+	return s, nil
 }
-
-func validWeight(w float64) bool { return w >= 0 && !math.IsInf(w, 0) && !math.IsNaN(w) }
 
 func checkPolicy(p pipeline.ScalingPolicy) error {
 	switch {
@@ -297,7 +278,7 @@ func (f *Fleet) SetWeights(_ context.Context, region, cluster string, weights ma
 			if err != nil {
 				return nil, nil, err
 			}
-			if g.cluster != cluster || !validWeight(weights[name]) {
+			if g.cluster != cluster || !driver.ValidWeight(weights[name]) {
 				return nil, nil, problem.New(problem.Invalid, op, "%s in cluster %s cannot have weight %v", name, cluster, weights[name])
 			}
 			if r.Destroying && weights[name] > 0 {

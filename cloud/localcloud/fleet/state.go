@@ -15,6 +15,7 @@ import (
 
 	"filippo.io/age"
 
+	"showrunner/artifact"
 	"showrunner/cloud/driver"
 	"showrunner/internal/filelock"
 	"showrunner/pipeline"
@@ -25,7 +26,7 @@ import (
 const (
 	keyAge    = 7 * 24 * time.Hour
 	keyMost   = 20000
-	stateForm = 1
+	stateForm = 2 // 1 had artifact and command in the spec itself, and no application
 )
 
 // document is what survives a killed region. It is replaced as a whole: values
@@ -174,6 +175,11 @@ func (f *folder) load() (document, error) {
 		if err := json.Unmarshal(text, &d); err != nil {
 			return d, problem.Wrap(err, problem.Internal, "fleet.open", "state of %s cannot be read", f.path)
 		}
+		if d.Form == 1 {
+			if err := takeOver(text, &d); err != nil {
+				return d, problem.Wrap(err, problem.Internal, "fleet.open", "state of %s, of form 1, cannot be read", f.path)
+			}
+		}
 		if d.Form != stateForm {
 			return d, problem.New(problem.Internal, "fleet.open", "state of %s has form %d; this program knows %d", f.path, d.Form, stateForm).
 				WithHelp("start the version that wrote it, or a newer one")
@@ -192,6 +198,29 @@ func (f *folder) load() (document, error) {
 		d.DownZones = map[string]time.Time{}
 	}
 	return d, nil
+}
+
+// takeOver completes a document that was read from a state of form 1.
+func takeOver(text []byte, d *document) error {
+	var old struct {
+		Groups map[string]struct {
+			Spec struct {
+				Artifact artifact.Ref `json:"artifact"`
+				Command  []string     `json:"command"`
+			} `json:"spec"`
+		} `json:"groups"`
+	}
+	if err := json.Unmarshal(text, &old); err != nil {
+		return err
+	}
+	for name, r := range d.Groups {
+		was := old.Groups[name].Spec
+		r.Spec.Workload = driver.Workload{Process: &driver.Process{Artifact: was.Artifact, Command: was.Command}}
+		r.Spec.Application = driver.ApplicationOf(r.Spec)
+		d.Groups[name] = r
+	}
+	d.Form = stateForm
+	return nil
 }
 
 func (f *folder) save(d document) error {

@@ -1,0 +1,47 @@
+package driver
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"showrunner/pipeline"
+)
+
+// Fingerprint identifies a version by its whole specification: what it runs,
+// its environment and every option. Left out are what differs between two
+// creations of the same version (the execution) and what is changed later
+// without a new version (capacity and weight). The values of the environment
+// take part by a digest with key alone, so that a secret cannot be guessed from
+// a fingerprint without the key.
+func Fingerprint(s ServerGroupSpec, key []byte) string {
+	env := make(map[string]string, len(s.Env))
+	for name, v := range s.Env {
+		env[name] = v.Secret
+		if v.Secret == "" {
+			env[name] = keyed(key, name, v.Value)
+		}
+	}
+	s.Env, s.Fingerprint, s.Execution = nil, "", ""
+	s.Capacity, s.Weight = pipeline.Capacity{}, 0
+	text, err := json.Marshal(struct {
+		Spec ServerGroupSpec   `json:"spec"`
+		Env  map[string]string `json:"env"`
+	}{s, env})
+	if err != nil {
+		return "" // not reached: a specification is plain data
+	}
+	return keyed(key, "spec", string(text))
+}
+
+// keyed is a digest of parts that nobody without the key can compute.
+func keyed(key []byte, parts ...string) string {
+	mac := hmac.New(sha256.New, key)
+	for _, p := range parts {
+		size := len(p)
+		mac.Write([]byte{byte(size >> 24), byte(size >> 16), byte(size >> 8), byte(size)})
+		mac.Write([]byte(p))
+	}
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}

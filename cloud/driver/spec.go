@@ -1,0 +1,92 @@
+package driver
+
+import (
+	"math"
+	"strings"
+
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// Support is what of a specification a driver can carry out.
+type Support struct {
+	Workloads  []WorkloadKind
+	References bool // it resolves references to secrets in the environment
+}
+
+// CheckSpec completes a specification and refuses, by name, what no driver
+// could run and what this one does not. A driver calls it before it makes
+// anything; what only its own cloud refuses it checks itself. Errors: invalid,
+// precondition.
+func CheckSpec(s ServerGroupSpec, support Support) (ServerGroupSpec, error) {
+	const op = "cloud.spec"
+	if err := CheckCluster(s.Cluster); err != nil {
+		return s, err
+	}
+	s.Application = ApplicationOf(s)
+	bad := func(what string) error {
+		return problem.New(problem.Invalid, op, "server group of %s: %s", s.Cluster, what)
+	}
+	if hasZero(s.Version) || hasZero(s.Application) {
+		return s, bad("the version or the application holds a zero byte")
+	}
+	if !ValidWeight(s.Weight) || s.Drain < 0 || s.StopTimeout < 0 {
+		return s, bad("weight, drain and stop timeout are not negative")
+	}
+	checks := []func() error{
+		func() error { return CheckWorkload(s.Workload, support.Workloads...) },
+		func() error { return CheckEnv(s.Env, support.References) },
+		func() error { return CheckTraffic(s.Traffic) },
+		func() error { return CheckHooks(s.Hooks) },
+		func() error { return CheckMaintenance(s.Maintenance) },
+		func() error { return checkFunction(s) },
+	}
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return s, problem.Wrap(err, "", op, "server group of %s", s.Cluster)
+		}
+	}
+	var err error
+	s.Capacity, err = CheckCapacity(s.Capacity)
+	return s, err
+}
+
+// checkFunction refuses the options of instances for a function, which has none.
+func checkFunction(s ServerGroupSpec) error {
+	if s.Workload.Function == nil {
+		return nil
+	}
+	h := s.Health
+	for what, set := range map[string]bool{
+		"health":      h.Path != "" || h.TCP || len(h.Command) > 0,
+		"liveness":    s.Liveness != nil,
+		"drain":       s.Drain != 0,
+		"stopTimeout": s.StopTimeout != 0,
+		"limits":      s.Limits != nil,
+		"sticky":      s.Sticky,
+		"traffic":     s.Traffic != nil,
+		"hooks":       s.Hooks != nil,
+		"maintenance": s.Maintenance != nil,
+		"scaling":     len(s.Scaling) > 0,
+		"capacity":    s.Capacity != pipeline.Capacity{},
+	} {
+		if set {
+			return problem.New(problem.Invalid, "cloud.function", "%s is an option of instances, and a function has none", what)
+		}
+	}
+	return nil
+}
+
+// ApplicationOf is the application that a cluster belongs to: the one stored
+// with it, and for clusters that were created before it was stored, the first
+// part of the name.
+func ApplicationOf(s ServerGroupSpec) string {
+	if s.Application != "" {
+		return s.Application
+	}
+	first, _, _ := strings.Cut(s.Cluster, "-")
+	return first
+}
+
+// ValidWeight says whether a weight is a number of 0 or more.
+func ValidWeight(w float64) bool { return w >= 0 && !math.IsInf(w, 0) && !math.IsNaN(w) }
