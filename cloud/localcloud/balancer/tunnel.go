@@ -51,9 +51,10 @@ func newTunnels(b *Balancer, quiet *log.Logger) *tunnels {
 	return t
 }
 
-// tunnel says whether a request is carried here.
+// tunnel says whether a request is carried here. One with a body is no upgrade: it
+// is answered as any other (RFC 9110, section 7.8), so that its body is read by one reader.
 func tunnel(r *http.Request) bool {
-	return len(r.Header["Upgrade"]) > 0 && httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") || rpc.Is(r)
+	return r.Body == http.NoBody && len(r.Header["Upgrade"]) > 0 && httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") || rpc.Is(r)
 }
 
 // serve answers a request.

@@ -3,12 +3,14 @@ package edge
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"showrunner/cloud"
@@ -117,10 +119,11 @@ func newEdge(c Config) (*Edge, error) {
 			asSent(r)
 			r.SetXForwarded()
 		},
-		Transport:     e.transport,
-		FlushInterval: -1,
-		ErrorHandler:  e.failed,
-		ErrorLog:      slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+		Transport:      e.transport,
+		ModifyResponse: endConnection,
+		FlushInterval:  -1,
+		ErrorHandler:   e.failed,
+		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
 	return e, nil
 }
@@ -131,14 +134,68 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
+	if r.Method == http.MethodConnect { // a tunnel to anywhere is not what an edge is for
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close") // what follows is not HTTP
+		}
+		http.Error(w, "CONNECT is not for this server.", http.StatusMethodNotAllowed)
+		return
+	}
+	if hasBody(r) { // an upgrade has none: the request is answered as any other (RFC 9110, section 7.8)
+		r.Header.Del("Upgrade")
+	}
 	out := &exact{halfclose.Writer{ResponseWriter: w}}
 	if r.ProtoMajor == 1 {
-		_ = http.NewResponseController(w).EnableFullDuplex() // the server's own writer has it
+		body := &clientBody{ReadCloser: r.Body}
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex() // the server's own writer has it
 		outliving, end := out.Outlive(r)
 		defer end()
-		r = outliving
+		body.stop = func() { _ = control.SetReadDeadline(time.Unix(1, 0)) } // it fails on a connection that is closed: nothing reads
+		r = outliving.WithContext(context.WithValue(outliving.Context(), clientBodyKey{}, body))
+		if hasBody(r) {
+			r.Body = body
+		} else {
+			body.ended.Store(true)
+		}
 	}
 	e.proxy.ServeHTTP(ahead.Writer{ResponseWriter: out}, r)
+}
+
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
+// clientBody is the body of an HTTP/1.1 request, and knows whether all of it was read.
+type clientBody struct {
+	io.ReadCloser
+	ended atomic.Bool
+	stop  func() // ends a reading that waits for the client, for good
+}
+
+// Read implements io.Reader.
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.ended.Store(true)
+	}
+	return n, err
+}
+
+// clientBodyKey carries a request's clientBody, which HTTP/2 does not need.
+type clientBodyKey struct{}
+
+func clientBodyOf(r *http.Request) *clientBody {
+	b, _ := r.Context().Value(clientBodyKey{}).(*clientBody)
+	return b
+}
+
+// endConnection has the client's connection end with an answer that came before
+// the request's body was read: the rest of the body must not be taken for the
+// next request.
+func endConnection(res *http.Response) error {
+	if b := clientBodyOf(res.Request); b != nil && !b.ended.Load() {
+		res.Header["Connection"] = []string{"close"}
+	}
+	return nil
 }
 
 // asSent keeps of a request what httputil would write in its own way or leave
@@ -174,6 +231,10 @@ func (e *Edge) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, context.Canceled):
 		panic(http.ErrAbortHandler) // the client has gone; should it still read, this is no answer
 	default:
+		if b := clientBodyOf(r); b != nil && !b.ended.Load() {
+			w.Header().Set("Connection", "close") // as in endConnection
+			b.stop()
+		}
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "No region can answer this request now.", http.StatusBadGateway)
 	}

@@ -111,21 +111,28 @@ func answering(t *testing.T, answer string) (address string) {
 	return l.Addr().String()
 }
 
+// httptestH2 serves HTTP/1.1 and HTTP/2 in clear text.
+func httptestH2(t *testing.T, h http.Handler) (url string) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetHTTP1(true)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
 // The length of what has not changed goes through, by HTTP/1.1 and HTTP/2.
 func TestNotModifiedKeepsItsLength(t *testing.T) {
 	region := answering(t, "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\nConnection: close\r\n\r\n")
-	e := httptest.NewUnstartedServer(before(t, region).Config.Handler)
-	e.Config.Protocols = new(http.Protocols)
-	e.Config.Protocols.SetHTTP1(true)
-	e.Config.Protocols.SetUnencryptedHTTP2(true)
-	e.Start()
-	defer e.Close()
+	url := httptestH2(t, before(t, region).Config.Handler)
 	for _, major := range []int{1, 2} {
 		transport := &http.Transport{Protocols: new(http.Protocols)}
 		transport.Protocols.SetHTTP1(major == 1)
 		transport.Protocols.SetUnencryptedHTTP2(major == 2)
 		defer transport.CloseIdleConnections()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.URL, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

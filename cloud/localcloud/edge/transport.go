@@ -29,7 +29,7 @@ import (
 type transport struct {
 	table *table
 	cloud Regions
-	base  *http.Transport // bodies and upgrades
+	base  *http.Transport // upgrades
 	rpc   *http.Transport // gRPC, which is HTTP/2 all the way
 
 	mu    sync.Mutex
@@ -115,6 +115,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		case err == nil:
 			t.table.count(c.name, res.StatusCode >= 500)
 			res.Header.Del(notSentHeader)
+			res.Request = r
 			return res, nil
 		case !mayRepeat:
 			t.table.count(c.name, true)
@@ -157,8 +158,8 @@ const notSentHeader = "X-Showrunner-Not-Sent"
 
 // try asks one region; sent says whether anything of the request may have reached it.
 func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
-	if kept == nil && len(r.Header["Upgrade"]) == 0 && !rpc.Is(r) && r.Host != "" { // HTTP/1.0 may leave it out
-		res, sent, err = t.ask(r, c)
+	if len(r.Header["Upgrade"]) == 0 && !rpc.Is(r) {
+		res, sent, err = t.ask(r, c, kept)
 	} else {
 		res, sent, err = t.pass(r, c, kept)
 	}
@@ -170,8 +171,8 @@ func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http
 	return res, sent, err
 }
 
-// ask sends a request without a body on the goroutine that serves the client.
-func (t *transport) ask(r *http.Request, c choice) (res *http.Response, sent bool, err error) {
+// ask sends one exchange of HTTP/1.1.
+func (t *transport) ask(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
 	if v := r.Header["User-Agent"]; len(v) == 1 && v[0] == "" { // ReverseProxy's word for none
 		r.Header.Del("User-Agent")
 	}
@@ -183,7 +184,14 @@ func (t *transport) ask(r *http.Request, c choice) (res *http.Response, sent boo
 		}
 	})
 	left := context.AfterFunc(r.Context(), func() { cancel.Abort(r.Context().Err()) })
-	request := upstream.Request{Request: r, Cancel: &cancel}
+	if r.Host == "" { // HTTP/1.0 may leave it out
+		named := *r
+		named.Host, r = c.address, &named
+	}
+	request := upstream.Request{Request: r, Body: kept, Cancel: &cancel}
+	if b := clientBodyOf(r); b != nil {
+		request.Interrupt = b.stop
+	}
 	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.Got1xxResponse != nil {
 		request.Inform = func(status int, header http.Header) { _ = trace.Got1xxResponse(status, textproto.MIMEHeader(header)) } // of a client that has left: writing the answer fails too
 	}
