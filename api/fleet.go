@@ -27,10 +27,7 @@ func keyOr(key string) string {
 
 func (s *Server) fleet() {
 	c := s.Control
-	huma.Register(s.api, operation(http.MethodGet, "/regions", "list-regions", "List the regions of every account", 200),
-		func(ctx context.Context, _ *struct{}) (*body[[]control.RegionStatus], error) {
-			return answer(c.Regions(ctx, principal(ctx)))
-		})
+	s.regions(c)
 	huma.Register(s.api, operation(http.MethodGet, "/clusters", "list-clusters", "Observe clusters", 200),
 		func(ctx context.Context, in *struct {
 			Account     string `query:"account"`

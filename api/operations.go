@@ -38,8 +38,9 @@ func (s *Server) operations() {
 			return answer(Version{s.Version, s.Edge}, nil)
 		})
 	huma.Register(s.api, operation(http.MethodPost, "/sign-in-links", "make-link", "A link that signs a browser in, once", 201),
-		func(context.Context, *struct{}) (*body[SignInLink], error) {
-			return answer(SignInLink{"/login?ticket=" + s.Auth.Ticket()}, nil)
+		func(ctx context.Context, _ *struct{}) (*body[SignInLink], error) {
+			path, err := c.SignInLink(ctx, principal(ctx), func() string { return "/login?ticket=" + s.Auth.Ticket() })
+			return answer(SignInLink{path}, err)
 		})
 	huma.Register(s.api, operation(http.MethodGet, "/secrets", "list-secrets", "List secrets by name", 200),
 		func(ctx context.Context, _ *struct{}) (*body[[]secret.Info], error) {

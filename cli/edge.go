@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +12,7 @@ import (
 
 	"showrunner/cloud/localcloud"
 	"showrunner/cloud/localcloud/edge"
+	"showrunner/control"
 	"showrunner/internal/ready"
 )
 
@@ -59,7 +60,8 @@ func newEdgeWeightsCommand(a *app) *cobra.Command {
 		Long: `Weights says what the edge knows of each region, and how requests are spread.
 Without weights they go to the nearest healthy region. A weight of 0 evacuates a
 region: it gets requests only when no other serves. "-" takes a weight away.
-Weights outlive a restart of the edge.`,
+Weights outlive a restart of the edge. A change goes through the control plane and
+stands in "showrunner audit".`,
 		Example: "  showrunner edge weights\n  showrunner edge weights us-west-2=0\n  showrunner edge weights us-west-2=-",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,25 +78,22 @@ Weights outlive a restart of the edge.`,
 					weights[name] = &w
 				}
 			}
-			client, err := edge.NewClient(a.data)
+			var list []control.EdgeRegion
+			var err error
+			if len(weights) > 0 {
+				err = a.connect().Do(cmd.Context(), http.MethodPatch, "/edge/weights", weights, &list)
+			} else {
+				err = a.connect().Do(cmd.Context(), http.MethodGet, "/edge/regions", nil, &list)
+			}
 			if err != nil {
 				return err
 			}
-			if len(weights) > 0 {
-				if err := client.SetWeights(cmd.Context(), weights); err != nil {
-					return err
-				}
-			}
-			return a.edgeRegions(cmd.Context(), client)
+			return a.edgeRegions(list)
 		},
 	}
 }
 
-func (a *app) edgeRegions(ctx context.Context, client *edge.Client) error {
-	list, err := client.Regions(ctx)
-	if err != nil {
-		return err
-	}
+func (a *app) edgeRegions(list []control.EdgeRegion) error {
 	names := func() []string {
 		var names []string
 		for _, r := range list {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,37 +15,6 @@ import (
 	"showrunner/control"
 	"showrunner/internal/span"
 )
-
-func newRegionsCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "regions", Short: "List regions", Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out []control.RegionStatus
-			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/regions", nil, &out); err != nil {
-				return err
-			}
-			names := func() []string {
-				var list []string
-				for _, r := range out {
-					list = append(list, r.Name)
-				}
-				return list
-			}
-			return a.print(out, names, func(w io.Writer) {
-				row(w, "REGION", "ACCOUNT", "STATE", "SINCE", "ZONES", "FRONT DOOR", "S3")
-				for _, r := range out {
-					state := "✓ up"
-					if !r.Healthy {
-						state = "✕ down"
-					} else if len(r.DownZones) > 0 {
-						state = "◐ without " + strings.Join(r.DownZones, ",")
-					}
-					row(w, r.Name, r.Account, state, ago(r.Since), strings.Join(r.Zones, ","), r.Address, r.S3)
-				}
-			})
-		},
-	}
-}
 
 func newClustersCommand(a *app) *cobra.Command {
 	return &cobra.Command{

@@ -233,36 +233,6 @@ cloudevents each line is a CloudEvents 1.0 document.`,
 	return cmd
 }
 
-func newAuditCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "audit", Short: "Show who did what", Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c := a.connect()
-			var all []record.Event
-			for position := int64(0); ; {
-				var page api.EventPage
-				if err := c.Do(cmd.Context(), http.MethodGet, "/events"+query("from", strconv.FormatInt(position, 10), "limit", "1000", "type", "audit."), nil, &page); err != nil {
-					return err
-				}
-				all = append(all, page.Events...)
-				if page.Next <= position {
-					break
-				}
-				position = page.Next
-			}
-			names := func() []string { return nil }
-			return a.print(all, names, func(w io.Writer) {
-				row(w, "AT", "BY", "DID", "TO", "ERROR")
-				for _, e := range all {
-					var d struct{ Subject, Error string }
-					_ = json.Unmarshal(e.Data, &d) // an event without them shows empty cells
-					row(w, stamp(e.Time), e.By, strings.TrimPrefix(e.Type, "audit."), d.Subject, d.Error)
-				}
-			})
-		},
-	}
-}
-
 func newDeliveriesCommand(a *app) *cobra.Command {
 	var application string
 	var limit int

@@ -103,9 +103,24 @@ func (s *Service) Apply(ctx context.Context, p Principal, f File, version int64)
 	if err := anchor(doc, f.Base); err != nil {
 		return Applied{}, err
 	}
-	if err := s.allow(p, opApply, doc.Application); err != nil {
+	var answer Applied
+	err := s.commit(ctx, p, opApply, applicationSubject(doc.Application), nil, func(done record.Event) (err error) {
+		answer, err = s.put(ctx, p, f, doc, version, done)
+		return err
+	})
+	if err != nil {
 		return Applied{}, err
 	}
+	answer.Diagnostics = diags
+	return answer, nil
+}
+
+func applicationSubject(name string) Subject {
+	return Subject{Kind: KindApplication, Name: name, Application: name}
+}
+
+// put keeps an application's file, unless it is the one that is there.
+func (s *Service) put(ctx context.Context, p Principal, f File, doc *pipeline.Document, version int64, done record.Event) (Applied, error) {
 	for {
 		old, rec, err := s.application(ctx, doc.Application)
 		if err != nil && problem.CodeOf(err) != problem.NotFound {
@@ -116,7 +131,7 @@ func (s *Service) Apply(ctx context.Context, p Principal, f File, version int64)
 				WithHelp("look at what changed, then apply again")
 		}
 		answer := difference(old.Doc, doc)
-		answer.Application, answer.Version, answer.Diagnostics = doc.Application, rec.Version, diags
+		answer.Application, answer.Version = doc.Application, rec.Version
 		if rec.Version != 0 && old.Source == string(f.Source) && old.Base == f.Base {
 			return answer, nil
 		}
@@ -125,7 +140,7 @@ func (s *Service) Apply(ctx context.Context, p Principal, f File, version int64)
 			return Applied{}, problem.Wrap(err, problem.Internal, opApply, "encoding %s", doc.Application)
 		}
 		put, err := s.Records.PutRecord(ctx, record.Record{Collection: applications, Key: doc.Application, Version: rec.Version, Data: data},
-			s.audit(p, opApply, doc.Application, doc.Application, map[string]any{"created": answer.Created, "updated": answer.Updated, "removed": answer.Removed}))
+			withDetails(done, map[string]any{"created": answer.Created, "updated": answer.Updated, "removed": answer.Removed}))
 		if problem.CodeOf(err) == problem.Conflict && version == 0 && ctx.Err() == nil {
 			continue // somebody applied at the same moment; compare with theirs
 		}
@@ -188,7 +203,7 @@ func view(stored storedApplication, rec record.Record) Application {
 
 // Application returns one application. Errors: not_found.
 func (s *Service) Application(ctx context.Context, p Principal, name string) (Application, error) {
-	if err := s.allow(p, opRead, name); err != nil {
+	if err := s.permit(p, opRead, applicationSubject(name)); err != nil {
 		return Application{}, err
 	}
 	stored, rec, err := s.application(ctx, name)
@@ -200,7 +215,7 @@ func (s *Service) Application(ctx context.Context, p Principal, name string) (Ap
 
 // Applications lists every application by name, without their files' text.
 func (s *Service) Applications(ctx context.Context, p Principal) ([]Application, error) {
-	if err := s.allow(p, opRead, "applications"); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindApplication}); err != nil {
 		return nil, err
 	}
 	list := []Application{}
@@ -229,7 +244,7 @@ func (s *Service) Applications(ctx context.Context, p Principal) ([]Application,
 
 // Documents are the applications' pipeline files; triggers look at them.
 func (s *Service) Documents(ctx context.Context) ([]pipeline.Document, error) {
-	apps, err := s.Applications(ctx, Principal{Name: "triggers", Owner: true})
+	apps, err := s.Applications(ctx, internal)
 	if err != nil {
 		return nil, err
 	}
@@ -243,15 +258,14 @@ func (s *Service) Documents(ctx context.Context) ([]pipeline.Document, error) {
 // DeleteApplication forgets an application's pipelines. Its executions and what
 // they deployed stay. Errors: not_found, conflict, denied.
 func (s *Service) DeleteApplication(ctx context.Context, p Principal, name string) error {
-	if err := s.allow(p, opDelete, name); err != nil {
-		return err
-	}
-	_, rec, err := s.application(ctx, name)
-	if err != nil {
-		return err
-	}
-	if err := s.Records.DeleteRecord(ctx, applications, name, rec.Version, s.audit(p, opDelete, name, name, nil)); err != nil {
-		return problem.Wrap(err, "", opDelete, "deleting application %s", name)
-	}
-	return nil
+	return s.commit(ctx, p, opDelete, applicationSubject(name), nil, func(done record.Event) error {
+		_, rec, err := s.application(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := s.Records.DeleteRecord(ctx, applications, name, rec.Version, done); err != nil {
+			return problem.Wrap(err, "", opDelete, "deleting application %s", name)
+		}
+		return nil
+	})
 }

@@ -322,13 +322,19 @@ func (s *Service) Repair(ctx context.Context, p Principal, r RepairRequest) (Rep
 	if r.Site != "" {
 		return s.repairSite(ctx, p, r)
 	}
-	if err := s.allow(p, opRepair, r.Cluster); err != nil {
-		return out, err
-	}
-	a, c, err := s.cluster(ctx, p, r.Account, r.Cluster)
-	if err != nil {
-		return out, err
-	}
+	a, c, unknown := s.cluster(ctx, p, r.Account, r.Cluster)
+	err := s.perform(ctx, p, opRepair, clusterSubject(r.Account, r.Cluster, c), nil, func() (_ map[string]any, err error) {
+		if unknown != nil {
+			return nil, unknown
+		}
+		out, err = s.repairCluster(ctx, p, a, c, r)
+		return map[string]any{"done": out.Done, "execution": out.Execution}, err
+	})
+	return out, err
+}
+
+func (s *Service) repairCluster(ctx context.Context, p Principal, a *cloud.Account, c Cluster, r RepairRequest) (Repaired, error) {
+	out := Repaired{Done: []string{}}
 	d, err := s.driftOf(ctx, c)
 	if err != nil {
 		return out, err
@@ -355,7 +361,7 @@ func (s *Service) Repair(ctx context.Context, p Principal, r RepairRequest) (Rep
 	if err == nil && len(astray) > 0 {
 		out.Execution, err = s.returnTraffic(ctx, p, c, astray, r.Key)
 	}
-	return out, s.did(ctx, p, opRepair, c.Application, r.Cluster, map[string]any{"done": out.Done, "execution": out.Execution}, err)
+	return out, err
 }
 
 func repairGroup(ctx context.Context, a *cloud.Account, x Difference, key string) error {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -236,12 +237,16 @@ func changedObjects(x Difference, changes []cloud.SiteChange) Difference {
 // repairSite returns a site to what was last deployed, region by region. Nothing travels.
 func (s *Service) repairSite(ctx context.Context, p Principal, r RepairRequest) (Repaired, error) {
 	out := Repaired{Done: []string{}}
-	if err := s.allow(p, opRepair, r.Site); err != nil {
-		return out, err
-	}
-	if r.Account == "" {
-		r.Account = DefaultAccount
-	}
+	r.Account = cmp.Or(r.Account, DefaultAccount)
+	err := s.perform(ctx, p, opRepair, Subject{Kind: KindSite, Name: r.Site, Account: r.Account}, nil, func() (_ map[string]any, err error) {
+		out, err = s.returnSite(ctx, p, r)
+		return map[string]any{"done": out.Done}, err
+	})
+	return out, err
+}
+
+func (s *Service) returnSite(ctx context.Context, p Principal, r RepairRequest) (Repaired, error) {
+	out := Repaired{Done: []string{}}
 	found, err := s.siteDrift(ctx, p, r.Account, "", r.Site)
 	if err != nil {
 		return out, err
@@ -271,5 +276,5 @@ func (s *Service) repairSite(ctx context.Context, p Principal, r RepairRequest) 
 		}
 		out.Done = append(out.Done, x.Region+": "+x.Repair)
 	}
-	return out, s.did(ctx, p, opRepair, d.Application, r.Site, map[string]any{"done": out.Done}, err)
+	return out, err
 }

@@ -15,10 +15,18 @@ func (s *Service) End(ctx context.Context) (int64, error) {
 	return end, nil
 }
 
-// Backup lets copy take a copy of the state, and leaves its trace. Errors: denied.
+// Backup lets copy take a copy of the state. Errors: denied, and those of copy.
 func (s *Service) Backup(ctx context.Context, p Principal, copy func(ctx context.Context) error) error {
-	if err := s.allow(p, opBackup, "the state"); err != nil {
-		return err
-	}
-	return s.did(ctx, p, opBackup, "", "the state", nil, copy(ctx))
+	return s.perform(ctx, p, opBackup, Subject{Kind: KindControl}, nil, func() (map[string]any, error) {
+		return nil, copy(ctx)
+	})
+}
+
+// SignInLink lets link make a link that signs a browser in as the principal. Errors: denied.
+func (s *Service) SignInLink(ctx context.Context, p Principal, link func() string) (path string, err error) {
+	err = s.perform(ctx, p, opSignIn, Subject{Kind: KindControl}, nil, func() (map[string]any, error) {
+		path = link()
+		return nil, nil
+	})
+	return path, err
 }

@@ -37,38 +37,50 @@ type RunRequest struct {
 // Run starts a pipeline. started is false when the same key had started it
 // before. Errors: not_found, invalid (parameters), unavailable, denied.
 func (s *Service) Run(ctx context.Context, p Principal, r RunRequest) (e execution.Execution, started bool, err error) {
-	subject := r.Application + "/" + r.Pipeline
-	if err := s.allow(p, opRun, subject); err != nil {
-		return e, false, err
-	}
-	app, err := s.Application(ctx, p, r.Application)
-	if err != nil {
-		return e, false, err
-	}
-	def, err := app.Pipeline(r.Pipeline)
-	if err != nil {
-		return e, false, err
-	}
 	trigger := map[string]any{}
 	for k, v := range r.Trigger {
 		trigger[k] = v
 	}
 	maps.Copy(trigger, map[string]any{"kind": "manual", "actor": p.Name})
-	request := execution.StartRequest{Application: r.Application, Pipeline: r.Pipeline, Definition: def,
-		Parameters: r.Parameters, Trigger: trigger, By: p.Name}
+	request := execution.StartRequest{Application: r.Application, Pipeline: r.Pipeline, Parameters: r.Parameters, Trigger: trigger, By: p.Name}
 	if r.Key != "" {
-		request.TriggerID, request.EventID = "manual/"+subject, r.Key
+		request.TriggerID, request.EventID = "manual/"+r.Application+"/"+r.Pipeline, r.Key
 	}
-	e, started, err = s.Engine.Start(ctx, request)
-	if err != nil {
-		return e, false, s.did(ctx, p, opRun, r.Application, subject, nil, err)
+	return s.Start(ctx, p, request)
+}
+
+// Start starts a pipeline as a trigger, a stage or a person asks for it; started
+// is false when the same event had started it before. A request without a
+// definition means the pipeline as it is kept. Errors: not_found, invalid
+// (parameters), unavailable, denied.
+func (s *Service) Start(ctx context.Context, p Principal, r execution.StartRequest) (e execution.Execution, started bool, err error) {
+	subject := Subject{Kind: KindPipeline, Name: r.Application + "/" + r.Pipeline, Application: r.Application}
+	details := map[string]any{"trigger": r.Trigger["kind"]}
+	if r.EventID != "" {
+		details["event"] = r.EventID
 	}
-	return e, started, s.did(ctx, p, opRun, r.Application, subject, map[string]any{"execution": e.ID, "started": started}, nil)
+	err = s.perform(ctx, p, opRun, subject, details, func() (map[string]any, error) {
+		if r.Definition.Name == "" {
+			app, err := s.Application(ctx, internal, r.Application)
+			if err != nil {
+				return nil, err
+			}
+			if r.Definition, err = app.Pipeline(r.Pipeline); err != nil {
+				return nil, err
+			}
+		}
+		var err error
+		if e, started, err = s.Engine.Start(ctx, r); err != nil {
+			return nil, err
+		}
+		return map[string]any{"execution": e.ID, "started": started}, nil
+	})
+	return e, started, err
 }
 
 // Execution returns one execution by its ID. Errors: not_found.
 func (s *Service) Execution(ctx context.Context, p Principal, id string) (execution.Execution, error) {
-	if err := s.allow(p, opRead, id); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindExecution, Name: id}); err != nil {
 		return execution.Execution{}, err
 	}
 	e, err := s.Engine.Get(ctx, id)
@@ -78,7 +90,7 @@ func (s *Service) Execution(ctx context.Context, p Principal, id string) (execut
 
 // Executions lists executions, newest first, each with its activity.
 func (s *Service) Executions(ctx context.Context, p Principal, q execution.Query) (execution.Page, error) {
-	if err := s.allow(p, opRead, "executions"); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindExecution}); err != nil {
 		return execution.Page{}, err
 	}
 	page, err := s.Engine.List(ctx, q)
@@ -90,24 +102,27 @@ func (s *Service) Executions(ctx context.Context, p Principal, q execution.Query
 
 // Cancel asks for an execution's end. Errors: not_found, precondition, denied.
 func (s *Service) Cancel(ctx context.Context, p Principal, id, reason string) error {
-	return s.change(ctx, p, opCancel, id, map[string]any{"reason": reason}, func() error {
+	return s.change(ctx, p, opCancel, id, map[string]any{"reason": reason}, func(execution.Execution) error {
 		return s.Engine.Cancel(ctx, id, p.Name, reason)
 	})
 }
 
 // Restart lets an ended execution go on from a stage. Errors: not_found, precondition, denied.
 func (s *Service) Restart(ctx context.Context, p Principal, id, stageName string) error {
-	return s.change(ctx, p, opRestart, id, map[string]any{"stage": stageName}, func() error {
+	return s.change(ctx, p, opRestart, id, map[string]any{"stage": stageName}, func(execution.Execution) error {
 		return s.Engine.Restart(ctx, id, stageName, p.Name)
 	})
 }
 
 // change is an operation on one execution, with its right and its trace.
-func (s *Service) change(ctx context.Context, p Principal, op, id string, data map[string]any, act func() error) error {
-	if err := s.allow(p, op, id); err != nil {
-		return err
-	}
-	return s.did(ctx, p, op, "", id, data, act())
+func (s *Service) change(ctx context.Context, p Principal, op, id string, details map[string]any, act func(e execution.Execution) error) error {
+	e, unknown := s.Engine.Get(ctx, id)
+	return s.perform(ctx, p, op, Subject{Kind: KindExecution, Name: id, Application: e.Application}, details, func() (map[string]any, error) {
+		if unknown != nil {
+			return nil, unknown
+		}
+		return nil, act(e)
+	})
 }
 
 // Decision is a person's word on an approval.
@@ -120,11 +135,7 @@ type Decision struct {
 // same way again changes nothing. Errors: not_found, precondition (with the
 // reason why this principal may not), conflict (decided already), denied.
 func (s *Service) Decide(ctx context.Context, p Principal, id, stageName string, d Decision, may MayDecide) error {
-	return s.change(ctx, p, opDecide, id, map[string]any{"stage": stageName, "approve": d.Approve}, func() error {
-		e, err := s.Engine.Get(ctx, id)
-		if err != nil {
-			return err
-		}
+	return s.change(ctx, p, opDecide, id, map[string]any{"stage": stageName, "approve": d.Approve}, func(e execution.Execution) error {
 		st, err := stageOf(e, stageName)
 		if err != nil {
 			return err
@@ -179,16 +190,20 @@ func (s *Service) Signal(ctx context.Context, p Principal, id, stageName, name s
 	default:
 		return problem.New(problem.Invalid, opSignal, "unknown signal %q", name).WithHelp("one of skip, retry, done, fail")
 	}
-	return s.change(ctx, p, opSignal, id, map[string]any{"stage": stageName, "signal": name}, func() error {
-		e, err := s.Engine.Get(ctx, id)
-		if err != nil {
-			return err
-		}
+	return s.change(ctx, p, opSignal, id, map[string]any{"stage": stageName, "signal": name}, func(e execution.Execution) error {
 		st, err := stageOf(e, stageName)
 		if err != nil {
 			return err
 		}
 		return s.Engine.Signal(ctx, id, stageName, stage.Signal{ID: signalID(name+st.Task, p.Name, st.Attempt*1000+st.Tries), Name: name, By: p.Name, At: s.Now().UTC(), Data: data})
+	})
+}
+
+// Callback hands the answer of an outside service to the stage that waits for it.
+// Errors: not_found, precondition (the stage waits no more), denied.
+func (s *Service) Callback(ctx context.Context, p Principal, id, stageName string, sig stage.Signal) error {
+	return s.change(ctx, p, opCallback, id, map[string]any{"stage": stageName}, func(execution.Execution) error {
+		return s.Engine.Signal(ctx, id, stageName, sig)
 	})
 }
 
@@ -203,7 +218,7 @@ type LogRequest struct {
 // StageLog copies a stage's log to w. With Follow it goes on until the stage's
 // attempt has ended. Errors: not_found.
 func (s *Service) StageLog(ctx context.Context, p Principal, r LogRequest, w io.Writer) error {
-	if err := s.allow(p, opRead, r.Execution); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindExecution, Name: r.Execution}); err != nil {
 		return err
 	}
 	e, err := s.Engine.Get(ctx, r.Execution)
@@ -287,7 +302,7 @@ func (s *Service) untilStageEnds(ctx context.Context, id, name string, attempt i
 
 // Events reads the event log. Errors: unavailable, denied.
 func (s *Service) Events(ctx context.Context, p Principal, from int64, f record.Filter, limit int) (record.Slice, error) {
-	if err := s.allow(p, opRead, "events"); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindEvents}); err != nil {
 		return record.Slice{}, err
 	}
 	return s.Engine.Events(ctx, from, f, limit)
@@ -295,7 +310,7 @@ func (s *Service) Events(ctx context.Context, p Principal, from int64, f record.
 
 // Follow streams the event log from a position on.
 func (s *Service) Follow(ctx context.Context, p Principal, from int64, f record.Filter) (<-chan record.Slice, error) {
-	if err := s.allow(p, opRead, "events"); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindEvents}); err != nil {
 		return nil, err
 	}
 	return s.Engine.Follow(ctx, from, f), nil
@@ -325,7 +340,7 @@ type PreviewStage struct {
 
 // Plan says what a run would do and change. Errors: not_found, invalid, denied.
 func (s *Service) Plan(ctx context.Context, p Principal, r RunRequest) (Preview, error) {
-	if err := s.allow(p, opRead, r.Application); err != nil {
+	if err := s.permit(p, opRead, applicationSubject(r.Application)); err != nil {
 		return Preview{}, err
 	}
 	app, err := s.Application(ctx, p, r.Application)

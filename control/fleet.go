@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,34 +14,6 @@ import (
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
-
-// RegionStatus is one region of an account, or why it cannot be asked.
-type RegionStatus struct {
-	Account string `json:"account"`
-	cloud.Region
-}
-
-// Regions lists the regions of every account.
-func (s *Service) Regions(ctx context.Context, p Principal) ([]RegionStatus, error) {
-	if err := s.allow(p, opRead, "regions"); err != nil {
-		return nil, err
-	}
-	list := []RegionStatus{}
-	for _, name := range s.Accounts.Names() {
-		a, err := s.Accounts.Account(name)
-		if err != nil {
-			return nil, err
-		}
-		regions, err := a.Regions(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range regions {
-			list = append(list, RegionStatus{Account: name, Region: r})
-		}
-	}
-	return list, nil
-}
 
 // Cluster is every version of one service, in every region of an account.
 type Cluster struct {
@@ -68,7 +42,7 @@ func asking(ctx context.Context, r cloud.Region) (context.Context, context.Cance
 // Clusters observes clusters; application and cluster, when given, select.
 // An empty account is every account. Regions that are away are told, not waited for.
 func (s *Service) Clusters(ctx context.Context, p Principal, account, application, cluster string) ([]Cluster, error) {
-	if err := s.allow(p, opRead, "clusters"); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindCluster, Name: cluster, Application: application, Account: account}); err != nil {
 		return nil, err
 	}
 	names := s.Accounts.Names()
@@ -230,14 +204,36 @@ func (s *Service) ChangeCluster(ctx context.Context, p Principal, ch ClusterChan
 	if op == "" {
 		return nil, problem.New(problem.Invalid, "cluster.change", "nothing to change was named").WithHelp("give one of capacity, weights, destroy, disable, enable, suspend, resume")
 	}
-	if err := s.allow(p, op, ch.Cluster); err != nil {
-		return nil, err
-	}
-	a, c, err := s.cluster(ctx, p, ch.Account, ch.Cluster)
-	if err != nil {
-		return nil, err
-	}
+	a, c, unknown := s.cluster(ctx, p, ch.Account, ch.Cluster)
 	var done []string
+	err := s.perform(ctx, p, op, clusterSubject(ch.Account, ch.Cluster, c), ch.details(), func() (_ map[string]any, err error) {
+		if unknown != nil {
+			return nil, unknown
+		}
+		done, err = changeGroups(ctx, a, c, op, ch)
+		return map[string]any{"done": done}, err
+	})
+	return done, err
+}
+
+// clusterSubject is a cluster as a subject; c may be empty when it was not found.
+func clusterSubject(account, name string, c Cluster) Subject {
+	return Subject{Kind: KindCluster, Name: name, Application: c.Application, Account: cmp.Or(account, DefaultAccount)}
+}
+
+// details are what the audit log keeps of a change that is asked for.
+func (ch ClusterChange) details() map[string]any {
+	d := map[string]any{}
+	raw, err := json.Marshal(ch)
+	if err == nil {
+		_ = json.Unmarshal(raw, &d) // our own document
+	}
+	delete(d, "account")
+	return d
+}
+
+// changeGroups makes the change region by region, and stops at the first that fails.
+func changeGroups(ctx context.Context, a *cloud.Account, c Cluster, op string, ch ClusterChange) (done []string, err error) {
 	matched := false
 	for _, region := range regionsOf(c.Groups) {
 		if ch.Region != "" && ch.Region != region {
@@ -248,18 +244,17 @@ func (s *Service) ChangeCluster(ctx context.Context, p Principal, ch ClusterChan
 			continue
 		}
 		matched = true
-		what, changeErr := changeGroup(ctx, a, ch, c.Groups, g)
-		if changeErr != nil {
-			err = changeErr
-			break
+		what, err := changeGroup(ctx, a, ch, c.Groups, g)
+		if err != nil {
+			return done, err
 		}
 		done = append(done, what)
 	}
-	if !matched && err == nil {
-		err = problem.New(problem.NotFound, op, "no server group of %s matches region %q and name %q", ch.Cluster, ch.Region, ch.ServerGroup).
+	if !matched {
+		return done, problem.New(problem.NotFound, op, "no server group of %s matches region %q and name %q", ch.Cluster, ch.Region, ch.ServerGroup).
 			WithHelp("showrunner clusters %s lists them", c.Application)
 	}
-	return done, s.did(ctx, p, op, c.Application, ch.Cluster, map[string]any{"done": done}, err)
+	return done, nil
 }
 
 func (ch ClusterChange) op() string {

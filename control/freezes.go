@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"time"
 
-	"showrunner/execution"
-	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/store/record"
 )
@@ -75,37 +73,44 @@ func (f Freeze) check() error {
 
 // PutFreeze creates or replaces a freeze. Errors: invalid, denied.
 func (s *Service) PutFreeze(ctx context.Context, p Principal, f Freeze) (Freeze, error) {
-	if err := s.allow(p, opFreeze, f.Name); err != nil {
-		return f, err
-	}
-	if err := f.check(); err != nil {
-		return f, err
-	}
 	f.By = p.Name
+	err := s.commit(ctx, p, opFreeze, Subject{Kind: KindFreeze, Name: f.Name}, map[string]any{"reason": f.Reason}, func(done record.Event) error {
+		if err := f.check(); err != nil {
+			return err
+		}
+		return s.putFreeze(ctx, f, done)
+	})
+	return f, err
+}
+
+func (s *Service) putFreeze(ctx context.Context, f Freeze, done record.Event) error {
 	data, err := json.Marshal(f)
 	if err != nil {
-		return f, problem.Wrap(err, problem.Internal, opFreeze, "encoding freeze %s", f.Name)
+		return problem.Wrap(err, problem.Internal, opFreeze, "encoding freeze %s", f.Name)
 	}
 	for {
 		old, err := s.Records.GetRecord(ctx, freezes, f.Name)
 		if err != nil && problem.CodeOf(err) != problem.NotFound {
-			return f, err
+			return err
 		}
-		_, err = s.Records.PutRecord(ctx, record.Record{Collection: freezes, Key: f.Name, Version: old.Version, Data: data},
-			s.audit(p, opFreeze, "", f.Name, map[string]any{"reason": f.Reason}))
+		_, err = s.Records.PutRecord(ctx, record.Record{Collection: freezes, Key: f.Name, Version: old.Version, Data: data}, done)
 		if problem.CodeOf(err) == problem.Conflict && ctx.Err() == nil {
 			continue
 		}
-		return f, err
+		return err
 	}
 }
 
 // Freezes lists every freeze by name.
 func (s *Service) Freezes(ctx context.Context, p Principal) ([]Freeze, error) {
-	if err := s.allow(p, opRead, "freezes"); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindFreeze}); err != nil {
 		return nil, err
 	}
-	recs, err := s.Records.ListRecords(ctx, freezes, "", "", 500)
+	return listFreezes(ctx, s.Records)
+}
+
+func listFreezes(ctx context.Context, records Records) ([]Freeze, error) {
+	recs, err := records.ListRecords(ctx, freezes, "", "", 500)
 	if err != nil {
 		return nil, problem.Wrap(err, "", "freeze.list", "listing freezes")
 	}
@@ -122,74 +127,11 @@ func (s *Service) Freezes(ctx context.Context, p Principal) ([]Freeze, error) {
 
 // DeleteFreeze ends a freeze. Errors: not_found, denied.
 func (s *Service) DeleteFreeze(ctx context.Context, p Principal, name string) error {
-	if err := s.allow(p, opThaw, name); err != nil {
-		return err
-	}
-	old, err := s.Records.GetRecord(ctx, freezes, name)
-	if err != nil {
-		return problem.Wrap(err, "", opThaw, "freeze %s", name)
-	}
-	return s.Records.DeleteRecord(ctx, freezes, name, old.Version, s.audit(p, opThaw, "", name, nil))
-}
-
-// recheck is how soon a stage that is held back looks again.
-const recheck = 2 * time.Second
-
-// freezeView is what the gate knows of the freezes, from memory.
-type freezeView struct {
-	list []Freeze
-	err  error
-}
-
-// WatchFreezes keeps what the gate knows in step with the event log until ctx
-// ends. Until the first reading, and while they cannot be read, the gate is shut.
-func (s *Service) WatchFreezes(ctx context.Context) {
-	for ctx.Err() == nil {
-		from, err := s.End(ctx)
-		if err == nil {
-			s.loadFreezes(ctx)
-			for range s.Engine.Follow(ctx, from, record.Filter{Types: []string{"audit." + opFreeze, "audit." + opThaw}}) {
-				s.loadFreezes(ctx)
-			}
-			continue
+	return s.commit(ctx, p, opThaw, Subject{Kind: KindFreeze, Name: name}, nil, func(done record.Event) error {
+		old, err := s.Records.GetRecord(ctx, freezes, name)
+		if err != nil {
+			return problem.Wrap(err, "", opThaw, "freeze %s", name)
 		}
-		s.freezes.Store(&freezeView{err: err})
-		select {
-		case <-ctx.Done():
-		case <-time.After(recheck):
-		}
-	}
-}
-
-func (s *Service) loadFreezes(ctx context.Context) {
-	list, err := s.Freezes(ctx, Principal{Name: "engine", Owner: true})
-	s.freezes.Store(&freezeView{list, err})
-}
-
-// Gate tells the engine whether a stage may start: what changes a cloud waits
-// while a freeze holds.
-func (s *Service) Gate(_ context.Context, e execution.Head, st *pipeline.Stage) (open bool, reason string, until time.Time) {
-	switch st.Kind {
-	case "deploy", "deploy-site", "rollback":
-	default:
-		return true, "", time.Time{}
-	}
-	now := s.Now()
-	view := s.freezes.Load()
-	if view == nil {
-		return false, "the freezes have not been read yet", now.Add(recheck)
-	}
-	if view.err != nil {
-		return false, "the freezes cannot be read: " + view.err.Error(), now.Add(recheck)
-	}
-	for _, f := range view.list {
-		if f.held(e.Application, e.Pipeline, now) {
-			until := now.Add(recheck)
-			if !f.To.IsZero() && f.To.Before(until) {
-				until = f.To
-			}
-			return false, execution.FrozenReason + f.By + " (" + f.Name + "): " + f.Reason, until
-		}
-	}
-	return true, "", time.Time{}
+		return s.Records.DeleteRecord(ctx, freezes, name, old.Version, done)
+	})
 }

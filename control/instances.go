@@ -59,30 +59,52 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 	case !ch.Terminate:
 		return problem.New(problem.Invalid, "instance.change", "nothing to change was named").WithHelp("give one of terminate, standby, protect, healthy, hook")
 	}
-	if err := s.allow(p, op, id); err != nil {
+	subject := Subject{Kind: KindInstance, Name: id}
+	if err := s.permit(p, opRead, subject); err != nil {
 		return err
 	}
-	a, application, inst, err := s.instance(ctx, p, id)
-	if err != nil {
-		return err
+	a, application, inst, unknown := s.instance(ctx, p, id)
+	if unknown == nil {
+		subject.Account, subject.Application = a.Name(), application
 	}
-	if op == opTerminate {
-		err = a.Terminate(ctx, inst.Region, id, cloud.TerminateOptions{Kill: ch.Kill, Decrement: ch.Decrement, Guard: cloud.Guard{LastOne: !ch.Kill}}, ch.Key)
-		return s.did(ctx, p, op, application, id, map[string]any{"kill": ch.Kill}, err)
-	}
-	if ch.Hook != "" {
-		err = a.AnswerHook(ctx, inst.Region, id, ch.Hook, ch.Key)
-		return s.did(ctx, p, op, application, id, map[string]any{"answer": ch.Hook}, err)
-	}
+	return s.perform(ctx, p, op, subject, ch.details(), func() (map[string]any, error) {
+		if unknown != nil {
+			return nil, unknown
+		}
+		return nil, changeInstance(ctx, a, inst, op, ch)
+	})
+}
+
+// details are what the audit log keeps of a change that is asked for.
+func (ch InstanceChange) details() map[string]any {
+	d := map[string]any{}
 	switch {
 	case ch.Standby != nil:
-		err = a.SetStandby(ctx, inst.Region, id, *ch.Standby, ch.Key)
+		d["standby"] = *ch.Standby
+	case ch.Protect != nil:
+		d["protect"] = *ch.Protect
 	case ch.Healthy != nil:
-		err = a.SetHealth(ctx, inst.Region, id, *ch.Healthy, ch.Key)
+		d["healthy"] = *ch.Healthy
+	case ch.Hook != "":
+		d["answer"] = ch.Hook
 	default:
-		err = a.SetProtection(ctx, inst.Region, id, *ch.Protect, ch.Key)
+		d["kill"], d["decrement"] = ch.Kill, ch.Decrement
 	}
-	return s.did(ctx, p, op, application, id, nil, err)
+	return d
+}
+
+func changeInstance(ctx context.Context, a *cloud.Account, inst cloud.Instance, op string, ch InstanceChange) error {
+	switch op {
+	case opTerminate:
+		return a.Terminate(ctx, inst.Region, inst.ID, cloud.TerminateOptions{Kill: ch.Kill, Decrement: ch.Decrement, Guard: cloud.Guard{LastOne: !ch.Kill}}, ch.Key)
+	case opHook, opHeartbeat:
+		return a.AnswerHook(ctx, inst.Region, inst.ID, ch.Hook, ch.Key)
+	case opStandby:
+		return a.SetStandby(ctx, inst.Region, inst.ID, *ch.Standby, ch.Key)
+	case opHealth:
+		return a.SetHealth(ctx, inst.Region, inst.ID, *ch.Healthy, ch.Key)
+	}
+	return a.SetProtection(ctx, inst.Region, inst.ID, *ch.Protect, ch.Key)
 }
 
 // instance finds an instance by its ID in any account, those that ended and are still remembered included.

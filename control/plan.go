@@ -24,7 +24,7 @@ func (s *Service) previewStage(ctx context.Context, st pipeline.Stage, scope pip
 	switch st.Kind {
 	case "deploy", "deploy-site", "rollback":
 		e := execution.Head{Application: scope.Execution.Application, Pipeline: scope.Execution.Pipeline}
-		if open, reason, _ := s.Gate(ctx, e, &st); !open {
+		if open, reason, _ := s.FreezeWatch.Allows(ctx, e, &st); !open {
 			ps.Held = strings.TrimPrefix(ps.Held+"; "+reason, "; ")
 		}
 	}

@@ -27,12 +27,13 @@ func TestPlanSaysWhatHoldsAStageNow(t *testing.T) {
 		"frozen, no care": {kind: "wait", frozen: "peak week"},
 		"both":            {kind: "rollback", windows: []pipeline.Window{closed}, frozen: "peak week", want: []string{"closed until", "; frozen", "peak week"}},
 	} {
-		s := &Service{Deps: Deps{Now: func() time.Time { return now }}}
-		view := &freezeView{}
+		freezes := NewFreezeWatch(nil, func() time.Time { return now })
+		s := New(Deps{Now: func() time.Time { return now }, FreezeWatch: freezes})
+		known := &knownFreezes{}
 		if c.frozen != "" {
-			view.list = []Freeze{{Name: "peak", Reason: c.frozen}}
+			known.list = []Freeze{{Name: "peak", Reason: c.frozen}}
 		}
-		s.freezes.Store(view)
+		freezes.known.Store(known)
 		var ps PreviewStage
 		s.previewStage(t.Context(), pipeline.Stage{Name: "s", Kind: c.kind, Windows: c.windows, With: []byte("{}")}, pipeline.Scope{}, &ps)
 		if len(c.want) == 0 && ps.Held != "" {

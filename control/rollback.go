@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,20 +33,42 @@ const RollbackPipeline = "rollback"
 // and is linked to the execution that made the present one. Errors: not_found,
 // invalid, precondition, conflict (a deployment is under way), denied.
 func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) (execution.Execution, error) {
-	subject := r.Cluster + r.Site
+	subject := r.subject()
 	if (r.Cluster == "") == (r.Site == "") {
 		return execution.Execution{}, problem.New(problem.Invalid, opRollback, "name a cluster or a site, not both")
 	}
-	if err := s.allow(p, opRollback, subject); err != nil {
+	if err := s.permit(p, opRead, subject); err != nil {
 		return execution.Execution{}, err
 	}
 	application, undoes, err := s.present(ctx, p, r)
 	if err == nil {
 		err = s.unclaimed(ctx, p, r)
 	}
-	if err != nil {
-		return execution.Execution{}, err
+	subject.Application = application
+	var e execution.Execution
+	err = s.perform(ctx, p, opRollback, subject, map[string]any{"to": r.To, "regions": r.Regions}, func() (map[string]any, error) {
+		if err != nil {
+			return nil, err
+		}
+		var startErr error
+		if e, startErr = s.startRollback(ctx, p, r, application, undoes); startErr != nil {
+			return nil, startErr
+		}
+		return map[string]any{"execution": e.ID, "rollbackOf": undoes}, nil
+	})
+	return e, err
+}
+
+func (r RollbackRequest) subject() Subject {
+	s := Subject{Kind: KindCluster, Name: r.Cluster, Account: cmp.Or(r.Account, DefaultAccount)}
+	if r.Site != "" {
+		s.Kind, s.Name = KindSite, r.Site
 	}
+	return s
+}
+
+func (s *Service) startRollback(ctx context.Context, p Principal, r RollbackRequest, application, undoes string) (execution.Execution, error) {
+	subject := r.Cluster + r.Site
 	with, err := json.Marshal(pipeline.Rollback{Account: r.Account, Cluster: r.Cluster, Site: r.Site, To: r.To, Regions: r.Regions})
 	if err != nil {
 		return execution.Execution{}, problem.Wrap(err, problem.Internal, opRollback, "encoding the stage")
@@ -62,7 +85,7 @@ func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) 
 		request.TriggerID, request.EventID = "rollback/"+subject, r.Key
 	}
 	e, _, err := s.Engine.Start(ctx, request)
-	return e, s.did(ctx, p, opRollback, application, subject, map[string]any{"execution": e.ID, "rollbackOf": undoes, "to": r.To}, err)
+	return e, err
 }
 
 // unclaimed refuses a rollback while something else changes the cluster: canceling

@@ -61,7 +61,6 @@ func TestARollbackIsRefusedWhileADeploymentIsUnderWay(t *testing.T) {
 			}
 		}
 	}
-	owner := Principal{Name: "ada", Owner: true}
 	for name, tt := range map[string]struct {
 		regions  []string
 		pipeline string

@@ -21,7 +21,7 @@ type SiteStatus struct {
 
 // Sites lists the websites of every account that hosts some.
 func (s *Service) Sites(ctx context.Context, p Principal) ([]SiteStatus, error) {
-	if err := s.allow(p, opRead, "sites"); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindSite}); err != nil {
 		return nil, err
 	}
 	list := []SiteStatus{}
@@ -81,7 +81,7 @@ func sitesOf(ctx context.Context, a *cloud.Account, sites *cloud.Sites) ([]SiteS
 // SiteDeployments lists what a site has been in every region, newest first.
 // Errors: not_found, unavailable when no region answers.
 func (s *Service) SiteDeployments(ctx context.Context, p Principal, account, site string) ([]cloud.SiteDeployment, error) {
-	if err := s.allow(p, opRead, site); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindSite, Name: site, Account: account}); err != nil {
 		return nil, err
 	}
 	if account == "" {

@@ -2,16 +2,11 @@ package control
 
 import (
 	"context"
+	"slices"
 
 	"showrunner/eventlog"
 	"showrunner/problem"
-)
-
-// Operations on subscriptions; the deliverers follow their audit events.
-const (
-	opSubscribe   = "subscription.put"
-	opUnsubscribe = "subscription.delete"
-	opResume      = "subscription.resume"
+	"showrunner/store/record"
 )
 
 func (s *Service) subscriptions() eventlog.Subscriptions {
@@ -20,7 +15,7 @@ func (s *Service) subscriptions() eventlog.Subscriptions {
 
 // Subscriptions lists who has events sent, with how far each is.
 func (s *Service) Subscriptions(ctx context.Context, p Principal) ([]eventlog.Subscription, error) {
-	if err := s.allow(p, opRead, "subscriptions"); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindSubscription}); err != nil {
 		return nil, err
 	}
 	return s.subscriptions().List(ctx)
@@ -30,9 +25,16 @@ func (s *Service) Subscriptions(ctx context.Context, p Principal) ([]eventlog.Su
 // happens from now on, or after position from when that is given; one that is
 // replaced goes on where it was. Errors: invalid, not_found (the secret), denied.
 func (s *Service) PutSubscription(ctx context.Context, p Principal, sub eventlog.Subscription, from *int64) error {
-	if err := s.allow(p, opSubscribe, sub.Name); err != nil {
-		return err
-	}
+	return s.commit(ctx, p, opSubscribe, subscriptionSubject(sub.Name, sub.Application), map[string]any{"url": sub.URL}, func(done record.Event) error {
+		return s.putSubscription(ctx, p, sub, from, done)
+	})
+}
+
+func subscriptionSubject(name, application string) Subject {
+	return Subject{Kind: KindSubscription, Name: name, Application: application}
+}
+
+func (s *Service) putSubscription(ctx context.Context, p Principal, sub eventlog.Subscription, from *int64, done record.Event) error {
 	if err := sub.Check(); err != nil {
 		return err
 	}
@@ -48,31 +50,27 @@ func (s *Service) PutSubscription(ctx context.Context, p Principal, sub eventlog
 		start = *from
 	}
 	sub.By = p.Name
-	return s.subscriptions().Put(ctx, sub, start, s.audit(p, opSubscribe, sub.Application, sub.Name, map[string]any{"url": sub.URL}))
+	return s.subscriptions().Put(ctx, sub, start, done)
 }
 
 // DeleteSubscription ends a subscription. Errors: not_found, denied.
 func (s *Service) DeleteSubscription(ctx context.Context, p Principal, name string) error {
-	if err := s.allow(p, opUnsubscribe, name); err != nil {
-		return err
-	}
-	return s.subscriptions().Delete(ctx, name, s.audit(p, opUnsubscribe, "", name, nil))
+	return s.commit(ctx, p, opUnsubscribe, subscriptionSubject(name, ""), nil, func(done record.Event) error {
+		return s.subscriptions().Delete(ctx, name, done)
+	})
 }
 
 // ResumeSubscription has one that is parked, or pauses after failures, tried
 // again at once. Errors: not_found, denied.
 func (s *Service) ResumeSubscription(ctx context.Context, p Principal, name string) error {
-	if err := s.allow(p, opResume, name); err != nil {
-		return err
-	}
-	list, err := s.subscriptions().List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, sub := range list {
-		if sub.Name == name {
-			return s.did(ctx, p, opResume, sub.Application, name, nil, s.subscriptions().Resume(ctx, name, 0))
+	return s.perform(ctx, p, opResume, subscriptionSubject(name, ""), nil, func() (map[string]any, error) {
+		list, err := s.subscriptions().List(ctx)
+		if err != nil {
+			return nil, err
 		}
-	}
-	return problem.New(problem.NotFound, opResume, "there is no subscription %q", name)
+		if !slices.ContainsFunc(list, func(sub eventlog.Subscription) bool { return sub.Name == name }) {
+			return nil, problem.New(problem.NotFound, opResume, "there is no subscription %q", name)
+		}
+		return nil, s.subscriptions().Resume(ctx, name, 0)
+	})
 }

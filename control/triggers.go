@@ -14,7 +14,7 @@ type TriggerStatus = trigger.Status
 // one application, or of all when it is empty, and of one of its pipelines, or
 // of all. Errors: not_found.
 func (s *Service) Triggers(ctx context.Context, p Principal, application, name string) ([]TriggerStatus, error) {
-	if err := s.allow(p, opRead, "triggers"); err != nil {
+	if err := s.permit(p, opRead, Subject{Kind: KindTrigger, Application: application}); err != nil {
 		return nil, err
 	}
 	var apps []Application

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,11 +63,14 @@ type Logs interface {
 
 // Config is what an engine is made of. Store, Kinds and Resolver are required.
 type Config struct {
-	Store    Store
-	Kinds    []stage.Kind
-	Resolver Resolver
-	Gate     Gate
-	Logs     Logs
+	Store Store
+	Kinds []stage.Kind
+	// MakeKinds makes the kinds that call the engine they run in, such as one that
+	// starts a pipeline. New calls it once, at its end.
+	MakeKinds func(e *Engine) ([]stage.Kind, error)
+	Resolver  Resolver
+	Gate      Gate
+	Logs      Logs
 	// Secrets returns the secrets of a task, and its log with their values masked.
 	Secrets func(key stage.Key, application string, log io.Writer) (stage.Secrets, io.Writer)
 	Log     *slog.Logger
@@ -149,10 +153,6 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Store == nil || cfg.Resolver == nil {
 		return nil, problem.New(problem.Invalid, "execution.new", "an engine needs a store and a resolver")
 	}
-	ks, err := newKinds(cfg.Kinds)
-	if err != nil {
-		return nil, err
-	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -165,7 +165,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.RetentionEvery <= 0 {
 		cfg.RetentionEvery = time.Hour
 	}
-	e := &Engine{cfg: cfg, store: cfg.Store, kinds: ks, limits: cfg.Limits.withDefaults(), log: cfg.Log,
+	e := &Engine{cfg: cfg, store: cfg.Store, limits: cfg.Limits.withDefaults(), log: cfg.Log,
 		now:     func() time.Time { return cfg.Now().UTC().Truncate(time.Millisecond) },
 		ids:     &identifiers{source: cfg.Rand},
 		runs:    map[string]*run{},
@@ -181,6 +181,18 @@ func New(cfg Config) (*Engine, error) {
 	e.progress = newProgressLines(e.now)
 	e.plans.max = 256
 	e.commits.bell = make(chan struct{}, 1)
+	all := cfg.Kinds
+	if cfg.MakeKinds != nil {
+		more, err := cfg.MakeKinds(e)
+		if err != nil {
+			return nil, err
+		}
+		all = slices.Concat(all, more)
+	}
+	var err error
+	if e.kinds, err = newKinds(all); err != nil {
+		return nil, err
+	}
 	return e, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"showrunner/build"
+	"showrunner/execution"
 	"showrunner/problem"
 	"showrunner/stage"
 	stagebuild "showrunner/stage/build"
@@ -12,9 +13,9 @@ import (
 
 // builds makes the kinds build and run. Their builds run under supervisors of
 // their own, which this program becomes when it is started as one.
-func (c *controlPlane) builds(engine *lateEngine) ([]stage.Kind, error) {
+func (c *controlPlane) builds(engine *execution.Engine) ([]stage.Kind, error) {
 	places := stagebuild.NewPlaces(filepath.Join(c.Data, "places"), c.BuildsAtOnce, c.Now)
-	places.Owns = func(execution string) bool { return engine.Owns(execution) }
+	places.Owns = engine.Owns
 	c.builder = &stagebuild.Builder{
 		Launcher:  build.Launcher{Command: []string{c.Exe, "build-supervisor", "--dir"}},
 		Folder:    filepath.Join(c.Data, "builds"),

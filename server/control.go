@@ -22,12 +22,12 @@ import (
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/control/lastknown"
-	"showrunner/eventlog"
 	"showrunner/execution"
 	"showrunner/execution/stagelog"
 	"showrunner/internal/ready"
 	"showrunner/problem"
 	"showrunner/secret"
+	"showrunner/source"
 	"showrunner/stage"
 	stagebuild "showrunner/stage/build"
 	"showrunner/stage/deploy"
@@ -82,23 +82,26 @@ func DefaultBuildsAtOnce() int { return 2 * runtime.NumCPU() }
 // controlPlane is a running control plane and its parts.
 type controlPlane struct {
 	ControlConfig
-	store       store.Store
-	engine      *execution.Engine
-	memory      *lastknown.Engine // nil with SQLite
-	door        *control.Service
-	triggers    *trigger.Service
-	hooks       *trigger.Hooks
-	definitions *definitions
-	accounts    *accounts
-	artifacts   *artifact.Store
-	builder     *stagebuild.Builder
-	secrets     *secret.Store
-	logs        *stagelog.Folder
-	auth        *api.Auth
-	callbacks   *notify.Callbacks
-	claims      *deploy.Claims
-	listener    net.Listener
-	urlGiven    bool // URL is what a person gave
+	store        store.Store
+	engine       *execution.Engine
+	memory       *lastknown.Memory // nil with SQLite
+	reads        control.Engine    // the engine, with what is remembered of it where there is a memory
+	control      *control.Service
+	freezes      *control.FreezeWatch
+	repositories *source.Fetcher
+	triggers     *trigger.Service
+	hooks        *trigger.Hooks
+	definitions  *definitions
+	accounts     *accounts
+	artifacts    *artifact.Store
+	builder      *stagebuild.Builder
+	secrets      *secret.Store
+	logs         *stagelog.Folder
+	auth         *api.Auth
+	callbacks    *notify.Callbacks
+	claims       *deploy.Claims
+	listener     net.Listener
+	urlGiven     bool // URL is what a person gave
 }
 
 // RunControl runs a control plane until ctx ends. What its stages do outside
@@ -178,42 +181,6 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	return c, c.wire(ctx)
 }
 
-// wire makes the parts that know each other.
-func (c *controlPlane) wire(ctx context.Context) error {
-	late := &lateEngine{}
-	if err := c.wireCallbacks(ctx, late); err != nil {
-		return err
-	}
-	kinds, err := c.kinds(late)
-	if err != nil {
-		return err
-	}
-	c.engine, err = execution.New(execution.Config{
-		Store: c.store, Kinds: kinds, Resolver: resolver{}, Logs: c.logs, Log: c.Log, Now: c.Now,
-		Gate: func(ctx context.Context, e execution.Head, s *stageOf) (bool, string, time.Time) {
-			return c.door.Gate(ctx, e, s)
-		},
-		Secrets:   c.secretsOf,
-		Retention: c.Retention, RetentionEvery: c.RetentionEvery,
-		Archive: eventlog.OpenArchive(filepath.Join(c.Shared, "archive")),
-	})
-	if err != nil {
-		return err
-	}
-	late.Engine = c.engine
-	deps := control.Deps{Engine: c.engine, Records: c.store, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts,
-		Claims: c.claims, Logs: c.logs, Log: c.Log, Now: c.Now}
-	if c.Database != "" { // a file of our own does not go away
-		c.memory = &lastknown.Engine{Engine: c.engine, Memory: lastknown.New(c.Now)}
-		deps.Engine, deps.Records = c.memory, lastknown.Records{Records: c.store, Memory: c.memory.Memory}
-	}
-	c.door = control.New(deps)
-	late.door = c.door
-	c.auth = api.NewAuth(c.Token, ownerName(), c.Hosts, c.Now, deps.Records)
-	c.definitions = newDefinitions(c.door, c.engine, c.Log)
-	return c.wireTriggers()
-}
-
 // secretsOf gives a task its secrets, and a log that shows none of their values.
 func (c *controlPlane) secretsOf(_ stage.Key, _ string, log io.Writer) (stage.Secrets, io.Writer) {
 	masker := secret.NewMasker(log)
@@ -236,7 +203,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	server.BaseContext = func(net.Listener) context.Context { return streams }
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.engine.Run(ctx) })
-	group.Go(func() error { c.door.WatchFreezes(ctx); return nil })
+	group.Go(func() error { c.freezes.Watch(ctx, c.reads); return nil })
 	group.Go(func() error { c.definitions.watch(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })
@@ -245,7 +212,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	if c.Database != "" {
 		group.Go(func() error { return c.keepFolder(ctx) })
 		group.Go(func() error { c.builder.Keep(ctx); return nil })
-		group.Go(func() error { c.memory.Run(ctx, c.warm); return nil })
+		group.Go(func() error { c.remembering().Run(ctx, c.warm); return nil })
 	}
 	group.Go(func() error {
 		if err := server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -314,8 +281,8 @@ func (c *controlPlane) close() {
 
 // handler is everything that is served on the control plane's address.
 func (c *controlPlane) handler() http.Handler {
-	rest := api.New(api.Config{Control: c.door, Auth: c.auth, Version: c.Version, MayDecide: mayDecide, Edge: c.Edge, Backup: c.store.Backup})
-	pages := web.New(web.Config{Door: c.door, Auth: c.auth, MayDecide: mayDecide, Edge: edgeName(c.Edge), Log: c.Log, Now: c.Now})
+	rest := api.New(api.Config{Control: c.control, Auth: c.auth, Version: c.Version, MayDecide: mayDecide, Edge: c.Edge, Backup: c.store.Backup})
+	pages := web.New(web.Config{Door: c.control, Auth: c.auth, MayDecide: mayDecide, Edge: edgeName(c.Edge), Log: c.Log, Now: c.Now})
 	mux := http.NewServeMux()
 	mux.Handle("/api/", rest)
 	mux.Handle("/openapi.json", rest)
@@ -344,10 +311,4 @@ func edgeName(edge string) string {
 		return edge
 	}
 	return "localhost:" + port
-}
-
-// lateEngine stands for the engine where it is needed before it can be made.
-type lateEngine struct {
-	*execution.Engine
-	door *control.Service
 }

@@ -16,9 +16,9 @@ import (
 // definitions keeps every pipeline in memory, in step with the event log, so
 // that what one replica takes in the others see.
 type definitions struct {
-	door   *control.Service
-	engine *execution.Engine
-	log    *slog.Logger
+	control *control.Service
+	engine  *execution.Engine
+	log     *slog.Logger
 
 	mu      sync.Mutex
 	all     []trigger.Definition
@@ -26,8 +26,8 @@ type definitions struct {
 	changed chan struct{}
 }
 
-func newDefinitions(door *control.Service, engine *execution.Engine, log *slog.Logger) *definitions {
-	return &definitions{door: door, engine: engine, log: log, changed: make(chan struct{})}
+func newDefinitions(c *control.Service, engine *execution.Engine, log *slog.Logger) *definitions {
+	return &definitions{control: c, engine: engine, log: log, changed: make(chan struct{})}
 }
 
 // All implements trigger.Definitions.
@@ -52,7 +52,7 @@ func (d *definitions) Changed() <-chan struct{} {
 }
 
 func (d *definitions) load(ctx context.Context) error {
-	docs, err := d.door.Documents(ctx)
+	docs, err := d.control.Documents(ctx)
 	if err != nil {
 		return problem.Wrap(err, "", "definitions", "reading the applications")
 	}
@@ -94,19 +94,6 @@ func (d *definitions) watch(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// starter starts what triggers ask for.
-type starter struct{ engine *execution.Engine }
-
-// Start implements trigger.Starter.
-func (s starter) Start(ctx context.Context, r trigger.Start) (trigger.Started, error) {
-	e, fresh, err := s.engine.Start(ctx, execution.StartRequest{Application: r.Definition.Application, Pipeline: r.Definition.Pipeline.Name,
-		Definition: r.Definition.Pipeline, Parameters: r.Parameters, Trigger: r.Trigger, TriggerID: r.TriggerID, EventID: r.EventID, By: r.By})
-	if err != nil {
-		return trigger.Started{}, err
-	}
-	return trigger.Started{Execution: e.ID, Number: e.Number, New: fresh}, nil
 }
 
 // eventLog is the engine's log as triggers read it.

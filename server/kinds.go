@@ -7,7 +7,6 @@ import (
 
 	"showrunner/control"
 	"showrunner/execution"
-	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
 	"showrunner/stage/call"
@@ -15,48 +14,43 @@ import (
 	"showrunner/stage/gate"
 	"showrunner/stage/notify"
 	stagesource "showrunner/stage/source"
+	"showrunner/trigger"
 )
-
-// stageOf is a stage of a definition.
-type stageOf = pipeline.Stage
 
 // outsideTimeout bounds one call of a stage to a service elsewhere.
 const outsideTimeout = 30 * time.Second
 
 // kinds is the explicit list of stage kinds; a test holds it against the language's.
-func (c *controlPlane) kinds(late *lateEngine) ([]stage.Kind, error) {
-	fetcher, err := c.fetcher()
-	if err != nil {
-		return nil, err
-	}
+func (c *controlPlane) kinds(engine *execution.Engine) ([]stage.Kind, error) {
 	client := &http.Client{Timeout: outsideTimeout}
-	c.claims = &deploy.Claims{Records: c.store, UnderWay: late.underWay}
-	builds, err := c.builds(late)
+	builds, err := c.builds(engine)
 	if err != nil {
 		return nil, err
 	}
 	return append(builds,
-		stagesource.Git{Fetcher: fetcher},
+		stagesource.Git{Fetcher: c.repositories},
 		deploy.NewSite(c.accounts, c.artifacts),
 		deploy.NewService(c.accounts, client, c.Now, c.claims),
 		deploy.NewRollback(c.accounts, client, c.Now, c.claims),
 		gate.Wait{},
 		gate.Approval{},
 		notify.Webhook{Client: notify.NewClient(), Callbacks: c.callbacks},
-		call.Pipeline{Engine: late, Definitions: late},
+		call.Pipeline{Starter: stageStarter{c.control}, Executions: engine},
 	), nil
 }
 
 // underWay says whether an attempt at a stage has begun and not ended.
-func (l *lateEngine) underWay(ctx context.Context, k stage.Key) (bool, error) {
-	e, err := l.Get(ctx, k.Execution)
-	if problem.CodeOf(err) == problem.NotFound {
-		return false, nil // retention has removed it
+func underWay(engine *execution.Engine) func(context.Context, stage.Key) (bool, error) {
+	return func(ctx context.Context, k stage.Key) (bool, error) {
+		e, err := engine.Get(ctx, k.Execution)
+		if problem.CodeOf(err) == problem.NotFound {
+			return false, nil // retention has removed it
+		}
+		if err != nil {
+			return false, err
+		}
+		return attemptUnderWay(e.Stages, k), nil
 	}
-	if err != nil {
-		return false, err
-	}
-	return attemptUnderWay(e.Stages, k), nil
 }
 
 func attemptUnderWay(stages []execution.StageState, k stage.Key) bool {
@@ -69,13 +63,35 @@ func attemptUnderWay(stages []execution.StageState, k stage.Key) bool {
 	return false
 }
 
-// Definition implements call.Definitions.
-func (l *lateEngine) Definition(ctx context.Context, application, name string) (pipeline.Pipeline, error) {
-	app, err := l.door.Application(ctx, control.Principal{Name: "engine", Owner: true}, application)
+// stageStarter starts what a stage of the kind pipeline asks for.
+type stageStarter struct{ control *control.Service }
+
+// Start implements call.Starter.
+func (s stageStarter) Start(ctx context.Context, r execution.StartRequest) (execution.Execution, error) {
+	e, _, err := s.control.Start(ctx, control.Principal{Name: r.By, Via: control.ViaStage}, r)
+	return e, err
+}
+
+// triggerStarter starts what triggers ask for.
+type triggerStarter struct{ control *control.Service }
+
+// Start implements trigger.Starter.
+func (s triggerStarter) Start(ctx context.Context, r trigger.Start) (trigger.Started, error) {
+	e, fresh, err := s.control.Start(ctx, control.Principal{Name: r.By, Via: control.ViaTrigger}, execution.StartRequest{
+		Application: r.Definition.Application, Pipeline: r.Definition.Pipeline.Name, Definition: r.Definition.Pipeline,
+		Parameters: r.Parameters, Trigger: r.Trigger, TriggerID: r.TriggerID, EventID: r.EventID, By: r.By})
 	if err != nil {
-		return pipeline.Pipeline{}, err
+		return trigger.Started{}, err
 	}
-	return app.Pipeline(name)
+	return trigger.Started{Execution: e.ID, Number: e.Number, New: fresh}, nil
+}
+
+// callbackSignaler hands calls back to the stages that wait for them.
+type callbackSignaler struct{ control *control.Service }
+
+// Signal implements notify.Signaler.
+func (s callbackSignaler) Signal(ctx context.Context, id, stageName string, sig stage.Signal) error {
+	return s.control.Callback(ctx, control.Principal{Name: sig.By, Via: control.ViaCallback}, id, stageName, sig)
 }
 
 // mayDecide asks the approval itself whether a decision would count.

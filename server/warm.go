@@ -16,24 +16,24 @@ const warmed = 40
 // kept.
 func (c *controlPlane) warm(ctx context.Context) {
 	who := control.Principal{Name: "control", Owner: true}
-	newest, err := c.door.Executions(ctx, who, execution.Query{Limit: 50})
+	newest, err := c.control.Executions(ctx, who, execution.Query{Limit: 50})
 	if err != nil {
 		return
 	}
 	for i, e := range newest.Executions {
 		if i < warmed {
-			_, _ = c.door.Execution(ctx, who, e.ID)
+			_, _ = c.control.Execution(ctx, who, e.ID)
 		}
 	}
-	apps, err := c.door.Applications(ctx, who)
+	apps, err := c.control.Applications(ctx, who)
 	if err != nil {
 		return
 	}
 	n := 0
 	for _, a := range apps {
-		_, _ = c.door.Executions(ctx, who, execution.Query{Application: a.Name, Limit: 50})
+		_, _ = c.control.Executions(ctx, who, execution.Query{Application: a.Name, Limit: 50})
 		for _, p := range a.Pipelines {
-			_, _ = c.door.Executions(ctx, who, execution.Query{Application: a.Name, Pipeline: p.Name, Limit: web.RecentRuns})
+			_, _ = c.control.Executions(ctx, who, execution.Query{Application: a.Name, Pipeline: p.Name, Limit: web.RecentRuns})
 			if n++; n == warmed {
 				return
 			}

@@ -9,39 +9,102 @@ import (
 	"path/filepath"
 	"time"
 
+	"showrunner/api"
+	"showrunner/cloud/localcloud/edge"
+	"showrunner/control"
+	"showrunner/control/lastknown"
 	"showrunner/eventlog"
 	"showrunner/execution"
 	"showrunner/problem"
 	"showrunner/retention"
 	"showrunner/source"
+	"showrunner/stage"
+	"showrunner/stage/deploy"
 	"showrunner/stage/notify"
 	"showrunner/store"
 	"showrunner/trigger"
 )
 
-// fetcher makes what git stages and polls fetch with.
-func (c *controlPlane) fetcher() (*source.Fetcher, error) {
-	return source.Open(source.Options{Dir: filepath.Join(c.Data, "git"), Artifacts: c.artifacts, Base: c.Data, Log: c.Log})
-}
-
-// wireCallbacks makes what receives the calls back of webhook stages.
-func (c *controlPlane) wireCallbacks(ctx context.Context, late *lateEngine) (err error) {
-	c.callbacks, err = notify.OpenCallbacks(ctx, c.store, late, c.URL, c.Now)
-	return err
-}
-
-// wireTriggers makes what starts pipelines by itself, and what receives webhooks.
-func (c *controlPlane) wireTriggers() error {
-	fetcher, err := c.fetcher()
+// wire makes the parts that know each other. The kinds of stages call control and
+// the engine, control calls the engine, and the engine calls the kinds: so the
+// engine has the other two made at the end of its own making.
+func (c *controlPlane) wire(ctx context.Context) (err error) {
+	if c.repositories, err = source.Open(source.Options{Dir: filepath.Join(c.Data, "git"), Artifacts: c.artifacts, Base: c.Data, Log: c.Log}); err != nil {
+		return err
+	}
+	records := control.Records(c.store)
+	if c.Database != "" { // a file of our own does not go away
+		c.memory = lastknown.New(c.Now)
+		records = lastknown.Records{Records: c.store, Memory: c.memory}
+	}
+	c.freezes = control.NewFreezeWatch(records, c.Now)
+	c.engine, err = execution.New(execution.Config{
+		Store: c.store, Resolver: resolver{}, Logs: c.logs, Log: c.Log, Now: c.Now,
+		Gate:      c.freezes.Allows,
+		Secrets:   c.secretsOf,
+		Retention: c.Retention, RetentionEvery: c.RetentionEvery,
+		Archive: eventlog.OpenArchive(filepath.Join(c.Shared, "archive")),
+		MakeKinds: func(engine *execution.Engine) ([]stage.Kind, error) {
+			if err := c.makeControl(ctx, engine, records); err != nil {
+				return nil, err
+			}
+			return c.kinds(engine)
+		},
+	})
 	if err != nil {
 		return err
 	}
-	starts := starter{c.engine}
-	c.triggers = trigger.NewService(trigger.Options{Definitions: c.definitions, Starter: starts, Records: c.store, Secrets: c.secrets,
-		Repositories: fetcher, Events: eventLog{c.engine}, Now: c.Now, Log: c.Log})
-	c.hooks = trigger.NewHooks(trigger.HooksOptions{Definitions: c.definitions, Secrets: c.secrets, Starter: starts, Records: c.store, Now: c.Now, Log: c.Log})
-	c.door.Hooks = c.hooks
+	c.auth = api.NewAuth(c.Token, ownerName(), c.Hosts, c.Now, records)
+	c.definitions = newDefinitions(c.control, c.engine, c.Log)
+	c.makeTriggers()
 	return nil
+}
+
+// makeControl makes the operations, and what receives the calls back of webhook stages.
+func (c *controlPlane) makeControl(ctx context.Context, engine *execution.Engine, records control.Records) error {
+	c.claims = &deploy.Claims{Records: c.store, UnderWay: underWay(engine)}
+	regions, err := NewSupervisor(c.Data)
+	if err != nil {
+		return err
+	}
+	front, err := edge.NewClient(c.Data)
+	if err != nil {
+		return err
+	}
+	c.reads = engine
+	if c.memory != nil {
+		c.reads = lastknown.Engine{Engine: engine, Memory: c.memory}
+	}
+	c.control = control.New(control.Deps{Engine: c.reads, Records: records, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts, Claims: c.claims, Logs: c.logs,
+		DeliveryLog: &trigger.DeliveryLog{Records: c.store}, FreezeWatch: c.freezes, Edge: edgeProcess{front}, RegionProcesses: regions, Log: c.Log, Now: c.Now})
+	c.callbacks, err = notify.OpenCallbacks(ctx, c.store, callbackSignaler{c.control}, c.URL, c.Now)
+	return err
+}
+
+// remembering is the engine with the memory; with a database of others only.
+func (c *controlPlane) remembering() lastknown.Engine {
+	return lastknown.Engine{Engine: c.engine, Memory: c.memory}
+}
+
+// edgeProcess is the edge of the data folder, as control asks for it.
+type edgeProcess struct{ *edge.Client }
+
+// Regions implements control.Edge.
+func (e edgeProcess) Regions(ctx context.Context) ([]control.EdgeRegion, error) {
+	list, err := e.Client.Regions(ctx)
+	out := make([]control.EdgeRegion, 0, len(list))
+	for _, r := range list {
+		out = append(out, control.EdgeRegion(r))
+	}
+	return out, err
+}
+
+// makeTriggers makes what starts pipelines by itself, and what receives webhooks.
+func (c *controlPlane) makeTriggers() {
+	starts := triggerStarter{c.control}
+	c.triggers = trigger.NewService(trigger.Options{Definitions: c.definitions, Starter: starts, Records: c.store, Secrets: c.secrets,
+		Repositories: c.repositories, Events: eventLog{c.engine}, Now: c.Now, Log: c.Log})
+	c.hooks = trigger.NewHooks(trigger.HooksOptions{Definitions: c.definitions, Secrets: c.secrets, Starter: starts, Records: c.store, Now: c.Now, Log: c.Log})
 }
 
 // deliverer makes what sends events to those who have subscribed.

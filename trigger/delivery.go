@@ -55,10 +55,23 @@ type Outcome struct {
 	unsigned bool // the sender does not know the secret of any of its triggers
 }
 
-// deliveryLog keeps the newest deliveries.
-type deliveryLog struct {
-	records Records
-	keep    int
+// DeliveryLog keeps the newest deliveries.
+type DeliveryLog struct {
+	Records Records
+	Keep    int // how many are kept; read by Hooks, which writes them
+}
+
+// Deliveries lists what came in, newest first, as JSON: of one application, or
+// of all when it is empty.
+func (l *DeliveryLog) Deliveries(ctx context.Context, application string, limit int) (json.RawMessage, error) {
+	if limit <= 0 || limit > 500 {
+		limit = 50
+	}
+	list, err := l.list(ctx, application, limit)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(list)
 }
 
 // newID sorts newest first, so that a page of the list is the newest, and the
@@ -67,31 +80,31 @@ func newID(at time.Time) string {
 	return fmt.Sprintf("%016x-%08x", uint64(math.MaxInt64-at.UnixNano()), rand.Uint32())
 }
 
-func (l *deliveryLog) add(ctx context.Context, d Delivery) error {
+func (l *DeliveryLog) add(ctx context.Context, d Delivery) error {
 	data, err := json.Marshal(d)
 	if err != nil {
 		return problem.Wrap(err, problem.Internal, "trigger.delivery", "encoding a delivery")
 	}
-	if _, err := l.records.PutRecord(ctx, record.Record{Collection: deliveries, Key: d.ID, Data: data}); err != nil {
+	if _, err := l.Records.PutRecord(ctx, record.Record{Collection: deliveries, Key: d.ID, Data: data}); err != nil {
 		return problem.Wrap(err, "", "trigger.delivery", "keeping a delivery")
 	}
 	return nil
 }
 
 // prune removes the deliveries past the number kept.
-func (l *deliveryLog) prune(ctx context.Context) error {
+func (l *DeliveryLog) prune(ctx context.Context) error {
 	const page = 500
 	for after, seen := "", 0; ; {
-		list, err := l.records.ListRecords(ctx, deliveries, "", after, page)
+		list, err := l.Records.ListRecords(ctx, deliveries, "", after, page)
 		if err != nil {
 			return err
 		}
 		for _, r := range list {
 			after = r.Key
-			if seen++; seen <= l.keep {
+			if seen++; seen <= l.Keep {
 				continue
 			}
-			err := l.records.DeleteRecord(ctx, deliveries, r.Key, r.Version)
+			err := l.Records.DeleteRecord(ctx, deliveries, r.Key, r.Version)
 			if code := problem.CodeOf(err); err != nil && code != problem.NotFound && code != problem.Conflict {
 				return err
 			}
@@ -103,11 +116,11 @@ func (l *deliveryLog) prune(ctx context.Context) error {
 }
 
 // list returns the newest deliveries, of one application or all.
-func (l *deliveryLog) list(ctx context.Context, application string, limit int) ([]Delivery, error) {
+func (l *DeliveryLog) list(ctx context.Context, application string, limit int) ([]Delivery, error) {
 	const page = 200
 	found := []Delivery{}
 	for after := ""; ; {
-		list, err := l.records.ListRecords(ctx, deliveries, "", after, page)
+		list, err := l.Records.ListRecords(ctx, deliveries, "", after, page)
 		if err != nil {
 			return nil, problem.Wrap(err, "", "trigger.deliveries", "listing deliveries")
 		}

@@ -52,7 +52,7 @@ const HooksPath = "/hooks/"
 // too many such; 503 try again, nothing is lost by delivering twice.
 type Hooks struct {
 	o       HooksOptions
-	log     deliveryLog
+	log     DeliveryLog
 	refused *rate.Limiter
 	added   atomic.Int64
 }
@@ -77,20 +77,7 @@ func NewHooks(o HooksOptions) *Hooks {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Hooks{o: o, log: deliveryLog{o.Records, o.Keep}, refused: rate.NewLimiter(2, 120)}
-}
-
-// Deliveries lists what came in, newest first, as JSON: of one application, or
-// of all when it is empty.
-func (h *Hooks) Deliveries(ctx context.Context, application string, limit int) (json.RawMessage, error) {
-	if limit <= 0 || limit > 500 {
-		limit = 50
-	}
-	list, err := h.log.list(ctx, application, limit)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(list)
+	return &Hooks{o: o, log: DeliveryLog{o.Records, o.Keep}, refused: rate.NewLimiter(2, 120)}
 }
 
 // refusal is a delivery that is not accepted.

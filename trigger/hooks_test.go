@@ -243,7 +243,7 @@ func TestHostileDeliveries(t *testing.T) {
 			if n := len(h.engine.seen()); n != 0 {
 				t.Errorf("it started %d", n)
 			}
-			list, err := h.Deliveries(t.Context(), "", 10)
+			list, err := h.log.Deliveries(t.Context(), "", 10)
 			if err != nil || !strings.Contains(string(list), `"status":`+fmt.Sprint(tt.status)) {
 				t.Errorf("written down: %s, %v", list, err)
 			}
@@ -312,7 +312,7 @@ func TestOnlyTheSignersTriggersStart(t *testing.T) {
 		t.Errorf("answered %d: %+v", status, d)
 	}
 	// The sender is not told of what it cannot start; whoever looks here is.
-	raw, err := h.Deliveries(t.Context(), "bank", 0)
+	raw, err := h.log.Deliveries(t.Context(), "bank", 0)
 	if err != nil || !strings.Contains(string(raw), `"pipeline":"theirs","verdict":"ignored"`) {
 		t.Errorf("kept: %s, %v", raw, err)
 	}
@@ -401,13 +401,13 @@ func TestDeliveriesAreKeptNewestFirstAndPruned(t *testing.T) {
 	if err != nil || len(all) != 250 {
 		t.Fatalf("%d kept, %v, want 250", len(all), err)
 	}
-	raw, err := h.Deliveries(t.Context(), "", 2)
+	raw, err := h.log.Deliveries(t.Context(), "", 2)
 	var list []Delivery
 	if err != nil || json.Unmarshal(raw, &list) != nil || len(list) != 2 || list[0].DeliveryID != "399" || list[1].DeliveryID != "398" {
 		t.Errorf("newest: %s, %v", raw, err)
 	}
 	h.deliver(github("push", githubPush("refs/heads/main", commitB)))
-	raw, err = h.Deliveries(t.Context(), "shop", 10)
+	raw, err = h.log.Deliveries(t.Context(), "shop", 10)
 	if err != nil || json.Unmarshal(raw, &list) != nil || len(list) != 1 || list[0].Repository != "acme/storefront" {
 		t.Errorf("of one application: %s, %v", raw, err)
 	}

@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -228,12 +227,6 @@ func (p *Pages) rollback(w http.ResponseWriter, r *http.Request) error {
 	return seeOther(w, r, "/executions/"+url.PathEscape(e.ID))
 }
 
-// activityRow is one thing that somebody did.
-type activityRow struct {
-	record.Event
-	Did, Subject, Error string
-}
-
 func (p *Pages) activity(w http.ResponseWriter, r *http.Request) error {
 	end, err := p.Door.End(r.Context())
 	if err != nil {
@@ -245,15 +238,8 @@ func (p *Pages) activity(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var rows []activityRow
-	for _, e := range slices.Backward(slice.Events) {
-		row := activityRow{Event: e, Did: strings.TrimPrefix(e.Type, "audit.")}
-		var d struct{ Subject, Error string }
-		if json.Unmarshal(e.Data, &d) == nil {
-			row.Subject, row.Error = d.Subject, d.Error
-		}
-		rows = append(rows, row)
-	}
+	rows := control.AuditEntries(slice.Events)
+	slices.Reverse(rows)
 	return p.show(w, r, "activity", view{Title: "Activity", Nav: "activity", Same: "showrunner audit", Live: "audit.application.apply audit.execution.run audit.execution.decide audit.rollback", Every: 10, Data: rows})
 }
 

@@ -15,7 +15,6 @@ import (
 	"showrunner/execution/stagelog"
 	"showrunner/pipeline"
 	"showrunner/stage"
-	"showrunner/store/record"
 )
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -69,8 +68,8 @@ func gallery() map[string]view {
 		"sites": {Data: []siteView{siteViewOf(site, []cloud.SiteDeployment{{ID: "d1", Region: "us-west-2", At: now.Format(time.RFC3339Nano), Current: true},
 			{ID: "d0", Region: "eu-west-1", Version: hostile, Execution: hostile}})}},
 		"sites empty":    {Data: []siteView(nil)},
-		"activity":       {Data: []activityRow{{Event: record.Event{Time: now, By: hostile}, Did: "apply", Subject: hostile, Error: hostile}}},
-		"activity empty": {Data: []activityRow(nil)},
+		"activity":       {Data: []control.AuditEntry{{At: now, By: hostile, Operation: "apply", Subject: control.Subject{Kind: hostile, Name: hostile}, Outcome: hostile, Error: hostile}, {At: now, Outcome: control.NoOutcome}}},
+		"activity empty": {Data: []control.AuditEntry{}},
 		"error":          {Title: "Not Found", Data: errorPage{Message: hostile, Help: hostile, Leads: []lead{{"/", hostile}}}},
 		"error plain":    {Title: "Conflict", Data: errorPage{Message: hostile}},
 		"signin":         {Title: "Sign in"},

@@ -13,15 +13,15 @@ import (
 	"showrunner/stage"
 )
 
-// Engine starts and reads executions; *execution.Engine is one.
-type Engine interface {
-	Start(ctx context.Context, r execution.StartRequest) (execution.Execution, bool, error)
-	Get(ctx context.Context, id string) (execution.Execution, error)
+// Starter starts pipelines by name, checked and audited as for anybody who asks.
+// Errors: not_found, invalid, denied, unavailable.
+type Starter interface {
+	Start(ctx context.Context, r execution.StartRequest) (execution.Execution, error)
 }
 
-// Definitions finds the pipeline to start. Errors: not_found.
-type Definitions interface {
-	Definition(ctx context.Context, application, pipeline string) (pipeline.Pipeline, error)
+// Executions reads executions; *execution.Engine does.
+type Executions interface {
+	Get(ctx context.Context, id string) (execution.Execution, error)
 }
 
 const (
@@ -36,8 +36,8 @@ const (
 
 // Pipeline is the stage kind pipeline.
 type Pipeline struct {
-	Engine      Engine
-	Definitions Definitions
+	Starter    Starter
+	Executions Executions
 }
 
 // Name implements stage.Kind.
@@ -76,13 +76,9 @@ func (p Pipeline) start(ctx context.Context, in *stage.Input) (stage.Result, err
 		return stage.Fail(stage.Failure{Code: "NESTED_TOO_DEEP", Cause: fmt.Sprintf("pipelines start each other more than %d deep", maxDepth),
 			Help: "look for a circle: a pipeline that starts itself, by way of others"}), nil
 	}
-	def, err := p.Definitions.Definition(ctx, c.Application, c.Pipeline)
-	if err != nil {
-		return refused(err)
-	}
 	key := in.Key
-	child, _, err := p.Engine.Start(ctx, execution.StartRequest{
-		Application: c.Application, Pipeline: c.Pipeline, Definition: def, Parameters: c.Parameters,
+	child, err := p.Starter.Start(ctx, execution.StartRequest{
+		Application: c.Application, Pipeline: c.Pipeline, Parameters: c.Parameters,
 		Trigger: map[string]any{"kind": "pipeline", "id": key.String(), "application": in.Application, "pipeline": in.Pipeline,
 			"execution": key.Execution, "actor": in.StartedBy},
 		TriggerID: triggerID, EventID: key.String(), By: in.StartedBy, Parent: &key,
@@ -97,7 +93,7 @@ func (p Pipeline) start(ctx context.Context, in *stage.Input) (stage.Result, err
 // depth counts the executions above this one.
 func (p Pipeline) depth(ctx context.Context, id string) (int, error) {
 	for depth := 0; depth < maxDepth; depth++ {
-		e, err := p.Engine.Get(ctx, id)
+		e, err := p.Executions.Get(ctx, id)
 		if problem.CodeOf(err) == problem.NotFound {
 			return depth, nil // retention took an ancestor away
 		}
@@ -128,7 +124,7 @@ func (p Pipeline) wait(ctx context.Context, in *stage.Input) (stage.Result, erro
 		return stage.Result{}, err
 	}
 	id, _ := in.Outputs["execution"].(string)
-	child, err := p.Engine.Get(ctx, id)
+	child, err := p.Executions.Get(ctx, id)
 	if problem.CodeOf(err) == problem.NotFound {
 		return stage.Fail(stage.Failure{Code: "CHILD_GONE", Cause: fmt.Sprintf("execution %s is not kept any more", id),
 			Help: "its history was removed before it could be read; see the retention settings"}), nil

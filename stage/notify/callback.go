@@ -23,7 +23,7 @@ import (
 // CallbackPath is where Callbacks is mounted.
 const CallbackPath = "/hooks/callback/"
 
-// Signaler sends a message to a stage; *execution.Engine is one.
+// Signaler sends a message to a stage.
 type Signaler interface {
 	Signal(ctx context.Context, id, stageName string, s stage.Signal) error
 }

@@ -17,7 +17,7 @@ import (
 type Records struct {
 	Now func() time.Time
 	// Fail, when it returns an error, refuses the operation ("get", "put",
-	// "delete", "list") with it.
+	// "delete", "list", "append") with it.
 	Fail func(op, collection, key string) error
 
 	mu     sync.Mutex
@@ -103,6 +103,17 @@ func (r *Records) ListRecords(_ context.Context, collection, prefix, after strin
 	}
 	slices.SortFunc(list, func(a, b record.Record) int { return strings.Compare(a.Key, b.Key) })
 	return list[:min(limit, len(list))], nil
+}
+
+// AppendEvents implements the port; Fail is asked about "append".
+func (r *Records) AppendEvents(_ context.Context, events ...record.Event) error {
+	if err := r.refuse("append", "", ""); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log(events)
+	return nil
 }
 
 // Events returns the events written so far.
