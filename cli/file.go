@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,8 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"showrunner/api"
-	"showrunner/api/client"
 	"showrunner/build/buildspec"
 	"showrunner/control"
 	"showrunner/pipeline"
@@ -62,20 +59,38 @@ func (a *app) readAll(name string) ([]byte, error) {
 }
 
 func newValidateCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "validate FILE…",
+	var flagged []string
+	cmd := &cobra.Command{
+		Use:   "validate [FILE…]",
 		Short: "Check pipeline files, all errors in one pass",
 		Long: `Validate checks pipeline files without a server: every error with its line and
 column, and what was probably meant. A folder stands for the showrunner.yaml in
-it, "-" for standard input.
+it, "-" for standard input; without any file, it is the one in this folder.
 
 Exit code 0 when every file is valid, 2 when one is not.`,
 		Example: "  showrunner validate showrunner.yaml\n  showrunner validate -o json pipelines/*.yaml",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, files []string) error {
-			return a.validate(c.Context(), files)
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.validate(c.Context(), pipelineFiles(append(flagged, args...)))
 		},
 	}
+	cmd.Flags().StringArrayVarP(&flagged, "file", "f", nil, "a pipeline file, as for apply; may be repeated")
+	return cmd
+}
+
+// pipelineFiles are the pipeline files that arguments name: a folder stands for
+// the showrunner.yaml in it, nothing for this folder.
+func pipelineFiles(args []string) []string {
+	if len(args) == 0 {
+		args = []string{"."}
+	}
+	files := make([]string, len(args))
+	for i, name := range args {
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			name = filepath.Join(name, "showrunner.yaml")
+		}
+		files[i] = name
+	}
+	return files
 }
 
 // fileFindings is what validate says of one file.
@@ -89,9 +104,6 @@ func (a *app) validate(ctx context.Context, files []string) error {
 	var all []fileFindings
 	invalid := 0
 	for _, name := range files {
-		if info, err := os.Stat(name); err == nil && info.IsDir() {
-			name = filepath.Join(name, "showrunner.yaml")
-		}
 		var found pipeline.Diagnostics
 		if src, err := a.readFile(ctx, name); err != nil {
 			// The other files are checked nevertheless: all errors in one pass.
@@ -146,63 +158,6 @@ line at the top of a file:
 			_, err = a.Out.Write(append(schema, '\n'))
 			return err
 		},
-	}
-}
-
-func newApplyCommand(a *app) *cobra.Command {
-	var file string
-	cmd := &cobra.Command{
-		Use:     "apply -f FILE",
-		Short:   "Hand a pipeline file over to the control plane",
-		Long:    "Apply hands a pipeline file over. Handing over the same file again changes nothing.",
-		Example: "  showrunner apply -f showrunner.yaml",
-		Args:    exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if file == "" {
-				return usage("no file was named").WithHelp("showrunner apply -f showrunner.yaml")
-			}
-			src, err := a.readFile(cmd.Context(), file)
-			if err != nil {
-				return err
-			}
-			base := "."
-			if file != "-" {
-				base = filepath.Dir(file)
-			}
-			if base, err = filepath.Abs(base); err != nil {
-				return usage("%v", err)
-			}
-			var out control.Applied
-			err = a.connect().Do(cmd.Context(), http.MethodPost, "/apply", api.ApplyRequest{Name: file, Source: string(src), Base: base}, &out)
-			var refused *client.Refused
-			if errors.As(err, &refused) {
-				a.findings(refused.Diagnostics)
-				return exitError{exitUsage}
-			}
-			if err != nil {
-				return err
-			}
-			a.findings(out.Diagnostics)
-			return a.print(out, func() []string { return []string{out.Application} }, func(w io.Writer) { appliedText(w, out) })
-		},
-	}
-	cmd.Flags().StringVarP(&file, "file", "f", "", `pipeline file, "-" for standard input`)
-	return cmd
-}
-
-func appliedText(w io.Writer, out control.Applied) {
-	if !out.Changed {
-		fmt.Fprintf(w, "%s unchanged (version %d)\n", out.Application, out.Version)
-		return
-	}
-	fmt.Fprintf(w, "%s applied (version %d)\n", out.Application, out.Version)
-	for _, part := range []struct {
-		word  string
-		names []string
-	}{{"created", out.Created}, {"changed", out.Updated}, {"removed", out.Removed}} {
-		for _, n := range part.names {
-			fmt.Fprintf(w, "  %s pipeline %s/%s\n", part.word, out.Application, n)
-		}
 	}
 }
 

@@ -148,8 +148,8 @@ func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
 	c.artifactRef(i, v.Artifact, s.with, "artifact")
 	c.waves(s.with, v.Waves)
 	app := c.doc.Application
-	if v.Cluster != "" && app != "" && !hasExpression(v.Cluster) && v.Cluster != app && !strings.HasPrefix(v.Cluster, app+"-") {
-		c.reportWith(find(s.with, "cluster"), Diagnostic{Severity: SeverityWarning, Code: CodeName, Suggestion: app + "-" + v.Cluster,
+	if v.Cluster != "" && formats["application"].accepts(app) == nil && !hasExpression(v.Cluster) && v.Cluster != app && !strings.HasPrefix(v.Cluster, app+"-") {
+		c.reportWith(find(s.with, "cluster"), Diagnostic{Severity: SeverityWarning, Code: CodeName, Suggestion: clusterFor(app, v.Cluster),
 			Message: fmt.Sprintf("the cluster %q does not start with its application, %q", v.Cluster, app)})
 	}
 	c.capacity(s.with, v.Capacity)
@@ -164,7 +164,18 @@ func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
 	}
 }
 
+// clusterFor is a cluster of the application that keeps the words of another name; "" when there is none.
+func clusterFor(app, cluster string) string {
+	if name := app + "-" + cluster; formats["cluster"].accepts(name) == nil {
+		return name
+	}
+	return ""
+}
+
 func (c *checks) capacity(with *yaml.Node, v Capacity) {
+	if n := find(with, "capacity"); n == nil || n.Kind != yaml.MappingNode {
+		return // refused already
+	}
 	for _, key := range []string{"min", "desired", "max"} {
 		n := find(with, "capacity", key)
 		if n == nil || n.Tag != "!!int" {

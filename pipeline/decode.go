@@ -207,7 +207,7 @@ func (d *decoder) object(n *yaml.Node, s *shape, dst reflect.Value) json.RawMess
 		n = &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n,
 			{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}}}
 	case n.Kind != yaml.MappingNode:
-		d.report(n, CodeType, "%s must be a mapping, not %s", d.subject(), describe(n))
+		d.reportWith(n, Diagnostic{Code: CodeType, Help: mappingFor(n, s.typ), Message: fmt.Sprintf("%s must be a mapping, not %s", d.subject(), describe(n))})
 		return nil
 	}
 	ms := d.members(n)
@@ -242,14 +242,7 @@ func isStructPointer(t reflect.Type) bool {
 }
 
 func (d *decoder) unknownField(key *yaml.Node, names []string) {
-	suggestion := d.nearest(key.Value, names)
-	help := ""
-	if suggestion == "" {
-		sorted := slices.Sorted(slices.Values(names))
-		if len(sorted) > 0 {
-			help = "known here: " + strings.Join(sorted, ", ")
-		}
-	}
+	suggestion, help := d.meant(key.Value, names)
 	d.reportWith(key, Diagnostic{Code: CodeUnknownField, Suggestion: suggestion, Help: help,
 		Message: fmt.Sprintf("%s has no field %q", d.subject(), key.Value)})
 }

@@ -79,7 +79,11 @@ func (d *decoder) named(n *yaml.Node, what string) []member {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
-		d.report(n, CodeType, "%s must be a mapping of names to %s, not %s", d.subject(), what, describe(n))
+		help := ""
+		if n.Kind == yaml.SequenceNode {
+			help = "begin each with its name and a colon, without a dash"
+		}
+		d.reportWith(n, Diagnostic{Code: CodeType, Help: help, Message: fmt.Sprintf("%s must be a mapping of names to %s, not %s", d.subject(), what, describe(n))})
 		return nil
 	}
 	return d.members(n)
@@ -153,7 +157,7 @@ func (d *decoder) triggers(n *yaml.Node, o *origin) {
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
-		d.report(n, CodeType, "triggers of %s must be a list, not %s", d.where, describe(n))
+		d.reportWith(n, Diagnostic{Code: CodeType, Help: listFor(n, &field{}, reflect.TypeFor[[]Trigger]()), Message: fmt.Sprintf("triggers of %s must be a list, not %s", d.where, describe(n))})
 		return
 	}
 	where := d.where

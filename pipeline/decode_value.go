@@ -66,11 +66,7 @@ func (d *decoder) list(n *yaml.Node, f *field, t reflect.Type, dst reflect.Value
 		n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
 	}
 	if n.Kind != yaml.SequenceNode {
-		help := ""
-		if n.Kind == yaml.ScalarNode && t.Elem().Kind() == reflect.String {
-			help = fmt.Sprintf("write [%s]", quoteForFlow(firstLine(n.Value)))
-		}
-		d.reportWith(n, Diagnostic{Code: CodeType, Help: help, Message: fmt.Sprintf("%s must be a list, not %s", d.subject(), describe(n))})
+		d.reportWith(n, Diagnostic{Code: CodeType, Help: listFor(n, f, t), Message: fmt.Sprintf("%s must be a list, not %s", d.subject(), describe(n))})
 		return nil
 	}
 	if t.Elem().Kind() == reflect.Struct && len(n.Content) > maxItems {
@@ -101,6 +97,7 @@ func (d *decoder) list(n *yaml.Node, f *field, t reflect.Type, dst reflect.Value
 	b.WriteByte(']')
 	dst.Set(out)
 	d.checkList(n, f, out)
+	d.checkCommand(n, f)
 	return b.Bytes()
 }
 
@@ -114,7 +111,7 @@ func quoteForFlow(s string) string {
 // mapping decodes a map of strings.
 func (d *decoder) mapping(n *yaml.Node, f *field, dst reflect.Value) json.RawMessage {
 	if n.Kind != yaml.MappingNode {
-		d.report(n, CodeType, "%s must be a mapping of names to values, not %s", d.subject(), describe(n))
+		d.reportWith(n, Diagnostic{Code: CodeType, Help: mapFor(n), Message: fmt.Sprintf("%s must be a mapping of names to values, not %s", d.subject(), describe(n))})
 		return nil
 	}
 	out := map[string]string{}
@@ -171,7 +168,7 @@ func (d *decoder) number(n *yaml.Node, f *field, t reflect.Type, dst reflect.Val
 		what = "a whole number"
 	}
 	bad := func() json.RawMessage {
-		d.report(n, CodeType, "%s must be %s, not %s", d.subject(), what, describe(n))
+		d.reportWith(n, Diagnostic{Code: CodeType, Help: numberFor(n), Message: fmt.Sprintf("%s must be %s, not %s", d.subject(), what, describe(n))})
 		return nil
 	}
 	if n.Kind != yaml.ScalarNode {
@@ -211,15 +208,16 @@ func (d *decoder) number(n *yaml.Node, f *field, t reflect.Type, dst reflect.Val
 func (d *decoder) duration(n *yaml.Node, f *field, dst reflect.Value) json.RawMessage {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" && n.Value != "0" {
 		diag := Diagnostic{Code: CodeType, Message: fmt.Sprintf("%s must be a duration such as 30s or 1h30m, not %s", d.subject(), describe(n))}
-		if n.Kind == yaml.ScalarNode && n.Tag == "!!int" {
-			diag.Suggestion = n.Value + "s"
+		if n.Kind == yaml.ScalarNode {
+			diag.Suggestion, diag.Help = durationFor(n)
 		}
 		d.reportWith(n, diag)
 		return nil
 	}
 	v, err := ParseDuration(n.Value)
 	if err != nil {
-		d.report(n, CodeType, "%s: %v", d.subject(), err)
+		suggestion, help := durationFor(n)
+		d.reportWith(n, Diagnostic{Code: CodeType, Suggestion: suggestion, Help: help, Message: fmt.Sprintf("%s: %v", d.subject(), err)})
 		return nil
 	}
 	if v < 0 {

@@ -5,8 +5,8 @@ type Deploy struct {
 	Cluster     string            `json:"cluster" check:"cluster"` // app[-stack[-detail]]
 	Artifact    string            `json:"artifact" lang:"static" check:"artifact"`
 	Account     string            `json:"account,omitempty" check:"name" default:"local"` // default local
-	Command     []string          `json:"command"`
-	Env         map[string]string `json:"env,omitempty" lang:"secret" check:"env"`
+	Command     []string          `json:"command"`                                        // the program and its arguments, without a shell, in the artifact's folder; it has to listen on the HOST and PORT of its environment (docs/service.md)
+	Env         map[string]string `json:"env,omitempty" lang:"secret" check:"env"`        // more variables of the instances, beside HOST, PORT and SHOWRUNNER_*, which always win
 	Health      Health            `json:"health"`
 	Liveness    *Health           `json:"liveness,omitempty"` // default: as Health
 	Capacity    Capacity          `json:"capacity"`
@@ -55,7 +55,7 @@ func (Rollback) Kind() string { return "rollback" }
 
 // Health is a probe. Exactly one of Path, TCP and Command is set.
 type Health struct {
-	Path      string   `json:"path,omitempty" check:"urlpath"` // HTTP GET; 200 to 399 is healthy
+	Path      string   `json:"path,omitempty" check:"urlpath"` // HTTP GET at the instance's HOST and PORT; 200 to 399 is healthy
 	TCP       bool     `json:"tcp,omitempty"`
 	Command   []string `json:"command,omitempty"`
 	Interval  Duration `json:"interval,omitempty" default:"1s" min:"1000000"` // default 1s

@@ -97,7 +97,7 @@ func (d *decoder) checkText(n *yaml.Node, f *field) {
 		return
 	}
 	if err := rule.accepts(n.Value); err != nil {
-		d.report(n, CodeValue, "%s must be %s: %v", d.subject(), rule.says, err)
+		d.reportWith(n, Diagnostic{Code: CodeValue, Suggestion: textFor(name, n.Value, rule), Message: fmt.Sprintf("%s must be %s: %v", d.subject(), rule.says, err)})
 	}
 }
 
@@ -135,7 +135,8 @@ func (d *decoder) checkName(key *yaml.Node, what, pattern string) {
 			stagePattern:     "letters, digits, '_' and '-', at most 100, starting with a letter or digit",
 			parameterPattern: "letters, digits, '_' and '-', at most 100, starting with a letter or '_'",
 		}[pattern]
-		d.report(key, CodeName, "%q cannot be the name of a %s: use %s", shorten(firstLine(key.Value), 60), what, allowed)
+		d.reportWith(key, Diagnostic{Code: CodeName, Suggestion: nameFor(key.Value, format{pattern: patterns[pattern]}),
+			Message: fmt.Sprintf("%q cannot be the name of a %s: use %s", shorten(firstLine(key.Value), 60), what, allowed)})
 	}
 }
 

@@ -64,6 +64,7 @@ var kinds = []Kind{
 		Summary: "Rolls a new version of a service out over regions.",
 		Doc: "`cluster` is `application[-stack[-detail]]`. The strategy is one of `none`, `highlander`, `red-black`, `rolling` and `canary`; " +
 			"one without settings may be written as its bare name. Waves of regions go one after another; a failed wave stops the rest and undoes what `rollback` says. " +
+			"Each instance gets `HOST` and `PORT` to listen on. " +
 			"One deployment or rollback at a time changes a cluster in a region; others wait for it.",
 		Outputs: []Output{
 			{"serverGroups", StringMap, "the new server group of each region"},

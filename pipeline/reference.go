@@ -172,7 +172,17 @@ func (r *referenceWriter) kind(k Kind) {
 	if k.Declares {
 		r.print("\nMore outputs are those that its `outputs` declares.\n")
 	}
+	if k.Name == "deploy" {
+		r.instance()
+	}
 	r.nested(t, "###")
+}
+
+// instance says what a service finds in its environment.
+func (r *referenceWriter) instance() {
+	r.print("\n#### What an instance gets\n\nIts environment holds these variables, then those of `env`, and of the region's own `PATH`, `LANG`, `LC_ALL` and `TZ` alone; " +
+		"`HOME` and `TMPDIR` are folders of its own. [docs/service.md](service.md) says what a service has to do.\n\n| variable | type | |\n|---|---|---|\n")
+	r.outputs(InstanceVariables())
 }
 
 func (r *referenceWriter) outputs(list []Output) {

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"encoding/json"
+	"os"
 	"reflect"
+	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v4"
@@ -127,6 +129,19 @@ func TestEveryCheckIsKnown(t *testing.T) {
 			if _, ok := formats[f.check]; f.check != "" && !ok && !contains(whole, f.check) {
 				t.Errorf("%s.%s: no check is named %q", s.typ, f.goName, f.check)
 			}
+		}
+	}
+}
+
+// TestServicePageNamesEveryVariable: the page that newcomers read is complete.
+func TestServicePageNamesEveryVariable(t *testing.T) {
+	page, err := os.ReadFile("../docs/service.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range InstanceVariables() {
+		if !strings.Contains(string(page), "`"+v.Name+"`") {
+			t.Errorf("docs/service.md does not name %s", v.Name)
 		}
 	}
 }
