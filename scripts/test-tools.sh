@@ -22,6 +22,7 @@ want postgresql postgres '/usr/lib/postgresql/*/bin/postgres'
 want chromium chromium chromium-browser google-chrome
 want podman podman
 want runc runc crun
+want strace strace
 want busybox-static busybox
 
 [ -n "$missing" ] || exit 0

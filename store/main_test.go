@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		return store.Open(ctx, address, store.Options{Lease: 2 * time.Second})
 	})
 	journalChild()
+	openAndClose()
 	var err error
 	server, err = pgtest.Start(context.Background())
 	if err != nil && !errors.Is(err, pgtest.ErrNone) {
@@ -36,6 +37,24 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// openAndClose opens and closes the database that a test names, in a process that
+// the test kills meanwhile.
+func openAndClose() {
+	at := os.Getenv("SHOWRUNNER_OPEN_AND_CLOSE")
+	if at == "" {
+		return
+	}
+	s, err := store.Open(context.Background(), at, store.Options{})
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // address returns that of a new, empty database of one of the two kinds.

@@ -31,8 +31,8 @@ var postgresBatch string
 var postgresOperation string
 
 // postgresMigrations are applied in order, each in one transaction; forward only.
-// The fourth is of SQLite alone.
-var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence, postgresWords, `SELECT 1;`, postgresBatch, postgresOperation}
+// The fourth and the seventh are of SQLite alone.
+var postgresMigrations = [schemaVersion]string{postgresSchema, postgresFence, postgresWords, `SELECT 1;`, postgresBatch, postgresOperation, `SELECT 1;`}
 
 // connectTimeout is how long making a connection may take where the address does not say.
 const connectTimeout = 5 * time.Second

@@ -66,7 +66,7 @@ func older(t *testing.T, kind, at string) {
 		defer db.Close()
 		_, err = db.Exec(`DROP TABLE word;
 			CREATE VIRTUAL TABLE word USING fts5 (words, content='', contentless_delete=1, tokenize="unicode61 remove_diacritics 0", detail=none);
-			INSERT INTO word (rowid, words) SELECT seq, 'hello push ' || id FROM execution; PRAGMA user_version = 2`)
+			INSERT INTO word (rowid, words) SELECT seq, 'hello push ' || id FROM execution; DROP TABLE operation; PRAGMA user_version = 2`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func older(t *testing.T, kind, at string) {
 	}
 	defer conn.Close(t.Context())
 	for _, text := range []string{`UPDATE execution SET words = array_to_tsvector(ARRAY['hello', 'push', id])`,
-		`DROP FUNCTION showrunner_facet`, `DELETE FROM showrunner_schema WHERE version > 2`} {
+		`DROP FUNCTION showrunner_facet`, `DROP TABLE operation`, `DELETE FROM showrunner_schema WHERE version > 2`} {
 		if _, err := conn.Exec(t.Context(), text); err != nil {
 			t.Fatal(err)
 		}

@@ -2,12 +2,11 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	_ "embed"
 	"errors"
+	"fmt"
 	"io"
-	"math/big"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"; the only registration, and the driver's own
+	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"showrunner/execution"
 	"showrunner/problem"
@@ -33,14 +32,13 @@ var sqliteOperation string
 
 // sqliteMigrations are applied in order, each in one transaction; forward only.
 // The second and the fifth are of PostgreSQL alone; both databases count alike,
-// so that a backup of one says what the other has to know. The fourth changes no
-// table: a program that does not know of the records ahead of the database must
-// not open it without them.
-var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`, sqliteWords, `SELECT 1;`, `SELECT 1;`, sqliteOperation}
+// so that a backup of one says what the other has to know. The fourth to the sixth
+// version had a second file beside the database, which the seventh takes over (see
+// readRecords).
+var sqliteMigrations = [schemaVersion]string{sqliteSchema, `SELECT 1;`, sqliteWords, `SELECT 1;`, `SELECT 1;`, sqliteOperation, `SELECT 1;`}
 
-// SQLite keeps everything in one file, for one process, and what is on its way
-// there in a second one. Every commit is on disk before it is acknowledged
-// (WAL, synchronous=FULL; see ahead).
+// SQLite keeps everything in one file and its write-ahead log (-wal), for one
+// process. Every commit is on disk before it is acknowledged (synchronous=FULL).
 type SQLite struct {
 	path    string
 	options Options
@@ -55,15 +53,12 @@ type SQLite struct {
 	mailSeq int64
 	session *sqliteSession
 
-	ahead    *ahead         // its lock is taken after mu
-	position int64          // of the last event; the lock is that of ahead
+	position int64          // of the last event
 	fresh    []record.Event // written by the transaction under way
 	tail     tail
-	// lastCheckpoint is the position at which the log was last asked to be written back.
-	lastCheckpoint int64
+	logged   int // pages written to the log since checkpointLoop was last told
 
-	grown      chan struct{} // the write-ahead log has grown
-	behind     chan struct{} // the database is behind the file ahead of it
+	grown      chan struct{} // the log has grown
 	checkpoint sync.WaitGroup
 	closing    chan struct{}
 	reword     rewording
@@ -81,7 +76,7 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 		return nil, problem.Wrap(err, problem.Conflict, op, "the database %s is in use by another process", path).
 			WithHelp("Stop the other showrunner that uses this data folder, or give this one a folder of its own with --data.")
 	}
-	s := &SQLite{path: path, options: o, lock: lock, grown: make(chan struct{}, 1), behind: make(chan struct{}, 1), closing: make(chan struct{})}
+	s := &SQLite{path: path, options: o, lock: lock, grown: make(chan struct{}, 1), closing: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
@@ -98,9 +93,8 @@ func dataSource(path string, pragmas ...string) string {
 func (s *SQLite) open(ctx context.Context) error {
 	const op = "store.open"
 	var err error
-	// The log is written back by checkpointLoop, not in the middle of a commit. It
-	// grows while somebody reads for long, and gives the disk back afterwards.
-	if s.writes, err = sql.Open("sqlite", dataSource(s.path, "wal_autocheckpoint(0)", "cache_size(-16000)", "journal_size_limit(67108864)")); err != nil {
+	// The log is written back by checkpointLoop, not in the middle of a commit.
+	if s.writes, err = sql.Open("sqlite", dataSource(s.path, "wal_autocheckpoint(0)", "cache_size(-16000)", fmt.Sprintf("journal_size_limit(%d)", logKept))); err != nil {
 		return problem.Wrap(err, problem.Internal, op, "%s", s.path)
 	}
 	if s.conn, err = s.writes.Conn(ctx); err != nil {
@@ -125,33 +119,8 @@ func (s *SQLite) open(ctx context.Context) error {
 		return problem.Wrap(err, problem.Precondition, op, "the database %s cannot be read", s.path)
 	}
 	s.tail.last = s.position
-	if s.stmts, err = prepareSQLite(ctx, s.conn); err != nil {
-		return err
-	}
-	return s.openAhead(ctx)
-}
-
-// openAhead brings the database up to date with the records beside it.
-func (s *SQLite) openAhead(ctx context.Context) error {
-	const op = "store.open"
-	// The numbers of another database's file are none of this one's.
-	first, err := rand.Int(rand.Reader, big.NewInt(1<<48))
-	if err != nil {
-		return problem.Wrap(err, problem.Internal, op, "a random number")
-	}
-	if _, err := s.conn.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ('ahead', ?) ON CONFLICT DO NOTHING`, first.Int64()); err != nil {
-		return sqliteError(err, op)
-	}
-	var number int64
-	if err := s.conn.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'ahead'`).Scan(&number); err != nil {
-		return sqliteError(err, op)
-	}
-	if s.ahead, err = openAhead(s.path+aheadSuffix, number); err != nil {
-		return err
-	}
-	s.position = max(s.position, s.ahead.last())
-	s.tail.last = s.position
-	return s.settle(ctx)
+	s.stmts, err = prepareSQLite(ctx, s.conn)
+	return err
 }
 
 // migrate brings the schema to the newest version; user_version holds where it is.
@@ -164,72 +133,37 @@ func (s *SQLite) migrate(ctx context.Context) error {
 	if version > schemaVersion {
 		return newerSchema(version)
 	}
-	for ; version < schemaVersion; version++ {
-		script := "BEGIN IMMEDIATE;\n" + sqliteMigrations[version] + "\nPRAGMA user_version = " + strconv.Itoa(version+1) + ";\nCOMMIT;"
-		if _, err := s.conn.ExecContext(ctx, script); err != nil {
-			_, _ = s.conn.ExecContext(ctx, `ROLLBACK`)
-			return problem.Wrap(err, problem.Internal, op, "migration %d of %s", version+1, s.path)
+	records, err := s.readRecords(ctx, version)
+	if err != nil {
+		return err
+	}
+	for version++; version <= schemaVersion; version++ {
+		if err := s.migrateTo(ctx, version, records); err != nil {
+			_, _ = s.conn.ExecContext(ctx, `ROLLBACK`) // nothing has changed
+			return err
 		}
+	}
+	return s.removeRecordFile()
+}
+
+// migrateTo carries out one migration in a transaction; that to recordsSchema
+// takes records over.
+func (s *SQLite) migrateTo(ctx context.Context, version int, records []transitionRecord) error {
+	failed := func(err error) error {
+		return problem.Wrap(err, problem.Internal, "store.open", "migration %d of %s", version, s.path)
+	}
+	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE;\n"+sqliteMigrations[version-1]); err != nil {
+		return failed(err)
+	}
+	if version == recordsSchema {
+		if err := s.takeOver(ctx, records); err != nil {
+			return err
+		}
+	}
+	if _, err := s.conn.ExecContext(ctx, "PRAGMA user_version = "+strconv.Itoa(version)+";\nCOMMIT;"); err != nil {
+		return failed(err)
 	}
 	return nil
-}
-
-// checkpointPages is after how many pages of log they are written back.
-const checkpointPages = 2000
-
-// fewPages is how many pages of log commits may wait for to be written back;
-// checkpointPasses is after how many tries they have to, however many there are.
-const (
-	fewPages         = 200
-	checkpointPasses = 5
-)
-
-// checkpointLoop writes the log back into the database in the background, so
-// that no commit has to wait for it and the log is used again from its start.
-func (s *SQLite) checkpointLoop() {
-	db, err := sql.Open("sqlite", dataSource(s.path, "wal_autocheckpoint(0)"))
-	if err != nil {
-		return // Close still writes the log back
-	}
-	defer db.Close()
-	for {
-		select {
-		case <-s.closing:
-			return
-		case <-s.grown:
-		case <-s.behind:
-			_ = s.settle(context.Background()) // what does not succeed now is in the file
-			continue
-		}
-		s.writeBack(db)
-	}
-}
-
-// writeBack writes the log back. A failure is tried again when the log has grown
-// further; nothing is lost by it. The log is used again from its start once all of
-// it is written back, which takes a moment without a writer: so what commits have
-// added meanwhile is written back without holding them up until it is little, and
-// not at all where somebody reads what the log held earlier, as a backup does.
-func (s *SQLite) writeBack(db *sql.DB) {
-	var held, before, written int
-	pass := func() (whole bool, err error) {
-		var log int
-		err = db.QueryRow(`PRAGMA wal_checkpoint(PASSIVE)`).Scan(&held, &log, &written)
-		whole, before = err == nil && held == 0 && written >= log, log
-		return whole, err
-	}
-	for range checkpointPasses {
-		was := before
-		if whole, err := pass(); err != nil || !whole {
-			return
-		}
-		if before-was <= fewPages {
-			break
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, _ = pass()
 }
 
 // Close writes the log back and releases the file.
@@ -237,14 +171,13 @@ func (s *SQLite) Close() error {
 	close(s.closing)
 	s.reword.end()
 	s.checkpoint.Wait()
-	err := s.settle(context.Background())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session != nil {
 		s.session.end()
 		s.session = nil
 	}
-	return errors.Join(err, s.release())
+	return s.release()
 }
 
 func (s *SQLite) release() error {
@@ -260,9 +193,6 @@ func (s *SQLite) release() error {
 	}
 	if s.writes != nil {
 		errs = append(errs, s.writes.Close())
-	}
-	if s.ahead != nil {
-		errs = append(errs, s.ahead.close())
 	}
 	return errors.Join(append(errs, s.lock.Close())...)
 }

@@ -11,9 +11,6 @@ import (
 // Backup implements Store. Writers go on meanwhile.
 func (s *SQLite) Backup(ctx context.Context, w io.Writer) error {
 	const op = "store.backup"
-	if err := s.settle(ctx); err != nil {
-		return err
-	}
 	b, err := newBackupWriter(w, s.options.now())
 	if err != nil {
 		return problem.Wrap(err, problem.Internal, op, "writing the backup")

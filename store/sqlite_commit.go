@@ -12,94 +12,38 @@ import (
 	"showrunner/store/record"
 )
 
-// transaction runs f in one transaction on the writer, after what waits ahead of
-// the database. When it fails, nothing happened, and the counters are as before:
-// so that an end of the context cannot leave open whether it was committed, it
-// is looked at once, before anything is written.
+// transaction runs f in one transaction on the writer; the store is locked. When
+// it fails, nothing happened, and the counters are as before: so that an end of
+// the context cannot leave open whether it was committed, it is looked at once,
+// before anything is written.
 func (s *SQLite) transaction(ctx context.Context, op string, f func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return sqliteError(err, op)
 	}
 	ctx = context.WithoutCancel(ctx)
-	s.ahead.mu.Lock()
-	defer s.ahead.mu.Unlock()
 	position, seq, mail := s.position, s.seq, s.mailSeq
 	s.fresh = s.fresh[:0]
 	if _, err := s.stmts.begin.ExecContext(ctx); err != nil {
 		return sqliteError(err, op)
 	}
-	caughtUp := s.ahead.pending()
-	var err error
-	if caughtUp {
-		err = s.catchUp(ctx)
-	}
+	err := f(ctx)
 	if err == nil {
-		err = f(ctx)
+		_, err = s.stmts.commit.ExecContext(ctx)
+		err = sqliteError(err, op)
 	}
-	if err == nil {
-		if _, cerr := s.stmts.commit.ExecContext(ctx); cerr == nil {
-			if caughtUp {
-				s.ahead.begin()
-			}
-			s.tail.add(s.fresh)
-			if s.position-s.lastCheckpoint > checkpointPages {
-				s.lastCheckpoint = s.position
-				nudge(s.grown)
-			}
-			return nil
-		} else {
-			err = sqliteError(cerr, op)
-		}
-	}
-	_, _ = s.stmts.rollback.ExecContext(ctx) // where COMMIT failed there may be none to roll back
-	s.position, s.seq, s.mailSeq = position, seq, mail
-	return err
-}
-
-// nudge has somebody look who waits on a channel of one.
-func nudge(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}
-
-// catchUp writes what waits ahead of the database into it, within a transaction.
-func (s *SQLite) catchUp(ctx context.Context) error {
-	const op = "store.commit"
-	for _, r := range s.ahead.rows() {
-		if _, err := s.stmts.stage.ExecContext(ctx, r.execution, r.row.Index, millis(&r.row.Wake), r.row.Data); err != nil {
-			return sqliteError(err, op)
-		}
-	}
-	if err := s.insertEvents(ctx, s.ahead.events); err != nil {
+	if err != nil {
+		_, _ = s.stmts.rollback.ExecContext(ctx) // where COMMIT failed there may be none to roll back
+		s.position, s.seq, s.mailSeq = position, seq, mail
 		return err
 	}
-	_, err := s.stmts.passed.ExecContext(ctx, s.ahead.passed())
-	return sqliteError(err, op)
-}
-
-// settle brings the database up to date, for who reads from it.
-func (s *SQLite) settle(ctx context.Context) error {
-	s.ahead.mu.Lock()
-	behind := s.ahead.pending()
-	s.ahead.mu.Unlock()
-	if !behind {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.transaction(ctx, "store.read", func(context.Context) error { return nil })
+	s.tail.add(s.fresh)
+	s.countLogged()
+	return nil
 }
 
 // Commit implements execution.Session.
 func (n *sqliteSession) Commit(ctx context.Context, batch []*execution.Change) error {
 	s := n.store
-	if s.ahead.fits(batch) {
-		if done, err := n.commitAhead(batch); done || err != nil {
-			return err
-		}
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.session != n || n.ended {
@@ -133,37 +77,6 @@ func (n *sqliteSession) Commit(ctx context.Context, batch []*execution.Change) e
 		n.tell(x)
 	}
 	return nil
-}
-
-// commitAhead makes a batch durable ahead of the database; false: it could not.
-func (n *sqliteSession) commitAhead(batch []*execution.Change) (bool, error) {
-	s := n.store
-	s.ahead.mu.Lock()
-	defer s.ahead.mu.Unlock()
-	if n.ended {
-		return false, execution.ErrLost
-	}
-	position := s.position
-	var events []record.Event
-	for _, c := range batch {
-		c.Err = nil
-		for i := range c.Events {
-			position++
-			e := c.Events[i]
-			e.Position = position
-			events = append(events, e)
-		}
-		c.Last = position
-	}
-	if !s.ahead.write(batch, events) {
-		return false, nil
-	}
-	s.position = position
-	s.tail.add(events)
-	if len(s.ahead.waiting) >= aheadMany {
-		nudge(s.behind)
-	}
-	return true, nil
 }
 
 // refusal is an error that concerns one change, before it has written anything.
@@ -250,6 +163,14 @@ func (n *sqliteSession) create(ctx context.Context, c *execution.Change) (existe
 	}
 	c.Head2 = h
 	return false, nil
+}
+
+// nullableBytes is NULL for no bytes.
+func nullableBytes[T ~[]byte](b T) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return []byte(b)
 }
 
 func nullable(s string) any {
@@ -354,11 +275,6 @@ func (s *SQLite) appendEvents(ctx context.Context, events []record.Event) error 
 		events[i].Position = s.position
 	}
 	s.fresh = append(s.fresh, events...)
-	return s.insertEvents(ctx, events)
-}
-
-// insertEvents writes events that have their positions.
-func (s *SQLite) insertEvents(ctx context.Context, events []record.Event) error {
 	args := make([]any, 0, 9*eventRows)
 	for len(events) > 0 {
 		k, stmt := 1, s.stmts.event
@@ -368,11 +284,7 @@ func (s *SQLite) insertEvents(ctx context.Context, events []record.Event) error 
 		args = args[:0]
 		for i := range k {
 			e := &events[i]
-			var data any
-			if len(e.Data) > 0 {
-				data = []byte(e.Data)
-			}
-			args = append(args, e.Position, e.Time.UnixMilli(), e.Type, e.Application, e.Pipeline, e.Execution, e.Stage, e.By, data)
+			args = append(args, e.Position, e.Time.UnixMilli(), e.Type, e.Application, e.Pipeline, e.Execution, e.Stage, e.By, nullableBytes(e.Data))
 		}
 		if _, err := stmt.ExecContext(ctx, args...); err != nil {
 			return sqliteError(err, "store.events")

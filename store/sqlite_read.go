@@ -51,9 +51,6 @@ func (s *SQLite) head(ctx context.Context, q querier, id string) (execution.Head
 func (s *SQLite) Load(ctx context.Context, id string) (execution.Snapshot, error) {
 	const op = "store.load"
 	var snap execution.Snapshot
-	if err := s.settle(ctx); err != nil {
-		return snap, err
-	}
 	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one picture of all three
 	if err != nil {
 		return snap, sqliteError(err, op)
@@ -208,9 +205,6 @@ func (s *SQLite) ReadEvents(ctx context.Context, from int64, f record.Filter, li
 	const op = "store.events"
 	if slice, ok := s.tail.read(from, f, limit); ok {
 		return slice, nil
-	}
-	if err := s.settle(ctx); err != nil {
-		return record.Slice{}, err
 	}
 	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {

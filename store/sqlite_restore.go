@@ -30,7 +30,6 @@ func restoreSQLite(ctx context.Context, path string, r io.Reader, o Options) err
 	}
 	beside := path + ".restoring"
 	defer os.Remove(beside)
-	defer os.Remove(beside + aheadSuffix)
 	if err := fillSQLite(ctx, beside, r, o); err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -48,7 +47,7 @@ func replaceSQLite(from, to string) error {
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close())
 	}
-	for _, suffix := range []string{"-wal", "-shm", aheadSuffix} {
+	for _, suffix := range []string{"-wal", "-shm"} {
 		if rerr := os.Remove(to + suffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
@@ -57,10 +56,7 @@ func replaceSQLite(from, to string) error {
 		err = os.Rename(from, to)
 	}
 	if err == nil {
-		var dir *os.File
-		if dir, err = os.Open(filepath.Dir(to)); err == nil {
-			err = errors.Join(dir.Sync(), dir.Close())
-		}
+		err = syncFolder(filepath.Dir(to))
 	}
 	if err != nil {
 		return problem.Wrap(err, problem.Unavailable, opRestore, "%s", to)
@@ -199,4 +195,13 @@ func (in *sqliteFiller) close() {
 	for _, stmt := range in.stmts {
 		_ = stmt.Close() // the connection is closed next
 	}
+}
+
+// syncFolder makes the names in a folder durable, where folders can be opened.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil // this system does not open folders
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -12,13 +12,11 @@ type sqliteSession struct {
 	store   *SQLite
 	owner   string
 	notices chan execution.Notice
-	ended   bool // both locks are held when it changes
+	ended   bool // the store is locked
 }
 
 // end closes the session; the store is locked.
 func (n *sqliteSession) end() {
-	n.store.ahead.mu.Lock()
-	defer n.store.ahead.mu.Unlock()
 	if !n.ended {
 		n.ended = true
 		close(n.notices)
@@ -96,9 +94,6 @@ func (n *sqliteSession) Adopt(ctx context.Context, own bool) ([]execution.Claim,
 
 // Due implements execution.Session.
 func (n *sqliteSession) Due(ctx context.Context, before time.Time) ([]execution.Due, error) {
-	if err := n.store.settle(ctx); err != nil {
-		return nil, err
-	}
 	rows, err := n.store.reads.QueryContext(ctx, `SELECT execution, min(wake) FROM stage INDEXED BY stage_wake
 		WHERE wake IS NOT NULL AND wake < ? GROUP BY execution`, before.UnixMilli())
 	if err != nil {

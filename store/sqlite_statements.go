@@ -18,7 +18,6 @@ type sqliteStatements struct {
 	create, plan, number, order    *sql.Stmt
 	words, trigger, findTrigger    *sql.Stmt
 	patch, revive, live, mail, end *sql.Stmt
-	passed                         *sql.Stmt
 	all                            []*sql.Stmt
 }
 
@@ -49,7 +48,6 @@ func prepareSQLite(ctx context.Context, conn *sql.Conn) (*sqliteStatements, erro
 			WHERE id = ? AND live = 0 AND epoch = ?`},
 		{&st.live, `SELECT live FROM execution WHERE id = ?`},
 		{&st.mail, `INSERT INTO mail (seq, execution, stage, id, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (execution, stage, id) DO NOTHING`},
-		{&st.passed, `UPDATE meta SET value = ? WHERE key = 'ahead'`},
 		{&st.end, `DELETE FROM mail WHERE execution = ? AND stage = ''`},
 	} {
 		s, err := conn.PrepareContext(ctx, p.text)

@@ -78,7 +78,7 @@ func (o Options) now() time.Time {
 }
 
 // schemaVersion is that of the newest migration.
-const schemaVersion = 6
+const schemaVersion = 7
 
 func newerSchema(found int) error {
 	return problem.New(problem.Precondition, "store.open", "the database has schema version %d, and this program knows only up to %d", found, schemaVersion).

@@ -13,9 +13,9 @@ import (
 
 // The budgets.
 const (
-	idleP50       = 1.5    // a transition of the only execution, in fdatasyncs of this disk
+	idleP50       = 2.5    // a transition of the only execution, in fdatasyncs of this disk
 	idleP99       = 10     // ms
-	sustained     = 10_000 // transitions a second, many in flight
+	sustained     = 20_000 // transitions a second, many in flight
 	overRiver     = 20     // times as fast, many in flight
 	overTemporal  = 100
 	manyInFlight  = 64

@@ -64,7 +64,7 @@ func step(id string, stage, n int) *execution.Change {
 // powerCut copies what would be on the disk if the power went away now.
 func powerCut(t rapid.TB, path, to string) {
 	t.Helper()
-	for _, suffix := range []string{"", "-wal", "-ahead"} {
+	for _, suffix := range []string{"", "-wal"} {
 		data, err := os.ReadFile(path + suffix)
 		if os.IsNotExist(err) {
 			continue
@@ -104,9 +104,6 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		b.commit(rt, expect(creation("x0")))
 		n := 0
 		for cut := range rapid.IntRange(1, 3).Draw(rt, "cuts") {
-			if b.ahead.direct != nil && rapid.Bool().Draw(rt, "through the page cache") {
-				spoil(b.ahead.direct)
-			}
 			for range rapid.IntRange(0, 12).Draw(rt, "commits") {
 				n++
 				id := fmt.Sprintf("x%d", rapid.IntRange(0, len(stages)-1).Draw(rt, "execution"))
@@ -122,8 +119,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 					}
 					events = append(events, "r  ")
 				case 3:
-					failWrite(rt, b.ahead)
-					b.commit(rt, expect(step(id, stage, n)))
+					refuse(rt, b.session, step(id, stage, 999))
 				case 4:
 					b.commit(rt, expect(step(id, stage, n)), expect(step(id, (stage+1)%3, n)))
 				default:
@@ -135,9 +131,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 			}
 			next := filepath.Join(dir, fmt.Sprint("cut", cut))
 			powerCut(rt, path, next)
-			if tear := rapid.IntRange(0, 40).Draw(rt, "torn"); tear > 0 { // of a record that was being written
-				tearRecord(rt, next+"-ahead", b.ahead, tear)
-			}
+			tear(rt, next+"-wal", rapid.IntRange(0, 6000).Draw(rt, "torn"))
 			_ = b.Close()
 			path, b = next, begin(t, next)
 			checkAll(rt, b.SQLite, stages, events)
@@ -145,29 +139,30 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	})
 }
 
-// failWrite leaves the file as a write does that is on the disk although it
-// failed: whatever it held was never acknowledged.
-func failWrite(t rapid.TB, a *ahead) {
+// refuse commits a change whose batch fails after it has been written: nothing of
+// it may stay.
+func refuse(t rapid.TB, session execution.Session, c *execution.Change) {
 	t.Helper()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	number, end, waiting, events := a.number, a.end, a.waiting, a.events
-	if !a.write([]*execution.Change{step("x0", 0, 999)}, nil) {
-		t.Fatal("a record was not written")
+	unwritable := creation("")
+	unwritable.Create.Head.State.V = 1
+	unwritable.Create.PlanData = nil // NOT NULL
+	if err := session.Commit(context.Background(), []*execution.Change{c, unwritable}); err == nil {
+		t.Fatal("a batch that cannot be written was committed")
 	}
-	a.number, a.end, a.waiting, a.events, a.broken = number, end, waiting, events, true
 }
 
-func tearRecord(t rapid.TB, path string, a *ahead, keep int) {
+// tear adds to the log what a commit has written of it that the power cut off.
+func tear(t rapid.TB, path string, bytes int) {
 	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	log, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	whole := encodeAhead(make([]byte, aheadHeader), []*execution.Change{step("x0", 0, 1000)}, nil)
-	whole[0], whole[8] = byte(len(whole)-aheadHeader), byte(a.number+1)
-	if _, err := f.WriteAt(whole[:min(keep, len(whole)-1)], a.end); err != nil {
+	const header = 32
+	if len(log) > header {
+		log = append(log, log[header:min(len(log), header+bytes)]...) // frames, of another commit
+	}
+	if err := os.WriteFile(path, log, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -202,30 +197,6 @@ func checkAll(t rapid.TB, s *SQLite, stages map[string]map[int]string, events []
 		if !reflect.DeepEqual(got, append([]string{}, events[from:]...)) || slice.Next != int64(len(events)) {
 			t.Fatalf("events after %d, to %d: %v, want %v", from, slice.Next, got, events[from:])
 		}
-	}
-}
-
-// TestARecordOfAnotherDatabaseIsNotApplied: the numbers of a new database do not
-// continue those of a file that was left lying.
-func TestARecordOfAnotherDatabaseIsNotApplied(t *testing.T) {
-	dir := t.TempDir()
-	b := begin(t, filepath.Join(dir, "old"))
-	b.commit(t, creation("x0"))
-	b.commit(t, step("x0", 0, 1))
-	powerCut(t, filepath.Join(dir, "old"), filepath.Join(dir, "new"))
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, suffix := range []string{"", "-wal"} {
-		if err := os.Remove(filepath.Join(dir, "new") + suffix); err != nil {
-			t.Fatal(err)
-		}
-	}
-	n := begin(t, filepath.Join(dir, "new"))
-	n.commit(t, creation("x0"))
-	checkAll(t, n.SQLite, map[string]map[int]string{"x0": {}}, []string{"execution.started x0 "})
-	if err := n.Close(); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -264,22 +235,5 @@ func TestTheTailAnswersLikeTheDatabase(t *testing.T) {
 		if from >= b.tail.last && (len(got.Events) > 0 || got.Next != from) {
 			rt.Fatalf("after the end: %v", got)
 		}
-	})
-}
-
-// FuzzAheadRecords: what a damaged file holds is refused or passed over, never followed.
-func FuzzAheadRecords(f *testing.F) {
-	f.Add(encodeAhead(nil, []*execution.Change{step("x0", 0, 1)}, []record.Event{{Position: 1, Type: "t", Data: json.RawMessage("{}")}}))
-	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f})
-	f.Fuzz(func(t *testing.T, body []byte) {
-		changes, events, err := decodeAhead(body)
-		if err != nil {
-			return
-		}
-		again, more, err := decodeAhead(encodeAhead(nil, changes, events))
-		if err != nil || !reflect.DeepEqual(again, changes) || !reflect.DeepEqual(more, events) {
-			t.Fatalf("%v %v became %v %v (%v)", changes, events, again, more, err)
-		}
-		cutRecord(body)
 	})
 }
