@@ -20,4 +20,9 @@
 // what; with -scale, what one, two and four replicas get through:
 //
 //	go run ./durability crash -takeover 20 -scale
+//
+// With -waiting it has very many executions wait for a place, and measures at what
+// speed their commands go, spread over the replicas, also after each was killed:
+//
+//	go run ./durability crash -waiting 20000
 package crash

@@ -69,7 +69,10 @@ func (f *fleet) start(ctx context.Context) error {
 			return err
 		}
 	}
-	return f.apply(ctx)
+	if f.waiting > 0 {
+		return f.apply(ctx, f.world.manyPipelines())
+	}
+	return f.apply(ctx, f.world.pipelines())
 }
 
 func (f *fleet) stop() {
@@ -224,9 +227,9 @@ func (r *replica) call(ctx context.Context, method, path string, in, out any, ke
 }
 
 // apply hands the pipelines over.
-func (f *fleet) apply(ctx context.Context) error {
+func (f *fleet) apply(ctx context.Context, text string) error {
 	name := filepath.Join(f.dir, "showrunner.yaml")
-	if err := os.WriteFile(name, []byte(f.world.pipelines()), 0o600); err != nil {
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, f.members[0].binary, "apply", "-f", name, "--server", "http://"+f.members[0].listen, "--token", token)

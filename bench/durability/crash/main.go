@@ -38,6 +38,9 @@ type plan struct {
 	takeovers int   // kill as many replicas one by one, and measure how long their work stands still
 	sizes     []int // of the fleets that do it
 	scale     bool  // measure the throughput of fleets of several sizes
+	waiting   int   // have as many executions wait for a place, and measure at what speed they go
+	// waitingFor is how long each of those speeds is measured.
+	waitingFor time.Duration
 }
 
 // Main runs the benchmark with the arguments of its part of the command line
@@ -63,6 +66,8 @@ func Main(args []string) {
 	flags.BoolVar(&p.verbose, "v", false, "say each kill")
 	flags.IntVar(&p.takeovers, "takeover", 0, "measure instead how long the work of as many killed replicas stands still, and of some that hang, in fleets of two and five")
 	flags.BoolVar(&p.scale, "scale", false, "measure instead what one, two and four replicas get through")
+	flags.IntVar(&p.waiting, "waiting", 0, "measure instead at what speed commands go while as many executions wait for a place")
+	flags.DurationVar(&p.waitingFor, "waiting-for", 20*time.Second, "how long each of those speeds is measured")
 	_ = flags.Parse(args) // it exits on an error
 	p.binary = *exe
 	p.sizes = []int{2, 5}
@@ -111,7 +116,7 @@ func run(ctx context.Context, p plan) (err error) {
 		}
 		defer server.Stop()
 		f.server = server
-		if p.takeovers > 0 || p.scale {
+		if p.takeovers > 0 || p.scale || p.waiting > 0 {
 			return f.compare(ctx, server)
 		}
 		if f.address, err = server.Database(ctx); err != nil {
@@ -141,6 +146,9 @@ func (f *fleet) compare(ctx context.Context, server *pgtest.Server) error {
 	var errs []error
 	if f.takeovers > 0 {
 		errs = append(errs, takeover(ctx, f.plan, f.world, server.Database, server.Ask))
+	}
+	if f.waiting > 0 {
+		errs = append(errs, waiting(ctx, f.plan, f.world, server.Database, server.Ask))
 	}
 	if f.scale {
 		errs = append(errs, scale(ctx, f.plan, f.world, server.Database))
