@@ -6,7 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"showrunner/eventlog"
+	"showrunner/subscription"
 )
 
 // SubscriptionRequest is a subscription to be kept.
@@ -26,7 +26,7 @@ func (s *Server) subscriptions() {
 		Name string `path:"name"`
 	}
 	huma.Register(s.api, operation(http.MethodGet, "/subscriptions", "list-subscriptions", "Who has events sent, and how far each is", 200),
-		func(ctx context.Context, _ *struct{}) (*body[[]eventlog.Subscription], error) {
+		func(ctx context.Context, _ *struct{}) (*body[[]subscription.Subscription], error) {
 			return answer(c.Subscriptions(ctx, principal(ctx)))
 		})
 	huma.Register(s.api, operation(http.MethodPut, "/subscriptions/{name}", "put-subscriptions", "Have events sent as signed webhooks, in order, at least once", 204),
@@ -35,7 +35,7 @@ func (s *Server) subscriptions() {
 			Body SubscriptionRequest
 		}) (*none, error) {
 			r := in.Body
-			return done(c.PutSubscription(ctx, principal(ctx), eventlog.Subscription{Name: in.Name, URL: r.URL, Secret: r.Secret, Types: r.Types,
+			return done(c.PutSubscription(ctx, principal(ctx), subscription.Subscription{Name: in.Name, URL: r.URL, Secret: r.Secret, Types: r.Types,
 				Application: r.Application, Pipeline: r.Pipeline, Format: r.Format}, r.From))
 		})
 	huma.Register(s.api, operation(http.MethodPost, "/subscriptions/{name}/resume", "resume-subscriptions", "Try a failing or parked one again at once", 204),

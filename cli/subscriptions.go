@@ -9,6 +9,7 @@ import (
 
 	"showrunner/api"
 	"showrunner/eventlog"
+	"showrunner/subscription"
 )
 
 func newSubscriptionsCommand(a *app) *cobra.Command {
@@ -68,7 +69,7 @@ func newSubscriptionsList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List subscriptions, and how far each is", Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out []eventlog.Subscription
+			var out []subscription.Subscription
 			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/subscriptions", nil, &out); err != nil {
 				return err
 			}

@@ -4,17 +4,17 @@ import (
 	"context"
 	"slices"
 
-	"showrunner/eventlog"
 	"showrunner/problem"
 	"showrunner/store/record"
+	"showrunner/subscription"
 )
 
-func (s *Service) subscriptions() eventlog.Subscriptions {
-	return eventlog.Subscriptions{Records: s.Records}
+func (s *Service) subscriptions() subscription.Store {
+	return subscription.Store{Records: s.Records}
 }
 
 // Subscriptions lists who has events sent, with how far each is.
-func (s *Service) Subscriptions(ctx context.Context, p Principal) ([]eventlog.Subscription, error) {
+func (s *Service) Subscriptions(ctx context.Context, p Principal) ([]subscription.Subscription, error) {
 	if err := s.permit(p, opRead, Subject{Kind: KindSubscription}); err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (s *Service) Subscriptions(ctx context.Context, p Principal) ([]eventlog.Su
 // PutSubscription creates or replaces a subscription. A new one begins with what
 // happens from now on, or after position from when that is given; one that is
 // replaced goes on where it was. Errors: invalid, not_found (the secret), denied.
-func (s *Service) PutSubscription(ctx context.Context, p Principal, sub eventlog.Subscription, from *int64) error {
+func (s *Service) PutSubscription(ctx context.Context, p Principal, sub subscription.Subscription, from *int64) error {
 	return s.commit(ctx, p, opSubscribe, subscriptionSubject(sub.Name, sub.Application), map[string]any{"url": sub.URL}, func(done record.Event) error {
 		return s.putSubscription(ctx, p, sub, from, done)
 	})
@@ -34,7 +34,7 @@ func subscriptionSubject(name, application string) Subject {
 	return Subject{Kind: KindSubscription, Name: name, Application: application}
 }
 
-func (s *Service) putSubscription(ctx context.Context, p Principal, sub eventlog.Subscription, from *int64, done record.Event) error {
+func (s *Service) putSubscription(ctx context.Context, p Principal, sub subscription.Subscription, from *int64, done record.Event) error {
 	if err := sub.Check(); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (s *Service) ResumeSubscription(ctx context.Context, p Principal, name stri
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(list, func(sub eventlog.Subscription) bool { return sub.Name == name }) {
+		if !slices.ContainsFunc(list, func(sub subscription.Subscription) bool { return sub.Name == name }) {
 			return nil, problem.New(problem.NotFound, opResume, "there is no subscription %q", name)
 		}
 		return nil, s.subscriptions().Resume(ctx, name, 0)

@@ -9,6 +9,12 @@ import (
 	"showrunner/store/record"
 )
 
+// Formats of an event as JSON: CloudEvents, or the log's own.
+const (
+	FormatCloudEvents = "cloudevents"
+	FormatEvent       = "event"
+)
+
 // ContentType is that of one CloudEvent as JSON.
 const ContentType = "application/cloudevents+json"
 

@@ -1,7 +1,7 @@
-// Package eventlog owns where events go once the log has them: the archive that
-// they are kept in after they have left the database, the CloudEvents form, and
-// the subscriptions that have them sent to other systems as signed webhooks.
+// Package eventlog owns what becomes of events after the database: the archive that
+// keeps them, and the CloudEvents form in which others read them.
 //
 // It refuses to know what events mean, who writes them (package execution and
-// the front door), and how the log itself is kept (package store).
+// package control), how the log itself is kept (package store), and who is sent
+// them (package subscription).
 package eventlog

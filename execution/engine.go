@@ -132,7 +132,7 @@ type Engine struct {
 	pending  atomic.Int64
 	outage   outage    // the database cannot be written
 	logEnd   followers // of the event log
-	gone     departures
+	exits    replicaExits
 
 	mu      sync.Mutex
 	runs    map[string]*run

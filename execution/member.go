@@ -205,7 +205,7 @@ func (e *Engine) notice(ctx context.Context, m *member, n Notice) {
 	case NoticeEvents:
 		e.logEnd.raise(n.Position)
 	case NoticeAdopt:
-		e.gone.tell()
+		e.exits.tell()
 		e.adoptOrTryAgain(ctx, m, adoptOrphans)
 	case NoticeHanded:
 		e.adoptOrTryAgain(ctx, m, adoptUnknown)

@@ -22,6 +22,7 @@ import (
 	"showrunner/stage/deploy"
 	"showrunner/stage/notify"
 	"showrunner/store"
+	"showrunner/subscription"
 	"showrunner/trigger"
 )
 
@@ -108,10 +109,10 @@ func (c *controlPlane) makeTriggers() {
 }
 
 // deliverer makes what sends events to those who have subscribed.
-func (c *controlPlane) deliverer() *eventlog.Deliverer {
+func (c *controlPlane) deliverer() *subscription.Sender {
 	host, _ := os.Hostname() // only a part of a name
-	return &eventlog.Deliverer{Subscriptions: eventlog.Subscriptions{Records: c.store}, Log: c.engine, Secrets: c.secrets,
-		Replicas: replicas{c.engine, c.store}, Source: c.URL, Common: c.urlGiven, Holder: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), c.listener.Addr()), Now: c.Now, Client: eventlog.NewClient(), Report: c.Log}
+	return &subscription.Sender{Subscriptions: subscription.Store{Records: c.store}, Log: c.engine, Secrets: c.secrets,
+		Replicas: replicas{c.engine, c.store}, Source: c.URL, Common: c.urlGiven, Holder: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), c.listener.Addr()), Now: c.Now, Client: subscription.NewClient(), Report: c.Log}
 }
 
 // replicas are the control planes on one database, as the deliverer asks for them.
@@ -120,7 +121,7 @@ type replicas struct {
 	store store.Store
 }
 
-// Lives implements eventlog.Replicas.
+// Lives implements subscription.Replicas.
 func (r replicas) Lives(ctx context.Context, owner string) (bool, error) {
 	return r.store.Lives(ctx, owner)
 }

@@ -49,7 +49,7 @@ var edges = []edge{
 		name: "engines know no face",
 		from: []string{
 			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "importer",
-			"store", "control", "retention", "internal/sockpath", "internal/ready",
+			"store", "control", "retention", "eventlog", "subscription", "internal/sockpath", "internal/ready",
 		},
 		to:  faces,
 		why: "the web, the API and the command line are three views of one thing; nothing that works may depend on how it is looked at",
@@ -72,6 +72,18 @@ var edges = []edge{
 		from: []string{"rollout", "build", "cloud"},
 		to:   []string{"execution", "trigger", "control"},
 		why:  "each can be understood, tested and replaced alone; the stage kinds bring them together",
+	},
+	{
+		name: "the archive knows nobody who reads it",
+		from: []string{"eventlog"},
+		to:   []string{"subscription", "execution", "control", "stage"},
+		why:  "it is read by the engine, by the sender of subscriptions and by people with other tools; a form that one of them needs is not its own",
+	},
+	{
+		name: "subscriptions know no engine",
+		from: []string{"subscription"},
+		to:   []string{"execution", "control", "stage", "cloud"},
+		why:  "they are sent whatever the events mean; the log and the other replicas are two small interfaces",
 	},
 	{
 		name:   "stage kinds do not know the engine",

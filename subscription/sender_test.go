@@ -1,4 +1,4 @@
-package eventlog
+package subscription
 
 import (
 	"context"
@@ -13,11 +13,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"showrunner/eventlog"
 	"showrunner/internal/standardwebhook"
 	"showrunner/problem"
 	"showrunner/store/record"
 	"showrunner/store/record/recordtest"
 )
+
+var at = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
 const key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -130,21 +133,21 @@ func (r *receiver) got() string {
 	return fmt.Sprint(r.calls)
 }
 
-func newDeliverer(records Records, l *log, r *receiver, holder string) *Deliverer {
-	return &Deliverer{Subscriptions: Subscriptions{records}, Log: l, Secrets: secrets{"key": key}, Source: "http://control", Holder: holder,
+func newSender(records Records, l *log, r *receiver, holder string) *Sender {
+	return &Sender{Subscriptions: Store{records}, Log: l, Secrets: secrets{"key": key}, Source: "http://control", Holder: holder,
 		Now: time.Now, Client: &http.Client{Transport: r}, Report: slog.New(slog.DiscardHandler)}
 }
 
 // run runs deliverers over one log until the test's bubble ends.
 func run(t *testing.T, records Records, l *log, r *receiver, holders ...string) (stops map[string]func()) {
-	var all []*Deliverer
+	var all []*Sender
 	for _, h := range holders {
-		all = append(all, newDeliverer(records, l, r, h))
+		all = append(all, newSender(records, l, r, h))
 	}
 	return runAll(t, all...)
 }
 
-func runAll(t *testing.T, all ...*Deliverer) (stops map[string]func()) {
+func runAll(t *testing.T, all ...*Sender) (stops map[string]func()) {
 	stops = map[string]func(){}
 	for _, d := range all {
 		h := d.Holder
@@ -167,14 +170,14 @@ func subscription() Subscription {
 
 func put(t *testing.T, records Records, s Subscription, from int64) {
 	t.Helper()
-	if err := (Subscriptions{records}).Put(t.Context(), s, from); err != nil {
+	if err := (Store{records}).Put(t.Context(), s, from); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func progressOf(t *testing.T, records Records) Progress {
 	t.Helper()
-	list, err := Subscriptions{records}.List(t.Context())
+	list, err := Store{records}.List(t.Context())
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%v, %v", list, err)
 	}
@@ -210,10 +213,10 @@ func TestEventsAreSentByOneReplica(t *testing.T) {
 		if got := r.got(); got != "[audit-3 200 audit-5 200]" {
 			t.Errorf("sent %s", got)
 		}
-		if r.header.Get("Content-Type") != ContentType {
+		if r.header.Get("Content-Type") != eventlog.ContentType {
 			t.Errorf("the type is %s", r.header.Get("Content-Type"))
 		}
-		var c CloudEvent
+		var c eventlog.CloudEvent
 		if err := json.Unmarshal([]byte(r.bodies[0]), &c); err != nil || c.Type != "dev.showrunner.execution.started" || c.Source != "http://control" {
 			t.Errorf("%s, %v", r.bodies[0], err)
 		}
@@ -249,7 +252,7 @@ func (r *replicas) Lives(_ context.Context, owner string) (bool, error) {
 	return owner == r.owner || !r.dead, nil
 }
 
-func (r *replicas) Departures() <-chan struct{} {
+func (r *replicas) ReplicaExit() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.gone
@@ -268,13 +271,13 @@ func TestADeadSenderIsReplacedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records, l, r, others := &recordtest.Records{}, &log{}, &receiver{t: t}, &replicas{owner: "session of two", gone: make(chan struct{})}
 		put(t, records, subscription(), 0)
-		one := &held{d: newDeliverer(records, l, r, "one"), s: subscription(), version: 1}
-		one.d.Replicas = &replicas{owner: "session of one"}
+		one := &held{sender: newSender(records, l, r, "one"), sub: subscription(), version: 1}
+		one.sender.Replicas = &replicas{owner: "session of one"}
 		if err := one.save(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		l.add(started(1)...)
-		two := newDeliverer(records, l, r, "two")
+		two := newSender(records, l, r, "two")
 		two.Replicas = others
 		stops := runAll(t, two)
 		settle(lease / 2)
@@ -298,7 +301,7 @@ func TestTheSourceStays(t *testing.T) {
 			records, l, r := &recordtest.Records{}, &log{}, &receiver{t: t}
 			put(t, records, subscription(), 0)
 			for _, name := range []string{"one", "two"} {
-				d := newDeliverer(records, l, r, name)
+				d := newSender(records, l, r, name)
 				d.Source, d.Common = "http://"+name, common
 				stops := runAll(t, d)
 				l.add(started(1)...)
@@ -308,7 +311,7 @@ func TestTheSourceStays(t *testing.T) {
 			want := map[bool]string{false: "[http://one http://one]", true: "[http://one http://two]"}[common]
 			var got []string
 			for _, b := range r.bodies {
-				var c CloudEvent
+				var c eventlog.CloudEvent
 				if err := json.Unmarshal([]byte(b), &c); err != nil {
 					t.Fatal(err)
 				}
@@ -354,7 +357,7 @@ func TestFailuresAreRetriedAndParked(t *testing.T) {
 			t.Errorf("a parked subscription was called %d times", got-5)
 		}
 		r.answer = func(int) int { return 500 }
-		if err := (Subscriptions{records}).Resume(t.Context(), "audit", 0); err != nil {
+		if err := (Store{records}).Resume(t.Context(), "audit", 0); err != nil {
 			t.Fatal(err)
 		}
 		settle(patience + time.Hour)
@@ -363,7 +366,7 @@ func TestFailuresAreRetriedAndParked(t *testing.T) {
 			t.Errorf("after %v of failures: %+v", patience, p)
 		}
 		r.answer = nil
-		if err := (Subscriptions{records}).Resume(t.Context(), "audit", 0); err != nil {
+		if err := (Store{records}).Resume(t.Context(), "audit", 0); err != nil {
 			t.Fatal(err)
 		}
 		settle(20 * time.Second)

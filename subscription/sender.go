@@ -1,4 +1,4 @@
-package eventlog
+package subscription
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"showrunner/eventlog"
 	"showrunner/internal/standardwebhook"
 	"showrunner/problem"
 	"showrunner/store/record"
@@ -56,15 +57,15 @@ type Replicas interface {
 	Owner() string
 	// Lives tells whether a session goes on.
 	Lives(ctx context.Context, owner string) (bool, error)
-	// Departures returns a channel that is closed at the next time after the call
+	// ReplicaExit returns a channel that is closed at the next time after the call
 	// that another replica is found to have gone.
-	Departures() <-chan struct{}
+	ReplicaExit() <-chan struct{}
 }
 
-// Deliverer sends what subscriptions ask for. Any number of replicas may run
+// Sender sends what subscriptions ask for. Any number of replicas may run
 // one: each subscription is sent by one of them at a time.
-type Deliverer struct {
-	Subscriptions Subscriptions
+type Sender struct {
+	Subscriptions Store
 	Log           Log
 	Secrets       Secrets
 	Replicas      Replicas // nil: a lease alone tells who has gone
@@ -86,7 +87,7 @@ func NewClient() *http.Client {
 }
 
 // Run sends until ctx ends.
-func (d *Deliverer) Run(ctx context.Context) {
+func (s *Sender) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
 	type worker struct {
@@ -94,29 +95,29 @@ func (d *Deliverer) Run(ctx context.Context) {
 		stop context.CancelFunc
 	}
 	workers := map[string]worker{}
-	changed := d.changes(ctx)
+	changed := s.changes(ctx)
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		list, err := d.Subscriptions.List(ctx)
+		list, err := s.Subscriptions.List(ctx)
 		if err != nil && ctx.Err() == nil {
-			d.Report.Warn("subscriptions cannot be read", "error", err)
+			s.Report.Warn("subscriptions cannot be read", "error", err)
 		}
 		if err == nil {
 			present := map[string]bool{}
-			for _, s := range list {
-				s.Progress = nil
-				raw, _ := json.Marshal(s) // texts always encode
-				present[s.Name] = true
-				if w, ok := workers[s.Name]; ok {
+			for _, sub := range list {
+				sub.Progress = nil
+				raw, _ := json.Marshal(sub) // texts always encode
+				present[sub.Name] = true
+				if w, ok := workers[sub.Name]; ok {
 					if w.was == string(raw) {
 						continue
 					}
 					w.stop()
 				}
 				own, stop := context.WithCancel(ctx)
-				workers[s.Name] = worker{string(raw), stop}
-				work.Go(func() { d.serve(own, s) })
+				workers[sub.Name] = worker{string(raw), stop}
+				work.Go(func() { s.serve(own, sub) })
 			}
 			for name, w := range workers {
 				if !present[name] {
@@ -138,14 +139,14 @@ func (d *Deliverer) Run(ctx context.Context) {
 }
 
 // changes tells that a subscription was put, resumed or deleted, here or elsewhere.
-func (d *Deliverer) changes(ctx context.Context) <-chan struct{} {
+func (s *Sender) changes(ctx context.Context) <-chan struct{} {
 	out := make(chan struct{}, 1)
 	go func() {
-		from, err := d.Log.End(ctx)
+		from, err := s.Log.End(ctx)
 		if err != nil {
 			return // the tick looks too
 		}
-		for range d.Log.Follow(ctx, from, record.Filter{Types: []string{"audit.subscription."}}) {
+		for range s.Log.Follow(ctx, from, record.Filter{Types: []string{"audit.subscription."}}) {
 			select {
 			case out <- struct{}{}:
 			default:
@@ -156,20 +157,20 @@ func (d *Deliverer) changes(ctx context.Context) <-chan struct{} {
 }
 
 // serve holds one subscription whenever nobody else does, and sends.
-func (d *Deliverer) serve(ctx context.Context, s Subscription) {
+func (s *Sender) serve(ctx context.Context, sub Subscription) {
 	for ctx.Err() == nil {
 		var gone <-chan struct{}
-		if d.Replicas != nil {
-			gone = d.Replicas.Departures()
+		if s.Replicas != nil {
+			gone = s.Replicas.ReplicaExit()
 		}
-		h, err := d.hold(ctx, s)
+		h, err := s.hold(ctx, sub)
 		if err != nil && ctx.Err() == nil {
-			d.Report.Warn("a subscription cannot be held", "subscription", s.Name, "error", err)
+			s.Report.Warn("a subscription cannot be held", "subscription", sub.Name, "error", err)
 		}
 		if h != nil {
 			err := h.send(ctx)
 			if err != nil && ctx.Err() == nil && problem.CodeOf(err) != problem.Conflict {
-				d.Report.Warn("a subscription is interrupted", "subscription", s.Name, "error", err)
+				s.Report.Warn("a subscription is interrupted", "subscription", sub.Name, "error", err)
 			}
 			h.release(context.WithoutCancel(ctx))
 		}
@@ -190,24 +191,24 @@ func wait(ctx context.Context, pause time.Duration, early <-chan struct{}) {
 
 // held is a subscription that this replica sends.
 type held struct {
-	d       *Deliverer
-	s       Subscription
-	p       Progress
-	version int64
-	saved   time.Time
+	sender   *Sender
+	sub      Subscription
+	progress Progress
+	version  int64 // of the record that keeps progress
+	saved    time.Time
 }
 
 // hold takes a subscription that nobody else sends now; nil: somebody does, or
 // it is parked.
-func (d *Deliverer) hold(ctx context.Context, s Subscription) (*held, error) {
-	p, version, err := d.Subscriptions.progress(ctx, s.Name)
-	if err != nil || version == 0 || p.Parked != "" || p.Holder != "" && p.Holder != d.Holder && d.Now().Before(p.Until) && d.lives(ctx, p.Session) {
+func (s *Sender) hold(ctx context.Context, sub Subscription) (*held, error) {
+	p, version, err := s.Subscriptions.progress(ctx, sub.Name)
+	if err != nil || version == 0 || p.Parked != "" || p.Holder != "" && p.Holder != s.Holder && s.Now().Before(p.Until) && s.lives(ctx, p.Session) {
 		return nil, err
 	}
-	if d.Common || p.Source == "" {
-		p.Source = d.Source
+	if s.Common || p.Source == "" {
+		p.Source = s.Source
 	}
-	h := &held{d: d, s: s, p: p, version: version}
+	h := &held{sender: s, sub: sub, progress: p, version: version}
 	err = h.save(ctx)
 	if problem.CodeOf(err) == problem.Conflict {
 		return nil, nil // another replica was faster
@@ -216,23 +217,23 @@ func (d *Deliverer) hold(ctx context.Context, s Subscription) (*held, error) {
 }
 
 // lives tells whether a replica may still be there: its lease is not over.
-func (d *Deliverer) lives(ctx context.Context, session string) bool {
-	if d.Replicas == nil || session == "" {
+func (s *Sender) lives(ctx context.Context, session string) bool {
+	if s.Replicas == nil || session == "" {
 		return true
 	}
-	lives, err := d.Replicas.Lives(ctx, session)
+	lives, err := s.Replicas.Lives(ctx, session)
 	return lives || err != nil
 }
 
 // save writes progress and renews the lease. Errors: conflict when another
 // replica, or a person, has written since.
 func (h *held) save(ctx context.Context) error {
-	now := h.d.Now()
-	h.p.Holder, h.p.Until = h.d.Holder, now.Add(lease).UTC()
-	if h.d.Replicas != nil {
-		h.p.Session = h.d.Replicas.Owner()
+	now := h.sender.Now()
+	h.progress.Holder, h.progress.Until = h.sender.Holder, now.Add(lease).UTC()
+	if h.sender.Replicas != nil {
+		h.progress.Session = h.sender.Replicas.Owner()
 	}
-	version, err := h.d.Subscriptions.save(ctx, h.s.Name, h.version, h.p)
+	version, err := h.sender.Subscriptions.save(ctx, h.sub.Name, h.version, h.progress)
 	if err == nil {
 		h.version, h.saved = version, now
 	}
@@ -243,9 +244,9 @@ func (h *held) save(ctx context.Context) error {
 func (h *held) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	h.p.Holder, h.p.Session, h.p.Until = "", "", time.Time{}
-	if _, err := h.d.Subscriptions.save(ctx, h.s.Name, h.version, h.p); err != nil && problem.CodeOf(err) != problem.Conflict {
-		h.d.Report.Debug("a subscription is not released; its lease will be over soon", "subscription", h.s.Name, "error", err)
+	h.progress.Holder, h.progress.Session, h.progress.Until = "", "", time.Time{}
+	if _, err := h.sender.Subscriptions.save(ctx, h.sub.Name, h.version, h.progress); err != nil && problem.CodeOf(err) != problem.Conflict {
+		h.sender.Report.Debug("a subscription is not released; its lease will be over soon", "subscription", h.sub.Name, "error", err)
 	}
 }
 
@@ -254,7 +255,7 @@ func (h *held) release(ctx context.Context) {
 func (h *held) send(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	slices := h.d.Log.Follow(ctx, h.p.Position, h.s.filter())
+	slices := h.sender.Log.Follow(ctx, h.progress.Position, h.sub.filter())
 	renew := time.NewTicker(lease / 3)
 	defer renew.Stop()
 	for {
@@ -264,15 +265,15 @@ func (h *held) send(ctx context.Context) error {
 				return ctx.Err()
 			}
 			for _, e := range slice.Events {
-				if h.s.selects(e) {
-					if err := h.deliver(ctx, e); err != nil || h.p.Parked != "" {
+				if h.sub.selects(e) {
+					if err := h.deliver(ctx, e); err != nil || h.progress.Parked != "" {
 						return err
 					}
 				}
-				h.p.Position = e.Position
+				h.progress.Position = e.Position
 			}
-			h.p.Position = max(h.p.Position, slice.Next)
-			if h.d.Now().Sub(h.saved) < saveEvery {
+			h.progress.Position = max(h.progress.Position, slice.Next)
+			if h.sender.Now().Sub(h.saved) < saveEvery {
 				continue
 			}
 		case <-renew.C:
@@ -287,12 +288,12 @@ func (h *held) send(ctx context.Context) error {
 func (h *held) deliver(ctx context.Context, e record.Event) error {
 	for {
 		after, err := h.post(ctx, e)
-		now := h.d.Now()
+		now := h.sender.Now()
 		if err == nil {
-			h.p.Delivered++
-			h.p.Last, h.p.Error, h.p.Failures, h.p.Failing, h.p.Next = now.UTC(), "", 0, time.Time{}, time.Time{}
+			h.progress.Delivered++
+			h.progress.Last, h.progress.Error, h.progress.Failures, h.progress.Failing, h.progress.Next = now.UTC(), "", 0, time.Time{}, time.Time{}
 			if now.Sub(h.saved) >= saveEvery {
-				h.p.Position = e.Position
+				h.progress.Position = e.Position
 				return h.save(ctx)
 			}
 			return nil
@@ -300,20 +301,20 @@ func (h *held) deliver(ctx context.Context, e record.Event) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if h.p.Failures == 0 || h.p.Failing.IsZero() {
-			h.p.Failing = now.UTC()
+		if h.progress.Failures == 0 || h.progress.Failing.IsZero() {
+			h.progress.Failing = now.UTC()
 		}
-		h.p.Error = err.Error()
-		pause := max(after, min(lastPause, firstPause<<min(h.p.Failures, 10)))
-		h.p.Failures++
-		h.p.Next = now.Add(pause).UTC()
+		h.progress.Error = err.Error()
+		pause := max(after, min(lastPause, firstPause<<min(h.progress.Failures, 10)))
+		h.progress.Failures++
+		h.progress.Next = now.Add(pause).UTC()
 		switch {
 		case problem.CodeOf(err) == problem.NotFound:
-			h.p.Parked = "the receiver says that it is gone"
-		case now.Sub(h.p.Failing) > patience:
-			h.p.Parked = "the receiver has failed since " + h.p.Failing.Format(time.RFC3339) + ": " + h.p.Error
+			h.progress.Parked = "the receiver says that it is gone"
+		case now.Sub(h.progress.Failing) > patience:
+			h.progress.Parked = "the receiver has failed since " + h.progress.Failing.Format(time.RFC3339) + ": " + h.progress.Error
 		}
-		if err := h.save(ctx); err != nil || h.p.Parked != "" {
+		if err := h.save(ctx); err != nil || h.progress.Parked != "" {
 			return err
 		}
 		if err := h.rest(ctx, pause); err != nil {
@@ -343,22 +344,22 @@ func (h *held) rest(ctx context.Context, pause time.Duration) error {
 // good, unavailable for all that may pass; after is how long it asks us to wait.
 func (h *held) post(ctx context.Context, e record.Event) (after time.Duration, err error) {
 	const op = "subscription.send"
-	secret, err := h.d.Secrets.Resolve(ctx, h.s.Secret)
+	secret, err := h.sender.Secrets.Resolve(ctx, h.sub.Secret)
 	if err != nil {
-		return 0, problem.New(problem.Unavailable, op, "the secret %s cannot be read: %v", h.s.Secret, err)
+		return 0, problem.New(problem.Unavailable, op, "the secret %s cannot be read: %v", h.sub.Secret, err)
 	}
 	body, contentType, err := h.body(e)
 	if err != nil {
 		return 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.s.URL, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.sub.URL, bytes.NewReader(body))
 	if err != nil {
 		return 0, problem.New(problem.Unavailable, op, "the address cannot be used")
 	}
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("User-Agent", "showrunner")
-	standardwebhook.Sign(req.Header, strings.TrimRight(secret, "\r\n"), h.s.Name+"-"+strconv.FormatInt(e.Position, 10), h.d.Now(), body)
-	res, err := h.d.Client.Do(req)
+	standardwebhook.Sign(req.Header, strings.TrimRight(secret, "\r\n"), h.sub.Name+"-"+strconv.FormatInt(e.Position, 10), h.sender.Now(), body)
+	res, err := h.sender.Client.Do(req)
 	if err != nil {
 		return 0, problem.Wrap(err, problem.Unavailable, op, "no answer")
 	}
@@ -380,8 +381,8 @@ func (h *held) post(ctx context.Context, e record.Event) (after time.Duration, e
 func (h *held) body(e record.Event) (body []byte, contentType string, err error) {
 	var v any = e
 	contentType = "application/json"
-	if h.s.Format != FormatEvent {
-		v, contentType = CloudEventOf(h.p.Source, e), ContentType
+	if h.sub.Format != eventlog.FormatEvent {
+		v, contentType = eventlog.CloudEventOf(h.progress.Source, e), eventlog.ContentType
 	}
 	if body, err = json.Marshal(v); err != nil {
 		err = fmt.Errorf("encoding event %d: %w", e.Position, err)

@@ -1,4 +1,4 @@
-package eventlog
+package subscription
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"time"
 
+	"showrunner/eventlog"
 	"showrunner/problem"
 	"showrunner/store/record"
 )
@@ -59,12 +60,6 @@ const (
 	progresses    = "subscription-progress"
 )
 
-// Formats of a message's body.
-const (
-	FormatCloudEvents = "cloudevents"
-	FormatEvent       = "event"
-)
-
 var subscriptionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // Check refuses what cannot be carried out. Errors: invalid.
@@ -84,7 +79,7 @@ func (s Subscription) Check() error {
 		return problem.New(problem.Invalid, op, "subscription %s names no secret to sign with", s.Name).
 			WithHelp("set one with `showrunner secret set NAME`, and name it here; the receiver checks signatures with the same value")
 	}
-	if s.Format != "" && s.Format != FormatCloudEvents && s.Format != FormatEvent {
+	if s.Format != "" && s.Format != eventlog.FormatCloudEvents && s.Format != eventlog.FormatEvent {
 		return problem.New(problem.Invalid, op, "subscription %s: %q is no format", s.Name, s.Format).WithHelp("cloudevents or event")
 	}
 	return nil
@@ -110,13 +105,13 @@ type Records interface {
 	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 }
 
-// Subscriptions are those that are kept.
-type Subscriptions struct{ Records Records }
+// Store keeps subscriptions, and how far each of them is.
+type Store struct{ Records Records }
 
 // Put creates or replaces a subscription. One that is new begins after position
 // from; one that is replaced goes on where it was, and is no longer parked.
 // Errors: invalid, unavailable.
-func (s Subscriptions) Put(ctx context.Context, sub Subscription, from int64, events ...record.Event) error {
+func (s Store) Put(ctx context.Context, sub Subscription, from int64, events ...record.Event) error {
 	if err := sub.Check(); err != nil {
 		return err
 	}
@@ -140,7 +135,7 @@ func (s Subscriptions) Put(ctx context.Context, sub Subscription, from int64, ev
 
 // Resume has a parked subscription try again at once; one that has no progress
 // yet begins after from.
-func (s Subscriptions) Resume(ctx context.Context, name string, from int64) error {
+func (s Store) Resume(ctx context.Context, name string, from int64) error {
 	return again(func() error {
 		p, version, err := s.progress(ctx, name)
 		if err != nil {
@@ -166,7 +161,7 @@ func again(act func() error) error {
 }
 
 // Delete removes a subscription. Errors: not_found, unavailable.
-func (s Subscriptions) Delete(ctx context.Context, name string, events ...record.Event) error {
+func (s Store) Delete(ctx context.Context, name string, events ...record.Event) error {
 	err := again(func() error {
 		r, err := s.Records.GetRecord(ctx, subscriptions, name)
 		if err != nil {
@@ -190,7 +185,7 @@ func (s Subscriptions) Delete(ctx context.Context, name string, events ...record
 }
 
 // List returns every subscription by name, with its progress.
-func (s Subscriptions) List(ctx context.Context) ([]Subscription, error) {
+func (s Store) List(ctx context.Context) ([]Subscription, error) {
 	const page = 500
 	list := []Subscription{}
 	for after := ""; ; {
@@ -217,7 +212,7 @@ func (s Subscriptions) List(ctx context.Context) ([]Subscription, error) {
 	}
 }
 
-func (s Subscriptions) progress(ctx context.Context, name string) (Progress, int64, error) {
+func (s Store) progress(ctx context.Context, name string) (Progress, int64, error) {
 	var p Progress
 	r, err := s.Records.GetRecord(ctx, progresses, name)
 	if problem.CodeOf(err) == problem.NotFound {
@@ -232,7 +227,7 @@ func (s Subscriptions) progress(ctx context.Context, name string) (Progress, int
 	return p, r.Version, nil
 }
 
-func (s Subscriptions) save(ctx context.Context, name string, version int64, p Progress) (int64, error) {
+func (s Store) save(ctx context.Context, name string, version int64, p Progress) (int64, error) {
 	data, err := json.Marshal(p)
 	if err != nil {
 		return 0, problem.Wrap(err, problem.Internal, "subscription.progress", "encoding")
