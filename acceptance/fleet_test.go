@@ -101,7 +101,7 @@ pipelines:
 var strategies = map[string]string{
 	"red-black": "red-black",
 	"rolling":   "{ rolling: { steps: [50], pause: 200ms, scaleDownDelay: 500ms } }",
-	"canary":    "{ canary: { steps: [10, 50], pause: 500ms, scaleDownDelay: 500ms, judge: { maxErrorRate: 0.05 } } }",
+	"canary":    "{ canary: { steps: [10, 50], pause: 500ms, scaleDownDelay: 500ms, judge: { maxErrorRate: 0.05, whenNoData: pass } } }",
 }
 
 func serviceFiles(strategy, mode, version string) map[string]string {

@@ -214,6 +214,9 @@ func planText(w io.Writer, p control.Preview) {
 		if st.Held != "" {
 			fmt.Fprintln(w, "    ‖ held now: "+clean(st.Held))
 		}
+		if st.Refused != "" {
+			fmt.Fprintln(w, "    ✕ would be refused: "+clean(st.Refused))
+		}
 		if st.Unknown != "" {
 			fmt.Fprintln(w, "    ? "+clean(st.Unknown))
 		}

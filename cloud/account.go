@@ -70,6 +70,15 @@ func (a *Account) Regions(ctx context.Context) (regions []Region, err error) {
 	return regions, err
 }
 
+// Facts states what the account's cloud can do in a region.
+func (a *Account) Facts(ctx context.Context, region string) (facts Facts, err error) {
+	err = a.do("cloud.facts", region, "asking what the cloud can do", func() error {
+		facts, err = a.driver.Facts(ctx, region)
+		return err
+	})
+	return facts, err
+}
+
 // CreateServerGroup creates the next version of spec's cluster.
 func (a *Account) CreateServerGroup(ctx context.Context, region string, spec ServerGroupSpec, key string) (group ServerGroup, err error) {
 	const op = "cloud.create-server-group"

@@ -25,6 +25,9 @@ type (
 	HookAnswer       = driver.HookAnswer
 	Guard            = driver.Guard
 	Counts           = driver.Counts
+	StatusCounts     = driver.StatusCounts
+	Facts            = driver.Facts
+	CountFacts       = driver.CountFacts
 	Changes          = driver.Changes
 	TerminateOptions = driver.TerminateOptions
 	PublishRequest   = driver.PublishRequest

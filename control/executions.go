@@ -334,6 +334,8 @@ type PreviewStage struct {
 	Held string `json:"held,omitempty"`
 	// Changes says, region by region, what would be created, shifted and removed.
 	Changes []string `json:"changes,omitempty"`
+	// Refused says why the cloud cannot carry the stage out: a run would fail before it makes anything.
+	Refused string `json:"refused,omitempty"`
 	// Unknown says what can only be known once the run is there.
 	Unknown string `json:"unknown,omitempty"`
 }

@@ -60,7 +60,12 @@ func (s *Service) previewDeploy(ctx context.Context, c pipeline.Deploy, ps *Prev
 	loop := rollout.Loop{Fleet: a, Now: s.Now}
 	bounded, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("it has not answered within %s", answerWithin))
 	defer cancel()
-	ps.Changes = rollout.Preview(spec, loop.Observe(bounded, spec), s.Now())
+	observed := loop.Observe(bounded, spec)
+	if f := rollout.Refusal(spec, observed, s.Now()); f != nil {
+		ps.Refused = f.Cause + "; " + f.Help
+		return
+	}
+	ps.Changes = rollout.Preview(spec, observed, s.Now())
 	undo := map[string]string{"all": "every wave is undone", "wave": "its wave is undone, earlier ones stay", "none": "nothing is undone"}[c.OnFailure]
 	if undo != "" {
 		ps.Changes = append(ps.Changes, "if it fails: "+undo)

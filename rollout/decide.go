@@ -38,7 +38,10 @@ func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
 		}
 	}
 	d.look()
-	if st.Failure != nil {
+	if st.Looked.IsZero() && st.Failure == nil {
+		d.st.Failure = Refusal(spec, obs, now) // before anything is made anywhere
+	}
+	if d.st.Failure != nil {
 		d.undo()
 	} else {
 		d.advance()
@@ -70,6 +73,7 @@ func clone(st State) State {
 		c := *r
 		c.Before = slices.Clone(r.Before)
 		c.Base = slices.Clone(r.Base)
+		c.Unjudged = slices.Clone(r.Unjudged)
 		out.Regions[name] = &c
 	}
 	if st.Regions == nil {
@@ -186,6 +190,10 @@ func (d *decider) advanceRegion(region string) {
 	if rs.Phase == Waiting {
 		// Written down before anything is made, so that what we make is never taken for what was there.
 		d.enter(region, o, rs)
+		if f := d.unsupported(region, rs); f != nil {
+			rs.Phase, rs.New = Waiting, "" // nothing was made
+			d.fail(*f)
+		}
 		d.wait = 0
 		return
 	}

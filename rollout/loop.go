@@ -19,6 +19,7 @@ import (
 
 // Fleet is what the loop needs of a cloud; *cloud.Account has it.
 type Fleet interface {
+	Facts(ctx context.Context, region string) (cloud.Facts, error)
 	CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error)
 	ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error)
 	Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard cloud.Guard, key string) error
@@ -55,6 +56,11 @@ func (l *Loop) Tick(ctx context.Context, spec Spec, st State, prefix string) (De
 		return Decision{State: st}, err
 	}
 	d := Decide(spec, st, obs, l.Now())
+	for region, rs := range d.State.Regions {
+		for _, what := range rs.Unjudged[unjudged(st, region):] {
+			l.Log("%s: goes on without a verdict at %s (judge.whenNoData is pass)", region, what)
+		}
+	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, c := range d.Changes {
@@ -70,6 +76,14 @@ func (l *Loop) Tick(ctx context.Context, spec Spec, st State, prefix string) (De
 	return d, ctx.Err()
 }
 
+// unjudged is how many steps of a region were left without a verdict.
+func unjudged(st State, region string) int {
+	if rs := st.Regions[region]; rs != nil {
+		return len(rs.Unjudged)
+	}
+	return 0
+}
+
 // Observe asks every region of the rollout, in parallel.
 func (l *Loop) Observe(ctx context.Context, spec Spec) Observed {
 	obs := Observed{Regions: map[string]Region{}}
@@ -83,7 +97,12 @@ func (l *Loop) Observe(ctx context.Context, spec Spec) Observed {
 				defer cancel()
 				var o Region
 				groups, err := l.Fleet.ServerGroups(ctx, r, spec.Group.Cluster)
-				if err == nil && judged {
+				var facts cloud.Facts
+				if err == nil {
+					facts, err = l.Fleet.Facts(ctx, r)
+					o.Facts = &facts
+				}
+				if err == nil && judged && facts.Counts != nil {
 					o.Counts, err = l.Fleet.Counts(ctx, r, spec.Group.Cluster)
 				}
 				if o.Groups = groups; err != nil {

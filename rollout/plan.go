@@ -98,7 +98,9 @@ type Region struct {
 	// Away says that the region could not be asked; the other fields are empty then.
 	Away   string
 	Groups []cloud.ServerGroup // of the cluster, oldest first
-	Counts []cloud.Counts
+	Counts []cloud.Counts      // where a judge looks, and the cloud counts
+	// Facts are what the cloud states of the region; nil is a cloud that can do everything at once.
+	Facts *cloud.Facts
 }
 
 // Phase is how far a region is.
@@ -145,9 +147,14 @@ type RegionState struct {
 	Entered time.Time `json:"entered,omitzero"`
 	Shown   time.Time `json:"shown,omitzero"`
 	// Moved says that the cloud has taken the present step's weights.
-	Moved     bool           `json:"moved,omitempty"`
-	Base      []cloud.Counts `json:"base,omitempty"` // the load balancer's counts when the step's weights were set
-	Validated bool           `json:"validated,omitempty"`
+	Moved bool `json:"moved,omitempty"`
+	// Base are the load balancer's counts that the judge compares with, and Counted is when they were
+	// read: once the step's weights had settled, and again whenever the counts began anew.
+	Base    []cloud.Counts `json:"base,omitempty"`
+	Counted time.Time      `json:"counted,omitzero"`
+	// Unjudged are the steps that were left without a verdict, each with what it lacked.
+	Unjudged  []string `json:"unjudged,omitempty"`
+	Validated bool     `json:"validated,omitempty"`
 	// Confirmed says that the hook was asked again after the last shift.
 	Confirmed bool `json:"confirmed,omitempty"`
 	// Full is the capacity that the new group ends with.

@@ -51,7 +51,7 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 	if d.shape.coexist {
 		return append(lines, "give it a share of the traffic beside "+old+", which goes on serving")
 	}
-	lines = append(lines, fmt.Sprintf("shift traffic from %s: %s", old, d.stepsText(rs)))
+	lines = append(lines, fmt.Sprintf("shift traffic from %s: %s", old, d.stepsText(region, rs)))
 	// The end, as cleaning up will find it: the new group has all traffic.
 	groups := slices.Clone(o.Groups)
 	for i, g := range groups {
@@ -81,18 +81,28 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 }
 
 // stepsText lists the levels of traffic with what has to hold at each.
-func (d *decider) stepsText(rs *RegionState) string {
+func (d *decider) stepsText(region string, rs *RegionState) string {
 	var parts []string
 	for _, s := range d.steps()[rs.Step:] {
-		part := fmt.Sprintf("%g %%", s.Weight)
+		part := fmt.Sprintf("%g %%", rounded(s.Weight, d.facts(region).Resolution))
 		if s.Pause > 0 {
 			part += " for " + s.Pause.String()
 		}
 		parts = append(parts, part)
 	}
 	text := d.shape.name + ", " + strings.Join(parts, ", then ")
+	f := d.facts(region)
 	if d.shape.judge != nil {
-		text += ", each judged"
+		text += fmt.Sprintf(", each judged by at least %d requests", max(d.shape.judge.MinRequests, 1))
+		if d.shape.judge.WhenNoData == "pass" {
+			text += " (or by none: judge.whenNoData is pass)"
+		}
+		if f.Counts != nil && f.Counts.Delay > 0 {
+			text += fmt.Sprintf(" that are counted up to %s late", f.Counts.Delay)
+		}
+	}
+	if f.Settle > 0 {
+		text += fmt.Sprintf(", %s for the traffic to settle after each shift", f.Settle)
 	}
 	if d.shape.validate != "" {
 		text += ", asking " + d.shape.validate + " before each and at the end"

@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -35,20 +34,20 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	if !d.health(region, rs, g, need) {
 		return
 	}
-	weights := d.weights(o, rs, s)
-	if !weightsAre(o.Groups, weights) {
+	weights := d.weights(region, o, rs, s)
+	if !weightsAre(o.Groups, weights, d.facts(region)) {
 		d.shift(region, rs, s, weights, need)
 		return
 	}
 	if rs.Shown.IsZero() {
-		rs.Shown, rs.Base = d.now, o.Counts
+		rs.Shown = d.now
 	}
 	last := rs.Step == len(d.steps())-1
 	if !d.verdict(region, o, rs, s, last) {
 		return
 	}
 	// A failure takes the pause anew: a step is left after a pause without one.
-	if end := latest(rs.Shown, rs.LastCrash).Add(s.Pause); d.now.Before(end) {
+	if end := d.ends(region, rs, s); d.now.Before(end) {
 		d.note(region, "%s at %g%%, next at %s", g.Name, s.Weight, end.UTC().Format("15:04:05"))
 		d.until(end)
 		return
@@ -64,10 +63,27 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		return
 	}
 	rs.Step++
-	rs.Entered, rs.Shown, rs.Moved, rs.Base, rs.Validated, rs.Below = d.now, time.Time{}, false, nil, false, time.Time{}
+	rs.Entered, rs.Shown, rs.Moved, rs.Base, rs.Counted, rs.Validated, rs.Below = d.now, time.Time{}, false, nil, time.Time{}, false, time.Time{}
 	// Written down before the traffic moves: forgetting it afterwards would move it back for a moment.
 	d.wait = 0
 	d.note(region, "goes to %g%%", d.steps()[rs.Step].Weight)
+}
+
+// settled is when the cloud obeys the weights of the present step everywhere.
+func (d *decider) settled(region string, rs *RegionState) time.Time {
+	return rs.Shown.Add(d.facts(region).Settle)
+}
+
+// ends is when a step may be left. Its pause begins once the weights have settled
+// and, where a judge looks, once counting has begun; what happens in the pause has
+// to be counted before it is left.
+func (d *decider) ends(region string, rs *RegionState, s step) time.Time {
+	begin, late := d.settled(region, rs), time.Duration(0)
+	if !rs.Counted.IsZero() {
+		late = d.delay(region)
+		begin = latest(begin, rs.Counted.Add(-late))
+	}
+	return latest(begin, rs.LastCrash).Add(s.Pause + late)
 }
 
 // rebounds says whether the version in traffic is the one asked for and only
@@ -134,7 +150,7 @@ func (d *decider) shift(region string, rs *RegionState, s step, weights map[stri
 }
 
 // weights are what the groups of a region should have at a step.
-func (d *decider) weights(o Region, rs *RegionState, s step) map[string]float64 {
+func (d *decider) weights(region string, o Region, rs *RegionState, s step) map[string]float64 {
 	w := map[string]float64{rs.New: s.Weight}
 	total := 0.0
 	for _, b := range rs.Before {
@@ -151,21 +167,10 @@ func (d *decider) weights(o Region, rs *RegionState, s step) map[string]float64 
 		}
 		w[b.Name] = (100 - s.Weight) * b.Weight / total
 	}
-	return w
-}
-
-// weightsAre says whether the groups have these weights already; a group that is gone has weight 0.
-func weightsAre(groups []cloud.ServerGroup, weights map[string]float64) bool {
-	for name, w := range weights {
-		g, ok := find(groups, name)
-		if !ok && w == 0 {
-			continue
-		}
-		if !ok || math.Abs(g.Weight-w) > 1e-9 {
-			return false
-		}
+	if d.shape.coexist || len(w) == 1 {
+		return w
 	}
-	return true
+	return quantized(w, d.facts(region).Resolution)
 }
 
 func find(groups []cloud.ServerGroup, name string) (cloud.ServerGroup, bool) {

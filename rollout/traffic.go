@@ -11,20 +11,20 @@ import (
 
 // settling is how long the traffic may look as if somebody else had changed it:
 // a cloud may answer with what was a moment ago.
-const settling = time.Second
+const settling = time.Second // beyond the cloud's own settle time
 
 // undisturbed says whether the traffic of a region is as the rollout has left it.
 // Somebody else who changes it wants something else: the rollout does not fight
 // with a person or a rollback, and does not go on into other regions either.
 func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
-	if d.asLeft(o, rs) {
+	if d.asLeft(region, o, rs) {
 		rs.Astray = time.Time{}
 		return true
 	}
 	if rs.Astray.IsZero() {
 		rs.Astray = d.now
 	}
-	if end := rs.Astray.Add(settling); d.now.Before(end) {
+	if end := rs.Astray.Add(settling + d.facts(region).Settle); d.now.Before(end) {
 		d.note(region, "the traffic is not as it was left")
 		d.until(end)
 		return false
@@ -43,7 +43,7 @@ func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
 // asLeft says whether the groups have the weights that the rollout last gave
 // them, or those of its present step, which it may have given them without knowing
 // that it did; before the first, those that it found.
-func (d *decider) asLeft(o Region, rs *RegionState) bool {
+func (d *decider) asLeft(region string, o Region, rs *RegionState) bool {
 	if !d.shape.coexist && len(others(o, rs)) > 0 {
 		return false
 	}
@@ -53,15 +53,16 @@ func (d *decider) asLeft(o Region, rs *RegionState) bool {
 			found[b.Name] = b.Weight
 		}
 	}
-	switch now := d.weights(o, rs, d.steps()[rs.Step]); {
-	case weightsAre(o.Groups, now):
+	facts := d.facts(region)
+	switch now := d.weights(region, o, rs, d.steps()[rs.Step]); {
+	case weightsAre(o.Groups, now, facts):
 		return true
 	case rs.Moved || !rs.Shown.IsZero():
 		return false
 	case rs.Step > 0 && !rs.Reused && len(rs.Before) > 0:
-		return weightsAre(o.Groups, d.weights(o, rs, d.steps()[rs.Step-1]))
+		return weightsAre(o.Groups, d.weights(region, o, rs, d.steps()[rs.Step-1]), facts)
 	}
-	return weightsAre(o.Groups, found)
+	return weightsAre(o.Groups, found, facts)
 }
 
 // others are the groups in traffic that the rollout knows nothing of: somebody

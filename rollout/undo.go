@@ -38,7 +38,7 @@ func (d *decider) undo() {
 func (d *decider) undoRegion(region string, rs *RegionState) {
 	o := d.obs.Regions[region]
 	there := d.reaches(region)
-	deadline := latest(rs.Entered, rs.Back).Add(d.spec.Timeout)
+	deadline := latest(rs.Entered, rs.Back).Add(d.spec.Timeout + d.facts(region).Settle)
 	if !d.now.Before(deadline) {
 		if rs.Refused == "" {
 			rs.Refused = o.Away
@@ -83,7 +83,7 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		serving += g.Serving()
 		wanted += b.Capacity.Desired
 	}
-	if old > 0 && !weightsAre(o.Groups, back) {
+	if old > 0 && !weightsAre(o.Groups, back, d.facts(region)) {
 		// What serves is not given up for fewer, however the new version answers.
 		need := min(required(wanted), g.Serving())
 		if serving < need {
@@ -93,6 +93,12 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.do(Change{Kind: Shift, Region: region, Key: fmt.Sprintf("undo-shift/%s/%d", region, d.now.UnixNano()), ServerGroup: rs.New, Weights: back,
 			Guard: cloud.Guard{MinServing: max(1, need)}})
 		d.note(region, "shifts traffic back")
+		return
+	}
+	// Requests may go on arriving by the weights from before: the new version serves them until then.
+	if end := g.TrafficUntil.Add(d.facts(region).Settle); exists && !g.Enabled() && !g.TrafficUntil.IsZero() && d.now.Before(end) {
+		d.note(region, "lets the traffic settle until %s", end.UTC().Format("15:04:05"))
+		d.until(end)
 		return
 	}
 	if exists && rs.WasWeight > 0 && !g.Destroying && (g.Capacity.Min != rs.Was.Min || g.Capacity.Max != rs.Was.Max) {

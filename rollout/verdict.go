@@ -2,7 +2,9 @@ package rollout
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"showrunner/cloud"
@@ -13,31 +15,48 @@ import (
 // confidence is the normal quantile of the judge's bounds: one-sided 99.9 %, since it looks many times.
 const confidence = 3.09
 
+// leastLatencies is how many requests a p99 is taken of at the least.
+const leastLatencies = 100
+
 // verdict asks the judge of the strategy whether a step may go on. It is the
-// load balancer's raw counts since the step's weights were set that decide.
+// load balancer's raw counts since the step's weights had settled that decide.
+// No data never passes unless the file says so, and counts that began anew are not guessed: the judge
+// begins again with them.
 func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last bool) bool {
 	if d.shape.judge == nil || len(rs.Before) == 0 || rs.Reused || last {
 		return true
 	}
+	if begin := d.settled(region, rs).Add(d.delay(region)); d.now.Before(begin) {
+		d.note(region, "counts from %s on, at %g%%", begin.UTC().Format("15:04:05"), s.Weight)
+		d.until(begin)
+		return false
+	}
+	if rs.Counted.IsZero() {
+		rs.Base, rs.Counted = o.Counts, d.now
+	}
+	isOld := func(g string) bool {
+		return slices.ContainsFunc(rs.Before, func(b Snapshot) bool { return b.Name == g })
+	}
+	if anew(o.Counts, rs.Base, func(g string) bool { return g == rs.New || isOld(g) }) {
+		rs.Base, rs.Counted = o.Counts, d.now
+		d.note(region, "the counts began anew: the judge begins again")
+	}
 	j := *d.shape.judge
 	fresh := sample(o.Counts, rs.Base, func(g string) bool { return g == rs.New })
-	old := sample(o.Counts, rs.Base, func(g string) bool {
-		for _, b := range rs.Before {
-			if b.Name == g {
-				return true
-			}
-		}
-		return false
-	})
+	old := sample(o.Counts, rs.Base, isOld)
 	if f := judge(j, region, rs.New, fresh, old); f != nil {
 		d.fail(*f)
 		return false
 	}
-	if fresh.requests < uint64(j.MinRequests) {
-		d.note(region, "collecting %d/%d requests at %g%%", fresh.requests, j.MinRequests, s.Weight)
-		deadline := rs.Shown.Add(max(d.spec.Timeout, s.Pause))
+	if what := lacks(j, fresh, old); what != "" && j.WhenNoData == "pass" {
+		if !d.now.Before(d.ends(region, rs, s)) {
+			rs.Unjudged = append(rs.Unjudged, fmt.Sprintf("%g%%: %s", s.Weight, what))
+		}
+	} else if what != "" {
+		d.note(region, "%s at %g%%", what, s.Weight)
+		deadline := latest(rs.Shown, rs.Counted).Add(max(d.spec.Timeout, s.Pause) + d.delay(region))
 		if !d.now.Before(deadline) {
-			d.fail(stage.Failure{Code: "CANARY_NO_DATA", Cause: fmt.Sprintf("%s: %s saw %d requests at %g%%, the judge needs %d", region, rs.New, fresh.requests, s.Weight, j.MinRequests),
+			d.fail(stage.Failure{Code: "CANARY_NO_DATA", Cause: fmt.Sprintf("%s: too few requests for a verdict on %s at %g%%: %s", region, rs.New, s.Weight, what),
 				Help: "lower judge.minRequests, raise the step, or send more traffic: missing data never passes"})
 		}
 		d.until(deadline)
@@ -46,13 +65,46 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 	return true
 }
 
+// lacks says which data a verdict lacks, empty when there is enough. A judge
+// without a limit of its own compares with the old version, and needs to have
+// seen that too.
+func lacks(j pipeline.Judge, fresh, old counts) string {
+	need := uint64(max(j.MinRequests, 1))
+	if j.MaxP99 > 0 {
+		need = max(need, leastLatencies)
+	}
+	switch {
+	case fresh.requests < need:
+		return fmt.Sprintf("%d of %d requests to the new version counted", fresh.requests, need)
+	case j.MaxErrorRate == 0 && old.requests < uint64(max(j.MinRequests, 1)):
+		return fmt.Sprintf("%d of %d requests to the old version counted, which the new one is compared with", old.requests, max(j.MinRequests, 1))
+	}
+	return ""
+}
+
+// anew says whether counts cannot be compared with those at base: those of a
+// chosen group are of another epoch, came only since, or are gone.
+func anew(now, base []cloud.Counts, chosen func(group string) bool) bool {
+	epochs := func(all []cloud.Counts) map[string]string {
+		m := map[string]string{}
+		for _, c := range all {
+			if c.Instance == "" && chosen(c.ServerGroup) {
+				m[c.ServerGroup] = c.Epoch
+			}
+		}
+		return m
+	}
+	return !maps.Equal(epochs(now), epochs(base))
+}
+
 // counts is what the judge looks at.
 type counts struct {
 	requests, errors uint64
 	buckets          []uint64
 }
 
-// sample sums the counts of the groups chosen, less what they were at base.
+// sample sums the counts of the groups chosen, less what they were at base, of
+// the same epoch.
 func sample(now, base []cloud.Counts, chosen func(group string) bool) counts {
 	total := counts{buckets: make([]uint64, len(cloud.LatencyBounds)+1)}
 	add := func(all []cloud.Counts, sign int) {
@@ -71,9 +123,6 @@ func sample(now, base []cloud.Counts, chosen func(group string) bool) counts {
 	}
 	add(now, 1)
 	add(base, -1)
-	if int64(total.requests) < 0 || int64(total.errors) < 0 { // the counters began anew: the region restarted
-		return sample(now, nil, chosen)
-	}
 	return total
 }
 
@@ -92,7 +141,7 @@ func judge(j pipeline.Judge, region, group string, fresh, old counts) *stage.Fai
 			Evidence: []string{fmt.Sprintf("new: %d errors in %d requests", fresh.errors, fresh.requests), fmt.Sprintf("old: %d errors in %d requests", old.errors, old.requests)},
 			Help:     "showrunner logs INSTANCE shows what it wrote; fix it and deliver again"}
 	}
-	if p99 := quantileAbove(fresh, 0.99); j.MaxP99 > 0 && fresh.requests >= 100 && p99 > time.Duration(j.MaxP99).Seconds() {
+	if p99 := quantileAbove(fresh, 0.99); j.MaxP99 > 0 && fresh.requests >= leastLatencies && p99 > time.Duration(j.MaxP99).Seconds() {
 		return &stage.Failure{Code: "CANARY_SLOW",
 			Cause:    fmt.Sprintf("%s: 1%% of requests to %s take more than %.4gs, the limit is %s", region, group, p99, time.Duration(j.MaxP99)),
 			Evidence: []string{fmt.Sprintf("new: %d requests; old: p99 above %.4gs in %d requests", fresh.requests, quantileAbove(old, 0.99), old.requests)},

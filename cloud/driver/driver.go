@@ -22,6 +22,8 @@ import (
 type Cloud interface {
 	// Regions lists the account's regions, unhealthy ones included.
 	Regions(ctx context.Context) ([]Region, error)
+	// Facts states what the cloud can do in a region. It may ask the cloud.
+	Facts(ctx context.Context, region string) (Facts, error)
 	Versions
 	Traffic
 }

@@ -8,17 +8,11 @@ import (
 	"showrunner/problem"
 )
 
-// Support is what of a specification a driver can carry out.
-type Support struct {
-	Workloads  []WorkloadKind
-	References bool // it resolves references to secrets in the environment
-}
-
 // CheckSpec completes a specification and refuses, by name, what no driver
 // could run and what this one does not. A driver calls it before it makes
 // anything; what only its own cloud refuses it checks itself. Errors: invalid,
 // precondition.
-func CheckSpec(s ServerGroupSpec, support Support) (ServerGroupSpec, error) {
+func CheckSpec(s ServerGroupSpec, facts Facts) (ServerGroupSpec, error) {
 	const op = "cloud.spec"
 	if err := CheckCluster(s.Cluster); err != nil {
 		return s, err
@@ -34,8 +28,8 @@ func CheckSpec(s ServerGroupSpec, support Support) (ServerGroupSpec, error) {
 		return s, bad("weight, drain and stop timeout are not negative")
 	}
 	checks := []func() error{
-		func() error { return CheckWorkload(s.Workload, support.Workloads...) },
-		func() error { return CheckEnv(s.Env, support.References) },
+		func() error { return CheckWorkload(s.Workload, facts.Workloads...) },
+		func() error { return CheckEnv(s.Env, facts.References) },
 		func() error { return CheckTraffic(s.Traffic) },
 		func() error { return CheckHooks(s.Hooks) },
 		func() error { return CheckMaintenance(s.Maintenance) },

@@ -10,7 +10,7 @@ import (
 	"showrunner/problem"
 )
 
-var everything = driver.Support{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true}
+var everything = driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true}
 
 func image() driver.Workload {
 	return driver.Workload{Image: &driver.Image{Reference: "registry.example/team/app@sha256:" + strings.Repeat("a1", 32)}}
@@ -22,16 +22,16 @@ func function() driver.ServerGroupSpec {
 }
 
 func TestCheckSpec(t *testing.T) {
-	process := driver.Support{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}}
+	process := driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}}
 	with := func(s driver.ServerGroupSpec, change func(*driver.ServerGroupSpec)) driver.ServerGroupSpec {
 		change(&s)
 		return s
 	}
 	for what, c := range map[string]struct {
-		spec    driver.ServerGroupSpec
-		support driver.Support
-		code    problem.Code
-		says    string
+		spec  driver.ServerGroupSpec
+		facts driver.Facts
+		code  problem.Code
+		says  string
 	}{
 		"a process":               {whole(), process, "", ""},
 		"an image":                {with(whole(), func(s *driver.ServerGroupSpec) { s.Workload = image() }), everything, "", ""},
@@ -54,7 +54,7 @@ func TestCheckSpec(t *testing.T) {
 		"a value and a reference": {with(whole(), func(s *driver.ServerGroupSpec) { s.Env["T"] = driver.EnvValue{Value: "v", Secret: "arn:x"} }),
 			everything, problem.Invalid, "both a value and a reference"},
 	} {
-		got, err := driver.CheckSpec(c.spec, c.support)
+		got, err := driver.CheckSpec(c.spec, c.facts)
 		if problem.CodeOf(err) != c.code || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %q with %q", what, err, c.code, c.says)
 		}

@@ -174,16 +174,35 @@ type Changes struct {
 	All bool `json:"all,omitempty"`
 }
 
-// Counts are the load balancer's raw counts for one server group (or instance) since it was created.
+// Counts are the load balancer's raw counts for one server group, or for one
+// instance of it. There is an entry for every group of the cluster, also for one
+// that has had no requests.
 type Counts struct {
 	ServerGroup string `json:"serverGroup"`
 	Instance    string `json:"instance,omitempty"`
-	Requests    uint64 `json:"requests"`
-	Errors      uint64 `json:"errors"`           // answered 5xx, or not at all
-	Hedged      uint64 `json:"hedged,omitempty"` // of the requests: sent here because another instance took longer than the hedging delay
-	// Buckets count requests by latency: Buckets[i] took at most LatencyBounds[i], the last all longer ones.
+	// Epoch names the life of these counters: counts of another epoch began anew at 0 and cannot be
+	// compared. Nobody guesses what is between the two.
+	Epoch string `json:"epoch"`
+	// Since is when the epoch began, and Until is up to when requests are counted.
+	Since    time.Time    `json:"since,omitzero"`
+	Until    time.Time    `json:"until,omitzero"`
+	Requests uint64       `json:"requests"`
+	Statuses StatusCounts `json:"statuses"`
+	Errors   uint64       `json:"errors"`           // answered 5xx, or not at all though the client waited
+	Hedged   uint64       `json:"hedged,omitempty"` // of the requests: sent here because another instance took longer than the hedging delay
+	// Buckets count requests by latency: Buckets[i] took at most LatencyBounds[i], the last all longer
+	// ones. Nil where the cloud measures no latencies.
 	Buckets  []uint64 `json:"buckets"`
 	InFlight int      `json:"inFlight"`
+}
+
+// StatusCounts count requests by the class of their answer's status.
+type StatusCounts struct {
+	Success  uint64 `json:"2xx"` // and 101
+	Redirect uint64 `json:"3xx"`
+	Client   uint64 `json:"4xx"`
+	Server   uint64 `json:"5xx"`
+	None     uint64 `json:"none"` // no answer, or not the whole of it
 }
 
 // LatencyBounds are the upper bounds of Counts.Buckets in seconds.

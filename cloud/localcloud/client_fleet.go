@@ -34,6 +34,15 @@ func (c *Client) fleet(region string) (regionFleet, error) {
 	return r.fleet, nil
 }
 
+// Facts implements driver.Cloud.
+func (c *Client) Facts(ctx context.Context, region string) (cloud.Facts, error) {
+	f, err := c.fleet(region)
+	if err != nil {
+		return cloud.Facts{}, err
+	}
+	return f.Facts(ctx, region)
+}
+
 // CreateServerGroup implements driver.Versions.
 func (c *Client) CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error) {
 	f, err := c.fleet(region)

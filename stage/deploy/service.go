@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"showrunner/cloud"
@@ -169,6 +170,15 @@ func left(st rollout.State, account, cluster string, spec rollout.Spec, more map
 	}
 	out := map[string]any{"cluster": cluster, "account": orLocal(account), "strategy": spec.Strategy.Name(), "version": spec.Group.Version,
 		"serverGroups": groupsOf(st), "capacity": capacity}
+	unjudged := map[string]any{}
+	for region, r := range st.Regions {
+		if len(r.Unjudged) > 0 {
+			unjudged[region] = strings.Join(r.Unjudged, "; ")
+		}
+	}
+	if len(unjudged) > 0 {
+		out["unjudged"] = unjudged
+	}
 	maps.Copy(out, more)
 	return out
 }

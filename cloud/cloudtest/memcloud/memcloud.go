@@ -232,11 +232,22 @@ func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec driver.Se
 	return copyOf(made.(*driver.ServerGroup)), nil
 }
 
-// support is everything: nothing runs here.
-var support = driver.Support{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true}
+// AllFacts are those of a cloud that can do everything at once.
+func AllFacts() driver.Facts {
+	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true,
+		Counts: &driver.CountFacts{Latencies: true}}
+}
+
+// Facts implements driver.Cloud.
+func (c *Cloud) Facts(_ context.Context, name string) (driver.Facts, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.region("memcloud.facts", name)
+	return AllFacts(), err
+}
 
 func checkSpec(s driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
-	s, err := driver.CheckSpec(s, support)
+	s, err := driver.CheckSpec(s, AllFacts())
 	if err == nil && s.Workload.Function == nil && s.Health.Path == "" && !s.Health.TCP && len(s.Health.Command) == 0 {
 		err = problem.New(problem.Invalid, "memcloud.create", "server group of %s has no health check", s.Cluster)
 	}

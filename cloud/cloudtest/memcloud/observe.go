@@ -50,7 +50,16 @@ func (c *Cloud) Counts(_ context.Context, name, cluster string) ([]driver.Counts
 	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(r.counts[cluster]), nil
+	list := slices.Clone(r.counts[cluster])
+	for _, g := range r.groups {
+		if g.Spec.Cluster == cluster && !slices.ContainsFunc(list, func(n driver.Counts) bool { return n.ServerGroup == g.Name }) {
+			list = append(list, driver.Counts{ServerGroup: g.Name, Since: g.Created, Buckets: make([]uint64, len(driver.LatencyBounds)+1)})
+		}
+	}
+	for i := range list {
+		list[i].Until = c.config.Now()
+	}
+	return list, nil
 }
 
 // WaitChanges implements driver.Watcher. This cloud has one life: it knows every

@@ -41,7 +41,7 @@ type group struct {
 type target struct {
 	id, address, group string
 	idValues           []string // as a header's
-	sums               sums
+	sums               *sums
 	pool               *upstream.Pool
 	suspicion          time.Duration
 
@@ -60,7 +60,7 @@ type target struct {
 }
 
 func newTarget(t Target, group string, suspicion time.Duration) *target {
-	return &target{id: t.ID, idValues: []string{t.ID}, address: t.Address, group: group, pool: upstream.NewPool(t.Address), suspicion: suspicion}
+	return &target{sums: newSums(), id: t.ID, idValues: []string{t.ID}, address: t.Address, group: group, pool: upstream.NewPool(t.Address), suspicion: suspicion}
 }
 
 // SetCluster replaces a cluster's table atomically.
@@ -73,7 +73,7 @@ func (b *Balancer) SetCluster(c Cluster) {
 	}
 	for _, g := range c.Groups {
 		if next.sums[g.Name] == nil {
-			next.sums[g.Name] = &sums{}
+			next.sums[g.Name] = newSums()
 		}
 		ng := group{config: g}
 		for _, t := range g.Targets {

@@ -44,6 +44,7 @@ type flight struct {
 	group  *sums
 	began  time.Time
 	cancel upstream.Cancel
+	status int // of the answer; 0 without one
 	failed bool
 
 	// Those that may be sent again and wait for an answer are listed at their
@@ -60,7 +61,7 @@ type flight struct {
 // From then on only its cancel is looked at by others.
 func (f *flight) begin(t *target, group *sums, now time.Time) *flight {
 	f.cancel.Reset()
-	f.target, f.group, f.began, f.failed, f.written = t, group, now, false, nil
+	f.target, f.group, f.began, f.status, f.failed, f.written = t, group, now, 0, false, nil
 	if f.finish == nil {
 		f.finish = f.end
 	}
@@ -175,7 +176,7 @@ func (f *flight) arrive(r *http.Request, res *http.Response, sent bool, err erro
 		f.end(false)
 		return attempt{t, nil, sent, err}
 	}
-	f.failed = res.StatusCode >= 500
+	f.status, f.failed = res.StatusCode, res.StatusCode >= 500
 	res.Header[instanceHeader] = t.idValues
 	upstream.OnClose(res, f.finish)
 	return attempt{t, res, true, nil}
@@ -196,8 +197,11 @@ func (f *flight) end(cut bool) {
 		f.done()
 	}
 	took := time.Since(f.began)
-	f.group.end(took, f.failed || cut)
-	f.target.sums.end(took, f.failed || cut)
+	if cut {
+		f.status, f.failed = 0, true
+	}
+	f.group.end(took, f.status, f.failed)
+	f.target.sums.end(took, f.status, f.failed)
 	f.target.release()
 }
 

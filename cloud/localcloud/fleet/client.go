@@ -118,6 +118,14 @@ func (c *Client) read(ctx context.Context, resp *http.Response, into any) error 
 	return nil
 }
 
+// Facts implements driver.Cloud. Every region of this version states the same.
+func (c *Client) Facts(_ context.Context, region string) (driver.Facts, error) {
+	if region != c.region {
+		return driver.Facts{}, problem.New(problem.NotFound, "fleet.facts", "this is region %s, not %s", c.region, region)
+	}
+	return facts, nil
+}
+
 // Regions implements driver.Cloud: the one region.
 func (c *Client) Regions(ctx context.Context) (list []driver.Region, err error) {
 	err = c.get(ctx, c.region, "region", nil, &list)

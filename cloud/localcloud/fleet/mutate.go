@@ -135,12 +135,18 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.
 	return out, nil
 }
 
-// support is what this cloud runs: processes on the machine of the region.
-var support = driver.Support{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}}
+// facts are those of a region: processes on its machine, and a load balancer of
+// its own, which obeys at once and counts each request as it ends.
+var facts = driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}, Counts: &driver.CountFacts{Latencies: true, Instances: true}}
+
+// Facts implements driver.Cloud.
+func (f *Fleet) Facts(_ context.Context, region string) (driver.Facts, error) {
+	return facts, f.here("fleet.facts", region)
+}
 
 // checkSpec completes a spec and refuses what could never run here.
 func checkSpec(s driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
-	s, err := driver.CheckSpec(s, support)
+	s, err := driver.CheckSpec(s, facts)
 	if err != nil {
 		return s, err
 	}

@@ -1,0 +1,182 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/stage"
+)
+
+// able are the facts of a cloud of which nothing is stated: it can do everything at once.
+var able = cloud.Facts{Counts: &cloud.CountFacts{Latencies: true}}
+
+// facts are what the cloud states of a region.
+func (d *decider) facts(region string) cloud.Facts {
+	if f := d.obs.Regions[region].Facts; f != nil {
+		return *f
+	}
+	return able
+}
+
+// delay is how late requests are counted.
+func (d *decider) delay(region string) time.Duration {
+	if c := d.facts(region).Counts; c != nil {
+		return c.Delay
+	}
+	return 0
+}
+
+// Unsupported says why a strategy cannot keep its promises on a cloud with these
+// facts, for any state of the cluster; nil when it can.
+func Unsupported(s pipeline.Strategy, region string, f cloud.Facts) *stage.Failure {
+	sh := shapeOf(s)
+	refuse := func(format string, args ...any) *stage.Failure {
+		return &stage.Failure{Code: "CLOUD_CANNOT", Cause: fmt.Sprintf("%s: the strategy %s ", region, sh.name) + fmt.Sprintf(format, args...),
+			Help: "choose another strategy, such as red-black, or another account"}
+	}
+	before := 0.0
+	for _, st := range sh.steps {
+		share := rounded(st.Weight, f.Resolution)
+		switch {
+		case st.Weight >= 100:
+		case f.AllOrNothing:
+			return refuse("gives a version %g %% of the traffic, and this cloud gives one version all of it", st.Weight)
+		case f.MostInTraffic == 1:
+			return refuse("gives a version %g %% of the traffic, and this cloud has one version in traffic at a time", st.Weight)
+		case share <= before || share >= 100:
+			return refuse("has a step of %g %%, and this cloud tells shares apart by %g %%: it would be %g %%", st.Weight, f.Resolution, share)
+		}
+		before = share
+	}
+	if j := sh.judge; j != nil {
+		switch {
+		case f.Counts == nil:
+			return refuse("has a judge, and this cloud counts no requests: no data never passes")
+		case j.MaxP99 > 0 && !f.Counts.Latencies:
+			return refuse("judges latencies (judge.maxP99), and this cloud measures none")
+		}
+	}
+	if sh.coexist && (f.AllOrNothing || f.MostInTraffic == 1) {
+		return refuse("leaves the old version in traffic beside the new one, and this cloud has one version in traffic at a time")
+	}
+	return nil
+}
+
+// unsupported says why the rollout cannot be carried out in a region as it is found.
+func (d *decider) unsupported(region string, rs *RegionState) *stage.Failure {
+	f := d.facts(region)
+	if len(rs.Before) == 0 || rs.Reused && !d.shape.coexist {
+		return nil // all traffic goes to one version, in one step
+	}
+	if refused := Unsupported(d.spec.Strategy, region, f); refused != nil {
+		return refused
+	}
+	together := len(rs.Before) + 1
+	if len(d.steps()) == 1 && !d.shape.coexist {
+		together = 1 // one step takes it from all others
+	}
+	if f.MostInTraffic > 0 && together > f.MostInTraffic {
+		return &stage.Failure{Code: "CLOUD_CANNOT",
+			Cause: fmt.Sprintf("%s: the strategy %s would have %d versions of %s in traffic at once, and this cloud has at most %d", region, d.shape.name, together, d.spec.Group.Cluster, f.MostInTraffic),
+			Help:  "take a version out of traffic first (showrunner clusters shows them), or choose the strategy red-black"}
+	}
+	return nil
+}
+
+// Refusal says why a rollout cannot be carried out on the clouds as they are
+// found; nil when it can. Regions that cannot be asked are looked at when their
+// turn comes.
+func Refusal(spec Spec, obs Observed, now time.Time) *stage.Failure {
+	for _, w := range spec.Waves {
+		for _, region := range w.Regions {
+			o := obs.Regions[region]
+			if o.Away != "" {
+				continue
+			}
+			d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: obs, now: now, st: State{Regions: map[string]*RegionState{region: {}}}, wait: patience}
+			rs := d.st.Regions[region]
+			d.enter(region, o, rs)
+			if f := d.unsupported(region, rs); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// rounded is a share as the cloud can tell it from others.
+func rounded(share, resolution float64) float64 {
+	if resolution <= 0 {
+		return share
+	}
+	return math.Round(share/resolution) * resolution
+}
+
+// quantized are weights that sum to 100 as the cloud can tell them apart. They
+// still sum to 100: what rounding takes from one version goes to the versions
+// that lost most by it.
+func quantized(weights map[string]float64, resolution float64) map[string]float64 {
+	if resolution <= 0 {
+		return weights
+	}
+	type part struct {
+		name  string
+		units int
+		rest  float64
+	}
+	var parts []part
+	left := int(math.Round(100 / resolution))
+	for name, w := range weights {
+		units := int(math.Floor(w/resolution + 1e-9))
+		parts = append(parts, part{name, units, w/resolution - float64(units)})
+		left -= units
+	}
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Or(cmp.Compare(b.rest, a.rest), cmp.Compare(a.name, b.name)) })
+	out := make(map[string]float64, len(weights))
+	for _, p := range parts {
+		if left > 0 && p.rest > 0 {
+			p.units++
+			left--
+		}
+		out[p.name] = float64(p.units) * resolution
+	}
+	return out
+}
+
+// weightsAre says whether the groups have these weights already; a group that is gone has weight 0.
+func weightsAre(groups []cloud.ServerGroup, weights map[string]float64, f cloud.Facts) bool {
+	unit, near := 1.0, 1e-9
+	if f.SharesOnly {
+		wanted, total := 0.0, 0.0
+		for _, w := range weights {
+			wanted += w
+		}
+		for _, g := range groups {
+			if _, named := weights[g.Name]; named {
+				total += g.Weight
+			}
+		}
+		if (wanted == 0) != (total == 0) {
+			return false
+		}
+		if wanted > 0 {
+			unit = wanted / total
+		}
+		near = max(near, wanted*f.Resolution/100*0.75)
+	}
+	for name, w := range weights {
+		g, ok := find(groups, name)
+		if !ok && w == 0 {
+			continue
+		}
+		if !ok || math.Abs(g.Weight*unit-w) > near || (g.Weight > 0) != (w > 0) {
+			return false
+		}
+	}
+	return true
+}
