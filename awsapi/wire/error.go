@@ -1,0 +1,42 @@
+package wire
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// Error is what a service answers instead of a result.
+type Error struct {
+	Code    string // as AWS documents it: ResourceNotFoundException
+	Message string
+	// Status is the HTTP status; 0 is the model's, else 400.
+	Status int
+	// Members are further members of the exception's shape.
+	Members map[string]any
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Errorf makes an error of a code.
+func Errorf(code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// status is what an error of this model is answered with.
+func (m *Model) status(e *Error) int {
+	switch {
+	case e.Status != 0:
+		return e.Status
+	case m == nil || m.byCode[e.Code] == nil || m.byCode[e.Code].Error == nil || m.byCode[e.Code].Error.Status == 0:
+		return http.StatusBadRequest
+	}
+	return m.byCode[e.Code].Error.Status
+}
+
+// fault is who is to blame, in AWS's words.
+func fault(status int) string {
+	if status >= http.StatusInternalServerError {
+		return "Receiver"
+	}
+	return "Sender"
+}

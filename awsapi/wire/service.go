@@ -1,0 +1,79 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+)
+
+// Call is what every operation knows of its caller.
+type Call struct {
+	Account string // twelve digits
+	Region  string // of the signature's scope
+	ID      string // of the request
+	// Caller is the principal's ARN.
+	Caller string
+	Key    string // the access key that signed
+}
+
+// Handler carries out one operation.
+type Handler struct {
+	run    func(ctx context.Context, c *Call, q *Request) (any, error)
+	input  reflect.Type
+	output reflect.Type
+}
+
+// Handle makes a handler of a function whose structs stand for the operation's
+// input and output (bind.go says how).
+func Handle[In, Out any](f func(ctx context.Context, c *Call, in *In) (*Out, error)) Handler {
+	return Handler{
+		input: reflect.TypeFor[In](), output: reflect.TypeFor[Out](),
+		run: func(ctx context.Context, c *Call, q *Request) (any, error) {
+			in := new(In)
+			if q.operation.Input != nil {
+				if err := q.model.bind(q.model.of(q.operation.Input), q.Input, reflect.ValueOf(in).Elem()); err != nil {
+					return nil, err
+				}
+			}
+			return f(ctx, c, in)
+		},
+	}
+}
+
+// Run carries out the request.
+func (h Handler) Run(ctx context.Context, c *Call, q *Request) (any, error) { return h.run(ctx, c, q) }
+
+// Service is the operations of one service that are served.
+type Service struct {
+	Name       string // of the model
+	Operations map[string]Handler
+	// Invalid is the code for inputs that the model forbids; empty: ValidationException.
+	Invalid string
+}
+
+// Check says whether every handler's structs fit the model.
+func (s Service) Check() error {
+	m, err := Load(s.Name)
+	if err != nil {
+		return err
+	}
+	for name, h := range s.Operations {
+		o := m.Operations[name]
+		if o == nil {
+			return fmt.Errorf("%s has no operation %s", s.Name, name)
+		}
+		for _, part := range []struct {
+			ref *Ref
+			t   reflect.Type
+		}{{o.Input, h.input}, {o.Output, h.output}} {
+			shape := &Shape{Name: "nothing", Type: "structure"}
+			if part.ref != nil {
+				shape = m.of(part.ref)
+			}
+			if err := m.check(shape, part.t, map[reflect.Type]bool{}); err != nil {
+				return fmt.Errorf("%s.%s: %w", s.Name, name, err)
+			}
+		}
+	}
+	return nil
+}
