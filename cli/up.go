@@ -16,6 +16,7 @@ import (
 // upOptions are the addresses of a whole.
 type upOptions struct {
 	listen, edge string
+	aws          string // empty: no AWS-compatible endpoint
 	regions      []string
 	database     string
 	keeps        []string // flags of the control plane alone that were given
@@ -25,6 +26,7 @@ func (o *upOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:7070", "the control plane's address: API and pages")
 	f.StringVar(&o.edge, "edge", "127.0.0.1:8080", "the edge's address: sites and services")
+	f.StringVar(&o.aws, "aws", "127.0.0.1:4566", "the AWS-compatible endpoint's address, or the next free port; empty: none")
 	f.StringSliceVar(&o.regions, "regions", []string{"us-west-2", "us-east-1", "eu-west-1"}, "local regions, the nearest first")
 	f.StringVar(&o.database, "database", "", "PostgreSQL URL for the control plane's state (default: SQLite in the data folder)")
 }
@@ -84,6 +86,9 @@ func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) e
 	defer stop()
 	processes := server.Processes(a.data, o.listen, o.edge, o.regions)
 	processes[0].Args = append(processes[0].Args, o.keeps...)
+	if o.aws != "" {
+		processes[0].Args = append(processes[0].Args, "--aws", o.aws)
+	}
 	if o.database != "" {
 		// In the environment, since it may hold a password and arguments can be seen by all.
 		processes[0].Env = append(processes[0].Env, "SHOWRUNNER_DATABASE="+o.database)

@@ -51,8 +51,10 @@ type ControlConfig struct {
 	Token          string   // empty: the one in Data
 	Identity       string   // age identity for secrets; empty: the key in Data
 	URL            string   // where others reach this control plane, for call-backs; empty: http://Listen
-	Version        string
-	Exe            string // this program, which supervises builds
+	// AWS is where the AWS-compatible endpoint listens, or at the next free port; empty: nowhere.
+	AWS     string
+	Version string
+	Exe     string // this program, which supervises builds
 	// Retention is how long what has ended is kept.
 	Retention execution.Retention
 	// KeepBuilds is how long the folders of builds that ended are kept.
@@ -220,6 +222,11 @@ func (c *controlPlane) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	if c.AWS != "" {
+		if err := c.serveAWS(ctx, group, streams); err != nil {
+			return err
+		}
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		endStreams() // a stream would hold the shutdown up for ever

@@ -32,8 +32,9 @@ type Credentials struct {
 	Caller      string    // the principal's ARN
 }
 
-// Lookup finds the credentials of a key; false when there are none.
-type Lookup func(key string) (Credentials, bool)
+// Lookup finds the credentials of a key, and of the token that came with it (empty:
+// none came); false when there are none.
+type Lookup func(key, token string) (Credentials, bool)
 
 // Scope is what a valid signature was made for.
 type Scope struct {
@@ -76,7 +77,7 @@ func Verify(r *http.Request, body []byte, now time.Time, find Lookup) (Scope, er
 	if err := loopback(r.Host); err != nil {
 		return Scope{}, err
 	}
-	known, found := find(c.key)
+	known, found := find(c.key, c.token)
 	if !found {
 		return Scope{}, failure("InvalidClientTokenId", http.StatusForbidden, "The security token included in the request is invalid.")
 	}

@@ -24,7 +24,7 @@ var (
 	guest = Credentials{Key: "ASIAEXAMPLE", Secret: "other", Token: "token", Until: now.Add(time.Hour)}
 )
 
-func find(key string) (Credentials, bool) {
+func find(key, _ string) (Credentials, bool) {
 	for _, c := range []Credentials{owner, guest} {
 		if c.Key == key {
 			return c, true

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -39,4 +40,17 @@ func fault(status int) string {
 		return "Receiver"
 	}
 	return "Sender"
+}
+
+// CodeOf is the code of an error; empty for none, InternalFailure for one that is
+// not a service's own.
+func CodeOf(err error) string {
+	var e *Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &e):
+		return e.Code
+	}
+	return "InternalFailure"
 }

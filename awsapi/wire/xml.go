@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // answerXML writes the answers of the protocols query and ec2.
@@ -54,11 +55,16 @@ func (w *answerXML) close(name string) { w.b.WriteString("</" + name + ">") }
 
 func (w *answerXML) element(name, text string) {
 	w.open(name)
-	if err := xml.EscapeText(&w.b, []byte(text)); err != nil {
+	var escaped bytes.Buffer
+	if err := xml.EscapeText(&escaped, []byte(text)); err != nil {
 		w.err = err
 	}
+	_, _ = quotes.WriteString(&w.b, escaped.String()) // a buffer takes everything
 	w.close(name)
 }
+
+// quotes leaves quotation marks as they are, as AWS does: people read messages raw.
+var quotes = strings.NewReplacer("&#39;", "'", "&#34;", `"`)
 
 func (w *answerXML) members(shape *Shape, v map[string]any) {
 	for _, name := range shape.order {

@@ -1,0 +1,250 @@
+package awsapi
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"showrunner/awsapi/signature"
+	"showrunner/awsapi/wire"
+	"showrunner/problem"
+)
+
+// Config says what an endpoint serves.
+type Config struct {
+	Keys     *Keys
+	Regions  []string // the local regions, the first is the default
+	Services []wire.Service
+	// S3 serves requests whose signature has been verified; it finds the scope in
+	// the request's context (ScopeOf). Nil: S3 is not served.
+	S3 http.Handler
+	// Record is told of an operation that changes something, before it runs, and
+	// returns what is told of its outcome. Nil: nobody is told.
+	Record func(ctx context.Context, c *wire.Call, service, operation string) (func(error), error)
+	Log    *slog.Logger
+	Now    func() time.Time
+}
+
+// Server is the endpoint.
+type Server struct {
+	Config
+	services map[string]wire.Service
+}
+
+// New makes an endpoint. The error is of a service whose structs do not fit its model.
+func New(c Config) (*Server, error) {
+	s := &Server{Config: c, services: map[string]wire.Service{}}
+	for _, one := range c.Services {
+		if err := one.Check(); err != nil {
+			return nil, err
+		}
+		if _, twice := s.services[one.Name]; twice {
+			return nil, fmt.Errorf("the service %s is there twice", one.Name)
+		}
+		s.services[one.Name] = one
+	}
+	return s, nil
+}
+
+type scopeKey struct{}
+
+// ScopeOf is the verified scope of a request that is handed on.
+func ScopeOf(ctx context.Context) (signature.Scope, bool) {
+	s, ok := ctx.Value(scopeKey{}).(signature.Scope)
+	return s, ok
+}
+
+// newID is a request's identifier.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// ServeHTTP verifies, finds, checks and carries out one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := newID()
+	w.Header().Set("X-Amz-Request-Id", id)
+	w.Header().Set("Server", "showrunner")
+	if err := s.serve(w, r, id); err != nil {
+		var f *failed
+		q := &wire.Request{Protocol: guess(r)}
+		if errors.As(err, &f) {
+			q, err = f.request, f.err
+		}
+		q.Fail(w, id, translate(err), s.Log)
+	}
+}
+
+// failed is an error of a request whose protocol is known.
+type failed struct {
+	request *wire.Request
+	err     error
+}
+
+func (f *failed) Error() string { return f.err.Error() }
+
+// guess is the protocol of a request that could not be verified: its client has to
+// understand why.
+func guess(r *http.Request) wire.Protocol {
+	q, err := wire.Choose(r, "", nil)
+	if errors.Is(err, wire.ErrNotOurs) || q == nil {
+		return wire.S3
+	}
+	return q.Protocol
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, id string) error {
+	s3 := guess(r) == wire.S3 && !isREST(r)
+	var body []byte
+	if !s3 {
+		var err error
+		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxBody)); err != nil {
+			var long *http.MaxBytesError
+			if errors.As(err, &long) {
+				return &wire.Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge, Message: "the body is longer than what is taken"}
+			}
+			return &wire.Error{Code: "IncompleteBody", Status: http.StatusBadRequest, Message: "the body ended too early"}
+		}
+		if body == nil {
+			body = []byte{}
+		}
+	}
+	scope, err := signature.Verify(r, body, s.Now(), s.Keys.Find)
+	if err != nil {
+		return err
+	}
+	if s3 {
+		if s.S3 == nil {
+			return &wire.Error{Code: "NotImplemented", Status: http.StatusNotImplemented, Message: "S3 is not served here"}
+		}
+		s.S3.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), scopeKey{}, scope)))
+		return nil
+	}
+	if body, err = wire.Unpack(r.Header, body); err != nil {
+		return err
+	}
+	q, err := wire.Choose(r, scope.Service, body)
+	if err != nil {
+		return &failed{q, err}
+	}
+	if err := s.run(w, r, q, scope, body, id); err != nil {
+		return &failed{q, err}
+	}
+	return nil
+}
+
+// isREST says whether a request without a target or a form is for a service that
+// is found by its path: the scope is in the claim, which is not verified yet.
+func isREST(r *http.Request) bool {
+	_, rest, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	parts := strings.Split(rest, "/")
+	return len(parts) > 3 && parts[3] == "lambda"
+}
+
+// run carries out an operation whose request was verified.
+func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, scope signature.Scope, body []byte, id string) (err error) {
+	handler, ok := s.services[q.Service].Operations[q.Operation]
+	if !ok {
+		return wire.Errorf(unknownCode(q.Protocol), "The operation %s of %s is not served here.", q.Operation, scope.Service)
+	}
+	if err := q.Read(r, body); err != nil {
+		return err
+	}
+	if violations := q.Violations(); len(violations) > 0 {
+		return wire.Errorf(s.invalidCode(q), "%s", wire.Summary(violations))
+	}
+	call := &wire.Call{Account: Account, Region: s.region(scope), ID: id, Caller: scope.Caller, Key: scope.Key}
+	told := func(error) {}
+	if s.Record != nil && changes(q.Operation) {
+		if told, err = s.Record(r.Context(), call, q.Service, q.Operation); err != nil {
+			return err
+		}
+	}
+	output, err := s.attempt(r.Context(), handler, call, q)
+	told(err)
+	if err != nil {
+		return err
+	}
+	if err := q.Answer(w, id, output); err != nil {
+		s.Log.Warn("an AWS answer was not sent", "operation", q.Operation, "request", id, "error", err)
+	}
+	return nil
+}
+
+// attempt runs a handler; one that panics fails its request alone.
+func (s *Server) attempt(ctx context.Context, h wire.Handler, c *wire.Call, q *wire.Request) (output any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.Error("an AWS operation panicked", "operation", q.Operation, "panic", p, "stack", string(debug.Stack()))
+			err = problem.New(problem.Internal, "awsapi", "%s panicked", q.Operation)
+		}
+	}()
+	return h.Run(ctx, c, q)
+}
+
+// region is the local region that the scope means: clients of global services
+// sign for us-east-1 or aws-global.
+func (s *Server) region(scope signature.Scope) string {
+	if scope.Region == "aws-global" && len(s.Regions) > 0 {
+		return s.Regions[0]
+	}
+	return scope.Region
+}
+
+func (s *Server) invalidCode(q *wire.Request) string {
+	if code := s.services[q.Service].Invalid; code != "" {
+		return code
+	}
+	if q.Protocol == wire.Query || q.Protocol == wire.EC2 {
+		return "ValidationError"
+	}
+	return "ValidationException"
+}
+
+func unknownCode(p wire.Protocol) string {
+	if p == wire.Query || p == wire.EC2 {
+		return "InvalidAction"
+	}
+	return "UnknownOperationException"
+}
+
+// changes says whether an operation may change something, by AWS's names.
+func changes(operation string) bool {
+	for _, reads := range []string{"Describe", "List", "Get", "BatchGet", "Validate", "Decode", "Lookup", "Filter", "Test", "Simulate"} {
+		if strings.HasPrefix(operation, reads) {
+			return false
+		}
+	}
+	return true
+}
+
+// translate gives a problem of ours the code of AWS that its clients act on; a
+// service's own errors stay as they are.
+func translate(err error) error {
+	var e *wire.Error
+	p, ok := problem.Of(err)
+	if errors.As(err, &e) || !ok {
+		return err
+	}
+	switch p.Code {
+	case problem.Invalid:
+		return &wire.Error{Code: "ValidationError", Message: err.Error(), Status: http.StatusBadRequest}
+	case problem.NotFound:
+		return &wire.Error{Code: "ResourceNotFoundException", Message: err.Error(), Status: http.StatusBadRequest}
+	case problem.Conflict, problem.Precondition:
+		return &wire.Error{Code: "ConflictException", Message: err.Error(), Status: http.StatusConflict}
+	case problem.Denied:
+		return &wire.Error{Code: "AccessDenied", Message: err.Error(), Status: http.StatusForbidden}
+	case problem.Unavailable:
+		return &wire.Error{Code: "ServiceUnavailable", Message: err.Error(), Status: http.StatusServiceUnavailable}
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"showrunner/awsapi"
+	"showrunner/awsapi/sts"
+	"showrunner/awsapi/wire"
+	"showrunner/cloud/localcloud"
+	"showrunner/cloud/localcloud/objectstore"
+	"showrunner/problem"
+)
+
+// AWSAddressFile holds the address of a data folder's AWS-compatible endpoint.
+func AWSAddressFile(data string) string { return filepath.Join(data, "aws.addr") }
+
+// portsTried is how many ports after the one asked for are tried when it is taken.
+const portsTried = 20
+
+// listenAWS listens at the address, or at the next free port.
+func listenAWS(address string) (net.Listener, error) {
+	const op = "control.aws"
+	host, text, err := net.SplitHostPort(address)
+	port, err2 := strconv.Atoi(text)
+	if err = errors.Join(err, err2); err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, op, "--aws %s is no address", address).WithHelp("give host:port, or an empty one for no endpoint")
+	}
+	for n := range portsTried {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port+n)))
+		switch {
+		case err == nil:
+			return l, nil
+		case !errors.Is(err, syscall.EADDRINUSE) || port == 0:
+			return nil, problem.Wrap(err, problem.Conflict, op, "listening on %s", address).WithHelp("choose another address with --aws")
+		}
+	}
+	return nil, problem.New(problem.Conflict, op, "the ports %d to %d of %s are all in use", port, port+portsTried-1, host).WithHelp("choose another address with --aws")
+}
+
+// awsEndpoint makes the server of the AWS-compatible endpoint and its listener.
+func (c *controlPlane) awsEndpoint() (*http.Server, net.Listener, error) {
+	credentials, err := objectstore.LoadCredentials(localcloud.CredentialsFile(c.Data))
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := awsapi.NewKeys(credentials.AccessKey, credentials.SecretKey)
+	if err != nil {
+		return nil, nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint's keys")
+	}
+	endpoint, err := awsapi.New(awsapi.Config{
+		Keys: keys, Regions: c.Regions, Log: c.Log, Now: c.Now,
+		Services: []wire.Service{sts.Service(keys, c.Now)},
+	})
+	if err != nil {
+		return nil, nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint")
+	}
+	l, err := listenAWS(c.AWS)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}, l, nil
+}
+
+// serveAWS adds the endpoint to what the control plane runs until ctx ends;
+// requests under way have the context streams.
+func (c *controlPlane) serveAWS(ctx context.Context, group *errgroup.Group, streams context.Context) error {
+	server, l, err := c.awsEndpoint()
+	if err != nil {
+		return err
+	}
+	server.BaseContext = func(net.Listener) context.Context { return streams }
+	group.Go(func() error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		return stopServing(server, requestsEnd, c.Log)
+	})
+	return c.announceAWS(l)
+}
+
+// announceAWS writes where the endpoint is.
+func (c *controlPlane) announceAWS(l net.Listener) error {
+	name := AWSAddressFile(c.Data)
+	err := os.WriteFile(name+".new", []byte(l.Addr().String()+"\n"), 0o600)
+	if err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		return problem.Wrap(err, problem.Unavailable, "control.aws", "writing %s", name)
+	}
+	return nil
+}
+
+// AWSAddress is where the endpoint of a data folder was last. Errors: not_found.
+func AWSAddress(data string) (string, error) {
+	raw, err := os.ReadFile(AWSAddressFile(data))
+	if err != nil {
+		return "", problem.Wrap(err, problem.NotFound, "aws", "no AWS-compatible endpoint has run on %s", data).WithHelp("start it: showrunner up")
+	}
+	return strings.TrimSpace(string(raw)), nil
+}
