@@ -25,11 +25,11 @@ type Config struct {
 	// S3 serves requests whose signature has been verified; it finds the scope in
 	// the request's context (ScopeOf). Nil: S3 is not served.
 	S3 http.Handler
-	// Record is told of an operation that changes something, before it runs, and
-	// returns what is told of its outcome. Nil: nobody is told.
-	Record func(ctx context.Context, c *wire.Call, service, operation string) (func(error), error)
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Perform carries out an operation that may change something, with the right
+	// checked and the act recorded. Nil: it is carried out as it is.
+	Perform func(ctx context.Context, c *wire.Call, service, operation string, act func() error) error
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Server is the endpoint.
@@ -162,14 +162,16 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, sc
 		return wire.Errorf(s.invalidCode(q), "%s", wire.Summary(violations))
 	}
 	call := &wire.Call{Account: Account, Region: s.region(scope), ID: id, Caller: scope.Caller, Key: scope.Key}
-	told := func(error) {}
-	if s.Record != nil && changes(q.Operation) {
-		if told, err = s.Record(r.Context(), call, q.Service, q.Operation); err != nil {
-			return err
-		}
+	var output any
+	act := func() error {
+		output, err = s.attempt(r.Context(), handler, call, q)
+		return err
 	}
-	output, err := s.attempt(r.Context(), handler, call, q)
-	told(err)
+	if s.Perform != nil && changes(q.Operation) {
+		err = s.Perform(r.Context(), call, q.Service, q.Operation, act)
+	} else {
+		err = act()
+	}
 	if err != nil {
 		return err
 	}

@@ -42,15 +42,13 @@ func endpoint(t *testing.T, told func(string)) (*httptest.Server, *Keys) {
 				}),
 			}},
 		},
-		Record: func(_ context.Context, c *wire.Call, service, operation string) (func(error), error) {
-			if operation == "DeleteStream" && told == nil {
-				return nil, errors.New("the log is full")
+		Perform: func(_ context.Context, c *wire.Call, service, operation string, act func() error) error {
+			if told == nil {
+				return errors.New("the log is full")
 			}
-			return func(err error) {
-				if told != nil {
-					told(service + "." + operation + " by " + c.Caller + ": " + wire.CodeOf(err))
-				}
-			}, nil
+			err := act()
+			told(service + "." + operation + " by " + c.Caller + ": " + wire.CodeOf(err))
+			return err
 		},
 	})
 	if err != nil {

@@ -47,6 +47,7 @@ const (
 	opResume      = "subscription.resume"
 	opBackup      = "backup"
 	opSignIn      = "sign-in.link"
+	opAWS         = "aws.call"
 
 	// opRead is the right to look; it leaves no audit event.
 	opRead = "read"
@@ -58,7 +59,7 @@ const (
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
 		opRollback, opRepair, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
-		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn}
+		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS}
 }
 
 // SubjectKind says what kind of thing an operation is about.
@@ -80,6 +81,7 @@ const (
 	KindEvents       SubjectKind = "events"
 	KindTrigger      SubjectKind = "trigger"
 	KindControl      SubjectKind = "control plane"
+	KindAWS          SubjectKind = "AWS service"
 )
 
 // Subject is what an operation is about. An empty Name means all of the kind.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"showrunner/awsapi/wire"
 	"showrunner/cloud/localcloud"
 	"showrunner/cloud/localcloud/objectstore"
+	"showrunner/control"
 	"showrunner/problem"
 )
 
@@ -48,54 +50,65 @@ func listenAWS(address string) (net.Listener, error) {
 	return nil, problem.New(problem.Conflict, op, "the ports %d to %d of %s are all in use", port, port+portsTried-1, host).WithHelp("choose another address with --aws")
 }
 
-// awsEndpoint makes the server of the AWS-compatible endpoint and its listener.
-func (c *controlPlane) awsEndpoint() (*http.Server, net.Listener, error) {
+// awsEndpoint is the AWS-compatible endpoint of a control plane.
+type awsEndpoint struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+// awsEndpoint makes the endpoint and listens.
+func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	credentials, err := objectstore.LoadCredentials(localcloud.CredentialsFile(c.Data))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	keys, err := awsapi.NewKeys(credentials.AccessKey, credentials.SecretKey)
 	if err != nil {
-		return nil, nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint's keys")
+		return nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint's keys")
 	}
 	endpoint, err := awsapi.New(awsapi.Config{
 		Keys: keys, Regions: c.Regions, Log: c.Log, Now: c.Now,
 		Services: []wire.Service{sts.Service(keys, c.Now)},
+		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
+			// Sessions are not enforced: whoever has the owner's key, or a session of it, acts as the owner.
+			owner := control.Principal{Name: ownerName(), Owner: true}
+			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
+		},
 	})
 	if err != nil {
-		return nil, nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint")
+		return nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint")
 	}
 	l, err := listenAWS(c.AWS)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}, l, nil
+	e := &awsEndpoint{listener: l, server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
+	if err := announceAWS(c.Data, l); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return e, nil
 }
 
-// serveAWS adds the endpoint to what the control plane runs until ctx ends;
-// requests under way have the context streams.
-func (c *controlPlane) serveAWS(ctx context.Context, group *errgroup.Group, streams context.Context) error {
-	server, l, err := c.awsEndpoint()
-	if err != nil {
-		return err
-	}
-	server.BaseContext = func(net.Listener) context.Context { return streams }
+// serve adds the endpoint to what runs until ctx ends; requests have the context
+// streams.
+func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, streams context.Context, log *slog.Logger) {
+	e.server.BaseContext = func(net.Listener) context.Context { return streams }
 	group.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")
 		}
 		return nil
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		return stopServing(server, requestsEnd, c.Log)
+		return stopServing(e.server, requestsEnd, log)
 	})
-	return c.announceAWS(l)
 }
 
 // announceAWS writes where the endpoint is.
-func (c *controlPlane) announceAWS(l net.Listener) error {
-	name := AWSAddressFile(c.Data)
+func announceAWS(data string, l net.Listener) error {
+	name := AWSAddressFile(data)
 	err := os.WriteFile(name+".new", []byte(l.Addr().String()+"\n"), 0o600)
 	if err == nil {
 		err = os.Rename(name+".new", name)

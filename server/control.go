@@ -103,7 +103,8 @@ type controlPlane struct {
 	callbacks    *notify.Callbacks
 	claims       *deploy.Claims
 	listener     net.Listener
-	urlGiven     bool // URL is what a person gave
+	aws          *awsEndpoint // nil: none is asked for
+	urlGiven     bool         // URL is what a person gave
 }
 
 // RunControl runs a control plane until ctx ends. What its stages do outside
@@ -180,7 +181,15 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	if c.urlGiven = c.URL != ""; !c.urlGiven {
 		c.URL = "http://" + c.listener.Addr().String()
 	}
-	return c, c.wire(ctx)
+	if err := c.wire(ctx); err != nil {
+		return nil, err
+	}
+	if c.AWS != "" {
+		if c.aws, err = c.awsEndpoint(); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // secretsOf gives a task its secrets, and a log that shows none of their values.
@@ -222,10 +231,8 @@ func (c *controlPlane) run(ctx context.Context) error {
 		}
 		return nil
 	})
-	if c.AWS != "" {
-		if err := c.serveAWS(ctx, group, streams); err != nil {
-			return err
-		}
+	if c.aws != nil {
+		c.aws.serve(ctx, group, streams, c.Log)
 	}
 	group.Go(func() error {
 		<-ctx.Done()
@@ -278,6 +285,9 @@ func (c *controlPlane) announce() error {
 func (c *controlPlane) close() {
 	if c.listener != nil {
 		c.listener.Close() // closed already when it served
+	}
+	if c.aws != nil {
+		c.aws.listener.Close() // as above
 	}
 	if c.store != nil {
 		if err := c.store.Close(); err != nil {

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-//go:embed models/*.json
+//go:embed apis/*.json
 var modelFiles embed.FS
 
 // Model is one service's API: its protocol, operations and shapes.
@@ -115,7 +115,7 @@ func Load(service string) (*Model, error) {
 }
 
 func load(name string) (*Model, error) {
-	text, err := modelFiles.ReadFile("models/" + name + ".json")
+	text, err := modelFiles.ReadFile("apis/" + name + ".json")
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from botocore import compat, model, parsers, serialize
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FOLDER = os.path.join(HERE, "..", "models")
+FOLDER = os.path.join(HERE, "..", "apis")
 MOMENT = datetime.datetime(2026, 11, 30, 10, 17, 5, tzinfo=datetime.timezone.utc)
 
 
