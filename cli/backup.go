@@ -37,7 +37,7 @@ with it). Artifacts and what the regions hold are files in the data folder.`,
 			stop := a.tellProgress(func(took time.Duration) string {
 				return fmt.Sprintf("%s after %s", sizeOf(so.n.Load()), took)
 			})
-			n, err := io.Copy(&steady{file: f}, io.TeeReader(stream, &so))
+			summary, err := saveBackup(f, io.TeeReader(stream, &so))
 			stop()
 			if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 				return problem.Wrap(err, problem.Unavailable, "backup", "the copy is not whole")
@@ -45,10 +45,15 @@ with it). Artifacts and what the regions hold are files in the data folder.`,
 			if err := os.Rename(f.Name(), args[0]); err != nil {
 				return usage("%v", err)
 			}
-			a.say("%d bytes in %s", n, args[0])
+			a.say("%d rows, %d bytes in %s", summary.Rows, so.n.Load(), args[0])
 			return nil
 		},
 	}
+}
+
+// saveBackup writes a backup to a file and checks it on its way.
+func saveBackup(f *os.File, from io.Reader) (store.BackupSummary, error) {
+	return store.VerifyBackup(io.TeeReader(from, &steady{file: f}))
 }
 
 // steadyBytes is how much of a copy may wait for the disk.
@@ -119,19 +124,25 @@ way round. Put the file named key of the old data folder beside it for the secre
 			if address == "" {
 				address = filepath.Join(a.data, "showrunner.db")
 			}
-			about, err := f.Stat()
+			// All of it is checked before anything is made or changed.
+			var verified store.BackupSummary
+			err = a.readingBackup(f, "is checked", func(r io.Reader) (err error) {
+				verified, err = store.VerifyBackup(r)
+				return err
+			})
 			if err != nil {
+				return err
+			}
+			if !verified.Checked {
+				a.say("an earlier version wrote this backup, without checksums: a damage that leaves it readable cannot be found")
+			}
+			if _, err := f.Seek(0, io.SeekStart); err != nil {
 				return usage("%v", err)
 			}
-			var so counter
-			stop := a.tellProgress(func(took time.Duration) string {
-				if so.n.Load() >= about.Size() {
-					return fmt.Sprintf("all of %s is read after %s; the indexes are being made", sizeOf(about.Size()), took)
-				}
-				return fmt.Sprintf("%s of %s (%d %%) after %s", sizeOf(so.n.Load()), sizeOf(about.Size()), 100*so.n.Load()/about.Size(), took)
+			err = a.readingBackup(f, "is read; the indexes are being made", func(r io.Reader) error {
+				return store.Restore(cmd.Context(), address, r, store.Options{})
 			})
-			err = store.Restore(cmd.Context(), address, io.TeeReader(f, &so), store.Options{})
-			if stop(); err != nil {
+			if err != nil {
 				return err
 			}
 			a.say("restored; start it with `showrunner up`")
@@ -140,6 +151,24 @@ way round. Put the file named key of the old data folder beside it for the secre
 	}
 	cmd.Flags().StringVar(&database, "database", "", "PostgreSQL URL (default: SQLite in the data folder)")
 	return cmd
+}
+
+// readingBackup has a backup read, and says how far that is; done is said when all
+// of it is read and more is to do.
+func (a *app) readingBackup(f *os.File, done string, read func(io.Reader) error) error {
+	about, err := f.Stat()
+	if err != nil {
+		return usage("%v", err)
+	}
+	var count counter
+	stop := a.tellProgress(func(took time.Duration) string {
+		if count.n.Load() >= about.Size() {
+			return fmt.Sprintf("all of %s %s, after %s", sizeOf(about.Size()), done, took)
+		}
+		return fmt.Sprintf("%s of %s (%d %%) after %s", sizeOf(count.n.Load()), sizeOf(about.Size()), 100*count.n.Load()/about.Size(), took)
+	})
+	defer stop()
+	return read(io.TeeReader(f, &count))
 }
 
 // sizeOf is a number of bytes as people read it.

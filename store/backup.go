@@ -9,13 +9,16 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/internal/checksum"
 	"showrunner/problem"
 )
 
 // A backup is newline JSON that names no database, so that what was kept
 // in one can be restored into the other: a first line that says what it is, a
 // line for each row, and a last line with their number, without which it is cut
-// short. Its version is that of the schema.
+// short. Its version is that of the schema. Each line carries the checksum of all
+// lines up to it, so that a line that is damaged, missing or in another place is
+// found, and which one it is.
 
 type backupHead struct {
 	Showrunner string    `json:"showrunner"` // "backup"
@@ -30,10 +33,8 @@ type backupLine struct {
 	Rows  int               `json:"rows,omitempty"`
 }
 
-// errCutShort says that what was read last is not the end of a backup.
-func errCutShort(err error, rows int) error {
-	return problem.Wrap(err, problem.Invalid, "store.restore", "the backup is cut short after %d rows", rows)
-}
+// checksumSchema is the first version of the schema whose backups have checksums.
+const checksumSchema = 7
 
 // backupTable is a table as backups hold it. kinds has a letter for each column:
 // i for integers, t for text, b for bytes.
@@ -79,16 +80,30 @@ func (b backupTable) quoted() string { return `"` + strings.Join(b.columns, `", 
 // backupWriter writes a backup's lines.
 type backupWriter struct {
 	out  *bufio.Writer
-	enc  *json.Encoder
 	line []byte // being written
+	sum  uint32 // of all lines so far
 	rows int
 }
 
 func newBackupWriter(w io.Writer, now time.Time) (*backupWriter, error) {
 	b := &backupWriter{out: bufio.NewWriterSize(w, 1<<16)}
-	b.enc = json.NewEncoder(b.out)
-	b.enc.SetEscapeHTML(false)
-	return b, b.enc.Encode(backupHead{Showrunner: "backup", Schema: schemaVersion, Time: now})
+	return b, b.object(backupHead{Showrunner: "backup", Schema: schemaVersion, Time: now})
+}
+
+// object writes a line that is no row.
+func (b *backupWriter) object(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return b.write(line)
+}
+
+func (b *backupWriter) write(line []byte) error {
+	b.line, b.sum = checksum.Seal(line, b.sum)
+	b.line = append(b.line, '\n')
+	_, err := b.out.Write(b.line)
+	return err
 }
 
 // row writes what encoding/json would of a backupLine with these values: an int64,
@@ -100,34 +115,33 @@ func (b *backupWriter) row(t backupTable, values []any) error {
 		if i > 0 {
 			line = append(line, ',')
 		}
-		switch v := v.(type) {
-		case int64:
-			line = strconv.AppendInt(line, v, 10)
-		case []byte:
-			if v == nil {
-				line = append(line, "null"...)
-				continue
-			}
-			line = append(base64.StdEncoding.AppendEncode(append(line, '"'), v), '"')
-		case string:
-			if isPlain(v) {
-				line = append(append(append(line, '"'), v...), '"')
-				continue
-			}
-			text, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
-			line = append(line, text...)
-		case nil:
-			line = append(line, "null"...)
-		default:
-			return problem.New(problem.Internal, "store.backup", "a value of table %s is a %T", t.name, v)
+		var err error
+		if line, err = appendValue(line, v); err != nil {
+			return problem.Wrap(err, problem.Internal, "store.backup", "table %s", t.name)
 		}
 	}
-	b.line = append(line, "]}\n"...)
-	_, err := b.out.Write(b.line)
-	return err
+	return b.write(append(line, "]}"...))
+}
+
+func appendValue(line []byte, v any) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return append(line, "null"...), nil
+	case int64:
+		return strconv.AppendInt(line, v, 10), nil
+	case []byte:
+		if v == nil {
+			return append(line, "null"...), nil
+		}
+		return append(base64.StdEncoding.AppendEncode(append(line, '"'), v), '"'), nil
+	case string:
+		if isPlain(v) {
+			return append(append(append(line, '"'), v...), '"'), nil
+		}
+		text, err := json.Marshal(v)
+		return append(line, text...), err
+	}
+	return line, problem.New(problem.Internal, "store.backup", "a value is a %T", v)
 }
 
 // isPlain tells whether JSON writes a text as it is.
@@ -141,7 +155,7 @@ func isPlain(s string) bool {
 }
 
 func (b *backupWriter) end() error {
-	if err := b.enc.Encode(backupLine{End: true, Rows: b.rows}); err != nil {
+	if err := b.object(backupLine{End: true, Rows: b.rows}); err != nil {
 		return err
 	}
 	return b.out.Flush()

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -20,7 +19,8 @@ const opRestore = "store.restore"
 
 // Restore fills an empty database from a backup. Errors: precondition when the
 // database holds something, invalid when the backup is damaged or cut short; in
-// both cases nothing has changed.
+// both cases the database holds what it did before. VerifyBackup tells before a
+// database is made for it.
 func Restore(ctx context.Context, address string, r io.Reader, o Options) error {
 	if IsPostgres(address) {
 		s, err := OpenPostgres(ctx, address, o)
@@ -47,13 +47,14 @@ type restoredRow struct {
 	terms  []string
 }
 
-// restoreChunk is how many lines are read and understood at a time.
+// restoreChunk is how many lines are read and decoded at a time.
 const restoreChunk = 512
 
 // chunk is some lines on their way from the file to the database.
 type chunk struct {
 	before int // rows
 	lines  [][]byte
+	after  error // why no lines follow; nil: more do, or the last line is the end
 	rows   []restoredRow
 	ended  bool
 	err    error
@@ -61,19 +62,20 @@ type chunk struct {
 }
 
 // readBackup yields the rows of a backup in their order, and an error when it is
-// damaged or not whole. What is ahead is understood on all processors.
+// damaged or not whole. Lines are read and checked in one goroutine, and decoded
+// on all processors.
 func readBackup(r io.Reader) iter.Seq2[restoredRow, error] {
 	return func(yield func(restoredRow, error) bool) {
-		in := bufio.NewReaderSize(r, 1<<20)
-		if err := readHead(in); err != nil {
+		b, err := newBackupReader(r)
+		if err != nil {
 			yield(restoredRow{}, err)
 			return
 		}
 		stop := make(chan struct{})
 		defer close(stop)
-		ahead := make(chan *chunk, 2*runtime.GOMAXPROCS(0))
-		go readChunks(in, ahead, stop)
-		for c := range ahead {
+		chunks := make(chan *chunk, 2*runtime.GOMAXPROCS(0))
+		go readChunks(b, chunks, stop)
+		for c := range chunks {
 			<-c.done
 			for _, row := range c.rows {
 				if !yield(row, nil) {
@@ -90,58 +92,40 @@ func readBackup(r io.Reader) iter.Seq2[restoredRow, error] {
 	}
 }
 
-func readHead(in *bufio.Reader) error {
-	line, err := in.ReadBytes('\n')
-	var head backupHead
-	if err == nil {
-		err = json.Unmarshal(line, &head)
-	}
-	if err != nil || head.Showrunner != "backup" {
-		return problem.Wrap(err, problem.Invalid, opRestore, "this is no backup of showrunner")
-	}
-	if head.Schema > schemaVersion {
-		return newerSchema(head.Schema)
-	}
-	return nil
-}
-
-// readChunks reads lines and has them understood; the last chunk says that the
-// file has ended, or why it cannot be read.
-func readChunks(in *bufio.Reader, ahead chan<- *chunk, stop <-chan struct{}) {
-	defer close(ahead)
-	for rows := 0; ; rows += restoreChunk {
-		c := &chunk{before: rows, done: make(chan struct{})}
-		var err error
-		for err == nil && len(c.lines) < restoreChunk {
+// readChunks reads lines and has them decoded; the last chunk holds the backup's
+// end, or says why it cannot be read.
+func readChunks(b *backupReader, chunks chan<- *chunk, stop <-chan struct{}) {
+	defer close(chunks)
+	for ended := false; !ended; {
+		c := &chunk{before: b.rows, done: make(chan struct{})}
+		for !ended && c.after == nil && len(c.lines) < restoreChunk {
 			var line []byte
-			if line, err = in.ReadBytes('\n'); err == nil {
+			if line, ended, c.after = b.next(); c.after == nil {
 				c.lines = append(c.lines, line)
 			}
 		}
-		go c.understand(err)
+		ended = ended || c.after != nil
+		go c.decode()
 		select {
-		case ahead <- c:
+		case chunks <- c:
 		case <-stop:
-			return
-		}
-		if err != nil {
 			return
 		}
 	}
 }
 
-// understand turns lines into rows; after is why no more lines follow.
-func (c *chunk) understand(after error) {
+// decode turns lines into rows.
+func (c *chunk) decode() {
 	defer close(c.done)
 	for i, text := range c.lines {
 		var line backupLine
 		if err := json.Unmarshal(text, &line); err != nil {
-			c.err = errCutShort(err, c.before+i)
+			c.err = problem.Wrap(err, problem.Invalid, opRestore, "row %d of the backup is damaged", c.before+i+1)
 			return
 		}
 		if line.End {
 			if c.ended = line.Rows == c.before+i; !c.ended {
-				c.err = problem.New(problem.Invalid, opRestore, "the backup says it has %d rows, and has %d", line.Rows, c.before+i)
+				c.err = errRowCount(line.Rows, c.before+i)
 			}
 			return
 		}
@@ -152,9 +136,7 @@ func (c *chunk) understand(after error) {
 		}
 		c.rows = append(c.rows, row)
 	}
-	if after != nil {
-		c.err = errCutShort(after, c.before+len(c.lines))
-	}
+	c.err = c.after
 }
 
 func restored(line backupLine, before int) (row restoredRow, err error) {
