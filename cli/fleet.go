@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,19 +15,22 @@ import (
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/internal/span"
+	"showrunner/pipeline"
 )
 
 func newClustersCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "clusters [APP]", Short: "Show what runs: every version of every cluster, region by region", Args: cobra.MaximumNArgs(1),
+		Use: "clusters [APP|CLUSTER]", Short: "Show what runs: every version of every cluster, region by region", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			application := ""
-			if len(args) > 0 {
-				application = args[0]
-			}
 			var out []control.Cluster
-			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/clusters"+query("application", application), nil, &out); err != nil {
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/clusters", nil, &out); err != nil {
 				return err
+			}
+			if len(args) > 0 {
+				var err error
+				if out, err = a.clustersNamed(cmd.Context(), out, args[0]); err != nil {
+					return err
+				}
 			}
 			names := func() []string {
 				var list []string
@@ -38,6 +42,36 @@ func newClustersCommand(a *app) *cobra.Command {
 			return a.print(out, names, func(w io.Writer) { clustersText(w, out) })
 		},
 	}
+}
+
+// clustersNamed are the cluster of a name, or the clusters of an application; an
+// application may have none. Errors: not_found.
+func (a *app) clustersNamed(ctx context.Context, all []control.Cluster, name string) ([]control.Cluster, error) {
+	named := []control.Cluster{}
+	var names []string
+	for _, c := range all {
+		if c.Name == name || c.Application == name {
+			named = append(named, c)
+		}
+		names = append(names, c.Name, c.Application)
+	}
+	var applications []control.Application
+	if len(named) == 0 {
+		if err := a.connect().Do(ctx, http.MethodGet, "/applications", nil, &applications); err != nil {
+			return nil, err
+		}
+	}
+	for _, app := range applications {
+		names = append(names, app.Name)
+	}
+	if len(named) > 0 || slices.Contains(names, name) {
+		return named, nil
+	}
+	err := notFound("neither a cluster nor an application is called %s", name).WithHelp("showrunner clusters lists all")
+	if near := pipeline.Nearest(name, names); near != "" {
+		err = err.WithHelp("did you mean %s?", near)
+	}
+	return nil, err
 }
 
 func clustersText(w io.Writer, clusters []control.Cluster) {

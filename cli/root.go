@@ -79,6 +79,7 @@ running, and proves that it does.
 
 Start here:
   showrunner demo              deliver an example into three local regions
+  showrunner init              write a first pipeline file for the project in this folder
   showrunner up                start the control plane, the edge and the regions
   showrunner apply -f FILE     hand over a pipeline file
   showrunner run APP/PIPELINE  start a pipeline and watch it`,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,9 @@ import (
 
 	"showrunner/server"
 )
+
+// defaultRegions are the local regions that there are unless others are asked for.
+var defaultRegions = []string{"us-west-2", "us-east-1", "eu-west-1"}
 
 // upOptions are the addresses of a whole.
 type upOptions struct {
@@ -27,7 +31,7 @@ func (o *upOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:7070", "the control plane's address: API and pages")
 	f.StringVar(&o.edge, "edge", "127.0.0.1:8080", "the edge's address: sites and services")
 	f.StringVar(&o.aws, "aws", "", "the AWS-compatible endpoint's address, such as 127.0.0.1:4566, or the next free port (default: none)")
-	f.StringSliceVar(&o.regions, "regions", []string{"us-west-2", "us-east-1", "eu-west-1"}, "local regions, the nearest first")
+	f.StringSliceVar(&o.regions, "regions", slices.Clone(defaultRegions), "local regions, the nearest first")
 	f.StringVar(&o.database, "database", "", "PostgreSQL URL for the control plane's state (default: SQLite in the data folder)")
 }
 

@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"showrunner/problem"
+	"showrunner/starter"
+)
+
+func newInitCommand(a *app) *cobra.Command {
+	var force bool
+	var o starter.Options
+	cmd := &cobra.Command{
+		Use:   "init [DIR]",
+		Short: "Write a first pipeline file for the project in a folder",
+		Long: `Init looks at what is in a folder and writes a showrunner.yaml that delivers it:
+
+  package.json     a Node service, or a website that its build script makes
+  go.mod           a Go service
+  index.html       a website, here or in public/, site/, www/, dist/ or docs/
+  Dockerfile       is not used: instances are programs, not containers; init says what works
+
+It says what it found and what it took for granted, and never replaces a
+pipeline file without --force.`,
+		Example: "  showrunner init\n  showrunner init ../shop --name shop --regions us-west-2,eu-west-1",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			return a.init(cmd.Context(), dir, o, force)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&force, "force", false, "replace the pipeline file that is there")
+	f.StringVar(&o.Name, "name", "", "the application's name (default: what the project calls itself)")
+	f.StringSliceVar(&o.Regions, "regions", slices.Clone(defaultRegions), "regions, the one that gets each version first before the others")
+	return cmd
+}
+
+// repository is what init has to know of the folder's Git repository.
+type repository struct {
+	top     bool // the folder is its top
+	there   bool
+	commits bool
+	branch  string
+}
+
+func (a *app) init(ctx context.Context, dir string, o starter.Options, force bool) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return usage("%v", err)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return usage("%s is no folder", dir)
+	}
+	file := filepath.Join(dir, starter.FileName)
+	if _, err := os.Stat(file); err == nil && !force {
+		return problem.New(problem.Conflict, "init", "%s is there already", file).WithHelp("showrunner validate checks it; --force replaces it")
+	}
+	repo := inspectRepository(ctx, dir)
+	if repo.there && !repo.top {
+		return problem.New(problem.Precondition, "init", "%s is a folder within a repository: a source stage fetches whole repositories", dir).
+			WithHelp("run init in the repository's top folder, or write the file by hand with `git: { url: .. }` and commands that begin with cd")
+	}
+	o.Folder, o.Branch = filepath.Base(dir), repo.branch
+	s, err := starter.Inspect(os.DirFS(dir), o)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(file, s.Source, force); err != nil {
+		return err
+	}
+	return a.print(s, func() []string { return []string{s.Application} }, func(w io.Writer) { initText(w, dir, s, repo) })
+}
+
+// writeFile does not replace a file that has come meanwhile, unless it may.
+func writeFile(path, content string, force bool) error {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if force {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	f, err := os.OpenFile(path, flags, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return problem.New(problem.Conflict, "init", "%s is there already", path).WithHelp("--force replaces it")
+	}
+	if err != nil {
+		return usage("%v", err)
+	}
+	_, err = f.WriteString(content)
+	return errors.Join(err, f.Close())
+}
+
+func inspectRepository(ctx context.Context, dir string) repository {
+	git := func(args ...string) (string, error) {
+		out, err := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...).Output()
+		return strings.TrimSpace(string(out)), err
+	}
+	r := repository{branch: "main"}
+	prefix, err := git("rev-parse", "--show-prefix")
+	if err != nil {
+		return r
+	}
+	r.there, r.top = true, prefix == ""
+	if branch, err := git("symbolic-ref", "--short", "HEAD"); err == nil && branch != "" {
+		r.branch = branch
+	}
+	_, err = git("rev-parse", "--verify", "--quiet", "HEAD")
+	r.commits = err == nil
+	return r
+}
+
+func initText(w io.Writer, dir string, s starter.Start, repo repository) {
+	fmt.Fprintf(w, "Found a %s: %s.\n", s.Kind, clean(strings.Join(s.Found, "; ")))
+	fmt.Fprintf(w, "Wrote %s, application %s.\n", filepath.Join(dir, starter.FileName), s.Application)
+	for _, n := range s.Notes {
+		fmt.Fprintf(w, "  ▲ %s\n", clean(n))
+	}
+	fmt.Fprint(w, "\nNext")
+	if wd, err := os.Getwd(); err == nil && wd != dir {
+		fmt.Fprintf(w, ", in %s", dir)
+	}
+	fmt.Fprintln(w, ":")
+	switch {
+	case !repo.there:
+		fmt.Fprintf(w, "  git init -b %s && git add -A && git commit -m \"First version\"   # what is committed is delivered\n", repo.branch)
+	case !repo.commits:
+		fmt.Fprintln(w, "  git add -A && git commit -m \"First version\"   # what is committed is delivered")
+	default:
+		fmt.Fprintf(w, "  git add %s && git commit -m \"Add the pipeline\"\n", starter.FileName)
+	}
+	fmt.Fprintf(w, `  showrunner up                         # in a terminal of its own
+  showrunner apply -f %[1]s
+  showrunner run %[2]s/release --watch
+Then look at http://%[3]s.localhost:8080/ ; each further commit on %[4]s is delivered by itself.
+`, starter.FileName, s.Application, s.Host, repo.branch)
+}
