@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -20,14 +23,30 @@ import (
 func newImportCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Write a pipeline file from CodePipeline, CDK or Spinnaker",
+		Short: "Write a pipeline file from CodePipeline, CloudFormation, Terraform or Spinnaker",
 		Long: `Reads a document of another system and writes the equivalent showrunner.yaml,
-with copies of its inline buildspecs beside it. What cannot be carried over is
-listed with its path in the document.`,
+with copies of its inline buildspecs beside it. The file is valid as it is
+written: what the original has and Showrunner has not is left out of it.
+
+Every member of the document is accounted for, with its path in the document:
+  carried over   in the file; the summary says where
+  adapted        in the file, and may behave differently (warning)
+  left out       not in the file; the pipeline does less (error)
+  without meaning here, such as roles and encryption keys (info; with -v)
+
+The summary goes to stderr, and as comments to the head of the file. With
+-o json it is the result, for programs: carried, notCarried, secrets, outputs.
+
+Terraform's own language (HCL) is not read; give its JSON: see
+` + "`showrunner import terraform --help`" + `.`,
+		Example: "  showrunner import cdk cdk.out/Stack.template.json --out imported\n" +
+			"  aws codepipeline get-pipeline --name web | showrunner import codepipeline - --out imported\n" +
+			"  showrunner import spinnaker pipeline.json --out - -o json",
 	}
 	cmd.AddCommand(
 		newImporterCommand(a, "cdk", "a CloudFormation template, such as `cdk synth` writes (JSON or YAML)", importer.CDK),
 		newImporterCommand(a, "codepipeline", "what `aws codepipeline get-pipeline` prints", importer.CodePipeline),
+		newImporterCommand(a, "terraform", "what `terraform show -json` prints of a state or a plan", importer.Terraform),
 		newImporterCommand(a, "spinnaker", "a Spinnaker pipeline's JSON, or a list of them", importer.Spinnaker),
 	)
 	return cmd
@@ -67,49 +86,54 @@ func newImporterCommand(a *app, kind, what string, run func([]byte, importer.Opt
 
 func (a *app) importDocument(cmd *cobra.Command, file string, f importFlags, run func([]byte, importer.Options) (importer.Result, error)) error {
 	src, name, err := a.readDocument(file)
-	if err != nil {
-		return err
-	}
+	wrong := []error{err}
 	opts := importer.Options{File: name, Application: f.application}
-	if opts.Parameters, err = pairs("--parameter", f.parameters); err != nil {
-		return err
-	}
-	if opts.SourceOverrides, err = pairs("--source-override", f.overrides); err != nil {
-		return err
-	}
+	opts.Parameters, err = pairs("--parameter", f.parameters)
+	wrong = append(wrong, err)
+	opts.SourceOverrides, err = pairs("--source-override", f.overrides)
+	wrong = append(wrong, err)
 	for name, url := range opts.SourceOverrides {
 		// A folder is meant from here, not from where the file will lie.
 		if _, err := os.Stat(url); err == nil {
 			if opts.SourceOverrides[name], err = filepath.Abs(url); err != nil {
-				return usage("--source-override %s: %v", name, err)
+				wrong = append(wrong, usage("--source-override %s: %v", name, err))
 			}
 		}
 	}
-	projects, err := pairs("--project", f.projectAt)
-	if err != nil {
+	opts.Projects, err = readProjectFiles(f.projectAt)
+	if err := problem.Together(append(wrong, err)...); err != nil {
 		return err
-	}
-	for project, path := range projects {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return usage("--project %s: %v", project, err)
-		}
-		if opts.Projects == nil {
-			opts.Projects = map[string][]byte{}
-		}
-		opts.Projects[project] = raw
 	}
 	r, err := run(src, opts)
 	if err != nil {
 		return err
 	}
-	var written []string
+	written := []string{}
 	if f.out != "-" {
 		if written, err = writeImport(f.out, f.force, r); err != nil {
 			return err
 		}
 	}
 	return a.sayImport(r, f.out, written)
+}
+
+// readProjectFiles reads NAME=FILE flags; the error names every file that cannot be read.
+func readProjectFiles(flags []string) (map[string][]byte, error) {
+	files, err := pairs("--project", flags)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]byte{}
+	var wrong []error
+	for _, project := range slices.Sorted(maps.Keys(files)) {
+		raw, err := os.ReadFile(files[project])
+		if err != nil {
+			wrong = append(wrong, usage("--project %s: %v", project, err))
+			continue
+		}
+		out[project] = raw
+	}
+	return out, problem.Together(wrong...)
 }
 
 func (a *app) readDocument(file string) (src []byte, name string, err error) {
@@ -193,27 +217,29 @@ func (a *app) sayImport(r importer.Result, out string, written []string) error {
 	return a.print(result, func() []string { return written }, nil)
 }
 
+// accountOfImport says on stderr what became of the document: what was carried
+// over, what was adapted, what was left out, and what to do next.
 func (a *app) accountOfImport(r importer.Result, out string, written []string) {
 	for _, path := range written {
 		a.say("wrote %s", path)
 	}
-	a.say("\ncarried over:")
+	count := map[importer.Severity]int{}
+	for _, n := range r.NotCarried {
+		count[n.Severity]++
+	}
+	a.say("\n%s carried over, %d adapted, %d left out, %d without meaning here", parts(len(r.Carried)), count[importer.Warning], count[importer.Error], count[importer.Info])
+	if len(r.Carried) > 0 {
+		a.say("\ncarried over:")
+	}
 	for _, c := range r.Carried {
-		a.say("  %s/%s  %s  from %s", clean(c.Pipeline), clean(c.Stage), c.Kind, clean(c.What))
+		a.say("  %s/%s  %s  from %s", clean(c.Pipeline), clean(cmp.Or(c.Stage, c.To)), c.Kind, clean(c.What))
 	}
-	info := 0
-	for i, n := range r.NotCarried {
-		if n.Severity == importer.Info && !a.verbose {
-			info++
-			continue
-		}
-		if i == 0 {
-			a.say("\nnot carried over:")
-		}
-		a.say("  %-7s %s\n          %s: %s", n.Severity, clean(n.Path), clean(n.What), clean(n.Why))
-	}
-	if info > 0 {
-		a.say("\n%d parts have no meaning here and nothing is lost with them; -v or -o json lists them", info)
+	a.notesOfImport(r, importer.Error, "left out: the pipeline does less than the original did")
+	a.notesOfImport(r, importer.Warning, "adapted: it may behave differently; look at each")
+	if a.verbose {
+		a.notesOfImport(r, importer.Info, "without meaning here: nothing is lost")
+	} else if n := count[importer.Info]; n > 0 {
+		a.say("\n%s without meaning here, with which nothing is lost; -v or -o json lists them", parts(n))
 	}
 	if len(r.Outputs) > 0 {
 		a.say("\noutputs, after a run:")
@@ -221,6 +247,32 @@ func (a *app) accountOfImport(r importer.Result, out string, written []string) {
 			a.say("  %s = %s", clean(o.Name), clean(o.Value))
 		}
 	}
+	a.nextAfterImport(r, out)
+}
+
+func parts(n int) string {
+	if n == 1 {
+		return "1 part"
+	}
+	return fmt.Sprintf("%d parts", n)
+}
+
+// notesOfImport lists the notes of one severity under a title.
+func (a *app) notesOfImport(r importer.Result, severity importer.Severity, title string) {
+	for _, n := range r.NotCarried {
+		if n.Severity != severity {
+			continue
+		}
+		if title != "" {
+			a.say("\n%s", title)
+			title = ""
+		}
+		a.say("  %-7s %s\n          %s: %s", n.Severity, clean(n.Path), clean(n.What), clean(n.Why))
+	}
+}
+
+// nextAfterImport says which commands come next.
+func (a *app) nextAfterImport(r importer.Result, out string) {
 	a.say("\nnext:")
 	for _, s := range r.Secrets {
 		a.say("  showrunner secret set %s   # %s", clean(s.Name), clean(s.Source))
@@ -228,8 +280,7 @@ func (a *app) accountOfImport(r importer.Result, out string, written []string) {
 	if out == "-" {
 		return
 	}
-	file := filepath.Join(out, "showrunner.yaml")
-	a.say("  showrunner apply -f %s", file)
+	a.say("  showrunner apply -f %s", filepath.Join(out, "showrunner.yaml"))
 	for _, p := range r.Document.Pipelines {
 		params := ""
 		for _, q := range p.Parameters {

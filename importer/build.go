@@ -1,8 +1,6 @@
 package importer
 
 import (
-	"fmt"
-	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -63,12 +61,16 @@ func (c *conversion) codeBuild(a *action) bool {
 	if f := a.config.get("BatchEnabled"); f.ok() && f.truth() {
 		c.in.note(Error, f.path, "BatchEnabled", "batch builds are not run: the buildspec runs once; give each build of the batch a stage")
 	}
-	a.config.get("CombineArtifacts").ignore()
+	a.config.get("CombineArtifacts").leave(Info, "CombineArtifacts", "there is no batch whose artifacts could be combined")
 	projectName := a.config.get("ProjectName").static()
 	b.Project = slug(cdkHash.ReplaceAllString(projectName, ""), "project", 100)
 	b.Spec = "buildspec.yml"
 	if p, ok := c.projects.find(projectName); ok {
-		c.project(a, p, &b)
+		c.in.projectUsed[projectName] = true
+		if !c.project(a, p, &b) {
+			c.in.note(Error, a.path, a.category+" action "+a.name, "its buildspec cannot be run here; the stage is left out")
+			return false
+		}
 	} else {
 		c.in.note(Warning, a.config.get("ProjectName").path, "project "+projectName, "its settings are not in the document: taken as buildspec.yml in the source, on this machine; give them with --project '%s=FILE' (what `aws codebuild batch-get-projects` prints)", projectName)
 	}
@@ -92,29 +94,40 @@ func (c *conversion) environmentVariable(v cursor, env *map[string]string, ownCo
 	}
 	value := v.get("Value")
 	switch kind := v.get("Type").static(); kind {
+	case "PLAINTEXT", "":
+		(*env)[name] = c.plainVariable(value, ownConfiguration)
 	case "SECRETS_MANAGER":
 		(*env)[name] = c.in.complete(c.in.secretsManager(unmark(value.text()), value.path))
 	case "PARAMETER_STORE":
 		id := unmark(value.text())
 		(*env)[name] = c.in.complete(c.in.secret(id, "SSM parameter "+id, value.path))
 	default:
-		if ownConfiguration {
-			(*env)[name] = c.finish(value, true)
-		} else {
-			(*env)[name] = c.in.complete(value.text())
-		}
+		c.in.note(Warning, v.get("Type").path, "type "+kind+" of variable "+name, "there is no such type: its value is taken as it stands")
+		(*env)[name] = c.plainVariable(value, ownConfiguration)
 	}
 }
 
-// project carries a CodeBuild project's settings into a build.
-func (c *conversion) project(a *action, p cursor, b *pipeline.Build) {
-	source := p.get("Source")
-	source.get("Type").ignore()
-	c.buildspec(a, source.get("BuildSpec"), b)
-	for _, s := range p.get("SecondarySources").items() {
-		s.get("Type").ignore()
-		s.get("SourceIdentifier").ignore()
+func (c *conversion) plainVariable(value cursor, ownConfiguration bool) string {
+	if ownConfiguration {
+		return c.finish(value, true)
 	}
+	return c.in.complete(value.text())
+}
+
+// project carries a CodeBuild project's settings into a build. It answers false
+// when the build cannot run here, which has been noted.
+func (c *conversion) project(a *action, p cursor, b *pipeline.Build) bool {
+	source := p.get("Source")
+	if kind := source.get("Type"); kind.ok() && kind.static() != "CODEPIPELINE" {
+		kind.note(Info, "source "+kind.static(), "in a pipeline a build gets the artifacts of its action")
+	}
+	if !c.buildspec(a, source.get("BuildSpec"), b) {
+		return false
+	}
+	for _, s := range p.get("SecondarySources").items() {
+		s.leave(Info, "secondary source", "in a pipeline a build gets the artifacts of its action")
+	}
+	p.get("Name").read() // the action named it
 	e := p.get("Environment")
 	image := c.in.complete(e.get("Image").text())
 	switch {
@@ -138,83 +151,17 @@ func (c *conversion) project(a *action, p cursor, b *pipeline.Build) {
 			b.Cache = &no
 		}
 	case "S3", "LOCAL":
-		p.get("Cache").ignore() // the buildspec's cache is honoured by default
+		p.get("Cache").leave(Info, "cache "+kind, "what the buildspec caches is kept in the data folder")
+	default:
+		p.get("Cache").leave(Warning, "cache "+kind, "there is no such cache: what the buildspec caches is kept in the data folder")
 	}
-	p.get("Artifacts").get("Type").ignore()
-	p.get("Name").ignore()
+	if kind := p.get("Artifacts").get("Type"); kind.ok() && kind.static() != "CODEPIPELINE" {
+		kind.note(Info, "artifacts "+kind.static(), "in a pipeline a build gives its artifacts to its action")
+	}
 	if n := p.get("AutoRetryLimit").number(); n > 0 {
 		a.out.Retry = &pipeline.Retry{Attempts: n}
 	}
-}
-
-// buildspec takes a path as it is, and a buildspec in the document into the
-// stage, since the source that the build gets does not hold it.
-func (c *conversion) buildspec(a *action, field cursor, b *pipeline.Build) {
-	text := field.text()
-	switch {
-	case strings.TrimSpace(text) == "":
-		return // CodeBuild's default is buildspec.yml too
-	case strings.HasPrefix(text, "arn:") || strings.HasPrefix(text, "s3://"):
-		c.in.note(Error, field.path, "BuildSpec "+text, "a buildspec in S3 is not read: put it into the source as buildspec.yml")
-		return
-	case !strings.Contains(text, "\n") && !strings.HasPrefix(strings.TrimSpace(text), "{"):
-		b.Spec = path.Clean(c.in.complete(text))
-		return
-	}
-	for _, m := range reference.FindAllStringSubmatch(text, -1) {
-		if name, ok := secretIn(m[1]); ok {
-			name = strings.ToUpper(identifier(name))
-			c.in.note(Warning, field.path, "a secret inside the buildspec", "secrets stand only in `env`: it became the environment variable %s", name)
-			if b.Env == nil {
-				b.Env = map[string]string{}
-			}
-			b.Env[name] = "${{ " + m[1] + " }}"
-			text = strings.ReplaceAll(text, m[0], "${"+name+"}")
-		}
-	}
-	pretty := prettySpec(text)
-	name := "buildspecs/" + b.Project + ".yml"
-	for n := 2; ; n++ {
-		if old, taken := c.in.files[name]; !taken || string(old) == unmark(pretty) {
-			break
-		}
-		name = fmt.Sprintf("buildspecs/%s-%d.yml", b.Project, n)
-	}
-	c.in.files[name] = []byte(reference.ReplaceAllString(pretty, "$${$1}"))
-	b.Spec, b.Inline = "", c.in.complete(pretty)
-	c.specSecrets(field.path, text)
-}
-
-// prettySpec writes a buildspec given as JSON as YAML, in its own order; YAML stays as it is.
-func prettySpec(text string) string {
-	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
-		return strings.TrimRight(text, "\n") + "\n"
-	}
-	v, err := parse("buildspec", []byte(text))
-	if err != nil {
-		return text // the build says what is wrong with it
-	}
-	out, err := writeYAML(v)
-	if err != nil {
-		return text
-	}
-	return out
-}
-
-// specSecrets lists the secrets that the buildspec itself refers to.
-func (c *conversion) specSecrets(at, text string) {
-	v, err := parse("buildspec", []byte(text))
-	if err != nil {
-		return
-	}
-	env := (cursor{in: newInput(Options{}), raw: v}).get("env")
-	for _, section := range []string{"secrets-manager", "parameter-store"} {
-		keys, values := env.get(section).members()
-		for i, k := range keys {
-			what := "what the buildspec's env." + section + " calls " + values[i].text()
-			c.in.note(Warning, at, "env."+section+" "+k, "the build looks it up as Showrunner does (`showrunner build --help`): %s", what)
-		}
-	}
+	return true
 }
 
 // commands carries the Commands action over: to a `run` stage, or to a build
@@ -319,17 +266,17 @@ var variable = regexp.MustCompile(`#\{([A-Za-z0-9_@-]+)\.([A-Za-z0-9_@.-]+)\}`)
 // unless the place takes them.
 func (c *conversion) finish(field cursor, secrets bool) string {
 	if !field.ok() {
-		field.ignore()
+		field.read()
 		return ""
 	}
 	s := variable.ReplaceAllStringFunc(field.text(), func(m string) string {
 		parts := variable.FindStringSubmatch(m)
-		expression, ok := c.variable(parts[1], parts[2])
+		value, ok := c.variable(parts[1], parts[2], field.path)
 		if !ok {
 			c.in.note(Error, field.path, m, "no stage that was carried over sets this variable; the text stays as it is")
 			return m
 		}
-		return markReference(expression)
+		return value
 	})
 	if !secrets {
 		for _, m := range reference.FindAllStringSubmatch(s, -1) {
@@ -344,51 +291,3 @@ func (c *conversion) finish(field cursor, secrets bool) string {
 
 // complete is the text as it stands in the pipeline file.
 func (in *input) complete(s string) string { return unmark(s) }
-
-// gitOutputs are a source action's variables under our names.
-var gitOutputs = map[string]string{
-	"CommitId": "commit", "CommitMessage": "message", "BranchName": "branch", "AuthorDate": "date",
-	"CommitterDate": "date", "CommitUrl": "url", "FullRepositoryName": "url", "RepositoryName": "url", "AuthorEmail": "authorEmail",
-	"AuthorDisplayName": "author", "AuthorId": "author",
-}
-
-// variable is the expression for a variable of CodePipeline.
-func (c *conversion) variable(ns, key string) (string, bool) {
-	switch ns {
-	case "variables":
-		return "parameters." + identifier(key), true
-	case "codepipeline":
-		return "execution.id", key == "PipelineExecutionId"
-	}
-	from, ok := c.namespaces[ns]
-	if !ok {
-		return "", false
-	}
-	i := -1
-	for n, s := range c.out.Stages {
-		if s.Name == from.stage {
-			i = n
-		}
-	}
-	if i < 0 {
-		return "", false
-	}
-	outputs := fmt.Sprintf("stages[%q].outputs", from.stage)
-	if identifier(from.stage) == from.stage {
-		outputs = "stages." + from.stage + ".outputs"
-	}
-	switch c.out.Stages[i].Kind {
-	case "git":
-		name, ok := gitOutputs[key]
-		return outputs + "." + name, ok
-	case "build":
-		return fmt.Sprintf("%s.variables[%q]", outputs, key), true
-	case "run":
-		return outputs + "." + identifier(key), true
-	case "approval":
-		if key == "ApprovalSummary" {
-			return outputs + ".comment", true
-		}
-	}
-	return "", false
-}

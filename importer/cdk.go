@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"encoding/json"
 	"path"
 	"sort"
 	"strings"
@@ -31,7 +30,7 @@ func CDK(src []byte, opts Options) (Result, error) {
 		return Result{}, problem.New(problem.Invalid, "import", "%s: the template holds no AWS::CodePipeline::Pipeline", in.opts.File)
 	}
 	t.checkParameters()
-	doc := &pipeline.Document{Application: applicationName(opts.Application, t.stackName(ids[0]))}
+	doc := &pipeline.Document{Application: applicationName(in, pointer("/Resources", ids[0]), t.stackName(ids[0]))}
 	projects := projects{}
 	given, err := readProjects(in)
 	if err != nil {
@@ -53,19 +52,14 @@ func CDK(src []byte, opts Options) (Result, error) {
 			name: siblings[t.name(id)], siblings: siblings, hooks: t.hooks(id),
 		}
 		p := c.convert()
-		p.Triggers = append(p.Triggers, t.rules(id, c)...)
-		p.Description = firstLine(scalar(top.get("Description").raw))
+		t.rules(id, &p)
+		p.Description = strings.TrimSpace(scalar(top.get("Description").raw))
 		doc.Pipelines = append(doc.Pipelines, p)
 	}
 	t.readOutputs(top.get("Outputs"))
 	describeSites(doc, in.outputs)
 	t.report(top)
 	return finish(in, doc, "cdk")
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return strings.TrimSpace(line)
 }
 
 func newTemplate(in *input, top cursor, resources *object) *template {
@@ -157,6 +151,14 @@ func (t *template) named(kind, name string) (string, bool) {
 	return "", false
 }
 
+// compared is collect for values that are looked at and reach no file.
+func (t *template) compared(do func()) []string {
+	was := t.in.comparing
+	t.in.comparing = true
+	defer func() { t.in.comparing = was }()
+	return t.collect(do)
+}
+
 // collect lists the resources that do refers to, in a stable order.
 func (t *template) collect(do func()) []string {
 	before := t.used
@@ -187,7 +189,7 @@ func (t *template) findOrigin(dist string) string {
 	r := cursor{in: newInput(t.in.opts), raw: t.resources.vals[dist]}
 	r.in.tmpl = t
 	for _, o := range r.get("Properties").get("DistributionConfig").get("Origins").items() {
-		for _, id := range t.collect(func() { o.get("DomainName").text() }) {
+		for _, id := range t.compared(func() { o.get("DomainName").text() }) {
 			b, _ := t.resources.vals[id].(*object)
 			if b != nil && scalar(b.vals["Type"]) == "AWS::S3::Bucket" {
 				return siteName(t.name(id))
@@ -213,9 +215,8 @@ func (t *template) hooks(id string) []hook {
 	return out
 }
 
-// rules are the triggers that EventBridge rules stand for.
-func (t *template) rules(id string, c *conversion) []pipeline.Trigger {
-	var out []pipeline.Trigger
+// rules adds the triggers that EventBridge rules stand for.
+func (t *template) rules(id string, q *pipeline.Pipeline) {
 	for _, r := range t.ofType("AWS::Events::Rule") {
 		p := cursor{in: t.in, path: pointer("/Resources", r) + "/Properties"}
 		if o, ok := t.resources.vals[r].(*object); ok {
@@ -224,7 +225,7 @@ func (t *template) rules(id string, c *conversion) []pipeline.Trigger {
 		aims := false
 		for _, target := range p.get("Targets").items() {
 			arn := ""
-			for _, used := range t.collect(func() { arn = target.get("Arn").text() }) {
+			for _, used := range t.compared(func() { arn = target.get("Arn").text() }) {
 				aims = aims || used == id
 			}
 			// An ARN that is written out names its pipeline at the end.
@@ -235,18 +236,19 @@ func (t *template) rules(id string, c *conversion) []pipeline.Trigger {
 		}
 		t.resource(r)
 		t.in.seen[p.path] = true
-		p.get("Targets").ignore()
+		p.get("Targets").leave(Info, "targets of rule "+r, "the pipeline that the trigger belongs to")
 		if state := p.get("State"); state.static() == "DISABLED" {
-			t.in.note(Warning, state.path, "rule "+r, "it is disabled, so it is left out")
-			p.ignore()
+			p.leave(Warning, "rule "+r, "it is disabled, so it is left out")
 			continue
 		}
-		out = append(out, t.rule(p, r, c)...)
+		for _, trigger := range t.rule(p, r) {
+			t.in.carryTrigger(*q, trigger, "rule "+r, p.path)
+			q.Triggers = append(q.Triggers, trigger)
+		}
 	}
-	return out
 }
 
-func (t *template) rule(p cursor, name string, c *conversion) []pipeline.Trigger {
+func (t *template) rule(p cursor, name string) []pipeline.Trigger {
 	if s := p.get("ScheduleExpression"); s.ok() {
 		text := s.static()
 		var cron string
@@ -267,171 +269,10 @@ func (t *template) rule(p cursor, name string, c *conversion) []pipeline.Trigger
 	for _, s := range pattern.get("source").items() {
 		from = s.static()
 	}
-	pattern.ignore()
-	if from != "aws.codecommit" { // which the source action's own poll trigger covers
-		t.in.note(Warning, pattern.path, "rule "+name+" ("+from+")", "events of AWS start nothing here: call the pipeline's webhook, or run it on a schedule")
+	if from == "aws.codecommit" {
+		pattern.leave(Info, "rule "+name+" ("+from+")", "the trigger of the source action watches the repository")
+		return nil
 	}
-	_ = c
+	pattern.leave(Warning, "rule "+name+" ("+from+")", "events of AWS start nothing here: call the pipeline's webhook, or run it on a schedule")
 	return nil
-}
-
-// readOutputs gives the template's outputs their local meaning.
-func (t *template) readOutputs(outputs cursor) {
-	names, values := outputs.members()
-	for i, name := range names {
-		o := values[i]
-		if cond := o.get("Condition"); cond.ok() && !t.condition(scalar(cond.raw), cond.path) {
-			o.ignore()
-			continue
-		}
-		out := Output{Name: name, Description: scalar(o.get("Description").raw), Path: o.path}
-		var value string
-		used := t.collect(func() { value = o.get("Value").text() })
-		out.Value = unmark(value)
-		for _, id := range used {
-			r, _ := t.resources.vals[id].(*object)
-			if r == nil {
-				continue
-			}
-			switch scalar(r.vals["Type"]) {
-			case "AWS::S3::Bucket":
-				out.Site = t.sites[id]
-			case "AWS::CloudFront::Distribution":
-				if site, ok := t.origin(id); ok {
-					out.Site = site
-				}
-			}
-		}
-		if out.Site != "" && isAddress(out.Value) {
-			out.Value = "http://" + siteHost(out.Site) + "/" + pathOf(out.Value)
-		}
-		o.get("Export").ignore()
-		if export := o.get("Export"); export.ok() {
-			t.in.note(Info, export.path, "export", "other stacks read it in AWS; here the value is printed")
-		}
-		t.outputs(out)
-	}
-}
-
-// describeSites writes the outputs that are a site's address beside the stage
-// that deploys it, where the address is shown after a run.
-func describeSites(doc *pipeline.Document, outputs []Output) {
-	for _, p := range doc.Pipelines {
-		for i := range p.Stages {
-			var d pipeline.DeploySite
-			if p.Stages[i].Kind != d.Kind() || json.Unmarshal(p.Stages[i].With, &d) != nil {
-				continue
-			}
-			var names []string
-			for _, o := range outputs {
-				if o.Site == d.Site {
-					names = append(names, o.Name+" = "+o.Value)
-				}
-			}
-			p.Stages[i].Description = strings.Join(names, ", ")
-		}
-	}
-}
-
-func (t *template) outputs(o Output) { t.in.outputs = append(t.in.outputs, o) }
-
-// isAddress says whether a value is where people find something.
-func isAddress(v string) bool {
-	return strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://") || strings.Contains(v, ".localhost:")
-}
-
-// pathOf is what follows the host of an address, without its leading slash.
-func pathOf(v string) string {
-	v = strings.TrimPrefix(strings.TrimPrefix(v, "https://"), "http://")
-	host, path, _ := strings.Cut(v, "/")
-	if strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-") { // there the first part of the path is the bucket
-		_, path, _ = strings.Cut(path, "/")
-	}
-	return path
-}
-
-// report lists what nothing used.
-func (t *template) report(top cursor) {
-	for _, id := range t.resources.keys {
-		r := cursor{in: t.in, path: pointer("/Resources", id), raw: t.resources.vals[id]}
-		kind := scalar(r.get("Type").raw)
-		if kind == "" {
-			t.in.note(Error, r.path, "resource "+id, "it has no Type")
-			continue
-		}
-		if !t.exists(id) {
-			t.in.note(Info, r.path, kind, "its condition does not hold, so the stack does not have it")
-			continue
-		}
-		if !t.touched[id] {
-			why, severity := unreadResource(kind)
-			t.in.note(severity, r.path, kind, "%s", why)
-			continue
-		}
-		for _, key := range []string{"Metadata", "DependsOn", "Condition"} {
-			r.get(key).ignore() // they say where a resource comes from and in which order it is made
-		}
-		if p := r.get("DeletionPolicy"); p.ok() && scalar(p.raw) == "Retain" {
-			t.in.note(Info, p.path, "DeletionPolicy Retain", "sites and their deployments stay until they are deleted by name")
-		}
-		r.get("UpdateReplacePolicy").ignore()
-		r.unread(func(path, key string) (string, Severity) {
-			switch kind {
-			case "AWS::S3::Bucket":
-				return unreadBucket(key)
-			case "AWS::CloudFront::Distribution":
-				return "the edge serves the site; this setting of the distribution has no equivalent", Warning
-			case "AWS::CodeStarConnections::Connection", "AWS::CodeConnections::Connection":
-				return "a connection is a login of AWS: the git stage uses a token instead", Info
-			}
-			return unreadPipeline(path, key)
-		})
-	}
-	t.reportSections(top)
-}
-
-func unreadBucket(key string) (string, Severity) {
-	switch key {
-	case "RoutingRules", "RedirectAllRequestsTo":
-		return "a site redirects nothing: put the redirect into the page, or into what stands before the edge", Error
-	case "PublicAccessBlockConfiguration", "OwnershipControls", "AccessControl":
-		return "a site is read through the edge, which asks for no access list", Info
-	case "VersioningConfiguration", "LifecycleConfiguration":
-		return "earlier deployments are kept by `keep:`, and `showrunner rollback` returns to them", Info
-	case "BucketEncryption":
-		return "objects are not encrypted: encrypt the disk of the data folder", Info
-	case "CorsConfiguration", "NotificationConfiguration", "ReplicationConfiguration", "LoggingConfiguration":
-		return "a site has no such setting", Warning
-	case "Tags":
-		return "sites have no tags", Info
-	}
-	return "a site has no such setting", Warning
-}
-
-func (t *template) reportSections(top cursor) {
-	for _, name := range t.parameters.keys {
-		if name == "BootstrapVersion" {
-			t.in.note(Info, pointer("/Parameters", name), "parameter "+name, "it names the version of the CDK's bootstrap stack, which is not needed here")
-		}
-	}
-	top.get("AWSTemplateFormatVersion").ignore()
-	for _, key := range []string{"Resources", "Parameters", "Mappings", "Conditions", "Outputs", "Description"} {
-		top.get(key).ignore()
-	}
-	if m := top.get("Metadata"); m.ok() {
-		m.ignore()
-		t.in.note(Info, m.path, "Metadata", "it is for the tools that show the template")
-	}
-	if r := top.get("Rules"); r.ok() {
-		keys, values := r.members()
-		for i, k := range keys {
-			values[i].ignore()
-			t.in.note(Info, values[i].path, "rule "+k, "it checks the parameters of a deployment to AWS")
-		}
-	}
-	if x := top.get("Transform"); x.ok() {
-		x.ignore()
-		t.in.note(Error, x.path, "Transform "+scalar(x.raw), "macros run in AWS: give the template as AWS has processed it (`aws cloudformation get-template --template-stage Processed`)")
-	}
-	top.unread(unreadPipeline)
 }

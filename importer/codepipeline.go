@@ -2,6 +2,7 @@ package importer
 
 import (
 	"encoding/json"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -24,7 +25,11 @@ func CodePipeline(src []byte, opts Options) (Result, error) {
 	def := top
 	if p := top.get("pipeline"); p.ok() {
 		def = p
-		top.get("metadata").ignore() // ARN and times of the original, nothing that runs
+		m := top.get("metadata")
+		if arn := strings.Split(scalar(m.get("pipelineArn").raw), ":"); len(arn) == 6 {
+			in.home = arn[3]
+		}
+		m.leave(Info, "metadata", "the address of the original and when it was changed; its region is taken where the pipeline names none")
 	}
 	if def.get("stages").raw == nil {
 		return Result{}, problem.New(problem.Invalid, "import", "%s: no pipeline: it has no \"stages\"", in.opts.File).
@@ -39,7 +44,7 @@ func CodePipeline(src []byte, opts Options) (Result, error) {
 	p := c.convert()
 	def.unread(unreadPipeline)
 	top.unread(unreadPipeline)
-	app := applicationName(opts.Application, name)
+	app := applicationName(in, def.get("name").path, name)
 	return finish(in, &pipeline.Document{Application: app, Pipelines: []pipeline.Pipeline{p}}, "codepipeline")
 }
 
@@ -57,13 +62,15 @@ type conversion struct {
 	stageNames map[string]bool
 	artifacts  map[string]string    // CodePipeline's artifact → ours; "" when nothing makes it here
 	namespaces map[string]namespace // variable namespaces
+	referred   map[string]bool      // namespaces that a variable has referred to
 	before     []string             // the stages that the next group has to wait for
 	triggers   []cursor             // V2 triggers; when there are any, they replace default detection
 }
 
 // namespace is who fills a variable namespace.
 type namespace struct {
-	stage, provider string
+	stage  string // the stage here
+	action *action
 }
 
 // action is one CodePipeline action on its way.
@@ -82,6 +89,7 @@ type action struct {
 
 func (c *conversion) convert() pipeline.Pipeline {
 	c.stageNames, c.artifacts, c.namespaces = map[string]bool{}, map[string]string{}, map[string]namespace{}
+	c.referred = map[string]bool{}
 	c.out = pipeline.Pipeline{Name: c.name, Concurrency: c.executionMode()}
 	c.variables()
 	c.triggers = c.def.get("Triggers").items()
@@ -102,34 +110,58 @@ func (c *conversion) convert() pipeline.Pipeline {
 			}
 			a.id = unique(c.stageNames, id)
 			if ns := a.get("Namespace").static(); ns != "" {
-				c.namespaces[ns] = namespace{stage: a.id, provider: a.provider}
+				c.namespaces[ns] = namespace{stage: a.id, action: a}
 			}
 		}
 		c.stage(s, actions[i])
 	}
 	c.pushTriggers(actions)
+	c.unusedNames(actions)
 	if len(c.out.Stages) == 0 {
 		c.in.note(Error, c.def.path, "pipeline "+c.name, "none of its actions has an equivalent here: an approval stands in, so that the file is whole")
-		c.out.Stages = []pipeline.Stage{stageOf("nothing-carried", pipeline.Approval{Instructions: "Nothing of this pipeline could be carried over."})}
+		c.out.Stages = []pipeline.Stage{nothingCarried()}
 	}
 	c.neededParameters()
 	return c.out
 }
 
+// unusedNames notes names of artifacts and namespaces that nothing refers to.
+func (c *conversion) unusedNames(stages [][]*action) {
+	taken := map[string]bool{}
+	for _, a := range slices.Concat(stages...) {
+		for _, i := range a.inputs {
+			taken[i.get("Name").static()] = true
+		}
+	}
+	for _, a := range slices.Concat(stages...) {
+		for _, o := range a.outputs {
+			if name := o.get("Name"); !taken[name.static()] {
+				name.note(Info, "artifact "+name.static(), "no action takes it; here it is the artifact of stage %s", a.id)
+			}
+		}
+		if ns := a.get("Namespace"); !c.referred[ns.static()] {
+			ns.note(Info, "namespace "+ns.static(), "nothing refers to it")
+		}
+	}
+}
+
 func (c *conversion) executionMode() pipeline.Concurrency {
-	switch mode := c.def.get("ExecutionMode").static(); mode {
+	mode := c.def.get("ExecutionMode")
+	switch value := mode.static(); value {
 	case "QUEUED":
 		return pipeline.Queue
 	case "PARALLEL":
 		return pipeline.Parallel
-	default: // CodePipeline's default, and the only mode of V1
-		return pipeline.Supersede
+	case "", "SUPERSEDED": // CodePipeline's default, and the only mode of V1
+	default:
+		c.in.note(Warning, mode.path, "executionMode "+value, "there is no such mode: taken as SUPERSEDED, which is the default")
 	}
+	return pipeline.Supersede
 }
 
 func (c *conversion) variables() {
-	c.def.get("Name").ignore()
-	c.def.get("PipelineType").ignore()
+	c.def.get("Name").read() // it gave the pipeline its name
+	c.def.get("PipelineType").leave(Info, "pipelineType "+c.def.get("PipelineType").static(), "there is one type of pipeline here; what the type allows is carried over by itself")
 	for _, v := range c.def.get("Variables").items() {
 		p := pipeline.Parameter{Name: identifier(v.get("Name").static()), Description: v.get("Description").static()}
 		if d := v.get("DefaultValue"); d.ok() {
@@ -139,6 +171,7 @@ func (c *conversion) variables() {
 			p.Required = true
 		}
 		c.out.Parameters = append(c.out.Parameters, p)
+		c.in.carryParameter(c.name, p.Name, "variable "+v.get("Name").static(), v.path)
 	}
 }
 
@@ -168,6 +201,7 @@ func (c *conversion) neededParameters() {
 			}
 		}
 		c.out.Parameters = append(c.out.Parameters, p)
+		c.in.carryParameter(c.name, id, "parameter "+name+" of the template", pointer("/Parameters", name))
 		c.in.note(Warning, pointer("/Parameters", name), "parameter "+name, "it has no value yet, so every execution asks for it: `showrunner run --param %s=VALUE`, or import again with --parameter %s=VALUE", id, name)
 	}
 }
@@ -183,6 +217,7 @@ func (c *conversion) hasParameter(name string) bool {
 
 func (c *conversion) readActions(s cursor) []*action {
 	stage := s.get("Name").static()
+	s.get("Name").note(Info, "stage "+stage, "a group of actions: their stages here follow each other by `needs`")
 	var out []*action
 	for _, item := range s.get("Actions").items() {
 		kind := item.get("ActionTypeId")
@@ -192,7 +227,7 @@ func (c *conversion) readActions(s cursor) []*action {
 			config: item.get("Configuration"), inputs: item.get("InputArtifacts").items(), outputs: item.get("OutputArtifacts").items(),
 			runOrder: 1,
 		}
-		kind.get("Version").ignore()
+		kind.get("Version").read() // of the form of the configuration; each provider has had one
 		if n := item.get("RunOrder"); n.ok() {
 			a.runOrder = n.number()
 		}
@@ -222,10 +257,7 @@ func (c *conversion) stage(s cursor, actions []*action) {
 				a.out.Timeout = pipeline.Duration(time.Duration(n) * time.Minute)
 			}
 			c.out.Stages = append(c.out.Stages, a.out)
-			c.in.carried = append(c.in.carried, Carried{
-				Pipeline: c.name, Stage: a.id, Kind: a.out.Kind, Path: a.path,
-				What: a.category + " action " + a.name + " (" + a.provider + ") of stage " + a.stage,
-			})
+			c.in.carryStage(c.name, a.out, a.category+" action "+a.name+" ("+a.provider+") of stage "+a.stage, a.path)
 			group = append(group, a.id)
 		}
 		if len(group) > 0 {
@@ -238,14 +270,17 @@ func (c *conversion) stage(s cursor, actions []*action) {
 
 func (c *conversion) blockers(s cursor) {
 	for _, b := range s.get("Blockers").items() {
-		c.in.note(Error, b.path, "blocker "+b.get("Name").static(), "a disabled transition is not carried over: stop the pipeline here with an approval stage")
-		b.ignore()
+		b.leave(Error, "blocker "+b.get("Name").static(), "a disabled transition is not carried over: stop the pipeline here with an approval stage")
 	}
 }
 
 // action carries one action over; false when it has no equivalent, which has been noted.
 func (c *conversion) action(a *action) bool {
-	switch a.category + "/" + a.provider {
+	provider := a.provider
+	if a.owner == "Custom" {
+		provider = "custom action " + provider // whatever its name
+	}
+	switch a.category + "/" + provider {
 	case "Source/GitHub", "Source/CodeStarSourceConnection", "Source/CodeCommit", "Source/S3":
 		return c.source(a)
 	case "Build/CodeBuild", "Test/CodeBuild":
@@ -302,10 +337,7 @@ func (c *conversion) approval(a *action) bool {
 	if s := c.finish(a.config.get("ExternalEntityLink"), false); s != "" {
 		text = append(text, "Review: "+s)
 	}
-	if n := a.config.get("NotificationArn"); n.ok() {
-		n.ignore()
-		c.in.note(Warning, n.path, "NotificationArn", "no message is sent to SNS: the approval shows in the console, the API's event stream and `showrunner approve`")
-	}
+	a.config.get("NotificationArn").leave(Warning, "NotificationArn", "no message is sent to SNS: the approval shows in the console, the API's event stream and `showrunner approve`")
 	expires := 7 * 24 * time.Hour // CodePipeline's default
 	if n := a.get("TimeoutInMinutes").number(); n > 0 {
 		expires = time.Duration(n) * time.Minute
@@ -367,9 +399,11 @@ func (c *conversion) set(a *action, config pipeline.Config) {
 	a.out.Kind, a.out.With = s.Kind, s.With
 }
 
-func applicationName(given, from string) string {
-	if given != "" {
-		return given
+// applicationName is the name that is given for the application, or one made from
+// the original's, which is said.
+func applicationName(in *input, path, from string) string {
+	if in.opts.Application != "" {
+		return in.opts.Application
 	}
 	name := slug(from, "application", 40)
 	for _, suffix := range []string{"-stack", "-pipeline"} {
@@ -377,5 +411,6 @@ func applicationName(given, from string) string {
 			name = trimmed
 		}
 	}
+	in.note(Info, path, "application "+name, "the original has no applications: the name is made from %q; --application gives another", from)
 	return name
 }

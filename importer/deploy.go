@@ -34,13 +34,8 @@ func (c *conversion) deployS3(a *action) bool {
 	if v := c.finish(a.config.get("CacheControl"), false); v != "" {
 		d.CacheControl = []pipeline.CacheRule{{Files: "**", Value: v}}
 	}
-	if f := a.config.get("CannedACL"); f.ok() {
-		c.in.note(Info, f.path, "CannedACL "+f.static(), "a site is read through the edge, which asks for no ACL")
-	}
-	if f := a.config.get("KMSEncryptionKeyARN"); f.ok() {
-		f.ignore()
-		c.in.note(Warning, f.path, "KMSEncryptionKeyARN", "objects of a local region are not encrypted: encrypt the disk")
-	}
+	a.config.get("CannedACL").leave(Info, "CannedACL", "a site is read through the edge, which asks for no ACL")
+	a.config.get("KMSEncryptionKeyARN").leave(Warning, "KMSEncryptionKeyARN", "objects of a local region are not encrypted: encrypt the disk")
 	if region := a.get("Region").static(); region != "" {
 		d.Waves = []pipeline.Wave{{Regions: []string{region}}}
 		c.in.note(Info, a.get("Region").path, "region "+region, "the stage deploys to this region alone: `showrunner up --regions` has to name it")
@@ -82,7 +77,7 @@ func (c *conversion) website(a *action, bucket string, d *pipeline.DeploySite) {
 	}
 	c.tmpl.sites[id] = d.Site
 	properties := c.tmpl.resource(id).get("Properties")
-	properties.get("BucketName").ignore() // it gave the site its name
+	properties.get("BucketName").read() // it gave the site its name
 	site := properties.get("WebsiteConfiguration")
 	d.Index, d.Error = c.in.complete(site.get("IndexDocument").text()), c.in.complete(site.get("ErrorDocument").text())
 	for _, dist := range c.tmpl.ofType("AWS::CloudFront::Distribution") {
@@ -99,7 +94,7 @@ func (c *conversion) website(a *action, bucket string, d *pipeline.DeploySite) {
 						c.in.note(Warning, answer.path, "ResponseCode "+answer.static(), "the error document is answered with status 404")
 					}
 				}
-				e.ignore()
+				e.leave(Info, "custom error response", "the page is the site's error document where its code is 404 or 403, and is left out otherwise")
 			}
 		}
 	}

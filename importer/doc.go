@@ -1,12 +1,16 @@
 // Package importer reads the pipelines of other systems and writes the
 // equivalent pipeline file: CloudFormation templates as `cdk synth` writes
 // them, CodePipeline documents as `aws codepipeline get-pipeline` prints them,
-// and Spinnaker's pipeline JSON.
+// what `terraform show -json` prints, and Spinnaker's pipeline JSON.
 //
-// It is pure: bytes in, a document, its YAML and notes out. What cannot be
-// carried over is listed with its JSON pointer in the source document and the
-// reason; nothing is dropped in silence. That holds by construction: reading a
-// value marks it, and what nobody read is reported (see input.unread).
+// It is pure: bytes in, a document, its YAML and notes out. Two things hold for
+// every document, and tests over whole documents hold them:
+//
+//   - Each member of the source document is carried over, which means that the
+//     file differs without it, or is named in a note with its JSON pointer and
+//     the reason. That a member was read does not count.
+//   - The file that is written is valid, its buildspecs too. What the original
+//     allows and the language refuses is taken out, with a note.
 //
 // It stands before the journey: what it writes is an ordinary pipeline file,
 // to be read, changed and committed like one written by hand. It refuses to

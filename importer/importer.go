@@ -5,9 +5,7 @@ import (
 	"slices"
 	"sort"
 
-	"showrunner/build/buildspec"
 	"showrunner/pipeline"
-	"showrunner/problem"
 )
 
 // Options refine an import. The zero value is usable.
@@ -38,7 +36,7 @@ type Result struct {
 	Outputs []Output `json:"outputs"`
 	// Secrets are what has to be set before a run.
 	Secrets []Secret `json:"secrets"`
-	// Carried says which stage came from where.
+	// Carried says which stage, trigger and parameter came from where.
 	Carried []Carried `json:"carried"`
 	// NotCarried lists everything that has no equivalent, by path.
 	NotCarried []Note `json:"notCarried"`
@@ -62,13 +60,14 @@ type Secret struct {
 	Paths  []string `json:"paths"`  // where it is used
 }
 
-// Carried is one stage and its origin.
+// Carried is one part of the file and its origin.
 type Carried struct {
 	Pipeline string `json:"pipeline"`
-	Stage    string `json:"stage"`
-	Kind     string `json:"kind"`
-	What     string `json:"what"`
-	Path     string `json:"path"`
+	To       string `json:"to"`              // the part of the pipeline: stages/NAME, parameters/NAME or triggers/N
+	Stage    string `json:"stage,omitempty"` // the stage's name, when the part is one
+	Kind     string `json:"kind"`            // of the stage or trigger, or "parameter"
+	What     string `json:"what"`            // what it is in the source document
+	Path     string `json:"path"`            // where it is there
 }
 
 // Severity says how much a note matters.
@@ -89,6 +88,8 @@ type Note struct {
 	What     string   `json:"what"`
 	Why      string   `json:"why"`
 	Severity Severity `json:"severity"`
+	// All says that the note is about everything below the path too.
+	All bool `json:"all,omitempty"`
 }
 
 // Errors counts the notes of severity Error.
@@ -109,27 +110,31 @@ func finish(in *input, doc *pipeline.Document, kind string) (Result, error) {
 			in.note(Warning, "", "--source-override "+name, "no source has that action, stage or owner/repo")
 		}
 	}
-	r := Result{Document: doc, Files: in.files, Outputs: in.outputs, Carried: in.carried}
+	body, err := valid(in, doc)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Result{
+		Document: doc, Files: in.files, Outputs: append([]Output{}, in.outputs...), Carried: append([]Carried{}, in.carried...),
+		Secrets: []Secret{}, NotCarried: append([]Note{}, in.notes...),
+	}
 	for _, s := range in.secrets {
 		sort.Strings(s.Paths)
 		r.Secrets = append(r.Secrets, *s)
 	}
 	sort.Slice(r.Secrets, func(i, j int) bool { return r.Secrets[i].Name < r.Secrets[j].Name })
-	body, err := pipeline.Format(doc)
-	if err != nil {
-		return Result{}, problem.Wrap(err, problem.Internal, "import", "write the pipeline file")
+	for i, n := range r.NotCarried {
+		r.NotCarried[i].All = in.left[n.Path]
+		r.NotCarried[i].Path = in.original(n.Path)
 	}
-	// The file is checked as everybody's is: what the original allowed and the
-	// language refuses (a name, an address) has to be mended by hand.
-	_, found := pipeline.Parse("showrunner.yaml", body, buildspec.Check)
-	for _, d := range found {
-		severity := Warning
-		if d.Severity == pipeline.SeverityError {
-			severity = Error
+	for i := range r.Carried {
+		r.Carried[i].Path = in.original(r.Carried[i].Path)
+	}
+	for i := range r.Secrets {
+		for j, path := range r.Secrets[i].Paths {
+			r.Secrets[i].Paths[j] = in.original(path)
 		}
-		in.note(severity, "", "the file that was written", "%s", d.Message)
 	}
-	r.NotCarried = in.notes
 	rank := map[Severity]int{Error: 0, Warning: 1, Info: 2}
 	sort.SliceStable(r.NotCarried, func(i, j int) bool {
 		return rank[r.NotCarried[i].Severity] < rank[r.NotCarried[j].Severity]

@@ -96,6 +96,8 @@ func run(kind string, src []byte, opts importer.Options) (importer.Result, error
 	switch kind {
 	case "codepipeline":
 		return importer.CodePipeline(src, opts)
+	case "terraform":
+		return importer.Terraform(src, opts)
 	case "spinnaker":
 		return importer.Spinnaker(src, opts)
 	}

@@ -6,24 +6,36 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"showrunner/pipeline"
 )
 
 // input is a source document being read: what was read, what was found out,
 // what has to be told.
 type input struct {
-	opts    Options
-	seen    map[string]bool // paths that somebody read
-	whole   map[string]bool // paths whose whole content was read
-	notes   []Note
-	noted   map[Note]bool
-	secrets []*Secret
-	carried []Carried
-	outputs []Output
-	files   map[string][]byte
-	tmpl    *template // nil for documents without intrinsic functions
+	opts     Options
+	seen     map[string]bool // paths that somebody read
+	whole    map[string]bool // paths whose whole content was read
+	left     map[string]bool // paths that were left out with all that is below them
+	notes    []Note
+	invented map[string]bool // names of values that were made up, and noted
+	noted    map[Note]bool
+	secrets  []*Secret
+	carried  []Carried
+	outputs  []Output
+	files    map[string][]byte
+	tmpl     *template // nil for documents without intrinsic functions
 	// needed are template parameters without a value, by name: they become
 	// parameters of the pipelines that use them.
-	needed map[string]bool
+	needed      map[string]bool
+	projectUsed map[string]bool // CodeBuild projects by name, those that an action uses
+	// stood are the places in the document of values that were rewritten, by
+	// their place now.
+	stood map[string]string
+	// home is the region of the original where the document tells; else "".
+	home string
+	// comparing says that values are only compared, and reach no file.
+	comparing bool
 	// overrode are the source overrides that found their source.
 	overrode map[string]bool
 }
@@ -33,7 +45,7 @@ func newInput(opts Options) *input {
 		opts.File = "document"
 	}
 	return &input{
-		opts: opts, seen: map[string]bool{}, whole: map[string]bool{}, noted: map[Note]bool{},
+		opts: opts, seen: map[string]bool{}, whole: map[string]bool{}, left: map[string]bool{}, noted: map[Note]bool{}, invented: map[string]bool{}, stood: map[string]string{}, projectUsed: map[string]bool{},
 		files: map[string][]byte{}, needed: map[string]bool{}, overrode: map[string]bool{},
 	}
 }
@@ -43,6 +55,44 @@ func (in *input) note(severity Severity, path, what, format string, args ...any)
 	if !in.noted[n] {
 		in.noted[n] = true
 		in.notes = append(in.notes, n)
+	}
+}
+
+// carryStage records where a stage came from.
+func (in *input) carryStage(name string, s pipeline.Stage, what, path string) {
+	in.carried = append(in.carried, Carried{Pipeline: name, To: "stages/" + s.Name, Stage: s.Name, Kind: s.Kind, What: what, Path: path})
+}
+
+// carryTrigger records where the trigger came from that is added to q next.
+func (in *input) carryTrigger(q pipeline.Pipeline, t pipeline.Trigger, what, path string) {
+	kind := "push"
+	switch {
+	case t.Poll != nil:
+		kind = "poll"
+	case t.Schedule != nil:
+		kind = "schedule"
+	case t.Pipeline != nil:
+		kind = "pipeline"
+	case t.Webhook != nil:
+		kind = "webhook"
+	}
+	in.carried = append(in.carried, Carried{Pipeline: q.Name, To: fmt.Sprintf("triggers/%d", len(q.Triggers)), Kind: kind + " trigger", What: what, Path: path})
+}
+
+// carryParameter records where a parameter came from.
+func (in *input) carryParameter(of, name, what, path string) {
+	in.carried = append(in.carried, Carried{Pipeline: of, To: "parameters/" + name, Kind: "parameter", What: what, Path: path})
+}
+
+// invent notes a value that the document does not hold, once for each name.
+func (in *input) invent(path, name, value, advice string) {
+	if !in.invented[name] && !in.comparing {
+		in.invented[name] = true
+		severity := Warning
+		if name == "AWS::Partition" || name == "AWS::URLSuffix" { // the same for all but a few
+			severity = Info
+		}
+		in.note(severity, path, name, "taken as %s: %s", value, advice)
 	}
 }
 
@@ -93,7 +143,8 @@ func (c cursor) ok() bool {
 	return c.raw != nil
 }
 
-// get reads a member by its name in either spelling: "Name" or "name".
+// get reads a member by its name, in whichever spelling: "BuildSpec", "buildSpec"
+// or "buildspec".
 func (c cursor) get(key string) cursor {
 	c = c.follow()
 	c.in.seen[c.path] = true
@@ -103,9 +154,11 @@ func (c cursor) get(key string) cursor {
 	}
 	v, ok := o.vals[key]
 	if !ok {
-		lower := strings.ToLower(key[:1]) + key[1:]
-		if w, found := o.vals[lower]; found {
-			key, v = lower, w
+		for _, k := range o.keys {
+			if strings.EqualFold(k, key) {
+				key, v = k, o.vals[k]
+				break
+			}
 		}
 	}
 	path := pointer(c.path, key)
@@ -199,8 +252,27 @@ func (c cursor) number() int {
 	return int(f)
 }
 
-// ignore marks a value and all within it as dealt with.
-func (c cursor) ignore() { c.in.seen[c.path], c.in.whole[c.path] = true, true }
+// read marks a value and all within it as read by other ways than a cursor's.
+func (c cursor) read() { c.in.seen[c.path], c.in.whole[c.path] = true, true }
+
+// note is a note on a value that is there.
+func (c cursor) note(severity Severity, what, format string, args ...any) {
+	if c.ok() {
+		c.in.note(severity, c.path, what, format, args...)
+	}
+}
+
+// ignore leaves a value and all within it out. Whoever calls it notes why, or
+// has said so elsewhere: a note on the value then speaks for all of it.
+func (c cursor) ignore() {
+	c.in.seen[c.path], c.in.whole[c.path], c.in.left[c.path] = true, true, true
+}
+
+// leave is ignore with its note.
+func (c cursor) leave(severity Severity, what, format string, args ...any) {
+	c.note(severity, what, format, args...)
+	c.ignore()
+}
 
 // scalar is the text of a plain value.
 func scalar(v any) string {
@@ -290,7 +362,7 @@ func (c cursor) unread(why func(path, key string) (reason string, severity Sever
 			return
 		}
 		if reason, severity := why(child.path, key); reason != "" {
-			c.in.note(severity, child.path, summary(key, child.raw), "%s", reason)
+			child.leave(severity, summary(key, child.raw), "%s", reason)
 		}
 	}
 	switch t := c.raw.(type) {

@@ -1,6 +1,11 @@
 package importer
 
-import "showrunner/problem"
+import (
+	"maps"
+	"slices"
+
+	"showrunner/problem"
+)
 
 // projects finds CodeBuild projects by name: in the template, or among those given.
 type projects map[string]cursor
@@ -11,13 +16,16 @@ func (p projects) find(name string) (cursor, bool) {
 }
 
 // readProjects reads Options.Projects: each is what batch-get-projects prints,
-// one project of it, or a template resource's properties.
+// one project of it, or a template resource's properties. The error (invalid)
+// names every file that cannot be used.
 func readProjects(in *input) (projects, error) {
 	out := projects{}
-	for name, src := range in.opts.Projects {
-		v, err := parse("project "+name, src)
+	var wrong []error
+	for _, name := range slices.Sorted(maps.Keys(in.opts.Projects)) {
+		v, err := parse("project "+name, in.opts.Projects[name])
 		if err != nil {
-			return nil, err
+			wrong = append(wrong, err)
+			continue
 		}
 		top := cursor{in: newInput(in.opts), raw: v}
 		candidates := []cursor{top}
@@ -25,15 +33,15 @@ func readProjects(in *input) (projects, error) {
 			candidates = list.items()
 		}
 		for _, c := range candidates {
-			if n := c.get("Name").static(); n == name || (n == "" && len(candidates) == 1) || len(candidates) == 1 {
+			if c.get("Name").static() == name || len(candidates) == 1 {
 				c.path = "project:" + name
 				c.in = in
 				out[name] = c
 			}
 		}
 		if _, ok := out[name]; !ok {
-			return nil, problem.New(problem.Invalid, "import", "project %s: the file does not hold a project of that name", name)
+			wrong = append(wrong, problem.New(problem.Invalid, "import", "project %s: the file does not hold a project of that name", name))
 		}
 	}
-	return out, nil
+	return out, problem.Together(wrong...)
 }

@@ -85,6 +85,8 @@ var resourceReasons = []struct {
 	{"Custom::CDKBucketDeployment", "it deploys files from the CDK's own assets, outside any pipeline: put them into the source and a deploy-site stage", Error},
 	{"AWS::CloudFormation::CustomResource", "it runs code of its own at deployment", Error},
 	{"Custom::", "it runs code of its own at deployment", Error},
+	{"AWS::Serverless::", "functions and their like do not run here", Warning},
+	{"AWS::Scheduler::", "only rules of EventBridge become schedules: give the pipeline a `schedule` trigger", Error},
 	{"AWS::Lambda::", "functions do not run here", Warning},
 	{"AWS::ECS::", "a container service is a `deploy` stage here: an artifact, a command, a health check", Error},
 	{"AWS::ECR::", "artifacts are kept in Showrunner's own store, not as images", Warning},

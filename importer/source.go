@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func (c *conversion) source(a *action) bool {
 	case "S3":
 		return c.s3Source(a)
 	}
-	a.config.ignore()
+	a.config.leave(Info, "configuration", "the source given with --source-override takes its place")
 	c.git(a, pipeline.Git{URL: c.overridden(a, "")})
 	return true
 }
@@ -55,7 +56,7 @@ func (c *conversion) gitHub(a *action) bool {
 	overridden := c.overridden(a, owner+"/"+repo) != ""
 	token := a.config.get("OAuthToken")
 	if overridden {
-		token.ignore()
+		token.leave(Info, "OAuthToken", "the URL given with --source-override needs none")
 	} else if token.ok() {
 		g.Credentials = &pipeline.Credentials{Password: c.token(token)}
 	}
@@ -79,25 +80,40 @@ func (c *conversion) gitHub(a *action) bool {
 	return true
 }
 
-// starts adds what starts the pipeline. A branch that is known only when a run
-// starts cannot be watched: that is noted, and the pipeline is run by hand.
+// starts adds what starts the pipeline. A repository or branch that is known
+// only when a run starts cannot be watched: that is noted, and the pipeline is
+// run by hand.
 func (c *conversion) starts(a *action, triggers ...pipeline.Trigger) {
 	for _, t := range triggers {
-		var branches []string
-		if t.Push != nil {
-			branches = t.Push.Branches
-		} else if t.Poll != nil {
-			branches = t.Poll.Branches
+		repository, filters := watched(t)
+		unknown := ""
+		switch {
+		case strings.Contains(repository, "${{"):
+			unknown = "repository"
+		case strings.Contains(strings.Join(filters, " "), "${{"):
+			unknown = "branch"
 		}
-		if strings.Contains(strings.Join(branches, " "), "${{") {
-			c.in.note(Warning, a.path, "change detection of "+a.name, "its branch is known only when a run starts, so a change starts nothing: give the branch with --parameter, or start runs by hand")
+		if unknown != "" {
+			c.in.note(Error, a.path, "change detection of "+a.name, "its %s is known only when a run starts, so a change starts nothing: give the %s with --parameter, or start runs by hand", unknown, unknown)
 			continue
 		}
 		if t.Poll != nil && local(t.Poll.URL) {
 			t.Poll.Every = localPoll
 		}
+		c.in.carryTrigger(c.out, t, "change detection of "+a.name, a.path)
 		c.out.Triggers = append(c.out.Triggers, t)
 	}
+}
+
+// watched is the repository of a trigger, and its filters.
+func watched(t pipeline.Trigger) (repository string, filters []string) {
+	switch {
+	case t.Push != nil:
+		return t.Push.Repository, slices.Concat(t.Push.Branches, t.Push.Tags, t.Push.Paths)
+	case t.Poll != nil:
+		return t.Poll.URL, slices.Concat(t.Poll.Branches, t.Poll.Tags, t.Poll.Paths)
+	}
+	return "", nil
 }
 
 // localPoll is how often a repository on this machine is looked at.
@@ -147,14 +163,12 @@ func (c *conversion) connection(a *action) bool {
 	}
 	g := pipeline.Git{URL: "https://" + host + "/" + repository + ".git", Branch: branch}
 	if overridden {
-		arn.ignore()
+		arn.leave(Info, "ConnectionArn", "the URL given with --source-override needs no connection")
 	} else {
 		source := "a token for " + host + ", in the place of the connection"
 		g.Credentials = &pipeline.Credentials{Password: c.in.complete(c.in.secret(strings.Split(host, ".")[0]+"-token", source, arn.path))}
 	}
-	if f := a.config.get("OutputArtifactFormat"); f.ok() && f.static() == "CODEBUILD_CLONE_REF" {
-		c.in.note(Info, f.path, "OutputArtifactFormat CODEBUILD_CLONE_REF", "the artifact is the work tree; a build that needs the history fetches it itself")
-	}
+	a.config.get("OutputArtifactFormat").leave(Info, "OutputArtifactFormat", "the artifact is the work tree; a build that needs the history fetches it itself")
 	url := c.git(a, g)
 	if overridden {
 		repository = url
@@ -169,10 +183,10 @@ func (c *conversion) connection(a *action) bool {
 // connectionProvider is the provider type of the connection, when the template defines it.
 func (c *conversion) connectionProvider(arn cursor) string {
 	if c.tmpl == nil {
-		arn.ignore()
+		arn.note(Info, "ConnectionArn", "a connection is a login of AWS: the git stage uses a token instead")
 		return ""
 	}
-	used := c.tmpl.collect(func() { arn.text() })
+	used := c.tmpl.compared(func() { arn.text() })
 	for _, id := range used {
 		r := c.tmpl.resource(id)
 		if kind := r.get("Type").static(); kind == "AWS::CodeStarConnections::Connection" || kind == "AWS::CodeConnections::Connection" {
@@ -186,7 +200,7 @@ func (c *conversion) connectionProvider(arn cursor) string {
 func (c *conversion) codeCommit(a *action) bool {
 	region := a.get("Region").static()
 	if region == "" {
-		region = c.region()
+		region = c.region(a.path)
 	}
 	repo := c.finish(a.config.get("RepositoryName"), false)
 	g := pipeline.Git{URL: "https://git-codecommit." + region + ".amazonaws.com/v1/repos/" + repo, Branch: c.finish(a.config.get("BranchName"), false)}
@@ -201,23 +215,23 @@ func (c *conversion) codeCommit(a *action) bool {
 		}
 	}
 	c.set(a, g)
-	if f := a.config.get("PollForSourceChanges"); f.ok() && !f.truth() {
-		c.in.note(Info, f.path, "PollForSourceChanges false", "EventBridge does not reach this place, so the repository is polled")
-	}
+	a.config.get("PollForSourceChanges").leave(Info, "PollForSourceChanges", "EventBridge does not reach this place, so the repository is polled")
 	if len(c.triggers) == 0 {
 		c.starts(a, pollTrigger(g.URL, g.Branch, g.Credentials))
 	}
 	return true
 }
 
-func (c *conversion) region() string {
+// region is the region of the pipeline, for an action at path that names none.
+func (c *conversion) region(path string) string {
 	if c.tmpl != nil {
-		return c.tmpl.pseudo("AWS::Region")
+		return c.tmpl.pseudo("AWS::Region", path)
 	}
-	if r, ok := c.in.opts.Parameters["AWS::Region"]; ok {
-		return r
+	if c.in.home != "" {
+		return c.in.home
 	}
-	return "us-west-2"
+	c.in.invent(path, "region", defaultRegion, "the document does not name it; write the right one into the file")
+	return defaultRegion
 }
 
 func pollTrigger(url, branch string, credentials *pipeline.Credentials) pipeline.Trigger {
@@ -246,9 +260,8 @@ func (c *conversion) pushTrigger(a *action, repository, branch string) pipeline.
 // make an artifact; `aws` and `unzip` do the work.
 func (c *conversion) s3Source(a *action) bool {
 	bucket, key := c.finish(a.config.get("S3Bucket"), false), c.finish(a.config.get("S3ObjectKey"), false)
-	poll := a.config.get("PollForSourceChanges")
-	poll.ignore()
-	a.config.get("AllowOverrideForS3ObjectKey").ignore()
+	a.config.get("PollForSourceChanges").leave(Warning, "PollForSourceChanges", "a new version of the object starts nothing here")
+	a.config.get("AllowOverrideForS3ObjectKey").leave(Info, "AllowOverrideForS3ObjectKey", "a run takes the key that the file names")
 	if url := c.overridden(a, bucket); url != "" {
 		c.set(a, pipeline.Git{URL: url})
 		if local(url) && len(c.triggers) == 0 {
@@ -261,7 +274,7 @@ func (c *conversion) s3Source(a *action) bool {
 	c.set(a, pipeline.Build{
 		Inline: fetchArchive,
 		Env: map[string]string{
-			"SOURCE_BUCKET": bucket, "SOURCE_KEY": key, "AWS_REGION": c.region(),
+			"SOURCE_BUCKET": bucket, "SOURCE_KEY": key, "AWS_REGION": c.region(a.path),
 			"AWS_ACCESS_KEY_ID": id, "AWS_SECRET_ACCESS_KEY": secret,
 		},
 	})

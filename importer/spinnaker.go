@@ -1,7 +1,7 @@
 package importer
 
 import (
-	"fmt"
+	"bytes"
 	"regexp"
 	"sort"
 	"strconv"
@@ -20,6 +20,13 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 	in := newInput(opts)
 	v, err := parse(in.opts.File, src)
 	if err != nil {
+		if bytes.Contains(src, []byte("{{")) {
+			return Result{}, problem.Wrap(err, problem.Invalid, "import", "a dinghyfile or a template is no pipeline yet").
+				WithHelp("render it first: the importer reads the JSON that Spinnaker shows of a pipeline")
+		}
+		return Result{}, err
+	}
+	if err := renderedSpinnaker(in.opts.File, v); err != nil {
 		return Result{}, err
 	}
 	defs := in.root(v).items()
@@ -31,8 +38,10 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 		pipelineNames[i], siblings[def.get("name").static()] = name, name
 		if id := def.get("id"); id.ok() {
 			siblings[id.static()] = name
+			id.note(Info, "id", "pipelines are told apart by their names")
 		}
 	}
+	first := "" // the application of the first pipeline
 	for i, def := range defs {
 		if _, ok := def.get("stages").raw.([]any); !ok {
 			return Result{}, problem.New(problem.Invalid, "import", "%s: no Spinnaker pipeline: it has no \"stages\"", in.opts.File)
@@ -42,8 +51,22 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 		if doc.Application == "" {
 			if app == "" {
 				app = name
+				in.note(Info, def.path, "application "+name, "the pipeline names no application, so it is named after the pipeline; --application gives another")
 			}
-			doc.Application = applicationName(opts.Application, app)
+			if doc.Application = opts.Application; doc.Application == "" {
+				doc.Application = slug(app, "application", 40)
+			}
+			if doc.Application != app {
+				def.get("application").note(Info, "application "+app, "it is called %s here", doc.Application)
+			}
+		}
+		if i > 0 && app != "" && app != first {
+			def.get("application").note(Error, "application "+app, "one file is about one application: the pipeline is put into %s, that of the first", doc.Application)
+		} else if i > 0 {
+			def.get("application").note(Info, "application "+app, "the file's own application")
+		}
+		if i == 0 {
+			first = app
 		}
 		s := &spinnaker{in: in, def: def, name: pipelineNames[i], siblings: siblings, ids: map[string]string{}, names: map[string]string{}}
 		doc.Pipelines = append(doc.Pipelines, s.convert())
@@ -64,16 +87,19 @@ type spinnaker struct {
 	ids      map[string]string   // refId → stage here; "" when left out
 	needs    map[string][]string // refId → what it waits for, there
 	names    map[string]string   // a stage's name there → here
-	out      pipeline.Pipeline
+	taken    map[string]bool     // names of stages here
+	// first are stages that go before the one of the name, for one stage there
+	// that is two here.
+	first map[string]pipeline.Stage
+	out   pipeline.Pipeline
 }
 
 func (s *spinnaker) convert() pipeline.Pipeline {
-	s.out = pipeline.Pipeline{Name: s.name, Description: firstLine(s.def.get("description").static())}
+	s.out = pipeline.Pipeline{Name: s.name, Description: strings.TrimSpace(s.def.get("description").static())}
 	s.concurrency()
 	s.parameters()
 	stages := s.def.get("stages").items()
-	taken := map[string]bool{}
-	s.needs = map[string][]string{}
+	s.taken, s.first, s.needs = map[string]bool{}, map[string]pipeline.Stage{}, map[string][]string{}
 	for i, st := range stages {
 		ref := st.get("refId").static()
 		if ref == "" {
@@ -83,7 +109,7 @@ func (s *spinnaker) convert() pipeline.Pipeline {
 		if name == "" {
 			name = st.get("type").static()
 		}
-		s.ids[ref] = unique(taken, slug(name, "stage", 50))
+		s.ids[ref] = unique(s.taken, slug(name, "stage", 50))
 		if s.names[name] == "" {
 			s.names[name] = s.ids[ref]
 		}
@@ -98,20 +124,27 @@ func (s *spinnaker) convert() pipeline.Pipeline {
 		out, ok := s.stage(st, s.ids[ref])
 		if !ok {
 			left[ref] = true
-			st.ignore()
+			st.ignore() // which has been noted
 			continue
 		}
 		s.common(st, &out)
-		s.in.carried = append(s.in.carried, Carried{Pipeline: s.name, Stage: out.Name, Kind: out.Kind, What: st.get("type").static() + " stage " + st.get("name").static(), Path: st.path})
+		s.in.carryStage(s.name, out, st.get("type").static()+" stage "+st.get("name").static(), st.path)
 		out.Needs = []string{ref} // resolved below, when it is known what is left out
+		if first, ok := s.first[out.Name]; ok {
+			first.Needs, out.Needs = out.Needs, []string{first.Name}
+			s.out.Stages = append(s.out.Stages, first)
+		}
 		s.out.Stages = append(s.out.Stages, out)
 	}
 	for i := range s.out.Stages {
-		s.out.Stages[i].Needs = s.resolve(s.out.Stages[i].Needs[0], left)
+		need := s.out.Stages[i].Needs[0]
+		if _, after := s.first[s.out.Stages[i].Name]; !after {
+			s.out.Stages[i].Needs = s.resolve(need, left)
+		}
 	}
 	if len(s.out.Stages) == 0 {
 		s.in.note(Error, s.def.path, "pipeline "+s.name, "none of its stages has an equivalent here: an approval stands in, so that the file is whole")
-		s.out.Stages = []pipeline.Stage{stageOf("nothing-carried", pipeline.Approval{Instructions: "Nothing of this pipeline could be carried over."})}
+		s.out.Stages = []pipeline.Stage{nothingCarried()}
 	}
 	s.triggers()
 	return s.out
@@ -147,9 +180,9 @@ func (s *spinnaker) resolve(ref string, left map[string]bool) []string {
 func (s *spinnaker) concurrency() {
 	limit, keep := s.def.get("limitConcurrent"), s.def.get("keepWaitingPipelines")
 	switch {
-	case limit.ok() && !limit.truth():
+	case !limit.truth(): // absent is false: orca reads it with parseBoolean
 		s.out.Concurrency = pipeline.Parallel
-		keep.ignore()
+		keep.leave(Info, "keepWaitingPipelines", "no execution waits: they run in parallel")
 	case keep.truth():
 		s.out.Concurrency = pipeline.Queue
 	default:
@@ -167,10 +200,12 @@ func (s *spinnaker) parameters() {
 	for _, p := range s.def.get("parameterConfig").items() {
 		name := p.get("name").static()
 		q := pipeline.Parameter{Name: identifier(name), Description: p.get("description").static(), Required: p.get("required").truth()}
+		label := p.get("label")
 		if q.Description == "" {
-			q.Description = p.get("label").static()
+			q.Description = label.static()
+		} else {
+			label.note(Info, "label", "a parameter is shown by its name and its description")
 		}
-		p.get("label").ignore()
 		if d := p.get("default"); d.ok() && d.static() != "" {
 			value := d.static()
 			q.Default, q.Required = &value, false
@@ -178,17 +213,21 @@ func (s *spinnaker) parameters() {
 			empty := ""
 			q.Default = &empty
 		}
+		options := p.get("options")
 		if p.get("hasOptions").truth() {
-			for _, o := range p.get("options").items() {
+			for _, o := range options.items() {
 				q.Options = append(q.Options, o.get("value").static())
 			}
 			if q.Default != nil && *q.Default == "" {
 				q.Default, q.Required = nil, true
+				p.note(Warning, "parameter "+name, "it has options and no default, so every start has to give it")
 			}
+		} else {
+			options.leave(Info, "options", "hasOptions is off, so any value is taken")
 		}
-		p.get("options").ignore()
-		p.get("pinned").ignore()
+		p.get("pinned").leave(Info, "pinned", "every parameter is shown")
 		s.out.Parameters = append(s.out.Parameters, q)
+		s.in.carryParameter(s.name, q.Name, "parameter "+name, p.path)
 	}
 }
 
@@ -273,17 +312,12 @@ func (s *spinnaker) judgment(st cursor, name string) pipeline.Stage {
 		a.Expires = pipeline.Duration(time.Duration(n) * time.Millisecond)
 	}
 	if roles := st.get("selectedStageRoles"); len(roles.items()) > 0 {
-		s.in.note(Error, roles.path, "selectedStageRoles", "who may approve is not carried over: name the people in `approvers:`")
+		roles.leave(Error, "selectedStageRoles", "who may approve is not carried over: anybody who may approve can")
 	}
-	st.get("selectedStageRoles").ignore()
 	if inputs := st.get("judgmentInputs"); len(inputs.items()) > 0 {
-		s.in.note(Warning, inputs.path, "judgmentInputs", "an approval is given or refused, with a comment; there are no choices to take branches on")
-		inputs.ignore()
+		inputs.leave(Warning, "judgmentInputs", "an approval is given or refused, with a comment; there are no choices to take branches on")
 	}
-	st.get("judgmentInputs").ignore()
-	if p := st.get("propagateAuthenticationContext"); p.ok() && !p.truth() {
-		p.ignore()
-	}
+	st.get("propagateAuthenticationContext").leave(Info, "propagateAuthenticationContext", "an execution runs with what its stages refer to, whoever approves it")
 	return stageOf(name, a)
 }
 
@@ -294,7 +328,7 @@ func (s *spinnaker) call(st cursor, name string) (pipeline.Stage, bool) {
 		s.in.note(Error, st.path, "stage "+st.get("name").static()+" (pipeline)", "pipeline %s is not in this document (Spinnaker names it by its id): import it in one list with this one, or write a `pipeline` stage with its name; the stage is left out", target.static())
 		return pipeline.Stage{}, false
 	}
-	st.get("application").ignore()
+	st.get("application").leave(Info, "application", "the pipeline is in this document")
 	keys, values := st.get("pipelineParameters").members()
 	for i, k := range keys {
 		if c.Parameters == nil {
@@ -314,7 +348,7 @@ func (s *spinnaker) webhook(st cursor, name string) pipeline.Stage {
 	if p := st.get("payload"); p.ok() && w.Method != "GET" && w.Method != "HEAD" {
 		w.Body = s.text(p)
 	} else {
-		p.ignore()
+		p.leave(Warning, "payload", "a %s is sent without a body", w.Method)
 	}
 	keys, values := st.get("customHeaders").members()
 	for i, k := range keys {
@@ -323,58 +357,17 @@ func (s *spinnaker) webhook(st cursor, name string) pipeline.Stage {
 		}
 		if lower := strings.ToLower(k); lower == "authorization" || looksSecret(lower) {
 			w.Headers[k] = unmark(s.in.secret(name+"-"+k, "the value of header "+k+" of stage "+name, values[i].path))
-			values[i].ignore()
+			values[i].leave(Warning, "header "+k, "its value may be a credential, so it is not copied: set it as a secret")
 			continue
 		}
 		w.Headers[k] = s.text(values[i])
 	}
-	st.get("statusUrlResolution").ignore()
 	if wait := st.get("waitForCompletion"); wait.truth() {
 		s.in.note(Warning, wait.path, "waitForCompletion", "the stage is not asked again: it waits for a call back to the URL it sends as callbackUrl")
 		w.Wait = true
-		for _, f := range []string{"statusUrlJsonPath", "statusJsonPath", "successStatuses", "canceledStatuses", "terminalStatuses", "progressJsonPath"} {
-			st.get(f).ignore()
+		for _, f := range []string{"statusUrlResolution", "statusUrlJsonPath", "statusJsonPath", "successStatuses", "canceledStatuses", "terminalStatuses", "progressJsonPath"} {
+			st.get(f).leave(Warning, f, "the stage is not asked again; the call back says how it went")
 		}
 	}
 	return stageOf(name, w)
-}
-
-// preconditions become the stage's own expression, checked by a command.
-func (s *spinnaker) preconditions(st cursor, name string) (pipeline.Stage, bool) {
-	var commands []string
-	for _, p := range st.get("preconditions").items() {
-		text := p.get("context").get("expression").text()
-		inner := text
-		if m := spel.FindStringSubmatch(text); m != nil {
-			inner = m[1]
-		}
-		expression, ok := s.comparison(inner)
-		if p.get("type").static() != "expression" || !ok {
-			p.ignore()
-			s.in.note(Error, p.path, "precondition "+unmark(text), "the stage checks only expressions that compare a parameter with a text; it is left out")
-			continue
-		}
-		p.ignore()
-		commands = append(commands, `test "${{ `+expression+` }}" = true`)
-	}
-	if len(commands) == 0 {
-		s.in.note(Error, st.path, "stage "+st.get("name").static()+" (checkPreconditions)", "none of its preconditions could be carried over; the stage is left out")
-		return pipeline.Stage{}, false
-	}
-	return stageOf(name, pipeline.Run{Commands: commands}), true
-}
-
-var spelComparison = regexp.MustCompile(`^\s*(.+?)\s*(==|!=)\s*(?:'([^']*)'|"([^"]*)"|(true|false))\s*$`)
-
-// comparison carries `parameters.x == 'y'` over.
-func (s *spinnaker) comparison(inner string) (string, bool) {
-	m := spelComparison.FindStringSubmatch(strings.TrimSpace(inner))
-	if m == nil {
-		return "", false
-	}
-	left, ok := s.expression(m[1])
-	if !ok {
-		return "", false
-	}
-	return fmt.Sprintf("%s %s %q", left, m[2], m[3]+m[4]+m[5]), true
 }

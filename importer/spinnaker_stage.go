@@ -12,42 +12,37 @@ import (
 
 // common carries over what every stage may have.
 func (s *spinnaker) common(st cursor, out *pipeline.Stage) {
-	out.Description = firstLine(s.text(st.get("comments")))
+	out.Description = strings.TrimSpace(s.text(st.get("comments")))
 	s.failurePolicy(st, out)
 	if ms := st.get("stageTimeoutMs"); ms.ok() {
 		if n := ms.number(); n > 0 && out.Kind != "approval" { // which expires by itself
 			out.Timeout = pipeline.Duration(time.Duration(n) * time.Millisecond)
 		}
 	}
-	st.get("overrideTimeout").ignore()
+	st.get("overrideTimeout").leave(Info, "overrideTimeout", "a timeout that is given applies")
 	if e := st.get("stageEnabled"); e.ok() {
 		expression := e.get("expression")
 		if text := strings.TrimSpace(expression.text()); text != "" {
-			inner := text
-			if m := spel.FindStringSubmatch(text); m != nil && m[0] == text {
-				inner = m[1]
-			}
-			if w, ok := s.comparison(inner); ok {
+			if w, ok := s.condition(text); ok {
 				out.When = w
 			} else {
 				s.in.note(Error, expression.path, "stageEnabled "+unmark(text), "the condition has no plain equivalent: the stage always runs; write it as `when:`")
 			}
 		}
-		e.get("type").ignore()
+		e.get("type").note(Info, "type "+e.get("type").static(), "a condition is an expression here")
 	}
 	if st.get("restrictExecutionDuringTimeWindow").truth() {
 		s.window(st.get("restrictedExecutionWindow"), out)
 	} else {
-		st.get("restrictedExecutionWindow").ignore()
+		st.get("restrictedExecutionWindow").leave(Info, "restrictedExecutionWindow", "it is off")
 	}
-	st.get("isNew").ignore()
-	st.get("alias").ignore()
+	st.get("isNew").leave(Info, "isNew", "a mark of Spinnaker's editor")
+	st.get("alias").leave(Info, "alias", "a mark of Spinnaker's editor")
 	if n := st.get("notifications"); len(n.items()) > 0 {
-		n.ignore()
-		s.in.note(Warning, n.path, "notifications", "no message is sent: the console and the API's event stream show what happens")
+		n.leave(Warning, "notifications", "no message is sent: the console and the API's event stream show what happens")
 	}
-	st.get("sendNotifications").ignore()
-	st.get("notifications").ignore()
+	st.get("sendNotifications").leave(Info, "sendNotifications", "it goes with the notifications")
+	st.get("notifications").leave(Info, "notifications", "there are none")
 }
 
 func (s *spinnaker) failurePolicy(st cursor, out *pipeline.Stage) {
@@ -55,16 +50,16 @@ func (s *spinnaker) failurePolicy(st cursor, out *pipeline.Stage) {
 	switch {
 	case goOn.truth():
 		out.OnFailure = pipeline.Continue
-		fail.ignore()
-		atEnd.ignore()
+		fail.note(Info, "failPipeline", "continuePipeline decides")
+		atEnd.note(Info, "completeOtherBranchesThenFail", "continuePipeline decides")
 	case fail.ok() && !fail.truth() && atEnd.truth():
 		out.OnFailure = pipeline.FailAtEnd
 	case fail.ok() && !fail.truth():
 		out.OnFailure = pipeline.HaltBranch
 	default:
-		atEnd.ignore()
+		atEnd.note(Info, "completeOtherBranchesThenFail", "it goes with failPipeline off")
 	}
-	st.get("failOnFailedExpressions").ignore()
+	st.get("failOnFailedExpressions").leave(Info, "failOnFailedExpressions", "an expression that fails always fails its stage")
 }
 
 // window carries restricted execution over. Spinnaker has one global zone,
@@ -81,7 +76,7 @@ func (s *spinnaker) window(w cursor, out *pipeline.Stage) {
 	}
 	for _, item := range w.get("whitelist").items() {
 		win := pipeline.Window{
-			Days: days, Zone: "America/Los_Angeles",
+			Days: days, Zone: spinnakerZone,
 			From: clock(item, "startHour", "startMin"), To: clock(item, "endHour", "endMin"),
 		}
 		if win.From == win.To {
@@ -90,37 +85,48 @@ func (s *spinnaker) window(w cursor, out *pipeline.Stage) {
 		out.Windows = append(out.Windows, win)
 	}
 	if len(out.Windows) == 0 && len(days) > 0 {
-		out.Windows = []pipeline.Window{{Days: days, From: "00:00", To: "23:59", Zone: "America/Los_Angeles"}}
+		out.Windows = []pipeline.Window{{Days: days, From: "00:00", To: "23:59", Zone: spinnakerZone}}
 	}
-	if j := w.get("jitter"); j.ok() {
-		j.ignore()
-		s.in.note(Info, j.path, "jitter", "stages start when their window opens")
-	}
+	w.get("jitter").leave(Info, "jitter", "stages start when their window opens")
 	if len(out.Windows) > 0 {
-		s.in.note(Warning, w.path, "restrictedExecutionWindow", "the zone is Spinnaker's own setting, not in the document: taken as its default, America/Los_Angeles")
+		s.zone(w.path)
 	}
+}
+
+// spinnakerZone is the time zone of a Spinnaker that was not given another.
+const spinnakerZone = "America/Los_Angeles"
+
+// zone is the time zone of windows and schedules. It is a setting of Spinnaker
+// that no document holds.
+func (s *spinnaker) zone(path string) string {
+	s.in.invent(path, "time zone", spinnakerZone, "it is a setting of Spinnaker itself, and that is its default; write the right one into the file")
+	return spinnakerZone
 }
 
 func (s *spinnaker) triggers() {
 	if s.def.get("disabled").truth() {
-		s.def.get("triggers").ignore()
+		s.def.get("triggers").leave(Warning, "triggers", "the pipeline is disabled")
 		return
 	}
 	for _, t := range s.def.get("triggers").items() {
 		kind := t.get("type").static()
 		if e := t.get("enabled"); e.ok() && !e.truth() {
-			t.ignore()
-			s.in.note(Info, t.path, "trigger "+kind, "it is disabled, so it is left out")
+			t.leave(Info, "trigger "+kind, "it is disabled, so it is left out")
 			continue
 		}
 		if out, ok := s.trigger(t, kind); ok {
 			if !s.merged(out.Webhook) {
+				s.in.carryTrigger(s.out, out, "trigger "+kind, t.path)
 				s.out.Triggers = append(s.out.Triggers, out)
 			}
-			t.get("id").ignore()
+			t.get("id").leave(Info, "id", "the original's address")
 			continue
 		}
-		t.ignore()
+		if slices.ContainsFunc(s.in.notes, func(n Note) bool { return n.Path == t.path }) {
+			t.ignore()
+			continue
+		}
+		t.leave(Error, "trigger "+kind, "it is left out")
 	}
 }
 
@@ -149,8 +155,7 @@ func (s *spinnaker) given(t cursor) map[string]string {
 	for i, k := range keys {
 		name := identifier(k)
 		if !slices.ContainsFunc(s.out.Parameters, func(p pipeline.Parameter) bool { return p.Name == name }) {
-			values[i].ignore()
-			s.in.note(Warning, values[i].path, "parameters "+k, "the pipeline has no such parameter")
+			values[i].leave(Warning, "parameters "+k, "the pipeline has no such parameter")
 			continue
 		}
 		if out == nil {
@@ -177,9 +182,9 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 			s.in.note(Error, e.path, "cron "+e.static(), "cannot be said in five fields: %v", err)
 			return pipeline.Trigger{}, false
 		}
-		return pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: cron, Zone: "America/Los_Angeles", Parameters: s.given(t)}}, true
+		return pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: cron, Zone: s.zone(e.path), Parameters: s.given(t)}}, true
 	case "git":
-		t.get("source").ignore()
+		t.get("source").note(Info, "source "+t.get("source").static(), "a push trigger takes the deliveries of any host that are signed with its secret")
 		if events := t.get("events"); !pushes(events.texts()) {
 			s.in.note(Error, events.path, "events "+strings.Join(events.texts(), ", "), "only pushes start something here: the trigger is left out")
 			return pipeline.Trigger{}, false
@@ -203,9 +208,9 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 		var checks []string
 		keys, values := t.get("payloadConstraints").members()
 		for i, k := range keys {
-			check, ok := s.constraint(k, values[i].static())
-			if !ok {
-				s.in.note(Error, values[i].path, "payloadConstraints "+k, "%s is no regular expression that can be asked here: the trigger is left out", values[i].static())
+			check, why := payloadConstraint(k, values[i].static())
+			if why != "" {
+				s.in.note(Error, values[i].path, "payloadConstraints "+k, "%s: the trigger is left out", why)
 				return pipeline.Trigger{}, false
 			}
 			checks = append(checks, check)
@@ -218,13 +223,15 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 			s.in.note(Error, t.path, "pipeline trigger", "pipeline %s is not in this document (Spinnaker names it by its id): import it in one list with this one, or write the trigger with its name", t.get("pipeline").static())
 			return pipeline.Trigger{}, false
 		}
-		t.get("application").ignore()
+		t.get("application").leave(Info, "application", "the pipeline is in this document")
 		for _, status := range t.get("status").items() {
 			switch v := status.static(); v {
 			case "successful":
 				p.Status = append(p.Status, "succeeded")
 			case "failed", "canceled":
 				p.Status = append(p.Status, v)
+			default:
+				status.note(Warning, "status "+v, "a pipeline here ends as succeeded, failed or canceled")
 			}
 		}
 		return pipeline.Trigger{Pipeline: p}, true
@@ -233,25 +240,8 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 	return pipeline.Trigger{}, false
 }
 
-// constraint is the expression for a payload constraint. Spinnaker's is a regular
-// expression that the whole value has to match, whatever the value's type.
-func (s *spinnaker) constraint(key, value string) (string, bool) {
-	field := fmt.Sprintf("trigger.payload[%q]", key)
-	if regexp.QuoteMeta(value) == value || plainValue.MatchString(value) {
-		return fmt.Sprintf("string(%s) == %q", field, value), true
-	}
-	whole := "^(?:" + value + ")$"
-	if _, err := regexp.Compile(whole); err != nil {
-		return "", false
-	}
-	return fmt.Sprintf("string(%s) matches %q", field, whole), true
-}
-
-var (
-	// plainValue is a text whose dots surely stand for themselves: a version or a host.
-	plainValue  = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$`)
-	plainBranch = regexp.MustCompile(`^[A-Za-z0-9._/-]*$`)
-)
+// plainBranch is the name of a branch whose dots surely stand for themselves.
+var plainBranch = regexp.MustCompile(`^[A-Za-z0-9._/-]*$`)
 
 // branch turns Spinnaker's regular expression into globs where it plainly is one.
 func (s *spinnaker) branch(path, expression string) []string {

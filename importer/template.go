@@ -168,7 +168,7 @@ func (t *template) call(fn string, arg any, path string, depth int) any {
 	case "Fn::GetAZs":
 		region := t.text(arg, path, depth)
 		if region == "" {
-			region = t.pseudo("AWS::Region")
+			region = t.pseudo("AWS::Region", path)
 		}
 		return []any{region + "a", region + "b", region + "c"}
 	case "Fn::Length":
@@ -191,26 +191,38 @@ func (t *template) wrong(fn, path, want string) any {
 	return ""
 }
 
-// pseudo gives a pseudo parameter its local value.
-func (t *template) pseudo(name string) string {
+// Values of pseudo parameters that are not given.
+const (
+	defaultRegion  = "us-west-2" // the first of `showrunner up`
+	defaultAccount = "000000000000"
+)
+
+// pseudo gives a pseudo parameter its value. One that is not given is made up,
+// which is noted where it is used first.
+func (t *template) pseudo(name, path string) string {
 	if v, ok := t.in.opts.Parameters[name]; ok {
 		return v
 	}
+	value := ""
 	switch name {
 	case "AWS::Region":
-		return "us-west-2"
+		value = defaultRegion
 	case "AWS::AccountId":
-		return "000000000000"
+		value = defaultAccount
 	case "AWS::Partition":
-		return "aws"
+		value = "aws"
 	case "AWS::URLSuffix":
-		return "amazonaws.com"
+		value = "amazonaws.com"
 	case "AWS::StackName":
-		return t.stack
+		value = t.stack
 	case "AWS::StackId":
-		return "arn:aws:cloudformation:" + t.pseudo("AWS::Region") + ":" + t.pseudo("AWS::AccountId") + ":stack/" + t.stack + "/local"
+		return "arn:aws:cloudformation:" + t.pseudo("AWS::Region", path) + ":" + t.pseudo("AWS::AccountId", path) + ":stack/" + t.pseudo("AWS::StackName", path) + "/local"
+	default:
+		t.in.note(Error, path, "Ref "+name, "there is no such pseudo parameter: an empty text stands in its place")
+		return ""
 	}
-	return ""
+	t.in.invent(path, name, value, "give it with --parameter "+name+"=VALUE")
+	return value
 }
 
 func (t *template) ref(name, path string) any {
@@ -220,7 +232,7 @@ func (t *template) ref(name, path string) any {
 	case name == "AWS::NotificationARNs":
 		return []any{}
 	case strings.HasPrefix(name, "AWS::"):
-		return t.pseudo(name)
+		return t.pseudo(name, path)
 	}
 	if _, ok := t.parameters.vals[name]; ok {
 		return t.parameter(name, path)
@@ -351,7 +363,7 @@ func (t *template) findInMap(arg any, path string, depth int) any {
 		}
 	}
 	if at == nil {
-		return t.wrong("Fn::FindInMap", path, "keys that the map has (for "+t.pseudo("AWS::Region")+")")
+		return t.wrong("Fn::FindInMap", path, "keys that the map has (for "+t.pseudo("AWS::Region", path)+")")
 	}
 	return t.eval(at, path, depth)
 }

@@ -10,7 +10,7 @@ func (t *template) attribute(name, kind, attribute, path string) string {
 	local := t.name(name)
 	switch kind + "." + attribute {
 	case "AWS::S3::Bucket.Arn":
-		return "arn:" + t.pseudo("AWS::Partition") + ":s3:::" + local
+		return "arn:" + t.pseudo("AWS::Partition", path) + ":s3:::" + local
 	case "AWS::S3::Bucket.WebsiteURL":
 		return "http://" + siteHost(siteName(local))
 	case "AWS::S3::Bucket.DomainName", "AWS::S3::Bucket.RegionalDomainName", "AWS::S3::Bucket.DualStackDomainName":
@@ -24,7 +24,7 @@ func (t *template) attribute(name, kind, attribute, path string) string {
 	}
 	if attribute == "Arn" {
 		service := strings.ToLower(strings.SplitN(strings.TrimPrefix(kind, "AWS::"), "::", 2)[0])
-		return "arn:" + t.pseudo("AWS::Partition") + ":" + service + ":" + t.pseudo("AWS::Region") + ":" + t.pseudo("AWS::AccountId") + ":" + local
+		return "arn:" + t.pseudo("AWS::Partition", path) + ":" + service + ":" + t.pseudo("AWS::Region", path) + ":" + t.pseudo("AWS::AccountId", path) + ":" + local
 	}
 	t.in.note(Warning, path, "Fn::GetAtt "+name+"."+attribute, "%s has no attribute %s here: the text %q stands in its place", kind, attribute, local+"."+attribute)
 	return local + "." + attribute

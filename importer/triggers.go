@@ -13,36 +13,37 @@ import (
 // pushTriggers carries V2's triggers over. Where there are any, the source
 // actions' own detection of changes is off, as CodePipeline does it.
 func (c *conversion) pushTriggers(stages [][]*action) {
-	repositories := map[string]string{}
+	repositories, sources := map[string]string{}, map[string]*action{}
 	for _, actions := range stages {
 		for _, a := range actions {
 			if a.category == "Source" {
-				repository := c.in.complete(a.config.get("FullRepositoryId").text())
+				repository := c.repositoryOf(a)
 				if url := c.overridden(a, repository); url != "" {
 					repository = url
 				}
-				repositories[a.name] = repository
+				repositories[a.name], sources[a.name] = repository, a
 			}
 		}
 	}
 	for _, t := range c.triggers {
-		t.get("ProviderType").ignore()
+		t.get("ProviderType").leave(Info, "providerType", "the repository of the source action decides")
 		git := t.get("GitConfiguration")
 		source := git.get("SourceActionName")
 		repository, known := repositories[source.static()]
 		if !known {
 			c.in.note(Error, source.path, "sourceActionName "+source.static(), "the pipeline has no source action of that name: the trigger is left out")
-			git.ignore()
+			git.leave(Error, "trigger of "+source.static(), "it is left out with its source action")
+			continue
+		}
+		from := sources[source.static()]
+		if repository == "" {
+			git.leave(Error, "trigger of "+source.static(), "a %s source sends no pushes: the trigger is left out", from.provider)
 			continue
 		}
 		push := git.get("Push").items()
 		if len(push) == 0 && len(git.get("PullRequest").items()) == 0 {
 			// Without a filter it is every push to the action's own branch.
-			for _, a := range slices.Concat(stages...) {
-				if a.name == source.static() {
-					c.starts(a, c.pushTrigger(a, repository, c.finish(a.config.get("BranchName"), false)))
-				}
-			}
+			c.starts(from, c.pushTrigger(from, repository, c.finish(from.config.get("BranchName"), false)))
 		}
 		for _, p := range push {
 			branches, tags, paths := filters(p.get("Branches")), filters(p.get("Tags")), filters(p.get("FilePaths"))
@@ -50,21 +51,30 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 				if len(branches) == 0 && len(tags) == 0 {
 					branches = []string{"**"} // a poll without either looks at one branch
 				}
-				c.out.Triggers = append(c.out.Triggers, pipeline.Trigger{Poll: &pipeline.PollTrigger{
-					URL: repository, Branches: branches, Tags: tags, Paths: paths, Every: localPoll,
-				}})
+				c.starts(from, pipeline.Trigger{Poll: &pipeline.PollTrigger{URL: repository, Branches: branches, Tags: tags, Paths: paths}})
 				continue
 			}
 			secret := c.in.secretName("webhook", "any random text: it signs the repository's push webhook", t.path)
-			c.out.Triggers = append(c.out.Triggers, pipeline.Trigger{Push: &pipeline.PushTrigger{
+			c.starts(from, pipeline.Trigger{Push: &pipeline.PushTrigger{
 				Repository: repository, Branches: branches, Tags: tags, Paths: paths, Secret: secret,
 			}})
 		}
 		for _, p := range git.get("PullRequest").items() {
-			p.ignore()
-			c.in.note(Error, p.path, "pull request trigger", "pull requests start nothing here; pushes to their branches can")
+			p.leave(Error, "pull request trigger", "pull requests start nothing here; pushes to their branches can")
 		}
 	}
+}
+
+// repositoryOf is the repository of a source action as a host of Git names it;
+// "" for sources that have none.
+func (c *conversion) repositoryOf(a *action) string {
+	switch a.provider {
+	case "CodeStarSourceConnection":
+		return c.in.complete(a.config.get("FullRepositoryId").text())
+	case "GitHub":
+		return c.in.complete(a.config.get("Owner").text() + "/" + a.config.get("Repo").text())
+	}
+	return ""
 }
 
 // branchOf is the branch that a source fetches. What a trigger pushed is fetched
@@ -86,7 +96,7 @@ func (c *conversion) branchOf(a *action, url, branch string) string {
 		}
 		otherwise = m[1]
 	}
-	repository := c.in.complete(a.config.get("FullRepositoryId").text())
+	repository := c.repositoryOf(a)
 	pushed := `trigger.kind == "push"`
 	switch {
 	case local(url):
@@ -130,7 +140,7 @@ func (c *conversion) webhooks(a *action, repository, branch string) []pipeline.T
 		}
 		p := h.get("Properties")
 		if local(repository) {
-			h.ignore()
+			h.leave(Info, "webhook of "+a.name, "a repository on this machine is polled")
 			out = append(out, pollTrigger(repository, branch, nil))
 			continue
 		}
@@ -147,7 +157,7 @@ func (c *conversion) webhooks(a *action, repository, branch string) []pipeline.T
 				c.in.note(Warning, f.path, "filter "+path, "a push trigger filters by branch, tag and path only: this one starts on more than the original")
 			}
 		}
-		p.get("RegisterWithThirdParty").ignore()
+		p.get("RegisterWithThirdParty").leave(Info, "RegisterWithThirdParty", "set the repository's webhook to this server by hand")
 		c.in.note(Info, h.path, "webhook of "+a.name, "set the repository's webhook to this server (`/hooks/github`) with the secret %s", t.Secret)
 		out = append(out, pipeline.Trigger{Push: t})
 	}
@@ -177,34 +187,47 @@ func (c *conversion) conditions(s cursor, stages []pipeline.Stage) {
 			c.entryCondition(condition, stages)
 		}
 	}
-	if f := s.get("OnSuccess"); f.ok() {
-		f.ignore()
-		c.in.note(Error, f.path, "onSuccess conditions", "nothing is checked after a stage here: put the check into a stage of its own that the next one needs")
-	}
+	s.get("OnSuccess").leave(Error, "onSuccess conditions", "nothing is checked after a stage here: put the check into a stage of its own that the next one needs")
 }
 
 func (c *conversion) onFailure(f cursor, stages []pipeline.Stage) {
-	switch result := f.get("Result").static(); result {
+	result := f.get("Result")
+	switch value := result.static(); value {
 	case "RETRY":
-		mode := f.get("RetryConfiguration").get("RetryMode")
-		if mode.static() == "ALL_ACTIONS" {
-			c.in.note(Warning, mode.path, "retryMode ALL_ACTIONS", "only the stage that failed is tried again")
-		}
-		for i := range stages {
-			if stages[i].Kind != "approval" && stages[i].Retry == nil {
-				stages[i].Retry = &pipeline.Retry{Attempts: 1}
-			}
-		}
+		c.retries(f, stages)
 	case "ROLLBACK":
-		c.in.note(Error, f.path, "onFailure ROLLBACK", "the stage is not undone by itself: `showrunner rollback` returns a site or a cluster to its last good version (a `deploy` stage undoes its own failed waves)")
+		c.in.note(Error, result.path, "onFailure ROLLBACK", "the stage is not undone by itself: `showrunner rollback` returns a site or a cluster to its last good version (a `deploy` stage undoes its own failed waves)")
 	case "SKIP":
 		for i := range stages {
 			stages[i].OnFailure = pipeline.Continue
 		}
+	case "FAIL", "":
+		result.note(Info, "onFailure FAIL", "it is what a failed stage does by itself")
+	default:
+		c.in.note(Error, result.path, "onFailure "+value, "there is no such result: a failed stage ends the execution")
 	}
-	if cond := f.get("Conditions"); cond.ok() {
-		cond.ignore()
-		c.in.note(Error, cond.path, "onFailure conditions", "they are not asked; the result applies to every failure")
+	f.get("Conditions").leave(Error, "onFailure conditions", "they are not asked; the result applies to every failure")
+}
+
+// retries has every stage of a group tried once more, as CodePipeline does with
+// the actions of a stage.
+func (c *conversion) retries(f cursor, stages []pipeline.Stage) {
+	mode := f.get("RetryConfiguration").get("RetryMode")
+	switch value := mode.static(); value {
+	case "FAILED_ACTIONS", "":
+		mode.note(Info, "retryMode "+value, "a retry repeats the stage that failed, and nothing else")
+	default:
+		c.in.note(Warning, mode.path, "retryMode "+value, "only the stage that failed is tried again")
+	}
+	for i := range stages {
+		switch {
+		case stages[i].Kind == "approval":
+			c.in.note(Info, f.path, "onFailure RETRY of "+stages[i].Name, "an approval that was refused is not asked for again")
+		case stages[i].Retry != nil:
+			c.in.note(Warning, f.path, "onFailure RETRY of "+stages[i].Name, "its project asks for %d tries of its own: the two are not multiplied", stages[i].Retry.Attempts)
+		default:
+			stages[i].Retry = &pipeline.Retry{Attempts: 1}
+		}
 	}
 }
 
@@ -217,14 +240,17 @@ func (c *conversion) entryCondition(condition cursor, stages []pipeline.Stage) {
 		provider := kind.get("Provider").static()
 		if provider == "VariableCheck" && result == "SKIP" {
 			if expression, ok := c.variableCheck(r.get("Configuration")); ok {
-				kind.ignore()
-				r.get("Name").ignore()
+				kind.read()
+				r.get("Name").note(Info, "rule "+r.get("Name").static(), "a condition has no name here")
 				checks = append(checks, expression)
 				continue
 			}
 		}
-		r.ignore()
-		c.in.note(Error, r.path, "beforeEntry rule "+r.get("Name").static()+" ("+provider+")", "%s", ruleAdvice(provider))
+		r.leave(Error, "beforeEntry rule "+r.get("Name").static()+" ("+provider+")", "%s", ruleAdvice(provider))
+	}
+	if len(checks) == 0 {
+		condition.get("Result").note(Info, "result "+result, "it goes with the checks, which are left out")
+		return
 	}
 	for i := range stages {
 		all := checks
@@ -251,15 +277,16 @@ func ruleAdvice(provider string) string {
 // variableCheck is the expression for a VariableCheck rule.
 func (c *conversion) variableCheck(config cursor) (string, bool) {
 	m := variable.FindStringSubmatch(config.get("Variable").text())
-	value, operator := config.get("Value").static(), config.get("Operator").static()
+	want, operator := config.get("Value").static(), config.get("Operator").static()
 	if m == nil {
 		return "", false
 	}
-	left, ok := c.variable(m[1], m[2])
+	value, ok := c.variable(m[1], m[2], config.get("Variable").path)
 	if !ok {
 		return "", false
 	}
-	right := fmt.Sprintf("%q", value)
+	left := expressionOf(value)
+	right := fmt.Sprintf("%q", want)
 	switch operator {
 	case "EQ", "":
 		return left + " == " + right, true
@@ -268,7 +295,7 @@ func (c *conversion) variableCheck(config cursor) (string, bool) {
 	case "CONTAINS":
 		return left + " contains " + right, true
 	case "MATCHES":
-		if _, err := regexp.Compile(value); err == nil {
+		if _, err := regexp.Compile(want); err == nil {
 			return left + " matches " + right, true
 		}
 	}

@@ -1,0 +1,235 @@
+package importer
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"showrunner/build/buildspec"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// valid writes the document as a file that the language accepts. What the
+// original allowed and the language refuses is taken out, part by part, each
+// with a note: the smallest part that a finding is about, then what needed it.
+// Errors: invalid for a name that was given, internal.
+func valid(in *input, doc *pipeline.Document) ([]byte, error) {
+	for range 10_000 { // each round takes something out
+		body, err := pipeline.Format(doc)
+		if err != nil {
+			return nil, problem.Wrap(err, problem.Internal, "import", "write the pipeline file")
+		}
+		_, found := pipeline.Parse("showrunner.yaml", body, buildspec.Check)
+		i := slices.IndexFunc(found, func(d pipeline.Diagnostic) bool { return d.Severity == pipeline.SeverityError })
+		if i < 0 {
+			for _, d := range found {
+				in.note(Warning, in.origin(partAt(body, d.Line)), "the file that was written", "%s", d.Message)
+			}
+			return body, nil
+		}
+		part := partAt(body, found[i].Line)
+		if part.field == "application" && in.opts.Application != "" {
+			return nil, problem.New(problem.Invalid, "import", "--application %s: %s", in.opts.Application, found[i].Message)
+		}
+		if !in.takeOut(doc, part, found[i].Message) {
+			return nil, problem.New(problem.Internal, "import", "the file that was written is not valid: %s", found[i].Message)
+		}
+	}
+	return nil, problem.New(problem.Internal, "import", "the file that was written does not become valid")
+}
+
+// part is a part of a pipeline file: a field of the file, of a pipeline, or of
+// one of a pipeline's stages, triggers or parameters.
+type part struct {
+	pipeline string
+	list     string // stages, triggers or parameters; "" for a field of the pipeline
+	item     string // a name, or a trigger's position
+	field    string
+}
+
+// partAt finds the part that a line of a pipeline file is in.
+func partAt(body []byte, line int) part {
+	var doc yaml.Node
+	if err := yaml.Load(body, &doc, yaml.WithV4Defaults()); err != nil || len(doc.Content) == 0 {
+		return part{}
+	}
+	var path []string
+	for n := doc.Content[0]; n != nil; {
+		var next *yaml.Node
+		step := ""
+		switch n.Kind {
+		case yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content) && n.Content[i].Line <= line; i += 2 {
+				step, next = n.Content[i].Value, n.Content[i+1]
+			}
+		case yaml.SequenceNode:
+			for i, item := range n.Content {
+				if item.Line <= line {
+					step, next = strconv.Itoa(i), item
+				}
+			}
+		}
+		if next != nil {
+			path = append(path, step)
+		}
+		n = next
+	}
+	path = append(path, "", "", "", "", "")
+	switch {
+	case path[0] != "pipelines":
+		return part{field: path[0]}
+	case slices.Contains([]string{"stages", "triggers", "parameters"}, path[2]) && path[3] != "":
+		return part{pipeline: path[1], list: path[2], item: path[3], field: path[4]}
+	}
+	return part{pipeline: path[1], field: path[2]}
+}
+
+// origin is the place in the source document that a part was made from, as far
+// as that is known.
+func (in *input) origin(p part) string {
+	for _, c := range in.carried {
+		if c.Pipeline == p.pipeline && p.list != "" && c.To == p.list+"/"+p.item {
+			return c.Path
+		}
+	}
+	return ""
+}
+
+// takeOut takes a part out of the document, with a note. It answers false when
+// there is nothing that it could take out.
+func (in *input) takeOut(doc *pipeline.Document, p part, why string) bool {
+	at := in.origin(p)
+	if p.pipeline == "" {
+		if name := slug(doc.Application, "application", 40); p.field == "application" && name != doc.Application {
+			in.note(Error, at, "application "+doc.Application, "%s: it is called %s here", why, name)
+			doc.Application = name
+			return true
+		}
+		return false
+	}
+	i := slices.IndexFunc(doc.Pipelines, func(q pipeline.Pipeline) bool { return q.Name == p.pipeline })
+	if i < 0 {
+		return false
+	}
+	q := &doc.Pipelines[i]
+	switch p.list {
+	case "stages":
+		return in.takeOutStage(q, p, at, why)
+	case "triggers":
+		n, err := strconv.Atoi(p.item)
+		if err != nil || n >= len(q.Triggers) {
+			return false
+		}
+		in.note(Error, at, "a trigger of "+q.Name, "%s: it is left out", why)
+		q.Triggers = slices.Delete(q.Triggers, n, n+1)
+		in.forget(p, n)
+		return true
+	case "parameters":
+		return in.takeOutParameter(q, p, at, why)
+	}
+	in.note(Error, at, p.field+" of pipeline "+q.Name, "%s: it is left out", why)
+	if p.field == "description" && q.Description != "" {
+		q.Description = ""
+		return true
+	}
+	return false
+}
+
+// forget drops a part from the list of what was carried over; triggers are
+// counted anew.
+func (in *input) forget(p part, n int) {
+	in.carried = slices.DeleteFunc(in.carried, func(c Carried) bool { return c.Pipeline == p.pipeline && c.To == p.list+"/"+p.item })
+	for i, c := range in.carried {
+		if rest, ok := strings.CutPrefix(c.To, "triggers/"); ok && p.list == "triggers" && c.Pipeline == p.pipeline {
+			if m, err := strconv.Atoi(rest); err == nil && m > n {
+				in.carried[i].To = fmt.Sprintf("triggers/%d", m-1)
+			}
+		}
+	}
+}
+
+func (in *input) takeOutParameter(q *pipeline.Pipeline, p part, at, why string) bool {
+	i := slices.IndexFunc(q.Parameters, func(v pipeline.Parameter) bool { return v.Name == p.item })
+	if i < 0 {
+		return false
+	}
+	v := &q.Parameters[i]
+	plain := pipeline.Parameter{Name: v.Name, Description: v.Description, Required: true}
+	if v.Default != nil || v.Options != nil {
+		in.note(Error, at, "parameter "+v.Name, "%s: every start has to give its value, and any is taken", why)
+		*v = plain
+		return true
+	}
+	in.note(Error, at, "parameter "+v.Name, "%s: it is left out", why)
+	q.Parameters = slices.Delete(q.Parameters, i, i+1)
+	in.forget(p, 0)
+	return true
+}
+
+// takeOutStage clears one field of a stage, or takes the whole stage out: then
+// what needed it needs what it needed.
+func (in *input) takeOutStage(q *pipeline.Pipeline, p part, at, why string) bool {
+	i := slices.IndexFunc(q.Stages, func(s pipeline.Stage) bool { return s.Name == p.item })
+	if i < 0 {
+		return false
+	}
+	s := &q.Stages[i]
+	zero := pipeline.Stage{Name: s.Name, Needs: s.Needs, Kind: s.Kind, With: s.With}
+	cleared := *s
+	switch p.field {
+	case "description":
+		cleared.Description = zero.Description
+	case "when":
+		cleared.When = zero.When
+	case "retry":
+		cleared.Retry = zero.Retry
+	case "timeout":
+		cleared.Timeout = zero.Timeout
+	case "onFailure":
+		cleared.OnFailure = zero.OnFailure
+	case "windows":
+		cleared.Windows = zero.Windows
+	default:
+		in.note(Error, at, "stage "+s.Name, "%s: the stage is left out, and what needed it needs what it needed", why)
+		withoutStage(q, i)
+		in.forget(p, 0)
+		return true
+	}
+	in.note(Error, at, p.field+" of stage "+s.Name, "%s: it is left out", why)
+	*s = cleared
+	return true
+}
+
+// withoutStage takes a stage out of a pipeline and closes the gap. A pipeline
+// without any stage gets one that says so.
+func withoutStage(q *pipeline.Pipeline, i int) {
+	gone := q.Stages[i]
+	q.Stages = slices.Delete(q.Stages, i, i+1)
+	for j := range q.Stages {
+		s := &q.Stages[j]
+		if k := slices.Index(s.Needs, gone.Name); k >= 0 {
+			needs := slices.Delete(slices.Clone(s.Needs), k, k+1)
+			for _, n := range gone.Needs {
+				if n != s.Name && !slices.Contains(needs, n) {
+					needs = append(needs, n)
+				}
+			}
+			slices.SortFunc(needs, cmp.Compare)
+			s.Needs = needs
+		}
+	}
+	if len(q.Stages) == 0 {
+		q.Stages = []pipeline.Stage{nothingCarried()}
+	}
+}
+
+// nothingCarried stands in a pipeline of which nothing could be carried over, so
+// that the file is whole.
+func nothingCarried() pipeline.Stage {
+	return stageOf("nothing-carried", pipeline.Approval{Instructions: "Nothing of this pipeline could be carried over."})
+}
