@@ -90,10 +90,10 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	return e, nil
 }
 
-// serve adds the endpoint to what runs until ctx ends; requests have the context
-// streams.
-func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, streams context.Context, log *slog.Logger) {
-	e.server.BaseContext = func(net.Listener) context.Context { return streams }
+// serve adds the endpoint to what runs until ctx ends.
+func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slog.Logger) {
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	e.server.BaseContext = func(net.Listener) context.Context { return requests }
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")
@@ -102,7 +102,8 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, streams 
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		return stopServing(e.server, requestsEnd, log)
+		defer endRequests()
+		return stopServing(e.server, endRequests, requestsFinish, requestsEnd, log)
 	})
 }
 

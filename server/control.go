@@ -210,8 +210,9 @@ func ownerName() string {
 // detached, the store closed.
 func (c *controlPlane) run(ctx context.Context) error {
 	server := &http.Server{Handler: c.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug)}
-	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
-	server.BaseContext = func(net.Listener) context.Context { return streams }
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRequests()
+	server.BaseContext = func(net.Listener) context.Context { return requests }
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.engine.Run(ctx) })
 	group.Go(func() error { c.freezes.Watch(ctx, c.reads); return nil })
@@ -232,12 +233,11 @@ func (c *controlPlane) run(ctx context.Context) error {
 		return nil
 	})
 	if c.aws != nil {
-		c.aws.serve(ctx, group, streams, c.Log)
+		c.aws.serve(ctx, group, c.Log)
 	}
 	group.Go(func() error {
 		<-ctx.Done()
-		endStreams() // a stream would hold the shutdown up for ever
-		return stopServing(server, requestsEnd, c.Log)
+		return stopServing(server, endRequests, requestsFinish, requestsEnd, c.Log)
 	})
 	if err := c.announce(); err != nil {
 		return err
@@ -249,13 +249,20 @@ func (c *controlPlane) run(ctx context.Context) error {
 	return err
 }
 
-// requestsEnd is how long requests under way may take when the control plane stops.
-const requestsEnd = 5 * time.Second
+const (
+	// requestsFinish is how long requests under way may take by themselves when the
+	// control plane stops. Then their contexts end, which also ends streams.
+	requestsFinish = 250 * time.Millisecond
+	// requestsEnd is how long they may take after that.
+	requestsEnd = 5 * time.Second
+)
 
-// stopServing lets requests under way end within a limit, and cuts off the others:
-// whoever asks slowly does not make a stop a failure.
-func stopServing(server *http.Server, limit time.Duration, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+// stopServing lets requests under way finish, ends those that go on, and cuts off
+// what does not end within a limit: a slow client does not make a stop a failure.
+func stopServing(server *http.Server, endRequests func(), finish, limit time.Duration, log *slog.Logger) error {
+	later := time.AfterFunc(finish, endRequests)
+	defer later.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), finish+limit)
 	defer cancel()
 	err := server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {

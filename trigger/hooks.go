@@ -113,7 +113,9 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	case err != nil:
-		h.o.Log.Error("a delivery could not be handled", "provider", d.Provider, "delivery", d.DeliveryID, "error", err)
+		if r.Context().Err() == nil { // else the sender has hung up, or the control plane stops
+			h.o.Log.Error("a delivery could not be handled", "provider", d.Provider, "delivery", d.DeliveryID, "error", err)
+		}
 		d.Status, d.Verdict, d.Reason = http.StatusServiceUnavailable, VerdictFailed, "it could not be handled now; deliver it again"
 	default:
 		d.conclude()

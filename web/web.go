@@ -134,7 +134,9 @@ func (p *Pages) page(h func(http.ResponseWriter, *http.Request) error) http.Hand
 			problem.Precondition: 412, problem.Unavailable: 503}[problem.CodeOf(err)]
 		if status == 0 {
 			status = http.StatusInternalServerError
-			p.Log.Error("page", "path", r.URL.Path, "error", err)
+			if r.Context().Err() == nil { // else nobody waits for the page any longer
+				p.Log.Error("page", "path", r.URL.Path, "error", err)
+			}
 		}
 		data := errorPage{Message: err.Error(), Help: problem.HelpOf(err)}
 		if status == http.StatusNotFound {
