@@ -76,7 +76,7 @@ func (p *Postgres) Join(ctx context.Context, _ func() time.Time) (execution.Sess
 		_, err = p.pool.Exec(ctx, `DELETE FROM replica WHERE id = $1`, last)
 	}
 	if err == nil {
-		err = s.judge(ctx, true)
+		_, err = s.judge(ctx, true)
 	}
 	if err != nil {
 		_ = s.conn.Close(ctx)
@@ -220,11 +220,12 @@ func (s *pgSession) watch(ctx context.Context) {
 				return
 			}
 		}
-		if s.look(ctx) != nil {
+		gone, err := s.look(ctx)
+		if err != nil {
 			continue // the database is away; so it is for the peers
 		}
 		s.mu.Lock()
-		found := len(s.dead) > 0
+		found := gone || len(s.dead) > 0
 		s.mu.Unlock()
 		if found {
 			s.tell(execution.Notice{Kind: execution.NoticeAdopt})
@@ -243,7 +244,7 @@ func (s *pgSession) renew(ctx context.Context) (bool, error) {
 	return err == nil && tag.RowsAffected() > 0, err
 }
 
-func (s *pgSession) look(ctx context.Context) error {
+func (s *pgSession) look(ctx context.Context) (gone bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
 	return s.judge(ctx, false)
@@ -272,12 +273,13 @@ const lockHeld = `EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory'
 
 // judge finds the peers that are dead: their lock is gone although it was seen
 // held, or their lease has run out. At once takes every missing lock as proof,
-// as at a start, when nothing has been seen yet.
-func (s *pgSession) judge(ctx context.Context, atOnce bool) error {
+// as at a start, when nothing has been seen yet. Gone says that a peer that lived
+// is not there any more: another replica was the first to find it dead, or it left.
+func (s *pgSession) judge(ctx context.Context, atOnce bool) (gone bool, err error) {
 	rows, err := s.store.pool.Query(ctx, `SELECT r.id, r.expires < now(), `+lockHeld+`
 		FROM replica r WHERE r.id <> $1`, s.owner, uint32(replicaLock))
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer rows.Close()
 	s.mu.Lock()
@@ -287,7 +289,7 @@ func (s *pgSession) judge(ctx context.Context, atOnce bool) error {
 		var id string
 		var expired, held bool
 		if err := rows.Scan(&id, &expired, &held); err != nil {
-			return err
+			return false, err
 		}
 		there[id] = true
 		if held {
@@ -298,7 +300,7 @@ func (s *pgSession) judge(ctx context.Context, atOnce bool) error {
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return err
+		return false, err
 	}
 	for id := range s.dead {
 		if !there[id] {
@@ -308,9 +310,10 @@ func (s *pgSession) judge(ctx context.Context, atOnce bool) error {
 	for id := range s.peers {
 		if !there[id] {
 			delete(s.peers, id)
+			gone = true
 		}
 	}
-	return nil
+	return gone, nil
 }
 
 // Announce implements execution.Session.

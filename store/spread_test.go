@@ -102,3 +102,30 @@ func TestReplicasShareWhatWaits(t *testing.T) {
 		}
 	}
 }
+
+// A replica learns that another has gone also when a third was the first to find it
+// dead, and has taken its work over already.
+func TestTheExitOfAReplicaIsSeenByAll(t *testing.T) {
+	at := address(t, "postgres")
+	kind := executiontest.Kind{KindName: "act", List: []stage.Task{{Name: "act", Resume: stage.Repeat}}}
+	replica := func() *execution.Engine {
+		e, _ := executiontest.Start(t, execution.Config{Store: open(t, at), Kinds: []stage.Kind{kind}})
+		return e
+	}
+	watcher, other := replica(), replica()
+	exit := watcher.ReplicaExit()
+	limit := time.After(executiontest.WaitTime)
+	for tick := time.NewTicker(500 * time.Millisecond); ; { // the first time the watcher may not have seen the other alive
+		if _, err := server.Ask(t.Context(), at, fmt.Sprintf(`DELETE FROM replica WHERE id = '%s'`, other.Owner())); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-exit:
+			tick.Stop()
+			return
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("the exit was not seen")
+		}
+	}
+}

@@ -35,7 +35,8 @@ const (
 	// nobody is known to have gone.
 	lookAgain = 5 * time.Second
 
-	firstPause = time.Second
+	// The pause before a message is sent again doubles from firstPause to lastPause.
+	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Minute
 )
 
@@ -305,7 +306,7 @@ func (h *held) deliver(ctx context.Context, e record.Event) error {
 			h.progress.Failing = now.UTC()
 		}
 		h.progress.Error = err.Error()
-		pause := max(after, min(lastPause, firstPause<<min(h.progress.Failures, 10)))
+		pause := max(after, min(lastPause, firstPause<<min(h.progress.Failures, 12)))
 		h.progress.Failures++
 		h.progress.Next = now.Add(pause).UTC()
 		switch {

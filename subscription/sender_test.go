@@ -138,7 +138,7 @@ func newSender(records Records, l *log, r *receiver, holder string) *Sender {
 		Now: time.Now, Client: &http.Client{Transport: r}, Report: slog.New(slog.DiscardHandler)}
 }
 
-// run runs deliverers over one log until the test's bubble ends.
+// run runs senders over one log until the test's bubble ends.
 func run(t *testing.T, records Records, l *log, r *receiver, holders ...string) (stops map[string]func()) {
 	var all []*Sender
 	for _, h := range holders {
@@ -389,4 +389,26 @@ func TestSubscriptionsAreChecked(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// A receiver that refuses a message now and then is sent to hardly slower than one
+// that takes all: a refused message is tried again soon, and later each time.
+func TestOneRefusedMessageHoldsLittleUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records, l := &recordtest.Records{}, &log{}
+		r := &receiver{t: t, answer: func(n int) int {
+			if n%40 == 0 {
+				return http.StatusServiceUnavailable
+			}
+			return http.StatusNoContent
+		}}
+		put(t, records, subscription(), 0)
+		run(t, records, l, r, "one")
+		const events = 1_600
+		l.add(started(events)...)
+		settle(10 * time.Second)
+		if p := progressOf(t, records); p.Delivered != events {
+			t.Errorf("%d of %d events were delivered", p.Delivered, events)
+		}
+	})
 }
