@@ -36,6 +36,9 @@ func NewKeys(key, secret string) (*Keys, error) {
 	return k, err
 }
 
+// Owner are the credentials of the owner's key.
+func (k *Keys) Owner() signature.Credentials { return k.owner }
+
 // session is what a token holds.
 type session struct {
 	Key    string    `json:"k"`

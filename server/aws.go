@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"showrunner/awsapi"
+	"showrunner/awsapi/s3"
 	"showrunner/awsapi/sts"
 	"showrunner/awsapi/wire"
 	"showrunner/cloud/localcloud"
@@ -66,12 +67,16 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint's keys")
 	}
+	// Sessions are not enforced: whoever has the owner's key, or a session of it, acts as the owner.
+	owner := control.Principal{Name: ownerName(), Owner: true}
+	objects := s3.New(s3.Config{
+		Regions: func(ctx context.Context) ([]s3.Region, error) { return c.objectStores(ctx, owner) },
+		Owner:   keys.Owner(), Scope: awsapi.ScopeOf, Log: c.Log, Now: c.Now,
+	})
 	endpoint, err := awsapi.New(awsapi.Config{
-		Keys: keys, Regions: c.Regions, Log: c.Log, Now: c.Now,
+		Keys: keys, Regions: c.Regions, S3: objects, Log: c.Log, Now: c.Now,
 		Services: []wire.Service{sts.Service(keys, c.Now)},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
-			// Sessions are not enforced: whoever has the owner's key, or a session of it, acts as the owner.
-			owner := control.Principal{Name: ownerName(), Owner: true}
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
 		},
 	})
@@ -88,6 +93,26 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// objectStores are the object storages of the local regions.
+func (c *controlPlane) objectStores(ctx context.Context, p control.Principal) ([]s3.Region, error) {
+	regions, err := c.control.Regions(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	var out []s3.Region
+	for _, r := range regions {
+		if r.Account != control.DefaultAccount {
+			continue
+		}
+		one := s3.Region{Name: r.Name}
+		if r.Healthy {
+			one.Endpoint = r.S3
+		}
+		out = append(out, one)
+	}
+	return out, nil
 }
 
 // serve adds the endpoint to what runs until ctx ends.

@@ -43,6 +43,16 @@ type Scope struct {
 	Presigned       bool
 	// Payload is the hash that was signed, or a word such as UNSIGNED-PAYLOAD.
 	Payload string
+	// OldLink is set of a link that is signed by version 2 with the owner's key and
+	// is not verified: a region's object storage does that (IsOldLink).
+	OldLink bool
+}
+
+// IsOldLink says whether a request is a presigned link of version 2, which the aws
+// command still makes for some regions.
+func IsOldLink(r *http.Request) bool {
+	q := r.URL.Query()
+	return q.Has("AWSAccessKeyId") && q.Has("Signature") && q.Has("Expires")
 }
 
 const (
@@ -74,7 +84,7 @@ func Verify(r *http.Request, body []byte, now time.Time, find Lookup) (Scope, er
 	if err != nil {
 		return Scope{}, err
 	}
-	if err := loopback(r.Host); err != nil {
+	if err := Loopback(r.Host); err != nil {
 		return Scope{}, err
 	}
 	known, found := find(c.key, c.token)
@@ -320,8 +330,8 @@ func (c claim) sign(secret, request string) string {
 	return hex.EncodeToString(key)
 }
 
-// loopback refuses names that a page of the web may have bound to this machine.
-func loopback(host string) error {
+// Loopback refuses names that a page of the web may have bound to this machine.
+func Loopback(host string) error {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {
 		name = host
@@ -331,4 +341,22 @@ func loopback(host string) error {
 		return nil
 	}
 	return failure("AccessDenied", http.StatusForbidden, "The host "+host+" is not served here: use 127.0.0.1 or localhost.")
+}
+
+// Sign signs a request with the header form, over its host and the headers that
+// are named. payload is the body's hash, or a word such as UNSIGNED-PAYLOAD.
+func Sign(r *http.Request, c Credentials, region, service, payload string, headers []string, now time.Time) {
+	at := now.UTC()
+	r.Header.Set("X-Amz-Date", at.Format(timeForm))
+	r.Header.Set(hashHeader, payload)
+	names := []string{"host", "x-amz-date", strings.ToLower(hashHeader)}
+	for _, h := range headers {
+		if h = strings.ToLower(h); !slices.Contains(names, h) {
+			names = append(names, h)
+		}
+	}
+	slices.Sort(names)
+	made := claim{key: c.Key, date: at.Format("20060102"), region: region, service: service, headers: names, at: at}
+	r.Header.Set("Authorization", algorithm+" Credential="+strings.Join([]string{c.Key, made.date, region, service, "aws4_request"}, "/")+
+		", SignedHeaders="+strings.Join(names, ";")+", Signature="+made.sign(c.Secret, canonical(r, made, payload)))
 }
