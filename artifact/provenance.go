@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"showrunner/problem"
@@ -142,6 +143,10 @@ func (s *Store) Attestations(_ context.Context, ref Ref) ([]Statement, error) {
 		data, err := os.ReadFile(filepath.Join(dir, name.Name()))
 		if err != nil {
 			return nil, unavailable(err, op, "artifact %s", ref)
+		}
+		// The name ends with the beginning of the content's digest.
+		if sum := sha256.Sum256(data); !strings.HasSuffix(name.Name(), "-"+hex.EncodeToString(sum[:8])+".json") {
+			return nil, corrupt(op, "statement on", string(ref))
 		}
 		var st Statement
 		if err := json.NewDecoder(bytes.NewReader(data)).Decode(&st); err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"showrunner/internal/checksum/checksumtest"
 	"showrunner/problem"
 )
 
@@ -418,6 +419,12 @@ func TestAttestations(t *testing.T) {
 			}
 		}
 	}
+	statements, err := os.ReadDir(s.path("statements", ref.Hex()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checksumtest.Flip(t, filepath.Join(s.path("statements", ref.Hex()), statements[0].Name()), func() error { _, err := s.Attestations(ctx, ref); return err })
+	checksumtest.Flip(t, s.path("manifests", ref.Hex()), func() error { _, err := s.Manifest(ctx, ref); return err })
 	all, err := s.Attestations(ctx, ref)
 	last, _ := s.Attestation(ctx, ref)
 	if err != nil || len(all) != 3 || last.Predicate.RunDetails.Metadata.InvocationID != "2" {

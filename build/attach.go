@@ -174,7 +174,7 @@ func (h *Handle) Result() (Result, error) {
 		return r, problem.New(problem.NotFound, "build.result", "the build has not ended")
 	}
 	if err != nil {
-		return r, problem.Wrap(err, problem.Internal, "build.result", "read the result")
+		return r, problem.Wrap(err, problem.Internal, "build.result", "the result in %s", h.dir)
 	}
 	return r, nil
 }
@@ -182,8 +182,12 @@ func (h *Handle) Result() (Result, error) {
 // State returns how far the build is.
 func (h *Handle) State() (State, error) {
 	var s State
-	if err := readJSON(filepath.Join(h.dir, fileState), &s); err != nil {
-		return s, problem.Wrap(err, problem.NotFound, "build.state", "read the state")
+	err := readJSON(filepath.Join(h.dir, fileState), &s)
+	if errors.Is(err, os.ErrNotExist) {
+		return s, problem.New(problem.NotFound, "build.state", "the build has not begun")
+	}
+	if err != nil {
+		return s, problem.Wrap(err, problem.Internal, "build.state", "the state in %s", h.dir)
 	}
 	return s, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/build/buildspec"
+	"showrunner/internal/checksum"
 	"showrunner/internal/filelock"
 	"showrunner/problem"
 )
@@ -239,8 +240,12 @@ func lockBuild(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// readJSON reads a file that writeJSON wrote. Errors: invalid when it is damaged.
 func readJSON(name string, v any) error {
 	data, err := os.ReadFile(name)
+	if err == nil {
+		data, err = checksum.OpenFile(data)
+	}
 	if err != nil {
 		return err
 	}
@@ -254,6 +259,7 @@ func writeJSON(name string, v any) error {
 	if err != nil {
 		return problem.Wrap(err, problem.Internal, op, "%s", filepath.Base(name))
 	}
+	data = checksum.SealFile(data)
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".tmp-")
 	if err != nil {
 		return problem.Wrap(err, problem.Unavailable, op, "%s", filepath.Base(name))

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"showrunner/artifact"
+	"showrunner/internal/checksum/checksumtest"
 )
 
 // TestMain lets this test binary be the supervisor's process.
@@ -127,6 +128,8 @@ artifacts: {files: ["**/*"], base-directory: dist, secondary-artifacts: {two: {f
 			t.Error(err)
 		}
 	}
+	checksumtest.Flip(t, filepath.Join(h.dir, fileResult), func() error { _, err := h.Result(); return err })
+	checksumtest.Flip(t, filepath.Join(h.dir, fileState), func() error { _, err := h.State(); return err })
 	var log bytes.Buffer
 	if err := h.Log(bounded(t), 0, &log); err != nil || !strings.Contains(log.String(), "password ***") {
 		t.Errorf("%v\n%s", err, log.String())

@@ -15,13 +15,15 @@ import (
 	"strings"
 	"sync"
 
+	"showrunner/internal/checksum"
 	"showrunner/internal/filelock"
 	"showrunner/problem"
 	"showrunner/store/record"
 )
 
 // Archive keeps events as newline JSON in a folder: files named for the
-// position of their first event, positions rising within and across them. One
+// position of their first event, positions rising within and across them. Each
+// line carries its checksum (package checksum) as the member "c". One
 // process at a time appends; any number reads. What is there may be copied,
 // compressed elsewhere or deleted from the front by whoever owns the folder.
 type Archive struct {
@@ -130,18 +132,19 @@ func (a *Archive) Append(events []record.Event) error {
 }
 
 func (a *Archive) appendTo(name string, events []record.Event) error {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
+	var text []byte
 	for _, e := range events {
-		if err := enc.Encode(e); err != nil {
+		line, err := json.Marshal(e)
+		if err != nil {
 			return err
 		}
+		text = append(append(text, checksum.SealFile(line)...), '\n')
 	}
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text.Bytes())
+	_, err = f.Write(text)
 	return errors.Join(err, a.sync(f), f.Close())
 }
 
@@ -190,8 +193,8 @@ func repair(name string) (last, size int64, err error) {
 		if end <= 0 {
 			return 0, size, nil
 		}
-		var e record.Event
-		if err := json.Unmarshal(tail[begin+1:end], &e); err != nil {
+		e, err := decode(tail[begin+1 : end])
+		if err != nil {
 			return 0, 0, fmt.Errorf("the last line is damaged: %w", err)
 		}
 		return e.Position, size, nil
@@ -216,7 +219,11 @@ func (a *Archive) Read(from int64, f record.Filter, limit int) (s record.Slice, 
 	for scanned := 0; at < len(names); at++ {
 		n, more, err := a.readFile(names[at], &s, from, f, limit, scanWindow-scanned)
 		if err != nil {
-			return record.Slice{}, false, problem.Wrap(err, problem.Unavailable, op, "%s", names[at])
+			code := problem.Unavailable
+			if _, known := problem.Of(err); known {
+				code = "" // damaged
+			}
+			return record.Slice{}, false, problem.Wrap(err, code, op, "%s", names[at])
 		}
 		if scanned += n; more {
 			return s, true, nil
@@ -249,11 +256,13 @@ func (a *Archive) readFile(name string, s *record.Slice, from int64, f record.Fi
 		if err != nil {
 			return scanned, false, err
 		}
-		var e record.Event
-		if err := json.Unmarshal(line, &e); err != nil {
-			return scanned, false, fmt.Errorf("the line at %d is damaged: %w", offset, err)
+		size := int64(len(line))
+		e, err := decode(line)
+		if err != nil {
+			return scanned, false, problem.Wrap(err, problem.Internal, "archive.read", "the line at byte %d, after position %d, is damaged", offset, s.Next).
+				WithHelp("Put an undamaged copy of the file in its place.")
 		}
-		offset += int64(len(line))
+		offset += size
 		if e.Position <= from {
 			continue
 		}
@@ -323,10 +332,17 @@ func lastOf(name string) (int64, error) {
 	tail = tail[:bytes.LastIndexByte(tail, '\n')+1]
 	line := bytes.TrimSuffix(tail, []byte("\n"))
 	line = line[bytes.LastIndexByte(line, '\n')+1:]
-	var e record.Event
 	if len(line) == 0 {
 		return 0, nil
 	}
-	err = json.Unmarshal(line, &e)
+	e, err := decode(line)
 	return e.Position, err
+}
+
+// decode reads a line and checks its checksum; lines of an earlier version have none.
+func decode(line []byte) (e record.Event, err error) {
+	if line, err = checksum.OpenFile(line); err == nil {
+		err = json.Unmarshal(line, &e)
+	}
+	return e, err
 }

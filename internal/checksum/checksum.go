@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/crc32"
+	"strings"
 
 	"showrunner/problem"
 )
@@ -65,14 +66,40 @@ func Open(sealed []byte, after uint32) (object []byte, sum uint32, err error) {
 func OpenFile(data []byte) ([]byte, error) {
 	data = bytes.TrimRight(data, "\n")
 	if !Sealed(data) {
+		if nearlySealed(data) {
+			return nil, problem.New(problem.Invalid, "checksum", "the checksum is damaged")
+		}
 		return data, nil
 	}
 	object, _, err := Open(data, 0)
 	return object, err
 }
 
-// SealFile is Seal for an object alone in a file.
+// nearlySealed tells whether an object ends as if it carried a checksum, but for
+// one byte of what encloses the digits.
+func nearlySealed(object []byte) bool {
+	at := len(object) - length
+	if at < 1 {
+		return false
+	}
+	wrong := 0
+	for i, c := range object[at:] {
+		switch digit := i - len(begin); {
+		case digit < 0 && c != begin[i], digit >= 8 && c != end[digit-8]:
+			wrong++
+		case digit >= 0 && digit < 8 && !strings.ContainsRune("0123456789abcdef", rune(c)):
+			return false
+		}
+	}
+	return wrong == 1
+}
+
+// SealFile is Seal for an object alone in a file. An empty object stays as it is:
+// a damage of it is no JSON.
 func SealFile(object []byte) []byte {
+	if string(object) == "{}" {
+		return object
+	}
 	sealed, _ := Seal(object, 0)
 	return sealed
 }

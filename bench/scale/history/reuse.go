@@ -106,12 +106,7 @@ func (o options) copied(ctx context.Context, from place) (place, error) {
 		return o.at(ctx, p, address), err
 	}
 	p = o.at(ctx, p, filepath.Join(p.data, "showrunner.db"))
-	for _, suffix := range []string{""} {
-		if err := copyFile(from.address+suffix, p.address+suffix); err != nil {
-			return p, err
-		}
-	}
-	return p, nil
+	return p, copyFile(from.address, p.address)
 }
 
 func copyFile(from, to string) error {

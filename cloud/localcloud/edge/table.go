@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"showrunner/cloud"
+	"showrunner/internal/checksum"
 	"showrunner/problem"
 )
 
@@ -46,6 +47,9 @@ func newTable(file string, now func() time.Time, log *slog.Logger) (*table, erro
 	raw, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return t, nil
+	}
+	if err == nil {
+		raw, err = checksum.OpenFile(raw)
 	}
 	if err == nil {
 		err = json.Unmarshal(raw, &t.weights)
@@ -265,7 +269,7 @@ func (t *table) setWeights(weights map[string]*float64) error {
 	}
 	raw, err := json.Marshal(t.weights)
 	if err == nil {
-		err = os.WriteFile(t.file+".new", raw, 0o600)
+		err = os.WriteFile(t.file+".new", checksum.SealFile(raw), 0o600)
 	}
 	if err == nil {
 		err = os.Rename(t.file+".new", t.file)

@@ -17,6 +17,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/cloud/driver"
+	"showrunner/internal/checksum"
 	"showrunner/internal/filelock"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -172,8 +173,12 @@ func (f *folder) load() (document, error) {
 	case err != nil:
 		return d, problem.Wrap(err, problem.Unavailable, "fleet.open", "state of %s", f.path)
 	default:
-		if err := json.Unmarshal(text, &d); err != nil {
-			return d, problem.Wrap(err, problem.Internal, "fleet.open", "state of %s cannot be read", f.path)
+		if text, err = checksum.OpenFile(text); err == nil {
+			err = json.Unmarshal(text, &d)
+		}
+		if err != nil {
+			return d, problem.Wrap(err, problem.Internal, "fleet.open", "%s is damaged", filepath.Join(f.path, "state.json")).
+				WithHelp("put an undamaged copy of the file in its place, or move the folder away: the region then begins empty, and `showrunner drift --repair` says and brings back what should be there")
 		}
 		if d.Form == 1 {
 			if err := takeOver(text, &d); err != nil {
@@ -228,7 +233,7 @@ func (f *folder) save(d document) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(f.path, "state.json"), text)
+	return replaceFile(filepath.Join(f.path, "state.json"), checksum.SealFile(text))
 }
 
 // replaceFile puts a file in place whole and durably, or leaves the old one.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"showrunner/cloud/driver"
+	"showrunner/internal/checksum"
 	"showrunner/problem"
 )
 
@@ -312,8 +313,12 @@ func (f files) loadState() (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(data, s); err != nil {
-		return nil, problem.Wrap(err, problem.Internal, "sites.open", "reading %s", f.state())
+	if data, err = checksum.OpenFile(data); err == nil {
+		err = json.Unmarshal(data, s)
+	}
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Internal, "sites.open", "%s is damaged", f.state()).
+			WithHelp("put an undamaged copy of the file in its place, or move the folder away and deploy the sites again")
 	}
 	if s.Version > stateVersion {
 		return nil, problem.New(problem.Precondition, "sites.open", "%s was written by a newer version", f.state())
@@ -326,7 +331,7 @@ func (f files) saveState(s *state) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(f.state(), data)
+	return replaceFile(f.state(), checksum.SealFile(data))
 }
 
 // saveIndex writes an index and returns its digest.
@@ -355,6 +360,10 @@ func (f files) loadIndex(digest string) (index, error) {
 	data, err := os.ReadFile(f.index(digest))
 	if err != nil {
 		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != digest {
+		return nil, problem.New(problem.Internal, "sites.open", "%s is damaged: its content does not have the digest that it is named for", f.index(digest)).
+			WithHelp("deploy the site again")
 	}
 	if err := json.Unmarshal(data, &x); err != nil {
 		return nil, problem.Wrap(err, problem.Internal, "sites.open", "reading %s", f.index(digest))

@@ -1,0 +1,28 @@
+package fleet
+
+import (
+	"path/filepath"
+	"testing"
+
+	"showrunner/internal/checksum/checksumtest"
+)
+
+// TestADamagedStateIsRefused: a weight or a capacity with a flipped bit is no state.
+func TestADamagedStateIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	f, err := openFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	doc, err := f.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc.Sequences["app"] = 7
+	doc.Groups["app-v007"] = record{Weight: 50}
+	if err := f.save(doc); err != nil {
+		t.Fatal(err)
+	}
+	checksumtest.Flip(t, filepath.Join(dir, "state.json"), func() error { _, err := f.load(); return err })
+}
