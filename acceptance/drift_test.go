@@ -1,10 +1,12 @@
 package acceptance
 
 import (
+	"errors"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -13,6 +15,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/cloud/localcloud"
 	"showrunner/cloud/localcloud/objectstore"
+	"showrunner/execution"
 )
 
 // bucket is an S3 client of a region, as any program would use.
@@ -100,5 +103,87 @@ func TestDriftOfAWebsite(t *testing.T) {
 	w.must("drift", "shop")
 	if _, errs, code := w.cli("drift", "--site", "nothing"); code != 6 {
 		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+// What was put into traffic last counts, and not what started last: an older run
+// that is approved after a newer one is no drift, and repair leaves it alone.
+func TestTheRunThatEndedLastIsNoDrift(t *testing.T) {
+	w := newWorld(t)
+	files := siteFiles("one")
+	files["showrunner.yaml"] = strings.Replace(sitePipeline, "pipelines:\n", `pipelines:
+  gated:
+    stages:
+      source: { git: { url: ., branch: main } }
+      build: { needs: [source], build: {} }
+      approve: { needs: [build], approval: {} }
+      site: { needs: [approve], deploy-site: { site: shop, artifact: build } }
+`, 1)
+	r := newRepo(t, files)
+	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))
+	var older execution.Execution
+	w.json(&older, "run", "shop/gated")
+	if _, errs, code := w.cli("executions", "watch", older.ID); code != 3 {
+		t.Fatalf("exit %d, want 3: it waits for a person: %s", code, errs)
+	}
+	r.commit("second", map[string]string{"version": "two"})
+	w.must("run", "shop/release", "--watch")
+	w.must("approve", older.ID, "approve")
+	w.must("executions", "watch", older.ID)
+	if code, body := w.get("shop", "/"); code != http.StatusOK || !strings.Contains(body, "version one") {
+		t.Fatalf("%d %s", code, body)
+	}
+	if out := w.must("drift", "shop"); !strings.Contains(out, "as deployed") {
+		t.Errorf("drift says\n%s", out)
+	}
+	w.must("drift", "shop", "--repair")
+	if code, body := w.get("shop", "/"); code != http.StatusOK || !strings.Contains(body, "version one") {
+		t.Errorf("repair reverted what was approved: %d %s", code, body)
+	}
+
+	// A region that is lost is the first line of what people look at, with its own exit code.
+	w.must("regions", "stop", "us-west-2", "--reason", "trying", "--kill")
+	for _, command := range [][]string{{"drift", "shop"}, {"clusters"}, {"doctor"}} {
+		out, errs, code := w.cli(command...)
+		first, _, _ := strings.Cut(out, "\n")
+		if code != 10 || !strings.Contains(first, "us-west-2") {
+			t.Errorf("%v: exit %d, first line %q\n%s", command, code, first, errs)
+		}
+	}
+	w.must("regions", "start", "us-west-2")
+	w.eventually(20*time.Second, "the region is back", func() error {
+		if out, _, code := w.cli("drift", "shop"); code != 0 {
+			return errors.New(out)
+		}
+		return nil
+	})
+	if out := w.must("audit"); !strings.Contains(out, "region.stop") || !strings.Contains(out, "region us-west-2") {
+		t.Errorf("the audit log says\n%s", out)
+	}
+}
+
+// A state that is restored beside an empty cloud says what is lost, until a person
+// says that it is gone on purpose.
+func TestARestoredStateMissesWhatIsLost(t *testing.T) {
+	w := newWorld(t)
+	r := newRepo(t, siteFiles("one"))
+	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))
+	w.must("run", "shop/release", "--watch")
+	backup := filepath.Join(t.TempDir(), "backup")
+	w.must("backup", backup)
+	w.stop()
+	w.data = t.TempDir()
+	w.must("restore", backup)
+	w.start()
+	out, _, code := w.cli("drift", "shop")
+	if first, _, _ := strings.Cut(out, "\n"); code != 10 || !strings.Contains(first, "Not there: shop (site)") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	if out, _, code := w.cli("clusters"); code != 10 || !strings.Contains(out, "Not there: site shop") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	w.must("drift", "--site", "shop", "--forget")
+	if out, _, code := w.cli("clusters"); code != 0 {
+		t.Errorf("exit %d:\n%s", code, out)
 	}
 }

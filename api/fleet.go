@@ -93,6 +93,17 @@ func (s *Server) fleet() {
 		}) (*body[[]control.Drift], error) {
 			return answer(c.Drift(ctx, principal(ctx), in.Account, in.Application, in.Cluster, in.Site))
 		})
+	huma.Register(s.api, operation(http.MethodGet, "/missing", "list-missing", "What should be there and is not: regions, clusters and websites", 200),
+		func(ctx context.Context, in *struct {
+			Application string `query:"application"`
+		}) (*body[[]control.Missing], error) {
+			return answer(c.Missing(ctx, principal(ctx), in.Application))
+		})
+	huma.Register(s.api, operation(http.MethodPost, "/forget", "forget-missing", "Say that what is missing of a cluster or a website is gone on purpose", 200),
+		func(ctx context.Context, in *struct{ Body control.ForgetRequest }) (*body[ChangeAnswer], error) {
+			did, err := c.Forget(ctx, principal(ctx), in.Body)
+			return answer(ChangeAnswer{Done: append([]string{}, did...)}, err)
+		})
 	huma.Register(s.api, operation(http.MethodPost, "/repairs", "start-repairs", "Put a cluster or a website back to what was last deployed", 201),
 		func(ctx context.Context, in *struct {
 			Key  string `header:"Idempotency-Key"`

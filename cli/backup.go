@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"showrunner/control"
 	"showrunner/problem"
 	"showrunner/store"
 )
@@ -145,6 +147,9 @@ way round. Put the file named key of the old data folder beside it for the secre
 			if err != nil {
 				return err
 			}
+			if err := markRestored(cmd.Context(), address); err != nil {
+				return err
+			}
 			a.say("restored; start it with `showrunner up`")
 			return nil
 		},
@@ -169,6 +174,21 @@ func (a *app) readingBackup(f *os.File, done string, read func(io.Reader) error)
 	})
 	defer stop()
 	return read(io.TeeReader(f, &count))
+}
+
+// markRestored writes down that the state is a restored one: what was put into
+// traffic between the backup and now is not known to it.
+func markRestored(ctx context.Context, address string) error {
+	s, err := store.Open(ctx, address, store.Options{})
+	if err != nil {
+		return err
+	}
+	mark := control.Restored(time.Now(), 0)
+	old, err := s.GetRecord(ctx, mark.Collection, mark.Key)
+	if err == nil || problem.CodeOf(err) == problem.NotFound {
+		_, err = s.PutRecord(ctx, control.Restored(time.Now(), old.Version))
+	}
+	return errors.Join(err, s.Close())
 }
 
 // sizeOf is a number of bytes as people read it.

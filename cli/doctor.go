@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,7 +22,7 @@ import (
 // check is one finding of doctor.
 type check struct {
 	Name   string `json:"name"`
-	State  string `json:"state"` // ok, warning, failed
+	State  string `json:"state"` // ok, warning, missing, failed
 	Detail string `json:"detail"`
 	Help   string `json:"help,omitempty"`
 }
@@ -29,10 +31,13 @@ func newDoctorCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "Check this machine and the control plane",
-		Long:  "Doctor checks what Showrunner needs on this machine and whether its processes answer. Exit code 1 when something failed.",
+		Long:  "Doctor checks what Showrunner needs on this machine and whether its processes answer. Exit code 1 when something failed, 10 when nothing failed and something that was deployed, or a region, is not there.",
 		Args:  exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			checks := append(a.machine(cmd.Context()), a.processesState(cmd.Context())...)
+			slices.SortStableFunc(checks, func(x, y check) int { // what is not there comes first
+				return cmp.Compare(map[string]int{"missing": -1}[x.State], map[string]int{"missing": -1}[y.State])
+			})
 			names := func() []string {
 				var list []string
 				for _, c := range checks {
@@ -45,10 +50,12 @@ func newDoctorCommand(a *app) *cobra.Command {
 			if err := a.print(checks, names, func(w io.Writer) { doctorText(w, checks) }); err != nil {
 				return err
 			}
-			for _, c := range checks {
-				if c.State == "failed" {
-					return exitError{exitFailed}
-				}
+			state := func(s string) bool { return slices.ContainsFunc(checks, func(c check) bool { return c.State == s }) }
+			switch {
+			case state("failed"):
+				return exitError{exitFailed}
+			case state("missing"):
+				return exitError{exitDifferent}
 			}
 			return nil
 		},
@@ -56,7 +63,7 @@ func newDoctorCommand(a *app) *cobra.Command {
 }
 
 func doctorText(w io.Writer, checks []check) {
-	shapes := map[string]string{"ok": "✓ ok", "warning": "▲ warning", "failed": "✕ failed"}
+	shapes := map[string]string{"ok": "✓ ok", "warning": "▲ warning", "missing": "✕ not there", "failed": "✕ failed"}
 	for _, c := range checks {
 		row(w, shapes[c.State], c.Name, c.Detail)
 		if c.Help != "" {
@@ -150,9 +157,18 @@ func (a *app) processesState(ctx context.Context) []check {
 	for _, r := range regions {
 		if r.Healthy {
 			list = append(list, check{"region " + r.Name, "ok", "front door " + r.Address, ""})
-		} else {
-			list = append(list, check{"region " + r.Name, "failed", "down since " + stamp(r.Since), ""})
 		}
+	}
+	var missing []control.Missing
+	if err := c.Do(ctx, http.MethodGet, "/missing", nil, &missing); err != nil {
+		return append(list, check{"what was deployed", "failed", err.Error(), ""})
+	}
+	for _, m := range missing {
+		name := m.Subject.String()
+		if m.Subject.Kind != control.KindRegion {
+			name += " in " + m.Region
+		}
+		list = append(list, check{name, "missing", strings.TrimPrefix(m.Deployed+": "+m.Why, ": "), m.Help})
 	}
 	var triggers []control.TriggerStatus
 	if err := c.Do(ctx, http.MethodGet, "/triggers", nil, &triggers); err != nil {

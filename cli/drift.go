@@ -7,24 +7,27 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"showrunner/api"
 	"showrunner/control"
 	"showrunner/problem"
 )
 
 func newDriftCommand(a *app) *cobra.Command {
 	var account, cluster, site string
-	var repair, detach bool
+	var repair, detach, forget bool
 	cmd := &cobra.Command{
 		Use: "drift [APP]", Short: "Compare what runs with what was last deployed, and put it back with --repair", Args: cobra.MaximumNArgs(1),
-		Long: `Drift compares every cluster with the newest deployment or rollback of it: which
-version has traffic, its capacity, its suspended processes, and what a failed
-deployment left behind; and every website: which deployment each region serves,
-and which of its objects somebody replaced or removed in the bucket. Objects that
-no deployment placed are nobody's drift. It exits with 0 when nothing differs and
-with 10 when something does.
+		Long: `Drift compares every cluster with what was last put into traffic by a deployment, a
+rollback or a repair that finished: which version has traffic, its capacity, its
+suspended processes, and what a failed deployment left behind; and every website:
+which deployment each region serves, and which of its objects somebody replaced or
+removed in the bucket. Objects that no deployment placed are not compared. What
+should be there and is not comes first. It exits with 0 when nothing differs and with
+10 when something does.
 
 --repair puts back what it can: capacities, suspended processes and websites at
-once, traffic by an execution of its own, which waits for health before it shifts.`,
+once, traffic by an execution of its own, which waits for health before it shifts.
+--forget says that what is not there is gone on purpose.`,
 		Example: "  showrunner drift storefront\n  showrunner drift --cluster storefront-prod --repair\n  showrunner drift --site storefront --repair",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			application := ""
@@ -35,6 +38,9 @@ once, traffic by an execution of its own, which waits for health before it shift
 			c := a.connect()
 			if err := c.Do(cmd.Context(), http.MethodGet, "/drift"+query("account", account, "application", application, "cluster", cluster, "site", site), nil, &found); err != nil {
 				return err
+			}
+			if forget {
+				return a.forget(cmd, account, cluster, site)
 			}
 			if site != "" && len(found) == 0 {
 				return problem.New(problem.NotFound, "drift", "there is no website %q", site).WithHelp("showrunner sites lists them")
@@ -69,6 +75,8 @@ once, traffic by an execution of its own, which waits for health before it shift
 	f.StringVar(&site, "site", "", "only this website")
 	cmd.MarkFlagsMutuallyExclusive("cluster", "site")
 	f.BoolVar(&repair, "repair", false, "put back what differs")
+	f.BoolVar(&forget, "forget", false, "with --cluster or --site: expect what is not there no more")
+	cmd.MarkFlagsMutuallyExclusive("repair", "forget")
 	f.BoolVar(&detach, "detach", false, "with --repair: do not wait for traffic to be shifted")
 	return cmd
 }
@@ -77,6 +85,13 @@ func driftText(w io.Writer, found []control.Drift) {
 	if len(found) == 0 {
 		fmt.Fprintln(w, "No clusters and no websites. Stages of the kinds deploy and deploy-site make them.")
 		return
+	}
+	for _, d := range found {
+		for _, x := range d.Differences {
+			if x.Missing() {
+				fmt.Fprintf(w, "✕ Not there: %s in %s, deployed as %s.\n", clean(nameOf(d)), clean(x.Region), clean(x.Deployed))
+			}
+		}
 	}
 	row(w, "CLUSTER OR SITE", "REGION", "DIFFERS", "DEPLOYED", "RUNS", "REPAIR")
 	for _, d := range found {
@@ -99,6 +114,25 @@ func driftText(w io.Writer, found []control.Drift) {
 			row(w, name, x.Region, "✕ "+string(x.Kind), x.Deployed, x.Runs, remedy)
 		}
 	}
+}
+
+// forget ends the expectation of what is missing.
+func (a *app) forget(cmd *cobra.Command, account, cluster, site string) error {
+	if cluster == "" && site == "" {
+		return usage("--forget needs --cluster or --site")
+	}
+	var out api.ChangeAnswer
+	if err := a.connect().Do(cmd.Context(), http.MethodPost, "/forget", control.ForgetRequest{Account: account, Cluster: cluster, Site: site}, &out); err != nil {
+		return err
+	}
+	return a.print(out.Done, func() []string { return out.Done }, func(w io.Writer) {
+		if len(out.Done) == 0 {
+			fmt.Fprintln(w, "Nothing of it is missing.")
+		}
+		for _, line := range out.Done {
+			fmt.Fprintln(w, clean(line))
+		}
+	})
 }
 
 // nameOf is the name of what drift is about.

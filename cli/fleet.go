@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,14 +22,26 @@ import (
 func newClustersCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "clusters [APP|CLUSTER]", Short: "Show what runs: every version of every cluster, region by region", Args: cobra.MaximumNArgs(1),
+		Long: `Clusters shows what runs. What was deployed and is not there comes first: then the
+exit code is 10.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var missing []control.Missing
+			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/missing", nil, &missing); err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				missing = slices.DeleteFunc(missing, func(m control.Missing) bool {
+					return m.Subject.Kind != control.KindRegion && m.Subject.Name != args[0] && m.Subject.Application != args[0]
+				})
+			}
 			var out []control.Cluster
 			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/clusters", nil, &out); err != nil {
+				missingText(a.Err, missing) // the more so when nothing else can be said
 				return err
 			}
 			if len(args) > 0 {
 				var err error
-				if out, err = a.clustersNamed(cmd.Context(), out, args[0]); err != nil {
+				if out, err = a.clustersNamed(cmd.Context(), out, args[0]); err != nil && !slices.ContainsFunc(missing, func(m control.Missing) bool { return m.Subject.Kind != control.KindRegion }) {
 					return err
 				}
 			}
@@ -39,7 +52,18 @@ func newClustersCommand(a *app) *cobra.Command {
 				}
 				return list
 			}
-			return a.print(out, names, func(w io.Writer) { clustersText(w, out) })
+			if err := a.print(out, names, func(w io.Writer) {
+				missingText(w, missing)
+				if len(out) > 0 || len(missing) == 0 {
+					clustersText(w, out)
+				}
+			}); err != nil {
+				return err
+			}
+			if len(missing) > 0 {
+				return exitError{exitDifferent}
+			}
+			return nil
 		},
 	}
 }
@@ -72,6 +96,20 @@ func (a *app) clustersNamed(ctx context.Context, all []control.Cluster, name str
 		err = err.WithHelp("did you mean %s?", near)
 	}
 	return nil, err
+}
+
+// missingText says what should be there and is not.
+func missingText(w io.Writer, missing []control.Missing) {
+	for _, m := range missing {
+		fmt.Fprintf(w, "✕ Not there: %s. %s.\n", clean(m.String()), clean(upperFirst(m.Help)))
+	}
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func clustersText(w io.Writer, clusters []control.Cluster) {

@@ -29,6 +29,7 @@ const (
 	opThaw        = "freeze.delete"
 	opRollback    = "rollback"
 	opRepair      = "cluster.repair"
+	opForget      = "cluster.forget"
 	opResize      = "cluster.resize"
 	opWeights     = "cluster.weights"
 	opDestroy     = "cluster.destroy"
@@ -58,7 +59,7 @@ const (
 // triggers and the stages can ask for.
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
-		opRollback, opRepair, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
+		opRollback, opRepair, opForget, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
 		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS}
 }
 

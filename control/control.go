@@ -67,12 +67,15 @@ type Deps struct {
 }
 
 // Service carries out operations. Its methods may be used from any goroutine.
-type Service struct{ Deps }
+type Service struct {
+	Deps
+	deployedReader deployedReader
+}
 
 // New makes a Service.
 func New(d Deps) *Service {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{d}
+	return &Service{Deps: d}
 }

@@ -1,14 +1,12 @@
 package control
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"showrunner/cloud"
 	"showrunner/execution"
@@ -17,34 +15,41 @@ import (
 
 // siteSeen is a website as its regions tell it.
 type siteSeen struct {
-	name, account, application string
-	history                    map[string][]cloud.SiteDeployment // by region, newest first
-	changes                    map[string][]cloud.SiteChange     // by region
-	away                       map[string]string                 // regions that cannot be asked, with the reason
+	name, account string
+	regions       []string                          // of the account
+	history       map[string][]cloud.SiteDeployment // by region, newest first
+	changes       map[string][]cloud.SiteChange     // by region
+	away          map[string]string                 // regions that cannot be asked, with the reason
+	unknown       map[string]bool                   // executions that this control plane knows nothing of
+	restored      time.Time                         // of the state, from a backup; zero: never
 }
 
-// part names the part of a site that a deployment replaces.
-func part(d cloud.SiteDeployment) string { return d.Prefix + "\x00" + d.Archive }
-
-// published is what a stage left of one part of a site in one region.
-type published struct{ deployment, version string }
-
-// siteDrift compares websites, of an application or one by name.
-func (s *Service) siteDrift(ctx context.Context, p Principal, account, application, site string) ([]Drift, error) {
+// siteDrift compares websites that are there, and those that should be: of an
+// application, or one by name.
+func (s *Service) siteDrift(ctx context.Context, p Principal, account, application, site string, restored time.Time) ([]Drift, error) {
 	all, err := s.Sites(ctx, p)
 	if err != nil {
 		return nil, err
+	}
+	kept, err := s.deployed(ctx, KindSite, "", "")
+	if err != nil {
+		return nil, err
+	}
+	want := map[[2]string][]Deployed{} // by account and site
+	for _, d := range kept {
+		id := [2]string{d.Account, d.Name}
+		want[id] = append(want[id], d)
+		if !slices.ContainsFunc(all, func(st SiteStatus) bool { return st.Account == d.Account && st.Name == d.Name }) {
+			all = append(all, SiteStatus{Account: d.Account, Name: d.Name})
+		}
 	}
 	var list []Drift
 	for _, st := range all {
 		if account != "" && st.Account != account || site != "" && st.Name != site {
 			continue
 		}
-		seen, err := s.seeSite(ctx, st)
-		if err != nil {
-			return nil, err
-		}
-		d, err := s.driftOfSite(ctx, &seen)
+		of := want[[2]string{st.Account, st.Name}]
+		d, err := s.driftOfSite(ctx, st, of, restored)
 		if err != nil {
 			return nil, err
 		}
@@ -70,6 +75,9 @@ func (s *Service) seeSite(ctx context.Context, st SiteStatus) (siteSeen, error) 
 	if err != nil {
 		return seen, err
 	}
+	for _, r := range regions {
+		seen.regions = append(seen.regions, r.Name)
+	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, r := range regions {
@@ -94,118 +102,87 @@ func (s *Service) seeSite(ctx context.Context, st SiteStatus) (siteSeen, error) 
 	return seen, nil
 }
 
-// driftOfSite finds what was last deployed of a site, and compares.
-func (s *Service) driftOfSite(ctx context.Context, seen *siteSeen) (Drift, error) {
-	d := Drift{Site: seen.name, Account: seen.account, Differences: []Difference{}}
-	ids := map[string]bool{}
-	parts := map[string]cloud.SiteDeployment{} // by deployment
-	for _, history := range seen.history {
-		for _, x := range history {
-			parts[x.ID] = x
-			if x.Execution != "" {
-				ids[x.Execution] = true
-			}
-		}
-	}
-	for _, id := range slices.Backward(slices.Sorted(maps.Keys(ids))) { // the newest first
-		e, err := s.Engine.Get(ctx, id)
-		if problem.CodeOf(err) == problem.NotFound {
-			continue // retention has removed it
-		}
-		if err != nil {
-			return d, err
-		}
-		seen.application = e.Application
-		break
-	}
-	d.Application = seen.application
-	if seen.application == "" {
-		return d, nil
-	}
-	executions, err := s.executionsOf(ctx, seen.application, ids)
+// driftOfSite compares a site with what was last put into traffic of it.
+func (s *Service) driftOfSite(ctx context.Context, st SiteStatus, want []Deployed, restored time.Time) (Drift, error) {
+	d := Drift{Site: st.Name, Account: st.Account, Differences: []Difference{}}
+	seen, err := s.seeSite(ctx, st)
 	if err != nil {
 		return d, err
 	}
-	want := map[string]map[string]published{}
-	for _, e := range executions {
-		for _, st := range e.Stages {
-			if st.Kind != "deploy-site" && st.Kind != "rollback" {
-				continue
-			}
-			if !st.Status.Complete() && e.Status == execution.Running && st.Phase != execution.PhaseHeld && st.Status != execution.NotStarted && siteOf(e, st) == seen.name {
-				d.Busy = e.ID
-			}
-			if publishedBy(st, parts, want) && d.Execution == "" {
-				d.Execution, d.Version = e.ID, fmt.Sprint(st.Outputs["version"])
-			}
+	seen.restored = restored
+	var newest Deployed
+	for _, w := range want {
+		if newest.Execution == "" || w.after(newest) {
+			newest = w
 		}
 	}
-	d.Differences = append(d.Differences, compareSite(*seen, want)...)
+	d.Execution, d.Version, d.Application = newest.Execution, newest.Version, newest.Application
+	if seen.unknown, err = s.unknownExecutions(ctx, &d, seen); err != nil {
+		return d, err
+	}
+	if d.Busy, err = s.changesSite(ctx, d.Application, st.Name); err != nil {
+		return d, err
+	}
+	d.Differences = append(d.Differences, compareSite(seen, want)...)
 	return d, nil
 }
 
-// siteOf is the site that a stage is about, as its definition has it.
-func siteOf(e execution.Execution, st execution.StageState) string {
-	if e.Definition == nil {
-		return ""
-	}
-	for _, def := range e.Definition.Stages {
-		var with struct{ Site string }
-		if def.Name == st.Name && json.Unmarshal(def.With, &with) == nil {
-			return with.Site
+// unknownExecutions are those that put live deployments of the site there and are
+// not known here. Where nothing is kept of the site, a known one names its application.
+func (s *Service) unknownExecutions(ctx context.Context, d *Drift, seen siteSeen) (map[string]bool, error) {
+	unknown, asked := map[string]bool{}, map[string]bool{}
+	for _, history := range seen.history {
+		for _, x := range history {
+			if !x.Current || x.Execution == "" || asked[x.Execution] {
+				continue
+			}
+			asked[x.Execution] = true
+			e, err := s.Engine.Get(ctx, x.Execution)
+			switch {
+			case problem.CodeOf(err) == problem.NotFound:
+				unknown[x.Execution] = true
+			case err != nil:
+				return nil, err
+			case d.Application == "":
+				d.Application = e.Application
+			}
 		}
 	}
-	return ""
+	return unknown, nil
 }
 
-// publishedBy adds what a stage that succeeded left of a site to what is wanted, by
-// part and region, unless something newer is there. It says whether the stage is
-// about the site at all.
-func publishedBy(st execution.StageState, parts map[string]cloud.SiteDeployment, want map[string]map[string]published) bool {
-	id, _ := st.Outputs["deployment"].(string)
-	d, known := parts[id]
-	regions, _ := st.Outputs["regions"].([]any)
-	if !known || st.Status != execution.Succeeded {
-		return false
+// changesSite is the running execution of an application that changes a site now; "" without one.
+func (s *Service) changesSite(ctx context.Context, application, site string) (string, error) {
+	if application == "" {
+		return "", nil
 	}
-	if want[part(d)] == nil {
-		want[part(d)] = map[string]published{}
+	page, err := s.Engine.List(ctx, execution.Query{Application: application, Statuses: []execution.Status{execution.Running}, Limit: 100})
+	if err != nil {
+		return "", err
 	}
-	for _, r := range regions {
-		if _, newer := want[part(d)][fmt.Sprint(r)]; !newer {
-			want[part(d)][fmt.Sprint(r)] = published{id, d.Version}
+	for _, head := range page.Executions {
+		e, err := s.Engine.Get(ctx, head.ID)
+		if problem.CodeOf(err) == problem.NotFound {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		for _, st := range e.Stages {
+			begun := !st.Status.Complete() && st.Status != execution.NotStarted && st.Phase != execution.PhaseHeld
+			if name, _, _ := siteOf(e, st); begun && (st.Kind == "deploy-site" || st.Kind == "rollback") && name == site {
+				return e.ID, nil
+			}
 		}
 	}
-	return true
+	return "", nil
 }
 
 // compareSite is the pure part: what differs, region by region.
-func compareSite(seen siteSeen, want map[string]map[string]published) []Difference {
+func compareSite(seen siteSeen, want []Deployed) []Difference {
 	var list []Difference
-	for of, regions := range want {
-		for region, w := range regions {
-			named := w.deployment + " (" + w.version + ")"
-			x := Difference{Region: region, Deployment: w.deployment, Deployed: named}
-			history := seen.history[region]
-			live := slices.IndexFunc(history, func(d cloud.SiteDeployment) bool { return d.Current && part(d) == of })
-			kept := slices.ContainsFunc(history, func(d cloud.SiteDeployment) bool { return d.ID == w.deployment })
-			switch why, away := seen.away[region]; {
-			case away:
-				x.Kind, x.Runs, x.Help = DriftUnknown, "cannot be asked: "+why, "bring the region back and ask again"
-			case live >= 0 && history[live].ID == w.deployment:
-				if x = changedObjects(x, seen.changes[region]); len(x.Objects) == 0 {
-					continue
-				}
-			default:
-				x.Kind, x.Runs = DriftDeployment, "nothing is live"
-				if live >= 0 {
-					x.Runs = history[live].ID + " (" + history[live].Version + ")"
-				}
-				x.Repair = "return to " + named
-				if !kept {
-					x.Repair, x.Help = "", "run its pipeline again: the region does not keep the deployment"
-				}
-			}
+	for _, w := range want {
+		if x, differs := comparePart(seen, w); differs {
 			list = append(list, x)
 		}
 	}
@@ -213,6 +190,55 @@ func compareSite(seen siteSeen, want map[string]map[string]published) []Differen
 		return strings.Compare(a.Region+"\x00"+a.Deployment, b.Region+"\x00"+b.Deployment)
 	})
 	return list
+}
+
+func comparePart(seen siteSeen, w Deployed) (Difference, bool) {
+	named := w.Deployment + " (" + w.Version + ")"
+	x := Difference{Region: w.Region, Deployment: w.Deployment, Deployed: named}
+	history := seen.history[w.Region]
+	live := slices.IndexFunc(history, func(d cloud.SiteDeployment) bool {
+		return d.Current && d.Prefix == w.Prefix && d.Archive == w.Archive
+	})
+	why, away := seen.away[w.Region]
+	if !slices.Contains(seen.regions, w.Region) {
+		why, away = "it is no region of this control plane", true
+	}
+	orForget := "or say that it is gone on purpose: showrunner drift --site " + w.Name + " --forget"
+	switch {
+	case away:
+		x.Kind, x.Runs, x.Help = DriftUnknown, "cannot be asked: "+why, "bring the region back and ask again, "+orForget
+		return x, true
+	case live >= 0 && history[live].ID == w.Deployment:
+		x = changedObjects(x, seen.changes[w.Region])
+		return x, len(x.Objects) > 0
+	}
+	x.Kind, x.Runs, x.Lost = DriftDeployment, "nothing is live", live < 0
+	if live >= 0 {
+		x.Runs = history[live].ID + " (" + history[live].Version + ")"
+		if x.Help = seen.doubt(w, history[live]); x.Help != "" {
+			x.Kind = DriftNewer
+			return x, true
+		}
+	}
+	if slices.ContainsFunc(history, func(d cloud.SiteDeployment) bool { return d.ID == w.Deployment }) {
+		x.Repair = "return to " + named
+	} else {
+		x.Help = "the region does not keep the deployment: run its pipeline again, " + orForget
+	}
+	return x, true
+}
+
+// doubt says why what is live instead of the deployment expected may be right: then
+// nothing is repaired. Empty: nothing speaks for it.
+func (seen siteSeen) doubt(w Deployed, live cloud.SiteDeployment) string {
+	at, err := time.Parse(time.RFC3339Nano, live.At)
+	switch {
+	case seen.unknown[live.Execution] && (err != nil || at.After(w.At)):
+		return "execution " + live.Execution + " put it there, and is not known to this control plane: run the pipeline, or roll back, to say what is right"
+	case w.At.Before(seen.restored):
+		return "this control plane was restored from a backup at " + seen.restored.Format(time.RFC3339) + " and does not know what was published shortly before: run the pipeline, or roll back, to say what is right"
+	}
+	return ""
 }
 
 // changedObjects adds the changes of a deployment's objects to a difference.
@@ -232,49 +258,4 @@ func changedObjects(x Difference, changes []cloud.SiteChange) Difference {
 	}
 	x.Kind, x.Runs, x.Repair = DriftObjects, strings.Join(told, ", "), "place the objects of "+x.Deployment+" again"
 	return x
-}
-
-// repairSite returns a site to what was last deployed, region by region. Nothing travels.
-func (s *Service) repairSite(ctx context.Context, p Principal, r RepairRequest) (Repaired, error) {
-	out := Repaired{Done: []string{}}
-	r.Account = cmp.Or(r.Account, DefaultAccount)
-	err := s.perform(ctx, p, opRepair, Subject{Kind: KindSite, Name: r.Site, Account: r.Account}, nil, func() (_ map[string]any, err error) {
-		out, err = s.returnSite(ctx, p, r)
-		return map[string]any{"done": out.Done}, err
-	})
-	return out, err
-}
-
-func (s *Service) returnSite(ctx context.Context, p Principal, r RepairRequest) (Repaired, error) {
-	out := Repaired{Done: []string{}}
-	found, err := s.siteDrift(ctx, p, r.Account, "", r.Site)
-	if err != nil {
-		return out, err
-	}
-	if len(found) == 0 {
-		return out, problem.New(problem.NotFound, opRepair, "there is no site %q in account %s", r.Site, r.Account).WithHelp("showrunner sites lists them")
-	}
-	d := found[0]
-	if d.Busy != "" {
-		return out, problem.New(problem.Conflict, opRepair, "execution %s is changing %s", d.Busy, r.Site).WithHelp("wait until it has ended: showrunner executions watch %s", d.Busy)
-	}
-	a, err := s.Accounts.Account(r.Account)
-	if err != nil {
-		return out, err
-	}
-	sites, err := a.Sites()
-	if err != nil {
-		return out, err
-	}
-	for _, x := range d.Differences {
-		if x.Repair == "" {
-			out.Left = append(out.Left, x)
-			continue
-		}
-		if _, err = sites.Activate(ctx, x.Region, r.Site, x.Deployment, fmt.Sprintf("%s/%s/%s", r.Key, x.Region, x.Deployment)); err != nil {
-			break
-		}
-		out.Done = append(out.Done, x.Region+": "+x.Repair)
-	}
-	return out, err
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"showrunner/cloud"
-	"showrunner/execution"
 )
 
 func TestCompareSite(t *testing.T) {
@@ -15,7 +14,7 @@ func TestCompareSite(t *testing.T) {
 		return cloud.SiteDeployment{ID: id, Version: "v-" + id, Prefix: prefix, Current: current}
 	}
 	good := func() siteSeen {
-		return siteSeen{name: "shop", away: map[string]string{}, changes: map[string][]cloud.SiteChange{}, history: map[string][]cloud.SiteDeployment{
+		return siteSeen{name: "shop", regions: []string{"a", "b"}, away: map[string]string{}, changes: map[string][]cloud.SiteChange{}, history: map[string][]cloud.SiteDeployment{
 			"a": {at("two", "", true), at("docs", "docs", true), at("one", "", false)},
 			"b": {at("two", "", true), at("docs", "docs", true), at("one", "", false)},
 		}}
@@ -41,20 +40,10 @@ func TestCompareSite(t *testing.T) {
 		}, []string{"deployment a two true"}},
 	} {
 		seen := good()
-		parts := map[string]cloud.SiteDeployment{}
-		for _, d := range seen.history["a"] {
-			parts[d.ID] = d
-		}
-		want := map[string]map[string]published{}
-		regions := []any{"a", "b"}
-		for _, st := range []execution.StageState{ // the newest first
-			{Status: execution.Terminal, Outputs: map[string]any{"deployment": "one", "regions": regions}},
-			{Status: execution.Succeeded, Outputs: map[string]any{"deployment": "elsewhere", "regions": regions}},
-			{Status: execution.Succeeded, Outputs: map[string]any{"deployment": "two", "regions": regions}},
-			{Status: execution.Succeeded, Outputs: map[string]any{"deployment": "one", "regions": regions}},
-			{Status: execution.Succeeded, Outputs: map[string]any{"deployment": "docs", "regions": regions}},
-		} {
-			publishedBy(st, parts, want)
+		var want []Deployed
+		for _, region := range []string{"a", "b"} {
+			want = append(want, Deployed{Kind: KindSite, Name: "shop", Region: region, Deployment: "two", Version: "v-two"},
+				Deployed{Kind: KindSite, Name: "shop", Region: region, Deployment: "docs", Version: "v-docs", Prefix: "docs"})
 		}
 		c.change(&seen)
 		var got []string

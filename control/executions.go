@@ -110,6 +110,10 @@ func (s *Service) Cancel(ctx context.Context, p Principal, id, reason string) er
 // Restart lets an ended execution go on from a stage. Errors: not_found, precondition, denied.
 func (s *Service) Restart(ctx context.Context, p Principal, id, stageName string) error {
 	return s.change(ctx, p, opRestart, id, map[string]any{"stage": stageName}, func(execution.Execution) error {
+		// What the attempt so far put into traffic is forgotten by the engine with the restart.
+		if err := s.readDeployed(ctx); err != nil {
+			return err
+		}
 		return s.Engine.Restart(ctx, id, stageName, p.Name)
 	})
 }

@@ -55,11 +55,18 @@ func (s *Service) Clusters(ctx context.Context, p Principal, account, applicatio
 		if err != nil {
 			return nil, err
 		}
-		found, err := clustersOf(ctx, a, application, cluster)
+		found, err := observe(ctx, a, cluster)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, found...)
+		if len(found.clusters) == 0 && len(found.away) == len(found.regions) && len(found.regions) > 0 {
+			return nil, problem.New(problem.Unavailable, "clusters", "no region of account %s answers", a.Name()).WithHelp("showrunner doctor")
+		}
+		for _, c := range found.clusters {
+			if application == "" || c.Application == application {
+				list = append(list, c)
+			}
+		}
 	}
 	if list == nil {
 		list = []Cluster{}
@@ -67,10 +74,18 @@ func (s *Service) Clusters(ctx context.Context, p Principal, account, applicatio
 	return list, nil
 }
 
-func clustersOf(ctx context.Context, a *cloud.Account, application, cluster string) ([]Cluster, error) {
+// observed is what the regions of an account say of its clusters.
+type observed struct {
+	clusters []Cluster
+	regions  []string
+	away     map[string]string // regions that could not be asked, with the reason
+}
+
+// observe asks every region of an account for its clusters, or for one by name.
+func observe(ctx context.Context, a *cloud.Account, cluster string) (observed, error) {
 	regions, err := a.Regions(ctx)
 	if err != nil {
-		return nil, err
+		return observed{}, err
 	}
 	type answer struct {
 		groups []cloud.ServerGroup
@@ -87,10 +102,11 @@ func clustersOf(ctx context.Context, a *cloud.Account, application, cluster stri
 	}
 	wg.Wait()
 	byName := map[string]*Cluster{}
-	away := map[string]string{}
+	out := observed{away: map[string]string{}}
 	for i, r := range regions {
+		out.regions = append(out.regions, r.Name)
 		if answers[i].err != nil {
-			away[r.Name] = answers[i].err.Error()
+			out.away[r.Name] = answers[i].err.Error()
 			continue
 		}
 		for _, g := range answers[i].groups {
@@ -104,22 +120,14 @@ func clustersOf(ctx context.Context, a *cloud.Account, application, cluster stri
 			c.Groups = append(c.Groups, g)
 		}
 	}
-	list := make([]Cluster, 0, len(byName))
 	for _, c := range byName {
-		if application != "" && c.Application != application {
-			continue
+		if len(out.away) > 0 {
+			c.Away = out.away
 		}
-		if len(away) > 0 {
-			c.Away = away
-		}
-		list = append(list, *c)
+		out.clusters = append(out.clusters, *c)
 	}
-	slices.SortFunc(list, func(x, y Cluster) int { return strings.Compare(x.Name, y.Name) })
-	if len(list) == 0 && len(away) == len(regions) && len(regions) > 0 {
-		return nil, problem.New(problem.Unavailable, "clusters", "no region of account %s answers", a.Name()).
-			WithHelp("showrunner doctor")
-	}
-	return list, nil
+	slices.SortFunc(out.clusters, func(x, y Cluster) int { return strings.Compare(x.Name, y.Name) })
+	return out, nil
 }
 
 // cluster finds one cluster. Errors: not_found.
@@ -210,7 +218,7 @@ func (s *Service) ChangeCluster(ctx context.Context, p Principal, ch ClusterChan
 		if unknown != nil {
 			return nil, unknown
 		}
-		done, err = changeGroups(ctx, a, c, op, ch)
+		done, err = s.changeGroups(ctx, a, c, op, ch)
 		return map[string]any{"done": done}, err
 	})
 	return done, err
@@ -233,7 +241,7 @@ func (ch ClusterChange) details() map[string]any {
 }
 
 // changeGroups makes the change region by region, and stops at the first that fails.
-func changeGroups(ctx context.Context, a *cloud.Account, c Cluster, op string, ch ClusterChange) (done []string, err error) {
+func (s *Service) changeGroups(ctx context.Context, a *cloud.Account, c Cluster, op string, ch ClusterChange) (done []string, err error) {
 	matched := false
 	for _, region := range regionsOf(c.Groups) {
 		if ch.Region != "" && ch.Region != region {
@@ -245,6 +253,9 @@ func changeGroups(ctx context.Context, a *cloud.Account, c Cluster, op string, c
 		}
 		matched = true
 		what, err := changeGroup(ctx, a, ch, c.Groups, g)
+		if err == nil && ch.Destroy { // on purpose: nobody misses it
+			_, err = s.forgetDeployed(ctx, KindCluster, c.Account, c.Name, func(d Deployed) bool { return d.Region == g.Region && d.ServerGroup == g.Name })
+		}
 		if err != nil {
 			return done, err
 		}

@@ -34,13 +34,14 @@ func TestClustersDoNotWaitForAHungRegion(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		list, err := clustersOf(t.Context(), cloud.NewAccount("local", hung{m, "b"}, cloud.Options{}), "", "")
+		found, err := observe(t.Context(), cloud.NewAccount("local", hung{m, "b"}, cloud.Options{}), "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took > answerWithin {
 			t.Errorf("it took %s", took)
 		}
+		list := found.clusters
 		if len(list) != 1 || len(list[0].Groups) != 1 || !strings.Contains(list[0].Away["b"], "not answered within") {
 			t.Errorf("%+v", list)
 		}

@@ -244,6 +244,7 @@ func (s *state) attempt(i int, now time.Time, c *changes) {
 // eventData is what most events of a stage carry.
 type eventData struct {
 	Attempt int            `json:"attempt,omitempty"`
+	Kind    string         `json:"kind,omitempty"` // of the stage, when it has ended
 	Task    string         `json:"task,omitempty"`
 	Outcome stage.Outcome  `json:"outcome,omitempty"`
 	Next    string         `json:"next,omitempty"`

@@ -28,7 +28,7 @@ func (s *state) finish(i int, as Status, now time.Time, c *changes) {
 		s.head.State.Revision = revisionFrom(r.Outputs)
 		c.head = c.head || s.head.State.Revision != nil
 	}
-	data := eventData{Attempt: r.Attempt, Reason: r.Reason, Failure: r.Failure}
+	data := eventData{Attempt: r.Attempt, Kind: s.plan.stages[i].def.Kind, Reason: r.Reason, Failure: r.Failure}
 	if as == FailedContinue || as == Stopped {
 		data.Reason = "on failure: " + string(s.plan.stages[i].def.OnFailure)
 	}

@@ -52,6 +52,7 @@ func encodeStage(r *StageState) ([]byte, error) {
 func (d eventData) encode() ([]byte, error) {
 	o := newObject(96)
 	o.number("attempt", d.Attempt)
+	o.text("kind", d.Kind)
 	o.text("task", d.Task)
 	o.text("outcome", string(d.Outcome))
 	o.text("next", d.Next)

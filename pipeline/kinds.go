@@ -50,6 +50,11 @@ var kinds = []Kind{
 		Outputs: []Output{
 			{"url", StringOutput, "where the edge serves the site"},
 			{"deployment", StringOutput, "the identifier of the deployment"},
+			{"version", StringOutput, "the version deployed"},
+			{"site", StringOutput, "the site, its account and the part of it: what drift compares with"},
+			{"account", StringOutput, "the cloud"},
+			{"prefix", StringOutput, "the key prefix within the site, or empty"},
+			{"archive", StringOutput, "the key of the one zip object, or empty"},
 			{"uploaded", IntOutput, "objects uploaded, in the region that needed most"},
 			{"unchanged", IntOutput, "objects that were there already, in that region"},
 			{"deleted", IntOutput, "objects deleted, in that region"},

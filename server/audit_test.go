@@ -101,6 +101,7 @@ var requests = map[string]struct{ word, path, body string }{
 	"change-cluster":        {"cluster.resize", "/clusters/shop", `{"capacity":{"desired":1}}`},
 	"change-instance":       {"instance.terminate", "/instances/i", `{"terminate":true}`},
 	"start-repairs":         {"cluster.repair", "/repairs", `{"cluster":"shop"}`},
+	"forget-missing":        {"cluster.forget", "/forget", `{"cluster":"shop"}`},
 	"start-rollbacks":       {"rollback", "/rollbacks", `{"cluster":"shop"}`},
 	"stop-region":           {"region.stop", "/regions/a/stop", `{"reason":"trying"}`},
 	"start-region":          {"region.start", "/regions/a/start", ``},

@@ -22,6 +22,8 @@ const troublesShown = 30
 // for each cluster.
 type clustersView struct {
 	Clusters []clusterView
+	// Missing is what should be there and is not; it comes first.
+	Missing  []control.Missing
 	Troubles []trouble
 	More     int // troubles beyond those shown
 	Serving  int // instances, of every cluster
@@ -76,6 +78,9 @@ func (p *Pages) clusters(w http.ResponseWriter, r *http.Request) error {
 	case problem.CodeOf(err) == problem.Unavailable:
 		v.Unreachable, v.Help = err.Error(), problem.HelpOf(err)
 	case err != nil:
+		return err
+	}
+	if v.Missing, err = p.Door.Missing(r.Context(), api.PrincipalOf(r), r.URL.Query().Get("application")); err != nil {
 		return err
 	}
 	for _, c := range list {

@@ -75,18 +75,20 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	var regions []control.RegionStatus
 	var sites []control.SiteStatus
 	var clusters []control.Cluster
-	var regionsErr error
+	var missing []control.Missing
+	var regionsErr, missingErr error
 	var asked sync.WaitGroup // together: a region that hangs is waited for once
 	asked.Go(func() { regions, regionsErr = p.Door.Regions(ctx, who) })
 	asked.Go(func() { sites, _ = p.Door.Sites(ctx, who) })                   // a region that is away shows below
 	asked.Go(func() { clusters, _ = p.Door.Clusters(ctx, who, "", "", "") }) // as above
+	asked.Go(func() { missing, missingErr = p.Door.Missing(ctx, who, "") })
 	asked.Wait()
-	data := map[string]any{"Apps": rows, "Waiting": waiting, "Regions": regions, "Sites": sites, "Clusters": clusters}
+	data := map[string]any{"Missing": missing, "Apps": rows, "Waiting": waiting, "Regions": regions, "Sites": sites, "Clusters": clusters}
 	if triggersErr != nil {
 		data["Unknown"] = triggersErr.Error()
 	}
-	if regionsErr != nil {
-		data["Away"] = regionsErr.Error()
+	if err := cmp.Or(regionsErr, missingErr); err != nil {
+		data["Away"] = err.Error()
 	}
 	return p.show(w, r, "overview", view{Title: "Overview", Nav: "overview", Same: "showrunner executions list", Live: runEvents + triggerEvents, Every: 5, Data: data})
 }

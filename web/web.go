@@ -44,6 +44,7 @@ type Door interface {
 	Clusters(ctx context.Context, p control.Principal, account, application, cluster string) ([]control.Cluster, error)
 	ChangeCluster(ctx context.Context, p control.Principal, ch control.ClusterChange) ([]string, error)
 	ChangeInstance(ctx context.Context, p control.Principal, id string, ch control.InstanceChange) error
+	Missing(ctx context.Context, p control.Principal, application string) ([]control.Missing, error)
 	Sites(ctx context.Context, p control.Principal) ([]control.SiteStatus, error)
 	SiteDeployments(ctx context.Context, p control.Principal, account, site string) ([]cloud.SiteDeployment, error)
 	Rollback(ctx context.Context, p control.Principal, r control.RollbackRequest) (execution.Execution, error)

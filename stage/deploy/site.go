@@ -225,6 +225,7 @@ func (r *siteRun) outputs() map[string]any {
 		}
 	}
 	return map[string]any{
+		"site": r.config.Site, "account": orLocal(r.config.Account), "prefix": last.Prefix, "archive": last.Archive,
 		"url": r.sites.URL(r.config.Site), "deployment": last.ID, "version": last.Version, "regions": regions,
 		"uploaded": most.Uploaded, "unchanged": most.Unchanged, "deleted": most.Deleted, "bytes": most.Bytes,
 		"note": r.note(last),

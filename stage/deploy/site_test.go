@@ -199,7 +199,7 @@ func TestASiteGoesToEveryRegion(t *testing.T) {
 	if r.Outcome != stage.Done {
 		t.Fatalf("%+v", r.Failure)
 	}
-	want := map[string]any{"url": "http://shop.localhost/", "deployment": "d-e1/site/1/publish", "version": "c-e1", "uploaded": 2, "unchanged": 5, "deleted": 0, "bytes": int64(10), "note": ""}
+	want := map[string]any{"url": "http://shop.localhost/", "deployment": "d-e1/site/1/publish", "version": "c-e1", "site": "shop", "account": "local", "prefix": "", "archive": "", "uploaded": 2, "unchanged": 5, "deleted": 0, "bytes": int64(10), "note": ""}
 	regions := fmt.Sprint(r.Outputs["regions"])
 	delete(r.Outputs, "regions")
 	if !maps.Equal(r.Outputs, want) || regions != "[a b c]" {
