@@ -4,20 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"showrunner/api"
 	"showrunner/api/client"
-	"showrunner/control"
 	"showrunner/examples"
 	"showrunner/internal/loadtest"
 	"showrunner/problem"
@@ -30,31 +27,36 @@ func newDemoCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Start everything, deliver the example application, keep it running",
-		Long: `Demo starts everything (see up), lays the example application out in a Git
-repository of its own, delivers it into three local regions, and keeps it running
-under a small load. Edit a file there and commit: the change arrives by itself.
+		Long: `Demo shows the whole loop on this machine; nothing else is spoken to.
 
---site npm delivers the site of the article instead, which npm builds.`,
-		Example: "  showrunner demo\n  showrunner demo --site npm",
+  1. It starts the control plane, the edge and three local regions (see up).
+  2. It lays the example application out in a Git repository of its own, in the
+     data folder: storefront, a website and a Go service (with --site npm the site
+     of the article, which npm builds).
+  3. It applies its showrunner.yaml and runs it: build, website in two waves of
+     regions, service as a canary. A first build takes up to a minute.
+  4. It keeps everything running under a small load, and says what happens: edit a
+     file there and commit, roll back, kill an instance or a region's process.
+
+Ctrl-C stops everything. The next start goes on where it was: nothing is delivered
+again, a rollback stays. To begin anew, remove the data folder.
+
+It needs git, and go (or npm with --site npm). Default addresses that are taken
+are replaced by free ones; other commands find it by its data folder.`,
+		Example: "  showrunner demo\n  showrunner demo --site npm\n  showrunner demo --data /tmp/try --listen 127.0.0.1:7171 --edge 127.0.0.1:8181",
 		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := a.newDemo(site)
 			if err != nil {
 				return err
 			}
+			a.say("Starting the control plane, the edge and %d regions; data in %s", len(o.regions), a.data)
 			if err := a.freePorts(cmd, &o); err != nil {
 				return err
 			}
 			delivered := errors.New("delivered")
 			err = a.up(cmd.Context(), o, func(ctx context.Context) error {
-				if err := d.deliver(ctx, o); err != nil {
-					return err
-				}
-				if once {
-					return delivered
-				}
-				d.load(ctx, o)
-				return nil
+				return d.show(ctx, o, once, delivered)
 			})
 			if errors.Is(err, delivered) || err != nil && cmd.Context().Err() != nil {
 				return nil
@@ -68,12 +70,44 @@ under a small load. Edit a file there and commit: the change arrives by itself.
 	return cmd
 }
 
+// show delivers the example unless that was done at an earlier start, and then
+// tells what happens until ctx ends. With once it ends by answering delivered.
+func (d *demo) show(ctx context.Context, o upOptions, once bool, delivered error) error {
+	c := d.a.connect()
+	position, err := d.a.logEnd(ctx, c)
+	if err != nil {
+		return err
+	}
+	err = d.deliver(ctx, c, o)
+	switch {
+	case once && err != nil:
+		return err
+	case once:
+		return delivered
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case exitCode(err) == exitFailed, exitCode(err) == exitRolledBack:
+		d.a.say("The delivery failed, for the reason above. Everything keeps running: mend it and commit.")
+	case err != nil:
+		return err
+	}
+	d.next(ctx, c, o)
+	var work sync.WaitGroup
+	work.Go(func() { d.load(ctx, o) })
+	work.Go(func() { d.a.tell(ctx, c, position, d.reported) })
+	work.Go(func() { d.a.tellFleet(ctx, c) })
+	work.Wait()
+	return nil
+}
+
 // demo is the delivery of one example.
 type demo struct {
 	a       *app
 	name    string // of the example
 	folder  string // its repository
 	address []string
+	// reported is the run that has been watched, which is not told of again.
+	reported string
 }
 
 func (a *app) newDemo(site string) (*demo, error) {
@@ -126,65 +160,6 @@ func (a *app) freePorts(cmd *cobra.Command, o *upOptions) error {
 	return nil
 }
 
-// deliver makes the repository, hands its pipeline file over, and watches the run.
-func (d *demo) deliver(ctx context.Context, o upOptions) error {
-	commit, err := d.repository(ctx)
-	if err != nil {
-		return err
-	}
-	c := d.a.connect()
-	file := filepath.Join(d.folder, "showrunner.yaml")
-	source, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	var applied control.Applied
-	if err := c.Do(ctx, http.MethodPost, "/apply", api.ApplyRequest{Name: file, Source: string(source), Base: d.folder}, &applied); err != nil {
-		return err
-	}
-	var started api.Started
-	err = c.Do(ctx, http.MethodPost, "/applications/"+seg(applied.Application)+"/pipelines/release/executions",
-		control.RunRequest{Trigger: map[string]string{"message": "showrunner demo"}}, &started, client.IdempotencyKey("demo/"+commit))
-	if err != nil {
-		return err
-	}
-	d.a.say("\ndelivering %s at %.7s into %s", d.name, commit, strings.Join(o.regions, ", "))
-	if err := d.a.watch(ctx, c, started.Execution.ID, watchOptions{}); err != nil {
-		return err
-	}
-	d.next(ctx, c, o)
-	return nil
-}
-
-// repository lays the example out, once, in a Git repository, and returns its commit.
-func (d *demo) repository(ctx context.Context) (string, error) {
-	if _, err := os.Stat(filepath.Join(d.folder, ".git")); errors.Is(err, fs.ErrNotExist) {
-		if err := examples.Copy(d.name, d.folder); err != nil {
-			return "", err
-		}
-		for _, args := range [][]string{
-			{"init", "--quiet", "--initial-branch=main"},
-			{"add", "--all"},
-			{"-c", "user.name=Showrunner demo", "-c", "user.email=demo@localhost", "commit", "--quiet", "--message=The example application"},
-		} {
-			if _, err := d.git(ctx, args...); err != nil {
-				return "", err
-			}
-		}
-	}
-	return d.git(ctx, "rev-parse", "HEAD")
-}
-
-func (d *demo) git(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", d.folder}, args...)...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", problem.Wrap(err, problem.Precondition, "demo", "git %s: %s", args[0], strings.TrimSpace(string(out))).
-			WithHelp("remove %s and start the demo again", d.folder)
-	}
-	return strings.TrimSpace(string(out)), nil
-}
-
 // next says where to look and what to try.
 func (d *demo) next(ctx context.Context, c *client.Client, o upOptions) {
 	var link api.SignInLink
@@ -206,6 +181,7 @@ Try next:
 	if flag := d.a.dataFlag(); flag != "" {
 		fmt.Fprintf(d.a.Err, "  (add%s to these commands)\n", flag)
 	}
+	fmt.Fprintln(d.a.Err, "\nWhat happens from now on is told here.")
 }
 
 // dataFlag is what other commands need to find this data folder; empty for the default one.

@@ -1,18 +1,19 @@
 package cli_test
 
 import (
-	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -44,6 +45,7 @@ func TestSessions(t *testing.T) {
 		Dir:             "testdata/script",
 		ContinueOnError: true,
 		Setup: func(env *testscript.Env) error {
+			env.Values["running"] = &running{}
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_DATA_HOME", "")
 			env.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
@@ -53,7 +55,7 @@ func TestSessions(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"up": up, "exits": exits, "get": get, "service": service},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"up": up, "demo": demo, "says": says, "stop": stop, "exits": exits, "get": get, "service": service},
 	})
 }
 
@@ -82,51 +84,123 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("up cannot be negated")
 	}
+	start(ts, "up", "Showrunner is up.", args)
+}
+
+// demo starts `showrunner demo` in the same way, and returns once it tells what happens.
+func demo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("demo cannot be negated")
+	}
+	began := time.Now()
+	start(ts, "demo", "What happens from now on is told here.", args)
+	ts.Logf("demo took %s", time.Since(began).Round(time.Millisecond))
+}
+
+// process is a command that runs beside the session.
+type process struct {
+	cmd *exec.Cmd
+	end chan struct{} // closed once everything that it said was read
+
+	mu   sync.Mutex
+	said []byte
+	more chan struct{} // closed, and made anew, when it says more
+}
+
+func (p *process) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.said = append(p.said, text...)
+	close(p.more)
+	p.more = make(chan struct{})
+	return len(text), nil
+}
+
+// until waits until what it has said matches, or answers with all of it when it
+// ends or a minute has passed before.
+func (p *process) until(what *regexp.Regexp) (said string, found bool) {
+	limit := time.After(time.Minute)
+	for {
+		p.mu.Lock()
+		text, more := string(p.said), p.more
+		p.mu.Unlock()
+		if what.MatchString(text) {
+			return text, true
+		}
+		select {
+		case <-more:
+		case <-p.end:
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return string(p.said), what.Match(p.said)
+		case <-limit:
+			return text, false
+		}
+	}
+}
+
+func (p *process) interrupt() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	<-p.end
+}
+
+// running is where a session keeps its process.
+type running struct{ process *process }
+
+func start(ts *testscript.TestScript, command, ready string, args []string) {
 	self, err := exec.LookPath("showrunner")
 	ts.Check(err)
 	data := ts.MkAbs("data")
-	cmd := exec.Command(self, append([]string{"up", "--data", data, "--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0"}, args...)...)
-	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
+	p := &process{end: make(chan struct{}), more: make(chan struct{})}
+	p.cmd = exec.Command(self, append([]string{command, "--data", data, "--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0"}, args...)...)
+	p.cmd.Dir = ts.MkAbs(".")
+	p.cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOFLAGS"} { // what is compiled already is used again
 		if value, err := exec.Command("go", "env", name).Output(); err == nil {
-			cmd.Env = append(cmd.Env, name+"="+strings.TrimSpace(string(value)))
+			p.cmd.Env = append(p.cmd.Env, name+"="+strings.TrimSpace(string(value)))
 		}
 	}
-	out, err := cmd.StderrPipe()
-	ts.Check(err)
-	ts.Check(cmd.Start())
-	said := make(chan string, 1)
-	edge := make(chan string, 1)
-	ended := make(chan struct{})
+	p.cmd.Stderr = p
+	ts.Check(p.cmd.Start())
 	go func() {
-		defer close(ended)
-		var all strings.Builder
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			fmt.Fprintln(&all, lines.Text())
-			if fields := strings.Fields(lines.Text()); len(fields) > 1 && fields[0] == "edge" {
-				edge <- fields[len(fields)-1]
-			}
-			if strings.HasPrefix(lines.Text(), "Showrunner is up.") {
-				said <- ""
-				io.Copy(io.Discard, out) //nolint:errcheck // its end is what matters
-				return
-			}
-		}
-		said <- all.String()
+		_ = p.cmd.Wait() // it is interrupted
+		close(p.end)
 	}()
-	ts.Defer(func() {
-		cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
-		<-ended
-		cmd.Wait() //nolint:errcheck // it was interrupted
-	})
-	if text := <-said; text != "" {
-		ts.Fatalf("up ended:\n%s", text)
+	ts.Value("running").(*running).process = p
+	ts.Defer(p.interrupt)
+	text, found := p.until(regexp.MustCompile("(?m)^" + regexp.QuoteMeta(ready)))
+	if !found {
+		ts.Fatalf("%s did not become ready:\n%s", command, text)
 	}
 	ts.Setenv("SHOWRUNNER_DATA", data)
-	ts.Setenv("EDGE", <-edge)
-	_, err = os.Stat(filepath.Join(data, "token"))
+	edge := regexp.MustCompile(`(?m)^edge .*ready in \S+  (\S+)$`).FindStringSubmatch(text)
+	if edge == nil {
+		ts.Fatalf("%s does not say where the edge is:\n%s", command, text)
+	}
+	ts.Setenv("EDGE", edge[1])
+}
+
+// says waits until the process beside the session has said something: says REGEXP.
+func says(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: says REGEXP")
+	}
+	what, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	if text, found := ts.Value("running").(*running).process.until(what); !found {
+		ts.Fatalf("it does not say %q:\n%s", args[0], text)
+	}
+}
+
+// stop interrupts the process beside the session, waits for its end, and has
+// everything that it said for stdout to match.
+func stop(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: stop")
+	}
+	p := ts.Value("running").(*running).process
+	p.interrupt()
+	_, err := ts.Stdout().Write(p.said)
 	ts.Check(err)
 }
 

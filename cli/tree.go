@@ -32,7 +32,7 @@ func (a *app) tree(e execution.Execution, now time.Time) []string {
 		head += "  by " + e.By
 	}
 	if r := e.Revision; r != nil {
-		head += "  " + revisionText(r)
+		head += "  " + revisionText(r, e.By)
 	}
 	lines := []string{clean(head)}
 	if e.Cause != "" {
@@ -185,8 +185,9 @@ func addresses(e execution.Execution) []string {
 	return lines
 }
 
-// revisionText is what a run delivers, in one line: commit, message, author.
-func revisionText(r *execution.Revision) string {
+// revisionText is what a run delivers, in one line: commit, message, and the
+// author where that is not who started it.
+func revisionText(r *execution.Revision, by string) string {
 	var parts []string
 	if r.Commit != "" {
 		parts = append(parts, shortCommit(r.Commit))
@@ -194,7 +195,7 @@ func revisionText(r *execution.Revision) string {
 	if r.Message != "" {
 		parts = append(parts, strconv.Quote(r.Message))
 	}
-	if r.Author != "" {
+	if r.Author != "" && r.Author != by {
 		parts = append(parts, "by "+r.Author)
 	}
 	return strings.Join(parts, " ")

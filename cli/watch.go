@@ -202,7 +202,7 @@ func (a *app) newView(detach func()) view {
 	case "tty":
 		return newTreeView(a, detach)
 	case "plain":
-		return &plainView{a: a, seen: map[string]string{}}
+		return newPlainView(a)
 	case "json":
 		return &jsonView{a: a, seen: map[string]string{}}
 	default:
@@ -217,8 +217,13 @@ func (quietView) close()                   {}
 
 // plainView prints a line for every change of state.
 type plainView struct {
-	a    *app
-	seen map[string]string
+	a     *app
+	seen  map[string]string
+	waves map[string]string // what of a stage's progress was shown last
+}
+
+func newPlainView(a *app) *plainView {
+	return &plainView{a: a, seen: map[string]string{}, waves: map[string]string{}}
 }
 
 func (v *plainView) close() {}
@@ -227,7 +232,10 @@ func (v *plainView) show(e execution.Execution) {
 	at := time.Now()
 	now := at.Format("15:04:05")
 	for _, st := range e.Stages {
-		st.Progress = milestone(st)
+		if st.Progress = milestone(st); st.Progress == "" && !st.Status.Complete() {
+			st.Progress = v.waves[st.Name] // between two calls of a task nothing is reported
+		}
+		v.waves[st.Name] = st.Progress
 		state := stateOf(st)
 		if st.Status == execution.NotStarted && v.seen[st.Name] == "" || v.seen[st.Name] == state {
 			continue
