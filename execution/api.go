@@ -43,7 +43,7 @@ func (e *Engine) Start(ctx context.Context, q StartRequest) (Execution, bool, er
 	}
 	now := e.now()
 	h := Head{ID: e.ids.next(now), Application: q.Application, Pipeline: q.Pipeline, Status: NotStarted, Plan: digest,
-		Lane: p.def.Concurrency != pipeline.Parallel, Created: now, Epoch: 1, Owner: m.Owner(),
+		Ordered: p.def.Concurrency != pipeline.Parallel, Created: now, Epoch: 1, Owner: m.Owner(),
 		State: HeadState{V: headVersion},
 		Request: HeadRequest{V: headVersion, Parameters: parameters, Trigger: q.Trigger, TriggerID: q.TriggerID,
 			EventID: q.EventID, By: q.By, Parent: q.Parent, RollbackOf: q.RollbackOf}}
@@ -82,10 +82,10 @@ func (e *Engine) admit(h *Head) error {
 		return busy(op, "application "+h.Application+" has "+itoa(share)+" live executions on this replica, which is the most that one may have").
 			WithHelp("Wait for some to end, or cancel some.")
 	}
-	if !h.Lane {
+	if !h.Ordered {
 		return nil
 	}
-	if n := e.lane(h).len(); n >= e.limits.Queued {
+	if n := e.orderedPipeline(h).len(); n >= e.limits.Queued {
 		p := busy(op, itoa(n)+" executions of "+h.Application+"/"+h.Pipeline+" wait or run, which is the limit")
 		p.RetryAfter = 10 * time.Second
 		return p.WithHelp("Wait for some to end, cancel some, or make the pipeline's concurrency supersede.")
@@ -94,33 +94,33 @@ func (e *Engine) admit(h *Head) error {
 }
 
 // create records a new execution. One whose pipeline is parallel begins in the
-// same commit; in a lane, its place has to be known first.
-func (e *Engine) create(ctx context.Context, m *member, p *plan, h Head, plan []byte) (Head, bool, error) {
+// same commit; otherwise its number and order have to be known first.
+func (e *Engine) create(ctx context.Context, m *membership, p *plan, h Head, plan []byte) (Head, bool, error) {
 	type outcome struct {
 		head    Head
 		existed bool
 		err     error
 	}
-	r := newRun(h.ID, m, newState(p, h))
+	r := newActive(h.ID, m, newState(p, h))
 	c := &changes{}
 	now := h.Created
 	r.mu.Lock()
 	r.st.emit(c, now, "execution.started", -1, h.Request.By, map[string]any{"triggerId": h.Request.TriggerID, "eventId": h.Request.EventID})
-	if !h.Lane {
+	if !h.Ordered {
 		decideInto(r.st, started{}, now, c)
-		e.passGates(r, c, now)
+		e.checkEntry(r, c, now)
 	}
 	head := r.st.head
 	change := &pendingChange{member: m, Change: Change{ID: h.ID, Epoch: h.Epoch, Events: c.events,
 		Create: &Creation{Head: head, PlanData: plan}}}
 	if err := e.fill(&change.Change, r, c); err != nil {
-		for i := range r.slots {
-			e.freeSlot(r, i)
+		for i := range r.permits {
+			e.releasePermit(r, i)
 		}
 		r.mu.Unlock()
 		return Head{}, false, err
 	}
-	e.freeSlots(r, c)
+	e.releasePermits(r, c)
 	r.pending++
 	e.own(h.ID, h.Application) // so that what is on its way counts too
 	e.announce(r)
@@ -144,7 +144,7 @@ func (e *Engine) create(ctx context.Context, m *member, p *plan, h Head, plan []
 
 // announce has whoever looks for a new execution wait until what became of its
 // creation is acted on: adopted meanwhile, it would be in memory twice.
-func (e *Engine) announce(r *run) {
+func (e *Engine) announce(r *activeExecution) {
 	wait := make(chan struct{})
 	e.mu.Lock()
 	e.loading[r.id] = wait
@@ -152,11 +152,11 @@ func (e *Engine) announce(r *run) {
 }
 
 // announced ends that; the run is found from now on when there is one.
-func (e *Engine) announced(id string, r *run) {
+func (e *Engine) announced(id string, r *activeExecution) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if r != nil {
-		e.runs[id] = r
+		e.active[id] = r
 	}
 	if wait := e.loading[id]; wait != nil {
 		delete(e.loading, id)
@@ -165,12 +165,12 @@ func (e *Engine) announced(id string, r *run) {
 }
 
 // created goes on with an execution that has just been recorded.
-func (e *Engine) created(r *run, c *changes, ch *Change) job {
+func (e *Engine) created(r *activeExecution, c *changes, ch *Change) job {
 	r.mu.Lock()
 	r.pending--
 	if ch.Err != nil || ch.Existed || ch.Head2.Owner != r.member.Owner() {
-		for i := range r.slots {
-			e.freeSlot(r, i)
+		for i := range r.permits {
+			e.releasePermit(r, i)
 		}
 		r.gone = true
 		r.mu.Unlock()
@@ -182,20 +182,20 @@ func (e *Engine) created(r *run, c *changes, ch *Change) job {
 	r.st.head.Seq, r.st.head.Number, r.st.head.Order, r.st.head.Epoch, r.st.head.Owner = h.Seq, h.Number, h.Order, h.Epoch, h.Owner
 	e.announced(r.id, r)
 	if r.member.lost() { // and what was in memory has been given up without this one
-		e.drop(r, ErrLost)
+		e.giveUp(r, ErrLost)
 		return e.unlock(r)
 	}
 	r.gathers = true
-	if h.Lane {
-		r.place = e.lane(&h).join(&r.st.head, r.st)
+	if h.Ordered {
+		r.entry = e.orderedPipeline(&h).join(&r.st.head, r.st)
 		e.applyLocked(r, started{})
 	} else {
 		e.act(r, c.do)
 		if c.ended {
-			e.forget(r)
+			e.unload(r)
 			e.disown(r.id)
 		}
-		e.rest(r)
+		e.unloadIfWaiting(r)
 	}
 	return e.unlock(r)
 }
@@ -325,7 +325,7 @@ func (e *Engine) Wake(k stage.Key) {
 			return
 		}
 		if err := m.Announce(e.base, n); err != nil {
-			e.note("waking a task", k.Execution, err)
+			e.logFailure("waking a task", k.Execution, err)
 		}
 	})
 }

@@ -86,7 +86,7 @@ func (e *Engine) handOver(ctx context.Context, b Balancer, to string, n int) err
 		if len(ids) == n {
 			break
 		}
-		if e.runs[id] == nil && e.loading[id] == nil {
+		if e.active[id] == nil && e.loading[id] == nil {
 			ids = append(ids, id)
 			e.loading[id] = done
 		}

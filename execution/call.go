@@ -21,7 +21,7 @@ type call struct {
 
 // startCall calls a stage's current task. The intent is durable. It does
 // nothing when the stage has moved on since.
-func (e *Engine) startCall(r *run, a action) {
+func (e *Engine) startCall(r *activeExecution, a action) {
 	i := a.stage
 	row := r.st.rows[i]
 	if r.gone || row == nil || row.Phase != PhaseRunning {
@@ -30,13 +30,13 @@ func (e *Engine) startCall(r *run, a action) {
 	if c := r.calls[i]; c != nil && c.attempt == row.Attempt {
 		return
 	} // a call of an earlier attempt never returned, and was given up on
-	if !e.takeSlot(r, i) {
+	if !e.takePermit(r, i) {
 		r.queued[i] = a.kind
 		return
 	}
 	task, ok := e.kinds.task(r.st.plan.stages[i].def.Kind, row.Cursor)
 	if !ok {
-		return // another replica may know it; passGates holds what is not known before it begins
+		return // another replica may know it; checkEntry holds what is not known before it begins
 	}
 	if a.kind == doResume && task.Resume == nil {
 		why := "this process was not there to see how the task ended, and the task cannot be asked"
@@ -57,7 +57,7 @@ func (e *Engine) startCall(r *run, a action) {
 	cursor := row.Cursor
 	ask := a.kind != doRun && task.Resume != nil
 	turn := e.calling.enter(in.Key)
-	e.beginRun(r, func() job {
+	e.beginJob(r, func() job {
 		res, err := e.invokeAlone(ctx, turn, task, ask, in)
 		e.finishCall(ctx, r, own, answered{stage: i, attempt: own.attempt, cursor: cursor, seen: len(in.Signals), result: res, err: err})
 		cancel(nil)
@@ -65,10 +65,10 @@ func (e *Engine) startCall(r *run, a action) {
 	})
 }
 
-// callings are the calls of tasks under way in this process, by key. A call that
+// callsByKey are the calls of tasks under way in this process, by key. A call that
 // was given up with a lost session may still be having its effect when the same
 // task is to be asked again; asking waits for it.
-type callings struct {
+type callsByKey struct {
 	mu   sync.Mutex
 	last map[stage.Key]chan struct{} // closed when the call has returned
 }
@@ -80,7 +80,7 @@ type turn struct {
 	key    stage.Key
 }
 
-func (c *callings) enter(k stage.Key) turn {
+func (c *callsByKey) enter(k stage.Key) turn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.last == nil {
@@ -91,7 +91,7 @@ func (c *callings) enter(k stage.Key) turn {
 	return t
 }
 
-func (c *callings) leave(t turn) {
+func (c *callsByKey) leave(t turn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(t.own)
@@ -149,7 +149,7 @@ func (e *Engine) invoke(ctx context.Context, t stage.Task, ask bool, in *stage.I
 }
 
 // finishCall takes in a call's answer. The caller then leads a commit.
-func (e *Engine) finishCall(ctx context.Context, r *run, own *call, ev answered) {
+func (e *Engine) finishCall(ctx context.Context, r *activeExecution, own *call, ev answered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.calls[ev.stage] == own {
@@ -166,12 +166,12 @@ func (e *Engine) finishCall(ctx context.Context, r *run, own *call, ev answered)
 	e.applyLocked(r, ev)
 	r.leads = false
 	if row := r.st.rows[ev.stage]; row.Phase != PhaseRunning && r.calls[ev.stage] == nil {
-		e.freeSlot(r, ev.stage)
+		e.releasePermit(r, ev.stage)
 	}
 }
 
 // input makes what a task may see. The run is locked.
-func (e *Engine) input(r *run, i int) (*stage.Input, error) {
+func (e *Engine) input(r *activeExecution, i int) (*stage.Input, error) {
 	row, def := r.st.rows[i], r.st.plan.stages[i].def
 	h := &r.st.head
 	cfg, err := e.cfg.Resolver.Config(def, r.scope(i))
@@ -204,7 +204,7 @@ func (e *Engine) input(r *run, i int) (*stage.Input, error) {
 }
 
 // version is what people call what the execution delivers. The run is locked.
-func (r *run) version() string {
+func (r *activeExecution) version() string {
 	for i := range r.st.plan.stages {
 		if row := r.st.rows[i]; row != nil && r.st.plan.stages[i].def.Kind == "git" {
 			if c, ok := row.Outputs["shortCommit"].(string); ok && c != "" {
@@ -280,7 +280,7 @@ type noSecrets struct{}
 func (noSecrets) Expand(_ context.Context, text string) (string, error) { return text, nil }
 
 // startStop has the outside work of a stage stopped, and its children canceled.
-func (e *Engine) startStop(r *run, i int) {
+func (e *Engine) startStop(r *activeExecution, i int) {
 	row := r.st.rows[i]
 	if r.gone || row == nil || row.Phase != PhaseCanceling || r.stops[i] {
 		return

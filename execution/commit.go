@@ -17,7 +17,7 @@ const maxBatch = 512
 // then and may take its time is what it returns.
 type pendingChange struct {
 	Change
-	member *member
+	member *membership
 	after  func(*Change) job
 }
 
@@ -155,7 +155,7 @@ func (e *Engine) lead() job {
 
 // valid returns the session, and those changes of a batch that were made under
 // it; the others are refused.
-func (e *Engine) valid(batch []*pendingChange) (*member, []*Change) {
+func (e *Engine) valid(batch []*pendingChange) (*membership, []*Change) {
 	m := e.session.Load()
 	mine := make([]*Change, 0, len(batch))
 	for _, p := range batch {
@@ -182,14 +182,14 @@ func (e *Engine) committed(batch []*pendingChange, mine []*Change, err error) jo
 			jobs = append(jobs, j)
 		}
 	}
-	e.logEnd.raised(mine)
+	e.followers.committed(mine)
 	e.pending.Add(-int64(len(batch)))
 	return e.beginOthers(jobs)
 }
 
 // persistOnce tries to make a batch durable. Errors: ErrLost, when the session
 // is; any other is for another try.
-func (e *Engine) persistOnce(m *member, changes []*Change) error {
+func (e *Engine) persistOnce(m *membership, changes []*Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -204,7 +204,7 @@ func (e *Engine) persistOnce(m *member, changes []*Change) error {
 }
 
 // persist makes a batch durable, trying until it is or until the session is lost.
-func (e *Engine) persist(m *member, changes []*Change, stop <-chan struct{}) error {
+func (e *Engine) persist(m *membership, changes []*Change, stop <-chan struct{}) error {
 	for try := 1; ; try++ {
 		err := e.persistOnce(m, changes)
 		if err == nil || errors.Is(err, ErrLost) {
@@ -227,7 +227,7 @@ func (e *Engine) persist(m *member, changes []*Change, stop <-chan struct{}) err
 }
 
 // submit enqueues a change that belongs to no loaded execution and waits.
-func (e *Engine) submit(ctx context.Context, m *member, op string, c Change) (*Change, error) {
+func (e *Engine) submit(ctx context.Context, m *membership, op string, c Change) (*Change, error) {
 	done := make(chan *Change, 1)
 	outage := e.outage.next()
 	e.enqueue(&pendingChange{Change: c, member: m, after: func(c *Change) job { done <- c; return nil }}, false)

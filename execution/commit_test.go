@@ -137,7 +137,7 @@ func TestALeaderLeavesWhatFailsToTheCommitter(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.base = t.Context()
-	m := &member{Session: f, gone: make(chan struct{}), retry: make(chan struct{}, 1)}
+	m := &membership{Session: f, gone: make(chan struct{}), retry: make(chan struct{}, 1)}
 	e.session.Store(m)
 	stop, ended := make(chan struct{}), make(chan struct{})
 	go func() { e.commitLoop(stop); close(ended) }()
@@ -167,7 +167,7 @@ func TestALeaderLeavesWhatFailsToTheCommitter(t *testing.T) {
 		e.begin(func() job { return next(0) })
 	}
 	wg.Wait()
-	<-e.work.Idle()
+	<-e.workers.AllDone()
 	close(stop)
 	e.commits.wake()
 	<-ended

@@ -15,9 +15,9 @@ type (
 	// started: the execution is new, or its owner has just loaded it. taken: another
 	// session had it before, or this one has lost sight of it meanwhile.
 	started struct{ taken bool }
-	// entered: every gate is open and there is room; the stage begins an attempt.
+	// entered: every check allows it and there is a permit; the stage begins an attempt.
 	entered struct{ stage int }
-	// held: a gate is closed; the stage is looked at again at until (zero: when told).
+	// held: a check holds the stage; it is checked again at until (zero: when told).
 	held struct {
 		stage  int
 		reason string
@@ -51,7 +51,7 @@ type (
 	}
 	// due: the time may have come for a stage.
 	due struct{ stage int }
-	// reconsider: a gate that held the stage may have opened.
+	// reconsider: what held the stage may have changed.
 	reconsider struct{ stage int }
 	// woken: somebody called Wake for a task.
 	woken struct {

@@ -123,29 +123,29 @@ type Engine struct {
 	log    *slog.Logger
 	ids    *identifiers
 
-	plans    planCache
-	slots    *slots
-	timers   *timers
-	progress *progressLines
-	calling  callings
-	commits  commits
-	pending  atomic.Int64
-	outage   outage    // the database cannot be written
-	logEnd   followers // of the event log
-	exits    replicaExits
+	plans     planCache
+	callLimit *callLimit
+	timers    *timers
+	progress  *progressLines
+	calling   callsByKey
+	commits   commits
+	pending   atomic.Int64
+	outage    outage    // the database cannot be written
+	followers followers // of the event log
+	exits     replicaExits
 
 	mu      sync.Mutex
-	runs    map[string]*run
+	active  map[string]*activeExecution
 	loading map[string]chan struct{}
-	lanes   map[laneKey]*lane
+	ordered map[pipelineKey]*orderedPipeline
 	owned   map[string]string // live executions of this replica, in memory or not, with their applications
 	shares  map[string]int    // how many of those each application has
 
-	session atomic.Pointer[member]
+	session atomic.Pointer[membership]
 	ready   chan struct{} // closed once Run has joined
 	running atomic.Bool
 	base    context.Context // of everything under way; ends when Run does
-	work    crew            // calls and short-lived helpers
+	workers workerPool      // calls and short-lived helpers
 }
 
 // New checks the configuration and makes an engine; Run makes it act.
@@ -168,15 +168,15 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{cfg: cfg, store: cfg.Store, limits: cfg.Limits.withDefaults(), log: cfg.Log,
 		now:     func() time.Time { return cfg.Now().UTC().Truncate(time.Millisecond) },
 		ids:     &identifiers{source: cfg.Rand},
-		runs:    map[string]*run{},
+		active:  map[string]*activeExecution{},
 		loading: map[string]chan struct{}{},
-		lanes:   map[laneKey]*lane{},
-		work:    newCrew(),
+		ordered: map[pipelineKey]*orderedPipeline{},
+		workers: newWorkerPool(),
 		owned:   map[string]string{},
 		shares:  map[string]int{},
 		ready:   make(chan struct{}),
 	}
-	e.slots = newSlots(e.limits.Tasks)
+	e.callLimit = newCallLimit(e.limits.Tasks)
 	e.timers = newTimers(e.now)
 	e.progress = newProgressLines(e.now)
 	e.plans.max = 256
@@ -225,7 +225,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	close(e.ready)
 	if err := e.adopt(ctx, m, adoptAll); err != nil && ctx.Err() == nil {
 		e.log.Error("adopting what is live failed; it is tried again", "error", err)
-		m.again()
+		m.retryAdoption()
 	}
 
 	<-ctx.Done()
@@ -237,7 +237,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.commits.wake()
 	<-committed
 	e.awaitWork() // what the last commits set off
-	close(e.work.over)
+	close(e.workers.closed)
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.limits.Grace)
 	defer cancel()
 	if m := e.session.Load(); m != nil && !m.lost() {
@@ -253,7 +253,7 @@ func (e *Engine) awaitWork() {
 	t := time.NewTimer(e.limits.Grace)
 	defer t.Stop()
 	select {
-	case <-e.work.Idle():
+	case <-e.workers.AllDone():
 	case <-t.C:
 		e.log.Warn("some tasks did not return in time; their intents stay recorded and they are asked at the next start")
 	}
@@ -263,7 +263,7 @@ func (e *Engine) awaitWork() {
 func (e *Engine) Ready() <-chan struct{} { return e.ready }
 
 // await returns the session once there is one.
-func (e *Engine) await(ctx context.Context, op string) (*member, error) {
+func (e *Engine) await(ctx context.Context, op string) (*membership, error) {
 	select {
 	case <-e.ready:
 	case <-ctx.Done():

@@ -85,7 +85,7 @@ type Cancellation struct {
 	By     string    `json:"by,omitempty"`
 	Reason string    `json:"reason,omitempty"`
 	At     time.Time `json:"at"`
-	// SupersededBy is the number of the newer execution that took this one's place.
+	// SupersededBy is the number of the newer execution that took this one.
 	SupersededBy int `json:"supersededBy,omitempty"`
 }
 
@@ -102,7 +102,7 @@ type Restart struct {
 type Phase string
 
 const (
-	// PhaseHeld: its needs are met, and a gate holds it (Reason, Until).
+	// PhaseHeld: its needs are met, and something holds it (Reason, Until).
 	PhaseHeld Phase = "held"
 	// PhaseRunning: a task has been called, or is about to be: its intent is recorded.
 	PhaseRunning Phase = "running"

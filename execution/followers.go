@@ -6,24 +6,23 @@ import (
 	"showrunner/store/record"
 )
 
-// followers are those who follow the event log. What a transition of this
-// replica writes is handed to them, when it follows on what they have; of one
-// that they have not selected, and most are that to most, they learn nothing.
-// They read the log itself for what others have written, and when they are new
-// or have fallen behind.
+// followers are the readers that follow the event log. They are served from an
+// in-memory tail: the events that this replica commits are pushed to every follower
+// that selects them and has everything before them. A follower reads the log itself
+// for what other replicas wrote, when it is new, and when it has fallen behind.
 type followers struct {
 	mu  sync.Mutex
 	all map[*follower]struct{}
 }
 
-// follower is one of them; all but grown is under the lock of followers.
+// follower is one reader. The lock of followers guards all but grown.
 type follower struct {
 	filter  record.Filter
-	at      int64          // everything selected up to here is read, or in events
-	events  []record.Event // handed over and not taken yet
-	behind  bool           // there may be something selected after at
-	reading bool           // the log is being read from at on
-	grown   chan struct{}  // of one
+	at      int64          // all selected events up to this position were read or are in events
+	events  []record.Event // pushed and not taken yet
+	behind  bool           // the log may hold selected events after at
+	reading bool           // the follower is reading the log from at on
+	grown   chan struct{}  // capacity 1: there is something to take or to read
 }
 
 func (l *followers) join(at int64, f record.Filter) *follower {
@@ -43,8 +42,9 @@ func (l *followers) leave(me *follower) {
 	delete(l.all, me)
 }
 
-// take returns what has been handed over, and its end. Where nothing has been,
-// read says that the log has to be read from there on; look wants it read.
+// take returns the events that were pushed, and the position that they reach. When
+// there are none, read says that the follower has to read the log from that position
+// on; look asks for that.
 func (l *followers) take(me *follower, look bool) (events []record.Event, at int64, read bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,7 +55,8 @@ func (l *followers) take(me *follower, look bool) (events []record.Event, at int
 	return events, me.at, me.reading
 }
 
-// advance says up to where the log has been read, and whether there may be more.
+// advance records up to which position a follower has read the log, and whether
+// there may be more.
 func (l *followers) advance(me *follower, to int64, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,8 +64,8 @@ func (l *followers) advance(me *follower, to int64, more bool) {
 	me.behind = me.behind || more
 }
 
-// raise says that the log has grown to a position; by what is not known.
-func (l *followers) raise(position int64) {
+// grewTo records that another replica has appended events up to a position.
+func (l *followers) grewTo(position int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for f := range l.all {
@@ -74,22 +75,22 @@ func (l *followers) raise(position int64) {
 	}
 }
 
-// raised says that the log has grown by the events of a batch. Those of one
-// change have positions without a gap, up to its Last.
-func (l *followers) raised(batch []*Change) {
+// committed pushes the events of a batch of this replica. The events of one change
+// have positions without a gap, up to its Last.
+func (l *followers) committed(batch []*Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for f := range l.all {
 		for _, c := range batch {
 			if c.Err == nil && !c.Existed && c.Last > f.at {
-				f.hand(c)
+				f.push(c)
 			}
 		}
 	}
 }
 
-// hand gives the follower the events of a change that it has selected.
-func (f *follower) hand(c *Change) {
+// push gives the follower the events of a change that it selects.
+func (f *follower) push(c *Change) {
 	first := c.Last - int64(len(c.Events)) + 1
 	follows := first == f.at+1 && !f.reading && len(f.events) < maxEvents
 	for i := range c.Events {
@@ -118,6 +119,6 @@ func (f *follower) fallBehind() {
 func (f *follower) wake() {
 	select {
 	case f.grown <- struct{}{}:
-	default: // it is going to look
+	default: // it was told already
 	}
 }

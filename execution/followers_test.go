@@ -83,11 +83,11 @@ func TestFollowersMissNothing(t *testing.T) {
 					c.Events = append(c.Events, appendOne())
 				}
 				c.Last = int64(len(log))
-				untold = append(untold, func() { l.raised([]*Change{c}) })
+				untold = append(untold, func() { l.committed([]*Change{c}) })
 			case 1: // somebody else's
 				appendOne()
 				at := int64(len(log))
-				untold = append(untold, func() { l.raise(at) })
+				untold = append(untold, func() { l.grewTo(at) })
 			case 2:
 				if len(untold) > 0 {
 					i := rapid.IntRange(0, len(untold)-1).Draw(rt, "which")
@@ -114,7 +114,7 @@ func TestFollowersMissNothing(t *testing.T) {
 		if !slices.EqualFunc(r.got, want, same) {
 			rt.Fatalf("got %v of %v", r.got, want)
 		}
-		l.raised([]*Change{{Events: []record.Event{{Type: "b"}}, Last: int64(len(log) + 1)}, {Err: ErrFenced, Events: []record.Event{{Type: "a"}}, Last: int64(len(log) + 2)}})
+		l.committed([]*Change{{Events: []record.Event{{Type: "b"}}, Last: int64(len(log) + 1)}, {Err: ErrFenced, Events: []record.Event{{Type: "a"}}, Last: int64(len(log) + 2)}})
 		if r.woken() {
 			rt.Fatal("woken for an event that it has not selected")
 		}

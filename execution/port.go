@@ -75,7 +75,7 @@ type Head struct {
 	Owner       string
 	Epoch       int64
 	Plan        string // digest
-	Lane        bool   // its pipeline is not parallel: all of its live executions have one owner
+	Ordered     bool   // its pipeline is not parallel: all of its live executions have one owner
 	Created     time.Time
 	Started     *time.Time
 	Ended       *time.Time
@@ -132,9 +132,9 @@ type Mail struct {
 
 // Claim says that an execution has become the session's.
 type Claim struct {
-	ID    string
-	Epoch int64
-	Lane  bool
+	ID      string
+	Epoch   int64
+	Ordered bool
 }
 
 // Balancer is a Session of a store that several share.
@@ -142,7 +142,7 @@ type Balancer interface {
 	// Loads says how many live executions each living session has, this one included.
 	Loads(ctx context.Context) (map[string]int, error)
 	// HandOver gives executions of this session to another, with a new epoch, and
-	// tells it. Those that are in a lane stay, and so do all when the other is gone.
+	// tells it. Those of ordered pipelines stay, and so do all when the other is gone.
 	// It returns those that were given.
 	HandOver(ctx context.Context, ids []string, to string) ([]string, error)
 }

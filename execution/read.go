@@ -141,8 +141,8 @@ func (e *Engine) Follow(ctx context.Context, from int64, f record.Filter) <-chan
 		defer close(out)
 		clock := time.NewTimer(followAgain)
 		defer clock.Stop()
-		me := e.logEnd.join(from, f)
-		defer e.logEnd.leave(me)
+		me := e.followers.join(from, f)
+		defer e.followers.leave(me)
 		for look := false; ; {
 			s, again := e.follow(ctx, me, look)
 			if look = false; len(s.Events) > 0 || s.Reset {
@@ -170,16 +170,16 @@ func (e *Engine) Follow(ctx context.Context, from int64, f record.Filter) <-chan
 
 // follow returns what has come for a follower, and whether there may be more.
 func (e *Engine) follow(ctx context.Context, me *follower, look bool) (record.Slice, bool) {
-	events, at, read := e.logEnd.take(me, look)
+	events, at, read := e.followers.take(me, look)
 	if !read {
 		return record.Slice{Events: events, Next: at}, len(events) > 0
 	}
 	s, err := e.Events(ctx, at, me.filter, maxEvents)
 	if err != nil {
-		e.logEnd.advance(me, at, true) // it looks again by the clock, if not before
+		e.followers.advance(me, at, true) // it looks again by the clock, if not before
 		return record.Slice{}, false
 	}
 	more := s.Next > at && len(s.Events) > 0
-	e.logEnd.advance(me, s.Next, more)
+	e.followers.advance(me, s.Next, more)
 	return s, more
 }

@@ -42,7 +42,7 @@ type changes struct {
 type actionKind int
 
 const (
-	doEnter     actionKind = iota // ask the gates; answer with entered, held, passedOver or refused
+	doEnter     actionKind = iota // check whether it may begin; answer with entered, held, passedOver or refused
 	doRun                         // call the current task's Run
 	doResume                      // ask the current task what became of it
 	doRepeat                      // as doResume where the task can be asked, else run it again: a person said so

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// horizon is how far ahead times are kept in memory; what is due later is found
+// timerHorizon is how far ahead times are kept in memory; what is due later is found
 // in the store by the sweep, which runs twice within it.
-const horizon = 2 * time.Minute
+const timerHorizon = 2 * time.Minute
 
 // timer says that a stage has to be looked at. One that is out of date does no
 // harm: deciding on it changes nothing.
@@ -101,7 +101,7 @@ func (e *Engine) fire(x timer) {
 		e.timers.add(timer{at: e.now().Add(time.Second), id: x.id, stage: x.stage})
 	}
 	if err != nil || r == nil {
-		e.note("looking at an execution whose time has come", x.id, err)
+		e.logFailure("looking at an execution whose time has come", x.id, err)
 		return
 	}
 	r.mu.Lock()
@@ -116,13 +116,13 @@ func (e *Engine) fire(x timer) {
 		}
 	}
 	if !r.gone {
-		e.rest(r)
+		e.unloadIfWaiting(r)
 	}
 }
 
-// sweepLoop brings the times that come within the horizon into memory.
+// sweepLoop brings the times that come within the timerHorizon into memory.
 func (e *Engine) sweepLoop(ctx context.Context) {
-	t := time.NewTicker(horizon / 2)
+	t := time.NewTicker(timerHorizon / 2)
 	defer t.Stop()
 	for {
 		select {
@@ -137,10 +137,10 @@ func (e *Engine) sweepLoop(ctx context.Context) {
 }
 
 func (e *Engine) sweep(ctx context.Context) error {
-	before := e.now().Add(horizon)
+	before := e.now().Add(timerHorizon)
 	e.mu.Lock()
-	loaded := make([]*run, 0, len(e.runs))
-	for _, r := range e.runs {
+	loaded := make([]*activeExecution, 0, len(e.active))
+	for _, r := range e.active {
 		loaded = append(loaded, r)
 	}
 	e.mu.Unlock()
@@ -158,7 +158,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 
 // setTimers sets a timer for every stage of a run that has a time to come. The
 // run is locked, or nobody else knows it yet.
-func (e *Engine) setTimers(r *run, before time.Time) {
+func (e *Engine) setTimers(r *activeExecution, before time.Time) {
 	for i, row := range r.st.rows {
 		if row == nil || row.Phase == "" {
 			continue
@@ -172,14 +172,14 @@ func (e *Engine) setTimers(r *run, before time.Time) {
 // fillTimers takes times from the store: those of executions that are not in
 // memory, and with all those of the others too, as after an adoption, when
 // nothing has set a timer for what already waited.
-func (e *Engine) fillTimers(ctx context.Context, m *member, before time.Time, all bool) error {
+func (e *Engine) fillTimers(ctx context.Context, m *membership, before time.Time, all bool) error {
 	dues, err := m.Due(ctx, before)
 	if err != nil {
 		return err
 	}
 	for _, d := range dues {
 		e.mu.Lock()
-		loaded := e.runs[d.ID] != nil
+		loaded := e.active[d.ID] != nil
 		e.mu.Unlock()
 		if all || !loaded {
 			e.timers.add(timer{at: d.At, id: d.ID, stage: wholeExecution})
@@ -189,7 +189,7 @@ func (e *Engine) fillTimers(ctx context.Context, m *member, before time.Time, al
 }
 
 // note logs what a helper could not do, when that is not part of stopping.
-func (e *Engine) note(what, id string, err error) {
+func (e *Engine) logFailure(what, id string, err error) {
 	if err != nil && !errors.Is(err, ErrLost) && e.base.Err() == nil {
 		e.log.Warn(what+" failed", "execution", id, "error", err)
 	}

@@ -62,8 +62,8 @@ func (s *pgSession) Adopt(ctx context.Context, own bool) (claims []execution.Cla
 		claims, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c execution.Claim, err error) {
 			var seq int64
 			var orphan bool
-			err = row.Scan(&c.ID, &c.Epoch, &c.Lane, &seq, &orphan)
-			if orphan && !c.Lane {
+			err = row.Scan(&c.ID, &c.Epoch, &c.Ordered, &seq, &orphan)
+			if orphan && !c.Ordered {
 				parallel++
 			}
 			return c, err

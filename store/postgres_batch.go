@@ -172,7 +172,7 @@ func (r *createColumns) add(c *execution.Change) error {
 	if !h.Status.Complete() {
 		live = 1
 	}
-	if h.Lane {
+	if h.Ordered {
 		lane = 1
 	}
 	r.ids, r.applications, r.pipelines, r.statuses = append(r.ids, h.ID), append(r.applications, h.Application), append(r.pipelines, h.Pipeline), append(r.statuses, string(h.Status))

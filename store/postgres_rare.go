@@ -66,12 +66,12 @@ func (s *pgSession) revive(ctx context.Context, tx pgx.Tx, c *execution.Change) 
 	var laneOwner string
 	err = tx.QueryRow(ctx, `UPDATE pipeline p SET ord = p.ord + 1,
 			owner = CASE WHEN NOT $3 OR EXISTS (SELECT 1 FROM replica r WHERE r.id = p.owner) THEN p.owner ELSE $4 END
-		WHERE application = $1 AND name = $2 RETURNING ord, owner`, h.Application, h.Pipeline, h.Lane, s.owner).Scan(&h.Order, &laneOwner)
+		WHERE application = $1 AND name = $2 RETURNING ord, owner`, h.Application, h.Pipeline, h.Ordered, s.owner).Scan(&h.Order, &laneOwner)
 	if err != nil {
 		return err
 	}
 	h.Owner = s.owner
-	if h.Lane {
+	if h.Ordered {
 		h.Owner = laneOwner
 	}
 	tag, err := tx.Exec(ctx, `UPDATE execution SET status = $1, live = 1, owner = $2, epoch = epoch + 1, ord = $3, started = $4, ended = NULL, state = $5

@@ -154,7 +154,7 @@ func (n *sqliteSession) create(ctx context.Context, c *execution.Change) (existe
 		parent = h.Request.Parent.Execution
 	}
 	_, err = s.stmts.create.ExecContext(ctx, h.Seq, h.ID, h.Application, h.Pipeline, h.Number, h.Order, string(h.Status), live, h.Owner, h.Epoch,
-		h.Plan, h.Lane, parent, nullable(h.Request.RollbackOf), h.Created.UnixMilli(), millis(h.Started), millis(h.Ended), request, state)
+		h.Plan, h.Ordered, parent, nullable(h.Request.RollbackOf), h.Created.UnixMilli(), millis(h.Started), millis(h.Ended), request, state)
 	if err != nil {
 		return false, sqliteError(err, op)
 	}

@@ -31,7 +31,7 @@ func scanHead(scan func(...any) error) (execution.Head, error) {
 	if err != nil {
 		return h, err
 	}
-	h.Status, h.Lane, h.Created = execution.Status(status), lane != 0, fromMillis(created)
+	h.Status, h.Ordered, h.Created = execution.Status(status), lane != 0, fromMillis(created)
 	h.Started, h.Ended = fromMillisPtr(started), fromMillisPtr(ended)
 	return h, headFromJSON(&h, request, state)
 }

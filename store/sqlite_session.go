@@ -78,7 +78,7 @@ func (n *sqliteSession) Adopt(ctx context.Context, own bool) ([]execution.Claim,
 		defer rows.Close()
 		for rows.Next() {
 			var c execution.Claim
-			if err := rows.Scan(&c.ID, &c.Epoch, &c.Lane); err != nil {
+			if err := rows.Scan(&c.ID, &c.Epoch, &c.Ordered); err != nil {
 				return sqliteError(err, "store.adopt")
 			}
 			claims = append(claims, c)

@@ -21,11 +21,11 @@ func testCreate(t *testing.T, f *fixture) {
 	}
 	parent := stage.Key{Execution: "x001", Stage: "call", Attempt: 1, Task: "t"}
 	h := f.make(func(h *execution.Head) {
-		h.Pipeline, h.Lane, h.Request.Parent, h.Request.RollbackOf = "other", true, &parent, "x002"
+		h.Pipeline, h.Ordered, h.Request.Parent, h.Request.RollbackOf = "other", true, &parent, "x002"
 		h.Request.Trigger = map[string]any{"branch": "main"}
 	})
 	got := f.load(h.ID).Head
-	if got.Number != 1 || !got.Lane || *got.Request.Parent != parent || got.Request.Trigger["branch"] != "main" || !got.Created.Equal(start) {
+	if got.Number != 1 || !got.Ordered || *got.Request.Parent != parent || got.Request.Trigger["branch"] != "main" || !got.Created.Equal(start) {
 		t.Fatalf("%+v", got)
 	}
 	if data, err := f.store.Plan(t.Context(), "plan"); err != nil || string(data) != `{"v":1}` {
@@ -41,7 +41,7 @@ func testCreate(t *testing.T, f *fixture) {
 func testCreateMany(t *testing.T, f *fixture) {
 	in := func(pipe string, lane bool, event string) *execution.Change {
 		return f.creation(func(h *execution.Head) {
-			h.Pipeline, h.Lane = pipe, lane
+			h.Pipeline, h.Ordered = pipe, lane
 			if event != "" {
 				h.Request.TriggerID, h.Request.EventID = "push", event
 			}
@@ -144,7 +144,7 @@ func wantLives(f *fixture, owner string, want bool) {
 
 func testAdopt(t *testing.T, f *fixture) {
 	live := f.make(nil)
-	lane := f.make(func(h *execution.Head) { h.Lane, h.Pipeline = true, "lane" })
+	lane := f.make(func(h *execution.Head) { h.Ordered, h.Pipeline = true, "lane" })
 	f.end(f.make(nil), start)
 	before := f.s.Owner()
 	wantLives(f, before, true)
@@ -155,7 +155,7 @@ func testAdopt(t *testing.T, f *fixture) {
 	wantLives(f, before, false)
 	wantLives(f, f.s.Owner(), true)
 	claims, more, err := f.s.Adopt(t.Context(), false)
-	if err != nil || more || len(claims) != 2 || claims[0] != (execution.Claim{ID: live.ID, Epoch: 2}) || claims[1] != (execution.Claim{ID: lane.ID, Epoch: 2, Lane: true}) {
+	if err != nil || more || len(claims) != 2 || claims[0] != (execution.Claim{ID: live.ID, Epoch: 2}) || claims[1] != (execution.Claim{ID: lane.ID, Epoch: 2, Ordered: true}) {
 		t.Fatal(claims, more, err)
 	}
 	if h := f.load(live.ID).Head; h.Owner != f.s.Owner() || h.Epoch != 2 {

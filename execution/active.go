@@ -11,36 +11,36 @@ import (
 	"showrunner/stage"
 )
 
-// run is an execution that this engine owns and has in memory. One that only
-// waits is dropped from memory; its rows and its due time are in the store.
-type run struct {
+// activeExecution is an execution that this engine owns and has in memory. One that
+// only waits is unloaded; its rows and its due time are in the store.
+type activeExecution struct {
 	id     string
-	member *member
-	place  *place // in its lane; nil when its pipeline is parallel
+	member *membership
+	entry  *orderEntry // nil when its pipeline is parallel
 
 	mu      sync.Mutex
 	st      *state
-	gone    bool // dropped, ended, or no longer ours
+	gone    bool // unloaded, ended, or no longer ours
 	calls   map[int]*call
-	slots   map[int]bool       // stages that hold a slot, or wait for one (false)
-	queued  map[int]actionKind // calls that wait for a slot
+	permits map[int]bool       // stages that hold a permit for a call, or wait for one (false)
+	queued  map[int]actionKind // calls that wait for a permit
 	stops   map[int]bool       // stages whose Cancel is under way
 	pending int                // commits under way
-	leads   bool               // whoever holds the lock is going to lead a commit
-	gathers bool               // and whoever holds it is going to begin what is in jobs
+	leads   bool               // the holder of the lock leads a commit afterwards
+	gathers bool               // the holder of the lock begins the jobs afterwards
 	jobs    []job
-	revived bool // restarted before its end was acted on here: it is loaded anew then
-	mailSeq int64
-	inbox   []Mail // to the execution itself, from loading, not acted on yet
+	revived bool   // restarted before its end was acted on here; it is then loaded again
+	mailSeq int64  // of the last message that was decided on
+	inbox   []Mail // messages to the execution itself, from loading, not decided on yet
 }
 
-func newRun(id string, m *member, st *state) *run {
-	return &run{id: id, member: m, st: st, calls: map[int]*call{}, slots: map[int]bool{},
+func newActive(id string, m *membership, st *state) *activeExecution {
+	return &activeExecution{id: id, member: m, st: st, calls: map[int]*call{}, permits: map[int]bool{},
 		queued: map[int]actionKind{}, stops: map[int]bool{}}
 }
 
-// apply decides on an event for a loaded run and has the changes committed.
-func (e *Engine) apply(r *run, ev event) {
+// apply decides on an event and has the changes committed.
+func (e *Engine) apply(r *activeExecution, ev event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.gone {
@@ -49,16 +49,16 @@ func (e *Engine) apply(r *run, ev event) {
 	e.applyLocked(r, ev)
 }
 
-func (e *Engine) applyLocked(r *run, ev event) {
+func (e *Engine) applyLocked(r *activeExecution, ev event) {
 	now := e.now()
 	c := decide(r.st, ev, now)
-	e.passGates(r, c, now)
+	e.checkEntry(r, c, now)
 	e.record(r, c, nil)
 }
 
 // record commits what was decided; the actions follow once it is durable.
 // create is the change of a new execution, which these changes join.
-func (e *Engine) record(r *run, c *changes, create *Creation) {
+func (e *Engine) record(r *activeExecution, c *changes, create *Creation) {
 	if create == nil && len(c.order) == 0 && !c.head && len(c.events) == 0 {
 		e.act(r, c.do)
 		return
@@ -66,17 +66,17 @@ func (e *Engine) record(r *run, c *changes, create *Creation) {
 	p := &pendingChange{member: r.member, Change: Change{ID: r.id, Epoch: r.st.head.Epoch, Create: create, Events: c.events}}
 	if err := e.fill(&p.Change, r, c); err != nil {
 		e.log.Error("an execution cannot be recorded; it stays as it is", "execution", r.id, "error", err)
-		e.drop(r, err)
+		e.giveUp(r, err)
 		return
 	}
-	e.freeSlots(r, c)
+	e.releasePermits(r, c)
 	r.pending++
 	p.after = func(ch *Change) job { return func() job { return e.recorded(r, c, ch) } }
 	e.enqueue(p, r.leads)
 }
 
 // fill writes the changed rows into the change.
-func (e *Engine) fill(ch *Change, r *run, c *changes) error {
+func (e *Engine) fill(ch *Change, r *activeExecution, c *changes) error {
 	now := e.now()
 	ch.Stages = make([]StageRow, 0, len(c.order))
 	for _, i := range c.order {
@@ -89,7 +89,7 @@ func (e *Engine) fill(ch *Change, r *run, c *changes) error {
 		if r.st.rows[i].Phase != PhaseRunning {
 			row.Wake = at
 		}
-		if !at.IsZero() && at.Before(now.Add(horizon)) {
+		if !at.IsZero() && at.Before(now.Add(timerHorizon)) {
 			e.timers.add(timer{at: at, id: r.id, stage: i})
 		}
 		ch.Stages = append(ch.Stages, row)
@@ -107,40 +107,40 @@ func (e *Engine) fill(ch *Change, r *run, c *changes) error {
 	return nil
 }
 
-// recorded goes on once a change is durable, or refused.
-func (e *Engine) recorded(r *run, c *changes, ch *Change) job {
+// recorded goes on once a change is durable or was refused.
+func (e *Engine) recorded(r *activeExecution, c *changes, ch *Change) job {
 	r.mu.Lock()
 	r.pending--
 	if ch.Err != nil {
-		e.drop(r, ch.Err)
+		e.giveUp(r, ch.Err)
 		r.mu.Unlock()
 		return nil
 	}
 	r.gathers = true
-	e.updateLane(r, c)
+	e.updateOrder(r, c)
 	e.act(r, c.do)
 	if c.ended && !r.gone {
-		e.forget(r)
+		e.unload(r)
 		e.disown(r.id)
 		if r.revived {
-			e.spawn(func() { e.handed(r.id) })
+			e.spawn(func() { e.takeIn(r.id) })
 		}
 	}
-	e.rest(r)
+	e.unloadIfWaiting(r)
 	return e.unlock(r)
 }
 
-// unlock lets go of a run and begins the jobs that were gathered, but for the
+// unlock unlocks an execution and begins the jobs that were gathered, except for the
 // one that it returns.
-func (e *Engine) unlock(r *run) job {
+func (e *Engine) unlock(r *activeExecution) job {
 	jobs := r.jobs
 	r.gathers, r.jobs = false, nil
 	r.mu.Unlock()
 	return e.beginOthers(jobs)
 }
 
-// beginRun begins a job of a run, or has who holds its lock do so.
-func (e *Engine) beginRun(r *run, j job) {
+// beginJob begins a job, or leaves that to the holder of the lock.
+func (e *Engine) beginJob(r *activeExecution, j job) {
 	if r.gathers {
 		r.jobs = append(r.jobs, j)
 		return
@@ -148,13 +148,8 @@ func (e *Engine) beginRun(r *run, j job) {
 	e.begin(j)
 }
 
-// spawn runs f in a goroutine that Run waits for.
-func (e *Engine) spawn(f func()) {
-	e.work.Go(f)
-}
-
-// act carries actions out. The run is locked, and what they rest on is durable.
-func (e *Engine) act(r *run, actions []action) {
+// act carries actions out. The execution is locked, and the decision is durable.
+func (e *Engine) act(r *activeExecution, actions []action) {
 	if r.gone {
 		return
 	}
@@ -181,14 +176,14 @@ func stopCause(s *StageState) error {
 	return stage.ErrCanceled
 }
 
-// rest drops a run from memory when it only waits for something far away.
-func (e *Engine) rest(r *run) {
-	if r.gone || r.pending > 0 || len(r.calls) > 0 || len(r.stops) > 0 || len(r.slots) > 0 {
+// unloadIfWaiting unloads an execution that only waits, and for long.
+func (e *Engine) unloadIfWaiting(r *activeExecution) {
+	if r.gone || r.pending > 0 || len(r.calls) > 0 || len(r.stops) > 0 || len(r.permits) > 0 {
 		return
 	}
-	near := e.now().Add(restAfter)
+	near := e.now().Add(unloadFrom)
 	if r.st.active == 0 || len(r.st.rows) > 64 {
-		return // large ones are dear to load, and rare
+		return // large ones are expensive to load, and rare
 	}
 	for i, row := range r.st.rows {
 		if r.st.ready[i] {
@@ -201,18 +196,18 @@ func (e *Engine) rest(r *run) {
 			return
 		}
 	}
-	e.forget(r)
+	e.unload(r)
 }
 
-// restAfter is how long an execution has to wait for it to be worth loading again.
-const restAfter = 5 * time.Second
+// unloadFrom is how long an execution has to wait for it to be worth loading again.
+const unloadFrom = 5 * time.Second
 
-// forget takes a run out of memory.
-func (e *Engine) forget(r *run) {
+// unload takes an execution out of memory.
+func (e *Engine) unload(r *activeExecution) {
 	r.gone = true
 	e.mu.Lock()
-	if e.runs[r.id] == r {
-		delete(e.runs, r.id)
+	if e.active[r.id] == r {
+		delete(e.active, r.id)
 	}
 	e.mu.Unlock()
 }
@@ -239,9 +234,10 @@ func (e *Engine) disown(id string) {
 	}
 }
 
-// drop gives a run up: its session was lost, or it could not be recorded. What
-// it does outside goes on; whoever owns it now asks what became of it.
-func (e *Engine) drop(r *run, err error) {
+// giveUp stops carrying an execution out here, because the session was lost or a
+// change could not be recorded. Its work outside goes on; the next owner asks what
+// became of it.
+func (e *Engine) giveUp(r *activeExecution, err error) {
 	if r.gone {
 		return
 	}
@@ -251,99 +247,21 @@ func (e *Engine) drop(r *run, err error) {
 	for _, c := range r.calls {
 		c.cancel(stage.ErrDetached)
 	}
-	for i, held := range r.slots {
+	for i, held := range r.permits {
 		if held {
-			e.slots.release(r.st.head.Application)
+			e.callLimit.release(r.st.head.Application)
 		}
-		delete(r.slots, i)
+		delete(r.permits, i)
 	}
-	e.forget(r)
+	e.unload(r)
 	e.disown(r.id)
 	if !errors.Is(err, ErrLost) && r.member == e.session.Load() {
-		r.member.again()
+		r.member.retryAdoption()
 	}
-}
-
-// load returns an owned, live run, from memory or the store; nil when it is
-// not ours or has ended. One that comes from the store goes on at once, unless
-// quiet asks for it to be left as it is.
-func (e *Engine) load(ctx context.Context, id string, quiet bool) (*run, error) {
-	for {
-		e.mu.Lock()
-		if r := e.runs[id]; r != nil {
-			e.mu.Unlock()
-			return r, nil
-		}
-		wait := e.loading[id]
-		if wait == nil {
-			wait = make(chan struct{})
-			e.loading[id] = wait
-			e.mu.Unlock()
-			r, err := e.loadStored(ctx, id)
-			e.mu.Lock()
-			if r != nil {
-				e.runs[id] = r
-			}
-			delete(e.loading, id)
-			e.mu.Unlock()
-			close(wait)
-			if r != nil && r.member.lost() { // and what was in memory has been given up without this one
-				r.mu.Lock()
-				e.drop(r, ErrLost)
-				r.mu.Unlock()
-				return nil, ErrLost
-			}
-			if r != nil && !quiet {
-				e.apply(r, started{})
-				e.readInbox(r)
-			}
-			return r, err
-		}
-		e.mu.Unlock()
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-func (e *Engine) loadStored(ctx context.Context, id string) (*run, error) {
-	m := e.session.Load()
-	if m == nil || m.lost() {
-		return nil, ErrLost
-	}
-	snap, err := e.store.Load(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if snap.Head.Owner != m.Owner() || snap.Head.Status.Complete() {
-		return nil, nil
-	}
-	p, err := e.plan(ctx, snap.Head.Plan)
-	if err != nil {
-		return nil, err
-	}
-	st, err := loadState(p, snap)
-	if err != nil {
-		return nil, err
-	}
-	r := newRun(id, m, st)
-	for _, mail := range snap.Mail {
-		r.mailSeq = max(r.mailSeq, mail.Seq)
-		if mail.Stage == "" {
-			r.inbox = append(r.inbox, mail)
-		}
-	}
-	if snap.Head.Lane {
-		r.place = e.lane(&snap.Head).join(&snap.Head, st)
-	}
-	e.setTimers(r, e.now().Add(horizon)) // the store's sweep knows the first of them
-	return r, nil
 }
 
 // readInbox acts on the messages to the execution itself that it was loaded with.
-func (e *Engine) readInbox(r *run) {
+func (e *Engine) readInbox(r *activeExecution) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	inbox := r.inbox
@@ -356,7 +274,7 @@ func (e *Engine) readInbox(r *run) {
 }
 
 // applyMail decides on one message.
-func (e *Engine) applyMail(r *run, m Mail) {
+func (e *Engine) applyMail(r *activeExecution, m Mail) {
 	r.mailSeq = max(r.mailSeq, m.Seq)
 	if m.Stage != "" {
 		e.applyLocked(r, signaled{mail: m})
@@ -370,7 +288,7 @@ func (e *Engine) applyMail(r *run, m Mail) {
 }
 
 // lastRestart is the time before which wishes for the end are void.
-func (r *run) lastRestart() time.Time {
+func (r *activeExecution) lastRestart() time.Time {
 	if n := len(r.st.head.State.Restarts); n > 0 {
 		return r.st.head.State.Restarts[n-1].At
 	}
@@ -398,25 +316,8 @@ func (e *Engine) deliver(ctx context.Context, id string, ev event) error {
 	}
 }
 
-// plan returns a compiled definition.
-func (e *Engine) plan(ctx context.Context, digest string) (*plan, error) {
-	if p := e.plans.get(digest); p != nil {
-		return p, nil
-	}
-	data, err := e.store.Plan(ctx, digest)
-	if err != nil {
-		return nil, err
-	}
-	p, err := decodePlan(digest, data, e.kinds)
-	if err != nil {
-		return nil, err
-	}
-	e.plans.put(p)
-	return p, nil
-}
-
-// scope is what a stage's expressions see; it is good while the run is locked.
-func (r *run) scope(stage int) Scope {
+// scope is what a stage's expressions see; it is valid while the execution is locked.
+func (r *activeExecution) scope(stage int) Scope {
 	return Scope{Names: r.st.plan.stages[stage].mentions, Execution: &r.st.head, Parameters: r.st.head.Request.Parameters, Trigger: r.st.head.Request.Trigger,
 		Stage: func(name string) (StageState, bool) {
 			i, ok := r.st.plan.index[name]

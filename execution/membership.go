@@ -12,8 +12,8 @@ import (
 	"showrunner/problem"
 )
 
-// member is a session and whether it is still good.
-type member struct {
+// membership is a session of the store and whether it is still valid.
+type membership struct {
 	Session
 	once  sync.Once
 	gone  chan struct{} // closed when the session is lost
@@ -21,9 +21,9 @@ type member struct {
 	left  chan struct{} // there is more to adopt
 }
 
-func (m *member) lose() { m.once.Do(func() { close(m.gone) }) }
+func (m *membership) lose() { m.once.Do(func() { close(m.gone) }) }
 
-func (m *member) lost() bool {
+func (m *membership) lost() bool {
 	select {
 	case <-m.gone:
 		return true
@@ -32,28 +32,28 @@ func (m *member) lost() bool {
 	}
 }
 
-// more has adoption go on.
-func (m *member) more() {
+// continueAdoption has adoption go on with the rest.
+func (m *membership) continueAdoption() {
 	select {
 	case m.left <- struct{}{}:
 	default:
 	}
 }
 
-// again has adoption tried again.
-func (m *member) again() {
+// retryAdoption has all adoption tried again, soon.
+func (m *membership) retryAdoption() {
 	select {
 	case m.retry <- struct{}{}:
 	default:
 	}
 }
 
-func (e *Engine) join(ctx context.Context) (*member, error) {
+func (e *Engine) join(ctx context.Context) (*membership, error) {
 	s, err := e.store.Join(ctx, e.now)
 	if err != nil {
 		return nil, err
 	}
-	m := &member{Session: s, gone: make(chan struct{}), retry: make(chan struct{}, 1), left: make(chan struct{}, 1)}
+	m := &membership{Session: s, gone: make(chan struct{}), retry: make(chan struct{}, 1), left: make(chan struct{}, 1)}
 	e.session.Store(m)
 	return m, nil
 }
@@ -75,32 +75,32 @@ const (
 )
 
 // adopt takes over live executions that have no living owner.
-func (e *Engine) adopt(ctx context.Context, m *member, what adoption) error {
+func (e *Engine) adopt(ctx context.Context, m *membership, what adoption) error {
 	claims, more, err := m.Adopt(ctx, what != adoptOrphans)
 	if err != nil {
 		return err
 	}
 	if more {
-		m.more()
+		m.continueAdoption()
 	}
 	if what == adoptUnknown {
 		claims = slices.DeleteFunc(claims, func(c Claim) bool { return e.Owns(c.ID) })
 	}
-	// All of those in lanes are loaded before any goes on: they depend on each other.
-	inLane, others := []Claim{}, claims[:0:0]
+	// All of those of ordered pipelines are loaded before any goes on: they depend on each other.
+	ordered, others := []Claim{}, claims[:0:0]
 	for _, c := range claims {
-		if c.Lane {
-			inLane = append(inLane, c)
+		if c.Ordered {
+			ordered = append(ordered, c)
 		} else {
 			others = append(others, c)
 		}
 	}
-	err = e.takeOver(ctx, inLane)
+	err = e.takeOver(ctx, ordered)
 	for part := range slices.Chunk(others, adoptTogether) {
 		err = errors.Join(err, e.takeOver(ctx, part))
 	}
 	if !more {
-		if ferr := e.fillTimers(ctx, m, e.now().Add(horizon), true); err == nil {
+		if ferr := e.fillTimers(ctx, m, e.now().Add(timerHorizon), true); err == nil {
 			err = ferr
 		}
 	}
@@ -112,7 +112,7 @@ func (e *Engine) adopt(ctx context.Context, m *member, what adoption) error {
 
 // takeOver loads executions that have become ours and has them go on.
 func (e *Engine) takeOver(ctx context.Context, claims []Claim) error {
-	runs := make([]*run, len(claims))
+	runs := make([]*activeExecution, len(claims))
 	var g errgroup.Group
 	g.SetLimit(adoptAtOnce)
 	for i, c := range claims {
@@ -135,7 +135,7 @@ func (e *Engine) takeOver(ctx context.Context, claims []Claim) error {
 		if !r.gone {
 			e.applyLocked(r, started{taken: true})
 			e.watchAgain(r)
-			e.rest(r)
+			e.unloadIfWaiting(r)
 		}
 		r.mu.Unlock()
 		e.readInbox(r)
@@ -145,7 +145,7 @@ func (e *Engine) takeOver(ctx context.Context, claims []Claim) error {
 
 // watchAgain calls the waiting tasks that were watched for by whoever had the
 // execution before. The run is locked.
-func (e *Engine) watchAgain(r *run) {
+func (e *Engine) watchAgain(r *activeExecution) {
 	for i, row := range r.st.rows {
 		if row == nil || row.Phase != PhaseWaiting {
 			continue
@@ -172,7 +172,7 @@ func (e *Engine) memberLoop(ctx context.Context) {
 // adoptAgain is how long to wait before adoption that failed is tried again.
 const adoptAgain = time.Second
 
-func (e *Engine) listen(ctx context.Context, m *member) {
+func (e *Engine) listen(ctx context.Context, m *membership) {
 	clock := time.NewTimer(time.Hour)
 	defer clock.Stop()
 	for {
@@ -200,10 +200,10 @@ func (e *Engine) listen(ctx context.Context, m *member) {
 	}
 }
 
-func (e *Engine) notice(ctx context.Context, m *member, n Notice) {
+func (e *Engine) notice(ctx context.Context, m *membership, n Notice) {
 	switch n.Kind {
 	case NoticeEvents:
-		e.logEnd.raise(n.Position)
+		e.followers.grewTo(n.Position)
 	case NoticeAdopt:
 		e.exits.tell()
 		e.adoptOrTryAgain(ctx, m, adoptOrphans)
@@ -212,26 +212,26 @@ func (e *Engine) notice(ctx context.Context, m *member, n Notice) {
 	case NoticeMail:
 		e.spawn(func() { e.readMail(n.Execution) })
 	case NoticeOwned:
-		e.spawn(func() { e.handed(n.Execution) })
+		e.spawn(func() { e.takeIn(n.Execution) })
 	case NoticeWake:
 		e.spawn(func() { e.wakeOwned(n) })
 	}
 }
 
-func (e *Engine) adoptOrTryAgain(ctx context.Context, m *member, what adoption) {
+func (e *Engine) adoptOrTryAgain(ctx context.Context, m *membership, what adoption) {
 	if err := e.adopt(ctx, m, what); err != nil && ctx.Err() == nil {
 		e.log.Warn("taking over work failed; it is tried again", "error", err)
-		m.again()
+		m.retryAdoption()
 	}
 }
 
-// handed takes in an execution that another session started in a lane of ours,
-// and those before it in the lane whose notices have not come yet.
-func (e *Engine) handed(id string) {
+// takeIn loads an execution that another session started in an ordered pipeline
+// that this one owns.
+func (e *Engine) takeIn(id string) {
 	for {
 		r, err := e.load(e.base, id, true)
 		if err != nil || r == nil {
-			e.note("taking in an execution", id, err)
+			e.logFailure("taking in an execution", id, err)
 			return
 		}
 		r.mu.Lock()
@@ -256,7 +256,7 @@ func (e *Engine) handed(id string) {
 func (e *Engine) readMail(id string) {
 	r, err := e.load(e.base, id, false)
 	if err != nil || r == nil {
-		e.note("reading an execution's messages", id, err)
+		e.logFailure("reading an execution's messages", id, err)
 		return
 	}
 	r.mu.Lock()
@@ -289,35 +289,35 @@ func (e *Engine) wakeOwned(n Notice) {
 	}
 	r, err := e.load(e.base, n.Execution, false)
 	if err != nil && !errors.Is(err, ErrLost) && problem.CodeOf(err) != problem.NotFound && e.base.Err() == nil {
-		e.note("waking a task", n.Execution, err)
+		e.logFailure("waking a task", n.Execution, err)
 		time.AfterFunc(time.Second, func() { e.spawn(func() { e.wakeOwned(n) }) }) // nobody else will
 	}
 	if err != nil || r == nil {
 		return
 	}
 	if i, ok := r.st.plan.index[n.Stage]; ok {
-		e.note("waking a task", n.Execution, e.deliver(e.base, n.Execution, woken{stage: i, attempt: n.Attempt, task: n.Task}))
+		e.logFailure("waking a task", n.Execution, e.deliver(e.base, n.Execution, woken{stage: i, attempt: n.Attempt, task: n.Task}))
 	}
 }
 
 // loseAll gives up everything owned under a session that was lost: whoever has
 // adopted it asks each task what became of it.
-func (e *Engine) loseAll(m *member) {
+func (e *Engine) loseAll(m *membership) {
 	m.lose()
 	e.log.Error("this replica's session was lost; its running work is handed over")
 	e.mu.Lock()
-	runs := make([]*run, 0, len(e.runs))
-	for _, r := range e.runs {
+	runs := make([]*activeExecution, 0, len(e.active))
+	for _, r := range e.active {
 		runs = append(runs, r)
 	}
-	e.lanes = map[laneKey]*lane{}
+	e.ordered = map[pipelineKey]*orderedPipeline{}
 	clear(e.owned)
 	clear(e.shares)
 	e.mu.Unlock()
 	for _, r := range runs {
 		r.mu.Lock()
 		if r.member == m {
-			e.drop(r, ErrLost)
+			e.giveUp(r, ErrLost)
 		}
 		r.mu.Unlock()
 	}
@@ -329,7 +329,7 @@ func (e *Engine) rejoin(ctx context.Context) {
 		m, err := e.join(ctx)
 		if err == nil {
 			if err = e.adopt(ctx, m, adoptAll); err != nil {
-				m.again()
+				m.retryAdoption()
 			}
 			e.outage.set(false)
 			e.log.Info("this replica has joined again")

@@ -11,9 +11,11 @@ import (
 // unknownKindAgain is how often a stage of a kind that is not known here is looked at again.
 const unknownKindAgain = 5 * time.Second
 
-// passGates answers every doEnter in c, in the same commit as what made the
-// stage ready: condition, lane, windows, freezes, then room for the call.
-func (e *Engine) passGates(r *run, c *changes, now time.Time) {
+// checkEntry answers every doEnter in c, in the same commit as what made the stage
+// ready. A stage begins when its condition holds, the order of the pipeline's
+// executions, its windows and the freezes allow it, and there is a permit for its
+// call.
+func (e *Engine) checkEntry(r *activeExecution, c *changes, now time.Time) {
 	rest := c.do[:0:0]
 	for k := 0; k < len(c.do); k++ { // grows while stages are passed over
 		a := c.do[k]
@@ -24,15 +26,15 @@ func (e *Engine) passGates(r *run, c *changes, now time.Time) {
 		if !r.st.enterable(a.stage) {
 			continue
 		}
-		if ev := e.gate(r, a.stage, now); ev != nil {
+		if ev := e.entryCheck(r, a.stage, now); ev != nil {
 			decideInto(r.st, ev, now, c)
 		}
 	}
 	c.do = rest
 }
 
-// gate asks the gates of a stage in order; nil: it waits for a slot.
-func (e *Engine) gate(r *run, i int, now time.Time) event {
+// entryCheck makes those checks in that order; nil: the stage waits for a permit.
+func (e *Engine) entryCheck(r *activeExecution, i int, now time.Time) event {
 	ps := &r.st.plan.stages[i]
 	if len(ps.tasks) == 0 {
 		return held{stage: i, reason: ps.unknown, until: now.Add(unknownKindAgain)}
@@ -47,38 +49,38 @@ func (e *Engine) gate(r *run, i int, now time.Time) event {
 			return passedOver{stage: i, reason: "its condition is false: " + ps.def.When}
 		}
 	}
-	if r.place != nil {
-		v := r.place.lane.admit(r.place, ps.def.Name)
-		e.supersede(v.supersede, r.st.head.Number)
-		if v.supersededBy > 0 {
-			return canceled{by: "concurrency", supersededBy: v.supersededBy}
+	if r.entry != nil {
+		a := r.entry.pipeline.admit(r.entry, ps.def.Name)
+		e.supersede(a.supersede, r.st.head.Number)
+		if a.supersededBy > 0 {
+			return canceled{by: "concurrency", supersededBy: a.supersededBy}
 		}
-		if v.reason != "" {
-			return held{stage: i, reason: v.reason}
+		if a.reason != "" {
+			return held{stage: i, reason: a.reason}
 		}
 	}
-	if ev := e.timeGates(r, i, now); ev != nil {
-		e.giveBack(r, i)
+	if ev := e.timeChecks(r, i, now); ev != nil {
+		e.leaveOrder(r, i)
 		return ev
 	}
-	if !e.takeSlot(r, i) {
+	if !e.takePermit(r, i) {
 		return nil
 	}
 	return entered{stage: i}
 }
 
-// giveBack lets go of what a stage took before a later gate held it.
-func (e *Engine) giveBack(r *run, i int) {
-	if r.place != nil {
-		r.place.lane.leave(r.place, r.st.name(i))
+// leaveOrder gives back what a stage was given before a later check held it.
+func (e *Engine) leaveOrder(r *activeExecution, i int) {
+	if r.entry != nil {
+		r.entry.pipeline.leave(r.entry, r.st.name(i))
 	}
-	if r.slots[i] {
-		e.freeSlot(r, i)
+	if r.permits[i] {
+		e.releasePermit(r, i)
 	}
 }
 
-// timeGates asks the windows and the freezes.
-func (e *Engine) timeGates(r *run, i int, now time.Time) event {
+// timeChecks checks the windows and the freezes.
+func (e *Engine) timeChecks(r *activeExecution, i int, now time.Time) event {
 	def := r.st.plan.stages[i].def
 	if len(def.Windows) == 0 && e.cfg.Gate == nil || proceeds(r.st.mail[i], r.st.rows[i]) {
 		return nil

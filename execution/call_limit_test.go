@@ -7,10 +7,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestALateApplicationFindsASlot: one application wants all slots for calls that
+// TestALateApplicationFindsAPermit: one application wants all permits for calls that
 // never end, and another comes after it.
-func TestALateApplicationFindsASlot(t *testing.T) {
-	s := newSlots(512)
+func TestALateApplicationFindsAPermit(t *testing.T) {
+	s := newCallLimit(512)
 	held := 0
 	for range 1000 {
 		if s.acquire("greedy", func() {}) {
@@ -18,27 +18,27 @@ func TestALateApplicationFindsASlot(t *testing.T) {
 		}
 	}
 	if held < 400 {
-		t.Errorf("alone, an application gets %d of 512 slots", held)
+		t.Errorf("alone, an application gets %d of 512 permits", held)
 	}
 	for _, late := range []string{"modest", "third", "fourth"} {
 		if !s.acquire(late, func() {}) {
 			t.Errorf("%s waits behind calls that never end", late)
 		}
 	}
-	few := newSlots(2)
+	few := newCallLimit(2)
 	for i := range 3 {
 		if got := few.acquire("a", func() {}); got != (i < 2) {
-			t.Errorf("of 2 slots, an application alone gets number %d: %v", i+1, got)
+			t.Errorf("of 2 permits, an application alone gets number %d: %v", i+1, got)
 		}
 	}
 }
 
-// TestSlotsNeverStarve: whatever is taken and given back, no more is held than
+// TestPermitsNeverStarve: whatever is taken and given back, no more is held than
 // there is, and once all that is held has been given back nobody waits.
-func TestSlotsNeverStarve(t *testing.T) {
+func TestPermitsNeverStarve(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(1, 40).Draw(t, "slots")
-		s := newSlots(n)
+		n := rapid.IntRange(1, 40).Draw(t, "permits")
+		s := newCallLimit(n)
 		granted := make(chan string, 1000)
 		var held []string
 		waiting := 0
