@@ -17,12 +17,15 @@ import (
 
 	"showrunner/awsapi"
 	"showrunner/awsapi/s3"
+	"showrunner/awsapi/secretsmanager"
+	"showrunner/awsapi/ssm"
 	"showrunner/awsapi/sts"
 	"showrunner/awsapi/wire"
 	"showrunner/cloud/localcloud"
 	"showrunner/cloud/localcloud/objectstore"
 	"showrunner/control"
 	"showrunner/problem"
+	"showrunner/secret"
 )
 
 // AWSAddressFile holds the address of a data folder's AWS-compatible endpoint.
@@ -75,7 +78,11 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	})
 	endpoint, err := awsapi.New(awsapi.Config{
 		Keys: keys, Regions: c.Regions, S3: objects, Log: c.Log, Now: c.Now,
-		Services: []wire.Service{sts.Service(keys, c.Now)},
+		Services: []wire.Service{
+			sts.Service(keys, c.Now),
+			secretsmanager.Service(c.store, secretValues{c.secrets}, c.Now),
+			ssm.Service(c.store, secretValues{c.secrets}, c.Now),
+		},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
 		},
@@ -93,6 +100,18 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// secretValues keeps values of AWS's services in the secret store; the audit event
+// is the call's.
+type secretValues struct{ *secret.Store }
+
+func (v secretValues) Set(ctx context.Context, name string, value []byte) error {
+	return v.Store.Set(ctx, name, value)
+}
+
+func (v secretValues) Delete(ctx context.Context, name string) error {
+	return v.Store.Delete(ctx, name)
 }
 
 // objectStores are the object storages of the local regions.

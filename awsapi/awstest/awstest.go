@@ -1,0 +1,114 @@
+// Package awstest is a client of the endpoint for tests of its services: requests
+// are signed and go over HTTP, answers are what a client of AWS sees.
+package awstest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"showrunner/awsapi"
+	"showrunner/awsapi/wire"
+)
+
+// Region is what requests are signed for.
+const Region = "us-west-2"
+
+// Client speaks to an endpoint that serves until the test ends.
+type Client struct {
+	t   *testing.T
+	url string
+}
+
+// New serves the services and returns a client.
+func New(t *testing.T, services ...wire.Service) *Client {
+	t.Helper()
+	keys, err := awsapi.NewKeys("AKIATEST", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := awsapi.New(awsapi.Config{Keys: keys, Regions: []string{Region}, Services: services, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(server)
+	t.Cleanup(s.Close)
+	return &Client{t: t, url: s.URL}
+}
+
+// Try calls an operation of a JSON service and returns its answer, or the code and
+// message of its error.
+func (c *Client) Try(service, operation string, in map[string]any) (answer map[string]any, code, message string) {
+	c.t.Helper()
+	m, err := wire.Load(service)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url+"/", bytes.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-amz-json-"+m.Metadata.JSONVersion)
+	r.Header.Set("X-Amz-Target", m.Metadata.TargetPrefix+"."+operation)
+	sum := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(c.t.Context(), aws.Credentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, r, hex.EncodeToString(sum[:]), m.SigningName(), Region, time.Now()); err != nil {
+		c.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &answer); err != nil {
+			c.t.Fatalf("%s answered %s", operation, text)
+		}
+	}
+	if res.StatusCode < 300 {
+		return answer, "", ""
+	}
+	code, _ = answer["__type"].(string)
+	for _, name := range []string{"message", "Message"} {
+		if m, ok := answer[name].(string); ok {
+			message = m
+		}
+	}
+	return nil, code, message
+}
+
+// Call is Try for an operation that has to succeed.
+func (c *Client) Call(service, operation string, in map[string]any) map[string]any {
+	c.t.Helper()
+	answer, code, message := c.Try(service, operation, in)
+	if code != "" {
+		c.t.Fatalf("%s.%s(%v): %s: %s", service, operation, in, code, message)
+	}
+	return answer
+}
+
+// Refused checks that an operation is refused with a code and a message.
+func (c *Client) Refused(service, operation string, in map[string]any, code, message string) {
+	c.t.Helper()
+	answer, got, text := c.Try(service, operation, in)
+	if got != code || text != message {
+		c.t.Errorf("%s.%s(%v): %v %s: %s\nwant %s: %s", service, operation, in, answer, got, text, code, message)
+	}
+}
