@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"maps"
 	"regexp"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func (c *conversion) codeBuild(a *action) bool {
 		c.in.note(Error, f.path, "BatchEnabled", "batch builds are not run: the buildspec runs once; give each build of the batch a stage")
 	}
 	a.config.get("CombineArtifacts").leave(Info, "CombineArtifacts", "there is no batch whose artifacts could be combined")
-	projectName := a.config.get("ProjectName").static()
+	projectName := a.config.get("ProjectName").text()
 	b.Project = slug(cdkHash.ReplaceAllString(projectName, ""), "project", 100)
 	b.Spec = "buildspec.yml"
 	if p, ok := c.projects.find(projectName); ok {
@@ -72,9 +73,14 @@ func (c *conversion) codeBuild(a *action) bool {
 			return false
 		}
 	} else {
+		projectName = unmark(projectName)
 		c.in.note(Warning, a.config.get("ProjectName").path, "project "+projectName, "its settings are not in the document: taken as buildspec.yml in the source, on this machine; give them with --project '%s=FILE' (what `aws codebuild batch-get-projects` prints)", projectName)
 	}
+	projectEnv := maps.Clone(b.Env)
 	for _, v := range jsonList(a.config.get("EnvironmentVariables")) {
+		if name := v.get("Name").static(); projectEnv[name] != "" {
+			c.in.note(Info, c.projectVariables[name], "variable "+name, "the action gives it another value")
+		}
 		c.environmentVariable(v, &b.Env, true)
 	}
 	c.makes(a)
@@ -139,6 +145,7 @@ func (c *conversion) project(a *action, p cursor, b *pipeline.Build) bool {
 		b.Privileged = e.get("PrivilegedMode").truth()
 	}
 	for _, v := range e.get("EnvironmentVariables").items() {
+		c.projectVariables[v.get("Name").static()] = v.get("Value").path
 		c.environmentVariable(v, &b.Env, false)
 	}
 	if n := p.get("TimeoutInMinutes").number(); n > 0 {

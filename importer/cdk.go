@@ -72,7 +72,7 @@ func newTemplate(in *input, top cursor, resources *object) *template {
 	t := &template{
 		in: in, parameters: section("Parameters"), mappings: section("Mappings"), conditions: section("Conditions"),
 		resources: resources, decided: map[string]bool{}, deciding: map[string]bool{}, names: map[string]string{},
-		used: map[string]bool{}, sites: map[string]string{}, touched: map[string]bool{}, origins: map[string]string{},
+		used: map[string]bool{}, sites: map[string]string{}, touched: map[string]bool{}, origins: map[string]string{}, parametersUsed: map[string]bool{},
 	}
 	t.stack = "stack"
 	return t
@@ -141,10 +141,11 @@ func (t *template) ofType(kind string) []string {
 	return ids
 }
 
-// named finds the resource of a type that goes by a name.
+// named finds the resource of a type that goes by a name, in which references
+// are written as expressions.
 func (t *template) named(kind, name string) (string, bool) {
 	for _, id := range t.ofType(kind) {
-		if t.name(id) == name {
+		if unmark(t.name(id)) == name {
 			return id, true
 		}
 	}
@@ -207,7 +208,7 @@ func (t *template) hooks(id string) []hook {
 		if r, ok := t.resources.vals[w].(*object); ok {
 			props.raw = r.vals["Properties"]
 		}
-		if props.get("TargetPipeline").static() == t.name(id) {
+		if props.get("TargetPipeline").text() == t.name(id) {
 			out = append(out, hook{cursor: t.resource(w), action: props.get("TargetAction").static()})
 			t.in.seen[props.path] = true
 		}

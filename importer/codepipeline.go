@@ -62,9 +62,11 @@ type conversion struct {
 	stageNames map[string]bool
 	artifacts  map[string]string    // CodePipeline's artifact → ours; "" when nothing makes it here
 	namespaces map[string]namespace // variable namespaces
-	referred   map[string]bool      // namespaces that a variable has referred to
-	before     []string             // the stages that the next group has to wait for
-	triggers   []cursor             // V2 triggers; when there are any, they replace default detection
+	// projectVariables are the places of a project's variables, by name.
+	projectVariables map[string]string
+	referred         map[string]bool // namespaces that a variable has referred to
+	before           []string        // the stages that the next group has to wait for
+	triggers         []cursor        // V2 triggers; when there are any, they replace default detection
 }
 
 // namespace is who fills a variable namespace.
@@ -89,7 +91,7 @@ type action struct {
 
 func (c *conversion) convert() pipeline.Pipeline {
 	c.stageNames, c.artifacts, c.namespaces = map[string]bool{}, map[string]string{}, map[string]namespace{}
-	c.referred = map[string]bool{}
+	c.referred, c.projectVariables = map[string]bool{}, map[string]string{}
 	c.out = pipeline.Pipeline{Name: c.name, Concurrency: c.executionMode()}
 	c.variables()
 	c.triggers = c.def.get("Triggers").items()
@@ -188,9 +190,14 @@ func (c *conversion) neededParameters() {
 	sort.Strings(names)
 	for _, name := range names {
 		id := identifier(name)
-		if !strings.Contains(string(raw), "parameters."+id) || c.hasParameter(id) {
+		if c.hasParameter(id) {
+			c.in.asked[name] = true
 			continue
 		}
+		if !strings.Contains(string(raw), "parameters."+id) {
+			continue
+		}
+		c.in.asked[name] = true
 		p := pipeline.Parameter{Name: id, Required: true}
 		if def, ok := c.tmpl.parameters.vals[name].(*object); ok {
 			p.Description = scalar(def.vals["Description"])
@@ -347,10 +354,10 @@ func (c *conversion) approval(a *action) bool {
 }
 
 func (c *conversion) invokePipeline(a *action) bool {
-	name := a.config.get("PipelineName").static()
+	name := a.config.get("PipelineName").text()
 	here, ok := c.siblings[name]
 	if !ok {
-		c.in.note(Error, a.path, "Invoke action "+a.name, "pipeline %q is not in this document: import it too, and start it with a `pipeline` stage; the stage is left out", name)
+		c.in.note(Error, a.path, "Invoke action "+a.name, "pipeline %q is not in this document: import it too, and start it with a `pipeline` stage; the stage is left out", unmark(name))
 		return false
 	}
 	call := pipeline.Call{Pipeline: here}

@@ -28,6 +28,7 @@ type input struct {
 	// needed are template parameters without a value, by name: they become
 	// parameters of the pipelines that use them.
 	needed      map[string]bool
+	asked       map[string]bool // template parameters that became a pipeline's
 	projectUsed map[string]bool // CodeBuild projects by name, those that an action uses
 	// stood are the places in the document of values that were rewritten, by
 	// their place now.
@@ -45,7 +46,7 @@ func newInput(opts Options) *input {
 		opts.File = "document"
 	}
 	return &input{
-		opts: opts, seen: map[string]bool{}, whole: map[string]bool{}, left: map[string]bool{}, noted: map[Note]bool{}, invented: map[string]bool{}, stood: map[string]string{}, projectUsed: map[string]bool{},
+		opts: opts, seen: map[string]bool{}, whole: map[string]bool{}, left: map[string]bool{}, noted: map[Note]bool{}, invented: map[string]bool{}, stood: map[string]string{}, projectUsed: map[string]bool{}, asked: map[string]bool{},
 		files: map[string][]byte{}, needed: map[string]bool{}, overrode: map[string]bool{},
 	}
 }

@@ -23,9 +23,10 @@ type template struct {
 	used map[string]bool
 	// touched are the resources that the import made something of; sites are the
 	// buckets among them that became sites.
-	touched map[string]bool
-	sites   map[string]string
-	origins map[string]string // distribution → the site behind it, "" for none
+	touched        map[string]bool
+	sites          map[string]string
+	parametersUsed map[string]bool
+	origins        map[string]string // distribution → the site behind it, "" for none
 }
 
 // noValue is what Ref AWS::NoValue stands for: the property is absent.
@@ -260,6 +261,7 @@ func (t *template) parameter(name, path string) any {
 	if !ok && strings.HasPrefix(kind, "AWS::SSM::Parameter::Value") {
 		return t.in.secret(scalar(p.vals["Default"]), "SSM parameter "+scalar(p.vals["Default"]), path)
 	}
+	t.parametersUsed[name] = true
 	if !ok {
 		fallback, has := p.vals["Default"]
 		if !has {

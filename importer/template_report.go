@@ -61,9 +61,19 @@ func unreadBucket(key string) (string, Severity) {
 
 func (t *template) reportSections(top cursor) {
 	for _, name := range t.parameters.keys {
-		if name == "BootstrapVersion" {
-			p := cursor{in: t.in, path: pointer("/Parameters", name), raw: t.parameters.vals[name]}
+		p := cursor{in: t.in, path: pointer("/Parameters", name), raw: t.parameters.vals[name]}
+		_, given := t.in.opts.Parameters[name]
+		switch {
+		case name == "BootstrapVersion":
 			p.leave(Info, "parameter "+name, "it names the version of the CDK's bootstrap stack, which is not needed here")
+		case !t.parametersUsed[name]:
+			p.leave(Info, "parameter "+name, "nothing that was carried over uses it")
+		case given:
+			p.leave(Info, "parameter "+name, "the value given with --parameter stands in the file")
+		case t.in.needed[name] && !t.in.asked[name]:
+			p.leave(Info, "parameter "+name, "what uses it was not carried over")
+		case !t.in.needed[name]:
+			p.leave(Info, "parameter "+name, "its default stands in the file; --parameter %s=VALUE gives another", name)
 		}
 	}
 	top.get("AWSTemplateFormatVersion").leave(Info, "AWSTemplateFormatVersion", "the form of the template")
