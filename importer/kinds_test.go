@@ -174,15 +174,17 @@ func TestPreconditions(t *testing.T) {
 	}
 	for expression, want := range map[string]string{
 		"${ parameters.env == 'x' && (parameters['ok'] != 'y' or not parameters.ok == 'z') }": `parameters.env == "x" && (parameters.ok != "y" || !(parameters.ok == "z"))`,
-		"${parameters.ok}":               `parameters.ok == "true"`,
-		"'x' == parameters.env":          `"x" == parameters.env`,
-		"${#stage('x')['status']=='OK'}": "",
-		"${parameters.env == }":          "",
-		"${parameters.env == 'x' 'y'}":   "",
+		"${parameters.ok}":                                        `parameters.ok == "true"`,
+		"'x' == parameters.env":                                   `"x" == parameters.env`,
+		"${#stage('x')['status']=='OK'}":                          "",
+		"${#stage('before')['status'].toString() == 'SUCCEEDED'}": `stages.before.status == "Succeeded"`,
+		"true":                         "true",
+		"${parameters.env == }":        "",
+		"${parameters.env == 'x' 'y'}": "",
 	} {
 		p, text := imported(t, "spinnaker", stages(one(expression, "")), importer.Options{})
 		if want == "" {
-			if !strings.Contains(text, "compare parameters with texts") || shape(p) != "before() after(before)" {
+			if !strings.Contains(text, "compare parameters with texts, and how earlier stages ended") || shape(p) != "before() after(before)" {
 				t.Errorf("%s: %s\n%s", expression, shape(p), text)
 			}
 			continue

@@ -28,11 +28,11 @@ func valid(in *input, doc *pipeline.Document) ([]byte, error) {
 		i := slices.IndexFunc(found, func(d pipeline.Diagnostic) bool { return d.Severity == pipeline.SeverityError })
 		if i < 0 {
 			for _, d := range found {
-				in.note(Warning, in.origin(partAt(body, d.Line)), "the file that was written", "%s", d.Message)
+				in.note(Warning, in.origin(partAt(body, d.Position)), "the file that was written", "%s", d.Message)
 			}
 			return body, nil
 		}
-		part := partAt(body, found[i].Line)
+		part := partAt(body, found[i].Position)
 		if part.field == "application" && in.opts.Application != "" {
 			return nil, problem.New(problem.Invalid, "import", "--application %s: %s", in.opts.Application, found[i].Message)
 		}
@@ -52,24 +52,25 @@ type part struct {
 	field    string
 }
 
-// partAt finds the part that a line of a pipeline file is in.
-func partAt(body []byte, line int) part {
+// partAt finds the part that a position in a pipeline file is in.
+func partAt(body []byte, at pipeline.Position) part {
 	var doc yaml.Node
 	if err := yaml.Load(body, &doc, yaml.WithV4Defaults()); err != nil || len(doc.Content) == 0 {
 		return part{}
 	}
+	reached := func(n *yaml.Node) bool { return n.Line < at.Line || n.Line == at.Line && n.Column <= at.Column }
 	var path []string
 	for n := doc.Content[0]; n != nil; {
 		var next *yaml.Node
 		step := ""
 		switch n.Kind {
 		case yaml.MappingNode:
-			for i := 0; i+1 < len(n.Content) && n.Content[i].Line <= line; i += 2 {
+			for i := 0; i+1 < len(n.Content) && reached(n.Content[i]); i += 2 {
 				step, next = n.Content[i].Value, n.Content[i+1]
 			}
 		case yaml.SequenceNode:
 			for i, item := range n.Content {
-				if item.Line <= line {
+				if reached(item) {
 					step, next = strconv.Itoa(i), item
 				}
 			}

@@ -3,6 +3,7 @@ package importer
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -41,6 +42,13 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 			id.note(Info, "id", "pipelines are told apart by their names")
 		}
 	}
+	takes := map[string]map[string]bool{}
+	for i, def := range defs {
+		takes[pipelineNames[i]] = map[string]bool{}
+		for _, p := range def.get("parameterConfig").items() {
+			takes[pipelineNames[i]][identifier(p.get("name").static())] = true
+		}
+	}
 	first := "" // the application of the first pipeline
 	for i, def := range defs {
 		if _, ok := def.get("stages").raw.([]any); !ok {
@@ -68,7 +76,7 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 		if i == 0 {
 			first = app
 		}
-		s := &spinnaker{in: in, def: def, name: pipelineNames[i], siblings: siblings, ids: map[string]string{}, names: map[string]string{}}
+		s := &spinnaker{in: in, def: def, name: pipelineNames[i], siblings: siblings, takes: takes, ids: map[string]string{}, names: map[string]string{}}
 		doc.Pipelines = append(doc.Pipelines, s.convert())
 		def.unread(unreadSpinnaker)
 	}
@@ -84,10 +92,12 @@ type spinnaker struct {
 	name string
 	// siblings are the pipelines of the same document: id and name there → name here.
 	siblings map[string]string
-	ids      map[string]string   // refId → stage here; "" when left out
-	needs    map[string][]string // refId → what it waits for, there
-	names    map[string]string   // a stage's name there → here
-	taken    map[string]bool     // names of stages here
+	takes    map[string]map[string]bool // the parameters of each pipeline here
+	ids      map[string]string          // refId → stage here; "" when left out
+	needs    map[string][]string        // refId → what it waits for, there
+	names    map[string]string          // a stage's name there → here
+	taken    map[string]bool            // names of stages here
+	carried  map[string]bool            // stages here that are of a kind that is carried over
 	// first are stages that go before the one of the name, for one stage there
 	// that is two here.
 	first map[string]pipeline.Stage
@@ -99,6 +109,7 @@ func (s *spinnaker) convert() pipeline.Pipeline {
 	s.concurrency()
 	s.parameters()
 	stages := s.def.get("stages").items()
+	s.carried = map[string]bool{}
 	s.taken, s.first, s.needs = map[string]bool{}, map[string]pipeline.Stage{}, map[string][]string{}
 	for i, st := range stages {
 		ref := st.get("refId").static()
@@ -114,6 +125,7 @@ func (s *spinnaker) convert() pipeline.Pipeline {
 			s.names[name] = s.ids[ref]
 		}
 		s.needs[ref] = st.get("requisiteStageRefIds").texts()
+		s.carried[s.ids[ref]] = slices.Contains([]string{"manualJudgment", "wait", "pipeline", "webhook"}, st.get("type").static())
 	}
 	left := map[string]bool{}
 	for i, st := range stages {
@@ -121,13 +133,13 @@ func (s *spinnaker) convert() pipeline.Pipeline {
 		if ref == "" {
 			ref = strconv.Itoa(i)
 		}
-		out, ok := s.stage(st, s.ids[ref])
+		out, ok := s.stage(st, s.ids[ref], ref)
 		if !ok {
 			left[ref] = true
 			st.ignore() // which has been noted
 			continue
 		}
-		s.common(st, &out)
+		s.common(st, &out, ref)
 		s.in.carryStage(s.name, out, st.get("type").static()+" stage "+st.get("name").static(), st.path)
 		out.Needs = []string{ref} // resolved below, when it is known what is left out
 		if first, ok := s.first[out.Name]; ok {
@@ -207,8 +219,9 @@ func (s *spinnaker) parameters() {
 			label.note(Info, "label", "a parameter is shown by its name and its description")
 		}
 		if d := p.get("default"); d.ok() && d.static() != "" {
-			value := d.static()
+			value := s.plain(d)
 			q.Default, q.Required = &value, false
+			p.get("required").note(Info, "required", "a parameter with a default always has a value")
 		} else if !q.Required {
 			empty := ""
 			q.Default = &empty
@@ -246,15 +259,29 @@ func (s *spinnaker) text(f cursor) string {
 		if expression, ok := s.expression(inner); ok {
 			return markReference(expression)
 		}
-		s.in.note(Error, f.path, m, "an expression of Spinnaker that has no plain equivalent; the text stays as it is")
+		s.in.note(Error, f.path, m, "an expression of Spinnaker that has no plain equivalent, or a parameter that the pipeline has not; the text stays as it is")
 		return m
 	})
 	return unmark(out)
 }
 
+func (s *spinnaker) hasParameter(name string) bool {
+	return slices.ContainsFunc(s.out.Parameters, func(p pipeline.Parameter) bool { return p.Name == name })
+}
+
+// plain reads a text that takes no expressions here, and tells of those in it.
+func (s *spinnaker) plain(f cursor) string {
+	text := f.static()
+	if spel.MatchString(text) {
+		s.in.note(Error, f.path, text, "an expression of Spinnaker cannot stand here; the text stays as it is")
+	}
+	return text
+}
+
 func (s *spinnaker) expression(inner string) (string, bool) {
 	if m := spelParameter.FindStringSubmatch(inner); m != nil {
-		return "parameters." + identifier(m[1]+m[2]), true
+		name := identifier(m[1] + m[2])
+		return "parameters." + name, s.hasParameter(name)
 	}
 	if spelExecution.MatchString(inner) {
 		return "execution.id", true
@@ -262,7 +289,7 @@ func (s *spinnaker) expression(inner string) (string, bool) {
 	return "", false
 }
 
-func (s *spinnaker) stage(st cursor, name string) (pipeline.Stage, bool) {
+func (s *spinnaker) stage(st cursor, name, ref string) (pipeline.Stage, bool) {
 	switch kind := st.get("type").static(); kind {
 	case "manualJudgment":
 		return s.judgment(st, name), true
@@ -278,7 +305,7 @@ func (s *spinnaker) stage(st cursor, name string) (pipeline.Stage, bool) {
 	case "webhook":
 		return s.webhook(st, name), true
 	case "checkPreconditions":
-		return s.preconditions(st, name)
+		return s.preconditions(st, name, ref)
 	default:
 		s.in.note(Error, st.path, "stage "+st.get("name").static()+" ("+kind+")", "%s; the stage is left out, and what needed it needs what it needed", spinnakerAdvice(kind))
 		return pipeline.Stage{}, false
@@ -331,6 +358,10 @@ func (s *spinnaker) call(st cursor, name string) (pipeline.Stage, bool) {
 	st.get("application").leave(Info, "application", "the pipeline is in this document")
 	keys, values := st.get("pipelineParameters").members()
 	for i, k := range keys {
+		if !s.takes[c.Pipeline][identifier(k)] {
+			values[i].leave(Warning, "pipelineParameters "+k, "pipeline %s has no such parameter", c.Pipeline)
+			continue
+		}
 		if c.Parameters == nil {
 			c.Parameters = map[string]string{}
 		}

@@ -8,14 +8,15 @@ import (
 	"showrunner/pipeline"
 )
 
-// condition carries an expression of Spinnaker over that asks for the values of
-// parameters; the ${ } around it may be left out.
-func (s *spinnaker) condition(text string) (string, bool) {
+// condition carries an expression over that asks for the values of parameters
+// and how earlier stages ended; ref is the stage that asks. The ${ } around it
+// may be left out.
+func (s *spinnaker) condition(text, ref string) (string, bool) {
 	text = strings.TrimSpace(text)
 	if m := spelWhole.FindStringSubmatch(text); m != nil {
 		text = m[1]
 	}
-	p := &spelParser{text: text, name: s.expression}
+	p := &spelParser{text: text, name: s.expression, status: func(name string) (string, bool) { return s.status(name, ref) }}
 	out := p.or()
 	p.space()
 	return out, !p.wrong && p.text == "" && out != ""
@@ -25,10 +26,12 @@ var spelWhole = regexp.MustCompile(`(?s)^\$\{(.*)\}$`)
 
 // spelParser reads comparisons joined by and, or and not.
 type spelParser struct {
-	text  string
-	name  func(string) (string, bool)
-	wrong bool
-	deep  int
+	text string
+	name func(string) (string, bool)
+	// status is the expression for how a stage ended.
+	status func(stage string) (string, bool)
+	wrong  bool
+	deep   int
 }
 
 func (p *spelParser) space() { p.text = strings.TrimLeft(p.text, " \t\r\n") }
@@ -85,6 +88,16 @@ func (p *spelParser) not() string {
 
 // comparison is a parameter and a text, on whichever side, or a parameter alone.
 func (p *spelParser) comparison() string {
+	p.space()
+	if p.text == "true" || p.text == "false" {
+		out := p.text
+		p.text = ""
+		return out
+	}
+	if m := spelStatus.FindStringSubmatch(p.text); m != nil {
+		p.text = p.text[len(m[0]):]
+		return p.statusIs(m[1] + m[2])
+	}
 	left, isName := p.operand()
 	sign := ""
 	switch {
@@ -104,6 +117,58 @@ func (p *spelParser) comparison() string {
 	}
 	return left + sign + right
 }
+
+// statusIs is the comparison of how a stage ended.
+func (p *spelParser) statusIs(stage string) string {
+	left, ok := p.status(stage)
+	sign := " == "
+	if p.take("!=", "ne") {
+		sign = " != "
+	} else if !p.take("==", "eq") {
+		ok = false
+	}
+	p.space()
+	m := spelText.FindStringSubmatch(p.text)
+	if m == nil || !ok {
+		p.wrong = true
+		return ""
+	}
+	p.text = p.text[len(m[0]):]
+	want, known := spinnakerStatuses[strings.ToUpper(m[1]+m[2])]
+	p.wrong = p.wrong || !known
+	return left + sign + fmt.Sprintf("%q", want)
+}
+
+// spinnakerStatuses are the ways in which a stage ends, there and here.
+var spinnakerStatuses = map[string]string{
+	"SUCCEEDED": "Succeeded", "FAILED_CONTINUE": "FailedContinue", "TERMINAL": "Terminal", "CANCELED": "Canceled", "STOPPED": "Stopped", "SKIPPED": "Skipped",
+}
+
+// status is the expression for how a stage ended that ends before the one of ref.
+func (s *spinnaker) status(name, ref string) (string, bool) {
+	here := s.names[name]
+	seen := map[string]bool{}
+	var before func(string) bool
+	before = func(r string) bool {
+		for _, n := range s.needs[r] {
+			if !seen[n] {
+				if seen[n] = true; s.ids[n] == here || before(n) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	if here == "" || !s.carried[here] || !before(ref) {
+		return "", false
+	}
+	if identifier(here) == here {
+		return "stages." + here + ".status", true
+	}
+	return fmt.Sprintf("stages[%q].status", here), true
+}
+
+var spelStatus = regexp.MustCompile(`^#stage\(\s*(?:'([^']*)'|"([^"]*)")\s*\)(?:\.status|\[\s*['"]status['"]\s*\])(?:\.toString\(\)|\.name\(\))?`)
 
 var (
 	spelText = regexp.MustCompile(`^(?:'([^']*)'|"([^"]*)")`)
@@ -136,18 +201,26 @@ func (p *spelParser) operand() (string, bool) {
 // precondition that does not hold stops the stage's branch where failPipeline is
 // off, and the execution where it is on or absent; a stage that has both kinds
 // is two here.
-func (s *spinnaker) preconditions(st cursor, name string) (pipeline.Stage, bool) {
+func (s *spinnaker) preconditions(st cursor, name, ref string) (pipeline.Stage, bool) {
+	if len(st.get("preconditions").items()) == 0 {
+		s.in.note(Info, st.path, "stage "+st.get("name").static()+" (checkPreconditions)", "it checks nothing: what needed it needs what it needed")
+		return pipeline.Stage{}, false
+	}
 	var halt, stop pipeline.Run
 	for _, p := range st.get("preconditions").items() {
 		// orca hands each of the context's members, and failPipeline, to the check.
 		context := p.get("context")
+		kind := p.get("type")
 		text := context.get("expression").text()
-		expression, ok := s.condition(text)
-		if p.get("type").static() != "expression" || !ok {
-			p.leave(Error, "precondition "+unmark(text), "the stage checks only expressions that compare parameters with texts; it is left out")
+		if kind.static() == "stageStatus" {
+			text = fmt.Sprintf("#stage('%s').status == '%s'", context.get("stageName").static(), context.get("stageStatus").static())
+		}
+		expression, ok := s.condition(text, ref)
+		if kind.static() != "expression" && kind.static() != "stageStatus" || !ok {
+			p.leave(Error, "precondition "+kind.static()+" "+unmark(text), "the stage checks only expressions that compare parameters with texts, and how earlier stages ended; it is left out")
 			continue
 		}
-		p.get("type").note(Info, "type expression", "a precondition is an expression here")
+		kind.note(Info, "type "+kind.static(), "a precondition is an expression here")
 		group := &halt
 		if fail := p.get("failPipeline"); fail.ok() && !fail.truth() {
 			group = &stop

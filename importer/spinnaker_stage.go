@@ -11,7 +11,7 @@ import (
 )
 
 // common carries over what every stage may have.
-func (s *spinnaker) common(st cursor, out *pipeline.Stage) {
+func (s *spinnaker) common(st cursor, out *pipeline.Stage, ref string) {
 	out.Description = strings.TrimSpace(s.text(st.get("comments")))
 	s.failurePolicy(st, out)
 	if ms := st.get("stageTimeoutMs"); ms.ok() {
@@ -23,7 +23,7 @@ func (s *spinnaker) common(st cursor, out *pipeline.Stage) {
 	if e := st.get("stageEnabled"); e.ok() {
 		expression := e.get("expression")
 		if text := strings.TrimSpace(expression.text()); text != "" {
-			if w, ok := s.condition(text); ok {
+			if w, ok := s.condition(text, ref); ok {
 				out.When = w
 			} else {
 				s.in.note(Error, expression.path, "stageEnabled "+unmark(text), "the condition has no plain equivalent: the stage always runs; write it as `when:`")
@@ -31,8 +31,10 @@ func (s *spinnaker) common(st cursor, out *pipeline.Stage) {
 		}
 		e.get("type").note(Info, "type "+e.get("type").static(), "a condition is an expression here")
 	}
-	if st.get("restrictExecutionDuringTimeWindow").truth() {
-		s.window(st.get("restrictedExecutionWindow"), out)
+	if restrict := st.get("restrictExecutionDuringTimeWindow"); restrict.truth() {
+		if s.window(st.get("restrictedExecutionWindow"), out); len(out.Windows) == 0 {
+			restrict.note(Warning, "restrictExecutionDuringTimeWindow", "the window names no hours and no days, so the stage starts at any time")
+		}
 	} else {
 		st.get("restrictedExecutionWindow").leave(Info, "restrictedExecutionWindow", "it is off")
 	}
@@ -57,6 +59,7 @@ func (s *spinnaker) failurePolicy(st cursor, out *pipeline.Stage) {
 	case fail.ok() && !fail.truth():
 		out.OnFailure = pipeline.HaltBranch
 	default:
+		fail.note(Info, "failPipeline", "it is what a failed stage does by itself")
 		atEnd.note(Info, "completeOtherBranchesThenFail", "it goes with failPipeline off")
 	}
 	st.get("failOnFailedExpressions").leave(Info, "failOnFailedExpressions", "an expression that fails always fails its stage")
@@ -154,14 +157,14 @@ func (s *spinnaker) given(t cursor) map[string]string {
 	keys, values := t.get("parameters").members()
 	for i, k := range keys {
 		name := identifier(k)
-		if !slices.ContainsFunc(s.out.Parameters, func(p pipeline.Parameter) bool { return p.Name == name }) {
+		if !s.hasParameter(name) {
 			values[i].leave(Warning, "parameters "+k, "the pipeline has no such parameter")
 			continue
 		}
 		if out == nil {
 			out = map[string]string{}
 		}
-		out[name] = unmark(values[i].static())
+		out[name] = unmark(s.plain(values[i]))
 	}
 	return out
 }
@@ -195,6 +198,7 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 		}
 		if secret := t.get("secret"); secret.ok() && secret.text() != "" {
 			p.Secret = s.in.secretName(s.name+"-webhook", "the text that signs the push webhook of "+p.Repository, secret.path)
+			s.in.note(Warning, secret.path, "a secret in the clear", "it was not copied: set it as the secret %s, and renew it, since everybody who could read the document knows it", p.Secret)
 		} else {
 			p.Secret = s.in.secretName("webhook", "any random text: it signs push webhooks", t.path)
 		}
