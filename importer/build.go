@@ -54,6 +54,9 @@ func (c *conversion) makes(a *action) {
 }
 
 func (c *conversion) codeBuild(a *action) bool {
+	if !c.configured(a, "ProjectName") {
+		return false
+	}
 	b := pipeline.Build{}
 	if !c.inputs(a, &b) {
 		c.in.note(Error, a.path, a.category+" action "+a.name, "it has no source left; the stage is left out")

@@ -8,6 +8,9 @@ import (
 
 // deployS3 carries the S3 deploy action over: the bucket is a site.
 func (c *conversion) deployS3(a *action) bool {
+	if !c.configured(a, "BucketName") {
+		return false
+	}
 	bucket := c.finish(a.config.get("BucketName"), false)
 	if len(a.inputs) == 0 {
 		c.in.note(Error, a.path, "Deploy action "+a.name, "it has no input artifact; the stage is left out")

@@ -215,3 +215,52 @@ func TestUnrenderedSpinnakerDocuments(t *testing.T) {
 		}
 	}
 }
+
+// What a stage is made of is never made up: an action that lacks it is left out.
+func TestActionsWithoutConfiguration(t *testing.T) {
+	t.Parallel()
+	for provider, c := range map[string]struct{ category, missing string }{
+		"GitHub":                   {"Source", "Owner and no Repo"},
+		"CodeStarSourceConnection": {"Source", "FullRepositoryId"},
+		"CodeCommit":               {"Source", "RepositoryName"},
+		"CodeBuild":                {"Build", "ProjectName"},
+		"S3":                       {"Deploy", "BucketName"},
+	} {
+		r, err := importer.CodePipeline([]byte(`{"name":"p","stages":[{"name":"S","actions":[{"name":"a","actionTypeId":{"category":"`+c.category+`","owner":"AWS","provider":"`+provider+`","version":"1"}}]}]}`), importer.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sound(t, r)
+		found := false
+		for _, n := range r.NotCarried {
+			found = found || n.Path == "/stages/0/actions/0" && n.Severity == importer.Error && strings.Contains(n.Why, "no "+c.missing)
+		}
+		if !found || !strings.Contains(string(r.YAML), "nothing-carried") {
+			t.Errorf("%s: %+v\n%s", provider, r.NotCarried, r.YAML)
+		}
+	}
+}
+
+// A project whose name holds a parameter is found by that name, and a variable
+// that the action sets again is said.
+func TestProjectsNamedByParameters(t *testing.T) {
+	t.Parallel()
+	name := `{"Fn::Sub":"${App}-build"}`
+	r, err := importer.CDK([]byte(`{"Parameters":{"App":{"Type":"String"},"Unused":{"Type":"String","Default":"x"}},"Resources":{
+		"Pipe":{"Type":"AWS::CodePipeline::Pipeline","Properties":{"Stages":[
+			{"Name":"Source","Actions":[{"Name":"Src","ActionTypeId":{"Category":"Source","Owner":"AWS","Provider":"CodeCommit","Version":"1"},"Configuration":{"RepositoryName":"app","BranchName":"main"},"OutputArtifacts":[{"Name":"S"}]}]},
+			{"Name":"Build","Actions":[{"Name":"B","ActionTypeId":{"Category":"Build","Owner":"AWS","Provider":"CodeBuild","Version":"1"},"Configuration":{"ProjectName":`+name+`,"EnvironmentVariables":"[{\"name\":\"A\",\"value\":\"2\"}]"},"InputArtifacts":[{"Name":"S"}]}]}]}},
+		"Project":{"Type":"AWS::CodeBuild::Project","Properties":{"Name":`+name+`,"Environment":{"EnvironmentVariables":[{"Name":"A","Value":"1"}]},"Source":{"BuildSpec":"ci/spec.yml"}}}}}`), importer.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound(t, r)
+	if !strings.Contains(string(r.YAML), "spec: ci/spec.yml") || !strings.Contains(string(r.YAML), "env: {A: '2'}") {
+		t.Errorf("the project's settings are lost:\n%s", r.YAML)
+	}
+	for _, what := range []string{"variable A", "parameter App", "parameter Unused"} {
+		if !hasNote(r, what) {
+			t.Errorf("nothing says %s: %+v", what, r.NotCarried)
+		}
+	}
+}

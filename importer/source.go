@@ -23,6 +23,12 @@ func (c *conversion) source(a *action) bool {
 	for _, o := range a.outputs {
 		c.artifacts[o.get("Name").static()] = a.id
 	}
+	needs := map[string][]string{
+		"GitHub": {"Owner", "Repo"}, "CodeStarSourceConnection": {"FullRepositoryId"}, "CodeCommit": {"RepositoryName"}, "S3": {"S3Bucket", "S3ObjectKey"},
+	}
+	if c.overridden(a, "") == "" && !c.configured(a, needs[a.provider]...) {
+		return false
+	}
 	switch a.provider {
 	case "GitHub":
 		return c.gitHub(a)
@@ -36,6 +42,21 @@ func (c *conversion) source(a *action) bool {
 	a.config.leave(Info, "configuration", "the source given with --source-override takes its place")
 	c.git(a, pipeline.Git{URL: c.overridden(a, "")})
 	return true
+}
+
+// configured says whether an action's configuration has what its stage is made
+// of; all that it lacks is noted.
+func (c *conversion) configured(a *action, keys ...string) bool {
+	var missing []string
+	for _, key := range keys {
+		if a.config.get(key).text() == "" {
+			missing = append(missing, key)
+		}
+	}
+	if len(missing) > 0 {
+		c.in.note(Error, a.path, a.category+" action "+a.name, "its configuration has no %s; the stage is left out", strings.Join(missing, " and no "))
+	}
+	return len(missing) == 0
 }
 
 // git sets the stage; an override takes the place of URL and credentials.
