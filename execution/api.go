@@ -142,8 +142,8 @@ func (e *Engine) create(ctx context.Context, m *membership, p *plan, h Head, pla
 	}
 }
 
-// announce has whoever looks for a new execution wait until what became of its
-// creation is acted on: adopted meanwhile, it would be in memory twice.
+// announce makes every load of a new execution wait until the outcome of its creation
+// is known here. Loaded before that, it would be in memory twice.
 func (e *Engine) announce(r *activeExecution) {
 	wait := make(chan struct{})
 	e.mu.Lock()
@@ -151,7 +151,7 @@ func (e *Engine) announce(r *activeExecution) {
 	e.mu.Unlock()
 }
 
-// announced ends that; the run is found from now on when there is one.
+// announced ends that wait; nil: the execution is not kept in memory here.
 func (e *Engine) announced(id string, r *activeExecution) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -181,7 +181,7 @@ func (e *Engine) created(r *activeExecution, c *changes, ch *Change) job {
 	h := ch.Head2
 	r.st.head.Seq, r.st.head.Number, r.st.head.Order, r.st.head.Epoch, r.st.head.Owner = h.Seq, h.Number, h.Order, h.Epoch, h.Owner
 	e.announced(r.id, r)
-	if r.member.lost() { // and what was in memory has been given up without this one
+	if r.member.lost() { // loseAll did not see this one
 		e.giveUp(r, ErrLost)
 		return e.unlock(r)
 	}

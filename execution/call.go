@@ -13,7 +13,7 @@ import (
 	"showrunner/stage"
 )
 
-// call is a task's function under way.
+// call is a call of a task that is under way.
 type call struct {
 	attempt int
 	cancel  context.CancelCauseFunc
@@ -65,15 +65,15 @@ func (e *Engine) startCall(r *activeExecution, a action) {
 	})
 }
 
-// callsByKey are the calls of tasks under way in this process, by key. A call that
-// was given up with a lost session may still be having its effect when the same
-// task is to be asked again; asking waits for it.
+// callsByKey are the calls under way in this process. A call that was given up with a
+// lost session may still have its effect when the same task is to be called again, so
+// the next call of a key waits for the one before.
 type callsByKey struct {
 	mu   sync.Mutex
 	last map[stage.Key]chan struct{} // closed when the call has returned
 }
 
-// turn is a call's place behind an earlier one of the same key.
+// turn orders a call after an earlier one of the same key.
 type turn struct {
 	before chan struct{} // nil: there is none
 	own    chan struct{}
@@ -108,7 +108,7 @@ func (e *Engine) invokeAlone(ctx context.Context, t turn, task stage.Task, ask b
 		select {
 		case <-t.before:
 		case <-ctx.Done():
-			go func() { <-t.before; e.calling.leave(t) }() // whoever comes next waits for both
+			go func() { <-t.before; e.calling.leave(t) }() // the next call waits for both
 			return stage.Result{}, context.Cause(ctx)
 		case <-clock.C:
 			go func() { <-t.before; e.calling.leave(t) }()
@@ -160,7 +160,7 @@ func (e *Engine) finishCall(ctx context.Context, r *activeExecution, own *call, 
 		return
 	}
 	if ev.err != nil && errors.Is(context.Cause(ctx), stage.ErrDetached) {
-		return // its intent stays; it is asked by whoever goes on with it
+		return // its intent stays recorded; the next owner asks the task
 	}
 	r.leads = true
 	e.applyLocked(r, ev)
@@ -170,7 +170,7 @@ func (e *Engine) finishCall(ctx context.Context, r *activeExecution, own *call, 
 	}
 }
 
-// input makes what a task may see. The run is locked.
+// input makes what a task may see. The execution is locked.
 func (e *Engine) input(r *activeExecution, i int) (*stage.Input, error) {
 	row, def := r.st.rows[i], r.st.plan.stages[i].def
 	h := &r.st.head
@@ -203,7 +203,7 @@ func (e *Engine) input(r *activeExecution, i int) (*stage.Input, error) {
 	return in, nil
 }
 
-// version is what people call what the execution delivers. The run is locked.
+// version is what people call what the execution delivers. The execution is locked.
 func (r *activeExecution) version() string {
 	for i := range r.st.plan.stages {
 		if row := r.st.rows[i]; row != nil && r.st.plan.stages[i].def.Kind == "git" {

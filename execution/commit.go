@@ -12,40 +12,40 @@ import (
 // maxBatch is how many transitions share one commit at most.
 const maxBatch = 512
 
-// pendingChange is a change on its way to disk. after is called exactly once,
-// in commit order, by whoever commits it: it must not block. What has to happen
-// then and may take its time is what it returns.
+// pendingChange is a change that is queued to be committed. after is called exactly
+// once, in commit order, by the goroutine that committed it, and must not block. It
+// returns a job for everything that may take time.
 type pendingChange struct {
 	Change
 	member *membership
 	after  func(*Change) job
 }
 
-// commits is the queue of what is to be made durable. Whoever takes a batch from
-// it leads, alone, until it says that it is done; what comes meanwhile is the
-// next batch. The committer leads whenever nobody else does: a transition that
-// nothing else waits beside is committed by the goroutine that brought it about,
-// which then goes on with what follows from it, and nobody has to be woken.
+// commits is the queue of changes for group commit. One goroutine at a time leads: it
+// takes everything that is queued as one batch and makes it durable. Changes that
+// come meanwhile are the next batch. A goroutine that has just made a change leads
+// when no other does, and goes on with what follows from it, so that on an idle
+// engine no other goroutine has to be woken. The committer leads in all other cases.
 type commits struct {
 	mu      sync.Mutex
 	waiting []*pendingChange
-	again   []*pendingChange // a batch that failed; it is the committer's to try again
+	again   []*pendingChange // a batch that failed, for the committer to try again
 	led     bool
-	ending  bool          // the committer wants to end
-	over    bool          // it has: nothing is committed any more
-	bell    chan struct{} // of one; there is something for the committer to look at
+	ending  bool          // the committer is to end when the queue is empty
+	over    bool          // the committer has ended: nothing is committed any more
+	wakeup  chan struct{} // capacity 1: the committer has something to do
 }
 
-// wake has the committer look.
+// wake wakes the committer.
 func (q *commits) wake() {
 	select {
-	case q.bell <- struct{}{}:
+	case q.wakeup <- struct{}{}:
 	default:
 	}
 }
 
 // add queues a change; false: nothing is committed any more. Led says that the
-// caller is going to lead itself.
+// caller calls lead afterwards.
 func (q *commits) add(p *pendingChange, led bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,8 +59,8 @@ func (q *commits) add(p *pendingChange, led bool) bool {
 	return true
 }
 
-// take returns the next batch, and makes the caller lead; nil: there is none, or
-// somebody leads. Only the committer takes a batch that failed.
+// take returns the next batch and makes the caller the leader; nil: nothing is queued,
+// or another goroutine leads. Only the committer gets a batch that failed.
 func (q *commits) take(committer bool) []*pendingChange {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -83,7 +83,7 @@ func (q *commits) take(committer bool) []*pendingChange {
 	return batch
 }
 
-// done ends the lead. A batch that failed is for the committer to try again.
+// done ends the lead. The committer tries a batch that failed again.
 func (q *commits) done(failed []*pendingChange) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -93,7 +93,7 @@ func (q *commits) done(failed []*pendingChange) {
 	}
 }
 
-// end closes the queue once nothing is in it and nobody leads.
+// end closes the queue when it is empty and no goroutine leads.
 func (q *commits) end() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -102,9 +102,8 @@ func (q *commits) end() bool {
 	return q.over
 }
 
-// enqueue hands a change to whoever commits. The order of calls for one
-// execution is the order in which its changes are applied. Led says that the
-// caller calls lead next.
+// enqueue queues a change. The order of calls for one execution is the order in which
+// its changes are applied. Led says that the caller calls lead afterwards.
 func (e *Engine) enqueue(p *pendingChange, led bool) {
 	e.pending.Add(1)
 	if !e.commits.add(p, led) {
@@ -114,11 +113,9 @@ func (e *Engine) enqueue(p *pendingChange, led bool) {
 	}
 }
 
-// commitLoop is the committer: it commits what nobody else does, until stop is
-// closed and the bell rung. A batch is whatever has queued up while the last one
-// was being made durable.
+// commitLoop is the committer. It ends when stop is closed and it is woken.
 func (e *Engine) commitLoop(stop <-chan struct{}) {
-	for range e.commits.bell {
+	for range e.commits.wakeup {
 		for batch := e.commits.take(true); batch != nil; batch = e.commits.take(true) {
 			m, mine := e.valid(batch)
 			next := e.committed(batch, mine, e.persist(m, mine, stop))
@@ -135,8 +132,8 @@ func (e *Engine) commitLoop(stop <-chan struct{}) {
 	}
 }
 
-// lead commits what has queued up, unless somebody is committing already, who
-// then takes it in. It returns something that this has left to do.
+// lead commits everything that is queued, unless another goroutine leads; that one
+// commits it then. It returns a job that follows from the commit.
 func (e *Engine) lead() job {
 	batch := e.commits.take(false)
 	if batch == nil {
@@ -168,8 +165,8 @@ func (e *Engine) valid(batch []*pendingChange) (*membership, []*Change) {
 	return m, mine
 }
 
-// committed tells everybody what became of a batch. One of the jobs that follow
-// is returned; the others have begun.
+// committed reports the outcome of a batch to its changes and to the followers. It
+// begins the jobs that follow, except for one that it returns.
 func (e *Engine) committed(batch []*pendingChange, mine []*Change, err error) job {
 	if err != nil {
 		for _, c := range mine {
@@ -187,8 +184,8 @@ func (e *Engine) committed(batch []*pendingChange, mine []*Change, err error) jo
 	return e.beginOthers(jobs)
 }
 
-// persistOnce tries to make a batch durable. Errors: ErrLost, when the session
-// is; any other is for another try.
+// persistOnce tries to make a batch durable. Errors: ErrLost when the session is
+// lost; after any other the batch may be tried again.
 func (e *Engine) persistOnce(m *membership, changes []*Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -241,8 +238,8 @@ func (e *Engine) submit(ctx context.Context, m *membership, op string, c Change)
 	}
 }
 
-// notKnown is what callers are told when the session was lost, or the database
-// went away, with their wish under way.
+// notKnown is the error of a request that was under way when the session was lost or
+// the database went away.
 func notKnown(op string, err error) error {
 	if !errors.Is(err, ErrLost) {
 		return err

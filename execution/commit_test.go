@@ -17,7 +17,7 @@ import (
 // the committer is told when something is left to it.
 func TestCommitsAreLedByOne(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		q := &commits{bell: make(chan struct{}, 1)}
+		q := &commits{wakeup: make(chan struct{}, 1)}
 		var added, taken int
 		var batch []*pendingChange
 		promised := 0 // callers that have said that they will lead
@@ -59,7 +59,7 @@ func TestCommitsAreLedByOne(t *testing.T) {
 				}
 			case 2:
 				select {
-				case <-q.bell:
+				case <-q.wakeup:
 					take(true)
 				default:
 				}
@@ -86,7 +86,7 @@ func TestCommitsAreLedByOne(t *testing.T) {
 		}
 		for taken < added {
 			select {
-			case <-q.bell:
+			case <-q.wakeup:
 			default:
 				rt.Fatalf("%d of %d are left, and nobody has been told", added-taken, added)
 			}

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// The forms of a stage and of most events are written at every transition, and
-// by reflection they cost more of it than deciding on it does. What is written
-// here is, byte by byte, what package json makes of the same value; a test holds
-// every field of it to that. What is rare, or not ours, is left to json.
+// A stage and most events are encoded at every transition. Reflection would cost more
+// than the decision itself, so they are written field by field. The bytes are those
+// that package json writes for the same value; a test compares every field. Rare
+// values, and values of tasks, are left to package json.
 
 // encodeStage returns the persisted form of a stage.
 func encodeStage(r *StageState) ([]byte, error) {

@@ -39,8 +39,8 @@ type Scope struct {
 	Stage func(name string) (StageState, bool)
 }
 
-// Gate decides whether a stage may begin now (freezes). It is asked often and
-// must answer from memory. until is when to ask again, zero for a minute.
+// Gate decides whether freezes let a stage begin now. It is called often and must
+// answer from memory. until is when to ask again, zero for a minute.
 type Gate func(ctx context.Context, e Head, s *pipeline.Stage) (open bool, reason string, until time.Time)
 
 // Archive keeps the events that have left the store.
@@ -180,7 +180,7 @@ func New(cfg Config) (*Engine, error) {
 	e.timers = newTimers(e.now)
 	e.progress = newProgressLines(e.now)
 	e.plans.max = 256
-	e.commits.bell = make(chan struct{}, 1)
+	e.commits.wakeup = make(chan struct{}, 1)
 	all := cfg.Kinds
 	if cfg.MakeKinds != nil {
 		more, err := cfg.MakeKinds(e)
@@ -280,7 +280,7 @@ func away(op string) error {
 	return unavailable(op, "the database is away; what runs goes on once it is back")
 }
 
-// Standing says whether this replica can take work on: nil, or why it cannot.
+// Standing returns nil when this replica can take work on, or why it cannot.
 // Errors: unavailable.
 func (e *Engine) Standing(ctx context.Context) error {
 	const op = "execution.standing"
@@ -296,14 +296,14 @@ func (e *Engine) Standing(ctx context.Context) error {
 	return err
 }
 
-// outage is whether the database is away, and a way to wait for that.
+// outage knows whether the database is away, and tells those who wait for that.
 type outage struct {
 	mu    sync.Mutex
 	away  bool
 	began chan struct{}
 }
 
-// set says how it stands, and tells whether that is news.
+// set records whether the database is away, and says whether that has changed.
 func (o *outage) set(away bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -324,7 +324,7 @@ func (o *outage) is() bool {
 	return o.away
 }
 
-// next returns what is closed when the next outage begins.
+// next returns a channel that is closed when the next outage begins.
 func (o *outage) next() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -340,7 +340,7 @@ func unavailable(op, message string) *problem.Error {
 	return p
 }
 
-// busy refuses what is more than this replica takes on.
+// busy is the error of work that is more than this replica takes on.
 func busy(op, message string) *problem.Error {
 	p := unavailable(op, message)
 	p.Busy = true

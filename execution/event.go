@@ -1,7 +1,7 @@
 package execution
 
-// EventTypes are the types of the events that the engine writes: whoever
-// listens takes the names from here. A test finds the one that is missing.
+// EventTypes are the types of the events that the engine writes. Other packages take
+// the names from here. A test finds a type that is missing.
 func EventTypes() []string {
 	return []string{
 		"execution.started", "execution.canceling", "execution.restarted",

@@ -17,8 +17,8 @@ type membership struct {
 	Session
 	once  sync.Once
 	gone  chan struct{} // closed when the session is lost
-	retry chan struct{} // something could not be adopted or was given up
-	left  chan struct{} // there is more to adopt
+	retry chan struct{} // capacity 1: all adoption is to be tried again
+	left  chan struct{} // capacity 1: there is more to adopt
 }
 
 func (m *membership) lose() { m.once.Do(func() { close(m.gone) }) }
@@ -65,13 +65,13 @@ const (
 	adoptTogether = 256
 )
 
-// scope of an adoption.
+// adoption says which executions are adopted.
 type adoption int
 
 const (
-	adoptOrphans adoption = iota // what has no living owner
-	adoptUnknown                 // and what is ours without our knowing
-	adoptAll                     // and all the rest that is ours
+	adoptOrphans adoption = iota // those without a living owner
+	adoptUnknown                 // those, and ours that this process does not know of
+	adoptAll                     // those, and all of ours
 )
 
 // adopt takes over live executions that have no living owner.
@@ -143,8 +143,8 @@ func (e *Engine) takeOver(ctx context.Context, claims []Claim) error {
 	return err
 }
 
-// watchAgain calls the waiting tasks that were watched for by whoever had the
-// execution before. The run is locked.
+// watchAgain calls the waiting tasks that the owner before watched something for. The
+// execution is locked.
 func (e *Engine) watchAgain(r *activeExecution) {
 	for i, row := range r.st.rows {
 		if row == nil || row.Phase != PhaseWaiting {
@@ -236,11 +236,11 @@ func (e *Engine) takeIn(id string) {
 		}
 		r.mu.Lock()
 		switch {
-		case r.gone && r.member == e.session.Load(): // it was on its way out of memory
+		case r.gone && r.member == e.session.Load(): // it was being unloaded
 			r.mu.Unlock()
 			continue
 		case r.gone:
-		case r.st.head.Status.Complete(): // its end is on disk, and a restart after it, before we have acted on the end
+		case r.st.head.Status.Complete(): // it ended and was restarted before this engine acted on the end
 			r.revived = true
 		default:
 			e.own(r.id, r.st.head.Application)
@@ -300,8 +300,8 @@ func (e *Engine) wakeOwned(n Notice) {
 	}
 }
 
-// loseAll gives up everything owned under a session that was lost: whoever has
-// adopted it asks each task what became of it.
+// loseAll gives up everything owned under a session that was lost. The next owner asks
+// each task what became of it.
 func (e *Engine) loseAll(m *membership) {
 	m.lose()
 	e.log.Error("this replica's session was lost; its running work is handed over")
@@ -323,7 +323,7 @@ func (e *Engine) loseAll(m *membership) {
 	}
 }
 
-// rejoin joins the store again and takes over what has no owner.
+// rejoin joins the store again and adopts the executions without an owner.
 func (e *Engine) rejoin(ctx context.Context) {
 	for try := 1; ctx.Err() == nil; try++ {
 		m, err := e.join(ctx)

@@ -8,7 +8,7 @@ import (
 	"showrunner/store/record"
 )
 
-// picture turns a head into what callers see.
+// picture is what callers see of a head.
 func picture(h *Head) Execution {
 	return Execution{ID: h.ID, Application: h.Application, Pipeline: h.Pipeline, Number: h.Number, Status: h.Status,
 		Cause: h.State.Cause, Parameters: h.Request.Parameters, Trigger: h.Request.Trigger, TriggerID: h.Request.TriggerID,
@@ -128,7 +128,8 @@ func (e *Engine) End(ctx context.Context) (int64, error) {
 	return s.Next, err
 }
 
-// followAgain is how often the log is looked at although nobody said that it has grown.
+// followAgain is how often a follower reads the log although it was not told that the
+// log has grown.
 const followAgain = 2 * time.Second
 
 // Follow sends every selected event after position from, in order, none missed
@@ -168,7 +169,7 @@ func (e *Engine) Follow(ctx context.Context, from int64, f record.Filter) <-chan
 	return out
 }
 
-// follow returns what has come for a follower, and whether there may be more.
+// follow returns the next events of a follower, and whether there may be more.
 func (e *Engine) follow(ctx context.Context, me *follower, look bool) (record.Slice, bool) {
 	events, at, read := e.followers.take(me, look)
 	if !read {

@@ -26,9 +26,9 @@ func (x *replicaExits) tell() {
 	}
 }
 
-// ReplicaExit returns a channel that is closed at the next time after the call
-// that another replica is found to have gone, so that what it did outside of
-// executions can be gone on with at once.
+// ReplicaExit returns a channel that is closed when this replica next learns that
+// another one has gone. What that one did outside of executions can then be taken
+// over at once.
 func (e *Engine) ReplicaExit() <-chan struct{} { return e.exits.wait() }
 
 // Owner names this replica's session to the others, "" while there is none.

@@ -12,8 +12,8 @@ import (
 // in the store by the sweep, which runs twice within it.
 const timerHorizon = 2 * time.Minute
 
-// timer says that a stage has to be looked at. One that is out of date does no
-// harm: deciding on it changes nothing.
+// timer is when a stage has to be decided on. A timer that is out of date changes
+// nothing.
 type timer struct {
 	at    time.Time
 	id    string
@@ -45,7 +45,7 @@ func (t *timers) add(x timer) {
 	}
 }
 
-// pop takes what is due, and says how long nothing else will be.
+// pop takes the timers that are due, and says when the next one will be.
 func (t *timers) pop() (due []timer, wait time.Duration) {
 	now := t.now()
 	t.mu.Lock()
@@ -75,7 +75,7 @@ func (h *timerHeap) Pop() any {
 // wholeExecution is the stage of a timer that is for all of an execution's stages.
 const wholeExecution = -1
 
-// timerLoop looks at stages when their time has come.
+// timerLoop decides on stages when their timers are due.
 func (e *Engine) timerLoop(ctx context.Context) {
 	clock := time.NewTimer(0)
 	defer clock.Stop()
@@ -94,7 +94,7 @@ func (e *Engine) timerLoop(ctx context.Context) {
 	}
 }
 
-// fire acts on one time.
+// fire acts on one timer.
 func (e *Engine) fire(x timer) {
 	r, err := e.load(e.base, x.id, false)
 	if err != nil && !errors.Is(err, ErrLost) && e.base.Err() == nil { // the store is away: try again
@@ -156,8 +156,8 @@ func (e *Engine) sweep(ctx context.Context) error {
 	return e.fillTimers(ctx, m, before, false)
 }
 
-// setTimers sets a timer for every stage of a run that has a time to come. The
-// run is locked, or nobody else knows it yet.
+// setTimers sets a timer for every stage of an execution that has a time to come. The
+// execution is locked, or no other goroutine knows it yet.
 func (e *Engine) setTimers(r *activeExecution, before time.Time) {
 	for i, row := range r.st.rows {
 		if row == nil || row.Phase == "" {
@@ -169,9 +169,9 @@ func (e *Engine) setTimers(r *activeExecution, before time.Time) {
 	}
 }
 
-// fillTimers takes times from the store: those of executions that are not in
-// memory, and with all those of the others too, as after an adoption, when
-// nothing has set a timer for what already waited.
+// fillTimers sets timers from the store, for executions that are not in memory. With
+// all it does so for the others too: after an adoption no timer is set for stages
+// that waited before.
 func (e *Engine) fillTimers(ctx context.Context, m *membership, before time.Time, all bool) error {
 	dues, err := m.Due(ctx, before)
 	if err != nil {
@@ -188,7 +188,7 @@ func (e *Engine) fillTimers(ctx context.Context, m *membership, before time.Time
 	return nil
 }
 
-// note logs what a helper could not do, when that is not part of stopping.
+// logFailure logs what could not be done, unless the engine stops.
 func (e *Engine) logFailure(what, id string, err error) {
 	if err != nil && !errors.Is(err, ErrLost) && e.base.Err() == nil {
 		e.log.Warn(what+" failed", "execution", id, "error", err)
