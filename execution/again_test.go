@@ -2,7 +2,11 @@ package execution_test
 
 import (
 	"context"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"testing"
+	"time"
 
 	"showrunner/execution"
 	"showrunner/execution/executiontest"
@@ -58,5 +62,67 @@ func TestWhatWaitsForAWakeUpIsCalledAfterATakeOver(t *testing.T) {
 	}
 	if len(calls) > 0 {
 		t.Errorf("%s was called too", <-calls)
+	}
+}
+
+// Waiting holds no goroutine and no permit: more executions wait than calls may be
+// under way at once, others still run beside them, and a wake-up calls its task
+// within milliseconds.
+func TestWaitingCostsNothing(t *testing.T) {
+	st := openSQLite(t, filepath.Join(t.TempDir(), "db"))
+	defer closeStore(t, st)
+	const many, calls = 2_000, 4
+	woken := make(chan time.Time, 1)
+	wait := func(_ context.Context, in *stage.Input) (stage.Result, error) {
+		if in.State != nil {
+			woken <- time.Now()
+		}
+		return stage.Result{Outcome: stage.Again, State: []byte(`{}`)}, nil
+	}
+	kinds := []stage.Kind{
+		executiontest.Kind{KindName: "wait", List: []stage.Task{{Name: "t", Run: wait, Resume: stage.Repeat}}},
+		executiontest.Kind{KindName: "act", List: []stage.Task{{Name: "t", Resume: stage.Repeat, Run: func(context.Context, *stage.Input) (stage.Result, error) {
+			return stage.Result{Outcome: stage.Done}, nil
+		}}}},
+	}
+	e, stop := executiontest.Start(t, execution.Config{Store: st, Kinds: kinds, Limits: execution.Limits{Tasks: calls}})
+	defer stop()
+	act := func() {
+		t.Helper()
+		x, _, err := e.Start(t.Context(), oneStage("act"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x = executiontest.End(t, e, x.ID); x.Status != execution.Succeeded {
+			t.Fatalf("%+v", x)
+		}
+	}
+	act()
+	before := runtime.NumGoroutine()
+	ids := make([]string, many)
+	for i := range ids {
+		x, _, err := e.Start(t.Context(), oneStage("wait"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = x.ID
+	}
+	for _, id := range ids {
+		executiontest.Until(t, e, id, func(x execution.Execution) bool { return x.Stages[0].Phase == execution.PhaseWaiting })
+	}
+	act()
+	if n := runtime.NumGoroutine() - before; n > 70 { // those that the worker pool keeps, and a few of the database's
+		t.Errorf("%d executions that wait hold %d goroutines", many, n)
+	}
+	var took []time.Duration
+	for _, id := range ids[:100] {
+		began := time.Now()
+		e.Wake(stage.Key{Execution: id, Stage: "a", Attempt: 1, Task: "t"})
+		took = append(took, (<-woken).Sub(began))
+	}
+	slices.Sort(took)
+	t.Logf("from a wake-up to the call: p50 %s, p99 %s", took[50], took[98])
+	if took[50] > 100*time.Millisecond {
+		t.Errorf("a wake-up took %s", took[50])
 	}
 }
