@@ -2,7 +2,6 @@ package execution_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
-	"showrunner/store/record"
 )
 
 // bench is an engine on SQLite with a kind "act" whose behaviour is told per stage.
@@ -370,35 +368,3 @@ func TestDetachedWorkGoesOn(t *testing.T) {
 		t.Error(statuses(x))
 	}
 }
-
-// The log misses and repeats nothing to a reader that keeps its position.
-func TestEventLogIsReadOnFromAnyPosition(t *testing.T) {
-	b := newBench(t)
-	x := executiontest.End(t, b.e, b.run(pipeline.Pipeline{Name: "p", Concurrency: pipeline.Parallel, Stages: []pipeline.Stage{act("a"), act("b", "a")}}).ID)
-	end, err := b.e.End(t.Context())
-	if err != nil || end == 0 {
-		t.Fatal(end, err)
-	}
-	var positions []int64
-	for from := int64(0); ; {
-		s, err := b.e.Events(t.Context(), from, recordFilter(x.ID), 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range s.Events {
-			positions = append(positions, e.Position)
-		}
-		if s.Next <= from {
-			break
-		}
-		from = s.Next
-	}
-	if !slices.IsSorted(positions) || len(slices.Compact(slices.Clone(positions))) != len(positions) || len(positions) < 4 {
-		t.Errorf("%v", positions)
-	}
-	if _, err := b.e.Get(t.Context(), "nobody"); problem.CodeOf(err) != problem.NotFound {
-		t.Errorf("an unknown execution: %v", errors.Unwrap(err))
-	}
-}
-
-func recordFilter(id string) record.Filter { return record.Filter{Execution: id} }

@@ -20,19 +20,18 @@ import (
 )
 
 const (
-	// lease is how long the replica that sends keeps a subscription without
-	// saying that it is still there. It says so every third of it, and not while a
-	// receiver takes its time.
+	// lease is how long a replica holds a subscription without renewing that. It
+	// renews it after every third of it, but not while a receiver has not answered.
 	lease = 2 * callLimit
-	// saveEvery is how often progress is written while all goes well; what was
-	// sent since is sent again, under the same webhook-id, after a crash.
+	// saveEvery is how often progress is saved while messages are taken. After a
+	// crash the messages sent since are sent again, with the same webhook-id.
 	saveEvery = time.Second
 	// patience is how long a receiver may fail before its subscription is parked.
 	patience = 3 * 24 * time.Hour
 	// callLimit is how long a receiver may take to answer.
 	callLimit = 15 * time.Second
-	// lookAgain is how often subscriptions that others hold are looked at though
-	// nobody is known to have gone.
+	// lookAgain is how often a replica tries to hold the subscriptions that others
+	// hold, although none of them is known to have gone.
 	lookAgain = 5 * time.Second
 
 	// The pause before a message is sent again doubles from firstPause to lastPause.
@@ -52,27 +51,27 @@ type Secrets interface {
 	Resolve(ctx context.Context, name string) (string, error)
 }
 
-// Replicas are those that share the log, as one of them knows them.
+// Replicas are the control planes that share the log, as one of them knows them.
 type Replicas interface {
 	// Owner names this replica's session, "" while there is none.
 	Owner() string
 	// Lives tells whether a session goes on.
 	Lives(ctx context.Context, owner string) (bool, error)
-	// ReplicaExit returns a channel that is closed at the next time after the call
-	// that another replica is found to have gone.
+	// ReplicaExit returns a channel that is closed when this replica next learns that
+	// another one has gone.
 	ReplicaExit() <-chan struct{}
 }
 
-// Sender sends what subscriptions ask for. Any number of replicas may run
-// one: each subscription is sent by one of them at a time.
+// Sender sends events to the receivers of all subscriptions. Each replica runs one;
+// a subscription is held by one of them at a time, which sends its events.
 type Sender struct {
 	Subscriptions Store
 	Log           Log
 	Secrets       Secrets
-	Replicas      Replicas // nil: a lease alone tells who has gone
-	// Source of CloudEvents is the address of the control plane. Unless it is the
-	// Common one of all replicas, a subscription keeps that of who sent first, so
-	// that an event that two of them send is the same one.
+	Replicas      Replicas // nil: only leases tell that another sender has gone
+	// Source of CloudEvents is the address of the control plane. Common says that all
+	// replicas have the same. Otherwise a subscription keeps the source of the replica
+	// that sent first, so that an event that two replicas send has one identity.
 	Source string
 	Common bool
 	Holder string // names this replica
@@ -92,7 +91,7 @@ func (s *Sender) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
 	type worker struct {
-		was  string // the definition that it works for
+		was  string // the subscription as it was, as JSON
 		stop context.CancelFunc
 	}
 	workers := map[string]worker{}
@@ -108,7 +107,7 @@ func (s *Sender) Run(ctx context.Context) {
 			present := map[string]bool{}
 			for _, sub := range list {
 				sub.Progress = nil
-				raw, _ := json.Marshal(sub) // texts always encode
+				raw, _ := json.Marshal(sub) // a struct of texts always encodes
 				present[sub.Name] = true
 				if w, ok := workers[sub.Name]; ok {
 					if w.was == string(raw) {
@@ -139,7 +138,8 @@ func (s *Sender) Run(ctx context.Context) {
 	}
 }
 
-// changes tells that a subscription was put, resumed or deleted, here or elsewhere.
+// changes returns a channel that is sent to when a subscription was put, resumed or
+// deleted, here or by another replica.
 func (s *Sender) changes(ctx context.Context) <-chan struct{} {
 	out := make(chan struct{}, 1)
 	go func() {
@@ -157,7 +157,7 @@ func (s *Sender) changes(ctx context.Context) <-chan struct{} {
 	return out
 }
 
-// serve holds one subscription whenever nobody else does, and sends.
+// serve holds one subscription whenever no other replica does, and sends its events.
 func (s *Sender) serve(ctx context.Context, sub Subscription) {
 	for ctx.Err() == nil {
 		var gone <-chan struct{}
@@ -179,7 +179,7 @@ func (s *Sender) serve(ctx context.Context, sub Subscription) {
 	}
 }
 
-// wait lets a pause pass, which an early end makes shorter.
+// wait waits for a pause to pass, or for early.
 func wait(ctx context.Context, pause time.Duration, early <-chan struct{}) {
 	t := time.NewTimer(pause)
 	defer t.Stop()
@@ -199,8 +199,7 @@ type held struct {
 	saved    time.Time
 }
 
-// hold takes a subscription that nobody else sends now; nil: somebody does, or
-// it is parked.
+// hold takes a subscription; nil: another replica holds it, or it is parked.
 func (s *Sender) hold(ctx context.Context, sub Subscription) (*held, error) {
 	p, version, err := s.Subscriptions.progress(ctx, sub.Name)
 	if err != nil || version == 0 || p.Parked != "" || p.Holder != "" && p.Holder != s.Holder && s.Now().Before(p.Until) && s.lives(ctx, p.Session) {
@@ -217,7 +216,7 @@ func (s *Sender) hold(ctx context.Context, sub Subscription) (*held, error) {
 	return h, err
 }
 
-// lives tells whether a replica may still be there: its lease is not over.
+// lives says whether the session of a replica goes on, or that is not known.
 func (s *Sender) lives(ctx context.Context, session string) bool {
 	if s.Replicas == nil || session == "" {
 		return true
@@ -241,7 +240,7 @@ func (h *held) save(ctx context.Context) error {
 	return err
 }
 
-// release lets another replica hold it at once.
+// release gives a subscription back, so that another replica can hold it at once.
 func (h *held) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
