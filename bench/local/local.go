@@ -157,6 +157,9 @@ func (r *Region) Deploy(ctx context.Context, spec cloud.ServerGroupSpec) (string
 	return group.Name, err
 }
 
+// Folder is the region's own part of the data folder.
+func (r *Region) Folder() string { return filepath.Join(r.data, "regions", Name) }
+
 // Key is a new idempotency key.
 func (r *Region) Key() string {
 	r.keys++

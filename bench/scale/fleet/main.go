@@ -1,6 +1,7 @@
 // Package fleet measures what the fleet costs and how fast it heals: the time
 // from an instance's death to its replacement answering, the memory of a region
-// for its instances, and how long a list of a thousand instances takes.
+// for its instances, what a region keeps after hundreds of deployments, and how
+// long a list of a thousand instances takes.
 //
 //	make build && cd bench && go run ./scale fleet -showrunner ../bin/showrunner
 //
@@ -40,9 +41,9 @@ const (
 )
 
 type settings struct {
-	exe                             string
-	kills, serving, many, simulated int
-	seed                            uint64
+	exe                                          string
+	kills, serving, many, simulated, deployments int
+	seed                                         uint64
 }
 
 // Main runs the benchmark with the arguments of its part of the command line
@@ -55,10 +56,11 @@ func Main(args []string) {
 	}
 	var s settings
 	exe := command.ProgramFlag(flags)
-	parts := flags.String("parts", "replacement,memory,list", "what to measure")
+	parts := flags.String("parts", "replacement,memory,growth,list", "what to measure")
 	flags.IntVar(&s.kills, "kills", 40, "instances killed (SIGKILL), one after the other")
 	flags.IntVar(&s.serving, "serving", 6, "instances that serve meanwhile")
 	flags.IntVar(&s.many, "many", 100, "instances of the memory's measurement")
+	flags.IntVar(&s.deployments, "deployments", 240, "deployments of the growth's measurement, at least 8")
 	flags.IntVar(&s.simulated, "simulated", 1000, "instances of the list")
 	flags.Uint64Var(&s.seed, "seed", 0, "of which instance is killed; 0 draws one")
 	_ = flags.Parse(args) // it exits on an error
@@ -70,7 +72,7 @@ func Main(args []string) {
 	defer stop()
 	all := true
 	for _, part := range strings.Split(*parts, ",") {
-		measure := map[string]func(context.Context, settings) (bool, error){"replacement": replacement, "memory": memory, "list": list}[part]
+		measure := map[string]func(context.Context, settings) (bool, error){"replacement": replacement, "memory": memory, "growth": growth, "list": list}[part]
 		if measure == nil {
 			fmt.Fprintf(os.Stderr, "fleet: there is no part %q\n", part)
 			os.Exit(2)
