@@ -23,10 +23,8 @@ func ability[T any](a *Account, op, doing string) (T, error) {
 func (a *Account) Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard Guard, key string) error {
 	const op = "cloud.resize"
 	d, lacks := ability[driver.Capacity](a, op, "resizing server groups")
-	if err := first(checkName(op, "server group", serverGroup), checkKey(op, key), checkCapacity(op, to), lacks); err != nil {
-		return err
-	}
-	return a.do(op, region, "resizing "+serverGroup, func() error {
+	refused := first(checkCapacity(op, to), lacks)
+	return a.change(ctx, change{op, region, "server group", serverGroup, key, "resizing " + serverGroup, to, refused}, func(ctx context.Context) error {
 		return d.Resize(ctx, region, serverGroup, to, guard, key)
 	})
 }
@@ -35,7 +33,7 @@ func (a *Account) Resize(ctx context.Context, region, serverGroup string, to pip
 func (a *Account) Terminate(ctx context.Context, region, instance string, opts TerminateOptions, key string) error {
 	const op = "cloud.terminate"
 	d, lacks := ability[driver.Terminator](a, op, "terminating instances")
-	return a.change(op, region, "instance", instance, key, lacks, "terminating "+instance, func() error {
+	return a.change(ctx, change{op, region, "instance", instance, key, "terminating " + instance, []any{opts.Kill, opts.Decrement}, lacks}, func(ctx context.Context) error {
 		return d.Terminate(ctx, region, instance, opts, key)
 	})
 }
@@ -82,7 +80,7 @@ func (a *Account) InstanceLog(ctx context.Context, region, instance string, foll
 func (a *Account) SetStandby(ctx context.Context, region, instance string, standby bool, key string) error {
 	const op = "cloud.set-standby"
 	d, lacks := ability[driver.Standby](a, op, "putting instances into standby")
-	return a.change(op, region, "instance", instance, key, lacks, "changing the standby of "+instance, func() error {
+	return a.change(ctx, change{op, region, "instance", instance, key, "changing the standby of " + instance, standby, lacks}, func(ctx context.Context) error {
 		return d.SetStandby(ctx, region, instance, standby, key)
 	})
 }
@@ -91,7 +89,7 @@ func (a *Account) SetStandby(ctx context.Context, region, instance string, stand
 func (a *Account) SetProtection(ctx context.Context, region, instance string, protected bool, key string) error {
 	const op = "cloud.set-protection"
 	d, lacks := ability[driver.Protection](a, op, "protecting instances")
-	return a.change(op, region, "instance", instance, key, lacks, "changing the protection of "+instance, func() error {
+	return a.change(ctx, change{op, region, "instance", instance, key, "changing the protection of " + instance, protected, lacks}, func(ctx context.Context) error {
 		return d.SetProtection(ctx, region, instance, protected, key)
 	})
 }
@@ -100,7 +98,7 @@ func (a *Account) SetProtection(ctx context.Context, region, instance string, pr
 func (a *Account) SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error {
 	const op = "cloud.set-health"
 	d, lacks := ability[driver.HealthSetter](a, op, "setting the health of instances")
-	return a.change(op, region, "instance", instance, key, lacks, "setting the health of "+instance, func() error {
+	return a.change(ctx, change{op, region, "instance", instance, key, "setting the health of " + instance, healthy, lacks}, func(ctx context.Context) error {
 		return d.SetHealth(ctx, region, instance, healthy, key)
 	})
 }
@@ -109,7 +107,7 @@ func (a *Account) SetHealth(ctx context.Context, region, instance string, health
 func (a *Account) AnswerHook(ctx context.Context, region, instance string, answer HookAnswer, key string) error {
 	const op = "cloud.answer-hook"
 	d, lacks := ability[driver.HookAnswerer](a, op, "answering lifecycle hooks")
-	return a.change(op, region, "instance", instance, key, lacks, "answering the hook of "+instance, func() error {
+	return a.change(ctx, change{op, region, "instance", instance, key, "answering the hook of " + instance, answer, lacks}, func(ctx context.Context) error {
 		return d.AnswerHook(ctx, region, instance, answer, key)
 	})
 }
@@ -118,7 +116,7 @@ func (a *Account) AnswerHook(ctx context.Context, region, instance string, answe
 func (a *Account) Suspend(ctx context.Context, region, serverGroup string, processes []string, key string) error {
 	const op = "cloud.suspend"
 	d, lacks := ability[driver.Suspender](a, op, "suspending processes")
-	return a.change(op, region, "server group", serverGroup, key, lacks, "suspending processes of "+serverGroup, func() error {
+	return a.change(ctx, change{op, region, "server group", serverGroup, key, "suspending processes of " + serverGroup, processes, lacks}, func(ctx context.Context) error {
 		return d.Suspend(ctx, region, serverGroup, processes, key)
 	})
 }
@@ -127,7 +125,7 @@ func (a *Account) Suspend(ctx context.Context, region, serverGroup string, proce
 func (a *Account) Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error {
 	const op = "cloud.resume"
 	d, lacks := ability[driver.Suspender](a, op, "resuming processes")
-	return a.change(op, region, "server group", serverGroup, key, lacks, "resuming processes of "+serverGroup, func() error {
+	return a.change(ctx, change{op, region, "server group", serverGroup, key, "resuming processes of " + serverGroup, processes, lacks}, func(ctx context.Context) error {
 		return d.Resume(ctx, region, serverGroup, processes, key)
 	})
 }
@@ -139,12 +137,4 @@ func (a *Account) ServiceURL(cluster string) string {
 		return d.SiteURL(cluster)
 	}
 	return ""
-}
-
-// change checks the name and the key of a change, and makes it.
-func (a *Account) change(op, region, kind, name, key string, lacks error, doing string, call func() error) error {
-	if err := first(checkName(op, kind, name), checkKey(op, key), lacks); err != nil {
-		return err
-	}
-	return a.do(op, region, doing, call)
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"time"
 
 	"showrunner/cloud/driver"
+	"showrunner/cloud/journal"
 	"showrunner/problem"
 )
 
@@ -29,6 +31,9 @@ type Options struct {
 	// Key returns the secret key that fingerprints are made with. It has to stay the same, or every
 	// next deployment makes a new version. Default: a key that is as old as the account.
 	Key func(ctx context.Context) ([]byte, error)
+	// Journal makes changes idempotent by their keys, over crashes too. Default: the driver's own
+	// memory is all there is, as for tests of a driver.
+	Journal *journal.Journal
 }
 
 // NewAccount makes an account over a driver. Abilities are found on the driver itself.
@@ -90,7 +95,9 @@ func (a *Account) CreateServerGroup(ctx context.Context, region string, spec Ser
 		return ServerGroup{}, err
 	}
 	err = a.do(op, region, "creating a server group of "+spec.Cluster, func() error {
-		group, err = a.driver.CreateServerGroup(ctx, region, spec, key)
+		group, err = once(ctx, a, op, region, key, driver.Identity(spec), func(ctx context.Context) (ServerGroup, error) {
+			return a.driver.CreateServerGroup(ctx, region, spec, key)
+		})
 		return err
 	})
 	return group, err
@@ -117,18 +124,57 @@ func (a *Account) SetWeights(ctx context.Context, region, cluster string, weight
 		}
 	}
 	return a.do(op, region, "shifting the traffic of "+cluster, func() error {
-		return a.driver.SetWeights(ctx, region, cluster, weights, guard, key)
+		return a.act(ctx, op, region, key, []any{cluster, weights}, func(ctx context.Context) error {
+			return a.driver.SetWeights(ctx, region, cluster, weights, guard, key)
+		})
 	})
 }
 
 // Destroy terminates a group's instances after draining them, and removes it.
 func (a *Account) Destroy(ctx context.Context, region, serverGroup string, guard Guard, key string) error {
 	const op = "cloud.destroy"
-	if err := first(checkName(op, "server group", serverGroup), checkKey(op, key)); err != nil {
+	return a.change(ctx, change{op, region, "server group", serverGroup, key, "destroying " + serverGroup, nil, nil}, func(ctx context.Context) error {
+		return a.driver.Destroy(ctx, region, serverGroup, guard, key)
+	})
+}
+
+// once makes a change at most once for its key, and answers as it did. request
+// is what the key stands for.
+func once[T any](ctx context.Context, a *Account, op, region, key string, request any, act func(context.Context) (T, error)) (T, error) {
+	if a.options.Journal == nil {
+		return act(ctx)
+	}
+	fingerprint, err := journal.Fingerprint(request)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	id := journal.ID{Account: a.name, Region: region, Key: key}
+	return journal.Do(ctx, a.options.Journal, id, journal.Request{Operation: strings.TrimPrefix(op, "cloud."), Fingerprint: fingerprint},
+		func(ctx context.Context, _ bool) (T, error) { return act(ctx) })
+}
+
+// act is once for a change without an answer.
+func (a *Account) act(ctx context.Context, op, region, key string, request any, act func(context.Context) error) error {
+	_, err := once(ctx, a, op, region, key, request, func(ctx context.Context) (struct{}, error) { return struct{}{}, act(ctx) })
+	return err
+}
+
+// change is a change of one thing by its name.
+type change struct {
+	op, region, kind, name, key string
+	doing                       string
+	request                     any   // what the key stands for beside the name
+	refused                     error // checked after name and key
+}
+
+// change checks a change and makes it, once for its key.
+func (a *Account) change(ctx context.Context, c change, act func(context.Context) error) error {
+	if err := first(checkName(c.op, c.kind, c.name), checkKey(c.op, c.key), c.refused); err != nil {
 		return err
 	}
-	return a.do(op, region, "destroying "+serverGroup, func() error {
-		return a.driver.Destroy(ctx, region, serverGroup, guard, key)
+	return a.do(c.op, c.region, c.doing, func() error {
+		return a.act(ctx, c.op, c.region, c.key, []any{c.name, c.request}, act)
 	})
 }
 

@@ -33,7 +33,9 @@ func (s *Sites) Publish(ctx context.Context, region string, req PublishRequest, 
 		progress = func(int, int) {}
 	}
 	err = s.account.do(op, region, "publishing site "+req.Config.Site, func() error {
-		d, err = s.driver.Publish(ctx, region, req, key, progress)
+		d, err = once(ctx, s.account, op, region, key, req, func(ctx context.Context) (SiteDeployment, error) {
+			return s.driver.Publish(ctx, region, req, key, progress)
+		})
 		return err
 	})
 	return d, err
@@ -74,7 +76,9 @@ func (s *Sites) Activate(ctx context.Context, region, site, deployment, key stri
 		return SiteDeployment{}, err
 	}
 	err = s.account.do(op, region, "activating deployment "+deployment+" of site "+site, func() error {
-		d, err = s.driver.Activate(ctx, region, site, deployment, key)
+		d, err = once(ctx, s.account, op, region, key, []string{site, deployment}, func(ctx context.Context) (SiteDeployment, error) {
+			return s.driver.Activate(ctx, region, site, deployment, key)
+		})
 		return err
 	})
 	return d, err
@@ -88,7 +92,9 @@ func (s *Sites) Revert(ctx context.Context, region, site, deployment, key string
 		return SiteDeployment{}, problem.New(problem.Precondition, "cloud.revert", "account %s cannot revert sites", s.account.name)
 	}
 	err = s.account.do("cloud.revert", region, "reverting site "+site, func() error {
-		d, err = r.Revert(ctx, region, site, deployment, key)
+		d, err = once(ctx, s.account, "cloud.revert", region, key, []string{site, deployment}, func(ctx context.Context) (SiteDeployment, error) {
+			return r.Revert(ctx, region, site, deployment, key)
+		})
 		return err
 	})
 	return d, err

@@ -20,6 +20,7 @@ import (
 	"showrunner/api"
 	"showrunner/artifact"
 	"showrunner/cloud"
+	"showrunner/cloud/journal"
 	"showrunner/control"
 	"showrunner/control/lastknown"
 	"showrunner/execution"
@@ -174,7 +175,7 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	fingerprints := func(ctx context.Context) ([]byte, error) {
 		return c.secrets.DeriveKey(ctx, "fingerprints of server groups")
 	}
-	if c.accounts, err = newAccounts(c.Data, c.Edge, c.Regions, cloud.Options{Now: c.Now, Key: fingerprints}); err != nil {
+	if c.accounts, err = newAccounts(c.Data, c.Edge, c.Regions, cloud.Options{Now: c.Now, Key: fingerprints, Journal: journal.New(c.store)}); err != nil {
 		return nil, err
 	}
 	c.logs = stagelog.New(filepath.Join(c.Shared, "logs"))

@@ -218,18 +218,19 @@ func TestStateIsReplacedWhole(t *testing.T) {
 	}
 }
 
+// A region's memory of keys does not grow with the changes it makes, and the
+// newest are always in it.
 func TestKeysAreForgotten(t *testing.T) {
-	d := document{Keys: map[string]keyRecord{"old": {At: epoch.Add(-keyAge - time.Hour)}, "young": {At: epoch.Add(-time.Hour)}}}
-	d.forget(epoch)
-	if _, ok := d.Keys["young"]; !ok || len(d.Keys) != 1 {
-		t.Errorf("kept %v", d.Keys)
-	}
-	for n := range keyMost + 10 {
-		d.Keys["k"+itoa(n)] = keyRecord{At: epoch.Add(-time.Duration(n) * time.Second)}
-	}
-	d.forget(epoch)
-	if _, ok := d.Keys["k0"]; !ok || len(d.Keys) > keyMost {
-		t.Errorf("%d keys are kept, the newest: %v", len(d.Keys), ok)
+	d := document{Keys: map[string]keyRecord{}}
+	for n := range 10 * keysKept {
+		d.forget()
+		d.Keys["k"+itoa(n)] = keyRecord{At: epoch.Add(time.Duration(n) * time.Second)}
+		if len(d.Keys) > keysKept+1 {
+			t.Fatalf("%d keys are kept", len(d.Keys))
+		}
+		if oldest := max(0, n-keysKept/2); d.Keys["k"+itoa(oldest)].At.IsZero() {
+			t.Fatalf("after key %d key %d is forgotten", n, oldest)
+		}
 	}
 }
 

@@ -217,7 +217,7 @@ func (f *Fleet) AnswerHook(_ context.Context, region, id string, answer driver.H
 	if err := driver.CheckHookAnswer(op, answer); err != nil {
 		return err
 	}
-	_, err := f.mutate(op, region, key, []any{id, answer}, func(next *document) (func(), any, error) {
+	_, err := f.mutate(op, region, key, []any{id, answer}, func(next *document) (func(), *madeOnce, error) {
 		i, _, err := f.locate(next, op, id)
 		if err != nil {
 			if ended, ok := f.endedInstance(id); ok {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
@@ -36,7 +37,7 @@ func (f *Fleet) here(op, region string) error {
 // record, which is durable before the running part follows by what act returned.
 // The same key with the same request answers as it did the first time; refusals
 // are not remembered, because a retry may find them gone.
-func (f *Fleet) mutate(op, region, key string, request any, act func(next *document) (follow func(), result any, err error)) (json.RawMessage, error) {
+func (f *Fleet) mutate(op, region, key string, request any, act func(next *document) (follow func(), made *madeOnce, err error)) (*madeOnce, error) {
 	if err := f.here(op, region); err != nil {
 		return nil, err
 	}
@@ -53,27 +54,21 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 		return nil, problem.New(problem.Unavailable, op, "region %s shuts down", f.config.Region)
 	}
 	sum := sha256.Sum256(slices.Concat([]byte(f.mark), []byte(op), text))
-	digest := hex.EncodeToString(sum[:])
+	digest := hex.EncodeToString(sum[:16])
 	if k, ok := f.doc.Keys[key]; ok {
-		if k.Request != digest {
+		if !strings.HasPrefix(k.Request, digest) { // regions before wrote the whole digest
 			return nil, problem.New(problem.Conflict, op, "the key %q was used for another change", key)
 		}
 		return k.Result, nil
 	}
 	now := f.config.Now()
 	next := f.doc.clone()
-	next.forget(now)
-	follow, result, err := act(&next)
+	next.forget()
+	follow, made, err := act(&next)
 	if err != nil {
 		return nil, err
 	}
-	kept := keyRecord{Request: digest, At: now}
-	if result != nil {
-		if kept.Result, err = json.Marshal(result); err != nil {
-			return nil, problem.Wrap(err, problem.Internal, op, "the result cannot be written down")
-		}
-	}
-	next.Keys[key] = kept
+	next.Keys[key] = keyRecord{Request: digest, Result: made, At: now}
 	if err := f.folder.save(next); err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, op, "region %s cannot record the change", region).
 			WithHelp("look at the disk of %s", f.folder.path)
@@ -83,18 +78,17 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 		follow()
 	}
 	f.kick()
-	return kept.Result, nil
+	return made, nil
 }
 
 // CreateServerGroup implements driver.Versions.
 func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.ServerGroupSpec, key string) (driver.ServerGroup, error) {
 	const op = "fleet.create"
-	var out driver.ServerGroup
 	spec, err := checkSpec(spec)
 	if err != nil {
-		return out, err
+		return driver.ServerGroup{}, err
 	}
-	result, err := f.mutate(op, region, key, driver.Identity(spec), func(next *document) (func(), any, error) {
+	made, err := f.mutate(op, region, key, driver.Identity(spec), func(next *document) (func(), *madeOnce, error) {
 		var last *int
 		if n, ok := next.Sequences[spec.Cluster]; ok {
 			last = &n
@@ -114,25 +108,22 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.
 		r := record{Spec: spec, Env: sealed, Capacity: spec.Capacity, Weight: spec.Weight, Created: f.config.Now(), Order: f.revision}
 		r.Spec.Env = nil
 		next.Sequences[spec.Cluster], next.Groups[name] = seq, r
-		made := driver.ServerGroup{Name: name, Region: region, Spec: r.Spec, Capacity: r.Capacity, Weight: r.Weight, Created: r.Created}
 		return func() {
 			f.groups[name] = f.newGroup(name, r, env)
 			f.push(spec.Cluster)
 			f.bump(spec.Cluster)
-		}, made, nil
+		}, &madeOnce{name, r.Created}, nil
 	})
 	if err != nil {
-		return out, err
-	}
-	if err := json.Unmarshal(result, &out); err != nil {
-		return out, problem.Wrap(err, problem.Internal, op, "the recorded result")
+		return driver.ServerGroup{}, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if g := f.groups[out.Name]; g != nil && f.doc.Groups[out.Name].Created.Equal(out.Created) {
+	if g := f.groups[made.Name]; g != nil && f.doc.Groups[made.Name].Created.Equal(made.Created) {
 		return f.observe(g), nil
 	}
-	return out, nil
+	spec.Env = nil
+	return driver.ServerGroup{Name: made.Name, Region: region, Spec: spec, Capacity: spec.Capacity, Weight: spec.Weight, Created: made.Created}, nil // it is gone
 }
 
 // facts are those of a region: processes on its machine, and a load balancer of
@@ -252,7 +243,7 @@ func (f *Fleet) Resize(_ context.Context, region, name string, to pipeline.Capac
 	if err != nil {
 		return err
 	}
-	_, err = f.mutate(op, region, key, []any{name, to}, func(next *document) (func(), any, error) {
+	_, err = f.mutate(op, region, key, []any{name, to}, func(next *document) (func(), *madeOnce, error) {
 		g, r, err := f.find(next, op, name)
 		if err != nil {
 			return nil, nil, err
@@ -278,7 +269,7 @@ func (f *Fleet) Resize(_ context.Context, region, name string, to pipeline.Capac
 // SetWeights implements driver.Traffic.
 func (f *Fleet) SetWeights(_ context.Context, region, cluster string, weights map[string]float64, guard driver.Guard, key string) error {
 	const op = "fleet.weights"
-	_, err := f.mutate(op, region, key, []any{cluster, weights}, func(next *document) (func(), any, error) {
+	_, err := f.mutate(op, region, key, []any{cluster, weights}, func(next *document) (func(), *madeOnce, error) {
 		for _, name := range slices.Sorted(maps.Keys(weights)) {
 			g, r, err := f.find(next, op, name)
 			if err != nil {
@@ -308,7 +299,7 @@ func (f *Fleet) SetWeights(_ context.Context, region, cluster string, weights ma
 // its last instance is gone.
 func (f *Fleet) Destroy(_ context.Context, region, name string, guard driver.Guard, key string) error {
 	const op = "fleet.destroy"
-	_, err := f.mutate(op, region, key, name, func(next *document) (func(), any, error) {
+	_, err := f.mutate(op, region, key, name, func(next *document) (func(), *madeOnce, error) {
 		g := f.groups[name]
 		if g == nil || next.Groups[name].Destroying {
 			return nil, nil, nil

@@ -33,7 +33,7 @@ func (f *Fleet) endedInstance(id string) (driver.Instance, bool) {
 // Terminate implements driver.Terminator. One that is ending or has ended is success.
 func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.TerminateOptions, key string) error {
 	const op = "fleet.terminate"
-	_, err := f.mutate(op, region, key, []any{id, opts.Kill, opts.Decrement}, func(next *document) (func(), any, error) {
+	_, err := f.mutate(op, region, key, []any{id, opts.Kill, opts.Decrement}, func(next *document) (func(), *madeOnce, error) {
 		i, r, err := f.locate(next, op, id)
 		if err != nil {
 			if _, ended := f.endedInstance(id); ended {
@@ -89,7 +89,7 @@ func without(list []string, s string) []string {
 // instance that serves a cluster in a region stays: there is no hurry in standby.
 func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, key string) error {
 	const op = "fleet.standby"
-	_, err := f.mutate(op, region, key, []any{id, standby}, func(next *document) (func(), any, error) {
+	_, err := f.mutate(op, region, key, []any{id, standby}, func(next *document) (func(), *madeOnce, error) {
 		i, r, err := f.locate(next, op, id)
 		if err != nil {
 			return nil, nil, err
@@ -156,7 +156,7 @@ func (f *Fleet) dropStandby(i *instance) {
 // when its group shrinks. It is replaced when unhealthy and may be terminated.
 func (f *Fleet) SetProtection(_ context.Context, region, id string, protected bool, key string) error {
 	const op = "fleet.protect"
-	_, err := f.mutate(op, region, key, []any{id, protected}, func(next *document) (func(), any, error) {
+	_, err := f.mutate(op, region, key, []any{id, protected}, func(next *document) (func(), *madeOnce, error) {
 		i, _, err := f.locate(next, op, id)
 		if err != nil {
 			return nil, nil, err
@@ -171,7 +171,7 @@ func (f *Fleet) SetProtection(_ context.Context, region, id string, protected bo
 // the maintenance policy has it so. One whose grace has not ended is left alone.
 func (f *Fleet) SetHealth(_ context.Context, region, id string, healthy bool, key string) error {
 	const op = "fleet.set-health"
-	_, err := f.mutate(op, region, key, []any{id, healthy}, func(next *document) (func(), any, error) {
+	_, err := f.mutate(op, region, key, []any{id, healthy}, func(next *document) (func(), *madeOnce, error) {
 		i, _, err := f.locate(next, op, id)
 		if err != nil {
 			return nil, nil, err
@@ -220,7 +220,7 @@ func (f *Fleet) setSuspended(op, region, name string, processes []string, key st
 			return problem.New(problem.Invalid, op, "there is no process %q to suspend", p).WithHelp("choose from %v", suspendable)
 		}
 	}
-	_, err := f.mutate(op, region, key, []any{name, processes}, func(next *document) (func(), any, error) {
+	_, err := f.mutate(op, region, key, []any{name, processes}, func(next *document) (func(), *madeOnce, error) {
 		g, r, err := f.find(next, op, name)
 		if err != nil {
 			return nil, nil, err
@@ -259,7 +259,7 @@ func (f *Fleet) resumed(g *group) {
 // across restarts of the region.
 func (f *Fleet) SetZone(_ context.Context, region, name string, down bool, key string) error {
 	const op = "fleet.zone"
-	_, err := f.mutate(op, region, key, []any{name, down}, func(next *document) (func(), any, error) {
+	_, err := f.mutate(op, region, key, []any{name, down}, func(next *document) (func(), *madeOnce, error) {
 		if !slices.Contains(f.config.Zones, name) {
 			return nil, nil, problem.New(problem.NotFound, op, "there is no zone %s in %s", name, region).WithHelp("the zones are %v", f.config.Zones)
 		}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,10 +24,11 @@ import (
 	"showrunner/problem"
 )
 
-// Keys are remembered for keyAge; a retry that comes later acts again.
 const (
-	keyAge    = 7 * 24 * time.Hour
-	keyMost   = 20000
+	// keysKept is how many idempotency keys a region remembers, the newest. The
+	// control plane's journal remembers keys for good; a region is asked again only
+	// for changes that were under way when a control plane died, and those are few.
+	keysKept  = 512
 	stateForm = 2 // 1 had artifact and command in the spec itself, and no application
 )
 
@@ -58,11 +60,17 @@ type record struct {
 	FailingSince time.Time `json:"failingSince,omitzero"`
 }
 
-// keyRecord remembers what a mutation did, so that its retry does nothing.
+// keyRecord remembers what a change did, so that its retry does nothing.
 type keyRecord struct {
-	Request string          `json:"request"` // digest of operation and arguments
-	Result  json.RawMessage `json:"result,omitempty"`
-	At      time.Time       `json:"at"`
+	Request string    `json:"request"`          // digest of operation and arguments
+	Result  *madeOnce `json:"result,omitempty"` // of a creation
+	At      time.Time `json:"at"`
+}
+
+// madeOnce names the server group that a creation made.
+type madeOnce struct {
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
 }
 
 func (d document) clone() document {
@@ -71,11 +79,15 @@ func (d document) clone() document {
 	return d
 }
 
-// forget drops keys that are too old, and the oldest beyond keyMost.
-func (d document) forget(now time.Time) {
-	maps.DeleteFunc(d.Keys, func(_ string, k keyRecord) bool { return now.Sub(k.At) > keyAge })
-	for age := keyAge; len(d.Keys) > keyMost; age /= 2 {
-		maps.DeleteFunc(d.Keys, func(_ string, k keyRecord) bool { return now.Sub(k.At) > age })
+// forget drops the oldest keys beyond those kept. It drops a quarter more than it
+// has to, so that it need not sort at each change.
+func (d document) forget() {
+	if len(d.Keys) <= keysKept {
+		return
+	}
+	byAge := slices.SortedFunc(maps.Keys(d.Keys), func(a, b string) int { return d.Keys[b].At.Compare(d.Keys[a].At) })
+	for _, key := range byAge[keysKept*3/4:] {
+		delete(d.Keys, key)
 	}
 }
 
