@@ -91,10 +91,20 @@ func stageNote(st execution.StageState, now time.Time) string {
 	case st.Status == execution.Succeeded:
 		parts = append(parts, outputsNote(st))
 	}
-	if st.Until != nil && !st.Status.Complete() {
+	switch {
+	case st.Status.Complete():
+	case st.WaitsUntil != nil:
+		parts = append(parts, span.Text(st.WaitsUntil.Sub(now))+" left")
+	case st.Until != nil && !looksAgain(st):
 		parts = append(parts, "until "+clock(*st.Until, now))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// looksAgain says that the stage's Until is when it looks again, and not when what
+// it waits for is over.
+func looksAgain(st execution.StageState) bool {
+	return st.Stopping || st.Phase == execution.PhaseWaiting && st.Reason != ""
 }
 
 // clock is a time of the day, with its date when that is not today's.

@@ -217,13 +217,12 @@ func (quietView) close()                   {}
 
 // plainView prints a line for every change of state.
 type plainView struct {
-	a     *app
-	seen  map[string]string
-	waves map[string]string // what of a stage's progress was shown last
+	a    *app
+	seen map[string]string
 }
 
 func newPlainView(a *app) *plainView {
-	return &plainView{a: a, seen: map[string]string{}, waves: map[string]string{}}
+	return &plainView{a: a, seen: map[string]string{}}
 }
 
 func (v *plainView) close() {}
@@ -232,10 +231,7 @@ func (v *plainView) show(e execution.Execution) {
 	at := time.Now()
 	now := at.Format("15:04:05")
 	for _, st := range e.Stages {
-		if st.Progress = milestone(st); st.Progress == "" && !st.Status.Complete() {
-			st.Progress = v.waves[st.Name] // between two calls of a task nothing is reported
-		}
-		v.waves[st.Name] = st.Progress
+		st = milestones(st)
 		state := stateOf(st)
 		if st.Status == execution.NotStarted && v.seen[st.Name] == "" || v.seen[st.Name] == state {
 			continue
@@ -262,17 +258,24 @@ func value(word string) string {
 	return word
 }
 
-// milestone is what of a stage's progress is a change of state: a rollout's next
-// wave, its cleaning up or undoing. The rest moves too often for lines that stay.
-func milestone(st execution.StageState) string {
+// milestones leaves of what a stage says only what is a change of state. Of a rollout
+// that is its wave, step or bake, or its undoing; how many instances serve changes
+// too often for lines that stay, and so does the progress of other kinds.
+func milestones(st execution.StageState) execution.StageState {
 	switch st.Kind {
 	case "deploy", "deploy-site", "rollback":
-		head, _, _ := strings.Cut(st.Progress, ":")
-		if strings.HasPrefix(head, "wave ") || head == "undoing" || head == "cleaning up" {
-			return head
-		}
+		st.Progress, st.Reason = milestone(st.Progress), milestone(st.Reason)
+	default:
+		st.Progress = ""
 	}
-	return ""
+	return st
+}
+
+func milestone(text string) string {
+	if head, _, _ := strings.Cut(text, ":"); strings.HasPrefix(head, "wave ") || head == "undoing" {
+		return head
+	}
+	return text
 }
 
 func stateOf(st execution.StageState) string {

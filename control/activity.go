@@ -67,6 +67,9 @@ func activityOf(st execution.StageState) execution.Activity {
 		case deploy.PhaseQueued:
 			return execution.Queued
 		}
+		if st.WaitsUntil != nil {
+			return execution.Waiting // a step's pause
+		}
 	}
 	return ""
 }

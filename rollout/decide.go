@@ -15,8 +15,16 @@ import (
 // stateVersion is the persisted form's version.
 const stateVersion = 1
 
-// patience is how long Decide lets the cloud be quiet before it looks again by itself.
-const patience = 2 * time.Second
+// Whoever carries a rollout out is told of changes in the cloud. Decide asks to be
+// called again by itself
+const (
+	// patience after, at the latest, in case a change was not told;
+	patience = 30 * time.Second
+	// lookAgain after while a region cannot be asked;
+	lookAgain = 2 * time.Second
+	// countAgain after while a judge looks at the counts, of which nobody tells.
+	countAgain = 2 * time.Second
+)
 
 // crashLimit is how many failures of instances that had served end a rollout; in
 // a region with more than thirty, a tenth of them.
@@ -48,10 +56,11 @@ func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
 	}
 	if turned := st.Failure == nil && d.st.Failure != nil || st.Finished.IsZero() && !d.st.Finished.IsZero(); turned {
 		// The turn is written down before anything is done about it: forgetting it
-		// afterwards would make our own undoing or cleaning look like somebody else's.
+		// afterwards would make our own undoing look like somebody else's, or undo a
+		// rollout of which what it replaced has been cleaned up.
 		d.changes, d.wait, d.done = nil, 0, false
 	}
-	return Decision{State: d.st, Changes: d.changes, Wait: max(d.wait, time.Millisecond), Progress: d.progress(), Done: d.done, Failure: d.failure()}
+	return Decision{State: d.st, Changes: d.changes, Wait: max(d.wait, time.Millisecond), Progress: d.progress(), Until: d.over, Done: d.done, Failure: d.failure()}
 }
 
 type decider struct {
@@ -62,8 +71,10 @@ type decider struct {
 	st      State
 	changes []Change
 	wait    time.Duration
+	over    time.Time // when the pause or bake that is under way ends
 	done    bool
 	notes   []string // per region, for Progress
+	baking  bool
 }
 
 func clone(st State) State {
@@ -85,6 +96,12 @@ func clone(st State) State {
 // until makes Decide be asked again at t at the latest.
 func (d *decider) until(t time.Time) { d.wait = min(d.wait, t.Sub(d.now)) }
 
+// waits is until for a pause or bake, of which people are told the end.
+func (d *decider) waits(t time.Time) {
+	d.until(t)
+	d.over = latest(d.over, t)
+}
+
 func (d *decider) do(c Change) { d.changes = append(d.changes, c) }
 
 func (d *decider) note(region, format string, args ...any) {
@@ -100,7 +117,7 @@ func (d *decider) fail(f stage.Failure) {
 // advance carries the present wave on, and watches the waves before it.
 func (d *decider) advance() {
 	if !d.st.Finished.IsZero() {
-		d.cleanUp()
+		d.done = true
 		return
 	}
 	steady := true
@@ -141,8 +158,8 @@ func (d *decider) advance() {
 		since = latest(since, latest(d.st.Regions[r].LastCrash, d.st.Regions[r].Back)) // each begins it anew
 	}
 	if end := since.Add(time.Duration(wave.Bake)); d.now.Before(end) {
-		d.note(strings.Join(wave.Regions, ","), "bakes until %s", end.UTC().Format("15:04:05"))
-		d.until(end)
+		d.baking = true
+		d.waits(end)
 		return
 	}
 	if !steady {
@@ -155,7 +172,6 @@ func (d *decider) advance() {
 		return
 	}
 	d.st.Finished = d.now
-	d.cleanUp()
 }
 
 func latest(a, b time.Time) time.Time {
@@ -318,16 +334,41 @@ func required(desired int) int {
 	return max(1, int(math.Ceil(float64(desired)*share-1e-9)))
 }
 
+// progress tells people where the rollout stands: the wave with its step or bake,
+// which changes seldom, then after a colon what is waited for in each region.
 func (d *decider) progress() string {
 	head := fmt.Sprintf("wave %d/%d", d.st.Wave+1, len(d.spec.Waves))
 	switch {
 	case d.st.Failure != nil:
 		head = "undoing"
 	case !d.st.Finished.IsZero():
-		head = "cleaning up"
+		// it ends with the next look
+	case d.baking:
+		head += ", baking"
+	default:
+		head += d.stepText()
 	}
 	if len(d.notes) == 0 {
 		return head
 	}
 	return head + ": " + strings.Join(d.notes, "; ")
+}
+
+// stepText names the step of the region of the present wave that is least far;
+// nothing for a strategy with a single one.
+func (d *decider) stepText() string {
+	steps := d.steps()
+	if len(steps) < 2 {
+		return ""
+	}
+	least := len(steps) - 1
+	for _, r := range d.spec.Waves[d.st.Wave].Regions {
+		switch rs := d.st.Regions[r]; rs.Phase {
+		case Stepping:
+			least = min(least, rs.Step)
+		case Waiting:
+			least = 0
+		}
+	}
+	return fmt.Sprintf(", %s step %d/%d, %g%% of traffic", d.shape.name, least+1, len(steps), steps[least].Weight)
 }

@@ -15,7 +15,6 @@ import (
 func (d *decider) look() {
 	since := d.now.Sub(d.st.Looked)
 	if !d.st.Looked.IsZero() && since > d.spec.Timeout/2 {
-		d.st.Cleaning = time.Time{}
 		for _, rs := range d.st.Regions {
 			if rs.Phase == Undoing {
 				rs.Entered = d.now
@@ -43,6 +42,7 @@ func (d *decider) reaches(region string) bool {
 		if !rs.away() {
 			rs.Away = d.now
 		}
+		d.until(d.now.Add(lookAgain))
 		return false
 	}
 	if rs.away() {

@@ -63,34 +63,34 @@ func TestAVersionThatWasRolledBackIsNotKeptInsteadOfAGoodOne(t *testing.T) {
 	}
 }
 
-// Nobody looks for an hour when it is time to clean up, and again while a region
-// that is away holds that up (the control plane was away): it is cleaned up then.
+// A region that is away when it is time to clean up holds up that region alone, for
+// as long as it takes: what a rollout has left is decided from what is there then.
 func TestCleaningUpLate(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 5}
 	s := newSim(rand.New(rand.NewPCG(1, 2)), regions, capacity)
+	delay := time.Minute
 	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
-		Strategy: pipeline.Strategy{RedBlack: &pipeline.RedBlack{ScaleDownDelay: pipeline.Duration(time.Minute)}}, Waves: []pipeline.Wave{{Regions: regions}}}
+		Strategy: pipeline.Strategy{RedBlack: &pipeline.RedBlack{ScaleDownDelay: pipeline.Duration(delay)}}, Waves: []pipeline.Wave{{Regions: regions}}}
 	s.outage = true
-	late, again := false, time.Time{}
-	_, failure, done := s.run(spec, false, func(st rollout.State) {
-		switch {
-		case !st.Finished.IsZero() && !late:
-			late = true
+	away := false
+	st, failure, done := s.run(spec, false, func(st rollout.State) {
+		if !st.Finished.IsZero() && !away {
+			away = true
 			s.killRegion(regions[0])
-			s.now = s.now.Add(time.Hour)
-		case !st.Cleaning.IsZero() && again.IsZero():
-			s.now = s.now.Add(time.Hour)
-			again = s.now
-		case !again.IsZero() && s.now.Sub(again) > 10*time.Second:
+		}
+		if away && s.now.Sub(st.Finished) > 20*time.Minute {
 			s.regions[regions[0]].away = false
 		}
 	})
-	if !done || failure != nil || !late || again.IsZero() {
+	if !done || failure != nil || !away {
 		t.Fatalf("done %v, failure %+v", done, failure)
 	}
 	for region, r := range s.regions {
 		if len(r.groups) != 1 {
 			t.Errorf("%d groups are left in %s", len(r.groups), region)
+		}
+		if due := spec.Leftovers(st)[region].Due; !due.Equal(st.Finished.Add(delay)) {
+			t.Errorf("%s is cleaned up from %s, want %s after the last wave", region, due, delay)
 		}
 	}
 }

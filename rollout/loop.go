@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,24 +27,21 @@ type Fleet interface {
 	Counts(ctx context.Context, region, cluster string) ([]cloud.Counts, error)
 }
 
-// Watcher waits for a change; *cloud.Account has it.
-type Watcher interface {
-	WaitChanges(ctx context.Context, region string, revision uint64) (cloud.Changes, error)
-}
-
 // Loop carries rollouts out.
 type Loop struct {
 	Fleet Fleet
-	// Watch waits for changes; nil asks again every second at most.
-	Watch Watcher
 	HTTP  *http.Client // for validation hooks
 	Now   func() time.Time
 	// Log tells what is done, a line each.
 	Log func(format string, args ...any)
 }
 
-// regionTimeout bounds one call to one region.
-const regionTimeout = 20 * time.Second
+const (
+	// regionTimeout bounds one change of one region.
+	regionTimeout = 20 * time.Second
+	// observeTimeout bounds one question to one region: one that hangs is away.
+	observeTimeout = 5 * time.Second
+)
 
 // Tick looks at the cloud once, decides, and makes the changes decided. The
 // state it returns has to be written down before the next tick. Keys of the
@@ -93,7 +89,7 @@ func (l *Loop) Observe(ctx context.Context, spec Spec) Observed {
 	for _, w := range spec.Waves {
 		for _, r := range w.Regions {
 			wg.Go(func() {
-				ctx, cancel := context.WithTimeout(ctx, regionTimeout)
+				ctx, cancel := context.WithTimeout(ctx, observeTimeout)
 				defer cancel()
 				var o Region
 				groups, err := l.Fleet.ServerGroups(ctx, r, spec.Group.Cluster)
@@ -209,49 +205,5 @@ func (l *Loop) validate(ctx context.Context, spec Spec, c Change, key string) er
 		return problem.New(problem.Unavailable, "rollout.validate", "the hook answered %s: %s", res.Status, text)
 	default:
 		return problem.New(problem.Invalid, "rollout.validate", "the hook answered %s: %s", res.Status, text)
-	}
-}
-
-// WaitChange waits until anything that the rollout looks at may have changed,
-// at most for limit. Without a Watcher it waits for limit, at most a second.
-func (l *Loop) WaitChange(ctx context.Context, spec Spec, revisions map[string]uint64, limit time.Duration) {
-	if l.Watch == nil {
-		limit = min(limit, time.Second)
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if l.Watch == nil {
-		<-ctx.Done()
-		return
-	}
-	type change struct {
-		region   string
-		revision uint64
-	}
-	changed := make(chan change, len(revisions)+len(spec.Waves)*8)
-	var wg sync.WaitGroup
-	for _, w := range spec.Waves {
-		for _, r := range w.Regions {
-			since := revisions[r]
-			wg.Go(func() {
-				for {
-					now, err := l.Watch.WaitChanges(ctx, r, since)
-					if err != nil {
-						<-ctx.Done() // an unreachable region is looked at again after limit
-						return
-					}
-					if since = now.Revision; now.All || slices.Contains(now.Clusters, spec.Group.Cluster) {
-						break
-					}
-				}
-				changed <- change{r, since}
-				cancel()
-			})
-		}
-	}
-	wg.Wait()
-	close(changed)
-	for c := range changed {
-		revisions[c.region] = c.revision
 	}
 }

@@ -110,7 +110,7 @@ const (
 	Waiting  Phase = ""         // its wave has not come
 	Stepping Phase = "stepping" // the new group exists or is being made; traffic shifts step by step
 	Shifted  Phase = "shifted"  // all traffic is on the new version
-	Cleaned  Phase = "cleaned"  // the old versions are as the strategy wants them
+	Cleaned  Phase = "cleaned"  // written by earlier versions: what it replaced was cleaned up as part of the rollout
 	Undoing  Phase = "undoing"
 	Undone   Phase = "undone"
 )
@@ -124,11 +124,9 @@ type State struct {
 	// BakeSince is when the present wave was wholly shifted; zero before.
 	BakeSince time.Time      `json:"bakeSince,omitzero"`
 	Failure   *stage.Failure `json:"failure,omitempty"` // set once; undoing follows
-	Finished  time.Time      `json:"finished,omitzero"` // when the last wave had baked; clean-up follows
+	Finished  time.Time      `json:"finished,omitzero"` // when the last wave had baked
 	// Looked is when the rollout was last looked at, to a quarter of its Timeout.
 	Looked time.Time `json:"looked,omitzero"`
-	// Cleaning is when cleaning up began, after the strategy's delay and whatever else came between.
-	Cleaning time.Time `json:"cleaning,omitzero"`
 }
 
 // RegionState is one region's part of State.
@@ -194,8 +192,10 @@ type Decision struct {
 	// changes in the cloud; only without Changes.
 	Wait     time.Duration
 	Progress string
-	Done     bool
-	Failure  *stage.Failure // with Done: the rollout failed, and what Undone says was put back
+	// Until is when what Progress tells of will be over, if that is known: a pause, a bake.
+	Until   time.Time
+	Done    bool
+	Failure *stage.Failure // with Done: the rollout failed, and what Undone says was put back
 }
 
 // step is one level of a strategy.

@@ -60,7 +60,7 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 		}
 	}
 	rs.New = spec.Group.Cluster + "-new"
-	changes, _ := d.leftovers(rs, append(groups, cloud.ServerGroup{Name: rs.New, Weight: 100}))
+	changes, _ := spec.Leftovers(d.st)[region].CleanUp(region, append(groups, cloud.ServerGroup{Name: rs.New, Weight: 100}), now)
 	for _, c := range changes {
 		after := ""
 		if d.shape.delay > 0 {

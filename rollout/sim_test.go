@@ -317,7 +317,7 @@ func (s *sim) resume(st rollout.State, spec rollout.Spec, crashes bool, check fu
 		}
 		if crash < 0 {
 			if d.Done {
-				return d.State, d.Failure, true
+				return d.State, d.Failure, d.Failure != nil || s.cleanUp(spec, d.State, check)
 			}
 			st = d.State
 		}
@@ -325,6 +325,39 @@ func (s *sim) resume(st rollout.State, spec rollout.Spec, crashes bool, check fu
 		check(st)
 	}
 	return st, nil, false
+}
+
+// cleanUp carries out what a rollout that succeeded has left, region by region, and
+// says whether that came to an end. Nothing is kept between two looks: it may be
+// killed at any moment.
+func (s *sim) cleanUp(spec rollout.Spec, st rollout.State, check func(rollout.State)) bool {
+	for region, left := range spec.Leftovers(st) {
+		if s.now.Before(left.Due) {
+			s.now = left.Due
+		}
+		done := false
+		for range 1000 {
+			o := s.picture().Regions[region]
+			changes, under := left.CleanUp(region, o.Groups, s.now)
+			if o.Away == "" && len(changes) == 0 && !under && !s.stale {
+				done = true
+				break
+			}
+			for _, c := range changes {
+				_, _ = s.apply(c) // what is refused is planned anew
+				check(st)
+			}
+			s.live()
+			check(st)
+			if s.stale = false; done {
+				break
+			}
+		}
+		if !done {
+			return false
+		}
+	}
+	return true
 }
 
 // picture is what the plan is shown: what is, or what was a moment ago.

@@ -48,8 +48,8 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	}
 	// A failure takes the pause anew: a step is left after a pause without one.
 	if end := d.ends(region, rs, s); d.now.Before(end) {
-		d.note(region, "%s at %g%%, next at %s", g.Name, s.Weight, end.UTC().Format("15:04:05"))
-		d.until(end)
+		d.note(region, "%s at %g%%, pauses", g.Name, s.Weight)
+		d.waits(end)
 		return
 	}
 	if last && !rs.Confirmed && d.asks(rs) {

@@ -2,8 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"slices"
-	"time"
 
 	"showrunner/cloud"
 	"showrunner/pipeline"
@@ -172,114 +170,6 @@ func (d *decider) failure() *stage.Failure {
 		return nil
 	}
 	return d.st.Failure
-}
-
-// cleanUp leaves the old versions as the strategy wants them. What cannot be
-// cleaned in time (a region that stays away) is left: it serves nothing and drift shows it.
-func (d *decider) cleanUp() {
-	pending := 0
-	start := d.st.Finished.Add(d.shape.delay)
-	if d.st.Cleaning.IsZero() && !d.now.Before(start) {
-		d.st.Cleaning = d.now
-	}
-	for _, w := range d.spec.Waves {
-		for _, r := range w.Regions {
-			rs := d.st.Regions[r]
-			if rs.Phase == Cleaned {
-				continue
-			}
-			o := d.obs.Regions[r]
-			old, ending := d.leftovers(rs, o.Groups)
-			gaveUp := !d.st.Cleaning.IsZero() && !d.now.Before(d.st.Cleaning.Add(d.spec.Timeout))
-			if d.shape.coexist || gaveUp || o.Away == "" && len(old) == 0 && !ending {
-				rs.Phase = Cleaned
-				continue
-			}
-			pending++
-			if o.Away != "" {
-				d.note(r, "away: %s", o.Away)
-				continue
-			}
-			if d.now.Before(start) {
-				d.note(r, "keeps the old version until %s", start.UTC().Format("15:04:05"))
-				d.until(start)
-				continue
-			}
-			for _, c := range old {
-				c.Region = r
-				d.do(c)
-			}
-		}
-	}
-	d.done = pending == 0
-}
-
-// CleansAt is when the old versions are cleaned up; zero while the rollout goes on.
-// Until then a rollout that has finished changes nothing.
-func (s Spec) CleansAt(st State) time.Time {
-	if st.Finished.IsZero() {
-		return time.Time{}
-	}
-	return st.Finished.Add(shapeOf(s.Strategy).delay)
-}
-
-// Leave has a rollout that has finished clean nothing up in these regions.
-func Leave(st State, regions []string) State {
-	st = clone(st)
-	for _, r := range regions {
-		st.Regions[r].Phase = Cleaned
-	}
-	return st
-}
-
-// leftovers lists what still has to be shrunk or destroyed in a region; ending
-// says that something told to go is still on its way out.
-func (d *decider) leftovers(rs *RegionState, groups []cloud.ServerGroup) (changes []Change, ending bool) {
-	kept := 0
-	for _, g := range lastServedFirst(groups) {
-		if g.Name == rs.New || g.Enabled() || newer(groups, g, rs.New) && g.TrafficUntil.IsZero() {
-			continue
-		}
-		if g.Destroying {
-			ending = true
-			continue
-		}
-		guard := cloud.Guard{LastOne: true}
-		if d.shape.keep >= 0 && kept >= d.shape.keep {
-			changes = append(changes, Change{Kind: Destroy, Key: "destroy/" + g.Name, ServerGroup: g.Name, Guard: guard})
-			continue
-		}
-		kept++
-		if b, ok := pinned(rs, g.Name); ok && !d.shrinks(rs) && g.Capacity.Min != min(b.Capacity.Min, g.Capacity.Desired) {
-			changes = append(changes, Change{Kind: Resize, Key: fmt.Sprintf("unpin/%s/%d", g.Name, d.now.UnixNano()), ServerGroup: g.Name, Capacity: returned(b, g.Capacity)})
-			continue
-		}
-		if d.shrinks(rs) && (g.Capacity.Desired > 0 || len(g.Instances) > 0) {
-			if g.Capacity.Desired == 0 {
-				ending = true
-				continue
-			}
-			to := g.Capacity
-			to.Min, to.Desired = 0, 0
-			changes = append(changes, Change{Kind: Resize, Key: "shrink/" + g.Name, ServerGroup: g.Name, Capacity: to, Guard: guard})
-		}
-	}
-	return changes, ending
-}
-
-// shrinks says whether groups without traffic keep no instances. A rollback does
-// to what it leaves what had been done to the group it returns to.
-func (d *decider) shrinks(rs *RegionState) bool {
-	return d.shape.shrink || len(d.spec.Restore) > 0 && rs.Reused && rs.Was.Desired == 0
-}
-
-// pinned finds what a group was when scaling was kept from shrinking it.
-func pinned(rs *RegionState, name string) (Snapshot, bool) {
-	i := slices.IndexFunc(rs.Before, func(b Snapshot) bool { return b.Name == name && b.Pinned })
-	if i < 0 {
-		return Snapshot{}, false
-	}
-	return rs.Before[i], true
 }
 
 // Abort makes a rollout that is under way undo itself, with the given reason.

@@ -27,8 +27,8 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 		return true
 	}
 	if begin := d.settled(region, rs).Add(d.delay(region)); d.now.Before(begin) {
-		d.note(region, "counts from %s on, at %g%%", begin.UTC().Format("15:04:05"), s.Weight)
-		d.until(begin)
+		d.note(region, "waits at %g%% for the traffic to settle", s.Weight)
+		d.waits(begin)
 		return false
 	}
 	if rs.Counted.IsZero() {
@@ -42,6 +42,7 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 		d.note(region, "the counts began anew: the judge begins again")
 	}
 	j := *d.shape.judge
+	d.until(d.now.Add(countAgain))
 	fresh := sample(o.Counts, rs.Base, func(g string) bool { return g == rs.New })
 	old := sample(o.Counts, rs.Base, isOld)
 	if f := judge(j, region, rs.New, fresh, old); f != nil {

@@ -103,6 +103,9 @@ type controlPlane struct {
 	auth         *api.Auth
 	callbacks    *notify.Callbacks
 	claims       *deploy.Claims
+	cleanUps     *deploy.CleanUps
+	watchers     *deploy.Watchers
+	cleaner      *deploy.Cleaner
 	listener     net.Listener
 	aws          *awsEndpoint // nil: none is asked for
 	urlGiven     bool         // URL is what a person gave
@@ -221,6 +224,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.definitions.watch(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })
+	group.Go(func() error { c.cleaner.Run(ctx); return nil })
 	group.Go(func() error { c.sweeper().Run(ctx); return nil })
 	group.Go(func() error { c.builder.KeepQueue(ctx); return nil })
 	if c.Database != "" {
@@ -297,6 +301,9 @@ func (c *controlPlane) close() {
 	}
 	if c.aws != nil {
 		c.aws.listener.Close() // as above
+	}
+	if c.watchers != nil {
+		c.watchers.Close()
 	}
 	if c.store != nil {
 		if err := c.store.Close(); err != nil {

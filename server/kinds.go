@@ -23,6 +23,7 @@ const outsideTimeout = 30 * time.Second
 // kinds is the explicit list of stage kinds; a test holds it against the language's.
 func (c *controlPlane) kinds(engine *execution.Engine) ([]stage.Kind, error) {
 	client := &http.Client{Timeout: outsideTimeout}
+	rollouts := c.rollouts(engine, client)
 	builds, err := c.builds(engine)
 	if err != nil {
 		return nil, err
@@ -30,13 +31,22 @@ func (c *controlPlane) kinds(engine *execution.Engine) ([]stage.Kind, error) {
 	return append(builds,
 		stagesource.Git{Fetcher: c.repositories},
 		deploy.NewSite(c.accounts, c.artifacts),
-		deploy.NewService(c.accounts, client, c.Now, c.claims),
-		deploy.NewRollback(c.accounts, client, c.Now, c.claims),
+		deploy.NewService(rollouts),
+		deploy.NewRollback(rollouts),
 		gate.Wait{},
 		gate.Approval{},
 		notify.Webhook{Client: notify.NewClient(), Callbacks: c.callbacks},
 		call.Pipeline{Starter: stageStarter{c.control}, Executions: engine},
 	), nil
+}
+
+// rollouts makes what the kinds share that roll services out and back, and what
+// cleans up after them.
+func (c *controlPlane) rollouts(engine *execution.Engine, client *http.Client) *deploy.Rollouts {
+	c.claims.Waker = engine
+	c.watchers = deploy.NewWatchers()
+	c.cleaner = deploy.NewCleaner(&deploy.Cleaner{CleanUps: c.cleanUps, Accounts: c.accounts, Watchers: c.watchers, Waker: engine, Now: c.Now, Log: c.Log})
+	return &deploy.Rollouts{Accounts: c.accounts, HTTP: client, Now: c.Now, Claims: c.claims, CleanUps: c.cleanUps, Watchers: c.watchers, Waker: engine}
 }
 
 // underWay says whether an attempt at a stage has begun and not ended.

@@ -64,6 +64,7 @@ func (c *controlPlane) wire(ctx context.Context) (err error) {
 // makeControl makes the operations, and what receives the calls back of webhook stages.
 func (c *controlPlane) makeControl(ctx context.Context, engine *execution.Engine, records control.Records) error {
 	c.claims = &deploy.Claims{Records: c.store, UnderWay: underWay(engine)}
+	c.cleanUps = &deploy.CleanUps{Records: c.store, Claims: c.claims, Now: c.Now}
 	regions, err := NewSupervisor(c.Data)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"showrunner/problem"
@@ -15,28 +16,35 @@ import (
 // claims is the collection of who changes a cluster in a region.
 const claims = "rollout"
 
-// Records is what claims are kept in.
+// Records is what claims and clean-ups are kept in.
 type Records interface {
 	GetRecord(ctx context.Context, collection, key string) (record.Record, error)
 	PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error)
+	DeleteRecord(ctx context.Context, collection, key string, version int64, events ...record.Event) error
+	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 }
 
 // Claims see to it that one rollout at a time changes a cluster in a region,
-// whatever pipeline, application or control plane it is of. A claim is never
-// given back: it counts as long as the attempt that has it is under way, so that
-// nothing that dies can keep it.
+// whatever pipeline, application or control plane it is of. A claim counts as long
+// as the attempt that has it is under way, so that nothing that dies can keep it,
+// or until the attempt yields it because it has finished.
 type Claims struct {
 	Records Records
 	// UnderWay says whether an attempt at a stage has begun and not ended. An error
 	// means that nobody can say, and then the claim counts.
 	UnderWay func(ctx context.Context, k stage.Key) (bool, error)
+	// Waker has a stage called that waits for a claim which is yielded; nil lets it
+	// look again by itself.
+	Waker stage.Waker
+
+	mu      sync.Mutex
+	waiting map[string]map[stage.Key]bool // by claim
 }
 
 // claim is who changes a cluster in a region.
 type claim struct {
 	Key stage.Key `json:"key"`
-	// Yields says that nothing is done now, and whoever comes may take it: the old
-	// version is only kept for a while before it is cleaned up.
+	// Yields says that nothing more is changed under this claim: the next may take it.
 	Yields bool `json:"yields,omitempty"`
 }
 
@@ -102,33 +110,48 @@ func (c *Claims) Take(ctx context.Context, account, cluster string, regions []st
 	return fresh, nil, nil
 }
 
-// Yield lets others have what the attempt has, until it keeps it.
+// Yield ends the attempt's claim. Calls the stages that wait for it.
 func (c *Claims) Yield(ctx context.Context, account, cluster string, regions []string, k stage.Key) error {
-	_, err := c.turn(ctx, account, cluster, regions, k, true)
-	return err
-}
-
-// Keep ends the yielding where nobody has come, and returns the regions that are others' by now.
-func (c *Claims) Keep(ctx context.Context, account, cluster string, regions []string, k stage.Key) (lost []string, err error) {
-	return c.turn(ctx, account, cluster, regions, k, false)
-}
-
-func (c *Claims) turn(ctx context.Context, account, cluster string, regions []string, k stage.Key, yields bool) (lost []string, err error) {
 	for _, region := range regions {
-		have, r, err := c.read(ctx, claimKey(account, cluster, region))
-		if err == nil && have.Key == k && have.Yields != yields {
-			if err = c.write(ctx, r, claim{Key: k, Yields: yields}); problem.CodeOf(err) == problem.Conflict {
-				have.Key, err = stage.Key{}, nil // somebody has just come
-			}
+		key := claimKey(account, cluster, region)
+		have, r, err := c.read(ctx, key)
+		if err == nil && have.Key == k && !have.Yields {
+			err = c.write(ctx, r, claim{Key: k, Yields: true})
 		}
-		if err != nil {
-			return lost, err
+		if err != nil && problem.CodeOf(err) != problem.Conflict { // somebody else has just taken it
+			return err
 		}
-		if have.Key != k {
-			lost = append(lost, region)
+		c.wakeNext(key)
+	}
+	return nil
+}
+
+// waitFor has a stage woken when one of the claims is yielded by this process.
+func (c *Claims) waitFor(account, cluster string, regions []string, k stage.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting == nil {
+		c.waiting = map[string]map[stage.Key]bool{}
+	}
+	for _, region := range regions {
+		key := claimKey(account, cluster, region)
+		if c.waiting[key] == nil {
+			c.waiting[key] = map[stage.Key]bool{}
+		}
+		c.waiting[key][k] = true
+	}
+}
+
+func (c *Claims) wakeNext(key string) {
+	c.mu.Lock()
+	waiting := c.waiting[key]
+	delete(c.waiting, key)
+	c.mu.Unlock()
+	for k := range waiting {
+		if c.Waker != nil {
+			c.Waker.Wake(k)
 		}
 	}
-	return lost, nil
 }
 
 // Holder is the execution that changes a cluster in one of the regions now, and
@@ -152,37 +175,45 @@ func (c *Claims) Holder(ctx context.Context, account, cluster string, regions []
 // waitForOthers is how soon a rollout that waits for another looks again.
 const waitForOthers = time.Second
 
-// How far a stage is with its claim.
-const (
-	claimHeld    = "held"
-	claimYielded = "yielded"
-)
+// claimHeld says that a stage has its claim. Earlier versions of this program wrote
+// "yielded" as well.
+const claimHeld = "held"
 
-// begin takes the claim of a rollout that has not begun. A result that is not nil
-// is the stage's answer: it waits for another, or has to write down that it need
-// not, after which what it found out before has to be found out anew.
-func (c *Claims) begin(ctx context.Context, in *stage.Input, account, cluster string, st *serviceState) (*stage.Result, error) {
+// begin takes the claim of a rollout that has not begun, and holds what earlier ones
+// have left. A result that is not nil is the stage's answer: it waits, or has to
+// write down that it need not, after which what it found out before has to be found
+// out anew.
+func (r *Rollouts) begin(ctx context.Context, in *stage.Input, s subject, st *serviceState) (*stage.Result, error) {
 	if st.Claim != "" || st.Rollout.Version != 0 { // one that an earlier version of this program began has none
 		return nil, nil
 	}
-	fresh, other, err := c.Take(ctx, account, cluster, waveRegions(st.Waves), in.Key)
+	r.Claims.waitFor(s.account, s.cluster, s.regions, in.Key) // before it is asked: nothing is missed
+	fresh, other, err := r.Claims.Take(ctx, s.account, s.cluster, s.regions, in.Key)
 	if err != nil {
 		return nil, err
 	}
 	answer := stage.Result{Outcome: stage.Again, After: waitForOthers}
+	var busy time.Duration
+	if other == nil && !fresh {
+		fresh, busy, err = r.CleanUps.hold(ctx, s, in.Key)
+		if err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case other != nil:
-		text := fmt.Sprintf("waits for execution %s, whose stage %s changes %s", other.Execution, other.Stage, cluster)
-		in.Progress("%s", text)
-		if st.WaitsFor != text {
-			fmt.Fprintln(in.Log, text)
+		answer.Waits = fmt.Sprintf("waits for execution %s, whose stage %s changes %s", other.Execution, other.Stage, s.cluster)
+		if st.WaitsFor != answer.Waits {
+			fmt.Fprintln(in.Log, answer.Waits)
 		}
-		st.WaitsFor = text
-	case !fresh:
+		st.WaitsFor = answer.Waits
+	case busy > 0:
+		answer.Waits, answer.After = fmt.Sprintf("waits for a change of the clean-up of %s that is just being made", s.cluster), min(busy, waitForOthers)
+	case fresh:
+		answer.After = atOnce
+	default:
 		st.Claim, st.WaitsFor = claimHeld, ""
 		return nil, nil
-	default:
-		answer.After = time.Millisecond
 	}
 	answer.State, err = json.Marshal(st)
 	return &answer, err

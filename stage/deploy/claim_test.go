@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -66,13 +65,13 @@ func (c *fleetCloud) deployment(version string, change func(*pipeline.Deploy)) *
 	if change != nil {
 		change(&config)
 	}
-	r := &run{kind: NewService(c, nil, c.now, c.claims)}
+	r := &run{kind: NewService(c.kinds)}
 	r.in = fleetInput("deploy-"+version, version, config, &r.log)
 	return r
 }
 
 func (c *fleetCloud) back(execution string) *run {
-	r := &run{kind: NewRollback(c, nil, c.now, c.claims)}
+	r := &run{kind: NewRollback(c.kinds)}
 	r.in = fleetInput(execution, "", pipeline.Rollback{Cluster: "api"}, &r.log)
 	return r
 }
@@ -80,7 +79,7 @@ func (c *fleetCloud) back(execution string) *run {
 // Of two deployments of one cluster, from different pipelines, the second waits
 // until the first has ended, says for whom, and then replaces what that one left.
 func TestASecondDeploymentOfAClusterWaits(t *testing.T) {
-	c := newFleetCloud()
+	c := newFleetCloud(t)
 	c.deliver(t, "v1")
 	first, second := c.deployment("v2", nil), c.deployment("v3", nil)
 	first.step(t)
@@ -105,7 +104,7 @@ func TestASecondDeploymentOfAClusterWaits(t *testing.T) {
 
 // Deployments of a cluster in different regions do not wait for each other.
 func TestDeploymentsInDifferentRegionsGoOn(t *testing.T) {
-	c := newFleetCloud()
+	c := newFleetCloud(t)
 	first := c.deployment("v1", func(d *pipeline.Deploy) { d.Waves = []pipeline.Wave{{Regions: threeRegions[:1]}} })
 	first.step(t)
 	if r := c.deliver(t, "v2", threeRegions[1:]...); r.Outcome != stage.Done {
@@ -115,7 +114,7 @@ func TestDeploymentsInDifferentRegionsGoOn(t *testing.T) {
 
 // What waits for another is canceled without anything being asked or changed.
 func TestWhatWaitsIsCanceled(t *testing.T) {
-	c := newFleetCloud()
+	c := newFleetCloud(t)
 	c.deliver(t, "v0")
 	c.deliver(t, "v1")
 	first, second := c.deployment("v2", nil), c.back("back")
@@ -133,7 +132,7 @@ func TestWhatWaitsIsCanceled(t *testing.T) {
 // A rollback that has waited looks anew at what there is to roll back: only where
 // the newest version has come to serve meanwhile.
 func TestARollbackThatHasWaitedLooksAnew(t *testing.T) {
-	c := newFleetCloud()
+	c := newFleetCloud(t)
 	c.deliver(t, "v1")
 	c.deliver(t, "v2")
 	first, second := c.deployment("v3", func(d *pipeline.Deploy) { d.Waves = []pipeline.Wave{{Regions: threeRegions[:1]}} }), c.back("back")
@@ -166,7 +165,7 @@ func (b *between) PutRecord(ctx context.Context, r record.Record, events ...reco
 }
 
 // Of two attempts that find a claim free at one moment, one gets it; an attempt
-// that wants back what it yielded does not take it from who has just come.
+// that yields again does not yield the claim of whoever has come meanwhile.
 func TestAClaimThatIsTakenMeanwhile(t *testing.T) {
 	records := &between{Records: &recordtest.Records{}}
 	c := &Claims{Records: records, UnderWay: func(context.Context, stage.Key) (bool, error) { return true, nil }}
@@ -183,55 +182,12 @@ func TestAClaimThatIsTakenMeanwhile(t *testing.T) {
 	if err := c.Yield(t.Context(), "local", "api", threeRegions[:1], b); err != nil {
 		t.Fatal(err)
 	}
-	records.happens = func() { take(a) }
-	if lost, err := c.Keep(t.Context(), "local", "api", threeRegions[:1], b); err != nil || len(lost) != 1 {
-		t.Fatalf("a has come meanwhile, and b is told %v, %v", lost, err)
+	take(a)
+	if err := c.Yield(t.Context(), "local", "api", threeRegions[:1], b); err != nil {
+		t.Fatal(err)
 	}
-}
-
-// While the old version is only kept for a while before it is scaled down, a
-// rollback does not wait; nothing is cleaned up behind its back, and it finds the
-// old version as it was.
-func TestARollbackTakesOverBeforeTheOldVersionIsCleanedUp(t *testing.T) {
-	delayed := func(d *pipeline.Deploy) {
-		d.Strategy = pipeline.Strategy{RedBlack: &pipeline.RedBlack{ScaleDown: true, ScaleDownDelay: pipeline.Duration(10 * time.Minute)}}
-	}
-	for name, rolled := range map[string]bool{"rolled back meanwhile": true, "left alone": false} {
-		c := newFleetCloud()
-		c.deliver(t, "v1")
-		first := c.deployment("v2", delayed)
-		first.until(t, func() bool { return first.last.After > time.Minute })
-		if got := c.weights(t, threeRegions[0]); got != "v1=0 v2=100" {
-			t.Fatalf("%s: it rests at %s", name, got)
-		}
-		c.skip(5 * time.Minute)
-		if r := first.step(t); r.Outcome != stage.Again || r.After > 6*time.Minute {
-			t.Fatalf("%s: woken in between: %+v", name, r)
-		}
-		want := "v2=100"
-		if rolled {
-			second := c.back("back")
-			second.step(t)
-			second.step(t) // it has it now, and chooses
-			c.skip(10 * time.Minute)
-			if r := first.end(t, c); r.Outcome != stage.Done || !strings.Contains(first.log.String(), "nothing is cleaned up there") {
-				t.Fatalf("%s: %+v\n%s", name, r, first.log.String())
-			}
-			if r := second.end(t, c); r.Outcome != stage.Done {
-				t.Fatalf("%s: %+v\n%s", name, r, second.log.String())
-			}
-			want = "v1=100 v2=0"
-		} else {
-			c.skip(10 * time.Minute)
-			if r := first.end(t, c); r.Outcome != stage.Done {
-				t.Fatalf("%s: %+v", name, r)
-			}
-		}
-		for _, region := range threeRegions {
-			if got := c.weights(t, region); got != want {
-				t.Errorf("%s: %s: %s, want %s", name, region, got, want)
-			}
-		}
+	if holder, _, err := c.Holder(t.Context(), "local", "api", threeRegions[:1]); err != nil || holder != "a" {
+		t.Fatalf("b yields what a has by now: %q has it, %v", holder, err)
 	}
 }
 
@@ -286,7 +242,7 @@ func TestOneAtATimeHasARegion(t *testing.T) {
 
 // When nobody can say whether a claim still counts, it does.
 func TestAClaimThatCannotBeJudgedCounts(t *testing.T) {
-	c := newFleetCloud()
+	c := newFleetCloud(t)
 	first, second := c.deployment("v1", nil), c.deployment("v2", nil)
 	first.step(t)
 	first.step(t)

@@ -5,127 +5,151 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
+	"net/http"
 	"time"
 
+	"showrunner/cloud"
 	"showrunner/rollout"
 	"showrunner/stage"
 )
 
-// job is one rollout that a stage carries out.
+// Rollouts is what the kinds share that roll services out and back.
+type Rollouts struct {
+	Accounts Accounts
+	HTTP     *http.Client // for validation hooks
+	Now      func() time.Time
+	Claims   *Claims
+	CleanUps *CleanUps
+	Watchers *Watchers
+	Waker    stage.Waker
+}
+
+// job is one rollout that a stage carries out, a step at each call.
 type job struct {
+	*Rollouts
 	in      *stage.Input
 	loop    *rollout.Loop
-	claims  *Claims
-	account string
+	account *cloud.Account
 	spec    rollout.Spec
 }
 
-// carry ticks until the rollout is done, or its state has to be written down.
+func (r *Rollouts) job(in *stage.Input, account *cloud.Account, spec rollout.Spec) job {
+	loop := &rollout.Loop{Fleet: account, HTTP: r.HTTP, Now: r.Now, Log: func(format string, args ...any) {
+		fmt.Fprintf(in.Log, r.Now().UTC().Format("15:04:05")+" "+format+"\n", args...)
+	}}
+	return job{Rollouts: r, in: in, loop: loop, account: account, spec: spec}
+}
+
+const (
+	// atOnce has the engine call again as soon as the state is written down.
+	atOnce = time.Millisecond
+	// refusedAgain is how soon a change that was refused, or shows no effect yet, is looked at again.
+	refusedAgain = 250 * time.Millisecond
+	// unwatched is how often a cloud that tells of no changes is looked at.
+	unwatched = time.Second
+)
+
+// carry looks at the cloud once, makes the changes decided, and answers when it
+// wants to be called again: nothing is held while the rollout waits.
 func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.State) map[string]any) (stage.Result, error) {
-	in, l, spec := j.in, j.loop, j.spec
-	revisions := map[string]uint64{}
-	if answer, err := j.resume(ctx, &st); err != nil || answer != nil {
-		return answer.OrNone(), err
-	}
-	for {
-		before, err := json.Marshal(st)
-		if err != nil {
-			return stage.Result{}, err
-		}
-		d, err := l.Tick(ctx, spec, st.Rollout, in.Key.String())
-		if err != nil && len(d.Changes) == 0 {
-			return stage.Result{}, err // nothing was done: the state is as it was
-		}
-		in.Progress("%s", d.Progress)
-		st.Rollout = d.State
-		after, err := json.Marshal(st)
-		if err != nil {
-			return stage.Result{}, err
-		}
-		switch {
-		case d.Done && d.Failure != nil:
-			return stage.Fail(*d.Failure), nil
-		case d.Done:
-			return stage.Result{Outcome: stage.Done, Outputs: outputs(d.State)}, nil
-		case !bytes.Equal(before, after) || in.State == nil:
-			// Written down before the next decision; then the engine calls at once.
-			return stage.Result{Outcome: stage.Again, State: after, After: time.Millisecond}, nil
-		case st.Claim == claimHeld && j.left(st) > 0:
-			return j.rest(ctx, st)
-		}
-		if len(d.Changes) == 0 {
-			l.WaitChange(ctx, spec, revisions, d.Wait)
-		} else {
-			// A change was refused or shows no effect yet: look again soon, without hurry.
-			l.WaitChange(ctx, spec, revisions, min(d.Wait, 250*time.Millisecond))
-		}
-		if ctx.Err() != nil {
-			return stage.Result{}, ctx.Err()
-		}
-	}
-}
-
-// left is how long the old version is still only kept, before it is cleaned up.
-func (j job) left(st serviceState) time.Duration {
-	if due := j.spec.CleansAt(st.Rollout); !due.IsZero() {
-		return due.Sub(j.loop.Now())
-	}
-	return 0
-}
-
-// rest lets others have the cluster while the old version is only kept: a
-// rollback, above all, is what it is kept for.
-func (j job) rest(ctx context.Context, st serviceState) (stage.Result, error) {
-	if err := j.claims.Yield(ctx, j.account, j.spec.Group.Cluster, waveRegions(st.Waves), j.in.Key); err != nil {
+	before, err := json.Marshal(st)
+	if err != nil {
 		return stage.Result{}, err
 	}
-	st.Claim = claimYielded
-	state, err := json.Marshal(st)
-	return stage.Result{Outcome: stage.Again, State: state, After: max(j.left(st), time.Millisecond)}, err
-}
-
-// resume ends the rest: what is others' by now is left to them.
-func (j job) resume(ctx context.Context, st *serviceState) (*stage.Result, error) {
-	if st.Claim != claimYielded {
-		return nil, nil
+	told := j.watch(st)
+	d, err := j.loop.Tick(ctx, j.spec, st.Rollout, j.in.Key.String())
+	if err != nil && len(d.Changes) == 0 {
+		return stage.Result{}, err // nothing was done: the state is as it was
 	}
-	if left := j.left(*st); left > 0 {
-		return &stage.Result{Outcome: stage.Again, State: j.in.State, After: left}, nil
-	}
-	cluster := j.spec.Group.Cluster
-	lost, err := j.claims.Keep(ctx, j.account, cluster, waveRegions(st.Waves), j.in.Key)
+	st.Rollout = d.State
+	after, err := json.Marshal(st)
 	if err != nil {
-		return nil, err
+		return stage.Result{}, err
 	}
-	if len(lost) > 0 {
-		fmt.Fprintf(j.in.Log, "another execution has begun to change %s in %s: nothing is cleaned up there\n", cluster, strings.Join(lost, ", "))
-		st.Rollout = rollout.Leave(st.Rollout, lost)
+	switch {
+	case d.Done && d.Failure != nil:
+		if err := j.release(ctx, st); err != nil {
+			return stage.Result{}, err
+		}
+		return stage.Fail(*d.Failure), nil
+	case d.Done:
+		if err := j.leave(ctx, st); err != nil {
+			return stage.Result{}, err
+		}
+		return stage.Result{Outcome: stage.Done, Outputs: outputs(d.State)}, nil
 	}
-	st.Claim = claimHeld
-	return nil, nil
+	wait := j.until(d, told)
+	if !bytes.Equal(before, after) || j.in.State == nil {
+		wait = atOnce // once it is written down
+	}
+	return stage.Result{Outcome: stage.Again, State: after, After: wait, Waits: d.Progress, WaitsUntil: d.Until}, nil
 }
 
-// abort drives an undoing to its end.
-func (j job) abort(ctx context.Context, st serviceState) error {
+// until is how long to wait before the next call. told says that changes of the
+// cloud will be told.
+func (j job) until(d rollout.Decision, told bool) time.Duration {
+	wait := d.Wait
+	if !told {
+		wait = min(wait, unwatched)
+	}
+	if len(d.Changes) > 0 {
+		wait = min(wait, refusedAgain)
+	}
+	return wait
+}
+
+// watch has the stage woken when its cluster changes from now on.
+func (j job) watch(st serviceState) bool {
+	k := j.in.Key
+	return j.Watchers.Watch(j.account, waveRegions(st.Waves), j.spec.Group.Cluster, k.String(), func() { j.Waker.Wake(k) })
+}
+
+// leave hands over what the rollout has replaced, to be cleaned up.
+func (j job) leave(ctx context.Context, st serviceState) error {
+	j.Watchers.Forget(j.account, waveRegions(st.Waves), j.spec.Group.Cluster, j.in.Key.String())
+	return j.CleanUps.take(ctx, j.subject(st), j.in, j.spec.Leftovers(st.Rollout))
+}
+
+// release ends the hold on what an earlier rollout had left: this one has changed
+// nothing that lasts.
+func (j job) release(ctx context.Context, st serviceState) error {
+	j.Watchers.Forget(j.account, waveRegions(st.Waves), j.spec.Group.Cluster, j.in.Key.String())
+	return j.CleanUps.release(ctx, j.subject(st), j.in.Key)
+}
+
+func (j job) subject(st serviceState) subject {
+	return subject{account: j.account.Name(), cluster: j.spec.Group.Cluster, regions: waveRegions(st.Waves), away: sortedRegions(st.Away)}
+}
+
+// stop undoes a rollout that is under way. While that takes its time it answers
+// with a *stage.Stopping.
+func (j job) stop(ctx context.Context, st serviceState) error {
 	if !st.Rollout.Finished.IsZero() {
-		return nil // all waves had baked: only cleaning was left, and it may stay undone
+		return j.leave(ctx, st) // all waves had baked: it has succeeded but for the record of that
 	}
 	st.Rollout = rollout.Abort(st.Rollout, stage.Failure{Code: "CANCELED", Cause: "the rollout was canceled"})
-	revisions := map[string]uint64{}
-	for {
-		d, err := j.loop.Tick(ctx, j.spec, st.Rollout, j.in.Key.String())
-		if err != nil {
-			return err
-		}
-		j.in.Progress("%s", d.Progress)
-		st.Rollout = d.State
-		if d.Done {
-			for _, u := range d.State.Failure.Undone {
-				fmt.Fprintf(j.in.Log, "undone: %s\n", u)
-			}
-			return nil
-		}
-		j.loop.WaitChange(ctx, j.spec, revisions, min(d.Wait, time.Second))
+	before, err := json.Marshal(st)
+	if err != nil {
+		return err
 	}
+	told := j.watch(st)
+	d, err := j.loop.Tick(ctx, j.spec, st.Rollout, j.in.Key.String())
+	if err != nil && len(d.Changes) == 0 {
+		return err
+	}
+	if st.Rollout = d.State; d.Done {
+		for _, u := range d.State.Failure.Undone {
+			fmt.Fprintf(j.in.Log, "undone: %s\n", u)
+		}
+		return j.release(ctx, st)
+	}
+	after, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	still := &stage.Stopping{State: after, After: j.until(d, told), Waits: d.Progress, WaitsUntil: d.Until}
+	if !bytes.Equal(before, after) {
+		still.After = atOnce
+	}
+	return still
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -18,17 +17,10 @@ import (
 )
 
 // Service rolls services out: the stage kind "deploy".
-type Service struct {
-	accounts Accounts
-	http     *http.Client
-	now      func() time.Time
-	claims   *Claims
-}
+type Service struct{ *Rollouts }
 
 // NewService makes the kind.
-func NewService(accounts Accounts, client *http.Client, now func() time.Time, claims *Claims) *Service {
-	return &Service{accounts: accounts, http: client, now: now, claims: claims}
-}
+func NewService(r *Rollouts) *Service { return &Service{r} }
 
 // Name implements stage.Kind.
 func (*Service) Name() string { return "deploy" }
@@ -39,15 +31,17 @@ func (*Service) Version() int { return 1 }
 // Tasks implements stage.Kind. One task carries the whole rollout: every change
 // has an idempotency key, and the state between two changes is written down.
 func (k *Service) Tasks() []stage.Task {
-	return []stage.Task{{Name: "rollout", Run: k.run, Resume: k.run, Cancel: k.cancel}}
+	return []stage.Task{{Name: "rollout", Run: k.run, Resume: k.run, Cancel: k.cancel, Watches: true}}
 }
 
 // serviceState is what the task remembers.
 type serviceState struct {
 	Waves   []pipeline.Wave `json:"waves"` // fixed when the rollout begins
 	Rollout rollout.State   `json:"rollout"`
-	// Away are the regions that a rollback could not ask when it began.
-	Away map[string]string `json:"away,omitempty"`
+	// Target is what a rollback returns to; Away are the regions that it could not ask
+	// when it began.
+	Target *target           `json:"target,omitempty"`
+	Away   map[string]string `json:"away,omitempty"`
 	// Claim is how far it is with its claim on the cluster; WaitsFor says whom it waits for.
 	Claim    string `json:"claim,omitempty"`
 	WaitsFor string `json:"waitsFor,omitempty"`
@@ -55,7 +49,7 @@ type serviceState struct {
 
 func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error) {
 	c := in.Config.(pipeline.Deploy)
-	account, err := k.accounts.Account(orLocal(c.Account))
+	account, err := k.Accounts.Account(orLocal(c.Account))
 	if err != nil {
 		return stage.Result{}, err
 	}
@@ -70,28 +64,13 @@ func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error
 	if spec.Group.Fingerprint, err = account.Fingerprint(ctx, spec.Group); err != nil {
 		return stage.Result{}, err
 	}
-	if answer, err := k.claims.begin(ctx, in, orLocal(c.Account), c.Cluster, &st); err != nil || answer != nil {
+	j := k.job(in, account, spec)
+	if answer, err := k.begin(ctx, in, j.subject(st), &st); err != nil || answer != nil {
 		return answer.OrNone(), err
 	}
-	j := job{in: in, loop: k.loop(account, in), claims: k.claims, account: orLocal(c.Account), spec: spec}
 	return j.carry(ctx, st, func(r rollout.State) map[string]any {
 		return left(r, c.Account, c.Cluster, spec, map[string]any{"url": account.ServiceURL(c.Cluster)})
 	})
-}
-
-func (k *Service) loop(account *cloud.Account, in *stage.Input) *rollout.Loop {
-	return loopOf(account, k.http, k.now, in)
-}
-
-// loopOf makes the loop that carries a rollout out in an account.
-func loopOf(account *cloud.Account, client *http.Client, now func() time.Time, in *stage.Input) *rollout.Loop {
-	l := &rollout.Loop{Fleet: account, HTTP: client, Now: now, Log: func(format string, args ...any) {
-		fmt.Fprintf(in.Log, now().UTC().Format("15:04:05")+" "+format+"\n", args...)
-	}}
-	if account.CanWatch() {
-		l.Watch = account
-	}
-	return l
 }
 
 // loadState reads what the task remembers; the first time it fixes the waves.
@@ -141,13 +120,13 @@ func specOf(ctx context.Context, in *stage.Input, c pipeline.Deploy, waves []pip
 	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health, c.Hooks)}, nil, nil
 }
 
-// cancel undoes a rollout that is under way, and returns once that is done.
+// cancel undoes a rollout that is under way.
 func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
 	if in.State == nil {
 		return nil // nothing was decided yet, so nothing was changed
 	}
 	c := in.Config.(pipeline.Deploy)
-	account, err := k.accounts.Account(orLocal(c.Account))
+	account, err := k.Accounts.Account(orLocal(c.Account))
 	if err != nil {
 		return err
 	}
@@ -159,7 +138,10 @@ func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
 	if err != nil || failure != nil {
 		return err
 	}
-	return job{in: in, loop: k.loop(account, in), spec: spec}.abort(ctx, st)
+	if st.Rollout.Version == 0 {
+		return nil // it waited for another
+	}
+	return k.job(in, account, spec).stop(ctx, st)
 }
 
 // left is what a rollout left in the cloud, as the stage's outputs: what drift compares with.

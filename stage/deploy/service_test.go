@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,10 +25,15 @@ var threeRegions = []string{"eu-west-1", "us-east-1", "us-west-2"}
 // fleetCloud is a fleet in memory of which one region can be away.
 type fleetCloud struct {
 	*memcloud.Cloud
-	away   atomic.Value // string
-	claims *Claims
-	ended  map[string]bool // executions
-	ahead  time.Duration   // of the clock
+	away    atomic.Value // string
+	claims  *Claims
+	kinds   *Rollouts
+	clean   *Cleaner
+	woken   map[stage.Key]bool
+	records *recordtest.Records
+	mu      sync.Mutex
+	ended   map[string]bool // executions
+	ahead   time.Duration   // of the clock
 }
 
 func (c *fleetCloud) now() time.Time { return time.Now().Add(c.ahead) }
@@ -34,9 +41,21 @@ func (c *fleetCloud) now() time.Time { return time.Now().Add(c.ahead) }
 // skip lets time pass.
 func (c *fleetCloud) skip(d time.Duration) { c.ahead += d }
 
-func newFleetCloud() *fleetCloud {
-	c := &fleetCloud{ended: map[string]bool{}}
-	c.claims = &Claims{Records: &recordtest.Records{}, UnderWay: func(_ context.Context, k stage.Key) (bool, error) { return !c.ended[k.Execution], nil }}
+// Wake implements stage.Waker.
+func (c *fleetCloud) Wake(k stage.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.woken[k] = true
+}
+
+func newFleetCloud(t testing.TB) *fleetCloud {
+	c := &fleetCloud{ended: map[string]bool{}, woken: map[stage.Key]bool{}, records: &recordtest.Records{}}
+	c.claims = &Claims{Records: c.records, Waker: c, UnderWay: func(_ context.Context, k stage.Key) (bool, error) { return !c.ended[k.Execution], nil }}
+	watchers := NewWatchers()
+	t.Cleanup(watchers.Close)
+	cleanUps := &CleanUps{Records: c.records, Claims: c.claims, Now: c.now}
+	c.clean = NewCleaner(&Cleaner{CleanUps: cleanUps, Accounts: c, Watchers: watchers, Waker: c, Now: c.now, Log: slog.New(slog.DiscardHandler)})
+	c.kinds = &Rollouts{Accounts: c, Now: c.now, Claims: c.claims, CleanUps: cleanUps, Watchers: watchers, Waker: c}
 	c.away.Store("")
 	c.Cloud = memcloud.New(memcloud.Config{Regions: threeRegions, Fails: func(s cloud.ServerGroupSpec) *cloud.InstanceFailure {
 		if strings.HasPrefix(s.Version, "bad") {
@@ -111,7 +130,7 @@ func deployConfig(regions ...string) pipeline.Deploy {
 func (c *fleetCloud) deliver(t *testing.T, version string, regions ...string) stage.Result {
 	t.Helper()
 	var log bytes.Buffer
-	r := drive(t, NewService(c, nil, time.Now, c.claims), fleetInput("deploy-"+version, version, deployConfig(regions...), &log), nil)
+	r := drive(t, NewService(c.kinds), fleetInput("deploy-"+version, version, deployConfig(regions...), &log), nil)
 	c.ended["deploy-"+version] = true
 	if r.Outcome != stage.Done {
 		t.Logf("%s:\n%s", version, log.String())
@@ -122,13 +141,13 @@ func (c *fleetCloud) deliver(t *testing.T, version string, regions ...string) st
 func (c *fleetCloud) rollback(t *testing.T, execution string, config pipeline.Rollback) stage.Result {
 	t.Helper()
 	var log bytes.Buffer
-	r := drive(t, NewRollback(c, nil, time.Now, c.claims), fleetInput(execution, "", config, &log), nil)
+	r := drive(t, NewRollback(c.kinds), fleetInput(execution, "", config, &log), nil)
 	c.ended[execution] = true
 	return r
 }
 
 func TestRollbackReturnsToTheVersionBeforeOnlyWhereTheNewestServes(t *testing.T) {
-	c := newFleetCloud()
+	c := newFleetCloud(t)
 	c.deliver(t, "v1")
 	c.deliver(t, "v2")
 	c.deliver(t, "v3", "us-west-2")
@@ -149,7 +168,7 @@ func TestRollbackReturnsToTheVersionBeforeOnlyWhereTheNewestServes(t *testing.T)
 }
 
 func TestRollbackSaysWhichRegionItCouldNotAsk(t *testing.T) {
-	c := newFleetCloud()
+	c := newFleetCloud(t)
 	c.deliver(t, "v1")
 	c.deliver(t, "v2")
 	c.away.Store("us-east-1")
@@ -175,10 +194,10 @@ func TestRollbackSaysWhichRegionItCouldNotAsk(t *testing.T) {
 // Canceled after any number of calls, a rollback and a rollout leave the traffic where it was.
 func TestCanceledMidway(t *testing.T) {
 	for calls := 1; ; calls++ {
-		c := newFleetCloud()
+		c := newFleetCloud(t)
 		c.deliver(t, "v1")
 		c.deliver(t, "v2")
-		k := NewRollback(c, nil, time.Now, c.claims)
+		k := NewRollback(c.kinds)
 		var log bytes.Buffer
 		in := fleetInput("back", "", pipeline.Rollback{Cluster: "api"}, &log)
 		n := 0
@@ -189,13 +208,12 @@ func TestCanceledMidway(t *testing.T) {
 			}
 			return
 		}
-		if err := k.Tasks()[0].Cancel(t.Context(), in); err != nil {
-			t.Fatal(err)
-		}
+		finished := strings.Contains(string(in.State), `"finished"`)
+		c.cancel(t, &run{kind: k, in: in})
 		for _, region := range threeRegions {
 			if got := c.weights(t, region); got != "v1=0 v2=100" && got != "v1=100 v2=0" {
 				t.Fatalf("canceled after %d calls: %s: %s", calls, region, got)
-			} else if got != "v1=0 v2=100" && !strings.Contains(string(in.State), `"finished"`) {
+			} else if got != "v1=0 v2=100" && !finished {
 				t.Errorf("canceled after %d calls: %s: %s", calls, region, got)
 			}
 		}
@@ -203,7 +221,7 @@ func TestCanceledMidway(t *testing.T) {
 }
 
 func TestABadVersionIsUndoneWithItsEvidence(t *testing.T) {
-	c := newFleetCloud()
+	c := newFleetCloud(t)
 	c.deliver(t, "v1")
 	r := c.deliver(t, "bad")
 	if r.Failure == nil || r.Failure.Code != "EXITED" || !strings.Contains(strings.Join(r.Failure.Evidence, "\n"), "cannot read configuration") || len(r.Failure.Undone) != 3 {
@@ -218,11 +236,11 @@ func TestABadVersionIsUndoneWithItsEvidence(t *testing.T) {
 
 // A creation that every region refuses ends the stage at once: there is nothing to undo.
 func TestARefusedCreationEndsAtOnce(t *testing.T) {
-	c := newFleetCloud()
+	c := newFleetCloud(t)
 	config := deployConfig()
 	config.Command = nil
 	var log bytes.Buffer
-	r := drive(t, NewService(c, nil, time.Now, c.claims), fleetInput("refused", "v1", config, &log), nil)
+	r := drive(t, NewService(c.kinds), fleetInput("refused", "v1", config, &log), nil)
 	if r.Failure == nil || r.Failure.Code != "CLOUD_REFUSED" || strings.Count(log.String(), "refused") != 3 {
 		t.Fatalf("%+v\n%s", r, log.String())
 	}

@@ -203,13 +203,14 @@ func (k *Site) version(ctx context.Context, in *stage.Input, ref artifact.Ref) s
 	return ref.Hex()[:min(12, len(ref.Hex()))]
 }
 
-// again keeps the state and asks to be called after a while.
-func (r *siteRun) again(after time.Duration) (*stage.Result, error) {
+// again keeps the state and asks to be called after a while; waits and until tell
+// people what it waits for.
+func (r *siteRun) again(after time.Duration, waits string, until time.Time) (*stage.Result, error) {
 	state, err := json.Marshal(r.state)
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Internal, "deploy-site", "writing the task's state")
 	}
-	return &stage.Result{Outcome: stage.Again, State: state, After: after}, nil
+	return &stage.Result{Outcome: stage.Again, State: state, After: after, Waits: waits, WaitsUntil: until}, nil
 }
 
 func (r *siteRun) outputs() map[string]any {

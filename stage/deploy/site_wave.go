@@ -110,8 +110,7 @@ func (r *siteRun) bake(ctx context.Context) (*stage.Result, error) {
 	if left <= 0 {
 		return nil, nil
 	}
-	r.in.Progress("wave %d/%d bakes: %s left", r.state.Wave+1, len(r.state.Waves), left.Round(time.Second))
-	return r.again(min(left, bakeEvery))
+	return r.again(min(left, bakeEvery), fmt.Sprintf("wave %d/%d, baking", r.state.Wave+1, len(r.state.Waves)), r.state.Bake)
 }
 
 // judge decides what errors mean: regions that are away get a while to come
@@ -147,9 +146,8 @@ func (r *siteRun) judge(ctx context.Context, regions []string, errs []error) (*s
 	if r.in.Now.Sub(r.state.Away) >= awayLimit {
 		return r.fail(ctx, away, worst, errs), nil
 	}
-	r.in.Progress("waiting for %s to come back", list(away))
 	r.state.Tries++
-	return r.again(min(100*time.Millisecond<<min(r.state.Tries, 6), 2*time.Second))
+	return r.again(min(100*time.Millisecond<<min(r.state.Tries, 6), 2*time.Second), "waits for "+list(away)+" to come back", time.Time{})
 }
 
 // fail undoes by the stage's policy and says everything.

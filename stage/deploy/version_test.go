@@ -21,7 +21,7 @@ func TestAChangedOptionIsANewVersion(t *testing.T) {
 	deliver := func(t *testing.T, c *fleetCloud, execution string, config pipeline.Deploy) {
 		t.Helper()
 		var log bytes.Buffer
-		if r := drive(t, NewService(c, nil, c.now, c.claims), fleetInput(execution, "commit", config, &log), nil); r.Outcome != stage.Done {
+		if r := drive(t, NewService(c.kinds), fleetInput(execution, "commit", config, &log), nil); r.Outcome != stage.Done {
 			t.Fatalf("%s: %+v\n%s", execution, r, log.String())
 		}
 		c.ended[execution] = true
@@ -51,7 +51,7 @@ func TestAChangedOptionIsANewVersion(t *testing.T) {
 		"the capacity's bounds": func(c *pipeline.Deploy) { c.Capacity.Max = 9 },
 	} {
 		t.Run(what, func(t *testing.T) {
-			c := newFleetCloud()
+			c := newFleetCloud(t)
 			deliver(t, c, "first", base())
 			changed := base()
 			change(&changed)

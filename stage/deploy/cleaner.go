@@ -1,0 +1,337 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/problem"
+	"showrunner/rollout"
+	"showrunner/stage"
+	"showrunner/store/record"
+)
+
+// Cleaner carries clean-ups out. What to do is decided anew at every look, from
+// what the cloud says then; the record holds nothing but what is wanted. Every
+// control plane has one: a lease in the record sees to it that one at a time makes
+// changes, and all of them may be repeated.
+type Cleaner struct {
+	CleanUps *CleanUps
+	Accounts Accounts
+	Watchers *Watchers
+	Waker    stage.Waker
+	Now      func() time.Time
+	Log      *slog.Logger
+
+	mu   sync.Mutex
+	due  map[string]time.Time // by record; when it is to be looked at
+	busy map[string]bool
+	bell chan struct{}
+}
+
+const (
+	// actingLease is how long a rollout that begins waits for changes of a cleaner
+	// that may have died; calls to the cloud end before.
+	actingLease = 10 * time.Second
+	actTimeout  = 8 * time.Second
+	// sweepEvery is how often all records are looked through, for those of other
+	// control planes.
+	sweepEvery = 30 * time.Second
+	// heldAgain is how soon it is asked whether a rollout that holds a clean-up is still under way.
+	heldAgain = 5 * time.Second
+	// drainAgain is how soon draining is looked at again when nothing tells of its end.
+	drainAgain = 30 * time.Second
+	// Attempts that fail are repeated with pauses that double.
+	tryFirst = 250 * time.Millisecond
+	tryLast  = 30 * time.Second
+	// failingAfter is how many attempts in a row fail before that is told.
+	failingAfter = 5
+	// cleanAtOnce is how many regions are looked at at the same time.
+	cleanAtOnce = 8
+)
+
+// NewCleaner completes a cleaner, which Run has act. It listens to what is recorded.
+func NewCleaner(c *Cleaner) *Cleaner {
+	c.due, c.busy, c.bell = map[string]time.Time{}, map[string]bool{}, make(chan struct{}, 1)
+	c.CleanUps.Changed = c.kick
+	return c
+}
+
+// kick has a record looked at now.
+func (c *Cleaner) kick(key string) { c.at(key, time.Time{}) }
+
+// at has a record looked at, at a time; an earlier one counts.
+func (c *Cleaner) at(key string, t time.Time) {
+	c.mu.Lock()
+	if have, ok := c.due[key]; !ok || t.Before(have) {
+		c.due[key] = t
+	}
+	c.mu.Unlock()
+	select {
+	case c.bell <- struct{}{}:
+	default:
+	}
+}
+
+// Run cleans up until ctx ends.
+func (c *Cleaner) Run(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	slots := make(chan struct{}, cleanAtOnce)
+	clock := time.NewTimer(0)
+	defer clock.Stop()
+	sweep := time.Time{}
+	for {
+		if now := c.Now(); !now.Before(sweep) {
+			if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
+				c.Log.Warn("what is to be cleaned up cannot be read; it is tried again", "error", err)
+			}
+			sweep = now.Add(sweepEvery)
+		}
+		ready, next := c.ready(sweep)
+		for _, key := range ready {
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			work.Go(func() {
+				defer func() { <-slots }()
+				c.look(ctx, key)
+			})
+		}
+		clock.Reset(max(next.Sub(c.Now()), time.Millisecond))
+		select {
+		case <-clock.C:
+		case <-c.bell:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweep takes up every record that is not known.
+func (c *Cleaner) sweep(ctx context.Context) error {
+	list, err := c.CleanUps.List(ctx, "", "")
+	for _, u := range list {
+		key := claimKey(u.Account, u.Cluster, u.Region)
+		c.mu.Lock()
+		_, known := c.due[key]
+		known = known || c.busy[key]
+		c.mu.Unlock()
+		if !known {
+			c.at(key, u.Leftovers.Due)
+		}
+	}
+	return err
+}
+
+// ready takes what is to be looked at now, and says when the next look is, last at the latest.
+func (c *Cleaner) ready(last time.Time) (keys []string, next time.Time) {
+	now := c.Now()
+	next = last
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, at := range c.due {
+		switch {
+		case c.busy[key]: // it is looked at again afterwards
+		case !at.After(now):
+			delete(c.due, key)
+			c.busy[key] = true
+			keys = append(keys, key)
+		case at.Before(next):
+			next = at
+		}
+	}
+	slices.Sort(keys)
+	return keys, next
+}
+
+// look looks at one record, and has it looked at again when there is more to do.
+func (c *Cleaner) look(ctx context.Context, key string) {
+	again, err := c.step(ctx, key)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		c.Log.Warn("a clean-up cannot be carried on; it is tried again", "cluster", key, "error", err)
+		again = c.Now().Add(heldAgain)
+	}
+	c.mu.Lock()
+	delete(c.busy, key)
+	c.mu.Unlock()
+	if !again.IsZero() {
+		c.at(key, again)
+	}
+	select {
+	case c.bell <- struct{}{}: // it may have been kicked meanwhile
+	default:
+	}
+}
+
+// step looks at one region once and does what is to be done now. It answers with
+// when to look again; zero when nothing is left.
+func (c *Cleaner) step(ctx context.Context, key string) (again time.Time, err error) {
+	u, r, err := c.CleanUps.read(ctx, key)
+	if err != nil || u == nil {
+		return again, err
+	}
+	now := c.Now()
+	if u.Held != nil {
+		live, err := c.CleanUps.Claims.UnderWay(ctx, *u.Held)
+		if err != nil || live {
+			return now.Add(heldAgain), err
+		}
+		u.Held = nil // it ended and left things as they were
+	}
+	if due := later(u.Leftovers.Due, u.Acting); now.Before(due) {
+		return due, nil
+	}
+	account, err := c.Accounts.Account(u.Account)
+	if err != nil {
+		return c.failed(ctx, r, u, err)
+	}
+	told := c.Watchers.Watch(account, []string{u.Region}, u.Cluster, "clean-up/"+key, func() { c.kick(key) })
+	changes, under, err := c.plan(ctx, account, u)
+	switch {
+	case err != nil:
+		return c.failed(ctx, r, u, err)
+	case len(changes) > 0:
+		return c.act(ctx, account, r, u)
+	case under && told:
+		return now.Add(drainAgain), nil
+	case under:
+		return now.Add(unwatched), nil
+	}
+	c.Watchers.Forget(account, []string{u.Region}, u.Cluster, "clean-up/"+key)
+	done := u.event(now, EventCleanUpDone, map[string]any{"done": u.Done})
+	err = c.CleanUps.Records.DeleteRecord(ctx, cleanUps, key, r.Version, done)
+	if code := problem.CodeOf(err); code == problem.Conflict || code == problem.NotFound {
+		return now, nil // somebody has written it meanwhile: it is read again
+	}
+	return again, err
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// plan decides what to do from what the cloud says now.
+func (c *Cleaner) plan(ctx context.Context, account *cloud.Account, u *CleanUp) ([]rollout.Change, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, actTimeout/2)
+	defer cancel()
+	groups, err := account.ServerGroups(ctx, u.Region, u.Cluster)
+	if err != nil {
+		return nil, false, err
+	}
+	changes, under := u.Leftovers.CleanUp(u.Region, groups, c.Now())
+	return changes, under, nil
+}
+
+// act makes changes. It takes the lease first and looks once more: from then on a
+// rollout that begins waits until the lease is given back.
+func (c *Cleaner) act(ctx context.Context, account *cloud.Account, r record.Record, u *CleanUp) (again time.Time, err error) {
+	now := c.Now()
+	u.Acting = now.Add(actingLease)
+	if r, err = c.CleanUps.put(ctx, r, u); err != nil {
+		return lookAnew(now, err)
+	}
+	bounded, cancel := context.WithTimeout(ctx, actTimeout)
+	defer cancel()
+	changes, _, failure := c.plan(bounded, account, u)
+	for _, change := range changes {
+		if err := makeChange(bounded, account, change, u.Key.String()+"/"); err != nil {
+			failure = fmt.Errorf("%s: %w", change, err)
+			break
+		}
+		u.Done = append(u.Done, change.String())
+	}
+	if failure != nil && ctx.Err() != nil {
+		return again, failure // the lease ends by itself
+	}
+	if code := problem.CodeOf(failure); code == problem.Precondition || code == problem.NotFound || code == problem.Conflict {
+		failure = nil // it serves again, is gone, or was changed: what to do now is decided anew
+		again = now.Add(tryFirst)
+	}
+	if failure != nil {
+		u.Acting = time.Time{}
+		return c.failed(ctx, r, u, failure)
+	}
+	u.Acting, u.Tries, u.Problem = time.Time{}, 0, ""
+	if again.IsZero() {
+		again = now
+	}
+	return again, c.give(ctx, r, u)
+}
+
+// lookAnew passes over that somebody else has written the record.
+func lookAnew(now time.Time, err error) (time.Time, error) {
+	if problem.CodeOf(err) == problem.Conflict {
+		return now, nil
+	}
+	return now, err
+}
+
+// give writes what was done and ends the lease. A rollout that came meanwhile keeps
+// its hold, and is called.
+func (c *Cleaner) give(ctx context.Context, r record.Record, u *CleanUp, events ...record.Event) error {
+	_, err := c.CleanUps.put(ctx, r, u, events...)
+	if problem.CodeOf(err) != problem.Conflict {
+		return err
+	}
+	return c.CleanUps.update(ctx, r.Key, func(now *CleanUp) bool {
+		if now.Key != u.Key {
+			return false
+		}
+		now.Acting, now.Done, now.Tries, now.Problem = time.Time{}, u.Done, u.Tries, u.Problem
+		if now.Held != nil {
+			c.Waker.Wake(*now.Held)
+		}
+		return true
+	})
+}
+
+// failed writes down an attempt that failed, and tells of it when several have.
+func (c *Cleaner) failed(ctx context.Context, r record.Record, u *CleanUp, failure error) (time.Time, error) {
+	now := c.Now()
+	u.Tries++
+	u.Problem = failure.Error()
+	var events []record.Event
+	if u.Tries == failingAfter {
+		events = append(events, u.event(now, EventCleanUpFailing, map[string]any{"problem": u.Problem, "tries": u.Tries}))
+	}
+	return now.Add(min(tryFirst<<min(u.Tries-1, 10), tryLast)), c.give(ctx, r, u, events...)
+}
+
+// makeChange makes one change of a clean-up.
+func makeChange(ctx context.Context, account *cloud.Account, c rollout.Change, prefix string) error {
+	if c.Kind == rollout.Destroy {
+		return account.Destroy(ctx, c.Region, c.ServerGroup, c.Guard, prefix+c.Key)
+	}
+	return account.Resize(ctx, c.Region, c.ServerGroup, c.Capacity, c.Guard, prefix+c.Key)
+}
+
+// Text says how a clean-up stands, for people.
+func (u CleanUp) Text(now time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "clean-up of %s in %s", u.Cluster, u.Region)
+	switch {
+	case u.Held != nil:
+		fmt.Fprintf(&b, " waits for execution %s, which changes the cluster", u.Held.Execution)
+	case u.Problem != "":
+		fmt.Fprintf(&b, " has failed %d times and is tried again: %s", u.Tries, u.Problem)
+	case now.Before(u.Leftovers.Due):
+		fmt.Fprintf(&b, ": what was replaced is kept for rollback until %s", u.Leftovers.Due.UTC().Format("15:04:05 UTC"))
+	default:
+		b.WriteString(": what was replaced is being removed")
+	}
+	return b.String()
+}

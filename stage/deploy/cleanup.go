@@ -1,0 +1,281 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/problem"
+	"showrunner/rollout"
+	"showrunner/stage"
+	"showrunner/store/record"
+)
+
+// cleanUps is the collection of what rollouts have left to be cleaned up, by
+// account, cluster and region.
+const cleanUps = "cleanup"
+
+// Events of clean-ups, which name the execution whose rollout left them.
+const (
+	EventCleanUpPlanned  = "cleanup.planned"
+	EventCleanUpDone     = "cleanup.done"
+	EventCleanUpFailing  = "cleanup.failing"  // several attempts in a row have failed; it is tried again
+	EventCleanUpReplaced = "cleanup.replaced" // a later rollout of the cluster decides what is kept
+)
+
+// cleanUpVersion is the persisted form's version.
+const cleanUpVersion = 1
+
+// CleanUp is what one rollout has left in one region: work of its own, which the
+// stage that left it does not wait for. A region of a cluster has one at most.
+type CleanUp struct {
+	V           int               `json:"v"`
+	Account     string            `json:"account"`
+	Cluster     string            `json:"cluster"`
+	Region      string            `json:"region"`
+	Application string            `json:"application"`
+	Pipeline    string            `json:"pipeline,omitempty"`
+	Key         stage.Key         `json:"key"` // of the rollout
+	Leftovers   rollout.Leftovers `json:"leftovers"`
+	// Held is a later rollout of the cluster. While it is under way nothing is
+	// cleaned up: it may return to what was to be removed.
+	Held *stage.Key `json:"held,omitempty"`
+	// Acting is until when somebody may be making changes. A rollout that begins
+	// waits for it; it is over at once when they have been made.
+	Acting time.Time `json:"acting,omitzero"`
+	// Tries counts the attempts in a row that failed, the last of them with Problem.
+	Tries   int    `json:"tries,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	// Done lists what has been done so far.
+	Done []string `json:"done,omitempty"`
+}
+
+// CleanUps keeps what is to be cleaned up.
+type CleanUps struct {
+	Records Records
+	Claims  *Claims
+	Now     func() time.Time
+	// Changed is told the key of a record that was written; nil tells nobody.
+	Changed func(key string)
+}
+
+// subject is what a rollout changes.
+type subject struct {
+	account, cluster string
+	regions          []string
+	// away are regions that a rollback would change and cannot reach. What is kept
+	// there is what they may be returned to later.
+	away []string
+}
+
+func (s subject) key(region string) string { return claimKey(s.account, s.cluster, region) }
+
+// all are the regions in which nothing is to be cleaned up meanwhile.
+func (s subject) all() []string { return slices.Concat(s.regions, s.away) }
+
+// read returns a clean-up and its record; nil when there is none.
+func (c *CleanUps) read(ctx context.Context, key string) (*CleanUp, record.Record, error) {
+	r, err := c.Records.GetRecord(ctx, cleanUps, key)
+	if problem.CodeOf(err) == problem.NotFound {
+		return nil, record.Record{Collection: cleanUps, Key: key}, nil
+	}
+	if err != nil {
+		return nil, r, err
+	}
+	u, err := decodeCleanUp(r)
+	return u, r, err
+}
+
+func decodeCleanUp(r record.Record) (*CleanUp, error) {
+	var u CleanUp
+	if err := json.Unmarshal(r.Data, &u); err != nil {
+		return nil, problem.Wrap(err, problem.Internal, "deploy.clean-up", "the record of %s is damaged", r.Key)
+	}
+	if u.V > cleanUpVersion {
+		return nil, problem.New(problem.Precondition, "deploy.clean-up", "the record of %s was written by a newer version of showrunner", r.Key)
+	}
+	return &u, nil
+}
+
+// put replaces the record. Errors: conflict when somebody else did meanwhile.
+func (c *CleanUps) put(ctx context.Context, r record.Record, u *CleanUp, events ...record.Event) (record.Record, error) {
+	data, err := json.Marshal(u)
+	if err != nil {
+		return r, err
+	}
+	return c.Records.PutRecord(ctx, record.Record{Collection: cleanUps, Key: r.Key, Version: r.Version, Data: data}, events...)
+}
+
+// write is put for who does not clean up, which is told of it.
+func (c *CleanUps) write(ctx context.Context, r record.Record, u *CleanUp, events ...record.Event) error {
+	_, err := c.put(ctx, r, u, events...)
+	if err == nil && c.Changed != nil {
+		c.Changed(r.Key)
+	}
+	return err
+}
+
+// update changes the clean-up of a region, again when somebody else did at the same
+// time. change says whether there is anything to write.
+func (c *CleanUps) update(ctx context.Context, key string, change func(u *CleanUp) bool) error {
+	for {
+		u, r, err := c.read(ctx, key)
+		if err != nil || u == nil || !change(u) {
+			return err
+		}
+		if err := c.write(ctx, r, u); problem.CodeOf(err) != problem.Conflict {
+			return err
+		}
+	}
+}
+
+// hold keeps what earlier rollouts have left as it is while a rollout is under way.
+// fresh says that anything was not held before: what the caller knows of the cluster
+// is old. busy is how long changes may still be under way.
+func (c *CleanUps) hold(ctx context.Context, s subject, k stage.Key) (fresh bool, busy time.Duration, err error) {
+	for _, region := range s.all() {
+		err := c.update(ctx, s.key(region), func(u *CleanUp) bool {
+			busy = max(busy, u.Acting.Sub(c.Now()))
+			if u.Held != nil && *u.Held == k {
+				return false
+			}
+			u.Held, fresh = &k, true
+			return true
+		})
+		if err != nil {
+			return fresh, busy, err
+		}
+	}
+	return fresh, max(busy, 0), nil
+}
+
+// release ends the hold of a rollout that has left everything as it was.
+func (c *CleanUps) release(ctx context.Context, s subject, k stage.Key) error {
+	for _, region := range s.all() {
+		err := c.update(ctx, s.key(region), func(u *CleanUp) bool {
+			if u.Held == nil || *u.Held != k {
+				return false
+			}
+			u.Held = nil
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take records what a rollout has left, in place of what earlier ones had, and gives
+// the cluster free for the next. It may be repeated. A region that another rollout
+// has taken meanwhile is left to that one.
+func (c *CleanUps) take(ctx context.Context, s subject, in *stage.Input, left map[string]rollout.Leftovers) error {
+	var lost []string
+	for _, region := range s.regions {
+		have, r, err := c.Claims.read(ctx, s.key(region))
+		if err != nil {
+			return err
+		}
+		l, any := left[region]
+		switch {
+		case r.Version > 0 && have.Key != in.Key:
+			lost = append(lost, region)
+		case !any: // both versions go on serving: what was to be cleaned up still is
+			err = c.release(ctx, subject{account: s.account, cluster: s.cluster, regions: []string{region}}, in.Key)
+		default:
+			err = c.replace(ctx, s.key(region), &CleanUp{V: cleanUpVersion, Account: s.account, Cluster: s.cluster, Region: region,
+				Application: in.Application, Pipeline: in.Pipeline, Key: in.Key, Leftovers: l})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, region := range s.away {
+		if err := c.cancel(ctx, s.key(region), in.Key); err != nil {
+			return err
+		}
+	}
+	if len(lost) > 0 {
+		fmt.Fprintf(in.Log, "another execution has begun to change %s in %s: nothing is cleaned up there\n", s.cluster, strings.Join(lost, ", "))
+	}
+	return c.Claims.Yield(ctx, s.account, s.cluster, s.regions, in.Key)
+}
+
+// replace writes a clean-up in place of the one before, of which it takes over what
+// is still to be given back.
+func (c *CleanUps) replace(ctx context.Context, key string, u *CleanUp) error {
+	for {
+		earlier, r, err := c.read(ctx, key)
+		if err != nil || earlier != nil && earlier.Key == u.Key {
+			return err
+		}
+		now := *u
+		events := []record.Event{now.event(c.Now(), EventCleanUpPlanned, map[string]any{"due": now.Leftovers.Due})}
+		if earlier != nil {
+			now.Leftovers = now.Leftovers.After(earlier.Leftovers)
+			events = append(events, earlier.event(c.Now(), EventCleanUpReplaced, map[string]any{"by": u.Key.Execution}))
+		}
+		if err := c.write(ctx, r, &now, events...); problem.CodeOf(err) != problem.Conflict {
+			return err
+		}
+	}
+}
+
+// cancel removes a clean-up that a rollback holds: what it would remove is what the
+// region may be returned to.
+func (c *CleanUps) cancel(ctx context.Context, key string, k stage.Key) error {
+	for {
+		u, r, err := c.read(ctx, key)
+		if err != nil || u == nil || u.Held == nil || *u.Held != k {
+			return err
+		}
+		err = c.Records.DeleteRecord(ctx, cleanUps, key, r.Version, u.event(c.Now(), EventCleanUpReplaced, map[string]any{"by": k.Execution}))
+		if code := problem.CodeOf(err); code != problem.Conflict && code != problem.NotFound {
+			return err
+		}
+	}
+}
+
+// event tells of a clean-up in the event log.
+func (u *CleanUp) event(now time.Time, typ string, more map[string]any) record.Event {
+	data := map[string]any{"account": u.Account, "cluster": u.Cluster, "region": u.Region, "serverGroup": u.Leftovers.Current}
+	for k, v := range more {
+		data[k] = v
+	}
+	raw, _ := json.Marshal(data) // texts, numbers and times
+	return record.Event{Time: now.UTC(), Type: typ, Application: u.Application, Pipeline: u.Pipeline, Execution: u.Key.Execution, Stage: u.Key.Stage, Data: raw}
+}
+
+// listPage is how many records are read at once.
+const listPage = 500
+
+// List returns what is to be cleaned up; account and cluster, when given, select.
+func (c *CleanUps) List(ctx context.Context, account, cluster string) ([]CleanUp, error) {
+	prefix := ""
+	if account != "" {
+		if prefix = account + "/"; cluster != "" {
+			prefix += cluster + "/"
+		}
+	}
+	var list []CleanUp
+	for after := ""; ; {
+		page, err := c.Records.ListRecords(ctx, cleanUps, prefix, after, listPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page {
+			u, err := decodeCleanUp(r)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, *u)
+		}
+		if len(page) < listPage {
+			return list, nil
+		}
+		after = page[len(page)-1].Key
+	}
+}

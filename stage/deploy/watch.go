@@ -1,0 +1,158 @@
+package deploy
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"showrunner/cloud"
+)
+
+// Watchers tell whoever waits for a cluster that it has changed. One goroutine
+// watches each region of an account, however many wait, and ends when nobody has
+// waited for a while.
+type Watchers struct {
+	ctx context.Context
+	end context.CancelFunc
+
+	mu      sync.Mutex
+	regions map[[2]string]*regionWatch // by account and region
+	running sync.WaitGroup
+}
+
+// regionWatch is what is waited for in one region.
+type regionWatch struct {
+	account *cloud.Account
+	region  string
+	waiting map[string]map[string]func() // by cluster, then by who waits
+	used    time.Time                    // when somebody last began to wait
+}
+
+// NewWatchers makes watchers, which Close ends.
+func NewWatchers() *Watchers {
+	w := &Watchers{regions: map[[2]string]*regionWatch{}}
+	w.ctx, w.end = context.WithCancel(context.Background())
+	return w
+}
+
+// Close ends all watching.
+func (w *Watchers) Close() {
+	w.end()
+	w.running.Wait()
+}
+
+// Watch has wake called once, soon after the cluster has changed in one of the
+// regions, or one of them has gone away or come back. Nothing that changes after
+// Watch returned is missed; wake may be called without a change. It must not block.
+// Watching again under the same name replaces what was. It says whether the account
+// can be watched at all: where it cannot, the caller has to look again by itself.
+func (w *Watchers) Watch(a *cloud.Account, regions []string, cluster, name string, wake func()) bool {
+	if !a.CanWatch() {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, region := range regions {
+		k := [2]string{a.Name(), region}
+		r := w.regions[k]
+		if r == nil {
+			r = &regionWatch{account: a, region: region, waiting: map[string]map[string]func(){}}
+			w.regions[k] = r
+			w.running.Go(func() { w.watch(k, r) })
+		}
+		if r.waiting[cluster] == nil {
+			r.waiting[cluster] = map[string]func(){}
+		}
+		r.waiting[cluster][name], r.used = wake, time.Now()
+	}
+	return true
+}
+
+// Forget ends what Watch began.
+func (w *Watchers) Forget(a *cloud.Account, regions []string, cluster, name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, region := range regions {
+		if r := w.regions[[2]string{a.Name(), region}]; r != nil {
+			if delete(r.waiting[cluster], name); len(r.waiting[cluster]) == 0 {
+				delete(r.waiting, cluster)
+			}
+		}
+	}
+}
+
+// linger is how long a region is watched after somebody has last begun to wait:
+// whoever is woken waits again soon, and a watch that begins anew wakes everybody.
+const linger = time.Minute
+
+// How long a region that cannot be reached is left alone between two attempts.
+const (
+	reachFirst = 50 * time.Millisecond
+	reachLast  = time.Second
+)
+
+// watch follows the changes of one region while anybody waits for one.
+func (w *Watchers) watch(k [2]string, r *regionWatch) {
+	revision, away, pause := uint64(0), false, reachFirst
+	for {
+		now, err := r.account.WaitChanges(w.ctx, r.region, revision)
+		if w.ctx.Err() != nil {
+			return
+		}
+		switch {
+		case err != nil && !away:
+			w.wake(r, nil) // it has gone
+		case err == nil && (away || now.All):
+			w.wake(r, nil)
+		case err == nil:
+			w.wake(r, now.Clusters)
+		}
+		if revision, away = now.Revision, err != nil; !away {
+			pause = reachFirst
+		}
+		if w.idle(k, r) {
+			return
+		}
+		if away {
+			clock := time.NewTimer(pause)
+			select {
+			case <-clock.C:
+			case <-w.ctx.Done():
+				clock.Stop()
+				return
+			}
+			revision, pause = 0, min(2*pause, reachLast)
+		}
+	}
+}
+
+// wake tells whoever waits for one of the clusters, or for any with nil.
+func (w *Watchers) wake(r *regionWatch, clusters []string) {
+	var list []func()
+	w.mu.Lock()
+	for cluster, waiting := range r.waiting {
+		if clusters != nil && !slices.Contains(clusters, cluster) {
+			continue
+		}
+		for _, wake := range waiting {
+			list = append(list, wake)
+		}
+		delete(r.waiting, cluster)
+	}
+	w.mu.Unlock()
+	for _, wake := range list {
+		wake()
+	}
+}
+
+// idle ends the watching of a region for which nobody has waited for a while.
+func (w *Watchers) idle(k [2]string, r *regionWatch) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(r.waiting) > 0 || time.Since(r.used) < linger {
+		return false
+	}
+	delete(w.regions, k)
+	return true
+}
