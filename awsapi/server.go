@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,7 +161,8 @@ func isREST(r *http.Request) bool {
 
 // run carries out an operation whose request was verified.
 func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, scope signature.Scope, body []byte, id string) (err error) {
-	handler, ok := s.services[q.Service].Operations[q.Operation]
+	service := s.services[q.Service]
+	handler, ok := service.Operations[q.Operation]
 	if !ok {
 		return wire.Errorf(unknownCode(q.Protocol), "The operation %s of %s is not served here.", q.Operation, scope.Service)
 	}
@@ -170,13 +172,17 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, sc
 	if violations := q.Violations(); len(violations) > 0 {
 		return wire.Errorf(s.invalidCode(q), "%s", wire.Summary(violations))
 	}
-	call := &wire.Call{Account: Account, Region: s.region(scope), ID: id, Caller: scope.Caller, Key: scope.Key}
+	region := s.region(scope)
+	if !service.Global && !slices.Contains(s.Regions, region) {
+		return wire.Errorf("InvalidRegionException", "There is no local region %s; the regions are %s.", region, strings.Join(s.Regions, ", "))
+	}
+	call := &wire.Call{Account: Account, Region: region, ID: id, Caller: scope.Caller, Key: scope.Key}
 	var output any
 	act := func() error {
 		output, err = s.attempt(r.Context(), handler, call, q)
 		return err
 	}
-	if s.Perform != nil && changes(q.Operation) {
+	if s.Perform != nil && changes(q.Operation) && !slices.Contains(service.Data, q.Operation) {
 		err = s.Perform(r.Context(), call, q.Service, q.Operation, act)
 	} else {
 		err = act()

@@ -143,6 +143,29 @@ func TestWhatIsRefusedSaysWhyInTheClientsForm(t *testing.T) {
 	}
 }
 
+func TestARegionThatIsNotThereIsNamed(t *testing.T) {
+	t.Parallel()
+	server, err := New(Config{Keys: mustKeys(t), Regions: []string{"eu-west-1"}, Log: slog.New(slog.DiscardHandler), Now: time.Now, Services: []wire.Service{{Name: "kinesis", Operations: map[string]wire.Handler{
+		"DescribeLimits": wire.Handle(func(context.Context, *wire.Call, *none) (*none, error) { return &none{}, nil })}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(server)
+	t.Cleanup(s.Close)
+	if status, body := ask(t, s, owner, "kinesis", target("Kinesis_20131202.DescribeLimits"), "{}"); status != 400 || !strings.Contains(body, "no local region us-west-2") {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+func mustKeys(t *testing.T) *Keys {
+	t.Helper()
+	keys, err := NewKeys("AKIAOWNER", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
 func TestChangesAreRecordedOrRefused(t *testing.T) {
 	t.Parallel()
 	var told bytes.Buffer

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"showrunner/awsapi"
+	"showrunner/awsapi/kinesis"
 	"showrunner/awsapi/s3"
 	"showrunner/awsapi/secretsmanager"
 	"showrunner/awsapi/ssm"
@@ -58,6 +59,7 @@ func listenAWS(address string) (net.Listener, error) {
 type awsEndpoint struct {
 	server   *http.Server
 	listener net.Listener
+	streams  *kinesis.Streams
 }
 
 // awsEndpoint makes the endpoint and listens.
@@ -76,12 +78,14 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		Regions: func(ctx context.Context) ([]s3.Region, error) { return c.objectStores(ctx, owner) },
 		Owner:   keys.Owner(), Scope: awsapi.ScopeOf, Log: c.Log, Now: c.Now,
 	})
+	streams := kinesis.New(c.store, kinesis.Events{Log: c.reads, Since: time.Unix(0, 0)}, c.Now)
 	endpoint, err := awsapi.New(awsapi.Config{
 		Keys: keys, Regions: c.Regions, S3: objects, Log: c.Log, Now: c.Now,
 		Services: []wire.Service{
 			sts.Service(keys, c.Now),
 			secretsmanager.Service(c.store, secretValues{c.secrets}, c.Now),
 			ssm.Service(c.store, secretValues{c.secrets}, c.Now),
+			streams.Service(),
 		},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
@@ -94,7 +98,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &awsEndpoint{listener: l, server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
+	e := &awsEndpoint{streams: streams, listener: l, server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		l.Close()
 		return nil, err
@@ -134,10 +138,14 @@ func (c *controlPlane) objectStores(ctx context.Context, p control.Principal) ([
 	return out, nil
 }
 
+// sweepEvery is how often old records of streams are removed.
+const sweepEvery = 10 * time.Minute
+
 // serve adds the endpoint to what runs until ctx ends.
 func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slog.Logger) {
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
 	e.server.BaseContext = func(net.Listener) context.Context { return requests }
+	group.Go(func() error { e.streams.Run(ctx, sweepEvery, log); return nil })
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")

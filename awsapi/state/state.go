@@ -26,11 +26,19 @@ type Records interface {
 type Collection[T any] struct {
 	records Records
 	name    string
+	page    int // how many records are read at once
 }
 
 // New is a collection; its name begins with "aws.".
 func New[T any](records Records, name string) Collection[T] {
-	return Collection[T]{records, name}
+	return Collection[T]{records, name, 200}
+}
+
+// Paged is the collection with another number of documents read at once: few of
+// large ones.
+func (c Collection[T]) Paged(n int) Collection[T] {
+	c.page = n
+	return c
 }
 
 // Get is a document. Errors: not_found.
@@ -111,14 +119,16 @@ func (c Collection[T]) Delete(ctx context.Context, key string, allow func(T) err
 	}
 }
 
-// page is how many records are read at once.
-const page = 200
-
 // All are the documents whose keys begin with prefix, by key. An error ends them.
 func (c Collection[T]) All(ctx context.Context, prefix string) iter.Seq2[Entry[T], error] {
+	return c.From(ctx, prefix, "")
+}
+
+// From is All for the keys that are greater than after.
+func (c Collection[T]) From(ctx context.Context, prefix, after string) iter.Seq2[Entry[T], error] {
 	return func(yield func(Entry[T], error) bool) {
-		for after := ""; ; {
-			list, err := c.records.ListRecords(ctx, c.name, prefix, after, page)
+		for after := after; ; {
+			list, err := c.records.ListRecords(ctx, c.name, prefix, after, c.page)
 			if err != nil {
 				yield(Entry[T]{}, err)
 				return
@@ -134,7 +144,7 @@ func (c Collection[T]) All(ctx context.Context, prefix string) iter.Seq2[Entry[T
 				}
 				after = r.Key
 			}
-			if len(list) < page {
+			if len(list) < c.page {
 				return
 			}
 		}

@@ -65,7 +65,8 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 
 func TestListsGoOverPages(t *testing.T) {
 	t.Parallel()
-	c := New[count](&recordtest.Records{}, "aws.test")
+	c := New[count](&recordtest.Records{}, "aws.test").Paged(10)
+	const page = 20
 	for i := range page + 5 {
 		if err := c.Create(t.Context(), fmt.Sprintf("r/%04d", i), count{i}); err != nil {
 			t.Fatal(err)

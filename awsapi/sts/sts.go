@@ -21,7 +21,7 @@ type Sessions interface {
 // Service is the operations of sts.
 func Service(sessions Sessions, now func() time.Time) wire.Service {
 	s := service{sessions, now}
-	return wire.Service{Name: "sts", Operations: map[string]wire.Handler{
+	return wire.Service{Name: "sts", Global: true, Operations: map[string]wire.Handler{
 		"GetCallerIdentity":  wire.Handle(s.identity),
 		"AssumeRole":         wire.Handle(s.assume),
 		"GetSessionToken":    wire.Handle(s.token),

@@ -47,6 +47,11 @@ func (h Handler) Run(ctx context.Context, c *Call, q *Request) (any, error) { re
 type Service struct {
 	Name       string // of the model
 	Operations map[string]Handler
+	// Global is true of a service without regions.
+	Global bool
+	// Data are operations that only add data, such as records of a stream: they are
+	// too many, and too plain, for the audit log.
+	Data []string
 	// Invalid is the code for inputs that the model forbids; empty: ValidationException.
 	Invalid string
 }
