@@ -80,6 +80,7 @@ func unaccounted(t testing.TB, kind string, src []byte, opts importer.Options) [
 // form are members that say how a document is written. They act through others,
 // or not at all.
 var form = regexp.MustCompile(`(?i)^/(conditions/.*|parameters/[^/]+/type)$` + // decide about resources; parameters are texts
+	`|/fn::if/0$|/fn::if/[12]/ref$` + // a condition decides; a branch that is left out is named
 	`|/actiontypeid/(owner|version)$|/ruletypeid/(category|owner|version)$` + // an action type is told apart by category and provider
 	`|/action/[0-9]+/(owner|version|run_order)$|/rule_type_id/0/(category|owner|version)$` + // Terraform's names of those
 	`|/runorder$` + // only the order among the actions of a stage counts

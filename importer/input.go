@@ -130,6 +130,7 @@ func (c cursor) follow() cursor {
 			branch = 1
 		}
 		c.in.seen[c.path] = true
+		c.in.tmpl.notTaken(args, pointer(c.path, "Fn::If"), 3-branch)
 		c = cursor{in: c.in, path: fmt.Sprintf("%s/Fn::If/%d", c.path, branch), raw: args[branch]}
 	}
 	return c

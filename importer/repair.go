@@ -28,6 +28,9 @@ func valid(in *input, doc *pipeline.Document) ([]byte, error) {
 		i := slices.IndexFunc(found, func(d pipeline.Diagnostic) bool { return d.Severity == pipeline.SeverityError })
 		if i < 0 {
 			for _, d := range found {
+				if strings.HasPrefix(d.Message, "the buildspec of ") {
+					continue // which has been noted at its place in the document
+				}
 				in.note(Warning, in.origin(partAt(body, d.Position)), "the file that was written", "%s", d.Message)
 			}
 			return body, nil

@@ -158,10 +158,12 @@ func (t *template) call(fn string, arg any, path string, depth int) any {
 		if !ok || len(args) != 3 {
 			return t.wrong(fn, path, "a condition and two values")
 		}
+		branch := 2
 		if t.condition(scalar(args[0]), path+"/0") {
-			return t.eval(args[1], path+"/1", depth)
+			branch = 1
 		}
-		return t.eval(args[2], path+"/2", depth)
+		t.notTaken(args, path, 3-branch)
+		return t.eval(args[branch], path+"/"+strconv.Itoa(branch), depth)
 	case "Fn::Equals", "Fn::And", "Fn::Or", "Fn::Not":
 		return t.holds(map[string]any{fn: arg}, path, depth)
 	case "Fn::Base64":

@@ -22,6 +22,23 @@ func (t *template) condition(name, path string) bool {
 	return v
 }
 
+// notTaken notes the branch of an Fn::If that its condition leaves out, with all
+// that is in it. It matters more where a part of the pipeline is left out than
+// where one value takes the place of another.
+func (t *template) notTaken(args []any, path string, branch int) {
+	if fn, arg, ok := intrinsic(args[branch]); args[branch] == nil || t.in.comparing || ok && fn == "Ref" && arg == "AWS::NoValue" {
+		return
+	}
+	severity := Info
+	if _, is := args[branch].(*object); is {
+		if _, _, function := intrinsic(args[branch]); !function {
+			severity = Warning
+		}
+	}
+	other := cursor{in: t.in, path: path + "/" + strconv.Itoa(branch), raw: args[branch]}
+	other.leave(severity, "Fn::If "+scalar(args[0]), "the condition leaves it out, with the parameters as they are; --parameter gives others")
+}
+
 // holds evaluates a condition's expression.
 func (t *template) holds(v any, path string, depth int) bool {
 	if depth > maxDepth {
