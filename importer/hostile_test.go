@@ -125,19 +125,27 @@ func hasNote(r importer.Result, what string) bool {
 // sound is what holds for every import that succeeds.
 func sound(t *testing.T, r importer.Result) {
 	t.Helper()
+	if fault := unsound(r); fault != "" {
+		t.Error(fault)
+	}
+}
+
+// unsound says what is wrong with an import, or "".
+func unsound(r importer.Result) string {
 	if doc, found := pipeline.Parse("imported.yaml", r.YAML, buildspec.Check); doc == nil {
-		t.Errorf("the file is not valid: %v\n%s", found, r.YAML)
+		return fmt.Sprintf("the file is not valid: %v\n%s", found, r.YAML)
 	}
 	for _, n := range r.NotCarried {
 		if n.Why == "" || n.What == "" || n.Severity == "" {
-			t.Errorf("an empty note: %+v", n)
+			return fmt.Sprintf("an empty note: %+v", n)
 		}
 	}
 	for _, s := range r.Secrets {
 		if s.Name == "" || len(s.Paths) == 0 {
-			t.Errorf("a secret without a name or a place: %+v", s)
+			return fmt.Sprintf("a secret without a name or a place: %+v", s)
 		}
 	}
+	return ""
 }
 
 func seeds(f *testing.F, kind string) {

@@ -136,12 +136,39 @@ func (in *input) takeOut(doc *pipeline.Document, p part, why string) bool {
 	case "parameters":
 		return in.takeOutParameter(q, p, at, why)
 	}
-	in.note(Error, at, p.field+" of pipeline "+q.Name, "%s: it is left out", why)
 	if p.field == "description" && q.Description != "" {
+		in.note(Error, at, "description of pipeline "+q.Name, "%s: it is left out", why)
 		q.Description = ""
 		return true
 	}
-	return false
+	return in.takeOutOfWhole(q, why)
+}
+
+// takeOutOfWhole takes something out of a pipeline of which a finding is about
+// the whole: what starts other pipelines or is started by them first, then the
+// last stage.
+func (in *input) takeOutOfWhole(q *pipeline.Pipeline, why string) bool {
+	i := slices.IndexFunc(q.Stages, func(s pipeline.Stage) bool { return s.Kind == "pipeline" })
+	t := slices.IndexFunc(q.Triggers, func(t pipeline.Trigger) bool { return t.Pipeline != nil })
+	p := part{pipeline: q.Name, list: "stages"}
+	switch {
+	case i >= 0:
+	case t >= 0:
+		p.list, p.item = "triggers", strconv.Itoa(t)
+		in.note(Error, in.origin(p), "a trigger of "+q.Name, "%s: it is left out", why)
+		q.Triggers = slices.Delete(q.Triggers, t, t+1)
+		in.forget(p, t)
+		return true
+	case len(q.Stages) > 0 && q.Stages[0].Name != nothingCarried().Name:
+		i = len(q.Stages) - 1
+	default:
+		return false
+	}
+	p.item = q.Stages[i].Name
+	in.note(Error, in.origin(p), "stage "+p.item, "%s: the stage is left out, and what needed it needs what it needed", why)
+	withoutStage(q, i)
+	in.forget(p, 0)
+	return true
 }
 
 // forget drops a part from the list of what was carried over; triggers are

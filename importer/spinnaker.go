@@ -36,7 +36,10 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 	pipelineNames := make([]string, len(defs))
 	for i, def := range defs {
 		name := unique(taken, slug(def.get("name").static(), "pipeline", 63))
-		pipelineNames[i], siblings[def.get("name").static()] = name, name
+		pipelineNames[i] = name
+		if there := def.get("name").static(); there != "" {
+			siblings[there] = name
+		}
 		if id := def.get("id"); id.ok() {
 			siblings[id.static()] = name
 			id.note(Info, "id", "pipelines are told apart by their names")
