@@ -151,7 +151,7 @@ func (c *conversion) project(a *action, p cursor, b *pipeline.Build) bool {
 		c.projectVariables[v.get("Name").static()] = v.get("Value").path
 		c.environmentVariable(v, &b.Env, false)
 	}
-	if n := p.get("TimeoutInMinutes").number(); n > 0 {
+	if n := p.get("TimeoutInMinutes").count("timeoutInMinutes"); n > 0 {
 		a.out.Timeout = pipeline.Duration(time.Duration(n) * time.Minute)
 	}
 	switch kind := p.get("Cache").get("Type").static(); kind {
@@ -168,7 +168,8 @@ func (c *conversion) project(a *action, p cursor, b *pipeline.Build) bool {
 	if kind := p.get("Artifacts").get("Type"); kind.ok() && kind.static() != "CODEPIPELINE" {
 		kind.note(Info, "artifacts "+kind.static(), "in a pipeline a build gives its artifacts to its action")
 	}
-	if n := p.get("AutoRetryLimit").number(); n > 0 {
+	if n := p.get("AutoRetryLimit"); n.ok() && n.static() != "0" && n.count("autoRetryLimit") > 0 {
+		n := n.number()
 		a.out.Retry = &pipeline.Retry{Attempts: n}
 	}
 	return true

@@ -147,6 +147,16 @@ func (c *conversion) unusedNames(stages [][]*action) {
 	}
 }
 
+// inputsLeft notes the input artifacts that an action's stage does not take.
+func (c *conversion) inputsLeft(a *action) {
+	takes := map[string]int{"build": len(a.inputs), "run": 1, "deploy-site": 1}[a.out.Kind]
+	for i, input := range a.inputs {
+		if i >= takes {
+			input.leave(Info, "input artifact "+input.get("Name").static(), "a %s stage takes no such artifact", a.out.Kind)
+		}
+	}
+}
+
 func (c *conversion) executionMode() pipeline.Concurrency {
 	mode := c.def.get("ExecutionMode")
 	switch value := mode.static(); value {
@@ -257,12 +267,18 @@ func (c *conversion) stage(s cursor, actions []*action) {
 				for _, o := range a.outputs {
 					c.artifacts[o.get("Name").static()] = ""
 				}
+				if !slices.ContainsFunc(c.in.notes, func(n Note) bool { return n.Path == a.path && n.Severity == Error }) {
+					c.in.note(Error, a.path, a.category+" action "+a.name, "the stage is left out")
+				}
 				a.ignore()
 				continue
 			}
-			if n := a.get("TimeoutInMinutes").number(); n > 0 && a.out.Kind != "approval" {
-				a.out.Timeout = pipeline.Duration(time.Duration(n) * time.Minute)
+			if a.out.Kind != "approval" { // which expires by itself
+				if n := a.get("TimeoutInMinutes").count("timeoutInMinutes"); n > 0 {
+					a.out.Timeout = pipeline.Duration(time.Duration(n) * time.Minute)
+				}
 			}
+			c.inputsLeft(a)
 			c.out.Stages = append(c.out.Stages, a.out)
 			c.in.carryStage(c.name, a.out, a.category+" action "+a.name+" ("+a.provider+") of stage "+a.stage, a.path)
 			group = append(group, a.id)
@@ -346,7 +362,7 @@ func (c *conversion) approval(a *action) bool {
 	}
 	a.config.get("NotificationArn").leave(Warning, "NotificationArn", "no message is sent to SNS: the approval shows in the console, the API's event stream and `showrunner approve`")
 	expires := 7 * 24 * time.Hour // CodePipeline's default
-	if n := a.get("TimeoutInMinutes").number(); n > 0 {
+	if n := a.get("TimeoutInMinutes").count("timeoutInMinutes"); n > 0 {
 		expires = time.Duration(n) * time.Minute
 	}
 	c.set(a, pipeline.Approval{Instructions: strings.Join(text, "\n\n"), Expires: pipeline.Duration(expires)})

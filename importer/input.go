@@ -242,8 +242,26 @@ func (c cursor) texts() []string {
 	return out
 }
 
-// truth reads a boolean, also one that is written as text.
-func (c cursor) truth() bool { return strings.EqualFold(c.static(), "true") }
+// truth reads a boolean, also one that is written as text. What is none is taken
+// as false, with a note.
+func (c cursor) truth() bool {
+	s := c.static()
+	if s != "" && !strings.EqualFold(s, "true") && !strings.EqualFold(s, "false") {
+		c.in.note(Warning, c.path, s, "neither true nor false: taken as false")
+	}
+	return strings.EqualFold(s, "true")
+}
+
+// count is number for what is a number above 0 where it is given; anything else
+// is left out, with a note.
+func (c cursor) count(what string) int {
+	n := c.number()
+	if n <= 0 {
+		c.note(Warning, what+" "+c.static(), "no number above 0: it is left out")
+		return 0
+	}
+	return n
+}
 
 // number reads a whole number; 0 when there is none.
 func (c cursor) number() int {

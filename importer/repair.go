@@ -174,6 +174,9 @@ func (in *input) takeOutOfWhole(q *pipeline.Pipeline, why string) bool {
 // forget drops a part from the list of what was carried over; triggers are
 // counted anew.
 func (in *input) forget(p part, n int) {
+	if at := in.origin(p); at != "" {
+		in.left[at] = true // the note is about all of it
+	}
 	in.carried = slices.DeleteFunc(in.carried, func(c Carried) bool { return c.Pipeline == p.pipeline && c.To == p.list+"/"+p.item })
 	for i, c := range in.carried {
 		if rest, ok := strings.CutPrefix(c.To, "triggers/"); ok && p.list == "triggers" && c.Pipeline == p.pipeline {
@@ -193,6 +196,7 @@ func (in *input) takeOutParameter(q *pipeline.Pipeline, p part, at, why string) 
 	plain := pipeline.Parameter{Name: v.Name, Description: v.Description, Required: true}
 	if v.Default != nil || v.Options != nil {
 		in.note(Error, at, "parameter "+v.Name, "%s: every start has to give its value, and any is taken", why)
+		in.left[at] = true
 		*v = plain
 		return true
 	}

@@ -88,6 +88,7 @@ func (c *conversion) gitHub(a *action) bool {
 	}
 	poll := a.config.get("PollForSourceChanges")
 	if len(c.triggers) > 0 {
+		poll.note(Info, "PollForSourceChanges", "the pipeline's triggers decide what starts it")
 		return true
 	}
 	if !poll.ok() || poll.truth() {
@@ -105,6 +106,11 @@ func (c *conversion) gitHub(a *action) bool {
 // only when a run starts cannot be watched: that is noted, and the pipeline is
 // run by hand.
 func (c *conversion) starts(a *action, triggers ...pipeline.Trigger) {
+	c.startsAt(a, a.path, triggers...)
+}
+
+// startsAt is starts for triggers that have a place of their own.
+func (c *conversion) startsAt(a *action, path string, triggers ...pipeline.Trigger) {
 	for _, t := range triggers {
 		repository, filters := watched(t)
 		unknown := ""
@@ -115,13 +121,13 @@ func (c *conversion) starts(a *action, triggers ...pipeline.Trigger) {
 			unknown = "branch"
 		}
 		if unknown != "" {
-			c.in.note(Error, a.path, "change detection of "+a.name, "its %s is known only when a run starts, so a change starts nothing: give the %s with --parameter, or start runs by hand", unknown, unknown)
+			c.in.note(Error, path, "change detection of "+a.name, "its %s is known only when a run starts, so a change starts nothing: give the %s with --parameter, or start runs by hand", unknown, unknown)
 			continue
 		}
 		if t.Poll != nil && local(t.Poll.URL) {
 			t.Poll.Every = localPoll
 		}
-		c.in.carryTrigger(c.out, t, "change detection of "+a.name, a.path)
+		c.in.carryTrigger(c.out, t, "change detection of "+a.name, path)
 		c.out.Triggers = append(c.out.Triggers, t)
 	}
 }
@@ -195,6 +201,9 @@ func (c *conversion) connection(a *action) bool {
 		repository = url
 	}
 	detect := a.config.get("DetectChanges")
+	if len(c.triggers) > 0 {
+		detect.note(Info, "DetectChanges", "the pipeline's triggers decide what starts it")
+	}
 	if len(c.triggers) == 0 && (!detect.ok() || detect.truth()) {
 		c.starts(a, c.pushTrigger(a, repository, branch))
 	}

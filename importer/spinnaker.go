@@ -237,6 +237,7 @@ func (s *spinnaker) parameters() {
 			if q.Default != nil && *q.Default == "" {
 				q.Default, q.Required = nil, true
 				p.note(Warning, "parameter "+name, "it has options and no default, so every start has to give it")
+				p.get("required").note(Info, "required", "it is, since it has options and no default")
 			}
 		} else {
 			options.leave(Info, "options", "hasOptions is off, so any value is taken")

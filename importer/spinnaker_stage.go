@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ func (s *spinnaker) common(st cursor, out *pipeline.Stage, ref string) {
 	out.Description = strings.TrimSpace(s.text(st.get("comments")))
 	s.failurePolicy(st, out)
 	if ms := st.get("stageTimeoutMs"); ms.ok() {
-		if n := ms.number(); n > 0 && out.Kind != "approval" { // which expires by itself
+		if n := ms.count("stageTimeoutMs"); n > 0 && out.Kind != "approval" { // which expires by itself
 			out.Timeout = pipeline.Duration(time.Duration(n) * time.Millisecond)
 		}
 	}
@@ -72,10 +73,20 @@ func (s *spinnaker) window(w cursor, out *pipeline.Stage) {
 	for _, d := range w.get("days").items() {
 		if n := d.number(); n >= 1 && n <= 7 {
 			days = append(days, []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}[n-1])
+		} else {
+			d.note(Warning, "day "+d.static(), "days count from 1, which is Sunday, to 7: it is left out")
 		}
 	}
 	clock := func(c cursor, hour, minute string) string {
-		return fmt.Sprintf("%02d:%02d", c.get(hour).number()%24, c.get(minute).number()%60)
+		part := func(f cursor, most int) int {
+			n, err := strconv.Atoi(f.static())
+			if f.ok() && (err != nil || n < 0 || n > most) {
+				f.note(Warning, "time "+f.static(), "no part of a time of day: taken as 0")
+				return 0
+			}
+			return n
+		}
+		return fmt.Sprintf("%02d:%02d", part(c.get(hour), 24)%24, part(c.get(minute), 59))
 	}
 	for _, item := range w.get("whitelist").items() {
 		win := pipeline.Window{

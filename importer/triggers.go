@@ -43,7 +43,7 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 		push := git.get("Push").items()
 		if len(push) == 0 && len(git.get("PullRequest").items()) == 0 {
 			// Without a filter it is every push to the action's own branch.
-			c.starts(from, c.pushTrigger(from, repository, c.finish(from.config.get("BranchName"), false)))
+			c.startsAt(from, t.path, c.pushTrigger(from, repository, c.finish(from.config.get("BranchName"), false)))
 		}
 		for _, p := range push {
 			branches, tags, paths := filters(p.get("Branches")), filters(p.get("Tags")), filters(p.get("FilePaths"))
@@ -51,11 +51,11 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 				if len(branches) == 0 && len(tags) == 0 {
 					branches = []string{"**"} // a poll without either looks at one branch
 				}
-				c.starts(from, pipeline.Trigger{Poll: &pipeline.PollTrigger{URL: repository, Branches: branches, Tags: tags, Paths: paths}})
+				c.startsAt(from, p.path, pipeline.Trigger{Poll: &pipeline.PollTrigger{URL: repository, Branches: branches, Tags: tags, Paths: paths}})
 				continue
 			}
 			secret := c.in.secretName("webhook", "any random text: it signs the repository's push webhook", t.path)
-			c.starts(from, pipeline.Trigger{Push: &pipeline.PushTrigger{
+			c.startsAt(from, p.path, pipeline.Trigger{Push: &pipeline.PushTrigger{
 				Repository: repository, Branches: branches, Tags: tags, Paths: paths, Secret: secret,
 			}})
 		}
