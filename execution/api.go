@@ -66,10 +66,14 @@ func (e *Engine) Start(ctx context.Context, q StartRequest) (Execution, bool, er
 	return x, true, nil
 }
 
+// startsRefusedFrom is how many transitions may wait for the database before starts
+// are refused. The rest is for what is live already.
+func startsRefusedFrom(l Limits) int { return l.Pending * 3 / 4 }
+
 // admit refuses what this replica should not take on now.
 func (e *Engine) admit(h *Head) error {
 	const op = "execution.start"
-	if int(e.pending.Load()) > e.limits.Pending*3/4 {
+	if int(e.pending.Load()) > startsRefusedFrom(e.limits) {
 		return busy(op, "too many transitions wait to be recorded; try again soon")
 	}
 	e.mu.Lock()

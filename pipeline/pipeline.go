@@ -117,7 +117,7 @@ type PollTrigger struct {
 type ScheduleTrigger struct {
 	Cron       string            `json:"cron" check:"cron"`                                    // five fields, or @hourly, @daily, @weekly, @monthly, @yearly
 	Zone       string            `json:"zone,omitempty" check:"zone" default:"UTC"`            // IANA name; default UTC
-	Missed     string            `json:"missed,omitempty" enum:"latest|skip" default:"latest"` // latest (default): fire once for all that were missed; skip: none
+	Missed     string            `json:"missed,omitempty" enum:"latest|skip" default:"latest"` // what happens with times that passed while no control plane ran: latest (default) fires once for all of them, skip for none that is more than a minute late
 	Parameters map[string]string `json:"parameters,omitempty" lang:"trigger"`
 }
 
