@@ -147,14 +147,17 @@ func (b *Builder) Keep(ctx context.Context) {
 		if err := b.Fleet.look(ctx); err != nil && ctx.Err() == nil {
 			b.Fleet.Log.Warn("no sign of life could be given for this host's builds; it is tried again", "error", err)
 		} else if err == nil {
+			for dir, done := range followed {
+				select {
+				case <-done:
+					delete(followed, dir)
+				default:
+				}
+			}
 			for _, own := range b.unsettled() {
 				dir := b.folder(own.Key, own.Start)
-				if c := followed[dir]; c != nil {
-					select {
-					case <-c:
-					default:
-						continue
-					}
+				if followed[dir] != nil {
+					continue
 				}
 				done := make(chan struct{})
 				followed[dir] = done
