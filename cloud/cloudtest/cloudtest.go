@@ -61,6 +61,8 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		"Refusals":   testRefusals,
 		"Never":      testNeverHealthy,
 		"Resize":     testResize,
+		"Facts":      testFacts,
+		"Counts":     testCounts,
 		"Weights":    testWeights,
 		"Guard":      testGuard,
 		"Destroy":    testDestroy,

@@ -52,7 +52,7 @@ func testCreate(s *Suite) {
 
 func testSequence(s *Suite) {
 	ctx := s.t.Context()
-	spec := s.Spec("app", Serve, 0)
+	spec := s.without("app", Serve, 0)
 	for _, want := range []string{"app-v000", "app-v001"} {
 		if g := s.Create(spec); g.Name != want {
 			s.t.Fatalf("made %s, want %s", g.Name, want)
@@ -195,25 +195,26 @@ func testWeights(s *Suite) {
 	if g := s.WaitServing(fresh.Name, 2); g.Enabled() {
 		s.t.Fatalf("made with weight 0 and enabled")
 	}
-	s.want("canary", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 1, old.Name: 99}, driver.Guard{MinServing: 2}, s.Key()), "")
-	s.want("one alone", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 5.5}, driver.Guard{MinServing: 2}, s.Key()), "")
-	a, _ := s.Group(old.Name)
-	b, _ := s.Group(fresh.Name)
-	if a.Weight != 99 || b.Weight != 5.5 {
-		s.t.Fatalf("weights %v and %v", a.Weight, b.Weight)
+	before := 100.0
+	if s.shares() {
+		before = 99
+		s.testShares(old.Name, fresh.Name)
+	} else {
+		err := s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 1, old.Name: 99}, driver.Guard{}, s.Key())
+		s.want("two in traffic where one has all", err, problem.Precondition)
 	}
-	// All or nothing.
+	// One change, whole or not at all.
 	err := s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, "app-v099": 100}, driver.Guard{}, s.Key())
 	s.want("with one that is not there", err, problem.NotFound)
 	err = s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: math.Inf(1)}, driver.Guard{}, s.Key())
 	if err == nil {
 		s.t.Fatal("an infinite weight was taken")
 	}
-	if a, _ := s.Group(old.Name); a.Weight != 99 {
+	if a, _ := s.Group(old.Name); a.Weight != before {
 		s.t.Fatalf("a refused change left weight %v", a.Weight)
 	}
 	seen := func(name string) driver.ServerGroup { g, _ := s.Group(name); return g }
-	if a, b := seen(old.Name), seen(fresh.Name); !a.TrafficUntil.IsZero() || !b.TrafficUntil.IsZero() {
+	if a, b := seen(old.Name), seen(fresh.Name); !a.TrafficUntil.IsZero() || s.shares() && !b.TrafficUntil.IsZero() {
 		s.t.Fatalf("both have traffic, until %v and %v", a.TrafficUntil, b.TrafficUntil)
 	}
 	shift := func(from, to string) {
@@ -231,9 +232,115 @@ func testWeights(s *Suite) {
 	shift(fresh.Name, old.Name)
 }
 
+// shares says whether two versions can be in traffic at once.
+func (s *Suite) shares() bool { return !s.facts().AllOrNothing && s.facts().MostInTraffic != 1 }
+
+// facts are what the driver states.
+func (s *Suite) facts() driver.Facts {
+	s.t.Helper()
+	f, err := s.Fleet.Facts(s.t.Context(), s.Region)
+	s.want("facts", err, "")
+	return f
+}
+
+// testShares: weights are read back as they were set, and as finely as stated.
+func (s *Suite) testShares(old, fresh string) {
+	ctx, one := s.t.Context(), 5.5
+	if r := s.facts().Resolution; r > 0 {
+		one = 2 * r
+		err := s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: 2.5 * r}, driver.Guard{}, s.Key())
+		s.want("a weight between two that can be told apart", err, problem.Invalid)
+	}
+	s.want("canary", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: 1, old: 99}, driver.Guard{MinServing: 2}, s.Key()), "")
+	s.want("one alone", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: one}, driver.Guard{MinServing: 2}, s.Key()), "")
+	a, _ := s.Group(old)
+	b, _ := s.Group(fresh)
+	if !s.facts().SharesOnly && (a.Weight != 99 || b.Weight != one) {
+		s.t.Fatalf("weights %v and %v, want 99 and %v", a.Weight, b.Weight, one)
+	}
+	if most := s.facts().MostInTraffic; most > 0 {
+		weights := map[string]float64{}
+		for range most + 1 {
+			weights[s.Create(s.without("app", Serve, 0)).Name] = 1
+		}
+		s.want("more in traffic than there can be", s.Fleet.SetWeights(ctx, s.Region, "app", weights, driver.Guard{}, s.Key()), problem.Precondition)
+	}
+}
+
+// without is Spec without traffic.
+func (s *Suite) without(cluster string, mode Mode, n int) driver.ServerGroupSpec {
+	spec := s.Spec(cluster, mode, n)
+	spec.Weight = 0
+	return spec
+}
+
+// testFacts: what is not stated is refused by name before anything is made, and
+// what a version is comes back as it was given.
+func testFacts(s *Suite) {
+	ctx, f := s.t.Context(), s.facts()
+	_, err := s.Fleet.Facts(ctx, "nowhere")
+	s.want("facts of another region", err, problem.NotFound)
+	image := s.Spec("app", Serve, 1)
+	image.Workload = driver.Workload{Image: &driver.Image{Reference: "registry/app@sha256:" + strings.Repeat("0", 64)}}
+	function := driver.ServerGroupSpec{Cluster: "app", Workload: driver.Workload{Function: &driver.Function{Artifact: "sha256:1", Handler: "h", Runtime: "r"}}}
+	for kind, spec := range map[driver.WorkloadKind]driver.ServerGroupSpec{driver.ImageWorkload: image, driver.FunctionWorkload: function} {
+		if slices.Contains(f.Workloads, kind) {
+			continue
+		}
+		_, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, s.Key())
+		if s.want("what it does not run", err, problem.Precondition); !strings.Contains(err.Error(), string(kind)) {
+			s.t.Errorf("%s is refused without its name: %v", kind, err)
+		}
+	}
+	reference := s.Spec("app", Serve, 1)
+	reference.Env["TOKEN"] = driver.EnvValue{Secret: "vault/token#3"}
+	if _, err := s.Fleet.CreateServerGroup(ctx, s.Region, reference, s.Key()); !f.References {
+		s.want("a reference where none are resolved", err, problem.Precondition)
+	}
+	spec := s.Spec("odd-name", Serve, 0)
+	spec.Application, spec.Fingerprint = "storefront", "0123"
+	made := s.Create(spec)
+	if g, _ := s.Group(made.Name); g.Spec.Application != "storefront" || g.Spec.Fingerprint != "0123" {
+		s.t.Errorf("application %q and fingerprint %q came back", g.Spec.Application, g.Spec.Fingerprint)
+	}
+	if list, _ := s.Fleet.ServerGroups(ctx, s.Region, "app"); !f.References && len(list) > 0 {
+		s.t.Errorf("%d groups were made of what was refused", len(list))
+	}
+}
+
+// testCounts: every group of a cluster has an entry of a life that has a name.
+func testCounts(s *Suite) {
+	ctx, f := s.t.Context(), s.facts()
+	a, b := s.Create(s.Spec("app", Serve, 1)), s.Create(s.without("app", Serve, 1))
+	s.WaitServing(a.Name, 1)
+	s.WaitServing(b.Name, 1)
+	list, err := s.Fleet.Counts(ctx, s.Region, "app")
+	if f.Counts == nil {
+		s.want("counts where nothing is counted", err, problem.Precondition)
+		return
+	}
+	s.want("counts", err, "")
+	for _, name := range []string{a.Name, b.Name} {
+		at := slices.IndexFunc(list, func(c driver.Counts) bool { return c.ServerGroup == name && c.Instance == "" })
+		if at < 0 {
+			s.t.Fatalf("%s, which has had no requests, has no entry in %+v", name, list)
+		}
+		c := list[at]
+		if c.Epoch == "" || c.Since.IsZero() || c.Until.IsZero() {
+			s.t.Errorf("the counts of %s do not say of which life and which time they are: %+v", name, c)
+		}
+		if n := c.Statuses; c.Requests != n.Success+n.Redirect+n.Client+n.Server+n.None {
+			s.t.Errorf("%d requests, and by status %+v", c.Requests, n)
+		}
+		if f.Counts.Latencies != (len(c.Buckets) > 0) {
+			s.t.Errorf("latencies are stated: %v, and there are %d buckets", f.Counts.Latencies, len(c.Buckets))
+		}
+	}
+}
+
 func testGuard(s *Suite) {
 	ctx := s.t.Context()
-	old, fresh := s.Create(s.Spec("app", Serve, 2)), s.Create(s.Spec("app", NeverReady, 2))
+	old, fresh := s.Create(s.Spec("app", Serve, 2)), s.Create(s.without("app", NeverReady, 2))
 	g := s.WaitServing(old.Name, 2)
 	one, two := driver.Guard{LastOne: true}, driver.Guard{MinServing: 2}
 	weights := map[string]float64{old.Name: 0, fresh.Name: 100}
@@ -300,7 +407,7 @@ func testOrder(s *Suite) {
 	ctx := s.t.Context()
 	var names []string
 	for _, cluster := range []string{"zebra", "app", "zebra", "app-prod"} {
-		names = append(names, s.Create(s.Spec(cluster, Serve, 0)).Name)
+		names = append(names, s.Create(s.without(cluster, Serve, 0)).Name)
 	}
 	list, err := s.Fleet.ServerGroups(ctx, s.Region, "")
 	s.want("list", err, "")
@@ -325,7 +432,7 @@ func testConcurrent(s *Suite) {
 	for n := range names {
 		wg.Go(func() {
 			key := []string{"one", "two", "three", "four"}[n%4] // each key three times at once
-			g, err := s.Fleet.CreateServerGroup(ctx, s.Region, s.Spec("app", Serve, 0), key)
+			g, err := s.Fleet.CreateServerGroup(ctx, s.Region, s.without("app", Serve, 0), key)
 			if err != nil {
 				s.t.Errorf("create: %v", err)
 			}
@@ -340,6 +447,9 @@ func testConcurrent(s *Suite) {
 	}
 	if list, _ := s.Fleet.ServerGroups(ctx, s.Region, "app"); len(list) != 4 {
 		s.t.Fatalf("%d groups, want 4", len(list))
+	}
+	if !s.shares() {
+		return
 	}
 	// Two that each leave one serving would together leave none: one is refused.
 	a, b := s.Create(s.Spec("pair", Serve, 1)), s.Create(s.Spec("pair", Serve, 1))

@@ -1,6 +1,11 @@
 package driver
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"showrunner/problem"
+)
 
 // Facts are what a driver states of its cloud. Plans and rollouts keep to them:
 // what a cloud cannot do is refused with the reason before anything is made.
@@ -30,4 +35,32 @@ type CountFacts struct {
 	Delay     time.Duration `json:"delay,omitempty"`     // how long after a request it is counted at the latest
 	Latencies bool          `json:"latencies,omitempty"` // Buckets are filled in
 	Instances bool          `json:"instances,omitempty"` // there is an entry for each instance too
+}
+
+// CheckWeights refuses weights of a whole cluster that a cloud with these facts
+// cannot have. A driver calls it with all weights as they would be after the
+// change. Errors: invalid, precondition.
+func CheckWeights(weights map[string]float64, f Facts) error {
+	const op = "cloud.weights"
+	most := f.MostInTraffic
+	if f.AllOrNothing {
+		most = 1
+	}
+	inTraffic := 0
+	for name, w := range weights {
+		if !ValidWeight(w) {
+			return problem.New(problem.Invalid, op, "%s cannot have the weight %v", name, w)
+		}
+		if parts := w / f.Resolution; f.Resolution > 0 && math.Abs(parts-math.Round(parts)) > 1e-9 {
+			return problem.New(problem.Invalid, op, "%s cannot have the weight %v: this cloud tells shares apart by %v %%", name, w, f.Resolution)
+		}
+		if w > 0 {
+			inTraffic++
+		}
+	}
+	if most > 0 && inTraffic > most {
+		return problem.New(problem.Precondition, op, "%d versions would be in traffic; this cloud has at most %d at a time", inTraffic, most).
+			WithHelp("take a version out of traffic in the same change")
+	}
+	return nil
 }

@@ -26,6 +26,8 @@ type Config struct {
 	// Fails says why instances of a spec never become healthy; nil when they do.
 	Fails func(driver.ServerGroupSpec) *driver.InstanceFailure
 	Now   func() time.Time // default time.Now
+	// Facts are what it states and keeps to; nil is AllFacts.
+	Facts *driver.Facts
 }
 
 // Cloud implements driver.Cloud and the abilities of a cloud of instances.
@@ -72,6 +74,10 @@ var (
 func New(config Config) *Cloud {
 	if config.Now == nil {
 		config.Now = time.Now
+	}
+	if config.Facts == nil {
+		facts := AllFacts()
+		config.Facts = &facts
 	}
 	if config.Fails == nil {
 		config.Fails = func(driver.ServerGroupSpec) *driver.InstanceFailure { return nil }
@@ -203,7 +209,7 @@ func (c *Cloud) SetCounts(name, cluster string, counts []driver.Counts) {
 // CreateServerGroup implements driver.Versions.
 func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec driver.ServerGroupSpec, key string) (driver.ServerGroup, error) {
 	const op = "memcloud.create"
-	spec, err := checkSpec(spec)
+	spec, err := checkSpec(spec, *c.config.Facts)
 	if err != nil {
 		return driver.ServerGroup{}, err
 	}
@@ -214,6 +220,9 @@ func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec driver.Se
 		}
 		seq, err := driver.NextSequence(spec.Cluster, last, func(n int) bool { return r.find(driver.ServerGroupName(spec.Cluster, n)) != nil })
 		if err != nil {
+			return "", nil, err
+		}
+		if err := driver.CheckWeights(r.weights(spec.Cluster, map[string]float64{driver.ServerGroupName(spec.Cluster, seq): spec.Weight}), *c.config.Facts); err != nil {
 			return "", nil, err
 		}
 		r.last[spec.Cluster] = seq
@@ -243,11 +252,11 @@ func (c *Cloud) Facts(_ context.Context, name string) (driver.Facts, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, err := c.region("memcloud.facts", name)
-	return AllFacts(), err
+	return *c.config.Facts, err
 }
 
-func checkSpec(s driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
-	s, err := driver.CheckSpec(s, AllFacts())
+func checkSpec(s driver.ServerGroupSpec, facts driver.Facts) (driver.ServerGroupSpec, error) {
+	s, err := driver.CheckSpec(s, facts)
 	if err == nil && s.Workload.Function == nil && s.Health.Path == "" && !s.Health.TCP && len(s.Health.Command) == 0 {
 		err = problem.New(problem.Invalid, "memcloud.create", "server group of %s has no health check", s.Cluster)
 	}
@@ -279,6 +288,18 @@ func (r *region) instance(op, id string) (*driver.ServerGroup, *driver.Instance,
 		}
 	}
 	return nil, nil, problem.New(problem.NotFound, op, "there is no instance %s", id)
+}
+
+// weights are those of a whole cluster after a change.
+func (r *region) weights(cluster string, changed map[string]float64) map[string]float64 {
+	all := map[string]float64{}
+	for _, g := range r.groups {
+		if g.Spec.Cluster == cluster {
+			all[g.Name] = g.Weight
+		}
+	}
+	maps.Copy(all, changed)
+	return all
 }
 
 // serving counts a cluster's serving instances under other weights.
@@ -325,11 +346,6 @@ func (c *Cloud) Resize(_ context.Context, name, group string, to pipeline.Capaci
 // SetWeights implements driver.Traffic.
 func (c *Cloud) SetWeights(_ context.Context, name, cluster string, weights map[string]float64, guard driver.Guard, key string) error {
 	const op = "memcloud.weights"
-	for group, w := range weights {
-		if !driver.ValidWeight(w) {
-			return problem.New(problem.Invalid, op, "%s cannot have weight %v", group, w)
-		}
-	}
 	_, err := c.mutate(op, name, key, []any{cluster, weights}, func(r *region) (string, any, error) {
 		for _, group := range slices.Sorted(maps.Keys(weights)) {
 			g, err := r.group(op, group)
@@ -339,6 +355,9 @@ func (c *Cloud) SetWeights(_ context.Context, name, cluster string, weights map[
 			if g.Spec.Cluster != cluster {
 				return "", nil, problem.New(problem.Invalid, op, "%s is not in cluster %s", group, cluster)
 			}
+		}
+		if err := driver.CheckWeights(r.weights(cluster, weights), *c.config.Facts); err != nil {
+			return "", nil, err
 		}
 		if err := driver.CheckGuard(guard, cluster, name, r.serving(cluster, nil), r.serving(cluster, weights)); err != nil {
 			return "", nil, err

@@ -53,7 +53,7 @@ func (c *Cloud) Counts(_ context.Context, name, cluster string) ([]driver.Counts
 	list := slices.Clone(r.counts[cluster])
 	for _, g := range r.groups {
 		if g.Spec.Cluster == cluster && !slices.ContainsFunc(list, func(n driver.Counts) bool { return n.ServerGroup == g.Name }) {
-			list = append(list, driver.Counts{ServerGroup: g.Name, Since: g.Created, Buckets: make([]uint64, len(driver.LatencyBounds)+1)})
+			list = append(list, driver.Counts{ServerGroup: g.Name, Epoch: "memory", Since: g.Created, Buckets: make([]uint64, len(driver.LatencyBounds)+1)})
 		}
 	}
 	for i := range list {

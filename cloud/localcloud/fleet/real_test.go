@@ -97,7 +97,14 @@ func (b *fakeBalancer) Drain(ctx context.Context, id string) error {
 func (b *fakeBalancer) Counts(cluster string) []driver.Counts {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.counts[cluster]
+	if counts, ok := b.counts[cluster]; ok {
+		return counts
+	}
+	var list []driver.Counts
+	for _, g := range b.clusters[cluster].Groups {
+		list = append(list, driver.Counts{ServerGroup: g.Name, Epoch: "fake", Since: time.Unix(1, 0), Until: time.Unix(2, 0), Buckets: make([]uint64, len(driver.LatencyBounds)+1)})
+	}
+	return list
 }
 
 // open lists a cluster's targets that may take requests.

@@ -1,0 +1,250 @@
+package rollout_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/cloud/cloudtest/coarsecloud"
+	"showrunner/pipeline"
+	"showrunner/rollout"
+	"showrunner/stage"
+)
+
+// coarse is a rollout on a cloud that can do little, under requests all the time.
+type coarse struct {
+	*coarsecloud.Cloud
+	account *cloud.Account
+	t       *testing.T
+	log     []string
+}
+
+func newCoarse(t *testing.T, config coarsecloud.Config) *coarse {
+	config.Regions = regions[:2]
+	config.Errors = func(version string) float64 {
+		if version == "bad" {
+			return 0.5
+		}
+		return 0
+	}
+	c := coarsecloud.New(config)
+	return &coarse{Cloud: c, t: t, account: cloud.NewAccount("coarse", c, cloud.Options{Key: func(context.Context) ([]byte, error) { return []byte("key"), nil }})}
+}
+
+func (c *coarse) spec(version string, strategy pipeline.Strategy) rollout.Spec {
+	return rollout.Spec{Undo: "all", Timeout: 10 * time.Minute, Strategy: strategy,
+		Waves: []pipeline.Wave{{Regions: regions[:1], Bake: pipeline.Duration(5 * time.Second)}, {Regions: regions[1:2]}},
+		Group: cloud.ServerGroupSpec{Cluster: "api", Version: version, Fingerprint: version, Health: pipeline.Health{TCP: true},
+			Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./api"}}},
+			Capacity: pipeline.Capacity{Min: 1, Desired: 3, Max: 6}}}
+}
+
+// deliver carries a rollout to its end while requests come in.
+func (c *coarse) deliver(version string, strategy pipeline.Strategy) *stage.Failure {
+	c.t.Helper()
+	ctx, stop := context.WithCancel(c.t.Context())
+	var requests sync.WaitGroup
+	requests.Go(func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			for _, region := range regions[:2] {
+				if err := c.Serve(ctx, region, "api", 100); err != nil && ctx.Err() == nil {
+					c.t.Error(err)
+				}
+			}
+			<-tick.C
+		}
+	})
+	defer requests.Wait()
+	defer stop()
+	spec := c.spec(version, strategy)
+	loop := rollout.Loop{Fleet: c.account, Now: time.Now, Log: func(format string, args ...any) { c.log = append(c.log, fmt.Sprintf(format, args...)) }}
+	var st rollout.State
+	for range 20000 {
+		d, err := loop.Tick(ctx, spec, st, version)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if st = d.State; d.Done {
+			<-time.After(30 * time.Second) // of the bubble: what was done too early shows by then
+			return d.Failure
+		}
+		if len(d.Changes) == 0 {
+			<-time.After(min(d.Wait, time.Second))
+		}
+	}
+	c.t.Fatalf("it never ended: %+v\n%s", st, strings.Join(c.log, "\n"))
+	return nil
+}
+
+// weights lists "version=weight" of a region, oldest first.
+func (c *coarse) weights(region string) string {
+	groups, err := c.ServerGroups(c.t.Context(), region, "api")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var list []string
+	for _, g := range groups {
+		list = append(list, fmt.Sprintf("%s=%g", g.Spec.Version, g.Weight))
+	}
+	return strings.Join(list, " ")
+}
+
+func coarseStrategies() map[string]pipeline.Strategy {
+	return map[string]pipeline.Strategy{
+		"none":       {None: &struct{}{}},
+		"highlander": {Highlander: &struct{}{}},
+		"red-black":  {RedBlack: &pipeline.RedBlack{Keep: 1, ScaleDown: true}},
+		"rolling":    {Rolling: &pipeline.Rolling{Steps: []int{25, 50, 75}, Keep: 1}},
+		"canary": {Canary: &pipeline.Canary{Steps: []float64{10.4, 50}, Pause: pipeline.Duration(time.Minute), Keep: 1,
+			Judge: &pipeline.Judge{MaxErrorRate: 0.05, MinRequests: 20}}},
+	}
+}
+
+// On a cloud with weights of whole percents, counts three minutes late and a
+// settle time of two seconds, every strategy replaces a version without a lost
+// request, and a judge's strategy undoes a bad one.
+func TestEveryStrategyOnACoarseCloud(t *testing.T) {
+	for name, strategy := range coarseStrategies() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCoarse(t, coarsecloud.Config{Facts: coarsecloud.Facts(), Lag: 2 * time.Second})
+				if f := c.deliver("one", pipeline.Strategy{}); f != nil {
+					t.Fatalf("the first version: %+v", f)
+				}
+				began := time.Now()
+				if f := c.deliver("two", strategy); f != nil {
+					t.Fatalf("%+v\n%s", f, strings.Join(c.log, "\n"))
+				}
+				for _, region := range regions[:2] {
+					if got := c.weights(region); !strings.HasSuffix(got, "two=100") {
+						t.Errorf("%s: %s", region, got)
+					}
+				}
+				if name != "canary" {
+					c.lostNone()
+					return
+				}
+				// Two steps in each of two waves: each has its minute, counted three minutes late, whole.
+				if took, least := time.Since(began), 2*2*(time.Minute+3*time.Minute); took < least {
+					t.Errorf("it took %s: a step was left before its pause had been counted; at least %s", took, least)
+				}
+				f := c.deliver("bad", strategy)
+				if f == nil || f.Code != "CANARY_ERRORS" {
+					t.Fatalf("a version that fails half of its requests: %+v", f)
+				}
+				for _, region := range regions[:2] {
+					if got := c.weights(region); !strings.Contains(got, "two=100") || strings.Contains(got, "bad") {
+						t.Errorf("%s after the undoing: %s", region, got)
+					}
+				}
+				c.lostNone()
+			})
+		})
+	}
+}
+
+func (c *coarse) lostNone() {
+	c.t.Helper()
+	if n := c.Lost(); n > 0 {
+		c.t.Errorf("%d requests were lost\n%s", n, strings.Join(c.log, "\n"))
+	}
+}
+
+// The test above sees what it is there to see: where the cloud settles later
+// than it says, a version goes while requests still come.
+func TestACloudThatSettlesLaterThanItSaysLosesRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		facts := coarsecloud.Facts()
+		facts.Settle = 0
+		c := newCoarse(t, coarsecloud.Config{Facts: facts, Lag: 3 * time.Second})
+		c.deliver("one", pipeline.Strategy{})
+		spec := coarseStrategies()["highlander"]
+		if f := c.deliver("two", spec); f != nil {
+			t.Fatalf("%+v", f)
+		}
+		if c.Lost() == 0 {
+			t.Error("no request was lost: the test proves nothing")
+		}
+	})
+}
+
+// What a cloud cannot do is refused by the plan, with the reason, and by the
+// rollout before anything is made.
+func TestWhatACoarseCloudCannotDoIsRefused(t *testing.T) {
+	allOrNothing, uncounted, two, coarser := coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts()
+	allOrNothing.AllOrNothing, uncounted.Counts, two.MostInTraffic, coarser.Resolution = true, nil, 2, 25
+	strategies := coarseStrategies()
+	fine, slow := strategies["canary"], strategies["canary"]
+	fine.Canary = &pipeline.Canary{Steps: []float64{0.4, 50}}
+	slow.Canary = &pipeline.Canary{Steps: []float64{10}, Judge: &pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20, MaxP99: pipeline.Duration(time.Second)}}
+	for what, test := range map[string]struct {
+		facts    cloud.Facts
+		strategy pipeline.Strategy
+		says     string // empty: it is carried out
+	}{
+		"all or nothing, canary":       {allOrNothing, strategies["canary"], "gives one version all of it"},
+		"all or nothing, rolling":      {allOrNothing, strategies["rolling"], "gives one version all of it"},
+		"all or nothing, none":         {allOrNothing, strategies["none"], "one version in traffic at a time"},
+		"all or nothing, red-black":    {allOrNothing, strategies["red-black"], ""},
+		"all or nothing, highlander":   {allOrNothing, strategies["highlander"], ""},
+		"too fine a step":              {coarsecloud.Facts(), fine, "tells shares apart by 1 %"},
+		"two steps that become one":    {coarser, strategies["canary"], "tells shares apart by 25 %"},
+		"a judge, and nothing counted": {uncounted, strategies["canary"], "counts no requests"},
+		"latencies, and none measured": {coarsecloud.Facts(), slow, "measures none"},
+		"two in traffic, canary":       {two, strategies["canary"], ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCoarse(t, coarsecloud.Config{Facts: test.facts, Lag: 2 * time.Second})
+				if f := c.deliver("one", pipeline.Strategy{}); f != nil {
+					t.Fatalf("the first version: %+v", f)
+				}
+				before := c.weights(regions[0])
+				spec := c.spec("two", test.strategy)
+				loop := rollout.Loop{Fleet: c.account, Now: time.Now}
+				planned := rollout.Refusal(spec, loop.Observe(t.Context(), spec), time.Now())
+				f := c.deliver("two", test.strategy)
+				c.lostNone()
+				if test.says == "" {
+					if planned != nil || f != nil {
+						t.Fatalf("planned %+v, carried out %+v", planned, f)
+					}
+					return
+				}
+				if planned == nil || planned.Code != "CLOUD_CANNOT" || !strings.Contains(planned.Cause, test.says) {
+					t.Fatalf("the plan says %+v, want %q", planned, test.says)
+				}
+				if f == nil || f.Cause != planned.Cause || len(f.Undone) > 0 || c.weights(regions[0]) != before {
+					t.Errorf("carried out: %+v, and %s is left of %s", f, c.weights(regions[0]), before)
+				}
+			})
+		})
+	}
+}
+
+// With two versions in traffic already, a third does not fit where two are the most.
+func TestAThirdVersionInTrafficIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		facts := coarsecloud.Facts()
+		facts.MostInTraffic = 2
+		c := newCoarse(t, coarsecloud.Config{Facts: facts, Lag: 2 * time.Second})
+		c.deliver("one", pipeline.Strategy{})
+		if f := c.deliver("two", coarseStrategies()["none"]); f != nil {
+			t.Fatalf("%+v", f)
+		}
+		if f := c.deliver("three", coarseStrategies()["canary"]); f == nil || !strings.Contains(f.Cause, "3 versions of api in traffic at once") {
+			t.Fatalf("a canary beside two: %+v", f)
+		}
+		if f := c.deliver("three", coarseStrategies()["red-black"]); f != nil {
+			t.Fatalf("all traffic to one: %+v", f)
+		}
+		c.lostNone()
+	})
+}
