@@ -3,7 +3,6 @@ package cli
 import (
 	"log/slog"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -28,8 +27,6 @@ which asks for the token in SHOWRUNNER_REGION_TOKEN.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.collectRarely()
-			config.Lanes = runtime.GOMAXPROCS(0)
-			runtime.GOMAXPROCS(2 * config.Lanes)
 			if zones != "" {
 				config.Zones = strings.Split(zones, ",")
 			}

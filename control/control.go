@@ -62,7 +62,6 @@ type Deps struct {
 	FreezeWatch     *FreezeWatch
 	Edge            Edge
 	RegionProcesses RegionProcesses
-	URL             string // where this control plane is reached from outside
 	Log             *slog.Logger
 	Now             func() time.Time
 }

@@ -3,7 +3,6 @@ package trigger
 import (
 	"context"
 	"encoding/json"
-	"reflect"
 	"time"
 
 	"showrunner/pipeline"
@@ -65,7 +64,7 @@ func (s *Service) schedule(ctx context.Context, id string, def Definition, t pip
 	} else {
 		state.Status.Next = next.UTC()
 	}
-	if reflect.DeepEqual(state, before) {
+	if state == before {
 		return next, nil
 	}
 	_, saved := s.save(ctx, schedules, key, version, state, state.Status.event(now, before.Status)...)

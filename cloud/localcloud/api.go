@@ -22,6 +22,7 @@ type Info struct {
 	PID         int                     `json:"pid"`
 	Started     time.Time               `json:"started"`
 	Credentials objectstore.Credentials `json:"credentials"` // of its object storage
+	EdgeKey     string                  `json:"edgeKey"`     // with which its front door believes what the edge says of clients
 }
 
 // publishBody asks for one site deployment.
@@ -114,7 +115,7 @@ func (r *region) info() Info {
 			Name: r.config.Name, Zones: r.config.Zones, Healthy: true, Since: r.started,
 			Address: r.front.Addr().String(), S3: r.objects.Endpoint(),
 		},
-		PID: os.Getpid(), Started: r.started, Credentials: r.objects.Credentials(),
+		PID: os.Getpid(), Started: r.started, Credentials: r.objects.Credentials(), EdgeKey: r.edgeKey,
 	}
 }
 

@@ -47,6 +47,7 @@ type regionClient struct {
 
 	mu   sync.Mutex
 	seen cloud.Region // what was last known
+	key  string       // of the edge, the same
 }
 
 // NewClient makes a client. It does not connect: regions may come and go.
@@ -140,12 +141,25 @@ func (r *regionClient) observe(ctx context.Context, now func() time.Time) cloud.
 	defer r.mu.Unlock()
 	was := r.seen.Healthy
 	if err == nil {
+		r.key = answer.EdgeKey
 		r.seen.Zones, r.seen.Address, r.seen.S3, r.seen.Processes = answer.Zones, answer.Address, answer.S3, answer.Processes
 	}
 	if r.seen.Healthy = err == nil; was != r.seen.Healthy || r.seen.Since.IsZero() {
 		r.seen.Since = now()
 	}
 	return r.seen
+}
+
+// EdgeKey proves to a region that a request comes from its edge, as the region last
+// said it; empty when it is not known.
+func (c *Client) EdgeKey(region string) string {
+	r := c.regions[region]
+	if r == nil {
+		return ""
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.key
 }
 
 // Info asks one region about itself. Errors: not_found, unavailable.

@@ -23,10 +23,11 @@ func CredentialsFile(data string) string { return filepath.Join(data, "aws-crede
 // SocketName is the name, for package sockpath, of a region's control socket.
 func SocketName(region string) string { return "region-" + region }
 
-// ports are where a region last listened.
+// ports are where a region last listened, and the key that it gave to its edge.
 type ports struct {
-	Front string `json:"front"`
-	S3    string `json:"s3"`
+	Front   string `json:"front"`
+	S3      string `json:"s3"`
+	EdgeKey string `json:"edgeKey,omitempty"`
 }
 
 func loadPorts(file string) (ports, error) {

@@ -2,6 +2,7 @@ package localcloud
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -31,7 +32,6 @@ type RegionConfig struct {
 	// Control adds a TCP listener to the unix socket; it asks for Token.
 	Control string
 	Token   string
-	Lanes   int // of the load balancer; default GOMAXPROCS, which should be greater by as many
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Ready is called once, when everything serves. May be nil.
@@ -94,6 +94,7 @@ type region struct {
 	fleet    *fleet.Fleet
 	balancer *balancer.Balancer
 	front    net.Listener
+	edgeKey  string
 }
 
 // RunRegion runs a region in this process until ctx ends, and then shuts it
@@ -155,7 +156,8 @@ func (r *region) open(ctx context.Context) error {
 	if r.front, err = listen(c.Listen, remembered.Front); err != nil {
 		return problem.Wrap(err, problem.Unavailable, "region.run", "the front door of %s cannot listen", c.Name)
 	}
-	r.balancer = balancer.New(balancer.Config{Resolve: r.resolve, Fallback: r.sites, OnEject: r.eject, Log: c.Log, Lanes: c.Lanes})
+	r.edgeKey = first(remembered.EdgeKey, rand.Text())
+	r.balancer = balancer.New(balancer.Config{Resolve: r.resolve, Fallback: r.sites, OnEject: r.eject, EdgeKey: r.edgeKey, Log: c.Log})
 	r.fleet, err = fleet.New(fleet.Config{
 		Region: c.Name, Zones: c.Zones, Dir: c.dir("fleet"), Artifacts: store, Balancer: r.balancer, Log: c.Log, Now: c.Now,
 		Address: r.front.Addr().String(), S3: r.objects.Endpoint(),
@@ -163,7 +165,7 @@ func (r *region) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return savePorts(c.dir("ports.json"), ports{Front: r.front.Addr().String(), S3: r.objects.Address()})
+	return savePorts(c.dir("ports.json"), ports{Front: r.front.Addr().String(), S3: r.objects.Address(), EdgeKey: r.edgeKey})
 }
 
 // resolve names the cluster behind a host that is no cluster's name. A site of

@@ -5,8 +5,8 @@
 //
 //	make build && cd bench && go run ./peers balancer -showrunner ../bin/showrunner
 //
-// The ratios to the peers are the result. The budget is 0.9 of nginx's
-// throughput, and a 99th percentile at the same load that is no worse.
+// The ratios to the peers are the result. The budget is 0.7 of nginx's
+// throughput, and a 99th percentile at the same load of at most twice its.
 // On a machine with other work these ratios tell little; -old measures another
 // build of the program in the same rounds.
 package balancer
@@ -37,8 +37,8 @@ const host = "bench.localhost"
 
 // Budgets, relative to nginx.
 const (
-	leastThroughput = 0.9
-	mostP99         = 1.0
+	leastThroughput = 0.7
+	mostP99         = 2.0
 )
 
 type settings struct {

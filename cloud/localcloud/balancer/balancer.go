@@ -2,17 +2,17 @@ package balancer
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
 
-	"showrunner/cloud/localcloud/balancer/upstream"
-	"showrunner/cloud/localcloud/internal/halfclose"
+	"showrunner/cloud/localcloud/proxy"
+	"showrunner/cloud/localcloud/proxy/upstream"
 )
 
 // Cluster is everything the balancer needs to know of one host name.
@@ -64,10 +64,9 @@ type Config struct {
 	// Suspicion is how long a request that may be sent again waits for the answer
 	// of a target that has been taken out of service meanwhile; default 1s.
 	Suspicion time.Duration
-	// Lanes is how many threads serve plain requests, many clients each; default
-	// GOMAXPROCS. They do not give their processors away while a system call is made
-	// that does not wait, so GOMAXPROCS should be greater by as many.
-	Lanes int
+	// EdgeKey is what our own edge sends with each request. What a request says of its
+	// client is believed with it alone. Empty: it is never.
+	EdgeKey string
 
 	after func(time.Duration, func()) *time.Timer // tests decide when a ResponseTimeout is over
 }
@@ -75,14 +74,11 @@ type Config struct {
 // Balancer spreads requests over the targets of clusters. Its methods may be
 // used from any goroutine.
 type Balancer struct {
-	config  Config
-	server  *http.Server
-	front   *front
-	tunnels *tunnels
-	budget  budget
+	config Config
+	server *proxy.Server
+	budget budget
 
 	mu       sync.RWMutex
-	listener net.Listener
 	clusters map[string]*cluster
 	targets  map[string]*target // by instance, those still in flight included
 	changed  chan struct{}      // closed and replaced with every change
@@ -99,49 +95,32 @@ func New(config Config) *Balancer {
 	if config.Suspicion <= 0 {
 		config.Suspicion = time.Second
 	}
-	if config.Lanes <= 0 {
-		config.Lanes = runtime.GOMAXPROCS(0)
-	}
-	quiet := slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug)
 	b := &Balancer{config: config, clusters: map[string]*cluster{}, targets: map[string]*target{}, changed: make(chan struct{})}
-	b.tunnels = newTunnels(b, quiet)
-	b.front = newFront(b)
-	b.server = &http.Server{Handler: b, ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: 64 << 10, ErrorLog: quiet, Protocols: new(http.Protocols)}
-	b.server.Protocols.SetHTTP1(true)
-	b.server.Protocols.SetUnencryptedHTTP2(true)
+	b.server = proxy.New(proxy.Config{Route: b.route, Trusts: b.trusts, Log: config.Log})
 	return b
+}
+
+// trusts says whether a request came from our own edge.
+func (b *Balancer) trusts(r *http.Request) bool {
+	said := r.Header[upstream.EdgeKeyHeader]
+	return b.config.EdgeKey != "" && len(said) == 1 && subtle.ConstantTimeCompare([]byte(said[0]), []byte(b.config.EdgeKey)) == 1
 }
 
 // Serve accepts connections until Shutdown. It returns nil after Shutdown. It
 // may be called once.
 func (b *Balancer) Serve(l net.Listener) error {
-	b.mu.Lock()
-	b.listener = l
-	b.mu.Unlock()
-	defer l.Close()
-	if b.front.closing.Load() {
-		return nil
-	}
 	ended := make(chan struct{})
 	defer close(ended)
 	go b.tend(ended)
-	go b.server.Serve(b.front.rest) // until Shutdown
-	if err := b.front.accept(l); !b.front.closing.Load() {
-		return err
-	}
-	return nil
+	return b.server.Serve(l)
 }
 
-// tend looks after connections of both sides.
+// tend closes connections to instances that are not used any more.
 func (b *Balancer) tend(ended <-chan struct{}) {
-	sweep := time.NewTicker(sweepEvery)
-	defer sweep.Stop()
 	prune := time.NewTicker(upstream.IdleTimeout / 4)
 	defer prune.Stop()
 	for {
 		select {
-		case now := <-sweep.C:
-			b.front.sweep(now)
 		case now := <-prune.C:
 			for _, p := range b.pools() {
 				p.Prune(now)
@@ -164,56 +143,30 @@ func (b *Balancer) pools() []*upstream.Pool {
 
 // Shutdown stops accepting, lets requests in flight end, and closes what is left when ctx ends.
 func (b *Balancer) Shutdown(ctx context.Context) error {
-	b.mu.RLock()
-	l := b.listener
-	b.mu.RUnlock()
-	b.front.close()
-	if l != nil {
-		l.Close()
-	}
-	err := errors.Join(b.front.shutdown(ctx), b.server.Shutdown(ctx))
-	if err != nil {
-		err = errors.Join(err, b.server.Close())
-	}
+	err := b.server.Shutdown(ctx)
 	for _, p := range b.pools() {
 		p.Close()
 	}
-	b.tunnels.close()
 	return err
 }
 
-// ServeHTTP implements http.Handler.
-func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/_showrunner/healthz" {
-		w.WriteHeader(http.StatusOK)
-		return
+// route finds the cluster that a request is for.
+func (b *Balancer) route(r *http.Request) (proxy.Service, http.Handler) {
+	if c := b.resolve(hostName(r.Host)); c != nil {
+		return c, nil
 	}
-	if r.Method == http.MethodConnect { // a tunnel to anywhere is not what a load balancer is for
-		http.Error(w, "CONNECT is not for this server.", http.StatusMethodNotAllowed)
-		return
+	if b.config.Fallback != nil {
+		return nil, b.config.Fallback
 	}
-	c := b.resolve(hostName(r.Host))
-	if c == nil {
-		if b.config.Fallback != nil {
-			b.config.Fallback.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("X-Showrunner-Unknown-Host", "1")
-		http.Error(w, "no site or service here", http.StatusNotFound)
-		return
-	}
-	if r.ProtoMajor == 1 {
-		out := &halfclose.Writer{ResponseWriter: w}
-		outliving, end := out.Outlive(r)
-		defer end()
-		w, r = out, outliving
-	}
-	b.budget.request(time.Now())
-	if tunnel(r) {
-		b.tunnels.serve(w, r, c)
-		return
-	}
-	b.forward(w, r, c)
+	return nil, http.HandlerFunc(unknownHost)
+}
+
+// unknownHostHeader tells the edge that nothing is served at a host here.
+const unknownHostHeader = "X-Showrunner-Unknown-Host"
+
+func unknownHost(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set(unknownHostHeader, "1")
+	http.Error(w, "no site or service here", http.StatusNotFound)
 }
 
 // hostName is the first part of "name.localhost:port".
@@ -240,37 +193,24 @@ func (b *Balancer) cluster(name string) *cluster {
 	return b.clusters[name]
 }
 
-// failed answers a request that no target could.
-func (b *Balancer) failed(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the client has gone; should it still read, this is no answer
-	}
-	if r.ProtoMajor == 1 && r.Body != http.NoBody {
-		w.Header().Set("Connection", "close") // the rest of the body must not be taken for the next request
-	}
-	status, header, text := b.failure(r, err)
-	for name, values := range header {
-		w.Header()[name] = values
-	}
-	http.Error(w, text, status)
-}
-
 // notSentHeader tells the edge that nothing of a request has reached an instance.
 const notSentHeader = "X-Showrunner-Not-Sent"
 
-// failure is what a client is told of an error.
-func (b *Balancer) failure(r *http.Request, err error) (status int, header http.Header, text string) {
-	b.config.Log.Debug("not served", "host", r.Host, "error", err)
-	var broken *upstream.Error
+// notSent is the header of an answer to a request that has reached no instance.
+func notSent() http.Header { return http.Header{"Retry-After": {"1"}, notSentHeader: {"1"}} }
+
+// Failure implements proxy.Service.
+func (c *cluster) Failure(r *http.Request, err error) proxy.Answer {
+	c.balancer.config.Log.Debug("not served", "host", r.Host, "error", err)
 	switch {
-	case errors.As(err, &broken) && broken.Client:
-		return http.StatusBadRequest, nil, "The request cannot be passed on."
 	case errors.Is(err, errFull):
-		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}, notSentHeader: {"1"}}, "Every instance has as many requests as it may have."
+		return proxy.Answer{Status: http.StatusServiceUnavailable, Header: notSent(), Text: "Every instance has as many requests as it may have.\n"}
 	case errors.Is(err, errNoAnswer):
-		return http.StatusGatewayTimeout, nil, "The instance that had this request did not answer in time."
+		return proxy.Answer{Status: http.StatusGatewayTimeout, Text: "The instance that had this request did not answer in time.\n"}
 	case errors.Is(err, errNoTarget):
-		return http.StatusServiceUnavailable, http.Header{"Retry-After": {"1"}, notSentHeader: {"1"}}, "No instance serves this now."
+		return proxy.Answer{Status: http.StatusServiceUnavailable, Header: notSent(), Text: "No instance serves this now.\n"}
+	case upstream.Exhausted(err):
+		return proxy.Answer{Status: http.StatusServiceUnavailable, Header: notSent(), Text: "This region has too many connections at the moment.\n"}
 	}
-	return http.StatusBadGateway, nil, "The instance that had this request broke off."
+	return proxy.Answer{Status: http.StatusBadGateway, Text: "The instance that had this request broke off.\n"}
 }

@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -30,9 +28,6 @@ func start(t *testing.T, c balancer.Config) (*balancer.Balancer, string) {
 	}
 	b := balancer.New(c)
 	address := l.Addr().String()
-	if os.Getenv(withoutLanes) != "" {
-		l = struct{ net.Listener }{l}
-	}
 	served := make(chan error, 1)
 	go func() { served <- b.Serve(l) }()
 	t.Cleanup(func() {
@@ -44,22 +39,6 @@ func start(t *testing.T, c balancer.Config) (*balancer.Balancer, string) {
 		}
 	})
 	return b, address
-}
-
-// withoutLanes has every connection served by a goroutine of its own.
-const withoutLanes = "BALANCER_TEST_WITHOUT_LANES"
-
-// TestWithoutLanes runs all the other tests with a goroutine for each connection,
-// as it is where there are no lanes.
-func TestWithoutLanes(t *testing.T) {
-	if os.Getenv(withoutLanes) != "" {
-		t.Skip("this is that run")
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=2m")
-	cmd.Env = append(os.Environ(), withoutLanes+"=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
 }
 
 // backend is an instance that says its name.

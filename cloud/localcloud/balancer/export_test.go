@@ -3,11 +3,13 @@ package balancer
 import (
 	"net/http"
 	"time"
+
+	"showrunner/cloud/localcloud/proxy"
 )
 
 // Choose is the choice alone: a hundred thousand of them are quick.
 func (b *Balancer) Choose(name string) (string, error) {
-	t, _, err := b.choose(name, &http.Request{}, nil, time.Now())
+	t, _, err := b.choose(name, &proxy.Call{Request: &http.Request{}}, nil, time.Now())
 	if err != nil {
 		return "", err
 	}

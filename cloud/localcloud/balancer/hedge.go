@@ -2,11 +2,11 @@ package balancer
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"time"
 
 	"showrunner/cloud/localcloud/internal/replay"
+	"showrunner/cloud/localcloud/proxy"
 )
 
 // hedged sends a request without a body to one target and, when that takes its
@@ -16,17 +16,18 @@ import (
 // waited for. Answers of the kind 1xx are not passed on. The targets that failed
 // are added to tried, the one of the attempt that is returned is not; sends is how
 // often the request was sent.
-func (b *Balancer) hedged(r *http.Request, name string, first *target, group *sums, tried []*target, limit timing, send sender) (a attempt, failed []*target, sends int) {
+func (b *Balancer) hedged(call *proxy.Call, name string, first *target, group *sums, tried []*target, limit timing) (a attempt, failed []*target, sends int) {
+	r := call.Request
 	shared := r.Clone(r.Context()) // what is called off may look at it for longer than the request lasts
 	results := make(chan attempt, 2)
 	stop := map[*target]context.CancelFunc{}
 	launch := func(t *target, group *sums) {
 		ctx, cancel := context.WithCancel(r.Context())
 		stop[t] = cancel
-		f := new(flight).begin(t, group, time.Now())
+		f := new(flight).begin(call, t, group, time.Now())
 		left := context.AfterFunc(ctx, func() { f.cancel.Abort(context.Canceled) })
 		f.done = func() { left(); cancel() }
-		go func() { results <- b.try(shared.WithContext(ctx), f, nil, limit.timeout, send) }()
+		go func() { results <- b.try(shared.WithContext(ctx), f, limit.timeout) }()
 	}
 	launch(first, group)
 	clock := time.NewTimer(limit.hedge)
@@ -37,7 +38,7 @@ func (b *Balancer) hedged(r *http.Request, name string, first *target, group *su
 	case <-clock.C:
 	}
 	tried = slices.Clip(tried)
-	second, group, err := b.choose(name, r, append(tried, first), time.Now())
+	second, group, err := b.choose(name, call, append(tried, first), time.Now())
 	if err != nil {
 		return <-results, tried, 1
 	}

@@ -2,11 +2,12 @@ package balancer
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"showrunner/cloud/localcloud/proxy"
 )
 
 // queue is the requests that wait for a place at a target of their cluster, the
@@ -90,13 +91,13 @@ func (q *queue) tell(t *target) {
 // wait chooses a target; when there is none it waits for the table to change or
 // for a place, so that neither a moment without instances nor a short crowd fails
 // a request. Targets that were tried are tried again only after such a change.
-func (b *Balancer) wait(ctx context.Context, name string, r *http.Request, tried []*target) (*target, *sums, error) {
+func (b *Balancer) wait(ctx context.Context, name string, call *proxy.Call, tried []*target) (*target, *sums, error) {
 	var patience <-chan time.Time
 	for {
 		b.mu.RLock()
 		changed := b.changed
 		b.mu.RUnlock()
-		t, s, err := b.choose(name, r, tried, time.Now())
+		t, s, err := b.choose(name, call, tried, time.Now())
 		if err == nil {
 			return t, s, nil
 		}
@@ -105,7 +106,7 @@ func (b *Balancer) wait(ctx context.Context, name string, r *http.Request, tried
 			defer clock.Stop()
 			patience = clock.C
 		}
-		t, s, again, err := b.queued(ctx, name, r, tried, changed, patience)
+		t, s, again, err := b.queued(ctx, name, call, tried, changed, patience)
 		switch {
 		case t != nil || err != nil:
 			return t, s, err
@@ -118,13 +119,13 @@ func (b *Balancer) wait(ctx context.Context, name string, r *http.Request, tried
 // queued waits for a place, a change of the table, or the end of patience, and
 // returns a target, an error, or neither: then the choice is made again, anew
 // says whether among those that were tried as well.
-func (b *Balancer) queued(ctx context.Context, name string, r *http.Request, tried []*target, changed <-chan struct{}, patience <-chan time.Time) (t *target, s *sums, anew bool, err error) {
+func (b *Balancer) queued(ctx context.Context, name string, call *proxy.Call, tried []*target, changed <-chan struct{}, patience <-chan time.Time) (t *target, s *sums, anew bool, err error) {
 	b.mu.RLock()
 	c := b.clusters[name]
 	b.mu.RUnlock()
 	w := &waiter{tried: tried, ready: make(chan *target, 1)}
 	if c != nil && c.config.MaxInFlight > 0 {
-		for _, g := range c.eligible(r.Header.Get(VersionHeader), nil) {
+		for _, g := range c.eligible(c.version(call), nil) {
 			w.groups = append(w.groups, g.config.Name)
 		}
 		c.queue.join(w)
@@ -138,21 +139,39 @@ func (b *Balancer) queued(ctx context.Context, name string, r *http.Request, tri
 			}
 		}()
 	}
-	t, s, err = b.choose(name, r, tried, time.Now()) // a place may have become free before this one was in the queue
+	t, s, err = b.choose(name, call, tried, time.Now()) // a place may have become free before this one was in the queue
 	if err == nil {
 		return t, s, false, nil
 	}
-	select {
-	case t = <-w.ready:
-		if t != nil {
-			s = c.sums[t.group]
+	look := time.NewTicker(mostSilence / 4)
+	defer look.Stop()
+	for {
+		select {
+		case t = <-w.ready:
+			if t != nil {
+				s = c.sums[t.group]
+			}
+			return t, s, false, nil
+		case <-changed:
+			return nil, nil, true, nil
+		case now := <-look.C:
+			c.giveUpSilent(now)
+		case <-patience:
+			return nil, nil, false, err
+		case <-ctx.Done():
+			return nil, nil, false, ctx.Err()
 		}
-		return t, s, false, nil
-	case <-changed:
-		return nil, nil, true, nil
-	case <-patience:
-		return nil, nil, false, err
-	case <-ctx.Done():
-		return nil, nil, false, ctx.Err()
+	}
+}
+
+// giveUpSilent has clients that are silent lose the places that others wait for.
+func (c *cluster) giveUpSilent(now time.Time) {
+	if c == nil || c.config.MaxInFlight == 0 {
+		return
+	}
+	for _, g := range c.groups {
+		for _, t := range g.targets {
+			t.giveUpSilent(now)
+		}
 	}
 }

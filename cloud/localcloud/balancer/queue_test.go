@@ -7,13 +7,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"showrunner/cloud/localcloud/proxy"
 )
 
 // crowded is a cluster of one target with one place, which is taken.
 func crowded(t *testing.T, patience time.Duration) (b *Balancer, held *target) {
 	b = New(Config{Patience: patience})
 	b.SetCluster(Cluster{Name: "shop", MaxInFlight: 1, Groups: []Group{{Name: "g", Weight: 1, Targets: []Target{{ID: "a", Address: "127.0.0.1:1"}}}}})
-	held, _, err := b.choose("shop", &http.Request{}, nil, time.Now())
+	held, _, err := b.choose("shop", &proxy.Call{Request: &http.Request{}}, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +30,7 @@ func TestPlacesAreHandedOverInOrder(t *testing.T) {
 	got := make(chan int, waiters)
 	for i := range waiters {
 		go func() {
-			if _, _, err := b.wait(t.Context(), "shop", &http.Request{}, nil); err != nil {
+			if _, _, err := b.wait(t.Context(), "shop", &proxy.Call{Request: &http.Request{}}, nil); err != nil {
 				t.Error(err)
 			}
 			got <- i
@@ -39,7 +41,7 @@ func TestPlacesAreHandedOverInOrder(t *testing.T) {
 	}
 	for i := range waiters {
 		held.release()
-		if _, _, err := b.choose("shop", &http.Request{}, nil, time.Now()); !errors.Is(err, errFull) {
+		if _, _, err := b.choose("shop", &proxy.Call{Request: &http.Request{}}, nil, time.Now()); !errors.Is(err, errFull) {
 			t.Fatalf("a later request took the place: %v", err)
 		}
 		if n := <-got; n != i {
@@ -58,12 +60,12 @@ func TestWhoLeavesTakesNoPlace(t *testing.T) {
 	for range 1000 {
 		ended := make(chan *target)
 		go func() {
-			got, _, _ := b.wait(t.Context(), "shop", &http.Request{}, nil)
+			got, _, _ := b.wait(t.Context(), "shop", &proxy.Call{Request: &http.Request{}}, nil)
 			ended <- got
 		}()
 		held.release()
 		if got := <-ended; got == nil {
-			if got, _, _ = b.choose("shop", &http.Request{}, nil, time.Now()); got == nil {
+			if got, _, _ = b.choose("shop", &proxy.Call{Request: &http.Request{}}, nil, time.Now()); got == nil {
 				t.Fatal("the place is lost")
 			}
 		}
@@ -80,12 +82,12 @@ func TestAFullTargetIsBetterThanASickOne(t *testing.T) {
 	now := time.Now()
 	b.targets["b"].until = now.Add(time.Hour)
 	for _, want := range []error{nil, errFull} {
-		if _, _, err := b.choose("shop", &http.Request{}, nil, now); !errors.Is(err, want) {
+		if _, _, err := b.choose("shop", &proxy.Call{Request: &http.Request{}}, nil, now); !errors.Is(err, want) {
 			t.Errorf("%v, want %v", err, want)
 		}
 	}
 	b.targets["a"].until = now.Add(time.Hour) // none is well: trying is better than failing
-	if got, _, err := b.choose("shop", &http.Request{}, nil, now); err != nil || got.id != "b" {
+	if got, _, err := b.choose("shop", &proxy.Call{Request: &http.Request{}}, nil, now); err != nil || got.id != "b" {
 		t.Errorf("%v %v", got, err)
 	}
 }
@@ -121,7 +123,7 @@ func TestTheClockOfAnAnswer(t *testing.T) {
 func TestWithoutLimitsNothingIsAllocated(t *testing.T) {
 	b := New(Config{})
 	b.SetCluster(Cluster{Name: "shop", Groups: []Group{{Name: "g", Weight: 1, Targets: []Target{{ID: "a", Address: "127.0.0.1:1"}, {ID: "b", Address: "127.0.0.1:2"}}}}})
-	r := &http.Request{}
+	r := &proxy.Call{Request: &http.Request{}}
 	if n := testing.AllocsPerRun(100, func() {
 		if got, _, err := b.wait(t.Context(), "shop", r, nil); err == nil {
 			got.release()

@@ -20,7 +20,7 @@ func TestSmuggling(t *testing.T) {
 		request string
 		arrives []string // request lines at the instance
 	}{
-		"both lengths":              {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n", []string{"POST /a HTTP/1.1", "GET /b HTTP/1.1"}},
+		"both lengths":              {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /b HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n", nil},
 		"two lengths that differ":   {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd\r\n", nil},
 		"a list of lengths":         {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 4, 5\r\n\r\nabcd\r\n", nil},
 		"a signed length":           {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: +4\r\n\r\nabcd", nil},
@@ -40,11 +40,11 @@ func TestSmuggling(t *testing.T) {
 		"a tunnel":                  {"CONNECT shop.localhost:80 HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n", nil},
 		"another's whole address":   {"GET http://evil.localhost/a HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n", nil},
 		"a whole address":           {"GET http://shop.localhost/a HTTP/1.1\r\nHost: evil.localhost\r\nConnection: close\r\n\r\n", []string{"GET /a HTTP/1.1"}},
-		"a folded value":            {fmt.Sprintf(get, "a") + "X-A: a\r\n Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n", []string{"GET /a HTTP/1.1"}},
-		"bare line feeds":           {"GET /a HTTP/1.1\nHost: shop.localhost\nConnection: close\n\n", []string{"GET /a HTTP/1.1"}},
+		"a folded value":            {fmt.Sprintf(get, "a") + "X-A: a\r\n Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n", nil},
+		"bare line feeds":           {"GET /a HTTP/1.1\nHost: shop.localhost\nConnection: close\n\n", nil},
 		"a GET with a body":         {fmt.Sprintf(get, "a") + "Content-Length: 28\r\nConnection: close\r\n\r\nGET /evil HTTP/1.1\r\nHost: x\r\n", []string{"GET /a HTTP/1.1"}},
 		"two in one piece":          {fmt.Sprintf(get, "a") + "\r\n" + fmt.Sprintf(get, "b") + "Connection: close\r\n\r\n", []string{"GET /a HTTP/1.1", "GET /b HTTP/1.1"}},
-		"equal lengths twice":       {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 2\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", []string{"POST /a HTTP/1.1"}},
+		"equal lengths twice":       {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 2\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", nil},
 		"a length in Connection":    {"POST /a HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 2\r\nConnection: close, content-length\r\n\r\nhi", []string{"POST /a HTTP/1.1"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"showrunner/cloud/localcloud/balancer/upstream"
+	"showrunner/cloud/localcloud/proxy"
+	"showrunner/cloud/localcloud/proxy/upstream"
 )
 
 // Why there is no target for a request.
@@ -22,10 +22,11 @@ var (
 
 // cluster is a cluster as the choice sees it. It is replaced whole.
 type cluster struct {
-	config Cluster
-	groups []group
-	sums   map[string]*sums // by server group, since the cluster was first seen
-	queue  *queue           // kept when the cluster is replaced
+	balancer *Balancer
+	config   Cluster
+	groups   []group
+	sums     map[string]*sums // by server group, since the cluster was first seen
+	queue    *queue           // kept when the cluster is replaced
 }
 
 func (c *cluster) timing() timing {
@@ -67,7 +68,7 @@ func newTarget(t Target, group string, suspicion time.Duration) *target {
 func (b *Balancer) SetCluster(c Cluster) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	next := &cluster{config: c, sums: map[string]*sums{}, queue: &queue{}}
+	next := &cluster{balancer: b, config: c, sums: map[string]*sums{}, queue: &queue{}}
 	if old := b.clusters[c.Name]; old != nil {
 		next.sums, next.queue = maps.Clone(old.sums), old.queue // requests look at the old one meanwhile
 	}
@@ -237,7 +238,7 @@ const stickyCookie = "showrunner-instance"
 // choose picks a target that has not been tried and counts the request in. It
 // answers the target's group with it; errNoTarget when there is none, errFull when
 // there is none with a place.
-func (b *Balancer) choose(name string, r *http.Request, tried []*target, now time.Time) (*target, *sums, error) {
+func (b *Balancer) choose(name string, call *proxy.Call, tried []*target, now time.Time) (*target, *sums, error) {
 	b.mu.RLock()
 	c := b.clusters[name]
 	b.mu.RUnlock()
@@ -245,7 +246,7 @@ func (b *Balancer) choose(name string, r *http.Request, tried []*target, now tim
 		return nil, nil, errNoTarget
 	}
 	if c.config.Sticky && len(tried) == 0 {
-		if cookie, err := r.Cookie(stickyCookie); err == nil {
+		if cookie, err := call.Request.Cookie(stickyCookie); err == nil {
 			for _, g := range c.groups {
 				for _, t := range g.targets {
 					if t.id == cookie.Value && g.config.Weight > 0 && t.take() {
@@ -256,7 +257,7 @@ func (b *Balancer) choose(name string, r *http.Request, tried []*target, now tim
 		}
 	}
 	var few [4]group
-	groups := c.eligible(r.Header.Get(VersionHeader), few[:0])
+	groups := c.eligible(c.version(call), few[:0])
 	none := errNoTarget
 	for len(groups) > 0 {
 		i := drawGroup(groups)
@@ -271,6 +272,9 @@ func (b *Balancer) choose(name string, r *http.Request, tried []*target, now tim
 	}
 	return nil, nil, none
 }
+
+// version is the version that a request asks for.
+func (c *cluster) version(call *proxy.Call) string { return call.Request.Header.Get(VersionHeader) }
 
 // eligible adds to list the groups that may serve: those with weight, or the version asked for.
 func (c *cluster) eligible(version string, list []group) []group {

@@ -6,8 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"showrunner/cloud/localcloud/balancer/upstream"
 	"showrunner/cloud/localcloud/internal/replay"
+	"showrunner/cloud/localcloud/proxy"
+	"showrunner/cloud/localcloud/proxy/upstream"
 )
 
 // attempts bounds how often one request is sent.
@@ -22,10 +23,6 @@ const (
 	firstEjection    = time.Second
 	lastEjection     = 30 * time.Second
 )
-
-// sender carries a request to the target of a flight and returns its answer;
-// sent says whether anything of it may have arrived there.
-type sender func(r *http.Request, f *flight, body *replay.Body) (res *http.Response, sent bool, err error)
 
 // timing is what a cluster says of the time that answers take; 0 is no such limit.
 type timing struct{ timeout, hedge time.Duration }
@@ -42,15 +39,17 @@ type attempt struct {
 type flight struct {
 	target *target
 	group  *sums
+	call   *proxy.Call
 	began  time.Time
 	cancel upstream.Cancel
 	status int // of the answer; 0 without one
 	failed bool
 
-	// Those that may be sent again and wait for an answer are listed at their
-	// target, to be called off when it is taken out of service; the target guards it.
-	waits      bool
-	prev, next *flight
+	// Those that wait for an answer are listed at their target; the target guards it.
+	// The ones that may be sent again are called off when it is taken out of service,
+	// and those whose client is silent when others need their places.
+	waits, repeats bool
+	prev, next     *flight
 
 	finish  func(cut bool) // end, made once
 	written func()         // told when all of the request has been sent; nil: nobody asks
@@ -59,31 +58,49 @@ type flight struct {
 
 // begin makes f an attempt at a target, whatever it was before: that has ended.
 // From then on only its cancel is looked at by others.
-func (f *flight) begin(t *target, group *sums, now time.Time) *flight {
+func (f *flight) begin(c *proxy.Call, t *target, group *sums, now time.Time) *flight {
 	f.cancel.Reset()
-	f.target, f.group, f.began, f.status, f.failed, f.written = t, group, now, 0, false, nil
+	f.call, f.target, f.group, f.began, f.status, f.failed, f.written = c, t, group, now, 0, false, nil
 	if f.finish == nil {
 		f.finish = f.end
 	}
 	return f
 }
 
-// carry sends a request to a target of its cluster, and to another one when that
-// does no harm: when nothing of it was sent, or when the request says that
-// repeating is harmless and its body can be sent again. first is an attempt that
-// was made before, nil for none. spare is used for the attempts that are not
-// hedged; it is free again once the answer is closed.
-func (b *Balancer) carry(r *http.Request, name string, limit timing, first *attempt, spare *flight, send sender) (*http.Response, error) {
-	body := replay.Of(r)
+// spareFlight is the flight that belongs to a client's connection, used for the
+// attempts that are not hedged. It is free again once the answer is closed.
+func spareFlight(c *proxy.Call) *flight {
+	f, _ := c.State.(*flight)
+	if f == nil {
+		f = new(flight)
+		c.State = f
+	}
+	return f
+}
+
+// Carry implements proxy.Service: it sends a request to a target of its cluster,
+// and to another one when that does no harm: when nothing of it was sent, or when
+// the request says that repeating is harmless and its body can be sent again.
+func (c *cluster) Carry(call *proxy.Call) (*http.Response, error) {
+	b := c.balancer
+	b.budget.request(time.Now())
+	limit := c.timing()
+	if call.Stream() {
+		limit = timing{}
+	}
+	res, err := b.carry(call, c.config.Name, limit)
+	if err == nil && c.config.Sticky {
+		stick(res)
+	}
+	return res, err
+}
+
+func (b *Balancer) carry(call *proxy.Call, name string, limit timing) (*http.Response, error) {
+	r, body := call.Request, call.Body
 	var tried []*target
 	var last error
 	for n := 1; ; n++ {
-		var chosen *target
-		var sums *sums
-		var err error
-		if first == nil {
-			chosen, sums, err = b.wait(r.Context(), name, r, tried)
-		}
+		chosen, sums, err := b.wait(r.Context(), name, call, tried)
 		if err != nil {
 			if last != nil {
 				return nil, last
@@ -91,14 +108,12 @@ func (b *Balancer) carry(r *http.Request, name string, limit timing, first *atte
 			return nil, err
 		}
 		var a attempt
-		if first != nil {
-			a, chosen, first = *first, first.target, nil
-		} else if limit.hedge > 0 && body == nil && replay.Harmless(r) && n < attempts {
+		if limit.hedge > 0 && body == nil && replay.Harmless(r) && n < attempts {
 			var sends int
-			a, tried, sends = b.hedged(r, name, chosen, sums, tried, limit, send)
+			a, tried, sends = b.hedged(call, name, chosen, sums, tried, limit)
 			chosen, n = a.target, n+sends-1
 		} else {
-			a = b.try(r, spare.begin(chosen, sums, time.Now()), body, limit.timeout, send)
+			a = b.try(r, spareFlight(call).begin(call, chosen, sums, time.Now()), limit.timeout)
 		}
 		res, sent, err := a.res, a.sent, a.err
 		if err == nil {
@@ -107,13 +122,13 @@ func (b *Balancer) carry(r *http.Request, name string, limit timing, first *atte
 				return res, nil
 			}
 		}
-		if clients(err) {
+		if err != nil && (clients(err) || upstream.Exhausted(err)) {
 			return nil, err // no target is to blame, and none can help
 		}
-		again := n < attempts && r.Context().Err() == nil && (err != nil || upstream.Sent(res)) && body.Again() &&
+		again := n < attempts && r.Context().Err() == nil && (err != nil || upstream.Sent(res)) && body.Settled(r.Context()) && body.Again() &&
 			(!sent || replay.Harmless(r) && b.budget.retry(time.Now()))
 		if err == nil {
-			if again = again && b.another(name, r, append(tried, chosen)); !again {
+			if again = again && b.another(name, call, append(tried, chosen)); !again {
 				return res, nil // it is the application's own answer
 			}
 			err = fmt.Errorf("%s answered %s", chosen.id, res.Status)
@@ -129,8 +144,8 @@ func (b *Balancer) carry(r *http.Request, name string, limit timing, first *atte
 }
 
 // another says whether a target that has not been tried could take the request.
-func (b *Balancer) another(name string, r *http.Request, tried []*target) bool {
-	t, _, err := b.choose(name, r, tried, time.Now())
+func (b *Balancer) another(name string, c *proxy.Call, tried []*target) bool {
+	t, _, err := b.choose(name, c, tried, time.Now())
 	if err == nil {
 		t.release()
 	}
@@ -138,7 +153,7 @@ func (b *Balancer) another(name string, r *http.Request, tried []*target) bool {
 }
 
 // try sends the request to one target. The target is released when the answer's body is closed.
-func (b *Balancer) try(r *http.Request, f *flight, body *replay.Body, timeout time.Duration, send sender) attempt {
+func (b *Balancer) try(r *http.Request, f *flight, timeout time.Duration) attempt {
 	t := f.target
 	var limit *deadline
 	if timeout > 0 {
@@ -148,7 +163,7 @@ func (b *Balancer) try(r *http.Request, f *flight, body *replay.Body, timeout ti
 		}
 	}
 	f.depart(r)
-	res, sent, err := send(r, f, body)
+	res, sent, err := f.call.Send(r, t.pool, proxy.Attempt{Cancel: &f.cancel, Beside: f.done != nil, Written: f.written})
 	if limit != nil && limit.answered() && err == nil { // the answer came with the end of its time
 		res.Body.Close()
 		sent, err = true, f.cancel.Err()
@@ -158,7 +173,7 @@ func (b *Balancer) try(r *http.Request, f *flight, body *replay.Body, timeout ti
 
 // depart counts the attempt in.
 func (f *flight) depart(r *http.Request) {
-	if replay.Harmless(r) {
+	if f.repeats = replay.Harmless(r); f.repeats || f.call.Body != nil {
 		f.target.await(f)
 	}
 	f.group.begin()
@@ -172,12 +187,15 @@ func (f *flight) arrive(r *http.Request, res *http.Response, sent bool, err erro
 		t.answered(f)
 	}
 	if err != nil {
-		f.failed = r.Context().Err() == nil && !clients(err)
+		f.failed = r.Context().Err() == nil && !clients(err) && !upstream.Exhausted(err)
 		f.end(false)
 		return attempt{t, nil, sent, err}
 	}
 	f.status, f.failed = res.StatusCode, res.StatusCode >= 500
 	res.Header[instanceHeader] = t.idValues
+	delete(res.Header, notSentHeader) // what an instance says to the edge is not believed
+	delete(res.Header, unknownHostHeader)
+	delete(res.Header, proxy.SlowBodyHeader)
 	upstream.OnClose(res, f.finish)
 	return attempt{t, res, true, nil}
 }
@@ -188,7 +206,7 @@ func clients(err error) bool {
 		return false
 	}
 	var broken *upstream.Error
-	return errors.As(err, &broken) && broken.Client
+	return errors.As(err, &broken) && broken.Client || errors.Is(err, proxy.ErrSlowBody)
 }
 
 // end counts the attempt; cut says that the target broke off.
@@ -214,7 +232,7 @@ func (t *target) await(f *flight) {
 		f.next.prev = f
 	}
 	t.waiting = f
-	if t.draining { // since it was chosen
+	if t.draining && f.repeats { // since it was chosen
 		time.AfterFunc(t.suspicion, t.callOff)
 	}
 }
@@ -242,7 +260,25 @@ func (t *target) callOff() {
 		return
 	}
 	for f := t.waiting; f != nil; f = f.next {
+		if !f.repeats {
+			continue
+		}
 		f.cancel.Abort(fmt.Errorf("%s was taken out of service and does not answer", t.id))
+	}
+}
+
+// mostSilence is how long a client may be silent in the middle of its request while
+// others wait for the place that the request has.
+const mostSilence = time.Second
+
+// giveUpSilent ends the requests whose clients are silent.
+func (t *target) giveUpSilent(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for f := t.waiting; f != nil; f = f.next {
+		if f.call.Silent(now) > mostSilence {
+			f.call.GiveUp()
+		}
 	}
 }
 

@@ -152,7 +152,7 @@ func TestWhatIsOfOneConnectionStaysThere(t *testing.T) {
 			t.Errorf("%s: %s reached the instance", name, h.Get(name))
 		}
 	}
-	if h.Get("Te") != "trailers" || h.Get("X-Kept") != "1" || h.Get("X-Forwarded-Host") != "shop.localhost" || h.Get("X-Forwarded-Proto") != "http" || h.Get("X-Forwarded-For") != "192.0.2.1, 127.0.0.1" {
+	if h.Get("Te") != "trailers" || h.Get("X-Kept") != "1" || h.Get("X-Forwarded-Host") != "shop.localhost" || h.Get("X-Forwarded-Proto") != "http" || h.Get("X-Forwarded-For") != "127.0.0.1" {
 		t.Errorf("the instance got %v", h)
 	}
 	for _, name := range []string{"X-Mine", "Keep-Alive", "Proxy-Authenticate", "Content-Type"} {
@@ -162,6 +162,28 @@ func TestWhatIsOfOneConnectionStaysThere(t *testing.T) {
 	}
 	if answer.Get("X-Showrunner-Instance") != "a" {
 		t.Errorf("the client got %v", answer)
+	}
+}
+
+// What a request says of its client is believed with our edge's key alone, and the
+// key reaches no instance.
+func TestWhoIsBelieved(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	b, address := start(t, balancer.Config{EdgeKey: "secret"})
+	b.SetCluster(shop(handler(t, func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header })))
+	said := []string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-Host", "shop.example", "X-Forwarded-Proto", "https"}
+	for key, want := range map[string]string{"": "127.0.0.1 shop.localhost http", "Secret": "127.0.0.1 shop.localhost http", "secret": "192.0.2.1, 127.0.0.1 shop.example http"} {
+		for _, body := range []string{"", "hi"} {
+			header := said
+			if key != "" {
+				header = append(said, "X-Showrunner-Edge-Key", key)
+			}
+			ask(t, http.MethodPost, address, body, header...)
+			h := <-seen
+			if got := h.Get("X-Forwarded-For") + " " + h.Get("X-Forwarded-Host") + " " + h.Get("X-Forwarded-Proto"); got != want || h["X-Showrunner-Edge-Key"] != nil {
+				t.Errorf("with %q the instance got %s: %v", key, got, h)
+			}
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/cloud/localcloud/proxy"
 	"showrunner/problem"
 )
 
@@ -47,7 +48,7 @@ var directoryPage = template.Must(template.New("").Parse(`<!doctype html>
 const directoryLimit = 2 * time.Second
 
 // directory is the page at a host that nobody serves: it lists those that somebody does.
-func (e *Edge) directory(w http.ResponseWriter, r *http.Request) {
+func (e *Edge) directory(r *http.Request) proxy.Answer {
 	ctx, cancel := context.WithTimeout(r.Context(), directoryLimit)
 	defer cancel()
 	domain := "localhost"
@@ -59,14 +60,12 @@ func (e *Edge) directory(w http.ResponseWriter, r *http.Request) {
 	if host == "localhost" || net.ParseIP(host) != nil {
 		host, status = "", http.StatusOK
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	if r.Method == http.MethodHead {
-		return
+	var page strings.Builder
+	if err := directoryPage.Execute(&page, map[string]any{"Host": host, "Names": e.names(ctx), "Domain": domain}); err != nil {
+		e.config.Log.Error("the page of all names", "error", err)
 	}
-	_ = directoryPage.Execute(w, map[string]any{"Host": host, "Names": e.names(ctx), "Domain": domain}) // the client has gone when this fails
+	return proxy.Answer{Status: status, Text: page.String(), Header: http.Header{
+		"Content-Type": {"text/html; charset=utf-8"}, "Content-Security-Policy": {"default-src 'none'"}, "Cache-Control": {"no-store"}}}
 }
 
 // names lists the sites and clusters of all regions that answer.

@@ -4,13 +4,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
-
-	"showrunner/cloud"
 )
 
 // An answer that begins while the request's body is still being sent goes on to
@@ -33,15 +29,7 @@ func TestBothWaysAtOnce(t *testing.T) {
 		}
 	}))
 	defer echo.Close()
-	s := &seen{list: []cloud.Region{{Name: "a", Address: echo.Listener.Addr().String(), Healthy: true}}}
-	front := httptest.NewServer(probed(t, s))
-	defer front.Close()
-	c, err := net.Dial("tcp", front.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c := before(t, echo.Listener.Addr().String()).connect(t)
 	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
 	say := func(line string) { fmt.Fprintf(c, "%x\r\n%s\r\n", len(line), line) }
 	say("one\n")

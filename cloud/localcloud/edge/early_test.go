@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // hasty is a region that answers each request before it reads the body, and
@@ -72,11 +71,7 @@ func TestAnEarlyAnswerEndsTheConnection(t *testing.T) {
 		return fmt.Sprintf("POST /e HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: %d\r\n\r\n", n)
 	}
 	for range 20 {
-		c, err := net.Dial("tcp", e.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c := e.connect(t)
 		io.WriteString(c, head(70_000)+strings.Repeat("x", 68_500))
 		in := bufio.NewReader(c)
 		res, err := http.ReadResponse(in, nil)
@@ -97,11 +92,7 @@ func TestABodyIsNoRequest(t *testing.T) {
 	region := &hasty{}
 	e := before(t, region.start(t))
 	for range 20 {
-		c, err := net.Dial("tcp", e.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c := e.connect(t)
 		evil := "GET /evil HTTP/1.1\r\nHost: shop.localhost\r\nX: "
 		data := evil + strings.Repeat("x", 0x4000-len(evil)-4) + "\r\n\r\n"
 		io.WriteString(c, "POST /e HTTP/1.1\r\nHost: shop.localhost\r\nTransfer-Encoding: chunked\r\n\r\n4010\r\n"+strings.Repeat("y", 16))
@@ -132,11 +123,7 @@ func TestConnectIsRefused(t *testing.T) {
 		fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(evil), evil),
 		fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(evil), evil),
 	} {
-		c, err := net.Dial("tcp", e.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c := e.connect(t)
 		io.WriteString(c, "CONNECT shop.localhost:80 HTTP/1.1\r\nHost: shop.localhost\r\n"+framing)
 		answer, _ := io.ReadAll(c)
 		c.Close()
@@ -144,11 +131,10 @@ func TestConnectIsRefused(t *testing.T) {
 			t.Errorf("%q is answered %q", framing, answer)
 		}
 	}
-	h2 := httptestH2(t, e.Config.Handler)
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodConnect, h2, strings.NewReader(evil))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodConnect, "http://"+e.address, strings.NewReader(evil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,20 +3,14 @@ package edge
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"path/filepath"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"showrunner/cloud"
-	"showrunner/cloud/localcloud/balancer/upstream"
-	"showrunner/cloud/localcloud/internal/ahead"
-	"showrunner/cloud/localcloud/internal/halfclose"
+	"showrunner/cloud/localcloud/proxy"
 	"showrunner/internal/ready"
 	"showrunner/internal/sockpath"
 	"showrunner/problem"
@@ -29,6 +23,9 @@ type Regions interface {
 	Regions(ctx context.Context) ([]cloud.Region, error)
 	ListSites(ctx context.Context, region string) ([]cloud.Site, error)
 	ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error)
+	// EdgeKey proves to a region that a request comes from its edge, as the region
+	// last said it; empty when it is not known.
+	EdgeKey(region string) string
 }
 
 // Config is what an edge runs with.
@@ -51,7 +48,7 @@ type Edge struct {
 	config    Config
 	table     *table
 	transport *transport
-	proxy     *httputil.ReverseProxy
+	server    *proxy.Server
 }
 
 // Run serves until ctx ends, and then lets the requests under way end.
@@ -83,12 +80,8 @@ func Run(ctx context.Context, c Config) error {
 	go e.table.watch(probing, c.Cloud, c.ProbeEvery)
 	go e.transport.tend(probing)
 
-	server := &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols)}
-	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- e.server.Serve(listener) }()
 	if c.Ready != nil {
 		c.Ready(ready.Message{Process: "edge", Listens: map[string]string{"http": listener.Addr().String()}})
 	}
@@ -99,7 +92,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	if err := server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := e.server.Shutdown(closing); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return nil
@@ -110,133 +103,8 @@ func newEdge(c Config) (*Edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Edge{config: c, table: t, transport: newTransport(t, c.Cloud)}
-	e.proxy = &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme = "http"
-			r.Out.URL.Host = r.In.Host // the transport chooses the region
-			r.Out.Host = r.In.Host
-			asSent(r)
-			r.SetXForwarded()
-		},
-		Transport:      e.transport,
-		ModifyResponse: endConnection,
-		FlushInterval:  -1,
-		ErrorHandler:   e.failed,
-		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
-	}
+	e := &Edge{config: c, table: t}
+	e.transport = newTransport(e)
+	e.server = proxy.New(proxy.Config{Route: func(*http.Request) (proxy.Service, http.Handler) { return e.transport, nil }, Log: c.Log})
 	return e, nil
-}
-
-// ServeHTTP implements http.Handler.
-func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/_showrunner/healthz" {
-		w.WriteHeader(http.StatusOK)
-		return
-	}
-	if r.Method == http.MethodConnect { // a tunnel to anywhere is not what an edge is for
-		if r.ProtoMajor == 1 {
-			w.Header().Set("Connection", "close") // what follows is not HTTP
-		}
-		http.Error(w, "CONNECT is not for this server.", http.StatusMethodNotAllowed)
-		return
-	}
-	if hasBody(r) { // an upgrade has none: the request is answered as any other (RFC 9110, section 7.8)
-		r.Header.Del("Upgrade")
-	}
-	out := &exact{halfclose.Writer{ResponseWriter: w}}
-	if r.ProtoMajor == 1 {
-		body := &clientBody{ReadCloser: r.Body}
-		control := http.NewResponseController(w)
-		_ = control.EnableFullDuplex() // the server's own writer has it
-		outliving, end := out.Outlive(r)
-		defer end()
-		body.stop = func() { _ = control.SetReadDeadline(time.Unix(1, 0)) } // it fails on a connection that is closed: nothing reads
-		r = outliving.WithContext(context.WithValue(outliving.Context(), clientBodyKey{}, body))
-		if hasBody(r) {
-			r.Body = body
-		} else {
-			body.ended.Store(true)
-		}
-	}
-	e.proxy.ServeHTTP(ahead.Writer{ResponseWriter: out}, r)
-}
-
-func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
-
-// clientBody is the body of an HTTP/1.1 request, and knows whether all of it was read.
-type clientBody struct {
-	io.ReadCloser
-	ended atomic.Bool
-	stop  func() // ends a reading that waits for the client, for good
-}
-
-// Read implements io.Reader.
-func (b *clientBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		b.ended.Store(true)
-	}
-	return n, err
-}
-
-// clientBodyKey carries a request's clientBody, which HTTP/2 does not need.
-type clientBodyKey struct{}
-
-func clientBodyOf(r *http.Request) *clientBody {
-	b, _ := r.Context().Value(clientBodyKey{}).(*clientBody)
-	return b
-}
-
-// endConnection has the client's connection end with an answer that came before
-// the request's body was read: the rest of the body must not be taken for the
-// next request.
-func endConnection(res *http.Response) error {
-	if b := clientBodyOf(res.Request); b != nil && !b.ended.Load() {
-		res.Header["Connection"] = []string{"close"}
-	}
-	return nil
-}
-
-// asSent keeps of a request what httputil would write in its own way or leave
-// out: what a path and a query mean is for the application to say.
-func asSent(r *httputil.ProxyRequest) {
-	r.Out.URL.RawQuery = r.In.URL.RawQuery
-	path, _, _ := strings.Cut(r.In.RequestURI, "?")
-	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") { // with two, Opaque would be a host
-		r.Out.URL.Opaque = path
-	}
-	r.Out.Trailer = r.In.Trailer // filled in at the end of the body
-}
-
-// exact passes answers on without guessing what they contain, or leaving out what
-// they say of it.
-type exact struct{ halfclose.Writer }
-
-// WriteHeader implements http.ResponseWriter.
-func (e *exact) WriteHeader(status int) {
-	if _, said := e.Header()["Content-Type"]; !said && status >= http.StatusOK {
-		e.Header()["Content-Type"] = nil
-	}
-	upstream.KeepLength(e.Header(), status)
-	e.ResponseWriter.WriteHeader(status)
-}
-
-// failed answers a request that no region could.
-func (e *Edge) failed(w http.ResponseWriter, r *http.Request, err error) {
-	var unknown *unknownHost
-	switch {
-	case errors.As(err, &unknown):
-		e.directory(w, r)
-	case errors.Is(err, context.Canceled):
-		panic(http.ErrAbortHandler) // the client has gone; should it still read, this is no answer
-	default:
-		if b := clientBodyOf(r); b != nil && !b.ended.Load() {
-			w.Header().Set("Connection", "close") // as in endConnection
-			b.stop()
-		}
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "No region can answer this request now.", http.StatusBadGateway)
-	}
-	e.config.Log.Debug("not served", "host", r.Host, "error", err)
 }

@@ -16,34 +16,20 @@ import (
 )
 
 // front is an edge before one region that answers with h.
-func front(t *testing.T, h http.HandlerFunc) *httptest.Server {
+func front(t *testing.T, h http.HandlerFunc) *served {
 	t.Helper()
 	region := httptest.NewServer(h)
 	t.Cleanup(region.Close)
 	return before(t, region.Listener.Addr().String())
 }
 
-// before is an edge before one region's address.
-func before(t *testing.T, address string) *httptest.Server {
-	t.Helper()
-	s := &seen{list: []cloud.Region{{Name: "a", Address: address, Healthy: true}}}
-	e := httptest.NewServer(probed(t, s))
-	t.Cleanup(e.Close)
-	return e
-}
-
 // say sends bytes as they are and reads one answer; the end of the connection's
 // own side comes with them.
-func say(t *testing.T, e *httptest.Server, text string) (*http.Response, string) {
+func say(t *testing.T, e *served, text string) (*http.Response, string) {
 	t.Helper()
-	c, err := net.Dial("tcp", e.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c := e.connect(t)
 	io.WriteString(c, text)
-	c.(*net.TCPConn).CloseWrite()
+	c.CloseWrite()
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -77,12 +63,8 @@ func TestContentTypesAreNotGuessed(t *testing.T) {
 		w.WriteHeader(http.StatusEarlyHints)
 		io.WriteString(w, "<html>")
 	})
-	res, err := e.Client().Get(e.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if said, there := res.Header["Content-Type"]; there {
+	if _, _, header := e.ask(t, http.MethodGet, ""); header["Content-Type"] != nil {
+		said := header["Content-Type"]
 		t.Errorf("the content is said to be %q", said)
 	}
 }
@@ -111,28 +93,16 @@ func answering(t *testing.T, answer string) (address string) {
 	return l.Addr().String()
 }
 
-// httptestH2 serves HTTP/1.1 and HTTP/2 in clear text.
-func httptestH2(t *testing.T, h http.Handler) (url string) {
-	t.Helper()
-	s := httptest.NewUnstartedServer(h)
-	s.Config.Protocols = new(http.Protocols)
-	s.Config.Protocols.SetHTTP1(true)
-	s.Config.Protocols.SetUnencryptedHTTP2(true)
-	s.Start()
-	t.Cleanup(s.Close)
-	return s.URL
-}
-
 // The length of what has not changed goes through, by HTTP/1.1 and HTTP/2.
 func TestNotModifiedKeepsItsLength(t *testing.T) {
 	region := answering(t, "HTTP/1.1 304 Not Modified\r\nContent-Length: 1234\r\nConnection: close\r\n\r\n")
-	url := httptestH2(t, before(t, region).Config.Handler)
+	e := before(t, region)
 	for _, major := range []int{1, 2} {
 		transport := &http.Transport{Protocols: new(http.Protocols)}
 		transport.Protocols.SetHTTP1(major == 1)
 		transport.Protocols.SetUnencryptedHTTP2(major == 2)
 		defer transport.CloseIdleConnections()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+e.address, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,15 +151,10 @@ func TestAClientThatEndsItsSide(t *testing.T) {
 		<-ended
 		io.WriteString(w, "served")
 	})
-	c, err := net.Dial("tcp", e.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c := e.connect(t)
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
 	<-arrived
-	c.(*net.TCPConn).CloseWrite()
+	c.CloseWrite()
 	time.AfterFunc(100*time.Millisecond, func() { close(ended) }) // until the edge has surely seen it; sooner proves less, and fails nothing
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -215,21 +180,20 @@ func TestAFailureIsNotTakenForAnUnknownHost(t *testing.T) {
 	}))
 	defer other.Close()
 	s := &seen{list: []cloud.Region{{Name: "a", Address: serves.Listener.Addr().String(), Healthy: true}, {Name: "b", Address: other.Listener.Addr().String(), Healthy: true}}}
-	e := probed(t, s)
+	e := serve(t, s)
 	for _, body := range []string{"", "put"} {
-		w := httptest.NewRecorder()
-		e.ServeHTTP(w, httptest.NewRequest(http.MethodPut, "http://shop.localhost/", strings.NewReader(body)))
-		if w.Code != http.StatusServiceUnavailable || w.Body.String() != "closed for maintenance\n" || w.Header().Get("X-Of") == "" {
-			t.Errorf("an application that says that it cannot: %d %.60s", w.Code, w.Body)
+		code, text, header := e.ask(t, http.MethodPut, body)
+		if code != http.StatusServiceUnavailable || text != "closed for maintenance\n" || header.Get("X-Of") == "" {
+			t.Errorf("an application that says that it cannot: %d %.60s", code, text)
 		}
 	}
 	answer = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-	if code, body := ask(e, http.MethodGet, ""); code != http.StatusBadGateway {
+	if code, body, _ := e.ask(t, http.MethodGet, ""); code != http.StatusBadGateway {
 		t.Errorf("one that breaks off: %d %.60s", code, body)
 	}
 	s.list[0].Address = other.Listener.Addr().String()
 	e.table.probe(t.Context(), s)
-	if code, _ := ask(e, http.MethodGet, ""); code != http.StatusNotFound {
+	if code, _, _ := e.ask(t, http.MethodGet, ""); code != http.StatusNotFound {
 		t.Errorf("a host that nobody knows: %d", code)
 	}
 }
@@ -238,14 +202,7 @@ func TestAFailureIsNotTakenForAnUnknownHost(t *testing.T) {
 func TestARequestWithoutAHost(t *testing.T) {
 	region := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "here") }))
 	defer region.Close()
-	s := &seen{list: []cloud.Region{{Name: "a", Address: region.Listener.Addr().String(), Healthy: true}}}
-	front := httptest.NewServer(probed(t, s))
-	defer front.Close()
-	c, err := net.Dial("tcp", front.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := before(t, region.Listener.Addr().String()).connect(t)
 	io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
 	if text, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(text), "here") {
 		t.Errorf("%q, %v", text, err)

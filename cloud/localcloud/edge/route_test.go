@@ -3,7 +3,6 @@ package edge
 import (
 	"bufio"
 	"io"
-	"log/slog"
 	"math"
 	"net"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"showrunner/cloud"
 )
@@ -34,27 +32,10 @@ func doors(t *testing.T, names ...string) (*seen, map[string]*httptest.Server) {
 	return s, servers
 }
 
-func probed(t *testing.T, s *seen) *Edge {
-	t.Helper()
-	e, err := newEdge(Config{Data: t.TempDir(), Cloud: s, Log: slog.New(slog.DiscardHandler), Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.table.probe(t.Context(), s)
-	return e
-}
-
-func ask(e *Edge, method, body string) (int, string) {
-	w := httptest.NewRecorder()
-	r := httptest.NewRequest(method, "http://shop.localhost/", strings.NewReader(body))
-	e.ServeHTTP(w, r)
-	return w.Code, w.Body.String()
-}
-
 func TestRegionsShareByWeight(t *testing.T) {
 	s, servers := doors(t, "a", "b", "c")
-	e := probed(t, s)
-	if _, body := ask(e, http.MethodGet, ""); body != "a" {
+	e := serve(t, s)
+	if _, body, _ := e.ask(t, http.MethodGet, ""); body != "a" {
 		t.Errorf("without weights %s answers, not the first", body)
 	}
 	weight := func(v float64) *float64 { return &v }
@@ -76,13 +57,13 @@ func TestRegionsShareByWeight(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 {
-		if _, body := ask(e, http.MethodGet, ""); body == "a" {
+		if _, body, _ := e.ask(t, http.MethodGet, ""); body == "a" {
 			t.Fatal("a region that was evacuated answers")
 		}
 	}
 	servers["b"].Close()
 	servers["c"].Close()
-	if code, body := ask(e, http.MethodGet, ""); code != http.StatusOK || body != "a" {
+	if code, body, _ := e.ask(t, http.MethodGet, ""); code != http.StatusOK || body != "a" {
 		t.Errorf("with only the evacuated region: %d %s", code, body)
 	}
 }
@@ -91,9 +72,9 @@ func TestRegionsShareByWeight(t *testing.T) {
 // region; one that arrived and may not, does not.
 func TestTheNextRegionIsTried(t *testing.T) {
 	s, servers := doors(t, "a", "b")
-	e := probed(t, s)
+	e := serve(t, s)
 	servers["a"].Close() // nobody listens: not even probes know yet
-	if code, body := ask(e, http.MethodPost, "!"); code != http.StatusOK || body != "b!" {
+	if code, body, _ := e.ask(t, http.MethodPost, "!"); code != http.StatusOK || body != "b!" {
 		t.Errorf("a POST that nobody took: %d %s", code, body)
 	}
 	var arrived atomic.Int64
@@ -116,11 +97,11 @@ func TestTheNextRegionIsTried(t *testing.T) {
 	}()
 	s.list[0].Address = l.Addr().String()
 	e.table.probe(t.Context(), s)
-	if code, body := ask(e, http.MethodPut, "!"); code != http.StatusOK || body != "b!" || arrived.Load() == 0 {
+	if code, body, _ := e.ask(t, http.MethodPut, "!"); code != http.StatusOK || body != "b!" || arrived.Load() == 0 {
 		t.Errorf("a PUT that arrived: %d %s", code, body)
 	}
 	before := arrived.Load()
-	if code, _ := ask(e, http.MethodPost, "!"); code != http.StatusBadGateway || arrived.Load() != before+1 {
+	if code, _, _ := e.ask(t, http.MethodPost, "!"); code != http.StatusBadGateway || arrived.Load() != before+1 {
 		t.Errorf("a POST that arrived: %d, %d times", code, arrived.Load()-before)
 	}
 	// A region that says that it cannot is left for one that can.
@@ -128,10 +109,10 @@ func TestTheNextRegionIsTried(t *testing.T) {
 	defer sorry.Close()
 	s.list[0].Address = sorry.Listener.Addr().String()
 	e.table.probe(t.Context(), s)
-	if code, body := ask(e, http.MethodGet, ""); code != http.StatusOK || body != "b" {
+	if code, body, _ := e.ask(t, http.MethodGet, ""); code != http.StatusOK || body != "b" {
 		t.Errorf("a GET that was refused: %d %s", code, body)
 	}
-	if code, _ := ask(e, http.MethodPost, "!"); code != http.StatusServiceUnavailable {
+	if code, _, _ := e.ask(t, http.MethodPost, "!"); code != http.StatusServiceUnavailable {
 		t.Errorf("a POST that an application refused: %d", code)
 	}
 	// No instance has seen it: then even a POST goes on.
@@ -143,13 +124,13 @@ func TestTheNextRegionIsTried(t *testing.T) {
 	s.list[0].Address = full.Listener.Addr().String()
 	e.table.probe(t.Context(), s)
 	for _, body := range []string{"", "!", strings.Repeat("x", 500<<10)} {
-		if code, got := ask(e, http.MethodPost, body); code != http.StatusOK || got != "b"+body {
+		if code, got, _ := e.ask(t, http.MethodPost, body); code != http.StatusOK || got != "b"+body {
 			t.Errorf("a POST that no instance has seen: %d %.20s", code, got)
 		}
 	}
 	s.list[1].Address = full.Listener.Addr().String()
 	e.table.probe(t.Context(), s)
-	if code, _ := ask(e, http.MethodPost, "!"); code != http.StatusServiceUnavailable {
+	if code, _, _ := e.ask(t, http.MethodPost, "!"); code != http.StatusServiceUnavailable {
 		t.Errorf("with no place anywhere: %d", code)
 	}
 }

@@ -8,44 +8,32 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 
-	"showrunner/cloud/localcloud/balancer/upstream"
 	"showrunner/cloud/localcloud/internal/replay"
-	"showrunner/cloud/localcloud/internal/rpc"
+	"showrunner/cloud/localcloud/proxy"
+	"showrunner/cloud/localcloud/proxy/upstream"
 	"showrunner/problem"
 )
 
-// transport carries a request to the first region that answers it.
+// transport carries a request to the first region that answers it. It implements
+// proxy.Service.
 //
 // A request is sent again elsewhere when that cannot do harm: when nothing of
 // it was sent, or when its method (or an Idempotency-Key) says that repeating
 // is harmless and its body can be sent again.
 type transport struct {
-	table *table
-	cloud Regions
-	base  *http.Transport // upgrades
-	rpc   *http.Transport // gRPC, which is HTTP/2 all the way
+	edge *Edge
 
 	mu    sync.Mutex
-	pools map[string]*upstream.Pool // by address: everything else, without a goroutine more
+	pools map[string]*upstream.Pool // by address
 }
 
-func newTransport(t *table, c Regions) *transport {
-	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
-	base := &http.Transport{
-		DialContext: dialer.DialContext, MaxIdleConnsPerHost: 512, MaxIdleConns: 2048, IdleConnTimeout: 90 * time.Second,
-		DisableCompression: true, ResponseHeaderTimeout: 0, ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 256 << 10,
-	}
-	rpc := base.Clone()
-	rpc.Protocols = new(http.Protocols)
-	rpc.Protocols.SetUnencryptedHTTP2(true)
-	return &transport{table: t, cloud: c, base: base, rpc: rpc, pools: map[string]*upstream.Pool{}}
+func newTransport(e *Edge) *transport {
+	return &transport{edge: e, pools: map[string]*upstream.Pool{}}
 }
 
 // tend closes connections that are not used any more, until ctx ends.
@@ -83,11 +71,11 @@ type unknownHost struct{ host string }
 
 func (u *unknownHost) Error() string { return "no region knows " + u.host }
 
-// RoundTrip implements http.RoundTripper.
-func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	kept := replay.Of(r) // whoever asked closes it: the answer may begin before its end
-	t.table.ensure(r.Context(), t.cloud)
-	choices := t.table.choices(chance)
+// Carry implements proxy.Service.
+func (t *transport) Carry(call *proxy.Call) (*http.Response, error) {
+	r, body, table := call.Request, call.Body, t.edge.table
+	table.ensure(r.Context(), t.edge.config.Cloud)
+	choices := table.choices(chance)
 	if len(choices) == 0 {
 		return nil, problem.New(problem.Unavailable, "edge", "no region is known yet")
 	}
@@ -100,35 +88,65 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, last
 	}
 	for i, c := range choices {
-		res, sent, err := t.try(r, c, kept)
+		res, sent, err := t.try(call, c)
+		if clients(err) {
+			return nil, err // no region is to blame, and none can help
+		}
+		if err == nil && res.Header.Get(proxy.SlowBodyHeader) != "" {
+			res.Body.Close()
+			return nil, proxy.ErrSlowBody
+		}
 		final := i == len(choices)-1
 		mayRepeat := !sent || replay.Harmless(r) || err == nil && res.Header.Get(notSentHeader) != ""
 		switch {
-		case err == nil && res.StatusCode == http.StatusNotFound && res.Header.Get("X-Showrunner-Unknown-Host") != "":
+		case err == nil && res.StatusCode == http.StatusNotFound && res.Header.Get(unknownHostHeader) != "":
+			upstream.LeaveBody(res)
 			res.Body.Close()
 			if last == nil {
-				last = &unknownHost{r.Host}
+				last = errUnknownHost
 			}
-		case err == nil && !final && replay.GatewayFailure(res.StatusCode) && mayRepeat && kept.Whole():
-			t.table.count(c.name, true)
-			held, last = hold(res), errors.New(c.name+" answered "+res.Status)
+		case err == nil && !final && replay.GatewayFailure(res.StatusCode) && mayRepeat && body.Whole():
+			table.count(c.name, true)
+			held, last = hold(res, r.Method), errors.New(c.name+" answered "+res.Status)
 		case err == nil:
-			t.table.count(c.name, res.StatusCode >= 500)
+			table.count(c.name, res.StatusCode >= 500)
 			res.Header.Del(notSentHeader)
-			res.Request = r
 			return res, nil
+		case upstream.Exhausted(err):
+			last = err
 		case !mayRepeat:
-			t.table.count(c.name, true)
+			table.count(c.name, true)
 			return nil, err
 		default:
-			t.table.count(c.name, true)
+			table.count(c.name, true)
 			last = err
 		}
-		if !kept.Settled(r.Context()) || r.Context().Err() != nil || !kept.Again() {
+		if !body.Settled(r.Context()) || r.Context().Err() != nil || !body.Again() {
 			return failed()
 		}
 	}
 	return failed()
+}
+
+// clients says whether an error is of who sent the request.
+func clients(err error) bool {
+	var broken *upstream.Error
+	return errors.As(err, &broken) && broken.Client || errors.Is(err, proxy.ErrSlowBody)
+}
+
+// errUnknownHost says that every region was asked and none knows the host.
+var errUnknownHost = errors.New("no region knows this host")
+
+// Failure implements proxy.Service.
+func (t *transport) Failure(r *http.Request, err error) proxy.Answer {
+	t.edge.config.Log.Debug("not served", "host", r.Host, "error", err)
+	switch {
+	case errors.Is(err, errUnknownHost):
+		return t.edge.directory(r)
+	case upstream.Exhausted(err):
+		return proxy.Answer{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"1"}}, Text: "The edge has too many connections at the moment.\n"}
+	}
+	return proxy.Answer{Status: http.StatusBadGateway, Header: http.Header{"Retry-After": {"1"}}, Text: "No region can answer this request now.\n"}
 }
 
 // mostHeld bounds the body of an answer that is held, in bytes.
@@ -136,8 +154,9 @@ const mostHeld = 64 << 10
 
 // hold ends an answer and keeps it. A longer body, or one of unknown length, is
 // left out: waiting for its end would keep the request from the next region.
-func hold(res *http.Response) *http.Response {
+func hold(res *http.Response, method string) *http.Response {
 	defer res.Body.Close()
+	upstream.LeaveBody(res)
 	var text []byte
 	if res.ContentLength > 0 && res.ContentLength <= mostHeld {
 		text = make([]byte, res.ContentLength)
@@ -145,103 +164,44 @@ func hold(res *http.Response) *http.Response {
 		text = text[:n]
 	}
 	kept := *res
+	kept.Header = res.Header.Clone() // its memory is used again
 	kept.Header.Del(notSentHeader)
 	kept.ContentLength, kept.Body, kept.Trailer = int64(len(text)), io.NopCloser(bytes.NewReader(text)), nil
-	if res.Request == nil || res.Request.Method != http.MethodHead {
+	if method != http.MethodHead {
 		kept.Header.Set("Content-Length", strconv.Itoa(len(text)))
 	}
 	return &kept
 }
 
-// notSentHeader is a region's word that nothing of a request reached an instance.
-const notSentHeader = "X-Showrunner-Not-Sent"
+// Words of a region to its edge.
+const (
+	notSentHeader     = "X-Showrunner-Not-Sent"     // nothing of the request reached an instance
+	unknownHostHeader = "X-Showrunner-Unknown-Host" // nothing is served at the host there
+)
 
 // try asks one region; sent says whether anything of the request may have reached it.
-func (t *transport) try(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
-	if len(r.Header["Upgrade"]) == 0 && !rpc.Is(r) {
-		res, sent, err = t.ask(r, c, kept)
-	} else {
-		res, sent, err = t.pass(r, c, kept)
-	}
-	var op *net.OpError
-	if err != nil && errors.As(err, &op) && op.Op == "dial" {
-		t.table.refused(c.name, c.address)
-		sent = false
-	}
-	return res, sent, err
-}
-
-// ask sends one exchange of HTTP/1.1.
-func (t *transport) ask(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
-	if v := r.Header["User-Agent"]; len(v) == 1 && v[0] == "" { // ReverseProxy's word for none
-		r.Header.Del("User-Agent")
-	}
-	var cancel upstream.Cancel
-	// Until the answer begins, the region's death ends the wait; afterwards the answer's body does.
-	unhook := context.AfterFunc(c.alive, func() {
-		if replay.Harmless(r) {
-			cancel.Abort(errors.New(c.name + " went down"))
-		}
-	})
-	left := context.AfterFunc(r.Context(), func() { cancel.Abort(r.Context().Err()) })
+func (t *transport) try(call *proxy.Call, c choice) (res *http.Response, sent bool, err error) {
+	r := call.Request
 	if r.Host == "" { // HTTP/1.0 may leave it out
 		named := *r
 		named.Host, r = c.address, &named
 	}
-	request := upstream.Request{Request: r, Body: kept, Cancel: &cancel}
-	if b := clientBodyOf(r); b != nil {
-		request.Interrupt = b.stop
-	}
-	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.Got1xxResponse != nil {
-		request.Inform = func(status int, header http.Header) { _ = trace.Got1xxResponse(status, textproto.MIMEHeader(header)) } // of a client that has left: writing the answer fails too
-	}
-	res, err = t.pool(c.address).Send(request)
-	if ended := !unhook(); ended && err == nil && replay.Harmless(r) { // both at once: the answer has begun, and its body ends with the wait
-		res.Body.Close()
-		err = cancel.Err()
-	}
-	if err != nil {
-		left()
-		var broken *upstream.Error
-		if why := cancel.Err(); why != nil {
-			err = why
-		} else if errors.As(err, &broken) {
-			return nil, broken.Sent, err
-		}
-		return nil, true, err
-	}
-	upstream.OnClose(res, func(bool) { left() })
-	return res, true, nil
-}
-
-// pass sends what has a body, or is more than one exchange.
-func (t *transport) pass(r *http.Request, c choice, kept *replay.Body) (res *http.Response, sent bool, err error) {
-	ctx, cancel := context.WithCancelCause(r.Context())
+	cancel := new(upstream.Cancel)
+	// Until the answer begins, the region's death ends the wait; afterwards the answer's body does.
+	wentDown := errors.New(c.name + " went down")
 	unhook := context.AfterFunc(c.alive, func() {
 		if replay.Harmless(r) {
-			cancel(errors.New(c.name + " went down"))
+			cancel.Abort(wentDown)
 		}
 	})
-	out := r.Clone(ctx)
-	out.URL.Host = c.address
-	out.Body, out.Trailer = kept.ReadCloser(), r.Trailer // which is filled in at the end of the body
-	base := t.base
-	if rpc.Is(r) {
-		base = t.rpc
-	}
-	res, err = base.RoundTrip(out)
-	if ended := !unhook(); ended && err == nil && replay.Harmless(r) {
-		// Both at once: the answer has begun, and its body ends with the wait.
+	res, sent, err = call.Send(r, t.pool(c.address), proxy.Attempt{Cancel: cancel, EdgeKey: t.edge.config.Cloud.EdgeKey(c.name)})
+	if ended := !unhook(); ended && err == nil && replay.Harmless(r) { // both at once: the answer has begun, and its body ends with the wait
 		res.Body.Close()
-		err = errors.New(c.name + " went down")
+		sent, err = true, wentDown
 	}
-	if err != nil {
-		cancel(err)
-		return nil, true, err
+	var op *net.OpError
+	if err != nil && errors.As(err, &op) && op.Op == "dial" && !upstream.Exhausted(err) && r.Context().Err() == nil {
+		t.edge.table.refused(c.name, c.address)
 	}
-	if rpc.Is(r) {
-		rpc.StatusLast(res)
-	}
-	res.Body = replay.OnClose(res.Body, func() { cancel(nil) })
-	return res, true, nil
+	return res, sent, err
 }

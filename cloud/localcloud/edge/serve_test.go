@@ -1,0 +1,96 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"log/slog"
+
+	"showrunner/cloud"
+)
+
+// seen is a cloud whose regions are as the test says.
+type seen struct{ list []cloud.Region }
+
+func (s *seen) Regions(context.Context) ([]cloud.Region, error) { return s.list, nil }
+func (s *seen) ListSites(context.Context, string) ([]cloud.Site, error) {
+	return nil, errors.New("not asked here")
+}
+func (s *seen) ServerGroups(context.Context, string, string) ([]cloud.ServerGroup, error) {
+	return nil, errors.New("not asked here")
+}
+func (s *seen) EdgeKey(region string) string { return "key of " + region }
+
+// served is an edge that serves.
+type served struct {
+	*Edge
+	address string
+}
+
+// serve starts an edge that knows these regions.
+func serve(t *testing.T, s *seen) *served {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEdge(Config{Data: t.TempDir(), Cloud: s, Listen: l.Addr().String(), Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.table.probe(t.Context(), s)
+	ended := make(chan error)
+	go func() { ended <- e.server.Serve(l) }()
+	t.Cleanup(func() {
+		_ = e.server.Shutdown(t.Context()) // which has ended: everything is closed
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return &served{e, l.Addr().String()}
+}
+
+// before is an edge before one region's address.
+func before(t *testing.T, address string) *served {
+	t.Helper()
+	return serve(t, &seen{list: []cloud.Region{{Name: "a", Address: address, Healthy: true}}})
+}
+
+// connect opens a connection that no failure leaves hanging.
+func (e *served) connect(t *testing.T) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", e.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	return c.(*net.TCPConn)
+}
+
+// ask sends one request and returns its answer.
+func (e *served) ask(t *testing.T, method, body string) (int, string, http.Header) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+e.address+"/", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "shop.localhost"
+	transport := &http.Transport{DisableKeepAlives: true}
+	res, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text), res.Header
+}

@@ -1,0 +1,106 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// conn is a client's connection. While serveStay runs, what has come is read
+// without waiting; at all other times reading waits.
+type conn struct {
+	raw   net.Conn
+	wrote atomic.Bool // something was written since it was last asked
+	stay
+}
+
+// writeLimit is how long a client may take to accept one piece of an answer, of at
+// most some 64 KiB.
+const writeLimit = 30 * time.Second
+
+// Write implements io.Writer. Errors: the connection's, and os.ErrDeadlineExceeded
+// for a client that does not read.
+func (c *conn) Write(p []byte) (int, error) {
+	c.wrote.Store(true)
+	return c.write(p)
+}
+
+// writeWaiting waits for room, but not for ever.
+func (c *conn) writeWaiting(p []byte) (int, error) {
+	if err := c.raw.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return 0, err
+	}
+	return c.raw.Write(p)
+}
+
+// filePiece is how much of a file is given to the system at once, in bytes.
+const filePiece = 64 << 10
+
+// ReadFrom implements io.ReaderFrom, so that the system copies files.
+func (c *conn) ReadFrom(from io.Reader) (int64, error) {
+	tcp, ok := c.raw.(io.ReaderFrom)
+	limited, bounded := from.(*io.LimitedReader)
+	if !ok || !bounded {
+		return io.Copy(struct{ io.Writer }{c}, from)
+	}
+	for inner, ok := limited.R.(*io.LimitedReader); ok; inner, ok = limited.R.(*io.LimitedReader) {
+		limited = &io.LimitedReader{R: inner.R, N: min(limited.N, inner.N)}
+	}
+	var sum int64
+	for sum < limited.N {
+		c.wrote.Store(true)
+		if err := c.raw.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+			return sum, err
+		}
+		n, err := tcp.ReadFrom(&io.LimitedReader{R: limited.R, N: min(filePiece, limited.N-sum)})
+		if sum += n; err != nil {
+			return sum, err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	return sum, nil
+}
+
+// closeWrite ends our side alone, where that is possible.
+func closeWrite(c net.Conn) {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // a connection that has ended says so when it is read
+	}
+}
+
+// aheadConn is a connection whose first bytes have been read.
+type aheadConn struct {
+	net.Conn
+	ahead  []byte
+	closed func() // nil: nobody asks
+}
+
+// Close implements net.Conn.
+func (c *aheadConn) Close() error {
+	if c.closed != nil {
+		c.closed()
+	}
+	return c.Conn.Close()
+}
+
+// Read implements net.Conn.
+func (c *aheadConn) Read(p []byte) (int, error) {
+	if len(c.ahead) > 0 {
+		n := copy(p, c.ahead)
+		c.ahead = c.ahead[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// Write implements net.Conn, for net/http's server: a client that does not read is
+// not waited for for ever.
+func (c *aheadConn) Write(p []byte) (int, error) {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}

@@ -1,0 +1,160 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// Limits of a client's connection. docs/fleet.md states them.
+const (
+	headLimit = 10 * time.Second // for all of a head
+	idleLimit = 2 * time.Minute  // between requests
+	// sweepEvery is how often connections are looked at: for those limits, and for
+	// clients that have left while somebody still works for them.
+	sweepEvery = 100 * time.Millisecond
+	// leftGrace is how long a client that has ended its side is worked for while
+	// nothing is written: it may have left, or wait for its answer. The two look alike.
+	leftGrace = time.Second
+	// lingerLimit is how long the rest of a refused body is read away, so that the
+	// client sees the answer and not a reset.
+	lingerLimit = time.Second
+
+	// A body is waited for as long as the allowance lasts: bodyAllowance in all,
+	// which grows again with every byte, to the same at most. So a client may be
+	// silent for that long at once, and must be faster than bodyRate in the long run.
+	bodyAllowance = 20 * time.Second
+	bodyRate      = 1 << 10 // bytes a second
+)
+
+// ErrSlowBody is a body that was waited for for too long.
+var ErrSlowBody = errors.New("the request's body does not come")
+
+// errCutOff is the reading of a body that was ended from outside.
+var errCutOff = errors.New("the reading of the request's body was ended")
+
+// bodyReader reads a request's body for as long as its client may take. One
+// goroutine reads; the other methods may be called from any.
+type bodyReader struct {
+	in          io.Reader
+	ready       func(n int) bool      // whether so much can be read without waiting; nil: never known
+	setDeadline func(time.Time) error // of reading from the client
+	stream      bool                  // of messages, whose client may be silent
+	sayContinue func() error          // nil: the client has not offered to wait
+
+	mu      sync.Mutex
+	left    time.Duration // of the allowance
+	waiting time.Time     // since when, zero: nobody waits
+	came    bool          // some of the body has
+	answers bool          // the answer has begun: the client may be silent
+	ended   bool          // all of it was read
+	cut     error         // why nothing more is read
+}
+
+// Read implements io.Reader. Errors: ErrSlowBody, what CutOff said, and in's.
+func (b *bodyReader) Read(p []byte) (int, error) {
+	if b.sayContinue != nil {
+		say := b.sayContinue
+		b.sayContinue = nil
+		if err := say(); err != nil {
+			return 0, err
+		}
+	}
+	waits := b.ready == nil || !b.ready(len(p))
+	if err := b.begin(waits); err != nil {
+		return 0, err
+	}
+	n, err := b.in.Read(p)
+	return n, b.done(waits, n, err)
+}
+
+// begin notes that the client is waited for.
+func (b *bodyReader) begin(waits bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut != nil || !waits {
+		return b.cut
+	}
+	b.waiting = time.Now()
+	if b.stream || b.answers {
+		return nil
+	}
+	return b.setDeadline(b.waiting.Add(b.left))
+}
+
+// done notes what has come. Errors: why the reading ended.
+func (b *bodyReader) done(waits bool, n int, err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if waits {
+		b.left -= time.Since(b.waiting)
+		b.waiting = time.Time{}
+	}
+	b.left = min(b.left+time.Duration(n)*time.Second/bodyRate, bodyAllowance)
+	b.came = b.came || n > 0
+	switch {
+	case b.cut != nil && err != nil && err != io.EOF:
+		return b.cut
+	case err == io.EOF:
+		b.ended = true
+		_ = b.setDeadline(time.Time{}) // a connection that has ended says so when it is read
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.cut = ErrSlowBody
+		return b.cut
+	}
+	return err
+}
+
+// CutOff ends the reading for good: why is what the reader is told.
+func (b *bodyReader) CutOff(why error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended || b.cut != nil {
+		return // what comes next is another request
+	}
+	b.cut = why
+	_ = b.setDeadline(time.Unix(1, 0)) // as above
+}
+
+// silent is for how long the client has been waited for by now.
+func (b *bodyReader) silent(now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting.IsZero() || b.answers || b.stream && b.came {
+		return 0
+	}
+	return now.Sub(b.waiting)
+}
+
+// answered notes that the answer has begun.
+func (b *bodyReader) answered() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.answers = true; b.cut == nil {
+		_ = b.setDeadline(time.Time{}) // as above
+	}
+}
+
+// retire ends the use of the client: nothing is read from it, and no deadline set,
+// from now on. It says whether all of the body was read.
+func (b *bodyReader) retire() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut == nil {
+		b.cut = errCutOff
+	}
+	b.setDeadline = func(time.Time) error { return nil }
+	return b.ended
+}
+
+// whole says whether all of the body was read.
+func (b *bodyReader) whole() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended
+}
+
+// Close implements io.Closer, for handlers.
+func (b *bodyReader) Close() error { return nil }

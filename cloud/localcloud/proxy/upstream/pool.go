@@ -1,0 +1,117 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Dialer makes the connections to servers.
+var Dialer = &net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}
+
+const (
+	// mostIdle connections are kept open to one address.
+	mostIdle = 512
+	// IdleTimeout is how long a connection is kept open without a request.
+	IdleTimeout = time.Minute
+)
+
+// Pool is the connections to one address. Its methods may be used from any goroutine.
+type Pool struct {
+	address string
+
+	mu     sync.Mutex
+	idle   []*conn // the one used last is at the end
+	closed bool
+}
+
+// NewPool makes a pool that dials host:port when it is asked to.
+func NewPool(address string) *Pool { return &Pool{address: address} }
+
+// Address is the host:port that the pool dials.
+func (p *Pool) Address() string { return p.address }
+
+// Close closes the idle connections; those in use close when they are given back.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+}
+
+// Prune closes what has been idle for too long, or was closed by the other side.
+func (p *Pool) Prune(now time.Time) {
+	p.mu.Lock()
+	var kept, gone []*conn
+	for _, c := range p.idle {
+		if now.Sub(c.since) < IdleTimeout && c.alive() {
+			kept = append(kept, c)
+		} else {
+			gone = append(gone, c)
+		}
+	}
+	p.idle = kept
+	p.mu.Unlock()
+	for _, c := range gone {
+		c.close()
+	}
+}
+
+// get takes an idle connection, which the other side may have closed, or dials.
+// fresh asks for a new one.
+func (p *Pool) get(ctx context.Context, fresh bool) (*conn, error) {
+	for !fresh {
+		p.mu.Lock()
+		n := len(p.idle) - 1
+		if n < 0 {
+			p.mu.Unlock()
+			break
+		}
+		c := p.idle[n]
+		p.idle[n] = nil
+		p.idle = p.idle[:n]
+		p.mu.Unlock()
+		if time.Since(c.since) < IdleTimeout {
+			return c, nil
+		}
+		c.close()
+	}
+	raw, err := Dialer.DialContext(ctx, "tcp", p.address)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(raw, p)
+}
+
+// put keeps a connection on which nothing is under way.
+func (p *Pool) put(c *conn) {
+	c.since, c.used = time.Now(), true
+	p.mu.Lock()
+	keep := !p.closed && len(p.idle) < mostIdle
+	if keep {
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+}
+
+// Exhausted says whether an error is of this process or machine, which has no
+// descriptor or port left, and so of no server.
+func Exhausted(err error) bool {
+	for _, code := range exhaustion {
+		if errors.Is(err, code) {
+			return true
+		}
+	}
+	return false
+}
+
+var exhaustion = []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOMEM}
