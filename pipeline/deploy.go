@@ -84,6 +84,7 @@ type Traffic struct {
 	MaxInFlight     int      `json:"maxInFlight,omitempty" min:"0"`     // requests in flight at one instance; more wait up to 5s for a place and are then answered 503; default 0: no limit
 	ResponseTimeout Duration `json:"responseTimeout,omitempty" min:"0"` // until an instance's answer begins; then another instance is tried where that does no harm, or the answer is 504; not for upgrades and gRPC; default 0: no limit
 	HedgingDelay    Duration `json:"hedgingDelay,omitempty" min:"0"`    // after it a request that may be repeated and has no body is sent to a second instance too, and the first answer is taken; default 0: never
+	VersionHeader   bool     `json:"versionHeader,omitempty"`           // a request may choose a version by the field X-Showrunner-Version, one without traffic too: its server group's name or number, or the version's own name; default: the field means nothing
 }
 
 // Maintenance bounds, in percent of the desired capacity, how far replacing unhealthy instances and evening out zones take a server group from it. Default 100 and 110.

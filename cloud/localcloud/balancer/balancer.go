@@ -28,7 +28,9 @@ type Cluster struct {
 	// HedgingDelay is when a request without a body that may be repeated is sent to a
 	// second target as well. 0: never.
 	HedgingDelay time.Duration `json:"hedgingDelay,omitempty"`
-	Groups       []Group       `json:"groups"`
+	// VersionHeader says whether requests may choose a version.
+	VersionHeader bool    `json:"versionHeader,omitempty"`
+	Groups        []Group `json:"groups"`
 }
 
 // Group is one server group of a cluster. Weights are relative to the other

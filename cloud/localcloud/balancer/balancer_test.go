@@ -77,21 +77,24 @@ func ask(t *testing.T, method, address, body string, header ...string) (int, str
 
 func TestWeightsVersionsAndCounts(t *testing.T) {
 	b, address := start(t, balancer.Config{})
-	b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{
+	cluster := balancer.Cluster{Name: "shop", Groups: []balancer.Group{
 		{Name: "shop-v001", Version: "old", Weight: 90, Targets: []balancer.Target{target("a", backend(t, "old"))}},
 		{Name: "shop-v002", Version: "new", Weight: 10, Targets: []balancer.Target{target("b", backend(t, "new"))}},
 		{Name: "shop-v003", Version: "next", Weight: 0, Targets: []balancer.Target{target("c", backend(t, "next"))}},
-	}})
+	}}
+	b.SetCluster(cluster)
 	seen := map[string]int{}
 	const n = 2000
 	for range n {
-		_, body, _ := ask(t, http.MethodGet, address, "")
+		_, body, _ := ask(t, http.MethodGet, address, "", balancer.VersionHeader, "next") // which means nothing here
 		seen[body]++
 	}
 	// Five standard deviations of a binomial with p = 0.1.
 	if k := seen["new"]; k < n/10-70 || k > n/10+70 || seen["next"] != 0 || seen["old"]+k != n {
 		t.Errorf("%v of %d", seen, n)
 	}
+	cluster.VersionHeader = true
+	b.SetCluster(cluster)
 	for _, version := range []string{"next", "shop-v003", "v003"} {
 		if _, body, _ := ask(t, http.MethodGet, address, "", balancer.VersionHeader, version); body != "next" {
 			t.Errorf("version %s is answered by %s", version, body)

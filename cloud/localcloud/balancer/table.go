@@ -230,7 +230,8 @@ func (t *target) load(now time.Time) (n int, ok, full, well bool) {
 	return t.inFlight, !t.draining && !t.closed, t.full(), !now.Before(t.until)
 }
 
-// VersionHeader forces a version: a server group's name or number, or what its version is called.
+// VersionHeader chooses a version, where its cluster allows that: a server group's
+// name or number, or what its version is called.
 const VersionHeader = "X-Showrunner-Version"
 
 const stickyCookie = "showrunner-instance"
@@ -273,8 +274,13 @@ func (b *Balancer) choose(name string, call *proxy.Call, tried []*target, now ti
 	return nil, nil, none
 }
 
-// version is the version that a request asks for.
-func (c *cluster) version(call *proxy.Call) string { return call.Request.Header.Get(VersionHeader) }
+// version is the version that a request chooses, empty when it does not or may not.
+func (c *cluster) version(call *proxy.Call) string {
+	if !c.config.VersionHeader {
+		return ""
+	}
+	return call.Request.Header.Get(VersionHeader)
+}
 
 // eligible adds to list the groups that may serve: those with weight, or the version asked for.
 func (c *cluster) eligible(version string, list []group) []group {

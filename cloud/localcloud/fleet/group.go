@@ -203,6 +203,7 @@ func (f *Fleet) push(cluster string) {
 	c := balancer.Cluster{Name: cluster, Sticky: newest.Sticky}
 	if t := newest.Traffic; t != nil {
 		c.MaxInFlight, c.ResponseTimeout, c.HedgingDelay = t.MaxInFlight, time.Duration(t.ResponseTimeout), time.Duration(t.HedgingDelay)
+		c.VersionHeader = t.VersionHeader
 	}
 	for _, g := range groups {
 		r := f.doc.Groups[g.name]
