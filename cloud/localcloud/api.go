@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"os"
 	"sync"
@@ -13,6 +11,7 @@ import (
 
 	"showrunner/cloud"
 	"showrunner/cloud/localcloud/objectstore"
+	"showrunner/cloud/localcloud/rpc"
 	"showrunner/problem"
 )
 
@@ -43,47 +42,7 @@ type publishLine struct {
 	Done       int                   `json:"done,omitempty"`
 	Total      int                   `json:"total,omitempty"`
 	Deployment *cloud.SiteDeployment `json:"deployment,omitempty"`
-	Error      *wireError            `json:"error,omitempty"`
-}
-
-// wireError carries a problem over the socket.
-type wireError struct {
-	Code       problem.Code  `json:"code"`
-	Op         string        `json:"op,omitempty"`
-	Message    string        `json:"message"`
-	Help       string        `json:"help,omitempty"`
-	RetryAfter time.Duration `json:"retryAfter,omitempty"`
-}
-
-func newWireError(err error) *wireError {
-	w := &wireError{Code: problem.CodeOf(err), Message: err.Error(), Help: problem.HelpOf(err)}
-	if p, ok := problem.Of(err); ok {
-		w.RetryAfter = p.RetryAfter
-	}
-	return w
-}
-
-func (w *wireError) problem() error {
-	return &problem.Error{Code: w.Code, Op: w.Op, Message: w.Message, Help: w.Help, RetryAfter: w.RetryAfter}
-}
-
-// status maps codes to HTTP.
-func status(code problem.Code) int {
-	switch code {
-	case problem.Invalid:
-		return http.StatusBadRequest
-	case problem.NotFound:
-		return http.StatusNotFound
-	case problem.Conflict:
-		return http.StatusConflict
-	case problem.Denied:
-		return http.StatusForbidden
-	case problem.Precondition:
-		return http.StatusPreconditionFailed
-	case problem.Unavailable:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
+	Error      *rpc.Error            `json:"error,omitempty"`
 }
 
 // api is the region's control interface.
@@ -121,7 +80,7 @@ func (r *region) info() Info {
 
 func act(q *http.Request, do func(ctx context.Context, site, deployment, key string) (cloud.SiteDeployment, error)) (any, error) {
 	var body activateBody
-	if err := decode(q, &body); err != nil {
+	if err := rpc.Read(nil, q, &body); err != nil {
 		return nil, err
 	}
 	return do(q.Context(), q.PathValue("site"), body.Deployment, body.Key)
@@ -139,12 +98,12 @@ func (r *region) publish(do publishFunc) http.HandlerFunc {
 
 func (r *region) streamPublish(w http.ResponseWriter, q *http.Request, do publishFunc) {
 	var body publishBody
-	err := decode(q, &body)
+	err := rpc.Read(nil, q, &body)
 	if err == nil && body.Config.Site != q.PathValue("site") {
 		err = problem.New(problem.Invalid, "region.publish", "the path names site %q, the body %q", q.PathValue("site"), body.Config.Site)
 	}
 	if err != nil {
-		fail(w, err)
+		rpc.Fail(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
@@ -168,7 +127,7 @@ func (r *region) streamPublish(w http.ResponseWriter, q *http.Request, do publis
 	mu.Lock()
 	defer mu.Unlock()
 	if err != nil {
-		write(publishLine{Error: newWireError(err)})
+		write(publishLine{Error: rpc.NewError(err)})
 		return
 	}
 	write(publishLine{Deployment: &d})
@@ -178,36 +137,8 @@ func (r *region) streamPublish(w http.ResponseWriter, q *http.Request, do publis
 func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := f(r)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(v) // the client may have gone away
+		rpc.Answer(w, v, err)
 	}
-}
-
-func fail(w http.ResponseWriter, err error) {
-	e := newWireError(err)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status(e.Code))
-	json.NewEncoder(w).Encode(e) // as above
-}
-
-// decode reads a body of bounded size that holds exactly one value.
-func decode(r *http.Request, to any) error {
-	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 1<<20))
-	d.DisallowUnknownFields()
-	err := d.Decode(to)
-	if err == nil {
-		if _, end := d.Token(); !errors.Is(end, io.EOF) {
-			err = errors.New("more than one value")
-		}
-	}
-	if err != nil {
-		return problem.Wrap(err, problem.Invalid, "region.api", "reading the request")
-	}
-	return nil
 }
 
 // requireToken guards the interface where others can reach it.
@@ -217,7 +148,7 @@ func requireToken(token string, next http.Handler) http.Handler {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			w.WriteHeader(http.StatusUnauthorized)
-			json.NewEncoder(w).Encode(&wireError{Code: problem.Denied, Message: "this region's control needs its token"}) // as above
+			_ = json.NewEncoder(w).Encode(&rpc.Error{Code: problem.Denied, Message: "this region's control needs its token"}) // the client may have gone
 			return
 		}
 		next.ServeHTTP(w, r)

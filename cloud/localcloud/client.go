@@ -10,6 +10,7 @@ import (
 
 	"showrunner/cloud"
 	"showrunner/cloud/localcloud/fleet"
+	"showrunner/cloud/localcloud/rpc"
 	"showrunner/internal/sockpath"
 	"showrunner/problem"
 )
@@ -40,10 +41,8 @@ type Client struct {
 }
 
 type regionClient struct {
-	endpoint Endpoint
-	base     string
-	http     *http.Client
-	fleet    regionFleet
+	rpc.Client
+	fleet regionFleet
 
 	mu   sync.Mutex
 	seen cloud.Region // what was last known
@@ -82,10 +81,8 @@ func newRegionClient(e Endpoint) (*regionClient, error) {
 		}
 	}
 	client := &http.Client{Transport: withToken{e.Token, transport}}
-	return &regionClient{
-		endpoint: e, base: base, http: client, fleet: fleet.NewClient(e.Region, client, base),
-		seen: cloud.Region{Name: e.Region, Zones: defaultZones(e.Region)},
-	}, nil
+	c := rpc.Client{HTTP: client, Base: base, Name: "region " + e.Region, Help: "it may be starting again or taken down on purpose; see: showrunner regions"}
+	return &regionClient{Client: c, fleet: fleet.NewClient(e.Region, &c), seen: cloud.Region{Name: e.Region, Zones: defaultZones(e.Region)}}, nil
 }
 
 // withToken adds the token to every request.
@@ -113,7 +110,7 @@ func (c *Client) region(name string) (*regionClient, error) {
 // Close lets go of idle connections.
 func (c *Client) Close() {
 	for _, r := range c.regions {
-		r.http.CloseIdleConnections()
+		r.HTTP.CloseIdleConnections()
 	}
 }
 
@@ -136,7 +133,7 @@ func (r *regionClient) observe(ctx context.Context, now func() time.Time) cloud.
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var answer Info
-	err := r.call(ctx, http.MethodGet, "/v1/region", nil, &answer)
+	err := r.Call(ctx, http.MethodGet, "/v1/region", nil, &answer)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := r.seen.Healthy
@@ -169,5 +166,5 @@ func (c *Client) Info(ctx context.Context, region string) (Info, error) {
 	if err != nil {
 		return info, err
 	}
-	return info, r.call(ctx, http.MethodGet, "/v1/region", nil, &info)
+	return info, r.Call(ctx, http.MethodGet, "/v1/region", nil, &info)
 }

@@ -33,7 +33,7 @@ func (c *Client) publish(ctx context.Context, region, what string, req cloud.Pub
 	if err != nil {
 		return cloud.SiteDeployment{}, err
 	}
-	resp, err := r.open(ctx, http.MethodPost, sitePath(req.Config.Site, what), publishBody{req, key})
+	resp, err := r.Open(ctx, http.MethodPost, sitePath(req.Config.Site, what), publishBody{req, key})
 	if err != nil {
 		return cloud.SiteDeployment{}, err
 	}
@@ -45,11 +45,11 @@ func (c *Client) publish(ctx context.Context, region, what string, req cloud.Pub
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
-			return cloud.SiteDeployment{}, r.away(err)
+			return cloud.SiteDeployment{}, r.Away(ctx, err)
 		}
 		switch {
 		case line.Error != nil:
-			return cloud.SiteDeployment{}, line.Error.problem()
+			return cloud.SiteDeployment{}, line.Error.Problem()
 		case line.Deployment != nil:
 			return *line.Deployment, nil
 		}
@@ -64,7 +64,7 @@ func (c *Client) SiteDeployments(ctx context.Context, region, site string) ([]cl
 		return nil, err
 	}
 	var list []cloud.SiteDeployment
-	return list, r.call(ctx, http.MethodGet, sitePath(site, "deployments"), nil, &list)
+	return list, r.Call(ctx, http.MethodGet, sitePath(site, "deployments"), nil, &list)
 }
 
 // SiteChanges implements driver.SiteWatcher.
@@ -74,7 +74,7 @@ func (c *Client) SiteChanges(ctx context.Context, region, site string) ([]cloud.
 		return nil, err
 	}
 	var list []cloud.SiteChange
-	return list, r.call(ctx, http.MethodGet, sitePath(site, "changes"), nil, &list)
+	return list, r.Call(ctx, http.MethodGet, sitePath(site, "changes"), nil, &list)
 }
 
 // Activate implements driver.Sites.
@@ -93,7 +93,7 @@ func (c *Client) actOnSite(ctx context.Context, region, site, what string, body 
 		return cloud.SiteDeployment{}, err
 	}
 	var d cloud.SiteDeployment
-	return d, r.call(ctx, http.MethodPost, sitePath(site, what), body, &d)
+	return d, r.Call(ctx, http.MethodPost, sitePath(site, what), body, &d)
 }
 
 // ListSites implements driver.SiteLister.
@@ -103,7 +103,7 @@ func (c *Client) ListSites(ctx context.Context, region string) ([]cloud.Site, er
 		return nil, err
 	}
 	var list []cloud.Site
-	if err := r.call(ctx, http.MethodGet, "/v1/sites", nil, &list); err != nil {
+	if err := r.Call(ctx, http.MethodGet, "/v1/sites", nil, &list); err != nil {
 		return nil, err
 	}
 	for i := range list {
@@ -151,7 +151,7 @@ func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeplo
 	q.Host = d.Site + ".localhost"
 	resp, err := frontDoor.RoundTrip(q)
 	if err != nil {
-		return r.away(err)
+		return r.Away(ctx, err)
 	}
 	defer resp.Body.Close()
 	beginning, _ := io.ReadAll(io.LimitReader(resp.Body, 120)) // evidence only

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"encoding/json"
 	"html/template"
 	"net"
 	"net/http"
@@ -11,28 +10,20 @@ import (
 	"time"
 
 	"showrunner/cloud/localcloud/proxy"
-	"showrunner/problem"
+	"showrunner/cloud/localcloud/rpc"
 )
 
 // control is the edge's own interface, on a socket of the data folder.
 func (e *Edge) control() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/regions", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(e.table.snapshot()) // the client has gone when this fails
-	})
-	mux.HandleFunc("PUT /v1/regions", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET "+regionsPath, func(w http.ResponseWriter, _ *http.Request) { rpc.Answer(w, e.table.snapshot(), nil) })
+	mux.HandleFunc("PUT "+regionsPath, func(w http.ResponseWriter, r *http.Request) {
 		var weights map[string]*float64
-		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&weights)
-		if err != nil {
-			err = problem.Wrap(err, problem.Invalid, "edge.weights", "reading the weights")
-		} else {
+		err := rpc.Read(w, r, &weights)
+		if err == nil {
 			err = e.table.setWeights(weights)
 		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
+		rpc.Answer(w, nil, err)
 	})
 	return mux
 }

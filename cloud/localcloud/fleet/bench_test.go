@@ -14,6 +14,7 @@ import (
 
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/rpc"
 	"showrunner/pipeline"
 )
 
@@ -45,8 +46,8 @@ func BenchmarkListing1000(b *testing.B) {
 func BenchmarkListing1000Client(b *testing.B) {
 	server := httptest.NewServer(simulated(1000).Handler())
 	defer server.Close()
-	client := NewClient("r", &http.Client{Transport: &http.Transport{}}, server.URL)
-	defer client.http.CloseIdleConnections()
+	client := NewClient("r", &rpc.Client{HTTP: &http.Client{Transport: &http.Transport{}}, Base: server.URL})
+	defer client.rpc.HTTP.CloseIdleConnections()
 	for b.Loop() {
 		if list, err := client.ServerGroups(b.Context(), "r", ""); err != nil || list[0].Serving() != 1000 {
 			b.Fatal(err)

@@ -1,16 +1,14 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/rpc"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -21,8 +19,7 @@ import (
 // key, so asking again is safe.
 type Client struct {
 	region string
-	http   *http.Client
-	base   string
+	rpc    *rpc.Client
 }
 
 var (
@@ -41,81 +38,32 @@ var (
 	_ driver.HookAnswerer = (*Client)(nil)
 )
 
-// NewClient returns a client for a region whose Handler is reached through
-// client at base, such as "http://region".
-func NewClient(region string, client *http.Client, base string) *Client {
-	return &Client{region: region, http: client, base: base}
-}
+// NewClient returns a client for a region whose Handler is reached through rpc.
+func NewClient(region string, rpc *rpc.Client) *Client { return &Client{region: region, rpc: rpc} }
 
 func (c *Client) open(ctx context.Context, region, method, path string, body any) (*http.Response, error) {
-	const op = "fleet.call"
 	if region != c.region {
-		return nil, problem.New(problem.NotFound, op, "this is a client of region %s, not %s", c.region, region)
+		return nil, problem.New(problem.NotFound, "fleet.call", "this is a client of region %s, not %s", c.region, region)
 	}
-	var in io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, problem.Wrap(err, problem.Invalid, op, "a request to %s", c.region)
-		}
-		in = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+"/fleet/"+path, in)
-	if err != nil {
-		return nil, problem.Wrap(err, problem.Internal, op, "a request to %s", c.region)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, c.away(ctx, err)
-	}
-	if resp.StatusCode > 299 {
-		defer resp.Body.Close()
-		return nil, readError(resp)
-	}
-	return resp, nil
-}
-
-// away is the error of a call that got no answer, or half of one.
-func (c *Client) away(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return problem.Wrap(context.Cause(ctx), problem.Unavailable, "fleet.call", "asking region %s", c.region)
-	}
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return problem.Wrap(err, problem.Unavailable, "fleet.call", "region %s does not answer", c.region).
-		WithHelp("it may be starting again or taken down on purpose")
+	return c.rpc.Open(ctx, method, "/fleet/"+path, body)
 }
 
 func (c *Client) get(ctx context.Context, region, path string, query url.Values, into any) error {
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
-	resp, err := c.open(ctx, region, http.MethodGet, path, nil)
-	if err != nil {
-		return err
-	}
-	return c.read(ctx, resp, into)
+	return c.call(ctx, region, http.MethodGet, path, nil, into)
 }
 
 func (c *Client) post(ctx context.Context, region, path string, body, into any) error {
-	resp, err := c.open(ctx, region, http.MethodPost, path, body)
-	if err != nil {
-		return err
-	}
-	return c.read(ctx, resp, into)
+	return c.call(ctx, region, http.MethodPost, path, body, into)
 }
 
-func (c *Client) read(ctx context.Context, resp *http.Response, into any) error {
-	defer resp.Body.Close()
-	if into == nil {
-		_, _ = io.Copy(io.Discard, resp.Body)
-		return nil
+func (c *Client) call(ctx context.Context, region, method, path string, body, into any) error {
+	if region != c.region {
+		return problem.New(problem.NotFound, "fleet.call", "this is a client of region %s, not %s", c.region, region)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
-		return c.away(ctx, err)
-	}
-	return nil
+	return c.rpc.Call(ctx, method, "/fleet/"+path, body, into)
 }
 
 // Facts implements driver.Cloud. Every region of this version states the same.
@@ -190,7 +138,7 @@ func (c *Client) InstanceLog(ctx context.Context, region, instance string, follo
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(to, resp.Body); err != nil && ctx.Err() == nil {
-		return c.away(ctx, err)
+		return c.rpc.Away(ctx, err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"showrunner/cloud/localcloud/rpc"
 	"showrunner/problem"
 )
 
@@ -104,7 +105,7 @@ func (f *Fleet) handleInstances(mux *http.ServeMux) {
 		defer stop()
 		err := f.InstanceLog(ctx, region, r.PathValue("id"), follow, out)
 		if err != nil && !out.written {
-			writeError(w, err)
+			rpc.Fail(w, err)
 		}
 	})
 }
@@ -132,7 +133,7 @@ func (f *flusher) Write(p []byte) (int, error) {
 func (f *Fleet) serveChanges(w http.ResponseWriter, r *http.Request) {
 	revision, err := strconv.ParseUint(r.URL.Query().Get("revision"), 10, 64)
 	if err != nil {
-		writeError(w, problem.Wrap(err, problem.Invalid, "fleet.wait", "the revision"))
+		rpc.Fail(w, problem.Wrap(err, problem.Invalid, "fleet.wait", "the revision"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), waitMost)
@@ -147,22 +148,13 @@ func (f *Fleet) serveChanges(w http.ResponseWriter, r *http.Request) {
 // take decodes a request's body, does what it asks and answers.
 func take[B any](w http.ResponseWriter, r *http.Request, do func(B) (any, error)) {
 	var body B
-	if err := readBody(w, r, &body); err != nil {
-		writeError(w, err)
+	if err := rpc.Read(w, r, &body); err != nil {
+		rpc.Fail(w, err)
 		return
 	}
 	answer(w)(do(body))
 }
 
 func answer(w http.ResponseWriter) func(any, error) {
-	return func(v any, err error) {
-		switch {
-		case err != nil:
-			writeError(w, err)
-		case v == nil:
-			w.WriteHeader(http.StatusNoContent)
-		default:
-			writeJSON(w, v)
-		}
-	}
+	return func(v any, err error) { rpc.Answer(w, v, err) }
 }

@@ -20,6 +20,7 @@ import (
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
+	"showrunner/cloud/localcloud/rpc"
 )
 
 func TestMain(m *testing.M) {
@@ -284,5 +285,5 @@ func socketClient(t *testing.T, socket string) *Client {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return NewClient("test-1", &http.Client{Transport: transport}, "http://region")
+	return NewClient("test-1", &rpc.Client{HTTP: &http.Client{Transport: transport}, Base: "http://region", Name: "region test-1"})
 }
