@@ -25,22 +25,24 @@ var binary string
 // full says whether the tests run at the promised sizes.
 var full = os.Getenv("SHOWRUNNER_ACCEPTANCE") == "full"
 
-func TestMain(m *testing.M) {
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+// run builds the program, runs the tests, and removes it whatever happens.
+func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "showrunner-acceptance-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
+	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "showrunner")
 	build := exec.Command("go", "build", "-o", binary, "showrunner/cmd/showrunner")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
-		os.Exit(1)
+		return 1
 	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	return m.Run()
 }
 
 // world is one `showrunner up` with a data folder of its own.

@@ -43,7 +43,7 @@ func Path(dir, name string) (string, error) {
 	if before := filepath.Join(os.TempDir(), "showrunner-"+hash, name+".sock"); exists(before) {
 		return before, nil
 	}
-	path := filepath.Join(os.TempDir(), "showrunner-"+strconv.Itoa(os.Geteuid()), hash+"-"+name+".sock")
+	path := filepath.Join(shared(), hash+"-"+name+".sock")
 	if len(path) > limit {
 		return "", fmt.Errorf("the path of socket %s is longer than the system allows (%s); use a shorter TMPDIR", name, path)
 	}
@@ -51,6 +51,37 @@ func Path(dir, name string) (string, error) {
 		return path, private(filepath.Dir(path))
 	}
 	return path, nil
+}
+
+// shared is the user's folder for sockets of every data folder that is too deep.
+func shared() string {
+	return filepath.Join(os.TempDir(), "showrunner-"+strconv.Itoa(os.Geteuid()))
+}
+
+// abandoned is for how long a socket has to be there before it counts as left
+// behind: one that is younger may be about to listen.
+const abandoned = time.Minute
+
+// sweep removes the sockets that killed processes have left in the shared
+// folder: of data folders that are gone nobody else would.
+func sweep(dir string, now time.Time) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // the folder of this user is checked by whoever listens in it
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || e.Type() != os.ModeSocket || now.Sub(info.ModTime()) < abandoned {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		conn, err := net.DialTimeout("unix", path, 100*time.Millisecond)
+		if err == nil {
+			conn.Close()
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			_ = os.Remove(path) // another process may be faster
+		}
+	}
 }
 
 func exists(name string) bool {
@@ -68,6 +99,9 @@ func Listen(dir, name string) (net.Listener, error) {
 	}
 	if err := private(filepath.Dir(path)); err != nil {
 		return nil, err
+	}
+	if filepath.Dir(path) == shared() {
+		sweep(filepath.Dir(path), time.Now())
 	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()

@@ -1,11 +1,13 @@
 package sockpath_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"showrunner/internal/sockpath"
 )
@@ -100,6 +102,54 @@ func TestNamesAreNoPaths(t *testing.T) {
 	for _, name := range []string{"", "../x", "a/b"} {
 		if p, err := sockpath.Path("/d", name); err == nil {
 			t.Errorf("Path(%q) = %q", name, p)
+		}
+	}
+}
+
+// TestSocketsOfKilledProcessesAreRemoved: whoever listens in the shared folder
+// removes what killed processes have left there, and nothing that lives or may.
+func TestSocketsOfKilledProcessesAreRemoved(t *testing.T) {
+	tmp, err := os.MkdirTemp("", "sp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(tmp) })
+	t.Setenv("TMPDIR", tmp)
+	shared := filepath.Join(tmp, "showrunner-"+strconv.Itoa(os.Geteuid()))
+	if err := os.Mkdir(shared, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	socket := func(name string, dead bool, made time.Time) string {
+		path := filepath.Join(shared, name)
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.SetUnlinkOnClose(false); dead {
+			l.Close() // as after kill -9: the file stays
+		} else {
+			t.Cleanup(func() { l.Close() })
+		}
+		if err := os.Chtimes(path, made, made); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	left := socket("killed.sock", true, old)
+	young := socket("young.sock", true, time.Now())
+	live := socket("live.sock", false, old)
+	l, err := sockpath.Listen(filepath.Join(tmp, strings.Repeat("deep/", 30)), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := os.Lstat(left); err == nil {
+		t.Error("the socket of a killed process is still there")
+	}
+	for _, path := range []string{young, live} {
+		if _, err := os.Lstat(path); err != nil {
+			t.Errorf("%s was removed", filepath.Base(path))
 		}
 	}
 }
