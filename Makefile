@@ -2,7 +2,7 @@
 GO ?= go
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race check bench tools clean
+.PHONY: build test race check cross release image bench tools clean
 
 build: ## the static binary, bin/showrunner
 	$(GO) build -trimpath -ldflags "-s -w" -o bin/showrunner ./cmd/showrunner
@@ -22,11 +22,25 @@ check: ## what a change must pass
 	$(GO) tool staticcheck ./...
 	cd bench && $(GO) vet ./...
 
+# The systems that it runs on; what differs on each is in docs/install.md.
+SYSTEMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+
+cross: ## compiles for every system, and vets the tests of another one
+	@for s in $(SYSTEMS); do echo "$$s"; GOOS=$${s%/*} GOARCH=$${s#*/} $(GO) build -trimpath -o /dev/null ./cmd/showrunner || exit 1; done
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+
+VERSION ?= $(shell git describe --tags --dirty 2>/dev/null)
+release: ## static binaries for every system into dist/, with checksums: make release VERSION=v0.3.0
+	@TARGETS="$(SYSTEMS)" GO="$(GO)" scripts/release.sh "$(VERSION)"
+
+image: build ## the image of this binary alone, with podman or docker
+	@scripts/image.sh bin/showrunner
+
 tools: ## installs what the tests drive (browser, PostgreSQL, git) where it is missing and may be installed
 	@scripts/test-tools.sh
 
 clean:
-	rm -rf bin
+	rm -rf bin dist
 
 # Each benchmark is a part of one of four commands: go run ./load -h lists them.
 BENCH = cd bench && $(GO) run

@@ -86,8 +86,8 @@ func newExecutionsCommand(a *app) *cobra.Command {
 		Short:   "List, show, watch, cancel and restart executions, and read their logs",
 	}
 	cmd.Long = `EXECUTION is an id, APP/PIPELINE#NUMBER, or APP/PIPELINE for the newest.`
-	cmd.AddCommand(a.executionsList())
-	for _, one := range []*cobra.Command{a.executionsShow(), a.executionsWatch(), a.executionsCancel(), a.executionsRestart(), a.executionsLogs(), a.executionsSignal()} {
+	cmd.AddCommand(a.executionsList(), a.executionsWatch())
+	for _, one := range []*cobra.Command{a.executionsShow(), a.executionsCancel(), a.executionsRestart(), a.executionsLogs(), a.executionsSignal()} {
 		cmd.AddCommand(a.byName(one))
 	}
 	return cmd
@@ -292,9 +292,17 @@ func (a *app) executionsWatch() *cobra.Command {
 	var until string
 	cmd := &cobra.Command{
 		Use: "watch EXECUTION", Short: "Watch an execution until it ends; exit codes as for run --watch", Args: exactArgs("EXECUTION"),
+		Long: `Watch shows an execution until it ends. EXECUTION is an id, APP/PIPELINE#NUMBER, or
+APP/PIPELINE for the newest. The next number of a pipeline is waited for: a commit
+takes a moment to start its run.`,
+		Example: "  git commit -qam 'A new line' && showrunner executions watch storefront/release#2",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.untilJudgment = until == "judgment"
-			return a.watch(cmd.Context(), a.connect(), args[0], o)
+			id, err := a.awaited(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.watch(cmd.Context(), a.connect(), id, o)
 		},
 	}
 	cmd.Flags().StringVar(&until, "until", "", "judgment ends the watch, with exit code 3, when the run waits for a person")

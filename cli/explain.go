@@ -64,6 +64,7 @@ var explanations = map[string]explanation{
 	"GIT_HOST_KEY":        {"The SSH server's key is not the known one.", "Put the right line into git.credentials.knownHosts."},
 	"GIT_LFS_MISSING":     {"The stage asks for Git LFS, and git-lfs is not installed.", "Install git-lfs where the control plane runs."},
 	"GIT_ADDRESS":         {"The repository's address or content cannot be used.", "The cause names what; transports that run programs are refused."},
+	"GIT_MISSING":         {"There is no git command where the control plane runs.", "Install git 2.30 or newer and have it in PATH; nothing has to be started anew. The image that holds the program alone has none: docs/install.md."},
 	"GIT_MIRROR":          {"The local mirror could not be used, and making it anew failed.", "See the evidence; check the disk of the data folder."},
 	"GIT_FAILED":          {"A git command failed.", "The evidence has what it said."},
 	"DISK_FULL":           {"The disk is full.", "Make room in the data folder."},

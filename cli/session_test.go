@@ -107,6 +107,22 @@ type process struct {
 	more chan struct{} // closed, and made anew, when it says more
 }
 
+func newProcess(cmd *exec.Cmd) *process {
+	return &process{cmd: cmd, end: make(chan struct{}), more: make(chan struct{})}
+}
+
+func (p *process) start() error {
+	p.cmd.Stderr = p
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		_ = p.cmd.Wait() // it is interrupted
+		close(p.end)
+	}()
+	return nil
+}
+
 func (p *process) Write(text []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,8 +167,7 @@ func start(ts *testscript.TestScript, command, ready string, args []string) {
 	self, err := exec.LookPath("showrunner")
 	ts.Check(err)
 	data := ts.MkAbs("data")
-	p := &process{end: make(chan struct{}), more: make(chan struct{})}
-	p.cmd = exec.Command(self, append([]string{command, "--data", data, "--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0"}, args...)...)
+	p := newProcess(exec.Command(self, append([]string{command, "--data", data, "--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0"}, args...)...))
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOFLAGS"} { // what is compiled already is used again
@@ -160,12 +175,7 @@ func start(ts *testscript.TestScript, command, ready string, args []string) {
 			p.cmd.Env = append(p.cmd.Env, name+"="+strings.TrimSpace(string(value)))
 		}
 	}
-	p.cmd.Stderr = p
-	ts.Check(p.cmd.Start())
-	go func() {
-		_ = p.cmd.Wait() // it is interrupted
-		close(p.end)
-	}()
+	ts.Check(p.start())
 	ts.Value("running").(*running).process = p
 	ts.Defer(p.interrupt)
 	text, found := p.until(regexp.MustCompile("(?m)^" + regexp.QuoteMeta(ready)))

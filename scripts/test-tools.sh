@@ -23,6 +23,7 @@ want chromium chromium chromium-browser google-chrome
 want podman podman
 want runc runc crun
 want strace strace
+want pgbouncer pgbouncer
 want busybox-static busybox
 
 [ -n "$missing" ] || exit 0

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -242,11 +243,30 @@ func TestSubmodulesInACircle(t *testing.T) {
 	}
 }
 
+// Without git nothing is fetched, and a git that is installed later is found.
+func TestGitMissing(t *testing.T) {
+	r := newRepo(t)
+	commit := r.commit("first", "a", "1")
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", t.TempDir())
+	b := newBench(t)
+	if _, err := b.Fetch(t.Context(), Request{URL: r.dir, Commit: commit}); problem.CodeOf(err) != problem.Precondition || ReasonOf(err) != GitMissing || problem.HelpOf(err) != installGit {
+		t.Errorf("Fetch without git: %v (%s)", err, problem.HelpOf(err))
+	}
+	t.Setenv("PATH", path)
+	if _, err := b.Fetch(t.Context(), Request{URL: r.dir, Commit: commit}); err != nil {
+		t.Errorf("Fetch with git: %v", err)
+	}
+}
+
 func TestLFSMissing(t *testing.T) {
 	r := newRepo(t)
 	commit := r.commit("first", "a", "1")
 	b := newBench(t)
-	git, err := filepath.EvalSymlinks(b.git)
+	git, err := exec.LookPath("git")
+	if err == nil {
+		git, err = filepath.EvalSymlinks(git)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

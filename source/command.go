@@ -34,7 +34,11 @@ func (f *Fetcher) run(ctx context.Context, c command) (string, error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, f.o.Timeout, errTooLong)
 		defer cancel()
 	}
-	cmd := exec.CommandContext(ctx, f.git, c.args...)
+	git, err := exec.LookPath("git")
+	if err != nil {
+		return "", gitMissing(err)
+	}
+	cmd := exec.CommandContext(ctx, git, c.args...)
 	cmd.Dir = c.dir
 	if cmd.Dir == "" {
 		cmd.Dir = f.home
@@ -55,7 +59,7 @@ func (f *Fetcher) run(ctx context.Context, c command) (string, error) {
 		}
 	}}
 	cmd.Stdout, cmd.Stderr = &stdout, stderr
-	err := cmd.Run()
+	err = cmd.Run()
 	stderr.flush()
 	if err == nil {
 		return stdout.String(), nil

@@ -24,8 +24,17 @@ const (
 	MirrorDamaged     Reason = "GIT_MIRROR"
 	DiskFull          Reason = "DISK_FULL"
 	LFSMissing        Reason = "GIT_LFS_MISSING"
+	GitMissing        Reason = "GIT_MISSING"
 	Failed            Reason = "GIT_FAILED"
 )
+
+const installGit = "install git 2.30 or newer and have it in PATH"
+
+// gitMissing is the error of everything that needs the git command. It is looked
+// for at each call: once it is installed, nothing has to be started anew.
+func gitMissing(err error) error {
+	return problem.Wrap(errors.Join(&failure{reason: GitMissing}, err), problem.Precondition, "git", "there is no git command where the control plane runs").WithHelp(installGit)
+}
 
 // failure is git's own word about an error.
 type failure struct {

@@ -36,7 +36,6 @@ type Options struct {
 // Fetcher fetches commits. Its methods may be called concurrently.
 type Fetcher struct {
 	o      Options
-	git    string
 	config string
 	home   string
 	tmp    string
@@ -115,17 +114,16 @@ const gitConfig = `# written by showrunner at every start
 	showSignature = false
 `
 
-// Open makes a Fetcher and clears away what a killed process left. Errors:
-// precondition when there is no git command.
+// Open makes a Fetcher and clears away what a killed process left. Without a git
+// command it warns: what needs none works all the same, such as in an image that
+// holds this program alone.
 func Open(o Options) (*Fetcher, error) {
 	const op = "source.open"
-	git, err := exec.LookPath("git")
-	if err != nil {
-		return nil, problem.Wrap(err, problem.Precondition, op, "the git command was not found").
-			WithHelp("install git 2.30 or newer and have it in PATH")
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if _, err := exec.LookPath("git"); err != nil {
+		o.Log.Warn("no git command was found: git stages and polls fail until there is one", "help", installGit)
 	}
 	if o.Timeout == 0 {
 		o.Timeout = time.Hour
@@ -133,10 +131,11 @@ func Open(o Options) (*Fetcher, error) {
 	if o.Retries == nil {
 		o.Retries = []time.Duration{500 * time.Millisecond, 2 * time.Second}
 	}
+	var err error
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, problem.Wrap(err, problem.Invalid, op, "the folder of the mirrors")
 	}
-	f := &Fetcher{o: o, git: git, config: filepath.Join(o.Dir, "config"), home: filepath.Join(o.Dir, "home"), tmp: filepath.Join(o.Dir, "tmp")}
+	f := &Fetcher{o: o, config: filepath.Join(o.Dir, "config"), home: filepath.Join(o.Dir, "home"), tmp: filepath.Join(o.Dir, "tmp")}
 	for _, dir := range []string{f.home, f.tmp} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, problem.Wrap(err, problem.Precondition, op, "making the folder of the mirrors")
