@@ -3,13 +3,9 @@ package build
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -218,92 +214,6 @@ func sourceOf(in *stage.Input, name string) (string, artifact.Ref, error) {
 		WithHelp("Say which one with source, and which others with sources.")
 }
 
-// expandEnv resolves references to secrets. Values that have any are secrets
-// themselves, and are kept apart.
-func expandEnv(ctx context.Context, in *stage.Input, env map[string]string) (plain, secrets map[string]string, err error) {
-	plain, secrets = map[string]string{}, map[string]string{}
-	var missing []error
-	for _, name := range slices.Sorted(maps.Keys(env)) {
-		value := env[name]
-		full, err := in.Secrets.Expand(ctx, value)
-		if err != nil {
-			missing = append(missing, err)
-			continue
-		}
-		if full == value {
-			plain[name] = value
-		} else {
-			secrets[name] = full
-		}
-	}
-	return plain, secrets, problem.Together(missing...)
-}
-
-// resolve finds the value of a variable that the buildspec takes from
-// secrets-manager or parameter-store: a secret of that name, of the last part of
-// an ARN, or of the name with what a secret's name cannot hold replaced by "_".
-func resolve(ctx context.Context, in *stage.Input, r buildspec.Reference) (string, error) {
-	if r.Version != "" || r.Stage != "" && r.Stage != "AWSCURRENT" {
-		return "", problem.New(problem.Invalid, "build.secrets", "%s asks for another version of %s than the present one, and no other is kept", r.Name, r.SecretID)
-	}
-	value, err := "", error(nil)
-	for _, name := range secretNames(r.SecretID) {
-		if value, err = in.Secrets.Expand(ctx, `${{ secrets["`+name+`"] }}`); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		return "", problem.Wrap(err, problem.NotFound, "secret.resolve", "the variable %s needs the secret %s", r.Name, r.SecretID).
-			WithHelp("Store it with `showrunner secret set %s`.", secretNames(r.SecretID)[0])
-	}
-	if r.JSONKey == "" {
-		return value, nil
-	}
-	var object map[string]any
-	if err := json.Unmarshal([]byte(value), &object); err != nil {
-		return "", problem.New(problem.Invalid, "build.secrets", "the secret %s is no JSON object, so it has no key %s", r.SecretID, r.JSONKey)
-	}
-	switch v := object[r.JSONKey].(type) {
-	case nil:
-		return "", problem.New(problem.NotFound, "secret.resolve", "the secret %s has no key %s", r.SecretID, r.JSONKey)
-	case string:
-		return v, nil
-	default:
-		text, err := json.Marshal(v)
-		return string(text), err
-	}
-}
-
-func secretNames(id string) []string {
-	if parts := strings.Split(id, ":"); parts[0] == "arn" {
-		id = parts[len(parts)-1] // db-AbCdEf: six characters that AWS adds
-		if i := len(id) - 7; i > 0 && id[i] == '-' {
-			return []string{id[:i], id}
-		}
-	}
-	names := []string{strings.TrimPrefix(id, "/")}
-	plain := strings.Map(func(r rune) rune {
-		if r == '/' || r == '.' || r == '-' {
-			return '_'
-		}
-		return r
-	}, names[0])
-	if plain != names[0] {
-		names = append(names, plain)
-	}
-	return names
-}
-
-func merge(a, b map[string]string) map[string]string {
-	all := map[string]string{}
-	for _, m := range []map[string]string{a, b} {
-		for k, v := range m {
-			all[k] = v
-		}
-	}
-	return all
-}
-
 func findings(err error) (*buildspec.Error, bool) {
 	var e *buildspec.Error
 	ok := errors.As(err, &e)
@@ -370,85 +280,4 @@ func (b *Builder) result(ctx context.Context, k stage.Key) (build.Result, error)
 		return build.Result{}, err
 	}
 	return h.Result()
-}
-
-// attest writes down where the artifacts come from.
-func (k buildKind) attest(ctx context.Context, in *stage.Input) (stage.Result, error) {
-	r, err := k.result(ctx, in.Key)
-	if err != nil {
-		return stage.Result{}, err
-	}
-	job, _, err := k.job(ctx, in)
-	if err != nil {
-		return stage.Result{}, err
-	}
-	for _, a := range r.Artifacts {
-		if a.Ref == "" {
-			continue
-		}
-		name := in.Key.Stage
-		if a.ID != "" {
-			name += "." + a.ID
-		}
-		if err := k.Artifacts.Attest(ctx, a.Ref, artifact.NewStatement(name, a.Ref, provenance(in, job, r))); err != nil {
-			return stage.Result{}, err
-		}
-	}
-	return stage.Result{Outcome: stage.Done}, nil
-}
-
-// BuildType names, in a provenance, what external parameters mean: spec and its
-// digest, source, environment names, image.
-const BuildType = "https://showrunner.dev/build/buildspec/v1"
-
-// resourceURI is a repository's address as a URI, as a provenance names what it
-// depends on: git also reads plain paths and HOST:PATH.
-func resourceURI(address string) string {
-	if strings.HasPrefix(address, "/") {
-		return (&url.URL{Scheme: "file", Path: address}).String()
-	}
-	host, path, ok := strings.Cut(address, ":")
-	if ok && !strings.HasPrefix(path, "//") && !strings.Contains(host, "/") {
-		user, name, named := strings.Cut(host, "@")
-		u := url.URL{Scheme: "ssh", Host: user, Path: "/" + strings.TrimPrefix(path, "/")}
-		if named {
-			u.Host, u.User = name, url.User(user)
-		}
-		return u.String()
-	}
-	return address
-}
-
-// provenance says how a build's artifacts were made. Values of variables stay
-// out: a plain one may still be private.
-func provenance(in *stage.Input, job build.Job, r build.Result) artifact.Provenance {
-	sum := sha256.Sum256([]byte(job.Spec))
-	var names []string
-	for name := range job.Env {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var deps []artifact.Resource
-	if job.ResolvedVersion != "" {
-		deps = append(deps, artifact.Resource{URI: resourceURI(job.RepositoryURL), Digest: map[string]string{"gitCommit": job.ResolvedVersion}})
-	}
-	if job.Source != "" {
-		deps = append(deps, artifact.Resource{Name: "source", Digest: map[string]string{"sha256": job.Source.Hex()}})
-	}
-	for _, id := range job.Inputs {
-		deps = append(deps, artifact.Resource{Name: id, Digest: map[string]string{"sha256": job.Sources[id].Hex()}})
-	}
-	deps = append(deps, artifact.Resource{Name: job.SpecName, Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}})
-	return artifact.Provenance{
-		BuildDefinition: artifact.BuildDefinition{
-			BuildType: BuildType,
-			ExternalParameters: map[string]any{"application": in.Application, "pipeline": in.Pipeline, "stage": in.Key.Stage,
-				"spec": job.SpecName, "specDigest": "sha256:" + hex.EncodeToString(sum[:]), "image": job.Image, "variables": names},
-			ResolvedDependencies: deps,
-		},
-		RunDetails: artifact.RunDetails{
-			Builder:  artifact.Builder{ID: "https://showrunner.dev/builder/local/v1"},
-			Metadata: artifact.Metadata{InvocationID: r.ID, StartedOn: r.StartedAt.UTC(), FinishedOn: r.EndedAt.UTC()},
-		},
-	}
 }
