@@ -260,7 +260,7 @@ func (b *run) finalize(ctx context.Context) error {
 	return nil
 }
 
-// errSucceeding names the variable that tells commands how the build stands.
+// succeeding names the variable that tells commands whether the build succeeds so far.
 const succeeding = "CODEBUILD_BUILD_SUCCEEDING"
 
 func (b *run) standing() map[string]string {

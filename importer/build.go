@@ -70,7 +70,7 @@ func (c *conversion) codeBuild(a *action) bool {
 	b.Project = slug(cdkHash.ReplaceAllString(projectName, ""), "project", 100)
 	b.Spec = "buildspec.yml"
 	if p, ok := c.projects.find(projectName); ok {
-		c.in.projectUsed[projectName] = true
+		c.in.projectsUsed[projectName] = true
 		if !c.project(a, p, &b) {
 			c.in.note(Error, a.path, a.category+" action "+a.name, "its buildspec cannot be run here; the stage is left out")
 			return false

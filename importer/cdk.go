@@ -116,7 +116,7 @@ func (t *template) imports(name string) bool {
 func (t *template) resource(id string) cursor {
 	t.touched[id] = true
 	c := cursor{in: t.in, path: pointer("/Resources", id), raw: t.resources.vals[id]}
-	t.in.seen[c.path] = true
+	t.in.readPaths[c.path] = true
 	return c
 }
 
@@ -210,7 +210,7 @@ func (t *template) hooks(id string) []hook {
 		}
 		if props.get("TargetPipeline").text() == t.name(id) {
 			out = append(out, hook{cursor: t.resource(w), action: props.get("TargetAction").static()})
-			t.in.seen[props.path] = true
+			t.in.readPaths[props.path] = true
 		}
 	}
 	return out
@@ -236,7 +236,7 @@ func (t *template) rules(id string, q *pipeline.Pipeline) {
 			continue
 		}
 		t.resource(r)
-		t.in.seen[p.path] = true
+		t.in.readPaths[p.path] = true
 		p.get("Targets").leave(Info, "targets of rule "+r, "the pipeline that the trigger belongs to")
 		if state := p.get("State"); state.static() == "DISABLED" {
 			p.leave(Warning, "rule "+r, "it is disabled, so it is left out")

@@ -26,7 +26,7 @@ func CodePipeline(src []byte, opts Options) (Result, error) {
 		def = p
 		m := top.get("metadata")
 		if arn := strings.Split(scalar(m.get("pipelineArn").raw), ":"); len(arn) == 6 {
-			in.home = arn[3]
+			in.homeRegion = arn[3]
 		}
 		m.leave(Info, "metadata", "the address of the original and when it was changed; its region is taken where the pipeline names none")
 	}
@@ -192,21 +192,21 @@ func (c *conversion) neededParameters() {
 		return
 	}
 	raw, _ := json.Marshal(c.out)
-	names := make([]string, 0, len(c.in.needed))
-	for name := range c.in.needed {
+	names := make([]string, 0, len(c.in.openParameters))
+	for name := range c.in.openParameters {
 		names = append(names, name)
 	}
 	sort.Strings(names)
 	for _, name := range names {
 		id := identifier(name)
 		if c.hasParameter(id) {
-			c.in.asked[name] = true
+			c.in.askedParameters[name] = true
 			continue
 		}
 		if !strings.Contains(string(raw), "parameters."+id) {
 			continue
 		}
-		c.in.asked[name] = true
+		c.in.askedParameters[name] = true
 		p := pipeline.Parameter{Name: id, Required: true}
 		if def, ok := c.tmpl.parameters.vals[name].(*object); ok {
 			p.Description = scalar(def.vals["Description"])

@@ -38,7 +38,7 @@ func (c cursor) follow() cursor {
 		if name, ok := args[0].(string); ok && c.in.tmpl.condition(name, pointer(c.path, "Fn::If")) {
 			branch = 1
 		}
-		c.in.seen[c.path] = true
+		c.in.readPaths[c.path] = true
 		c.in.tmpl.notTaken(args, pointer(c.path, "Fn::If"), 3-branch)
 		c = cursor{in: c.in, path: fmt.Sprintf("%s/Fn::If/%d", c.path, branch), raw: args[branch]}
 	}
@@ -58,7 +58,7 @@ func (c cursor) ok() bool {
 // or "buildspec".
 func (c cursor) get(key string) cursor {
 	c = c.follow()
-	c.in.seen[c.path] = true
+	c.in.readPaths[c.path] = true
 	o, _ := c.raw.(*object)
 	if o == nil {
 		return cursor{in: c.in, path: pointer(c.path, key)}
@@ -73,7 +73,7 @@ func (c cursor) get(key string) cursor {
 		}
 	}
 	path := pointer(c.path, key)
-	c.in.seen[path] = true
+	c.in.readPaths[path] = true
 	return cursor{in: c.in, path: path, raw: v}
 }
 
@@ -84,10 +84,10 @@ func (c cursor) members() (keys []string, values []cursor) {
 	if o == nil {
 		return nil, nil
 	}
-	c.in.seen[c.path] = true
+	c.in.readPaths[c.path] = true
 	for _, k := range o.keys {
 		path := pointer(c.path, k)
-		c.in.seen[path] = true
+		c.in.readPaths[path] = true
 		keys, values = append(keys, k), append(values, cursor{in: c.in, path: path, raw: o.vals[k]})
 	}
 	return keys, values
@@ -99,11 +99,11 @@ func (c cursor) items() []cursor {
 	if !c.ok() {
 		return nil
 	}
-	c.in.seen[c.path] = true
+	c.in.readPaths[c.path] = true
 	raw := c.raw
 	if _, _, is := intrinsic(raw); is && c.in.tmpl != nil {
 		raw = c.in.tmpl.eval(raw, c.path, 0)
-		c.in.whole[c.path] = true
+		c.in.wholePaths[c.path] = true
 	}
 	list, is := raw.([]any)
 	if !is {
@@ -112,7 +112,7 @@ func (c cursor) items() []cursor {
 	var out []cursor
 	for i, v := range list {
 		item := cursor{in: c.in, path: c.path + "/" + strconv.Itoa(i), raw: v}
-		c.in.seen[item.path] = true
+		c.in.readPaths[item.path] = true
 		if item.ok() {
 			out = append(out, item)
 		}
@@ -123,7 +123,7 @@ func (c cursor) items() []cursor {
 // text reads a scalar as text that may hold marked references.
 func (c cursor) text() string {
 	c = c.follow()
-	c.in.seen[c.path], c.in.whole[c.path] = true, true
+	c.in.readPaths[c.path], c.in.wholePaths[c.path] = true, true
 	v := c.raw
 	if c.in.tmpl != nil {
 		v = c.in.tmpl.eval(v, c.path, 0)
@@ -182,12 +182,12 @@ func (c cursor) number() int {
 }
 
 // read marks a value and all within it as read by other ways than a cursor's.
-func (c cursor) read() { c.in.seen[c.path], c.in.whole[c.path] = true, true }
+func (c cursor) read() { c.in.readPaths[c.path], c.in.wholePaths[c.path] = true, true }
 
 // ignore leaves a value and all within it out. Whoever calls it notes why, or
 // has said so elsewhere: a note on the value then speaks for all of it.
 func (c cursor) ignore() {
-	c.in.seen[c.path], c.in.whole[c.path], c.in.left[c.path] = true, true, true
+	c.in.readPaths[c.path], c.in.wholePaths[c.path], c.in.leftOutPaths[c.path] = true, true, true
 }
 
 // leave is ignore with its note.
@@ -199,18 +199,18 @@ func (c cursor) leave(severity Severity, what, format string, args ...any) {
 // unread reports what nobody read below c, each by the reason that why gives;
 // why may answer "" for what needs no word.
 func (c cursor) unread(why func(path, key string) (reason string, severity Severity)) {
-	if c.in.whole[c.path] {
+	if c.in.wholePaths[c.path] {
 		return
 	}
 	c = c.follow()
-	if c.in.whole[c.path] {
+	if c.in.wholePaths[c.path] {
 		return
 	}
 	visit := func(key string, child cursor) {
 		if !child.ok() {
 			return
 		}
-		if c.in.seen[child.path] {
+		if c.in.readPaths[child.path] {
 			child.unread(why)
 			return
 		}

@@ -106,7 +106,7 @@ func (r Result) Errors() int {
 // finish writes the YAML and puts everything into a stable order.
 func finish(in *input, doc *pipeline.Document, kind string) (Result, error) {
 	for _, name := range slices.Sorted(maps.Keys(in.opts.SourceOverrides)) {
-		if !in.overrode[name] {
+		if !in.overridesUsed[name] {
 			in.note(Warning, "", "--source-override "+name, "no source has that action, stage or owner/repo")
 		}
 	}
@@ -124,7 +124,7 @@ func finish(in *input, doc *pipeline.Document, kind string) (Result, error) {
 	}
 	sort.Slice(r.Secrets, func(i, j int) bool { return r.Secrets[i].Name < r.Secrets[j].Name })
 	for i, n := range r.NotCarried {
-		r.NotCarried[i].All = in.left[n.Path]
+		r.NotCarried[i].All = in.leftOutPaths[n.Path]
 		r.NotCarried[i].Path = in.original(n.Path)
 	}
 	for i := range r.Carried {

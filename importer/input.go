@@ -9,32 +9,32 @@ import (
 // input is a source document being read: what was read, what was found out,
 // what has to be told.
 type input struct {
-	opts     Options
-	seen     map[string]bool // paths that somebody read
-	whole    map[string]bool // paths whose whole content was read
-	left     map[string]bool // paths that were left out with all that is below them
-	notes    []Note
-	invented map[string]bool // names of values that were made up, and noted
-	noted    map[Note]bool
-	secrets  []*Secret
-	carried  []Carried
-	outputs  []Output
-	files    map[string][]byte
-	tmpl     *template // nil for documents without intrinsic functions
-	// needed are template parameters without a value, by name: they become
+	opts         Options
+	readPaths    map[string]bool // paths that somebody read
+	wholePaths   map[string]bool // paths whose whole content was read
+	leftOutPaths map[string]bool // paths that were left out with all that is below them
+	notes        []Note
+	invented     map[string]bool // names of values that were made up, and noted
+	noted        map[Note]bool
+	secrets      []*Secret
+	carried      []Carried
+	outputs      []Output
+	files        map[string][]byte
+	tmpl         *template // nil for documents without intrinsic functions
+	// openParameters are template parameters without a value, by name: they become
 	// parameters of the pipelines that use them.
-	needed      map[string]bool
-	asked       map[string]bool // template parameters that became a pipeline's
-	projectUsed map[string]bool // CodeBuild projects by name, those that an action uses
-	// stood are the places in the document of values that were rewritten, by
+	openParameters  map[string]bool
+	askedParameters map[string]bool // template parameters that became a pipeline's
+	projectsUsed    map[string]bool // CodeBuild projects by name, those that an action uses
+	// originalPaths are the places in the document of values that were rewritten, by
 	// their place now.
-	stood map[string]string
-	// home is the region of the original where the document tells; else "".
-	home string
+	originalPaths map[string]string
+	// homeRegion is the region of the original where the document tells; else "".
+	homeRegion string
 	// comparing says that values are only compared, and reach no file.
 	comparing bool
-	// overrode are the source overrides that found their source.
-	overrode map[string]bool
+	// overridesUsed are the source overrides that found their source.
+	overridesUsed map[string]bool
 }
 
 func newInput(opts Options) *input {
@@ -42,8 +42,8 @@ func newInput(opts Options) *input {
 		opts.File = "document"
 	}
 	return &input{
-		opts: opts, seen: map[string]bool{}, whole: map[string]bool{}, left: map[string]bool{}, noted: map[Note]bool{}, invented: map[string]bool{}, stood: map[string]string{}, projectUsed: map[string]bool{}, asked: map[string]bool{},
-		files: map[string][]byte{}, needed: map[string]bool{}, overrode: map[string]bool{},
+		opts: opts, readPaths: map[string]bool{}, wholePaths: map[string]bool{}, leftOutPaths: map[string]bool{}, noted: map[Note]bool{}, invented: map[string]bool{}, originalPaths: map[string]string{}, projectsUsed: map[string]bool{}, askedParameters: map[string]bool{},
+		files: map[string][]byte{}, openParameters: map[string]bool{}, overridesUsed: map[string]bool{},
 	}
 }
 

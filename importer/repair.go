@@ -175,7 +175,7 @@ func (in *input) takeOutOfWhole(q *pipeline.Pipeline, why string) bool {
 // counted anew.
 func (in *input) forget(p part, n int) {
 	if at := in.origin(p); at != "" {
-		in.left[at] = true // the note is about all of it
+		in.leftOutPaths[at] = true // the note is about all of it
 	}
 	in.carried = slices.DeleteFunc(in.carried, func(c Carried) bool { return c.Pipeline == p.pipeline && c.To == p.list+"/"+p.item })
 	for i, c := range in.carried {
@@ -196,7 +196,7 @@ func (in *input) takeOutParameter(q *pipeline.Pipeline, p part, at, why string) 
 	plain := pipeline.Parameter{Name: v.Name, Description: v.Description, Required: true}
 	if v.Default != nil || v.Options != nil {
 		in.note(Error, at, "parameter "+v.Name, "%s: every start has to give its value, and any is taken", why)
-		in.left[at] = true
+		in.leftOutPaths[at] = true
 		*v = plain
 		return true
 	}

@@ -12,7 +12,7 @@ import (
 func (c *conversion) overridden(a *action, repository string) string {
 	for _, name := range []string{a.name, a.id, a.stage, repository} {
 		if url, ok := c.in.opts.SourceOverrides[name]; ok && name != "" {
-			c.in.overrode[name] = true
+			c.in.overridesUsed[name] = true
 			return url
 		}
 	}
@@ -257,8 +257,8 @@ func (c *conversion) region(path string) string {
 	if c.tmpl != nil {
 		return c.tmpl.pseudo("AWS::Region", path)
 	}
-	if c.in.home != "" {
-		return c.in.home
+	if c.in.homeRegion != "" {
+		return c.in.homeRegion
 	}
 	c.in.invent(path, "region", defaultRegion, "the document does not name it; write the right one into the file")
 	return defaultRegion

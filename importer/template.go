@@ -267,7 +267,7 @@ func (t *template) parameter(name, path string) any {
 	if !ok {
 		fallback, has := p.vals["Default"]
 		if !has {
-			t.in.needed[name] = true
+			t.in.openParameters[name] = true
 			return markReference("parameters." + identifier(name))
 		}
 		given = scalar(fallback)

@@ -70,9 +70,9 @@ func (t *template) reportSections(top cursor) {
 			p.leave(Info, "parameter "+name, "nothing that was carried over uses it")
 		case given:
 			p.leave(Info, "parameter "+name, "the value given with --parameter stands in the file")
-		case t.in.needed[name] && !t.in.asked[name]:
+		case t.in.openParameters[name] && !t.in.askedParameters[name]:
 			p.leave(Info, "parameter "+name, "what uses it was not carried over")
-		case !t.in.needed[name]:
+		case !t.in.openParameters[name]:
 			p.leave(Info, "parameter "+name, "its default stands in the file; --parameter %s=VALUE gives another", name)
 		}
 	}

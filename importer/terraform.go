@@ -56,7 +56,7 @@ func (t *terraform) module(m cursor) {
 		kind := scalar(r.get("type").raw)
 		what := kind + " " + scalar(r.get("address").raw)
 		body := cursor{in: t.in, path: "rewritten:" + r.path + "/values"} // a place of its own, beside the one in the document
-		body.raw = t.in.camel(r.get("values").raw, body.path, r.path+"/values", "")
+		body.raw = t.in.awsShape(r.get("values").raw, body.path, r.path+"/values", "")
 		switch {
 		case scalar(r.get("mode").raw) == "data":
 			r.leave(Info, what, "it is looked up, and changes nothing")
@@ -130,7 +130,7 @@ func (t *terraform) document() (Result, error) {
 	}
 	for _, def := range t.pipelines {
 		if arn := strings.Split(scalar(def.get("Arn").raw), ":"); len(arn) == 6 {
-			in.home = arn[3]
+			in.homeRegion = arn[3]
 		}
 		def.get("Arn").note(Info, "arn", "the original's address; its region is taken where the pipeline names none")
 		c := &conversion{in: in, def: def, projects: found, name: siblings[def.get("Name").static()], siblings: siblings}
@@ -138,7 +138,7 @@ func (t *terraform) document() (Result, error) {
 		def.unread(unreadPipeline)
 	}
 	for _, p := range t.projects {
-		if name := p.get("Name").static(); !in.projectUsed[name] {
+		if name := p.get("Name").static(); !in.projectsUsed[name] {
 			p.leave(Warning, "aws_codebuild_project "+name, "no action of a pipeline uses it")
 			continue
 		}
@@ -163,10 +163,10 @@ var terraformSingle = map[string]bool{
 	"registry_credential": true, "build_batch_config": true, "encryption_key": true,
 }
 
-// camel writes values of Terraform with the names and shapes of AWS's own JSON,
+// awsShape writes values of Terraform with the names and shapes of AWS's own JSON,
 // and remembers where each member stood. Values that say nothing are left out.
-func (in *input) camel(v any, path, was, key string) any {
-	in.stood[path] = was
+func (in *input) awsShape(v any, path, was, key string) any {
+	in.originalPaths[path] = was
 	switch e := v.(type) {
 	case *object:
 		if key == "configuration" { // names of the provider's own
@@ -175,10 +175,10 @@ func (in *input) camel(v any, path, was, key string) any {
 		out := newObject()
 		kind := newObject()
 		for _, k := range e.keys {
-			name, from := joined(k), pointer(was, k)
+			name, from := camelCase(k), pointer(was, k)
 			value := e.vals[k]
 			if key == "action" && (k == "category" || k == "owner" || k == "provider" || k == "version") {
-				in.stood[path+"/actionTypeId/"+k] = from
+				in.originalPaths[path+"/actionTypeId/"+k] = from
 				kind.set(k, value)
 				continue
 			}
@@ -186,10 +186,10 @@ func (in *input) camel(v any, path, was, key string) any {
 				value, from = list[0], from+"/0"
 			}
 			if list, ok := value.([]any); ok && (k == "input_artifacts" || k == "output_artifacts") {
-				in.stood[pointer(path, name)] = from
-				value = in.named(list, pointer(path, name), from)
+				in.originalPaths[pointer(path, name)] = from
+				value = in.artifactNames(list, pointer(path, name), from)
 			} else {
-				value = in.camel(value, pointer(path, name), from, k)
+				value = in.awsShape(value, pointer(path, name), from, k)
 			}
 			if !empty(value) {
 				out.set(name, value)
@@ -203,20 +203,20 @@ func (in *input) camel(v any, path, was, key string) any {
 		out := make([]any, len(e))
 		for i, item := range e {
 			n := "/" + strconv.Itoa(i)
-			out[i] = in.camel(item, path+n, was+n, key)
+			out[i] = in.awsShape(item, path+n, was+n, key)
 		}
 		return out
 	}
 	return v
 }
 
-// named writes the names of artifacts as AWS does.
-func (in *input) named(list []any, path, was string) []any {
+// artifactNames writes the names of artifacts as AWS does.
+func (in *input) artifactNames(list []any, path, was string) []any {
 	out := make([]any, len(list))
 	for i, name := range list {
 		n := "/" + strconv.Itoa(i)
-		in.stood[path+n] = was + n
-		in.stood[path+n+"/name"] = was + n
+		in.originalPaths[path+n] = was + n
+		in.originalPaths[path+n+"/name"] = was + n
 		o := newObject()
 		o.set("name", name)
 		out[i] = o
@@ -239,8 +239,8 @@ func empty(v any) bool {
 	return false
 }
 
-// joined is snake_case as camelCase.
-func joined(key string) string {
+// camelCase is snake_case as camelCase.
+func camelCase(key string) string {
 	if name, ok := terraformNames[key]; ok {
 		return name
 	}
@@ -256,7 +256,7 @@ func joined(key string) string {
 // original is the place in the document of a path in values that were rewritten.
 func (in *input) original(path string) string {
 	for at := path; at != ""; at = at[:strings.LastIndexByte(at, '/')] {
-		if was, ok := in.stood[at]; ok {
+		if was, ok := in.originalPaths[at]; ok {
 			return was + path[len(at):]
 		}
 		if !strings.Contains(at, "/") {
