@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,6 +16,8 @@ import (
 const (
 	waitingFirst = 100   // executions whose speed is what all are measured by
 	waitingWide  = 1_000 // run stages of one execution, in parallel
+	// startsWithin is how long a start is tried: a busy replica says when to ask again.
+	startsWithin = time.Minute
 	// waitingKeeps is the part of the first speed that is to be kept.
 	waitingKeeps = 0.7
 )
@@ -121,27 +124,29 @@ func (f *fleet) timed(ctx context.Context, pipeline string, executions, commands
 
 // begin starts executions on the first replica.
 func (f *fleet) begin(ctx context.Context, pipeline string, n int) error {
-	var left, failed atomic.Int64
+	var left atomic.Int64
+	var failed atomic.Pointer[error]
 	left.Store(int64(n))
 	var work sync.WaitGroup
 	for range 16 {
 		work.Go(func() {
 			for left.Add(-1) >= 0 {
+				key := rand.Text() // a start that was not answered is asked for again, and is the same one
 				err := errors.New("not tried")
-				for try := 0; err != nil && try < 100; try++ {
-					if err = f.members[0].call(ctx, http.MethodPost, "/api/v1/applications/many/pipelines/"+pipeline+"/executions", struct{}{}, nil, ""); err != nil {
-						_ = pause(ctx, 50*time.Millisecond) // ctx fails the next call
+				for began := time.Now(); err != nil && time.Since(began) < startsWithin; {
+					if err = f.members[0].call(ctx, http.MethodPost, "/api/v1/applications/many/pipelines/"+pipeline+"/executions", struct{}{}, nil, key); err != nil {
+						_ = pause(ctx, 200*time.Millisecond) // ctx fails the next call
 					}
 				}
 				if err != nil {
-					failed.Add(1)
+					failed.Store(&err)
 				}
 			}
 		})
 	}
 	work.Wait()
-	if n := failed.Load(); n > 0 {
-		return fmt.Errorf("%d starts failed", n)
+	if err := failed.Load(); err != nil {
+		return fmt.Errorf("a start failed for %s: %w", startsWithin, *err)
 	}
 	return nil
 }
