@@ -9,11 +9,13 @@ import (
 	"showrunner/cloud/localcloud/proxy/proxytest"
 )
 
-// TestFront is of an edge before a region before an instance, as they are together.
-func TestFront(t *testing.T) {
-	proxytest.Run(t, func(t *testing.T, instance string) string {
-		return before(t, startRegion(t, instance)).address
-	})
+// The front is that of an edge before a region before an instance, as they are together.
+func TestFront(t *testing.T) { proxytest.Run(t, openFront) }
+
+func TestExhaustion(t *testing.T) { proxytest.Exhaustion(t, "TestExhaustion", openFront) }
+
+func openFront(t *testing.T, instance string) string {
+	return before(t, startRegion(t, instance)).address
 }
 
 // startRegion is the front of one region before one instance.

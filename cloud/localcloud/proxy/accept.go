@@ -15,7 +15,7 @@ func (s *Server) accept(l net.Listener) error {
 			if s.closing.Load() {
 				return net.ErrClosed
 			}
-			s.closeIdle()
+			s.closeIdle(time.Now())
 			s.awaitRoom()
 		}
 		raw, err := l.Accept()
@@ -25,7 +25,7 @@ func (s *Server) accept(l net.Listener) error {
 				return err
 			}
 			s.config.Log.Warn("accepting a connection", "error", err)
-			s.closeIdle() // no descriptor is left
+			s.closeIdle(time.Now()) // no descriptor is left
 			s.awaitRoom()
 			continue
 		}
@@ -66,12 +66,16 @@ func (s *Server) wake() {
 	}
 }
 
+// youngIdle is how long a connection is left alone between two requests, also when
+// there are too many: a new one has time to send its first request.
+const youngIdle = 250 * time.Millisecond
+
 // closeIdle closes the tenth of all connections between two requests that has been
-// idle for longest, and at least one if there is any.
-func (s *Server) closeIdle() {
+// idle for longest, and at least one if there is any that is not young.
+func (s *Server) closeIdle(now time.Time) {
 	var idle []*client
 	for _, c := range s.all(s.clients) {
-		if phase(c.phase.Load()) == idlePhase {
+		if phase(c.phase.Load()) == idlePhase && now.Sub(time.Unix(0, c.since.Load())) > youngIdle {
 			idle = append(idle, c)
 		}
 	}

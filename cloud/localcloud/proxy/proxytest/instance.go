@@ -20,6 +20,16 @@ type Instance struct {
 
 	mu   sync.Mutex
 	seen []string // method, target and X-Id of each request that came whole
+	held chan struct{}
+}
+
+// Hold has requests that ask for it wait until release is called.
+func (i *Instance) Hold() (release func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	held := make(chan struct{})
+	i.held = held
+	return func() { close(held) }
 }
 
 // NewInstance starts one that the test ends.
@@ -110,7 +120,11 @@ func (i *Instance) answer(c net.Conn, in *bufio.Reader, r *http.Request) bool {
 	}
 	i.mu.Lock()
 	i.seen = append(i.seen, r.Method+" "+r.RequestURI+" "+id)
+	held := i.held
 	i.mu.Unlock()
+	if mode == "hold" {
+		<-held
+	}
 	switch mode {
 	case "early":
 	case "silent":
