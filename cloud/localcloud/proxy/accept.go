@@ -45,7 +45,7 @@ func (s *Server) full() bool {
 	return len(s.clients)+len(s.tunnels)+s.given.open() >= s.config.MaxClients
 }
 
-// roomEvery is how often room for new clients is looked for while there is none.
+// roomEvery is how often room for new clients is checked for while there is none.
 const roomEvery = 20 * time.Millisecond
 
 // awaitRoom waits until a client ends, or for a while.
@@ -124,7 +124,7 @@ func (s *Server) becomeTunnel(c *client) {
 	}
 }
 
-// all lists clients, so that none is looked at under the lock.
+// all lists clients, so that none is checked at under the lock.
 func (s *Server) all(of map[*client]struct{}) []*client {
 	s.mu.Lock()
 	defer s.mu.Unlock()

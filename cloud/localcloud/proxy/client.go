@@ -31,10 +31,10 @@ type client struct {
 	ctx    context.Context // ends when the client has left
 	stop   context.CancelFunc
 
-	phase  atomic.Int32
-	since  atomic.Int64 // of the phase, in nanoseconds of Unix time
-	looked int64        // the since of the wait that sweep has looked at; sweep's alone, as what follows
-	left   time.Time    // since when the client's side has ended and nothing was written; zero: it has not
+	phase   atomic.Int32
+	since   atomic.Int64 // of the phase, in nanoseconds of Unix time
+	checked int64        // the since of the wait that sweep has checked at; sweep's alone, as what follows
+	left    time.Time    // since when the client's side has ended and nothing was written; zero: it has not
 
 	request http.Request // the one that was read last
 	to      http1.Reply  // what its answer has to look like
@@ -48,7 +48,7 @@ type next int
 
 const (
 	waits    next = iota // for more bytes
-	goesOn               // with the request that was read, which needs more than a stay with the descriptor
+	goesOn               // with the request that was read, which waits where it reads
 	isHTTP2              // it is net/http's from here on
 	ends                 // it is closed
 	isClosed             // a tunnel, by itself
@@ -92,7 +92,7 @@ func (c *client) serve() {
 		}
 	}()
 	for {
-		switch c.serveStay() {
+		switch c.serveHeld() {
 		case goesOn:
 			if !c.serveRequest() {
 				return
@@ -116,7 +116,7 @@ func (c *client) serveBuffered() next {
 		r := &c.request
 		c.call.Trusted = c.server.trusts(r)
 		c.to = http1.Reply{Method: r.Method, Old: r.ProtoMinor == 0, Last: r.Close}
-		if r.ContentLength != 0 || len(r.Header["Upgrade"]) > 0 || len(r.Header["Expect"]) > 0 || r.Method == http.MethodConnect || isOwn(r) {
+		if r.ContentLength != 0 || len(r.Header["Upgrade"]) > 0 || len(r.Header["Expect"]) > 0 || r.Method == http.MethodConnect || isHealthCheck(r) {
 			return goesOn
 		}
 		service, _ := c.server.config.Route(r)
@@ -220,10 +220,10 @@ func (s *Server) trusts(r *http.Request) bool {
 // once: an end that came together with a request ends no wait, every other does.
 func (c *client) hasEnded(took time.Duration) bool {
 	since := c.since.Load()
-	if took <= sweepEvery || c.looked == since {
+	if took <= sweepEvery || c.checked == since {
 		return false
 	}
-	c.looked = since
+	c.checked = since
 	return c.hasLeft()
 }
 

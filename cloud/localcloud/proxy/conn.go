@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// conn is a client's connection. While serveStay runs, what has come is read
-// without waiting; at all other times reading waits.
+// conn is a client's connection. While its descriptor is held (serveHeld), reading
+// takes what has come and does not wait; at all other times it waits.
 type conn struct {
 	raw   net.Conn
 	wrote atomic.Bool // something was written since it was last asked
-	stay
+	held
 }
 
 // writeLimit is how long a client may take to accept one piece of an answer, of at
@@ -71,15 +71,15 @@ func closeWrite(c net.Conn) {
 	}
 }
 
-// aheadConn is a connection whose first bytes have been read.
-type aheadConn struct {
+// prefixedConn is a connection whose first bytes have been read.
+type prefixedConn struct {
 	net.Conn
 	ahead  []byte
 	closed func() // nil: nobody asks
 }
 
 // Close implements net.Conn.
-func (c *aheadConn) Close() error {
+func (c *prefixedConn) Close() error {
 	if c.closed != nil {
 		c.closed()
 	}
@@ -87,7 +87,7 @@ func (c *aheadConn) Close() error {
 }
 
 // Read implements net.Conn.
-func (c *aheadConn) Read(p []byte) (int, error) {
+func (c *prefixedConn) Read(p []byte) (int, error) {
 	if len(c.ahead) > 0 {
 		n := copy(p, c.ahead)
 		c.ahead = c.ahead[n:]
@@ -98,7 +98,7 @@ func (c *aheadConn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn, for net/http's server: a client that does not read is
 // not waited for for ever.
-func (c *aheadConn) Write(p []byte) (int, error) {
+func (c *prefixedConn) Write(p []byte) (int, error) {
 	if err := c.Conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 		return 0, err
 	}

@@ -9,38 +9,38 @@ import (
 	"showrunner/cloud/localcloud/internal/rawio"
 )
 
-// stay is one stay with a connection's descriptor, which nobody else can close
+// held is a descriptor while RawConn.Read holds it, so that nobody else can close it
 // meanwhile: a wait begins where everything was read, so that nothing is read in vain.
-type stay struct {
-	begun bool
-	fd    uintptr
-	dry   bool // all that had come was read
+type held struct {
+	active  bool
+	fd      uintptr
+	drained bool // all that had come was read
 }
 
 // Read implements io.Reader. Errors: errNotYet, io.EOF, the system's.
 func (c *conn) Read(p []byte) (int, error) {
-	if !c.begun {
+	if !c.active {
 		return c.raw.Read(p)
 	}
-	if c.dry {
+	if c.drained {
 		return 0, errNotYet
 	}
 	n, err := rawio.Read(c.fd, p)
 	switch {
 	case err == syscall.EAGAIN:
-		c.dry = true
+		c.drained = true
 		return 0, errNotYet
 	case err != nil:
 		return 0, err
 	case n == 0:
 		return 0, io.EOF
 	}
-	c.dry = n < len(p) // that was all, and what comes now ends the wait
+	c.drained = n < len(p) // that was all, and what comes now ends the wait
 	return n, nil
 }
 
 func (c *conn) write(p []byte) (int, error) {
-	if !c.begun {
+	if !c.active {
 		return c.writeWaiting(p)
 	}
 	return rawio.WriteAll(writeWaiter{c}, c.fd, p)
@@ -50,9 +50,9 @@ type writeWaiter struct{ *conn }
 
 func (w writeWaiter) Write(p []byte) (int, error) { return w.writeWaiting(p) }
 
-// serveStay serves requests in one stay with the descriptor, until one needs more
-// or the connection ends.
-func (c *client) serveStay() next {
+// serveHeld serves requests while the descriptor is held, until one needs more or
+// the connection ends.
+func (c *client) serveHeld() next {
 	s, ok := c.raw.(syscall.Conn)
 	if !ok {
 		return c.serveBuffered()
@@ -63,11 +63,11 @@ func (c *client) serveStay() next {
 	}
 	last := ends
 	err = raw.Read(func(fd uintptr) bool {
-		c.conn.stay = stay{begun: true, fd: fd}
+		c.conn.held = held{active: true, fd: fd}
 		last = c.serveBuffered()
 		return last != waits
 	})
-	c.conn.stay = stay{}
+	c.conn.held = held{}
 	if err != nil { // closed while it waited
 		return ends
 	}

@@ -4,8 +4,8 @@
 // send each request on, and writes the answer. It refuses to know where requests
 // go, whether they are sent again, and what is counted (the Service's).
 //
-// A request without a body is served in one stay with the client's descriptor
-// (serveStay); everything else waits where it reads (serveRequest). An answer that
+// A request without a body is served while the client's descriptor is held for
+// reading (serveHeld); everything else waits where it reads (serveRequest). An answer that
 // begins before the request's body was read whole ends the client's connection,
 // so that no part of a body is ever taken for a request. Upgrades are carried as
 // they are once the server has switched (upgrade); gRPC is HTTP/2 on both sides.

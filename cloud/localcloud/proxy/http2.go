@@ -15,7 +15,7 @@ import (
 
 // giveHTTP2 has net/http's server go on with a connection; false when it is closing.
 func (s *Server) giveHTTP2(c *client) bool {
-	return s.given.give(&aheadConn{Conn: c.raw, ahead: c.in.Rest()})
+	return s.given.give(&prefixedConn{Conn: c.raw, ahead: c.in.Rest()})
 }
 
 // serveHTTP2 answers one request of HTTP/2.
@@ -38,8 +38,8 @@ func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 		defer body.retire()
 		r.Body, call.reader = body, body
 	}
-	if isOwn(r) {
-		own(w, r)
+	if isHealthCheck(r) {
+		healthCheck(w, r)
 		return
 	}
 	service, handler := s.config.Route(r)

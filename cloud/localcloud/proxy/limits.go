@@ -12,7 +12,7 @@ import (
 const (
 	headLimit = 10 * time.Second // for all of a head
 	idleLimit = 2 * time.Minute  // between requests
-	// sweepEvery is how often connections are looked at: for those limits, and for
+	// sweepEvery is how often connections are checked at: for those limits, and for
 	// clients that have left while somebody still works for them.
 	sweepEvery = 100 * time.Millisecond
 	// leftGrace is how long a client that has ended its side is worked for while

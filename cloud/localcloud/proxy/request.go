@@ -93,8 +93,8 @@ func (c *client) dispatch(body *bodyReader) bool {
 	case len(r.Header["Expect"]) > 0 && (len(r.Header["Expect"]) > 1 || !strings.EqualFold(r.Header["Expect"][0], "100-continue")):
 		c.to.Last = true
 		return c.text(Answer{Status: http.StatusExpectationFailed, Text: "Only 100-continue can be expected of this server.\n"})
-	case isOwn(r):
-		return c.handle(http.HandlerFunc(own), body)
+	case isHealthCheck(r):
+		return c.handle(http.HandlerFunc(healthCheck), body)
 	}
 	service, handler := c.server.config.Route(r)
 	if service == nil {
@@ -219,14 +219,14 @@ func (c *client) linger() {
 	}
 }
 
-// isOwn says whether a request is for this process itself.
-func isOwn(r *http.Request) bool {
+// isHealthCheck says whether a request asks whether this process serves.
+func isHealthCheck(r *http.Request) bool {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	return path == "/_showrunner/healthz"
 }
 
-// own answers whether this process serves.
-func own(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
+// healthCheck answers whether this process serves.
+func healthCheck(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
 
 // upgradeOf is the protocol that a request without a body asks for in place of
 // HTTP; empty for none. HTTP/2 is not spoken on behalf of who asks for it so: the

@@ -39,7 +39,7 @@ type Config struct {
 type Server struct {
 	config  Config
 	http2   *http.Server
-	given   *givenConns
+	given   *http2Listener
 	streams *http.Transport // HTTP/2 to servers, without TLS
 
 	closing atomic.Bool // it takes no new connections
@@ -61,7 +61,7 @@ func New(config Config) *Server {
 	if config.MaxClients <= 0 {
 		config.MaxClients = clientsForDescriptors()
 	}
-	s := &Server{config: config, given: newGivenConns(), clients: map[*client]struct{}{}, tunnels: map[*client]struct{}{},
+	s := &Server{config: config, given: newHTTP2Listener(), clients: map[*client]struct{}{}, tunnels: map[*client]struct{}{},
 		empty: make(chan struct{}), room: make(chan struct{}, 1)}
 	s.http2 = &http.Server{Handler: http.HandlerFunc(s.serveHTTP2), ReadHeaderTimeout: headLimit, IdleTimeout: idleLimit, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols),
@@ -151,19 +151,19 @@ func (s *Server) end(ctx context.Context) (err error) {
 	return err
 }
 
-// givenConns is the listener of net/http's server: what is given to it.
-type givenConns struct {
+// http2Listener is the listener of net/http's server: what is given to it.
+type http2Listener struct {
 	count  atomic.Int64 // of connections that are open
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newGivenConns() *givenConns {
-	return &givenConns{conns: make(chan net.Conn), closed: make(chan struct{})}
+func newHTTP2Listener() *http2Listener {
+	return &http2Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-func (g *givenConns) give(c *aheadConn) bool {
+func (g *http2Listener) give(c *prefixedConn) bool {
 	g.count.Add(1)
 	c.closed = sync.OnceFunc(func() { g.count.Add(-1) })
 	select {
@@ -175,10 +175,10 @@ func (g *givenConns) give(c *aheadConn) bool {
 	}
 }
 
-func (g *givenConns) open() int { return int(g.count.Load()) }
+func (g *http2Listener) open() int { return int(g.count.Load()) }
 
 // Accept implements net.Listener.
-func (g *givenConns) Accept() (net.Conn, error) {
+func (g *http2Listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-g.conns:
 		return c, nil
@@ -188,10 +188,10 @@ func (g *givenConns) Accept() (net.Conn, error) {
 }
 
 // Close implements net.Listener.
-func (g *givenConns) Close() error {
+func (g *http2Listener) Close() error {
 	g.once.Do(func() { close(g.closed) })
 	return nil
 }
 
 // Addr implements net.Listener.
-func (g *givenConns) Addr() net.Addr { return &net.TCPAddr{} }
+func (g *http2Listener) Addr() net.Addr { return &net.TCPAddr{} }

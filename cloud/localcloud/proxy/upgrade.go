@@ -45,7 +45,7 @@ func (c *client) upgrade(service Service) bool {
 }
 
 // ahead is what the client says, from what was read ahead on.
-func (c *client) ahead() io.Reader { return &aheadConn{Conn: c.raw, ahead: c.in.Rest()} }
+func (c *client) ahead() io.Reader { return &prefixedConn{Conn: c.raw, ahead: c.in.Rest()} }
 
 // tunnel is the two connections of an upgrade.
 type tunnel struct {
