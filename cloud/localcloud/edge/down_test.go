@@ -17,7 +17,7 @@ func TestRegionsBelievedDownAreTried(t *testing.T) {
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "served") }))
 	defer front.Close()
 	address := strings.TrimPrefix(front.URL, "http://")
-	s := &seen{list: []cloud.Region{{Name: "a", Address: address, Healthy: true}, {Name: "b", Address: address, Healthy: true}}}
+	s := &fakeCloud{list: []cloud.Region{{Name: "a", Address: address, Healthy: true}, {Name: "b", Address: address, Healthy: true}}}
 	e := serve(t, s)
 	e.table.regions = nil
 	ask := func() (int, string) {
@@ -59,7 +59,7 @@ func TestFoundDownWhileItBeginsToAnswer(t *testing.T) {
 	defer goesDown.Close()
 	stays := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) }))
 	defer stays.Close()
-	e = serve(t, &seen{list: []cloud.Region{{Name: "a", Address: goesDown.Listener.Addr().String(), Healthy: true}, {Name: "b", Address: stays.Listener.Addr().String(), Healthy: true}}})
+	e = serve(t, &fakeCloud{list: []cloud.Region{{Name: "a", Address: goesDown.Listener.Addr().String(), Healthy: true}, {Name: "b", Address: stays.Listener.Addr().String(), Healthy: true}}})
 	for range 200 {
 		if code, body, _ := e.ask(t, http.MethodGet, ""); code != http.StatusOK || len(body) != len(answer) {
 			t.Fatalf("%d with %d of %d bytes", code, len(body), len(answer))

@@ -179,7 +179,7 @@ func TestAFailureIsNotTakenForAnUnknownHost(t *testing.T) {
 		http.NotFound(w, nil)
 	}))
 	defer other.Close()
-	s := &seen{list: []cloud.Region{{Name: "a", Address: serves.Listener.Addr().String(), Healthy: true}, {Name: "b", Address: other.Listener.Addr().String(), Healthy: true}}}
+	s := &fakeCloud{list: []cloud.Region{{Name: "a", Address: serves.Listener.Addr().String(), Healthy: true}, {Name: "b", Address: other.Listener.Addr().String(), Healthy: true}}}
 	e := serve(t, s)
 	for _, body := range []string{"", "put"} {
 		code, text, header := e.ask(t, http.MethodPut, body)

@@ -15,9 +15,9 @@ import (
 )
 
 // doors starts a front door for each region, which answers with its name.
-func doors(t *testing.T, names ...string) (*seen, map[string]*httptest.Server) {
+func doors(t *testing.T, names ...string) (*fakeCloud, map[string]*httptest.Server) {
 	t.Helper()
-	s, servers := &seen{}, map[string]*httptest.Server{}
+	s, servers := &fakeCloud{}, map[string]*httptest.Server{}
 	for _, name := range names {
 		servers[name] = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			text, err := io.ReadAll(r.Body)

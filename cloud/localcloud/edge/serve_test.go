@@ -15,17 +15,17 @@ import (
 	"showrunner/cloud"
 )
 
-// seen is a cloud whose regions are as the test says.
-type seen struct{ list []cloud.Region }
+// fakeCloud is a cloud whose regions are as the test says.
+type fakeCloud struct{ list []cloud.Region }
 
-func (s *seen) Regions(context.Context) ([]cloud.Region, error) { return s.list, nil }
-func (s *seen) ListSites(context.Context, string) ([]cloud.Site, error) {
+func (s *fakeCloud) Regions(context.Context) ([]cloud.Region, error) { return s.list, nil }
+func (s *fakeCloud) ListSites(context.Context, string) ([]cloud.Site, error) {
 	return nil, errors.New("not asked here")
 }
-func (s *seen) ServerGroups(context.Context, string, string) ([]cloud.ServerGroup, error) {
+func (s *fakeCloud) ServerGroups(context.Context, string, string) ([]cloud.ServerGroup, error) {
 	return nil, errors.New("not asked here")
 }
-func (s *seen) EdgeKey(region string) string { return "key of " + region }
+func (s *fakeCloud) EdgeKey(region string) string { return "key of " + region }
 
 // served is an edge that serves.
 type served struct {
@@ -34,7 +34,7 @@ type served struct {
 }
 
 // serve starts an edge that knows these regions.
-func serve(t *testing.T, s *seen) *served {
+func serve(t *testing.T, s *fakeCloud) *served {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -59,7 +59,7 @@ func serve(t *testing.T, s *seen) *served {
 // before is an edge before one region's address.
 func before(t *testing.T, address string) *served {
 	t.Helper()
-	return serve(t, &seen{list: []cloud.Region{{Name: "a", Address: address, Healthy: true}}})
+	return serve(t, &fakeCloud{list: []cloud.Region{{Name: "a", Address: address, Healthy: true}}})
 }
 
 // connect opens a connection that no failure leaves hanging.
