@@ -24,6 +24,7 @@ want podman podman
 want runc runc crun
 want strace strace
 want pgbouncer pgbouncer
+want sqlite3 sqlite3
 want busybox-static busybox
 
 [ -n "$missing" ] || exit 0
