@@ -63,11 +63,11 @@ var backupTables = []backupTable{
 // again and PostgreSQL from removing what is dead.
 const backupEvents = 5000
 
-// eventTable is that of the events; momentTables are the others.
-var eventTable, momentTables = backupTables[len(backupTables)-1], backupTables[:len(backupTables)-1]
+// eventTable is that of the events; snapshotTables are the others.
+var eventTable, snapshotTables = backupTables[len(backupTables)-1], backupTables[:len(backupTables)-1]
 
-// someEvents selects the next ones after a position, up to another.
-func someEvents(param func(int) string) string {
+// selectEvents selects the next ones after a position, up to another.
+func selectEvents(param func(int) string) string {
 	return `SELECT ` + eventTable.quoted() + ` FROM event WHERE position > ` + param(1) + ` AND position <= ` + param(2) + ` ORDER BY position LIMIT ` + param(3)
 }
 

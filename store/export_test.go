@@ -10,13 +10,13 @@ import (
 	"showrunner/execution"
 )
 
-// Reworded waits until everything is indexed as this version indexes.
-func Reworded(s Store) {
+// Reindexed waits until everything is indexed as this version indexes.
+func Reindexed(s Store) {
 	switch s := s.(type) {
 	case *SQLite:
-		s.reword.loops.Wait()
+		s.reindexer.loops.Wait()
 	case *Postgres:
-		s.reword.loops.Wait()
+		s.reindexer.loops.Wait()
 	}
 }
 

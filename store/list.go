@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,12 +36,12 @@ func indexTerms(h *execution.Head) []string {
 // lists is what a database does for a list.
 type lists interface {
 	param(n int) string
-	// among writes that a row's place is one of those that a statement selects.
-	among(places string) string
-	// stretch writes that a row is in a stretch of the index that begins with these
-	// columns, where it is read from, and in what order: in no other way, whatever the
-	// database believes about what its tables hold.
-	stretch(c *clause, columns, values []string, from, before int64) (source, order string)
+	// seqIn writes the condition that a row's seq is one of those that a statement selects.
+	seqIn(places string) string
+	// indexRange writes the condition that the columns have the values and that seq is
+	// within bounds, with the source and order that make the database read one range of
+	// the index on these columns, whatever its statistics say.
+	indexRange(c *clause, columns, values []string, from, before int64) (source, order string)
 	// heads runs a statement that follows the indexes it orders by.
 	heads(ctx context.Context, text string, args []any) ([]execution.Head, error)
 	number(ctx context.Context, text string, args []any) (int64, error)
@@ -115,17 +114,17 @@ func list(ctx context.Context, q execution.Query, db lists) ([]execution.Head, s
 	var heads []execution.Head
 	switch {
 	case len(words)+len(facets) == 0:
-		text, args := walk(p, db)
+		text, args := listByIndex(p, db)
 		heads, err = db.heads(ctx, text, args)
 	case q.Parent != "" || q.RollbackOf != "":
-		heads, err = sift(ctx, p, db)
+		heads, err = filterOneByOne(ctx, p, db)
 	default:
 		var few bool
-		if few, err = hasFew(ctx, p, db); err != nil {
+		if few, err = fewMatch(ctx, p, db); err != nil {
 			break
 		}
 		if few {
-			heads, err = sift(ctx, p, db)
+			heads, err = filterOneByOne(ctx, p, db)
 		} else {
 			return search(ctx, p, db, words, facets)
 		}
@@ -239,13 +238,14 @@ func (p *page) index(status execution.Status) (columns, values, rest, restValues
 	return columns, values, rest, restValues
 }
 
-// walk writes a list that needs no search. Each status is a stretch of one index.
-func walk(p page, db lists) (string, []any) {
+// listByIndex writes the statement for a list without search terms. Each status is
+// one range of one index.
+func listByIndex(p page, db lists) (string, []any) {
 	c := &clause{param: db.param}
 	one := func(selected string, status execution.Status) string {
 		c.parts = nil
 		columns, values, rest, restValues := p.index(status)
-		source, order := db.stretch(c, columns, values, p.from, p.before)
+		source, order := db.indexRange(c, columns, values, p.from, p.before)
 		for i, column := range rest {
 			c.is(column, restValues[i])
 		}
@@ -264,16 +264,17 @@ func walk(p page, db lists) (string, []any) {
 		parts[i] = `SELECT * FROM (` + one("e.seq", st) + `) AS s` + strconv.Itoa(i)
 	}
 	places := `SELECT * FROM (` + strings.Join(parts, " UNION ALL ") + `) AS page ORDER BY 1 DESC LIMIT ` + c.arg(p.limit)
-	return `SELECT ` + headColumns + ` FROM execution e WHERE ` + db.among(places) + ` ORDER BY e.seq DESC`, c.args
+	return `SELECT ` + headColumns + ` FROM execution e WHERE ` + db.seqIn(places) + ` ORDER BY e.seq DESC`, c.args
 }
 
-// sift walks a list and keeps what has the words and facets.
-func sift(ctx context.Context, p page, db lists) ([]execution.Head, error) {
+// filterOneByOne reads a list by its index and keeps the executions that have the
+// words and facets.
+func filterOneByOne(ctx context.Context, p page, db lists) ([]execution.Head, error) {
 	const step = 200
 	var kept []execution.Head
 	for wanted := p.limit; ; {
 		p.limit = step
-		text, args := walk(p, db)
+		text, args := listByIndex(p, db)
 		heads, err := db.heads(ctx, text, args)
 		if err != nil {
 			return nil, err
@@ -293,8 +294,8 @@ func sift(ctx context.Context, p page, db lists) ([]execution.Head, error) {
 	}
 }
 
-// hasFew tells whether the statuses asked for leave only few executions.
-func hasFew(ctx context.Context, p page, db lists) (bool, error) {
+// fewMatch tells whether only few executions have one of the statuses asked for.
+func fewMatch(ctx context.Context, p page, db lists) (bool, error) {
 	if len(p.Statuses) == 0 {
 		return false, nil
 	}
@@ -303,100 +304,9 @@ func hasFew(ctx context.Context, p page, db lists) (bool, error) {
 	for i, st := range p.Statuses {
 		c.parts = nil
 		columns, values, _, _ := p.index(st)
-		source, order := db.stretch(c, columns, values, p.from, p.before)
+		source, order := db.indexRange(c, columns, values, p.from, p.before)
 		counts[i] = `(SELECT count(*) FROM (SELECT 1 FROM ` + source + ` WHERE ` + c.String() + ` ORDER BY ` + order + ` LIMIT ` + c.arg(fewCandidates) + `) AS c` + strconv.Itoa(i) + `)`
 	}
 	n, err := db.number(ctx, `SELECT `+strings.Join(counts, " + "), c.args)
 	return n < fewCandidates, err
-}
-
-// Bounds of a search: how many segments one statement looks at, how many
-// executions that have the rarest term are looked at one by one, and after how
-// long the page ends where the search is, for the next one to go on from.
-const (
-	segmentsAtOnce = 8
-	fewRare        = 250
-	searchTime     = 30 * time.Millisecond
-)
-
-// search reads the segments from the newest on: first one, and as long as little
-// is found, more of them at once. When words that are common each but rare
-// together keep it busy for too long, it returns a page that is not full, with
-// the place where it stopped.
-func search(ctx context.Context, p page, db lists, words, facets []string) (heads []execution.Head, next string, err error) {
-	first, last, err := ends(ctx, db)
-	if err != nil {
-		return nil, "", err
-	}
-	began := time.Now()
-	oldest, newest := max(p.from, first)>>segmentBits, min(p.before-1, last)>>segmentBits
-	for wanted, n := p.limit, int64(1); newest >= oldest; {
-		asked, lowest := time.Now(), max(oldest, newest-n+1)
-		part := p
-		part.limit = wanted - len(heads)
-		part.from, part.before = max(p.from, lowest<<segmentBits), min(p.before, (newest+1)<<segmentBits)
-		found, bounded, err := searchSegments(ctx, part, db, words, facets)
-		if err != nil {
-			return nil, "", err
-		}
-		if !bounded {
-			n = 1
-			continue
-		}
-		newest = lowest - 1
-		if heads = append(heads, found...); len(heads) >= wanted {
-			break
-		}
-		if newest >= oldest && time.Since(began) > searchTime {
-			return heads, execution.Cursor((newest + 1) << segmentBits), nil
-		}
-		// As many more as the time that is left allows, going by what these took.
-		each := time.Since(asked)/time.Duration(n) + 1
-		n = max(1, min(4*n, segmentsAtOnce, int64((searchTime-time.Since(began))/each)))
-	}
-	heads, next = cutPage(heads, p.Limit)
-	return heads, next, nil
-}
-
-// searchSegments searches the segments that a page's bounds are in. Where its
-// statuses leave little of them, that is looked at one by one. Otherwise it asks
-// for the rarest term first: a term that nothing or little has spares the reading
-// of those that much has. No index knows both words and statuses: where much has
-// the words, and there is more than one segment, it says that it would have to
-// look at more than it should, and does not.
-func searchSegments(ctx context.Context, p page, db lists, words, facets []string) (heads []execution.Head, bounded bool, err error) {
-	few, err := hasFew(ctx, p, db)
-	if err != nil {
-		return nil, false, err
-	}
-	if few {
-		heads, err = sift(ctx, p, db)
-		return heads, true, err
-	}
-	var segments []string
-	for n := (p.before - 1) >> segmentBits; n >= p.from>>segmentBits; n-- {
-		segments = append(segments, segment(n<<segmentBits))
-	}
-	if len(p.Statuses) > 0 || len(words) > 1 || len(words) == 1 && len(facets) > 0 {
-		var rare []string
-		if len(facets) == 0 { // the longest word is a good guess
-			rare = []string{slices.MaxFunc(words, func(a, b string) int { return len(a) - len(b) })}
-		}
-		some := p
-		some.limit, some.Statuses = fewRare, nil
-		heads, err := db.search(ctx, some, segments, rare, facets)
-		if err != nil || len(heads) < fewRare {
-			kept := slices.DeleteFunc(heads, func(h execution.Head) bool { return !p.Has(&h) || !p.hasStatus(h.Status) })
-			return kept[:min(len(kept), p.limit)], true, err
-		}
-		if len(p.Statuses) > 0 && len(segments) > 1 {
-			return nil, false, nil
-		}
-	}
-	heads, err = db.search(ctx, p, segments, words, facets)
-	return heads, true, err
-}
-
-func (p *page) hasStatus(s execution.Status) bool {
-	return len(p.Statuses) == 0 || slices.Contains(p.Statuses, s)
 }

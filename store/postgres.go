@@ -47,9 +47,9 @@ type Postgres struct {
 	direct  *pgx.ConnConfig // of a replica's own session, never through a pooler
 	options Options
 
-	reword  rewording
-	pruned  pruneMark
-	appends appends
+	reindexer reindexer
+	pruned    pruneProgress
+	queue     eventQueue
 
 	mu   sync.Mutex
 	last string // the session that this process had before, whose work it may take over at once
@@ -97,7 +97,7 @@ func OpenPostgres(ctx context.Context, address string, o Options) (*Postgres, er
 		pool.Close()
 		return nil, err
 	}
-	p.reword.begin(p.rewordStep)
+	p.reindexer.begin(p.reindexStep)
 	return p, nil
 }
 
@@ -155,7 +155,7 @@ func (p *Postgres) migrate(ctx context.Context) error {
 
 // Close closes every connection. A session has to be left before.
 func (p *Postgres) Close() error {
-	p.reword.end()
+	p.reindexer.end()
 	p.pool.Close()
 	return nil
 }

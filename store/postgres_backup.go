@@ -22,7 +22,7 @@ func (p *Postgres) Backup(ctx context.Context, w io.Writer) error {
 		if err := tx.QueryRow(ctx, `SELECT value FROM meta WHERE key = 'position'`).Scan(&last); err != nil {
 			return err
 		}
-		for _, t := range momentTables {
+		for _, t := range snapshotTables {
 			if _, _, err := p.backupRows(ctx, tx, b, t, `SELECT `+t.quoted()+` FROM `+t.name+` ORDER BY `+t.order); err != nil {
 				return err
 			}
@@ -30,7 +30,7 @@ func (p *Postgres) Backup(ctx context.Context, w io.Writer) error {
 		return nil
 	})
 	for after, n := int64(0), backupEvents; err == nil && n == backupEvents; {
-		after, n, err = p.backupRows(ctx, p.pool, b, eventTable, someEvents(dollar), after, last, backupEvents)
+		after, n, err = p.backupRows(ctx, p.pool, b, eventTable, selectEvents(dollar), after, last, backupEvents)
 	}
 	if err == nil {
 		err = b.end()

@@ -40,58 +40,58 @@ func (s *pgSession) Commit(ctx context.Context, batch []*execution.Change) error
 			common = append(common, c)
 		}
 	}
-	if !s.unsettled {
+	if !s.inDoubt {
 		s.batch++
 	}
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	if err := s.commitCommon(ctx, common); err != nil {
+	if err := s.commitBatch(ctx, common); err != nil {
 		return err
 	}
 	for _, c := range rare {
-		if err := s.commitRare(ctx, c); err != nil {
+		if err := s.commitConditional(ctx, c); err != nil {
 			return err
 		}
 	}
-	s.unsettled = false
+	s.inDoubt = false
 	var last int64
 	for _, c := range batch {
 		last = max(last, c.Last)
 	}
-	s.tellPeers(last)
+	s.announceGrowth(last)
 	return nil
 }
 
-func (s *pgSession) commitCommon(ctx context.Context, changes []*execution.Change) error {
+func (s *pgSession) commitBatch(ctx context.Context, changes []*execution.Change) error {
 	const op = "store.commit"
 	if len(changes) == 0 {
 		return nil
 	}
-	if s.unsettled {
-		done, err := s.settled(ctx, changes)
+	if s.inDoubt {
+		done, err := s.wasCommitted(ctx, changes)
 		if done || err != nil {
 			return err
 		}
 	}
 	for {
-		s.unsettled = true
+		s.inDoubt = true
 		err := s.send(ctx, changes)
 		switch {
 		case err == nil:
 			return nil
 		case isCode(err, "SR001"):
-			s.lose()
+			s.markLost()
 			return execution.ErrLost
 		case isCode(err, "40P01"), isCode(err, "40001"): // it was rolled back for another's sake
 			continue
 		case isCode(err, "SR003"): // what we had given up on was committed after all
-			done, err := s.settled(ctx, changes)
+			done, err := s.wasCommitted(ctx, changes)
 			if !done && err == nil {
 				err = problem.New(problem.Unavailable, op, "the database does not say whether a batch was committed")
 			}
 			return err
 		case isCode(err, "SR002"):
-			kept, ferr := s.unfenced(ctx, changes)
+			kept, ferr := s.refuseFenced(ctx, changes)
 			if ferr != nil {
 				return pgError(ferr, op)
 			}
@@ -105,14 +105,14 @@ func (s *pgSession) commitCommon(ctx context.Context, changes []*execution.Chang
 	}
 }
 
-// settled finds out whether a batch whose answer was lost was committed, and
+// wasCommitted finds out whether a batch whose answer was lost was committed, and
 // fills in the results of its creations.
-func (s *pgSession) settled(ctx context.Context, changes []*execution.Change) (bool, error) {
+func (s *pgSession) wasCommitted(ctx context.Context, changes []*execution.Change) (bool, error) {
 	const op = "store.commit"
 	var number int64
 	err := s.store.pool.QueryRow(ctx, `SELECT batch FROM replica WHERE id = $1`, s.owner).Scan(&number)
 	if errors.Is(err, pgx.ErrNoRows) {
-		s.lose()
+		s.markLost()
 		return false, execution.ErrLost
 	}
 	if err != nil || number != s.batch {
@@ -136,9 +136,9 @@ func (s *pgSession) settled(ctx context.Context, changes []*execution.Change) (b
 	return true, nil
 }
 
-// unfenced refuses the changes of executions that are no longer this session's,
+// refuseFenced refuses the changes of executions that are no longer this session's,
 // and returns the rest.
-func (s *pgSession) unfenced(ctx context.Context, changes []*execution.Change) ([]*execution.Change, error) {
+func (s *pgSession) refuseFenced(ctx context.Context, changes []*execution.Change) ([]*execution.Change, error) {
 	f := fences(changes)
 	rows, err := s.store.pool.Query(ctx, `SELECT id, epoch FROM execution WHERE id = ANY ($1) AND owner = $2 AND live = 1`, f.ids, s.owner)
 	if err != nil {

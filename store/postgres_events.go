@@ -31,16 +31,16 @@ func appendEvents(ctx context.Context, tx pgx.Tx, events []record.Event) error {
 	return nil
 }
 
-// appends are events that are to be appended on their own. Each commit holds the
-// row that counts positions until it is on disk: what comes meanwhile shares the
-// next one.
-type appends struct {
+// eventQueue holds events that are to be appended without any other change. A
+// commit locks the row that counts positions until it is on disk; events that
+// arrive in the meantime share the next commit.
+type eventQueue struct {
 	mu      sync.Mutex
-	waiting []*appending
+	waiting []*queuedEvents
 	led     bool
 }
 
-type appending struct {
+type queuedEvents struct {
 	events []record.Event
 	done   chan error // of one
 }
@@ -49,14 +49,14 @@ type appending struct {
 // returns because ctx has ended.
 func (p *Postgres) AppendEvents(ctx context.Context, events ...record.Event) error {
 	const op = "store.events"
-	a := &appending{events: events, done: make(chan error, 1)}
-	p.appends.mu.Lock()
-	p.appends.waiting = append(p.appends.waiting, a)
-	lead := !p.appends.led
-	p.appends.led = true
-	p.appends.mu.Unlock()
+	a := &queuedEvents{events: events, done: make(chan error, 1)}
+	p.queue.mu.Lock()
+	p.queue.waiting = append(p.queue.waiting, a)
+	lead := !p.queue.led
+	p.queue.led = true
+	p.queue.mu.Unlock()
 	if lead {
-		go p.appendAll(context.WithoutCancel(ctx))
+		go p.drainEvents(context.WithoutCancel(ctx))
 	}
 	select {
 	case err := <-a.done:
@@ -66,20 +66,20 @@ func (p *Postgres) AppendEvents(ctx context.Context, events ...record.Event) err
 	}
 }
 
-// appendAll appends what waits, until nothing does.
-func (p *Postgres) appendAll(ctx context.Context) {
+// drainEvents commits the queued events until the queue is empty.
+func (p *Postgres) drainEvents(ctx context.Context) {
 	for {
-		p.appends.mu.Lock()
-		all := p.appends.waiting
-		p.appends.waiting, p.appends.led = nil, len(all) > 0
-		p.appends.mu.Unlock()
+		p.queue.mu.Lock()
+		all := p.queue.waiting
+		p.queue.waiting, p.queue.led = nil, len(all) > 0
+		p.queue.mu.Unlock()
 		if len(all) == 0 {
 			return
 		}
-		err := p.appendThese(ctx, all)
+		err := p.commitEvents(ctx, all)
 		if len(all) > 1 && problem.CodeOf(pgError(err, "store.events")) == problem.Internal { // one of them is refused, for all
 			for _, a := range all {
-				a.done <- p.appendThese(ctx, []*appending{a})
+				a.done <- p.commitEvents(ctx, []*queuedEvents{a})
 			}
 			continue
 		}
@@ -89,7 +89,7 @@ func (p *Postgres) appendAll(ctx context.Context) {
 	}
 }
 
-func (p *Postgres) appendThese(ctx context.Context, all []*appending) error {
+func (p *Postgres) commitEvents(ctx context.Context, all []*queuedEvents) error {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	var events []record.Event

@@ -126,7 +126,7 @@ func (p *Postgres) pruneExecutions(ctx context.Context, r execution.Retention, n
 		return removePlans(ctx, tx, plans)
 	})
 	if err == nil {
-		p.pruned.reached(last, n, pruneStep)
+		p.pruned.advance(last, n, pruneStep)
 	}
 	return n, err
 }

@@ -90,12 +90,12 @@ type pgLists struct{ *Postgres }
 
 func (p pgLists) param(n int) string { return dollar(n) }
 
-func (p pgLists) among(places string) string { return `e.seq = ANY (ARRAY (` + places + `))` }
+func (p pgLists) seqIn(places string) string { return `e.seq = ANY (ARRAY (` + places + `))` }
 
-// stretch compares rows, and orders by all of them: what is known to be equal would
-// be left out of the order, and the planner would then rather walk down the table,
-// past all that is newer, when it believes that what is asked for is everywhere.
-func (p pgLists) stretch(c *clause, columns, values []string, from, before int64) (source, order string) {
+// indexRange compares whole rows, and orders by all of their columns. If the columns
+// were compared one by one, the planner would leave those that are equal out of the
+// order, and might then scan the table from its newest row down instead.
+func (p pgLists) indexRange(c *clause, columns, values []string, from, before int64) (source, order string) {
 	if len(columns) == 0 {
 		c.between("e.seq", from, before)
 		return "execution e", "e.seq DESC"

@@ -39,22 +39,15 @@ type pgSession struct {
 	loops   sync.WaitGroup
 
 	// Of the committer alone.
-	batch     int64
-	unsettled bool // whether the last batch was committed is not known
+	batch   int64
+	inDoubt bool // whether the last batch was committed is not known
 
 	mu     sync.Mutex
 	closed bool
 	peers  map[string]bool // whether its lock has been seen held since this connection was made
 	dead   map[string]bool
-	grown  int64 // position to be told to peers
+	logEnd int64 // position of the last event, to be announced to peers
 	wake   chan struct{}
-}
-
-// envelope is a notice on its way through the database.
-type envelope struct {
-	To     string           `json:"to,omitempty"` // owner; empty: everybody
-	From   string           `json:"from,omitempty"`
-	Notice execution.Notice `json:"n"`
 }
 
 // Join implements execution.Store. The lock is taken before the row is visible,
@@ -76,7 +69,7 @@ func (p *Postgres) Join(ctx context.Context, _ func() time.Time) (execution.Sess
 		_, err = p.pool.Exec(ctx, `DELETE FROM replica WHERE id = $1`, last)
 	}
 	if err == nil {
-		_, err = s.judge(ctx, true)
+		_, err = s.findDead(ctx, true)
 	}
 	if err != nil {
 		_ = s.conn.Close(ctx)
@@ -86,7 +79,7 @@ func (p *Postgres) Join(ctx context.Context, _ func() time.Time) (execution.Sess
 	s.stop = stop
 	s.loops.Go(func() { s.listen(loops) })
 	s.loops.Go(func() { s.watch(loops) })
-	s.loops.Go(func() { s.tellLoop(loops) })
+	s.loops.Go(func() { s.announceLoop(loops) })
 	return s, nil
 }
 
@@ -122,8 +115,8 @@ func (s *pgSession) Owner() string { return s.owner }
 // Notices implements execution.Session.
 func (s *pgSession) Notices() <-chan execution.Notice { return s.notices }
 
-// lose ends the session: whoever waits for notices learns it.
-func (s *pgSession) lose() {
+// markLost ends the session. The channel of notices is closed, which tells its reader.
+func (s *pgSession) markLost() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
@@ -151,13 +144,13 @@ func (s *pgSession) tell(n execution.Notice) {
 	}
 }
 
-// listen takes notifications in, and mends the dedicated connection.
+// listen receives notifications, and makes the dedicated connection again when it breaks.
 func (s *pgSession) listen(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := s.conn.WaitForNotification(ctx)
 		if err != nil {
-			if ctx.Err() == nil && !s.mend(ctx) {
-				s.lose()
+			if ctx.Err() == nil && !s.reconnect(ctx) {
+				s.markLost()
 			}
 			continue
 		}
@@ -170,9 +163,9 @@ func (s *pgSession) listen(ctx context.Context) {
 	_ = s.conn.Close(context.WithoutCancel(ctx)) // gives up the lock
 }
 
-// mend connects again; false when that took too long, or when the work was
-// taken over meanwhile.
-func (s *pgSession) mend(ctx context.Context) bool {
+// reconnect makes the dedicated connection again; false when that took too long,
+// or when another replica has taken the work over meanwhile.
+func (s *pgSession) reconnect(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, sessionGrace)
 	defer cancel()
 	_ = s.conn.Close(ctx) // it is broken
@@ -216,11 +209,11 @@ func (s *pgSession) watch(ctx context.Context) {
 			// Others may reach the database where we do not: once our lease is over by
 			// our own clock, what we do may be theirs to do.
 			if err == nil && !mine || err != nil && time.Since(renewed) > s.store.options.Lease {
-				s.lose()
+				s.markLost()
 				return
 			}
 		}
-		gone, err := s.look(ctx)
+		gone, err := s.checkPeers(ctx)
 		if err != nil {
 			continue // the database is away; so it is for the peers
 		}
@@ -244,10 +237,10 @@ func (s *pgSession) renew(ctx context.Context) (bool, error) {
 	return err == nil && tag.RowsAffected() > 0, err
 }
 
-func (s *pgSession) look(ctx context.Context) (gone bool, err error) {
+func (s *pgSession) checkPeers(ctx context.Context) (gone bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()
-	return s.judge(ctx, false)
+	return s.findDead(ctx, false)
 }
 
 // Peers implements Store: how many other replicas hold their lock or lease.
@@ -271,11 +264,11 @@ const lockHeld = `EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory'
 		AND l.classid = $2 AND l.objid::bigint = r.lock AND l.objsubid = 2
 		AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
 
-// judge finds the peers that are dead: their lock is gone although it was seen
-// held, or their lease has run out. At once takes every missing lock as proof,
-// as at a start, when nothing has been seen yet. Gone says that a peer that lived
+// findDead finds the peers that are dead: their lock is free although it was seen
+// held before, or their lease has run out. With atOnce every free lock counts, as
+// at a start, when no lock has been seen yet. Gone says that a peer that lived
 // is not there any more: another replica was the first to find it dead, or it left.
-func (s *pgSession) judge(ctx context.Context, atOnce bool) (gone bool, err error) {
+func (s *pgSession) findDead(ctx context.Context, atOnce bool) (gone bool, err error) {
 	rows, err := s.store.pool.Query(ctx, `SELECT r.id, r.expires < now(), `+lockHeld+`
 		FROM replica r WHERE r.id <> $1`, s.owner, uint32(replicaLock))
 	if err != nil {
@@ -316,74 +309,6 @@ func (s *pgSession) judge(ctx context.Context, atOnce bool) (gone bool, err erro
 	return gone, nil
 }
 
-// Announce implements execution.Session.
-func (s *pgSession) Announce(ctx context.Context, n execution.Notice) error {
-	return s.notify(ctx, s.store.pool, envelope{Notice: n})
-}
-
-func (s *pgSession) notify(ctx context.Context, q pgExecutor, e envelope) error {
-	payload, err := json.Marshal(e)
-	if err != nil {
-		return problem.Wrap(err, problem.Internal, "store.announce", "a notice")
-	}
-	_, err = q.Exec(ctx, `SELECT pg_notify($1, $2)`, channel, string(payload))
-	return pgError(err, "store.announce")
-}
-
-// hint is notify for what may get lost with the server: nobody waits for the disk,
-// nor holds up those who notify meanwhile.
-func (s *pgSession) hint(ctx context.Context, e envelope) error {
-	payload, err := json.Marshal(e)
-	if err != nil {
-		return problem.Wrap(err, problem.Internal, "store.announce", "a notice")
-	}
-	_, err = s.store.pool.Exec(ctx, `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`, channel, string(payload))
-	return pgError(err, "store.announce")
-}
-
-// tellPeers has the peers told, soon, that the log has grown.
-func (s *pgSession) tellPeers(position int64) {
-	s.mu.Lock()
-	alone := len(s.peers) == 0
-	s.grown = max(s.grown, position)
-	s.mu.Unlock()
-	if alone {
-		return
-	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// tellEvery is how often a replica is told that the log has grown, by all of its
-// peers together.
-const tellEvery = 10 * time.Millisecond
-
-// tellLoop tells the peers about the log, once for many commits.
-func (s *pgSession) tellLoop(ctx context.Context) {
-	t := time.NewTimer(0)
-	defer t.Stop()
-	for {
-		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			return
-		}
-		s.mu.Lock()
-		n, peers := s.grown, len(s.peers)
-		s.mu.Unlock()
-		// Readers look by themselves too, when this does not arrive.
-		_ = s.hint(ctx, envelope{From: s.owner, Notice: execution.Notice{Kind: execution.NoticeEvents, Position: n}})
-		t.Reset(tellEvery * time.Duration(max(peers, 1)))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // Leave implements execution.Session.
 func (s *pgSession) Leave(ctx context.Context) error {
 	err := pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error {
@@ -398,7 +323,7 @@ func (s *pgSession) Leave(ctx context.Context) error {
 		}
 		return s.notify(ctx, tx, envelope{From: s.owner, Notice: execution.Notice{Kind: execution.NoticeAdopt}})
 	})
-	s.lose()
+	s.markLost()
 	s.loops.Wait()
 	return pgError(err, "store.leave")
 }

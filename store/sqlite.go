@@ -53,16 +53,16 @@ type SQLite struct {
 	mailSeq int64
 	session *sqliteSession
 
-	position int64          // of the last event
-	fresh    []record.Event // written by the transaction under way
-	tail     tail
-	logged   int // pages written to the log since checkpointLoop was last told
+	position  int64          // of the last event
+	newEvents []record.Event // written by the transaction under way
+	recent    recentEvents
+	logged    int // pages written to the log since checkpointLoop was last told
 
 	grown      chan struct{} // the log has grown
 	checkpoint sync.WaitGroup
 	closing    chan struct{}
-	reword     rewording
-	pruned     pruneMark
+	reindexer  reindexer
+	pruned     pruneProgress
 }
 
 // OpenSQLite opens or creates the database at path. A second process is refused.
@@ -81,7 +81,7 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 		return nil, errors.Join(err, s.release())
 	}
 	s.checkpoint.Go(s.checkpointLoop)
-	s.reword.begin(s.rewordStep)
+	s.reindexer.begin(s.reindexStep)
 	return s, nil
 }
 
@@ -118,7 +118,7 @@ func (s *SQLite) open(ctx context.Context) error {
 	if err := row.Scan(&s.position, &s.seq, &s.mailSeq); err != nil {
 		return problem.Wrap(err, problem.Precondition, op, "the database %s cannot be read", s.path)
 	}
-	s.tail.last = s.position
+	s.recent.last = s.position
 	s.stmts, err = prepareSQLite(ctx, s.conn)
 	return err
 }
@@ -169,7 +169,7 @@ func (s *SQLite) migrateTo(ctx context.Context, version int, records []transitio
 // Close writes the log back and releases the file.
 func (s *SQLite) Close() error {
 	close(s.closing)
-	s.reword.end()
+	s.reindexer.end()
 	s.checkpoint.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,13 +15,13 @@ func (s *SQLite) Backup(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return problem.Wrap(err, problem.Internal, op, "writing the backup")
 	}
-	last, err := s.backupMoment(ctx, b)
+	last, err := s.backupSnapshot(ctx, b)
 	if err != nil {
 		return err
 	}
-	nudge(s.grown) // what was committed meanwhile could not be written back
+	signal(s.grown) // what was committed meanwhile could not be written back
 	for after, n := int64(0), backupEvents; n == backupEvents; {
-		if after, n, err = s.backupRows(ctx, s.reads, b, eventTable, someEvents(question), after, last, backupEvents); err != nil {
+		if after, n, err = s.backupRows(ctx, s.reads, b, eventTable, selectEvents(question), after, last, backupEvents); err != nil {
 			return err
 		}
 	}
@@ -31,8 +31,8 @@ func (s *SQLite) Backup(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// backupMoment writes what is of one moment, and returns the position of its last event.
-func (s *SQLite) backupMoment(ctx context.Context, b *backupWriter) (last int64, err error) {
+// backupSnapshot writes what is of one moment, and returns the position of its last event.
+func (s *SQLite) backupSnapshot(ctx context.Context, b *backupWriter) (last int64, err error) {
 	const op = "store.backup"
 	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *SQLite) backupMoment(ctx context.Context, b *backupWriter) (last int64,
 	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(position), 0) FROM event`).Scan(&last); err != nil {
 		return 0, sqliteError(err, op)
 	}
-	for _, t := range momentTables {
+	for _, t := range snapshotTables {
 		if _, _, err := s.backupRows(ctx, tx, b, t, `SELECT `+t.quoted()+` FROM `+t.name+` ORDER BY `+t.order); err != nil {
 			return 0, err
 		}

@@ -42,12 +42,12 @@ func (s *SQLite) countLogged() {
 	}
 	if s.logged >= checkpointPages {
 		s.logged = 0
-		nudge(s.grown)
+		signal(s.grown)
 	}
 }
 
-// nudge wakes the goroutine that waits on a channel of one.
-func nudge(ch chan struct{}) {
+// signal wakes the goroutine that waits on a channel of one.
+func signal(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
 	default:

@@ -22,7 +22,7 @@ func (s *SQLite) transaction(ctx context.Context, op string, f func(ctx context.
 	}
 	ctx = context.WithoutCancel(ctx)
 	position, seq, mail := s.position, s.seq, s.mailSeq
-	s.fresh = s.fresh[:0]
+	s.newEvents = s.newEvents[:0]
 	if _, err := s.stmts.begin.ExecContext(ctx); err != nil {
 		return sqliteError(err, op)
 	}
@@ -36,7 +36,7 @@ func (s *SQLite) transaction(ctx context.Context, op string, f func(ctx context.
 		s.position, s.seq, s.mailSeq = position, seq, mail
 		return err
 	}
-	s.tail.add(s.fresh)
+	s.recent.add(s.newEvents)
 	s.countLogged()
 	return nil
 }
@@ -274,7 +274,7 @@ func (s *SQLite) appendEvents(ctx context.Context, events []record.Event) error 
 		s.position++
 		events[i].Position = s.position
 	}
-	s.fresh = append(s.fresh, events...)
+	s.newEvents = append(s.newEvents, events...)
 	args := make([]any, 0, 9*eventRows)
 	for len(events) > 0 {
 		k, stmt := 1, s.stmts.event

@@ -19,47 +19,48 @@ const pruneStep = 500
 // for the whole step.
 const sqlitePruneStep = 100
 
-// A step of SQLite is as much larger, up to pruneLargest times, as it may be
-// without commits waiting for it for longer than pruneHold.
+// The steps of SQLite grow, up to pruneFactor times, as long as no commit waits
+// longer than pruneStepTime for one.
 const (
-	pruneLargest = 8
-	pruneHold    = 20 * time.Millisecond
+	pruneFactor   = 8
+	pruneStepTime = 20 * time.Millisecond
 )
 
-// pruneMark is how far executions have been looked through since the last time
-// that nothing was left: what is kept is not looked at again in every step.
-type pruneMark struct {
-	mu     sync.Mutex
-	at     int64
-	larger int // than a step has to be, less one
+// pruneProgress remembers how far pruning has come, so that the executions that
+// are kept are not read again in every step, and how large the steps may be.
+type pruneProgress struct {
+	mu    sync.Mutex
+	at    int64
+	extra int // the factor of the step size, less one
 }
 
-func (m *pruneMark) from() int64 {
+func (m *pruneProgress) from() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.at
 }
 
-// times is by how much a step is larger now.
-func (m *pruneMark) times() int {
+// factor is by how much a step is larger than the smallest.
+func (m *pruneProgress) factor() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.larger + 1
+	return m.extra + 1
 }
 
-// held says for how long commits had to wait for a step.
-func (m *pruneMark) held(d time.Duration) {
+// observe adapts the factor to how long commits had to wait for a step.
+func (m *pruneProgress) observe(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if d > pruneHold {
-		m.larger /= 2
-	} else if d < pruneHold/2 {
-		m.larger = min(m.larger+1, pruneLargest-1)
+	if d > pruneStepTime {
+		m.extra /= 2
+	} else if d < pruneStepTime/2 {
+		m.extra = min(m.extra+1, pruneFactor-1)
 	}
 }
 
-// reached says that a step removed n executions of at most step, the last one at a place.
-func (m *pruneMark) reached(at int64, n, step int) {
+// advance notes that a step removed n executions of at most step, the last one at a
+// place. After a step that was not full, the next one begins at the start again.
+func (m *pruneProgress) advance(at int64, n, step int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.at = at; n < step {
@@ -67,9 +68,9 @@ func (m *pruneMark) reached(at int64, n, step int) {
 	}
 }
 
-// pruneBounds are before when an execution has to have ended to be removed, and
-// before which place all those are: none has ended before it was created, so what
-// is younger, which is most of what is kept, is not looked at.
+// pruneBounds returns the time before which an execution must have ended to be
+// removed, and the seq before which all such executions are. Since none ends
+// before it is created, younger executions need not be read.
 func pruneBounds(ctx context.Context, p execution.Retention, now time.Time, db lists) (ended, before int64, err error) {
 	if p.Age <= 0 {
 		return 1 << 62, 1 << 62, nil
@@ -81,7 +82,7 @@ func pruneBounds(ctx context.Context, p execution.Retention, now time.Time, db l
 
 // Prune implements execution.Store.
 func (s *SQLite) Prune(ctx context.Context, p execution.Retention, now time.Time, archive func([]record.Event) error) (int, bool, error) {
-	times := s.pruned.times()
+	times := s.pruned.factor()
 	events, err := s.pruneEvents(ctx, p, now, times*pruneStep, archive)
 	if err != nil {
 		return 0, false, err
@@ -101,12 +102,12 @@ func (s *SQLite) Prune(ctx context.Context, p execution.Retention, now time.Time
 	return events + executions, done, nil
 }
 
-// pruning is a transaction that says for how long commits had to wait for it.
+// pruning runs a transaction and notes how long commits had to wait for it.
 func (s *SQLite) pruning(ctx context.Context, f func(ctx context.Context) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	began := time.Now()
-	defer func() { s.pruned.held(time.Since(began)) }()
+	defer func() { s.pruned.observe(time.Since(began)) }()
 	return s.transaction(ctx, "store.prune", f)
 }
 
@@ -162,7 +163,7 @@ func (s *SQLite) pruneEvents(ctx context.Context, p execution.Retention, now tim
 		return sqliteError(err, op)
 	})
 	if err == nil {
-		s.tail.forget(floor)
+		s.recent.forget(floor)
 	}
 	return len(old), err
 }
@@ -179,7 +180,7 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 	}
 	gone, err := s.prunable(ctx, s.pruned.from(), before, ended, p.Count, step)
 	if err != nil || len(gone) == 0 {
-		s.pruned.reached(0, 0, step)
+		s.pruned.advance(0, 0, step)
 		return 0, err
 	}
 	seqs, ids, plans := make([]any, len(gone)), make([]any, len(gone)), map[string]bool{}
@@ -209,7 +210,7 @@ func (s *SQLite) pruneExecutions(ctx context.Context, p execution.Retention, now
 		return nil
 	})
 	if err == nil {
-		s.pruned.reached(gone[len(gone)-1].seq, len(gone), step)
+		s.pruned.advance(gone[len(gone)-1].seq, len(gone), step)
 	}
 	return len(gone), err
 }

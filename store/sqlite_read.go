@@ -124,11 +124,11 @@ type sqliteLists struct{ *SQLite }
 
 func (s sqliteLists) param(n int) string { return question(n) }
 
-func (s sqliteLists) among(places string) string { return `e.seq IN (` + places + `)` }
+func (s sqliteLists) seqIn(places string) string { return `e.seq IN (` + places + `)` }
 
-// stretch names the index: of two that fit, the planner may take the one that
-// holds less of what is asked for.
-func (s sqliteLists) stretch(c *clause, columns, values []string, from, before int64) (source, order string) {
+// indexRange names the index, since of two that fit the planner may choose the
+// one that selects less.
+func (s sqliteLists) indexRange(c *clause, columns, values []string, from, before int64) (source, order string) {
 	for i, column := range columns {
 		c.is(column, values[i])
 	}
@@ -203,7 +203,7 @@ const scanWindow = 50_000
 // ReadEvents implements execution.Store.
 func (s *SQLite) ReadEvents(ctx context.Context, from int64, f record.Filter, limit int) (record.Slice, error) {
 	const op = "store.events"
-	if slice, ok := s.tail.read(from, f, limit); ok {
+	if slice, ok := s.recent.read(from, f, limit); ok {
 		return slice, nil
 	}
 	tx, err := s.reads.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})

@@ -206,33 +206,33 @@ func TestTheTailAnswersLikeTheDatabase(t *testing.T) {
 	b := begin(t, filepath.Join(t.TempDir(), "db"))
 	defer b.Close()
 	b.commit(t, creation("x0"))
-	for n := range 2*tailEvents + 300 {
+	for n := range 2*recentEventsKept + 300 {
 		b.commit(t, step(fmt.Sprintf("x%d", n%3), n%3, n))
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		from := rapid.Int64Range(0, 2*tailEvents+310).Draw(rt, "from")
+		from := rapid.Int64Range(0, 2*recentEventsKept+310).Draw(rt, "from")
 		f := record.Filter{Execution: rapid.SampledFrom([]string{"", "x0", "x1"}).Draw(rt, "execution"),
 			Types: rapid.SampledFrom([][]string{nil, {"stage."}, {"execution.started"}}).Draw(rt, "types")}
 		limit := rapid.IntRange(1, 50).Draw(rt, "limit")
-		got, ok := b.tail.read(from, f, limit)
+		got, ok := b.recent.read(from, f, limit)
 		if !ok {
 			rt.Skip("no longer in memory")
 		}
-		kept := b.tail.events
-		b.tail.mu.Lock()
-		b.tail.events = nil
-		b.tail.mu.Unlock()
-		want, err := b.ReadEvents(t.Context(), min(from, b.tail.last-1), f, limit)
-		b.tail.mu.Lock()
-		b.tail.events = kept
-		b.tail.mu.Unlock()
+		kept := b.recent.events
+		b.recent.mu.Lock()
+		b.recent.events = nil
+		b.recent.mu.Unlock()
+		want, err := b.ReadEvents(t.Context(), min(from, b.recent.last-1), f, limit)
+		b.recent.mu.Lock()
+		b.recent.events = kept
+		b.recent.mu.Unlock()
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if from < b.tail.last && !reflect.DeepEqual(got, want) {
+		if from < b.recent.last && !reflect.DeepEqual(got, want) {
 			rt.Fatalf("from memory %v\nfrom disk %v", got, want)
 		}
-		if from >= b.tail.last && (len(got.Events) > 0 || got.Next != from) {
+		if from >= b.recent.last && (len(got.Events) > 0 || got.Next != from) {
 			rt.Fatalf("after the end: %v", got)
 		}
 	})

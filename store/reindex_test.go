@@ -44,7 +44,7 @@ func TestWhatAnOlderVersionIndexedIsFound(t *testing.T) {
 			}
 			older(t, kind, at)
 			s = open(t, at)
-			store.Reworded(s)
+			store.Reindexed(s)
 			for _, q := range []execution.Query{{Text: "hello"}, {Trigger: "push"}, {Text: "hel", Application: "app"}} {
 				q.Limit = n + 1
 				if heads, _, err := s.List(t.Context(), q); err != nil || len(heads) != n {

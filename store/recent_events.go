@@ -6,18 +6,18 @@ import (
 	"showrunner/store/record"
 )
 
-// tailEvents is how many of the last events are kept in memory.
-const tailEvents = 2048
+// recentEventsKept is how many of the last events are kept in memory.
+const recentEventsKept = 2048
 
-// tail is the end of the event log: whoever follows it reads from memory, and
-// costs the database nothing.
-type tail struct {
+// recentEvents keeps the end of the event log in memory. Readers that follow the
+// log are served from it, without a query.
+type recentEvents struct {
 	mu     sync.RWMutex
 	last   int64          // position of the last event
 	events []record.Event // in order, without a gap, up to last
 }
 
-func (t *tail) add(events []record.Event) {
+func (t *recentEvents) add(events []record.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(events) == 0 {
@@ -25,13 +25,13 @@ func (t *tail) add(events []record.Event) {
 	}
 	t.last = events[len(events)-1].Position
 	t.events = append(t.events, events...)
-	if n := len(t.events) - tailEvents; n > tailEvents { // a copy now and then, not at every commit
+	if n := len(t.events) - recentEventsKept; n > recentEventsKept { // a copy now and then, not at every commit
 		t.events = append([]record.Event(nil), t.events[n:]...)
 	}
 }
 
 // read answers as ReadEvents does; false: some of it may no longer be here.
-func (t *tail) read(from int64, f record.Filter, limit int) (record.Slice, bool) {
+func (t *recentEvents) read(from int64, f record.Filter, limit int) (record.Slice, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if from < 0 || limit < 1 || from < t.last-int64(len(t.events)) {
@@ -54,7 +54,7 @@ func (t *tail) read(from int64, f record.Filter, limit int) (record.Slice, bool)
 }
 
 // forget drops what has been removed from the database, up to a position.
-func (t *tail) forget(floor int64) {
+func (t *recentEvents) forget(floor int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := int64(len(t.events)) - (t.last - floor); n > 0 {

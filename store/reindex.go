@@ -15,24 +15,24 @@ import (
 	"showrunner/problem"
 )
 
-// After a change of how words are indexed, what a database holds is indexed
-// again in the background, the newest first and in steps that nobody waits for.
-// Until then a search does not find what is older. How far it has come is the
-// number "reword" in meta; it is gone when nothing is left.
+// When a version changes how search terms are indexed, the executions of an older
+// database are indexed again in the background, newest first, in small steps.
+// Until that is done, a search does not find the older ones. The key "reword" in
+// meta holds how far it has come; it is removed at the end.
 
-// rewordRows is how many executions one step indexes.
-const rewordRows = 500
+// reindexRows is how many executions one step indexes.
+const reindexRows = 500
 
-// rewordAgain is how long to wait after a step that failed.
-const rewordAgain = time.Second
+// reindexRetry is how long to wait after a step that failed.
+const reindexRetry = time.Second
 
-// rewording runs steps until one says that nothing is left.
-type rewording struct {
+// reindexer runs steps until one says that nothing is left.
+type reindexer struct {
 	stop  context.CancelFunc
 	loops sync.WaitGroup
 }
 
-func (r *rewording) begin(step func(context.Context) (done bool, err error)) {
+func (r *reindexer) begin(step func(context.Context) (done bool, err error)) {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.loops.Go(func() {
@@ -44,7 +44,7 @@ func (r *rewording) begin(step func(context.Context) (done bool, err error)) {
 			if err == nil {
 				continue
 			}
-			t := time.NewTimer(rewordAgain) // the database may be away
+			t := time.NewTimer(reindexRetry) // the database may be away
 			select {
 			case <-t.C:
 			case <-ctx.Done():
@@ -54,36 +54,36 @@ func (r *rewording) begin(step func(context.Context) (done bool, err error)) {
 	})
 }
 
-func (r *rewording) end() {
+func (r *reindexer) end() {
 	if r.stop != nil {
 		r.stop()
 	}
 	r.loops.Wait()
 }
 
-// reworded are executions with their terms, joined by blanks.
-type reworded struct {
+// reindexBatch are executions with their terms, joined by blanks.
+type reindexBatch struct {
 	seqs  []int64
 	terms []string
 }
 
-const rewordColumns = `seq, id, application, pipeline, number, request`
+const indexedColumns = `seq, id, application, pipeline, number, request`
 
-func (r *reworded) scan(scan func(...any) error) error {
+func (r *reindexBatch) scan(scan func(...any) error) error {
 	var h execution.Head
 	var request []byte
 	if err := scan(&h.Seq, &h.ID, &h.Application, &h.Pipeline, &h.Number, &request); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(request, &h.Request); err != nil {
-		return problem.Wrap(err, problem.Internal, "store.reword", "the request of execution %s is damaged", h.ID)
+		return problem.Wrap(err, problem.Internal, "store.reindex", "the request of execution %s is damaged", h.ID)
 	}
 	r.seqs, r.terms = append(r.seqs, h.Seq), append(r.terms, strings.Join(indexTerms(&h), " "))
 	return nil
 }
 
-func (s *SQLite) rewordStep(ctx context.Context) (bool, error) {
-	const op = "store.reword"
+func (s *SQLite) reindexStep(ctx context.Context) (bool, error) {
+	const op = "store.reindex"
 	var before int64
 	err := s.reads.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'reword'`).Scan(&before)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -92,12 +92,12 @@ func (s *SQLite) rewordStep(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, sqliteError(err, op)
 	}
-	rows, err := s.reads.QueryContext(ctx, `SELECT `+rewordColumns+` FROM execution WHERE seq < ? ORDER BY seq DESC LIMIT ?`, before, rewordRows)
+	rows, err := s.reads.QueryContext(ctx, `SELECT `+indexedColumns+` FROM execution WHERE seq < ? ORDER BY seq DESC LIMIT ?`, before, reindexRows)
 	if err != nil {
 		return false, sqliteError(err, op)
 	}
 	defer rows.Close()
-	var r reworded
+	var r reindexBatch
 	for rows.Next() {
 		if err := r.scan(rows.Scan); err != nil {
 			return false, err
@@ -124,9 +124,9 @@ func (s *SQLite) rewordStep(ctx context.Context) (bool, error) {
 }
 
 // errBusy says that another replica is at it.
-var errBusy = problem.New(problem.Unavailable, "store.reword", "another replica indexes")
+var errBusy = problem.New(problem.Unavailable, "store.reindex", "another replica indexes")
 
-func (p *Postgres) rewordStep(ctx context.Context) (bool, error) {
+func (p *Postgres) reindexStep(ctx context.Context) (bool, error) {
 	done := false
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		var left bool
@@ -142,12 +142,12 @@ func (p *Postgres) rewordStep(ctx context.Context) (bool, error) {
 		if err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT `+rewordColumns+` FROM execution WHERE seq < $1 ORDER BY seq DESC LIMIT $2`, before, rewordRows)
+		rows, err := tx.Query(ctx, `SELECT `+indexedColumns+` FROM execution WHERE seq < $1 ORDER BY seq DESC LIMIT $2`, before, reindexRows)
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
-		var r reworded
+		var r reindexBatch
 		for rows.Next() {
 			if err := r.scan(rows.Scan); err != nil {
 				return err
@@ -167,5 +167,5 @@ func (p *Postgres) rewordStep(ctx context.Context) (bool, error) {
 		_, err = tx.Exec(ctx, `UPDATE meta SET value = $1 WHERE key = 'reword'`, r.seqs[len(r.seqs)-1])
 		return err
 	})
-	return done, pgError(err, "store.reword")
+	return done, pgError(err, "store.reindex")
 }

@@ -11,10 +11,10 @@ import (
 	"showrunner/problem"
 )
 
-// commitRare commits a change whose refusal depends on what is found: a restart,
+// commitConditional commits a change whose refusal depends on what is found: a restart,
 // or a message that must reach its execution. Each has a transaction of its own
 // and may be given again when its answer was lost.
-func (s *pgSession) commitRare(ctx context.Context, c *execution.Change) error {
+func (s *pgSession) commitConditional(ctx context.Context, c *execution.Change) error {
 	err := pgx.BeginFunc(ctx, s.store.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `SELECT 1 FROM replica WHERE id = $1 FOR SHARE`, s.owner)
 		if err != nil {
@@ -34,11 +34,11 @@ func (s *pgSession) commitRare(ctx context.Context, c *execution.Change) error {
 		c.Err = refused.error
 		return nil
 	case errors.Is(err, execution.ErrLost):
-		s.lose()
+		s.markLost()
 		return execution.ErrLost
 	}
 	if err != nil {
-		s.unsettled = true
+		s.inDoubt = true
 	}
 	return pgError(err, "store.commit")
 }
@@ -52,7 +52,7 @@ func (s *pgSession) revive(ctx context.Context, tx pgx.Tx, c *execution.Change) 
 		}
 		return err
 	}
-	if h.Epoch == c.Epoch+1 && len(h.State.Restarts) == len(c.Head.State.Restarts) && s.unsettled {
+	if h.Epoch == c.Epoch+1 && len(h.State.Restarts) == len(c.Head.State.Restarts) && s.inDoubt {
 		c.Head2 = h // the answer to this very change was lost
 		return nil
 	}
@@ -96,7 +96,7 @@ func (s *pgSession) revive(ctx context.Context, tx pgx.Tx, c *execution.Change) 
 	if err := s.notify(ctx, tx, envelope{To: h.Owner, Notice: execution.Notice{Kind: execution.NoticeOwned, Execution: c.ID}}); err != nil {
 		return err
 	}
-	return s.finishRare(ctx, tx, c)
+	return s.finishConditional(ctx, tx, c)
 }
 
 // deliverStrict delivers messages that are refused when they cannot arrive.
@@ -124,10 +124,10 @@ func (s *pgSession) deliverStrict(ctx context.Context, tx pgx.Tx, c *execution.C
 	if reached == 0 {
 		return nil // it was delivered, and told, before
 	}
-	return s.finishRare(ctx, tx, c)
+	return s.finishConditional(ctx, tx, c)
 }
 
-func (s *pgSession) finishRare(ctx context.Context, tx pgx.Tx, c *execution.Change) error {
+func (s *pgSession) finishConditional(ctx context.Context, tx pgx.Tx, c *execution.Change) error {
 	if err := appendEvents(ctx, tx, c.Events); err != nil {
 		return err
 	}
