@@ -22,6 +22,7 @@ want postgresql postgres '/usr/lib/postgresql/*/bin/postgres'
 want chromium chromium chromium-browser google-chrome
 want podman podman
 want runc runc crun
+want pgbouncer pgbouncer
 want strace strace
 want pgbouncer pgbouncer
 want sqlite3 sqlite3
