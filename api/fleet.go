@@ -35,6 +35,15 @@ func (s *Server) fleet() {
 		}) (*body[[]control.Cluster], error) {
 			return answer(c.Clusters(ctx, principal(ctx), in.Account, in.Application, ""))
 		})
+	huma.Register(s.api, operation(http.MethodGet, "/clean-ups", "list-clean-ups", "What rollouts have replaced and is not removed yet", 200),
+		func(ctx context.Context, in *struct {
+			Account     string `query:"account"`
+			Application string `query:"application"`
+			Cluster     string `query:"cluster"`
+			Execution   string `query:"execution"`
+		}) (*body[[]control.CleanUp], error) {
+			return answer(c.ListCleanUps(ctx, principal(ctx), control.CleanUpQuery{Account: in.Account, Application: in.Application, Cluster: in.Cluster, Execution: in.Execution}))
+		})
 	type ClusterPath struct {
 		Cluster string `path:"cluster"`
 	}

@@ -269,9 +269,16 @@ func (a *app) executionsShow() *cobra.Command {
 			if err := c.Do(cmd.Context(), http.MethodGet, "/executions"+query("rollbackOf", e.ID), nil, &undone); err != nil {
 				return err
 			}
+			var left []control.CleanUp
+			if err := c.Do(cmd.Context(), http.MethodGet, "/clean-ups"+query("execution", e.ID), nil, &left); err != nil {
+				return err
+			}
 			return a.print(e, func() []string { return []string{e.ID} }, func(w io.Writer) {
 				for _, line := range a.tree(e, time.Now()) {
 					fmt.Fprintln(w, line)
+				}
+				for _, u := range left {
+					fmt.Fprintln(w, clean(u.Text))
 				}
 				if e.RollbackOf != "" {
 					fmt.Fprintf(w, "↶ rolls back what execution %s deployed\n", e.RollbackOf)

@@ -117,20 +117,33 @@ func clustersText(w io.Writer, clusters []control.Cluster) {
 		fmt.Fprintln(w, "No clusters. A deploy stage makes them; `showrunner demo` shows one.")
 		return
 	}
-	row(w, "CLUSTER", "REGION", "SERVER GROUP", "VERSION", "TRAFFIC", "SERVING", "CAPACITY", "AGE", "PROBLEM")
+	row(w, "CLUSTER", "REGION", "SERVER GROUP", "VERSION", "TRAFFIC", "SERVING", "CAPACITY", "AGE", "NOTE")
 	for _, c := range clusters {
 		for _, g := range slices.Backward(c.Groups) {
-			trouble := ""
+			note := fateText(c, g)
 			if g.LastFailure != nil && g.Serving() < g.Capacity.Desired {
-				trouble = g.LastFailure.Code + ": " + g.LastFailure.Cause
+				note = g.LastFailure.Code + ": " + g.LastFailure.Cause
 			}
 			row(w, c.Name, g.Region, g.Name, g.Spec.Version, share(c.Groups, g), fmt.Sprintf("%d/%d", g.Serving(), g.Capacity.Desired),
-				fmt.Sprintf("%d..%d", g.Capacity.Min, g.Capacity.Max), ago(g.Created), trouble)
+				fmt.Sprintf("%d..%d", g.Capacity.Min, g.Capacity.Max), ago(g.Created), note)
 		}
 		for region, why := range c.Away {
 			row(w, c.Name, region, "✕ away: "+why)
 		}
 	}
+}
+
+// fateText says what becomes of a group that a rollout has replaced.
+func fateText(c control.Cluster, g cloud.ServerGroup) string {
+	for _, f := range c.Fates {
+		if f.Region == g.Region && f.ServerGroup == g.Name {
+			if f.Until.IsZero() {
+				return f.Text
+			}
+			return f.Text + " until " + clock(f.Until, time.Now())
+		}
+	}
+	return ""
 }
 
 // share is a group's part of its region's traffic.

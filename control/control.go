@@ -56,7 +56,8 @@ type Deps struct {
 	Secrets         *secret.Store
 	Artifacts       *artifact.Store
 	Accounts        Accounts
-	Claims          Claims // nil: nobody says which execution changes a cluster
+	Claims          Claims   // nil: nobody says which execution changes a cluster
+	CleanUps        CleanUps // nil: nothing is said of what is to be cleaned up
 	Logs            StageLogs
 	DeliveryLog     DeliveryLog
 	FreezeWatch     *FreezeWatch

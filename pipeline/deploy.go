@@ -120,7 +120,7 @@ type Strategy struct {
 type RedBlack struct {
 	Keep           int      `json:"keep,omitempty" default:"1" min:"0"`             // old server groups kept: those that had traffic last, so that a version that was rolled back goes first; default 1
 	ScaleDown      bool     `json:"scaleDown,omitempty"`                            // shrink the disabled group to 0
-	ScaleDownDelay Duration `json:"scaleDownDelay,omitempty" default:"30s" min:"0"` // before shrinking or destroying; default 30s
+	ScaleDownDelay Duration `json:"scaleDownDelay,omitempty" default:"30s" min:"0"` // before what was replaced is shrunk or destroyed, for which the stage does not wait; default 30s
 	Validate       string   `json:"validate,omitempty" check:"url"`                 // URL called before each shift of traffic and after the last; a 4xx answer undoes the rollout, 5xx and none are asked again
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"showrunner/cloud"
+	"showrunner/control"
+	"showrunner/rollout"
 )
 
 // Groups are a cluster's server groups in every region; a region that does not
@@ -31,6 +33,25 @@ func (w *World) Serving(ctx context.Context, cluster string) []cloud.Instance {
 		}
 	}
 	return list
+}
+
+// CleanedUp waits until everything that rollouts have replaced is removed or shrunk
+// as it is to be.
+func (w *World) CleanedUp(ctx context.Context, cluster string, limit time.Duration) error {
+	return Until(ctx, limit, "what was replaced is cleaned up", func() error {
+		var list []control.Cluster
+		if err := w.Read(ctx, &list, "clusters", cluster); err != nil {
+			return err
+		}
+		for _, c := range list {
+			for _, f := range c.Fates {
+				if f.Fate != rollout.Kept {
+					return fmt.Errorf("%s: %s", f.ServerGroup, f.Text)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // Whole waits until every region has one group in traffic that serves what it

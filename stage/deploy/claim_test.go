@@ -22,6 +22,8 @@ type run struct {
 	in   *stage.Input
 	log  bytes.Buffer
 	last stage.Result
+	// canceled has Cancel called from now on.
+	canceled bool
 }
 
 func (r *run) step(t *testing.T) stage.Result {

@@ -48,7 +48,10 @@ func (c *fleetCloud) Wake(k stage.Key) {
 	c.woken[k] = true
 }
 
-func newFleetCloud(t testing.TB) *fleetCloud {
+// cleaner is what a test and a property have in common.
+type cleaner interface{ Cleanup(func()) }
+
+func newFleetCloud(t cleaner) *fleetCloud {
 	c := &fleetCloud{ended: map[string]bool{}, woken: map[stage.Key]bool{}, records: &recordtest.Records{}}
 	c.claims = &Claims{Records: c.records, Waker: c, UnderWay: func(_ context.Context, k stage.Key) (bool, error) { return !c.ended[k.Execution], nil }}
 	watchers := NewWatchers()

@@ -92,7 +92,7 @@ func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if wrong, err := r.release(ctx, "highlander"); err != nil || len(wrong) > 0 {
+	if _, wrong, err := r.release(ctx, "highlander"); err != nil || len(wrong) > 0 {
 		return nil, fmt.Errorf("the first version: %w %v", err, wrong)
 	}
 	fmt.Printf("%d requests a second for at least %s a phase, %d deployments each into %d regions with %d instances\n", s.rate, s.length, s.count, len(world.Regions()), s.instances)

@@ -69,13 +69,12 @@ func (r *releases) phase(ctx context.Context, name string) (row, error) {
 			if name == "quiet" {
 				break
 			}
-			began := time.Now()
-			wrong, err := r.release(ctx, name)
+			took, wrong, err := r.release(ctx, name)
 			if err != nil {
 				return err
 			}
 			out.Deployments++
-			out.Took, out.Wrong = append(out.Took, time.Since(began)), append(out.Wrong, wrong...)
+			out.Took, out.Wrong = append(out.Took, took), append(out.Wrong, wrong...)
 		}
 		return world.Sleep(ctx, time.Until(end))
 	})
@@ -83,26 +82,31 @@ func (r *releases) phase(ctx context.Context, name string) (row, error) {
 	return out, err
 }
 
-// release commits a version, has the pipeline deliver it, and looks at what is there then.
-func (r *releases) release(ctx context.Context, by string) (wrong []string, err error) {
+// release commits a version, has the pipeline deliver it, and looks at what is there
+// once what it replaced is cleaned up. It says how long the delivery took.
+func (r *releases) release(ctx context.Context, by string) (took time.Duration, wrong []string, err error) {
 	r.made++
 	version := fmt.Sprintf("%s-%d", by, r.made)
 	commit, err := r.repository.Commit(ctx, "version", version)
 	if err != nil {
-		return nil, err
+		return took, nil, err
 	}
+	began := time.Now()
 	said, err := r.CLI(ctx, "run", cluster+"/"+by, "--watch")
 	if err != nil {
-		return nil, err
+		return took, nil, err
 	}
-	if said.Exit != 0 {
-		return nil, fmt.Errorf("delivering %s: exit %d: %s%s", version, said.Exit, said.Out, said.Err)
+	if took = time.Since(began); said.Exit != 0 {
+		return took, nil, fmt.Errorf("delivering %s: exit %d: %s%s", version, said.Exit, said.Out, said.Err)
+	}
+	if err := r.CleanedUp(ctx, cluster, time.Minute); err != nil {
+		wrong = append(wrong, fmt.Sprintf("after %s: %s", version, err))
 	}
 	at := slices.IndexFunc(strategies, func(s strategy) bool { return s.name == by })
 	for _, region := range world.Regions() {
 		groups, err := r.Cloud.ServerGroups(ctx, region, cluster)
 		if err != nil {
-			return wrong, err
+			return took, wrong, err
 		}
 		if why := unlike(groups, commit, r.instances, strategies[at].kept, strategies[at].empty); why != "" {
 			wrong = append(wrong, fmt.Sprintf("after %s, %s: %s", version, region, why))
@@ -114,7 +118,7 @@ func (r *releases) release(ctx context.Context, by string) (wrong []string, err 
 			wrong = append(wrong, fmt.Sprintf("after %s, %d requests were answered by %s", version, n, v))
 		}
 	}
-	return wrong, err
+	return took, wrong, err
 }
 
 // unlike says how a region's groups differ from what the strategy promises.

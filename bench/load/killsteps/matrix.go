@@ -1,6 +1,7 @@
 package killsteps
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -127,6 +128,9 @@ func (m *matrix) deploy(ctx context.Context, name, step, victim string) (d deplo
 		if err := m.api.Do(ctx, "GET", "/executions/"+e.ID, nil, &fresh); err == nil {
 			e = fresh
 			now, region := stepOf(&e)
+			if e.Status == execution.Succeeded { // what it has replaced is cleaned up from now on
+				now = cleaningUp
+			}
 			if now != "" && !slices.Contains(d.steps, now) {
 				d.steps = append(d.steps, now)
 			}
@@ -135,7 +139,7 @@ func (m *matrix) deploy(ctx context.Context, name, step, victim string) (d deplo
 				m.kills++
 				who := victim
 				if victim == "region" {
-					who = "region-" + region
+					who = "region-" + cmp.Or(region, world.Regions()[0])
 				}
 				if err := m.Kill(ctx, who); err != nil {
 					return d, err
@@ -154,6 +158,9 @@ func (m *matrix) deploy(ctx context.Context, name, step, victim string) (d deplo
 	d.exit, d.said = said.Exit, said.Out+said.Err
 	return d, err
 }
+
+// cleaningUp is the step after a deployment that has succeeded.
+const cleaningUp = "cleaning up"
 
 // stepOf names where a deployment stands, by the recorded state of the first
 // region of its wave; and that region.
@@ -179,7 +186,7 @@ func stepOf(e *execution.Execution) (name, region string) {
 	case r.Failure != nil:
 		return at + "undoing, " + string(rs.Phase), region
 	case !r.Finished.IsZero():
-		return "cleaning up, " + string(rs.Phase), region
+		return "finished", region
 	case rs.Phase == rollout.Shifted && !r.BakeSince.IsZero():
 		return at + "baking", region
 	case rs.Phase != rollout.Stepping:
@@ -205,6 +212,9 @@ func (m *matrix) cell(ctx context.Context, name, step, victim string) (text stri
 		before := m.newest(ctx)
 		load, err := m.Attack(ctx, cluster, m.rate, func() error {
 			if d, err = m.deploy(ctx, name, step, victim); err != nil {
+				return err
+			}
+			if err := m.CleanedUp(ctx, cluster, time.Minute); err != nil {
 				return err
 			}
 			return m.Whole(ctx, cluster, time.Minute)
