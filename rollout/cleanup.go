@@ -3,7 +3,6 @@ package rollout
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"showrunner/cloud"
@@ -20,7 +19,7 @@ type Leftovers struct {
 	// Shrink says that kept groups have no instances.
 	Shrink bool `json:"shrink,omitempty"`
 	// Unpin holds, by group, the minimum of instances that it had before scaling was
-	// kept from shrinking it.
+	// kept from shrinking it, or is to have from now on.
 	Unpin map[string]int `json:"unpin,omitempty"`
 	// Due is when cleaning up may begin.
 	Due time.Time `json:"due"`
@@ -45,6 +44,9 @@ func (s Spec) Leftovers(st State) map[string]Leftovers {
 					l = l.pinned(b.Name, b.Capacity.Min)
 				}
 			}
+			if _, pinned := s.Pinned[region][rs.New]; pinned {
+				l = l.pinned(rs.New, rs.Full.Min)
+			}
 			all[region] = l
 		}
 	}
@@ -64,7 +66,7 @@ func (l Leftovers) pinned(group string, minimum int) Leftovers {
 // and this one did not touch are given back their minimum.
 func (l Leftovers) After(earlier Leftovers) Leftovers {
 	for group, minimum := range earlier.Unpin {
-		if _, ok := l.Unpin[group]; !ok && group != l.Current {
+		if _, ok := l.Unpin[group]; !ok {
 			l = l.pinned(group, minimum)
 		}
 	}
@@ -134,6 +136,11 @@ func (l Leftovers) Dispose(groups []cloud.ServerGroup) []Disposal {
 func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.Time) (changes []Change, under bool) {
 	// Nothing that serves may be touched, whatever has changed since groups were read.
 	guard := cloud.Guard{LastOne: true, Idle: true}
+	if g, ok := find(groups, l.Current); ok {
+		if minimum, pinned := l.Unpin[g.Name]; pinned && g.Capacity.Min > minimum {
+			changes = append(changes, l.unpin(region, g, now))
+		}
+	}
 	for _, d := range l.Dispose(groups) {
 		g, _ := find(groups, d.Group)
 		c := Change{Region: region, ServerGroup: d.Group, Guard: guard, Kind: Resize}
@@ -151,8 +158,8 @@ func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.T
 			c.Key = fmt.Sprintf("clean-up/shrink/%s/%d", g.Name, now.UnixNano())
 			to.Min, to.Desired = 0, 0
 		case d.Fate == Unpinned:
-			c.Key, c.Guard = fmt.Sprintf("clean-up/unpin/%s/%d", g.Name, now.UnixNano()), cloud.Guard{}
-			to.Min = min(l.Unpin[g.Name], to.Desired)
+			changes = append(changes, l.unpin(region, g, now))
+			continue
 		}
 		if c.Kind == Resize {
 			c.Capacity = to
@@ -162,14 +169,9 @@ func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.T
 	return changes, under
 }
 
-// Groups lists the groups of disposals with a fate, in order.
-func Groups(list []Disposal, fates ...Fate) []string {
-	var names []string
-	for _, d := range list {
-		if slices.Contains(fates, d.Fate) {
-			names = append(names, d.Group)
-		}
-	}
-	slices.Sort(names)
-	return names
+// unpin lets scaling shrink a group again. It takes no instance away.
+func (l Leftovers) unpin(region string, g cloud.ServerGroup, now time.Time) Change {
+	to := g.Capacity
+	to.Min = min(l.Unpin[g.Name], to.Desired)
+	return Change{Kind: Resize, Region: region, Key: fmt.Sprintf("clean-up/unpin/%s/%d", g.Name, now.UnixNano()), ServerGroup: g.Name, Capacity: to}
 }

@@ -240,12 +240,12 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 	}
 	for _, g := range o.Groups {
 		if g.Enabled() && g.Name != rs.New {
-			rs.Before = append(rs.Before, Snapshot{Name: g.Name, Version: g.Spec.Version, Weight: g.Weight, Capacity: g.Capacity, Serving: g.Serving()})
+			rs.Before = append(rs.Before, d.snapshot(region, g))
 		}
 	}
 	rs.Reused = rs.New != ""
 	if g, ok := find(o.Groups, rs.New); ok {
-		rs.FailBase, rs.Was, rs.WasWeight = g.Failures, g.Capacity, g.Weight
+		rs.FailBase, rs.Was, rs.WasWeight = g.Failures, d.snapshot(region, g).Capacity, g.Weight
 	}
 	rs.Full = d.spec.Group.Capacity
 	if d.spec.Restore[region] != "" {
@@ -261,6 +261,15 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 	if rs.Reused || len(rs.Before) == 0 {
 		rs.Step = len(d.steps()) - 1 // nothing to compare with, or known already
 	}
+}
+
+// snapshot is a group as it is, but for a minimum that an earlier rollout has raised.
+func (d *decider) snapshot(region string, g cloud.ServerGroup) Snapshot {
+	b := Snapshot{Name: g.Name, Version: g.Spec.Version, Weight: g.Weight, Capacity: g.Capacity, Serving: g.Serving()}
+	if minimum, pinned := d.spec.Pinned[region][g.Name]; pinned {
+		b.Capacity.Min, b.Pinned = min(minimum, g.Capacity.Desired), true
+	}
+	return b
 }
 
 // restored is the capacity that a group returns with. What it was created with

@@ -21,6 +21,9 @@ type Spec struct {
 	// Restore names, per region, an existing server group to return to instead of
 	// creating one: a rollback. It is shifted to at once, without steps.
 	Restore map[string]string `json:"restore,omitempty"`
+	// Pinned holds, per region and group, the minimum of instances of groups whose
+	// minimum an earlier rollout has raised and not given back yet.
+	Pinned map[string]map[string]int `json:"pinned,omitempty"`
 	// Timeout bounds how long a group may take to have enough serving instances,
 	// from its creation or resizing.
 	Timeout time.Duration `json:"timeout"`

@@ -187,15 +187,15 @@ func (r *Rollouts) begin(ctx context.Context, in *stage.Input, s subject, st *se
 	if st.Claim != "" || st.Rollout.Version != 0 { // one that an earlier version of this program began has none
 		return nil, nil
 	}
-	r.Claims.waitFor(s.account, s.cluster, s.regions, in.Key) // before it is asked: nothing is missed
-	fresh, other, err := r.Claims.Take(ctx, s.account, s.cluster, s.regions, in.Key)
+	r.Claims.waitFor(s.account, s.cluster, s.claimed, in.Key) // before it is asked: nothing is missed
+	fresh, other, err := r.Claims.Take(ctx, s.account, s.cluster, s.claimed, in.Key)
 	if err != nil {
 		return nil, err
 	}
 	answer := stage.Result{Outcome: stage.Again, After: waitForOthers}
 	var busy time.Duration
 	if other == nil && !fresh {
-		fresh, busy, err = r.CleanUps.hold(ctx, s, in.Key)
+		fresh, busy, st.Pinned, err = r.CleanUps.hold(ctx, s, in.Key)
 		if err != nil {
 			return nil, err
 		}

@@ -69,12 +69,18 @@ type subject struct {
 	// away are regions that a rollback would change and cannot reach. What is kept
 	// there is what they may be returned to later.
 	away []string
+	// claimed are the regions of which it has the claims: all of these, at least.
+	// They are fixed at its first call: two rollouts that both wanted more while they
+	// wait could wait for each other.
+	claimed []string
 }
 
 func (s subject) key(region string) string { return claimKey(s.account, s.cluster, region) }
 
-// all are the regions in which nothing is to be cleaned up meanwhile.
-func (s subject) all() []string { return slices.Concat(s.regions, s.away) }
+// untouched are the regions that it turned out to have nothing to change in.
+func (s subject) untouched() []string {
+	return slices.DeleteFunc(slices.Clone(s.claimed), func(r string) bool { return slices.Contains(s.regions, r) || slices.Contains(s.away, r) })
+}
 
 // read returns a clean-up and its record; nil when there is none.
 func (c *CleanUps) read(ctx context.Context, key string) (*CleanUp, record.Record, error) {
@@ -134,10 +140,15 @@ func (c *CleanUps) update(ctx context.Context, key string, change func(u *CleanU
 
 // hold keeps what earlier rollouts have left as it is while a rollout is under way.
 // fresh says that anything was not held before: what the caller knows of the cluster
-// is old. busy is how long changes may still be under way.
-func (c *CleanUps) hold(ctx context.Context, s subject, k stage.Key) (fresh bool, busy time.Duration, err error) {
-	for _, region := range s.all() {
+// is old. busy is how long changes may still be under way. pinned are the groups
+// whose minimum is still to be given back, by region.
+func (c *CleanUps) hold(ctx context.Context, s subject, k stage.Key) (fresh bool, busy time.Duration, pinned map[string]map[string]int, err error) {
+	pinned = map[string]map[string]int{}
+	for _, region := range s.claimed {
 		err := c.update(ctx, s.key(region), func(u *CleanUp) bool {
+			if len(u.Leftovers.Unpin) > 0 {
+				pinned[region] = u.Leftovers.Unpin
+			}
 			busy = max(busy, u.Acting.Sub(c.Now()))
 			if u.Held != nil && *u.Held == k {
 				return false
@@ -146,15 +157,15 @@ func (c *CleanUps) hold(ctx context.Context, s subject, k stage.Key) (fresh bool
 			return true
 		})
 		if err != nil {
-			return fresh, busy, err
+			return fresh, busy, nil, err
 		}
 	}
-	return fresh, max(busy, 0), nil
+	return fresh, max(busy, 0), pinned, nil
 }
 
 // release ends the hold of a rollout that has left everything as it was.
 func (c *CleanUps) release(ctx context.Context, s subject, k stage.Key) error {
-	for _, region := range s.all() {
+	for _, region := range s.claimed {
 		err := c.update(ctx, s.key(region), func(u *CleanUp) bool {
 			if u.Held == nil || *u.Held != k {
 				return false
@@ -184,7 +195,7 @@ func (c *CleanUps) take(ctx context.Context, s subject, in *stage.Input, left ma
 		case r.Version > 0 && have.Key != in.Key:
 			lost = append(lost, region)
 		case !any: // both versions go on serving: what was to be cleaned up still is
-			err = c.release(ctx, subject{account: s.account, cluster: s.cluster, regions: []string{region}}, in.Key)
+			err = c.release(ctx, subject{account: s.account, cluster: s.cluster, claimed: []string{region}}, in.Key)
 		default:
 			err = c.replace(ctx, s.key(region), &CleanUp{V: cleanUpVersion, Account: s.account, Cluster: s.cluster, Region: region,
 				Application: in.Application, Pipeline: in.Pipeline, Key: in.Key, Leftovers: l})
@@ -194,14 +205,17 @@ func (c *CleanUps) take(ctx context.Context, s subject, in *stage.Input, left ma
 		}
 	}
 	for _, region := range s.away {
-		if err := c.cancel(ctx, s.key(region), in.Key); err != nil {
+		if err := c.keepAll(ctx, s.key(region), in.Key); err != nil {
 			return err
 		}
 	}
 	if len(lost) > 0 {
 		fmt.Fprintf(in.Log, "another execution has begun to change %s in %s: nothing is cleaned up there\n", s.cluster, strings.Join(lost, ", "))
 	}
-	return c.Claims.Yield(ctx, s.account, s.cluster, s.regions, in.Key)
+	if err := c.release(ctx, subject{account: s.account, cluster: s.cluster, claimed: s.untouched()}, in.Key); err != nil {
+		return err
+	}
+	return c.Claims.Yield(ctx, s.account, s.cluster, s.claimed, in.Key)
 }
 
 // replace writes a clean-up in place of the one before, of which it takes over what
@@ -224,19 +238,16 @@ func (c *CleanUps) replace(ctx context.Context, key string, u *CleanUp) error {
 	}
 }
 
-// cancel removes a clean-up that a rollback holds: what it would remove is what the
-// region may be returned to.
-func (c *CleanUps) cancel(ctx context.Context, key string, k stage.Key) error {
-	for {
-		u, r, err := c.read(ctx, key)
-		if err != nil || u == nil || u.Held == nil || *u.Held != k {
-			return err
+// keepAll has a clean-up that a rollback holds remove and shrink nothing: it is what
+// the region may be returned to. Raised minimums are still given back.
+func (c *CleanUps) keepAll(ctx context.Context, key string, k stage.Key) error {
+	return c.update(ctx, key, func(u *CleanUp) bool {
+		if u.Held == nil || *u.Held != k {
+			return false
 		}
-		err = c.Records.DeleteRecord(ctx, cleanUps, key, r.Version, u.event(c.Now(), EventCleanUpReplaced, map[string]any{"by": k.Execution}))
-		if code := problem.CodeOf(err); code != problem.Conflict && code != problem.NotFound {
-			return err
-		}
-	}
+		u.Leftovers.Keep, u.Leftovers.Shrink, u.Held = -1, false, nil
+		return true
+	})
 }
 
 // event tells of a clean-up in the event log.

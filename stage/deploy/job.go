@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"showrunner/cloud"
@@ -52,6 +53,7 @@ const (
 // carry looks at the cloud once, makes the changes decided, and answers when it
 // wants to be called again: nothing is held while the rollout waits.
 func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.State) map[string]any) (stage.Result, error) {
+	j.spec.Pinned = st.Pinned
 	before, err := json.Marshal(st)
 	if err != nil {
 		return stage.Result{}, err
@@ -118,12 +120,17 @@ func (j job) release(ctx context.Context, st serviceState) error {
 }
 
 func (j job) subject(st serviceState) subject {
-	return subject{account: j.account.Name(), cluster: j.spec.Group.Cluster, regions: waveRegions(st.Waves), away: sortedRegions(st.Away)}
+	s := subject{account: j.account.Name(), cluster: j.spec.Group.Cluster, regions: waveRegions(st.Waves), away: sortedRegions(st.Away), claimed: st.Claimed}
+	if len(s.claimed) == 0 {
+		s.claimed = slices.Concat(s.regions, s.away)
+	}
+	return s
 }
 
 // stop undoes a rollout that is under way. While that takes its time it answers
 // with a *stage.Stopping.
 func (j job) stop(ctx context.Context, st serviceState) error {
+	j.spec.Pinned = st.Pinned
 	if !st.Rollout.Finished.IsZero() {
 		return j.leave(ctx, st) // all waves had baked: it has succeeded but for the record of that
 	}

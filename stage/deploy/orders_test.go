@@ -66,6 +66,7 @@ type world struct {
 var mixed = map[string]pipeline.Strategy{
 	"none":       {None: &struct{}{}},
 	"highlander": {Highlander: &struct{}{}},
+	"keep 0":     {RedBlack: &pipeline.RedBlack{ScaleDownDelay: pipeline.Duration(time.Minute)}},
 	"keep 1":     {RedBlack: &pipeline.RedBlack{Keep: 1, ScaleDownDelay: pipeline.Duration(5 * time.Minute)}},
 	"keep 2":     {RedBlack: &pipeline.RedBlack{Keep: 2, ScaleDown: true}},
 	"canary":     {Canary: &pipeline.Canary{Keep: 1, Steps: []float64{10, 50}, Pause: pipeline.Duration(5 * time.Second), ScaleDownDelay: pipeline.Duration(time.Minute)}},
@@ -118,6 +119,16 @@ func (w *world) carry(r *run, kill bool) {
 			}
 		}
 		w.end(r, what)
+	}
+}
+
+// carryOn calls a run several times.
+func (w *world) carryOn(r *run) {
+	for range rapid.IntRange(1, 12).Draw(w.t, "calls") {
+		if w.ended[r.in.Key.Execution] {
+			return
+		}
+		w.carry(r, rapid.IntRange(0, 9).Draw(w.t, "killed") == 0)
 	}
 }
 
@@ -174,7 +185,7 @@ func TestRolloutsAndCleanUpsInAnyOrder(t *testing.T) {
 				w.skip(rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, 2 * time.Minute}).Draw(t, "time"))
 			case 3:
 				if len(w.runs) > 0 && rapid.IntRange(0, 3).Draw(t, "canceled") == 0 {
-					rapid.SampledFrom(w.runs).Draw(t, "run").canceled = true
+					w.runs[rapid.IntRange(0, len(w.runs)-1).Draw(t, "run")].canceled = true
 				}
 			case 4: // a cleaner dies with its lease
 				key := claimKey("local", "api", rapid.SampledFrom(threeRegions).Draw(t, "region"))
@@ -185,7 +196,7 @@ func TestRolloutsAndCleanUpsInAnyOrder(t *testing.T) {
 				w.clean()
 			default:
 				if len(w.runs) > 0 {
-					w.carry(rapid.SampledFrom(w.runs).Draw(t, "run"), rapid.IntRange(0, 5).Draw(t, "killed") == 0)
+					w.carryOn(w.runs[rapid.IntRange(0, len(w.runs)-1).Draw(t, "run")])
 				}
 			}
 			for region, n := range w.serving() {
@@ -212,7 +223,7 @@ func (w *world) settle() {
 		w.skip(time.Second)
 	}
 	for _, r := range w.runs {
-		w.t.Fatalf("%s never ends: %s\n%s", r.in.Key.Execution, r.last.Waits, r.log.String())
+		w.t.Errorf("%s never ends: canceled %v, %s\n%s\n%s", r.in.Key.Execution, r.canceled, r.last.Waits, r.in.State, r.log.String())
 	}
 	w.skip(time.Hour)
 	for range 20 {

@@ -78,6 +78,11 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	}
 	// The target is found anew at each call from what the cloud says, until the
 	// rollback has its claim; from then on the state names it.
+	if st.Rollout.Version == 0 && len(st.Claimed) == 0 {
+		if st.Claimed, err = regionsToAsk(ctx, account, c); err != nil {
+			return stage.Result{}, err
+		}
+	}
 	to, away, failure, err := k.target(ctx, account, c, st)
 	if err != nil || failure != nil {
 		return stage.FailIf(failure), err
@@ -136,17 +141,9 @@ func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipelin
 		return *st.Target, nil, nil, nil
 	}
 	t, away = target{Groups: map[string]string{}}, map[string]string{}
-	regions := c.Regions
+	regions := st.Claimed
 	if st.Rollout.Version != 0 { // begun by an earlier version of this program, which kept no target
 		regions = waveRegions(st.Waves)
-	} else if len(regions) == 0 {
-		known, err := account.Regions(ctx)
-		if err != nil {
-			return t, nil, nil, err
-		}
-		for _, r := range known {
-			regions = append(regions, r.Name)
-		}
 	}
 	observed := map[string][]cloud.ServerGroup{}
 	for _, region := range regions {
@@ -176,6 +173,22 @@ func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipelin
 		return t, nil, &stage.Failure{Code: "NO_CLUSTER", Cause: fmt.Sprintf("no region has the cluster %s", c.Cluster), Help: "showrunner clusters lists them"}, nil
 	}
 	return t, away, nil, nil
+}
+
+// regionsToAsk are those that the stage names, else all of the account.
+func regionsToAsk(ctx context.Context, account *cloud.Account, c pipeline.Rollback) ([]string, error) {
+	if len(c.Regions) > 0 {
+		return c.Regions, nil
+	}
+	known, err := account.Regions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	regions := make([]string, len(known))
+	for i, r := range known {
+		regions[i] = r.Name
+	}
+	return regions, nil
 }
 
 // keepAll keeps every old group: a rollback destroys nothing.

@@ -42,6 +42,10 @@ type serviceState struct {
 	// when it began.
 	Target *target           `json:"target,omitempty"`
 	Away   map[string]string `json:"away,omitempty"`
+	// Claimed are the regions that a rollback claims: those that it may have to change.
+	Claimed []string `json:"claimed,omitempty"`
+	// Pinned are the groups whose minimum an earlier rollout has raised (rollout.Spec).
+	Pinned map[string]map[string]int `json:"pinned,omitempty"`
 	// Claim is how far it is with its claim on the cluster; WaitsFor says whom it waits for.
 	Claim    string `json:"claim,omitempty"`
 	WaitsFor string `json:"waitsFor,omitempty"`
