@@ -72,6 +72,7 @@ func (c *coarse) deliver(version string, strategy pipeline.Strategy) *stage.Fail
 			c.t.Fatal(err)
 		}
 		if st = d.State; d.Done {
+			c.cleanUp(spec, st)
 			<-time.After(30 * time.Second) // of the bubble: what was done too early shows by then
 			return d.Failure
 		}
@@ -81,6 +82,34 @@ func (c *coarse) deliver(version string, strategy pipeline.Strategy) *stage.Fail
 	}
 	c.t.Fatalf("it never ended: %+v\n%s", st, strings.Join(c.log, "\n"))
 	return nil
+}
+
+// cleanUp removes what a rollout that succeeded has left.
+func (c *coarse) cleanUp(spec rollout.Spec, st rollout.State) {
+	c.t.Helper()
+	for region, left := range spec.Leftovers(st) {
+		<-time.After(time.Until(left.Due))
+		for under := true; under; {
+			groups, err := c.account.ServerGroups(c.t.Context(), region, "api")
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			var changes []rollout.Change
+			changes, under = left.CleanUp(region, groups, time.Now())
+			for _, change := range changes {
+				under = true
+				if change.Kind == rollout.Destroy {
+					err = c.account.Destroy(c.t.Context(), region, change.ServerGroup, change.Guard, spec.Group.Version+change.Key)
+				} else {
+					err = c.account.Resize(c.t.Context(), region, change.ServerGroup, change.Capacity, change.Guard, spec.Group.Version+change.Key)
+				}
+				if err != nil {
+					c.t.Fatal(err)
+				}
+			}
+			<-time.After(time.Second)
+		}
+	}
 }
 
 // weights lists "version=weight" of a region, oldest first.
