@@ -44,3 +44,41 @@ func TestSilentClientsHoldNoPlace(t *testing.T) {
 		})
 	}
 }
+
+// Neither do clients that do not read their answers.
+func TestClientsThatDoNotReadHoldNoPlace(t *testing.T) {
+	b, address := start(t, balancer.Config{})
+	large := make([]byte, 64<<20) // far beyond what the system keeps for who does not read
+	cluster := shop(handler(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/large" {
+			w.Write(large)
+			return
+		}
+		io.WriteString(w, "served")
+	}))
+	cluster.MaxInFlight = 2
+	b.SetCluster(cluster)
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET /large HTTP/1.1\r\nHost: shop.localhost\r\n\r\n")
+	transport := &http.Transport{Protocols: cleartext()}
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/large", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "shop.localhost"
+	res, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	for range 4 {
+		if status, body, _ := ask(t, http.MethodGet, address, ""); status != http.StatusOK || body != "served" {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+}

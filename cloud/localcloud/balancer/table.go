@@ -53,7 +53,7 @@ type target struct {
 	idle     chan struct{} // closed when the last request ends while somebody waits for it
 	closed   bool          // Drain was called: nothing new ever
 	draining bool
-	waiting  *flight // the attempts that are called off when it is taken out of service
+	listed   *flight // the attempts under way, as far as somebody may have to end them
 	// Passive health: failures and error answers in a row, and until when the target is left alone.
 	failures int
 	errors   int

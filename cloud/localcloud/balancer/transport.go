@@ -45,11 +45,13 @@ type flight struct {
 	status int // of the answer; 0 without one
 	failed bool
 
-	// Those that wait for an answer are listed at their target; the target guards it.
-	// The ones that may be sent again are called off when it is taken out of service,
-	// and those whose client is silent when others need their places.
-	waits, repeats bool
-	prev, next     *flight
+	// Those that wait for an answer are listed at their target, and where places are
+	// limited those that are being answered too; the target guards it. The ones that
+	// wait and may be sent again are called off when the target is taken out of
+	// service, and those whose client does nothing when others need their places.
+	listed, repeats bool
+	limited         bool // places are
+	prev, next      *flight
 
 	finish  func(cut bool) // end, made once
 	written func()         // told when all of the request has been sent; nil: nobody asks
@@ -173,9 +175,8 @@ func (b *Balancer) try(r *http.Request, f *flight, timeout time.Duration) attemp
 
 // depart counts the attempt in.
 func (f *flight) depart(r *http.Request) {
-	if f.repeats = replay.Harmless(r); f.repeats || f.call.Body != nil {
-		f.target.await(f)
-	}
+	f.repeats = replay.Harmless(r)
+	f.target.list(f)
 	f.group.begin()
 	f.target.sums.begin()
 }
@@ -183,9 +184,7 @@ func (f *flight) depart(r *http.Request) {
 // arrive is the attempt with its answer, or without one.
 func (f *flight) arrive(r *http.Request, res *http.Response, sent bool, err error) attempt {
 	t := f.target
-	if f.waits {
-		t.answered(f)
-	}
+	t.answered(f)
 	if err != nil {
 		f.failed = r.Context().Err() == nil && !clients(err) && !upstream.Exhausted(err)
 		f.end(false)
@@ -218,37 +217,55 @@ func (f *flight) end(cut bool) {
 	if cut {
 		f.status, f.failed = 0, true
 	}
+	if f.listed {
+		f.target.unlist(f)
+	}
 	f.group.end(took, f.status, f.failed)
 	f.target.sums.end(took, f.status, f.failed)
 	f.target.release()
 }
 
-// await lists an attempt as one that waits for its answer.
-func (t *target) await(f *flight) {
+// list notes an attempt that begins.
+func (t *target) list(f *flight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f.waits, f.next = true, t.waiting
+	f.listed, f.limited, f.next = true, t.most > 0, t.listed
 	if f.next != nil {
 		f.next.prev = f
 	}
-	t.waiting = f
+	t.listed = f
 	if t.draining && f.repeats { // since it was chosen
 		time.AfterFunc(t.suspicion, t.callOff)
 	}
 }
 
+// answered notes that an attempt does not wait for its answer any more.
 func (t *target) answered(f *flight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if f.repeats = false; !f.limited {
+		t.remove(f)
+	}
+}
+
+// unlist forgets an attempt that has ended.
+func (t *target) unlist(f *flight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.remove(f)
+}
+
+// remove takes an attempt off the list. The target is locked.
+func (t *target) remove(f *flight) {
 	if f.prev != nil {
 		f.prev.next = f.next
 	} else {
-		t.waiting = f.next
+		t.listed = f.next
 	}
 	if f.next != nil {
 		f.next.prev = f.prev
 	}
-	f.waits, f.prev, f.next = false, nil, nil
+	f.listed, f.prev, f.next = false, nil, nil
 }
 
 // callOff ends the wait for answers of a target that has been taken out of
@@ -259,7 +276,7 @@ func (t *target) callOff() {
 	if !t.draining {
 		return
 	}
-	for f := t.waiting; f != nil; f = f.next {
+	for f := t.listed; f != nil; f = f.next {
 		if !f.repeats {
 			continue
 		}
@@ -267,15 +284,15 @@ func (t *target) callOff() {
 	}
 }
 
-// mostSilence is how long a client may be silent in the middle of its request while
-// others wait for the place that the request has.
+// mostSilence is how long a client may send nothing in the middle of its request, or
+// take nothing of its answer, while others wait for the place that the request has.
 const mostSilence = time.Second
 
-// giveUpSilent ends the requests whose clients are silent.
+// giveUpSilent ends the requests whose clients do nothing.
 func (t *target) giveUpSilent(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for f := t.waiting; f != nil; f = f.next {
+	for f := t.listed; f != nil; f = f.next {
 		if f.call.Silent(now) > mostSilence {
 			f.call.GiveUp()
 		}

@@ -31,6 +31,7 @@ type Call struct {
 	inform  func(status int, header http.Header)
 	spare   *upstream.Spare
 	current atomic.Pointer[upstream.Cancel]
+	writes  *writeWait
 }
 
 // Attempt says how a call is sent.
@@ -84,21 +85,24 @@ func (c *Call) leave() {
 	}
 }
 
-// Silent is for how long by now the rest of the body has been waited for, while
-// there is no answer. Any goroutine may call it until the answer has begun.
+// Silent is for how long by now the client has been waited for: for the rest of
+// the body, while there is no answer, or until it takes some more of the answer. Any
+// goroutine may call it until the answer is closed.
 func (c *Call) Silent(now time.Time) time.Duration {
-	if c.reader == nil {
-		return 0
+	silent := c.writes.silent(now)
+	if c.reader != nil {
+		silent = max(silent, c.reader.silent(now))
 	}
-	return c.reader.silent(now)
+	return silent
 }
 
-// GiveUp stops waiting for the body: others need the place that the call has. It
+// GiveUp stops waiting for the client: others need the place that the call has. It
 // may be called as Silent may.
 func (c *Call) GiveUp() {
 	if c.reader != nil {
 		c.reader.CutOff(ErrSlowBody)
 	}
+	c.writes.cut()
 }
 
 // wasSent says whether anything of a request may have arrived that ended so.

@@ -62,7 +62,8 @@ func newClient(s *Server, raw net.Conn) *client {
 	c.in, c.out = http1.NewReader(&c.conn), http1.NewWriter(&c.conn)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.request = *(&http.Request{ProtoMajor: 1, Header: http.Header{}, Body: http.NoBody, RemoteAddr: raw.RemoteAddr().String()}).WithContext(c.ctx)
-	c.call = Call{server: s, Request: &c.request, brief: true, spare: &c.spare, inform: c.inform}
+	c.call = Call{server: s, Request: &c.request, brief: true, spare: &c.spare, inform: c.inform, writes: &c.waits}
+	c.waits.setDeadline = raw.SetWriteDeadline
 	c.enter(idlePhase)
 	return c
 }

@@ -12,6 +12,7 @@ import (
 type conn struct {
 	raw   net.Conn
 	wrote atomic.Bool // something was written since it was last asked
+	waits writeWait
 	held
 }
 
@@ -31,6 +32,8 @@ func (c *conn) writeWaiting(p []byte) (int, error) {
 	if err := c.raw.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 		return 0, err
 	}
+	c.waits.begin()
+	defer c.waits.end()
 	return c.raw.Write(p)
 }
 

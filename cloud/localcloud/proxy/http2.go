@@ -21,7 +21,9 @@ func (s *Server) giveHTTP2(c *client) bool {
 // serveHTTP2 answers one request of HTTP/2.
 func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
-	w = &http2Writer{ResponseWriter: w, control: control}
+	stream := &http2Writer{ResponseWriter: w, control: control}
+	stream.waits.setDeadline = control.SetWriteDeadline
+	w = stream
 	if r.Method == http.MethodConnect { // as for HTTP/1
 		http.Error(w, "CONNECT is not for this server.", http.StatusMethodNotAllowed)
 		return
@@ -30,7 +32,7 @@ func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The target or the length of this request is malformed.", http.StatusBadRequest)
 		return
 	}
-	call := &Call{server: s, Request: r, Trusted: s.trusts(r), grpc: isGRPC(r),
+	call := &Call{server: s, Request: r, Trusted: s.trusts(r), grpc: isGRPC(r), writes: &stream.waits,
 		inform: func(status int, header http.Header) { inform(w, status, header) }}
 	var body *bodyReader
 	if r.Body != nil && r.Body != http.NoBody {
@@ -112,6 +114,7 @@ type http2Writer struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	limited time.Time // when the deadline was set
+	waits   writeWait
 }
 
 // Unwrap lets http.ResponseController reach the server's own writer.
@@ -125,11 +128,17 @@ func (w *http2Writer) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	w.waits.begin()
+	defer w.waits.end()
 	return w.ResponseWriter.Write(p)
 }
 
 // FlushError sends what was written.
-func (w *http2Writer) FlushError() error { return w.control.Flush() }
+func (w *http2Writer) FlushError() error {
+	w.waits.begin()
+	defer w.waits.end()
+	return w.control.Flush()
+}
 
 // inform passes an answer of the kind 1xx on.
 func inform(w http.ResponseWriter, status int, header http.Header) {

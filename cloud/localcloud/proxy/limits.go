@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,6 +35,32 @@ var ErrSlowBody = errors.New("the request's body does not come")
 
 // errCutOff is the reading of a body that was ended from outside.
 var errCutOff = errors.New("the reading of the request's body was ended")
+
+// writeWait is the writing to a client that waits for it to take what was written.
+type writeWait struct {
+	since       atomic.Int64 // in nanoseconds of Unix time; 0: nothing waits
+	setDeadline func(time.Time) error
+}
+
+// begin notes that something is written, and end that it was.
+func (w *writeWait) begin() { w.since.Store(time.Now().UnixNano()) }
+func (w *writeWait) end()   { w.since.Store(0) }
+
+// silent is for how long the client has been waited for by now.
+func (w *writeWait) silent(now time.Time) time.Duration {
+	if since := w.since.Load(); since != 0 {
+		return now.Sub(time.Unix(0, since))
+	}
+	return 0
+}
+
+// cut ends a writing that waits. One that begins at this moment sets its own limit,
+// and is no wait yet.
+func (w *writeWait) cut() {
+	if w.since.Load() != 0 {
+		_ = w.setDeadline(time.Unix(1, 0)) // a connection that has ended says so when it is written to
+	}
+}
 
 // bodyReader reads a request's body for as long as its client may take. One
 // goroutine reads; the other methods may be called from any.

@@ -159,6 +159,7 @@ func FuzzReadsAsNetHTTP(f *testing.F) {
 		for _, h := range []http.Header{want.Header, got.Header} {
 			h.Del("Connection")
 			h.Del("Content-Length")
+			h.Del("Trailer") // net/http keeps it where there can be none
 		}
 		if got.Method != want.Method || got.RequestURI != want.RequestURI || got.Host != want.Host || got.ContentLength != want.ContentLength ||
 			want.Close && !got.Close || got.ProtoMinor != want.ProtoMinor || !bytes.Equal(body, wantBody) || !bytes.Equal(rest, wantRest) ||
