@@ -33,3 +33,12 @@ func readNow(fd uintptr, b []byte) (int, error) {
 
 // writeAll writes to a connection whose descriptor is at hand.
 func writeAll(raw net.Conn, fd uintptr, b []byte) (int, error) { return rawio.WriteAll(raw, fd, b) }
+
+// descriptors is how many descriptors the process may have.
+func descriptors() int64 {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 1 << 20
+	}
+	return int64(min(uint64(limit.Cur), 1<<20))
+}

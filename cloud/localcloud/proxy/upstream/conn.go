@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -26,6 +27,8 @@ type conn struct {
 	plain plainHead
 	used  bool      // an earlier request was answered here
 	since time.Time // of being idle
+
+	uncount func() // once it is closed
 
 	probe func(fd uintptr) bool // made once
 	quiet bool                  // what probe found
@@ -63,7 +66,8 @@ func newConn(raw net.Conn, pool *Pool) (*conn, error) {
 		raw.Close()
 		return nil, err
 	}
-	c := &conn{pool: pool, raw: raw, fd: fd, left: math.MaxInt64}
+	open.Add(1)
+	c := &conn{pool: pool, raw: raw, fd: fd, left: math.MaxInt64, uncount: sync.OnceFunc(func() { open.Add(-1) })}
 	c.in = bufio.NewReaderSize(c, readAhead)
 	c.probe = func(fd uintptr) bool {
 		var b [1]byte
@@ -156,7 +160,10 @@ func (c *conn) alive() bool {
 	return c.in.Buffered() == 0 && c.fd.Read(c.probe) == nil && c.quiet
 }
 
-func (c *conn) close() { c.raw.Close() }
+func (c *conn) close() {
+	c.uncount()
+	c.raw.Close()
+}
 
 // longAgo ends whatever reads or writes.
 var longAgo = time.Unix(1, 0)

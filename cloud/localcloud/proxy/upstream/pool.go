@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -83,17 +84,35 @@ func (p *Pool) get(ctx context.Context, fresh bool) (*conn, error) {
 		c.close()
 	}
 	raw, err := Dialer.DialContext(ctx, "tcp", p.address)
+	for began := time.Now(); err != nil && Exhausted(err) && time.Since(began) < exhaustedWait; {
+		select { // others are about to end
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(exhaustedWait / 20):
+		}
+		raw, err = Dialer.DialContext(ctx, "tcp", p.address)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return newConn(raw, p)
 }
 
+// exhaustedWait is how long a descriptor is waited for.
+const exhaustedWait = 500 * time.Millisecond
+
+// open counts the connections to all servers.
+var open atomic.Int64
+
+// mostOpen is how many there may be until none is kept without a request: so those
+// that are kept leave descriptors to those that are needed.
+var mostOpen = sync.OnceValue(func() int64 { return descriptors() / 3 })
+
 // put keeps a connection on which nothing is under way.
 func (p *Pool) put(c *conn) {
 	c.since, c.used = time.Now(), true
 	p.mu.Lock()
-	keep := !p.closed && len(p.idle) < mostIdle
+	keep := !p.closed && len(p.idle) < mostIdle && open.Load() <= mostOpen()
 	if keep {
 		p.idle = append(p.idle, c)
 	}
