@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -123,9 +124,12 @@ func TestTheRunThatEndedLastIsNoDrift(t *testing.T) {
 	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))
 	var older execution.Execution
 	w.json(&older, "run", "shop/gated")
-	if _, errs, code := w.cli("executions", "watch", older.ID); code != 3 {
-		t.Fatalf("exit %d, want 3: it waits for a person: %s", code, errs)
-	}
+	w.eventually(30*time.Second, "it waits for a person", func() error {
+		if w.json(&older, "executions", "show", older.ID); !older.Activity.WaitsForPerson() {
+			return fmt.Errorf("%+v", older.Stages)
+		}
+		return nil
+	})
 	r.commit("second", map[string]string{"version": "two"})
 	w.must("run", "shop/release", "--watch")
 	w.must("approve", older.ID, "approve")
@@ -175,10 +179,13 @@ func TestARestoredStateMissesWhatIsLost(t *testing.T) {
 	w.data = t.TempDir()
 	w.must("restore", backup)
 	w.start()
-	out, _, code := w.cli("drift", "shop")
-	if first, _, _ := strings.Cut(out, "\n"); code != 10 || !strings.Contains(first, "Not there: shop (site)") {
-		t.Errorf("exit %d:\n%s", code, out)
-	}
+	w.eventually(30*time.Second, "drift says what is lost", func() error {
+		out, errs, code := w.cli("drift", "shop")
+		if first, _, _ := strings.Cut(out, "\n"); code != 10 || !strings.Contains(first, "Not there: shop (site)") {
+			return fmt.Errorf("exit %d:\n%s%s", code, out, errs)
+		}
+		return nil
+	})
 	if out, _, code := w.cli("clusters"); code != 10 || !strings.Contains(out, "Not there: site shop") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
