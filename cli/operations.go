@@ -15,6 +15,7 @@ import (
 	"showrunner/api/client"
 	"showrunner/control"
 	"showrunner/eventlog"
+	"showrunner/pipeline"
 	"showrunner/secret"
 	"showrunner/store/record"
 )
@@ -83,7 +84,8 @@ func newFreezeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "freeze", Short: "Hold deployments back for a while",
 		Long: `A freeze lets stages that run end, and holds back the next stage of any execution
-that would change a cloud, until the freeze is over or deleted.`,
+that would change a cloud, until the freeze is over or deleted. Rollbacks and repairs
+go on, unless the freeze is set with --rollbacks.`,
 	}
 	var f control.Freeze
 	var from, to string
@@ -98,9 +100,9 @@ that would change a cloud, until the freeze is over or deleted.`,
 				if b.text == "" {
 					continue
 				}
-				t, err := time.Parse(time.RFC3339, b.text)
+				t, err := ahead(b.text, time.Now())
 				if err != nil {
-					return usage("%q is no time", b.text).WithHelp("write it as 2026-12-27T00:00:00Z")
+					return err
 				}
 				*b.to = t
 			}
@@ -109,7 +111,7 @@ that would change a cloud, until the freeze is over or deleted.`,
 			if err := a.connect().Do(cmd.Context(), http.MethodPut, "/freezes/"+seg(args[0]), f, &out); err != nil {
 				return err
 			}
-			a.say("freeze %s set", args[0])
+			a.say("freeze %s set, %s", args[0], freezeEnd(out))
 			return nil
 		},
 	}
@@ -117,8 +119,9 @@ that would change a cloud, until the freeze is over or deleted.`,
 	set.Flags().StringSliceVar(&f.Applications, "application", nil, "only these applications (globs)")
 	set.Flags().StringSliceVar(&f.Exempt, "exempt", nil, "pipelines that go on, APP/PIPELINE (globs)")
 	set.Flags().StringVar(&f.ExemptReason, "exempt-reason", "", "why they go on")
-	set.Flags().StringVar(&from, "from", "", "begins at this time (default now)")
-	set.Flags().StringVar(&to, "to", "", "ends at this time (default when it is deleted)")
+	set.Flags().StringVar(&from, "from", "", "begins at this time, or after this long such as 2h (default now)")
+	set.Flags().StringVar(&to, "to", "", "ends at this time, or after this long from now such as 2h or 3d (default when it is deleted)")
+	set.Flags().BoolVar(&f.Rollbacks, "rollbacks", false, "hold rollbacks and repairs back too")
 	cmd.AddCommand(set,
 		&cobra.Command{
 			Use: "list", Short: "List freezes", Args: exactArgs(),
@@ -137,7 +140,7 @@ that would change a cloud, until the freeze is over or deleted.`,
 				return a.print(out, names, func(w io.Writer) {
 					row(w, "NAME", "APPLICATIONS", "FROM", "TO", "BY", "REASON")
 					for _, f := range out {
-						row(w, f.Name, orAll(f.Applications), stamp(f.From), stamp(f.To), f.By, f.Reason)
+						row(w, f.Name, orAll(f.Applications), stamp(f.From), freezeEnd(f), f.By, f.Reason)
 					}
 				})
 			},
@@ -153,6 +156,26 @@ that would change a cloud, until the freeze is over or deleted.`,
 			},
 		})
 	return cmd
+}
+
+// ahead reads a time, or how long from now it is.
+func ahead(text string, now time.Time) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	var d pipeline.Duration
+	if err := json.Unmarshal([]byte(strconv.Quote(text)), &d); err == nil && d > 0 {
+		return now.Add(time.Duration(d)).UTC().Truncate(time.Second), nil
+	}
+	return time.Time{}, usage("%q is no time", text).WithHelp("write it as 2026-12-27T00:00:00Z, or how long from now, such as 2h or 3d")
+}
+
+// freezeEnd says when a freeze ends.
+func freezeEnd(f control.Freeze) string {
+	if f.To.IsZero() {
+		return "until it is deleted"
+	}
+	return "until " + stamp(f.To)
 }
 
 func orAll(list []string) string {

@@ -95,7 +95,7 @@ func stageNote(st execution.StageState, now time.Time) string {
 	case st.Status.Complete():
 	case st.WaitsUntil != nil:
 		parts = append(parts, span.Text(st.WaitsUntil.Sub(now))+" left")
-	case st.Until != nil && !looksAgain(st):
+	case st.Until != nil && !looksAgain(st) && st.Activity != execution.Frozen: // its reason says when a freeze ends
 		parts = append(parts, "until "+clock(*st.Until, now))
 	}
 	return strings.Join(parts, ", ")

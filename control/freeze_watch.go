@@ -64,7 +64,7 @@ func (f *FreezeWatch) read(ctx context.Context) {
 }
 
 // Allows tells the engine whether a stage may start: what changes a cloud waits
-// while a freeze holds.
+// while a freeze holds. Rollbacks and repairs wait only for a freeze that says so.
 func (f *FreezeWatch) Allows(_ context.Context, e execution.Head, st *pipeline.Stage) (open bool, reason string, until time.Time) {
 	switch st.Kind {
 	case "deploy", "deploy-site", "rollback":
@@ -80,12 +80,15 @@ func (f *FreezeWatch) Allows(_ context.Context, e execution.Head, st *pipeline.S
 		return false, "the freezes cannot be read: " + known.err.Error(), now.Add(recheck)
 	}
 	for _, freeze := range known.list {
+		if st.Kind == "rollback" && !freeze.Rollbacks {
+			continue
+		}
 		if freeze.held(e.Application, e.Pipeline, now) {
 			until := now.Add(recheck)
 			if !freeze.To.IsZero() && freeze.To.Before(until) {
 				until = freeze.To
 			}
-			return false, execution.FrozenReason + freeze.By + " (" + freeze.Name + "): " + freeze.Reason, until
+			return false, execution.FrozenReason + freeze.By + " (" + freeze.Name + freeze.until() + "): " + freeze.Reason, until
 		}
 	}
 	return true, "", time.Time{}

@@ -23,6 +23,8 @@ type Freeze struct {
 	// From and To bound it; a zero From is now, a zero To is until it is deleted.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
+	// Rollbacks says that rollbacks and repairs are held back too; otherwise they go on.
+	Rollbacks bool `json:"rollbacks,omitempty"`
 	// Exempt are pipelines ("application/pipeline", globs) that go on, for the reason given.
 	Exempt       []string `json:"exempt,omitempty"`
 	ExemptReason string   `json:"exemptReason,omitempty"`
@@ -30,6 +32,14 @@ type Freeze struct {
 }
 
 var freezeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// until says when the freeze ends, where that is known.
+func (f Freeze) until() string {
+	if f.To.IsZero() {
+		return ""
+	}
+	return " until " + f.To.UTC().Format(time.RFC3339)
+}
 
 // held says whether the freeze holds a pipeline back at a time.
 func (f Freeze) held(application, pipelineName string, now time.Time) bool {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"showrunner/cloud"
+	"showrunner/cloud/cloudtest/memcloud"
 	"showrunner/pipeline"
 )
 
@@ -18,20 +20,24 @@ func TestPlanSaysWhatHoldsAStageNow(t *testing.T) {
 		kind    string
 		windows []pipeline.Window
 		frozen  string
-		want    []string
+		// rollbacks says that the freeze holds these too.
+		rollbacks bool
+		want      []string
 	}{
 		"no window":       {kind: "wait"},
 		"an open one":     {kind: "wait", windows: []pipeline.Window{closed, open}},
 		"a closed one":    {kind: "wait", windows: []pipeline.Window{closed}, want: []string{"closed until", "05:15"}},
-		"frozen":          {kind: "rollback", frozen: "peak week", want: []string{"peak week"}},
+		"frozen":          {kind: "deploy", frozen: "peak week", want: []string{"peak week"}},
+		"a rollback":      {kind: "rollback", frozen: "peak week"},
+		"rollbacks too":   {kind: "rollback", frozen: "peak week", rollbacks: true, want: []string{"peak week"}},
 		"frozen, no care": {kind: "wait", frozen: "peak week"},
-		"both":            {kind: "rollback", windows: []pipeline.Window{closed}, frozen: "peak week", want: []string{"closed until", "; frozen", "peak week"}},
+		"both":            {kind: "deploy", windows: []pipeline.Window{closed}, frozen: "peak week", want: []string{"closed until", "; frozen", "peak week"}},
 	} {
 		freezes := NewFreezeWatch(nil, func() time.Time { return now })
-		s := New(Deps{Now: func() time.Time { return now }, FreezeWatch: freezes})
+		s := New(Deps{Now: func() time.Time { return now }, FreezeWatch: freezes, Accounts: one{cloud.NewAccount("local", memcloud.New(memcloud.Config{Regions: []string{"a"}}), cloud.Options{})}})
 		known := &knownFreezes{}
 		if c.frozen != "" {
-			known.list = []Freeze{{Name: "peak", Reason: c.frozen}}
+			known.list = []Freeze{{Name: "peak", Reason: c.frozen, Rollbacks: c.rollbacks}}
 		}
 		freezes.known.Store(known)
 		var ps PreviewStage

@@ -210,7 +210,10 @@ func (s *state) hold(ev held, now time.Time, c *changes) {
 		until = &ev.until
 	}
 	old := s.rows[ev.stage]
-	if old != nil && old.Phase == PhaseHeld && old.Reason == ev.reason && equalTimes(old.Until, until) {
+	if old != nil && old.Phase == PhaseHeld && old.Reason == ev.reason {
+		if !equalTimes(old.Until, until) { // the next look alone is no news
+			s.touch(ev.stage, c).Until = until
+		}
 		return
 	}
 	s.ready[ev.stage] = false
