@@ -103,6 +103,10 @@ func (s *Server) executions() {
 }
 
 func (s *Server) stages(c *control.Service) {
+	huma.Register(s.api, operation(http.MethodGet, "/executions/{id}/stages/{stage}/restart", "get-restart", "What a restart from the stage would run again", 200),
+		func(ctx context.Context, in *StagePath) (*body[control.RestartPlan], error) {
+			return answer(c.PlanRestart(ctx, principal(ctx), in.ID, in.Stage))
+		})
 	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/stages/{stage}/restart", "restart-stage", "Let an ended execution go on from a stage", 202),
 		func(ctx context.Context, in *StagePath) (*none, error) {
 			return done(c.Restart(ctx, principal(ctx), in.ID, in.Stage))

@@ -343,26 +343,6 @@ func (a *app) executionsCancel() *cobra.Command {
 	return cmd
 }
 
-func (a *app) executionsRestart() *cobra.Command {
-	var watch bool
-	cmd := &cobra.Command{
-		Use: "restart EXECUTION STAGE", Short: "Let an ended execution go on from a stage", Args: exactArgs("EXECUTION", "STAGE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c := a.connect()
-			if err := c.Do(cmd.Context(), http.MethodPost, "/executions/"+seg(args[0])+"/stages/"+seg(args[1])+"/restart", nil, nil); err != nil {
-				return err
-			}
-			if watch {
-				return a.watch(cmd.Context(), c, args[0], watchOptions{})
-			}
-			a.say("%s goes on from %s", args[0], args[1])
-			return nil
-		},
-	}
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "stay until it ends")
-	return cmd
-}
-
 func (a *app) executionsSignal() *cobra.Command {
 	return &cobra.Command{
 		Use: "signal EXECUTION STAGE skip|retry|done|fail", Short: "End a wait, or say how a stage in doubt goes on", Args: exactArgs("EXECUTION", "STAGE", "SIGNAL"),
@@ -374,23 +354,4 @@ func (a *app) executionsSignal() *cobra.Command {
 			return err
 		},
 	}
-}
-
-func newApproveCommand(a *app) *cobra.Command { return a.byName(a.decision("approve", true)) }
-func newRejectCommand(a *app) *cobra.Command  { return a.byName(a.decision("reject", false)) }
-
-func (a *app) decision(word string, approve bool) *cobra.Command {
-	var comment string
-	cmd := &cobra.Command{
-		Use: word + " EXECUTION STAGE", Short: strings.ToUpper(word[:1]) + word[1:] + " a waiting approval", Args: exactArgs("EXECUTION", "STAGE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			err := a.connect().Do(cmd.Context(), http.MethodPost, "/executions/"+seg(args[0])+"/stages/"+seg(args[1])+"/decision", control.Decision{Approve: approve, Comment: comment}, nil)
-			if err == nil {
-				a.say("%s: %s of %s", word, args[1], args[0])
-			}
-			return err
-		},
-	}
-	cmd.Flags().StringVarP(&comment, "comment", "m", "", "why, for the record")
-	return cmd
 }

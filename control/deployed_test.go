@@ -214,3 +214,25 @@ func TestWhatWasDeployedBeforeAnythingWasKept(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// A restart runs the stage again and what needs it, by way of others too, and nothing beside it.
+func TestWhatARestartRunsAgain(t *testing.T) {
+	h := newHistory()
+	h.start("e1", "git")
+	e := h.executions["e1"]
+	e.Definition = &pipeline.Pipeline{Stages: []pipeline.Stage{{Name: "s", Kind: "git"}, {Name: "build", Kind: "build", Needs: []string{"s"}}, {Name: "lint", Kind: "run", Needs: []string{"s"}},
+		{Name: "service", Kind: "deploy", Needs: []string{"build"}, With: []byte(`{"cluster":"shop"}`)}}}
+	e.Stages = []execution.StageState{{Name: "s", Kind: "git"}, {Name: "build", Kind: "build"}, {Name: "lint", Kind: "run"}, {Name: "service", Kind: "deploy"}}
+	s := New(Deps{Engine: h, Records: &recordtest.Records{}, Now: time.Now})
+	if _, err := s.PlanRestart(t.Context(), owner, "e1", "build"); problem.CodeOf(err) != problem.Precondition {
+		t.Errorf("one that runs: %v", err)
+	}
+	e.Status = execution.Terminal
+	plan, err := s.PlanRestart(t.Context(), owner, "e1", "build")
+	if err != nil || fmt.Sprint(plan.Stages) != "[{build build   } {service deploy  shop }]" {
+		t.Errorf("%v, %v", plan, err)
+	}
+	if _, err := s.PlanRestart(t.Context(), owner, "e1", "none"); problem.CodeOf(err) != problem.NotFound {
+		t.Errorf("a stage that is none: %v", err)
+	}
+}

@@ -301,7 +301,10 @@ func changeGroup(ctx context.Context, a *cloud.Account, ch ClusterChange, groups
 	key := fmt.Sprintf("%s/%s/%s", ch.Key, g.Region, g.Name)
 	switch {
 	case ch.Capacity != nil:
-		to := merge(g.Capacity, *ch.Capacity)
+		to, err := merge(g, *ch.Capacity)
+		if err != nil {
+			return "", err
+		}
 		return fmt.Sprintf("%s: %s to %d instances (%d to %d)", g.Region, g.Name, to.Desired, to.Min, to.Max), a.Resize(ctx, g.Region, g.Name, to, guard, key)
 	case len(ch.Weights) > 0:
 		return fmt.Sprintf("%s: weights %v", g.Region, ch.Weights), a.SetWeights(ctx, g.Region, ch.Cluster, ch.Weights, guard, key)
@@ -328,27 +331,34 @@ func usualWeight(groups []cloud.ServerGroup, region string) float64 {
 	return 100
 }
 
-// merge applies a change to a capacity and keeps min ≤ desired ≤ max: a bound
-// that was not named gives way to a number that was.
-func merge(now pipeline.Capacity, c CapacityChange) pipeline.Capacity {
-	to := now
+// merge applies a change to a group's capacity. A bound that was not named stays as
+// it is: a number beyond it is refused, with what to say instead. When bounds alone
+// are named, the number of instances follows them. Errors: invalid.
+func merge(g cloud.ServerGroup, c CapacityChange) (pipeline.Capacity, error) {
+	to := g.Capacity
 	if c.Min != nil {
 		to.Min = *c.Min
 	}
 	if c.Max != nil {
 		to.Max = *c.Max
 	}
-	switch {
-	case c.Desired != nil:
-		to.Desired = *c.Desired
-		if c.Min == nil {
-			to.Min = min(to.Min, to.Desired)
-		}
-		if c.Max == nil {
-			to.Max = max(to.Max, to.Desired)
-		}
-	default:
-		to.Desired = min(max(to.Desired, to.Min), to.Max)
+	refuse := func(bound string, have, want int, help string) error {
+		return problem.New(problem.Invalid, opResize, "%s of %s in %s is %d, and %d is beyond it", bound, g.Name, g.Region, have, want).WithHelp("to move it as well, say %s %d", help, want)
 	}
-	return to
+	switch {
+	case to.Min > to.Max && c.Max == nil:
+		return to, refuse("the maximum", to.Max, to.Min, "--max")
+	case to.Min > to.Max:
+		return to, refuse("the minimum", to.Min, to.Max, "--min")
+	case c.Desired == nil:
+		to.Desired = min(max(to.Desired, to.Min), to.Max)
+		return to, nil
+	}
+	switch to.Desired = *c.Desired; {
+	case to.Desired > to.Max:
+		return to, refuse("the maximum", to.Max, to.Desired, "--max")
+	case to.Desired < to.Min:
+		return to, refuse("the minimum", to.Min, to.Desired, "--min")
+	}
+	return to, nil
 }

@@ -250,8 +250,10 @@ func (ch *change) preview(c control.Cluster) error {
 		if g.Enabled() {
 			after = others + min(g.Serving(), ch.Desired)
 		}
-		if ch.Desired < g.Capacity.Min || ch.Desired > g.Capacity.Max {
-			ch.Lines = append(ch.Lines, "the bound that is in the way moves with it")
+		if ch.Desired < g.Capacity.Min {
+			ch.Refused = fmt.Sprintf("The minimum is %d; to lower it as well: %s --min %d", g.Capacity.Min, ch.Same, ch.Desired)
+		} else if ch.Desired > g.Capacity.Max {
+			ch.Refused = fmt.Sprintf("The maximum is %d; to raise it as well: %s --max %d", g.Capacity.Max, ch.Same, ch.Desired)
 		}
 	case "terminate":
 		ch.Title, ch.Verb, ch.Same = "End "+ch.Instance, "End it", "showrunner terminate "+ch.Instance
