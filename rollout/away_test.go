@@ -20,10 +20,10 @@ func TestABlipInALongPauseIsNoOutage(t *testing.T) {
 	blips := 0
 	_, failure, done := s.run(spec, false, func(st rollout.State) {
 		r, rs := s.regions[regions[0]], st.Regions[regions[0]]
-		if rs == nil || rs.Shown.IsZero() || blips == 3 {
+		if rs == nil || rs.WeightsSetAt.IsZero() || blips == 3 {
 			return
 		}
-		if r.away = !r.away && s.now.Sub(rs.Shown) > time.Duration(blips+1)*10*time.Minute; r.away {
+		if r.away = !r.away && s.now.Sub(rs.WeightsSetAt) > time.Duration(blips+1)*10*time.Minute; r.away {
 			blips++
 		}
 	})
@@ -105,7 +105,7 @@ func TestAnOutageIsNotIllHealth(t *testing.T) {
 	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
 		Waves: []pipeline.Wave{{Regions: regions[:1]}}}
 	groups := []cloud.ServerGroup{{Name: "api-v000", Capacity: capacity, Spec: cloud.ServerGroupSpec{Version: "new"}}}
-	st := rollout.State{Version: 1, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Stepping, New: "api-v000", Entered: began, Full: capacity}}}
+	st := rollout.State{Version: 1, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Stepping, New: "api-v000", Entered: began, FinalCapacity: capacity}}}
 	for _, look := range []struct {
 		seconds int
 		away    string

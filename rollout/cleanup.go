@@ -39,13 +39,13 @@ func (s Spec) Leftovers(st State) map[string]Leftovers {
 				continue
 			}
 			l := Leftovers{Current: rs.New, Keep: shape.keep, Shrink: shrinks(s, shape, rs), Due: st.Finished.Add(shape.delay)}
-			for _, b := range rs.Before {
+			for _, b := range rs.PreviousGroups {
 				if b.Pinned {
 					l = l.pinned(b.Name, b.Capacity.Min)
 				}
 			}
 			if _, pinned := s.Pinned[region][rs.New]; pinned {
-				l = l.pinned(rs.New, rs.Full.Min)
+				l = l.pinned(rs.New, rs.FinalCapacity.Min)
 			}
 			all[region] = l
 		}
@@ -76,7 +76,7 @@ func (l Leftovers) After(earlier Leftovers) Leftovers {
 // shrinks says whether groups without traffic keep no instances. A rollback does
 // to what it leaves what had been done to the group it returns to.
 func shrinks(s Spec, shape shape, rs *RegionState) bool {
-	return shape.shrink || len(s.Restore) > 0 && rs.Reused && rs.Was.Desired == 0
+	return shape.shrink || len(s.Restore) > 0 && rs.Reused && rs.CapacityBefore.Desired == 0
 }
 
 // Fate is what cleaning up does to a group.

@@ -45,7 +45,7 @@ func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
 			}
 		}
 	}
-	d.look()
+	d.noteLook()
 	if st.Looked.IsZero() && st.Failure == nil {
 		d.st.Failure = Refusal(spec, obs, now) // before anything is made anywhere
 	}
@@ -82,8 +82,8 @@ func clone(st State) State {
 	out.Regions = make(map[string]*RegionState, len(st.Regions))
 	for name, r := range st.Regions {
 		c := *r
-		c.Before = slices.Clone(r.Before)
-		c.Base = slices.Clone(r.Base)
+		c.PreviousGroups = slices.Clone(r.PreviousGroups)
+		c.BaselineCounts = slices.Clone(r.BaselineCounts)
 		c.Unjudged = slices.Clone(r.Unjudged)
 		out.Regions[name] = &c
 	}
@@ -126,7 +126,7 @@ func (d *decider) advance() {
 			if d.reaches(r) { // an outage of a region is not the version's fault; the edge serves elsewhere
 				steady = d.watch(r) && steady
 			}
-			if !d.st.Regions[r].Astray.IsZero() {
+			if !d.st.Regions[r].TrafficDriftSince.IsZero() {
 				return // nothing more is shifted until it is clear whether somebody else did
 			}
 		}
@@ -136,7 +136,7 @@ func (d *decider) advance() {
 	for _, r := range wave.Regions {
 		switch {
 		case !d.reaches(r):
-			d.awaits(r)
+			d.waitForRegion(r)
 			steady = false
 		case d.st.Regions[r].Phase == Shifted:
 			steady = d.watch(r) && steady
@@ -191,7 +191,7 @@ func (d *decider) watch(region string) bool {
 			Help: "somebody destroyed it; run the pipeline again"})
 		return false
 	}
-	return d.undisturbed(region, o, rs) && d.health(region, rs, g, serveNeed(rs.Full, g))
+	return d.undisturbed(region, o, rs) && d.health(region, rs, g, serveNeed(rs.FinalCapacity, g))
 }
 
 // serveNeed is how many instances of a group that takes traffic have to serve:
@@ -240,25 +240,25 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 	}
 	for _, g := range o.Groups {
 		if g.Enabled() && g.Name != rs.New {
-			rs.Before = append(rs.Before, d.snapshot(region, g))
+			rs.PreviousGroups = append(rs.PreviousGroups, d.snapshot(region, g))
 		}
 	}
 	rs.Reused = rs.New != ""
 	if g, ok := find(o.Groups, rs.New); ok {
-		rs.FailBase, rs.Was, rs.WasWeight = g.Failures, d.snapshot(region, g).Capacity, g.Weight
+		rs.FailuresBefore, rs.CapacityBefore, rs.WeightBefore = g.Failures, d.snapshot(region, g).Capacity, g.Weight
 	}
-	rs.Full = d.spec.Group.Capacity
+	rs.FinalCapacity = d.spec.Group.Capacity
 	if d.spec.Restore[region] != "" {
-		rs.Full = restored(rs)
+		rs.FinalCapacity = restored(rs)
 	}
-	for _, b := range rs.Before {
-		rs.Full.Desired = max(rs.Full.Desired, b.Capacity.Desired) // what scaling has found necessary
+	for _, b := range rs.PreviousGroups {
+		rs.FinalCapacity.Desired = max(rs.FinalCapacity.Desired, b.Capacity.Desired) // what scaling has found necessary
 	}
-	rs.Full.Desired = min(max(rs.Full.Desired, rs.Full.Min), max(rs.Full.Max, d.spec.Group.Capacity.Desired))
-	if d.spec.Restore[region] != "" && rs.Full.Desired == 0 {
-		rs.Full = d.spec.Group.Capacity // nothing serves, and it was kept empty
+	rs.FinalCapacity.Desired = min(max(rs.FinalCapacity.Desired, rs.FinalCapacity.Min), max(rs.FinalCapacity.Max, d.spec.Group.Capacity.Desired))
+	if d.spec.Restore[region] != "" && rs.FinalCapacity.Desired == 0 {
+		rs.FinalCapacity = d.spec.Group.Capacity // nothing serves, and it was kept empty
 	}
-	if rs.Reused || len(rs.Before) == 0 {
+	if rs.Reused || len(rs.PreviousGroups) == 0 {
 		rs.Step = len(d.steps()) - 1 // nothing to compare with, or known already
 	}
 }
@@ -276,8 +276,8 @@ func (d *decider) snapshot(region string, g cloud.ServerGroup) Snapshot {
 // says little (a canary begins small) and what it was kept with may be nothing:
 // it is what it has and what serves now, whichever is more.
 func restored(rs *RegionState) pipeline.Capacity {
-	c := rs.Was
-	for _, b := range rs.Before {
+	c := rs.CapacityBefore
+	for _, b := range rs.PreviousGroups {
 		c = pipeline.Capacity{Min: max(c.Min, b.Capacity.Min), Desired: max(c.Desired, b.Capacity.Desired), Max: max(c.Max, b.Capacity.Max)}
 	}
 	return c
@@ -322,10 +322,10 @@ func lastEnabled(groups []cloud.ServerGroup) int {
 // capacityAt is the new group's capacity at a step.
 func (d *decider) capacityAt(rs *RegionState, s step) pipeline.Capacity {
 	if s.Capacity >= 100 {
-		return rs.Full
+		return rs.FinalCapacity
 	}
-	n := max(1, int(math.Ceil(float64(rs.Full.Desired)*s.Capacity/100)))
-	return pipeline.Capacity{Min: n, Desired: n, Max: max(rs.Full.Max, n)} // pinned while traffic shifts
+	n := max(1, int(math.Ceil(float64(rs.FinalCapacity.Desired)*s.Capacity/100)))
+	return pipeline.Capacity{Min: n, Desired: n, Max: max(rs.FinalCapacity.Max, n)} // pinned while traffic shifts
 }
 
 // required is how many of desired instances have to serve before traffic comes:

@@ -216,8 +216,8 @@ func TestAFailureStartsThePauseAnew(t *testing.T) {
 	old := cloud.ServerGroup{Name: "api-v000", Weight: 50, Capacity: capacity, Instances: serving(4), Spec: cloud.ServerGroupSpec{Version: "old"}}
 	fresh := cloud.ServerGroup{Name: "api-v001", Weight: 50, Capacity: pipeline.Capacity{Min: 2, Desired: 2, Max: 4}, Instances: serving(2), Spec: cloud.ServerGroupSpec{Version: "new"},
 		Ended: []cloud.Instance{{ID: "i-1", ServingSince: at(1), Failure: &cloud.InstanceFailure{Code: "UNHEALTHY", Cause: "3 checks failed", At: at(3)}}}}
-	st := rollout.State{Version: 1, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Stepping, New: "api-v001", Entered: at(0), Shown: at(0), Full: capacity,
-		Before: []rollout.Snapshot{{Name: "api-v000", Weight: 100, Capacity: capacity, Serving: 4}}}}}
+	st := rollout.State{Version: 1, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Stepping, New: "api-v001", Entered: at(0), WeightsSetAt: at(0), FinalCapacity: capacity,
+		PreviousGroups: []rollout.Snapshot{{Name: "api-v000", Weight: 100, Capacity: capacity, Serving: 4}}}}}
 	look := func(st rollout.State, seconds int) rollout.Decision {
 		return rollout.Decide(spec, st, rollout.Observed{Regions: map[string]rollout.Region{regions[0]: {Groups: []cloud.ServerGroup{old, fresh}}}}, at(seconds))
 	}
@@ -254,7 +254,7 @@ func TestHeartbeatsKeepARolloutWaiting(t *testing.T) {
 	hook := &cloud.HookState{Name: "launch", Wait: true, Since: at(1)}
 	fresh := cloud.ServerGroup{Name: "api-v001", Capacity: capacity, Spec: cloud.ServerGroupSpec{Version: "new"},
 		Instances: []cloud.Instance{{ID: "i-1", Lifecycle: cloud.PendingWait, Hook: hook}}}
-	st := rollout.State{Version: 1, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Stepping, New: "api-v001", Entered: at(0), Full: capacity}}}
+	st := rollout.State{Version: 1, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Stepping, New: "api-v001", Entered: at(0), FinalCapacity: capacity}}}
 	look := func(seconds int) *stage.Failure {
 		d := rollout.Decide(spec, st, rollout.Observed{Regions: map[string]rollout.Region{regions[0]: {Groups: []cloud.ServerGroup{fresh}}}}, at(seconds))
 		st = d.State

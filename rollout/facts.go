@@ -70,13 +70,13 @@ func Unsupported(s pipeline.Strategy, region string, f cloud.Facts) *stage.Failu
 // unsupported says why the rollout cannot be carried out in a region as it is found.
 func (d *decider) unsupported(region string, rs *RegionState) *stage.Failure {
 	f := d.facts(region)
-	if len(rs.Before) == 0 || rs.Reused && !d.shape.coexist {
+	if len(rs.PreviousGroups) == 0 || rs.Reused && !d.shape.coexist {
 		return nil // all traffic goes to one version, in one step
 	}
 	if refused := Unsupported(d.spec.Strategy, region, f); refused != nil {
 		return refused
 	}
-	together := len(rs.Before) + 1
+	together := len(rs.PreviousGroups) + 1
 	if len(d.steps()) == 1 && !d.shape.coexist {
 		together = 1 // one step takes it from all others
 	}

@@ -9,10 +9,10 @@ import (
 	"showrunner/stage"
 )
 
-// look notes that the rollout is looked at. When nobody did for long, since the
+// noteLook notes that the rollout is looked at. When nobody did for long, since the
 // control plane was away, what was waited for has not been given its time: it
 // begins anew. Undoing, above all, is not given up for an hour in which nobody tried.
-func (d *decider) look() {
+func (d *decider) noteLook() {
 	since := d.now.Sub(d.st.Looked)
 	if !d.st.Looked.IsZero() && since > d.spec.Timeout/2 {
 		for _, rs := range d.st.Regions {
@@ -22,8 +22,8 @@ func (d *decider) look() {
 			if rs.away() {
 				rs.Away = d.now
 			}
-			if !rs.Below.IsZero() {
-				rs.Below = d.now
+			if !rs.TooFewSince.IsZero() {
+				rs.TooFewSince = d.now
 			}
 		}
 	}
@@ -46,14 +46,14 @@ func (d *decider) reaches(region string) bool {
 		return false
 	}
 	if rs.away() {
-		rs.Away, rs.Back, rs.Below = time.Time{}, d.now, time.Time{}
+		rs.Away, rs.Back, rs.TooFewSince = time.Time{}, d.now, time.Time{}
 	}
 	return true
 }
 
-// awaits waits for a region of the present wave that cannot be asked. The wave
+// waitForRegion waits for a region of the present wave that cannot be asked. The wave
 // does not go on without it: nobody knows what the version does there.
-func (d *decider) awaits(region string) {
+func (d *decider) waitForRegion(region string) {
 	why, rs := d.obs.Regions[region].Away, d.st.Regions[region]
 	d.note(region, "away: %s", why)
 	deadline := rs.Away.Add(d.spec.Timeout)
@@ -69,32 +69,32 @@ func (d *decider) awaits(region string) {
 func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, need int) bool {
 	d.countCrash(rs, g)
 	serving := g.Serving()
-	if rs.Crashes >= max(crashLimit, rs.Full.Desired/10) {
+	if rs.Crashes >= max(crashLimit, rs.FinalCapacity.Desired/10) {
 		d.fail(crashLoop(region, rs, g))
 		return false
 	}
 	if serving >= need {
-		rs.Below = time.Time{}
+		rs.TooFewSince = time.Time{}
 		return true
 	}
-	if rs.Below.IsZero() {
-		rs.Below = d.now
+	if rs.TooFewSince.IsZero() {
+		rs.TooFewSince = d.now
 	}
 	waiting, heard := launchHooks(g)
 	// Whoever answers a hook says that it takes longer: patience begins anew.
 	if !heard.After(d.now) {
-		rs.Below = latest(rs.Below, heard)
+		rs.TooFewSince = latest(rs.TooFewSince, heard)
 	}
 	if waiting > 0 {
 		d.note(region, "%s %d/%d healthy, %d waiting for an answer to the launch hook", g.Name, serving, need, waiting)
 	} else {
 		d.note(region, "%s %d/%d healthy", g.Name, serving, need)
 	}
-	if failures := g.Failures - rs.FailBase; failures >= crashLimit && serving == 0 && g.LastFailure != nil {
+	if failures := g.Failures - rs.FailuresBefore; failures >= crashLimit && serving == 0 && g.LastFailure != nil {
 		d.fail(failureOf(g.LastFailure.Code, fmt.Sprintf("%s: %d instances of %s ended or were given up before one ever served", region, failures, g.Name), g))
 		return false
 	}
-	deadline := rs.Below.Add(d.spec.Timeout)
+	deadline := rs.TooFewSince.Add(d.spec.Timeout)
 	if !d.now.Before(deadline) {
 		d.fail(failureOf("HEALTH_TIMEOUT", fmt.Sprintf("%s: %d of %d instances of %s are healthy after %s", region, serving, need, g.Name, d.spec.Timeout), g))
 		return false

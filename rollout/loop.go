@@ -145,7 +145,7 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 		case Create:
 			rs.New = name
 		case Shift:
-			rs.Moved = true
+			rs.WeightsAccepted = true
 		case Validate:
 			if rs.Validated = true; c.After {
 				rs.Confirmed = true

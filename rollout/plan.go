@@ -135,40 +135,40 @@ type State struct {
 // RegionState is one region's part of State.
 type RegionState struct {
 	Phase Phase `json:"phase"`
-	// Before is what served when the region's turn came.
-	Before []Snapshot `json:"before,omitempty"`
-	New    string     `json:"new,omitempty"` // the new group's name, once known
-	Reused bool       `json:"reused,omitempty"`
-	// Was is the capacity that a reused group had, to be put back when the rollout is undone.
-	Was pipeline.Capacity `json:"was,omitzero"`
-	// WasWeight is the weight that a reused group had: above 0 when it is the version in traffic.
-	WasWeight float64 `json:"wasWeight,omitempty"`
-	Step      int     `json:"step"`
-	// Entered is when the present step (or undoing) began; Shown when its weights were set.
-	Entered time.Time `json:"entered,omitzero"`
-	Shown   time.Time `json:"shown,omitzero"`
-	// Moved says that the cloud has taken the present step's weights.
-	Moved bool `json:"moved,omitempty"`
-	// Base are the load balancer's counts that the judge compares with, and Counted is when they were
+	// PreviousGroups is what served when the region's turn came.
+	PreviousGroups []Snapshot `json:"before,omitempty"`
+	New            string     `json:"new,omitempty"` // the new group's name, once known
+	Reused         bool       `json:"reused,omitempty"`
+	// CapacityBefore is the capacity that a reused group had, to be put back when the rollout is undone.
+	CapacityBefore pipeline.Capacity `json:"was,omitzero"`
+	// WeightBefore is the weight that a reused group had: above 0 when it is the version in traffic.
+	WeightBefore float64 `json:"wasWeight,omitempty"`
+	Step         int     `json:"step"`
+	// Entered is when the present step (or undoing) began; WeightsSetAt is when its weights were set.
+	Entered      time.Time `json:"entered,omitzero"`
+	WeightsSetAt time.Time `json:"shown,omitzero"`
+	// WeightsAccepted says that the cloud has taken the present step's weights.
+	WeightsAccepted bool `json:"moved,omitempty"`
+	// BaselineCounts are the load balancer's counts that the judge compares with, and Counted is when they were
 	// read: once the step's weights had settled, and again whenever the counts began anew.
-	Base    []cloud.Counts `json:"base,omitempty"`
-	Counted time.Time      `json:"counted,omitzero"`
+	BaselineCounts []cloud.Counts `json:"base,omitempty"`
+	Counted        time.Time      `json:"counted,omitzero"`
 	// Unjudged are the steps that were left without a verdict, each with what it lacked.
 	Unjudged  []string `json:"unjudged,omitempty"`
 	Validated bool     `json:"validated,omitempty"`
 	// Confirmed says that the hook was asked again after the last shift.
 	Confirmed bool `json:"confirmed,omitempty"`
-	// Full is the capacity that the new group ends with.
-	Full pipeline.Capacity `json:"full"`
-	// FailBase is the group's failure count when the region's turn came: a reused group has a past.
-	FailBase int `json:"failBase,omitempty"`
+	// FinalCapacity is the capacity that the new group ends with.
+	FinalCapacity pipeline.Capacity `json:"full"`
+	// FailuresBefore is the group's failure count when the region's turn came: a reused group has a past.
+	FailuresBefore int `json:"failBase,omitempty"`
 	// Away is since when the region cannot be asked, Back when it last could again.
 	Away time.Time `json:"away,omitzero"`
 	Back time.Time `json:"back,omitzero"`
-	// Astray is since when the traffic is not as the rollout has left it.
-	Astray time.Time `json:"astray,omitzero"`
-	// Below is since when fewer instances of the new group serve than the step needs.
-	Below time.Time `json:"below,omitzero"`
+	// TrafficDriftSince is since when the traffic is not as the rollout has left it.
+	TrafficDriftSince time.Time `json:"astray,omitzero"`
+	// TooFewSince is since when fewer instances of the new group serve than the step needs.
+	TooFewSince time.Time `json:"below,omitzero"`
 	// Crashes counts failures of instances of the new group that had served; LastCrash is the newest.
 	Crashes   int       `json:"crashes,omitempty"`
 	LastCrash time.Time `json:"lastCrash,omitzero"`

@@ -39,12 +39,12 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 	rs := d.st.Regions[region]
 	d.enter(region, o, rs)
 	begin := d.capacityAt(rs, d.steps()[rs.Step])
-	lines := []string{fmt.Sprintf("create the next version of %s with %d instances (%d to %d in the end)", spec.Group.Cluster, begin.Desired, rs.Full.Min, rs.Full.Max)}
-	if len(rs.Before) == 0 {
+	lines := []string{fmt.Sprintf("create the next version of %s with %d instances (%d to %d in the end)", spec.Group.Cluster, begin.Desired, rs.FinalCapacity.Min, rs.FinalCapacity.Max)}
+	if len(rs.PreviousGroups) == 0 {
 		return append(lines, "give it all traffic once it is healthy: there is no earlier version")
 	}
-	before := make([]string, len(rs.Before))
-	for i, b := range rs.Before {
+	before := make([]string, len(rs.PreviousGroups))
+	for i, b := range rs.PreviousGroups {
 		before[i] = fmt.Sprintf("%s (%s, %d instances)", b.Name, b.Version, b.Capacity.Desired)
 	}
 	old := strings.Join(before, " and ")
@@ -72,7 +72,7 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 			lines = append(lines, fmt.Sprintf("keep %s with %d instances%s, to return to", c.ServerGroup, c.Capacity.Desired, after))
 		}
 	}
-	for _, b := range rs.Before {
+	for _, b := range rs.PreviousGroups {
 		if !slices.ContainsFunc(changes, func(c Change) bool { return c.ServerGroup == b.Name }) {
 			lines = append(lines, fmt.Sprintf("keep %s as it is, without traffic, to return to", b.Name))
 		}

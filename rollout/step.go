@@ -16,12 +16,12 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	if !d.undisturbed(region, o, rs) {
 		return
 	}
-	if rs.Shown.IsZero() && !d.shape.coexist {
-		d.keepUp(o, rs)
+	if rs.WeightsSetAt.IsZero() && !d.shape.coexist {
+		d.matchOldCapacity(o, rs)
 	}
 	want := d.capacityAt(rs, s)
 	need := required(want.Desired)
-	if !rs.Shown.IsZero() {
+	if !rs.WeightsSetAt.IsZero() {
 		need = serveNeed(want, g)
 	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max || rs.rebounds(g.Capacity) {
 		to := want
@@ -39,8 +39,8 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		d.shift(region, rs, s, weights, need)
 		return
 	}
-	if rs.Shown.IsZero() {
-		rs.Shown = d.now
+	if rs.WeightsSetAt.IsZero() {
+		rs.WeightsSetAt = d.now
 	}
 	last := rs.Step == len(d.steps())-1
 	if !d.verdict(region, o, rs, s, last) {
@@ -63,7 +63,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		return
 	}
 	rs.Step++
-	rs.Entered, rs.Shown, rs.Moved, rs.Base, rs.Counted, rs.Validated, rs.Below = d.now, time.Time{}, false, nil, time.Time{}, false, time.Time{}
+	rs.Entered, rs.WeightsSetAt, rs.WeightsAccepted, rs.BaselineCounts, rs.Counted, rs.Validated, rs.TooFewSince = d.now, time.Time{}, false, nil, time.Time{}, false, time.Time{}
 	// Written down before the traffic moves: forgetting it afterwards would move it back for a moment.
 	d.wait = 0
 	d.note(region, "goes to %g%%", d.steps()[rs.Step].Weight)
@@ -71,7 +71,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 
 // settled is when the cloud obeys the weights of the present step everywhere.
 func (d *decider) settled(region string, rs *RegionState) time.Time {
-	return rs.Shown.Add(d.facts(region).Settle)
+	return rs.WeightsSetAt.Add(d.facts(region).Settle)
 }
 
 // ends is when a step may be left. Its pause begins once the weights have settled
@@ -89,21 +89,23 @@ func (d *decider) ends(region string, rs *RegionState, s step) time.Time {
 // rebounds says whether the version in traffic is the one asked for and only
 // the bounds of its capacity differ: they are changed without a new version.
 func (rs *RegionState) rebounds(now pipeline.Capacity) bool {
-	return rs.WasWeight > 0 && (now.Min != rs.Full.Min || now.Max != rs.Full.Max)
+	return rs.WeightBefore > 0 && (now.Min != rs.FinalCapacity.Min || now.Max != rs.FinalCapacity.Max)
 }
 
-// keepUp raises what the new group ends with to what the old ones have by now:
+// matchOldCapacity raises what the new group ends with to what the old ones have by now:
 // scaling, or a person, may have found more necessary since the region's turn came.
-func (d *decider) keepUp(o Region, rs *RegionState) {
-	for _, b := range rs.Before {
+func (d *decider) matchOldCapacity(o Region, rs *RegionState) {
+	for _, b := range rs.PreviousGroups {
 		if g, ok := find(o.Groups, b.Name); ok {
-			rs.Full.Desired = max(rs.Full.Desired, min(g.Capacity.Desired, rs.Full.Max))
+			rs.FinalCapacity.Desired = max(rs.FinalCapacity.Desired, min(g.Capacity.Desired, rs.FinalCapacity.Max))
 		}
 	}
 }
 
 // asks says whether a hook has a say: the first version has nothing to be compared with.
-func (d *decider) asks(rs *RegionState) bool { return d.shape.validate != "" && len(rs.Before) > 0 }
+func (d *decider) asks(rs *RegionState) bool {
+	return d.shape.validate != "" && len(rs.PreviousGroups) > 0
+}
 
 // pin keeps scaling from shrinking the old groups while traffic shifts away from
 // them: undoing has to find them as large as they were, or as they have become
@@ -113,13 +115,13 @@ func (d *decider) pin(region string, o Region, rs *RegionState) {
 	if d.shape.coexist {
 		return
 	}
-	for i, b := range rs.Before {
+	for i, b := range rs.PreviousGroups {
 		g, ok := find(o.Groups, b.Name)
 		switch {
 		case !ok || len(g.Spec.Scaling) == 0 || g.Capacity.Min >= g.Capacity.Desired:
 			continue
 		case !b.Pinned:
-			rs.Before[i].Pinned = true
+			rs.PreviousGroups[i].Pinned = true
 			d.wait = 0
 			continue
 		}
@@ -138,12 +140,12 @@ func (d *decider) shift(region string, rs *RegionState, s step, weights map[stri
 	}
 	// The promise: as many as served before, or as the new version is meant to have when that is fewer.
 	before := 0
-	for _, b := range rs.Before {
+	for _, b := range rs.PreviousGroups {
 		before += b.Serving
 	}
 	guard := cloud.Guard{MinServing: need}
 	if s.Weight < 100 && !d.shape.coexist {
-		guard.MinServing = min(before, required(rs.Full.Desired))
+		guard.MinServing = min(before, required(rs.FinalCapacity.Desired))
 	}
 	d.do(Change{Kind: Shift, Region: region, Key: fmt.Sprintf("shift/%s/%d/%d", region, rs.Step, d.now.UnixNano()), ServerGroup: rs.New, Weights: weights, Guard: guard})
 	d.note(region, "shifts %g%% to %s", s.Weight, rs.New)
@@ -153,10 +155,10 @@ func (d *decider) shift(region string, rs *RegionState, s step, weights map[stri
 func (d *decider) weights(region string, o Region, rs *RegionState, s step) map[string]float64 {
 	w := map[string]float64{rs.New: s.Weight}
 	total := 0.0
-	for _, b := range rs.Before {
+	for _, b := range rs.PreviousGroups {
 		total += b.Weight
 	}
-	for _, b := range rs.Before {
+	for _, b := range rs.PreviousGroups {
 		if _, ok := find(o.Groups, b.Name); !ok {
 			continue // somebody destroyed it meanwhile
 		}

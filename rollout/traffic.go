@@ -17,14 +17,14 @@ const settling = time.Second // beyond the cloud's own settle time
 // Somebody else who changes it wants something else: the rollout does not fight
 // with a person or a rollback, and does not go on into other regions either.
 func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
-	if d.asLeft(region, o, rs) {
-		rs.Astray = time.Time{}
+	if d.weightsAsLeft(region, o, rs) {
+		rs.TrafficDriftSince = time.Time{}
 		return true
 	}
-	if rs.Astray.IsZero() {
-		rs.Astray = d.now
+	if rs.TrafficDriftSince.IsZero() {
+		rs.TrafficDriftSince = d.now
 	}
-	if end := rs.Astray.Add(settling + d.facts(region).Settle); d.now.Before(end) {
+	if end := rs.TrafficDriftSince.Add(settling + d.facts(region).Settle); d.now.Before(end) {
 		d.note(region, "the traffic is not as it was left")
 		d.until(end)
 		return false
@@ -40,15 +40,15 @@ func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
 	return false
 }
 
-// asLeft says whether the groups have the weights that the rollout last gave
+// weightsAsLeft says whether the groups have the weights that the rollout last gave
 // them, or those of its present step, which it may have given them without knowing
 // that it did; before the first, those that it found.
-func (d *decider) asLeft(region string, o Region, rs *RegionState) bool {
-	if !d.shape.coexist && len(others(o, rs)) > 0 {
+func (d *decider) weightsAsLeft(region string, o Region, rs *RegionState) bool {
+	if !d.shape.coexist && len(unknownInTraffic(o, rs)) > 0 {
 		return false
 	}
 	found := map[string]float64{}
-	for _, b := range rs.Before {
+	for _, b := range rs.PreviousGroups {
 		if _, ok := find(o.Groups, b.Name); ok {
 			found[b.Name] = b.Weight
 		}
@@ -57,20 +57,20 @@ func (d *decider) asLeft(region string, o Region, rs *RegionState) bool {
 	switch now := d.weights(region, o, rs, d.steps()[rs.Step]); {
 	case weightsAre(o.Groups, now, facts):
 		return true
-	case rs.Moved || !rs.Shown.IsZero():
+	case rs.WeightsAccepted || !rs.WeightsSetAt.IsZero():
 		return false
-	case rs.Step > 0 && !rs.Reused && len(rs.Before) > 0:
+	case rs.Step > 0 && !rs.Reused && len(rs.PreviousGroups) > 0:
 		return weightsAre(o.Groups, d.weights(region, o, rs, d.steps()[rs.Step-1]), facts)
 	}
 	return weightsAre(o.Groups, found, facts)
 }
 
-// others are the groups in traffic that the rollout knows nothing of: somebody
+// unknownInTraffic are the groups in traffic that the rollout knows nothing of: somebody
 // put them there after it began.
-func others(o Region, rs *RegionState) []cloud.ServerGroup {
+func unknownInTraffic(o Region, rs *RegionState) []cloud.ServerGroup {
 	var list []cloud.ServerGroup
 	for _, g := range o.Groups {
-		known := g.Name == rs.New || slices.ContainsFunc(rs.Before, func(b Snapshot) bool { return b.Name == g.Name })
+		known := g.Name == rs.New || slices.ContainsFunc(rs.PreviousGroups, func(b Snapshot) bool { return b.Name == g.Name })
 		if g.Enabled() && !known {
 			list = append(list, g)
 		}

@@ -147,7 +147,7 @@ func TestUndoingLeavesWhatOthersPutIntoTraffic(t *testing.T) {
 		Strategy: strategies()["canary"], Waves: []pipeline.Wave{{Regions: regions[:1]}}}
 	moved := false
 	_, failure, done := s.run(spec, false, func(st rollout.State) {
-		if rs := st.Regions[regions[0]]; !moved && rs != nil && !rs.Shown.IsZero() {
+		if rs := st.Regions[regions[0]]; !moved && rs != nil && !rs.WeightsSetAt.IsZero() {
 			moved = true
 			r.create(s, cloud.ServerGroupSpec{Cluster: "api", Version: "hotfix", Capacity: capacity})
 			for i := range r.groups[2].Instances {

@@ -58,13 +58,13 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.do(Change{Kind: Create, Region: region, Key: "create/" + region, Spec: &spec})
 		return
 	}
-	taken := len(others(o, rs)) > 0
+	taken := len(unknownInTraffic(o, rs)) > 0
 	back, serving, wanted, old, sized := map[string]float64{}, 0, 0, 0, true
 	g, exists := find(o.Groups, rs.New)
 	if exists {
-		back[rs.New] = rs.WasWeight
+		back[rs.New] = rs.WeightBefore
 	}
-	for _, b := range rs.Before {
+	for _, b := range rs.PreviousGroups {
 		g, ok := find(o.Groups, b.Name)
 		if !ok {
 			continue
@@ -99,15 +99,15 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.until(end)
 		return
 	}
-	if exists && rs.WasWeight > 0 && !g.Destroying && (g.Capacity.Min != rs.Was.Min || g.Capacity.Max != rs.Was.Max) {
-		to := pipeline.Capacity{Min: rs.Was.Min, Desired: min(max(g.Capacity.Desired, rs.Was.Min), rs.Was.Max), Max: rs.Was.Max}
+	if exists && rs.WeightBefore > 0 && !g.Destroying && (g.Capacity.Min != rs.CapacityBefore.Min || g.Capacity.Max != rs.CapacityBefore.Max) {
+		to := pipeline.Capacity{Min: rs.CapacityBefore.Min, Desired: min(max(g.Capacity.Desired, rs.CapacityBefore.Min), rs.CapacityBefore.Max), Max: rs.CapacityBefore.Max}
 		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-bounds/%s/%d", region, d.now.UnixNano()), ServerGroup: g.Name, Capacity: to, Guard: cloud.Guard{LastOne: true}})
 		d.note(region, "gives %s its bounds back", g.Name)
 		return
 	}
-	if exists && rs.Reused && rs.WasWeight == 0 && !g.Destroying && g.Capacity.Desired > rs.Was.Desired && d.spec.Restore[region] == "" {
+	if exists && rs.Reused && rs.WeightBefore == 0 && !g.Destroying && g.Capacity.Desired > rs.CapacityBefore.Desired && d.spec.Restore[region] == "" {
 		// Back to what it was kept with; a refusal is not worth waiting for, since it serves nothing.
-		d.do(Change{Kind: Resize, Region: region, Key: "undo-shrink/" + region, ServerGroup: g.Name, Capacity: rs.Was, Guard: cloud.Guard{LastOne: true}})
+		d.do(Change{Kind: Resize, Region: region, Key: "undo-shrink/" + region, ServerGroup: g.Name, Capacity: rs.CapacityBefore, Guard: cloud.Guard{LastOne: true}})
 		d.note(region, "shrinks %s", g.Name)
 		return
 	}
@@ -117,7 +117,7 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 	}
 	if exists && !rs.Reused {
 		// Where there was an earlier version, it has to serve before this one may go.
-		d.do(Change{Kind: Destroy, Region: region, Key: "undo-destroy/" + region, ServerGroup: g.Name, Guard: cloud.Guard{MinServing: required(wanted), LastOne: len(rs.Before) > 0}})
+		d.do(Change{Kind: Destroy, Region: region, Key: "undo-destroy/" + region, ServerGroup: g.Name, Guard: cloud.Guard{MinServing: required(wanted), LastOne: len(rs.PreviousGroups) > 0}})
 		d.note(region, "destroys %s", g.Name)
 		return
 	}
@@ -150,8 +150,8 @@ func undoneText(region string, rs *RegionState, old int) string {
 	if old == 0 {
 		return fmt.Sprintf("%s: %s; there was no earlier version", region, what)
 	}
-	names := make([]string, 0, len(rs.Before))
-	for _, b := range rs.Before {
+	names := make([]string, 0, len(rs.PreviousGroups))
+	for _, b := range rs.PreviousGroups {
 		names = append(names, b.Name)
 	}
 	return fmt.Sprintf("%s: traffic is on %v, %s", region, names, what)

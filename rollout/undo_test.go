@@ -108,7 +108,7 @@ func TestUndoingEndsOnceTheOldVersionIsSeenAsItWas(t *testing.T) {
 	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
 		Waves: []pipeline.Wave{{Regions: regions[:1]}}}
 	st := rollout.State{Version: 1, Failure: &stage.Failure{Code: "CANCELED"}, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Undoing, Entered: now, New: "api-v001",
-		Before: []rollout.Snapshot{{Name: "api-v000", Version: "old", Weight: 100, Capacity: capacity, Pinned: true}}}}}
+		PreviousGroups: []rollout.Snapshot{{Name: "api-v000", Version: "old", Weight: 100, Capacity: capacity, Pinned: true}}}}}
 	look := func() rollout.Decision {
 		return rollout.Decide(spec, st, rollout.Observed{Regions: map[string]rollout.Region{regions[0]: {Groups: []cloud.ServerGroup{old}}}}, now)
 	}
@@ -139,7 +139,7 @@ func TestUndoingWaitsForARegionThatComesBack(t *testing.T) {
 	_, failure, done := s.run(spec, false, func(st rollout.State) {
 		r, rs := s.regions[regions[1]], st.Regions[regions[1]]
 		switch {
-		case rs == nil || rs.Shown.IsZero():
+		case rs == nil || rs.WeightsSetAt.IsZero():
 		case began.IsZero():
 			s.killRegion(regions[1])
 			s.canceled, began = true, s.now
@@ -182,7 +182,7 @@ func TestTheOldVersionIsKeptAsLargeAsItBecame(t *testing.T) {
 	var grown time.Time
 	_, failure, done := s.run(spec, false, func(st rollout.State) {
 		r, rs := s.regions[regions[0]], st.Regions[regions[0]]
-		if rs == nil || rs.Step == 0 || !rs.Shown.IsZero() && grown.IsZero() {
+		if rs == nil || rs.Step == 0 || !rs.WeightsSetAt.IsZero() && grown.IsZero() {
 			return
 		}
 		if grown.IsZero() { // by load, just before half of the traffic goes
@@ -213,7 +213,7 @@ func TestAnHourInWhichNobodyLookedIsNotCounted(t *testing.T) {
 		when func(s *sim, st rollout.State, rs *rollout.RegionState) bool
 	}{
 		"undoing": {true, func(_ *sim, _ rollout.State, rs *rollout.RegionState) bool { return rs.Phase == rollout.Undoing }},
-		"ill":     {false, func(_ *sim, _ rollout.State, rs *rollout.RegionState) bool { return !rs.Below.IsZero() }},
+		"ill":     {false, func(_ *sim, _ rollout.State, rs *rollout.RegionState) bool { return !rs.TooFewSince.IsZero() }},
 		"away": {false, func(s *sim, _ rollout.State, rs *rollout.RegionState) bool {
 			if rs.Phase == rollout.Stepping && rs.Away.IsZero() {
 				s.killRegion(regions[0])

@@ -23,7 +23,7 @@ const leastLatencies = 100
 // No data never passes unless the file says so, and counts that began anew are not guessed: the judge
 // begins again with them.
 func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last bool) bool {
-	if d.shape.judge == nil || len(rs.Before) == 0 || rs.Reused || last {
+	if d.shape.judge == nil || len(rs.PreviousGroups) == 0 || rs.Reused || last {
 		return true
 	}
 	if begin := d.settled(region, rs).Add(d.delay(region)); d.now.Before(begin) {
@@ -32,19 +32,19 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 		return false
 	}
 	if rs.Counted.IsZero() {
-		rs.Base, rs.Counted = o.Counts, d.now
+		rs.BaselineCounts, rs.Counted = o.Counts, d.now
 	}
 	isOld := func(g string) bool {
-		return slices.ContainsFunc(rs.Before, func(b Snapshot) bool { return b.Name == g })
+		return slices.ContainsFunc(rs.PreviousGroups, func(b Snapshot) bool { return b.Name == g })
 	}
-	if anew(o.Counts, rs.Base, func(g string) bool { return g == rs.New || isOld(g) }) {
-		rs.Base, rs.Counted = o.Counts, d.now
+	if anew(o.Counts, rs.BaselineCounts, func(g string) bool { return g == rs.New || isOld(g) }) {
+		rs.BaselineCounts, rs.Counted = o.Counts, d.now
 		d.note(region, "the counts began anew: the judge begins again")
 	}
 	j := *d.shape.judge
 	d.until(d.now.Add(countAgain))
-	fresh := sample(o.Counts, rs.Base, func(g string) bool { return g == rs.New })
-	old := sample(o.Counts, rs.Base, isOld)
+	fresh := sample(o.Counts, rs.BaselineCounts, func(g string) bool { return g == rs.New })
+	old := sample(o.Counts, rs.BaselineCounts, isOld)
 	if f := judge(j, region, rs.New, fresh, old); f != nil {
 		d.fail(*f)
 		return false
@@ -55,7 +55,7 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 		}
 	} else if what != "" {
 		d.note(region, "%s at %g%%", what, s.Weight)
-		deadline := latest(rs.Shown, rs.Counted).Add(max(d.spec.Timeout, s.Pause) + d.delay(region))
+		deadline := latest(rs.WeightsSetAt, rs.Counted).Add(max(d.spec.Timeout, s.Pause) + d.delay(region))
 		if !d.now.Before(deadline) {
 			d.fail(stage.Failure{Code: "CANARY_NO_DATA", Cause: fmt.Sprintf("%s: too few requests for a verdict on %s at %g%%: %s", region, rs.New, s.Weight, what),
 				Help: "lower judge.minRequests, raise the step, or send more traffic: missing data never passes"})

@@ -152,7 +152,7 @@ func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
 func left(st rollout.State, account, cluster string, spec rollout.Spec, more map[string]any) map[string]any {
 	capacity := map[string]any{}
 	for region, r := range st.Regions {
-		capacity[region] = map[string]any{"min": r.Full.Min, "desired": r.Full.Desired, "max": r.Full.Max}
+		capacity[region] = map[string]any{"min": r.FinalCapacity.Min, "desired": r.FinalCapacity.Desired, "max": r.FinalCapacity.Max}
 	}
 	out := map[string]any{"cluster": cluster, "account": orLocal(account), "strategy": spec.Strategy.Name(), "version": spec.Group.Version,
 		"serverGroups": groupsOf(st), "capacity": capacity}

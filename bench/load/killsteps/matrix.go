@@ -193,9 +193,9 @@ func stepOf(e *execution.Execution) (name, region string) {
 		return at + strings.TrimSpace(string(rs.Phase)+" "), region
 	case rs.New == "":
 		return at + "creating", region
-	case rs.Shown.IsZero() && rs.Below.IsZero():
+	case rs.WeightsSetAt.IsZero() && rs.TooFewSince.IsZero():
 		return fmt.Sprintf("%sstep %d, made", at, rs.Step+1), region
-	case rs.Shown.IsZero():
+	case rs.WeightsSetAt.IsZero():
 		return fmt.Sprintf("%sstep %d, waits for health", at, rs.Step+1), region
 	default:
 		return fmt.Sprintf("%sstep %d, shifted", at, rs.Step+1), region
