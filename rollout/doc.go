@@ -13,6 +13,9 @@
 //     has baked, by the plan or by scaling, so undoing is always a shift of
 //     weights away.
 //
+// Then the rollout has ended. What it replaced is cleaned up by whoever keeps its
+// Leftovers, which decide anew at every look what becomes of each group.
+//
 // A rollout does not fight: when somebody else changes the traffic meanwhile, it
 // stops, is undone, and leaves what they put there.
 //
