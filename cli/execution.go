@@ -209,7 +209,7 @@ func (a *app) executionRow(w io.Writer, e *execution.Execution) {
 		r = *e.Revision
 	}
 	row(w, a.columns(e.Application+"/"+e.Pipeline+"#"+strconv.Itoa(e.Number), a.standing(e.Look()), ago(e.Created), took(e.Started, e.Ended),
-		shortCommit(r.Commit), cut(r.Message, 50), cut(r.Author, 24), e.By, cut(e.Cause, 80))(e.ID)...)
+		execution.ShortCommit(r.Commit), cut(r.Message, 50), cut(r.Author, 24), e.By, cut(e.Cause, 80))(e.ID)...)
 }
 
 // cut shortens a text to n characters.

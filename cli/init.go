@@ -144,6 +144,7 @@ func initText(w io.Writer, dir string, s starter.Start, repo repository) {
 	fmt.Fprintf(w, `  showrunner up                         # in a terminal of its own
   showrunner apply -f %[1]s
   showrunner run %[2]s/release --watch
-Then look at http://%[3]s.localhost:8080/ ; each further commit on %[4]s is delivered by itself.
+Then look at http://%[3]s.localhost:8080/ . Each further commit on %[4]s is delivered by itself:
+  showrunner executions watch '%[2]s/release#2'
 `, starter.FileName, s.Application, s.Host, repo.branch)
 }

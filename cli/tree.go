@@ -200,7 +200,7 @@ func addresses(e execution.Execution) []string {
 func revisionText(r *execution.Revision, by string) string {
 	var parts []string
 	if r.Commit != "" {
-		parts = append(parts, shortCommit(r.Commit))
+		parts = append(parts, execution.ShortCommit(r.Commit))
 	}
 	if r.Message != "" {
 		parts = append(parts, strconv.Quote(r.Message))
@@ -210,9 +210,6 @@ func revisionText(r *execution.Revision, by string) string {
 	}
 	return strings.Join(parts, " ")
 }
-
-// shortCommit is a commit as lists show it. What is no commit stays whole.
-func shortCommit(commit string) string { return commit[:min(len(commit), 7)] }
 
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")

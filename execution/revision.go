@@ -32,6 +32,13 @@ func revisionFrom(facts map[string]any) *Revision {
 	return &r
 }
 
+// ShortCommit is a commit as lists show it: its first seven digits. A trigger may
+// name anything as its commit, so these are characters.
+func ShortCommit(commit string) string {
+	runes := []rune(commit)
+	return string(runes[:min(len(runes), 7)])
+}
+
 // revisionOf is what the first git stage fetched; until then, and without such a
 // stage, what the trigger says.
 func revisionOf(h *Head) *Revision {

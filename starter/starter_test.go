@@ -73,6 +73,20 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// TestTheCanaryInTheComment: the strategy that a service's file offers in a
+// comment is valid in the place of the one that it has.
+func TestTheCanaryInTheComment(t *testing.T) {
+	t.Parallel()
+	s, err := Inspect(files("package.json", `{}`, "server.js", "listen(process.env.PORT)"), Options{Folder: "shop", Branch: "main", Regions: regions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := strings.Replace(strings.Replace(s.Source, "          strategy: red-black\n", "", 1), "# strategy: {", "strategy: {", 1)
+	if doc, ds := pipeline.Parse(FileName, []byte(source)); len(ds) > 0 || !strings.Contains(string(doc.Pipelines[0].Stages[1].With), "canary") {
+		t.Errorf("%v\n%s", ds, source)
+	}
+}
+
 // TestWhatCannotBeDelivered: an honest refusal says what would help.
 func TestWhatCannotBeDelivered(t *testing.T) {
 	t.Parallel()

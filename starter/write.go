@@ -114,8 +114,9 @@ func (p *project) writeService(line func(string, ...any), application, artifact 
 		line("          health: { tcp: true } # better: { path: /healthz }")
 	}
 	line("          capacity: { min: 1, desired: 2, max: 4 } # in each region")
-	line("          # The new version starts beside the old one and takes its traffic at once. By steps, with a judge:")
-	line("          # strategy: { canary: { steps: [10, 50], pause: 10s, judge: { maxErrorRate: 0.05, minRequests: 20 } } }")
+	line("          # The new version starts beside the old one and takes its traffic at once. By steps, with a judge of")
+	line("          # its errors (the edge sends visitors to the nearest region: whenNoData is for the others):")
+	line("          # strategy: { canary: { steps: [10, 50], pause: 10s, judge: { maxErrorRate: 0.05, whenNoData: pass } } }")
 	line("          strategy: red-black")
 	p.waves(line, o)
 }

@@ -186,7 +186,8 @@ func functions(now func() time.Time) template.FuncMap {
 			}
 			return "now"
 		},
-		"short": shorten,
+		"short":  shorten,
+		"commit": execution.ShortCommit,
 		"attempts": func(n int) []int { // the newest twenty, oldest first
 			var list []int
 			for i := max(1, n-19); i <= n; i++ {
