@@ -24,7 +24,6 @@ want podman podman
 want runc runc crun
 want pgbouncer pgbouncer
 want strace strace
-want pgbouncer pgbouncer
 want sqlite3 sqlite3
 want busybox-static busybox
 
