@@ -390,25 +390,3 @@ func TestSubscriptionsAreChecked(t *testing.T) {
 		}
 	}
 }
-
-// A receiver that refuses a message now and then is sent to hardly slower than one
-// that takes all: a refused message is tried again soon, and later each time.
-func TestOneRefusedMessageHoldsLittleUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		records, l := &recordtest.Records{}, &log{}
-		r := &receiver{t: t, answer: func(n int) int {
-			if n%40 == 0 {
-				return http.StatusServiceUnavailable
-			}
-			return http.StatusNoContent
-		}}
-		put(t, records, subscription(), 0)
-		run(t, records, l, r, "one")
-		const events = 1_600
-		l.add(started(events)...)
-		settle(10 * time.Second)
-		if p := progressOf(t, records); p.Delivered != events {
-			t.Errorf("%d of %d events were delivered", p.Delivered, events)
-		}
-	})
-}
