@@ -11,8 +11,9 @@ const (
 	// balanceFrom is how many executions more than the average are no reason to give
 	// any away; beyond, and beyond a quarter of the average, some are.
 	balanceFrom = 32
-	// balanceAtOnce bounds how many are handed over together.
-	balanceAtOnce = 500
+	// balanceAtOnce bounds how many are handed over together. Each is loaded and called
+	// once by its new owner, which must not slow down what runs.
+	balanceAtOnce = 100
 )
 
 // balanceLoop hands executions that only wait over to replicas that have fewer, as

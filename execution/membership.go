@@ -175,6 +175,9 @@ const adoptAgain = time.Second
 func (e *Engine) listen(ctx context.Context, m *membership) {
 	clock := time.NewTimer(time.Hour)
 	defer clock.Stop()
+	next := time.NewTimer(time.Hour)
+	defer next.Stop()
+	var took time.Duration
 	for {
 		select {
 		case n, ok := <-m.Notices():
@@ -186,8 +189,12 @@ func (e *Engine) listen(ctx context.Context, m *membership) {
 			return
 		case <-m.retry:
 			clock.Reset(adoptAgain)
-		case <-m.left:
+		case <-m.left: // half of the time is left to what runs
+			next.Reset(took)
+		case <-next.C:
+			began := time.Now()
 			e.adoptOrTryAgain(ctx, m, adoptOrphans)
+			took = time.Since(began)
 		case <-clock.C:
 			if err := e.adopt(ctx, m, adoptAll); err != nil {
 				clock.Reset(adoptAgain)

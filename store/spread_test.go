@@ -15,7 +15,8 @@ import (
 // Replicas share what waits: executions that are all started on one of three are
 // handed to the others, those of a replica that ends are spread over the rest, and
 // one that joins gets its part. Each waiting task is called by whoever has it, and
-// can be woken from anywhere.
+// can be woken from anywhere. Replicas that differ by little are left as they are, so
+// each has half of its even part at least.
 func TestReplicasShareWhatWaits(t *testing.T) {
 	const many, queues = 450, 12
 	at := address(t, "postgres")
@@ -84,11 +85,11 @@ func TestReplicasShareWhatWaits(t *testing.T) {
 			}
 		}
 	}
-	shared("all started on one", len(all)/3*3/4, one, two, three)
+	shared("all started on one", len(all)/3/2, one, two, three)
 	endOne()
-	shared("one has ended", len(all)/2*3/4, two, three)
+	shared("one has ended", len(all)/2/2, two, three)
 	four, _ := replica()
-	shared("a new one has joined", len(all)/3*3/4, two, three, four)
+	shared("a new one has joined", len(all)/3/2, two, three, four)
 
 	for len(woken) > 0 {
 		<-woken
