@@ -166,7 +166,6 @@ func (f *Fleet) measured(g *group, c pipeline.Capacity, now time.Time) pipeline.
 		return c
 	}
 	var verdicts []verdict
-	acted := map[string]*policy{}
 	for n := range g.scaler.policies {
 		p := &g.scaler.policies[n]
 		if p.Schedule != nil {
@@ -182,13 +181,14 @@ func (f *Fleet) measured(g *group, c pipeline.Capacity, now time.Time) pipeline.
 		m := measure(warm, before, counts, now.Sub(last))
 		s := situation{Capacity: c, Warm: len(warm), Warming: warming}
 		verdicts = append(verdicts, p.evaluate(m, s, f.config.Scaling))
-		acted[p.Name] = p
 	}
 	to, by := settle(c, verdicts)
 	if to != c.Desired {
 		f.config.Log.Info("scaling", "group", g.name, "from", c.Desired, "to", to, "policy", by.Policy, "why", by.Why)
-		if p := acted[by.Policy]; p != nil {
-			p.high, p.low = 0, 0 // the next change needs evidence of its own
+		// The next change needs evidence of its own, of the capacity as it is now: a policy that
+		// lost to another would otherwise act on the same evidence a second later.
+		for n := range g.scaler.policies {
+			g.scaler.policies[n].high, g.scaler.policies[n].low = 0, 0
 		}
 		c.Desired = to
 	}

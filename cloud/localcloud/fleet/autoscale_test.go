@@ -113,6 +113,67 @@ func TestTargetTrackingFollowsASurge(t *testing.T) {
 	}
 }
 
+// Of two policies that want to shrink a group at once, the one that leaves more
+// instances acts, once. The other does not act on the same evidence a second
+// later, nor does a policy that lost when the group grew.
+func TestAPolicyThatLostDoesNotActOnTheSameEvidence(t *testing.T) {
+	low, high := 0.0, 0.0
+	steps := func(change int) []pipeline.Step { return []pipeline.Step{{Upper: &low, Change: change}} }
+	up := func(change int) []pipeline.Step { return []pipeline.Step{{Lower: &high, Change: change}} }
+	for what, c := range map[string]struct {
+		policies []pipeline.ScalingPolicy
+		rate     int
+		periods  int // until there is evidence
+		to       int
+	}{
+		"-3 and -25 % on 8": {[]pipeline.ScalingPolicy{
+			{Name: "three", Step: &pipeline.StepScaling{Metric: metricRequests, Threshold: 50, Adjustment: "change", Steps: steps(-3)}},
+			{Name: "quarter", Step: &pipeline.StepScaling{Metric: metricRequests, Threshold: 50, Adjustment: "percent", Steps: steps(-25)}},
+		}, 8, 15, 6},
+		"+1 and +2 on 8": {[]pipeline.ScalingPolicy{
+			{Name: "one", Step: &pipeline.StepScaling{Metric: metricRequests, Threshold: 50, Adjustment: "change", Steps: up(1)}},
+			{Name: "two", Step: &pipeline.StepScaling{Metric: metricRequests, Threshold: 50, Adjustment: "change", Steps: up(2)}},
+		}, 8000, 3, 10},
+	} {
+		t.Run(what, func(t *testing.T) {
+			f, g, now, b := still(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 1, Desired: 8, Max: 30}, Scaling: c.policies})
+			served := map[string]uint64{}
+			second := func() int {
+				serveDesired(f, g, *now)
+				for _, i := range g.instances {
+					i.serving = epoch.Add(-time.Hour) // warm
+				}
+				var counts []driver.Counts
+				for id := range g.instances {
+					served[id] += uint64(c.rate / len(g.instances))
+					counts = append(counts, driver.Counts{ServerGroup: g.name, Instance: id, Requests: served[id]})
+				}
+				b.counts["app"] = counts
+				*now = now.Add(time.Second)
+				f.autoscale()
+				return f.doc.Groups[g.name].Capacity.Desired
+			}
+			at := 0
+			for second() == 8 {
+				if at++; at > 60 {
+					t.Fatal("it never scaled")
+				}
+			}
+			if n := f.doc.Groups[g.name].Capacity.Desired; n != c.to {
+				t.Fatalf("it scaled to %d, want %d", n, c.to)
+			}
+			for n := range c.periods - 1 {
+				if size := second(); size != c.to {
+					t.Fatalf("%d s after the change to %d another policy made it %d", n+1, c.to, size)
+				}
+			}
+			if second() == c.to {
+				t.Errorf("with evidence of its own nothing acts: still %d", c.to)
+			}
+		})
+	}
+}
+
 func with(r record, change func(*record)) record {
 	change(&r)
 	return r
