@@ -76,6 +76,20 @@ func (a *Account) InstanceLog(ctx context.Context, region, instance string, foll
 	return d.InstanceLog(ctx, region, instance, follow, to)
 }
 
+// EndedInstances lists the instances that ended in versions that are gone,
+// newest first; none where the driver does not keep them.
+func (a *Account) EndedInstances(ctx context.Context, region string) (list []Instance, err error) {
+	d, ok := a.driver.(driver.History)
+	if !ok {
+		return nil, nil
+	}
+	err = a.do("cloud.ended-instances", region, "listing instances that ended", func() error {
+		list, err = d.EndedInstances(ctx, region)
+		return err
+	})
+	return list, err
+}
+
 // SetStandby takes an instance out of service without ending it, or back.
 func (a *Account) SetStandby(ctx context.Context, region, instance string, standby bool, key string) error {
 	const op = "cloud.set-standby"

@@ -60,5 +60,15 @@ func Values(env map[string]string) map[string]EnvValue { return driver.Values(en
 // ApplicationOf is the application that a cluster belongs to.
 func ApplicationOf(s ServerGroupSpec) string { return driver.ApplicationOf(s) }
 
+// ApplicationOfGroup is the application that the name of a server group speaks
+// of, for groups that are gone.
+func ApplicationOfGroup(name string) string {
+	cluster, _, ok := driver.ParseServerGroup(name)
+	if !ok {
+		cluster = name
+	}
+	return ApplicationOf(ServerGroupSpec{Cluster: cluster})
+}
+
 // LatencyBounds are the upper bounds of Counts.Buckets in seconds. They are not changed.
 var LatencyBounds = driver.LatencyBounds

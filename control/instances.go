@@ -10,8 +10,8 @@ import (
 )
 
 // Instances lists instances, newest group first; application selects. With ended
-// it lists the last that ended instead, each with its failure when it had one:
-// those of groups that are still there.
+// it lists the last that ended instead, each with its failure when it had one,
+// those of groups that are gone after those of groups that are there.
 func (s *Service) Instances(ctx context.Context, p Principal, application string, ended bool) ([]cloud.Instance, error) {
 	clusters, err := s.Clusters(ctx, p, "", application, "")
 	if err != nil {
@@ -27,7 +27,51 @@ func (s *Service) Instances(ctx context.Context, p Principal, application string
 			}
 		}
 	}
-	return list, nil
+	if !ended {
+		return list, nil
+	}
+	past, err := s.past(ctx)
+	for _, i := range past {
+		if application == "" || i.application == application {
+			list = append(list, i.Instance)
+		}
+	}
+	return list, err
+}
+
+// pastInstance is an instance that ended in a server group that is gone.
+type pastInstance struct {
+	cloud.Instance
+	application string
+	account     *cloud.Account
+}
+
+// past lists the instances that ended in groups that are gone. Regions that do
+// not answer have none.
+func (s *Service) past(ctx context.Context) ([]pastInstance, error) {
+	var all []pastInstance
+	for _, name := range s.Accounts.Names() {
+		a, err := s.Accounts.Account(name)
+		if err != nil {
+			return nil, err
+		}
+		regions, err := a.Regions(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range regions {
+			bounded, cancel := asking(ctx, r)
+			list, err := a.EndedInstances(bounded, r.Name)
+			cancel()
+			if err != nil && problem.CodeOf(err) != problem.Unavailable {
+				return nil, err
+			}
+			for _, i := range list {
+				all = append(all, pastInstance{i, cloud.ApplicationOfGroup(i.ServerGroup), a})
+			}
+		}
+	}
+	return all, nil
 }
 
 // InstanceChange is one change of an instance by hand.
@@ -121,6 +165,15 @@ func (s *Service) instance(ctx context.Context, p Principal, id string) (a *clou
 					return a, c.Application, i, err
 				}
 			}
+		}
+	}
+	past, err := s.past(ctx)
+	if err != nil {
+		return nil, "", i, err
+	}
+	for _, i := range past {
+		if i.ID == id {
+			return i.account, i.application, i.Instance, nil
 		}
 	}
 	return nil, "", i, problem.New(problem.NotFound, "instance", "there is no instance %q", id).

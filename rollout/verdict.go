@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"showrunner/cloud"
@@ -46,6 +47,7 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 	fresh := sample(o.Counts, rs.BaselineCounts, func(g string) bool { return g == rs.New })
 	old := sample(o.Counts, rs.BaselineCounts, isOld)
 	if f := judge(j, region, rs.New, fresh, old); f != nil {
+		f.Evidence = append(f.Evidence, "instances of the new version: "+strings.Join(instancesOf(o.Groups, rs.New), ", "))
 		d.fail(*f)
 		return false
 	}
@@ -64,6 +66,16 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 		return false
 	}
 	return true
+}
+
+// instancesOf names the instances of a group, for those who look for their output.
+func instancesOf(groups []cloud.ServerGroup, name string) []string {
+	g, _ := find(groups, name)
+	var ids []string
+	for _, i := range g.Instances {
+		ids = append(ids, i.ID)
+	}
+	return ids
 }
 
 // lacks says which data a verdict lacks, empty when there is enough. A judge
@@ -140,13 +152,13 @@ func judge(j pipeline.Judge, region, group string, fresh, old counts) *stage.Fai
 			Cause: fmt.Sprintf("%s: %s answers %.2f%% of requests with errors (99.9%% interval %.2f%% to %.2f%%), above %s, %.2f%%", region, group,
 				100*float64(fresh.errors)/float64(fresh.requests), 100*low, 100*high, than, 100*limit),
 			Evidence: []string{fmt.Sprintf("new: %d errors in %d requests", fresh.errors, fresh.requests), fmt.Sprintf("old: %d errors in %d requests", old.errors, old.requests)},
-			Help:     "showrunner logs INSTANCE shows what it wrote; fix it and deliver again"}
+			Help:     "showrunner logs INSTANCE shows what it wrote, also once it is gone (showrunner instances --ended); fix it and deliver again"}
 	}
 	if p99 := quantileAbove(fresh, 0.99); j.MaxP99 > 0 && fresh.requests >= leastLatencies && p99 > time.Duration(j.MaxP99).Seconds() {
 		return &stage.Failure{Code: "CANARY_SLOW",
 			Cause:    fmt.Sprintf("%s: 1%% of requests to %s take more than %.4gs, the limit is %s", region, group, p99, time.Duration(j.MaxP99)),
 			Evidence: []string{fmt.Sprintf("new: %d requests; old: p99 above %.4gs in %d requests", fresh.requests, quantileAbove(old, 0.99), old.requests)},
-			Help:     "showrunner logs INSTANCE shows what it wrote; fix it and deliver again"}
+			Help:     "showrunner logs INSTANCE shows what it wrote, also once it is gone (showrunner instances --ended); fix it and deliver again"}
 	}
 	return nil
 }

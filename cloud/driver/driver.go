@@ -82,6 +82,12 @@ type Logs interface {
 	InstanceLog(ctx context.Context, region, instance string, follow bool, to io.Writer) error
 }
 
+// History is the ability to say which instances ended in versions that are gone.
+type History interface {
+	// EndedInstances lists them, newest first, for as long as the driver keeps them. Logs has their output.
+	EndedInstances(ctx context.Context, region string) ([]Instance, error)
+}
+
 // Standby is the ability to take an instance out of service without ending it.
 type Standby interface {
 	SetStandby(ctx context.Context, region, instance string, standby bool, key string) error

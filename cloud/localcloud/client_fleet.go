@@ -17,6 +17,7 @@ type regionFleet interface {
 	driver.Counter
 	driver.Watcher
 	driver.Logs
+	driver.History
 	driver.Standby
 	driver.Protection
 	driver.HealthSetter
@@ -122,6 +123,15 @@ func (c *Client) InstanceLog(ctx context.Context, region, instance string, follo
 		return err
 	}
 	return f.InstanceLog(ctx, region, instance, follow, to)
+}
+
+// EndedInstances implements driver.History.
+func (c *Client) EndedInstances(ctx context.Context, region string) ([]cloud.Instance, error) {
+	f, err := c.fleet(region)
+	if err != nil {
+		return nil, err
+	}
+	return f.EndedInstances(ctx, region)
 }
 
 // SetStandby implements driver.Standby.

@@ -143,6 +143,12 @@ func (c *Client) InstanceLog(ctx context.Context, region, instance string, follo
 	return nil
 }
 
+// EndedInstances implements driver.History.
+func (c *Client) EndedInstances(ctx context.Context, region string) (list []driver.Instance, err error) {
+	err = c.get(ctx, region, "ended", nil, &list)
+	return list, err
+}
+
 // SetStandby implements driver.Standby.
 func (c *Client) SetStandby(ctx context.Context, region, instance string, standby bool, key string) error {
 	return c.post(ctx, region, "instances/"+url.PathEscape(instance)+"/standby", switchBody{key, standby}, nil)

@@ -183,7 +183,9 @@ func (f *Fleet) finalize(i *instance) {
 	f.addresses.give(i.host)
 	delete(g.instances, i.id)
 	delete(f.instances, i.id)
-	g.ended = slices.Insert(g.ended, 0, f.describe(i))
+	described := f.describe(i)
+	f.remember(g.name, described)
+	g.ended = slices.Insert(g.ended, 0, described)
 	g.ended = g.ended[:min(len(g.ended), endedKept)]
 	f.dropStandby(i)
 	f.bump(g.cluster)

@@ -31,6 +31,8 @@ type Fleet struct {
 	looped chan struct{} // the loop has ended
 	work   sync.WaitGroup
 
+	archiving sync.Mutex // held while the folder of a group that is gone is put away
+
 	mu        sync.Mutex
 	doc       document
 	groups    map[string]*group
@@ -100,7 +102,10 @@ func (f *Fleet) restore() error {
 			r.Standby = nil
 			fresh.Groups[name] = r
 		}
-		f.groups[name] = f.newGroup(name, r, env)
+		g := f.newGroup(name, r, env)
+		g.ended = remembered(filepath.Join(f.folder.group(name), "instances"))
+		g.ended = g.ended[:min(len(g.ended), endedKept)]
+		f.groups[name] = g
 	}
 	f.doc, f.mark = fresh, fresh.Mark
 	if err := f.folder.save(fresh); err != nil {
@@ -109,7 +114,7 @@ func (f *Fleet) restore() error {
 	return f.tidy()
 }
 
-// tidy removes folders of groups that are no more.
+// tidy puts folders away of groups that are no more.
 func (f *Fleet) tidy() error {
 	entries, err := os.ReadDir(filepath.Join(f.folder.path, "groups"))
 	if err != nil {
@@ -117,7 +122,7 @@ func (f *Fleet) tidy() error {
 	}
 	for _, e := range entries {
 		if f.groups[e.Name()] == nil {
-			if err := os.RemoveAll(f.folder.group(e.Name())); err != nil {
+			if err := f.folder.archive(e.Name(), f.config.Now()); err != nil {
 				return problem.Wrap(err, problem.Unavailable, "fleet.open", "leftovers of %s", e.Name())
 			}
 		}
@@ -246,8 +251,10 @@ func (f *Fleet) remove(g *group) {
 	f.push(g.cluster)
 	f.bump(g.cluster)
 	f.work.Go(func() {
-		if err := os.RemoveAll(f.folder.group(g.name)); err != nil {
-			f.config.Log.Warn("cannot remove a group's folder", "group", g.name, "err", err)
+		f.archiving.Lock() // groups that go together have limits together
+		defer f.archiving.Unlock()
+		if err := f.folder.archive(g.name, f.config.Now()); err != nil {
+			f.config.Log.Warn("cannot put a group's folder away", "group", g.name, "err", err)
 		}
 	})
 }

@@ -57,6 +57,9 @@ func (f *Fleet) Handler() http.Handler {
 	mux.HandleFunc("GET /fleet/counts", func(w http.ResponseWriter, r *http.Request) {
 		answer(w)(f.Counts(r.Context(), region, r.URL.Query().Get("cluster")))
 	})
+	mux.HandleFunc("GET /fleet/ended", func(w http.ResponseWriter, r *http.Request) {
+		answer(w)(f.EndedInstances(r.Context(), region))
+	})
 	mux.HandleFunc("GET /fleet/changes", f.serveChanges)
 	mux.HandleFunc("GET /fleet/zones", func(w http.ResponseWriter, r *http.Request) {
 		answer(w)(f.Zones(r.Context(), region))

@@ -119,6 +119,11 @@ func (f *Fleet) changesSince(revision uint64) driver.Changes {
 	return now
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 var instanceID = regexp.MustCompile(`^i-[0-9a-f]{17}$`)
 
 // InstanceLog implements driver.Logs. The output of instances that ended is kept
@@ -155,6 +160,9 @@ func (f *Fleet) InstanceLog(ctx context.Context, region, id string, follow bool,
 		}
 	}
 	found, err := filepath.Glob(filepath.Join(f.folder.path, "groups", "*", "instances", id))
+	if past := filepath.Join(f.folder.past(), id); err == nil && len(found) == 0 && exists(past) {
+		found = []string{past}
+	}
 	if err != nil || len(found) == 0 {
 		f.mu.Lock()
 		defer f.mu.Unlock()
