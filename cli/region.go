@@ -51,6 +51,7 @@ which asks for the token in SHOWRUNNER_REGION_TOKEN.`,
 	f.StringVar(&config.Artifacts, "artifacts", "", "folder of artifacts (default: "+filepath.Join("DATA", "artifacts")+")")
 	f.StringVar(&config.Listen, "listen", "", "front door, host:port (default: as last time, else a free port)")
 	f.StringVar(&config.S3, "s3", "", "S3 endpoint, host:port (default: as last time, else a free port)")
+	f.StringSliceVar(&config.PassEnv, "pass-env", nil, "names of variables of this process that instances have too (default: PATH, LANG, LC_ALL and TZ alone)")
 	f.StringVar(&config.Control, "control", "", "also be controlled over TCP at host:port")
 	f.DurationVar(&config.ShutdownTimeout, "shutdown-timeout", 0, "how long requests and instances may take to end (default 10s)")
 	return cmd

@@ -19,6 +19,7 @@ var defaultRegions = []string{"us-west-2", "us-east-1", "eu-west-1"}
 
 // upOptions are the addresses of a whole.
 type upOptions struct {
+	passEnv      []string // names of variables that regions and instances have of ours
 	listen, edge string
 	aws          string // empty: no AWS-compatible endpoint
 	regions      []string
@@ -32,6 +33,7 @@ func (o *upOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.edge, "edge", "127.0.0.1:8080", "the edge's address: sites and services")
 	f.StringVar(&o.aws, "aws", "", "the AWS-compatible endpoint's address, such as 127.0.0.1:4566, or the next free port (default: none)")
 	f.StringSliceVar(&o.regions, "regions", slices.Clone(defaultRegions), "local regions, the nearest first")
+	f.StringSliceVar(&o.passEnv, "pass-env", nil, "names of variables of this shell that regions and their instances have too (default: PATH, LANG, LC_ALL and TZ alone)")
 	f.StringVar(&o.database, "database", "", "PostgreSQL URL for the control plane's state (default: SQLite in the data folder)")
 }
 
@@ -88,7 +90,7 @@ Showrunner is up.
 func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	processes := server.Processes(a.data, o.listen, o.edge, o.regions)
+	processes := server.Processes(a.data, o.listen, o.edge, o.regions, o.passEnv)
 	processes[0].Args = append(processes[0].Args, o.keeps...)
 	if o.aws != "" {
 		processes[0].Args = append(processes[0].Args, "--aws", o.aws)

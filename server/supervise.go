@@ -37,11 +37,13 @@ type Options struct {
 
 // Process is one child: this program with arguments.
 type Process struct {
-	Name  string   // "control", "edge", "region-us-west-2"
-	Args  []string // after the program
-	Env   []string // added to this process's own
-	Order int      // of stopping: the lowest first, equal ones together
-	Down  string   // a file that says that it is down on purpose; "" when that cannot be
+	Name string   // "control", "edge", "region-us-west-2"
+	Args []string // after the program
+	Env  []string // added to what it has of this process's own
+	// Only names the variables of this process that it has; nil is all of them.
+	Only  []string
+	Order int    // of stopping: the lowest first, equal ones together
+	Down  string // a file that says that it is down on purpose; "" when that cannot be
 }
 
 // State is what a supervised process is doing.
@@ -68,19 +70,33 @@ type Event struct {
 	NextWait time.Duration     `json:"nextWait,omitempty"` // before the next start
 }
 
-// Processes are the children of `showrunner up`.
-func Processes(data, listen, edge string, regions []string) []Process {
+// serving are the variables that the processes which carry users' requests have
+// of whoever starts them. What else a shell holds, credentials above all, is not
+// theirs. (sockpath needs TMPDIR; GOGC and the like tune them.)
+var serving = []string{"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GOTRACEBACK"}
+
+// Processes are the children of `showrunner up`. Regions, and the instances in
+// them, also have the variables named by pass.
+func Processes(data, listen, edge string, regions, pass []string) []Process {
 	all := strings.Join(regions, ",")
 	list := []Process{
 		{Name: "control", Args: []string{"control", "--data", data, "--listen", listen, "--edge", edge, "--regions", all}, Order: 3},
-		{Name: "edge", Args: []string{"edge", "--data", data, "--listen", edge, "--regions", all}, Order: 1},
+		{Name: "edge", Args: []string{"edge", "--data", data, "--listen", edge, "--regions", all}, Order: 1, Only: serving},
 	}
 	for _, r := range regions {
 		list = append(list, Process{
-			Name: "region-" + r, Args: []string{"region", "--data", data, "--name", r}, Order: 2, Down: DownFile(data, r),
+			Name: "region-" + r, Args: regionArgs(data, r, pass), Order: 2, Down: DownFile(data, r), Only: slices.Concat(serving, pass),
 		})
 	}
 	return list
+}
+
+func regionArgs(data, region string, pass []string) []string {
+	args := []string{"region", "--data", data, "--name", region}
+	if len(pass) > 0 {
+		args = append(args, "--pass-env", strings.Join(pass, ","))
+	}
+	return args
 }
 
 // DownFile marks a region that is down on purpose: an outage outlives a
@@ -247,6 +263,9 @@ func (s *supervisor) child(name string) (*child, error) {
 // env is the environment of a child: this process's own, without what was
 // meant for this process alone.
 func (p Process) env() []string {
-	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, ready.Env+"=") })
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return name == ready.Env || p.Only != nil && !slices.Contains(p.Only, name)
+	})
 	return append(append(env, p.Env...), ready.Env+"=3")
 }

@@ -71,7 +71,7 @@ func playSupervisor() {
 func testOptions(data string) Options {
 	env := []string{"SUPERVISE_TEST_ROLE=child", "SUPERVISE_TEST_NOTES=" + filepath.Join(data, "notes")}
 	o := Options{Data: data, StopTimeout: 10 * time.Second, Backoff: func(int) time.Duration { return 0 }}
-	for _, p := range Processes(data, "127.0.0.1:0", "127.0.0.1:0", []string{"west", "east"}) {
+	for _, p := range Processes(data, "127.0.0.1:0", "127.0.0.1:0", []string{"west", "east"}, nil) {
 		p.Args, p.Env = []string{p.Name}, env
 		o.Processes = append(o.Processes, p)
 	}
@@ -313,5 +313,27 @@ func TestLogsAreRotated(t *testing.T) {
 	}
 	if last := l.last(); len(last) != logLast || last[logLast-1] != "no newline at the end" {
 		t.Errorf("last lines: %d", len(last))
+	}
+}
+
+// What carries users' requests has nothing of the shell that started it but
+// what is named; the control plane, which runs git and builds, has all of it.
+func TestRegionsHaveWhatIsNamedAlone(t *testing.T) {
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "of whoever started it")
+	t.Setenv("PASSED", "on purpose")
+	for _, p := range Processes("data", "127.0.0.1:0", "127.0.0.1:0", []string{"west"}, []string{"PASSED"}) {
+		env := p.env()
+		has := func(name string) bool {
+			return slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") })
+		}
+		if secret := has("AWS_SECRET_ACCESS_KEY"); secret != (p.Name == "control") {
+			t.Errorf("%s has the credentials of the shell: %v", p.Name, secret)
+		}
+		if passed := has("PASSED"); passed != (p.Name != "edge") {
+			t.Errorf("%s has what is passed by name: %v", p.Name, passed)
+		}
+		if !has("PATH") {
+			t.Errorf("%s has no PATH", p.Name)
+		}
 	}
 }

@@ -32,6 +32,8 @@ type RegionConfig struct {
 	// Control adds a TCP listener to the unix socket; it asks for Token.
 	Control string
 	Token   string
+	// PassEnv names variables of this process that instances have too.
+	PassEnv []string
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Ready is called once, when everything serves. May be nil.
@@ -160,7 +162,7 @@ func (r *region) open(ctx context.Context) error {
 	r.balancer = balancer.New(balancer.Config{Resolve: r.resolve, Fallback: r.sites, OnEject: r.eject, EdgeKey: r.edgeKey, Log: c.Log})
 	r.fleet, err = fleet.New(fleet.Config{
 		Region: c.Name, Zones: c.Zones, Dir: c.dir("fleet"), Artifacts: store, Balancer: r.balancer, Log: c.Log, Now: c.Now,
-		Address: r.front.Addr().String(), S3: r.objects.Endpoint(),
+		Address: r.front.Addr().String(), S3: r.objects.Endpoint(), PassEnv: c.PassEnv,
 	})
 	if err != nil {
 		return err

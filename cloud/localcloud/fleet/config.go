@@ -42,6 +42,9 @@ type Config struct {
 	Address string
 	S3      string
 
+	// PassEnv names variables of this process that instances have, beside PATH, LANG, LC_ALL and TZ.
+	PassEnv []string
+
 	Maintenance pipeline.Maintenance // of groups that name none; default 100 and 110
 	Scaling     Scaling
 

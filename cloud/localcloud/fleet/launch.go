@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 // finds what this one left.
 const markName = "SHOWRUNNER_FLEET"
 
-// inherited are the only variables of the region process that instances see.
+// inherited are the variables of the region process that instances have, with
+// those that the configuration names.
 var inherited = []string{"PATH", "LANG", "LC_ALL", "TZ"}
 
 func (f *Fleet) newGroup(name string, r record, env map[string]string) *group {
@@ -95,7 +97,7 @@ func (f *Fleet) prepare(i *instance, spec driver.ServerGroupSpec, port int) (pro
 			job.Nice = limitedNice
 		}
 	}
-	for _, name := range inherited {
+	for _, name := range slices.Concat(inherited, f.config.PassEnv) {
 		if value, ok := os.LookupEnv(name); ok {
 			job.Env = append(job.Env, name+"="+value)
 		}
