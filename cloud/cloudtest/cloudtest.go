@@ -13,8 +13,8 @@ import (
 	"showrunner/problem"
 )
 
-// Fleet is a driver that runs instances.
-type Fleet interface {
+// InstanceCloud is a driver that runs instances.
+type InstanceCloud interface {
 	driver.Cloud
 	driver.Capacity
 	driver.Terminator
@@ -23,7 +23,7 @@ type Fleet interface {
 
 // Target is a driver under test and how to use it.
 type Target struct {
-	Fleet  Fleet
+	Cloud  InstanceCloud
 	Region string
 	// Artifact holds the program that Command starts, in any Mode.
 	Artifact artifact.Ref
@@ -99,7 +99,7 @@ func (s *Suite) Key() string {
 // Create makes a server group and fails the test when that is refused.
 func (s *Suite) Create(spec driver.ServerGroupSpec) driver.ServerGroup {
 	s.t.Helper()
-	g, err := s.Fleet.CreateServerGroup(s.t.Context(), s.Region, spec, s.Key())
+	g, err := s.Cloud.CreateServerGroup(s.t.Context(), s.Region, spec, s.Key())
 	if err != nil {
 		s.t.Fatalf("create %s: %v", spec.Cluster, err)
 	}
@@ -109,7 +109,7 @@ func (s *Suite) Create(spec driver.ServerGroupSpec) driver.ServerGroup {
 // Group observes one group; false when it is gone.
 func (s *Suite) Group(name string) (driver.ServerGroup, bool) {
 	s.t.Helper()
-	list, err := s.Fleet.ServerGroups(s.t.Context(), s.Region, "")
+	list, err := s.Cloud.ServerGroups(s.t.Context(), s.Region, "")
 	if err != nil {
 		s.t.Fatalf("server groups: %v", err)
 	}
@@ -129,7 +129,7 @@ func (s *Suite) Wait(name, what string, is func(driver.ServerGroup) bool) driver
 	defer cancel()
 	var last driver.Changes
 	for {
-		if w, ok := s.Fleet.(driver.Watcher); ok {
+		if w, ok := s.Cloud.(driver.Watcher); ok {
 			last, _ = w.WaitChanges(ctx, s.Region, last.Revision) // its end is seen below
 		} else {
 			pause := time.NewTimer(20 * time.Millisecond)

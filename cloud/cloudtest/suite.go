@@ -28,7 +28,7 @@ func testCreate(s *Suite) {
 			s.t.Errorf("instance %+v", i)
 		}
 	}
-	regions, err := s.Fleet.Regions(s.t.Context())
+	regions, err := s.Cloud.Regions(s.t.Context())
 	s.want("regions", err, "")
 	at := slices.IndexFunc(regions, func(r driver.Region) bool { return r.Name == s.Region })
 	if at < 0 || !regions[at].Healthy {
@@ -58,7 +58,7 @@ func testSequence(s *Suite) {
 			s.t.Fatalf("made %s, want %s", g.Name, want)
 		}
 	}
-	s.want("destroy", s.Fleet.Destroy(ctx, s.Region, "app-v001", driver.Guard{}, s.Key()), "")
+	s.want("destroy", s.Cloud.Destroy(ctx, s.Region, "app-v001", driver.Guard{}, s.Key()), "")
 	s.WaitGone("app-v001")
 	if g := s.Create(spec); g.Name != "app-v002" {
 		s.t.Errorf("a destroyed group's number came back: %s", g.Name)
@@ -73,40 +73,40 @@ func testKeys(s *Suite) {
 	ctx := s.t.Context()
 	spec := s.Spec("app", Serve, 2)
 	spec.Env["CLOUDTEST_GREETING"] = driver.EnvValue{Value: "a secret"}
-	first, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, "once")
+	first, err := s.Cloud.CreateServerGroup(ctx, s.Region, spec, "once")
 	s.want("create", err, "")
 	rotated := spec
 	rotated.Env = maps.Clone(spec.Env)
 	rotated.Env["CLOUDTEST_GREETING"] = driver.EnvValue{Value: "a secret that was changed meanwhile"}
-	if g, err := s.Fleet.CreateServerGroup(ctx, s.Region, rotated, "once"); err != nil || g.Name != first.Name {
+	if g, err := s.Cloud.CreateServerGroup(ctx, s.Region, rotated, "once"); err != nil || g.Name != first.Name {
 		s.t.Fatalf("repeated with another value of its environment: %s, %v", g.Name, err)
 	}
-	again, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, "once")
+	again, err := s.Cloud.CreateServerGroup(ctx, s.Region, spec, "once")
 	s.want("create again", err, "")
 	if again.Name != first.Name {
 		s.t.Fatalf("one key made %s and %s", first.Name, again.Name)
 	}
 	other := spec
 	other.Version = "2.0"
-	_, err = s.Fleet.CreateServerGroup(ctx, s.Region, other, "once")
+	_, err = s.Cloud.CreateServerGroup(ctx, s.Region, other, "once")
 	s.want("another request under that key", err, problem.Conflict)
-	_, err = s.Fleet.CreateServerGroup(ctx, s.Region, spec, "")
+	_, err = s.Cloud.CreateServerGroup(ctx, s.Region, spec, "")
 	s.want("no key", err, problem.Invalid)
-	if list, _ := s.Fleet.ServerGroups(ctx, s.Region, "app"); len(list) != 1 {
+	if list, _ := s.Cloud.ServerGroups(ctx, s.Region, "app"); len(list) != 1 {
 		s.t.Fatalf("%d groups", len(list))
 	}
 	s.WaitServing(first.Name, 2)
 	down, up := pipeline.Capacity{Desired: 1, Max: 5}, pipeline.Capacity{Desired: 3, Max: 5}
-	s.want("resize", s.Fleet.Resize(ctx, s.Region, first.Name, down, driver.Guard{}, "down"), "")
-	s.want("resize", s.Fleet.Resize(ctx, s.Region, first.Name, up, driver.Guard{}, "up"), "")
-	s.want("late retry", s.Fleet.Resize(ctx, s.Region, first.Name, down, driver.Guard{}, "down"), "")
+	s.want("resize", s.Cloud.Resize(ctx, s.Region, first.Name, down, driver.Guard{}, "down"), "")
+	s.want("resize", s.Cloud.Resize(ctx, s.Region, first.Name, up, driver.Guard{}, "up"), "")
+	s.want("late retry", s.Cloud.Resize(ctx, s.Region, first.Name, down, driver.Guard{}, "down"), "")
 	if g, _ := s.Group(first.Name); g.Capacity != up {
 		s.t.Fatalf("a late retry acted again: %+v", g.Capacity)
 	}
 	// A refusal is not remembered: what refused it may have passed.
 	s.WaitServing(first.Name, 3)
-	s.want("guarded", s.Fleet.Resize(ctx, s.Region, first.Name, down, driver.Guard{MinServing: 2}, "guarded"), problem.Precondition)
-	s.want("allowed", s.Fleet.Resize(ctx, s.Region, first.Name, down, driver.Guard{MinServing: 1}, "guarded"), "")
+	s.want("guarded", s.Cloud.Resize(ctx, s.Region, first.Name, down, driver.Guard{MinServing: 2}, "guarded"), problem.Precondition)
+	s.want("allowed", s.Cloud.Resize(ctx, s.Region, first.Name, down, driver.Guard{MinServing: 1}, "guarded"), "")
 }
 
 func testRefusals(s *Suite) {
@@ -134,18 +134,18 @@ func testRefusals(s *Suite) {
 	} {
 		spec := good
 		change(&spec)
-		_, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, s.Key())
+		_, err := s.Cloud.CreateServerGroup(ctx, s.Region, spec, s.Key())
 		s.want(what, err, problem.Invalid)
 	}
-	_, err := s.Fleet.CreateServerGroup(ctx, "nowhere", good, s.Key())
+	_, err := s.Cloud.CreateServerGroup(ctx, "nowhere", good, s.Key())
 	s.want("another region", err, problem.NotFound)
-	s.want("resize", s.Fleet.Resize(ctx, s.Region, "app-v007", pipeline.Capacity{}, driver.Guard{}, s.Key()), problem.NotFound)
-	s.want("terminate", s.Fleet.Terminate(ctx, s.Region, "i-00000000000000000", driver.TerminateOptions{}, s.Key()), problem.NotFound)
+	s.want("resize", s.Cloud.Resize(ctx, s.Region, "app-v007", pipeline.Capacity{}, driver.Guard{}, s.Key()), problem.NotFound)
+	s.want("terminate", s.Cloud.Terminate(ctx, s.Region, "i-00000000000000000", driver.TerminateOptions{}, s.Key()), problem.NotFound)
 	g := s.Create(good)
-	s.want("weights of another", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{"app-v009": 1}, driver.Guard{}, s.Key()), problem.NotFound)
-	s.want("an impossible weight", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: -2}, driver.Guard{}, s.Key()), problem.Invalid)
-	s.want("capacity", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Min: 2, Desired: 1, Max: 1}, driver.Guard{}, s.Key()), problem.Invalid)
-	if list, err := s.Fleet.ServerGroups(ctx, s.Region, "unknown"); err != nil || len(list) != 0 {
+	s.want("weights of another", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{"app-v009": 1}, driver.Guard{}, s.Key()), problem.NotFound)
+	s.want("an impossible weight", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: -2}, driver.Guard{}, s.Key()), problem.Invalid)
+	s.want("capacity", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Min: 2, Desired: 1, Max: 1}, driver.Guard{}, s.Key()), problem.Invalid)
+	if list, err := s.Cloud.ServerGroups(ctx, s.Region, "unknown"); err != nil || len(list) != 0 {
 		s.t.Errorf("an unknown cluster: %v, %v", list, err)
 	}
 }
@@ -165,7 +165,7 @@ func testNeverHealthy(s *Suite) {
 	// It is in nobody's way.
 	other := s.Create(s.Spec("other", Serve, 1))
 	s.WaitServing(other.Name, 1)
-	s.want("destroy", s.Fleet.Destroy(s.t.Context(), s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
+	s.want("destroy", s.Cloud.Destroy(s.t.Context(), s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
 	s.WaitGone(g.Name)
 }
 
@@ -174,12 +174,12 @@ func testResize(s *Suite) {
 	g := s.Create(s.Spec("app", Serve, 1))
 	for _, n := range []int{4, 2, 0, 1} {
 		to := pipeline.Capacity{Min: 0, Desired: n, Max: 4}
-		s.want("resize", s.Fleet.Resize(ctx, s.Region, g.Name, to, driver.Guard{}, s.Key()), "")
+		s.want("resize", s.Cloud.Resize(ctx, s.Region, g.Name, to, driver.Guard{}, s.Key()), "")
 		if got := s.WaitServing(g.Name, n); got.Capacity != to {
 			s.t.Fatalf("capacity %+v, want %+v", got.Capacity, to)
 		}
 	}
-	s.want("no max means desired", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 2}, driver.Guard{}, s.Key()), "")
+	s.want("no max means desired", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 2}, driver.Guard{}, s.Key()), "")
 	if got := s.WaitServing(g.Name, 2); got.Capacity.Max != 2 {
 		s.t.Fatalf("capacity %+v", got.Capacity)
 	}
@@ -200,13 +200,13 @@ func testWeights(s *Suite) {
 		before = 99
 		s.testShares(old.Name, fresh.Name)
 	} else {
-		err := s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 1, old.Name: 99}, driver.Guard{}, s.Key())
+		err := s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 1, old.Name: 99}, driver.Guard{}, s.Key())
 		s.want("two in traffic where one has all", err, problem.Precondition)
 	}
 	// One change, whole or not at all.
-	err := s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, "app-v099": 100}, driver.Guard{}, s.Key())
+	err := s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, "app-v099": 100}, driver.Guard{}, s.Key())
 	s.want("with one that is not there", err, problem.NotFound)
-	err = s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: math.Inf(1)}, driver.Guard{}, s.Key())
+	err = s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: math.Inf(1)}, driver.Guard{}, s.Key())
 	if err == nil {
 		s.t.Fatal("an infinite weight was taken")
 	}
@@ -218,14 +218,14 @@ func testWeights(s *Suite) {
 		s.t.Fatalf("both have traffic, until %v and %v", a.TrafficUntil, b.TrafficUntil)
 	}
 	shift := func(from, to string) {
-		s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{from: 0, to: 100}, driver.Guard{MinServing: 2, LastOne: true}, s.Key()), "")
+		s.want("shift", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{from: 0, to: 100}, driver.Guard{MinServing: 2, LastOne: true}, s.Key()), "")
 		if f, t := seen(from), seen(to); f.TrafficUntil.IsZero() || !t.TrafficUntil.IsZero() {
 			s.t.Fatalf("traffic went from %s to %s, it had it until %v and %v", from, to, f.TrafficUntil, t.TrafficUntil)
 		}
 	}
 	shift(old.Name, fresh.Name)
 	was := seen(old.Name).TrafficUntil
-	s.want("again", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0}, driver.Guard{}, s.Key()), "")
+	s.want("again", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0}, driver.Guard{}, s.Key()), "")
 	if again := seen(old.Name).TrafficUntil; !again.Equal(was) {
 		s.t.Fatalf("it had no traffic to lose, and lost it at %v instead of %v", again, was)
 	}
@@ -238,7 +238,7 @@ func (s *Suite) shares() bool { return !s.facts().AllOrNothing && s.facts().Most
 // facts are what the driver states.
 func (s *Suite) facts() driver.Facts {
 	s.t.Helper()
-	f, err := s.Fleet.Facts(s.t.Context(), s.Region)
+	f, err := s.Cloud.Facts(s.t.Context(), s.Region)
 	s.want("facts", err, "")
 	return f
 }
@@ -248,11 +248,11 @@ func (s *Suite) testShares(old, fresh string) {
 	ctx, one := s.t.Context(), 5.5
 	if r := s.facts().Resolution; r > 0 {
 		one = 2 * r
-		err := s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: 2.5 * r}, driver.Guard{}, s.Key())
+		err := s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: 2.5 * r}, driver.Guard{}, s.Key())
 		s.want("a weight between two that can be told apart", err, problem.Invalid)
 	}
-	s.want("canary", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: 1, old: 99}, driver.Guard{MinServing: 2}, s.Key()), "")
-	s.want("one alone", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: one}, driver.Guard{MinServing: 2}, s.Key()), "")
+	s.want("canary", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: 1, old: 99}, driver.Guard{MinServing: 2}, s.Key()), "")
+	s.want("one alone", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: one}, driver.Guard{MinServing: 2}, s.Key()), "")
 	a, _ := s.Group(old)
 	b, _ := s.Group(fresh)
 	if !s.facts().SharesOnly && (a.Weight != 99 || b.Weight != one) {
@@ -263,7 +263,7 @@ func (s *Suite) testShares(old, fresh string) {
 		for range most + 1 {
 			weights[s.Create(s.without("app", Serve, 0)).Name] = 1
 		}
-		s.want("more in traffic than there can be", s.Fleet.SetWeights(ctx, s.Region, "app", weights, driver.Guard{}, s.Key()), problem.Precondition)
+		s.want("more in traffic than there can be", s.Cloud.SetWeights(ctx, s.Region, "app", weights, driver.Guard{}, s.Key()), problem.Precondition)
 	}
 }
 
@@ -278,7 +278,7 @@ func (s *Suite) without(cluster string, mode Mode, n int) driver.ServerGroupSpec
 // what a version is comes back as it was given.
 func testFacts(s *Suite) {
 	ctx, f := s.t.Context(), s.facts()
-	_, err := s.Fleet.Facts(ctx, "nowhere")
+	_, err := s.Cloud.Facts(ctx, "nowhere")
 	s.want("facts of another region", err, problem.NotFound)
 	image := s.Spec("app", Serve, 1)
 	image.Workload = driver.Workload{Image: &driver.Image{Reference: "registry/app@sha256:" + strings.Repeat("0", 64)}}
@@ -287,14 +287,14 @@ func testFacts(s *Suite) {
 		if slices.Contains(f.Workloads, kind) {
 			continue
 		}
-		_, err := s.Fleet.CreateServerGroup(ctx, s.Region, spec, s.Key())
+		_, err := s.Cloud.CreateServerGroup(ctx, s.Region, spec, s.Key())
 		if s.want("what it does not run", err, problem.Precondition); !strings.Contains(err.Error(), string(kind)) {
 			s.t.Errorf("%s is refused without its name: %v", kind, err)
 		}
 	}
 	reference := s.Spec("app", Serve, 1)
 	reference.Env["TOKEN"] = driver.EnvValue{Secret: "vault/token#3"}
-	if _, err := s.Fleet.CreateServerGroup(ctx, s.Region, reference, s.Key()); !f.References {
+	if _, err := s.Cloud.CreateServerGroup(ctx, s.Region, reference, s.Key()); !f.References {
 		s.want("a reference where none are resolved", err, problem.Precondition)
 	}
 	spec := s.Spec("odd-name", Serve, 0)
@@ -303,7 +303,7 @@ func testFacts(s *Suite) {
 	if g, _ := s.Group(made.Name); g.Spec.Application != "storefront" || g.Spec.Fingerprint != "0123" {
 		s.t.Errorf("application %q and fingerprint %q came back", g.Spec.Application, g.Spec.Fingerprint)
 	}
-	if list, _ := s.Fleet.ServerGroups(ctx, s.Region, "app"); !f.References && len(list) > 0 {
+	if list, _ := s.Cloud.ServerGroups(ctx, s.Region, "app"); !f.References && len(list) > 0 {
 		s.t.Errorf("%d groups were made of what was refused", len(list))
 	}
 }
@@ -314,7 +314,7 @@ func testCounts(s *Suite) {
 	a, b := s.Create(s.Spec("app", Serve, 1)), s.Create(s.without("app", Serve, 1))
 	s.WaitServing(a.Name, 1)
 	s.WaitServing(b.Name, 1)
-	list, err := s.Fleet.Counts(ctx, s.Region, "app")
+	list, err := s.Cloud.Counts(ctx, s.Region, "app")
 	if f.Counts == nil {
 		s.want("counts where nothing is counted", err, problem.Precondition)
 		return
@@ -344,22 +344,22 @@ func testGuard(s *Suite) {
 	g := s.WaitServing(old.Name, 2)
 	one, two := driver.Guard{LastOne: true}, driver.Guard{MinServing: 2}
 	weights := map[string]float64{old.Name: 0, fresh.Name: 100}
-	s.want("disable all that serves", s.Fleet.SetWeights(ctx, s.Region, "app", weights, one, s.Key()), problem.Precondition)
-	s.want("destroy all that serves", s.Fleet.Destroy(ctx, s.Region, old.Name, one, s.Key()), problem.Precondition)
-	s.want("shrink to nothing", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Max: 2}, one, s.Key()), problem.Precondition)
-	s.want("shrink below the guard", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 1, Max: 2}, two, s.Key()), problem.Precondition)
-	err := s.Fleet.Terminate(ctx, s.Region, g.Instances[0].ID, driver.TerminateOptions{Guard: two}, s.Key())
+	s.want("disable all that serves", s.Cloud.SetWeights(ctx, s.Region, "app", weights, one, s.Key()), problem.Precondition)
+	s.want("destroy all that serves", s.Cloud.Destroy(ctx, s.Region, old.Name, one, s.Key()), problem.Precondition)
+	s.want("shrink to nothing", s.Cloud.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Max: 2}, one, s.Key()), problem.Precondition)
+	s.want("shrink below the guard", s.Cloud.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 1, Max: 2}, two, s.Key()), problem.Precondition)
+	err := s.Cloud.Terminate(ctx, s.Region, g.Instances[0].ID, driver.TerminateOptions{Guard: two}, s.Key())
 	s.want("terminate below the guard", err, problem.Precondition)
 	idle := driver.Guard{Idle: true}
-	s.want("clean up what serves", s.Fleet.Destroy(ctx, s.Region, old.Name, idle, s.Key()), problem.Precondition)
-	s.want("shrink what serves by one", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 1, Max: 2}, idle, s.Key()), problem.Precondition)
+	s.want("clean up what serves", s.Cloud.Destroy(ctx, s.Region, old.Name, idle, s.Key()), problem.Precondition)
+	s.want("shrink what serves by one", s.Cloud.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 1, Max: 2}, idle, s.Key()), problem.Precondition)
 	if g := s.WaitServing(old.Name, 2); !g.Enabled() || g.Capacity.Desired != 2 {
 		s.t.Fatalf("a refused change acted: %+v", g)
 	}
-	s.want("growing is never guarded", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 3, Max: 3}, driver.Guard{MinServing: 9}, s.Key()), "")
-	s.want("what does not serve may go", s.Fleet.Destroy(ctx, s.Region, fresh.Name, driver.Guard{MinServing: 9, Idle: true}, s.Key()), "")
+	s.want("growing is never guarded", s.Cloud.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 3, Max: 3}, driver.Guard{MinServing: 9}, s.Key()), "")
+	s.want("what does not serve may go", s.Cloud.Destroy(ctx, s.Region, fresh.Name, driver.Guard{MinServing: 9, Idle: true}, s.Key()), "")
 	s.WaitServing(old.Name, 3)
-	s.want("enough is left", s.Fleet.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 2, Max: 3}, two, s.Key()), "")
+	s.want("enough is left", s.Cloud.Resize(ctx, s.Region, old.Name, pipeline.Capacity{Desired: 2, Max: 3}, two, s.Key()), "")
 	s.WaitServing(old.Name, 2)
 }
 
@@ -367,12 +367,12 @@ func testDestroy(s *Suite) {
 	ctx := s.t.Context()
 	g := s.Create(s.Spec("app", Serve, 2))
 	s.WaitServing(g.Name, 2)
-	s.want("destroy", s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{}, "d"), "")
-	s.want("again, same key", s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{}, "d"), "")
-	s.want("again, another key", s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
+	s.want("destroy", s.Cloud.Destroy(ctx, s.Region, g.Name, driver.Guard{}, "d"), "")
+	s.want("again, same key", s.Cloud.Destroy(ctx, s.Region, g.Name, driver.Guard{}, "d"), "")
+	s.want("again, another key", s.Cloud.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
 	s.WaitGone(g.Name)
-	s.want("gone", s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
-	s.want("resize of a gone one", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{}, driver.Guard{}, s.Key()), problem.NotFound)
+	s.want("gone", s.Cloud.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
+	s.want("resize of a gone one", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{}, driver.Guard{}, s.Key()), problem.NotFound)
 }
 
 func testTerminate(s *Suite) {
@@ -381,25 +381,25 @@ func testTerminate(s *Suite) {
 	g = s.WaitServing(g.Name, 3)
 	for _, kill := range []bool{false, true} {
 		victim := g.Instances[0].ID
-		s.want("terminate", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Kill: kill}, s.Key()), "")
+		s.want("terminate", s.Cloud.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Kill: kill}, s.Key()), "")
 		g = s.Wait(g.Name, "replaced", func(g driver.ServerGroup) bool {
 			return g.Serving() == 3 && len(g.Instances) == 3 && !slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == victim })
 		})
 		if g.Capacity.Desired != 3 || g.Failures != 0 || g.Crashes != 0 {
 			s.t.Fatalf("after terminate: %+v", g)
 		}
-		s.want("an instance that ended", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{}, s.Key()), "")
+		s.want("an instance that ended", s.Cloud.Terminate(ctx, s.Region, victim, driver.TerminateOptions{}, s.Key()), "")
 	}
 	victim := g.Instances[1].ID
-	s.want("decrement", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Decrement: true}, "dec"), "")
-	s.want("decrement again", s.Fleet.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Decrement: true}, "dec"), "")
+	s.want("decrement", s.Cloud.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Decrement: true}, "dec"), "")
+	s.want("decrement again", s.Cloud.Terminate(ctx, s.Region, victim, driver.TerminateOptions{Decrement: true}, "dec"), "")
 	g = s.WaitServing(g.Name, 2)
 	if g.Capacity.Desired != 2 || slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == victim }) {
 		s.t.Fatalf("after decrement: %+v", g)
 	}
 	pinned := pipeline.Capacity{Min: 2, Desired: 2, Max: 3}
-	s.want("pin", s.Fleet.Resize(ctx, s.Region, g.Name, pinned, driver.Guard{}, s.Key()), "")
-	err := s.Fleet.Terminate(ctx, s.Region, g.Instances[0].ID, driver.TerminateOptions{Decrement: true}, s.Key())
+	s.want("pin", s.Cloud.Resize(ctx, s.Region, g.Name, pinned, driver.Guard{}, s.Key()), "")
+	err := s.Cloud.Terminate(ctx, s.Region, g.Instances[0].ID, driver.TerminateOptions{Decrement: true}, s.Key())
 	s.want("decrement below min", err, problem.Precondition)
 }
 
@@ -409,7 +409,7 @@ func testOrder(s *Suite) {
 	for _, cluster := range []string{"zebra", "app", "zebra", "app-prod"} {
 		names = append(names, s.Create(s.without(cluster, Serve, 0)).Name)
 	}
-	list, err := s.Fleet.ServerGroups(ctx, s.Region, "")
+	list, err := s.Cloud.ServerGroups(ctx, s.Region, "")
 	s.want("list", err, "")
 	var got []string
 	for _, g := range list {
@@ -418,7 +418,7 @@ func testOrder(s *Suite) {
 	if !slices.Equal(got, names) {
 		s.t.Errorf("listed %v, made %v", got, names)
 	}
-	list, err = s.Fleet.ServerGroups(ctx, s.Region, "app")
+	list, err = s.Cloud.ServerGroups(ctx, s.Region, "app")
 	s.want("list", err, "")
 	if len(list) != 1 || list[0].Name != names[1] {
 		s.t.Errorf("cluster app lists %+v", list)
@@ -432,7 +432,7 @@ func testConcurrent(s *Suite) {
 	for n := range names {
 		wg.Go(func() {
 			key := []string{"one", "two", "three", "four"}[n%4] // each key three times at once
-			g, err := s.Fleet.CreateServerGroup(ctx, s.Region, s.without("app", Serve, 0), key)
+			g, err := s.Cloud.CreateServerGroup(ctx, s.Region, s.without("app", Serve, 0), key)
 			if err != nil {
 				s.t.Errorf("create: %v", err)
 			}
@@ -445,7 +445,7 @@ func testConcurrent(s *Suite) {
 			s.t.Errorf("one key made %s and %s", names[n], names[n%4])
 		}
 	}
-	if list, _ := s.Fleet.ServerGroups(ctx, s.Region, "app"); len(list) != 4 {
+	if list, _ := s.Cloud.ServerGroups(ctx, s.Region, "app"); len(list) != 4 {
 		s.t.Fatalf("%d groups, want 4", len(list))
 	}
 	if !s.shares() {
@@ -458,7 +458,7 @@ func testConcurrent(s *Suite) {
 	refused := make([]error, 2)
 	for n, g := range []driver.ServerGroup{a, b} {
 		key := s.Key()
-		wg.Go(func() { refused[n] = s.Fleet.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, key) })
+		wg.Go(func() { refused[n] = s.Cloud.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, key) })
 	}
 	wg.Wait()
 	if (refused[0] == nil) == (refused[1] == nil) {

@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 				code := 3
 				return cloudtest.Target{
 					Region: "coarse-1", Artifact: "sha256:any", Command: []string{"./server"},
-					Fleet: coarsecloud.New(coarsecloud.Config{Regions: []string{"coarse-1"}, Facts: facts, Lag: 2 * time.Second, Fails: func(s driver.ServerGroupSpec) *driver.InstanceFailure {
+					Cloud: coarsecloud.New(coarsecloud.Config{Regions: []string{"coarse-1"}, Facts: facts, Lag: 2 * time.Second, Fails: func(s driver.ServerGroupSpec) *driver.InstanceFailure {
 						switch cloudtest.Mode(s.Env[cloudtest.ModeVariable].Value) {
 						case cloudtest.ExitAtOnce:
 							return &driver.InstanceFailure{Code: "EXITED", Cause: "exit code 3", ExitCode: &code, LastLog: []string{"the configuration is missing"}}

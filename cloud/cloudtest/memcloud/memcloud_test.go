@@ -13,7 +13,7 @@ func TestConformance(t *testing.T) {
 		code := 3
 		return cloudtest.Target{
 			Region: "mem-1", Artifact: "sha256:any", Command: []string{"./server"},
-			Fleet: memcloud.New(memcloud.Config{Regions: []string{"mem-1", "mem-2"}, Fails: func(s driver.ServerGroupSpec) *driver.InstanceFailure {
+			Cloud: memcloud.New(memcloud.Config{Regions: []string{"mem-1", "mem-2"}, Fails: func(s driver.ServerGroupSpec) *driver.InstanceFailure {
 				switch cloudtest.Mode(s.Env[cloudtest.ModeVariable].Value) {
 				case cloudtest.ExitAtOnce:
 					return &driver.InstanceFailure{Code: "EXITED", Cause: "exit code 3", ExitCode: &code, LastLog: []string{"the configuration is missing"}}

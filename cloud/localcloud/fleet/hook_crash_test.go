@@ -118,7 +118,7 @@ func TestRegionKilledInTerminateHooks(t *testing.T) {
 	r.stop()
 	region, client := otherProcess(t, r)
 	target := r.target()
-	target.Fleet = client
+	target.Cloud = client
 	other := cloudtest.New(t, target)
 	victim := func(name string) string { return other.WaitServing(name, 2).Instances[0].ID }
 	victims := []string{victim(shrunk), victim(replaced)}

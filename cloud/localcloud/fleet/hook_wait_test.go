@@ -228,7 +228,7 @@ func TestRegionKilledWhileHooksWait(t *testing.T) {
 	r.stop()
 	region, client := otherProcess(t, r)
 	target := r.target()
-	target.Fleet = client
+	target.Cloud = client
 	other := cloudtest.New(t, target)
 	gone := other.Wait(name, "in its launch hook", inHook(driver.PendingWait)).Instances[0].ID
 	if err := client.AnswerHook(t.Context(), "test-1", gone, driver.HookContinue, "before"); err != nil {

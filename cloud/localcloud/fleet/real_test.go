@@ -212,7 +212,7 @@ func (r *realFleet) stop() {
 }
 
 func (r *realFleet) target() cloudtest.Target {
-	return cloudtest.Target{Fleet: r.Fleet, Region: "test-1", Artifact: "sha256:self", Command: []string{"./server"}, Reach: r.balancer.reach}
+	return cloudtest.Target{Cloud: r.Fleet, Region: "test-1", Artifact: "sha256:self", Command: []string{"./server"}, Reach: r.balancer.reach}
 }
 
 // running lists the processes that carry a fleet's mark.
@@ -241,7 +241,7 @@ func TestConformance(t *testing.T) {
 			t.Parallel()
 			r := openReal(t)
 			target := r.target()
-			target.Fleet = r.client(t)
+			target.Cloud = r.client(t)
 			return target
 		})
 	})

@@ -24,7 +24,7 @@ func (s *Sites) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set(HeaderRegion, s.config.Region)
 	header.Set("X-Content-Type-Options", "nosniff")
-	h, ok := s.shop(r.Context(), siteName(r.Host))
+	h, ok := s.snapshot(r.Context(), siteName(r.Host))
 	if !ok {
 		header.Set(HeaderUnknownHost, "1")
 		refuse(w, r, http.StatusNotFound, "Nothing is served under this name here.")
@@ -84,7 +84,7 @@ func (c *content) describe(header http.Header) {
 }
 
 // encoded chooses among an object and what is stored compressed beside it.
-func (h *shop) encoded(w http.ResponseWriter, r *http.Request, key string, c *content) *content {
+func (h *siteSnapshot) encoded(w http.ResponseWriter, r *http.Request, key string, c *content) *content {
 	if c.attributes.ContentEncoding != "" {
 		return c
 	}
@@ -138,7 +138,7 @@ func acceptEncoding(values []string) func(string) bool {
 
 // redirected carries out the redirects of a website configuration that come
 // before any object is looked for.
-func (h *shop) redirected(w http.ResponseWriter, r *http.Request) bool {
+func (h *siteSnapshot) redirected(w http.ResponseWriter, r *http.Request) bool {
 	if h.plain.WebsiteConfiguration == nil {
 		return false
 	}
@@ -177,7 +177,7 @@ func redirectByRule(w http.ResponseWriter, r *http.Request, key, prefix, host, p
 }
 
 // missing answers for a key that is not there.
-func (h *shop) missing(w http.ResponseWriter, r *http.Request, key string) {
+func (h *siteSnapshot) missing(w http.ResponseWriter, r *http.Request, key string) {
 	if h.folder(key) {
 		to := url.URL{Path: "/" + key + "/", RawQuery: r.URL.RawQuery}
 		w.Header().Set("Cache-Control", cacheNever)

@@ -106,9 +106,9 @@ type content struct {
 	deployment string
 }
 
-// shop finds a site's objects for one request: everything it answers is of one
+// siteSnapshot finds a site's objects for one request: everything it answers is of one
 // view.
-type shop struct {
+type siteSnapshot struct {
 	sites *Sites
 	name  string
 	site  *site // nil for a bucket without deployments
@@ -119,8 +119,8 @@ type shop struct {
 	own    func(key string) bool
 }
 
-// shop opens the site of that name for a visitor.
-func (s *Sites) shop(ctx context.Context, name string) (*shop, bool) {
+// snapshot opens the site of that name for a visitor.
+func (s *Sites) snapshot(ctx context.Context, name string) (*siteSnapshot, bool) {
 	if t, err := s.site(name, false); err == nil {
 		t.mu.RLock()
 		v, ours := t.view, len(t.state.Turns) > 0 || t.state.Moving != ""
@@ -130,14 +130,14 @@ func (s *Sites) shop(ctx context.Context, name string) (*shop, bool) {
 				return nil, false // an S3 client removed it
 			}
 			p, _ := s.plainSite(ctx, name)
-			return &shop{sites: s, name: name, site: t, view: v, policy: p, own: t.owns}, true
+			return &siteSnapshot{sites: s, name: name, site: t, view: v, policy: p, own: t.owns}, true
 		}
 	}
 	p, ok := s.plainSite(ctx, name)
-	return &shop{sites: s, name: name, plain: p, policy: p}, ok
+	return &siteSnapshot{sites: s, name: name, plain: p, policy: p}, ok
 }
 
-func (h *shop) document() string {
+func (h *siteSnapshot) document() string {
 	if h.site != nil {
 		return h.view.document
 	}
@@ -147,7 +147,7 @@ func (h *shop) document() string {
 	return "index.html"
 }
 
-func (h *shop) errorDocument() string {
+func (h *siteSnapshot) errorDocument() string {
 	if h.site != nil {
 		return h.view.error
 	}
@@ -159,7 +159,7 @@ func (h *shop) errorDocument() string {
 
 // find is the live or late object of a deployment; from says that the key
 // belongs to the bucket instead.
-func (h *shop) find(key string) (o seen, ok, bucket bool) {
+func (h *siteSnapshot) find(key string) (o seen, ok, bucket bool) {
 	if h.site == nil || h.own(key) {
 		return seen{}, false, true
 	}
@@ -174,7 +174,7 @@ func (h *shop) find(key string) (o seen, ok, bucket bool) {
 }
 
 // has says whether there is such an object, without opening one where that can be told.
-func (h *shop) has(key string) bool {
+func (h *siteSnapshot) has(key string) bool {
 	_, ok, bucket := h.find(key)
 	if !bucket {
 		return ok
@@ -188,7 +188,7 @@ func (h *shop) has(key string) bool {
 }
 
 // open is nil when there is no such object, or visitors may not see it.
-func (h *shop) open(key string) *content {
+func (h *siteSnapshot) open(key string) *content {
 	o, ok, bucket := h.find(key)
 	switch {
 	case bucket:
@@ -204,7 +204,7 @@ func (h *shop) open(key string) *content {
 	return &content{File: f, size: o.Size, modified: o.Modified, attributes: attributes(o.object), deployment: o.deployment}
 }
 
-func (h *shop) openBucket(key string) *content {
+func (h *siteSnapshot) openBucket(key string) *content {
 	if !h.policy.Public(key) {
 		return nil
 	}
@@ -220,7 +220,7 @@ func (h *shop) openBucket(key string) *content {
 }
 
 // folder says whether there is an index document under the key.
-func (h *shop) folder(key string) bool {
+func (h *siteSnapshot) folder(key string) bool {
 	return key != "" && !strings.HasSuffix(key, "/") && h.has(path.Join(key, h.document()))
 }
 

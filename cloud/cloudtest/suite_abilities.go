@@ -13,7 +13,7 @@ import (
 )
 
 func testWatch(s *Suite) {
-	w, ok := s.Fleet.(driver.Watcher)
+	w, ok := s.Cloud.(driver.Watcher)
 	if !ok {
 		s.t.Log("this driver cannot wait for changes; callers ask again")
 		return
@@ -82,7 +82,7 @@ type operator interface {
 }
 
 func testOperator(s *Suite) {
-	op, ok := s.Fleet.(operator)
+	op, ok := s.Cloud.(operator)
 	if !ok {
 		s.t.Log("this driver has no side operations")
 		return
@@ -96,7 +96,7 @@ func testOperator(s *Suite) {
 	if g.Capacity.Desired != 1 || len(g.Instances) != 2 {
 		s.t.Fatalf("in standby: %+v", g)
 	}
-	s.want("traffic", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: 1}, driver.Guard{}, s.Key()), "")
+	s.want("traffic", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{g.Name: 1}, driver.Guard{}, s.Key()), "")
 	err := op.SetStandby(ctx, s.Region, kept, true, s.Key())
 	if s.want("the last one in standby", err, problem.Precondition); !strings.Contains(err.Error(), "last serving") {
 		s.t.Errorf("the last one in standby: %v", err)
@@ -112,12 +112,12 @@ func testOperator(s *Suite) {
 	})
 	s.want("the health of none", op.SetHealth(ctx, s.Region, "i-0", false, s.Key()), problem.NotFound)
 	s.want("protect", op.SetProtection(ctx, s.Region, kept, true, s.Key()), "")
-	s.want("shrink", s.Fleet.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 1, Max: 4}, driver.Guard{}, s.Key()), "")
+	s.want("shrink", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 1, Max: 4}, driver.Guard{}, s.Key()), "")
 	if g = s.WaitServing(g.Name, 1); g.Instances[0].ID != kept || !g.Instances[0].Protected {
 		s.t.Fatalf("the protected one is gone: %+v", g.Instances)
 	}
 	s.want("suspend", op.Suspend(ctx, s.Region, g.Name, []string{"Launch"}, s.Key()), "")
-	s.want("kill", s.Fleet.Terminate(ctx, s.Region, kept, driver.TerminateOptions{Kill: true}, s.Key()), "")
+	s.want("kill", s.Cloud.Terminate(ctx, s.Region, kept, driver.TerminateOptions{Kill: true}, s.Key()), "")
 	if g = s.WaitServing(g.Name, 0); !slices.Equal(g.Suspended, []string{"Launch"}) {
 		s.t.Fatalf("suspended %v", g.Suspended)
 	}
@@ -127,7 +127,7 @@ func testOperator(s *Suite) {
 }
 
 func testHooks(s *Suite) {
-	h, ok := s.Fleet.(driver.HookAnswerer)
+	h, ok := s.Cloud.(driver.HookAnswerer)
 	if !ok {
 		s.t.Log("this driver has no hooks that wait")
 		return
@@ -167,7 +167,7 @@ func testServing(s *Suite) {
 	spec.Version, spec.Weight = "2.0", 0
 	fresh := s.Create(spec)
 	s.WaitServing(fresh.Name, 1)
-	s.want("shift", s.Fleet.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: 1}, driver.Guard{MinServing: 1}, s.Key()), "")
+	s.want("shift", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: 1}, driver.Guard{MinServing: 1}, s.Key()), "")
 	if body, err := s.Reach(ctx, "app", "/"); err != nil || !strings.HasPrefix(body, "2.0 ") {
 		s.t.Fatalf("reached %q, %v", body, err)
 	}
