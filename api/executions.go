@@ -111,6 +111,10 @@ func (s *Server) stages(c *control.Service) {
 		func(ctx context.Context, in *StagePath) (*none, error) {
 			return done(c.Restart(ctx, principal(ctx), in.ID, in.Stage))
 		})
+	huma.Register(s.api, operation(http.MethodGet, "/executions/{id}/stages/{stage}/decision", "get-review", "What an approval would let happen, and what is live where it changes something", 200),
+		func(ctx context.Context, in *StagePath) (*body[control.Review], error) {
+			return answer(c.ReviewApproval(ctx, principal(ctx), in.ID, in.Stage))
+		})
 	huma.Register(s.api, operation(http.MethodPost, "/executions/{id}/stages/{stage}/decision", "decide-stage", "Approve or reject", 202),
 		func(ctx context.Context, in *struct {
 			StagePath

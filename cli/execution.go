@@ -346,6 +346,10 @@ func (a *app) executionsCancel() *cobra.Command {
 func (a *app) executionsSignal() *cobra.Command {
 	return &cobra.Command{
 		Use: "signal EXECUTION STAGE skip|retry|done|fail", Short: "End a wait, or say how a stage in doubt goes on", Args: exactArgs("EXECUTION", "STAGE", "SIGNAL"),
+		Long: `Signal sends a word to a stage that waits. "skip" ends a stage of the kind wait: it
+has succeeded then, and the stages that need it go on. The other three are for a stage
+whose act may or may not have happened: "retry" does it again, "done" takes it as done,
+and "fail" as failed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := a.connect().Do(cmd.Context(), http.MethodPost, "/executions/"+seg(args[0])+"/stages/"+seg(args[1])+"/signal", map[string]string{"name": args[2]}, nil)
 			if err == nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -234,5 +235,29 @@ func TestWhatARestartRunsAgain(t *testing.T) {
 	}
 	if _, err := s.PlanRestart(t.Context(), owner, "e1", "none"); problem.CodeOf(err) != problem.NotFound {
 		t.Errorf("a stage that is none: %v", err)
+	}
+}
+
+// Who approves sees the commit, what follows and what is live there, and is warned
+// when a later run has put something newer there.
+func TestReviewOfAnApproval(t *testing.T) {
+	h := newHistory()
+	h.start("older", "approval")
+	e := h.executions["older"]
+	e.Revision = &execution.Revision{Commit: "4f1c2ab9", Message: "Say it"}
+	e.Definition = &pipeline.Pipeline{Stages: []pipeline.Stage{{Name: "s", Kind: "approval"}, {Name: "site", Kind: "deploy-site", Needs: []string{"s"}, With: []byte(`{"site":"shop","artifact":"${{ stages.none.outputs.x }}"}`)}}}
+	h.start("newer", "deploy-site")
+	h.end("newer", execution.Succeeded, map[string]any{"site": "shop", "account": "local", "deployment": "d1", "version": "v2", "regions": []string{"a"}})
+	s := New(Deps{Engine: h, Records: &recordtest.Records{}, Now: time.Now, FreezeWatch: NewFreezeWatch(nil, time.Now)})
+	r, err := s.ReviewApproval(t.Context(), owner, "older", "s")
+	if err != nil || r.Revision.Commit != "4f1c2ab9" || len(r.Next) != 1 || r.Next[0].Target != "shop" || len(r.Next[0].Live) != 1 || r.Next[0].Live[0].Version != "v2" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "approving brings the older version back") {
+		t.Errorf("%q", r.Warnings)
+	}
+	h.executions["newer"].Created = e.Created.Add(-time.Hour)
+	if r, err = s.ReviewApproval(t.Context(), owner, "older", "s"); err != nil || len(r.Warnings) != 0 {
+		t.Errorf("%q, %v", r.Warnings, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"showrunner/execution"
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -21,6 +22,30 @@ type RestartStage struct {
 	Status  execution.Status `json:"status"`            // how it ended before
 	Target  string           `json:"target,omitempty"`  // the cluster or site that it changes
 	Version string           `json:"version,omitempty"` // that it put there before
+}
+
+// stagesAfter are the stages that need a stage, directly or by way of others, in the
+// order of the pipeline.
+func stagesAfter(e execution.Execution, name string) []pipeline.Stage {
+	if e.Definition == nil {
+		return nil
+	}
+	found := map[string]bool{name: true}
+	for grown := true; grown; {
+		grown = false
+		for _, def := range e.Definition.Stages {
+			if !found[def.Name] && slices.ContainsFunc(def.Needs, func(n string) bool { return found[n] }) {
+				found[def.Name], grown = true, true
+			}
+		}
+	}
+	var list []pipeline.Stage
+	for _, def := range e.Definition.Stages {
+		if found[def.Name] && def.Name != name {
+			list = append(list, def)
+		}
+	}
+	return list
 }
 
 // PlanRestart says what Restart would run again: the stage, and every stage that
@@ -41,17 +66,9 @@ func (s *Service) PlanRestart(ctx context.Context, p Principal, id, stageName st
 	if e.Definition == nil {
 		return plan, nil
 	}
-	again := map[string]bool{stageName: true}
-	for grown := true; grown; {
-		grown = false
-		for _, def := range e.Definition.Stages {
-			if !again[def.Name] && slices.ContainsFunc(def.Needs, func(n string) bool { return again[n] }) {
-				again[def.Name], grown = true, true
-			}
-		}
-	}
+	after := stagesAfter(e, stageName)
 	for _, def := range e.Definition.Stages {
-		if !again[def.Name] {
+		if def.Name != stageName && !slices.ContainsFunc(after, func(x pipeline.Stage) bool { return x.Name == def.Name }) {
 			continue
 		}
 		st, _ := e.Stage(def.Name)

@@ -13,7 +13,7 @@ type Pipeline struct {
 	Name        string      `json:"name"`
 	Description string      `json:"description,omitempty"`
 	Triggers    []Trigger   `json:"triggers,omitempty"`
-	Concurrency Concurrency `json:"concurrency,omitempty" enum:"queue|supersede|parallel" default:"queue"` // default Queue
+	Concurrency Concurrency `json:"concurrency,omitempty" enum:"queue|supersede|parallel" default:"queue"` // default Queue. At most 1,000 runs of one pipeline wait or run at once; a start beyond that is refused with 429 and when to ask again
 	Parameters  []Parameter `json:"parameters,omitempty"`                                                  // in file order
 	Stages      []Stage     `json:"stages"`                                                                // in file order
 }
