@@ -175,8 +175,8 @@ func (a *app) processesState(ctx context.Context) []check {
 		return append(list, check{"triggers", "warning", err.Error(), ""})
 	}
 	for _, t := range triggers {
-		if t.Failures > 0 {
-			list = append(list, check{"trigger of " + t.Application + "/" + t.Pipeline, "warning", t.Kind + " " + t.Trigger + ": " + t.Error, "showrunner triggers --failing"})
+		if t.Fails() {
+			list = append(list, check{"trigger of " + t.Application + "/" + t.Pipeline, "warning", t.Kind + " " + t.Trigger + ": " + t.Why(), "showrunner triggers --failing"})
 		}
 	}
 	return list

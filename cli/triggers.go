@@ -18,8 +18,9 @@ func newTriggersCommand(a *app) *cobra.Command {
 		Use: "triggers [APP|APP/PIPELINE]", Short: "Show what starts pipelines, when next, and why it does not work",
 		Long: `Triggers lists what starts pipelines without a person, in the order of their files:
 when a poll looks again and a schedule is due, what each started last, and why the
-last look or start did not work, how often in a row and since when. What came in
-for pushes and webhooks, "showrunner deliveries" tells.`,
+last look or start did not work, how often in a row and since when; why one can start
+nothing as things are; and for pushes and webhooks the address that deliveries are sent
+to. What came in there, "showrunner deliveries" tells.`,
 		Example: "  showrunner triggers storefront\n  showrunner triggers --failing -o json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,7 +39,7 @@ for pushes and webhooks, "showrunner deliveries" tells.`,
 				return err
 			}
 			if failing {
-				out = slices.DeleteFunc(out, func(t control.TriggerStatus) bool { return t.Failures == 0 })
+				out = slices.DeleteFunc(out, func(t control.TriggerStatus) bool { return !t.Fails() })
 			}
 			names := func() []string {
 				var list []string
@@ -52,6 +53,7 @@ for pushes and webhooks, "showrunner deliveries" tells.`,
 				for _, t := range out {
 					row(w, t.Application+"/"+t.Pipeline, t.Kind, t.Trigger, stamp(t.Next), ago(t.Last), t.Execution, triggerState(t))
 				}
+				triggerAddresses(w, out)
 			})
 		},
 	}
@@ -63,10 +65,30 @@ for pushes and webhooks, "showrunner deliveries" tells.`,
 // others deliver to.
 func triggerState(t control.TriggerStatus) string {
 	switch {
+	case t.Blocked != "":
+		return "✕ can start nothing: " + t.Blocked
 	case t.Failures > 0:
 		return fmt.Sprintf("✕ failed %d× since %s: %s", t.Failures, stamp(t.Failing), t.Error)
 	case t.Kind == "push" || t.Kind == "webhook":
 		return "see deliveries"
 	}
 	return "✓ ok"
+}
+
+// triggerAddresses says where deliveries for pushes and webhooks are sent to.
+func triggerAddresses(w io.Writer, all []control.TriggerStatus) {
+	var said []string
+	for _, t := range all {
+		for _, a := range t.Addresses {
+			if !slices.Contains(said, a) {
+				said = append(said, a)
+			}
+		}
+	}
+	if len(said) > 0 {
+		fmt.Fprintln(w, "\nAddresses for webhooks (JSON, signed with the trigger's secret):")
+	}
+	for _, a := range said {
+		fmt.Fprintln(w, "  "+a)
+	}
 }

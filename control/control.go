@@ -63,6 +63,7 @@ type Deps struct {
 	FreezeWatch     *FreezeWatch
 	Edge            Edge
 	RegionProcesses RegionProcesses
+	URL             string // where this control plane is reached from outside
 	Log             *slog.Logger
 	Now             func() time.Time
 }

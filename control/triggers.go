@@ -17,22 +17,24 @@ func (s *Service) Triggers(ctx context.Context, p Principal, application, name s
 	if err := s.permit(p, opRead, Subject{Kind: KindTrigger, Application: application}); err != nil {
 		return nil, err
 	}
-	var apps []Application
-	switch {
-	case application != "":
+	if name != "" && application == "" {
+		return nil, problem.New(problem.Invalid, "trigger.list", "pipeline %q is named without its application", name)
+	}
+	all, err := s.Applications(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	apps := all
+	if application != "" {
 		a, err := s.Application(ctx, p, application)
 		if err != nil {
 			return nil, err
 		}
 		apps = []Application{a}
-	case name != "":
-		return nil, problem.New(problem.Invalid, "trigger.list", "pipeline %q is named without its application", name)
-	default:
-		all, err := s.Applications(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		apps = all
+	}
+	in, err := s.surroundings(ctx, all)
+	if err != nil {
+		return nil, err
 	}
 	var defs []trigger.Definition
 	for _, a := range apps {
@@ -47,5 +49,23 @@ func (s *Service) Triggers(ctx context.Context, p Principal, application, name s
 			}
 		}
 	}
-	return trigger.Statuses(ctx, s.Records, application, defs)
+	return trigger.Statuses(ctx, s.Records, application, defs, in)
+}
+
+// surroundings are what decides whether triggers can start anything.
+func (s *Service) surroundings(ctx context.Context, all []Application) (trigger.Surroundings, error) {
+	in := trigger.Surroundings{URL: s.URL, Now: s.Now(), Secrets: map[string]bool{}, Pipelines: map[string]bool{}}
+	secrets, err := s.Secrets.List(ctx)
+	if err != nil {
+		return in, err
+	}
+	for _, info := range secrets {
+		in.Secrets[info.Name] = true
+	}
+	for _, a := range all {
+		for _, p := range a.Pipelines {
+			in.Pipelines[a.Name+"/"+p.Name] = true
+		}
+	}
+	return in, nil
 }

@@ -23,9 +23,7 @@ func (c *checks) kindRules(i int, s *stageOrigin) {
 	case Deploy:
 		c.deployRules(i, s, v)
 	case Approval:
-		if len(v.Approvers) > 0 && v.Minimum > len(v.Approvers) {
-			c.report(find(s.with, "minimum"), CodeValue, "%s asks for %d approvals of %d approvers", c.where, v.Minimum, len(v.Approvers))
-		}
+		c.approvalRules(s, v)
 	case Webhook:
 		if v.Body != "" && (v.Method == "GET" || v.Method == "HEAD") {
 			c.warn(find(s.with, "body"), CodeConflict, "%s sends a body with %s, which most servers ignore", c.where, v.Method)
@@ -35,6 +33,26 @@ func (c *checks) kindRules(i int, s *stageOrigin) {
 		}
 	case Call:
 		c.callRules(s, v)
+	}
+}
+
+// approvalRules refuses what nobody can satisfy: whoever holds the control plane's
+// token is its owner, and no other person is known to it.
+func (c *checks) approvalRules(s *stageOrigin, v Approval) {
+	const one = "a control plane knows one person so far, its owner: whoever holds the token decides"
+	if n := find(s.with, "approvers"); n != find(s.with) {
+		named := ""
+		if len(v.Approvers) > 0 {
+			named = " (" + strings.Join(v.Approvers, ", ") + ")"
+		}
+		c.reportWith(n, Diagnostic{Code: CodeValue, Message: fmt.Sprintf("%s names approvers%s, and nobody can approve under such a name", c.where, named), Help: one + "; leave approvers out"})
+	}
+	if v.Minimum > 1 {
+		c.reportWith(find(s.with, "minimum"), Diagnostic{Code: CodeValue, Message: fmt.Sprintf("%s asks for %d approvals, and there is nobody for the second", c.where, v.Minimum), Help: one + "; leave minimum out"})
+	}
+	if v.ForbidSelf {
+		c.reportWith(find(s.with, "forbidSelf"), Diagnostic{Severity: SeverityWarning, Code: CodeValue,
+			Message: fmt.Sprintf("%s cannot be approved in a run that the owner starts by hand", c.where), Help: one})
 	}
 }
 

@@ -100,8 +100,8 @@ func (Wait) Kind() string { return "wait" }
 // Approval waits for people.
 type Approval struct {
 	Instructions string   `json:"instructions,omitempty"`                  // Markdown
-	Approvers    []string `json:"approvers,omitempty"`                     // principals; empty: anybody who may
-	Minimum      int      `json:"minimum,omitempty" default:"1" min:"1"`   // approvals needed; default 1
+	Approvers    []string `json:"approvers,omitempty"`                     // principals; empty: anybody who may. Refused until people can be told apart
+	Minimum      int      `json:"minimum,omitempty" default:"1" min:"1"`   // approvals needed; default 1. More are refused until people can be told apart
 	ForbidSelf   bool     `json:"forbidSelf,omitempty"`                    // who started the execution may not approve it
 	Expires      Duration `json:"expires,omitempty" default:"72h" min:"1"` // default 72h; then the stage fails
 }

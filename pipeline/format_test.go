@@ -56,7 +56,7 @@ func stageOf(t *rapid.T, name string, earlier []string) Stage {
 		parts["env"] = rapid.MapOfN(rapid.StringMatching(`[A-Z][A-Z0-9_]{0,5}`), texts(), 1, 3).Draw(t, "env")
 	case "approval":
 		parts["instructions"] = texts().Draw(t, "instructions")
-		parts["minimum"] = rapid.IntRange(1, 3).Draw(t, "minimum")
+		parts["minimum"] = 1
 		parts["forbidSelf"] = rapid.Bool().Draw(t, "forbidSelf")
 	case "wait":
 		parts["for"] = durations().Draw(t, "for")

@@ -81,6 +81,12 @@ func EvalTriggerWhen(w WebhookTrigger, event map[string]any) (bool, error) {
 	return ok, nil
 }
 
+// Parameters are the parameters that the trigger gives, as they are written.
+func (t Trigger) Parameters() map[string]string {
+	given, _ := t.parameters()
+	return given
+}
+
 // WithDefaults returns the trigger with its defaults filled in.
 func (t Trigger) WithDefaults() Trigger { return withZeroesFilled(t) }
 

@@ -8,7 +8,8 @@
 //
 //	push      the pipeline, and repository, ref, before and after of the push: two hooks
 //	          or two deliveries of one push are one event
-//	webhook   the pipeline and the webhook's name, and the delivery's id where the sender gives one
+//	webhook   the pipeline and the webhook's name, and what the signature covers: the id of
+//	          Standard Webhooks, else a digest of the body
 //	poll      the pipeline and the repository, and ref, commits and a count of the ref's changes
 //	schedule  the pipeline, cron and zone, and the time it was due
 //	pipeline  the pipeline and the one it follows, and the position of the end in the event log

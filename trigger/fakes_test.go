@@ -211,5 +211,5 @@ func (w *world) statuses() ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Statuses(w.t.Context(), w.records, "", all)
+	return Statuses(w.t.Context(), w.records, "", all, Surroundings{URL: "https://deploy.example", Now: epoch})
 }

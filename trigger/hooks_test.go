@@ -350,13 +350,14 @@ func TestGenericWebhook(t *testing.T) {
 	if status, d := h.deliver(signed(`{"env":"test"}`)); status != 200 || d.Verdict != VerdictIgnored || !strings.Contains(d.Reason, "condition") {
 		t.Errorf("answered %d: %+v", status, d)
 	}
-	if status, _ := h.deliver(signed(body)); status != 202 {
-		t.Errorf("another delivery without an identity: %d", status)
+	// What is signed tells events apart, and no header that anybody can change.
+	for _, name := range []string{"X-Request-Id", "Idempotency-Key", "X-Delivery-Id", "X-GitHub-Delivery", "X-Gitlab-Event-UUID"} {
+		if status, d := h.deliver(signed(body).with(name, "another")); status != 200 || d.Verdict != VerdictDuplicate || !strings.Contains(d.Reason, "handled before") {
+			t.Errorf("the same signed body with another %s: %d, %+v", name, status, d)
+		}
 	}
-	first, _ := h.deliver(signed(body).with("Idempotency-Key", "k1"))
-	second, _ := h.deliver(signed(body).with("Idempotency-Key", "k1"))
-	if first != 202 || second != 200 {
-		t.Errorf("the same identity twice: %d, %d", first, second)
+	if status, d := h.deliver(signed(`{"env":"prod","n":13}`)); status != 202 {
+		t.Errorf("another signed body: %d, %+v", status, d)
 	}
 	header := http.Header{}
 	standardwebhook.Sign(header, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_1", hookTime, []byte(body))
@@ -370,6 +371,28 @@ func TestGenericWebhook(t *testing.T) {
 	}
 	if status, _ := h.deliver(c); status != 200 {
 		t.Errorf("Standard Webhooks again: %d", status)
+	}
+}
+
+// A signed push starts once, whatever its headers say and at whichever forge's
+// address it is repeated with the same signature.
+func TestARepeatedPushStartsOnce(t *testing.T) {
+	for provider, events := range map[string][]string{GitHub: {"X-GitHub-Event"}, Gitea: {"X-Gitea-Event", "X-GitHub-Event"}} {
+		h := newHooked(t, def("shop", "release", onPush(pipeline.PushTrigger{})))
+		body := githubPush("refs/heads/main", commitA)
+		if status, d := h.deliver(github("push", body)); status != 202 {
+			t.Fatalf("%s: %d, %+v", provider, status, d)
+		}
+		for _, id := range []string{"X-GitHub-Delivery", "X-Gitea-Delivery", "X-Request-Id"} {
+			c := github("push", body).with(id, "another")
+			c.path = "/hooks/" + provider
+			for _, name := range events {
+				c = c.with(name, "push")
+			}
+			if status, d := h.deliver(c); status != 200 || d.Verdict != VerdictDuplicate {
+				t.Errorf("%s, another %s: %d, %+v", provider, id, status, d)
+			}
+		}
 	}
 }
 

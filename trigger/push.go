@@ -126,7 +126,7 @@ func parsePush(provider string, body []byte) (Push, error) {
 			p.URLs = append(p.URLs, u)
 		}
 	}
-	if s := string(in.Repository.PushedAt); provider == "github" && len(s) < 40 && s != "null" {
+	if s := string(in.Repository.PushedAt); len(s) < 40 && s != "null" {
 		p.pushed = strings.Trim(s, `"`)
 	}
 	switch {

@@ -3,6 +3,8 @@ package trigger
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"strings"
@@ -218,7 +220,8 @@ func (h *Hooks) generic(ctx context.Context, header http.Header, d *Delivery, pi
 		return refuse(http.StatusBadRequest, "%v", err)
 	}
 	w := c.trigger.Webhook
-	values := map[string]any{"kind": "webhook", "id": d.DeliveryID, "name": w.Name, "payload": payload}
+	event := genericEvent(header, body)
+	values := map[string]any{"kind": "webhook", "id": event, "name": w.Name, "payload": payload}
 	o := Outcome{Application: c.def.Application, Pipeline: c.def.Pipeline.Name, Verdict: VerdictIgnored}
 	met := true
 	if w.When != "" {
@@ -233,25 +236,26 @@ func (h *Hooks) generic(ctx context.Context, header http.Header, d *Delivery, pi
 		d.Outcomes = []Outcome{o}
 		return nil
 	}
-	o, err = h.start(ctx, c, values, ident(c.def, "webhook", w.Name), genericEvent(header, d), Generic+" "+w.Name)
+	o, err = h.start(ctx, c, values, ident(c.def, "webhook", w.Name), event, Generic+" "+w.Name)
 	if err != nil {
 		return err
+	}
+	if o.Verdict == VerdictDuplicate && !standardwebhook.Present(header) {
+		o.Reason = "a delivery with this signed body started it before; a sender whose bodies are alike signs an id by Standard Webhooks, or puts one into the body"
 	}
 	d.Outcomes = []Outcome{o}
 	return nil
 }
 
-// genericEvent identifies the event of a generic delivery: by Standard Webhooks'
-// id, which is signed, else by the sender's own. A delivery without any is an
-// event of its own: two that are alike may both be meant.
-func genericEvent(header http.Header, d *Delivery) string {
-	if id := header.Get(standardwebhook.HeaderID); id != "" {
-		return "standard " + id
+// genericEvent identifies the event of a generic delivery by what its signature
+// covers: the id of Standard Webhooks, else the body. Whoever repeats a delivery can
+// change every other header, and starts nothing by that.
+func genericEvent(header http.Header, body []byte) string {
+	if standardwebhook.Present(header) {
+		return "standard " + header.Get(standardwebhook.HeaderID)
 	}
-	if d.DeliveryID != "" {
-		return "delivery " + d.DeliveryID
-	}
-	return "received " + d.ID
+	sum := sha256.Sum256(body)
+	return "body " + hex.EncodeToString(sum[:])
 }
 
 func findWebhook(defs []Definition, application, pipelineName, name string) (candidate, bool) {

@@ -3,6 +3,7 @@ package trigger
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"time"
 
 	"showrunner/pipeline"
@@ -64,7 +65,7 @@ func (s *Service) schedule(ctx context.Context, id string, def Definition, t pip
 	} else {
 		state.Status.Next = next.UTC()
 	}
-	if state == before {
+	if reflect.DeepEqual(state, before) {
 		return next, nil
 	}
 	_, saved := s.save(ctx, schedules, key, version, state, state.Status.event(now, before.Status)...)

@@ -34,7 +34,17 @@ type Status struct {
 	Error    string    `json:"error,omitempty"`
 	Failures int       `json:"failures,omitempty"`
 	Failing  time.Time `json:"failing,omitzero"`
+	// Blocked says why it can start nothing as things are, whether or not that was tried.
+	Blocked string `json:"blocked,omitempty"`
+	// Addresses are where deliveries are sent to, of a push or a webhook.
+	Addresses []string `json:"addresses,omitempty"`
 }
+
+// Fails says that the trigger does not work: it is blocked, or its last try failed.
+func (st Status) Fails() bool { return st.Blocked != "" || st.Failures > 0 }
+
+// Why says why it fails.
+func (st Status) Why() string { return cmp.Or(st.Blocked, st.Error) }
 
 // The events that tell when a poll, a schedule or what follows a pipeline stops
 // working, and when it works again.
@@ -109,9 +119,10 @@ type Reader interface {
 	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 }
 
-// Statuses says how every trigger of the definitions stands, in their order.
+// Statuses says how every trigger of the definitions stands, in their order, and
+// whether it can start anything in its surroundings.
 // Application narrows what is read, not what is answered.
-func Statuses(ctx context.Context, records Reader, application string, defs []Definition) ([]Status, error) {
+func Statuses(ctx context.Context, records Reader, application string, defs []Definition, in Surroundings) ([]Status, error) {
 	kept, err := keptStatuses(ctx, records, application)
 	if err != nil {
 		return nil, err
@@ -122,6 +133,7 @@ func Statuses(ctx context.Context, records Reader, application string, defs []De
 			st := kept[recordKey(def, w.id)]
 			st.Application, st.Pipeline = def.Application, def.Pipeline.Name
 			st.Kind, st.Trigger = about(def, w.trigger)
+			st.Blocked, st.Addresses = blocked(def, w.trigger, in), addresses(def, w.trigger, in)
 			list = append(list, st)
 		}
 	}

@@ -31,6 +31,8 @@ type overviewApp struct {
 type overviewPipeline struct {
 	Name string
 	Runs []execution.Execution // oldest first
+	// Asks says that a run needs values that a person has to give.
+	Asks bool
 	// Failing are the triggers that cannot start it.
 	Failing []control.TriggerStatus
 }
@@ -68,7 +70,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 				}
 			}
 			slices.Reverse(page.Executions)
-			row.Pipelines = append(row.Pipelines, overviewPipeline{pl.Name, page.Executions, failing(triggers, a.Name, pl.Name)})
+			row.Pipelines = append(row.Pipelines, overviewPipeline{pl.Name, page.Executions, asksFor(pl), failing(triggers, a.Name, pl.Name)})
 		}
 		rows = append(rows, row)
 	}
@@ -97,7 +99,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 func failing(all []control.TriggerStatus, application, name string) []control.TriggerStatus {
 	var list []control.TriggerStatus
 	for _, t := range all {
-		if t.Application == application && t.Pipeline == name && t.Failures > 0 {
+		if t.Application == application && t.Pipeline == name && t.Fails() {
 			list = append(list, t)
 		}
 	}
@@ -203,13 +205,57 @@ func (p *Pages) stageAct(w http.ResponseWriter, r *http.Request) error {
 	return seeOther(w, r, "/executions/"+url.PathEscape(id))
 }
 
+// asksFor says whether a run of the pipeline needs values that a person has to give.
+func asksFor(pl pipeline.Pipeline) bool {
+	return slices.ContainsFunc(pl.Parameters, func(v pipeline.Parameter) bool { return v.Required })
+}
+
+// runForm asks for the parameters of a run.
+func (p *Pages) runForm(w http.ResponseWriter, r *http.Request) error {
+	apps, err := p.Door.Applications(r.Context(), api.PrincipalOf(r))
+	if err != nil {
+		return err
+	}
+	app, name := r.PathValue("app"), r.PathValue("pipeline")
+	i := slices.IndexFunc(apps, func(a control.Application) bool { return a.Name == app })
+	if i < 0 {
+		return problem.New(problem.NotFound, "page", "there is no application %q", app)
+	}
+	pl, err := apps[i].Pipeline(name)
+	if err != nil {
+		return err
+	}
+	return p.show(w, r, "run", view{Title: "Run " + name, Nav: "overview", Same: "showrunner run " + app + "/" + name + " --param NAME=VALUE",
+		Data: map[string]any{"Application": app, "Pipeline": name, "Description": pl.Description, "Fields": fieldsOf(pl)}})
+}
+
+// runField is one parameter in the form of a run.
+type runField struct {
+	Name, Description, Default string
+	Required                   bool
+	Options                    []string
+}
+
+func fieldsOf(pl pipeline.Pipeline) []runField {
+	var list []runField
+	for _, v := range pl.Parameters {
+		f := runField{Name: v.Name, Description: v.Description, Required: v.Required, Options: v.Options}
+		if v.Default != nil {
+			f.Default = *v.Default
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
 func (p *Pages) run(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return problem.Wrap(err, problem.Invalid, "page", "reading the form")
 	}
 	request := control.RunRequest{Application: r.PathValue("app"), Pipeline: r.PathValue("pipeline"), Parameters: map[string]string{}, Key: r.FormValue("key")}
 	for k := range r.PostForm {
-		if name, ok := strings.CutPrefix(k, "param."); ok {
+		// A field left empty means the default.
+		if name, ok := strings.CutPrefix(k, "param."); ok && r.PostFormValue(k) != "" {
 			request.Parameters[name] = r.PostFormValue(k)
 		}
 	}

@@ -92,6 +92,7 @@ func New(c Config) *Pages {
 		"GET /executions/{id}/stages/{stage}":       p.log,
 		"POST /executions/{id}/cancel":              p.cancel,
 		"POST /executions/{id}/stages/{stage}/{do}": p.stageAct,
+		"GET /applications/{app}/{pipeline}/run":    p.runForm,
 		"POST /applications/{app}/{pipeline}/run":   p.run,
 		"GET /clusters":                             p.clusters,
 		"GET /clusters/{cluster}/change":            p.previewChange,

@@ -50,7 +50,7 @@ func gallery() map[string]view {
 	failed := control.TriggerStatus{Application: "shop", Pipeline: "release", Kind: "poll", Trigger: hostile, Next: now.Add(time.Minute), Last: now, Execution: "ex1", Error: hostile, Failures: 3, Failing: now}
 	starts := []control.TriggerStatus{failed, {Kind: "schedule", Trigger: hostile, Next: now}, {Kind: "webhook", Trigger: "x"}}
 	return map[string]view{
-		"overview": {Data: map[string]any{"Apps": []overviewApp{{Name: "shop", Pipelines: []overviewPipeline{{"release", []execution.Execution{e}, []control.TriggerStatus{failed}}, {"never", nil, nil}}}},
+		"overview": {Data: map[string]any{"Apps": []overviewApp{{Name: "shop", Pipelines: []overviewPipeline{{Name: "release", Runs: []execution.Execution{e}, Failing: []control.TriggerStatus{failed, {Kind: "push", Trigger: hostile, Blocked: hostile}}}, {Name: "never", Asks: true}}}},
 			"Waiting": []execution.Execution{e}, "Regions": []control.RegionStatus{{Region: cloud.Region{Name: "us-west-2", Healthy: true}}, {Region: cloud.Region{Name: "eu-west-1"}}},
 			"Sites": []control.SiteStatus{site}, "Clusters": []control.Cluster{cluster}, "Away": hostile, "Unknown": hostile}},
 		"overview empty":   {Data: map[string]any{}},
@@ -72,7 +72,9 @@ func gallery() map[string]view {
 		"activity empty": {Data: []control.AuditEntry{}},
 		"error":          {Title: "Not Found", Data: errorPage{Message: hostile, Help: hostile, Leads: []lead{{"/", hostile}}}},
 		"error plain":    {Title: "Conflict", Data: errorPage{Message: hostile}},
-		"signin":         {Title: "Sign in"},
+		"run": {Title: hostile, Data: map[string]any{"Application": hostile, "Pipeline": hostile, "Description": hostile,
+			"Fields": fieldsOf(pipeline.Pipeline{Parameters: []pipeline.Parameter{{Name: hostile, Required: true, Description: hostile}, {Name: "o", Options: []string{hostile, "b"}, Default: new(hostile)}}})}},
+		"signin": {Title: "Sign in"},
 	}
 }
 

@@ -185,9 +185,6 @@ pipelines:
   asked:
     stages:
       self: { approval: { instructions: Look., forbidSelf: true } }
-  two:
-    stages:
-      both: { approval: { instructions: Look twice., minimum: 2 } }
   one:
     stages:
       yes: { approval: { instructions: Look once. } }

@@ -248,10 +248,6 @@ func (s *session) gates(ctx context.Context) {
 	s.say(ctx, "approve fleet/asked self", 5, "started")
 	s.say(ctx, "reject fleet/asked self -m no", 0)
 	s.say(ctx, "executions watch fleet/asked", 1, "REJECTED")
-	s.say(ctx, "run fleet/two", 0)
-	s.say(ctx, "approve fleet/two both", 0)
-	s.say(ctx, "executions show fleet/two", 0, "1 of 2 approvals")
-	s.say(ctx, "executions cancel fleet/two", 0)
 	s.say(ctx, "audit", 0, "rollback", "freeze")
 }
 
