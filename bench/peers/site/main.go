@@ -136,7 +136,7 @@ func startWhole(ctx context.Context, exe, data string, f *figures) (*whole, erro
 	w := &whole{cancel: cancel, result: make(chan error, 1)}
 	events := make(chan server.Event, 100)
 	began := time.Now()
-	o := server.Options{Data: data, Exe: exe, Processes: server.Processes(data, listen, edge, []string{region, "us-east-1", "eu-west-1"})}
+	o := server.Options{Data: data, Exe: exe, Processes: server.Processes(data, listen, edge, []string{region, "us-east-1", "eu-west-1"}, nil)}
 	o.Report = func(e server.Event) {
 		select {
 		case events <- e:
