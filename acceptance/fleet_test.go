@@ -290,7 +290,7 @@ func TestBadVersionsAreUndone(t *testing.T) {
 	w.deliver(r)
 	r.commit("and again", serviceFiles("red-black", "good", "and again"))
 	w.deliver(r)
-	w.eventually(20*time.Second, "the stubborn instances are gone", func() error {
+	w.eventually(time.Minute, "the stubborn instances are gone", func() error {
 		for _, i := range pids {
 			if i.ServerGroup == stubborn && syscall.Kill(i.PID, 0) == nil {
 				return fmt.Errorf("pid %d is alive", i.PID)
