@@ -29,7 +29,7 @@ func (c *controlPlane) kinds(engine *execution.Engine) ([]stage.Kind, error) {
 		return nil, err
 	}
 	return append(builds,
-		stagesource.Git{Fetcher: c.repositories},
+		stagesource.Git{Fetcher: c.repositories, Files: c.artifacts, Definitions: c.control},
 		deploy.NewSite(c.accounts, c.artifacts),
 		deploy.NewService(rollouts),
 		deploy.NewRollback(rollouts),

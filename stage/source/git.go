@@ -22,9 +22,58 @@ type Fetcher interface {
 	Refs(ctx context.Context, q source.Request) (source.Refs, error)
 }
 
+// Files reads a small file of an artifact. Errors: not_found, invalid (it is larger
+// than limit).
+type Files interface {
+	ReadFile(ctx context.Context, ref artifact.Ref, name string, limit int64) ([]byte, error)
+}
+
+// Definitions knows the pipeline files that are applied.
+type Definitions interface {
+	// Differs says how a pipeline file differs from the one that is applied for the
+	// application; empty: it does not, or it is another application's.
+	Differs(ctx context.Context, application string, file []byte) (string, error)
+}
+
 // Git is the stage kind git. Its first task fixes the commit, so that however
-// often the second is repeated, it fetches the same one.
-type Git struct{ Fetcher Fetcher }
+// often the second is repeated, it fetches the same one. Runs use the pipeline file
+// that was applied; the stage says when the one in the commit is another.
+type Git struct {
+	Fetcher     Fetcher
+	Files       Files       // nil with Definitions
+	Definitions Definitions // nil: nothing is compared
+}
+
+// definition is the pipeline file in a repository, and the most bytes of it that are compared.
+const (
+	definition     = "showrunner.yaml"
+	mostDefinition = 1 << 20
+)
+
+// note says how the pipeline file of a commit differs from the applied one. A
+// comparison that cannot be made is said in the log and fails nothing.
+func (g Git) note(ctx context.Context, in *stage.Input, tree artifact.Ref) string {
+	if g.Definitions == nil {
+		return ""
+	}
+	file, err := g.Files.ReadFile(ctx, tree, definition, mostDefinition)
+	if problem.CodeOf(err) == problem.NotFound {
+		return ""
+	}
+	var how string
+	if err == nil {
+		how, err = g.Definitions.Differs(ctx, in.Application, file)
+	}
+	if err != nil {
+		fmt.Fprintf(in.Log, "%s was not compared with what is applied: %v\n", definition, err)
+		return ""
+	}
+	if how != "" {
+		how = definition + " of this commit " + how
+		fmt.Fprintln(in.Log, how)
+	}
+	return how
+}
 
 // Name implements stage.Kind.
 func (Git) Name() string { return "git" }
@@ -125,7 +174,7 @@ func (g Git) fetch(ctx context.Context, in *stage.Input) (stage.Result, error) {
 	}
 	return stage.Result{Outcome: stage.Done,
 		Artifacts: map[string]artifact.Ref{"": tree.Artifact},
-		Outputs:   map[string]any{"message": tree.Message, "author": tree.Author, "authorEmail": tree.AuthorEmail, "date": date},
+		Outputs:   map[string]any{"message": tree.Message, "author": tree.Author, "authorEmail": tree.AuthorEmail, "date": date, "note": g.note(ctx, in, tree.Artifact)},
 	}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"showrunner/artifact"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/secret"
@@ -91,7 +92,7 @@ func TestWhichCommit(t *testing.T) {
 	} {
 		r := &remote{}
 		in, _ := input(tt.config, tt.trigger)
-		got, err := Git{r}.resolve(t.Context(), in)
+		got, err := Git{Fetcher: r}.resolve(t.Context(), in)
 		if err != nil || got.Outcome != stage.Done || len(r.resolved) != 1 {
 			t.Errorf("%s: %+v, %v", name, got, err)
 			continue
@@ -107,11 +108,11 @@ func TestFetchTakesTheResolvedCommit(t *testing.T) {
 	r := &remote{}
 	in, log := input(pipeline.Git{URL: "u", Branch: "main", Submodules: true, LFS: true, Credentials: &pipeline.Credentials{Password: "${{ secrets.token }}"}}, nil)
 	in.Outputs = map[string]any{"commit": commitA}
-	got, err := Git{r}.fetch(t.Context(), in)
+	got, err := Git{Fetcher: r}.fetch(t.Context(), in)
 	if err != nil || got.Outcome != stage.Done || got.Artifacts[""] != "sha256:1" {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if fmt.Sprint(got.Outputs) != "map[author:Ada authorEmail:ada@example.com date:2026-01-02T03:04:05+01:00 message:Say it\n\nwell]" {
+	if fmt.Sprint(got.Outputs) != "map[author:Ada authorEmail:ada@example.com date:2026-01-02T03:04:05+01:00 message:Say it\n\nwell note:]" {
 		t.Errorf("outputs: %v", got.Outputs)
 	}
 	if q := r.fetched[0]; q.Commit != commitA || !q.Submodules || !q.LFS || q.Credentials.Password != "hunter2" {
@@ -125,18 +126,51 @@ func TestFetchTakesTheResolvedCommit(t *testing.T) {
 func TestFailures(t *testing.T) {
 	r := &remote{err: problem.New(problem.Unavailable, "source", "away").WithHelp("wait")}
 	in, _ := input(pipeline.Git{URL: "u"}, nil)
-	got, err := Git{r}.resolve(t.Context(), in)
+	got, err := Git{Fetcher: r}.resolve(t.Context(), in)
 	if err != nil || got.Failure == nil || !got.Failure.Retryable || got.Failure.Help != "wait" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	in, _ = input(pipeline.Git{URL: "u", Credentials: &pipeline.Credentials{Password: "${{ secrets.nope }}"}}, nil)
-	if got, err := (Git{r}).resolve(t.Context(), in); err != nil || got.Failure == nil || got.Failure.Code != "SECRET_MISSING" {
+	if got, err := (Git{Fetcher: r}).resolve(t.Context(), in); err != nil || got.Failure == nil || got.Failure.Code != "SECRET_MISSING" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(stage.ErrDetached)
 	in, _ = input(pipeline.Git{URL: "u"}, nil)
-	if got, err := (Git{r}).resolve(ctx, in); !errors.Is(err, stage.ErrDetached) {
+	if got, err := (Git{Fetcher: r}).resolve(ctx, in); !errors.Is(err, stage.ErrDetached) {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// fileOf is an artifact with a pipeline file.
+type fileOf struct {
+	text string
+	err  error
+}
+
+func (f fileOf) ReadFile(context.Context, artifact.Ref, string, int64) ([]byte, error) {
+	return []byte(f.text), f.err
+}
+
+// Differs answers with the application and the file that it is asked of.
+func (f fileOf) Differs(_ context.Context, application string, file []byte) (string, error) {
+	return "differs: " + application + " " + string(file), f.err
+}
+
+func TestACommitsPipelineFileIsCompared(t *testing.T) {
+	for name, c := range map[string]struct {
+		files fileOf
+		want  string
+	}{
+		"there":      {fileOf{text: "x"}, "showrunner.yaml of this commit differs: shop x"},
+		"none":       {fileOf{err: problem.New(problem.NotFound, "artifact.read", "no file")}, ""},
+		"unreadable": {fileOf{err: errors.New("no")}, ""},
+	} {
+		in, log := input(pipeline.Git{URL: "https://git.example.com/shop"}, nil)
+		in.Application, in.Outputs = "shop", map[string]any{"commit": commitA}
+		res, err := Git{Fetcher: &remote{}, Files: c.files, Definitions: c.files}.fetch(t.Context(), in)
+		if err != nil || res.Outcome != stage.Done || res.Outputs["note"] != c.want || !strings.Contains(log.String(), c.want) {
+			t.Errorf("%s: %+v, %v\n%s", name, res, err, log)
+		}
 	}
 }
