@@ -15,7 +15,7 @@ race: tools ## the tests of what runs concurrently, with the race detector
 
 # The packages whose tests start goroutines of their own and end within minutes.
 # Others take longer with the race detector: make race RACE=./store/...
-RACE = ./execution ./rollout ./trigger ./secret/... ./control/... ./api/... ./eventlog ./source ./cloud/localcloud/balancer ./cloud/localcloud/edge ./cloud/localcloud/sites
+RACE = ./execution ./rollout ./trigger ./secret/... ./control/... ./api/... ./eventlog ./source ./cloud/localcloud/proxy/... ./cloud/localcloud/balancer ./cloud/localcloud/edge ./cloud/localcloud/sites ./awsapi/...
 
 check: ## what a change must pass
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
