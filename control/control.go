@@ -66,6 +66,7 @@ type Deps struct {
 	URL             string // where this control plane is reached from outside
 	Log             *slog.Logger
 	Now             func() time.Time
+	Repositories    Repositories // nil: no repository's pipeline file is followed
 }
 
 // Service carries out operations. Its methods may be used from any goroutine.

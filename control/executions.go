@@ -69,6 +69,9 @@ func (s *Service) Start(ctx context.Context, p Principal, r execution.StartReque
 				return nil, err
 			}
 		}
+		if err := s.follow(ctx, &r); err != nil {
+			return nil, err
+		}
 		var err error
 		if e, started, err = s.Engine.Start(ctx, r); err != nil {
 			return nil, err

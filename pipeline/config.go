@@ -20,6 +20,7 @@ type Git struct {
 	Submodules  bool         `json:"submodules,omitempty"`
 	LFS         bool         `json:"lfs,omitempty"`
 	Credentials *Credentials `json:"credentials,omitempty"`
+	Follow      bool         `json:"follow,omitempty" lang:"static"` // the showrunner.yaml of the commit is applied before a run starts with it, and the run uses it
 }
 
 // Kind implements Config.

@@ -2,12 +2,15 @@ package server
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
 	"showrunner/control"
 	"showrunner/execution"
+	"showrunner/pipeline"
 	"showrunner/problem"
+	"showrunner/secret"
 	"showrunner/stage"
 	"showrunner/stage/call"
 	"showrunner/stage/deploy"
@@ -71,6 +74,15 @@ func attemptUnderWay(stages []execution.StageState, k stage.Key) bool {
 		}
 	}
 	return false
+}
+
+// repositories reads the pipeline files of commits.
+type repositories struct{ c *controlPlane }
+
+// PipelineFile implements control.Repositories.
+func (r repositories) PipelineFile(ctx context.Context, g pipeline.Git, trigger map[string]any) ([]byte, string, error) {
+	return stagesource.Git{Fetcher: r.c.repositories, Files: r.c.artifacts}.PipelineFile(ctx, &stage.Input{Config: g, Trigger: trigger,
+		Log: io.Discard, Progress: func(string, ...any) {}, Secrets: &secret.Expander{Secrets: r.c.secrets}})
 }
 
 // stageStarter starts what a stage of the kind pipeline asks for.

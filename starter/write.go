@@ -36,7 +36,7 @@ func (p *project) write(application string, o Options) string {
 	line("    concurrency: supersede # a newer commit takes the place of one that waits")
 	line("    stages:")
 	line("      source:")
-	line("        git: { url: ., branch: %s }", scalar(o.Branch))
+	line("        git: { url: ., branch: %s, follow: true }", scalar(o.Branch))
 	artifact := "source"
 	if p.build != nil {
 		artifact = "build"

@@ -178,6 +178,32 @@ func (g Git) fetch(ctx context.Context, in *stage.Input) (stage.Result, error) {
 	}, nil
 }
 
+// PipelineFile is the pipeline file of the commit that a run with this input
+// fetches, and the commit. Errors: not_found (the commit has none), and those of
+// fetching.
+func (g Git) PipelineFile(ctx context.Context, in *stage.Input) (file []byte, commit string, err error) {
+	const op = "git.pipeline-file"
+	res, err := g.resolve(ctx, in)
+	if err != nil {
+		return nil, "", err
+	}
+	if res.Failure != nil {
+		return nil, "", problem.New(problem.Unavailable, op, "%s", res.Failure.Cause)
+	}
+	q, err := request(ctx, in)
+	if err != nil {
+		return nil, "", err
+	}
+	commit, _ = res.Outputs["commit"].(string)
+	q.Commit = commit
+	tree, err := g.Fetcher.Fetch(ctx, q)
+	if err != nil {
+		return nil, "", err
+	}
+	file, err = g.Files.ReadFile(ctx, tree.Artifact, definition, mostDefinition)
+	return file, commit, err
+}
+
 // request is what the stage asks of git, its secrets resolved.
 func request(ctx context.Context, in *stage.Input) (source.Request, error) {
 	c, ok := in.Config.(pipeline.Git)
