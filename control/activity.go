@@ -54,7 +54,7 @@ func activityOf(st execution.StageState) execution.Activity {
 		if st.Phase == execution.PhaseWaiting {
 			return execution.WaitingForApproval
 		}
-	case "wait", "callback":
+	case "wait", "webhook": // a webhook waits for its call back
 		if st.Phase == execution.PhaseWaiting {
 			return execution.Waiting
 		}

@@ -1,11 +1,32 @@
 package server
 
 import (
+	"slices"
 	"testing"
 
 	"showrunner/execution"
+	"showrunner/pipeline"
 	"showrunner/stage"
 )
+
+// A kind of the language that nobody carries out would hold every run that has it.
+func TestEveryKindOfTheLanguageIsCarriedOut(t *testing.T) {
+	r := runPlane(t)
+	kinds, err := r.c.kinds(r.c.engine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.Name())
+	}
+	want := pipeline.KindNames()
+	slices.Sort(names)
+	slices.Sort(want)
+	if !slices.Equal(names, want) {
+		t.Errorf("kinds that are carried out: %v\nkinds of the language:       %v", names, want)
+	}
+}
 
 // An attempt keeps its claim on a cluster from its first call to its end,
 // canceling and waiting for a person included, and not while it waits to be
