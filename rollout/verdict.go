@@ -60,12 +60,17 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 		deadline := latest(rs.WeightsSetAt, rs.Counted).Add(max(d.spec.Timeout, s.Pause) + d.delay(region))
 		if !d.now.Before(deadline) {
 			d.fail(stage.Failure{Code: "CANARY_NO_DATA", Cause: fmt.Sprintf("%s: too few requests for a verdict on %s at %g%%: %s", region, rs.New, s.Weight, what),
-				Help: "lower judge.minRequests, raise the step, or send more traffic: missing data never passes"})
+				Help: noDataHelp(region)})
 		}
 		d.until(deadline)
 		return false
 	}
 	return true
+}
+
+// noDataHelp says what to do when a region has too little traffic for a verdict.
+func noDataHelp(region string) string {
+	return fmt.Sprintf("send traffic to %s (`showrunner edge weights` divides requests over regions); when it has some, lower judge.minRequests or raise the step; when it is to have none, judge.whenNoData: pass lets the rollout go on without a verdict", region)
 }
 
 // instancesOf names the instances of a group, for those who look for their output.

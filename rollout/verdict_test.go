@@ -110,6 +110,11 @@ func TestNoDataNeverPasses(t *testing.T) {
 			if c.passes(time.Minute); c.code() != "CANARY_NO_DATA" || !strings.Contains(c.st.Failure.Cause, "counted") {
 				t.Errorf("in the end: %+v", c.st.Failure)
 			}
+			for _, way := range []string{"send traffic to r (`showrunner edge weights`", "judge.minRequests", "judge.whenNoData: pass"} {
+				if !strings.Contains(c.st.Failure.Help, way) {
+					t.Errorf("the help does not name %q: %s", way, c.st.Failure.Help)
+				}
+			}
 		})
 	}
 }
