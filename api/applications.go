@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"showrunner/build/buildspec"
 	"showrunner/control"
 	"showrunner/pipeline"
 
@@ -48,8 +47,8 @@ func (s *Server) applications() {
 			return done(c.DeleteApplication(ctx, principal(ctx), in.Application))
 		})
 	huma.Register(s.api, operation(http.MethodPost, "/validate", "validate-applications", "Check a pipeline file", 200),
-		func(_ context.Context, in *struct{ Body ApplyRequest }) (*body[ValidateAnswer], error) {
-			_, found := pipeline.Parse(in.Body.Name, []byte(in.Body.Source), buildspec.Check)
+		func(ctx context.Context, in *struct{ Body ApplyRequest }) (*body[ValidateAnswer], error) {
+			_, found := c.Check(ctx, control.File{Name: in.Body.Name, Source: []byte(in.Body.Source)})
 			if found == nil {
 				found = pipeline.Diagnostics{}
 			}

@@ -84,7 +84,11 @@ func (s *Server) executions() {
 			for _, st := range in.Status {
 				q.Statuses = append(q.Statuses, execution.Status(st))
 			}
-			return answer(c.Executions(ctx, principal(ctx), q))
+			page, err := c.Executions(ctx, principal(ctx), q)
+			if err == nil && q.Application != "" && len(page.Executions) == 0 && page.Next == "" {
+				err = c.KnownApplication(ctx, q.Application)
+			}
+			return answer(page, err)
 		})
 	huma.Register(s.api, operation(http.MethodGet, "/executions/{id}", "get-execution", "One execution with its stages", 200),
 		func(ctx context.Context, in *ExecutionPath) (*body[execution.Execution], error) {

@@ -104,11 +104,12 @@ func (s *Server) freezes(c *control.Service) {
 	huma.Register(s.api, operation(http.MethodPut, "/freezes/{name}", "put-freezes", "Hold deployments back", 200),
 		func(ctx context.Context, in *struct {
 			FreezePath
-			Body control.Freeze
+			Force bool `query:"force" doc:"also for applications that are not there yet"`
+			Body  control.Freeze
 		}) (*body[control.Freeze], error) {
 			f := in.Body
 			f.Name = in.Name
-			return answer(c.PutFreeze(ctx, principal(ctx), f))
+			return answer(c.PutFreeze(ctx, principal(ctx), f, in.Force))
 		})
 	huma.Register(s.api, operation(http.MethodDelete, "/freezes/{name}", "delete-freezes", "End a freeze", 204),
 		func(ctx context.Context, in *FreezePath) (*none, error) {

@@ -16,6 +16,7 @@ import (
 	"showrunner/api/client"
 	"showrunner/control"
 	"showrunner/execution"
+	"showrunner/problem"
 )
 
 func newRunCommand(a *app) *cobra.Command {
@@ -105,9 +106,23 @@ func (a *app) byName(cmd *cobra.Command) *cobra.Command {
 			}
 			args = append([]string{id}, args[1:]...)
 		}
-		return run(cmd, args)
+		return a.notAnExecution(cmd.Context(), args[0], run(cmd, args))
 	}
 	return cmd
+}
+
+// notAnExecution says what an execution is called, when an error is that there is
+// none of the name given.
+func (a *app) notAnExecution(ctx context.Context, name string, err error) error {
+	if problem.CodeOf(err) != problem.NotFound || problem.HelpOf(err) != "" {
+		return err
+	}
+	help := "give an id, APP/PIPELINE#NUMBER, or APP/PIPELINE for the newest; showrunner executions list has them"
+	var app control.Application
+	if a.connect().Do(ctx, http.MethodGet, "/applications/"+seg(name), nil, &app) == nil && len(app.Pipelines) > 0 {
+		help = fmt.Sprintf("%s is an application: give %s/%s for the newest run of that pipeline; showrunner executions list %s has all", name, name, app.Pipelines[0].Name, name)
+	}
+	return notFound("there is no execution %s", name).WithHelp("%s", help)
 }
 
 func (a *app) executionID(ctx context.Context, name string) (string, error) {
@@ -137,9 +152,21 @@ func (a *app) executionsList() *cobra.Command {
 	var status, params []string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List executions, newest first", Args: exactArgs(),
-		Example: "  showrunner executions list --application storefront --status failed",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: "list [APP|APP/PIPELINE]", Short: "List executions, newest first", Args: cobra.MaximumNArgs(1),
+		Example: "  showrunner executions list storefront --status failed",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				if application != "" || name != "" {
+					return usage("the application is given twice, as %s and with a flag", args[0])
+				}
+				application = args[0]
+				if strings.Contains(application, "/") {
+					var err error
+					if application, name, err = splitPipeline(args[0]); err != nil {
+						return err
+					}
+				}
+			}
 			q := []string{"application", application, "pipeline", name, "q", text, "after", after, "limit", strconv.Itoa(limit), "trigger", trigger}
 			for _, p := range params {
 				q = append(q, "parameter", p)
@@ -309,7 +336,7 @@ takes a moment to start its run.`,
 			if err != nil {
 				return err
 			}
-			return a.watch(cmd.Context(), a.connect(), id, o)
+			return a.notAnExecution(cmd.Context(), args[0], a.watch(cmd.Context(), a.connect(), id, o))
 		},
 	}
 	cmd.Flags().StringVar(&until, "until", "", "judgment ends the watch, with exit code 3, when the run waits for a person")

@@ -64,7 +64,8 @@ func newValidateCommand(a *app) *cobra.Command {
 		Use:   "validate [FILE…]",
 		Short: "Check pipeline files, all errors in one pass",
 		Long: `Validate checks pipeline files without a server: every error with its line and
-column, and what was probably meant. A folder stands for the showrunner.yaml in
+column, and what was probably meant. Where a control plane answers, the regions that
+are named have to be regions of it. A folder stands for the showrunner.yaml in
 it, "-" for standard input; without any file, it is the one in this folder.
 
 Exit code 0 when every file is valid, 2 when one is not.`,
@@ -100,8 +101,27 @@ type fileFindings struct {
 	Diagnostics pipeline.Diagnostics `json:"diagnostics"`
 }
 
+// localRegions names the regions of the control plane that answers here; none when
+// none answers soon.
+func (a *app) localRegions(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, completionLimit)
+	defer cancel()
+	var list []control.RegionStatus
+	if err := a.connect().Do(ctx, http.MethodGet, "/regions", nil, &list); err != nil {
+		return nil
+	}
+	var names []string
+	for _, r := range list {
+		if r.Account == control.DefaultAccount {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
 func (a *app) validate(ctx context.Context, files []string) error {
 	var all []fileFindings
+	regions := a.localRegions(ctx)
 	invalid := 0
 	for _, name := range files {
 		var found pipeline.Diagnostics
@@ -109,7 +129,7 @@ func (a *app) validate(ctx context.Context, files []string) error {
 			// The other files are checked nevertheless: all errors in one pass.
 			found = pipeline.Diagnostics{{Severity: pipeline.SeverityError, Code: pipeline.CodeUnreadable, File: name, Length: 1, Message: err.Error()}}
 		} else {
-			_, found = pipeline.Parse(name, src, buildspec.Check)
+			_, found = pipeline.ParseFor(regions, name, src, buildspec.Check)
 		}
 		f := fileFindings{File: name, Valid: !found.HasErrors(), Diagnostics: append(pipeline.Diagnostics{}, found...)}
 		all = append(all, f)

@@ -89,6 +89,7 @@ go on, unless the freeze is set with --rollbacks.`,
 	}
 	var f control.Freeze
 	var from, to string
+	var force bool
 	set := &cobra.Command{
 		Use: "set NAME --reason WHY", Short: "Create or replace a freeze", Args: exactArgs("NAME"),
 		Example: "  showrunner freeze set holidays --reason \"peak week\" --to 2026-12-27T00:00:00Z --exempt 'storefront/hotfix' --exempt-reason \"security fixes\"",
@@ -108,7 +109,7 @@ go on, unless the freeze is set with --rollbacks.`,
 			}
 			f.Name = args[0]
 			var out control.Freeze
-			if err := a.connect().Do(cmd.Context(), http.MethodPut, "/freezes/"+seg(args[0]), f, &out); err != nil {
+			if err := a.connect().Do(cmd.Context(), http.MethodPut, "/freezes/"+seg(args[0])+query("force", strconv.FormatBool(force)), f, &out); err != nil {
 				return err
 			}
 			a.say("freeze %s set, %s", args[0], freezeEnd(out))
@@ -121,6 +122,7 @@ go on, unless the freeze is set with --rollbacks.`,
 	set.Flags().StringVar(&f.ExemptReason, "exempt-reason", "", "why they go on")
 	set.Flags().StringVar(&from, "from", "", "begins at this time, or after this long such as 2h (default now)")
 	set.Flags().StringVar(&to, "to", "", "ends at this time, or after this long from now such as 2h or 3d (default when it is deleted)")
+	set.Flags().BoolVar(&force, "force", false, "also for applications that are not there yet")
 	set.Flags().BoolVar(&f.Rollbacks, "rollbacks", false, "hold rollbacks and repairs back too")
 	cmd.AddCommand(set,
 		&cobra.Command{

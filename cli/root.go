@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -113,8 +114,41 @@ Start here:
 		cmd.Hidden = true
 		root.AddCommand(cmd)
 	}
+	refuseUnknownSubcommands(root)
 	a.complete(root)
 	return root
+}
+
+// refuseUnknownSubcommands has commands that only hold others refuse a word that is
+// none of these, with what was probably meant; cobra does so for the root alone.
+func refuseUnknownSubcommands(parent *cobra.Command) {
+	for _, cmd := range parent.Commands() {
+		refuseUnknownSubcommands(cmd)
+		if !cmd.HasSubCommands() || cmd.Runnable() {
+			continue
+		}
+		cmd.DisableFlagsInUseLine = true
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			err := usage("unknown command %q for %q", args[0], cmd.CommandPath()).WithHelp("%s --help", cmd.CommandPath())
+			if meant := nearestSubcommand(cmd, args[0]); meant != "" {
+				err = err.WithHelp("did you mean %s %s?", cmd.CommandPath(), meant)
+			}
+			return err
+		}
+	}
+}
+
+// nearestSubcommand is the subcommand that was probably meant, or "".
+func nearestSubcommand(cmd *cobra.Command, word string) string {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	return pipeline.Nearest(word, names)
 }
 
 // configure fills what no flag set: from SHOWRUNNER_*, then the nearest
@@ -187,6 +221,9 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 			return usage("%s is missing", strings.Join(names[len(args):], " and ")).WithHelp("usage: %s", cmd.UseLine())
 		}
 		if len(args) > len(names) {
+			if meant := nearestSubcommand(cmd, args[len(names)]); meant != "" {
+				return usage("unexpected argument %q", args[len(names)]).WithHelp("did you mean %s %s?", cmd.CommandPath(), meant)
+			}
 			return usage("unexpected argument %q", args[len(names)]).WithHelp("usage: %s", cmd.UseLine())
 		}
 		return nil

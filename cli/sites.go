@@ -12,6 +12,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/execution"
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -66,13 +67,46 @@ Where a cluster and a website have the same name, --site means the website.`,
 	return cmd
 }
 
+// sitesNamed are the website of a name, or the websites of an application; an
+// application may have none. Errors: not_found.
+func (a *app) sitesNamed(ctx context.Context, all []control.SiteStatus, name string) ([]control.SiteStatus, error) {
+	named := []control.SiteStatus{}
+	var names []string
+	for _, s := range all {
+		if s.Name == name || s.Application == name {
+			named = append(named, s)
+		}
+		names = append(names, s.Name)
+	}
+	if len(named) > 0 {
+		return named, nil
+	}
+	if err := a.eachApplication(ctx, func(app control.Application) { names = append(names, app.Name) }); err != nil {
+		return nil, err
+	}
+	if slices.Contains(names, name) {
+		return named, nil
+	}
+	err := notFound("neither a website nor an application is called %s", name).WithHelp("showrunner sites lists all")
+	if near := pipeline.Nearest(name, names); near != "" {
+		err = err.WithHelp("did you mean %s?", near)
+	}
+	return nil, err
+}
+
 func newSitesCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "sites", Short: "List websites", Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: "sites [APP|SITE]", Short: "List websites", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var out []control.SiteStatus
 			if err := a.connect().Do(cmd.Context(), http.MethodGet, "/sites", nil, &out); err != nil {
 				return err
+			}
+			if len(args) > 0 {
+				var err error
+				if out, err = a.sitesNamed(cmd.Context(), out, args[0]); err != nil {
+					return err
+				}
 			}
 			names := func() []string {
 				var list []string

@@ -92,11 +92,16 @@ type File struct {
 	Base string
 }
 
+// Check finds every mistake of a pipeline file, also in the regions that it names.
+func (s *Service) Check(ctx context.Context, f File) (*pipeline.Document, pipeline.Diagnostics) {
+	return pipeline.ParseFor(s.localRegions(ctx), f.Name, f.Source, buildspec.Check)
+}
+
 // Apply takes a pipeline file in. Handing over the same file again changes
 // nothing. version, when not 0, must be the stored one. Errors: invalid
 // (a *Refused with all diagnostics), conflict, denied.
 func (s *Service) Apply(ctx context.Context, p Principal, f File, version int64) (Applied, error) {
-	doc, diags := pipeline.Parse(f.Name, f.Source, buildspec.Check)
+	doc, diags := s.Check(ctx, f)
 	if diags.HasErrors() {
 		return Applied{}, &Refused{problem.New(problem.Invalid, opApply, "%s has errors", f.Name).WithHelp("showrunner validate %s", f.Name), diags}
 	}
@@ -183,8 +188,7 @@ func difference(old, doc *pipeline.Document) Applied {
 func (s *Service) application(ctx context.Context, name string) (storedApplication, record.Record, error) {
 	rec, err := s.Records.GetRecord(ctx, applications, name)
 	if problem.CodeOf(err) == problem.NotFound {
-		return storedApplication{}, record.Record{}, problem.New(problem.NotFound, "application", "there is no application %q", name).
-			WithHelp("hand its pipeline file over: showrunner apply -f FILE")
+		return storedApplication{}, record.Record{}, s.noApplication(ctx, name)
 	}
 	if err != nil {
 		return storedApplication{}, record.Record{}, problem.Wrap(err, "", "application", "reading application %s", name)

@@ -65,7 +65,8 @@ type Difference struct {
 
 // Drift compares every cluster and website (of an application, or one by name)
 // with what was last put into traffic. What should be there and is not comes
-// first. Regions that are away are told, not waited for. Errors: denied, unavailable.
+// first. Regions that are away are told, not waited for. Errors:
+// not_found (an unknown application), denied, unavailable.
 func (s *Service) Drift(ctx context.Context, p Principal, account, application, cluster, site string) ([]Drift, error) {
 	if err := s.permit(p, opRead, Subject{Kind: KindCluster, Name: cluster, Application: application, Account: account}); err != nil {
 		return nil, err
@@ -89,6 +90,11 @@ func (s *Service) Drift(ctx context.Context, p Principal, account, application, 
 			return nil, err
 		}
 		list = append(list, sites...)
+	}
+	if application != "" && len(list) == 0 {
+		if err := s.KnownApplication(ctx, application); err != nil {
+			return nil, err
+		}
 	}
 	slices.SortStableFunc(list, func(x, y Drift) int { return cmp.Compare(x.rank(), y.rank()) })
 	return list, nil

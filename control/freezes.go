@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"path"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"showrunner/problem"
@@ -62,6 +64,34 @@ func (f Freeze) held(application, pipelineName string, now time.Time) bool {
 	return false
 }
 
+// plainName says that a glob has no wildcard: it is one application's name.
+func plainName(glob string) bool { return !strings.ContainsAny(glob, `*?[\\`) }
+
+// applicationsKnown refuses names, in applications and exempt, of applications that
+// are not there: a misspelled freeze would hold nothing back.
+func (s *Service) applicationsKnown(ctx context.Context, f Freeze) error {
+	names, err := s.applicationNames(ctx)
+	if err != nil {
+		return err
+	}
+	asked := slices.Clone(f.Applications)
+	for _, e := range f.Exempt {
+		application, _, _ := strings.Cut(e, "/")
+		asked = append(asked, application)
+	}
+	for _, name := range asked {
+		if !plainName(name) || slices.Contains(names, name) {
+			continue
+		}
+		help := "showrunner applications lists them; --force sets the freeze for one that comes later"
+		if meant := nearestApplication(name, names); meant != "" {
+			help = "did you mean " + meant + "? " + help
+		}
+		return problem.New(problem.NotFound, opFreeze, "freeze %s names the application %q, which is not there", f.Name, name).WithHelp("%s", help)
+	}
+	return nil
+}
+
 func (f Freeze) check() error {
 	switch {
 	case !freezeName.MatchString(f.Name):
@@ -81,12 +111,18 @@ func (f Freeze) check() error {
 	return nil
 }
 
-// PutFreeze creates or replaces a freeze. Errors: invalid, denied.
-func (s *Service) PutFreeze(ctx context.Context, p Principal, f Freeze) (Freeze, error) {
+// PutFreeze creates or replaces a freeze. Unless it is forced, the applications that
+// it names have to be there. Errors: invalid, not_found, denied.
+func (s *Service) PutFreeze(ctx context.Context, p Principal, f Freeze, force bool) (Freeze, error) {
 	f.By = p.Name
 	err := s.commit(ctx, p, opFreeze, Subject{Kind: KindFreeze, Name: f.Name}, map[string]any{"reason": f.Reason}, func(done record.Event) error {
 		if err := f.check(); err != nil {
 			return err
+		}
+		if !force {
+			if err := s.applicationsKnown(ctx, f); err != nil {
+				return err
+			}
 		}
 		return s.putFreeze(ctx, f, done)
 	})

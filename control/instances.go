@@ -11,7 +11,8 @@ import (
 
 // Instances lists instances, newest group first; application selects. With ended
 // it lists the last that ended instead, each with its failure when it had one,
-// those of groups that are gone after those of groups that are there.
+// those of groups that are gone after those of groups that are there. Errors:
+// not_found (an unknown application), denied, unavailable.
 func (s *Service) Instances(ctx context.Context, p Principal, application string, ended bool) ([]cloud.Instance, error) {
 	clusters, err := s.Clusters(ctx, p, "", application, "")
 	if err != nil {
@@ -28,6 +29,9 @@ func (s *Service) Instances(ctx context.Context, p Principal, application string
 		}
 	}
 	if !ended {
+		if application != "" && len(clusters) == 0 {
+			return list, s.KnownApplication(ctx, application)
+		}
 		return list, nil
 	}
 	past, err := s.past(ctx)
@@ -35,6 +39,9 @@ func (s *Service) Instances(ctx context.Context, p Principal, application string
 		if application == "" || i.application == application {
 			list = append(list, i.Instance)
 		}
+	}
+	if err == nil && application != "" && len(clusters) == 0 && len(list) == 0 {
+		err = s.KnownApplication(ctx, application)
 	}
 	return list, err
 }

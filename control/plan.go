@@ -9,6 +9,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/execution"
 	"showrunner/pipeline"
+	"showrunner/problem"
 	"showrunner/rollout"
 )
 
@@ -46,7 +47,7 @@ func (s *Service) previewStage(ctx context.Context, st pipeline.Stage, scope pip
 func (s *Service) previewDeploy(ctx context.Context, c pipeline.Deploy, ps *PreviewStage) {
 	a, regions, err := s.targets(ctx, c.Account, c.Waves)
 	if err != nil {
-		ps.Unknown = err.Error()
+		cannotTarget(err, ps)
 		return
 	}
 	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: c.Cluster, Capacity: c.Capacity}, Strategy: c.Strategy, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health, c.Hooks)}
@@ -75,7 +76,7 @@ func (s *Service) previewDeploy(ctx context.Context, c pipeline.Deploy, ps *Prev
 func (s *Service) previewSite(ctx context.Context, c pipeline.DeploySite, ps *PreviewStage) {
 	a, regions, err := s.targets(ctx, c.Account, c.Waves)
 	if err != nil {
-		ps.Unknown = err.Error()
+		cannotTarget(err, ps)
 		return
 	}
 	sites, err := a.Sites()
@@ -99,6 +100,32 @@ func (s *Service) previewSite(ctx context.Context, c pipeline.DeploySite, ps *Pr
 	}
 }
 
+// noRegion is the error for a region that an account does not have.
+func noRegion(account, region string, known []cloud.Region) error {
+	var names []string
+	for _, r := range known {
+		names = append(names, r.Name)
+	}
+	help := "there are: " + join(names)
+	if meant := pipeline.Nearest(region, names); meant != "" {
+		help = "did you mean " + meant + "? " + help
+	}
+	return problem.New(problem.NotFound, "plan", "there is no region %q in account %s", region, account).WithHelp("%s", help)
+}
+
+// cannotTarget says in a preview why a stage's regions cannot be used: one that is
+// not there refuses the stage, anything else leaves unknown what it would do.
+func cannotTarget(err error, ps *PreviewStage) {
+	if problem.CodeOf(err) == problem.NotFound {
+		ps.Refused = err.Error()
+		if help := problem.HelpOf(err); help != "" {
+			ps.Refused += "; " + help
+		}
+		return
+	}
+	ps.Unknown = err.Error()
+}
+
 // targets finds the account and the regions of a deployment, wave by wave.
 func (s *Service) targets(ctx context.Context, account string, waves []pipeline.Wave) (a *cloud.Account, regions [][]string, err error) {
 	if account == "" {
@@ -120,6 +147,11 @@ func (s *Service) targets(ctx context.Context, account string, waves []pipeline.
 		return acc, [][]string{all}, nil
 	}
 	for _, w := range waves {
+		for _, region := range w.Regions {
+			if !slices.ContainsFunc(known, func(r cloud.Region) bool { return r.Name == region }) {
+				return acc, nil, noRegion(account, region, known)
+			}
+		}
 		regions = append(regions, slices.Clone(w.Regions))
 	}
 	return acc, regions, nil

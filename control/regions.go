@@ -36,6 +36,27 @@ func (s *Service) Regions(ctx context.Context, p Principal) ([]RegionStatus, err
 	return list, nil
 }
 
+// localRegions names the regions of the account "local", those that are down
+// included; none when that cannot be known now.
+func (s *Service) localRegions(ctx context.Context) []string {
+	if s.Accounts == nil {
+		return nil
+	}
+	a, err := s.Accounts.Account(DefaultAccount)
+	if err != nil {
+		return nil
+	}
+	regions, err := a.Regions(ctx)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, r := range regions {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
 // RegionProcesses takes the region processes of this machine down and up again.
 type RegionProcesses interface {
 	// TakeDown returns when everything in the region has ended; with kill as an

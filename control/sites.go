@@ -17,11 +17,16 @@ type SiteStatus struct {
 	URL     string                 `json:"url"`
 	Current []cloud.SiteDeployment `json:"current"` // for each region and part (prefix) of the site
 	Away    map[string]string      `json:"away,omitempty"`
+	// Application is the one that put it into traffic last; empty when that is not known any more.
+	Application string `json:"application,omitempty"`
 }
 
 // Sites lists the websites of every account that hosts some.
 func (s *Service) Sites(ctx context.Context, p Principal) ([]SiteStatus, error) {
 	if err := s.permit(p, opRead, Subject{Kind: KindSite}); err != nil {
+		return nil, err
+	}
+	if err := s.readDeployed(ctx); err != nil && problem.CodeOf(err) != problem.Unavailable {
 		return nil, err
 	}
 	list := []SiteStatus{}
@@ -38,9 +43,27 @@ func (s *Service) Sites(ctx context.Context, p Principal) ([]SiteStatus, error) 
 		if err != nil {
 			return nil, err
 		}
+		kept, err := s.deployed(ctx, KindSite, name, "")
+		if err != nil && problem.CodeOf(err) != problem.Unavailable {
+			return nil, err // while the database is away, sites are listed without their applications
+		}
+		for i := range found {
+			found[i].Application = applicationOfSite(found[i].Name, kept)
+		}
 		list = append(list, found...)
 	}
 	return list, nil
+}
+
+// applicationOfSite is the application that put a site into traffic last.
+func applicationOfSite(site string, kept []Deployed) string {
+	var newest Deployed
+	for _, d := range kept {
+		if d.Name == site && (newest.Execution == "" || d.after(newest)) {
+			newest = d
+		}
+	}
+	return newest.Application
 }
 
 func sitesOf(ctx context.Context, a *cloud.Account, sites *cloud.Sites) ([]SiteStatus, error) {

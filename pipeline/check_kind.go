@@ -19,7 +19,7 @@ func (c *checks) kindRules(i int, s *stageOrigin) {
 		c.artifactRef(i, v.Artifact, s.with, "artifact")
 	case DeploySite:
 		c.artifactRef(i, v.Artifact, s.with, "artifact")
-		c.waves(s.with, v.Waves)
+		c.waves(s.with, v.Account, v.Waves)
 	case Deploy:
 		c.deployRules(i, s, v)
 	case Approval:
@@ -33,6 +33,10 @@ func (c *checks) kindRules(i int, s *stageOrigin) {
 		}
 	case Call:
 		c.callRules(s, v)
+	case Rollback:
+		for r, region := range v.Regions {
+			c.regionRule(s.with, v.Account, region, "regions", r)
+		}
 	}
 }
 
@@ -147,13 +151,23 @@ func (c *checks) notUpstream(i, j int) *fault {
 	return &fault{code: CodeNotUpstream, message: fmt.Sprintf("stage %q is not upstream: add %q to needs", name, name)}
 }
 
-func (c *checks) waves(with *yaml.Node, waves []Wave) {
+// regionRule refuses a region that the account "local" does not have.
+func (c *checks) regionRule(with *yaml.Node, account, region string, path ...any) {
+	if len(c.regions) == 0 || account != "" && account != "local" || hasExpression(region) || slices.Contains(c.regions, region) {
+		return
+	}
+	c.reportWith(find(with, path...), Diagnostic{Code: CodeValue, Suggestion: c.nearest(region, c.regions),
+		Message: fmt.Sprintf("%s: there is no region %q; this control plane has %s", c.where, region, strings.Join(c.regions, ", "))})
+}
+
+func (c *checks) waves(with *yaml.Node, account string, waves []Wave) {
 	seen := map[string]int{}
 	for w, wave := range waves {
 		for r, region := range wave.Regions {
 			if hasExpression(region) {
 				continue
 			}
+			c.regionRule(with, account, region, "waves", w, "regions", r)
 			if first, ok := seen[region]; ok && first != w {
 				c.report(find(with, "waves", w, "regions", r), CodeDuplicateKey, "%s names the region %q in waves %d and %d", c.where, region, first+1, w+1)
 			}
@@ -164,7 +178,7 @@ func (c *checks) waves(with *yaml.Node, waves []Wave) {
 
 func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
 	c.artifactRef(i, v.Artifact, s.with, "artifact")
-	c.waves(s.with, v.Waves)
+	c.waves(s.with, v.Account, v.Waves)
 	app := c.doc.Application
 	if v.Cluster != "" && formats["application"].accepts(app) == nil && !hasExpression(v.Cluster) && v.Cluster != app && !strings.HasPrefix(v.Cluster, app+"-") {
 		c.reportWith(find(s.with, "cluster"), Diagnostic{Severity: SeverityWarning, Code: CodeName, Suggestion: clusterFor(app, v.Cluster),

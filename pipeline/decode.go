@@ -30,6 +30,7 @@ type decoder struct {
 	mode  mode
 
 	buildspec BuildspecCheck // nil: buildspecs in the file are not checked
+	regions   []string       // of the account "local"; empty: not known
 }
 
 // member is one key of a mapping with its value, aliases followed.

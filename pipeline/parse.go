@@ -31,7 +31,13 @@ const (
 // in for that. Parse never panics and never reads anything but src (and the time
 // zone database).
 func Parse(name string, src []byte, buildspec ...BuildspecCheck) (*Document, Diagnostics) {
-	d := &decoder{src: newSource(name, ""), tagged: map[*yaml.Node]bool{}}
+	return ParseFor(nil, name, src, buildspec...)
+}
+
+// ParseFor is Parse for a control plane whose account "local" has these regions:
+// stages that name another region there are errors. Without regions none is refused.
+func ParseFor(regions []string, name string, src []byte, buildspec ...BuildspecCheck) (*Document, Diagnostics) {
+	d := &decoder{src: newSource(name, ""), tagged: map[*yaml.Node]bool{}, regions: regions}
 	if len(buildspec) > 0 {
 		d.buildspec = buildspec[0]
 	}

@@ -20,7 +20,7 @@ func (s *session) delivering(ctx context.Context) {
 	s.say(ctx, "plan fleet/release", 0, "shift traffic from fleet-v000", "keep fleet-v000")
 	s.say(ctx, "regions", 0, "us-west-2", "us-west-2a", "✓ up")
 	s.say(ctx, "instances fleet", 0, "InService", "fleet-v000", "us-east-1")
-	s.say(ctx, "instances nothing", 0, "No instances")
+	s.say(ctx, "instances nothing", 6, "NOT_FOUND")
 }
 
 func (s *session) capacity(ctx context.Context) {
