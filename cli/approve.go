@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"showrunner/control"
+	"showrunner/execution"
+	"showrunner/problem"
 )
 
 func newApproveCommand(a *app) *cobra.Command { return a.byName(a.decision("approve", true)) }
@@ -17,8 +20,22 @@ func newRejectCommand(a *app) *cobra.Command  { return a.byName(a.decision("reje
 func (a *app) decision(word string, approve bool) *cobra.Command {
 	var comment string
 	cmd := &cobra.Command{
-		Use: word + " EXECUTION STAGE", Short: strings.ToUpper(word[:1]) + word[1:] + " a waiting approval", Args: exactArgs("EXECUTION", "STAGE"),
+		Use: word + " EXECUTION [STAGE]", Short: strings.ToUpper(word[:1]) + word[1:] + " a waiting approval",
+		Long: "EXECUTION is an id, APP/PIPELINE#NUMBER, or APP/PIPELINE for the newest. STAGE may be left out where one stage waits.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return nil
+			}
+			return exactArgs("EXECUTION", "STAGE")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				name, err := a.approvalStage(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				args = append(args, name)
+			}
 			c, path := a.connect(), "/executions/"+seg(args[0])+"/stages/"+seg(args[1])+"/decision"
 			if approve {
 				var review control.Review
@@ -36,6 +53,34 @@ func (a *app) decision(word string, approve bool) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&comment, "comment", "m", "", "why, for the record")
 	return cmd
+}
+
+// approvalStage is the stage of an execution that waits for an approval. Where none does
+// and it has a single one, it is that: its refusal says how it was decided.
+func (a *app) approvalStage(ctx context.Context, id string) (string, error) {
+	var e execution.Execution
+	if err := a.connect().Do(ctx, http.MethodGet, "/executions/"+seg(id), nil, &e); err != nil {
+		return "", err
+	}
+	var waiting, all []string
+	for _, st := range e.Stages {
+		if st.Kind == "approval" {
+			all = append(all, st.Name)
+		}
+		if st.Activity == execution.WaitingForApproval {
+			waiting = append(waiting, st.Name)
+		}
+	}
+	switch {
+	case len(waiting) == 1:
+		return waiting[0], nil
+	case len(waiting) > 1:
+		return "", usage("%d stages wait for an approval", len(waiting)).WithHelp("name one of %s", strings.Join(waiting, ", "))
+	case len(all) == 1:
+		return all[0], nil
+	}
+	return "", problem.New(problem.Precondition, "", "no stage of %s/%s#%d waits for an approval", e.Application, e.Pipeline, e.Number).
+		WithHelp("showrunner executions show %s", e.ID)
 }
 
 // reviewText says what an approval lets happen.

@@ -52,8 +52,32 @@ func (a *app) tree(e execution.Execution, now time.Time) []string {
 			line += "  " + note
 		}
 		lines = append(lines, clean(line))
+		for _, what := range toDecide(e, st) {
+			lines = append(lines, "│      "+clean(what))
+		}
 	}
 	return lines
+}
+
+// toDecide says what a waiting approval asks, and the command that answers it.
+func toDecide(e execution.Execution, st execution.StageState) []string {
+	run := fmt.Sprintf("%s/%s#%d %s", e.Application, e.Pipeline, e.Number, st.Name)
+	switch {
+	case st.Activity == execution.WaitingForDecision:
+		return []string{"showrunner executions signal " + run + " retry, done or fail"}
+	case st.Activity != execution.WaitingForApproval:
+		return nil
+	}
+	list := []string{"showrunner approve " + run}
+	if s, err := gate.ParseState(st.State); err == nil {
+		if s.Instructions != "" {
+			list = append(list, "instructions: "+s.Instructions)
+		}
+		if len(s.Approvers) > 0 {
+			list = append(list, "may decide: "+strings.Join(s.Approvers, ", "))
+		}
+	}
+	return list
 }
 
 func stageTook(st execution.StageState, now time.Time) string {
@@ -107,12 +131,12 @@ func looksAgain(st execution.StageState) bool {
 	return st.Stopping || st.Phase == execution.PhaseWaiting && st.Reason != ""
 }
 
-// clock is a time of the day, with its date when that is not today's.
+// clock is a time of the day with its zone, and with its date when that is not today's.
 func clock(t, now time.Time) string {
 	if t.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
-		return t.Local().Format(time.TimeOnly)
+		return t.Local().Format(time.TimeOnly + " MST")
 	}
-	return t.Local().Format(time.DateTime)
+	return t.Local().Format(time.DateTime + " MST")
 }
 
 // approvals counts those of an approval that needs several.
@@ -135,10 +159,19 @@ func outputsNote(st execution.StageState) string {
 	if n, ok := st.Outputs["uploaded"]; ok {
 		parts = append(parts, fmt.Sprintf("%v uploaded, %v unchanged", n, st.Outputs["unchanged"]))
 	}
+	if steps := unjudged(st); steps != "" {
+		parts = append(parts, "▲ "+steps)
+	}
 	if note, ok := st.Outputs["note"].(string); ok && note != "" {
 		parts = append(parts, "▲ "+note)
 	}
 	return strings.Join(parts, "  ")
+}
+
+// unjudged says how many steps of a canary went on without a verdict.
+func unjudged(st execution.StageState) string {
+	steps, _ := st.Outputs["withoutVerdict"].(string)
+	return steps
 }
 
 // failures tells of every failed stage: cause, evidence, what was undone, what to do.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -161,9 +162,18 @@ func (a *app) outcome(e execution.Execution, o watchOptions) error {
 		for _, line := range addresses(e) {
 			a.say("%s", clean(line))
 		}
+		for _, st := range e.Stages {
+			if steps := unjudged(st); steps != "" {
+				a.say("▲ %s succeeded; %s", clean(st.Name), clean(steps))
+			}
+		}
 		return nil
 	case !e.Status.Complete() && o.untilJudgment:
-		a.say("waits for a person: showrunner approve %s STAGE", e.ID)
+		for _, st := range e.Stages {
+			if st.Activity.WaitsForPerson() {
+				a.say("%s waits for a person: %s", clean(st.Name), clean(strings.Join(toDecide(e, st), "; ")))
+			}
+		}
 		return exitError{exitWaiting}
 	case rolledBack(e):
 		return exitError{exitRolledBack}
@@ -232,14 +242,17 @@ func (v *plainView) show(e execution.Execution) {
 	now := at.Format("15:04:05")
 	for _, st := range e.Stages {
 		st = milestones(st)
-		state := stateOf(st)
-		if st.Status == execution.NotStarted && v.seen[st.Name] == "" || v.seen[st.Name] == state {
+		state := withoutCounts(stateOf(st))
+		if notDue(st) && v.seen[st.Name] == "" || v.seen[st.Name] == state {
 			continue
 		}
 		v.seen[st.Name] = state
 		line := fmt.Sprintf("%s run=%s/%s#%d stage=%s state=%s", now, e.Application, e.Pipeline, e.Number, st.Name, value(st.Look().Word))
 		if note := stageNote(st, at); note != "" {
 			line += " " + note
+		}
+		for _, what := range toDecide(e, st) {
+			line += "; " + what
 		}
 		fmt.Fprintln(v.a.Err, clean(line))
 	}
@@ -258,9 +271,8 @@ func value(word string) string {
 	return word
 }
 
-// milestones leaves of what a stage says only what is a change of state. Of a rollout
-// that is its wave, step or bake, or its undoing; how many instances serve changes
-// too often for lines that stay, and so does the progress of other kinds.
+// milestones leaves of what a stage says what is worth a line that stays: of a rollout
+// its wave and step and what holds it up, of other kinds no progress.
 func milestones(st execution.StageState) execution.StageState {
 	switch st.Kind {
 	case "deploy", "deploy-site", "rollback":
@@ -271,12 +283,43 @@ func milestones(st execution.StageState) execution.StageState {
 	return st
 }
 
+// passing are notes on a region that are no reason to wait, or have the time that is left beside them.
+var passing = regexp.MustCompile(`(\d+/\d+ healthy|, pauses)$`)
+
 func milestone(text string) string {
-	if head, _, _ := strings.Cut(text, ":"); strings.HasPrefix(head, "wave ") || head == "undoing" {
+	head, notes, found := strings.Cut(text, ": ")
+	if !found || !strings.HasPrefix(head, "wave ") && head != "undoing" {
+		return text
+	}
+	var held []string
+	for _, note := range strings.Split(notes, "; ") {
+		if !passing.MatchString(note) {
+			held = append(held, note)
+		}
+	}
+	if len(held) == 0 {
 		return head
 	}
-	return text
+	return head + ": " + strings.Join(held, "; ")
 }
+
+// notDue says that a stage has not begun and that nothing but earlier stages holds it.
+func notDue(st execution.StageState) bool {
+	return st.Status == execution.NotStarted && st.Reason == ""
+}
+
+// counted is how far a count has come, such as "3 of 20 requests" or "1/2 healthy".
+var counted = regexp.MustCompile(`\b\d+(/| of )(\d)`)
+
+// withoutCounts leaves out how far counts have come: they change too often for
+// lines that stay. Which count it is, and what else is waited for, stays.
+func withoutCounts(text string) string {
+	steps := step.FindString(text)
+	return steps + counted.ReplaceAllString(text, "#$1$2")
+}
+
+// step is where a rollout is, which is no count: each wave and step is a line.
+var step = regexp.MustCompile(`wave \d+/\d+(, .*? step \d+/\d+)?`)
 
 func stateOf(st execution.StageState) string {
 	return fmt.Sprint(st.Status, st.Attempt, st.Activity, approvals(st), st.Reason, st.Progress)
@@ -295,11 +338,11 @@ func (v *jsonView) show(e execution.Execution) {
 	at := time.Now().UTC().Format(time.RFC3339Nano)
 	for _, st := range e.Stages {
 		state := stateOf(st)
-		if st.Status == execution.NotStarted && v.seen[st.Name] == "" || v.seen[st.Name] == state {
+		if notDue(st) && v.seen[st.Name] == "" || v.seen[st.Name] == state {
 			continue
 		}
 		v.seen[st.Name] = state
-		_ = enc.Encode(map[string]any{"time": at, "execution": e.ID, "stage": st.Name, "status": st.Status, "attempt": st.Attempt, "progress": st.Progress, "failure": st.Failure})
+		_ = enc.Encode(map[string]any{"time": at, "execution": e.ID, "stage": st.Name, "status": st.Status, "attempt": st.Attempt, "progress": st.Progress, "reason": st.Reason, "failure": st.Failure})
 	}
 	if state := string(e.Status); v.seen[""] != state {
 		v.seen[""] = state

@@ -42,3 +42,52 @@ func TestThePlainWatchShowsSteps(t *testing.T) {
 		t.Errorf("it prints\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// The plain watch says why a run waits, again when the reason is another, and not for every count.
+func TestThePlainWatchSaysWhyItWaits(t *testing.T) {
+	var out bytes.Buffer
+	v := newPlainView(&app{Streams: Streams{Err: &out}})
+	show := func(st execution.StageState) {
+		st.Name, st.Kind = "service", "deploy"
+		v.show(execution.Execution{Application: "shop", Pipeline: "release", Number: 3, Status: execution.Running, Stages: []execution.StageState{st}})
+	}
+	running := func(reason string) {
+		show(execution.StageState{Status: execution.Running, Attempt: 1, Phase: execution.PhaseWaiting, Progress: reason})
+	}
+	frozen := "frozen by root (week): release week"
+	show(execution.StageState{Status: execution.NotStarted})
+	for range 2 {
+		soon := time.Now().Add(time.Minute) // when it looks again: not when the freeze ends
+		show(execution.StageState{Status: execution.NotStarted, Phase: execution.PhaseHeld, Activity: execution.Frozen, Reason: frozen, Until: &soon})
+	}
+	running("wave 1/1, canary step 1/3, 10% of traffic: r1 shop-v006 0/2 healthy")
+	running("wave 1/1, canary step 1/3, 10% of traffic: r1 shop-v006 0/2 healthy (GET /healthz: 404 Not Found)")
+	running("wave 1/1, canary step 1/3, 10% of traffic: r1 away: no answer")
+	running("wave 1/1, canary step 1/3, 10% of traffic: r1 0 of 20 requests to the new version counted at 10%")
+	running("wave 1/1, canary step 1/3, 10% of traffic: r1 7 of 20 requests to the new version counted at 10%")
+	running("wave 1/1, canary step 2/3, 10% of traffic: r1 0 of 20 requests to the new version counted at 10%")
+	var got []string
+	for _, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		if _, text, ok := strings.Cut(line, " stage=service state="); ok {
+			got = append(got, text)
+		}
+	}
+	step := "Running wave 1/1, canary step 1/3, 10% of traffic"
+	want := []string{"Frozen " + frozen, step, step + ": r1 shop-v006 0/2 healthy (GET /healthz: 404 Not Found)", step + ": r1 away: no answer",
+		step + ": r1 0 of 20 requests to the new version counted at 10%",
+		"Running wave 1/1, canary step 2/3, 10% of traffic: r1 0 of 20 requests to the new version counted at 10%"}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("it prints\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A run that succeeds says at its end how many steps were not judged.
+func TestTheWatchEndsWithTheStepsWithoutAVerdict(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{Streams: Streams{Err: &out}, output: "table"}
+	err := a.outcome(execution.Execution{Status: execution.Succeeded, Stages: []execution.StageState{
+		{Name: "service", Status: execution.Succeeded, Outputs: map[string]any{"withoutVerdict": "4 of 6 steps without a verdict"}}}}, watchOptions{})
+	if err != nil || !strings.Contains(out.String(), "service succeeded; 4 of 6 steps without a verdict") {
+		t.Errorf("%v, %q", err, out.String())
+	}
+}

@@ -147,7 +147,7 @@ type Canary struct {
 type Judge struct {
 	MaxErrorRate float64  `json:"maxErrorRate,omitempty" min:"0" max:"1"` // fraction of requests answered 5xx, 0 to 1; 0: not above the old version's, of which minRequests have to be seen too
 	MaxP99       Duration `json:"maxP99,omitempty" min:"0"`
-	MinRequests  int      `json:"minRequests,omitempty" default:"20" min:"1"`           // per step, fewer is no verdict; default 20
+	MinRequests  int      `json:"minRequests,omitempty" default:"20" min:"1"`           // per step, fewer is no verdict, except that 5 errors of the new version above the limit fail it; default 20
 	WhenNoData   string   `json:"whenNoData,omitempty" enum:"fail|pass" default:"fail"` // without a verdict the rollout fails (default); pass goes on, and the log and the outputs say so: for regions that have no traffic
 }
 

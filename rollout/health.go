@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"showrunner/cloud"
@@ -80,6 +81,7 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 	if rs.TooFewSince.IsZero() {
 		rs.TooFewSince = d.now
 	}
+	probe := d.failingProbe(g)
 	waiting, heard := launchHooks(g)
 	// Whoever answers a hook says that it takes longer: patience begins anew.
 	if !heard.After(d.now) {
@@ -87,6 +89,8 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 	}
 	if waiting > 0 {
 		d.note(region, "%s %d/%d healthy, %d waiting for an answer to the launch hook", g.Name, serving, need, waiting)
+	} else if probe != "" {
+		d.note(region, "%s %d/%d healthy (%s)", g.Name, serving, need, probe)
 	} else {
 		d.note(region, "%s %d/%d healthy", g.Name, serving, need)
 	}
@@ -102,6 +106,25 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 	d.until(deadline)
 	return false
 }
+
+// failingProbe is what the last check of an instance that does not serve was answered.
+// That a program does not listen yet is told only once it should.
+func (d *decider) failingProbe(g cloud.ServerGroup) string {
+	for _, i := range g.Instances {
+		if i.Serving() || i.Probe == "" {
+			continue
+		}
+		if due := i.Launched.Add(usualStart); strings.Contains(i.Probe, "refused") && d.now.Before(due) {
+			d.until(due)
+			continue
+		}
+		return i.Probe
+	}
+	return ""
+}
+
+// usualStart is how long a program may take to listen before people are told that it does not.
+const usualStart = 5 * time.Second
 
 // launchHooks counts the instances whose launch hook waits for an answer, and
 // says when the last heartbeat came to one of them.

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"strings"
 
 	"showrunner/cloud"
 	"showrunner/pipeline"
@@ -154,7 +155,7 @@ func undoneText(region string, rs *RegionState, old int) string {
 	for _, b := range rs.PreviousGroups {
 		names = append(names, b.Name)
 	}
-	return fmt.Sprintf("%s: traffic is on %v, %s", region, names, what)
+	return fmt.Sprintf("%s: traffic is on %s, %s", region, strings.Join(names, " and "), what)
 }
 
 func orElse(s, other string) string {

@@ -13,8 +13,15 @@ import (
 	"showrunner/stage"
 )
 
-// confidence is the normal quantile of the judge's bounds: one-sided 99.9 %, since it looks many times.
-const confidence = 3.09
+// confidence is the normal quantile of the judge's interval, which holds 99.8 % (each
+// of its bounds 99.9 %): the judge looks many times.
+const (
+	confidence      = 3.09
+	confidenceLevel = "99.8%"
+)
+
+// leastErrors is how many errors are a verdict before minRequests have been counted.
+const leastErrors = 5
 
 // leastLatencies is how many requests a p99 is taken of at the least.
 const leastLatencies = 100
@@ -83,6 +90,21 @@ func instancesOf(groups []cloud.ServerGroup, name string) []string {
 	return ids
 }
 
+// WithoutVerdict says how many of the steps that a judge looks at went on without its
+// verdict, in all regions; empty when none did.
+func WithoutVerdict(spec Spec, st State) string {
+	without, of, steps := 0, 0, len(shapeOf(spec.Strategy).steps)-1
+	for _, rs := range st.Regions {
+		if len(rs.PreviousGroups) > 0 && !rs.Reused {
+			without, of = without+len(rs.Unjudged), of+steps
+		}
+	}
+	if without == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d steps without a verdict", without, of)
+}
+
 // lacks says which data a verdict lacks, empty when there is enough. A judge
 // without a limit of its own compares with the old version, and needs to have
 // seen that too.
@@ -144,7 +166,8 @@ func sample(now, base []cloud.Counts, chosen func(group string) bool) counts {
 	return total
 }
 
-// judge answers with a failure when the counts show that the new version is worse than allowed.
+// judge answers with a failure when the counts show that the new version is worse than
+// allowed. Below minRequests one error proves little: leastErrors of them are needed.
 func judge(j pipeline.Judge, region, group string, fresh, old counts) *stage.Failure {
 	low, high := wilson(fresh.errors, fresh.requests)
 	limit, than := j.MaxErrorRate, "the limit"
@@ -152,10 +175,11 @@ func judge(j pipeline.Judge, region, group string, fresh, old counts) *stage.Fai
 		_, limit = wilson(old.errors, old.requests)
 		than = "what the old version can explain"
 	}
-	if fresh.requests > 0 && low > limit {
+	enough := fresh.requests >= uint64(max(j.MinRequests, 1)) || fresh.errors >= leastErrors
+	if enough && low > limit {
 		return &stage.Failure{Code: "CANARY_ERRORS",
-			Cause: fmt.Sprintf("%s: %s answers %.2f%% of requests with errors (99.9%% interval %.2f%% to %.2f%%), above %s, %.2f%%", region, group,
-				100*float64(fresh.errors)/float64(fresh.requests), 100*low, 100*high, than, 100*limit),
+			Cause: fmt.Sprintf("%s: %s answers %.2f%% of requests with errors (%s interval %.2f%% to %.2f%%), above %s, %.2f%%", region, group,
+				100*float64(fresh.errors)/float64(fresh.requests), confidenceLevel, 100*low, 100*high, than, 100*limit),
 			Evidence: []string{fmt.Sprintf("new: %d errors in %d requests", fresh.errors, fresh.requests), fmt.Sprintf("old: %d errors in %d requests", old.errors, old.requests)},
 			Help:     "showrunner logs INSTANCE shows what it wrote, also once it is gone (showrunner instances --ended); fix it and deliver again"}
 	}

@@ -164,3 +164,67 @@ func TestTheJudgeWaitsForLateCounts(t *testing.T) {
 		t.Fatalf("the pause has been counted whole, and it is at step %d, %q", c.st.Regions["r"].Step, c.code())
 	}
 }
+
+// One error proves little: below minRequests it takes five, and what is printed of the
+// interval is what was computed.
+func TestFewRequestsAreNoFailingVerdict(t *testing.T) {
+	for what, test := range map[string]struct {
+		requests, errors uint64
+		fails            bool
+	}{
+		"one request, one error":      {1, 1, false},
+		"four errors":                 {4, 4, false},
+		"five errors":                 {5, 5, true},
+		"five errors, within a limit": {50, 5, false},
+		"enough requests":             {20, 20, true},
+	} {
+		c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
+		c.decide()
+		c.count("epoch", test.requests, test.errors, 500, 0)
+		c.decide()
+		if got := c.code() == "CANARY_ERRORS"; got != test.fails {
+			t.Errorf("%s: it fails: %v (%+v)", what, got, c.st.Failure)
+		}
+		if what == "five errors" && c.st.Failure != nil && !strings.Contains(c.st.Failure.Cause, "(99.8% interval 34.37% to 100.00%)") {
+			t.Errorf("%s: %s", what, c.st.Failure.Cause)
+		}
+	}
+}
+
+// The steps that went on without a verdict are counted among those that have a judge.
+func TestStepsWithoutAVerdictAreCounted(t *testing.T) {
+	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20, WhenNoData: "pass"})
+	c.decide()
+	if got := rollout.WithoutVerdict(c.spec, c.st); got != "" {
+		t.Errorf("before: %q", got)
+	}
+	if !c.passes(10 * time.Second) {
+		t.Fatal("it did not go on")
+	}
+	if got := rollout.WithoutVerdict(c.spec, c.st); got != "1 of 1 steps without a verdict" {
+		t.Errorf("after one: %q", got)
+	}
+}
+
+// What the checks of an instance are answered is told while the rollout waits for
+// it; that it does not listen yet, only once it should.
+func TestProgressTellsWhatFailingChecksAnswer(t *testing.T) {
+	c := newCanary(pipeline.Judge{MinRequests: 20})
+	fail := func(answer string) string {
+		for i := range c.groups[1].Instances {
+			c.groups[1].Instances[i].Healthy, c.groups[1].Instances[i].Launched, c.groups[1].Instances[i].Probe = false, time.Unix(1000, 0), answer
+		}
+		return c.decide().Progress
+	}
+	if got := fail("GET /healthzz: 404 Not Found"); !strings.Contains(got, "0/1 healthy (GET /healthzz: 404 Not Found)") {
+		t.Errorf("wrong path: %q", got)
+	}
+	refused := "GET /healthz: connection refused at 127.0.0.1:4000"
+	if got := fail(refused); strings.Contains(got, "refused") {
+		t.Errorf("it has just begun: %q", got)
+	}
+	c.now = c.now.Add(5 * time.Second)
+	if got := fail(refused); !strings.Contains(got, "refused") {
+		t.Errorf("it should listen by now: %q", got)
+	}
+}

@@ -118,6 +118,9 @@ func (s callbackSignaler) Signal(ctx context.Context, id, stageName string, sig 
 
 // mayDecide asks the approval itself whether a decision would count.
 func mayDecide(p control.Principal, e execution.Execution, st execution.StageState, d control.Decision) error {
+	if st.Kind == "approval" && st.Status.Complete() {
+		return gate.Decided(st.Outputs, st.Failure, st.Ended)
+	}
 	state, err := gate.ParseState(st.State)
 	if err != nil {
 		return err

@@ -115,9 +115,10 @@ type Instance struct {
 	Launched     time.Time        `json:"launched"`
 	ServingSince time.Time        `json:"servingSince,omitzero"`
 	Ended        time.Time        `json:"ended,omitzero"`
-	Why          string           `json:"why,omitempty"` // it is ended, or was, where that was decided and not its own doing
-	CPU          float64          `json:"cpu"`           // cores used, over the last interval
-	Memory       int64            `json:"memory"`        // resident bytes
+	Why          string           `json:"why,omitempty"`   // it is ended, or was, where that was decided and not its own doing
+	CPU          float64          `json:"cpu"`             // cores used, over the last interval
+	Memory       int64            `json:"memory"`          // resident bytes
+	Probe        string           `json:"probe,omitempty"` // the last check's answer, while it does not pass its checks
 	Failure      *InstanceFailure `json:"failure,omitempty"`
 }
 

@@ -163,7 +163,7 @@ func left(st rollout.State, account, cluster string, spec rollout.Spec, more map
 		}
 	}
 	if len(unjudged) > 0 {
-		out["unjudged"] = unjudged
+		out["unjudged"], out["withoutVerdict"] = unjudged, rollout.WithoutVerdict(spec, st)
 	}
 	maps.Copy(out, more)
 	return out

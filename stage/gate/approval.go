@@ -60,7 +60,7 @@ type Decision struct {
 // Approving twice is allowed and changes nothing. The decision itself is made
 // by the same rules again once the signal is recorded.
 func MayDecide(s State, by string, approve bool, now time.Time) error {
-	const op = "approval.decide"
+	const op = opDecide
 	switch {
 	case by == "":
 		return problem.New(problem.Denied, op, "a decision needs somebody who makes it")
@@ -70,7 +70,7 @@ func MayDecide(s State, by string, approve bool, now time.Time) error {
 		return problem.New(problem.Conflict, op, "the approval expired at %s", s.Expires.UTC().Format(time.RFC3339)).
 			WithHelp("restart the stage to ask again")
 	case len(s.Approvals) >= s.Minimum && !s.approvedBy(by):
-		return problem.New(problem.Conflict, op, "it is approved already, by %s", s.names())
+		return problem.New(problem.Conflict, op, "already approved by %s at %s", s.names(), s.Approvals[len(s.Approvals)-1].At.UTC().Format(time.RFC3339))
 	case len(s.Approvers) > 0 && !slices.Contains(s.Approvers, by):
 		return problem.New(problem.Denied, op, "%s is not one of the approvers", by).WithHelp("one of %s has to decide", strings.Join(s.Approvers, ", "))
 	case approve && s.ForbidSelf && by == s.StartedBy:
@@ -81,6 +81,24 @@ func MayDecide(s State, by string, approve bool, now time.Time) error {
 	}
 	return nil
 }
+
+// Decided says how an approval that has ended was decided, to somebody who decides too late.
+func Decided(outputs map[string]any, f *stage.Failure, ended *time.Time) error {
+	at := ""
+	if ended != nil {
+		at = " at " + ended.UTC().Format(time.RFC3339)
+	}
+	if by, ok := outputs["by"].(string); ok && by != "" {
+		return problem.New(problem.Conflict, opDecide, "already approved by %s%s", by, at)
+	}
+	if f != nil {
+		return problem.New(problem.Conflict, opDecide, "it has ended already%s: %s", at, f.Cause)
+	}
+	return problem.New(problem.Conflict, opDecide, "it has ended already%s, without a decision", at)
+}
+
+// opDecide is the operation in errors.
+const opDecide = "approval.decide"
 
 func (s State) approvedBy(by string) bool {
 	return slices.ContainsFunc(s.Approvals, func(d Decision) bool { return d.By == by })
@@ -99,7 +117,7 @@ func (s State) names() string {
 func ParseState(raw json.RawMessage) (State, error) {
 	var s State
 	if err := json.Unmarshal(raw, &s); err != nil || s.Minimum == 0 {
-		return State{}, problem.New(problem.Precondition, "approval.decide", "the stage does not wait for an approval")
+		return State{}, problem.New(problem.Precondition, opDecide, "the stage does not wait for an approval")
 	}
 	return s, nil
 }

@@ -131,7 +131,7 @@ func TestMayDecide(t *testing.T) {
 		"a stranger":           {s, "mallory", true, 0, problem.Denied, "not one of the approvers"},
 		"oneself":              {s, "ada", true, 0, problem.Denied, "may not approve it"},
 		"oneself, rejecting":   {s, "ada", false, 0, "", ""},
-		"complete":             {both, "ada", false, 0, problem.Conflict, "approved already, by bob, eve"},
+		"complete":             {both, "ada", false, 0, problem.Conflict, "already approved by bob, eve at "},
 		"rejected":             {rejected, "bob", true, 0, problem.Conflict, "eve has rejected"},
 		"another mind":         {bob, "bob", false, 0, problem.Conflict, "bob has approved"},
 		"too late":             {s, "bob", true, time.Hour, problem.Conflict, "expired"},
@@ -187,4 +187,17 @@ func TestApprovalProperties(t *testing.T) {
 			t.Fatalf("%v is enough: %+v", distinct, got.Failure)
 		}
 	})
+}
+
+// Whoever decides after the end is told who was quicker, and when.
+func TestDecidingTooLateSaysWhoDecided(t *testing.T) {
+	for want, err := range map[string]error{
+		"already approved by bob at 2026-05-04T03:00:00Z":                  Decided(map[string]any{"by": "bob"}, nil, &started),
+		"it has ended already at 2026-05-04T03:00:00Z: bob rejected it":    Decided(nil, &stage.Failure{Cause: "bob rejected it"}, &started),
+		"it has ended already at 2026-05-04T03:00:00Z, without a decision": Decided(nil, nil, &started),
+	} {
+		if problem.CodeOf(err) != problem.Conflict || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 }

@@ -88,6 +88,7 @@ type instance struct {
 	sampled                 time.Time
 	failure                 *driver.InstanceFailure
 	probeDetail             string
+	probeFailed             bool
 	output                  *output
 	ended                   time.Time
 	why                     string // it is ended
@@ -138,6 +139,9 @@ func (f *Fleet) describe(i *instance) driver.Instance {
 		ID: i.id, ServerGroup: i.group.name, Version: f.doc.Groups[i.group.name].Spec.Version, Region: f.config.Region, Zone: i.zone,
 		Address: i.address, Lifecycle: i.lifecycle, Healthy: i.healthy(), Protected: i.protected,
 		Launched: i.launched, CPU: i.cpu, Memory: i.memory, Failure: i.failure, Ended: i.ended, Why: i.why,
+	}
+	if i.probeFailed && i.running {
+		d.Probe = i.probeDetail
 	}
 	if d.Hook = i.hook.state(i.lifecycle); d.Hook != nil {
 		d.Lifecycle = i.hook.lifecycle

@@ -54,7 +54,7 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		f.note(i, detail)
+		f.note(i, detail, err)
 		if err == nil {
 			if successes++; successes >= p.Healthy {
 				switch ran, ok := f.passLaunchHook(ctx, i); {
@@ -90,10 +90,15 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 	}
 }
 
-func (f *Fleet) note(i *instance, detail string) {
+// note keeps the answer to a check. Who waits for the instance to become ready is told when it is another.
+func (f *Fleet) note(i *instance, detail string, failed error) {
 	f.mu.Lock()
-	i.probeDetail = detail
-	f.mu.Unlock()
+	defer f.mu.Unlock()
+	other := i.probeDetail != detail
+	i.probeDetail, i.probeFailed = detail, failed != nil
+	if other && i.probeFailed && i.lifecycle == driver.Pending {
+		f.bump(i.group.cluster)
+	}
 }
 
 // enter puts a ready instance into service. The balancer knows it first.
@@ -245,7 +250,7 @@ func (f *Fleet) watchServing(ctx context.Context, i *instance, readiness, livene
 		if ctx.Err() != nil {
 			return false
 		}
-		f.note(i, detail)
+		f.note(i, detail, err)
 		if due.feed(err) {
 			f.judge(ctx, i, checks, detail)
 		}
