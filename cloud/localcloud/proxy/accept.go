@@ -70,21 +70,36 @@ func (s *Server) wake() {
 // there are too many: a new one has time to send its first request.
 const youngIdle = 250 * time.Millisecond
 
-// closeIdle closes the tenth of all connections between two requests that has been
-// idle for longest, and at least one if there is any that is not young.
+// closeIdle closes the tenth of all connections between two requests, of HTTP/1 and
+// HTTP/2, that has been idle for longest, and at least one if there is any that is
+// not young.
 func (s *Server) closeIdle(now time.Time) {
-	var idle []*client
-	for _, c := range s.all(s.clients) {
-		if phase(c.phase.Load()) == idlePhase && now.Sub(time.Unix(0, c.since.Load())) > youngIdle {
-			idle = append(idle, c)
+	type quiet struct {
+		since int64
+		conn  net.Conn
+	}
+	var idle []quiet
+	add := func(since int64, c net.Conn) {
+		if now.Sub(time.Unix(0, since)) > youngIdle {
+			idle = append(idle, quiet{since, c})
 		}
 	}
-	slices.SortFunc(idle, func(a, b *client) int { return cmp.Compare(a.since.Load(), b.since.Load()) })
-	for i, c := range idle {
+	for _, c := range s.all(s.clients) {
+		if phase(c.phase.Load()) == idlePhase {
+			add(c.since.Load(), c.raw)
+		}
+	}
+	for _, c := range s.given.all() {
+		if c.requests.Load() == 0 {
+			add(c.idleSince.Load(), c)
+		}
+	}
+	slices.SortFunc(idle, func(a, b quiet) int { return cmp.Compare(a.since, b.since) })
+	for i, q := range idle {
 		if i > len(idle)/10 {
 			return
 		}
-		c.raw.Close()
+		q.conn.Close()
 	}
 }
 

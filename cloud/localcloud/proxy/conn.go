@@ -79,6 +79,20 @@ type prefixedConn struct {
 	net.Conn
 	ahead  []byte
 	closed func() // nil: nobody asks
+
+	// Of HTTP/2: how many requests are under way, and since when there is none, in
+	// nanoseconds of Unix time.
+	requests  atomic.Int64
+	idleSince atomic.Int64
+}
+
+// begin notes a request of HTTP/2; the function that it returns, its end.
+func (c *prefixedConn) begin() (end func()) {
+	c.requests.Add(1)
+	return func() {
+		c.idleSince.Store(time.Now().UnixNano())
+		c.requests.Add(-1)
+	}
 }
 
 // Close implements net.Conn.

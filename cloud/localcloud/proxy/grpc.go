@@ -52,7 +52,9 @@ func (c *Call) outgoing(ctx context.Context, r *http.Request, address, edgeKey s
 	out := r.Clone(ctx)
 	u := *r.URL
 	u.Scheme, u.Host = "http", address
-	out.URL, out.RequestURI, out.Body, out.Trailer = &u, "", nil, r.Trailer // which is filled in at the end of the body
+	// A call has no trailers of the client's. They could come after the server has
+	// answered and closed the call, and would end the connection that others share.
+	out.URL, out.RequestURI, out.Body, out.Trailer = &u, "", nil, nil
 	if c.Body != nil {
 		out.Body = c.Body.ReadCloser()
 	}

@@ -20,6 +20,9 @@ func (s *Server) giveHTTP2(c *client) bool {
 
 // serveHTTP2 answers one request of HTTP/2.
 func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
+	if c, ok := r.Context().Value(connKey{}).(*prefixedConn); ok {
+		defer c.begin()()
+	}
 	control := http.NewResponseController(w)
 	stream := &http2Writer{ResponseWriter: w, control: control}
 	stream.waits.setDeadline = control.SetWriteDeadline

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -75,5 +76,38 @@ func TestSlowAndIdleClientsAreClosed(t *testing.T) {
 				t.Errorf("it goes on: %v", err)
 			}
 		})
+	}
+}
+
+// Quiet connections of HTTP/2 leave their places to clients that ask for something,
+// as those of HTTP/1 do.
+func TestQuietHTTP2ConnectionsGiveWay(t *testing.T) {
+	const most = 4
+	_, address := serve(t, Config{MaxClients: most}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
+	for range most {
+		if _, err := io.WriteString(dial(t, address), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := dial(t, address)
+	c.SetDeadline(time.Now().Add(10 * time.Second)) // they are looked for after 15 s at the earliest otherwise
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(text), "hello") {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// Trailers of a gRPC call's client are not sent on: they could end the connection
+// that other calls share.
+func TestCallsHaveNoTrailersOfTheClient(t *testing.T) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://a/g.S/M", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Trailer = http.Header{"X-C": {"1"}}
+	if out := (&Call{Request: r}).outgoing(t.Context(), r, "127.0.0.1:1", ""); out.Trailer != nil {
+		t.Errorf("trailers %v are sent on", out.Trailer)
 	}
 }

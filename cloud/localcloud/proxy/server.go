@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +69,7 @@ func New(config Config) *Server {
 		ErrorLog: slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols),
 		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter, WriteByteTimeout: writeLimit}}
 	s.http2.Protocols.SetUnencryptedHTTP2(true)
+	s.http2.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
 	s.streams = &http.Transport{DialContext: upstream.Dialer.DialContext, MaxIdleConns: 1024, IdleConnTimeout: upstream.IdleTimeout, DisableCompression: true,
 		MaxResponseHeaderBytes: upstream.MaxHeader, Protocols: new(http.Protocols)}
 	s.streams.Protocols.SetUnencryptedHTTP2(true)
@@ -153,19 +156,31 @@ func (s *Server) end(ctx context.Context) (err error) {
 
 // http2Listener is the listener of net/http's server: what is given to it.
 type http2Listener struct {
-	count  atomic.Int64 // of connections that are open
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
+
+	mu   sync.Mutex
+	held map[*prefixedConn]struct{} // that are open
 }
 
+// connKey finds the connection of a request of HTTP/2 in its context.
+type connKey struct{}
+
 func newHTTP2Listener() *http2Listener {
-	return &http2Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	return &http2Listener{conns: make(chan net.Conn), closed: make(chan struct{}), held: map[*prefixedConn]struct{}{}}
 }
 
 func (g *http2Listener) give(c *prefixedConn) bool {
-	g.count.Add(1)
-	c.closed = sync.OnceFunc(func() { g.count.Add(-1) })
+	c.idleSince.Store(time.Now().UnixNano())
+	g.mu.Lock()
+	g.held[c] = struct{}{}
+	g.mu.Unlock()
+	c.closed = func() {
+		g.mu.Lock()
+		delete(g.held, c)
+		g.mu.Unlock()
+	}
 	select {
 	case g.conns <- c:
 		return true
@@ -175,7 +190,18 @@ func (g *http2Listener) give(c *prefixedConn) bool {
 	}
 }
 
-func (g *http2Listener) open() int { return int(g.count.Load()) }
+func (g *http2Listener) open() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.held)
+}
+
+// all lists the open connections.
+func (g *http2Listener) all() []*prefixedConn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.held))
+}
 
 // Accept implements net.Listener.
 func (g *http2Listener) Accept() (net.Conn, error) {

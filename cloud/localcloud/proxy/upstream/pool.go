@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -64,21 +65,34 @@ func (p *Pool) Prune(now time.Time) {
 	}
 }
 
+// restTime is how long a connection is left alone after an answer. A server that
+// writes more than its answer does so right after it: what has come by the next
+// request ends the connection, and is never taken for the next answer.
+const restTime = 2 * time.Millisecond
+
+// rested takes the idle connection that was used last among those that have
+// rested; nil: there is none.
+func (p *Pool) rested(now time.Time) *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, c := range slices.Backward(p.idle) {
+		if now.Sub(c.since) >= restTime {
+			p.idle = slices.Delete(p.idle, i, i+1)
+			return c
+		}
+	}
+	return nil
+}
+
 // get takes an idle connection, which the other side may have closed, or dials.
 // fresh asks for a new one.
 func (p *Pool) get(ctx context.Context, fresh bool) (*conn, error) {
-	for !fresh {
-		p.mu.Lock()
-		n := len(p.idle) - 1
-		if n < 0 {
-			p.mu.Unlock()
+	for now := time.Now(); !fresh; {
+		c := p.rested(now)
+		if c == nil {
 			break
 		}
-		c := p.idle[n]
-		p.idle[n] = nil
-		p.idle = p.idle[:n]
-		p.mu.Unlock()
-		if time.Since(c.since) < IdleTimeout {
+		if now.Sub(c.since) < IdleTimeout {
 			return c, nil
 		}
 		c.close()
