@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"showrunner/api"
 	"showrunner/api/client"
+	"showrunner/cloud"
 	"showrunner/examples"
 	"showrunner/internal/loadtest"
 	"showrunner/problem"
@@ -170,18 +172,30 @@ func (d *demo) next(ctx context.Context, c *client.Client, o upOptions) {
 	for _, host := range d.address {
 		fmt.Fprintf(d.a.Err, "  http://%s.%s/\n", host, atLocalhost(o.edge))
 	}
+	back := "  then go back: showrunner rollback --site " + d.address[0] + "\n"
+	if d.earlier(ctx, c) {
+		back = "  showrunner rollback --site " + d.address[0] + "\n"
+	}
 	fmt.Fprintf(d.a.Err, `  %s%s   (pages; this link signs you in once)
 
 Try next:
   edit a file in %s and commit it: it arrives by itself
-  showrunner executions list
-  showrunner rollback --site %s
+%s  showrunner executions list
   Ctrl-C stops everything; `+"`showrunner demo`"+` goes on where it was
-`, c.Base(), link.Path, d.folder, d.address[0])
+`, c.Base(), link.Path, d.folder, back)
 	if flag := d.a.dataFlag(); flag != "" {
 		fmt.Fprintf(d.a.Err, "  (add%s to these commands)\n", flag)
 	}
 	fmt.Fprintln(d.a.Err, "\nWhat happens from now on is told here.")
+}
+
+// earlier tells whether the example's site has a deployment to go back to.
+func (d *demo) earlier(ctx context.Context, c *client.Client) bool {
+	var deployments []cloud.SiteDeployment
+	if err := c.Do(ctx, http.MethodGet, "/sites/"+seg(d.address[0])+"/deployments", nil, &deployments); err != nil {
+		return false
+	}
+	return slices.ContainsFunc(deployments, func(d cloud.SiteDeployment) bool { return d.Current && d.Previous != "" })
 }
 
 // dataFlag is what other commands need to find this data folder; empty for the default one.

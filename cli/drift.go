@@ -93,12 +93,14 @@ func driftText(w io.Writer, found []control.Drift) {
 			}
 		}
 	}
+	for _, d := range found {
+		if d.Busy != "" {
+			fmt.Fprintf(w, "◐ %s: execution %s is changing it; what differs may be its doing.\n", clean(nameOf(d)), clean(d.Busy))
+		}
+	}
 	row(w, "CLUSTER OR SITE", "REGION", "DIFFERS", "DEPLOYED", "RUNS", "REPAIR")
 	for _, d := range found {
 		name := nameOf(d)
-		if d.Busy != "" {
-			row(w, name, "", "◐ execution "+d.Busy+" is changing it")
-		}
 		if len(d.Differences) == 0 {
 			state := "✓ " + d.Version + " as deployed"
 			if d.Execution == "" {
@@ -108,7 +110,9 @@ func driftText(w io.Writer, found []control.Drift) {
 		}
 		for _, x := range d.Differences {
 			remedy := x.Repair
-			if remedy == "" {
+			if d.Busy != "" {
+				remedy = "once execution " + d.Busy + " has ended"
+			} else if remedy == "" {
 				remedy = "by hand: " + x.Help
 			}
 			row(w, name, x.Region, "✕ "+string(x.Kind), x.Deployed, x.Runs, remedy)

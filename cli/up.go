@@ -2,15 +2,19 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"showrunner/problem"
 	"showrunner/server"
 )
 
@@ -108,7 +112,7 @@ func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) e
 	var readyErr error
 	var work sync.WaitGroup
 	level := slog.LevelWarn
-	options := server.Options{Data: a.data, Processes: processes,
+	options := server.Options{Data: a.data, Processes: processes, Before: o.portsFree,
 		Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: level})),
 		Report: func(e server.Event) {
 			print(e)
@@ -135,6 +139,30 @@ func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) e
 		return readyErr
 	}
 	return err
+}
+
+// portsFree refuses addresses that cannot be listened on, all of them at once,
+// before anything is started.
+func (o upOptions) portsFree() error {
+	var taken []string
+	for _, f := range []struct{ flag, address string }{{"--listen", o.listen}, {"--edge", o.edge}} {
+		l, err := net.Listen("tcp", f.address)
+		if err == nil {
+			l.Close()
+			continue
+		}
+		why := err.Error()
+		var reason syscall.Errno
+		if errors.As(err, &reason) {
+			why = reason.Error()
+		}
+		taken = append(taken, fmt.Sprintf("%s %s (%s)", f.flag, f.address, why))
+	}
+	if len(taken) == 0 {
+		return nil
+	}
+	return problem.New(problem.Conflict, "up", "cannot listen at %s", strings.Join(taken, " and ")).
+		WithHelp("give another address, or port 0 for a free one: --listen 127.0.0.1:0 --edge 127.0.0.1:0")
 }
 
 // atLocalhost is the edge's address with the name that browsers resolve to this machine.

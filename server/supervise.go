@@ -25,6 +25,9 @@ type Options struct {
 	Exe       string    // the program; default this one
 	// Logs are kept in Data/logs. Echo also gets every line, with the process's name before it. May be nil.
 	Echo io.Writer
+	// Before is called once the data folder is this supervisor's, before anything is
+	// started; its error ends the whole. May be nil.
+	Before func() error
 	// Report is told of every change, one at a time. May be nil.
 	Report func(Event)
 	Log    *slog.Logger
@@ -164,6 +167,11 @@ func Supervise(ctx context.Context, options Options) error {
 		return err
 	}
 	defer unlock()
+	if options.Before != nil {
+		if err := options.Before(); err != nil {
+			return err
+		}
+	}
 	s := newSupervisor(options)
 	defer s.forker.stop()
 	closeAPI, err := s.listen()

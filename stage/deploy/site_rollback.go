@@ -83,6 +83,10 @@ func RollbackSite(ctx context.Context, account *cloud.Account, site, to string, 
 	if !named && len(done) > 0 {
 		errs = slices.DeleteFunc(errs, func(err error) bool { return problem.CodeOf(err) == problem.NotFound })
 	}
+	if nothingEarlier(errs) {
+		return nil, problem.New(problem.Precondition, "site.rollback", "site %s has no earlier deployment in %s", site, strings.Join(regions, ", ")).
+			WithHelp("deliver another version first; showrunner sites deployments %s lists what there is", site)
+	}
 	if err := errors.Join(errs...); err != nil {
 		var worst error
 		for _, e := range errs {
@@ -94,6 +98,23 @@ func RollbackSite(ctx context.Context, account *cloud.Account, site, to string, 
 			WithHelp("showrunner sites deployments %s lists what there is", site)
 	}
 	return done, nil
+}
+
+// errNothingEarlier is the error of a region that serves the first deployment it got.
+var errNothingEarlier error = problem.New(problem.Precondition, "site.rollback", "there is no earlier deployment")
+
+// nothingEarlier tells whether each region has nothing to return to, or no such site.
+func nothingEarlier(errs []error) bool {
+	nothing := false
+	for _, err := range errs {
+		switch {
+		case errors.Is(err, errNothingEarlier):
+			nothing = true
+		case problem.CodeOf(err) != problem.NotFound:
+			return false
+		}
+	}
+	return nothing
 }
 
 func rollbackIn(ctx context.Context, sites *cloud.Sites, region, site, to, key string) (cloud.SiteDeployment, error) {
@@ -119,7 +140,7 @@ func chooseDeployment(history []cloud.SiteDeployment, to string) (id string, err
 		}
 	}
 	if to == "" {
-		return "", problem.New(problem.Precondition, "site.rollback", "there is no earlier deployment")
+		return "", errNothingEarlier
 	}
 	return "", problem.New(problem.NotFound, "site.rollback", "no deployment, version or execution %q is kept", to)
 }

@@ -390,7 +390,7 @@ func TestRollbackOfASite(t *testing.T) {
 			}
 		}
 	}
-	if _, err := RollbackSite(t.Context(), account, "shop", "", nil, "k"); problem.CodeOf(err) != problem.Precondition {
+	if _, err := RollbackSite(t.Context(), account, "shop", "", nil, "k"); problem.CodeOf(err) != problem.Precondition || strings.Count(err.Error(), "earlier deployment") != 1 {
 		t.Errorf("with nothing before: %v", err)
 	}
 	if _, err := RollbackSite(t.Context(), account, "shop", "nonsense", nil, "k"); problem.CodeOf(err) != problem.NotFound {
