@@ -18,6 +18,7 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail" doc:"what failed, on what"`
+	Op     string `json:"op,omitempty" doc:"the operation that failed"`
 	// Code is what programs act on.
 	Code string `json:"code" enum:"invalid,not_found,conflict,denied,precondition,unavailable,internal"`
 	Help string `json:"help,omitempty" doc:"what to do next"`
@@ -49,7 +50,7 @@ const retryAfter = 2 * time.Second
 
 // problemOf is the one place where errors become HTTP statuses.
 func problemOf(err error) *Problem {
-	p := &Problem{Type: "about:blank", Detail: err.Error(), Code: string(problem.CodeOf(err)), Help: problem.HelpOf(err)}
+	p := &Problem{Type: "about:blank", Detail: problem.Text(err), Op: problem.OpOf(err), Code: string(problem.CodeOf(err)), Help: problem.HelpOf(err)}
 	switch problem.CodeOf(err) {
 	case problem.Invalid:
 		p.Status = http.StatusBadRequest

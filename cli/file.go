@@ -218,6 +218,9 @@ func newPlanCommand(a *app) *cobra.Command {
 }
 
 func planText(w io.Writer, p control.Preview) {
+	for _, number := range p.UnderWay {
+		fmt.Fprintf(w, "▲ a run of it is under way: %s/%s#%d\n", p.Application, p.Pipeline, number)
+	}
 	fmt.Fprintf(w, "%s/%s would run:\n", p.Application, p.Pipeline)
 	for _, st := range p.Stages {
 		line := fmt.Sprintf("  %s (%s)", st.Name, st.Kind)

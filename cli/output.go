@@ -110,7 +110,7 @@ func (a *app) printError(err error) {
 		_ = json.NewEncoder(a.Err).Encode(map[string]any{"error": details})
 		return
 	}
-	fmt.Fprintf(a.Err, "error[%s]: %s\n", strings.ToUpper(code), err)
+	fmt.Fprintf(a.Err, "error[%s]: %s\n", strings.ToUpper(code), problem.Text(err))
 	if help != "" {
 		fmt.Fprintf(a.Err, "  help: %s\n", help)
 	}

@@ -328,7 +328,9 @@ type Preview struct {
 	Application string            `json:"application"`
 	Pipeline    string            `json:"pipeline"`
 	Parameters  map[string]string `json:"parameters,omitempty"`
-	Stages      []PreviewStage    `json:"stages"`
+	// UnderWay are the numbers of runs of the pipeline that have not ended, newest first.
+	UnderWay []int          `json:"underWay,omitempty"`
+	Stages   []PreviewStage `json:"stages"`
 }
 
 // PreviewStage is one stage of a Preview.
@@ -365,6 +367,13 @@ func (s *Service) Plan(ctx context.Context, p Principal, r RunRequest) (Preview,
 		return Preview{}, err
 	}
 	out := Preview{Application: r.Application, Pipeline: r.Pipeline, Parameters: parameters}
+	running, err := s.Engine.List(ctx, execution.Query{Application: r.Application, Pipeline: r.Pipeline, Statuses: []execution.Status{execution.NotStarted, execution.Running}})
+	if err != nil {
+		return Preview{}, err
+	}
+	for _, e := range running.Executions {
+		out.UnderWay = append(out.UnderWay, e.Number)
+	}
 	scope := pipeline.Scope{Parameters: parameters, Execution: pipeline.ExecutionScope{Application: r.Application, Pipeline: r.Pipeline, StartedBy: p.Name}}
 	for _, st := range def.Stages {
 		ps := PreviewStage{Name: st.Name, Kind: st.Kind, Needs: st.Needs, When: st.When}

@@ -9,6 +9,7 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -56,6 +57,29 @@ func (e *Error) Error() string {
 		s += ": " + e.Err.Error()
 	}
 	return s
+}
+
+// Text is what people read of an error: its messages, without the operations.
+func Text(err error) string {
+	if e, ok := err.(*Error); ok {
+		if e.Err == nil {
+			return e.Message
+		}
+		return e.Message + ": " + Text(e.Err)
+	}
+	text := err.Error()
+	if inner, ok := Of(err); ok {
+		text = strings.Replace(text, inner.Error(), Text(inner), 1)
+	}
+	return text
+}
+
+// OpOf returns the operation of the outermost *Error in err's chain.
+func OpOf(err error) string {
+	if e, ok := Of(err); ok {
+		return e.Op
+	}
+	return ""
 }
 
 // Unwrap returns the cause.

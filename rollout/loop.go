@@ -102,7 +102,7 @@ func (l *Loop) Observe(ctx context.Context, spec Spec) Observed {
 					o.Counts, err = l.Fleet.Counts(ctx, r, spec.Group.Cluster)
 				}
 				if o.Groups = groups; err != nil {
-					o = Region{Away: err.Error()}
+					o = Region{Away: problem.Text(err)}
 				}
 				mu.Lock()
 				defer mu.Unlock()
@@ -153,8 +153,8 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 		}
 		return
 	}
-	rs.Refused = err.Error()
-	l.Log("%s: refused: %v", c, err)
+	rs.Refused = problem.Text(err)
+	l.Log("%s: refused: %s", c, problem.Text(err))
 	code := problem.CodeOf(err)
 	if code == problem.Unavailable || code == problem.Precondition {
 		return
@@ -165,7 +165,7 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 	if st.Failure != nil || !st.Finished.IsZero() {
 		return
 	}
-	st.Failure = &stage.Failure{Code: "CLOUD_REFUSED", Cause: fmt.Sprintf("%s: %v", c, err), Help: orElse(problem.HelpOf(err), "see the message; nothing was shifted by this change")}
+	st.Failure = &stage.Failure{Code: "CLOUD_REFUSED", Cause: fmt.Sprintf("%s: %s", c, problem.Text(err)), Help: orElse(problem.HelpOf(err), "see the message; nothing was shifted by this change")}
 	if c.Kind == Validate {
 		st.Failure.Code, st.Failure.Help = "VALIDATION_FAILED", "the hook at "+c.URL+" refused this step"
 	}

@@ -73,7 +73,7 @@ type Change struct {
 func (c Change) String() string {
 	switch c.Kind {
 	case Create:
-		return fmt.Sprintf("%s: create the next version of %s with %d instances", c.Region, c.Spec.Cluster, c.Spec.Capacity.Desired)
+		return fmt.Sprintf("%s: create the next version of %s with %s", c.Region, c.Spec.Cluster, instances(c.Spec.Capacity.Desired))
 	case Resize:
 		if c.Pin {
 			return fmt.Sprintf("%s: keep %s at %d instances or more while traffic shifts", c.Region, c.ServerGroup, c.Capacity.Min)

@@ -39,13 +39,13 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 	rs := d.st.Regions[region]
 	d.enter(region, o, rs)
 	begin := d.capacityAt(rs, d.steps()[rs.Step])
-	lines := []string{fmt.Sprintf("create the next version of %s with %d instances (%d to %d in the end)", spec.Group.Cluster, begin.Desired, rs.FinalCapacity.Min, rs.FinalCapacity.Max)}
+	lines := []string{fmt.Sprintf("create the next version of %s with %s (%d to %d in the end)", spec.Group.Cluster, instances(begin.Desired), rs.FinalCapacity.Min, rs.FinalCapacity.Max)}
 	if len(rs.PreviousGroups) == 0 {
 		return append(lines, "give it all traffic once it is healthy: there is no earlier version")
 	}
 	before := make([]string, len(rs.PreviousGroups))
 	for i, b := range rs.PreviousGroups {
-		before[i] = fmt.Sprintf("%s (%s, %d instances)", b.Name, b.Version, b.Capacity.Desired)
+		before[i] = fmt.Sprintf("%s (%s, %s)", b.Name, b.Version, instances(b.Capacity.Desired))
 	}
 	old := strings.Join(before, " and ")
 	if d.shape.coexist {
@@ -69,7 +69,7 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 		if c.Kind == Destroy {
 			lines = append(lines, "destroy "+c.ServerGroup+after)
 		} else {
-			lines = append(lines, fmt.Sprintf("keep %s with %d instances%s, to return to", c.ServerGroup, c.Capacity.Desired, after))
+			lines = append(lines, fmt.Sprintf("keep %s with %s%s, to return to", c.ServerGroup, instances(c.Capacity.Desired), after))
 		}
 	}
 	for _, b := range rs.PreviousGroups {
@@ -78,6 +78,14 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 		}
 	}
 	return lines
+}
+
+// instances counts instances in words.
+func instances(n int) string {
+	if n == 1 {
+		return "1 instance"
+	}
+	return fmt.Sprintf("%d instances", n)
 }
 
 // stepsText lists the levels of traffic with what has to hold at each.
@@ -93,12 +101,14 @@ func (d *decider) stepsText(region string, rs *RegionState) string {
 	text := d.shape.name + ", " + strings.Join(parts, ", then ")
 	f := d.facts(region)
 	if d.shape.judge != nil {
-		text += fmt.Sprintf(", each judged by at least %d requests", max(d.shape.judge.MinRequests, 1))
+		need := max(d.shape.judge.MinRequests, 1)
 		if d.shape.judge.WhenNoData == "pass" {
-			text += " (or by none: judge.whenNoData is pass)"
+			text += fmt.Sprintf(", each judged where at least %d requests come and going on without a verdict where fewer do (judge.whenNoData: pass)", need)
+		} else {
+			text += fmt.Sprintf(", each judged by at least %d requests", need)
 		}
 		if f.Counts != nil && f.Counts.Delay > 0 {
-			text += fmt.Sprintf(" that are counted up to %s late", f.Counts.Delay)
+			text += fmt.Sprintf(", counted up to %s late", f.Counts.Delay)
 		}
 	}
 	if f.Settle > 0 {

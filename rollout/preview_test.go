@@ -18,7 +18,7 @@ func TestPreviewSaysWhatTheRolloutDoes(t *testing.T) {
 		"none":       {"create the next version of api with 3 instances", "beside api-v000 (old, 3 instances)"},
 		"highlander": {"shift traffic from api-v000 (old, 3 instances): highlander, 100 %", "destroy api-v000"},
 		"red-black":  {"red-black, 100 %", "keep api-v000 with 0 instances"},
-		"rolling":    {"create the next version of api with 1 instances (1 to 5 in the end)", "10 % for 3s, then 50 % for 3s, then 100 %"},
+		"rolling":    {"create the next version of api with 1 instance (1 to 5 in the end)", "10 % for 3s, then 50 % for 3s, then 100 %"},
 		"canary":     {"canary, 1 % for 5s, then 5 % for 5s, then 25 % for 5s, then 100 %, asking http://hook"},
 	} {
 		s := newSim(rand.New(rand.NewPCG(1, 1)), regions, capacity)
@@ -39,6 +39,20 @@ func TestPreviewSaysWhatTheRolloutDoes(t *testing.T) {
 			if gone != strings.Contains(lines, region+": destroy api-v000") {
 				t.Errorf("%s: api-v000 is gone from %s: %v; it said:\n%s", name, region, gone, lines)
 			}
+		}
+	}
+}
+
+// What is said of the judge is what the judge does, with data and without.
+func TestPreviewSaysHowEachStepIsJudged(t *testing.T) {
+	for noData, want := range map[string]string{
+		"fail": ", each judged by at least 20 requests",
+		"pass": ", each judged where at least 20 requests come and going on without a verdict where fewer do (judge.whenNoData: pass)",
+	} {
+		c := newCanary(pipeline.Judge{MinRequests: 20, WhenNoData: noData})
+		o := rollout.Observed{Regions: map[string]rollout.Region{"r": {Groups: c.groups[:1]}}}
+		if lines := strings.Join(rollout.Preview(c.spec, o, c.now), "\n"); !strings.Contains(lines, want) {
+			t.Errorf("%s: it does not say %q:\n%s", noData, want, lines)
 		}
 	}
 }

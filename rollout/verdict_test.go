@@ -228,3 +228,17 @@ func TestProgressTellsWhatFailingChecksAnswer(t *testing.T) {
 		t.Errorf("it should listen by now: %q", got)
 	}
 }
+
+// What was put back is told in words.
+func TestWhatWasUndoneIsToldInWords(t *testing.T) {
+	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
+	c.decide()
+	c.count("epoch", 20, 20, 500, 0)
+	c.decide()
+	c.groups = c.groups[:1]
+	c.groups[0].Weight = 100
+	c.decide()
+	if want := "r: traffic is on api-v000, api-v001 destroyed"; len(c.st.Failure.Undone) != 1 || c.st.Failure.Undone[0] != want {
+		t.Errorf("%q, want %q", c.st.Failure.Undone, want)
+	}
+}

@@ -76,7 +76,7 @@ func (p *Pages) clusters(w http.ResponseWriter, r *http.Request) error {
 	v := clustersView{Query: query}
 	switch {
 	case problem.CodeOf(err) == problem.Unavailable:
-		v.Unreachable, v.Help = err.Error(), problem.HelpOf(err)
+		v.Unreachable, v.Help = problem.Text(err), problem.HelpOf(err)
 	case err != nil:
 		return err
 	}

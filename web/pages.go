@@ -87,10 +87,10 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	asked.Wait()
 	data := map[string]any{"Missing": missing, "Apps": rows, "Waiting": waiting, "Regions": regions, "Sites": sites, "Clusters": clusters}
 	if triggersErr != nil {
-		data["Unknown"] = triggersErr.Error()
+		data["Unknown"] = problem.Text(triggersErr)
 	}
 	if err := cmp.Or(regionsErr, missingErr); err != nil {
-		data["Away"] = err.Error()
+		data["Away"] = problem.Text(err)
 	}
 	return p.show(w, r, "overview", view{Title: "Overview", Nav: "overview", Same: "showrunner executions list", Live: runEvents + triggerEvents, Every: 5, Data: data})
 }

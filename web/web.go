@@ -140,7 +140,7 @@ func (p *Pages) page(h func(http.ResponseWriter, *http.Request) error) http.Hand
 				p.Log.Error("page", "path", r.URL.Path, "error", err)
 			}
 		}
-		data := errorPage{Message: err.Error(), Help: problem.HelpOf(err)}
+		data := errorPage{Message: problem.Text(err), Help: problem.HelpOf(err)}
 		if status == http.StatusNotFound {
 			data.Leads = p.leads(r)
 		}

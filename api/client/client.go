@@ -173,7 +173,7 @@ func refusal(res *http.Response) error {
 	if p.Code == "" { // the framework's own checks of the request
 		p.Code = string(problem.Invalid)
 	}
-	e := problem.New(problem.Code(p.Code), "", "%s", p.Detail)
+	e := problem.New(problem.Code(p.Code), p.Op, "%s", p.Detail)
 	e.Help, e.RetryAfter, e.Busy = p.Help, time.Duration(p.RetryAfter)*time.Second, res.StatusCode == http.StatusTooManyRequests
 	if len(p.Diagnostics) > 0 {
 		return &Refused{Problem: e, Diagnostics: p.Diagnostics}

@@ -94,7 +94,7 @@ func (s *session) instances(ctx context.Context) {
 	s.unhealthy(ctx)
 	s.say(ctx, "terminate "+i.ID, 0)
 	s.see(ctx, "it is replaced", replaced(i.ID, "us-west-2", 2))
-	s.say(ctx, "instances fleet --ended", 0, i.ID, "it was asked for")
+	s.say(ctx, "instances fleet --ended", 0, i.ID, "ended on request")
 	s.say(ctx, "logs "+i.ID, 0, "serves version first") // it has ended, and its output is kept
 	s.say(ctx, "terminate "+s.one(ctx, "us-west-2").ID+" --kill --decrement", 0)
 	s.see(ctx, "one is left", func(groups []cloud.ServerGroup) error { return serving(groups, "us-west-2", 1) })

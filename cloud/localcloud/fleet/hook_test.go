@@ -65,7 +65,7 @@ func TestHooksHoldAnInstance(t *testing.T) {
 	}
 	touch(t, ended)
 	g = r.Wait(name, "without it", func(g driver.ServerGroup) bool { return len(g.Ended) == 1 })
-	if e := g.Ended[0]; e.Failure != nil || e.Why != "it was asked for" || !e.Ended.After(e.ServingSince) {
+	if e := g.Ended[0]; e.Failure != nil || e.Why != "ended on request" || !e.Ended.After(e.ServingSince) {
 		t.Errorf("it ended as %+v", e)
 	}
 	text, err := os.ReadFile(r.output(name, first.ID))

@@ -54,7 +54,7 @@ func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.Term
 			r.Standby = without(r.Standby, id)
 			next.Groups[i.group.name] = r
 		}
-		return func() { f.end(i, "it was asked for", opts.Kill) }, nil, nil
+		return func() { f.end(i, "ended on request", opts.Kill) }, nil, nil
 	})
 	return err
 }

@@ -181,7 +181,7 @@ func plan(want desired, members []member, now time.Time) changes {
 		planLaunches(&out, want, places, target-active, len(c.pending), batch, now)
 	case active > target && mayEnd:
 		for _, m := range places.scaleIn(append(c.pending, c.healthy...), active-target, max(0, len(c.healthy)-size)) {
-			out.End = append(out.End, ending{m.ID, "the group has more instances than are desired"})
+			out.End = append(out.End, ending{m.ID, "scaled down: the group had more instances than desired"})
 		}
 	case len(c.pending) == 0 && len(c.sick) == 0 && len(out.End) == 0 && !want.Failing && !want.Suspended[processAZRebalance] &&
 		mayEnd && !want.Suspended[processLaunch] && !now.Before(want.NotBefore):
