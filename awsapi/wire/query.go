@@ -76,11 +76,10 @@ func (q *query) name(member string, ref *Ref) string {
 
 // below says whether the form has anything of a value.
 func (q *query) below(path string) bool {
-	at, found := slices.BinarySearch(q.names, path)
-	if found {
+	if _, found := slices.BinarySearch(q.names, path); found {
 		return true
 	}
-	at, _ = slices.BinarySearch(q.names, path+".")
+	at, _ := slices.BinarySearch(q.names, path+".")
 	return at < len(q.names) && strings.HasPrefix(q.names[at], path+".")
 }
 

@@ -66,11 +66,6 @@ func (t *transport) pool(address string) *upstream.Pool {
 	return p
 }
 
-// unknownHost says that every region was asked and none knows the host.
-type unknownHost struct{ host string }
-
-func (u *unknownHost) Error() string { return "no region knows " + u.host }
-
 // Carry implements proxy.Service.
 func (t *transport) Carry(call *proxy.Call) (*http.Response, error) {
 	r, body, table := call.Request, call.Body, t.edge.table
