@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,13 +21,25 @@ type scratch struct {
 	lock *os.File
 }
 
+// Folders in use have the name of one, and folders that are being made another:
+// what a sweep finds by the first name is locked for as long as its process lives.
+const (
+	inUse     = "w-"
+	beingMade = "new-"
+)
+
 func newScratch(parent string) (*scratch, error) {
-	dir, err := os.MkdirTemp(parent, "w-") // mode 0700
+	dir, err := os.MkdirTemp(parent, beingMade) // mode 0700
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, "source.scratch", "making a temporary folder")
 	}
 	s := &scratch{dir: dir}
-	if s.lock, err = filelock.Try(s.path("lock")); err != nil {
+	if s.lock, err = filelock.Try(s.path("lock")); err == nil {
+		s.dir = filepath.Join(parent, inUse+strings.TrimPrefix(filepath.Base(dir), beingMade))
+		err = os.Rename(dir, s.dir)
+	}
+	if err != nil {
+		s.dir = dir
 		s.remove()
 		return nil, problem.Wrap(err, problem.Unavailable, "source.scratch", "locking a temporary folder")
 	}
@@ -60,7 +74,10 @@ func removeAll(dir string) error {
 // sweep removes the folders of processes that no longer live; what they hold
 // may be credentials.
 func sweep(parent string) error {
-	left, err := filepath.Glob(filepath.Join(parent, "w-*"))
+	if err := sweepUnmade(parent); err != nil {
+		return err
+	}
+	left, err := filepath.Glob(filepath.Join(parent, inUse+"*"))
 	if err != nil {
 		return err
 	}
@@ -81,4 +98,20 @@ func sweep(parent string) error {
 		}
 	}
 	return nil
+}
+
+// unmadeAfter is how old a folder is that nobody is making any more.
+const unmadeAfter = time.Hour
+
+// sweepUnmade removes the folders of processes that were killed while they made
+// them. They hold nothing.
+func sweepUnmade(parent string) error {
+	left, err := filepath.Glob(filepath.Join(parent, beingMade+"*"))
+	for _, dir := range left {
+		info, gone := os.Stat(dir)
+		if gone == nil && time.Since(info.ModTime()) > unmadeAfter {
+			err = errors.Join(err, removeAll(dir))
+		}
+	}
+	return err
 }

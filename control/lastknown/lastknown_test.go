@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,18 +21,16 @@ import (
 type database struct {
 	control.Engine
 	control.Records
-	away, hangs bool
+	away, hangs atomic.Bool
 	slow        time.Duration // of a list
-	asked       int
 }
 
 func (d *database) answer(ctx context.Context) error {
-	d.asked++
-	if d.hangs {
+	if d.hangs.Load() {
 		<-ctx.Done()
 		return problem.Wrap(ctx.Err(), problem.Unavailable, "test", "given up")
 	}
-	if d.away {
+	if d.away.Load() {
 		return problem.New(problem.Unavailable, "test", "refused")
 	}
 	return nil
@@ -71,7 +70,7 @@ func (d *database) PutRecord(ctx context.Context, r record.Record, _ ...record.E
 }
 
 func TestReadsAnswerWithWhatWasKnownAndWritesAreRefused(t *testing.T) {
-	for name, goAway := range map[string]func(*database){"refuses": func(d *database) { d.away = true }, "hangs": func(d *database) { d.hangs = true }} {
+	for name, goAway := range map[string]func(*database){"refuses": func(d *database) { d.away.Store(true) }, "hangs": func(d *database) { d.hangs.Store(true) }} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { testAway(t, goAway) })
 		})
@@ -117,7 +116,8 @@ func testAway(t *testing.T, goAway func(*database)) {
 	if p, ok := problem.Of(err); !ok || p.Code != problem.Unavailable || p.RetryAfter <= 0 || time.Since(began) > 0 {
 		t.Errorf("a write was answered %v after %s", err, time.Since(began))
 	}
-	d.away, d.hangs = false, false
+	d.away.Store(false)
+	d.hangs.Store(false)
 	<-time.After(4 * time.Second) // the bubble's clock
 	ctx = lastknown.Track(t.Context())
 	if _, err := e.Get(ctx, "unknown"); err != nil {
@@ -170,7 +170,7 @@ func TestWaitingEndsWhenItGoesAway(t *testing.T) {
 		defer stop()
 		go e.Run(run, func(context.Context) {})
 		synctest.Wait()
-		d.away = true
+		d.away.Store(true)
 		began := time.Now()
 		if _, err := e.List(t.Context(), execution.Query{Limit: 5}); problem.CodeOf(err) != problem.Unavailable || time.Since(began) > time.Second || !e.Away() {
 			t.Error(err, time.Since(began), e.Away())
@@ -186,7 +186,7 @@ func TestOtherErrorsAreNoOutage(t *testing.T) {
 	}
 	given, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the caller has gone"))
-	d.hangs = true
+	d.hangs.Store(true)
 	if _, err := e.Get(given, "x"); err == nil || e.Away() {
 		t.Error(err, e.Away())
 	}
@@ -203,7 +203,7 @@ func TestAnswersThatAreOldSaySo(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 	}), time.Now)
 	for _, away := range []bool{false, true} {
-		d.away = away
+		d.away.Store(away)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		if marked := w.Header().Get(lastknown.AsOfHeader) != ""; marked != away || (w.Header().Get("Warning") != "") != away {
