@@ -112,7 +112,7 @@ func serviceFiles(strategy, mode, version string) map[string]string {
 	return map[string]string{
 		"showrunner.yaml": strings.NewReplacer("STRATEGY", strategies[strategy], "BAKE", bake, "GRACE", grace).Replace(servicePipeline),
 		"main.go":         program, "mode": mode, "version": version,
-		"buildspec.yml": "version: 0.2\nphases:\n  build:\n    commands:\n      - CGO_ENABLED=0 go build -o api main.go\nartifacts:\n  files: [api]\n",
+		"buildspec.yml": "version: 0.2\nphases:\n  build:\n    commands:\n      - CGO_ENABLED=0 go build -trimpath -o api main.go\nartifacts:\n  files: [api]\n",
 	}
 }
 

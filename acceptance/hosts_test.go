@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"showrunner/build"
 	"showrunner/store/pgtest"
 )
 
@@ -50,6 +52,7 @@ func newHosts(t *testing.T, patience string, n int) (hosts []*host, notes string
 			shared: filepath.Join(dir, "shared"), database: database, patience: patience}
 		t.Cleanup(func() {
 			h.end(syscall.SIGTERM)
+			h.buildsEnd()
 			if t.Failed() {
 				t.Logf("%s said:\n%s", name, tail(h.output.String(), 60))
 			}
@@ -95,6 +98,35 @@ func (h *host) end(signal syscall.Signal) {
 		h.cmd.Process.Signal(signal)
 		h.cmd.Wait()
 		h.cmd = nil
+	}
+}
+
+// buildsEnd waits until the builds that outlived their control plane have ended,
+// and their supervisors with them: they write to the host's folder until then.
+func (h *host) buildsEnd() {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	folders, _ := filepath.Glob(filepath.Join(h.data, "builds", "*", "job.json"))
+	for _, file := range folders {
+		b, err := build.Attach(filepath.Dir(file))
+		if err != nil {
+			continue // it never began
+		}
+		if _, err := b.Wait(ctx); err != nil {
+			h.t.Errorf("a build is left over: %v", err)
+			continue
+		}
+		state, err := b.State()
+		if err != nil {
+			continue // it ended before it began
+		}
+		h.eventually(10*time.Second, "the supervisor of a build ends", func() error {
+			if syscall.Kill(state.PID, 0) == nil {
+				return fmt.Errorf("process %d runs", state.PID)
+			}
+			return nil
+		})
 	}
 }
 

@@ -161,7 +161,7 @@ func TestTrafficOptions(t *testing.T) {
 	g := newGate(t)
 	r := newRepo(t, map[string]string{
 		"main.go": asker, "go.mod": "module asker\n\ngo 1.26\n",
-		"buildspec.yml": "version: 0.2\nphases:\n  build:\n    commands:\n      - CGO_ENABLED=0 go build -o asker .\nartifacts:\n  files: [asker]\n",
+		"buildspec.yml": "version: 0.2\nphases:\n  build:\n    commands:\n      - CGO_ENABLED=0 go build -trimpath -o asker .\nartifacts:\n  files: [asker]\n",
 		"showrunner.yaml": trafficPipeline +
 			trafficStage("full", g.address, 1, "{ maxInFlight: 1 }") +
 			trafficStage("late", g.address, 2, "{ responseTimeout: 1s }") +
