@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"showrunner/build/buildspec"
 	"showrunner/control"
 	"showrunner/pipeline"
 )
@@ -101,27 +100,21 @@ type fileFindings struct {
 	Diagnostics pipeline.Diagnostics `json:"diagnostics"`
 }
 
-// localRegions names the regions of the control plane that answers here; none when
-// none answers soon.
-func (a *app) localRegions(ctx context.Context) []string {
+// surroundings are those of the control plane that answers here; when none answers
+// soon, the language alone is checked.
+func (a *app) surroundings(ctx context.Context) pipeline.Surroundings {
 	ctx, cancel := context.WithTimeout(ctx, completionLimit)
 	defer cancel()
 	var list []control.RegionStatus
 	if err := a.connect().Do(ctx, http.MethodGet, "/regions", nil, &list); err != nil {
-		return nil
+		list = nil
 	}
-	var names []string
-	for _, r := range list {
-		if r.Account == control.DefaultAccount {
-			names = append(names, r.Name)
-		}
-	}
-	return names
+	return control.Surroundings(list)
 }
 
 func (a *app) validate(ctx context.Context, files []string) error {
 	var all []fileFindings
-	regions := a.localRegions(ctx)
+	around := a.surroundings(ctx)
 	invalid := 0
 	for _, name := range files {
 		var found pipeline.Diagnostics
@@ -129,7 +122,7 @@ func (a *app) validate(ctx context.Context, files []string) error {
 			// The other files are checked nevertheless: all errors in one pass.
 			found = pipeline.Diagnostics{{Severity: pipeline.SeverityError, Code: pipeline.CodeUnreadable, File: name, Length: 1, Message: err.Error()}}
 		} else {
-			_, found = pipeline.ParseFor(regions, name, src, buildspec.Check)
+			_, found = pipeline.ParseFor(around, name, src)
 		}
 		f := fileFindings{File: name, Valid: !found.HasErrors(), Diagnostics: append(pipeline.Diagnostics{}, found...)}
 		all = append(all, f)

@@ -13,6 +13,7 @@ type (
 	Region           = driver.Region
 	ServerGroupSpec  = driver.ServerGroupSpec
 	Workload         = driver.Workload
+	WorkloadKind     = driver.WorkloadKind
 	Process          = driver.Process
 	Image            = driver.Image
 	Function         = driver.Function
@@ -34,6 +35,13 @@ type (
 	SiteDeployment   = driver.SiteDeployment
 	SiteChange       = driver.SiteChange
 	Site             = driver.Site
+)
+
+// The kinds of workloads.
+const (
+	ProcessWorkload  = driver.ProcessWorkload
+	ImageWorkload    = driver.ImageWorkload
+	FunctionWorkload = driver.FunctionWorkload
 )
 
 // The states of an instance.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"showrunner/build/buildspec"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/store/record"
@@ -92,9 +91,15 @@ type File struct {
 	Base string
 }
 
-// Check finds every mistake of a pipeline file, also in the regions that it names.
+// Check finds every mistake of a pipeline file, also in the accounts and regions
+// that it names, and in what it asks of their clouds.
 func (s *Service) Check(ctx context.Context, f File) (*pipeline.Document, pipeline.Diagnostics) {
-	return pipeline.ParseFor(s.localRegions(ctx), f.Name, f.Source, buildspec.Check)
+	var regions []RegionStatus
+	if s.Accounts != nil {
+		// Without an answer the language alone is checked: plans and stages ask again.
+		regions, _ = s.regions(ctx)
+	}
+	return pipeline.ParseFor(Surroundings(regions), f.Name, f.Source)
 }
 
 // Apply takes a pipeline file in. Handing over the same file again changes

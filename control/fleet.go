@@ -182,7 +182,7 @@ func regionsOf(groups []cloud.ServerGroup) []string {
 }
 
 // DefaultAccount is the cloud that showrunner brings itself.
-const DefaultAccount = "local"
+const DefaultAccount = pipeline.DefaultAccount
 
 // ClusterChange is one change of a running cluster by hand.
 type ClusterChange struct {

@@ -4,14 +4,19 @@ import (
 	"context"
 	"time"
 
+	"showrunner/build/buildspec"
 	"showrunner/cloud"
+	"showrunner/pipeline"
 	"showrunner/problem"
+	"showrunner/rollout"
 )
 
 // RegionStatus is one region of an account, or why it cannot be asked.
 type RegionStatus struct {
 	Account string `json:"account"`
 	cloud.Region
+	// Facts are what the cloud can do there; nil when it does not say.
+	Facts *cloud.Facts `json:"facts,omitempty"`
 }
 
 // Regions lists the regions of every account.
@@ -19,6 +24,10 @@ func (s *Service) Regions(ctx context.Context, p Principal) ([]RegionStatus, err
 	if err := s.permit(p, opRead, Subject{Kind: KindRegion}); err != nil {
 		return nil, err
 	}
+	return s.regions(ctx)
+}
+
+func (s *Service) regions(ctx context.Context) ([]RegionStatus, error) {
 	list := []RegionStatus{}
 	for _, name := range s.Accounts.Names() {
 		a, err := s.Accounts.Account(name)
@@ -30,31 +39,38 @@ func (s *Service) Regions(ctx context.Context, p Principal) ([]RegionStatus, err
 			return nil, err
 		}
 		for _, r := range regions {
-			list = append(list, RegionStatus{Account: name, Region: r})
+			status := RegionStatus{Account: name, Region: r}
+			bounded, cancel := asking(ctx, r)
+			if facts, err := a.Facts(bounded, r.Name); err == nil {
+				status.Facts = &facts
+			}
+			cancel()
+			list = append(list, status)
 		}
 	}
 	return list, nil
 }
 
-// localRegions names the regions of the account "local", those that are down
-// included; none when that cannot be known now.
-func (s *Service) localRegions(ctx context.Context) []string {
-	if s.Accounts == nil {
-		return nil
-	}
-	a, err := s.Accounts.Account(DefaultAccount)
-	if err != nil {
-		return nil
-	}
-	regions, err := a.Regions(ctx)
-	if err != nil {
-		return nil
-	}
-	var names []string
+// Surroundings are what a pipeline file is checked against where these regions are:
+// the accounts, their regions, and what their clouds can do.
+func Surroundings(regions []RegionStatus) pipeline.Surroundings {
+	around := pipeline.Surroundings{Accounts: map[string][]string{}, Buildspec: buildspec.Check}
+	facts := map[[2]string]*cloud.Facts{}
 	for _, r := range regions {
-		names = append(names, r.Name)
+		around.Accounts[r.Account] = append(around.Accounts[r.Account], r.Name)
+		facts[[2]string{r.Account, r.Name}] = r.Facts
 	}
-	return names
+	around.Deploy = func(account, region string, d pipeline.Deploy) string {
+		f := facts[[2]string{account, region}]
+		if f == nil {
+			return ""
+		}
+		if failure := rollout.Unsupported(d.Strategy, cloud.ProcessWorkload, region, *f); failure != nil {
+			return failure.Cause
+		}
+		return ""
+	}
+	return around
 }
 
 // RegionProcesses takes the region processes of this machine down and up again.

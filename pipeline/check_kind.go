@@ -34,6 +34,7 @@ func (c *checks) kindRules(i int, s *stageOrigin) {
 	case Call:
 		c.callRules(s, v)
 	case Rollback:
+		c.accountRule(s.with, v.Account)
 		for r, region := range v.Regions {
 			c.regionRule(s.with, v.Account, region, "regions", r)
 		}
@@ -151,16 +152,8 @@ func (c *checks) notUpstream(i, j int) *fault {
 	return &fault{code: CodeNotUpstream, message: fmt.Sprintf("stage %q is not upstream: add %q to needs", name, name)}
 }
 
-// regionRule refuses a region that the account "local" does not have.
-func (c *checks) regionRule(with *yaml.Node, account, region string, path ...any) {
-	if len(c.regions) == 0 || account != "" && account != "local" || hasExpression(region) || slices.Contains(c.regions, region) {
-		return
-	}
-	c.reportWith(find(with, path...), Diagnostic{Code: CodeValue, Suggestion: c.nearest(region, c.regions),
-		Message: fmt.Sprintf("%s: there is no region %q; this control plane has %s", c.where, region, strings.Join(c.regions, ", "))})
-}
-
 func (c *checks) waves(with *yaml.Node, account string, waves []Wave) {
+	c.accountRule(with, account)
 	seen := map[string]int{}
 	for w, wave := range waves {
 		for r, region := range wave.Regions {
@@ -179,6 +172,7 @@ func (c *checks) waves(with *yaml.Node, account string, waves []Wave) {
 func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
 	c.artifactRef(i, v.Artifact, s.with, "artifact")
 	c.waves(s.with, v.Account, v.Waves)
+	c.cloudRule(s.with, v)
 	app := c.doc.Application
 	if v.Cluster != "" && formats["application"].accepts(app) == nil && !hasExpression(v.Cluster) && v.Cluster != app && !strings.HasPrefix(v.Cluster, app+"-") {
 		c.reportWith(find(s.with, "cluster"), Diagnostic{Severity: SeverityWarning, Code: CodeName, Suggestion: clusterFor(app, v.Cluster),

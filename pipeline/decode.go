@@ -29,8 +29,7 @@ type decoder struct {
 	exprs []*expression
 	mode  mode
 
-	buildspec BuildspecCheck // nil: buildspecs in the file are not checked
-	regions   []string       // of the account "local"; empty: not known
+	around Surroundings
 }
 
 // member is one key of a mapping with its value, aliases followed.

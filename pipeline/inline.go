@@ -17,14 +17,14 @@ type BuildspecCheck func(text string) Diagnostics
 // finding where it stands in the file. What an expression will put in cannot be
 // known yet: lines that hold one are not judged.
 func (c *checks) inlineBuildspec(text string, n *yaml.Node) {
-	if c.buildspec == nil || n == nil || n.Kind != yaml.ScalarNode {
+	if c.around.Buildspec == nil || n == nil || n.Kind != yaml.ScalarNode {
 		return
 	}
 	masked, open := maskExpressions(text)
 	if open {
 		return // which was reported
 	}
-	for _, d := range c.buildspec(masked) {
+	for _, d := range c.around.Buildspec(masked) {
 		if d.Line > 0 && hasExpression(lineOf(text, d.Line)) {
 			continue
 		}

@@ -31,16 +31,18 @@ const (
 // in for that. Parse never panics and never reads anything but src (and the time
 // zone database).
 func Parse(name string, src []byte, buildspec ...BuildspecCheck) (*Document, Diagnostics) {
-	return ParseFor(nil, name, src, buildspec...)
+	var around Surroundings
+	if len(buildspec) > 0 {
+		around.Buildspec = buildspec[0]
+	}
+	return ParseFor(around, name, src)
 }
 
-// ParseFor is Parse for a control plane whose account "local" has these regions:
-// stages that name another region there are errors. Without regions none is refused.
-func ParseFor(regions []string, name string, src []byte, buildspec ...BuildspecCheck) (*Document, Diagnostics) {
-	d := &decoder{src: newSource(name, ""), tagged: map[*yaml.Node]bool{}, regions: regions}
-	if len(buildspec) > 0 {
-		d.buildspec = buildspec[0]
-	}
+// ParseFor is Parse for a control plane with these surroundings: stages that name
+// an account or a region that is not there, or a strategy that its cloud cannot
+// carry out, are errors.
+func ParseFor(around Surroundings, name string, src []byte) (*Document, Diagnostics) {
+	d := &decoder{src: newSource(name, ""), tagged: map[*yaml.Node]bool{}, around: around}
 	if len(src) > MaxFileSize {
 		d.add(Diagnostic{Code: CodeTooLarge, Message: fmt.Sprintf("the file is larger than %d bytes, which no pipeline file is", MaxFileSize)})
 		return nil, d.result()

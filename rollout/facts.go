@@ -31,9 +31,13 @@ func (d *decider) delay(region string) time.Duration {
 	return 0
 }
 
-// Unsupported says why a strategy cannot keep its promises on a cloud with these
-// facts, for any state of the cluster; nil when it can.
-func Unsupported(s pipeline.Strategy, region string, f cloud.Facts) *stage.Failure {
+// Unsupported says why a cloud with these facts cannot run a kind of workload, or
+// a strategy cannot keep its promises there, for any state of the cluster; nil
+// when they can.
+func Unsupported(s pipeline.Strategy, kind cloud.WorkloadKind, region string, f cloud.Facts) *stage.Failure {
+	if failure := unsupportedWorkload(kind, region, f); failure != nil {
+		return failure
+	}
 	sh := shapeOf(s)
 	refuse := func(format string, args ...any) *stage.Failure {
 		return &stage.Failure{Code: "CLOUD_CANNOT", Cause: fmt.Sprintf("%s: the strategy %s ", region, sh.name) + fmt.Sprintf(format, args...),
@@ -67,13 +71,26 @@ func Unsupported(s pipeline.Strategy, region string, f cloud.Facts) *stage.Failu
 	return nil
 }
 
+// unsupportedWorkload says why a cloud cannot run a kind of workload. A cloud that
+// states no kinds is left to refuse by itself.
+func unsupportedWorkload(kind cloud.WorkloadKind, region string, f cloud.Facts) *stage.Failure {
+	if kind == "" || len(f.Workloads) == 0 || slices.Contains(f.Workloads, kind) {
+		return nil
+	}
+	return &stage.Failure{Code: "CLOUD_CANNOT", Cause: fmt.Sprintf("%s: this cloud runs no workloads of the kind %s", region, kind),
+		Help: "choose another account"}
+}
+
 // unsupported says why the rollout cannot be carried out in a region as it is found.
 func (d *decider) unsupported(region string, rs *RegionState) *stage.Failure {
-	f := d.facts(region)
+	f, kind := d.facts(region), d.spec.Group.Workload.Kind()
+	if failure := unsupportedWorkload(kind, region, f); failure != nil {
+		return failure
+	}
 	if len(rs.PreviousGroups) == 0 || rs.Reused && !d.shape.coexist {
 		return nil // all traffic goes to one version, in one step
 	}
-	if refused := Unsupported(d.spec.Strategy, region, f); refused != nil {
+	if refused := Unsupported(d.spec.Strategy, kind, region, f); refused != nil {
 		return refused
 	}
 	together := len(rs.PreviousGroups) + 1
