@@ -1,4 +1,4 @@
-// Package api is the HTTP face of the front door: JSON under /api/v1, described
+// Package api is the HTTP face of package control: JSON under /api/v1, described
 // by OpenAPI 3.1 at /openapi.json, problems as RFC 9457, one resumable event
 // stream. The command line and the pages use nothing else.
 package api

@@ -95,11 +95,13 @@ func reviewText(w io.Writer, r control.Review) {
 		}
 		fmt.Fprintln(w, clean(line))
 		for _, d := range st.Live {
-			fmt.Fprintln(w, clean(fmt.Sprintf("  live in %s: %s, by %s", d.Region, d.Version, d.Execution)))
+			live := fmt.Sprintf("  live in %s: %s, by %s", d.Region, d.Version, d.Execution)
+			if d.Revision != nil {
+				live += fmt.Sprintf(" “%s” (%s)", firstLine(d.Revision.Message), d.Revision.Author)
+			}
+			fmt.Fprintln(w, clean(live))
 		}
-		for _, change := range st.Changes {
-			fmt.Fprintln(w, "  + "+clean(change))
-		}
+		changesText(w, "  ", st.PreviewStage)
 	}
 	for _, warning := range r.Warnings {
 		fmt.Fprintln(w, "▲ "+clean(warning))

@@ -224,18 +224,23 @@ func planText(w io.Writer, p control.Preview) {
 			line += ", when " + st.When
 		}
 		fmt.Fprintln(w, clean(line))
-		for _, c := range st.Changes {
-			fmt.Fprintln(w, "    + "+clean(c))
-		}
-		if st.Held != "" {
-			fmt.Fprintln(w, "    ‖ held now: "+clean(st.Held))
-		}
-		if st.Refused != "" {
-			fmt.Fprintln(w, "    ✕ would be refused: "+clean(st.Refused))
-		}
-		if st.Unknown != "" {
-			fmt.Fprintln(w, "    ? "+clean(st.Unknown))
-		}
+		changesText(w, "    ", st)
+	}
+}
+
+// changesText says what a stage would change, a line each.
+func changesText(w io.Writer, indent string, st control.PreviewStage) {
+	for _, c := range st.Changes {
+		fmt.Fprintln(w, indent+"+ "+clean(c))
+	}
+	if st.Held != "" {
+		fmt.Fprintln(w, indent+"‖ held now: "+clean(st.Held))
+	}
+	if st.Refused != "" {
+		fmt.Fprintln(w, indent+"✕ would be refused: "+clean(st.Refused))
+	}
+	if st.Unknown != "" {
+		fmt.Fprintln(w, indent+"? "+clean(st.Unknown))
 	}
 }
 

@@ -39,6 +39,8 @@ func (s *Service) previewStage(ctx context.Context, st pipeline.Stage, scope pip
 		s.previewDeploy(ctx, c, ps)
 	case pipeline.DeploySite:
 		s.previewSite(ctx, c, ps)
+	case pipeline.Rollback:
+		s.previewRollback(ctx, c, ps)
 	case pipeline.Git, pipeline.Build:
 		ps.Unknown = "what it makes is known once it has run"
 	}
@@ -84,19 +86,38 @@ func (s *Service) previewSite(ctx context.Context, c pipeline.DeploySite, ps *Pr
 		ps.Unknown = err.Error()
 		return
 	}
+	bounded, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("it has not answered within %s", answerWithin))
+	defer cancel()
 	for i, wave := range regions {
 		for _, region := range wave {
-			deployments, err := sites.Deployments(ctx, region, c.Site)
-			now := "new site"
-			if err == nil {
-				for _, d := range deployments {
-					if d.Current {
-						now = fmt.Sprintf("replaces %s (%s)", d.ID, d.Version)
-					}
-				}
-			}
-			ps.Changes = append(ps.Changes, fmt.Sprintf("wave %d, %s: publish site %s, %s", i+1, region, c.Site, now))
+			ps.Changes = append(ps.Changes, fmt.Sprintf("wave %d, %s: publish site %s, %s", i+1, region, c.Site, replacing(bounded, sites, region, c.Site)))
 		}
+	}
+}
+
+// replacing says what a deployment of a site replaces in a region.
+func replacing(ctx context.Context, sites *cloud.Sites, region, site string) string {
+	deployments, err := sites.Deployments(ctx, region, site)
+	if err != nil && problem.CodeOf(err) != problem.NotFound {
+		return "which cannot be asked now: " + problem.Text(err)
+	}
+	for _, d := range deployments {
+		if d.Current {
+			return fmt.Sprintf("replaces %s (%s)", d.ID, d.Version)
+		}
+	}
+	return "new site"
+}
+
+func (s *Service) previewRollback(ctx context.Context, c pipeline.Rollback, ps *PreviewStage) {
+	if c.Cluster == "" {
+		ps.Unknown = "a website returns to the deployment before the one that it serves then"
+		return
+	}
+	var err error
+	ps.Changes, ps.Refused, err = s.PreviewRollback(ctx, internal, RollbackRequest{Account: c.Account, Cluster: c.Cluster, To: c.To, Regions: c.Regions})
+	if err != nil {
+		ps.Unknown = problem.Text(err)
 	}
 }
 

@@ -1,11 +1,15 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"showrunner/execution"
+	"showrunner/internal/span"
 	"showrunner/pipeline"
 )
 
@@ -22,15 +26,21 @@ type Review struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// ReviewStage is one stage after the approval.
+// ReviewStage is one stage after the approval: what a plan says of it, as far as that
+// is known now, and what is live where it changes something.
 type ReviewStage struct {
-	Name   string     `json:"name"`
-	Kind   string     `json:"kind"`
-	Target string     `json:"target,omitempty"` // the cluster or site that it changes
-	Live   []Deployed `json:"live,omitempty"`   // what was last put into traffic there, by region
-	// Changes says, region by region, what would be created, shifted and removed, as
-	// far as that is known now.
-	Changes []string `json:"changes,omitempty"`
+	PreviewStage
+	Target string `json:"target,omitempty"` // the cluster or site that it changes
+	Live   []Live `json:"live,omitempty"`   // by region
+}
+
+// Live is what was last put into traffic in a region, with its commit. Revision and
+// Number are empty once the execution is no longer kept.
+type Live struct {
+	Deployed
+	Number   int                 `json:"number,omitempty"`   // of the execution
+	Pipeline string              `json:"pipeline,omitempty"` // of the execution
+	Revision *execution.Revision `json:"revision,omitempty"`
 }
 
 // ReviewApproval says what an approval would let happen. Errors: not_found, denied.
@@ -47,26 +57,63 @@ func (s *Service) ReviewApproval(ctx context.Context, p Principal, id, stageName
 	}
 	out := Review{Execution: id, Stage: stageName, Revision: e.Revision, Started: e.Created, Next: []ReviewStage{}}
 	for _, def := range stagesAfter(e, stageName) {
-		r := ReviewStage{Name: def.Name, Kind: def.Kind}
+		r := ReviewStage{PreviewStage: PreviewStage{Name: def.Name, Kind: def.Kind, Needs: def.Needs, When: def.When}}
 		if places[def.Kind] {
-			kind := KindCluster
-			if r.Target = clusterOf(e, execution.StageState{Name: def.Name}); r.Target == "" {
-				kind = KindSite
-				r.Target, _, _ = siteOf(e, execution.StageState{Name: def.Name})
+			if err := s.reviewPlace(ctx, e, def, &r); err != nil {
+				return Review{}, err
 			}
-			if r.Target != "" {
-				if r.Live, err = s.deployed(ctx, kind, DefaultAccount, r.Target); err != nil {
-					return Review{}, err
-				}
-			}
-			var preview PreviewStage
-			s.previewStage(ctx, def, scopeOfExecution(e), &preview)
-			r.Changes = preview.Changes
 			out.Warnings = append(out.Warnings, s.newerThan(ctx, e, r)...)
 		}
 		out.Next = append(out.Next, r)
 	}
 	return out, nil
+}
+
+// reviewPlace fills in what a stage that puts something into traffic changes, and what
+// is live there.
+func (s *Service) reviewPlace(ctx context.Context, e execution.Execution, def pipeline.Stage, r *ReviewStage) error {
+	scope := scopeOfExecution(e)
+	s.previewStage(ctx, def, scope, &r.PreviewStage)
+	subject := placeOf(def, scope)
+	if r.Target = subject.Name; r.Target == "" {
+		return nil
+	}
+	live, err := s.deployed(ctx, subject.Kind, subject.Account, subject.Name)
+	if err != nil {
+		return err
+	}
+	for _, d := range live {
+		l := Live{Deployed: d}
+		if x, err := s.Engine.Get(ctx, d.Execution); err == nil { // else it is no longer kept
+			l.Number, l.Pipeline, l.Revision = x.Number, x.Pipeline, x.Revision
+		}
+		r.Live = append(r.Live, l)
+	}
+	return nil
+}
+
+// placeOf is the cluster or site that a stage changes; its name is empty while earlier
+// stages still have to say it.
+func placeOf(def pipeline.Stage, scope pipeline.Scope) Subject {
+	var with struct{ Account, Cluster, Site string }
+	config, err := pipeline.Resolve(def, scope)
+	switch c := config.(type) {
+	case pipeline.Deploy:
+		with.Account, with.Cluster = c.Account, c.Cluster
+	case pipeline.DeploySite:
+		with.Account, with.Site = c.Account, c.Site
+	case pipeline.Rollback:
+		with.Account, with.Cluster, with.Site = c.Account, c.Cluster, c.Site
+	}
+	// Where another field cannot be known yet, the name may still be plain text.
+	if err != nil && (json.Unmarshal(def.With, &with) != nil || strings.Contains(with.Account+with.Cluster+with.Site, "${{")) {
+		return Subject{}
+	}
+	subject := Subject{Kind: KindCluster, Name: with.Cluster, Account: cmp.Or(with.Account, DefaultAccount)}
+	if with.Site != "" {
+		subject.Kind, subject.Name = KindSite, with.Site
+	}
+	return subject
 }
 
 // newerThan says where something is live that a later execution has put there.
@@ -78,10 +125,18 @@ func (s *Service) newerThan(ctx context.Context, e execution.Execution, r Review
 			continue
 		}
 		asked[d.Execution] = true
-		if x, err := s.Engine.Get(ctx, d.Execution); err == nil && x.Created.After(e.Created) {
-			list = append(list, fmt.Sprintf("%s runs %s, which execution %s put there; that one started %s after this one: approving brings the older version back",
-				r.Target, d.Version, d.Execution, x.Created.Sub(e.Created).Round(time.Second)))
+		x, err := s.Engine.Get(ctx, d.Execution)
+		if err != nil || !x.Created.After(e.Created) {
+			continue
 		}
+		later := span.Text(x.Created.Sub(e.Created))
+		if x.Pipeline == RollbackPipeline {
+			list = append(list, fmt.Sprintf("%s was rolled back to %s by execution %s, which started %s after this one: approving delivers over the rollback",
+				r.Target, d.Version, d.Execution, later))
+			continue
+		}
+		list = append(list, fmt.Sprintf("%s runs %s, which execution %s put there; that one started %s after this one: approving brings the older version back",
+			r.Target, d.Version, d.Execution, later))
 	}
 	return list
 }

@@ -72,7 +72,7 @@ type cell struct {
 
 func (p *Pages) clusters(w http.ResponseWriter, r *http.Request) error {
 	query := strings.TrimSpace(r.URL.Query().Get("q"))
-	list, err := p.Door.Clusters(r.Context(), api.PrincipalOf(r), "", r.URL.Query().Get("application"), "")
+	list, err := p.Control.Clusters(r.Context(), api.PrincipalOf(r), "", r.URL.Query().Get("application"), "")
 	v := clustersView{Query: query}
 	switch {
 	case problem.CodeOf(err) == problem.Unavailable:
@@ -80,7 +80,7 @@ func (p *Pages) clusters(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	if v.Missing, err = p.Door.Missing(r.Context(), api.PrincipalOf(r), r.URL.Query().Get("application")); err != nil {
+	if v.Missing, err = p.Control.Missing(r.Context(), api.PrincipalOf(r), r.URL.Query().Get("application")); err != nil {
 		return err
 	}
 	for _, c := range list {
@@ -184,7 +184,7 @@ type change struct {
 // previewChange says what a change would do to what is there now, before it is done.
 func (p *Pages) previewChange(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	list, err := p.Door.Clusters(r.Context(), api.PrincipalOf(r), cmp.Or(q.Get("account"), control.DefaultAccount), "", r.PathValue("cluster"))
+	list, err := p.Control.Clusters(r.Context(), api.PrincipalOf(r), cmp.Or(q.Get("account"), control.DefaultAccount), "", r.PathValue("cluster"))
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (p *Pages) previewChange(w http.ResponseWriter, r *http.Request) error {
 	}
 	if ch.Do == "rollback" {
 		ch.Title, ch.Verb, ch.Same = "Roll back "+c.Name, "Roll back", "showrunner rollback "+c.Name
-		ch.Lines, ch.Refused, err = p.Door.PreviewRollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{Account: c.Account, Cluster: c.Name})
+		ch.Lines, ch.Refused, err = p.Control.PreviewRollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{Account: c.Account, Cluster: c.Name})
 		ch.Lines = append(ch.Lines, "it runs as an execution of its own; nothing is built or destroyed")
 	} else {
 		err = ch.preview(c)
@@ -301,14 +301,14 @@ func (p *Pages) changeCluster(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return problem.New(problem.Invalid, "change", "there is no change %q", do)
 	}
-	if _, err := p.Door.ChangeCluster(r.Context(), api.PrincipalOf(r), ch); err != nil {
+	if _, err := p.Control.ChangeCluster(r.Context(), api.PrincipalOf(r), ch); err != nil {
 		return err
 	}
 	return seeOther(w, r, "/clusters#"+url.PathEscape(ch.Cluster))
 }
 
 func (p *Pages) terminate(w http.ResponseWriter, r *http.Request) error {
-	err := p.Door.ChangeInstance(r.Context(), api.PrincipalOf(r), r.PathValue("id"), control.InstanceChange{Terminate: true, Key: r.FormValue("key")})
+	err := p.Control.ChangeInstance(r.Context(), api.PrincipalOf(r), r.PathValue("id"), control.InstanceChange{Terminate: true, Key: r.FormValue("key")})
 	if err != nil {
 		return err
 	}

@@ -176,10 +176,10 @@ func outputs(all map[string]any) []output {
 func functions(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
 		"span": spanOf, "bars": bars, "markdown": markdown,
-		"instructions": instructions, "squares": squares,
-		"key": func() string { return rand.Text() },
-		"iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"ago": func(t time.Time) string { return span.Rough(now().Sub(t)) + " ago" },
+		"squares": squares,
+		"key":     func() string { return rand.Text() },
+		"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"ago":     func(t time.Time) string { return span.Rough(now().Sub(t)) + " ago" },
 		"until": func(t time.Time) string {
 			if d := t.Sub(now()); d > 0 {
 				return "in " + span.Rough(d)

@@ -52,7 +52,7 @@ func (p *Pages) log(w http.ResponseWriter, r *http.Request) error {
 	}
 	from, _ := strconv.ParseInt(begin, 10, 64) // anything else is the beginning
 	from = max(0, from)
-	e, err := p.Door.Execution(r.Context(), api.PrincipalOf(r), id)
+	e, err := p.Control.Execution(r.Context(), api.PrincipalOf(r), id)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (p *Pages) log(w http.ResponseWriter, r *http.Request) error {
 	}
 	data := logView{E: e, Stage: st, Attempt: attempt, HTML: html, At: from, Next: next, Search: q.Get("q"), Same: r.URL.Path + "?attempt=" + strconv.Itoa(attempt), Follow: live || len(text) >= logStretch, Rest: len(text) >= logStretch}
 	if data.Search != "" {
-		data.Found, err = p.Door.SearchLog(r.Context(), api.PrincipalOf(r), control.LogSearch{Execution: id, Stage: name, Attempt: attempt, Text: data.Search, Limit: matchesShown})
+		data.Found, err = p.Control.SearchLog(r.Context(), api.PrincipalOf(r), control.LogSearch{Execution: id, Stage: name, Attempt: attempt, Text: data.Search, Limit: matchesShown})
 		if err != nil && problem.CodeOf(err) != problem.NotFound { // nothing written, nothing found
 			return err
 		}
@@ -109,12 +109,12 @@ const pollWait = 20 * time.Second
 // readLog reads a stretch; with wait it stays until something comes.
 func (p *Pages) readLog(ctx context.Context, r *http.Request, request control.LogRequest, wait bool) ([]byte, error) {
 	var b bounded
-	err := p.Door.StageLog(ctx, api.PrincipalOf(r), request, &b)
+	err := p.Control.StageLog(ctx, api.PrincipalOf(r), request, &b)
 	if err == nil && wait && b.Len() == 0 {
 		waiting, cancel := context.WithTimeout(ctx, pollWait)
 		defer cancel()
 		request.Follow = true
-		err = p.Door.StageLog(waiting, api.PrincipalOf(r), request, &once{b: &b, cancel: cancel})
+		err = p.Control.StageLog(waiting, api.PrincipalOf(r), request, &once{b: &b, cancel: cancel})
 		if waiting.Err() != nil {
 			err = nil
 		}

@@ -53,7 +53,7 @@ func (p *Pages) leads(r *http.Request) []lead {
 
 // named are the applications that an address names, and the newest runs of one.
 func (p *Pages) named(ctx context.Context, who control.Principal, words []string) []lead {
-	apps, err := p.Door.Applications(ctx, who)
+	apps, err := p.Control.Applications(ctx, who)
 	if err != nil || len(words) == 0 {
 		return nil // the pages that there always are will do
 	}
@@ -68,7 +68,7 @@ func (p *Pages) named(ctx context.Context, who control.Principal, words []string
 			continue
 		}
 		list = append(list, lead{"/executions?" + url.Values{"application": {name}}.Encode(), "Runs of " + name})
-		page, err := p.Door.Executions(ctx, who, execution.Query{Application: name, Limit: 1})
+		page, err := p.Control.Executions(ctx, who, execution.Query{Application: name, Limit: 1})
 		if err == nil && len(page.Executions) == 1 {
 			e := page.Executions[0]
 			list = append(list, lead{"/executions/" + e.ID, "The newest run of " + name + ": " + e.Pipeline + ", " + e.Look().Word})

@@ -17,32 +17,32 @@ import (
 	"showrunner/problem"
 )
 
-// shopDoor has one application, with one run that waits for a person.
-type shopDoor struct{ Door }
+// shopControl has one application, with one run that waits for a person.
+type shopControl struct{ Control }
 
-func (shopDoor) Applications(context.Context, control.Principal) ([]control.Application, error) {
+func (shopControl) Applications(context.Context, control.Principal) ([]control.Application, error) {
 	return []control.Application{{Name: "storefront"}}, nil
 }
 
-func (shopDoor) Executions(_ context.Context, _ control.Principal, q execution.Query) (execution.Page, error) {
+func (shopControl) Executions(_ context.Context, _ control.Principal, q execution.Query) (execution.Page, error) {
 	if q.Application != "storefront" {
 		return execution.Page{}, nil
 	}
 	return execution.Page{Executions: []execution.Execution{{ID: "ex9", Pipeline: "release", Status: execution.Running, Activity: execution.Frozen}}}, nil
 }
 
-func (shopDoor) Execution(context.Context, control.Principal, string) (execution.Execution, error) {
+func (shopControl) Execution(context.Context, control.Principal, string) (execution.Execution, error) {
 	return execution.Execution{}, problem.New(problem.NotFound, "execution", "there is no execution ex0")
 }
 
-func (shopDoor) End(context.Context) (int64, error) { return 0, nil }
+func (shopControl) End(context.Context) (int64, error) { return 0, nil }
 
 // An address that leads nowhere is answered with where to go on: what it
 // resembles comes first.
 func TestMissingPagesLeadOn(t *testing.T) {
 	t.Parallel()
 	clock := func() time.Time { return now }
-	p := New(Config{Door: shopDoor{}, Auth: api.NewAuth("secret", "owner", nil, clock, nil), Log: slog.New(slog.DiscardHandler), Now: clock})
+	p := New(Config{Control: shopControl{}, Auth: api.NewAuth("secret", "owner", nil, clock, nil), Log: slog.New(slog.DiscardHandler), Now: clock})
 	for path, first := range map[string]string{
 		"/runs/7":         "/executions",
 		"/cluster":        "/clusters",

@@ -50,17 +50,17 @@ const RecentRuns = 30
 
 func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	ctx, who := r.Context(), api.PrincipalOf(r)
-	apps, err := p.Door.Applications(ctx, who)
+	apps, err := p.Control.Applications(ctx, who)
 	if err != nil {
 		return err
 	}
-	triggers, triggersErr := p.Door.Triggers(ctx, who, "", "")
+	triggers, triggersErr := p.Control.Triggers(ctx, who, "", "")
 	var rows []overviewApp
 	var waiting []execution.Execution
 	for _, a := range apps {
 		row := overviewApp{Name: a.Name}
 		for _, pl := range a.Pipelines {
-			page, err := p.Door.Executions(ctx, who, execution.Query{Application: a.Name, Pipeline: pl.Name, Limit: RecentRuns})
+			page, err := p.Control.Executions(ctx, who, execution.Query{Application: a.Name, Pipeline: pl.Name, Limit: RecentRuns})
 			if err != nil {
 				return err
 			}
@@ -80,10 +80,10 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	var missing []control.Missing
 	var regionsErr, missingErr error
 	var asked sync.WaitGroup // together: a region that hangs is waited for once
-	asked.Go(func() { regions, regionsErr = p.Door.Regions(ctx, who) })
-	asked.Go(func() { sites, _ = p.Door.Sites(ctx, who) })                   // a region that is away shows below
-	asked.Go(func() { clusters, _ = p.Door.Clusters(ctx, who, "", "", "") }) // as above
-	asked.Go(func() { missing, missingErr = p.Door.Missing(ctx, who, "") })
+	asked.Go(func() { regions, regionsErr = p.Control.Regions(ctx, who) })
+	asked.Go(func() { sites, _ = p.Control.Sites(ctx, who) })                   // a region that is away shows below
+	asked.Go(func() { clusters, _ = p.Control.Clusters(ctx, who, "", "", "") }) // as above
+	asked.Go(func() { missing, missingErr = p.Control.Missing(ctx, who, "") })
 	asked.Wait()
 	data := map[string]any{"Missing": missing, "Apps": rows, "Waiting": waiting, "Regions": regions, "Sites": sites, "Clusters": clusters}
 	if triggersErr != nil {
@@ -112,14 +112,14 @@ func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
 	if s := q.Get("status"); s != "" {
 		query.Statuses = []execution.Status{execution.Status(s)}
 	}
-	page, err := p.Door.Executions(r.Context(), api.PrincipalOf(r), query)
+	page, err := p.Control.Executions(r.Context(), api.PrincipalOf(r), query)
 	if err != nil {
 		return err
 	}
 	v := view{Title: "Executions", Nav: "executions", Same: "showrunner executions list", Live: runEvents}
 	var triggers []control.TriggerStatus
 	if query.Application != "" && query.Pipeline != "" { // the page of one pipeline
-		triggers, err = p.Door.Triggers(r.Context(), api.PrincipalOf(r), query.Application, query.Pipeline)
+		triggers, err = p.Control.Triggers(r.Context(), api.PrincipalOf(r), query.Application, query.Pipeline)
 		if err != nil && problem.CodeOf(err) != problem.NotFound { // its executions outlive a pipeline
 			return err
 		}
@@ -137,20 +137,71 @@ func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) execution(w http.ResponseWriter, r *http.Request) error {
-	e, err := p.Door.Execution(r.Context(), api.PrincipalOf(r), r.PathValue("id"))
+	e, err := p.Control.Execution(r.Context(), api.PrincipalOf(r), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	rollbacks, err := p.Door.Executions(r.Context(), api.PrincipalOf(r), execution.Query{RollbackOf: e.ID, Limit: 10})
+	rollbacks, err := p.Control.Executions(r.Context(), api.PrincipalOf(r), execution.Query{RollbackOf: e.ID, Limit: 10})
 	if err != nil {
 		return err
 	}
-	data := map[string]any{"E": e, "Rollbacks": rollbacks.Executions, "Counts": countStages(e), "Stages": stagesShown(e, r.URL.Query())}
+	stages := stagesShown(e, r.URL.Query())
+	data := map[string]any{"E": e, "Rollbacks": rollbacks.Executions, "Counts": countStages(e), "Stages": stages, "Asking": p.asking(r, e, stages.Asking)}
 	if len(e.Stages) <= manyStages {
 		data["Graph"] = graphOf(e)
 	}
 	return p.show(w, r, "execution", view{Title: e.Application + " › " + e.Pipeline, Nav: "executions", Same: "showrunner executions show " + e.ID,
 		Live: runEvents, Execution: e.ID, Data: data})
+}
+
+// asked is a stage that waits for a person, with what an approval of it lets happen.
+type asked struct {
+	execution.StageState
+	Instructions string
+	Review       *control.Review // nil where no approval is asked for
+	Unknown      string          // why there is no review
+}
+
+// mostReviewed is of how many approvals a page says what they let happen: each asks
+// every region.
+const mostReviewed = 5
+
+// asking are the stages that wait for a person. Of an approval whose review cannot be
+// had the page says so: the decision itself does not depend on it.
+func (p *Pages) asking(r *http.Request, e execution.Execution, stages []execution.StageState) []asked {
+	var list []asked
+	reviewed := 0
+	for _, st := range stages {
+		a := asked{StageState: st}
+		if st.Kind == "approval" {
+			a.Instructions = instructions(e, st.Name)
+			if reviewed++; reviewed > mostReviewed {
+				a.Unknown = "showrunner approve " + e.ID + " " + st.Name + " says what it lets happen"
+			} else if review, err := p.Control.ReviewApproval(r.Context(), api.PrincipalOf(r), e.ID, st.Name); err != nil {
+				a.Unknown = problem.Text(err)
+			} else {
+				a.Review = &review
+			}
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+// previewRestart says what a restart would run again, before it is done.
+func (p *Pages) previewRestart(w http.ResponseWriter, r *http.Request) error {
+	plan, err := p.Control.PlanRestart(r.Context(), api.PrincipalOf(r), r.PathValue("id"), r.PathValue("stage"))
+	if err != nil {
+		return err
+	}
+	return p.show(w, r, "restart", view{Title: "Restart from " + r.PathValue("stage"), Nav: "executions", Same: "showrunner executions restart " + plan.Execution + " " + r.PathValue("stage"),
+		Data: restartView{plan, r.PathValue("stage")}})
+}
+
+// restartView is a restart as it is shown before it is done.
+type restartView struct {
+	control.RestartPlan
+	Stage string // it begins with
 }
 
 // stageCount is how many stages stand alike, as people read it.
@@ -180,7 +231,7 @@ func countStages(e execution.Execution) []stageCount {
 
 func (p *Pages) cancel(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
-	if err := p.Door.Cancel(r.Context(), api.PrincipalOf(r), id, r.FormValue("reason")); err != nil {
+	if err := p.Control.Cancel(r.Context(), api.PrincipalOf(r), id, r.FormValue("reason")); err != nil {
 		return err
 	}
 	return seeOther(w, r, "/executions/"+url.PathEscape(id))
@@ -191,11 +242,11 @@ func (p *Pages) stageAct(w http.ResponseWriter, r *http.Request) error {
 	var err error
 	switch do := r.PathValue("do"); do {
 	case "approve", "reject":
-		err = p.Door.Decide(r.Context(), who, id, st, control.Decision{Approve: do == "approve", Comment: r.FormValue("comment")}, p.MayDecide)
+		err = p.Control.Decide(r.Context(), who, id, st, control.Decision{Approve: do == "approve", Comment: r.FormValue("comment")}, p.MayDecide)
 	case "restart":
-		err = p.Door.Restart(r.Context(), who, id, st)
+		err = p.Control.Restart(r.Context(), who, id, st)
 	case "skip", "retry", "done", "fail":
-		err = p.Door.Signal(r.Context(), who, id, st, do, nil)
+		err = p.Control.Signal(r.Context(), who, id, st, do, nil)
 	default:
 		err = problem.New(problem.NotFound, "page", "there is no action %q", do)
 	}
@@ -212,7 +263,7 @@ func asksFor(pl pipeline.Pipeline) bool {
 
 // runForm asks for the parameters of a run.
 func (p *Pages) runForm(w http.ResponseWriter, r *http.Request) error {
-	apps, err := p.Door.Applications(r.Context(), api.PrincipalOf(r))
+	apps, err := p.Control.Applications(r.Context(), api.PrincipalOf(r))
 	if err != nil {
 		return err
 	}
@@ -259,7 +310,7 @@ func (p *Pages) run(w http.ResponseWriter, r *http.Request) error {
 			request.Parameters[name] = r.PostFormValue(k)
 		}
 	}
-	e, _, err := p.Door.Run(r.Context(), api.PrincipalOf(r), request)
+	e, _, err := p.Control.Run(r.Context(), api.PrincipalOf(r), request)
 	if err != nil {
 		return err
 	}
@@ -267,7 +318,7 @@ func (p *Pages) run(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) rollback(w http.ResponseWriter, r *http.Request) error {
-	e, err := p.Door.Rollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{
+	e, err := p.Control.Rollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{
 		Account: r.FormValue("account"), Cluster: r.FormValue("cluster"), Site: r.FormValue("site"), To: r.FormValue("to"), Key: r.FormValue("key")})
 	if err != nil {
 		return err
@@ -276,13 +327,13 @@ func (p *Pages) rollback(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Pages) activity(w http.ResponseWriter, r *http.Request) error {
-	end, err := p.Door.End(r.Context())
+	end, err := p.Control.End(r.Context())
 	if err != nil {
 		return err
 	}
 	// The newest stretch of the log is enough for a page; the command line reads all of it.
 	const stretch = 2000
-	slice, err := p.Door.Events(r.Context(), api.PrincipalOf(r), max(0, end-stretch), record.Filter{Types: []string{"audit."}}, 1000)
+	slice, err := p.Control.Events(r.Context(), api.PrincipalOf(r), max(0, end-stretch), record.Filter{Types: []string{"audit."}}, 1000)
 	if err != nil {
 		return err
 	}

@@ -28,13 +28,13 @@ type siteRow struct {
 }
 
 func (p *Pages) sites(w http.ResponseWriter, r *http.Request) error {
-	list, err := p.Door.Sites(r.Context(), api.PrincipalOf(r))
+	list, err := p.Control.Sites(r.Context(), api.PrincipalOf(r))
 	if err != nil {
 		return err
 	}
 	var views []siteView
 	for _, s := range list {
-		deployments, err := p.Door.SiteDeployments(r.Context(), api.PrincipalOf(r), s.Account, s.Name)
+		deployments, err := p.Control.SiteDeployments(r.Context(), api.PrincipalOf(r), s.Account, s.Name)
 		if err != nil && problem.CodeOf(err) != problem.NotFound {
 			return err
 		}

@@ -28,14 +28,16 @@ var assets embed.FS
 //go:embed templates/*.html
 var templates embed.FS
 
-// Door is what the pages need of the front door; *control.Service has it.
-type Door interface {
+// Control is what the pages ask for and change; *control.Service implements it.
+type Control interface {
 	Applications(ctx context.Context, p control.Principal) ([]control.Application, error)
 	Executions(ctx context.Context, p control.Principal, q execution.Query) (execution.Page, error)
 	Execution(ctx context.Context, p control.Principal, id string) (execution.Execution, error)
 	Run(ctx context.Context, p control.Principal, r control.RunRequest) (execution.Execution, bool, error)
 	Cancel(ctx context.Context, p control.Principal, id, reason string) error
+	PlanRestart(ctx context.Context, p control.Principal, id, stage string) (control.RestartPlan, error)
 	Restart(ctx context.Context, p control.Principal, id, stage string) error
+	ReviewApproval(ctx context.Context, p control.Principal, id, stage string) (control.Review, error)
 	Decide(ctx context.Context, p control.Principal, id, stage string, d control.Decision, may control.MayDecide) error
 	Signal(ctx context.Context, p control.Principal, id, stage, name string, data json.RawMessage) error
 	StageLog(ctx context.Context, p control.Principal, r control.LogRequest, w io.Writer) error
@@ -56,7 +58,7 @@ type Door interface {
 
 // Config is what the pages are made of.
 type Config struct {
-	Door      Door
+	Control   Control
 	Auth      *api.Auth
 	MayDecide control.MayDecide
 	Edge      string // where people find sites and services
@@ -85,22 +87,23 @@ func New(c Config) *Pages {
 		files.ServeHTTP(w, r)
 	})))
 	for pattern, handler := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /":                                     p.missing,
-		"GET /{$}":                                  p.overview,
-		"GET /executions":                           p.executions,
-		"GET /executions/{id}":                      p.execution,
-		"GET /executions/{id}/stages/{stage}":       p.log,
-		"POST /executions/{id}/cancel":              p.cancel,
-		"POST /executions/{id}/stages/{stage}/{do}": p.stageAct,
-		"GET /applications/{app}/{pipeline}/run":    p.runForm,
-		"POST /applications/{app}/{pipeline}/run":   p.run,
-		"GET /clusters":                             p.clusters,
-		"GET /clusters/{cluster}/change":            p.previewChange,
-		"POST /clusters/{cluster}/change":           p.changeCluster,
-		"POST /instances/{id}/terminate":            p.terminate,
-		"GET /sites":                                p.sites,
-		"POST /rollbacks":                           p.rollback,
-		"GET /activity":                             p.activity,
+		"GET /":                               p.missing,
+		"GET /{$}":                            p.overview,
+		"GET /executions":                     p.executions,
+		"GET /executions/{id}":                p.execution,
+		"GET /executions/{id}/stages/{stage}": p.log,
+		"POST /executions/{id}/cancel":        p.cancel,
+		"GET /executions/{id}/stages/{stage}/restart": p.previewRestart,
+		"POST /executions/{id}/stages/{stage}/{do}":   p.stageAct,
+		"GET /applications/{app}/{pipeline}/run":      p.runForm,
+		"POST /applications/{app}/{pipeline}/run":     p.run,
+		"GET /clusters":                   p.clusters,
+		"GET /clusters/{cluster}/change":  p.previewChange,
+		"POST /clusters/{cluster}/change": p.changeCluster,
+		"POST /instances/{id}/terminate":  p.terminate,
+		"GET /sites":                      p.sites,
+		"POST /rollbacks":                 p.rollback,
+		"GET /activity":                   p.activity,
 	} {
 		p.mux.HandleFunc(pattern, p.page(handler))
 	}
@@ -191,7 +194,7 @@ const staleEvery = 3
 
 // show renders a page of a signed-in person.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, v view) error {
-	end, err := p.Door.End(r.Context())
+	end, err := p.Control.End(r.Context())
 	if err != nil {
 		return err
 	}

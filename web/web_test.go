@@ -48,6 +48,8 @@ func gallery() map[string]view {
 	clusters.add(cluster)
 	site := control.SiteStatus{Name: "shop", URL: "http://shop.localhost:8080", Current: []cloud.SiteDeployment{{Region: "us-west-2", Version: hostile}}}
 	failed := control.TriggerStatus{Application: "shop", Pipeline: "release", Kind: "poll", Trigger: hostile, Next: now.Add(time.Minute), Last: now, Execution: "ex1", Error: hostile, Failures: 3, Failing: now}
+	review := control.Review{Revision: e.Revision, Warnings: []string{hostile}, Next: []control.ReviewStage{{PreviewStage: control.PreviewStage{Name: hostile, Kind: hostile, When: hostile, Held: hostile, Refused: hostile, Unknown: hostile, Changes: []string{hostile}},
+		Target: hostile, Live: []control.Live{{Deployed: control.Deployed{Region: hostile, Version: hostile, At: now}, Revision: e.Revision}, {Deployed: control.Deployed{Execution: hostile}, Number: 7}}}}}
 	starts := []control.TriggerStatus{failed, {Kind: "schedule", Trigger: hostile, Next: now}, {Kind: "webhook", Trigger: "x"}}
 	return map[string]view{
 		"overview": {Data: map[string]any{"Apps": []overviewApp{{Name: "shop", Pipelines: []overviewPipeline{{Name: "release", Runs: []execution.Execution{e}, Failing: []control.TriggerStatus{failed, {Kind: "push", Trigger: hostile, Blocked: hostile}}}, {Name: "never", Asks: true}}}},
@@ -56,7 +58,9 @@ func gallery() map[string]view {
 		"overview empty":   {Data: map[string]any{}},
 		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Starts": starts, "Statuses": execution.Listed()}},
 		"executions empty": {Data: map[string]any{"Page": execution.Page{}, "Query": execution.Query{}}},
-		"execution":        {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e), "Stages": stagesShown(e, url.Values{"status": {hostile}})}},
+		"execution": {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e), "Stages": stagesShown(e, url.Values{"status": {hostile}}),
+			"Asking": []asked{{StageState: e.Stages[1], Instructions: hostile, Review: &review}, {StageState: e.Stages[1], Unknown: hostile}, {StageState: e.Stages[0]}}}},
+		"restart": {Title: hostile, Data: restartView{control.RestartPlan{Execution: "ex1", Stages: []control.RestartStage{{Name: hostile, Kind: hostile, Status: execution.Terminal, Target: hostile, Version: hostile}}}, hostile}},
 		"log": {Data: logView{E: e, Stage: e.Stages[0], Attempt: 1, HTML: "x", At: 7, Same: "/x?attempt=1", Follow: true, Rest: true, Search: hostile,
 			Found: control.LogMatches{Total: 3, Matches: []stagelog.Match{{Line: 7, Offset: 99, Text: hostile}}}}},
 		"log empty":            {Data: logView{E: e, Stage: e.Stages[0], Same: "/x?attempt=1", Search: "x"}},

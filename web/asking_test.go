@@ -1,0 +1,114 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"showrunner/api"
+	"showrunner/control"
+	"showrunner/execution"
+	"showrunner/pipeline"
+	"showrunner/problem"
+	"showrunner/stage"
+)
+
+// askingControl has one execution with an approval that waits and a stage that failed.
+type askingControl struct {
+	Control
+	review error
+}
+
+func (askingControl) Execution(context.Context, control.Principal, string) (execution.Execution, error) {
+	return execution.Execution{ID: "ex1", Application: "shop", Pipeline: "release", Number: 7, Status: execution.Terminal,
+		Definition: &pipeline.Pipeline{Stages: []pipeline.Stage{{Name: "ask", Kind: "approval"}, {Name: "build", Kind: "build"}}},
+		Stages: []execution.StageState{
+			{Name: "ask", Kind: "approval", Status: execution.Running, Activity: execution.WaitingForApproval, Attempt: 1},
+			{Name: "build", Kind: "build", Status: execution.Terminal, Attempt: 1, Failure: &stage.Failure{Code: "BUILD_FAILED"}},
+		}}, nil
+}
+
+func (askingControl) Executions(context.Context, control.Principal, execution.Query) (execution.Page, error) {
+	return execution.Page{}, nil
+}
+
+func (askingControl) End(context.Context) (int64, error) { return 0, nil }
+
+func (a askingControl) ReviewApproval(_ context.Context, _ control.Principal, id, stage string) (control.Review, error) {
+	return control.Review{Execution: id, Stage: stage, Revision: &execution.Revision{Commit: "4f1c2ab9e0", Message: "Say hello", Author: "Ada"},
+		Warnings: []string{"shop-prod runs v2, which execution ex9 put there"},
+		Next: []control.ReviewStage{{PreviewStage: control.PreviewStage{Name: "service", Kind: "deploy", Changes: []string{"wave 1, us-west-2: create shop-prod-v003"}}, Target: "shop-prod",
+			Live: []control.Live{{Deployed: control.Deployed{Region: "us-west-2", Version: "v2", Execution: "ex9"}, Number: 9, Pipeline: "release", Revision: &execution.Revision{Message: "Say goodbye"}}}}}}, a.review
+}
+
+func (askingControl) PlanRestart(_ context.Context, _ control.Principal, id, _ string) (control.RestartPlan, error) {
+	return control.RestartPlan{Execution: id, Stages: []control.RestartStage{{Name: "build", Kind: "build", Status: execution.Terminal}, {Name: "service", Kind: "deploy", Target: "shop-prod", Version: "v2"}}}, nil
+}
+
+// pageOf answers a page's status and its document.
+func pageOf(t *testing.T, c Control, path string) (int, *html.Node) {
+	t.Helper()
+	clock := func() time.Time { return now }
+	p := New(Config{Control: c, Auth: api.NewAuth("secret", "owner", nil, clock, nil), Log: slog.New(slog.DiscardHandler), Now: clock})
+	r := httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil)
+	r.Header.Set("Authorization", "Bearer secret")
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, r)
+	doc, err := html.Parse(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Code, doc
+}
+
+// Whoever approves on the page sees what the command line shows: the commit, the stages
+// that follow, what they change, what is live there, and a warning. Where that cannot
+// be had, the approval can still be given.
+func TestAnApprovalShowsWhatItLetsHappen(t *testing.T) {
+	t.Parallel()
+	_, doc := pageOf(t, askingControl{}, "/executions/ex1")
+	said := text(doc)
+	for _, want := range []string{"4f1c2ab", "Say hello", "Ada", "▲ shop-prod runs v2, which execution ex9 put there", "service", "shop-prod", "wave 1, us-west-2: create shop-prod-v003", "Say goodbye", "release #9"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	status, doc := pageOf(t, askingControl{review: problem.New(problem.Unavailable, "", "no region answers")}, "/executions/ex1")
+	approve := false
+	walk(doc, func(n *html.Node) { approve = approve || strings.HasSuffix(attr(n, "action"), "/stages/ask/approve") })
+	if status != http.StatusOK || !strings.Contains(text(doc), "no region answers") || !approve {
+		t.Errorf("%d; it can be approved: %t; it says %s", status, approve, text(doc))
+	}
+}
+
+// A restart on the page shows what it runs again before it does so.
+func TestARestartIsShownBeforeItIsDone(t *testing.T) {
+	t.Parallel()
+	_, doc := pageOf(t, askingControl{}, "/executions/ex1")
+	to := ""
+	walk(doc, func(n *html.Node) {
+		if a := attr(n, "href"); strings.HasSuffix(a, "/restart") {
+			to = a
+		}
+		if strings.HasSuffix(attr(n, "action"), "/restart") {
+			t.Error("a button of the execution's page restarts at once")
+		}
+	})
+	if to != "/executions/ex1/stages/build/restart" {
+		t.Fatalf("the page leads to %q", to)
+	}
+	status, doc := pageOf(t, askingControl{}, to)
+	posts := false
+	walk(doc, func(n *html.Node) {
+		posts = posts || attr(n, "method") == "post" && attr(n, "action") == to
+	})
+	if said := text(doc); status != http.StatusOK || !posts || !strings.Contains(said, "service") || !strings.Contains(said, "it put v2 there") {
+		t.Errorf("%d, it can be done: %t, it says %s", status, posts, said)
+	}
+}
