@@ -156,7 +156,7 @@ func (a *app) processesState(ctx context.Context) []check {
 	list = append(list, check{"control plane", "ok", c.Base(), ""})
 	for _, r := range regions {
 		if r.Healthy {
-			list = append(list, check{"region " + r.Name, "ok", "front door " + r.Address, ""})
+			list = append(list, check{"region " + r.Name, "ok", "load balancer " + r.Address, ""})
 		}
 	}
 	var missing []control.Missing

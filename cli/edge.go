@@ -22,7 +22,7 @@ func newEdgeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "edge",
 		Short: "Run the edge: one address for sites and services",
-		Long: `Edge forwards each request to the front door of the nearest healthy region, and to
+		Long: `Edge forwards each request to the load balancer of the nearest healthy region, and to
 the next one when a region does not answer. "showrunner up" starts one.`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -49,7 +49,7 @@ which asks for the token in SHOWRUNNER_REGION_TOKEN.`,
 	f.StringVar(&config.Name, "name", "us-west-2", "the region's name")
 	f.StringVar(&zones, "zones", "", "comma-separated zones (default: the name with a, b and c)")
 	f.StringVar(&config.Artifacts, "artifacts", "", "folder of artifacts (default: "+filepath.Join("DATA", "artifacts")+")")
-	f.StringVar(&config.Listen, "listen", "", "front door, host:port (default: as last time, else a free port)")
+	f.StringVar(&config.Listen, "listen", "", "load balancer, host:port (default: as last time, else a free port)")
 	f.StringVar(&config.S3, "s3", "", "S3 endpoint, host:port (default: as last time, else a free port)")
 	f.StringSliceVar(&config.PassEnv, "pass-env", nil, "names of variables of this process that instances have too (default: PATH, LANG, LC_ALL and TZ alone)")
 	f.StringVar(&config.Control, "control", "", "also be controlled over TCP at host:port")

@@ -110,7 +110,7 @@ func (s *Service) Apply(ctx context.Context, p Principal, f File, version int64)
 	if diags.HasErrors() {
 		return Applied{}, &Refused{problem.New(problem.Invalid, opApply, "%s has errors", f.Name).WithHelp("showrunner validate %s", f.Name), diags}
 	}
-	if err := anchor(doc, f.Base); err != nil {
+	if err := absoluteRepositories(doc, f.Base); err != nil {
 		return Applied{}, err
 	}
 	var answer Applied

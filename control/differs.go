@@ -36,7 +36,7 @@ func (s *Service) differs(ctx context.Context, application string, file []byte) 
 	case doc.Application != application:
 		return definitionDifference{foreign: true}, nil
 	}
-	if err := anchor(doc, stored.Base); err != nil {
+	if err := absoluteRepositories(doc, stored.Base); err != nil {
 		return definitionDifference{}, err
 	}
 	return definitionDifference{Applied: difference(stored.Doc, doc)}, nil

@@ -60,7 +60,7 @@ func (s *Service) previewDeploy(ctx context.Context, c pipeline.Deploy, ps *Prev
 		}
 		spec.Waves = append(spec.Waves, w)
 	}
-	loop := rollout.Loop{Fleet: a, Now: s.Now}
+	loop := rollout.Loop{Cloud: a, Now: s.Now}
 	bounded, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("it has not answered within %s", answerWithin))
 	defer cancel()
 	observed := loop.Observe(bounded, spec)

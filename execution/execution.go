@@ -61,7 +61,7 @@ type Execution struct {
 	Created     time.Time         `json:"created"`
 	Started     *time.Time        `json:"started,omitempty"`
 	Ended       *time.Time        `json:"ended,omitempty"`
-	// Activity is what an execution that has not ended is doing. The front door
+	// Activity is what an execution that has not ended is doing. Package control
 	// sets it, in lists too; it is not stored.
 	Activity Activity `json:"activity,omitempty"`
 	// Definition is the pipeline as it was at the start, and Stages are in its
@@ -144,7 +144,7 @@ type StageState struct {
 	History   []Attempt               `json:"history,omitempty"` // earlier attempts, oldest first
 	// Progress is the line last reported by the running task. It is not durable.
 	Progress string `json:"progress,omitempty"`
-	// Activity is what a stage that has not ended is doing. The front door sets it; it is not stored.
+	// Activity is what a stage that has not ended is doing. Package control sets it; it is not stored.
 	Activity Activity `json:"activity,omitempty"`
 
 	// What the engine needs to go on. State is what the task answered with

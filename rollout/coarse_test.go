@@ -64,7 +64,7 @@ func (c *coarse) deliver(version string, strategy pipeline.Strategy) *stage.Fail
 	defer requests.Wait()
 	defer stop()
 	spec := c.spec(version, strategy)
-	loop := rollout.Loop{Fleet: c.account, Now: time.Now, Log: func(format string, args ...any) { c.log = append(c.log, fmt.Sprintf(format, args...)) }}
+	loop := rollout.Loop{Cloud: c.account, Now: time.Now, Log: func(format string, args ...any) { c.log = append(c.log, fmt.Sprintf(format, args...)) }}
 	var st rollout.State
 	for range 20000 {
 		d, err := loop.Tick(ctx, spec, st, version)
@@ -237,7 +237,7 @@ func TestWhatACoarseCloudCannotDoIsRefused(t *testing.T) {
 				}
 				before := c.weights(regions[0])
 				spec := c.spec("two", test.strategy)
-				loop := rollout.Loop{Fleet: c.account, Now: time.Now}
+				loop := rollout.Loop{Cloud: c.account, Now: time.Now}
 				planned := rollout.Refusal(spec, loop.Observe(t.Context(), spec), time.Now())
 				f := c.deliver("two", test.strategy)
 				c.lostNone()

@@ -16,8 +16,8 @@ import (
 	"showrunner/stage"
 )
 
-// Fleet is what the loop needs of a cloud; *cloud.Account has it.
-type Fleet interface {
+// Cloud is what the loop needs of a cloud; *cloud.Account has it.
+type Cloud interface {
 	Facts(ctx context.Context, region string) (cloud.Facts, error)
 	CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error)
 	ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error)
@@ -29,7 +29,7 @@ type Fleet interface {
 
 // Loop carries rollouts out.
 type Loop struct {
-	Fleet Fleet
+	Cloud Cloud
 	HTTP  *http.Client // for validation hooks
 	Now   func() time.Time
 	// Log tells what is done, a line each.
@@ -92,14 +92,14 @@ func (l *Loop) Observe(ctx context.Context, spec Spec) Observed {
 				ctx, cancel := context.WithTimeout(ctx, observeTimeout)
 				defer cancel()
 				var o Region
-				groups, err := l.Fleet.ServerGroups(ctx, r, spec.Group.Cluster)
+				groups, err := l.Cloud.ServerGroups(ctx, r, spec.Group.Cluster)
 				var facts cloud.Facts
 				if err == nil {
-					facts, err = l.Fleet.Facts(ctx, r)
+					facts, err = l.Cloud.Facts(ctx, r)
 					o.Facts = &facts
 				}
 				if err == nil && judged && facts.Counts != nil {
-					o.Counts, err = l.Fleet.Counts(ctx, r, spec.Group.Cluster)
+					o.Counts, err = l.Cloud.Counts(ctx, r, spec.Group.Cluster)
 				}
 				if o.Groups = groups; err != nil {
 					o = Region{Away: problem.Text(err)}
@@ -121,14 +121,14 @@ func (l *Loop) change(ctx context.Context, spec Spec, c Change, prefix string) (
 	key := prefix + "/" + c.Key
 	switch c.Kind {
 	case Create:
-		g, err := l.Fleet.CreateServerGroup(ctx, c.Region, *c.Spec, key)
+		g, err := l.Cloud.CreateServerGroup(ctx, c.Region, *c.Spec, key)
 		return g.Name, err
 	case Resize:
-		return "", l.Fleet.Resize(ctx, c.Region, c.ServerGroup, c.Capacity, c.Guard, key)
+		return "", l.Cloud.Resize(ctx, c.Region, c.ServerGroup, c.Capacity, c.Guard, key)
 	case Shift:
-		return "", l.Fleet.SetWeights(ctx, c.Region, spec.Group.Cluster, c.Weights, c.Guard, key)
+		return "", l.Cloud.SetWeights(ctx, c.Region, spec.Group.Cluster, c.Weights, c.Guard, key)
 	case Destroy:
-		return "", l.Fleet.Destroy(ctx, c.Region, c.ServerGroup, c.Guard, key)
+		return "", l.Cloud.Destroy(ctx, c.Region, c.ServerGroup, c.Guard, key)
 	default:
 		return "", l.validate(ctx, spec, c, key)
 	}

@@ -33,7 +33,7 @@ type SitePreparer interface {
 	PrepareSite(ctx context.Context, region string, req PublishRequest, key string, progress func(done, total int)) error
 }
 
-// SiteProber is the ability to ask a region's front door for the site.
+// SiteProber is the ability to ask a region's load balancer for the site.
 type SiteProber interface {
 	// ProbeSite answers nil when visitors of the region get the index of the deployment with
 	// status 200. The error says what they get instead.

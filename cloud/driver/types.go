@@ -12,7 +12,7 @@ type Region struct {
 	Zones     []string  `json:"zones"`
 	Healthy   bool      `json:"healthy"`
 	Since     time.Time `json:"since"`             // of Healthy's present value
-	Address   string    `json:"address,omitempty"` // where its front door listens, host:port
+	Address   string    `json:"address,omitempty"` // where its load balancer listens, host:port
 	S3        string    `json:"s3,omitempty"`      // endpoint URL of its object storage
 	Processes int       `json:"processes,omitempty"`
 	DownZones []string  `json:"downZones,omitempty"` // zones in outage: nothing runs or starts there

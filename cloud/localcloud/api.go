@@ -21,7 +21,7 @@ type Info struct {
 	PID         int                     `json:"pid"`
 	Started     time.Time               `json:"started"`
 	Credentials objectstore.Credentials `json:"credentials"` // of its object storage
-	EdgeKey     string                  `json:"edgeKey"`     // with which its front door believes what the edge says of clients
+	EdgeKey     string                  `json:"edgeKey"`     // with which its load balancer believes what the edge says of clients
 }
 
 // publishBody asks for one site deployment.

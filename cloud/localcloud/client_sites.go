@@ -124,7 +124,7 @@ func siteHost(site, edge string) string {
 	return site + ".localhost"
 }
 
-// ProbeSite implements driver.SiteProber: it asks the region's front door as a
+// ProbeSite implements driver.SiteProber: it asks the region's load balancer as a
 // visitor would, past the edge.
 func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeployment) error {
 	r, err := c.region(region)

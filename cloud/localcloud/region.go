@@ -27,7 +27,7 @@ type RegionConfig struct {
 	Zones     []string // default: the name with a, b and c
 	Data      string   // the data folder; the region's own is regions/<name> in it
 	Artifacts string   // the folder of artifacts; default artifacts in Data
-	Listen    string   // the front door; default: where it was last, else a free loopback port
+	Listen    string   // the load balancer; default: where it was last, else a free loopback port
 	S3        string   // the S3 endpoint; default as for Listen
 	// Control adds a TCP listener to the unix socket; it asks for Token.
 	Control string
@@ -156,7 +156,7 @@ func (r *region) open(ctx context.Context) error {
 		return err
 	}
 	if r.front, err = listen(c.Listen, remembered.Front); err != nil {
-		return problem.Wrap(err, problem.Unavailable, "region.run", "the front door of %s cannot listen", c.Name)
+		return problem.Wrap(err, problem.Unavailable, "region.run", "the load balancer of %s cannot listen", c.Name)
 	}
 	r.edgeKey = first(remembered.EdgeKey, rand.Text())
 	r.balancer = balancer.New(balancer.Config{Resolve: r.resolve, Fallback: r.sites, OnEject: r.eject, EdgeKey: r.edgeKey, Log: c.Log})
@@ -225,7 +225,7 @@ func (r *region) serve(ctx context.Context) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
 	defer cancel()
 	if e := r.balancer.Shutdown(stop); e != nil {
-		c.Log.Warn("front door closed on requests in flight", "region", c.Name, "error", e)
+		c.Log.Warn("load balancer closed on requests in flight", "region", c.Name, "error", e)
 	}
 	for _, s := range servers {
 		s.Close()

@@ -55,7 +55,7 @@ var edges = []edge{
 		why: "the web, the API and the command line are three views of one thing; nothing that works may depend on how it is looked at",
 	},
 	{
-		name:   "faces go through the front door",
+		name:   "faces go through package control",
 		from:   []string{"web", "awsapi"},
 		to:     []string{"store", "rollout", "build", "source", "secret", "trigger"},
 		why:    "control checks the principal and writes the audit event; a face that goes around it does neither (package execution is allowed for its values, which control answers with)",

@@ -35,7 +35,7 @@ type job struct {
 }
 
 func (r *Rollouts) job(in *stage.Input, account *cloud.Account, spec rollout.Spec) job {
-	loop := &rollout.Loop{Fleet: account, HTTP: r.HTTP, Now: r.Now, Log: func(format string, args ...any) {
+	loop := &rollout.Loop{Cloud: account, HTTP: r.HTTP, Now: r.Now, Log: func(format string, args ...any) {
 		fmt.Fprintf(in.Log, r.Now().UTC().Format("15:04:05")+" "+format+"\n", args...)
 	}}
 	return job{Rollouts: r, in: in, loop: loop, account: account, spec: spec}

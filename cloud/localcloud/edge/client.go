@@ -13,7 +13,7 @@ import (
 // Region is what the edge knows of one region.
 type Region struct {
 	Name    string    `json:"name"`
-	Address string    `json:"address,omitempty"` // of its front door
+	Address string    `json:"address,omitempty"` // of its load balancer
 	Healthy bool      `json:"healthy"`
 	Since   time.Time `json:"since"` // of Healthy's present value
 	// Weight is the share of requests relative to the other regions; nil leaves it

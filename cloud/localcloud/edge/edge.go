@@ -18,8 +18,8 @@ import (
 
 // Regions is what the edge needs of a cloud; *localcloud.Client has it.
 type Regions interface {
-	// Regions lists the regions in the order of preference, with their front
-	// doors; one that does not answer is not healthy.
+	// Regions lists the regions in the order of preference, with the addresses of
+	// their load balancers; one that does not answer is not healthy.
 	Regions(ctx context.Context) ([]cloud.Region, error)
 	ListSites(ctx context.Context, region string) ([]cloud.Site, error)
 	ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error)

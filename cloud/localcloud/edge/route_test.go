@@ -14,8 +14,8 @@ import (
 	"showrunner/cloud"
 )
 
-// doors starts a front door for each region, which answers with its name.
-func doors(t *testing.T, names ...string) (*fakeCloud, map[string]*httptest.Server) {
+// startRegions starts a load balancer for each region, which answers with its name.
+func startRegions(t *testing.T, names ...string) (*fakeCloud, map[string]*httptest.Server) {
 	t.Helper()
 	s, servers := &fakeCloud{}, map[string]*httptest.Server{}
 	for _, name := range names {
@@ -33,7 +33,7 @@ func doors(t *testing.T, names ...string) (*fakeCloud, map[string]*httptest.Serv
 }
 
 func TestRegionsShareByWeight(t *testing.T) {
-	s, servers := doors(t, "a", "b", "c")
+	s, servers := startRegions(t, "a", "b", "c")
 	e := serve(t, s)
 	if _, body, _ := e.ask(t, http.MethodGet, ""); body != "a" {
 		t.Errorf("without weights %s answers, not the first", body)
@@ -71,7 +71,7 @@ func TestRegionsShareByWeight(t *testing.T) {
 // A request that did not arrive, or that may arrive twice, goes to the next
 // region; one that arrived and may not, does not.
 func TestTheNextRegionIsTried(t *testing.T) {
-	s, servers := doors(t, "a", "b")
+	s, servers := startRegions(t, "a", "b")
 	e := serve(t, s)
 	servers["a"].Close() // nobody listens: not even probes know yet
 	if code, body, _ := e.ask(t, http.MethodPost, "!"); code != http.StatusOK || body != "b!" {

@@ -161,14 +161,14 @@ func (t *table) down(r *region, why string) {
 	t.log.Warn("region is down", "region", r.Name, "reason", why)
 }
 
-// refused is told that a region's front door refused a connection: it is down
+// refused is told that a region's load balancer refused a connection: it is down
 // until a probe finds it again.
 func (t *table) refused(name, address string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range t.regions {
 		if r.Name == name && r.Address == address && r.Healthy {
-			t.down(r, "its front door refuses connections")
+			t.down(r, "its load balancer refuses connections")
 		}
 	}
 }

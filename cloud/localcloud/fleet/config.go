@@ -38,7 +38,7 @@ type Config struct {
 	Balancer  Balancer  // required
 	Log       *slog.Logger
 	Now       func() time.Time // default time.Now
-	// Address and S3 are shown by Regions: the front door and the object storage.
+	// Address and S3 are shown by Regions: the load balancer and the object storage.
 	Address string
 	S3      string
 

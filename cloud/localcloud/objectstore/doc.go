@@ -1,6 +1,6 @@
 // Package objectstore is a region's object storage: an S3 endpoint on loopback
-// (versitygw over a folder), the credentials for it, and the narrow door
-// through which the region itself places and reads objects. It owns no wire
+// (versitygw over a folder), the credentials for it, and the few
+// operations by which the region itself places and reads objects. It owns no wire
 // protocol, and refuses to know deployments (package sites).
 //
 // At most one Store can be open in a process: the gateway underneath works

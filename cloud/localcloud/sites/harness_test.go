@@ -118,7 +118,7 @@ func (w *world) tryPublish(key string, files map[string]string, change ...func(*
 	return w.sites.Publish(w.t.Context(), req, key, func(int, int) {})
 }
 
-// ask sends a request to the front door.
+// ask sends a request to the load balancer.
 func (w *world) ask(method, host, path string, header ...string) (*http.Response, string) {
 	w.t.Helper()
 	return ask(w.t, w.sites, method, host, path, header...)

@@ -127,7 +127,7 @@ func (r Records) AppendEvents(ctx context.Context, events ...record.Event) error
 }
 
 // Run keeps what people look at first in memory until ctx ends, and asks for a
-// database that is away. Warm reads it: through the same door as people do, so
+// database that is away. Warm reads through this Engine, as people do, so
 // that the same answers are remembered.
 func (e Engine) Run(ctx context.Context, warm func(context.Context)) {
 	t := time.NewTimer(0)

@@ -9,16 +9,16 @@ import (
 	"showrunner/problem"
 )
 
-// anchor makes the relative repository paths of a file absolute: "." in a file
+// absoluteRepositories makes the relative repository paths of a file absolute: "." in a file
 // means the folder that the file is in, not the one the control plane runs in.
-func anchor(doc *pipeline.Document, base string) error {
+func absoluteRepositories(doc *pipeline.Document, base string) error {
 	for i := range doc.Pipelines {
 		p := &doc.Pipelines[i]
 		for j := range p.Stages {
 			if p.Stages[j].Kind != "git" {
 				continue
 			}
-			with, err := anchorStage(p.Stages[j].With, base)
+			with, err := absoluteStage(p.Stages[j].With, base)
 			if err != nil {
 				return err
 			}
@@ -26,7 +26,7 @@ func anchor(doc *pipeline.Document, base string) error {
 		}
 		for j := range p.Triggers {
 			if poll := p.Triggers[j].Poll; poll != nil {
-				url, err := anchorURL(poll.URL, base)
+				url, err := absoluteURL(poll.URL, base)
 				if err != nil {
 					return err
 				}
@@ -37,7 +37,7 @@ func anchor(doc *pipeline.Document, base string) error {
 	return nil
 }
 
-func anchorStage(with json.RawMessage, base string) (json.RawMessage, error) {
+func absoluteStage(with json.RawMessage, base string) (json.RawMessage, error) {
 	var m map[string]any
 	if err := json.Unmarshal(with, &m); err != nil {
 		return nil, problem.Wrap(err, problem.Internal, opApply, "reading a git stage")
@@ -46,7 +46,7 @@ func anchorStage(with json.RawMessage, base string) (json.RawMessage, error) {
 	if !ok {
 		return with, nil
 	}
-	absolute, err := anchorURL(url, base)
+	absolute, err := absoluteURL(url, base)
 	if err != nil || absolute == url {
 		return with, err
 	}
@@ -54,7 +54,7 @@ func anchorStage(with json.RawMessage, base string) (json.RawMessage, error) {
 	return json.Marshal(m)
 }
 
-func anchorURL(url, base string) (string, error) {
+func absoluteURL(url, base string) (string, error) {
 	relative := url == "." || url == ".." || strings.HasPrefix(url, "./") || strings.HasPrefix(url, "../")
 	if !relative {
 		return url, nil
