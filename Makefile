@@ -50,7 +50,7 @@ bench: build ## the benchmarks, beside their peers where those are installed
 	$(BENCH) ./peers engine -peer
 	$(BENCH) ./peers balancer -showrunner ../bin/showrunner
 	$(BENCH) ./peers site -showrunner ../bin/showrunner
-	for part in storm deployments badversions killsteps visit push commands; do \
+	for part in storm deployments badversions killsteps visit push; do \
 		(cd bench && $(GO) run ./load $$part -showrunner ../bin/showrunner) || exit 1; done
 	$(BENCH) ./durability crash -showrunner ../bin/showrunner
 	$(BENCH) ./durability crash -showrunner ../bin/showrunner -takeover 20 -scale

@@ -65,6 +65,7 @@ func main() {
 			os.Exit(2)
 		})
 	}
+	fmt.Println("serves version", version)
 	server := &http.Server{Addr: os.Getenv("HOST") + ":" + os.Getenv("PORT")}
 	if mode != "stubborn" {
 		stop := make(chan os.Signal, 1)

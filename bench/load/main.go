@@ -7,7 +7,6 @@ package main
 import (
 	"showrunner/bench/command"
 	"showrunner/bench/load/badversions"
-	"showrunner/bench/load/commands"
 	"showrunner/bench/load/deployments"
 	"showrunner/bench/load/killsteps"
 	"showrunner/bench/load/push"
@@ -23,6 +22,5 @@ func main() {
 		command.Part{Name: "killsteps", Summary: "control or a region killed at every step of a rollout", Main: killsteps.Main},
 		command.Part{Name: "visit", Summary: "a real Node site delivered again and again under visitors", Main: visit.Main},
 		command.Part{Name: "push", Summary: "from a signed push webhook to the first task", Main: push.Main},
-		command.Part{Name: "commands", Summary: "every command for what runs, and what the fleet does then", Main: commands.Main},
 	)
 }
