@@ -122,6 +122,13 @@ func (s *Server) fleet() {
 			r.Key = keyOr(in.Key)
 			return answer(c.Repair(ctx, principal(ctx), r))
 		})
+	huma.Register(s.api, operation(http.MethodGet, "/kept-versions", "list-kept", "The versions that a rollback can return to, of one cluster or website or of each", 200),
+		func(ctx context.Context, in *struct {
+			Account string `query:"account"`
+			Name    string `query:"name" doc:"of the cluster or website"`
+		}) (*body[[]control.Kept], error) {
+			return answer(c.ListKept(ctx, principal(ctx), in.Account, in.Name))
+		})
 	huma.Register(s.api, operation(http.MethodPost, "/rollbacks", "start-rollbacks", "Return a cluster or a site to an earlier version", 201),
 		func(ctx context.Context, in *struct {
 			Key  string `header:"Idempotency-Key"`

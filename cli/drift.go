@@ -73,10 +73,10 @@ once, traffic by an execution of its own, which waits for health before it shift
 	f.StringVar(&account, "account", "", "account (default all)")
 	f.StringVar(&cluster, "cluster", "", "only this cluster")
 	f.StringVar(&site, "site", "", "only this website")
-	cmd.MarkFlagsMutuallyExclusive("cluster", "site")
+	exclusive(cmd, "cluster", "site")
 	f.BoolVar(&repair, "repair", false, "put back what differs")
 	f.BoolVar(&forget, "forget", false, "with --cluster or --site: expect what is not there no more")
-	cmd.MarkFlagsMutuallyExclusive("repair", "forget")
+	exclusive(cmd, "repair", "forget")
 	f.BoolVar(&detach, "detach", false, "with --repair: do not wait for traffic to be shifted")
 	return cmd
 }

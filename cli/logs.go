@@ -62,7 +62,7 @@ its number; -o json tells where in the log they stand.`,
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the stage has ended")
 	cmd.Flags().IntVar(&attempt, "attempt", 0, "which attempt; 0 is the newest")
 	cmd.Flags().StringVar(&grep, "grep", "", "only the lines that hold this text, whatever its case")
-	cmd.MarkFlagsMutuallyExclusive("grep", "follow")
+	exclusive(cmd, "grep", "follow")
 	return cmd
 }
 

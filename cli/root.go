@@ -230,6 +230,20 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// exclusive refuses two flags of a command when both are given.
+func exclusive(cmd *cobra.Command, one, other string) {
+	before := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed(one) && cmd.Flags().Changed(other) {
+			return usage("--%s and --%s cannot be given together", one, other).WithHelp("give one of them")
+		}
+		if before != nil {
+			return before(cmd, args)
+		}
+		return nil
+	}
+}
+
 // exitError ends the command with a code of its own, after its output has said everything.
 type exitError struct{ code int }
 

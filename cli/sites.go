@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -11,61 +10,8 @@ import (
 
 	"showrunner/cloud"
 	"showrunner/control"
-	"showrunner/execution"
 	"showrunner/pipeline"
-	"showrunner/problem"
 )
-
-// isSite tells whether a website has the name.
-func (a *app) isSite(ctx context.Context, name string) bool {
-	var sites []control.SiteStatus
-	if err := a.connect().Do(ctx, http.MethodGet, "/sites", nil, &sites); err != nil {
-		return false
-	}
-	return slices.ContainsFunc(sites, func(s control.SiteStatus) bool { return s.Name == name })
-}
-
-func newRollbackCommand(a *app) *cobra.Command {
-	var r control.RollbackRequest
-	var site, detach bool
-	cmd := &cobra.Command{
-		Use:   "rollback CLUSTER|SITE",
-		Short: "Return a cluster or a website to an earlier version",
-		Long: `Rollback starts an execution of its own that returns to an earlier version which
-is still kept: nothing is built or uploaded. Without --to it is the version before.
-Where a cluster and a website have the same name, --site means the website.`,
-		Example: "  showrunner rollback storefront-prod\n  showrunner rollback --site storefront --to 4f1c2ab",
-		Args:    exactArgs("CLUSTER"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if site {
-				r.Site = args[0]
-			} else {
-				r.Cluster = args[0]
-			}
-			var e execution.Execution
-			c := a.connect()
-			err := c.Do(cmd.Context(), http.MethodPost, "/rollbacks", r, &e)
-			if problem.CodeOf(err) == problem.NotFound && !site && a.isSite(cmd.Context(), r.Cluster) {
-				r.Site, r.Cluster = r.Cluster, ""
-				err = c.Do(cmd.Context(), http.MethodPost, "/rollbacks", r, &e)
-			}
-			if err != nil {
-				return err
-			}
-			if detach {
-				return a.print(e, func() []string { return []string{e.ID} }, func(w io.Writer) { fmt.Fprintf(w, "started %s\n", e.ID) })
-			}
-			return a.watch(cmd.Context(), c, e.ID, watchOptions{})
-		},
-	}
-	f := cmd.Flags()
-	f.BoolVar(&site, "site", false, "the name is a website's")
-	f.StringVar(&r.To, "to", "", "a version, server group or deployment")
-	f.StringVar(&r.Account, "account", "", "account (default local)")
-	f.StringSliceVar(&r.Regions, "region", nil, "only these regions")
-	f.BoolVar(&detach, "detach", false, "do not wait for it")
-	return cmd
-}
 
 // sitesNamed are the website of a name, or the websites of an application; an
 // application may have none. Errors: not_found.

@@ -179,6 +179,10 @@ type change struct {
 	// Lines say what it does; Refused says why it would not be done now.
 	Lines   []string
 	Refused string
+	// Of rollbacks: To is the version, empty for the one before; Kept are those that
+	// can be returned to.
+	To   string
+	Kept []control.KeptVersion
 }
 
 // previewChange says what a change would do to what is there now, before it is done.
@@ -197,9 +201,7 @@ func (p *Pages) previewChange(w http.ResponseWriter, r *http.Request) error {
 		return problem.New(problem.Invalid, "change", "%q is not a number of instances", q.Get("desired"))
 	}
 	if ch.Do == "rollback" {
-		ch.Title, ch.Verb, ch.Same = "Roll back "+c.Name, "Roll back", "showrunner rollback "+c.Name
-		ch.Lines, ch.Refused, err = p.Control.PreviewRollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{Account: c.Account, Cluster: c.Name})
-		ch.Lines = append(ch.Lines, "it runs as an execution of its own; nothing is built or destroyed")
+		err = p.previewRollback(r, &ch)
 	} else {
 		err = ch.preview(c)
 	}
@@ -207,6 +209,32 @@ func (p *Pages) previewChange(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return p.show(w, r, "change", view{Title: ch.Title, Nav: "clusters", Same: ch.Same, Data: ch})
+}
+
+// previewRollback fills in what a rollback of the cluster would do, and which versions
+// it could return to.
+func (p *Pages) previewRollback(r *http.Request, ch *change) error {
+	ch.To = r.URL.Query().Get("to")
+	ch.Title, ch.Verb, ch.Same = "Roll back "+ch.Cluster, "Roll back", "showrunner rollback "+ch.Cluster
+	if ch.To != "" {
+		ch.Title, ch.Same = ch.Title+" to "+ch.To, ch.Same+" --to "+ch.To
+	}
+	var err error
+	ch.Lines, ch.Refused, err = p.Control.PreviewRollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{Account: ch.Account, Cluster: ch.Cluster, To: ch.To})
+	if err != nil {
+		return err
+	}
+	ch.Lines = append(ch.Lines, "it runs as an execution of its own; nothing is built or destroyed")
+	kept, err := p.Control.ListKept(r.Context(), api.PrincipalOf(r), ch.Account, ch.Cluster)
+	if err != nil {
+		return err
+	}
+	for _, k := range kept {
+		if k.Kind == control.KindCluster {
+			ch.Kept = append(ch.Kept, k.Versions...)
+		}
+	}
+	return nil
 }
 
 // preview fills in what the change would do.

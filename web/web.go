@@ -50,6 +50,7 @@ type Control interface {
 	Sites(ctx context.Context, p control.Principal) ([]control.SiteStatus, error)
 	SiteDeployments(ctx context.Context, p control.Principal, account, site string) ([]cloud.SiteDeployment, error)
 	Rollback(ctx context.Context, p control.Principal, r control.RollbackRequest) (execution.Execution, error)
+	ListKept(ctx context.Context, p control.Principal, account, name string) ([]control.Kept, error)
 	PreviewRollback(ctx context.Context, p control.Principal, r control.RollbackRequest) (lines []string, refused string, err error)
 	Triggers(ctx context.Context, p control.Principal, application, pipeline string) ([]control.TriggerStatus, error)
 	Events(ctx context.Context, p control.Principal, from int64, f record.Filter, limit int) (record.Slice, error)

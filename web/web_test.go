@@ -69,6 +69,7 @@ func gallery() map[string]view {
 		"clusters filtered":    {Data: clustersView{Query: hostile, Hidden: 3}},
 		"clusters unreachable": {Data: clustersView{Unreachable: hostile, Help: hostile}},
 		"change":               {Title: hostile, Data: change{Cluster: "shop", Do: "disable", Title: hostile, Verb: "Disable", Lines: []string{hostile}, Refused: hostile}},
+		"change rollback":      {Title: hostile, Data: change{Cluster: "shop", Do: "rollback", Title: hostile, To: hostile, Kept: []control.KeptVersion{{Name: hostile, Version: hostile, Created: now, Regions: []string{hostile, "b"}, Live: []string{hostile}, Number: 3, Revision: e.Revision}, {Name: "plain"}}}},
 		"sites": {Data: []siteView{siteViewOf(site, []cloud.SiteDeployment{{ID: "d1", Region: "us-west-2", At: now.Format(time.RFC3339Nano), Current: true},
 			{ID: "d0", Region: "eu-west-1", Version: hostile, Execution: hostile}})}},
 		"sites empty":    {Data: []siteView(nil)},

@@ -1,0 +1,43 @@
+package control
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/execution"
+)
+
+// What can be returned to is what a rollback would take: not what is being destroyed,
+// each group once, with the regions that keep it, where it has traffic, and whether a
+// rollback without a target takes it.
+func TestWhatIsKeptIsWhatARollbackTakes(t *testing.T) {
+	at := func(n int) time.Time { return time.Date(2026, 11, 30, 12, n, 0, 0, time.UTC) }
+	group := func(n int, region string, weight float64) cloud.ServerGroup {
+		return cloud.ServerGroup{Name: fmt.Sprintf("shop-v%03d", n), Region: region, Weight: weight, Created: at(n),
+			Spec: cloud.ServerGroupSpec{Cluster: "shop", Version: fmt.Sprint("c", n), Execution: fmt.Sprint("e", n)}}
+	}
+	gone := group(0, "a", 0)
+	gone.Destroying = true
+	k := keptOfCluster(Cluster{Name: "shop", Groups: []cloud.ServerGroup{gone, group(1, "a", 0), group(2, "a", 100), group(1, "b", 100), group(2, "b", 0)}})
+	var got []string
+	for _, v := range k.Versions {
+		got = append(got, fmt.Sprint(v.Name, v.Version, v.Execution, v.Regions, v.Live, v.Before))
+	}
+	want := "[shop-v002c2e2[a b] [a] [] shop-v001c1e1[a b] [b] [a]]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+
+	h := newHistory()
+	h.start("e2", "deploy")
+	h.executions["e2"].Number, h.executions["e2"].Revision = 2, &execution.Revision{Author: "Ada"}
+	New(Deps{Engine: h, Now: time.Now}).describeKept(t.Context(), k.Versions)
+	if v := k.Versions[0]; v.Number != 2 || v.Revision == nil || v.Revision.Author != "Ada" {
+		t.Errorf("%+v", v)
+	}
+	if v := k.Versions[1]; v.Number != 0 || v.Revision != nil {
+		t.Errorf("its execution is no longer kept: %+v", v)
+	}
+}
