@@ -320,6 +320,7 @@ func (c *controlPlane) handler() http.Handler {
 	mux.Handle("/api/", rest)
 	mux.Handle("/openapi.json", rest)
 	mux.Handle("/openapi.yaml", rest)
+	mux.Handle(api.JudgePath, api.Judge())
 	mux.HandleFunc("GET /login", c.auth.SignIn)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", c.readyz)

@@ -25,7 +25,7 @@ var faces = []string{"api", "awsapi", "web", "cli", "server", "cmd"}
 
 // pure are the packages whose answers depend on their arguments alone.
 var pure = []string{
-	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver",
+	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge",
 	"rollout/decide.go", "rollout/step.go", "rollout/traffic.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "execution/decide.go",
 }
 
@@ -48,7 +48,7 @@ var edges = []edge{
 	{
 		name: "engines know no face",
 		from: []string{
-			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "importer",
+			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "importer", "canary",
 			"store", "control", "retention", "eventlog", "subscription", "internal/sockpath", "internal/ready",
 		},
 		to:  faces,
