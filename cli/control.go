@@ -36,8 +36,9 @@ repeated, a person is asked.
 
 More builds and run stages than --builds-at-once wait for a place on their machine,
 and their stages say so. A place goes to the application with the fewest builds
-there, and of its builds to the one that came first. Builds that go on from before
-a restart count. A build that itself waits for another keeps its place meanwhile.
+there, and of its builds to the one that came first. Another machine that has a
+place to spare begins builds that wait, also single stages of an execution whose
+other stages run elsewhere. Builds that go on from before a restart count. A build that itself waits for another keeps its place meanwhile.
 
 A connection pooler in transaction mode may stand before the database, and need not
 know of prepared statements; each control plane then needs one connection of its

@@ -37,6 +37,7 @@ func (c *controlPlane) builds(engine *execution.Engine) ([]stage.Kind, error) {
 		}
 		c.builder.Fleet = &stagebuild.Fleet{Records: c.store, ID: id + "." + host, Name: host + ":" + c.Data, Patience: c.BuildsLostAfter,
 			Logs: c.logs.Open, Now: c.Now, Log: c.Log}
+		c.builder.Waiting = engine.WaitingTasks
 	}
 	return c.builder.Kinds(), nil
 }

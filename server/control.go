@@ -230,6 +230,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	if c.Database != "" {
 		group.Go(func() error { return c.keepFolder(ctx) })
 		group.Go(func() error { c.builder.Keep(ctx); return nil })
+		group.Go(func() error { c.builder.Help(ctx); return nil })
 		group.Go(func() error { c.remembering().Run(ctx, c.warm); return nil })
 	}
 	group.Go(func() error {

@@ -35,6 +35,9 @@ type Builder struct {
 	Places *Places
 	// Waker has those called for whom there is a place; needed with Places.
 	Waker stage.Waker
+	// Waiting reads an execution of any host and returns what gives the input of those
+	// of its tasks that wait; needed for Help.
+	Waiting func(ctx context.Context, execution string) (func(stage.Key) (*stage.Input, bool), error)
 }
 
 // Kinds returns the stage kinds build and run.
@@ -95,9 +98,10 @@ func (b *Builder) execute(ctx context.Context, in *stage.Input, w work) (stage.R
 		return b.takeHere(ctx, in, c, w)
 	}
 	if c.Host != b.Fleet.ID || c.Result != nil {
-		// Called anew without having waited for its end: a person has looked after a doubt.
-		_, waited := waitsFor(in)
-		return b.elsewhere(ctx, in, c, w, w.repeatable || in.State == nil || waited)
+		// Called without a state, or having come for a place after that start: a person
+		// has looked after a doubt. A start of later is another host's.
+		state, waited := waitsFor(in)
+		return b.elsewhere(ctx, in, c, w, w.repeatable || in.State == nil || waited && state.After >= c.Start)
 	}
 	return b.here(ctx, in, c, w)
 }
@@ -114,17 +118,29 @@ func (b *Builder) take(ctx context.Context, in *stage.Input, before claim) (clai
 
 // takeHere makes a build this host's once there is a place for it, and starts it.
 func (b *Builder) takeHere(ctx context.Context, in *stage.Input, before claim, w work) (stage.Result, error) {
-	place, waits, err := b.place(in)
+	if before.closed() {
+		return stage.Result{}, problem.New(problem.Unavailable, "build.claim", "the build was canceled before it began")
+	}
+	place, waits, err := b.place(in, before.Start)
 	if err != nil || waits != nil {
 		return waits.OrNone(), err
 	}
 	own, err := b.take(ctx, in, before)
-	if err != nil {
-		b.giveBack(place)
+	if err == nil {
+		return b.start(ctx, in, own, w, place)
+	}
+	b.giveBack(place)
+	if problem.CodeOf(err) != problem.Conflict {
 		return stage.Result{}, asUnavailable(err)
 	}
-	return b.start(ctx, in, own, w, place)
+	c, err := b.Fleet.claim(ctx, in.Key) // another host was faster
+	if err != nil || c.Start == 0 || c.GivenUp || c.Host == b.Fleet.ID {
+		return stage.Result{}, asUnavailable(errors.Join(err, errClaimChanged))
+	}
+	return b.elsewhere(ctx, in, c, w, w.repeatable)
 }
+
+var errClaimChanged = problem.New(problem.Unavailable, "build.claim", "who has the build changes just now")
 
 // here finds a build on this host, or starts it once there is a place for it.
 func (b *Builder) here(ctx context.Context, in *stage.Input, c claim, w work) (stage.Result, error) {
@@ -140,7 +156,7 @@ func (b *Builder) start(ctx context.Context, in *stage.Input, c claim, w work, p
 		if errors.Is(err, build.ErrNotStarted) {
 			if place == nil {
 				var waits *stage.Result
-				if place, waits, err = b.place(in); err != nil || waits != nil {
+				if place, waits, err = b.place(in, c.Start-1); err != nil || waits != nil {
 					return waits.OrNone(), err
 				}
 			}
@@ -237,16 +253,21 @@ func (b *Builder) resume(ctx context.Context, in *stage.Input, w work) (stage.Re
 // while that host lives, and starts the build anew here when it is lost.
 func (b *Builder) elsewhere(ctx context.Context, in *stage.Input, c claim, w work, anew bool) (stage.Result, error) {
 	if c.Result != nil {
+		b.leaveQueue(in.Key)
 		return b.conclude(*c.Result, w.outputs), nil
 	}
 	if c.GivenUp {
 		return b.takeHere(ctx, in, c, w)
 	}
-	if !b.Fleet.lost(c.Host) {
+	state, waited := waitsFor(in)
+	if waited && state.After < c.Start || !b.Fleet.lost(c.Host) { // the first: it is only learnt here who has it
+		b.leaveQueue(in.Key)
 		if err := b.Fleet.ask(ctx, c); err != nil {
 			return stage.Result{}, asUnavailable(err)
 		}
-		return stage.Result{Outcome: stage.Again, State: waitsElsewhere, After: askElsewhere, Waits: "runs on " + c.Name}, nil
+		state.Elsewhere = true
+		kept, err := json.Marshal(state)
+		return stage.Result{Outcome: stage.Again, State: kept, After: askElsewhere, Waits: "runs on " + c.Name}, err
 	}
 	if !anew {
 		return stage.Result{}, problem.Wrap(stage.ErrInDoubt, problem.Unavailable, "build.resume", "%s, which ran the commands, has been silent for %s; they may have taken effect, and may still be running",
@@ -266,9 +287,6 @@ func (b *Builder) elsewhere(ctx context.Context, in *stage.Input, c claim, w wor
 // askElsewhere is how often another host's build is asked for.
 const askElsewhere = time.Second
 
-// waitsElsewhere is the state of a task that waits for another host's build.
-var waitsElsewhere = json.RawMessage(`{"elsewhere":true}`)
-
 // asUnavailable has the engine ask again: another host was faster, or the
 // database does not answer.
 func asUnavailable(err error) error {
@@ -284,7 +302,7 @@ func (b *Builder) cancel(ctx context.Context, in *stage.Input, repeatable bool) 
 	b.leaveQueue(in.Key)
 	if b.Fleet != nil {
 		var err error
-		if c, err = b.Fleet.claim(ctx, in.Key); err != nil || c.Start == 0 || c.Result != nil || c.GivenUp {
+		if c, err = b.Fleet.claimOrClose(ctx, in.Key); err != nil || c.Result != nil || c.GivenUp {
 			return err
 		}
 		if c.Host != b.Fleet.ID {

@@ -57,6 +57,9 @@ type claim struct {
 
 func (c claim) same(o claim) bool { return c.Host == o.Host && c.Start == o.Start }
 
+// closed says that the build was canceled before it began, so that no host may begin it.
+func (c claim) closed() bool { return c.GivenUp && c.Cancel != "" }
+
 func claimKey(k stage.Key) string { return uuid(k, 1) }
 
 // claim reads who has an attempt's build; a zero Start says that nobody has.
@@ -165,6 +168,22 @@ func (f *Fleet) keep(ctx context.Context, own claim, r build.Result) error {
 		c.Result = &kept
 		if _, err = f.put(ctx, c); problem.CodeOf(err) != problem.Conflict {
 			return err
+		}
+	}
+}
+
+// claimOrClose reads who has an attempt's build that is to be canceled. When nobody has
+// it, it is closed, so that no host to which it was offered begins it afterwards.
+func (f *Fleet) claimOrClose(ctx context.Context, k stage.Key) (claim, error) {
+	for {
+		c, err := f.claim(ctx, k)
+		if err != nil || c.Start != 0 && !c.GivenUp || c.closed() {
+			return c, err
+		}
+		next := f.next(k, c)
+		next.GivenUp, next.Cancel = true, build.ErrStopped.Error()
+		if c, err = f.put(ctx, next); problem.CodeOf(err) != problem.Conflict {
+			return c, err
 		}
 	}
 }

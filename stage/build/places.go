@@ -33,9 +33,10 @@ type Places struct {
 	// process has taken over does not wait here any longer; nil: all are.
 	Owns func(execution string) bool
 
-	dir string
-	n   int
-	now func() time.Time
+	dir   string
+	n     int
+	now   func() time.Time
+	freed chan struct{} // capacity 1: a place may be free
 
 	mu      sync.Mutex
 	waiting waitingBuilds
@@ -46,7 +47,7 @@ type Places struct {
 
 // NewPlaces makes n places in a folder, which are those of every process that has it.
 func NewPlaces(dir string, n int, now func() time.Time) *Places {
-	return &Places{dir: dir, n: n, now: now}
+	return &Places{dir: dir, n: n, now: now, freed: make(chan struct{}, 1)}
 }
 
 const (
@@ -108,10 +109,7 @@ func (p *Places) take(t ticket) (place *os.File, s standing, err error) {
 			return err
 		}
 		if slices.ContainsFunc(next, func(o ticket) bool { return o.Key == t.Key }) {
-			if err := p.write(v.free[0], t); err != nil {
-				return err
-			}
-			if place, err = filelock.Try(filepath.Join(p.dir, v.free[0])); err != nil {
+			if place, err = p.lockPlace(v.free[0], t); err != nil {
 				return err
 			}
 			p.waiting.remove(t.Key)
@@ -154,6 +152,57 @@ func (p *Places) turns() (keys []stage.Key, err error) {
 		return p.tell()
 	})
 	return keys, err
+}
+
+// spare returns the applications that have a place, once for each, and how many more
+// places are free than builds of this host wait for one.
+func (p *Places) spare() (running []string, free int, err error) {
+	err = p.alone(func() error {
+		v, err := p.look()
+		if err != nil {
+			return err
+		}
+		next, err := p.next(v)
+		running, free = v.running, len(v.free)-len(next)
+		return err
+	})
+	return running, free, err
+}
+
+// takeSpare gives a place to another host's build, locked; nil when there is none that
+// no build of this host waits for. Errors: unavailable.
+func (p *Places) takeSpare(t ticket) (place *os.File, err error) {
+	err = p.alone(func() error {
+		v, err := p.look()
+		if err != nil {
+			return err
+		}
+		next, err := p.next(v)
+		if err != nil || len(next) >= len(v.free) {
+			return err
+		}
+		place, err = p.lockPlace(v.free[len(next)], t)
+		return err
+	})
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Unavailable, "build.place", "folder %s", p.dir)
+	}
+	return place, nil
+}
+
+// lockPlace gives a free place to a build. The caller is alone.
+func (p *Places) lockPlace(name string, t ticket) (*os.File, error) {
+	if err := p.write(name, t); err != nil {
+		return nil, err
+	}
+	return filelock.Try(filepath.Join(p.dir, name))
+}
+
+// firstWaiting returns the first n builds of each application that wait here.
+func (p *Places) firstWaiting(n int) []ticket {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.heads(n)
 }
 
 // waits says how many builds wait here.

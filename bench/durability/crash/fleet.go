@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -36,6 +37,7 @@ type fleet struct {
 // replica is one control plane, started again and again on one address.
 type replica struct {
 	fleet  *fleet
+	number int
 	listen string
 	log    *os.File
 
@@ -45,7 +47,13 @@ type replica struct {
 	ended  chan struct{}
 }
 
-func (f *fleet) data() string { return filepath.Join(f.dir, "data") }
+// data is the folder of a replica: that of all, or with spread one of its own.
+func (r *replica) data() string {
+	if r.fleet.spread > 0 {
+		return filepath.Join(r.fleet.dir, fmt.Sprintf("host-%d", r.number))
+	}
+	return filepath.Join(r.fleet.dir, "data")
+}
 
 func (f *fleet) start(ctx context.Context) error {
 	for i := range f.replicas {
@@ -57,7 +65,7 @@ func (f *fleet) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r := &replica{fleet: f, listen: listen, log: log, binary: f.binary}
+		r := &replica{fleet: f, number: i, listen: listen, log: log, binary: f.binary}
 		if f.old != "" {
 			r.binary = f.old
 		}
@@ -68,6 +76,9 @@ func (f *fleet) start(ctx context.Context) error {
 		if err := r.ready(ctx); err != nil {
 			return err
 		}
+	}
+	if f.spread > 0 {
+		return nil
 	}
 	if f.waiting > 0 {
 		return f.apply(ctx, f.world.manyPipelines())
@@ -94,7 +105,10 @@ func freeAddress() (string, error) {
 func (r *replica) start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	cmd := exec.Command(r.binary, "control", "--data", r.fleet.data(), "--listen", r.listen, "--regions", "nowhere")
+	cmd := exec.Command(r.binary, "control", "--data", r.data(), "--listen", r.listen, "--regions", "nowhere")
+	if r.fleet.spread > 0 {
+		cmd.Args = append(cmd.Args, "--shared", filepath.Join(r.fleet.dir, "shared"), "--builds-at-once", strconv.Itoa(spreadPlaces))
+	}
 	cmd.Env = append(os.Environ(), "SHOWRUNNER_TOKEN="+token)
 	if r.fleet.address != "" {
 		address := r.fleet.address

@@ -39,6 +39,7 @@ type plan struct {
 	sizes     []int // of the fleets that do it
 	scale     bool  // measure the throughput of fleets of several sizes
 	waiting   int   // have as many executions wait for a place, and measure at what speed they go
+	spread    int   // measure at what speed as many stages of one execution go on one host and on several
 	// waitingFor is how long each of those speeds is measured.
 	waitingFor time.Duration
 }
@@ -67,6 +68,7 @@ func Main(args []string) {
 	flags.IntVar(&p.takeovers, "takeover", 0, "measure instead how long the work of as many killed replicas stands still, and of some that hang, in fleets of two and five")
 	flags.BoolVar(&p.scale, "scale", false, "measure instead what one, two and four replicas get through")
 	flags.IntVar(&p.waiting, "waiting", 0, "measure instead at what speed commands go while as many executions wait for a place")
+	flags.IntVar(&p.spread, "spread", 0, "measure instead at what speed as many stages of one execution go on one host and on several")
 	flags.DurationVar(&p.waitingFor, "waiting-for", 20*time.Second, "how long each of those speeds is measured")
 	_ = flags.Parse(args) // it exits on an error
 	p.binary = *exe
@@ -116,7 +118,7 @@ func run(ctx context.Context, p plan) (err error) {
 		}
 		defer server.Stop()
 		f.server = server
-		if p.takeovers > 0 || p.scale || p.waiting > 0 {
+		if p.takeovers > 0 || p.scale || p.waiting > 0 || p.spread > 0 {
 			return f.compare(ctx, server)
 		}
 		if f.address, err = server.Database(ctx); err != nil {
@@ -149,6 +151,9 @@ func (f *fleet) compare(ctx context.Context, server *pgtest.Server) error {
 	}
 	if f.waiting > 0 {
 		errs = append(errs, waiting(ctx, f.plan, f.world, server.Database, server.Ask))
+	}
+	if f.spread > 0 {
+		errs = append(errs, spread(ctx, f.plan, f.world, server.Database))
 	}
 	if f.scale {
 		errs = append(errs, scale(ctx, f.plan, f.world, server.Database))
