@@ -20,8 +20,9 @@ const (
 	TarGz Format = "tar.gz"
 )
 
-// epoch is the time of every file in an archive, so that equal artifacts give
-// equal archives. It is the first that zip can say.
+// epoch is the modification time of every file in an archive, so that equal
+// artifacts give equal archives. It is the earliest time that the zip format can
+// express.
 var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // WriteArchive streams an artifact as an archive. When it fails, w holds the

@@ -18,16 +18,17 @@ type Collected struct {
 	Bytes     int64
 }
 
-// sweepBatch is how many files are deleted under one exclusive lock: writers
-// wait for no more than that.
+// sweepBatch is how many files are deleted under one exclusive lock. It bounds
+// how long a writer waits for the lock.
 const sweepBatch = 256
 
 // GC removes artifacts that keep does not claim, and contents that no artifact
-// needs, when neither was stored or stored again within olderThan. What is
-// being written is always younger than that. One collection runs at a time
-// for as long as it takes; writers go on beside it. Errors: invalid,
-// unavailable, internal when a manifest that is kept is damaged (then no
-// content is removed at all, since it cannot be known which are needed).
+// needs, if they were last stored longer than olderThan ago. A file that is still
+// being written is always younger than olderThan. One collection runs at a time,
+// and other collections wait for it; writers are not blocked. Errors: invalid,
+// unavailable, and internal when a kept manifest is damaged. In that case no
+// content is removed at all, since GC cannot know which contents the manifest
+// needs.
 func (s *Store) GC(ctx context.Context, keep func(Ref) bool, olderThan time.Duration) (Collected, error) {
 	const op = "artifact.gc"
 	var done Collected
@@ -62,8 +63,9 @@ func (s *Store) gcManifests(ctx context.Context, keep func(Ref) bool, cutoff tim
 		})
 }
 
-// neededBlobs is the union of what all manifests name. A manifest that is
-// stored after this look has made its blobs young, so that the sweep spares them.
+// neededBlobs is the union of the blobs that all manifests name. A manifest that
+// is stored after this function has read the folder has renewed the age of its
+// blobs, so the sweep spares them.
 func (s *Store) neededBlobs(ctx context.Context) (map[string]bool, error) {
 	needed := map[string]bool{}
 	err := s.each(ctx, "manifests", func(hex string, _ fs.FileInfo) error {
@@ -81,8 +83,8 @@ func (s *Store) neededBlobs(ctx context.Context) (map[string]bool, error) {
 	return needed, err
 }
 
-// sweep deletes files of a kind that are older than cutoff and not wanted. The
-// age is looked at again under the lock, since a writer may have renewed it.
+// sweep deletes files of a kind that are older than cutoff and not wanted. It
+// checks the age again under the lock, since a writer may have renewed it.
 func (s *Store) sweep(ctx context.Context, kind string, cutoff time.Time, unwanted func(hex string) bool, deleted func(string, int64)) error {
 	var batch []string
 	flush := func() error {
@@ -117,7 +119,7 @@ func (s *Store) sweep(ctx context.Context, kind string, cutoff time.Time, unwant
 	return err
 }
 
-// each visits the files of a kind; what disappears meanwhile is passed over.
+// each visits the files of a kind. It skips files that disappear meanwhile.
 func (s *Store) each(ctx context.Context, kind string, visit func(hex string, info fs.FileInfo) error) error {
 	dirs, err := os.ReadDir(filepath.Join(s.dir, kind))
 	if err != nil {
@@ -140,7 +142,7 @@ func (s *Store) each(ctx context.Context, kind string, visit func(hex string, in
 				return unavailable(err, "artifact.gc", "%s", f.Name())
 			}
 			if _, err := digestHex(algorithm + f.Name()); err != nil {
-				continue // not ours
+				continue // not a file of the store
 			}
 			if err := visit(f.Name(), info); err != nil {
 				return err
@@ -150,7 +152,7 @@ func (s *Store) each(ctx context.Context, kind string, visit func(hex string, in
 	return nil
 }
 
-// gcTemporary removes what crashed writers left.
+// gcTemporary removes the temporary files of writers that crashed.
 func (s *Store) gcTemporary(cutoff time.Time) error {
 	dir := filepath.Join(s.dir, "tmp")
 	files, err := os.ReadDir(dir)

@@ -15,8 +15,8 @@ import (
 // MediaType marks the persisted form of a manifest.
 const MediaType = "application/vnd.showrunner.artifact.v1+json"
 
-// The modes an entry may have. Only the executable bit of a file travels:
-// everything else about permissions belongs to the place of use.
+// The modes an entry may have. An artifact keeps only the executable bit of a
+// file: every other permission is decided where the artifact is used.
 const (
 	ModeFile    = 0o644
 	ModeProgram = 0o755
@@ -32,11 +32,11 @@ type Entry struct {
 	Mode   uint32 `json:"mode"`             // ModeFile, ModeProgram or ModeLink
 	Size   int64  `json:"size"`             // bytes; 0 for a link
 	Digest string `json:"digest,omitempty"` // of the content; empty for a link
-	Link   string `json:"link,omitempty"`   // what a link says; relative, and it never leads out of the artifact
+	Link   string `json:"link,omitempty"`   // target of the link: relative, and never outside the artifact
 }
 
-// Manifest lists what an artifact holds, sorted by path. Directories exist by
-// what they hold; an empty one does not travel.
+// Manifest lists what an artifact holds, sorted by path. Folders exist through
+// the files in them; an empty folder is not kept.
 type Manifest struct {
 	MediaType string  `json:"mediaType"`
 	Entries   []Entry `json:"entries"`
@@ -60,8 +60,8 @@ func (m Manifest) Find(p string) (Entry, bool) {
 	return m.Entries[i], true
 }
 
-// Resolve follows links from a path to the file it stands for. It answers
-// false for what is no file: a directory, or a link to nothing.
+// Resolve follows links from a path to the file it stands for. It returns false
+// for a folder and for a link whose target does not exist.
 func (m Manifest) Resolve(p string) (Entry, bool) {
 	at, inside := m.walk(p)
 	if !inside {
@@ -71,9 +71,9 @@ func (m Manifest) Resolve(p string) (Entry, bool) {
 	return e, ok && e.Link == ""
 }
 
-// walk resolves p as a file system would, component by component, through
-// every link on the way. It answers false when the way leads out of the
-// artifact or round in a circle.
+// walk resolves p as a file system would, component by component, through every
+// link in the path. It returns false when the path leaves the artifact or the
+// links form a circle.
 func (m Manifest) walk(p string) (string, bool) {
 	at, rest, links := "", strings.Split(p, "/"), 0
 	for len(rest) > 0 {
@@ -130,8 +130,9 @@ func decodeManifest(data []byte) (Manifest, error) {
 	return m, m.check()
 }
 
-// check holds what every reader of a manifest relies on: sorted unique clean
-// paths, no file in the place of a directory, no link that leads outside.
+// check verifies what every reader of a manifest relies on: paths are sorted,
+// unique and clean, no path has a file where another path needs a folder, and no
+// link leads outside.
 func (m Manifest) check() error {
 	bad := func(format string, args ...any) error {
 		return problem.New(problem.Invalid, "artifact.manifest", format, args...)
@@ -158,7 +159,7 @@ func (m Manifest) check() error {
 			continue
 		}
 		if e.Digest != "" || e.Size != 0 || e.Mode != ModeLink || !utf8.ValidString(e.Link) || strings.ContainsRune(e.Link, 0) {
-			return bad("%s: not a link in its right form", e.Path)
+			return bad("%s: the link is not in canonical form", e.Path)
 		}
 		if _, inside := m.walk(e.Path); !inside {
 			return bad("the link %s → %s leads out of the artifact, or round in a circle", e.Path, e.Link)
@@ -167,7 +168,8 @@ func (m Manifest) check() error {
 	return nil
 }
 
-// checkPath allows what is safe below any folder on any system that we run on.
+// checkPath allows paths that are safe below any folder on every supported
+// system.
 func checkPath(p string) error {
 	switch {
 	case p == "" || p == "." || p == ".." || path.IsAbs(p) || path.Clean(p) != p || strings.HasPrefix(p, "../"):

@@ -23,7 +23,8 @@ const (
 	PredicateType = "https://slsa.dev/provenance/v1"
 )
 
-// Statement says something about artifacts; here always where they came from.
+// Statement says something about artifacts. This package only makes statements
+// about where artifacts came from.
 type Statement struct {
 	Type          string     `json:"_type"`
 	Subject       []Resource `json:"subject"`
@@ -46,8 +47,8 @@ type Provenance struct {
 	RunDetails      RunDetails      `json:"runDetails"`
 }
 
-// BuildDefinition is the input of a build: with the same one, a second build
-// should make the same.
+// BuildDefinition is the input of a build: a second build with an equal
+// definition should make the same artifact.
 type BuildDefinition struct {
 	BuildType            string         `json:"buildType"`
 	ExternalParameters   map[string]any `json:"externalParameters"`
@@ -55,20 +56,20 @@ type BuildDefinition struct {
 	ResolvedDependencies []Resource     `json:"resolvedDependencies,omitempty"`
 }
 
-// RunDetails is about one run of it.
+// RunDetails describes one run of the build.
 type RunDetails struct {
 	Builder    Builder    `json:"builder"`
 	Metadata   Metadata   `json:"metadata"`
 	Byproducts []Resource `json:"byproducts,omitempty"`
 }
 
-// Builder is who ran it.
+// Builder identifies the program that ran the build.
 type Builder struct {
 	ID      string            `json:"id"`
 	Version map[string]string `json:"version,omitempty"`
 }
 
-// Metadata is when.
+// Metadata says when the build ran.
 type Metadata struct {
 	InvocationID string    `json:"invocationId,omitempty"`
 	StartedOn    time.Time `json:"startedOn,omitzero"`
@@ -144,7 +145,7 @@ func (s *Store) Attestations(_ context.Context, ref Ref) ([]Statement, error) {
 		if err != nil {
 			return nil, unavailable(err, op, "artifact %s", ref)
 		}
-		// The name ends with the beginning of the content's digest.
+		// The name ends with the first digits of the content's digest.
 		if sum := sha256.Sum256(data); !strings.HasSuffix(name.Name(), "-"+hex.EncodeToString(sum[:8])+".json") {
 			return nil, corrupt(op, "statement on", string(ref))
 		}

@@ -25,20 +25,20 @@ import (
 type File struct {
 	Path   string // in the artifact
 	Source string // the file whose content it gets; a link is followed
-	Link   string // when set, Path becomes a link that says this, and Source is not read
+	Link   string // when set, Path becomes a link with this target, and Source is not read
 }
 
-// bufferSize is what one copy holds in memory; smaller files are read once.
+// bufferSize is how much memory one copy uses; files that fit are read once.
 const bufferSize = 256 << 10
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
 
 // PutDir stores the files and links below root that paths name (relative,
-// slash-separated; a folder stands for all it holds), or all of them when
+// slash-separated; a folder stands for all files below it), or all of them when
 // paths is nil. Links stay links. It never reads outside root.
 //
 // Errors: invalid when something cannot be stored (a socket, a link that leads
-// out of root), not_found for a path that is not there, unavailable.
+// out of root), not_found for a path that does not exist, unavailable.
 func (s *Store) PutDir(ctx context.Context, root string, paths []string) (Ref, Manifest, error) {
 	const op = "artifact.put"
 	dir, err := os.OpenRoot(root)
@@ -80,7 +80,8 @@ func (s *Store) Put(ctx context.Context, files []File) (Ref, Manifest, error) {
 	return s.put(ctx, list)
 }
 
-// source is one entry to be: a link, or a file that can be opened more than once.
+// source is one entry to store: a link, or a file that can be opened more than
+// once.
 type source struct {
 	path string
 	link string
@@ -132,12 +133,12 @@ func kindOf(m fs.FileMode) string {
 	}
 }
 
-// put stores contents, then the manifest, in an order in which a crash at any
-// moment leaves nothing that has a name but is not whole.
+// put stores contents first and the manifest last. So a crash at any moment
+// leaves no named file that is incomplete.
 func (s *Store) put(ctx context.Context, list []source) (Ref, Manifest, error) {
 	slices.SortFunc(list, func(a, b source) int { return strings.Compare(a.path, b.path) })
-	// A collection may delete an old blob between our look at it and the
-	// manifest that keeps it; then it is stored again.
+	// A collection may delete an old blob after we have found it and before the
+	// manifest that keeps it is stored. The blob is then stored again.
 	for {
 		m, err := s.putBlobs(ctx, list)
 		if err != nil {
@@ -181,8 +182,8 @@ func (s *Store) putBlobs(ctx context.Context, list []source) (Manifest, error) {
 	return Manifest{MediaType: MediaType, Entries: entries}, nil
 }
 
-// batch collects new contents in tmp and gives them their names at once: one
-// flush for all of them instead of one for each.
+// batch collects new contents in tmp and renames them together: one flush to disk
+// for all of them instead of one for each.
 type batch struct {
 	store *Store
 	mu    sync.Mutex
@@ -209,8 +210,8 @@ func (b *batch) add(ctx context.Context, src source) (Entry, error) {
 	if info.Mode()&0o111 != 0 {
 		entry.Mode = ModeProgram
 	}
-	// Content that is there already is read once and not written. New content
-	// is read twice when large, the second time from the page cache.
+	// Content that is stored already is read once and not written. New content
+	// that is large is read twice, the second time from the page cache.
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	whole, sum, size, err := digest(ctx, f, *buf)
@@ -233,8 +234,8 @@ func (b *batch) add(ctx context.Context, src source) (Entry, error) {
 		if _, err = f.Seek(0, io.SeekStart); err == nil {
 			h := sha256.New()
 			size, err = copyContext(ctx, tmp, io.TeeReader(f, h), *buf)
-			// The file may have changed since it was first read; what was
-			// copied is what is stored.
+			// The file may have changed since it was first read. The copy is
+			// stored, so its digest counts.
 			entry.Size, entry.Digest = size, digestOf(h.Sum(nil))
 		}
 	}
@@ -297,8 +298,8 @@ func (b *batch) discard() {
 	}
 }
 
-// refresh tells whether a blob is there, and makes it as young as a new one,
-// so that no collection that is under way takes it.
+// refresh tells whether a blob is stored, and renews its age, so that a running
+// collection does not remove it.
 func (s *Store) refresh(digest string, size int64) (bool, error) {
 	hex, err := digestHex(digest)
 	if err != nil {
@@ -312,7 +313,8 @@ func (s *Store) refresh(digest string, size int64) (bool, error) {
 	return have, err
 }
 
-// touch answers false when the file is missing, or has another size, as damage leaves it.
+// touch returns false when the file is missing or has the wrong size, which is a
+// sign of damage.
 func (s *Store) touch(name string, size int64) bool {
 	info, err := os.Stat(name)
 	if err != nil || size >= 0 && info.Size() != size {
@@ -324,7 +326,8 @@ func (s *Store) touch(name string, size int64) bool {
 
 var errVanished = errors.New("a blob was collected before its manifest was stored")
 
-// publish stores the manifest, once every blob it needs is certainly there to stay.
+// publish stores the manifest after making sure that every blob it needs is
+// stored and will not be collected.
 func (s *Store) publish(m Manifest) (Ref, error) {
 	const op = "artifact.put"
 	data, ref, err := m.encode()
@@ -353,7 +356,8 @@ func (s *Store) publish(m Manifest) (Ref, error) {
 	return ref, nil
 }
 
-// writeFile writes a small file so that it is there whole or not at all.
+// writeFile writes a small file atomically: the file is complete or does not
+// exist.
 func (s *Store) writeFile(name string, data []byte) error {
 	const op = "artifact.put"
 	tmp, err := os.CreateTemp(filepath.Join(s.dir, "tmp"), "file-")
@@ -427,7 +431,7 @@ func copyContext(ctx context.Context, w io.Writer, r io.Reader, buf []byte) (int
 	}
 }
 
-// unreadable classifies a failure to read what was to be stored.
+// unreadable classifies a failure to read the content that was to be stored.
 func unreadable(err error, op, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return problem.Wrap(err, problem.NotFound, op, "%s", path.Clean(name))

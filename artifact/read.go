@@ -82,9 +82,10 @@ func (v *verifier) verify() error {
 
 func (v *verifier) Close() error { return v.f.Close() }
 
-// Extract lays an artifact out below dir, which is made if it is not there.
-// Nothing is written outside dir, whatever lies in it; a file in the way is
-// replaced. Errors: not_found, internal when damaged, unavailable.
+// Extract writes the files of an artifact below dir, which is made if it does not
+// exist. Nothing is written outside dir, even if dir holds links that lead out; a
+// file that is in the way is replaced. Errors: not_found, internal when damaged,
+// unavailable.
 func (s *Store) Extract(ctx context.Context, ref Ref, dir string) error {
 	const op = "artifact.extract"
 	m, err := s.Manifest(ctx, ref)
@@ -118,7 +119,7 @@ func (s *Store) Extract(ctx context.Context, ref Ref, dir string) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	// Links come last: no file is written through one.
+	// Links are made last, so that no file is written through a link.
 	for _, e := range m.Entries {
 		if e.Link == "" {
 			continue
@@ -185,8 +186,9 @@ func (s *Store) copyBlob(ctx context.Context, w io.Writer, e Entry) error {
 	return nil
 }
 
-// ReadFile returns the content of one file of an artifact, links followed; it
-// is for small files: above limit it fails. Errors: not_found, invalid.
+// ReadFile returns the content of one file of an artifact, links followed. It is
+// meant for small files: a file with more than limit bytes is an error. Errors:
+// not_found, invalid.
 func (s *Store) ReadFile(ctx context.Context, ref Ref, name string, limit int64) ([]byte, error) {
 	const op = "artifact.read"
 	m, err := s.Manifest(ctx, ref)

@@ -12,8 +12,8 @@ import (
 // Equal content has an equal Ref.
 type Ref string
 
-// algorithm is the one digest algorithm there is; it prefixes every digest so
-// that another can follow without guessing.
+// algorithm is the only digest algorithm. It prefixes every digest, so that a
+// second algorithm can be told apart later.
 const algorithm = "sha256:"
 
 // Hex returns the digest without its algorithm.

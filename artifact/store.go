@@ -20,9 +20,9 @@ import (
 //	tmp/                         what is being written
 //	lock                         orders writers against GC
 //
-// Any number of processes may use one folder at once. What has a name is
-// complete and on the disk; a crash leaves nothing but files in tmp, which GC
-// removes.
+// Any number of processes may use one folder at once. A file outside tmp is
+// always complete and flushed to disk; a crash leaves unfinished files in tmp
+// alone, which GC removes.
 type Store struct {
 	dir string
 }
@@ -43,8 +43,8 @@ func Open(dir string) (*Store, error) {
 
 func (s *Store) path(kind, hex string) string { return filepath.Join(s.dir, kind, hex[:2], hex) }
 
-// shared runs f while no collection deletes anything. It is held for moments
-// only: between looking whether something is there and relying on it.
+// shared runs f while no collection deletes anything. The lock is held briefly:
+// between checking that something exists and relying on it.
 func (s *Store) shared(f func() error) error    { return s.locked(syscall.LOCK_SH, f) }
 func (s *Store) exclusive(f func() error) error { return s.locked(syscall.LOCK_EX, f) }
 
@@ -102,7 +102,7 @@ func (s *Store) Has(ref Ref) bool {
 }
 
 func corrupt(op, what, digest string) error {
-	return problem.New(problem.Internal, op, "%s %s is damaged: what the disk holds does not have this digest", what, digest).
+	return problem.New(problem.Internal, op, "%s %s is damaged: the content on the disk does not have this digest", what, digest).
 		WithHelp("Check the disk, remove the damaged file, and run the stage that makes this artifact again.")
 }
 

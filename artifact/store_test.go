@@ -198,7 +198,8 @@ func TestLinksThatLeadOutAreRefused(t *testing.T) {
 	}
 }
 
-// A target folder prepared by an enemy must not make Extract write outside it.
+// A target folder that an attacker has prepared must not make Extract write
+// outside it.
 func TestExtractStaysInside(t *testing.T) {
 	ctx, s := context.Background(), open(t)
 	ref, _, err := s.PutDir(ctx, tree(t, map[string]string{"d/f": "new"}), nil)
@@ -248,7 +249,7 @@ func TestDamageIsNoticed(t *testing.T) {
 	}
 }
 
-// Content of the wrong size, as a broken disk leaves it, is stored again.
+// Content of the wrong size, as disk damage leaves it, is stored again.
 func TestPutMendsCutContent(t *testing.T) {
 	ctx, s := context.Background(), open(t)
 	dir := tree(t, map[string]string{"f": "content"})
@@ -336,10 +337,10 @@ func TestCollection(t *testing.T) {
 	os.WriteFile(filepath.Join(s.dir, "tmp", "blob-crashed"), nil, 0o600)
 	keep := func(r Ref) bool { return r == kept }
 	if done, err := s.GC(ctx, keep, time.Hour); err != nil || done != (Collected{}) {
-		t.Fatalf("collected what is young: %v, %v", done, err)
+		t.Fatalf("collected young files: %v, %v", done, err)
 	}
 	age(t, s)
-	young, _, err := s.PutDir(ctx, tree(t, map[string]string{"c": "gone"}), nil) // needs a blob of the one that goes
+	young, _, err := s.PutDir(ctx, tree(t, map[string]string{"c": "gone"}), nil) // it needs a blob of the artifact that is collected
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +369,8 @@ func TestCollection(t *testing.T) {
 	}
 }
 
-// Writers that store again what a collection is deleting always end with a whole artifact.
+// Writers that store files again while a collection deletes them always end with
+// a complete artifact.
 func TestWritersBesideCollections(t *testing.T) {
 	ctx, s := context.Background(), open(t)
 	dir := tree(t, map[string]string{"a": "1", "b": "2", "c": "3", "d": "4"})
@@ -413,7 +415,7 @@ func TestAttestations(t *testing.T) {
 	for i := range 3 {
 		var p Provenance
 		p.RunDetails.Metadata = Metadata{InvocationID: fmt.Sprint(i), FinishedOn: at.Add(time.Duration(i) * time.Minute)}
-		for range 2 { // the same one twice is one
+		for range 2 { // the same statement twice is kept once
 			if err := s.Attest(ctx, ref, NewStatement("a", ref, p)); err != nil {
 				t.Fatal(err)
 			}
@@ -463,7 +465,7 @@ func TestAnyTreeComesBack(t *testing.T) {
 	})
 }
 
-// Whatever a manifest says, what is accepted stays inside.
+// For every manifest that is accepted, each link stays inside the artifact.
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"mediaType":"` + MediaType + `","entries":[{"path":"a","mode":511,"size":0,"link":"b/../../c"}]}`))
 	f.Add([]byte(`{"mediaType":"` + MediaType + `","entries":[{"path":"../a","mode":420,"size":0}]}`))

@@ -2,8 +2,8 @@ package artifact
 
 import "os"
 
-// fewFiles is up to how many files are flushed one by one rather than with
-// their whole file system.
+// fewFiles is the number of files up to which each file is flushed by itself.
+// Above it, the whole file system is flushed once.
 const fewFiles = 16
 
 // syncEach flushes files one by one.

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncFiles makes the contents of files below dir durable: one wait for any
-// number of them.
+// syncFiles makes the contents of files below dir durable: one flush for any
+// number of files.
 func syncFiles(dir string, names []string) error {
 	if len(names) <= fewFiles {
 		return syncEach(names)

@@ -21,34 +21,36 @@ import (
 	"showrunner/store/record"
 )
 
-// Archive keeps events as newline JSON in a folder: files named for the
-// position of their first event, positions rising within and across them. Each
-// line carries its checksum (package checksum) as the member "c". One
-// process at a time appends; any number reads. What is there may be copied,
-// compressed elsewhere or deleted from the front by whoever owns the folder.
+// Archive keeps events as newline-delimited JSON in a folder. Each file is named
+// for the position of its first event; positions rise within and across files.
+// Each line carries its checksum (package checksum) as the member "c". One
+// process at a time appends; any number may read. The owner of the folder may
+// copy the files, compress copies, and delete files from the front.
 type Archive struct {
 	dir string
-	// FileSize is after how many bytes a new file is begun; default 64 MiB.
+	// FileSize is the size in bytes after which a new file is begun; default 64
+	// MiB.
 	FileSize int64
 
-	sync  func(*os.File) error // makes what was written durable
+	sync  func(*os.File) error // flushes writes to disk
 	mu    sync.Mutex
-	last  int64           // position of the last event, as of the last look
-	hints map[int64]place // where to read on after a position
+	last  int64           // position of the last event, as of the last refresh
+	hints map[int64]place // where to continue reading after a position
 }
 
-// place is where in a file the event after a position stands.
+// place is the file and offset of the event after a position.
 type place struct {
 	file   string
 	offset int64
 }
 
-// maxHints bounds how many readers' places are remembered.
+// maxHints bounds the number of remembered read positions.
 const maxHints = 32
 
 const suffix = ".ndjson"
 
-// OpenArchive keeps events in dir, which is made when the first one comes.
+// OpenArchive keeps events in dir, which is made when the first event is
+// appended.
 func OpenArchive(dir string) *Archive {
 	return &Archive{dir: dir, FileSize: 64 << 20, hints: map[int64]place{}, sync: (*os.File).Sync}
 }
@@ -62,7 +64,7 @@ func (a *Archive) files() (names []string, firsts []int64, err error) {
 	if err != nil {
 		return nil, nil, problem.Wrap(err, problem.Unavailable, "archive", "folder %s", a.dir)
 	}
-	for _, e := range entries { // by name, which is by position
+	for _, e := range entries { // sorted by name, which means by position
 		text, ok := strings.CutSuffix(e.Name(), suffix)
 		first, err := strconv.ParseInt(text, 10, 64)
 		if !ok || err != nil {
@@ -73,9 +75,9 @@ func (a *Archive) files() (names []string, firsts []int64, err error) {
 	return names, firsts, nil
 }
 
-// Append makes events durable. Those that are there already are passed over, so
-// that an append that is repeated after a crash adds nothing twice, and a line
-// that a crash cut off is removed first.
+// Append makes events durable. It skips events that the archive holds already, so
+// an append that is repeated after a crash adds nothing twice. It first removes a
+// line that a crash cut off.
 func (a *Archive) Append(events []record.Event) error {
 	const op = "archive.append"
 	if len(events) == 0 {
@@ -86,8 +88,8 @@ func (a *Archive) Append(events []record.Event) error {
 	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return problem.Wrap(err, problem.Unavailable, op, "folder %s", a.dir)
 	}
-	// A replica whose connection to the database broke may still be writing what
-	// another one is to write by now.
+	// A replica that lost its connection to the database may still be writing
+	// events that another replica has to write now.
 	lock, err := filelock.Try(filepath.Join(a.dir, "lock"))
 	if err != nil {
 		return problem.Wrap(err, problem.Unavailable, op, "folder %s", a.dir)
@@ -101,7 +103,7 @@ func (a *Archive) Append(events []record.Event) error {
 	for i := len(names) - 1; i >= 0 && last == 0; i-- {
 		name = names[i]
 		if last, size, err = repair(name); err == nil && size == 0 {
-			err = os.Remove(name) // a crash cut its first line off
+			err = os.Remove(name) // a crash cut the file's first line off
 			name = ""
 		}
 		if err != nil {
@@ -156,8 +158,8 @@ func (a *Archive) syncFolder() error {
 	return errors.Join(a.sync(f), f.Close())
 }
 
-// repair cuts a line off that was not written to its end, and returns the
-// position of the last event and the size of the file.
+// repair removes an incomplete last line, and returns the position of the last
+// event and the size of the file.
 func repair(name string) (last, size int64, err error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -182,7 +184,7 @@ func repair(name string) (last, size int64, err error) {
 			begin = bytes.LastIndexByte(tail[:end], '\n')
 		}
 		if begin < 0 && from > 0 {
-			continue // longer than the window
+			continue // the last line is longer than the window
 		}
 		if whole := from + int64(end) + 1; whole < size {
 			if err := f.Truncate(whole); err != nil {
@@ -201,9 +203,9 @@ func repair(name string) (last, size int64, err error) {
 	}
 }
 
-// Read returns up to limit selected events after a position; ok is false when
-// the archive does not hold what comes right after it. Next leads on into the
-// log once the archive has been read to its end.
+// Read returns up to limit selected events after a position; ok is false when the
+// archive does not hold the event right after the position. When the archive has
+// been read to its end, Next is the position at which reading goes on in the log.
 func (a *Archive) Read(from int64, f record.Filter, limit int) (s record.Slice, ok bool, err error) {
 	const op = "archive.read"
 	names, firsts, err := a.files()
@@ -232,10 +234,11 @@ func (a *Archive) Read(from int64, f record.Filter, limit int) (s record.Slice, 
 	return s, s.Next > from, nil
 }
 
-// scanWindow bounds how many events one reading passes over.
+// scanWindow bounds how many events one read scans.
 const scanWindow = 100_000
 
-// readFile reads on in one file; more says that it stopped before the file's end.
+// readFile continues reading in one file; more says that it stopped before the
+// file's end.
 func (a *Archive) readFile(name string, s *record.Slice, from int64, f record.Filter, limit, window int) (scanned int, more bool, err error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -251,7 +254,7 @@ func (a *Archive) readFile(name string, s *record.Slice, from int64, f record.Fi
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
 			a.remember(s.Next, place{name, offset})
-			return scanned, false, nil // a line without its end is being written, or was cut off
+			return scanned, false, nil // an incomplete line is being written, or was cut off by a crash
 		}
 		if err != nil {
 			return scanned, false, err
@@ -296,8 +299,8 @@ func (a *Archive) remember(position int64, p place) {
 	a.hints[position] = p
 }
 
-// Last returns the position of the last archived event, 0 for none. Refresh
-// looks at the folder, where another process may have appended.
+// Last returns the position of the last archived event, 0 for none. Refresh lists
+// the folder first, since another process may have appended.
 func (a *Archive) Last(refresh bool) int64 {
 	if refresh {
 		if names, _, err := a.files(); err == nil && len(names) > 0 {
@@ -339,7 +342,8 @@ func lastOf(name string) (int64, error) {
 	return e.Position, err
 }
 
-// decode reads a line and checks its checksum; lines of an earlier version have none.
+// decode parses a line and verifies its checksum; lines of an earlier version
+// have no checksum.
 func decode(line []byte) (e record.Event, err error) {
 	if line, err = checksum.OpenFile(line); err == nil {
 		err = json.Unmarshal(line, &e)

@@ -41,14 +41,14 @@ func readAll(t testing.TB, a *Archive, from int64, f record.Filter, limit int) [
 			all = append(all, e.Position)
 		}
 		if s.Next <= from {
-			t.Fatalf("reading after %d leads to %d", from, s.Next)
+			t.Fatalf("reading after %d returns the next position %d", from, s.Next)
 		}
 		from = s.Next
 	}
 }
 
-// Whatever is appended in whatever pieces, repeated or cut off by crashes: what
-// is read is every event once, in order, from any position on.
+// Appends happen in random pieces, repeated or cut off by crashes. Reading from
+// any position still returns every later event once and in order.
 func TestArchiveKeepsEachEventOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "archive")
@@ -76,15 +76,15 @@ func TestArchiveKeepsEachEventOnce(t *testing.T) {
 				case name > old:
 					before = 0 // a new file was begun
 				case name < old:
-					before = after // the newest, which a crash had emptied, is gone; nothing was written
+					before = after // the newest file, which a crash had emptied, is deleted; nothing was written to it
 				}
-				if after > before && rapid.Bool().Draw(t, "with the end of what was written lost") {
+				if after > before && rapid.Bool().Draw(t, "with the end of the last write lost") {
 					if err := os.Truncate(name, rapid.Int64Range(before, after-1).Draw(t, "up to")); err != nil {
 						t.Fatal(err)
 					}
 				}
 				a = &Archive{dir: dir, FileSize: a.FileSize, hints: map[int64]place{}, sync: a.sync}
-				continue // the same events are archived again, and perhaps more with them
+				continue // the same events are archived again, perhaps with later events
 			}
 			done += n
 		}
@@ -117,7 +117,7 @@ func TestArchiveKeepsEachEventOnce(t *testing.T) {
 			t.Fatalf("after %d the archive answers %v, want %v", from, got, want)
 		}
 		if last := OpenArchive(dir).Last(true); last != all[len(all)-1] {
-			t.Fatalf("the last one is %d, want %d", last, all[len(all)-1])
+			t.Fatalf("the last position is %d, want %d", last, all[len(all)-1])
 		}
 	})
 }
@@ -141,13 +141,13 @@ func newest(t *rapid.T, a *Archive) (string, int64) {
 func TestArchiveSaysWhatItDoesNotHold(t *testing.T) {
 	a := OpenArchive(filepath.Join(t.TempDir(), "a"))
 	if _, ok, err := a.Read(0, record.Filter{}, 10); ok || err != nil {
-		t.Errorf("an archive that is not there: %v, %v", ok, err)
+		t.Errorf("an archive without a folder: %v, %v", ok, err)
 	}
 	if err := a.Append(eventsOf(11, 12)); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok, err := a.Read(5, record.Filter{}, 10); ok || err != nil {
-		t.Errorf("what was before the archive: %v, %v", ok, err)
+		t.Errorf("events before the archive: %v, %v", ok, err)
 	}
 	if got := readAll(t, a, 10, record.Filter{}, 1); fmt.Sprint(got) != "[11 12]" {
 		t.Errorf("read %v", got)

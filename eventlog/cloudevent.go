@@ -9,22 +9,22 @@ import (
 	"showrunner/store/record"
 )
 
-// Formats of an event as JSON: CloudEvents, or the log's own.
+// Formats of an event as JSON: CloudEvents, or the log's own format.
 const (
 	FormatCloudEvents = "cloudevents"
 	FormatEvent       = "event"
 )
 
-// ContentType is that of one CloudEvent as JSON.
+// ContentType is the media type of one CloudEvent as JSON.
 const ContentType = "application/cloudevents+json"
 
-// typePrefix stands before the log's own types.
+// typePrefix is put before the log's own event types.
 const typePrefix = "dev.showrunner."
 
 // CloudEvent is an event in the form of CloudEvents 1.0
-// (https://github.com/cloudevents/spec), JSON format. Source and ID together
-// are unique: the ID is the event's position. The attributes from Sequence on
-// are extensions.
+// (https://github.com/cloudevents/spec), JSON format. Source and ID together are
+// unique: the ID is the event's position. The attributes from Sequence on are
+// extensions.
 type CloudEvent struct {
 	SpecVersion     string          `json:"specversion"` // 1.0
 	ID              string          `json:"id"`
@@ -42,8 +42,8 @@ type CloudEvent struct {
 	By              string          `json:"by,omitempty"`
 }
 
-// CloudEventOf gives an event that form. Subject is the path of what it is
-// about: application/pipeline/execution/stage, as far as it goes.
+// CloudEventOf converts an event. Subject is the path of the event's object:
+// application/pipeline/execution/stage, as far as each is set.
 func CloudEventOf(source string, e record.Event) CloudEvent {
 	var path []string
 	for _, part := range []string{e.Application, e.Pipeline, e.Execution, e.Stage} {

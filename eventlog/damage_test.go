@@ -11,7 +11,8 @@ import (
 )
 
 // TestADamagedArchiveIsNotReadFrom: an event with a flipped bit is an error that
-// says where it is. What follows a damaged line feed is one line with it.
+// says where the damage is. A damaged line feed joins two lines, and the joined
+// line is damaged.
 func TestADamagedArchiveIsNotReadFrom(t *testing.T) {
 	dir := t.TempDir()
 	if err := OpenArchive(dir).Append(eventsOf(1, 2, 3, 4, 5)); err != nil {

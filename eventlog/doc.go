@@ -1,7 +1,7 @@
-// Package eventlog owns what becomes of events after the database: the archive that
-// keeps them, and the CloudEvents form in which others read them.
+// Package eventlog owns events after they leave the database: the archive that
+// keeps them, and the CloudEvents form for other systems.
 //
-// It refuses to know what events mean, who writes them (package execution and
-// package control), how the log itself is kept (package store), and who is sent
-// them (package subscription).
+// It refuses to know what events mean, which code writes them (package execution
+// and package control), how the log itself is kept (package store), and where
+// events are sent (package subscription).
 package eventlog

@@ -16,8 +16,8 @@ import (
 	"showrunner/problem"
 )
 
-// fatal is a context that kills its process when it is looked at for the n-th
-// time: every file that a sweep comes to is such a moment.
+// fatal is a context that kills its own process at the n-th call of Err. A sweep
+// calls Err before every file, so each file is a moment to be killed at.
 type fatal struct {
 	context.Context
 	left int
@@ -26,16 +26,17 @@ type fatal struct {
 func (f *fatal) Err() error {
 	if f.left--; f.left == 0 {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // it does not return from that
+		select {} // the process ends here
 	}
 	return f.Context.Err()
 }
 
-// TestSweepProcess is the process that is killed; alone it does nothing.
+// TestSweepProcess runs in the child process that is killed; without its
+// variables it does nothing.
 func TestSweepProcess(t *testing.T) {
 	data := os.Getenv("SWEEP_TEST_DATA")
 	if data == "" {
-		t.Skip("TestSweepsThatAreKilled starts it")
+		t.Skip("started by TestSweepsThatAreKilled only")
 	}
 	w := newWorld(t)
 	w.Data = data
@@ -53,15 +54,15 @@ func TestSweepProcess(t *testing.T) {
 	}
 }
 
-// TestSweepsThatAreKilled: kill -9 in the middle of a sweep, again and again
-// further on. After each, what is kept is whole, what goes is whole or gone, and
-// the next sweep goes on.
+// TestSweepsThatAreKilled kills the sweeping process with kill -9, each time a
+// few files later. After each kill, kept artifacts are complete, removed ones are
+// complete or gone, and the next sweep continues.
 func TestSweepsThatAreKilled(t *testing.T) {
 	w := newWorld(t)
 	kept := w.artifact("kept")
 	w.execution("1kept", execution.Succeeded, w.now.Add(-10*age), kept)
 	var going []artifact.Ref
-	for i := range 300 { // more than are removed at once
+	for i := range 300 { // more files than one batch removes
 		going = append(going, w.artifact(fmt.Sprint("gone", i)))
 	}
 	for i := range 10 {
@@ -84,11 +85,11 @@ func TestSweepsThatAreKilled(t *testing.T) {
 	for n := 1; ; n += 47 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestSweepProcess$")
 		cmd.Env = append(os.Environ(), "SWEEP_TEST_DATA="+w.Data, "SWEEP_TEST_KEPT="+string(kept), "SWEEP_TEST_KILL="+strconv.Itoa(n),
-			"TMPDIR="+temp) // what the killed one does not remove
+			"TMPDIR="+temp) // files that the killed process leaves behind
 		out, err := cmd.CombinedOutput()
 		var ended *exec.ExitError
 		if err == nil {
-			break // it was through before its moment came
+			break // the sweep finished before its kill point
 		}
 		if !errors.As(err, &ended) || ended.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Fatalf("%v\n%s", err, out)
@@ -98,21 +99,21 @@ func TestSweepsThatAreKilled(t *testing.T) {
 			between++
 		}
 		if !w.whole(kept) {
-			t.Fatalf("killed at %d: what is kept is not whole", n)
+			t.Fatalf("killed at %d: the kept artifact is incomplete", n)
 		}
 		for i := n % 13; i < len(going); i += 13 {
 			if _, err := w.Artifacts.Manifest(t.Context(), going[i]); problem.CodeOf(err) != problem.NotFound && !w.whole(going[i]) {
-				t.Fatalf("killed at %d: an artifact that is still there is not whole", n)
+				t.Fatalf("killed at %d: an artifact that still exists is incomplete", n)
 			}
 		}
 	}
 	t.Logf("%d sweeps killed, %d of them with a part removed", killed, between)
 	if between == 0 {
-		t.Error("no sweep was killed with a part removed: this shows nothing")
+		t.Error("no sweep was killed half way, so this test proves nothing")
 	}
 	// The kept artifact, its two files, and the log of its execution.
 	if l := left(); l != 4 || !w.whole(kept) {
-		t.Errorf("%d files and folders are left, want 4; what is kept is whole: %v", l, w.whole(kept))
+		t.Errorf("%d files and folders are left, want 4; the kept artifact is complete: %v", l, w.whole(kept))
 	}
 	if done, err := w.Sweep(t.Context()); err != nil || done != (Swept{}) {
 		t.Errorf("again: %+v, %v", done, err)

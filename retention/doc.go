@@ -1,4 +1,5 @@
-// Package retention removes the files that nothing which is kept needs any more:
-// artifacts, the logs of stages, and the folders of builds that have ended. What
-// executions are kept, the engine decides; the files follow.
+// Package retention removes files that no kept record needs any more: artifacts,
+// the logs of stages, and the folders of builds that have ended. The engine
+// decides which executions are kept; retention then removes the files of the
+// others.
 package retention

@@ -20,7 +20,7 @@ import (
 	"showrunner/problem"
 )
 
-// Executions are what is kept of executions.
+// Executions are the executions that the engine still keeps.
 type Executions interface {
 	// List returns a page without stages. Errors: unavailable.
 	List(ctx context.Context, q execution.Query) (execution.Page, error)
@@ -34,7 +34,7 @@ type Accounts interface {
 	Account(name string) (*cloud.Account, error)
 }
 
-// Claims are the records of which host has which build.
+// Claims record which host runs which build.
 type Claims interface {
 	// Prune forgets those that have not changed since a time and whose execution
 	// has ended. Errors: unavailable, internal, and those of ended.
@@ -48,23 +48,25 @@ type Operations interface {
 	ForgetOperations(ctx context.Context, before time.Time) (int, error)
 }
 
-// Sweeper removes what is no longer needed from a data folder. Several control
-// planes on one folder may each have one: one of them sweeps at a time.
+// Sweeper removes files that are no longer needed from a data folder. Several
+// control planes on one folder may each have a Sweeper; one of them sweeps at a
+// time.
 type Sweeper struct {
 	Data string // the folder, with logs/ and cache/ in it
 	// BuildFolder is where the builds of this host are; empty: builds/ in Data.
 	BuildFolder string
-	// Claims say which host has which build; nil when there is one host.
+	// Claims record which host runs which build; nil when there is one host.
 	Claims     Claims
 	Executions Executions
 	Artifacts  *artifact.Store
 	Accounts   Accounts
 	Operations Operations // nil: there is no journal
-	// Age is how long an execution is kept at most, except for the newest of each
-	// pipeline. No file that is younger is removed. Zero keeps artifacts and logs for ever.
+	// Age is how long an execution is kept, except for the newest of each
+	// pipeline. Files younger than Age are never removed. Zero keeps artifacts
+	// and logs forever.
 	Age time.Duration
 	// Builds is how long the folder of a build is kept after its end, unless its
-	// execution is still under way. Zero keeps it for ever.
+	// execution is still running. Zero keeps it forever.
 	Builds time.Duration
 	// Every is the time between sweeps; default an hour.
 	Every time.Duration
@@ -72,19 +74,19 @@ type Sweeper struct {
 	Log   *slog.Logger
 }
 
-// Swept says what a sweep removed.
+// Swept counts the files that a sweep removed.
 type Swept struct {
 	Artifacts int   // artifacts
-	Contents  int   // files in the artifact store that no artifact holds now
-	Bytes     int64 // of both
+	Contents  int   // files in the artifact store that no remaining artifact needs
+	Bytes     int64 // of artifacts and contents
 	Logs      int   // executions whose logs were removed
 	Builds    int   // folders
 	Caches    int   // entries of build caches
-	// Operations are entries of the journal that were forgotten.
+	// Operations counts the removed entries of the journal.
 	Operations int
 }
 
-// Run sweeps now and then until ctx ends.
+// Run sweeps periodically until ctx ends.
 func (s *Sweeper) Run(ctx context.Context) {
 	every := s.Every
 	if every <= 0 {
@@ -97,10 +99,10 @@ func (s *Sweeper) Run(ctx context.Context) {
 		case <-t.C:
 			done, err := s.Sweep(ctx)
 			if err != nil && ctx.Err() == nil {
-				s.Log.Warn("files that nothing needs were not all removed; it is tried again", "error", err)
+				s.Log.Warn("some unneeded files could not be removed; the next sweep tries again", "error", err)
 			}
 			if done != (Swept{}) {
-				s.Log.Info("removed files that nothing needs", "artifacts", done.Artifacts, "contents", done.Contents, "bytes", done.Bytes, "logs", done.Logs, "builds", done.Builds, "caches", done.Caches, "operations", done.Operations)
+				s.Log.Info("removed unneeded files", "artifacts", done.Artifacts, "contents", done.Contents, "bytes", done.Bytes, "logs", done.Logs, "builds", done.Builds, "caches", done.Caches, "operations", done.Operations)
 			}
 		case <-ctx.Done():
 			return
@@ -108,10 +110,11 @@ func (s *Sweeper) Run(ctx context.Context) {
 	}
 }
 
-// Sweep removes what is not needed. A kind of files that cannot be judged now,
-// because a region is away for instance, is left for the next time; the others go.
-// It touches no file while another sweep of the folder runs. Errors: unavailable,
-// internal; what was removed is returned beside them.
+// Sweep removes unneeded files. A kind of files is left for the next sweep when
+// it cannot be judged now, for example because a region is down; the other kinds
+// are still removed. While another sweep of the folder runs, Sweep touches no
+// file. Errors: unavailable, internal; the counts of removed files are returned
+// beside an error.
 func (s *Sweeper) Sweep(ctx context.Context) (done Swept, err error) {
 	if s.Operations != nil {
 		done.Operations, err = s.Operations.ForgetOperations(ctx, s.Now().Add(-journal.Age))
@@ -161,11 +164,11 @@ func (s *Sweeper) artifacts(ctx context.Context, done *Swept) error {
 	return err
 }
 
-// madeByKept notes the artifacts of the executions that are kept although they
-// are older than what is swept: the newest of each pipeline, and those under way.
-// A younger execution has made its artifacts since, and their files are younger too.
+// madeByKept marks the artifacts of kept executions that are older than the age:
+// the newest of each pipeline, and those that are running. Younger executions
+// need no mark, since their files are younger too.
 func (s *Sweeper) madeByKept(ctx context.Context, needed map[artifact.Ref]bool) error {
-	// Clocks of several control planes differ, by less than this.
+	// The clocks of several control planes differ by less than this.
 	margin := min(time.Hour, s.Age/2)
 	q := execution.Query{Until: s.Now().Add(margin - s.Age), Limit: 500}
 	for {
@@ -176,7 +179,7 @@ func (s *Sweeper) madeByKept(ctx context.Context, needed map[artifact.Ref]bool) 
 		for _, head := range page.Executions {
 			e, err := s.Executions.Get(ctx, head.ID)
 			if problem.CodeOf(err) == problem.NotFound {
-				continue // retention was faster
+				continue // retention removed the execution meanwhile
 			}
 			if err != nil {
 				return err
@@ -194,9 +197,9 @@ func (s *Sweeper) madeByKept(ctx context.Context, needed map[artifact.Ref]bool) 
 	}
 }
 
-// cached forgets what no build has taken from its cache for as long as
-// executions are kept, and notes what the other entries hold. One that is saved
-// meanwhile has young files.
+// cached forgets the cache entries that no build has used for as long as
+// executions are kept, and marks the artifacts of the other entries. An entry
+// that is saved meanwhile has young files.
 func (s *Sweeper) cached(needed map[artifact.Ref]bool, done *Swept) (err error) {
 	cache := build.Cache{Dir: filepath.Join(s.Data, "cache")}
 	if done.Caches, err = cache.Prune(s.Now().Add(-s.Age)); err != nil {
@@ -212,8 +215,8 @@ func (s *Sweeper) cached(needed map[artifact.Ref]bool, done *Swept) (err error) 
 	return nil
 }
 
-// delivered notes the artifacts of what the clouds keep: server groups, and
-// deployments of sites that a rollback returns to.
+// delivered marks the artifacts that the clouds still use: those of server
+// groups, and those of site deployments that a rollback may return to.
 func (s *Sweeper) delivered(ctx context.Context, needed map[artifact.Ref]bool) error {
 	for _, name := range s.Accounts.Names() {
 		a, err := s.Accounts.Account(name)
@@ -225,7 +228,7 @@ func (s *Sweeper) delivered(ctx context.Context, needed map[artifact.Ref]bool) e
 			return err
 		}
 		sites, err := a.Sites()
-		if err != nil && problem.CodeOf(err) != problem.Precondition { // an account may host none
+		if err != nil && problem.CodeOf(err) != problem.Precondition { // an account may host no sites
 			return err
 		}
 		for _, r := range regions {
@@ -272,9 +275,9 @@ func (s *Sweeper) logs(ctx context.Context, done *Swept) error {
 	return s.folders(ctx, filepath.Join(s.Data, "logs"), s.Age, func(name string) string { return name }, func(e *execution.Execution) bool { return e == nil }, os.RemoveAll, &done.Logs)
 }
 
-// builds removes the folders of builds that have ended, when nothing waits for
-// their results. A build that ended without a result has ended with its folder
-// untouched for as long.
+// builds removes the folders of builds that have ended and whose result nobody
+// waits for. A build without a result counts as ended when its folder has not
+// changed for the same time.
 func (s *Sweeper) builds(ctx context.Context, done *Swept) error {
 	if s.Builds <= 0 {
 		return nil
@@ -303,8 +306,8 @@ func (s *Sweeper) find(ctx context.Context, id string) (*execution.Execution, er
 	return &e, nil
 }
 
-// folders removes those below dir that are older than age and whose execution,
-// nil when it is not kept, is not in their way.
+// folders removes the folders below dir that are older than age and whose
+// execution does not need them. The execution is nil when it is no longer kept.
 func (s *Sweeper) folders(ctx context.Context, dir string, age time.Duration, executionOf func(string) string, free func(*execution.Execution) bool, remove func(string) error, count *int) error {
 	const op = "retention.sweep"
 	entries, err := os.ReadDir(dir)

@@ -23,7 +23,7 @@ import (
 
 const age = 24 * time.Hour
 
-// kept is what the engine still has.
+// kept is the executions that the engine still keeps.
 type kept map[string]execution.Execution
 
 func (k kept) Get(_ context.Context, id string) (execution.Execution, error) {
@@ -33,7 +33,7 @@ func (k kept) Get(_ context.Context, id string) (execution.Execution, error) {
 	return execution.Execution{}, problem.New(problem.NotFound, "test", "no execution %s", id)
 }
 
-// List answers one execution a page, so that paging is part of every test.
+// List returns one execution a page, so that paging is part of every test.
 func (k kept) List(_ context.Context, q execution.Query) (page execution.Page, err error) {
 	var ids []string
 	for id, e := range k {
@@ -57,14 +57,14 @@ type accounts struct{ local *cloud.Account }
 func (accounts) Names() []string                          { return []string{"local"} }
 func (a accounts) Account(string) (*cloud.Account, error) { return a.local, nil }
 
-// away is a cloud one of whose regions does not answer.
+// away is a cloud with one region that does not answer.
 type away struct{ *memcloud.Cloud }
 
 func (a away) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
 	return nil, problem.New(problem.Unavailable, "test", "region %s is away", region)
 }
 
-// world is a data folder, in which everything is older than age.
+// world is a data folder in which all files are older than age.
 type world struct {
 	t *testing.T
 	*Sweeper
@@ -86,7 +86,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// artifact stores one with a file of its own and a file that all have.
+// artifact stores an artifact with a file of its own and a file that all
+// artifacts share.
 func (w *world) artifact(name string) artifact.Ref {
 	w.t.Helper()
 	dir := w.t.TempDir()
@@ -114,7 +115,7 @@ func (w *world) folder(kind, name string) string {
 	return dir
 }
 
-// grow makes everything that is there older than age.
+// grow makes all existing files older than age.
 func (w *world) grow() {
 	w.t.Helper()
 	old := w.now.Add(-age - time.Hour)
@@ -126,7 +127,7 @@ func (w *world) grow() {
 	}
 }
 
-// whole says whether an artifact is there with all that it holds.
+// whole says whether an artifact is complete.
 func (w *world) whole(ref artifact.Ref) bool {
 	return w.Artifacts.Extract(w.t.Context(), ref, filepath.Join(w.t.TempDir(), "out")) == nil
 }
@@ -139,7 +140,7 @@ func (w *world) execution(id string, status execution.Status, created time.Time,
 	w.kept[id] = e
 }
 
-// TestSweepRemovesWhatNothingNeeds has one of everything, and sweeps twice.
+// TestSweepRemovesWhatNothingNeeds sweeps twice over one file of every kind.
 func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
 	w := newWorld(t)
 	gone, ofKept, ofRunning, deployed := w.artifact("gone"), w.artifact("kept"), w.artifact("running"), w.artifact("deployed")
@@ -152,7 +153,7 @@ func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
 	}
 	logs := []string{w.folder("logs", "1kept"), w.folder("logs", "0gone")}
 	builds := []string{w.folder("builds", "2running.build.1.abc"), w.folder("builds", "1kept.build.1.abc"), w.folder("builds", "0gone.build.1.abc")}
-	// A build may leave folders that cannot be written to.
+	// A build may leave read-only folders.
 	if err := os.Chmod(builds[2], 0o500); err != nil {
 		t.Fatal(err)
 	}
@@ -165,12 +166,12 @@ func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
 	}
 	for ref, want := range map[artifact.Ref]bool{gone: false, ofKept: true, ofRunning: true, deployed: true, young: true} {
 		if w.whole(ref) != want {
-			t.Errorf("artifact %s is there: %v", ref, !want)
+			t.Errorf("artifact %s exists: %v", ref, !want)
 		}
 	}
 	for dir, want := range map[string]bool{logs[0]: true, logs[1]: false, builds[0]: true, builds[1]: false, builds[2]: false, youngLog: true, youngBuild: true} {
 		if _, err := os.Stat(dir); (err == nil) != want {
-			t.Errorf("%s is there: %v", dir, !want)
+			t.Errorf("%s exists: %v", dir, !want)
 		}
 	}
 	if done, err := w.Sweep(t.Context()); err != nil || done != (Swept{}) {
@@ -178,8 +179,8 @@ func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
 	}
 }
 
-// TestSweepKeepsCaches: what builds still take from their caches is needed,
-// however long ago it was saved; an entry that none uses any more goes, and what it held.
+// TestSweepKeepsCaches: a cache entry that builds still use is kept, however long
+// ago it was saved. An unused entry is removed, and then its artifact too.
 func TestSweepKeepsCaches(t *testing.T) {
 	w := newWorld(t)
 	used, forgotten := w.artifact("used"), w.artifact("forgotten")
@@ -197,12 +198,12 @@ func TestSweepKeepsCaches(t *testing.T) {
 		t.Errorf("swept %+v, %v", done, err)
 	}
 	if !w.whole(used) || w.whole(forgotten) {
-		t.Errorf("what is used is there: %v, what is not: %v", w.whole(used), w.whole(forgotten))
+		t.Errorf("the used entry exists: %v, the unused one: %v", w.whole(used), w.whole(forgotten))
 	}
 }
 
-// TestSweepLeavesWhatItCannotJudge: with a region away no artifact is removed,
-// and nothing is held up by that.
+// TestSweepLeavesWhatItCannotJudge: while a region does not answer, no artifact
+// is removed, but logs and builds still are.
 func TestSweepLeavesWhatItCannotJudge(t *testing.T) {
 	w := newWorld(t)
 	ref, log := w.artifact("maybe"), w.folder("logs", "0gone")
@@ -216,11 +217,12 @@ func TestSweepLeavesWhatItCannotJudge(t *testing.T) {
 		t.Error("the artifact is gone")
 	}
 	if _, err := os.Stat(log); err == nil {
-		t.Error("the log is there")
+		t.Error("the log still exists")
 	}
 }
 
-// TestOneSweepAtATime: a second control plane on the folder leaves it alone.
+// TestOneSweepAtATime: while one control plane sweeps a folder, a second one does
+// not.
 func TestOneSweepAtATime(t *testing.T) {
 	w := newWorld(t)
 	log := w.folder("logs", "0gone")
@@ -237,11 +239,11 @@ func TestOneSweepAtATime(t *testing.T) {
 		t.Errorf("swept %+v, %v", done, err)
 	}
 	if _, err := os.Stat(log); err == nil {
-		t.Error("the log is there")
+		t.Error("the log still exists")
 	}
 }
 
-// TestWithoutAnAgeAllIsKept: zero keeps for ever.
+// TestWithoutAnAgeAllIsKept: zero keeps everything forever.
 func TestWithoutAnAgeAllIsKept(t *testing.T) {
 	w := newWorld(t)
 	ref := w.artifact("a")
@@ -254,7 +256,8 @@ func TestWithoutAnAgeAllIsKept(t *testing.T) {
 	}
 }
 
-// operations is the journal of operations; it notes what it was asked to forget.
+// operations is the journal of operations; it records the cutoffs it was called
+// with.
 type operations struct{ before time.Time }
 
 func (o *operations) ForgetOperations(_ context.Context, before time.Time) (int, error) {

@@ -11,18 +11,18 @@ type Resolver interface {
 	Resolve(ctx context.Context, name string) (string, error)
 }
 
-// Expander replaces references to secrets in text that the language has
-// resolved, and has every value it hands out masked first. It implements
+// Expander replaces references to secrets in text whose expressions have been
+// evaluated. Every value is masked before Expand returns it. It implements
 // stage.Secrets.
 type Expander struct {
 	Secrets Resolver
-	// Mask is told each value before Expand returns it; *Masker's Add fits.
+	// Mask is called with each value before Expand returns it; use *Masker's Add.
 	Mask func(values ...string)
 }
 
-// Expand replaces every ${{ secrets.NAME }} in text, in one pass: what looks
-// like a reference inside a value, or in what an expression yielded, stays as it
-// is. Errors: not_found.
+// Expand replaces every ${{ secrets.NAME }} in text, in one pass: text inside a
+// value or an expression's result that looks like a reference is left as it is.
+// Errors: not_found.
 func (e Expander) Expand(ctx context.Context, text string) (string, error) {
 	return pipeline.ExpandSecrets(text, func(name string) (string, error) {
 		value, err := e.Secrets.Resolve(ctx, name)

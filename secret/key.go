@@ -15,8 +15,8 @@ import (
 	"showrunner/problem"
 )
 
-// keys loads the identity once. The file may hold several identities, one a
-// line: the first encrypts, all decrypt, so that a key can be replaced while
+// keys loads the identities once. The file may hold several identities, one a
+// line: the first encrypts and all decrypt, so that a key can be replaced while
 // old ciphertexts remain.
 type keys struct {
 	Options
@@ -45,9 +45,9 @@ func (k *keys) identities() ([]age.Identity, error) {
 	return list, nil
 }
 
-// recipient returns whom to encrypt to; it creates the key file when there is
-// none and nothing has been encrypted yet. A key that is lost while ciphertexts
-// exist is never replaced in silence: that would hide the loss until a
+// recipient returns the public key to encrypt to. It creates the key file when
+// there is no file and nothing has been encrypted yet. A key that is lost while
+// ciphertexts exist is never replaced silently: that would hide the loss until a
 // deployment needs the old values.
 func (k *keys) recipient(ctx context.Context, records Records) (age.Recipient, error) {
 	first, err := k.first(ctx, records)
@@ -57,7 +57,7 @@ func (k *keys) recipient(ctx context.Context, records Records) (age.Recipient, e
 	return first.Recipient(), nil
 }
 
-// first is the identity that encrypts.
+// first returns the identity that encrypts.
 func (k *keys) first(ctx context.Context, records Records) (*age.X25519Identity, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -119,9 +119,9 @@ func (k *keys) load() error {
 	return nil
 }
 
-// create writes a new identity whole and then gives it its name, so that of two
-// processes one wins and the other reads the winner's, and a crash leaves
-// either no key or a complete one.
+// create writes a complete new identity to a temporary file and then renames it.
+// So of two processes one wins and the other reads the winner's key, and a crash
+// leaves either no key or a complete one.
 func (k *keys) create() error {
 	const op = "secret.key"
 	id, err := age.GenerateX25519Identity()
@@ -137,7 +137,7 @@ func (k *keys) create() error {
 		return problem.Wrap(err, problem.Precondition, op, "writing the key")
 	}
 	defer os.Remove(tmp.Name())
-	_, err = fmt.Fprintf(tmp, "# encrypts the secrets of this data folder; keep a copy where backups of it are not\n# public key: %s\n%s\n", id.Recipient(), id)
+	_, err = fmt.Fprintf(tmp, "# encrypts the secrets of this data folder; keep a copy apart from backups of the folder\n# public key: %s\n%s\n", id.Recipient(), id)
 	if err == nil {
 		err = tmp.Sync()
 	}
@@ -154,8 +154,8 @@ func (k *keys) create() error {
 	return k.load()
 }
 
-// syncDir makes the new name durable where the system allows; elsewhere the
-// rename itself has to do.
+// syncDir makes the new name durable where the system supports it; elsewhere the
+// rename has to suffice.
 func syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
 		d.Sync() //nolint:errcheck

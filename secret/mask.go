@@ -12,22 +12,22 @@ import (
 	"sync"
 )
 
-// MinMasked is the length in bytes from which a value is masked. Shorter ones
-// occur in ordinary text, so masking them would destroy the log and, by the
-// holes it leaves, tell the value.
+// MinMasked is the length in bytes from which a value is masked. Shorter values
+// occur in ordinary text: masking them would make the log unreadable, and the
+// masked places would reveal the value.
 const MinMasked = 4
 
-// minEncoded is the same for the middle of a base64 text, which is less
-// particular than the value itself.
+// minEncoded is the minimum length for the middle part of a base64 text, which is
+// less specific than the value itself.
 const minEncoded = 6
 
 // mask stands for one run of masked bytes, whatever its length.
 var mask = []byte("***")
 
-// Masker is a writer that replaces secret values, wherever the boundaries of
-// writes fall. It holds back only what may be the beginning of a value, so a
-// live log stays live; Flush lets that go when nothing more can come.
-// Safe for concurrent use.
+// Masker is a writer that replaces secret values, even where a value spans
+// several writes. It holds back only text that may be the beginning of a value,
+// so a live log stays live; Flush writes the held text at the end. Safe for
+// concurrent use.
 type Masker struct {
 	mu      sync.Mutex
 	w       io.Writer
@@ -38,7 +38,7 @@ type Masker struct {
 	masking bool
 }
 
-// NewMasker returns a Masker that passes what it masked to w.
+// NewMasker returns a Masker that writes masked text to w.
 func NewMasker(w io.Writer, values ...string) *Masker {
 	m := &Masker{w: w, known: map[string]bool{}}
 	m.Add(values...)
@@ -63,8 +63,8 @@ func (m *Masker) Add(values ...string) {
 	}
 }
 
-// Write masks p. It reports len(p) even for bytes that it holds back; an error
-// is the underlying writer's.
+// Write masks p. It returns len(p) even for bytes that it holds back; an error is
+// the underlying writer's.
 func (m *Masker) Write(p []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,8 +74,8 @@ func (m *Masker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush writes what is held back. Call it at the end of a log: a value that
-// continues after a Flush is not recognised.
+// Flush writes the held text. Call it at the end of a log: a value that continues
+// after a Flush is not recognised.
 func (m *Masker) Flush() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,9 +85,9 @@ func (m *Masker) Flush() error {
 // Close is Flush; the underlying writer stays open.
 func (m *Masker) Close() error { return m.Flush() }
 
-// pass writes the masked form of held+p, but for a tail that may be the
+// pass writes the masked form of held+p, except for a tail that may be the
 // beginning of a value. Overlapping matches are masked as one run, so that two
-// values that share bytes do not give each other away.
+// values that share bytes do not reveal each other.
 func (m *Masker) pass(p []byte, final bool) error {
 	data := p
 	if len(m.held) > 0 {
@@ -119,8 +119,8 @@ func (m *Masker) pass(p []byte, final bool) error {
 	return err
 }
 
-// match returns the length of the longest form that data begins with, and
-// whether a longer one may still come.
+// match returns the length of the longest form at the start of data, and whether
+// more data may complete a longer form.
 func (m *Masker) match(data []byte) (length int, undecided bool) {
 	for _, form := range m.forms[data[0]] {
 		switch {
@@ -201,8 +201,8 @@ func quoted(value string, escapeHTML bool) string {
 	return text[1 : len(text)-1]
 }
 
-// core64 is the part of a base64 text that value alone decides when offset
-// (0 to 2) other bytes stand before it in its group of three.
+// core64 is the part of a base64 text that depends on value alone when offset (0
+// to 2) other bytes precede the value in its group of three.
 func core64(enc *base64.Encoding, value string, offset int) string {
 	encoded := enc.EncodeToString(append(make([]byte, offset), value...))
 	from := (offset*8 + 5) / 6

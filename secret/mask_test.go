@@ -45,7 +45,7 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// A live log must not wait for text that cannot be part of a value.
+// A live log must not be held back unless the text can be part of a value.
 func TestMaskerHoldsBackOnlyWhatMayBeAValue(t *testing.T) {
 	var out bytes.Buffer
 	m := NewMasker(&out, "hunter2")
@@ -69,8 +69,8 @@ func TestMaskerHoldsBackOnlyWhatMayBeAValue(t *testing.T) {
 	}
 }
 
-// However the text is cut into writes, the output is the same, holds no value,
-// and everything that is no value is still there.
+// However the text is split into writes, the output is the same, holds no value,
+// and keeps all other text.
 func TestMaskerIgnoresBoundaries(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		letters := rapid.StringOfN(rapid.RuneFrom([]rune("ab")), 4, 6, -1)
@@ -103,7 +103,7 @@ func TestMaskerIgnoresBoundaries(t *testing.T) {
 	})
 }
 
-// Whatever stands around it, an encoded value cannot be decoded from the output.
+// An encoded value cannot be decoded from the output, whatever text surrounds it.
 func TestMaskerFindsEncodedValues(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.StringMatching(`[a-zA-Z0-9+/"\\ <é]{12,24}`).Draw(t, "value")

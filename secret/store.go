@@ -21,8 +21,8 @@ const MaxSize = 64 << 10
 
 const collection = "secrets"
 
-// Records keeps the ciphertexts. GetRecord's error is not_found for what is not
-// there; PutRecord's is conflict when the version does not match.
+// Records keeps the ciphertexts. GetRecord returns not_found for a record that
+// does not exist; PutRecord returns conflict when the version does not match.
 type Records interface {
 	GetRecord(ctx context.Context, collection, key string) (record.Record, error)
 	PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error)
@@ -30,7 +30,7 @@ type Records interface {
 	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 }
 
-// Info is what may be told of a secret.
+// Info is the public data of a secret.
 type Info struct {
 	Name    string    `json:"name"`
 	Updated time.Time `json:"updated"`
@@ -43,17 +43,17 @@ type Store struct {
 	keys    *keys
 }
 
-// Options say where the key is.
+// Options say where the key comes from.
 type Options struct {
 	// KeyFile holds an age identity, mode 0600. The first Set creates it.
 	KeyFile string
 	// Identity is the identity itself (AGE-SECRET-KEY-1…), for replicas that get
-	// it from their environment; KeyFile is then not looked at.
+	// it from their environment; KeyFile is then ignored.
 	Identity string
 }
 
-// New returns a store. It reads the key when it is first needed, not now, so
-// that a machine without secrets needs none.
+// New returns a store. It reads the key at the first use, not now, so that a
+// machine without secrets needs no key.
 func New(records Records, o Options) *Store {
 	return &Store{records: records, keys: &keys{Options: o}}
 }
@@ -64,8 +64,8 @@ type sealed struct {
 	Ciphertext []byte `json:"ciphertext"`
 }
 
-// opened is what is encrypted. The name is inside, so that a ciphertext moved
-// to another name is not accepted there.
+// opened is the encrypted content. It includes the name, so that a ciphertext
+// that was moved to another name is rejected.
 type opened struct {
 	Name  string `json:"name"`
 	Value []byte `json:"value"`
@@ -73,7 +73,7 @@ type opened struct {
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}$`)
 
-// CheckName returns an invalid problem for what cannot be a secret's name:
+// CheckName returns an invalid problem for text that cannot be a secret's name:
 // letters, digits and "_./-", at most 128, beginning with a letter, digit or "_".
 func CheckName(name string) error {
 	if !validName.MatchString(name) {
@@ -111,7 +111,7 @@ func (s *Store) Set(ctx context.Context, name string, value []byte, events ...re
 		}
 		_, err = s.records.PutRecord(ctx, record.Record{Collection: collection, Key: name, Version: current.Version, Data: data}, events...)
 		if problem.CodeOf(err) == problem.Conflict && ctx.Err() == nil {
-			continue // somebody set it at the same moment; the later one wins
+			continue // another process set it at the same moment; the later write wins
 		}
 		if err != nil {
 			return problem.Wrap(err, "", op, "keeping %s", name)
@@ -120,9 +120,10 @@ func (s *Store) Set(ctx context.Context, name string, value []byte, events ...re
 	}
 }
 
-// DeriveKey returns a key for another purpose, made from the key that encrypts
-// the secrets: it is the same as long as that key is, and says nothing of it.
-// Like Set it makes the key when there is none and nothing was encrypted yet.
+// DeriveKey returns a key for another purpose, derived from the key that encrypts
+// the secrets. It is the same as long as that key is the same, and does not
+// reveal that key. Like Set it creates the key when there is none and nothing has
+// been encrypted yet.
 func (s *Store) DeriveKey(ctx context.Context, purpose string) ([]byte, error) {
 	identity, err := s.keys.first(ctx, s.records)
 	if err != nil {
@@ -172,7 +173,7 @@ func (s *Store) List(ctx context.Context) ([]Info, error) {
 }
 
 // Resolve returns a secret's value. Errors: not_found; precondition when the
-// key is not the one it was encrypted with.
+// current key is not the key that encrypted it.
 func (s *Store) Resolve(ctx context.Context, name string) (string, error) {
 	const op = "secret.resolve"
 	r, err := s.records.GetRecord(ctx, collection, name)
@@ -186,7 +187,7 @@ func (s *Store) Resolve(ctx context.Context, name string) (string, error) {
 	o, err := unseal(identities, r.Data)
 	if err != nil {
 		return "", problem.Wrap(err, problem.Precondition, op, "the secret %s cannot be decrypted with this key", name).
-			WithHelp("put back the key it was set with (%s), or set it again: showrunner secret set %s", s.keys.where(), name)
+			WithHelp("restore the key that encrypted it (%s), or set it again: showrunner secret set %s", s.keys.where(), name)
 	}
 	if o.Name != name {
 		return "", problem.New(problem.Precondition, op, "the ciphertext kept for %s belongs to another secret", name).

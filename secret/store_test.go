@@ -56,7 +56,7 @@ func TestStoreKeepsValues(t *testing.T) {
 		"Resolve": func() error { _, err := again.Resolve(t.Context(), "token"); return err }(),
 	} {
 		if problem.CodeOf(err) != problem.NotFound || problem.HelpOf(err) == "" {
-			t.Errorf("%s of what is gone: %v", what, err)
+			t.Errorf("%s of a deleted secret: %v", what, err)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestKeyFile(t *testing.T) {
 				t.Errorf("%s: %s: %v (help %q)", what, op, err, problem.HelpOf(err))
 			}
 			if err != nil && strings.Contains(err.Error(), strings.TrimSpace(string(saved[len(saved)-40:]))) {
-				t.Errorf("%s: %s tells the key: %v", what, op, err)
+				t.Errorf("%s: %s shows the key: %v", what, op, err)
 			}
 		}
 	}
@@ -153,7 +153,7 @@ func TestKeyFile(t *testing.T) {
 	if _, err := New(records, Options{KeyFile: key}).Resolve(t.Context(), "token"); problem.CodeOf(err) != problem.Precondition {
 		t.Errorf("another key: %v", err)
 	}
-	// A new first line encrypts from now on; the old one still decrypts.
+	// A new first line encrypts from now on; the old key still decrypts.
 	write([]byte(other.String()+"\n"+string(saved)), 0o600)
 	rotated := New(records, Options{KeyFile: key})
 	if got, err := rotated.Resolve(t.Context(), "token"); err != nil || got != "hunter2" {
@@ -246,7 +246,7 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// Whatever is sealed is what is unsealed.
+// Unsealing returns what was sealed.
 func TestSealing(t *testing.T) {
 	id, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"showrunner/secret"
 )
 
-// A password reaches the host it is meant for and nothing else: no argument, no
-// variable of git or its helpers, no file that stays, no error, no line of the log.
+// A password is passed to the remote host alone. It appears in no argument,
+// variable of git or its helpers, remaining file, error or log line.
 func TestPasswordLeavesNoTrace(t *testing.T) {
 	const password = "tok-3n+with/odd&chars'"
 	r := newRepo(t)
@@ -32,7 +32,7 @@ func TestPasswordLeavesNoTrace(t *testing.T) {
 		if runtime.GOOS == "linux" {
 			mu.Lock()
 			defer mu.Unlock()
-			seen += processes(t) // while git waits for the answer
+			seen += processes(t) // the moment while git waits for the answer
 		}
 		return false
 	}
@@ -77,7 +77,7 @@ func TestPasswordLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// processes returns the arguments and variables of every process there is.
+// processes returns the arguments and variables of every running process.
 func processes(t *testing.T) string {
 	var all strings.Builder
 	for _, name := range []string{"cmdline", "environ"} {
@@ -89,7 +89,7 @@ func processes(t *testing.T) string {
 			if f == fmt.Sprintf("/proc/%d/%s", os.Getpid(), name) {
 				continue
 			}
-			if data, err := os.ReadFile(f); err == nil { // it may have ended
+			if data, err := os.ReadFile(f); err == nil { // the process may have ended
 				all.Write(data)
 			}
 		}
@@ -97,7 +97,8 @@ func processes(t *testing.T) string {
 	return all.String()
 }
 
-// A repository that sends git elsewhere does not get the password sent there.
+// A repository that redirects git to another host does not get the password sent
+// there.
 func TestPasswordStaysAtItsHost(t *testing.T) {
 	r := newRepo(t)
 	r.commit("first", "a", "1")
@@ -154,7 +155,7 @@ func TestSSHCommand(t *testing.T) {
 	if info, statErr := os.Stat(s.path("ssh-key")); err != nil || statErr != nil || info.Mode().Perm() != 0o600 || string(key) != "-----BEGIN KEY-----\nabcdefgh\n-----END KEY-----\n" {
 		t.Errorf("key file: %q, %v, %v", key, info, err)
 	}
-	// What ssh answers is told in our words.
+	// Failures of ssh are reported in our own words.
 	b := newBench(t)
 	bin := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte("#!/bin/sh\necho 'Host key verification failed.' >&2\nexit 255\n"), 0o755); err != nil {
@@ -200,7 +201,7 @@ func TestSubmodules(t *testing.T) {
 		t.Errorf("files: %v", files)
 	}
 	if local := b.fetch(Request{URL: top.dir, Submodules: true}); local.Artifact != tree.Artifact {
-		t.Errorf("by path the artifact is %s, by HTTP %s", local.Artifact, tree.Artifact)
+		t.Errorf("the artifact is %s when fetched by path, %s by HTTP", local.Artifact, tree.Artifact)
 	}
 	plain := b.files(b.fetch(Request{URL: top.dir}).Artifact)
 	if _, ok := plain["vendor/lib/lib.txt"]; ok || plain["a.txt"] != "a" {
@@ -324,15 +325,15 @@ func TestRelativeSubmodules(t *testing.T) {
 	}
 }
 
-// No address shows what stood before its "@", and none becomes an option or a
-// transport that runs commands.
+// A shown address has no user information, and no address is taken as an option
+// or a transport that runs commands.
 func TestParseRemoteProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := rapid.OneOf(rapid.StringMatching(`[-a-z]{0,3}(https?|ssh|ext|file|git)?(://|::|:)?([a-z]{1,4}(:passw0rd)?@)?-?[a-z.]{0,6}(:[0-9a-z]{1,3})?/?-?[a-z /%.]{0,9}`), rapid.String()).Draw(t, "raw")
 		r, err := ParseRemote(raw, "/base")
 		if err != nil {
 			if strings.Contains(err.Error(), "passw0rd") && strings.Contains(raw, "://") && !strings.Contains(raw[:strings.Index(raw, "passw0rd")], " ") {
-				t.Fatalf("the error tells a password: %v", err)
+				t.Fatalf("the error shows a password: %v", err)
 			}
 			return
 		}

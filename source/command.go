@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// keptStderr is how much of what git wrote is kept for the error.
+// keptStderr is how many bytes of git's standard error are kept for the error.
 const keptStderr = 16 << 10
 
 // command is one call of git.
 type command struct {
-	dir      string // the repository; empty: none
+	dir      string // the repository; empty for none
 	args     []string
 	env      []string
 	access   access
-	lock     *os.File // kept open by git itself, should this process be killed
+	lock     *os.File // a file that git's process inherits, so that its lock outlives this process
 	progress func(line string)
-	remote   bool // talks to a remote: bounded in time
+	remote   bool // talks to a remote, so it gets a time limit
 }
 
 // run calls git and returns its standard output. Errors are classified.
@@ -48,7 +48,8 @@ func (f *Fetcher) run(ctx context.Context, c command) (string, error) {
 	if c.lock != nil {
 		cmd.ExtraFiles = []*os.File{c.lock}
 	}
-	// A group of its own: git's transports are processes too.
+	// git runs in a process group of its own, since git's transports are
+	// processes too.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
@@ -65,15 +66,15 @@ func (f *Fetcher) run(ctx context.Context, c command) (string, error) {
 		return stdout.String(), nil
 	}
 	if ctx.Err() != nil && cmd.Process != nil {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) //nolint:errcheck // whoever of the group did not heed SIGTERM
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) //nolint:errcheck // nolint:errcheck // processes of the group that ignored SIGTERM
 	}
 	return stdout.String(), classify(ctx, err, c.access.hide(string(stderr.kept)))
 }
 
 var errTooLong = errors.New("git took too long")
 
-// environment is all that git gets: nothing that configures it differently here
-// than elsewhere, but the way out through a proxy and the user's ssh agent.
+// environment is the whole environment of git. It leaves out every variable that
+// configures git, and keeps the proxy variables and the user's ssh agent.
 func (f *Fetcher) environment() []string {
 	env := []string{
 		"HOME=" + f.home, "LC_ALL=C", "LANGUAGE=C", "TZ=UTC",
@@ -91,13 +92,13 @@ func (f *Fetcher) environment() []string {
 	return env
 }
 
-// lines cuts what git writes into lines, at carriage returns too, with which it
-// redraws its progress.
+// lines cuts git's output into lines. Carriage returns end a line too, since git
+// redraws its progress with them.
 type lines struct {
 	each    func(string)
 	partial []byte
 	kept    []byte
-	redrawn string // the line that a carriage return ended last; ssh ends its lines with both
+	redrawn string // the last line that a carriage return ended; ssh ends its lines with both characters
 }
 
 func (l *lines) Write(p []byte) (int, error) {

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// Progress is redrawn with carriage returns and is not kept for the error; ssh
-// ends the lines that say what is wrong with a carriage return and a line feed.
+// Progress, which is redrawn with carriage returns, is not kept for the error.
+// ssh ends its error messages with a carriage return and a line feed; these lines
+// are kept.
 func TestLinesKept(t *testing.T) {
 	t.Parallel()
 	const wrote = "Receiving: 10%\rReceiving: 99%\rReceiving: 100%, done.\nHost key verification failed.\r\n\r\n\nfatal: no\n"

@@ -9,26 +9,27 @@ import (
 	"showrunner/secret"
 )
 
-// Credentials reach a private repository; the values, not references.
+// Credentials give access to a private repository. The fields are values, not
+// references to secrets.
 type Credentials struct {
 	Username   string // default, with a password alone: x-access-token, which every forge accepts beside a token
-	Password   string // or a token; for http and https
+	Password   string // password or token; for http and https
 	SSHKey     string // a private key in OpenSSH form; for ssh
-	KnownHosts string // lines as in ssh's known_hosts; default: those of this machine's user
+	KnownHosts string // lines in the format of ssh's known_hosts; default: the file of this machine's user
 }
 
 const defaultUsername = "x-access-token"
 
-// access is how git reaches one remote: the variables it is given and the
-// values that must not be seen. The values themselves stand in files of a
-// private folder, never in arguments, variables or a repository's configuration.
+// access is how git reaches one remote: git's environment variables, and the
+// values that must not be shown. The values themselves are in files of a private
+// folder, never in arguments, variables or a repository's configuration.
 type access struct {
 	env    []string
 	hidden []string
 }
 
-// grant writes what the remote needs into the scratch folder. A password is
-// offered to this scheme and host only, so that a redirect or a submodule at
+// grant writes the credentials of the remote into the scratch folder. A password
+// is offered to this scheme and host only, so that a redirect or a submodule at
 // another host cannot ask for it.
 func grant(s *scratch, r Remote, c Credentials) (access, error) {
 	if c.Username == "" && c.Password == "" {
@@ -41,7 +42,7 @@ func grant(s *scratch, r Remote, c Credentials) (access, error) {
 		}
 	}
 	if c.Password == "" && r.Scheme != "ssh" && strings.HasPrefix(r.Scheme, "http") && c.Username != "" {
-		a.hidden = append(a.hidden, c.Username) // a token alone is often written as the user
+		a.hidden = append(a.hidden, c.Username) // a token alone is often written as the user name
 	}
 	var err error
 	switch r.Scheme {
@@ -107,7 +108,7 @@ func (a *access) grantSSH(s *scratch, c Credentials) error {
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// hide takes every credential out of text that git wrote.
+// hide replaces every credential in git's output.
 func (a access) hide(text string) string {
 	return Redact(secret.Mask(text, a.hidden...))
 }

@@ -17,9 +17,9 @@ import (
 // maxNesting bounds submodules within submodules, which may lead in a circle.
 const maxNesting = 10
 
-// Fetch exports a commit's work tree as an artifact. Request.Commit must be
-// whole, as Resolve gives it. Fetching again gives the same artifact, without
-// asking the remote while the mirror has the commit (files of LFS apart).
+// Fetch exports a commit's work tree as an artifact. Request.Commit must be a
+// full commit, as Resolve returns it. Fetching again gives the same artifact,
+// without asking the remote while the mirror has the commit (files of LFS apart).
 // Errors: invalid, denied, not_found, precondition, unavailable.
 func (f *Fetcher) Fetch(ctx context.Context, q Request) (Tree, error) {
 	r, err := f.remote(q)
@@ -27,7 +27,7 @@ func (f *Fetcher) Fetch(ctx context.Context, q Request) (Tree, error) {
 		return Tree{}, err
 	}
 	if !fullCommit(q.Commit) {
-		return Tree{}, problem.New(problem.Invalid, "source.fetch", "%q is not a whole commit", q.Commit)
+		return Tree{}, problem.New(problem.Invalid, "source.fetch", "%q is not a full commit", q.Commit)
 	}
 	if q.Progress == nil {
 		q.Progress = func(string) {}
@@ -65,7 +65,8 @@ type export struct {
 	indexes int
 }
 
-// lay brings a commit into its mirror and its files to root, which must not exist.
+// lay fetches a commit into its mirror and writes its files to root, which must
+// not exist.
 func (e *export) lay(ctx context.Context, r Remote, commit, root string, depth int) (Tree, error) {
 	if e.top == nil {
 		e.top = &r
@@ -102,7 +103,8 @@ func (e *export) lay(ctx context.Context, r Remote, commit, root string, depth i
 		}
 		return err
 	}
-	// Most of the time the commit is there and any number may read at once.
+	// Usually the mirror has the commit already, and then readers need only a
+	// shared lock.
 	if err = e.f.withMirror(ctx, r, commit, false, work); errors.Is(err, errAbsent) || damaged(err) {
 		broken := damaged(err)
 		err = e.f.withMirror(ctx, r, commit, true, func(m *mirror) error {
@@ -130,8 +132,8 @@ func (e *export) lay(ctx context.Context, r Remote, commit, root string, depth i
 
 var errAbsent = errors.New("the mirror does not hold the commit")
 
-// credentials are given to the host they were meant for, and to submodules
-// there; a submodule elsewhere gets none.
+// credentials returns the credentials for a submodule: those of the request when
+// the submodule is at the same host, otherwise none.
 func (e *export) credentials(r Remote) Credentials {
 	if r.Scheme != e.top.Scheme || r.Host != e.top.Host {
 		return Credentials{}
@@ -158,17 +160,18 @@ func (e *export) layModule(ctx context.Context, parent Remote, sub module, root 
 	if err != nil {
 		return problem.Wrap(err, "", op, "the submodule at %s", sub.path)
 	}
-	// A repository from elsewhere must not read this machine's files into its artifact.
+	// A repository of another host must not read this machine's files into its
+	// artifact.
 	if r.Scheme == "file" && parent.Scheme != "file" {
 		return problem.New(problem.Denied, op, "the submodule at %s names a path of this machine", sub.path).
-			WithHelp("give it an address that everybody can reach in .gitmodules")
+			WithHelp("give it an address in .gitmodules that other machines can reach")
 	}
 	at := filepath.Join(root, filepath.FromSlash(sub.path))
 	if !strings.HasPrefix(at, root+string(filepath.Separator)) {
 		return problem.New(problem.Invalid, op, "the submodule at %q lies outside the repository", sub.path)
 	}
-	// The parent's checkout left an empty folder here. Anything else on the way
-	// is a link planted by the repository.
+	// The parent's checkout left an empty folder at this path. Anything else on
+	// the path is a link that the repository planted.
 	for dir := at; dir != root; dir = filepath.Dir(dir) {
 		if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
 			return problem.New(problem.Invalid, op, "the submodule at %q lies behind a link", sub.path)
@@ -181,8 +184,8 @@ func (e *export) layModule(ctx context.Context, parent Remote, sub module, root 
 	return nil
 }
 
-// local runs a command that needs nothing but the mirror: when that fails, the
-// mirror is damaged, whatever words git found for it.
+// local runs a command that needs only the mirror. So a failure means that the
+// mirror is damaged, whatever git's message says.
 func (m *mirror) local(ctx context.Context, c command) (string, error) {
 	c.lock = m.lock
 	c.args = append([]string{"--git-dir=" + m.dir}, c.args...)
@@ -205,13 +208,14 @@ func (m *mirror) describe(ctx context.Context, commit string) (Tree, error) {
 	}
 	date, err := time.Parse(time.RFC3339, parts[2])
 	if err != nil {
-		date = time.Time{} // a commit may carry a date that is none
+		date = time.Time{} // a commit may carry an invalid date
 	}
 	return Tree{Commit: commit, Author: parts[0], AuthorEmail: parts[1], Date: date, Message: strings.TrimSpace(parts[3])}, nil
 }
 
-// checkout writes the files of a commit to root, as a checkout would: with the
-// repository's line-ending rules, links as links, programs as programs.
+// checkout writes the files of a commit to root, as a checkout does: it applies
+// the repository's line-ending rules, and keeps links and executable files as
+// they are.
 func (m *mirror) checkout(ctx context.Context, commit, root, index string, a access, q Request) error {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return problem.Wrap(err, problem.Unavailable, "source.checkout", "making the work tree")
@@ -226,9 +230,9 @@ func (m *mirror) checkout(ctx context.Context, commit, root, index string, a acc
 		_, err := m.local(ctx, c)
 		return err
 	}
-	// Attributes name the filter; here it means something. Git LFS keeps what it
-	// downloads in the mirror, as the git folder is that. To say so with
-	// lfs.storage would move the files of a remote that is a path as well.
+	// Attributes name the filter; here the filter is defined. Git LFS keeps its
+	// downloads in the mirror, since the mirror is the git folder. Setting
+	// lfs.storage instead would also move the files of a remote that is a path.
 	c.args = append([]string{"--git-dir=" + m.dir,
 		"-c", "remote.origin.url=" + m.remote.URL, "-c", "filter.lfs.required=true",
 		"-c", "filter.lfs.smudge=git-lfs smudge -- %f", "-c", "filter.lfs.process=git-lfs filter-process"}, c.args...)
@@ -244,8 +248,8 @@ func (f *Fetcher) needLFS() error {
 	return nil
 }
 
-// modules lists the submodules of a commit: the links in its tree, with the
-// addresses that its .gitmodules gives.
+// modules lists the submodules of a commit: the submodule entries of its tree,
+// with their addresses from .gitmodules.
 func (m *mirror) modules(ctx context.Context, commit string) ([]module, error) {
 	out, err := m.local(ctx, command{dir: m.dir, args: []string{"ls-tree", "-r", "-z", "--full-tree", commit}})
 	if err != nil {
@@ -265,7 +269,7 @@ func (m *mirror) modules(ctx context.Context, commit string) ([]module, error) {
 		hasFile = hasFile || p == ".gitmodules" && fields[0] != "120000"
 	}
 	if len(list) == 0 || !hasFile {
-		return nil, nil // links without .gitmodules are left empty, as git does
+		return nil, nil // entries without .gitmodules are left empty, as git does
 	}
 	out, err = m.f.run(ctx, command{dir: m.dir, lock: m.lock, args: []string{"--git-dir=" + m.dir, "config", "--no-includes", "--blob", commit + ":.gitmodules", "--list", "-z"}})
 	if err != nil {
@@ -304,14 +308,14 @@ func moduleURLs(out string) map[string]string {
 	return byPath
 }
 
-// Changed lists the paths that differ between two whole commits of a repository.
+// Changed lists the paths that differ between two full commits of a repository.
 func (f *Fetcher) Changed(ctx context.Context, q Request, from, to string) ([]string, error) {
 	r, err := f.remote(q)
 	if err != nil {
 		return nil, err
 	}
 	if !fullCommit(from) || !fullCommit(to) {
-		return nil, problem.New(problem.Invalid, "source.changed", "%q and %q have to be whole commits", from, to)
+		return nil, problem.New(problem.Invalid, "source.changed", "%q and %q have to be full commits", from, to)
 	}
 	s, err := newScratch(f.tmp)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"showrunner/artifact"
 )
 
-// repo is a repository to fetch from, made with the real git.
+// repo is a repository to fetch from, made with the real git command.
 type repo struct {
 	t   *testing.T
 	dir string
@@ -152,7 +152,7 @@ type server struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []string
-	// handle, when set, may answer instead and return true.
+	// handle, when set, may answer the request itself and return true.
 	handle func(w http.ResponseWriter, r *http.Request) bool
 }
 

@@ -17,12 +17,13 @@ import (
 )
 
 const (
-	// kept is where a mirror names the commits that it holds whole; the name is
-	// given by git after it has checked that nothing is missing.
+	// kept is the prefix of refs that mark complete commits of a mirror. git
+	// writes such a ref after it has checked that no object is missing.
 	kept = "refs/showrunner/"
-	// manyPacks is when a mirror is tidied; each fetch adds one pack.
+	// manyPacks is the number of packs at which a mirror is tidied; each fetch
+	// adds one pack.
 	manyPacks = 40
-	// keptCommits is how many commits survive that.
+	// keptCommits is how many commits tidying keeps.
 	keptCommits = 20
 )
 
@@ -31,7 +32,7 @@ type mirror struct {
 	f      *Fetcher
 	dir    string
 	remote Remote
-	format string // of the commits' names, should it be made
+	format string // object format of the commits, used when the repository is made
 	lock   *os.File
 }
 
@@ -40,9 +41,9 @@ func (f *Fetcher) mirrorDir(r Remote) string {
 	return filepath.Join(f.o.Dir, hex.EncodeToString(sum[:16]))
 }
 
-// withMirror calls act with the mirror of r, alone (to fetch) or beside other
-// readers. A mirror that turns out damaged while it is held alone is built
-// anew, once.
+// withMirror calls act with the mirror of r locked: exclusively for a fetch,
+// shared for reading. A mirror that proves damaged under the exclusive lock is
+// built anew, once.
 func (f *Fetcher) withMirror(ctx context.Context, r Remote, commit string, alone bool, act func(*mirror) error) error {
 	for attempt := 0; ; attempt++ {
 		err := f.lockMirror(ctx, r, alone, func(m *mirror) error {
@@ -72,8 +73,9 @@ func damaged(err error) bool {
 	return errors.As(err, &f) && f.reason == MirrorDamaged
 }
 
-// lockMirror holds the mirror's lock during act. The kernel frees it with the
-// last process that has it open: this one, or a git that outlives it.
+// lockMirror holds the mirror's lock during act. The kernel releases it when the
+// last process that has it open ends: this process, or a git process that
+// outlives it.
 func (f *Fetcher) lockMirror(ctx context.Context, r Remote, alone bool, act func(*mirror) error) error {
 	const op = "source.lock"
 	dir := f.mirrorDir(r)
@@ -93,8 +95,8 @@ func (f *Fetcher) lockMirror(ctx context.Context, r Remote, alone bool, act func
 	return act(&mirror{f: f, dir: dir, remote: r, format: "sha1", lock: lock})
 }
 
-// waitLock asks again and again, since a blocking flock cannot be given up
-// when ctx ends.
+// waitLock polls for the lock, since a blocking flock cannot be interrupted when
+// ctx ends.
 func waitLock(ctx context.Context, file *os.File, how int) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
@@ -111,8 +113,8 @@ func waitLock(ctx context.Context, file *os.File, how int) error {
 	}
 }
 
-// prepare makes the repository when there is none, and clears away what a
-// killed git left: nobody else is at work while the lock is held.
+// prepare makes the repository when there is none, and removes what a killed git
+// left behind. Nobody else uses the mirror while the lock is held.
 func (m *mirror) prepare(ctx context.Context) error {
 	if m.usable() {
 		return m.sweep()
@@ -161,7 +163,7 @@ func (m *mirror) sweep() error {
 			}
 			return fs.SkipDir
 		case d.IsDir() && strings.HasPrefix(rel, "objects/") && len(name) == 2:
-			return fs.SkipDir // loose objects: git writes each under its final name in one step
+			return fs.SkipDir // loose objects need no cleanup: git writes each under its final name in one step
 		case !d.IsDir() && strings.HasSuffix(name, ".lock"),
 			!d.IsDir() && strings.HasPrefix(rel, "objects/pack/") && (strings.HasPrefix(name, "tmp_") || strings.HasPrefix(name, ".tmp-")):
 			return os.Remove(p)
@@ -179,14 +181,15 @@ func (m *mirror) git(ctx context.Context, args ...string) (string, error) {
 	return m.f.run(ctx, command{dir: m.dir, args: append([]string{"--git-dir=" + m.dir}, args...), lock: m.lock})
 }
 
-// has tells whether the mirror holds the commit with everything that belongs to it.
+// has tells whether the mirror holds the commit and every object it needs.
 func (m *mirror) has(ctx context.Context, commit string) bool {
 	out, err := m.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", kept+commit+"^{commit}")
 	return err == nil && strings.TrimSpace(out) == commit
 }
 
-// fetch brings a commit into the mirror: alone and without history where the
-// remote can do that, else with everything that its branches and tags reach.
+// fetch brings a commit into the mirror. It fetches the commit alone, without
+// history, where the remote supports that, and otherwise everything that the
+// branches and tags reach.
 func (m *mirror) fetch(ctx context.Context, commit string, a access, progress func(string)) error {
 	if m.has(ctx, commit) {
 		return nil
@@ -231,7 +234,7 @@ func (m *mirror) pull(ctx context.Context, a access, progress func(string), dept
 	return err
 }
 
-// refused tells whether the remote does not hand out a commit by its name alone.
+// refused tells whether the remote refuses to serve a commit by its hash.
 func refused(err error) bool {
 	var f *failure
 	return errors.As(err, &f) && f.reason == RefMissing
@@ -245,7 +248,8 @@ func stderrOf(err error) string {
 	return ""
 }
 
-// tidy keeps a mirror from growing without end. It spares the commit wanted now.
+// tidy keeps a mirror from growing without bound. It spares the commit that is
+// needed now.
 func (m *mirror) tidy(ctx context.Context, wanted string) error {
 	packs, err := filepath.Glob(filepath.Join(m.dir, "objects", "pack", "*.pack"))
 	if err != nil || len(packs) <= manyPacks {

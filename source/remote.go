@@ -13,7 +13,7 @@ import (
 
 // Remote is the address of a repository, checked and without credentials.
 type Remote struct {
-	// URL is what git is given and what may be shown and kept.
+	// URL is the address that git is given. It may be shown and stored.
 	URL string
 	// Scheme is file, git, http, https or ssh; file for plain paths too.
 	Scheme string
@@ -22,7 +22,8 @@ type Remote struct {
 	// Path is the path of the repository at the host.
 	Path string
 
-	// user and password stood in the address; they travel as credentials.
+	// user and password were part of the address; they are passed on as
+	// credentials.
 	user, password string
 }
 
@@ -36,8 +37,8 @@ var (
 	scpLike = regexp.MustCompile(`^(?:([^@/:]+)@)?(\[[^\]/]+\]|[^:/\[\]]+):(.*)$`)
 )
 
-// ParseRemote checks an address that git reads: a URL, the short form of ssh
-// (git@host:owner/name), or a path, which is taken relative to base. Errors: invalid.
+// ParseRemote checks an address in git's syntax: a URL, the short form of ssh
+// (git@host:owner/name), or a path, which is relative to base. Errors: invalid.
 func ParseRemote(raw, base string) (Remote, error) {
 	invalid := func(format string, args ...any) (Remote, error) {
 		return Remote{}, problem.New(problem.Invalid, "source.url", "%q: "+format, append([]any{Redact(raw)}, args...)...).
@@ -97,7 +98,7 @@ func parseURL(raw, scheme string, invalid func(string, ...any) (Remote, error)) 
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return invalid("this is no URL") // url's own error repeats the address, password included
+		return invalid("this is no URL") // url's own error repeats the address, including the password
 	}
 	if u.Hostname() == "" || strings.HasPrefix(u.Host, "-") || strings.HasPrefix(u.Path, "/-") || strings.Trim(u.Path, "/") == "" {
 		return invalid("this names no repository")
@@ -112,7 +113,7 @@ func parseURL(raw, scheme string, invalid func(string, ...any) (Remote, error)) 
 	}
 	u.Scheme, u.User, u.Fragment = scheme, nil, ""
 	if scheme == "ssh" && r.user != "" {
-		u.User = url.User(r.user) // the account at the host, no secret
+		u.User = url.User(r.user) // the account at the host; it is not secret
 		r.user, r.password = "", ""
 	}
 	r.URL = u.String()
@@ -153,8 +154,8 @@ func (r Remote) join(sub string) (Remote, error) {
 }
 
 // SameRepository tells whether two addresses, or an address and an "owner/name",
-// mean one repository: transport, user, port, letter case (but of local paths)
-// and a final ".git" make no difference.
+// mean the same repository. Transport, user, port, a final ".git" and, except in
+// local paths, letter case make no difference.
 func SameRepository(a, b string) bool {
 	hostA, pathA := identity(a)
 	hostB, pathB := identity(b)
@@ -191,8 +192,8 @@ func identity(raw string) (host, p string) {
 
 var ownerName = regexp.MustCompile(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+$`)
 
-// CheckRefName returns an invalid problem for what git would not accept as the
-// name of a branch or tag, or could take for an option.
+// CheckRefName returns an invalid problem for a name that git would refuse as a
+// branch or tag, or could take for an option.
 func CheckRefName(name string) error {
 	bad := name == "" || strings.HasPrefix(name, "-") || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") ||
 		strings.HasSuffix(name, ".") || strings.HasSuffix(name, ".lock") || name == "@" || len(name) > 1000 ||

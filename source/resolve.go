@@ -10,9 +10,9 @@ import (
 	"showrunner/problem"
 )
 
-// Refs is what a remote says of itself.
+// Refs is what a remote advertises.
 type Refs struct {
-	Head     string            // the branch that HEAD means; empty when unknown
+	Head     string            // the branch that HEAD points to; empty when unknown
 	HeadTip  string            // the commit of HEAD; empty in an empty repository
 	Branches map[string]string // name → commit
 	Tags     map[string]string // name → commit, annotated tags followed
@@ -68,7 +68,7 @@ func parseRefs(out string) Refs {
 			refs.Branches[branch] = left
 		} else if tag, ok := strings.CutPrefix(name, "refs/tags/"); ok {
 			if peeled, ok := strings.CutSuffix(tag, "^{}"); ok {
-				refs.Tags[peeled] = left // follows the tag's own line
+				refs.Tags[peeled] = left // the peeled entry follows the tag's own line
 			} else {
 				refs.Tags[tag] = left
 			}
@@ -79,9 +79,9 @@ func parseRefs(out string) Refs {
 	return refs
 }
 
-// Resolve finds the commit that a request names. It always asks the remote,
-// also for a whole commit, so that the mirror gives nothing to someone whom the
-// remote would not let in. Errors: invalid, denied, not_found, unavailable.
+// Resolve finds the commit that a request names. It always asks the remote, even
+// for a full commit. So the mirror never serves a client whom the remote would
+// refuse. Errors: invalid, denied, not_found, unavailable.
 func (f *Fetcher) Resolve(ctx context.Context, q Request) (Revision, error) {
 	r, err := f.remote(q)
 	if err != nil {
@@ -140,14 +140,14 @@ func (f *Fetcher) resolve(ctx context.Context, r Remote, a access, q Request) (R
 		return Revision{}, err
 	}
 	if refs.HeadTip == "" {
-		return Revision{}, problem.Wrap(&failure{reason: RefMissing}, problem.NotFound, "source.resolve", "the repository has no commit that HEAD means").
+		return Revision{}, problem.Wrap(&failure{reason: RefMissing}, problem.NotFound, "source.resolve", "HEAD of the repository points to no commit").
 			WithHelp("push a first commit, or name a branch, tag or commit")
 	}
 	return Revision{Commit: refs.HeadTip, Branch: refs.Head}, nil
 }
 
-// whole completes a commit of which at least four digits are given. The tips
-// know most of them; for any other the history is needed.
+// whole completes an abbreviated commit of at least four digits. The tips of
+// branches and tags are looked at first; any other commit needs the history.
 func (f *Fetcher) whole(ctx context.Context, r Remote, a access, commit string, refs Refs, progress func(string)) (string, error) {
 	if fullCommit(commit) {
 		return commit, nil
@@ -193,7 +193,8 @@ func (f *Fetcher) whole(ctx context.Context, r Remote, a access, commit string, 
 		WithHelp("give more digits")
 }
 
-// suggest says that a name is not there, and which ones are like it.
+// suggest returns an error that says that a name does not exist, and lists
+// similar names.
 func (f *Fetcher) suggest(ctx context.Context, r Remote, a access, what, name string) error {
 	refs, err := f.list(ctx, r, a)
 	if err != nil {
@@ -218,7 +219,7 @@ func missing(what, name string, known []string) error {
 		return p
 	}
 	if len(known) == 0 {
-		p.Help = "the repository has none at all"
+		p.Help = "the repository has none"
 		return p
 	}
 	distance := func(s string) float64 { return -levenshtein.Match(name, s, nil) }

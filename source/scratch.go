@@ -13,16 +13,17 @@ import (
 	"showrunner/problem"
 )
 
-// scratch is a private folder for the time of one operation. It holds a lock as
-// long as its process lives, by which the next process finds what a killed one
-// left behind.
+// scratch is a private folder for one operation. It holds a lock as long as its
+// process lives. A later process recognises the folders of killed processes by
+// their free lock.
 type scratch struct {
 	dir  string
 	lock *os.File
 }
 
-// Folders in use have the name of one, and folders that are being made another:
-// what a sweep finds by the first name is locked for as long as its process lives.
+// A folder in use has the prefix inUse. A folder that is still being made has the
+// prefix beingMade and is renamed once it is locked, so every folder with the
+// first prefix is locked as long as its process lives.
 const (
 	inUse     = "w-"
 	beingMade = "new-"
@@ -56,7 +57,7 @@ func (s *scratch) remove() error {
 }
 
 // removeAll removes a tree in which a checkout or a repository may have made
-// folders that cannot be written to.
+// read-only folders.
 func removeAll(dir string) error {
 	err := os.RemoveAll(dir)
 	if !errors.Is(err, os.ErrPermission) {
@@ -71,8 +72,8 @@ func removeAll(dir string) error {
 	return errors.Join(walkErr, os.RemoveAll(dir))
 }
 
-// sweep removes the folders of processes that no longer live; what they hold
-// may be credentials.
+// sweep removes the folders of processes that have ended, since they may hold
+// credentials.
 func sweep(parent string) error {
 	if err := sweepUnmade(parent); err != nil {
 		return err
@@ -84,7 +85,7 @@ func sweep(parent string) error {
 	for _, dir := range left {
 		lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0o600)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // being made at this moment, or by a process killed before it held anything
+			continue // another process is making it, or was killed before it held anything
 		}
 		if err != nil {
 			return err
@@ -100,11 +101,11 @@ func sweep(parent string) error {
 	return nil
 }
 
-// unmadeAfter is how old a folder is that nobody is making any more.
+// unmadeAfter is the age at which an unfinished folder counts as abandoned.
 const unmadeAfter = time.Hour
 
-// sweepUnmade removes the folders of processes that were killed while they made
-// them. They hold nothing.
+// sweepUnmade removes the folders of processes that were killed while making
+// them. These folders are empty.
 func sweepUnmade(parent string) error {
 	left, err := filepath.Glob(filepath.Join(parent, beingMade+"*"))
 	for _, dir := range left {

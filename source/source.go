@@ -22,11 +22,11 @@ type Options struct {
 	// Dir holds the mirrors. Several processes may share it.
 	Dir       string
 	Artifacts Artifacts
-	// Base is what relative paths of repositories are relative to; default the
-	// working folder of the process.
+	// Base is the folder that relative paths of repositories start from; default
+	// the working folder of the process.
 	Base string
 	Log  *slog.Logger
-	// Retries are the pauses before a remote that is away is asked again;
+	// Retries are the pauses before a remote that is unreachable is asked again;
 	// default half a second, then two.
 	Retries []time.Duration
 	// Timeout bounds one git command that talks to a remote; default 1 hour.
@@ -41,8 +41,8 @@ type Fetcher struct {
 	tmp    string
 }
 
-// Request names a commit of a repository: by Commit (whole or at least four
-// digits of it), Tag or Branch, in this order; without any, the remote's HEAD.
+// Request names a commit of a repository: by Commit (all or at least four digits
+// of it), Tag or Branch, in this order; without any, the remote's HEAD.
 type Request struct {
 	URL         string
 	Branch      string
@@ -51,19 +51,19 @@ type Request struct {
 	Submodules  bool
 	LFS         bool
 	Credentials Credentials
-	// Progress is told what git does, line by line; may be nil.
+	// Progress is called with each line of git's progress; may be nil.
 	Progress func(line string)
 }
 
-// Revision is a commit that was found, and by which name.
+// Revision is a resolved commit, and the name it was found by.
 type Revision struct {
-	Commit string // whole
+	Commit string // all digits
 	Branch string // empty when unknown
 	Tag    string
 	URL    string // without credentials
 }
 
-// Tree is a commit's work tree as an artifact, and what the commit says.
+// Tree is a commit's work tree as an artifact, and the commit's own data.
 type Tree struct {
 	Artifact    artifact.Ref
 	Commit      string
@@ -75,11 +75,11 @@ type Tree struct {
 	Bytes       int64
 }
 
-// gitConfig stands in place of the machine's and the user's configuration.
-// safe.directory: a repository is named by the pipeline's owner, and reading
-// someone else's runs nothing of it: hooks are off and upload-pack takes
-// commands from this file alone. unpackLimit: a pack becomes visible whole or
-// not at all, so a killed fetch leaves no commit without its files.
+// gitConfig replaces the machine's and the user's configuration. safe.directory:
+// a repository is named by the pipeline's owner, and reading another user's
+// repository runs nothing of it: hooks are off and upload-pack takes commands
+// from this file alone. unpackLimit: a pack becomes visible as a whole or not at
+// all, so a killed fetch leaves no commit without its files.
 const gitConfig = `# written by showrunner at every start
 [safe]
 	directory = *
@@ -114,9 +114,9 @@ const gitConfig = `# written by showrunner at every start
 	showSignature = false
 `
 
-// Open makes a Fetcher and clears away what a killed process left. Without a git
-// command it warns: what needs none works all the same, such as in an image that
-// holds this program alone.
+// Open makes a Fetcher and removes what a killed process left behind. Without a
+// git command it only warns, since other parts of the program work without git,
+// for example in an image that holds this program alone.
 func Open(o Options) (*Fetcher, error) {
 	const op = "source.open"
 	if o.Log == nil {
@@ -186,14 +186,14 @@ func (f *Fetcher) remote(q Request) (Remote, error) {
 	return ParseRemote(q.URL, base)
 }
 
-// retried repeats act while the remote is away.
+// retried repeats act while the remote is unreachable.
 func (f *Fetcher) retried(ctx context.Context, act func() error) error {
 	err := act()
 	for _, pause := range f.o.Retries {
 		if problem.CodeOf(err) != problem.Unavailable || ctx.Err() != nil {
 			return err
 		}
-		f.o.Log.Info("git remote is away, trying again", "pause", pause, "error", err)
+		f.o.Log.Info("the git remote is unreachable, trying again", "pause", pause, "error", err)
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():

@@ -79,7 +79,7 @@ func TestFetchIsTheWorkTree(t *testing.T) {
 	}
 }
 
-// A second run fetches what is new and no more; a third one asks for nothing.
+// A second run fetches only what is new; a third run asks for nothing.
 func TestMirrorFetchesOnlyWhatIsNew(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
@@ -108,10 +108,10 @@ func TestMirrorFetchesOnlyWhatIsNew(t *testing.T) {
 	before := s.count("POST")
 	b.fetch(Request{URL: q.URL, Commit: head})
 	if s.count("POST") != before+1 { // ls-remote alone
-		t.Errorf("a commit that is there was asked for: %q", s.requests)
+		t.Errorf("the remote was asked for a commit that the mirror has: %q", s.requests)
 	}
 	if out, err := b.run(t.Context(), command{dir: b.mirrorOf(q.URL), args: []string{"rev-list", "--all", "--count"}}); err != nil || strings.TrimSpace(out) != "2" {
-		t.Errorf("the mirror holds %s commits, %v, want the two fetched ones alone", strings.TrimSpace(out), err)
+		t.Errorf("the mirror holds %s commits, %v, want only the two that were fetched", strings.TrimSpace(out), err)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestUnadvertisedCommits(t *testing.T) {
 	t.Run("of an old server", func(t *testing.T) {
 		s.mu.Lock()
 		s.handle = func(w http.ResponseWriter, req *http.Request) bool {
-			req.Header.Del("Git-Protocol") // version 0 checks what is asked for
+			req.Header.Del("Git-Protocol") // version 0 of the protocol checks which objects are asked for
 			return false
 		}
 		s.mu.Unlock()
@@ -160,7 +160,7 @@ func TestUnadvertisedCommits(t *testing.T) {
 	})
 }
 
-// A dumb HTTP server serves files and knows nothing of shallow fetches.
+// A dumb HTTP server serves plain files and does not support shallow fetches.
 func TestDumbTransport(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
@@ -223,7 +223,7 @@ func TestErrors(t *testing.T) {
 				t.Errorf("Resolve: %v\ncode %s, reason %s, help %q", err, problem.CodeOf(err), ReasonOf(err), problem.HelpOf(err))
 			}
 			if err != nil && tt.q.Credentials.Password != "" && strings.Contains(err.Error(), tt.q.Credentials.Password) {
-				t.Errorf("the error tells the password: %v", err)
+				t.Errorf("the error shows the password: %v", err)
 			}
 		})
 	}
@@ -269,7 +269,7 @@ func TestConcurrentFetches(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		other := &bench{t: t, store: b.store}
-		other.reopen(dir) // as another process would
+		other.reopen(dir) // in a mirror of another process
 		all.Go(func() {
 			tree, err := other.Fetch(context.Background(), Request{URL: r.dir, Commit: commits[i%4]})
 			if err != nil {
@@ -341,7 +341,7 @@ func truncate(p string) error {
 	return os.Truncate(p, 0)
 }
 
-// flip changes the body of every object in a pack, leaving its head and length.
+// flip changes the body of every object in a pack, but not its header and length.
 func flip(p string) error {
 	data, err := os.ReadFile(p)
 	if err != nil {
@@ -369,8 +369,8 @@ func each(t *testing.T, dir, glob string, act func(string) error) {
 	}
 }
 
-// What a killed process left behind, credentials perhaps, is cleared at the
-// next start; what a living one uses is not.
+// Opening removes the folders that a killed process left behind, since they may
+// hold credentials. It keeps those of a running process.
 func TestOpenSweeps(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

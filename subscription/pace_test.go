@@ -9,8 +9,9 @@ import (
 	"showrunner/store/record/recordtest"
 )
 
-// A receiver that refuses a message now and then is sent to hardly slower than one
-// that takes all: a refused message is tried again soon, and later each time.
+// A receiver that refuses a message now and then gets its events almost as fast
+// as a receiver that accepts all: a refused message is sent again soon, and the
+// pause grows with each refusal.
 func TestOneRefusedMessageHoldsLittleUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records, l := &recordtest.Records{}, &log{}

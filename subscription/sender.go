@@ -20,18 +20,20 @@ import (
 )
 
 const (
-	// lease is how long a replica holds a subscription without renewing that. It
-	// renews it after every third of it, but not while a receiver has not answered.
+	// lease is how long a replica holds a subscription without renewing the
+	// lease. It renews at every third of this time, but not while it waits for a
+	// receiver's answer.
 	lease = 2 * callLimit
-	// saveEvery is how often progress is saved while messages are taken. After a
-	// crash the messages sent since are sent again, with the same webhook-id.
+	// saveEvery is how often progress is saved while messages are accepted. After
+	// a crash, the messages sent since the last save are sent again with the same
+	// webhook-id.
 	saveEvery = time.Second
 	// patience is how long a receiver may fail before its subscription is parked.
 	patience = 3 * 24 * time.Hour
 	// callLimit is how long a receiver may take to answer.
 	callLimit = 15 * time.Second
-	// lookAgain is how often a replica tries to hold the subscriptions that others
-	// hold, although none of them is known to have gone.
+	// lookAgain is how often a replica tries to take over subscriptions that
+	// other replicas hold, even when no replica is known to have exited.
 	lookAgain = 5 * time.Second
 
 	// The pause before a message is sent again doubles from firstPause to lastPause.
@@ -39,8 +41,8 @@ const (
 	lastPause  = 5 * time.Minute
 )
 
-// Log is the event log. Follow sends what comes after a position, in order,
-// until ctx ends, when it closes the channel.
+// Log is the event log. Follow sends the events after a position, in order, until
+// ctx ends; then it closes the channel.
 type Log interface {
 	Follow(ctx context.Context, from int64, f record.Filter) <-chan record.Slice
 	End(ctx context.Context) (int64, error)
@@ -53,12 +55,12 @@ type Secrets interface {
 
 // Replicas are the control planes that share the log, as one of them knows them.
 type Replicas interface {
-	// Owner names this replica's session, "" while there is none.
+	// Owner returns this replica's session, "" while there is none.
 	Owner() string
-	// Lives tells whether a session goes on.
+	// Lives tells whether a session is still alive.
 	Lives(ctx context.Context, owner string) (bool, error)
-	// ReplicaExit returns a channel that is closed when this replica next learns that
-	// another one has gone.
+	// ReplicaExit returns a channel that is closed when this replica next learns
+	// that another replica has exited.
 	ReplicaExit() <-chan struct{}
 }
 
@@ -68,10 +70,11 @@ type Sender struct {
 	Subscriptions Store
 	Log           Log
 	Secrets       Secrets
-	Replicas      Replicas // nil: only leases tell that another sender has gone
-	// Source of CloudEvents is the address of the control plane. Common says that all
-	// replicas have the same. Otherwise a subscription keeps the source of the replica
-	// that sent first, so that an event that two replicas send has one identity.
+	Replicas      Replicas // nil: only an expired lease shows that another sender has exited
+	// Source is the source of CloudEvents: the address of the control plane.
+	// Common says that all replicas have the same address. Otherwise a
+	// subscription keeps the source of the replica that sent first, so that an
+	// event that two replicas send has one identity.
 	Source string
 	Common bool
 	Holder string // names this replica
@@ -80,8 +83,8 @@ type Sender struct {
 	Report *slog.Logger
 }
 
-// NewClient makes the client that messages are sent with. It follows no
-// redirect: a signed message would reach someone it was not meant for.
+// NewClient makes the client that sends messages. It follows no redirect: a
+// signed message would reach a host it was not meant for.
 func NewClient() *http.Client {
 	return &http.Client{Timeout: callLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
@@ -91,7 +94,7 @@ func (s *Sender) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
 	type worker struct {
-		was  string // the subscription as it was, as JSON
+		was  string // the subscription when its worker started, as JSON
 		stop context.CancelFunc
 	}
 	workers := map[string]worker{}
@@ -107,7 +110,7 @@ func (s *Sender) Run(ctx context.Context) {
 			present := map[string]bool{}
 			for _, sub := range list {
 				sub.Progress = nil
-				raw, _ := json.Marshal(sub) // a struct of texts always encodes
+				raw, _ := json.Marshal(sub) // a struct of strings can always be encoded
 				present[sub.Name] = true
 				if w, ok := workers[sub.Name]; ok {
 					if w.was == string(raw) {
@@ -138,14 +141,14 @@ func (s *Sender) Run(ctx context.Context) {
 	}
 }
 
-// changes returns a channel that is sent to when a subscription was put, resumed or
-// deleted, here or by another replica.
+// changes returns a channel that is sent to when a subscription was put, resumed
+// or deleted, here or by another replica.
 func (s *Sender) changes(ctx context.Context) <-chan struct{} {
 	out := make(chan struct{}, 1)
 	go func() {
 		from, err := s.Log.End(ctx)
 		if err != nil {
-			return // the tick looks too
+			return // missed events are no loss: the tick finds changes too
 		}
 		for range s.Log.Follow(ctx, from, record.Filter{Types: []string{"audit.subscription."}}) {
 			select {
@@ -157,7 +160,8 @@ func (s *Sender) changes(ctx context.Context) <-chan struct{} {
 	return out
 }
 
-// serve holds one subscription whenever no other replica does, and sends its events.
+// serve takes one subscription whenever no other replica holds it, and sends its
+// events.
 func (s *Sender) serve(ctx context.Context, sub Subscription) {
 	for ctx.Err() == nil {
 		var gone <-chan struct{}
@@ -166,12 +170,12 @@ func (s *Sender) serve(ctx context.Context, sub Subscription) {
 		}
 		h, err := s.hold(ctx, sub)
 		if err != nil && ctx.Err() == nil {
-			s.Report.Warn("a subscription cannot be held", "subscription", sub.Name, "error", err)
+			s.Report.Warn("the lease of a subscription cannot be taken", "subscription", sub.Name, "error", err)
 		}
 		if h != nil {
 			err := h.send(ctx)
 			if err != nil && ctx.Err() == nil && problem.CodeOf(err) != problem.Conflict {
-				s.Report.Warn("a subscription is interrupted", "subscription", sub.Name, "error", err)
+				s.Report.Warn("sending a subscription was interrupted", "subscription", sub.Name, "error", err)
 			}
 			h.release(context.WithoutCancel(ctx))
 		}
@@ -179,7 +183,7 @@ func (s *Sender) serve(ctx context.Context, sub Subscription) {
 	}
 }
 
-// wait waits for a pause to pass, or for early.
+// wait waits until a pause has passed or early is closed.
 func wait(ctx context.Context, pause time.Duration, early <-chan struct{}) {
 	t := time.NewTimer(pause)
 	defer t.Stop()
@@ -190,16 +194,17 @@ func wait(ctx context.Context, pause time.Duration, early <-chan struct{}) {
 	}
 }
 
-// held is a subscription that this replica sends.
+// held is a subscription whose lease this replica holds.
 type held struct {
 	sender   *Sender
 	sub      Subscription
 	progress Progress
-	version  int64 // of the record that keeps progress
+	version  int64 // version of the record that keeps progress
 	saved    time.Time
 }
 
-// hold takes a subscription; nil: another replica holds it, or it is parked.
+// hold takes the lease of a subscription. It returns nil when another replica
+// holds it or the subscription is parked.
 func (s *Sender) hold(ctx context.Context, sub Subscription) (*held, error) {
 	p, version, err := s.Subscriptions.progress(ctx, sub.Name)
 	if err != nil || version == 0 || p.Parked != "" || p.Holder != "" && p.Holder != s.Holder && s.Now().Before(p.Until) && s.lives(ctx, p.Session) {
@@ -211,12 +216,13 @@ func (s *Sender) hold(ctx context.Context, sub Subscription) (*held, error) {
 	h := &held{sender: s, sub: sub, progress: p, version: version}
 	err = h.save(ctx)
 	if problem.CodeOf(err) == problem.Conflict {
-		return nil, nil // another replica was faster
+		return nil, nil // another replica took it first
 	}
 	return h, err
 }
 
-// lives says whether the session of a replica goes on, or that is not known.
+// lives says whether the session of a replica is alive; it also returns true when
+// that is not known.
 func (s *Sender) lives(ctx context.Context, session string) bool {
 	if s.Replicas == nil || session == "" {
 		return true
@@ -225,7 +231,7 @@ func (s *Sender) lives(ctx context.Context, session string) bool {
 	return lives || err != nil
 }
 
-// save writes progress and renews the lease. Errors: conflict when another
+// save saves progress and renews the lease. Errors: conflict when another
 // replica, or a person, has written since.
 func (h *held) save(ctx context.Context) error {
 	now := h.sender.Now()
@@ -240,13 +246,13 @@ func (h *held) save(ctx context.Context) error {
 	return err
 }
 
-// release gives a subscription back, so that another replica can hold it at once.
+// release ends the lease, so that another replica can take it at once.
 func (h *held) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	h.progress.Holder, h.progress.Session, h.progress.Until = "", "", time.Time{}
 	if _, err := h.sender.Subscriptions.save(ctx, h.sub.Name, h.version, h.progress); err != nil && problem.CodeOf(err) != problem.Conflict {
-		h.sender.Report.Debug("a subscription is not released; its lease will be over soon", "subscription", h.sub.Name, "error", err)
+		h.sender.Report.Debug("the lease of a subscription is not released; it expires soon", "subscription", h.sub.Name, "error", err)
 	}
 }
 
@@ -284,7 +290,7 @@ func (h *held) send(ctx context.Context) error {
 	}
 }
 
-// deliver sends one event until it is taken, or the subscription is parked.
+// deliver sends one event until it is accepted, or the subscription is parked.
 func (h *held) deliver(ctx context.Context, e record.Event) error {
 	for {
 		after, err := h.post(ctx, e)
@@ -310,7 +316,7 @@ func (h *held) deliver(ctx context.Context, e record.Event) error {
 		h.progress.Next = now.Add(pause).UTC()
 		switch {
 		case problem.CodeOf(err) == problem.NotFound:
-			h.progress.Parked = "the receiver says that it is gone"
+			h.progress.Parked = "the receiver answered that it is gone"
 		case now.Sub(h.progress.Failing) > patience:
 			h.progress.Parked = "the receiver has failed since " + h.progress.Failing.Format(time.RFC3339) + ": " + h.progress.Error
 		}
@@ -323,7 +329,7 @@ func (h *held) deliver(ctx context.Context, e record.Event) error {
 	}
 }
 
-// rest waits before the next try, and keeps the lease meanwhile.
+// rest waits before the next try, and renews the lease meanwhile.
 func (h *held) rest(ctx context.Context, pause time.Duration) error {
 	for pause > 0 {
 		step := min(pause, lease/3)
@@ -341,7 +347,8 @@ func (h *held) rest(ctx context.Context, pause time.Duration) error {
 }
 
 // post sends one event once. Errors: not_found when the receiver is gone for
-// good, unavailable for all that may pass; after is how long it asks us to wait.
+// good, unavailable for every failure that may pass; after is how long the
+// receiver asks us to wait.
 func (h *held) post(ctx context.Context, e record.Event) (after time.Duration, err error) {
 	const op = "subscription.send"
 	secret, err := h.sender.Secrets.Resolve(ctx, h.sub.Secret)

@@ -95,12 +95,12 @@ func (s secrets) Resolve(_ context.Context, name string) (string, error) {
 	return "", problem.New(problem.NotFound, "secret", "no %s", name)
 }
 
-// receiver is the other side, without a network, so that time can be passed.
+// receiver is an HTTP receiver without a network, so that tests control the time.
 type receiver struct {
 	t      *testing.T
 	answer func(n int) int // status of the nth call, from 1
 	mu     sync.Mutex
-	calls  []string // webhook-id of each, with the status
+	calls  []string // webhook-id of each call, with the status
 	bodies []string
 	header http.Header
 }
@@ -184,7 +184,7 @@ func progressOf(t *testing.T, records Records) Progress {
 	return *list[0].Progress
 }
 
-// settle lets everything that is due within a time happen.
+// settle lets all timers run that are due within a time.
 func settle(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -198,12 +198,12 @@ func started(n int) []record.Event {
 	return list
 }
 
-// Two replicas send each selected event once, in order; when the one that sends
-// leaves, the other goes on.
+// Two replicas send each selected event once, in order. When the sending replica
+// leaves, the other one takes over.
 func TestEventsAreSentByOneReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records, l, r := &recordtest.Records{}, &log{}, &receiver{t: t}
-		l.add(started(2)...) // before the subscription
+		l.add(started(2)...) // before the subscription is made
 		put(t, records, subscription(), 2)
 		stops := run(t, records, l, r, "one", "two")
 		l.add(started(1)...)
@@ -236,7 +236,7 @@ func TestEventsAreSentByOneReplica(t *testing.T) {
 	})
 }
 
-// replicas are those of a test; any of them but this one may die.
+// replicas are the replicas of a test; any of them but this one may die.
 type replicas struct {
 	mu    sync.Mutex
 	owner string
@@ -266,7 +266,8 @@ func (r *replicas) kill() {
 	r.gone = make(chan struct{})
 }
 
-// The lease of a replica that has died is not waited for; that of one that lives is.
+// A dead replica is replaced before its lease expires; a living replica keeps its
+// lease.
 func TestADeadSenderIsReplacedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records, l, r, others := &recordtest.Records{}, &log{}, &receiver{t: t}, &replicas{owner: "session of two", gone: make(chan struct{})}
@@ -282,7 +283,7 @@ func TestADeadSenderIsReplacedAtOnce(t *testing.T) {
 		stops := runAll(t, two)
 		settle(lease / 2)
 		if got := r.got(); got != "[]" {
-			t.Errorf("%s was sent while another replica had the subscription", got)
+			t.Errorf("%s was sent while another replica held the subscription", got)
 		}
 		others.kill()
 		settle(time.Millisecond)
@@ -293,8 +294,8 @@ func TestADeadSenderIsReplacedAtOnce(t *testing.T) {
 	})
 }
 
-// What several replicas send of one log comes from one source: that of the first,
-// or the one that they have in common.
+// All replicas send the events of one log with one source: the source of the
+// replica that sent first, or their common one.
 func TestTheSourceStays(t *testing.T) {
 	for _, common := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -324,9 +325,9 @@ func TestTheSourceStays(t *testing.T) {
 	}
 }
 
-// A receiver that fails is asked again with the same id, and nothing overtakes;
-// one that is gone, or fails for too long, parks its subscription with the
-// reason until it is resumed.
+// An event that a receiver refuses is sent again with the same id, before any
+// later event. A receiver that is gone, or fails for too long, parks its
+// subscription with the reason until it is resumed.
 func TestFailuresAreRetriedAndParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records, l := &recordtest.Records{}, &log{}

@@ -13,44 +13,44 @@ import (
 )
 
 // Subscription has events sent to another system, one POST each, in order, at
-// least once: signed as Standard Webhooks says, with a webhook-id that stays the
-// same when an event is sent again.
+// least once. Messages are signed as Standard Webhooks specifies. The webhook-id
+// stays the same when an event is sent again.
 type Subscription struct {
 	Name string `json:"name"`
 	URL  string `json:"url"` // http or https
 	// Secret names the secret that messages are signed with.
 	Secret string `json:"secret"`
-	// Types are exact types, or prefixes that end with "."; empty is all but the
-	// lines of progress.
+	// Types are exact types, or prefixes that end with "."; empty selects all
+	// events but progress lines.
 	Types       []string `json:"types,omitempty"`
 	Application string   `json:"application,omitempty"`
 	Pipeline    string   `json:"pipeline,omitempty"`
-	// Format is "cloudevents" (the default) or "event", the log's own form.
+	// Format is "cloudevents" (the default) or "event", the log's own format.
 	Format string `json:"format,omitempty"`
 	By     string `json:"by,omitempty"`
-	// Progress is how far it is; it is not part of what is asked for.
+	// Progress is how far delivery is; it is not part of the request.
 	Progress *Progress `json:"progress,omitempty"`
 }
 
-// Progress is how far a subscription is, and how it goes.
+// Progress is how far a subscription's delivery is, and whether it fails.
 type Progress struct {
-	Position  int64     `json:"position"` // of the last event that was taken or is not selected
+	Position  int64     `json:"position"` // of the last event that was accepted or is not selected
 	Delivered int64     `json:"delivered"`
-	Last      time.Time `json:"last,omitzero"` // that something was taken
-	// Error says why the last try did not work, Failures how often in a row,
-	// Failing since when, and Next when it is tried again.
+	Last      time.Time `json:"last,omitzero"` // when an event was last accepted
+	// Error says why the last try failed, Failures how many tries in a row have
+	// failed, Failing since when, and Next when the next try is due.
 	Error    string    `json:"error,omitempty"`
 	Failures int       `json:"failures,omitempty"`
 	Failing  time.Time `json:"failing,omitzero"`
 	Next     time.Time `json:"next,omitzero"`
-	// Parked says why nothing is sent any more, until it is resumed.
+	// Parked says why sending has stopped until the subscription is resumed.
 	Parked string `json:"parked,omitempty"`
-	// Holder is the replica that sends, until Until unless it says otherwise or its
-	// session ends.
+	// Holder is the replica that sends. Its lease ends at Until, or earlier when
+	// it releases the lease or its session ends.
 	Holder  string    `json:"holder,omitempty"`
 	Session string    `json:"session,omitempty"`
 	Until   time.Time `json:"until,omitzero"`
-	// Source is the address that CloudEvents say they come from.
+	// Source is the source of the subscription's CloudEvents.
 	Source string `json:"source,omitempty"`
 }
 
@@ -62,30 +62,30 @@ const (
 
 var subscriptionName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
-// Check refuses what cannot be carried out. Errors: invalid.
+// Check refuses a subscription that cannot be carried out. Errors: invalid.
 func (s Subscription) Check() error {
 	const op = "subscription.put"
 	if !subscriptionName.MatchString(s.Name) {
-		return problem.New(problem.Invalid, op, "%q is no name for a subscription", s.Name).WithHelp("letters, digits, dots, hyphens and underscores, at most 63")
+		return problem.New(problem.Invalid, op, "%q is not a valid name for a subscription", s.Name).WithHelp("letters, digits, dots, hyphens and underscores, at most 63")
 	}
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return problem.New(problem.Invalid, op, "subscription %s: the address is no http or https URL", s.Name)
+		return problem.New(problem.Invalid, op, "subscription %s: the address is not an http or https URL", s.Name)
 	}
 	if u.User != nil {
-		return problem.New(problem.Invalid, op, "subscription %s: the address holds a password", s.Name).WithHelp("the receiver knows us by the signature")
+		return problem.New(problem.Invalid, op, "subscription %s: the address holds a password", s.Name).WithHelp("remove it: the signature authenticates the sender to the receiver")
 	}
 	if s.Secret == "" {
 		return problem.New(problem.Invalid, op, "subscription %s names no secret to sign with", s.Name).
 			WithHelp("set one with `showrunner secret set NAME`, and name it here; the receiver checks signatures with the same value")
 	}
 	if s.Format != "" && s.Format != eventlog.FormatCloudEvents && s.Format != eventlog.FormatEvent {
-		return problem.New(problem.Invalid, op, "subscription %s: %q is no format", s.Name, s.Format).WithHelp("cloudevents or event")
+		return problem.New(problem.Invalid, op, "subscription %s: unknown format %q", s.Name, s.Format).WithHelp("cloudevents or event")
 	}
 	return nil
 }
 
-// selects tells whether an event is sent.
+// selects tells whether the subscription selects an event.
 func (s Subscription) selects(e record.Event) bool {
 	if len(s.Types) == 0 && e.Type == "stage.progress" {
 		return false
@@ -97,7 +97,7 @@ func (s Subscription) filter() record.Filter {
 	return record.Filter{Application: s.Application, Pipeline: s.Pipeline, Types: s.Types}
 }
 
-// Records keeps subscriptions and how far they are.
+// Records keeps subscriptions and their progress.
 type Records interface {
 	GetRecord(ctx context.Context, collection, key string) (record.Record, error)
 	PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error)
@@ -105,11 +105,11 @@ type Records interface {
 	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 }
 
-// Store keeps subscriptions, and how far each of them is.
+// Store keeps subscriptions and the progress of each.
 type Store struct{ Records Records }
 
-// Put creates or replaces a subscription. One that is new begins after position
-// from; one that is replaced goes on where it was, and is no longer parked.
+// Put creates or replaces a subscription. A new subscription begins after
+// position from. A replaced one goes on where it was, and is no longer parked.
 // Errors: invalid, unavailable.
 func (s Store) Put(ctx context.Context, sub Subscription, from int64, events ...record.Event) error {
 	if err := sub.Check(); err != nil {
@@ -120,7 +120,7 @@ func (s Store) Put(ctx context.Context, sub Subscription, from int64, events ...
 	if err != nil {
 		return problem.Wrap(err, problem.Internal, "subscription.put", "encoding")
 	}
-	if err := s.Resume(ctx, sub.Name, from); err != nil { // before it is seen, so that it begins where it should
+	if err := s.Resume(ctx, sub.Name, from); err != nil { // written before the subscription becomes visible, so that it begins at the right position
 		return err
 	}
 	return again(func() error {
@@ -133,8 +133,8 @@ func (s Store) Put(ctx context.Context, sub Subscription, from int64, events ...
 	})
 }
 
-// Resume has a parked subscription try again at once; one that has no progress
-// yet begins after from.
+// Resume makes a parked subscription try again at once. A subscription without
+// progress begins after from.
 func (s Store) Resume(ctx context.Context, name string, from int64) error {
 	return again(func() error {
 		p, version, err := s.progress(ctx, name)
@@ -150,14 +150,14 @@ func (s Store) Resume(ctx context.Context, name string, from int64) error {
 	})
 }
 
-// again repeats what lost against another writer of the same record.
+// again repeats a write that lost against another writer of the same record.
 func again(act func() error) error {
 	for range 20 {
 		if err := act(); problem.CodeOf(err) != problem.Conflict {
 			return err
 		}
 	}
-	return problem.New(problem.Unavailable, "subscription", "somebody else changes the same subscription all the time")
+	return problem.New(problem.Unavailable, "subscription", "other writers keep changing this subscription")
 }
 
 // Delete removes a subscription. Errors: not_found, unavailable.

@@ -33,7 +33,7 @@ func (v values) Resolve(_ context.Context, name string) (string, error) {
 	return "", problem.New(problem.NotFound, "secret.resolve", "there is no secret named %q", name)
 }
 
-// signaler keeps the first signal of each identity, as the engine does.
+// signaler keeps the first signal of each ID, as the engine does.
 type signaler struct {
 	got []stage.Signal
 	err error
@@ -184,7 +184,7 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("call: %+v, %+v", got, got.Failure)
 			}
 			if text := fmt.Sprint(got.Failure) + b.log.String(); strings.Contains(text, "s3cret") || strings.Contains(text, "X-Injected") {
-				t.Errorf("it tells a secret: %s", text)
+				t.Errorf("it shows a secret: %s", text)
 			}
 			if name == "redirect" && len(b.requests) != 1 {
 				t.Error("the redirect was followed")
@@ -208,7 +208,7 @@ func TestTriesEnd(t *testing.T) {
 			t.Errorf("after %d tries: %+v", i, got.Failure)
 		}
 		if text := fmt.Sprint(*got.Failure) + b.log.String(); strings.Contains(text, "T000") || strings.Contains(text, "s3cret") {
-			t.Errorf("it tells a secret: %s", text)
+			t.Errorf("it shows a secret: %s", text)
 		}
 		return
 	}
@@ -273,7 +273,7 @@ func TestCallback(t *testing.T) {
 		t.Errorf("after: %+v", got)
 	}
 	if token := path[strings.LastIndex(path, "/")+1:]; strings.Contains(fmt.Sprint(b.signaler.got), token) || strings.Contains(b.log.String(), token) {
-		t.Error("the token is written down")
+		t.Error("the token is stored")
 	}
 	for code, want := range map[problem.Code]int{problem.NotFound: 404, problem.Precondition: 409, problem.Unavailable: 503} {
 		b.signaler.err = problem.New(code, "execution.signal", "no")
@@ -298,7 +298,8 @@ func TestCallbackKeyIsSharedAndKept(t *testing.T) {
 	}
 }
 
-// A pointer made for a place leads there, and no pointer panics.
+// A pointer built from the path of a value finds that value, and no pointer
+// panics.
 func TestPointers(t *testing.T) {
 	escape := strings.NewReplacer("~", "~0", "/", "~1")
 	rapid.Check(t, func(t *rapid.T) {

@@ -15,11 +15,11 @@ import (
 	"showrunner/stage"
 )
 
-// answer is what came back of a call.
+// answer is the response to a call.
 type answer struct {
 	status     int
 	body       []byte
-	cut        bool // there was more than maxAnswer
+	cut        bool // the body was longer than maxAnswer
 	location   string
 	retryAfter time.Duration
 }
@@ -42,7 +42,7 @@ func (w Webhook) send(m message) (answer, error) {
 	return a, nil
 }
 
-// plain is an error without the address that net/http puts around it.
+// plain is an error without the address that net/http adds.
 func plain(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -51,7 +51,7 @@ func plain(err error) error {
 	return err
 }
 
-// retryAfter reads Retry-After, in seconds or as a date by the other side's clock.
+// retryAfter reads Retry-After, in seconds or as a date by the receiver's clock.
 func retryAfter(resp *http.Response) time.Duration {
 	value := resp.Header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(value); err == nil {
@@ -75,12 +75,12 @@ func extract(outputs map[string]any, pointers map[string]string, body []byte, cu
 	}
 	if cut {
 		return &stage.Failure{Code: "WEBHOOK_ANSWER", Cause: fmt.Sprintf("the answer has more than %d bytes, so outputs cannot be read from it", maxAnswer),
-			Help: "have the other side answer with less"}
+			Help: "have the receiver send a shorter answer"}
 	}
 	var doc any
 	if err := decode(body, &doc); err != nil {
-		return &stage.Failure{Code: "WEBHOOK_ANSWER", Cause: "outputs are wanted from it, and the answer is no JSON", Evidence: []string{err.Error()},
-			Help: "have the other side answer with JSON, or leave out outputs"}
+		return &stage.Failure{Code: "WEBHOOK_ANSWER", Cause: "outputs are read from the answer, but it is not JSON", Evidence: []string{err.Error()},
+			Help: "have the receiver answer with JSON, or leave out outputs"}
 	}
 	for name, pointer := range pointers {
 		value, ok := follow(doc, pointer)
@@ -106,7 +106,7 @@ func decode(body []byte, doc *any) error {
 
 var unescape = strings.NewReplacer("~1", "/", "~0", "~")
 
-// follow is RFC 6901.
+// follow evaluates a JSON pointer (RFC 6901).
 func follow(doc any, pointer string) (any, bool) {
 	if pointer == "" {
 		return doc, true

@@ -19,13 +19,14 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of an answer or a call back, in bytes.
+	// maxAnswer bounds how many bytes of an answer or a callback are read.
 	maxAnswer = 1 << 20
-	// maxTries bounds how often a call is made that found nobody, or somebody busy.
+	// maxTries bounds how often a call is made while the receiver is unreachable
+	// or busy.
 	maxTries = 6
-	// maxPause bounds what Retry-After may ask for.
+	// maxPause bounds how long a pause Retry-After may ask for.
 	maxPause = 5 * time.Minute
-	// oneCall bounds one call.
+	// oneCall bounds the duration of one call.
 	oneCall = 30 * time.Second
 
 	signalCallback = "callback"
@@ -33,8 +34,8 @@ const (
 
 // Webhook is the stage kind webhook.
 type Webhook struct {
-	Client *http.Client // NewClient makes a fitting one
-	// Callbacks makes the addresses for calls back.
+	Client *http.Client // NewClient makes a suitable client
+	// Callbacks makes the callback addresses.
 	Callbacks *Callbacks
 }
 
@@ -70,7 +71,7 @@ func config(in *stage.Input) (pipeline.Webhook, error) {
 	return c, nil
 }
 
-// tries is what a call that is repeated keeps.
+// tries is the saved state of a repeated call.
 type tries struct {
 	Tries int    `json:"tries"`
 	Last  string `json:"last"`
@@ -106,7 +107,7 @@ func (w Webhook) call(ctx context.Context, in *stage.Input) (stage.Result, error
 	}
 	fmt.Fprintf(in.Log, "try %d: %s\n", t.Tries, t.Last)
 	if err == nil && answer.status != http.StatusTooManyRequests && answer.status < 500 {
-		f := stage.Failure{Code: "WEBHOOK_REFUSED", Cause: t.Last, Evidence: m.evidence(answer), Help: "compare the call with what the other side expects"}
+		f := stage.Failure{Code: "WEBHOOK_REFUSED", Cause: t.Last, Evidence: m.evidence(answer), Help: "compare the call with what the receiver expects"}
 		if answer.location != "" {
 			f.Help = "redirects are not followed; call the address it names directly"
 		}
@@ -114,7 +115,7 @@ func (w Webhook) call(ctx context.Context, in *stage.Input) (stage.Result, error
 	}
 	if t.Tries >= maxTries {
 		return stage.Fail(stage.Failure{Code: "WEBHOOK_UNREACHABLE", Cause: fmt.Sprintf("%s, %d times", t.Last, t.Tries),
-			Evidence: m.evidence(answer), Help: "check the address and that the other side is up", Retryable: true}), nil
+			Evidence: m.evidence(answer), Help: "check the address and that the receiver is up", Retryable: true}), nil
 	}
 	state, err := json.Marshal(t)
 	if err != nil {
@@ -123,7 +124,7 @@ func (w Webhook) call(ctx context.Context, in *stage.Input) (stage.Result, error
 	return stage.Result{Outcome: stage.Again, State: state, After: pause(t.Tries, answer.retryAfter)}, nil
 }
 
-// pause doubles from one second; the other side may ask for longer.
+// pause doubles from one second; the receiver may ask for a longer pause.
 func pause(tries int, asked time.Duration) time.Duration {
 	return min(maxPause, max(asked, time.Second<<(tries-1)))
 }
@@ -166,26 +167,28 @@ func (w Webhook) callback(_ context.Context, in *stage.Input) (stage.Result, err
 		}
 		return stage.Result{Outcome: stage.Done, Outputs: outputs}, nil
 	}
-	in.Progress("waits for the call back")
+	in.Progress("waits for the callback")
 	return stage.Result{Outcome: stage.Again}, nil
 }
 
-// callKey is the key of the task that made the call, whichever task asks.
+// callKey is the key of the task that made the call, whichever task calls this
+// method.
 func callKey(k stage.Key) stage.Key {
 	k.Task = "call"
 	return k
 }
 
-// message is a call ready to be made, and what must not be told of it.
+// message is a call that is ready to be made, and the secrets that must not be
+// shown of it.
 type message struct {
 	request *http.Request
-	shown   string // scheme and host: the rest of an address is often a secret
+	shown   string // scheme and host: the rest of an address often holds a secret
 	secrets []string
 }
 
 func (m message) hide(text string) string { return secret.Mask(text, m.secrets...) }
 
-// evidence is the beginning of what the other side answered.
+// evidence is the beginning of the receiver's answer.
 func (m message) evidence(a answer) []string {
 	const shown = 500
 	text := strings.ToValidUTF8(string(a.body[:min(len(a.body), 4*shown)]), "�")
@@ -199,8 +202,8 @@ func (m message) evidence(a answer) []string {
 	return []string{text}
 }
 
-// message builds the call. The failure says what is wrong with the
-// configuration once its secrets are in place, without telling them.
+// message builds the call. A failure says what is wrong with the configuration
+// after secrets were inserted, without showing the secrets.
 func (w Webhook) message(ctx context.Context, in *stage.Input, c pipeline.Webhook) (message, *stage.Failure, error) {
 	m := message{}
 	var missing error
@@ -229,7 +232,7 @@ func (w Webhook) message(ctx context.Context, in *stage.Input, c pipeline.Webhoo
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return m, &stage.Failure{Code: "WEBHOOK_ADDRESS", Cause: "the address is no http or https URL", Help: "check url, and the secrets in it"}, nil
+		return m, &stage.Failure{Code: "WEBHOOK_ADDRESS", Cause: "the address is not an http or https URL", Help: "check url, and the secrets in it"}, nil
 	}
 	m.shown = u.Scheme + "://" + u.Host
 	callbackURL := ""
@@ -267,8 +270,8 @@ func (w Webhook) message(ctx context.Context, in *stage.Input, c pipeline.Webhoo
 	return m, nil, nil
 }
 
-// payload is the body: as configured, else what the call is about. A JSON
-// object gets the callbackUrl as a field, unless it has one.
+// payload is the body: the configured one, otherwise a description of the stage.
+// A JSON object gets the callbackUrl as a field, unless it has one.
 func payload(in *stage.Input, body, callbackURL string) (text string, isJSON bool) {
 	if body == "" {
 		about := map[string]any{"type": "stage.webhook", "application": in.Application, "pipeline": in.Pipeline,
@@ -286,7 +289,7 @@ func payload(in *stage.Input, body, callbackURL string) (text string, isJSON boo
 	if callbackURL == "" || json.Unmarshal([]byte(body), &object) != nil || object == nil || object["callbackUrl"] != nil {
 		return body, true
 	}
-	object["callbackUrl"], _ = json.Marshal(callbackURL) // a string always encodes
+	object["callbackUrl"], _ = json.Marshal(callbackURL) // a string can always be encoded
 	raw, err := json.Marshal(object)
 	if err != nil {
 		return body, true

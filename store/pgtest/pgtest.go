@@ -1,5 +1,5 @@
-// Package pgtest starts a private PostgreSQL server for the tests of a package:
-// real, empty, on a unix socket in a temporary folder, and gone afterwards.
+// Package pgtest starts a private PostgreSQL server for the tests of a package: a
+// real server, empty, on a unix socket in a temporary folder, removed afterwards.
 package pgtest
 
 import (
@@ -20,19 +20,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrNone says that this machine has no PostgreSQL to test with.
+// ErrNone says that this machine has no PostgreSQL.
 var ErrNone = errors.New("no PostgreSQL found: neither in PATH nor under /usr/lib/postgresql")
 
 // Server is a running PostgreSQL server.
 type Server struct {
 	dir, bin string
 	settings []string
-	user     *syscall.Credential // nil: ours
+	user     *syscall.Credential // nil: this process's user
 	cmd      *exec.Cmd
 	next     atomic.Int64
 }
 
-// Find returns the folder of the server's programs.
+// Find returns the folder of the PostgreSQL programs.
 func Find() (string, error) {
 	if p, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(p), nil
@@ -47,16 +47,16 @@ func Find() (string, error) {
 
 // Settings of a server.
 var (
-	// Fast waits for no disk: the machine does not die in a test.
+	// Fast does not flush to disk: the machine does not crash in a test.
 	Fast = []string{"-c", "fsync=off"}
-	// Durable is as a server in production is: every commit is on disk.
+	// Durable is like a production server: every commit is flushed to disk.
 	Durable []string
 )
 
 // Start makes a database cluster in a temporary folder and starts a server on it.
 func Start(ctx context.Context) (*Server, error) { return StartIn(ctx, "", Fast) }
 
-// StartIn is Start with the folder to make the server's own in, and its settings.
+// StartIn is Start with the parent folder and the settings of the server.
 func StartIn(ctx context.Context, parent string, settings []string) (*Server, error) {
 	bin, err := Find()
 	if err != nil {
@@ -84,8 +84,8 @@ func StartIn(ctx context.Context, parent string, settings []string) (*Server, er
 	return s, nil
 }
 
-// Reopen starts a server on the folder that an earlier one was made in and Shut
-// left; where there is none, it makes one there.
+// Reopen starts a server on the folder that an earlier server used and Shut kept;
+// it makes a new cluster when there is none.
 func Reopen(ctx context.Context, dir string, settings []string) (*Server, error) {
 	found, err := filepath.Glob(filepath.Join(dir, "pg*", "data", "PG_VERSION"))
 	if err != nil || len(found) == 0 {
@@ -99,14 +99,14 @@ func Reopen(ctx context.Context, dir string, settings []string) (*Server, error)
 	if s.dir, err = filepath.Abs(filepath.Dir(filepath.Dir(found[0]))); err != nil {
 		return nil, err
 	}
-	s.next.Store(time.Now().Unix()) // what was made before keeps its name
+	s.next.Store(time.Now().Unix()) // existing databases keep their names
 	if os.Getuid() == 0 {
 		err = s.dropRoot()
 	}
 	return s, errors.Join(err, s.Up(ctx))
 }
 
-// Shut stops the server in good order, and leaves everything for Reopen.
+// Shut stops the server cleanly, and keeps the folder for Reopen.
 func (s *Server) Shut() error {
 	err := s.cmd.Process.Signal(syscall.SIGINT)
 	return errors.Join(err, s.cmd.Wait())
@@ -170,26 +170,26 @@ func (s *Server) Up(ctx context.Context) error {
 	}
 }
 
-// Down stops the server at once, as a crash would: its data stay.
+// Down stops the server at once, as a crash would. The data are kept.
 func (s *Server) Down() error {
 	if s.cmd == nil || s.cmd.Process == nil {
 		return nil
 	}
 	err := s.cmd.Process.Signal(syscall.SIGQUIT)
-	_ = s.cmd.Wait() // it says that it was stopped at once
+	_ = s.cmd.Wait() // the error only says that the server was killed
 	s.cmd = nil
 	return err
 }
 
-// Pause stops every process of the server where it is: connections stay, and
-// nothing is answered. Resume lets them go on.
+// Pause stops every process of the server: connections stay open, and nothing is
+// answered. Resume continues the processes.
 func (s *Server) Pause() error { return s.signalAll(syscall.SIGSTOP) }
 
 // Resume undoes Pause.
 func (s *Server) Resume() error { return s.signalAll(syscall.SIGCONT) }
 
-// signalAll signals the server, so that it starts no other process, and then
-// those that it has started.
+// signalAll signals the server first, so that it starts no other process, and
+// then its child processes.
 func (s *Server) signalAll(signal syscall.Signal) error {
 	parent := s.cmd.Process.Pid
 	if err := syscall.Kill(parent, signal); err != nil {
@@ -202,11 +202,11 @@ func (s *Server) signalAll(signal syscall.Signal) error {
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		var pid, ppid int
 		var state string
-		rest := text[bytes.LastIndexByte(text, ')')+1:] // the name before it may hold anything
+		rest := text[bytes.LastIndexByte(text, ')')+1:] // the name before it may hold any character
 		if _, err := fmt.Sscan(string(text), &pid); err != nil {
 			continue
 		}
@@ -223,7 +223,7 @@ func (s *Server) signalAll(signal syscall.Signal) error {
 // Stop ends the server and removes everything.
 func (s *Server) Stop() error { return errors.Join(s.Down(), os.RemoveAll(s.dir)) }
 
-// Address is that of a database of the server.
+// Address is the address of a database of the server.
 func (s *Server) Address(database string) string {
 	return "postgres://test@/" + database + "?host=" + s.dir
 }
@@ -233,7 +233,8 @@ func (s *Server) Database(ctx context.Context) (string, error) {
 	return s.Make(ctx, "test"+strconv.FormatInt(s.next.Add(1), 10), "template1")
 }
 
-// Make makes a database that is a copy of another, which nobody is connected to.
+// Make makes a database as a copy of a template, which nobody may be connected
+// to.
 func (s *Server) Make(ctx context.Context, name, template string) (string, error) {
 	conn, err := pgx.Connect(ctx, s.Address("postgres"))
 	if err != nil {
@@ -244,7 +245,7 @@ func (s *Server) Make(ctx context.Context, name, template string) (string, error
 	return s.Address(name), err
 }
 
-// Size says how many bytes the server keeps on disk for a database.
+// Size returns how many bytes of disk a database uses.
 func (s *Server) Size(ctx context.Context, address string) int64 {
 	var n int64
 	conn, err := pgx.Connect(ctx, address)
@@ -281,7 +282,7 @@ func (s *Server) Ask(ctx context.Context, address, text string) ([][]string, err
 	return rows, nil
 }
 
-// Drop removes a database that nobody is connected to, if it is there.
+// Drop removes a database that nobody is connected to, if it exists.
 func (s *Server) Drop(ctx context.Context, address string) error {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {

@@ -16,11 +16,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrNoPooler says that this machine has no connection pooler to test with.
+// ErrNoPooler says that this machine has no connection pooler.
 var ErrNoPooler = errors.New("no pgbouncer found")
 
-// Pool starts pgbouncer in transaction mode before a database of the server, and
-// returns the address there. It knows of no prepared statements.
+// Pool starts pgbouncer in transaction mode in front of a database of the server,
+// and returns the pooler's address. The pooler does not support prepared
+// statements.
 func (s *Server) Pool(ctx context.Context, address string) (pooled string, stop func() error, err error) {
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
@@ -53,7 +54,7 @@ func (s *Server) Pool(ctx context.Context, address string) (pooled string, stop 
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // it is killed
+		_ = cmd.Wait() // it was killed by stop
 		close(ended)
 	}()
 	stop = func() error {
@@ -69,7 +70,7 @@ func (s *Server) Pool(ctx context.Context, address string) (pooled string, stop 
 		}
 		select {
 		case <-ended:
-			return "", nil, fmt.Errorf("pgbouncer does not run: %s", said.String())
+			return "", nil, fmt.Errorf("pgbouncer did not start: %s", said.String())
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
 			return "", nil, errors.Join(ctx.Err(), stop())

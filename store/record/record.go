@@ -1,8 +1,7 @@
-// Package record owns the two shapes that everything durable outside an
-// execution is kept in: small documents with compare-and-set, and the entries
-// of the one append-only event log. It imports nothing but the standard
-// library, so that every package may speak of them; how they are kept is
-// package store's affair.
+// Package record owns the two forms of durable data outside an execution: small
+// documents with compare-and-set, and the entries of the one append-only event
+// log. It imports nothing but the standard library, so that every package may use
+// it. Package store decides how records are kept.
 package record
 
 import (
@@ -22,14 +21,14 @@ type Record struct {
 // Event is one entry of the event log: something that happened, in the order
 // in which it became durable.
 type Event struct {
-	Position    int64           `json:"position"` // given by the store, rising; readers keep it to go on later
+	Position    int64           `json:"position"` // assigned by the store, rising; readers keep it to resume later
 	Time        time.Time       `json:"time"`
 	Type        string          `json:"type"` // "execution.started", "stage.succeeded", …
 	Application string          `json:"application,omitempty"`
 	Pipeline    string          `json:"pipeline,omitempty"`
 	Execution   string          `json:"execution,omitempty"`
 	Stage       string          `json:"stage,omitempty"`
-	By          string          `json:"by,omitempty"` // the principal, when a person or program asked for it
+	By          string          `json:"by,omitempty"` // the principal, when a person or program asked for the change
 	Data        json.RawMessage `json:"data,omitempty"`
 }
 
@@ -60,12 +59,14 @@ func (f Filter) Match(e Event) bool {
 	return false
 }
 
-// Slice is a stretch of the event log.
+// Slice is a part of the event log.
 type Slice struct {
 	Events []Event
-	// Next is the position to read from next time: everything selected before it is in Events.
+	// Next is the position to read from next time: every selected event before it
+	// is in Events.
 	Next int64
-	// Reset says that events after the position asked for have been archived or
-	// removed: the reader has to take a fresh picture before it goes on at Next.
+	// Reset says that events after the requested position have been archived or
+	// removed: the reader has to load the current state again before it goes on
+	// at Next.
 	Reset bool
 }

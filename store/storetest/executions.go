@@ -37,7 +37,8 @@ func testCreate(t *testing.T, f *fixture) {
 	wantCode(t, err, problem.NotFound)
 }
 
-// Those of one pipeline are numbered in their order, whatever stands between them.
+// The executions of one pipeline are numbered in their order, even when
+// executions of other pipelines stand between them.
 func testCreateMany(t *testing.T, f *fixture) {
 	in := func(pipe string, lane bool, event string) *execution.Change {
 		return f.creation(func(h *execution.Head) {
@@ -73,7 +74,7 @@ func testCreateMany(t *testing.T, f *fixture) {
 	}
 	snap := f.load(all[1].ID)
 	if len(snap.Stages) != 2 || string(snap.Stages[0].Data) != `{"a":2}` || snap.Head.Status != execution.Paused {
-		t.Errorf("what joined its creation: %+v", snap)
+		t.Errorf("changes committed with its creation: %+v", snap)
 	}
 	if e := f.events(0, record.Filter{Types: []string{"execution.started"}}).Events; len(e) != 8 || all[6].Last != e[7].Position {
 		t.Errorf("%d events, the last at %d: %+v", len(e), all[6].Last, e)
@@ -95,7 +96,7 @@ func testDedupe(t *testing.T, f *fixture) {
 	_, err := f.store.Load(t.Context(), second.ID)
 	wantCode(t, err, problem.NotFound)
 	if s := f.events(0, record.Filter{}); len(s.Events) != 2 {
-		t.Fatalf("a start that did not happen left events: %+v", s.Events)
+		t.Fatalf("a start that was refused left events: %+v", s.Events)
 	}
 }
 
@@ -125,13 +126,13 @@ func testLost(t *testing.T, f *fixture) {
 	f.s = f.join()
 	c := &execution.Change{ID: h.ID, Epoch: h.Epoch, Stages: []execution.StageRow{{Data: []byte("{}")}}}
 	if err := old.Commit(t.Context(), []*execution.Change{c}); !errors.Is(err, execution.ErrLost) {
-		t.Fatalf("a session that is no more was answered %v", err)
+		t.Fatalf("a session that has ended was answered %v", err)
 	}
-	for open := true; open; { // what it was told before its end may still be there
+	for open := true; open; { // a notice sent before the session ended may still be in the channel
 		_, open = <-old.Notices()
 	}
 	if snap := f.load(h.ID); len(snap.Stages) != 0 {
-		t.Fatal("it wrote all the same")
+		t.Fatal("the ended session changed the execution")
 	}
 }
 
@@ -180,7 +181,7 @@ func testEnded(t *testing.T, f *fixture) {
 	other := f.creation(nil)
 	f.offer(c, other)
 	if !errors.Is(c.Err, execution.ErrFenced) || other.Err != nil {
-		t.Fatalf("what had ended was changed: %v; its neighbour: %v", c.Err, other.Err)
+		t.Fatalf("an ended execution was changed: %v; the other one: %v", c.Err, other.Err)
 	}
 	if s := f.events(0, record.Filter{Types: []string{"refused"}}); len(s.Events) != 0 {
 		t.Fatal(s)
@@ -222,7 +223,7 @@ func testMail(t *testing.T, f *fixture) {
 		t.Fatal(later, err)
 	}
 	if s := f.events(0, record.Filter{Types: []string{"stage."}}); len(s.Events) != 2 {
-		t.Fatalf("mail that came twice is told twice: %+v", s.Events)
+		t.Fatalf("a message that was sent twice is delivered twice: %+v", s.Events)
 	}
 	f.end(h, start)
 	dead, nobody, child := send("three", h.ID, true), send("four", "nobody", true), send("five", h.ID, false)

@@ -35,7 +35,7 @@ func testEvents(t *testing.T, f *fixture) {
 	}
 	var from int64
 	next := map[string]int{}
-	for total := 0; total < 2*writers*each && !t.Failed(); { // while they write: nothing skipped, nothing twice, in order
+	for total := 0; total < 2*writers*each && !t.Failed(); { // read while writers append: no event is skipped, repeated or out of order
 		s, err := f.store.ReadEvents(t.Context(), from, record.Filter{}, 7)
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func testRecords(t *testing.T, f *fixture) {
 	_, err = f.store.GetRecord(ctx, "c", "a/1")
 	wantCode(t, err, problem.NotFound)
 	if s := f.events(0, record.Filter{}); len(s.Events) != 6 {
-		t.Fatalf("%d events: those of refused changes must not stay", len(s.Events))
+		t.Fatalf("%d events: the events of refused changes must not be stored", len(s.Events))
 	}
 }
 
@@ -195,16 +195,16 @@ func testPrune(t *testing.T, f *fixture) {
 	}
 	s := f.events(1, record.Filter{})
 	if !s.Reset || len(s.Events) != 0 || s.Next != archived[9].Position {
-		t.Fatalf("a reader behind is not told: %+v", s)
+		t.Fatalf("a reader behind the removed events is not told to reset: %+v", s)
 	}
 	if err := f.store.AppendEvents(t.Context(), record.Event{Time: start, Type: "later"}); err != nil {
 		t.Fatal(err)
 	}
 	if s = f.events(s.Next, record.Filter{}); s.Reset || len(s.Events) != 1 || s.Events[0].Position <= archived[9].Position {
-		t.Fatalf("positions are used again: %+v", s)
+		t.Fatalf("positions are reused: %+v", s)
 	}
 	if h := f.make(nil); h.Number != 11 {
-		t.Fatalf("number %d is used again", h.Number)
+		t.Fatalf("number %d is reused", h.Number)
 	}
 }
 
@@ -249,8 +249,9 @@ func testBackup(t *testing.T, f *fixture, restore func(*testing.T, []byte) store
 	}
 }
 
-// testBackupMoment has an execution begin while a backup is being written: nothing
-// of it is in the backup, and everything of the moment when that began is.
+// testBackupMoment starts an execution while a backup is being written. The
+// backup holds nothing of that execution, and everything that was stored when the
+// backup began.
 func testBackupMoment(t *testing.T, f *fixture, restore func(*testing.T, []byte) store.Store) {
 	before := f.make(nil)
 	large := json.RawMessage(`"` + strings.Repeat("x", 300_000) + `"`)
@@ -280,10 +281,10 @@ func testBackupMoment(t *testing.T, f *fixture, restore func(*testing.T, []byte)
 	_, err = g.store.Load(t.Context(), after.ID)
 	wantCode(t, err, problem.NotFound)
 	if s := g.events(0, record.Filter{}); len(s.Events) != 3 || s.Events[2].Type != "small" {
-		t.Fatalf("%d events, want the three of the moment", len(s.Events))
+		t.Fatalf("%d events, want the three from before the backup", len(s.Events))
 	}
 	g.n = 100
 	if h := g.make(func(h *execution.Head) { h.Request.TriggerID, h.Request.EventID = "t", "e" }); h.ID != "x101" {
-		t.Fatalf("the event of what is not in the backup has started %s", h.ID)
+		t.Fatalf("an event of an execution outside the backup has started %s", h.ID)
 	}
 }

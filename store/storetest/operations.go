@@ -13,7 +13,7 @@ var (
 	creation    = journal.Request{Operation: "create", Fingerprint: "f1"}
 )
 
-// begin begins an operation and compares what is known of it.
+// begin begins an operation and compares the answer.
 func (f *fixture) begin(id journal.ID, r journal.Request, want journal.Entry, wantCreated bool) {
 	f.t.Helper()
 	e, created, err := f.store.BeginOperation(f.t.Context(), id, r)

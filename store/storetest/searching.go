@@ -11,8 +11,8 @@ import (
 	"showrunner/execution"
 )
 
-// testSearch asks random questions about more executions than one part of the
-// index holds, and compares the answers with what looking at each one says.
+// testSearch runs random queries over more executions than one part of the index
+// holds, and compares each answer with a scan of all executions.
 func testSearch(t *testing.T, f *fixture) {
 	const n, seed = 8_700, 4
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -67,12 +67,12 @@ func testSearch(t *testing.T, f *fixture) {
 		if random.IntN(3) == 0 {
 			q.Until = when()
 		}
-		compareList(t, f, q, all, fmt.Sprintf("seed %d, question %d", seed, i))
+		compareList(t, f, q, all, fmt.Sprintf("seed %d, query %d", seed, i))
 	}
 }
 
-// compareList reads every page. One that is not full and says that there is more
-// is an answer too: the search has taken long.
+// compareList reads every page. A page that is not full may still say that there
+// is more: the search has reached its time limit.
 func compareList(t *testing.T, f *fixture, q execution.Query, all []execution.Head, what string) {
 	t.Helper()
 	var want, got []string

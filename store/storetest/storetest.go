@@ -19,24 +19,24 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, restore func(t *test
 		"creations are numbered and found":         testCreate,
 		"creations of one batch are numbered":      testCreateMany,
 		"an event starts once":                     testDedupe,
-		"a change is whole or not at all":          testChange,
+		"a change is applied as a whole or not at all":          testChange,
 		"a lost session commits nothing":           testLost,
 		"adoption takes what nobody owns":          testAdopt,
 		"what has ended stays ended":               testEnded,
 		"a restart happens once":                   testRevive,
-		"mail arrives once and only at the living": testMail,
+		"messages arrive once and only at living executions": testMail,
 		"positions rise and are read in order":     testEvents,
 		"lists are paged and filtered":             testList,
 		"records compare and set":                  testRecords,
-		"searching finds what looking does":        testSearch,
-		"retention removes and says so":            testPrune,
+		"searching finds what scanning finds":        testSearch,
+		"retention removes and reports it":            testPrune,
 		"operations are remembered by their keys":  testOperations,
 		"operations are forgotten by their age":    testForgetOperations,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newFixture(t, open(t))) })
 	}
 	t.Run("a backup is of one moment", func(t *testing.T) { testBackupMoment(t, newFixture(t, open(t)), restore) })
-	t.Run("a backup is whole", func(t *testing.T) { testBackup(t, newFixture(t, open(t)), restore) })
+	t.Run("a backup is complete", func(t *testing.T) { testBackup(t, newFixture(t, open(t)), restore) })
 }
 
 type fixture struct {

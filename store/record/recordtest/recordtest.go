@@ -1,5 +1,5 @@
-// Package recordtest keeps records in memory, for tests of what is written
-// against the records port. It behaves as package store does.
+// Package recordtest keeps records in memory, for tests of code that uses the
+// records port. It behaves like package store.
 package recordtest
 
 import (
