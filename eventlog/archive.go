@@ -34,12 +34,12 @@ type Archive struct {
 
 	sync  func(*os.File) error // flushes writes to disk
 	mu    sync.Mutex
-	last  int64           // position of the last event, as of the last refresh
-	hints map[int64]place // where to continue reading after a position
+	last  int64                  // position of the last event, as of the last refresh
+	hints map[int64]readPosition // where to continue reading after a position
 }
 
-// place is the file and offset of the event after a position.
-type place struct {
+// readPosition is the file and offset of the event after a position.
+type readPosition struct {
 	file   string
 	offset int64
 }
@@ -52,7 +52,7 @@ const suffix = ".ndjson"
 // OpenArchive keeps events in dir, which is made when the first event is
 // appended.
 func OpenArchive(dir string) *Archive {
-	return &Archive{dir: dir, FileSize: 64 << 20, hints: map[int64]place{}, sync: (*os.File).Sync}
+	return &Archive{dir: dir, FileSize: 64 << 20, hints: map[int64]readPosition{}, sync: (*os.File).Sync}
 }
 
 // files lists the archive's files in order, with the positions they begin at.
@@ -253,7 +253,7 @@ func (a *Archive) readFile(name string, s *record.Slice, from int64, f record.Fi
 	for {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			a.remember(s.Next, place{name, offset})
+			a.remember(s.Next, readPosition{name, offset})
 			return scanned, false, nil // an incomplete line is being written, or was cut off by a crash
 		}
 		if err != nil {
@@ -275,7 +275,7 @@ func (a *Archive) readFile(name string, s *record.Slice, from int64, f record.Fi
 			s.Events = append(s.Events, e)
 		}
 		if len(s.Events) == limit || scanned >= window {
-			a.remember(s.Next, place{name, offset})
+			a.remember(s.Next, readPosition{name, offset})
 			return scanned, true, nil
 		}
 	}
@@ -290,7 +290,7 @@ func (a *Archive) hint(position int64, name string) int64 {
 	return 0
 }
 
-func (a *Archive) remember(position int64, p place) {
+func (a *Archive) remember(position int64, p readPosition) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.hints) >= maxHints {

@@ -83,7 +83,7 @@ func TestArchiveKeepsEachEventOnce(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				a = &Archive{dir: dir, FileSize: a.FileSize, hints: map[int64]place{}, sync: a.sync}
+				a = &Archive{dir: dir, FileSize: a.FileSize, hints: map[int64]readPosition{}, sync: a.sync}
 				continue // the same events are archived again, perhaps with later events
 			}
 			done += n

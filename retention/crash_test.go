@@ -16,14 +16,14 @@ import (
 	"showrunner/problem"
 )
 
-// fatal is a context that kills its own process at the n-th call of Err. A sweep
+// killAfter is a context that kills its own process at the n-th call of Err. A sweep
 // calls Err before every file, so each file is a moment to be killed at.
-type fatal struct {
+type killAfter struct {
 	context.Context
 	left int
 }
 
-func (f *fatal) Err() error {
+func (f *killAfter) Err() error {
 	if f.left--; f.left == 0 {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // the process ends here
@@ -38,7 +38,7 @@ func TestSweepProcess(t *testing.T) {
 	if data == "" {
 		t.Skip("started by TestSweepsThatAreKilled only")
 	}
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Data = data
 	var err error
 	if w.Artifacts, err = artifact.Open(filepath.Join(data, "artifacts")); err != nil {
@@ -49,7 +49,7 @@ func TestSweepProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Sweep(&fatal{t.Context(), n}); err != nil {
+	if _, err := w.Sweep(&killAfter{t.Context(), n}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -58,7 +58,7 @@ func TestSweepProcess(t *testing.T) {
 // few files later. After each kill, kept artifacts are complete, removed ones are
 // complete or gone, and the next sweep continues.
 func TestSweepsThatAreKilled(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	kept := w.artifact("kept")
 	w.execution("1kept", execution.Succeeded, w.now.Add(-10*age), kept)
 	var going []artifact.Ref
@@ -70,7 +70,7 @@ func TestSweepsThatAreKilled(t *testing.T) {
 		w.folder("builds", fmt.Sprintf("0gone%d.build.1.abc", i))
 	}
 	w.folder("logs", "1kept")
-	w.grow()
+	w.makeOld()
 	left := func() (n int) {
 		for _, pattern := range []string{"artifacts/manifests/*/*", "artifacts/blobs/*/*", "logs/*", "builds/*"} {
 			list, err := filepath.Glob(filepath.Join(w.Data, pattern))

@@ -121,14 +121,14 @@ func (s *Sweeper) Sweep(ctx context.Context) (done Swept, err error) {
 	}
 	sweeps := func() error { return errors.Join(s.artifacts(ctx, &done), s.logs(ctx, &done)) }
 	if local := filepath.Dir(s.buildFolder()); local != filepath.Clean(s.Data) {
-		err = errors.Join(err, alone(s.Data, sweeps), alone(local, func() error { return s.builds(ctx, &done) }))
+		err = errors.Join(err, withSweepLock(s.Data, sweeps), withSweepLock(local, func() error { return s.builds(ctx, &done) }))
 		return done, err
 	}
-	return done, errors.Join(err, alone(s.Data, func() error { return errors.Join(sweeps(), s.builds(ctx, &done)) }))
+	return done, errors.Join(err, withSweepLock(s.Data, func() error { return errors.Join(sweeps(), s.builds(ctx, &done)) }))
 }
 
-// alone calls sweep unless another sweep of the folder runs.
-func alone(dir string, sweep func() error) error {
+// withSweepLock calls sweep unless another sweep of the folder runs.
+func withSweepLock(dir string, sweep func() error) error {
 	name := filepath.Join(dir, "sweep.lock")
 	lock, err := filelock.Try(name)
 	if errors.Is(err, filelock.ErrHeld) {
@@ -150,13 +150,13 @@ func (s *Sweeper) artifacts(ctx context.Context, done *Swept) error {
 		return nil
 	}
 	needed := map[artifact.Ref]bool{}
-	if err := s.madeByKept(ctx, needed); err != nil {
+	if err := s.markKept(ctx, needed); err != nil {
 		return err
 	}
-	if err := s.delivered(ctx, needed); err != nil {
+	if err := s.markDelivered(ctx, needed); err != nil {
 		return err
 	}
-	if err := s.cached(needed, done); err != nil {
+	if err := s.markCached(needed, done); err != nil {
 		return err
 	}
 	collected, err := s.Artifacts.GC(ctx, func(r artifact.Ref) bool { return needed[r] }, s.Age)
@@ -164,10 +164,10 @@ func (s *Sweeper) artifacts(ctx context.Context, done *Swept) error {
 	return err
 }
 
-// madeByKept marks the artifacts of kept executions that are older than the age:
+// markKept marks the artifacts of kept executions that are older than the age:
 // the newest of each pipeline, and those that are running. Younger executions
 // need no mark, since their files are younger too.
-func (s *Sweeper) madeByKept(ctx context.Context, needed map[artifact.Ref]bool) error {
+func (s *Sweeper) markKept(ctx context.Context, needed map[artifact.Ref]bool) error {
 	// The clocks of several control planes differ by less than this.
 	margin := min(time.Hour, s.Age/2)
 	q := execution.Query{Until: s.Now().Add(margin - s.Age), Limit: 500}
@@ -197,10 +197,10 @@ func (s *Sweeper) madeByKept(ctx context.Context, needed map[artifact.Ref]bool) 
 	}
 }
 
-// cached forgets the cache entries that no build has used for as long as
+// markCached forgets the cache entries that no build has used for as long as
 // executions are kept, and marks the artifacts of the other entries. An entry
 // that is saved meanwhile has young files.
-func (s *Sweeper) cached(needed map[artifact.Ref]bool, done *Swept) (err error) {
+func (s *Sweeper) markCached(needed map[artifact.Ref]bool, done *Swept) (err error) {
 	cache := build.Cache{Dir: filepath.Join(s.Data, "cache")}
 	if done.Caches, err = cache.Prune(s.Now().Add(-s.Age)); err != nil {
 		return err
@@ -215,9 +215,9 @@ func (s *Sweeper) cached(needed map[artifact.Ref]bool, done *Swept) (err error) 
 	return nil
 }
 
-// delivered marks the artifacts that the clouds still use: those of server
+// markDelivered marks the artifacts that the clouds still use: those of server
 // groups, and those of site deployments that a rollback may return to.
-func (s *Sweeper) delivered(ctx context.Context, needed map[artifact.Ref]bool) error {
+func (s *Sweeper) markDelivered(ctx context.Context, needed map[artifact.Ref]bool) error {
 	for _, name := range s.Accounts.Names() {
 		a, err := s.Accounts.Account(name)
 		if err != nil {
@@ -242,7 +242,7 @@ func (s *Sweeper) delivered(ctx context.Context, needed map[artifact.Ref]bool) e
 			if sites == nil {
 				continue
 			}
-			if err := deployments(ctx, sites, r.Name, needed); err != nil {
+			if err := markDeployments(ctx, sites, r.Name, needed); err != nil {
 				return err
 			}
 		}
@@ -250,7 +250,7 @@ func (s *Sweeper) delivered(ctx context.Context, needed map[artifact.Ref]bool) e
 	return nil
 }
 
-func deployments(ctx context.Context, sites *cloud.Sites, region string, needed map[artifact.Ref]bool) error {
+func markDeployments(ctx context.Context, sites *cloud.Sites, region string, needed map[artifact.Ref]bool) error {
 	list, err := sites.List(ctx, region)
 	if err != nil {
 		return err

@@ -57,15 +57,15 @@ type accounts struct{ local *cloud.Account }
 func (accounts) Names() []string                          { return []string{"local"} }
 func (a accounts) Account(string) (*cloud.Account, error) { return a.local, nil }
 
-// away is a cloud with one region that does not answer.
-type away struct{ *memcloud.Cloud }
+// unreachableCloud is a cloud with one region that does not answer.
+type unreachableCloud struct{ *memcloud.Cloud }
 
-func (a away) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
+func (a unreachableCloud) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
 	return nil, problem.New(problem.Unavailable, "test", "region %s is away", region)
 }
 
-// world is a data folder in which all files are older than age.
-type world struct {
+// fixture is a data folder in which all files are older than age.
+type fixture struct {
 	t *testing.T
 	*Sweeper
 	cloud *memcloud.Cloud
@@ -73,9 +73,9 @@ type world struct {
 	now   time.Time
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	now := time.Now()
-	w := &world{t: t, kept: kept{}, now: now, cloud: memcloud.New(memcloud.Config{Regions: []string{"us-west-2"}, Now: func() time.Time { return now }})}
+	w := &fixture{t: t, kept: kept{}, now: now, cloud: memcloud.New(memcloud.Config{Regions: []string{"us-west-2"}, Now: func() time.Time { return now }})}
 	data := t.TempDir()
 	store, err := artifact.Open(filepath.Join(data, "artifacts"))
 	if err != nil {
@@ -88,7 +88,7 @@ func newWorld(t *testing.T) *world {
 
 // artifact stores an artifact with a file of its own and a file that all
 // artifacts share.
-func (w *world) artifact(name string) artifact.Ref {
+func (w *fixture) artifact(name string) artifact.Ref {
 	w.t.Helper()
 	dir := w.t.TempDir()
 	for file, text := range map[string]string{name: "the content of " + name, "common": "the same in all"} {
@@ -103,7 +103,7 @@ func (w *world) artifact(name string) artifact.Ref {
 	return ref
 }
 
-func (w *world) folder(kind, name string) string {
+func (w *fixture) folder(kind, name string) string {
 	w.t.Helper()
 	dir := filepath.Join(w.Data, kind, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -115,8 +115,8 @@ func (w *world) folder(kind, name string) string {
 	return dir
 }
 
-// grow makes all existing files older than age.
-func (w *world) grow() {
+// makeOld makes all existing files older than age.
+func (w *fixture) makeOld() {
 	w.t.Helper()
 	old := w.now.Add(-age - time.Hour)
 	err := filepath.WalkDir(w.Data, func(path string, _ os.DirEntry, err error) error {
@@ -128,11 +128,11 @@ func (w *world) grow() {
 }
 
 // whole says whether an artifact is complete.
-func (w *world) whole(ref artifact.Ref) bool {
+func (w *fixture) whole(ref artifact.Ref) bool {
 	return w.Artifacts.Extract(w.t.Context(), ref, filepath.Join(w.t.TempDir(), "out")) == nil
 }
 
-func (w *world) execution(id string, status execution.Status, created time.Time, refs ...artifact.Ref) {
+func (w *fixture) execution(id string, status execution.Status, created time.Time, refs ...artifact.Ref) {
 	e := execution.Execution{ID: id, Status: status, Created: created}
 	for i, r := range refs {
 		e.Stages = append(e.Stages, execution.StageState{Artifacts: map[string]artifact.Ref{fmt.Sprint("a", i): r}})
@@ -142,7 +142,7 @@ func (w *world) execution(id string, status execution.Status, created time.Time,
 
 // TestSweepRemovesWhatNothingNeeds sweeps twice over one file of every kind.
 func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	gone, ofKept, ofRunning, deployed := w.artifact("gone"), w.artifact("kept"), w.artifact("running"), w.artifact("deployed")
 	long := w.now.Add(-10 * age)
 	w.execution("1kept", execution.Succeeded, long, ofKept)
@@ -157,7 +157,7 @@ func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
 	if err := os.Chmod(builds[2], 0o500); err != nil {
 		t.Fatal(err)
 	}
-	w.grow()
+	w.makeOld()
 	young, youngLog, youngBuild := w.artifact("young"), w.folder("logs", "0young"), w.folder("builds", "1kept.other.1.abc")
 
 	done, err := w.Sweep(t.Context())
@@ -182,7 +182,7 @@ func TestSweepRemovesWhatNothingNeeds(t *testing.T) {
 // TestSweepKeepsCaches: a cache entry that builds still use is kept, however long
 // ago it was saved. An unused entry is removed, and then its artifact too.
 func TestSweepKeepsCaches(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	used, forgotten := w.artifact("used"), w.artifact("forgotten")
 	dir := w.folder("cache", "project")
 	for name, ref := range map[string]artifact.Ref{"used.json": used, "forgotten.json": forgotten} {
@@ -190,7 +190,7 @@ func TestSweepKeepsCaches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.grow()
+	w.makeOld()
 	if err := os.Chtimes(filepath.Join(dir, "used.json"), w.now, w.now); err != nil {
 		t.Fatal(err)
 	}
@@ -205,10 +205,10 @@ func TestSweepKeepsCaches(t *testing.T) {
 // TestSweepLeavesWhatItCannotJudge: while a region does not answer, no artifact
 // is removed, but logs and builds still are.
 func TestSweepLeavesWhatItCannotJudge(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	ref, log := w.artifact("maybe"), w.folder("logs", "0gone")
-	w.grow()
-	w.Accounts = accounts{cloud.NewAccount("local", away{w.cloud}, cloud.Options{Now: w.Now})}
+	w.makeOld()
+	w.Accounts = accounts{cloud.NewAccount("local", unreachableCloud{w.cloud}, cloud.Options{Now: w.Now})}
 	done, err := w.Sweep(t.Context())
 	if problem.CodeOf(err) != problem.Unavailable || done.Artifacts+done.Contents != 0 || done.Logs != 1 {
 		t.Errorf("swept %+v, %v", done, err)
@@ -224,9 +224,9 @@ func TestSweepLeavesWhatItCannotJudge(t *testing.T) {
 // TestOneSweepAtATime: while one control plane sweeps a folder, a second one does
 // not.
 func TestOneSweepAtATime(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	log := w.folder("logs", "0gone")
-	w.grow()
+	w.makeOld()
 	lock, err := filelock.Try(filepath.Join(w.Data, "sweep.lock"))
 	if err != nil {
 		t.Fatal(err)
@@ -245,11 +245,11 @@ func TestOneSweepAtATime(t *testing.T) {
 
 // TestWithoutAnAgeAllIsKept: zero keeps everything forever.
 func TestWithoutAnAgeAllIsKept(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	ref := w.artifact("a")
 	w.folder("logs", "0gone")
 	w.folder("builds", "0gone.build.1.abc")
-	w.grow()
+	w.makeOld()
 	w.Age, w.Builds = 0, 0
 	if done, err := w.Sweep(t.Context()); err != nil || done != (Swept{}) || !w.whole(ref) {
 		t.Errorf("swept %+v, %v", done, err)
@@ -266,7 +266,7 @@ func (o *operations) ForgetOperations(_ context.Context, before time.Time) (int,
 }
 
 func TestSweepForgetsOldOperations(t *testing.T) {
-	w, o := newWorld(t), &operations{}
+	w, o := newFixture(t), &operations{}
 	w.Operations = o
 	done, err := w.Sweep(t.Context())
 	if err != nil || done.Operations != 3 || !o.before.Equal(w.now.Add(-journal.Age)) {

@@ -25,7 +25,7 @@ func TestPasswordLeavesNoTrace(t *testing.T) {
 	r := newRepo(t)
 	commit := r.commit("first", "a", "1")
 	s := serve(t, filepath.Dir(r.dir), "x-access-token", password)
-	b := newBench(t)
+	b := newFixture(t)
 	var mu sync.Mutex
 	seen := ""
 	s.handle = func(http.ResponseWriter, *http.Request) bool {
@@ -119,7 +119,7 @@ func TestPasswordStaysAtItsHost(t *testing.T) {
 		http.Redirect(w, req, thief.URL+req.URL.RequestURI(), http.StatusFound)
 		return true
 	}
-	b := newBench(t)
+	b := newFixture(t)
 	_, err := b.Resolve(t.Context(), Request{URL: s.URL + "/repo", Credentials: Credentials{Username: "ada", Password: "s3cret-pass"}})
 	mu.Lock()
 	defer mu.Unlock()
@@ -156,7 +156,7 @@ func TestSSHCommand(t *testing.T) {
 		t.Errorf("key file: %q, %v, %v", key, info, err)
 	}
 	// Failures of ssh are reported in our own words.
-	b := newBench(t)
+	b := newFixture(t)
 	bin := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte("#!/bin/sh\necho 'Host key verification failed.' >&2\nexit 255\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestSubmodules(t *testing.T) {
 	top.commit("top", "a.txt", "a")
 	s := serve(t, root, "ada", "s3cret-pass")
 	creds := Credentials{Username: "ada", Password: "s3cret-pass"}
-	b := newBench(t)
+	b := newFixture(t)
 
 	tree := b.fetch(Request{URL: s.URL + "/top", Submodules: true, Credentials: creds})
 	files := b.files(tree.Artifact)
@@ -238,7 +238,7 @@ func TestSubmodulesInACircle(t *testing.T) {
 	r.git("add", ".gitmodules")
 	r.git("update-index", "--add", "--cacheinfo", "160000,"+first+",me")
 	commit := r.commit("circle")
-	b := newBench(t)
+	b := newFixture(t)
 	if _, err := b.Fetch(t.Context(), Request{URL: r.dir, Commit: commit, Submodules: true}); err != nil {
 		t.Errorf("a submodule at an earlier commit of itself: %v", err)
 	}
@@ -250,7 +250,7 @@ func TestGitMissing(t *testing.T) {
 	commit := r.commit("first", "a", "1")
 	path := os.Getenv("PATH")
 	t.Setenv("PATH", t.TempDir())
-	b := newBench(t)
+	b := newFixture(t)
 	if _, err := b.Fetch(t.Context(), Request{URL: r.dir, Commit: commit}); problem.CodeOf(err) != problem.Precondition || ReasonOf(err) != GitMissing || problem.HelpOf(err) != installGit {
 		t.Errorf("Fetch without git: %v (%s)", err, problem.HelpOf(err))
 	}
@@ -263,7 +263,7 @@ func TestGitMissing(t *testing.T) {
 func TestLFSMissing(t *testing.T) {
 	r := newRepo(t)
 	commit := r.commit("first", "a", "1")
-	b := newBench(t)
+	b := newFixture(t)
 	git, err := exec.LookPath("git")
 	if err == nil {
 		git, err = filepath.EvalSymlinks(git)

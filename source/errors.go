@@ -121,8 +121,8 @@ func classify(ctx context.Context, err error, stderr string) error {
 	return problem.Wrap(&failure{Failed, stderr}, problem.Internal, op, "git failed (%v)", err)
 }
 
-// named adds the repository to an error.
-func named(err error, r Remote) error {
+// withRemote adds the repository to an error.
+func withRemote(err error, r Remote) error {
 	var p *problem.Error
 	if err == nil || !errors.As(err, &p) {
 		return err

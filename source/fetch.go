@@ -44,9 +44,9 @@ func (f *Fetcher) Fetch(ctx context.Context, q Request) (Tree, error) {
 	defer s.remove() //nolint:errcheck // the next start sweeps
 	root := s.path("tree")
 	e := &export{f: f, q: q, scratch: s}
-	tree, err := e.lay(ctx, r, strings.ToLower(q.Commit), root, 0)
+	tree, err := e.exportCommit(ctx, r, strings.ToLower(q.Commit), root, 0)
 	if err != nil {
-		return Tree{}, named(err, r)
+		return Tree{}, withRemote(err, r)
 	}
 	ref, manifest, err := f.o.Artifacts.PutDir(ctx, root, nil)
 	if err != nil {
@@ -65,9 +65,9 @@ type export struct {
 	indexes int
 }
 
-// lay fetches a commit into its mirror and writes its files to root, which must
+// exportCommit fetches a commit into its mirror and writes its files to root, which must
 // not exist.
-func (e *export) lay(ctx context.Context, r Remote, commit, root string, depth int) (Tree, error) {
+func (e *export) exportCommit(ctx context.Context, r Remote, commit, root string, depth int) (Tree, error) {
 	if e.top == nil {
 		e.top = &r
 	}
@@ -112,7 +112,7 @@ func (e *export) lay(ctx context.Context, r Remote, commit, root string, depth i
 				broken = false
 				return err
 			}
-			fetched := e.f.retried(ctx, func() error { return m.fetch(ctx, commit, a, e.q.Progress) })
+			fetched := e.f.withRetries(ctx, func() error { return m.fetch(ctx, commit, a, e.q.Progress) })
 			if fetched != nil {
 				return fetched
 			}
@@ -123,7 +123,7 @@ func (e *export) lay(ctx context.Context, r Remote, commit, root string, depth i
 		return Tree{}, err
 	}
 	for _, sub := range modules {
-		if err := e.layModule(ctx, r, sub, root, depth); err != nil {
+		if err := e.exportSubmodule(ctx, r, sub, root, depth); err != nil {
 			return Tree{}, err
 		}
 	}
@@ -148,7 +148,7 @@ func (e *export) credentials(r Remote) Credentials {
 // module is a submodule of a commit.
 type module struct{ path, url, commit string }
 
-func (e *export) layModule(ctx context.Context, parent Remote, sub module, root string, depth int) error {
+func (e *export) exportSubmodule(ctx context.Context, parent Remote, sub module, root string, depth int) error {
 	const op = "source.submodule"
 	if depth >= maxNesting {
 		return problem.New(problem.Invalid, op, "submodules are nested more than %d deep at %s", maxNesting, sub.path)
@@ -178,7 +178,7 @@ func (e *export) layModule(ctx context.Context, parent Remote, sub module, root 
 		}
 	}
 	e.q.Progress(fmt.Sprintf("submodule %s: %s at %.7s", sub.path, r.URL, sub.commit))
-	if _, err := e.lay(ctx, r, sub.commit, at, depth+1); err != nil {
+	if _, err := e.exportCommit(ctx, r, sub.commit, at, depth+1); err != nil {
 		return problem.Wrap(err, "", op, "the submodule at %s (%s)", sub.path, r.URL).WithHelp("%s", problem.HelpOf(err))
 	}
 	return nil
@@ -237,7 +237,7 @@ func (m *mirror) checkout(ctx context.Context, commit, root, index string, a acc
 		"-c", "remote.origin.url=" + m.remote.URL, "-c", "filter.lfs.required=true",
 		"-c", "filter.lfs.smudge=git-lfs smudge -- %f", "-c", "filter.lfs.process=git-lfs filter-process"}, c.args...)
 	c.access, c.remote, c.progress, c.lock = a, true, q.Progress, m.lock
-	return m.f.retried(ctx, func() error { _, err := m.f.run(ctx, c); return err })
+	return m.f.withRetries(ctx, func() error { _, err := m.f.run(ctx, c); return err })
 }
 
 func (f *Fetcher) needLFS() error {
@@ -329,7 +329,7 @@ func (f *Fetcher) Changed(ctx context.Context, q Request, from, to string) ([]st
 	var out string
 	err = f.withMirror(ctx, r, to, true, func(m *mirror) error {
 		for _, commit := range []string{from, to} {
-			if err := f.retried(ctx, func() error { return m.fetch(ctx, commit, a, q.Progress) }); err != nil {
+			if err := f.withRetries(ctx, func() error { return m.fetch(ctx, commit, a, q.Progress) }); err != nil {
 				return err
 			}
 		}
@@ -338,7 +338,7 @@ func (f *Fetcher) Changed(ctx context.Context, q Request, from, to string) ([]st
 		return err
 	})
 	if err != nil {
-		return nil, named(err, r)
+		return nil, withRemote(err, r)
 	}
 	return strings.FieldsFunc(out, func(r rune) bool { return r == 0 }), nil
 }

@@ -65,25 +65,25 @@ func (r *repo) commit(message string, files ...string) string {
 	return r.git("rev-parse", "HEAD")
 }
 
-// bench is a Fetcher with its store of artifacts.
-type bench struct {
+// fixture is a Fetcher with its store of artifacts.
+type fixture struct {
 	*Fetcher
 	t     *testing.T
 	store *artifact.Store
 }
 
-func newBench(t *testing.T) *bench {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	store, err := artifact.Open(filepath.Join(t.TempDir(), "artifacts"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, store: store}
+	b := &fixture{t: t, store: store}
 	b.reopen(filepath.Join(t.TempDir(), "git"))
 	return b
 }
 
-func (b *bench) reopen(dir string) {
+func (b *fixture) reopen(dir string) {
 	b.t.Helper()
 	var err error
 	b.Fetcher, err = Open(Options{Dir: dir, Artifacts: b.store, Retries: []time.Duration{time.Millisecond}})
@@ -92,7 +92,7 @@ func (b *bench) reopen(dir string) {
 	}
 }
 
-func (b *bench) resolve(q Request) Revision {
+func (b *fixture) resolve(q Request) Revision {
 	b.t.Helper()
 	rev, err := b.Resolve(b.t.Context(), q)
 	if err != nil {
@@ -102,7 +102,7 @@ func (b *bench) resolve(q Request) Revision {
 }
 
 // fetch resolves and fetches.
-func (b *bench) fetch(q Request) Tree {
+func (b *fixture) fetch(q Request) Tree {
 	b.t.Helper()
 	q.Commit = b.resolve(q).Commit
 	tree, err := b.Fetch(b.t.Context(), q)
@@ -113,7 +113,7 @@ func (b *bench) fetch(q Request) Tree {
 }
 
 // files extracts a tree: path → content, "-> target" for links, "+x" appended for programs.
-func (b *bench) files(ref artifact.Ref) map[string]string {
+func (b *fixture) files(ref artifact.Ref) map[string]string {
 	b.t.Helper()
 	m, err := b.store.Manifest(context.Background(), ref)
 	if err != nil {
@@ -138,7 +138,7 @@ func (b *bench) files(ref artifact.Ref) map[string]string {
 }
 
 // mirrorOf returns the folder of a URL's mirror.
-func (b *bench) mirrorOf(url string) string {
+func (b *fixture) mirrorOf(url string) string {
 	b.t.Helper()
 	r, err := ParseRemote(url, ".")
 	if err != nil {

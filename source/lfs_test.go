@@ -45,7 +45,7 @@ func TestLFS(t *testing.T) {
 		w.Write([]byte(content)) //nolint:errcheck
 		return true
 	}
-	b := newBench(t)
+	b := newFixture(t)
 	q := Request{URL: s.URL + "/repo", Commit: commit, LFS: true, Credentials: Credentials{Username: "ada", Password: "s3cret-pass"}}
 	if got := b.files(b.fetch(q).Artifact); got["large.bin"] != content || got["small.txt"] != "small" {
 		t.Errorf("files: %v", got)
@@ -83,7 +83,7 @@ func TestLFSOfAPath(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(objects, oid), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := newBench(t)
+	b := newFixture(t)
 	if got := b.files(b.fetch(Request{URL: r.dir, Commit: commit, LFS: true}).Artifact); got["large.bin"] != content {
 		t.Errorf("files: %v", got)
 	}

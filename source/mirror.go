@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// kept is the prefix of refs that mark complete commits of a mirror. git
+	// keptRefs is the prefix of refs that mark complete commits of a mirror. git
 	// writes such a ref after it has checked that no object is missing.
-	kept = "refs/showrunner/"
+	keptRefs = "refs/showrunner/"
 	// manyPacks is the number of packs at which a mirror is tidied; each fetch
 	// adds one pack.
 	manyPacks = 40
@@ -183,7 +183,7 @@ func (m *mirror) git(ctx context.Context, args ...string) (string, error) {
 
 // has tells whether the mirror holds the commit and every object it needs.
 func (m *mirror) has(ctx context.Context, commit string) bool {
-	out, err := m.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", kept+commit+"^{commit}")
+	out, err := m.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", keptRefs+commit+"^{commit}")
 	return err == nil && strings.TrimSpace(out) == commit
 }
 
@@ -194,7 +194,7 @@ func (m *mirror) fetch(ctx context.Context, commit string, a access, progress fu
 	if m.has(ctx, commit) {
 		return nil
 	}
-	spec := "+" + commit + ":" + kept + commit
+	spec := "+" + commit + ":" + keptRefs + commit
 	err := m.pull(ctx, a, progress, "--depth=1", spec)
 	if err != nil && strings.Contains(stderrOf(err), "does not support shallow") {
 		err = m.pull(ctx, a, progress, "", spec)
@@ -206,7 +206,7 @@ func (m *mirror) fetch(ctx context.Context, commit string, a access, progress fu
 		if _, err = m.git(ctx, "cat-file", "-e", commit+"^{commit}"); err != nil {
 			return missing("commit", commit, nil)
 		}
-		_, err = m.git(ctx, "update-ref", kept+commit, commit)
+		_, err = m.git(ctx, "update-ref", keptRefs+commit, commit)
 	}
 	if err != nil {
 		return err
@@ -255,12 +255,12 @@ func (m *mirror) tidy(ctx context.Context, wanted string) error {
 	if err != nil || len(packs) <= manyPacks {
 		return err
 	}
-	out, err := m.git(ctx, "for-each-ref", "--sort=-committerdate", "--format=%(refname)", kept)
+	out, err := m.git(ctx, "for-each-ref", "--sort=-committerdate", "--format=%(refname)", keptRefs)
 	if err != nil {
 		return err
 	}
 	for i, name := range strings.Fields(out) {
-		if i >= keptCommits && name != kept+wanted {
+		if i >= keptCommits && name != keptRefs+wanted {
 			if _, err := m.git(ctx, "update-ref", "-d", name); err != nil {
 				return err
 			}

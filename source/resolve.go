@@ -34,14 +34,14 @@ func (f *Fetcher) Refs(ctx context.Context, q Request) (Refs, error) {
 		return Refs{}, err
 	}
 	refs, err := f.list(ctx, r, a)
-	return refs, named(err, r)
+	return refs, withRemote(err, r)
 }
 
 // list runs ls-remote; patterns, when given, keep the answer short.
 func (f *Fetcher) list(ctx context.Context, r Remote, a access, patterns ...string) (Refs, error) {
 	args := append([]string{"ls-remote", "--symref", "--", r.URL}, patterns...)
 	var out string
-	err := f.retried(ctx, func() (err error) {
+	err := f.withRetries(ctx, func() (err error) {
 		out, err = f.run(ctx, command{args: args, access: a, remote: true})
 		return err
 	})
@@ -98,7 +98,7 @@ func (f *Fetcher) Resolve(ctx context.Context, q Request) (Revision, error) {
 	}
 	rev, err := f.resolve(ctx, r, a, q)
 	if err != nil {
-		return Revision{}, named(err, r)
+		return Revision{}, withRemote(err, r)
 	}
 	rev.URL = r.URL
 	return rev, nil
@@ -112,7 +112,7 @@ func (f *Fetcher) resolve(ctx context.Context, r Remote, a access, q Request) (R
 		if err != nil {
 			return Revision{}, err
 		}
-		commit, err := f.whole(ctx, r, a, strings.ToLower(q.Commit), refs, q.Progress)
+		commit, err := f.expandCommit(ctx, r, a, strings.ToLower(q.Commit), refs, q.Progress)
 		return Revision{Commit: commit, Branch: branch, Tag: tag}, err
 	case tag != "":
 		refs, err := f.list(ctx, r, a, "refs/tags/"+tag, "refs/tags/"+tag+"^{}")
@@ -146,9 +146,9 @@ func (f *Fetcher) resolve(ctx context.Context, r Remote, a access, q Request) (R
 	return Revision{Commit: refs.HeadTip, Branch: refs.Head}, nil
 }
 
-// whole completes an abbreviated commit of at least four digits. The tips of
+// expandCommit completes an abbreviated commit of at least four digits. The tips of
 // branches and tags are looked at first; any other commit needs the history.
-func (f *Fetcher) whole(ctx context.Context, r Remote, a access, commit string, refs Refs, progress func(string)) (string, error) {
+func (f *Fetcher) expandCommit(ctx context.Context, r Remote, a access, commit string, refs Refs, progress func(string)) (string, error) {
 	if fullCommit(commit) {
 		return commit, nil
 	}

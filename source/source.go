@@ -186,8 +186,8 @@ func (f *Fetcher) remote(q Request) (Remote, error) {
 	return ParseRemote(q.URL, base)
 }
 
-// retried repeats act while the remote is unreachable.
-func (f *Fetcher) retried(ctx context.Context, act func() error) error {
+// withRetries repeats act while the remote is unreachable.
+func (f *Fetcher) withRetries(ctx context.Context, act func() error) error {
 	err := act()
 	for _, pause := range f.o.Retries {
 		if problem.CodeOf(err) != problem.Unavailable || ctx.Err() != nil {

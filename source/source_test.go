@@ -24,7 +24,7 @@ func TestResolve(t *testing.T) {
 	r.git("tag", "-a", "-m", "annotated", "v1.0.0")
 	r.git("branch", "feature/login")
 	second := r.commit("second", "a.txt", "two")
-	b := newBench(t)
+	b := newFixture(t)
 	for name, tt := range map[string]struct {
 		q    Request
 		want Revision
@@ -59,7 +59,7 @@ func TestFetchIsTheWorkTree(t *testing.T) {
 	}
 	r.git("add", "link")
 	commit := r.commit("subject line\n\nbody")
-	b := newBench(t)
+	b := newFixture(t)
 	tree := b.fetch(Request{URL: "file://" + r.dir, Branch: "main"})
 	if tree.Commit != commit || tree.Message != "subject line\n\nbody" || tree.Author != "Ada" || tree.AuthorEmail != "ada@example.com" ||
 		tree.Date.Format("2006-01-02T15:04:05Z07:00") != "2026-01-02T03:04:05+01:00" || tree.Files != 9 {
@@ -70,7 +70,7 @@ func TestFetchIsTheWorkTree(t *testing.T) {
 	if got := b.files(tree.Artifact); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("files:\n%v, want\n%v", got, want)
 	}
-	other := newBench(t)
+	other := newFixture(t)
 	if again := other.fetch(Request{URL: r.dir, Commit: commit}); again.Artifact != tree.Artifact {
 		t.Errorf("elsewhere the artifact is %s, here %s", again.Artifact, tree.Artifact)
 	}
@@ -91,7 +91,7 @@ func TestMirrorFetchesOnlyWhatIsNew(t *testing.T) {
 	r.commit("old", "history.txt", "gone")
 	r.commit("large", "large.bin", string(noise))
 	s := serve(t, filepath.Dir(r.dir), "", "")
-	b := newBench(t)
+	b := newFixture(t)
 	q := Request{URL: s.URL + "/repo"}
 	b.fetch(q)
 	size := packBytes(t, b.mirrorOf(q.URL))
@@ -146,13 +146,13 @@ func TestUnadvertisedCommits(t *testing.T) {
 			return false
 		}
 		s.mu.Unlock()
-		b := newBench(t)
+		b := newFixture(t)
 		if tree := b.fetch(Request{URL: s.URL + "/repo", Commit: first}); b.files(tree.Artifact)["a"] != "1" {
 			t.Errorf("tree: %+v", tree)
 		}
 	})
 	t.Run("unknown", func(t *testing.T) {
-		b := newBench(t)
+		b := newFixture(t)
 		_, err := b.Fetch(t.Context(), Request{URL: r.dir, Commit: strings.Repeat("1", 40)})
 		if problem.CodeOf(err) != problem.NotFound || ReasonOf(err) != RefMissing {
 			t.Errorf("Fetch: %v (%s)", err, ReasonOf(err))
@@ -175,7 +175,7 @@ func TestDumbTransport(t *testing.T) {
 		return true
 	}
 	s.mu.Unlock()
-	b := newBench(t)
+	b := newFixture(t)
 	if tree := b.fetch(Request{URL: s.URL + "/repo/.git", Branch: "main"}); tree.Commit != commit || b.files(tree.Artifact)["a"] != "1" {
 		t.Errorf("tree: %+v", tree)
 	}
@@ -196,7 +196,7 @@ func TestErrors(t *testing.T) {
 		http.Error(w, "busy", http.StatusServiceUnavailable)
 		return true
 	}
-	b := newBench(t)
+	b := newFixture(t)
 	for name, tt := range map[string]struct {
 		q      Request
 		code   problem.Code
@@ -204,7 +204,7 @@ func TestErrors(t *testing.T) {
 		help   string
 	}{
 		"no such branch":    {Request{URL: r.dir, Branch: "featur/login"}, problem.NotFound, RefMissing, "feature/login"},
-		"no such tag":       {Request{URL: r.dir, Tag: "v1"}, problem.NotFound, RefMissing, "none at all"},
+		"no such tag":       {Request{URL: r.dir, Tag: "v1"}, problem.NotFound, RefMissing, "has none"},
 		"no such short":     {Request{URL: r.dir, Commit: "123456789"}, problem.NotFound, RefMissing, "pushed"},
 		"empty repository":  {Request{URL: empty.dir}, problem.NotFound, RefMissing, "first commit"},
 		"no path":           {Request{URL: filepath.Join(r.dir, "nope")}, problem.NotFound, RepositoryMissing, "check the address"},
@@ -237,7 +237,7 @@ func TestHostileRequests(t *testing.T) {
 	marker := filepath.Join(t.TempDir(), "ran")
 	r := newRepo(t)
 	r.commit("first", "a", "1")
-	b := newBench(t)
+	b := newFixture(t)
 	for _, q := range []Request{
 		{URL: ""}, {URL: " "},
 		{URL: "--upload-pack=touch " + marker}, {URL: "-oProxyCommand=touch"},
@@ -264,11 +264,11 @@ func TestConcurrentFetches(t *testing.T) {
 	for i := range 4 {
 		commits = append(commits, r.commit(fmt.Sprint(i), "a", fmt.Sprint(i)))
 	}
-	b := newBench(t)
+	b := newFixture(t)
 	dir := b.o.Dir
 	var all sync.WaitGroup
 	for i := range 8 {
-		other := &bench{t: t, store: b.store}
+		other := &fixture{t: t, store: b.store}
 		other.reopen(dir) // in a mirror of another process
 		all.Go(func() {
 			tree, err := other.Fetch(context.Background(), Request{URL: r.dir, Commit: commits[i%4]})
@@ -309,7 +309,7 @@ func TestMirrorRecovers(t *testing.T) {
 		"half made":  func(t *testing.T, m string) { each(t, m, ".", os.RemoveAll); touch(t, m+".new/HEAD") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
+			b := newFixture(t)
 			want := b.fetch(Request{URL: r.dir})
 			damage(t, b.mirrorOf(r.dir))
 			if got := b.fetch(Request{URL: r.dir}); got.Artifact != want.Artifact {
@@ -373,7 +373,7 @@ func each(t *testing.T, dir, glob string, act func(string) error) {
 // hold credentials. It keeps those of a running process.
 func TestOpenSweeps(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	live, err := newScratch(b.tmp)
 	if err != nil {
 		t.Fatal(err)
@@ -394,7 +394,7 @@ func TestWaitingForAMirrorEndsWithTheContext(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	commit := r.commit("first", "a", "1")
-	b := newBench(t)
+	b := newFixture(t)
 	held, err := os.OpenFile(b.mirrorOf(r.dir)+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -414,7 +414,7 @@ func TestTidyKeepsWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	first := r.commit("first", "a", "1")
-	b := newBench(t)
+	b := newFixture(t)
 	b.fetch(Request{URL: r.dir})
 	err := b.withMirror(t.Context(), Remote{URL: r.dir}, first, true, func(m *mirror) error {
 		for i := range manyPacks + 1 {
@@ -437,7 +437,7 @@ func TestChanged(t *testing.T) {
 	from := r.commit("first", "a", "1", "b", "2", "dir/c", "3")
 	r.git("mv", "b", "renamed")
 	to := r.commit("second", "a", "4", "dir/ü", "5")
-	b := newBench(t)
+	b := newFixture(t)
 	got, err := b.Changed(t.Context(), Request{URL: r.dir}, from, to)
 	if want := "a b dir/ü renamed"; err != nil || strings.Join(got, " ") != want {
 		t.Errorf("Changed = %q, %v, want %q", got, err, want)

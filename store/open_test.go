@@ -37,7 +37,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 func raise(t *testing.T, kind, at string) {
 	t.Helper()
 	if kind == "postgres" {
-		if _, err := server.Ask(t.Context(), at, `INSERT INTO showrunner_schema VALUES (99)`); err != nil {
+		if _, err := server.Query(t.Context(), at, `INSERT INTO showrunner_schema VALUES (99)`); err != nil {
 			t.Fatal(err)
 		}
 		return

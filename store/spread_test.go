@@ -117,7 +117,7 @@ func TestTheExitOfAReplicaIsSeenByAll(t *testing.T) {
 	exit := watcher.ReplicaExit()
 	limit := time.After(executiontest.WaitTime)
 	for tick := time.NewTicker(500 * time.Millisecond); ; { // the first time the watcher may not have seen the other alive
-		if _, err := server.Ask(t.Context(), at, fmt.Sprintf(`DELETE FROM replica WHERE id = '%s'`, other.Owner())); err != nil {
+		if _, err := server.Query(t.Context(), at, fmt.Sprintf(`DELETE FROM replica WHERE id = '%s'`, other.Owner())); err != nil {
 			t.Fatal(err)
 		}
 		select {

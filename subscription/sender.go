@@ -23,18 +23,18 @@ const (
 	// lease is how long a replica holds a subscription without renewing the
 	// lease. It renews at every third of this time, but not while it waits for a
 	// receiver's answer.
-	lease = 2 * callLimit
+	lease = 2 * callTimeout
 	// saveEvery is how often progress is saved while messages are accepted. After
 	// a crash, the messages sent since the last save are sent again with the same
 	// webhook-id.
 	saveEvery = time.Second
-	// patience is how long a receiver may fail before its subscription is parked.
-	patience = 3 * 24 * time.Hour
-	// callLimit is how long a receiver may take to answer.
-	callLimit = 15 * time.Second
-	// lookAgain is how often a replica tries to take over subscriptions that
+	// parkAfter is how long a receiver may fail before its subscription is parked.
+	parkAfter = 3 * 24 * time.Hour
+	// callTimeout is how long a receiver may take to answer.
+	callTimeout = 15 * time.Second
+	// claimInterval is how often a replica tries to take over subscriptions that
 	// other replicas hold, even when no replica is known to have exited.
-	lookAgain = 5 * time.Second
+	claimInterval = 5 * time.Second
 
 	// The pause before a message is sent again doubles from firstPause to lastPause.
 	firstPause = 100 * time.Millisecond
@@ -86,7 +86,7 @@ type Sender struct {
 // NewClient makes the client that sends messages. It follows no redirect: a
 // signed message would reach a host it was not meant for.
 func NewClient() *http.Client {
-	return &http.Client{Timeout: callLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Timeout: callTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // Run sends until ctx ends.
@@ -99,7 +99,7 @@ func (s *Sender) Run(ctx context.Context) {
 	}
 	workers := map[string]worker{}
 	changed := s.changes(ctx)
-	tick := time.NewTicker(lookAgain)
+	tick := time.NewTicker(claimInterval)
 	defer tick.Stop()
 	for {
 		list, err := s.Subscriptions.List(ctx)
@@ -179,7 +179,7 @@ func (s *Sender) serve(ctx context.Context, sub Subscription) {
 			}
 			h.release(context.WithoutCancel(ctx))
 		}
-		wait(ctx, lookAgain, gone)
+		wait(ctx, claimInterval, gone)
 	}
 }
 
@@ -317,20 +317,20 @@ func (h *held) deliver(ctx context.Context, e record.Event) error {
 		switch {
 		case problem.CodeOf(err) == problem.NotFound:
 			h.progress.Parked = "the receiver answered that it is gone"
-		case now.Sub(h.progress.Failing) > patience:
+		case now.Sub(h.progress.Failing) > parkAfter:
 			h.progress.Parked = "the receiver has failed since " + h.progress.Failing.Format(time.RFC3339) + ": " + h.progress.Error
 		}
 		if err := h.save(ctx); err != nil || h.progress.Parked != "" {
 			return err
 		}
-		if err := h.rest(ctx, pause); err != nil {
+		if err := h.waitRenewing(ctx, pause); err != nil {
 			return err
 		}
 	}
 }
 
-// rest waits before the next try, and renews the lease meanwhile.
-func (h *held) rest(ctx context.Context, pause time.Duration) error {
+// waitRenewing waits before the next try, and renews the lease meanwhile.
+func (h *held) waitRenewing(ctx context.Context, pause time.Duration) error {
 	for pause > 0 {
 		step := min(pause, lease/3)
 		wait(ctx, step, nil)

@@ -361,10 +361,10 @@ func TestFailuresAreRetriedAndParked(t *testing.T) {
 		if err := (Store{records}).Resume(t.Context(), "audit", 0); err != nil {
 			t.Fatal(err)
 		}
-		settle(patience + time.Hour)
+		settle(parkAfter + time.Hour)
 		p := progressOf(t, records)
 		if p.Parked == "" || p.Failures < 100 {
-			t.Errorf("after %v of failures: %+v", patience, p)
+			t.Errorf("after %v of failures: %+v", parkAfter, p)
 		}
 		r.answer = nil
 		if err := (Store{records}).Resume(t.Context(), "audit", 0); err != nil {

@@ -123,7 +123,7 @@ func (s Store) Put(ctx context.Context, sub Subscription, from int64, events ...
 	if err := s.Resume(ctx, sub.Name, from); err != nil { // written before the subscription becomes visible, so that it begins at the right position
 		return err
 	}
-	return again(func() error {
+	return retryConflict(func() error {
 		r, err := s.Records.GetRecord(ctx, subscriptions, sub.Name)
 		if err != nil && problem.CodeOf(err) != problem.NotFound {
 			return err
@@ -136,7 +136,7 @@ func (s Store) Put(ctx context.Context, sub Subscription, from int64, events ...
 // Resume makes a parked subscription try again at once. A subscription without
 // progress begins after from.
 func (s Store) Resume(ctx context.Context, name string, from int64) error {
-	return again(func() error {
+	return retryConflict(func() error {
 		p, version, err := s.progress(ctx, name)
 		if err != nil {
 			return err
@@ -150,8 +150,8 @@ func (s Store) Resume(ctx context.Context, name string, from int64) error {
 	})
 }
 
-// again repeats a write that lost against another writer of the same record.
-func again(act func() error) error {
+// retryConflict repeats a write that lost against another writer of the same record.
+func retryConflict(act func() error) error {
 	for range 20 {
 		if err := act(); problem.CodeOf(err) != problem.Conflict {
 			return err
@@ -162,7 +162,7 @@ func again(act func() error) error {
 
 // Delete removes a subscription. Errors: not_found, unavailable.
 func (s Store) Delete(ctx context.Context, name string, events ...record.Event) error {
-	err := again(func() error {
+	err := retryConflict(func() error {
 		r, err := s.Records.GetRecord(ctx, subscriptions, name)
 		if err != nil {
 			return err
@@ -172,7 +172,7 @@ func (s Store) Delete(ctx context.Context, name string, events ...record.Event) 
 	if err != nil {
 		return err
 	}
-	return again(func() error {
+	return retryConflict(func() error {
 		r, err := s.Records.GetRecord(ctx, progresses, name)
 		if err == nil {
 			err = s.Records.DeleteRecord(ctx, progresses, name, r.Version)

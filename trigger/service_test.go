@@ -227,7 +227,7 @@ func TestPollFailsAndRecovers(t *testing.T) {
 		stop := w.running(time.Now)
 		pass(time.Minute)
 		w.remote.mu.Lock()
-		w.remote.err = problem.New(problem.Denied, "source", "the repository does not let us in")
+		w.remote.err = problem.New(problem.Denied, "source", "the repository refuses access")
 		before := w.remote.asked
 		w.remote.mu.Unlock()
 		pass(10 * time.Minute)
@@ -235,7 +235,7 @@ func TestPollFailsAndRecovers(t *testing.T) {
 			t.Errorf("a remote that refuses was asked %d times in 10 minutes", asked)
 		}
 		list, err := w.statuses()
-		if err != nil || len(list) != 1 || list[0].Kind != "poll" || !strings.Contains(list[0].Error, "let us in") || list[0].Failures < 3 {
+		if err != nil || len(list) != 1 || list[0].Kind != "poll" || !strings.Contains(list[0].Error, "refuses access") || list[0].Failures < 3 {
 			t.Errorf("statuses: %+v, %v", list, err)
 		}
 		w.remote.mu.Lock()

@@ -28,7 +28,7 @@ func TestStatusOfWhatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, polled(pipeline.PollTrigger{Branches: []string{"main"}}), hourly(""),
 			def("shop", "smoke", pipeline.Trigger{Pipeline: &pipeline.PipelineTrigger{Pipeline: "release"}}, pipeline.Trigger{Webhook: &pipeline.WebhookTrigger{Name: "deploy"}}))
-		w.remote.err = problem.New(problem.Denied, "source", "the repository does not let us in").WithHelp("set its credentials")
+		w.remote.err = problem.New(problem.Denied, "source", "the repository refuses access").WithHelp("set its credentials")
 		stop := w.running(time.Now)
 		pass(time.Second)
 		w.engine.setFail(problem.New(problem.Unavailable, "execution.start", "too much is in flight"))
@@ -47,7 +47,7 @@ func TestStatusOfWhatFails(t *testing.T) {
 			t.Fatalf("no %s in %+v", kind, list)
 			return Status{}
 		}
-		if st := by("poll"); !strings.Contains(st.Error, "let us in (set its credentials)") || st.Failures < 5 || !st.Failing.Equal(epoch) || !st.Next.After(time.Now()) ||
+		if st := by("poll"); !strings.Contains(st.Error, "refuses access (set its credentials)") || st.Failures < 5 || !st.Failing.Equal(epoch) || !st.Next.After(time.Now()) ||
 			st.Trigger != "https://git.example.com/shop/storefront.git branches main" {
 			t.Errorf("poll: %+v", st)
 		}

@@ -52,8 +52,8 @@ func (s *signaler) Signal(_ context.Context, id, stageName string, sig stage.Sig
 	return nil
 }
 
-// bench is a stage that calls a server.
-type bench struct {
+// fixture is a stage that calls a server.
+type fixture struct {
 	t        *testing.T
 	kind     Webhook
 	signaler *signaler
@@ -63,9 +63,9 @@ type bench struct {
 	bodies   []string
 }
 
-func newBench(t *testing.T, c pipeline.Webhook, handle http.HandlerFunc) *bench {
+func newFixture(t *testing.T, c pipeline.Webhook, handle http.HandlerFunc) *fixture {
 	t.Helper()
-	b := &bench{t: t, signaler: &signaler{}}
+	b := &fixture{t: t, signaler: &signaler{}}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -93,7 +93,7 @@ func newBench(t *testing.T, c pipeline.Webhook, handle http.HandlerFunc) *bench 
 	return b
 }
 
-func (b *bench) call() stage.Result {
+func (b *fixture) call() stage.Result {
 	b.t.Helper()
 	got, err := b.kind.call(b.t.Context(), b.in)
 	if err != nil {
@@ -107,7 +107,7 @@ func answerWith(status int, body string) http.HandlerFunc {
 }
 
 func TestCall(t *testing.T) {
-	b := newBench(t, pipeline.Webhook{Headers: map[string]string{"Authorization": "Bearer ${{ secrets.token }}"}, Secret: "${{ secrets.sign }}",
+	b := newFixture(t, pipeline.Webhook{Headers: map[string]string{"Authorization": "Bearer ${{ secrets.token }}"}, Secret: "${{ secrets.sign }}",
 		Body: `{"by": "ada"}`, Outputs: map[string]string{"id": "/deployment/id", "first": "/list/0", "odd": "/a~1b/c~0d"}},
 		answerWith(201, `{"deployment":{"id":42},"list":["x","y"],"a/b":{"c~d":true}}`))
 	got := b.call()
@@ -131,7 +131,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestDefaultBodySaysWhatItIsAbout(t *testing.T) {
-	b := newBench(t, pipeline.Webhook{Wait: true}, answerWith(200, ""))
+	b := newFixture(t, pipeline.Webhook{Wait: true}, answerWith(200, ""))
 	b.call()
 	var body map[string]any
 	if err := json.Unmarshal([]byte(b.bodies[0]), &body); err != nil {
@@ -178,7 +178,7 @@ func TestAnswers(t *testing.T) {
 		"no URL":                {pipeline.Webhook{URL: "http://a b/${{ secrets.token }}"}, nil, stage.Failed, "WEBHOOK_ADDRESS", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, tt.config, tt.handle)
+			b := newFixture(t, tt.config, tt.handle)
 			got := b.call()
 			if got.Outcome != tt.outcome || got.After != tt.after || tt.code != "" && (got.Failure == nil || got.Failure.Code != tt.code) {
 				t.Errorf("call: %+v, %+v", got, got.Failure)
@@ -194,7 +194,7 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestTriesEnd(t *testing.T) {
-	b := newBench(t, pipeline.Webhook{URL: "SERVER/services/${{ secrets.path }}", Headers: map[string]string{"X-Token": "${{ secrets.token }}"}}, func(w http.ResponseWriter, r *http.Request) {
+	b := newFixture(t, pipeline.Webhook{URL: "SERVER/services/${{ secrets.path }}", Headers: map[string]string{"X-Token": "${{ secrets.token }}"}}, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(502)
 		fmt.Fprintf(w, "no upstream for %s with %s", r.URL.Path, r.Header.Get("X-Token"))
 	})
@@ -215,7 +215,7 @@ func TestTriesEnd(t *testing.T) {
 }
 
 func TestCallback(t *testing.T) {
-	b := newBench(t, pipeline.Webhook{Wait: true, Body: `{"a":1}`, Outputs: map[string]string{"ok": "/ok"}}, answerWith(202, ""))
+	b := newFixture(t, pipeline.Webhook{Wait: true, Body: `{"a":1}`, Outputs: map[string]string{"ok": "/ok"}}, answerWith(202, ""))
 	if got := b.call(); got.Outcome != stage.Done {
 		t.Fatalf("call: %+v", got)
 	}

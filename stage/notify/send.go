@@ -28,13 +28,13 @@ type answer struct {
 func (w Webhook) send(m message) (answer, error) {
 	resp, err := w.Client.Do(m.request)
 	if err != nil {
-		return answer{}, fmt.Errorf("%s: %w", m.shown, plain(err))
+		return answer{}, fmt.Errorf("%s: %w", m.shownAddress, withoutAddress(err))
 	}
 	defer resp.Body.Close()
 	a := answer{status: resp.StatusCode, location: resp.Header.Get("Location"), retryAfter: retryAfter(resp)}
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return answer{}, fmt.Errorf("%s: reading the answer: %w", m.shown, plain(err))
+		return answer{}, fmt.Errorf("%s: reading the answer: %w", m.shownAddress, withoutAddress(err))
 	}
 	if len(a.body) > maxAnswer {
 		a.body, a.cut = a.body[:maxAnswer], true
@@ -42,8 +42,8 @@ func (w Webhook) send(m message) (answer, error) {
 	return a, nil
 }
 
-// plain is an error without the address that net/http adds.
-func plain(err error) error {
+// withoutAddress is an error without the address that net/http adds.
+func withoutAddress(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err

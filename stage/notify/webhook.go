@@ -26,8 +26,8 @@ const (
 	maxTries = 6
 	// maxPause bounds how long a pause Retry-After may ask for.
 	maxPause = 5 * time.Minute
-	// oneCall bounds the duration of one call.
-	oneCall = 30 * time.Second
+	// callTimeout bounds the duration of one call.
+	callTimeout = 30 * time.Second
 
 	signalCallback = "callback"
 )
@@ -44,7 +44,7 @@ func NewClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	return &http.Client{
 		Transport:     transport,
-		Timeout:       oneCall,
+		Timeout:       callTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -93,7 +93,7 @@ func (w Webhook) call(ctx context.Context, in *stage.Input) (stage.Result, error
 		return stage.FailIf(fail), err
 	}
 	t.Tries++
-	in.Progress("%s %s (try %d)", m.request.Method, m.shown, t.Tries)
+	in.Progress("%s %s (try %d)", m.request.Method, m.shownAddress, t.Tries)
 	answer, err := w.send(m)
 	switch {
 	case ctx.Err() != nil:
@@ -103,7 +103,7 @@ func (w Webhook) call(ctx context.Context, in *stage.Input) (stage.Result, error
 	case expected(c, answer.status):
 		return w.done(in, c, m, answer)
 	default:
-		t.Last = fmt.Sprintf("%s answered %d", m.shown, answer.status)
+		t.Last = fmt.Sprintf("%s answered %d", m.shownAddress, answer.status)
 	}
 	fmt.Fprintf(in.Log, "try %d: %s\n", t.Tries, t.Last)
 	if err == nil && answer.status != http.StatusTooManyRequests && answer.status < 500 {
@@ -137,7 +137,7 @@ func expected(c pipeline.Webhook, status int) bool {
 }
 
 func (w Webhook) done(in *stage.Input, c pipeline.Webhook, m message, a answer) (stage.Result, error) {
-	fmt.Fprintf(in.Log, "%s answered %d\n", m.shown, a.status)
+	fmt.Fprintf(in.Log, "%s answered %d\n", m.shownAddress, a.status)
 	outputs := map[string]any{"status": a.status}
 	if !c.Wait {
 		if f := extract(outputs, c.Outputs, a.body, a.cut); f != nil {
@@ -181,23 +181,23 @@ func callKey(k stage.Key) stage.Key {
 // message is a call that is ready to be made, and the secrets that must not be
 // shown of it.
 type message struct {
-	request *http.Request
-	shown   string // scheme and host: the rest of an address often holds a secret
-	secrets []string
+	request      *http.Request
+	shownAddress string // scheme and host: the rest of an address often holds a secret
+	secrets      []string
 }
 
 func (m message) hide(text string) string { return secret.Mask(text, m.secrets...) }
 
 // evidence is the beginning of the receiver's answer.
 func (m message) evidence(a answer) []string {
-	const shown = 500
-	text := strings.ToValidUTF8(string(a.body[:min(len(a.body), 4*shown)]), "�")
+	const limit = 500
+	text := strings.ToValidUTF8(string(a.body[:min(len(a.body), 4*limit)]), "�")
 	text = strings.TrimSpace(m.hide(text))
 	if text == "" {
 		return nil
 	}
-	if len(text) > shown {
-		text = strings.ToValidUTF8(text[:shown], "") + " …"
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + " …"
 	}
 	return []string{text}
 }
@@ -234,7 +234,7 @@ func (w Webhook) message(ctx context.Context, in *stage.Input, c pipeline.Webhoo
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return m, &stage.Failure{Code: "WEBHOOK_ADDRESS", Cause: "the address is not an http or https URL", Help: "check url, and the secrets in it"}, nil
 	}
-	m.shown = u.Scheme + "://" + u.Host
+	m.shownAddress = u.Scheme + "://" + u.Host
 	callbackURL := ""
 	if c.Wait {
 		callbackURL = w.Callbacks.URL(callKey(in.Key))
@@ -242,7 +242,7 @@ func (w Webhook) message(ctx context.Context, in *stage.Input, c pipeline.Webhoo
 	text, isJSON := payload(in, body, callbackURL)
 	req, err := http.NewRequestWithContext(ctx, cmp.Or(c.Method, http.MethodPost), address, strings.NewReader(text))
 	if err != nil {
-		return m, &stage.Failure{Code: "WEBHOOK_ADDRESS", Cause: "the call cannot be made: " + m.hide(plain(err).Error())}, nil
+		return m, &stage.Failure{Code: "WEBHOOK_ADDRESS", Cause: "the call cannot be made: " + m.hide(withoutAddress(err).Error())}, nil
 	}
 	if isJSON {
 		req.Header.Set("Content-Type", "application/json")

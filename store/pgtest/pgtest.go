@@ -84,7 +84,7 @@ func StartIn(ctx context.Context, parent string, settings []string) (*Server, er
 	return s, nil
 }
 
-// Reopen starts a server on the folder that an earlier server used and Shut kept;
+// Reopen starts a server on the folder that an earlier server used and Shutdown kept;
 // it makes a new cluster when there is none.
 func Reopen(ctx context.Context, dir string, settings []string) (*Server, error) {
 	found, err := filepath.Glob(filepath.Join(dir, "pg*", "data", "PG_VERSION"))
@@ -106,8 +106,8 @@ func Reopen(ctx context.Context, dir string, settings []string) (*Server, error)
 	return s, errors.Join(err, s.Up(ctx))
 }
 
-// Shut stops the server cleanly, and keeps the folder for Reopen.
-func (s *Server) Shut() error {
+// Shutdown stops the server cleanly, and keeps the folder for Reopen.
+func (s *Server) Shutdown() error {
 	err := s.cmd.Process.Signal(syscall.SIGINT)
 	return errors.Join(err, s.cmd.Wait())
 }
@@ -230,12 +230,12 @@ func (s *Server) Address(database string) string {
 
 // Database makes an empty database and returns its address.
 func (s *Server) Database(ctx context.Context) (string, error) {
-	return s.Make(ctx, "test"+strconv.FormatInt(s.next.Add(1), 10), "template1")
+	return s.CopyDatabase(ctx, "test"+strconv.FormatInt(s.next.Add(1), 10), "template1")
 }
 
-// Make makes a database as a copy of a template, which nobody may be connected
+// CopyDatabase makes a database as a copy of a template, which nobody may be connected
 // to.
-func (s *Server) Make(ctx context.Context, name, template string) (string, error) {
+func (s *Server) CopyDatabase(ctx context.Context, name, template string) (string, error) {
 	conn, err := pgx.Connect(ctx, s.Address("postgres"))
 	if err != nil {
 		return "", err
@@ -259,9 +259,9 @@ func (s *Server) Size(ctx context.Context, address string) int64 {
 	return n
 }
 
-// Ask runs statements in a database, one or several, and returns the rows of the
+// Query runs statements in a database, one or several, and returns the rows of the
 // last one as text.
-func (s *Server) Ask(ctx context.Context, address, text string) ([][]string, error) {
+func (s *Server) Query(ctx context.Context, address, text string) ([][]string, error) {
 	conn, err := pgx.Connect(ctx, address)
 	if err != nil {
 		return nil, err

@@ -16,22 +16,22 @@ import (
 // of the test; restore fills another new, empty one from a backup.
 func Run(t *testing.T, open func(t *testing.T) store.Store, restore func(t *testing.T, backup []byte) store.Store) {
 	for name, test := range map[string]func(*testing.T, *fixture){
-		"creations are numbered and found":         testCreate,
-		"creations of one batch are numbered":      testCreateMany,
-		"an event starts once":                     testDedupe,
-		"a change is applied as a whole or not at all":          testChange,
-		"a lost session commits nothing":           testLost,
-		"adoption takes what nobody owns":          testAdopt,
-		"what has ended stays ended":               testEnded,
-		"a restart happens once":                   testRevive,
+		"creations are numbered and found":                   testCreate,
+		"creations of one batch are numbered":                testCreateMany,
+		"an event starts once":                               testDedupe,
+		"a change is applied as a whole or not at all":       testChange,
+		"a lost session commits nothing":                     testLost,
+		"adoption takes what nobody owns":                    testAdopt,
+		"what has ended stays ended":                         testEnded,
+		"a restart happens once":                             testRevive,
 		"messages arrive once and only at living executions": testMail,
-		"positions rise and are read in order":     testEvents,
-		"lists are paged and filtered":             testList,
-		"records compare and set":                  testRecords,
-		"searching finds what scanning finds":        testSearch,
-		"retention removes and reports it":            testPrune,
-		"operations are remembered by their keys":  testOperations,
-		"operations are forgotten by their age":    testForgetOperations,
+		"positions rise and are read in order":               testEvents,
+		"lists are paged and filtered":                       testList,
+		"records compare and set":                            testRecords,
+		"searching finds what scanning finds":                testSearch,
+		"retention removes and reports it":                   testPrune,
+		"operations are remembered by their keys":            testOperations,
+		"operations are forgotten by their age":              testForgetOperations,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newFixture(t, open(t))) })
 	}

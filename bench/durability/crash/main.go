@@ -147,10 +147,10 @@ func (f *fleet) compare(ctx context.Context, server *pgtest.Server) error {
 	fmt.Printf("seed %d\n", f.seed)
 	var errs []error
 	if f.takeovers > 0 {
-		errs = append(errs, takeover(ctx, f.plan, f.world, server.Database, server.Ask))
+		errs = append(errs, takeover(ctx, f.plan, f.world, server.Database, server.Query))
 	}
 	if f.waiting > 0 {
-		errs = append(errs, waiting(ctx, f.plan, f.world, server.Database, server.Ask))
+		errs = append(errs, waiting(ctx, f.plan, f.world, server.Database, server.Query))
 	}
 	if f.spread > 0 {
 		errs = append(errs, spread(ctx, f.plan, f.world, server.Database))

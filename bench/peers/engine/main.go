@@ -184,11 +184,11 @@ func (b *bench) measureAll() (all []measure, err error) {
 func settleLog(ctx context.Context, pg *pgtest.Server, dsn string) error {
 	const files = 16 // of 16 MiB
 	for range files {
-		if _, err := pg.Ask(ctx, dsn, `SELECT pg_logical_emit_message(false, 'bench', '-'); SELECT pg_switch_wal()`); err != nil {
+		if _, err := pg.Query(ctx, dsn, `SELECT pg_logical_emit_message(false, 'bench', '-'); SELECT pg_switch_wal()`); err != nil {
 			return err
 		}
 	}
-	_, err := pg.Ask(ctx, dsn, `CHECKPOINT`)
+	_, err := pg.Query(ctx, dsn, `CHECKPOINT`)
 	return err
 }
 

@@ -25,7 +25,7 @@ func (o *options) startServer(ctx context.Context) (stop func() error, err error
 	if o.server, err = pgtest.Reopen(ctx, o.data, pgtest.Durable); err != nil {
 		return nil, err
 	}
-	return o.server.Shut, nil
+	return o.server.Shutdown, nil
 }
 
 // left is what a run says of a store that it leaves filled.
@@ -67,7 +67,7 @@ func (o options) filled(ctx context.Context, kind string, s *sample) (place, *fi
 		if err := o.server.Drop(ctx, o.server.Address(name)); err != nil {
 			return p, nil, err
 		}
-		if address, err = o.server.Make(ctx, name, "template1"); err != nil {
+		if address, err = o.server.CopyDatabase(ctx, name, "template1"); err != nil {
 			return p, nil, err
 		}
 	}
@@ -102,7 +102,7 @@ func (o options) copied(ctx context.Context, from place) (place, error) {
 		return p, err
 	}
 	if from.kind == "postgres" {
-		address, err := o.server.Make(ctx, name, filepath.Base(from.data))
+		address, err := o.server.CopyDatabase(ctx, name, filepath.Base(from.data))
 		return o.at(ctx, p, address), err
 	}
 	p = o.at(ctx, p, filepath.Join(p.data, "showrunner.db"))
