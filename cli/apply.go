@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -66,14 +65,7 @@ func (a *app) applyFile(ctx context.Context, c *client.Client, file string) (con
 	if err != nil {
 		return out, err
 	}
-	base := "."
-	if file != "-" {
-		base = filepath.Dir(file)
-	}
-	if base, err = filepath.Abs(base); err != nil {
-		return out, usage("%v", err)
-	}
-	err = c.Do(ctx, http.MethodPost, "/apply", api.ApplyRequest{Name: file, Source: string(src), Base: base}, &out)
+	err = c.Do(ctx, http.MethodPost, "/apply", api.ApplyRequest{Name: file, Source: string(src), Base: folderOf(file)}, &out)
 	return out, err
 }
 
@@ -113,5 +105,8 @@ func appliedText(w io.Writer, out control.Applied) {
 		for _, n := range part.names {
 			fmt.Fprintf(w, "  %s pipeline %s/%s\n", part.word, out.Application, n)
 		}
+	}
+	for _, m := range out.Moved {
+		fmt.Fprintln(w, clean(fmt.Sprintf("  ▲ %s/%s, %s: it reads %s now; before, %s", out.Application, m.Pipeline, m.Source, m.To, m.From)))
 	}
 }

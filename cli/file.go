@@ -109,7 +109,22 @@ func (a *app) surroundings(ctx context.Context) pipeline.Surroundings {
 	if err := a.connect().Do(ctx, http.MethodGet, "/regions", nil, &list); err != nil {
 		list = nil
 	}
-	return control.Surroundings(list)
+	around := control.Surroundings(list)
+	around.Unreachable = pipeline.SeverityWarning // the file may be checked where its repository is not
+	return around
+}
+
+// folderOf is the folder that relative paths in a pipeline file are relative to: the one
+// it is in, or this one for standard input.
+func folderOf(file string) string {
+	base := "."
+	if file != "-" {
+		base = filepath.Dir(file)
+	}
+	if abs, err := filepath.Abs(base); err == nil {
+		return abs
+	}
+	return base // this folder is gone; what is relative to it is refused
 }
 
 func (a *app) validate(ctx context.Context, files []string) error {
@@ -122,6 +137,7 @@ func (a *app) validate(ctx context.Context, files []string) error {
 			// The other files are checked nevertheless: all errors in one pass.
 			found = pipeline.Diagnostics{{Severity: pipeline.SeverityError, Code: pipeline.CodeUnreadable, File: name, Length: 1, Message: err.Error()}}
 		} else {
+			around.Repository = control.Repository(folderOf(name))
 			_, found = pipeline.ParseFor(around, name, src)
 		}
 		f := fileFindings{File: name, Valid: !found.HasErrors(), Diagnostics: append(pipeline.Diagnostics{}, found...)}

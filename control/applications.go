@@ -68,6 +68,7 @@ type Applied struct {
 	Created     []string             `json:"created,omitempty"`
 	Updated     []string             `json:"updated,omitempty"`
 	Removed     []string             `json:"removed,omitempty"`
+	Moved       []Moved              `json:"moved,omitempty"`       // git sources that are read from elsewhere now
 	Diagnostics pipeline.Diagnostics `json:"diagnostics,omitempty"` // warnings
 }
 
@@ -99,7 +100,9 @@ func (s *Service) Check(ctx context.Context, f File) (*pipeline.Document, pipeli
 		// Without an answer the language alone is checked: plans and stages ask again.
 		regions, _ = s.regions(ctx)
 	}
-	return pipeline.ParseFor(Surroundings(regions), f.Name, f.Source)
+	around := Surroundings(regions)
+	around.Repository = Repository(f.Base)
+	return pipeline.ParseFor(around, f.Name, f.Source)
 }
 
 // Apply takes a pipeline file in. Handing over the same file again changes
@@ -180,6 +183,8 @@ func difference(old, doc *pipeline.Document) Applied {
 			a.Created = append(a.Created, p.Name)
 		case !bytes.Equal(was, raw):
 			a.Updated = append(a.Updated, p.Name)
+			i := slices.IndexFunc(old.Pipelines, func(x pipeline.Pipeline) bool { return x.Name == p.Name })
+			a.Moved = append(a.Moved, moved(old.Pipelines[i], p)...)
 		}
 		delete(before, p.Name)
 	}

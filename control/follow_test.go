@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +28,10 @@ func (c commitFile) PipelineFile(context.Context, pipeline.Git, map[string]any) 
 func TestARunUsesTheFileOfTheCommitThatItFollows(t *testing.T) {
 	t.Parallel()
 	const before = "application: shop\npipelines:\n  release:\n    stages:\n      source: { git: { url: ., branch: main, follow: true } }\n      rest: { needs: [source], wait: { for: 1s } }\n"
+	repository := t.TempDir()
+	if err := os.Mkdir(filepath.Join(repository, ".git"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	const after = before + "      more: { needs: [rest], wait: { for: 1s } }\n"
 	for name, c := range map[string]struct {
 		applied string
@@ -45,7 +51,7 @@ func TestARunUsesTheFileOfTheCommitThatItFollows(t *testing.T) {
 	} {
 		s := New(Deps{Records: &recordtest.Records{}, Repositories: c.commit, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 		me := Principal{Name: "me", Owner: true}
-		if _, err := s.Apply(t.Context(), me, File{Name: "showrunner.yaml", Source: []byte(c.applied), Base: "/srv/shop"}, 0); err != nil {
+		if _, err := s.Apply(t.Context(), me, File{Name: "showrunner.yaml", Source: []byte(c.applied), Base: repository}, 0); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		app, err := s.Application(t.Context(), me, "shop")

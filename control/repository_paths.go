@@ -2,12 +2,36 @@ package control
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 
 	"showrunner/pipeline"
 	"showrunner/problem"
+	"showrunner/source"
 )
+
+// Repository looks at the repositories of a pipeline file that are folders of this
+// machine; relative ones are relative to base.
+func Repository(base string) func(url string) (message, help string) {
+	return func(url string) (message, help string) {
+		absolute, err := absoluteURL(url, base)
+		if err != nil {
+			return problem.Text(err), problem.HelpOf(err)
+		}
+		remote, err := source.ParseRemote(absolute, "/")
+		if err != nil {
+			return problem.Text(err), problem.HelpOf(err)
+		}
+		if remote.Scheme != "file" {
+			return "", ""
+		}
+		if !strings.HasPrefix(absolute, "file:") && !filepath.IsAbs(absolute) {
+			return fmt.Sprintf("%q is neither a URL nor a path that begins with / or ./", url), "write ./" + url + " for a folder beside the pipeline file"
+		}
+		return source.LocalFault(remote.Path)
+	}
+}
 
 // absoluteRepositories makes the relative repository paths of a file absolute: "." in a file
 // means the folder that the file is in, not the one the control plane runs in.

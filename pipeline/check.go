@@ -166,6 +166,7 @@ func (c *checks) triggerRules(o *origin, t *triggerOrigin) {
 		}
 	case t.trigger.Poll != nil:
 		c.plainCredentials(t.trigger.Poll.Credentials, t.node, "poll", "credentials")
+		c.repositoryRule(find(t.node, "poll", "url"), t.trigger.Poll.URL)
 	}
 }
 

@@ -13,6 +13,7 @@ func (c *checks) kindRules(i int, s *stageOrigin) {
 	switch v := s.config.Interface().(type) {
 	case Git:
 		c.plainCredentials(v.Credentials, s.with, "credentials")
+		c.repositoryRule(find(s.with, "url"), v.URL)
 	case Build:
 		c.buildRules(i, s, v)
 	case Run:

@@ -19,8 +19,23 @@ type Surroundings struct {
 	// Deploy says why the cloud of a region cannot carry a rollout out; "" when it
 	// can. nil: not known.
 	Deploy func(account, region string, d Deploy) string
+	// Repository says why an address of a Git repository cannot be read from here, and
+	// what to write; "" when it can, or when that is not known. nil: not known.
+	Repository func(url string) (message, help string)
+	// Unreachable is what a repository that cannot be read is; empty: an error.
+	Unreachable Severity
 	// Buildspec checks buildspecs that stand in the file; nil: they are not checked.
 	Buildspec BuildspecCheck
+}
+
+// repositoryRule reports a repository that cannot be read from here.
+func (c *checks) repositoryRule(n *yaml.Node, url string) {
+	if c.around.Repository == nil || url == "" || hasExpression(url) {
+		return
+	}
+	if message, help := c.around.Repository(url); message != "" {
+		c.reportWith(n, Diagnostic{Severity: c.around.Unreachable, Code: CodeValue, Message: c.where + ": " + message, Help: help})
+	}
 }
 
 // accountRule refuses an account that the control plane does not have.
