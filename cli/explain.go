@@ -56,6 +56,8 @@ var explanations = map[string]explanation{
 	"CHILD_CANCELED":      {"The pipeline that this stage started was canceled.", "`showrunner audit` says by whom."},
 	"CHILD_GONE":          {"The execution that this stage started is no longer kept.", "Start it again, or keep executions longer (--keep)."},
 	"NESTED_TOO_DEEP":     {"Pipelines start each other in a circle, or too deep.", "Break the circle."},
+	"OBJECT_MISSING":      {"The bucket, the object or its version is not there.", "`showrunner aws -- s3 ls s3://BUCKET` lists what is."},
+	"OBJECT_UNREADABLE":   {"The object's name says that it is an archive, and it cannot be unpacked.", "Upload it again; an archive whose files lead out of its folder is refused."},
 	"GIT_AUTH":            {"The Git server refused the credentials.", "Set the secret that git.credentials names: showrunner secret set NAME."},
 	"GIT_NOT_FOUND":       {"The Git server has no such repository, or shows it only to those who may see it.", "Check git.url and git.credentials."},
 	"GIT_NO_SUCH_REF":     {"The repository has no such branch, tag or commit.", "The evidence lists what it has."},

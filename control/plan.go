@@ -41,7 +41,7 @@ func (s *Service) previewStage(ctx context.Context, st pipeline.Stage, scope pip
 		s.previewSite(ctx, c, ps)
 	case pipeline.Rollback:
 		s.previewRollback(ctx, c, ps)
-	case pipeline.Git, pipeline.Build:
+	case pipeline.Git, pipeline.Object, pipeline.Build:
 		ps.Unknown = "what it makes is known once it has run"
 	}
 }

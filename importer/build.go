@@ -67,7 +67,10 @@ func (c *conversion) codeBuild(a *action) bool {
 	}
 	a.config.get("CombineArtifacts").leave(Info, "CombineArtifacts", "there is no batch whose artifacts could be combined")
 	projectName := a.config.get("ProjectName").text()
-	b.Project = slug(cdkHash.ReplaceAllString(projectName, ""), "project", 100)
+	b.Project = c.in.ownName(cdkHash.ReplaceAllString(projectName, ""), "project", 100)
+	if c.in.opts.Here {
+		b.Project = projectName
+	}
 	b.Spec = "buildspec.yml"
 	if p, ok := c.projects.find(projectName); ok {
 		c.in.projectsUsed[projectName] = true

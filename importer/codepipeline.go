@@ -39,7 +39,7 @@ func CodePipeline(src []byte, opts Options) (Result, error) {
 		return Result{}, err
 	}
 	name := def.get("name").static()
-	c := &conversion{in: in, def: def, projects: projects, name: slug(name, "pipeline", 63)}
+	c := &conversion{in: in, def: def, projects: projects, name: in.ownName(name, "pipeline", 63)}
 	p := c.convert()
 	def.unread(unreadPipeline)
 	top.unread(unreadPipeline)

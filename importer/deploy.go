@@ -23,6 +23,9 @@ func (c *conversion) deployS3(a *action) bool {
 		return false
 	}
 	d := pipeline.DeploySite{Site: dynamicSite(bucket), Artifact: artifact}
+	if c.in.opts.Here {
+		d.Site, d.Existing = bucket, true
+	}
 	key := a.config.get("ObjectKey")
 	extract := a.config.get("Extract")
 	if !extract.ok() || extract.truth() {

@@ -23,6 +23,10 @@ type Options struct {
 	// Projects are CodeBuild projects as `aws codebuild batch-get-projects`
 	// prints them, by project name, for documents that do not hold them.
 	Projects map[string][]byte
+	// Here says that what the document names is of this machine's AWS-compatible
+	// endpoint: names stay as they are, buckets are those of the regions, and their
+	// settings decide what visitors see.
+	Here bool
 }
 
 // Result is an imported document.

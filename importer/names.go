@@ -57,6 +57,17 @@ func slug(s, fallback string, limit int) string {
 	return k
 }
 
+// ownName is slug for a document of somewhere else; one of this machine keeps its
+// names as far as a name here can hold them.
+func (in *input) ownName(s, fallback string, limit int) string {
+	if in.opts.Here && plainName.MatchString(s) {
+		return s
+	}
+	return slug(s, fallback, limit)
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
 func siteName(bucket string) string { return slug(bucket, "site", 63) }
 
 // short is a stable mark of eight characters that tells long names apart.

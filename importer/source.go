@@ -299,6 +299,10 @@ func (c *conversion) s3Source(a *action) bool {
 		}
 		return true
 	}
+	if c.in.opts.Here {
+		c.set(a, pipeline.Object{Bucket: bucket, Key: key, Region: a.get("Region").static()})
+		return true
+	}
 	id := c.in.complete(c.in.secret("aws-access-key-id", "an access key that may read s3://"+bucket+": its id", a.path))
 	secret := c.in.complete(c.in.secret("aws-secret-access-key", "an access key that may read s3://"+bucket+": its secret", a.path))
 	c.set(a, pipeline.Build{

@@ -32,6 +32,10 @@ func (c *conversion) variable(ns, key, path string) (string, bool) {
 	switch kind {
 	case "git":
 		return c.sourceVariable(from.action, outputs, key, path)
+	case "object":
+		if output, ok := objectOutputs[key]; ok {
+			return markReference(outputs + "." + output), true
+		}
 	case "build":
 		return markReference(fmt.Sprintf("%s.variables[%q]", outputs, key)), true
 	case "run":
@@ -50,6 +54,9 @@ var gitOutputs = map[string]string{
 	"CommitId": "commit", "CommitMessage": "message", "BranchName": "branch", "AuthorDate": "date", "CommitterDate": "date",
 	"AuthorEmail": "authorEmail", "AuthorDisplayName": "author", "AuthorId": "author",
 }
+
+// objectOutputs are the same of an object stage.
+var objectOutputs = map[string]string{"BucketName": "bucket", "ObjectKey": "key", "VersionId": "version", "ETag": "version"}
 
 // sourceVariable is a variable of a source action. The names of its repository
 // stand in the document; the rest is known when a run has fetched the commit.

@@ -26,6 +26,17 @@ type Git struct {
 // Kind implements Config.
 func (Git) Kind() string { return "git" }
 
+// Object fetches an object of a region's object storage.
+type Object struct {
+	Bucket  string `json:"bucket"`
+	Key     string `json:"key"`
+	Version string `json:"version,omitempty"`               // default: the newest
+	Region  string `json:"region,omitempty" check:"region"` // default: the region that has the bucket
+}
+
+// Kind implements Config.
+func (Object) Kind() string { return "object" }
+
 // Build runs a buildspec over a source artifact.
 type Build struct {
 	Source     string            `json:"source,omitempty" lang:"static" check:"artifact"`     // artifact; default: the one that a needed stage makes
@@ -81,6 +92,7 @@ type DeploySite struct {
 	Waves        []Wave      `json:"waves,omitempty"`                                       // default: one wave of all regions
 	OnFailure    string      `json:"rollback,omitempty" enum:"all|wave|none" default:"all"` // what a failed wave undoes: wave, all (default), none
 	Keep         int         `json:"keep,omitempty" default:"10" min:"1"`                   // deployments kept for rollback; default 10
+	Existing     bool        `json:"existing,omitempty"`                                    // the site is a bucket that is there already: its website settings and its policy stay as they are
 	// Archive uploads the artifact as one zip object under this key instead of its files
 	// (CodePipeline's Extract=false).
 	Archive string `json:"archive,omitempty" check:"path"`

@@ -24,6 +24,19 @@ var kinds = []Kind{
 		Example: "git: { url: https://git.example.com/shop/storefront.git, branch: main }",
 	},
 	{
+		Name: "object", Config: Object{}, Artifacts: true, Timeout: 10 * time.Minute,
+		Summary: "Fetches an object of a region's object storage; its artifact is the files of an archive, or the object itself.",
+		Doc:     "An object whose key ends in `.zip`, `.tar`, `.tar.gz` or `.tgz` is unpacked.",
+		Outputs: []Output{
+			{"bucket", StringOutput, "the bucket"},
+			{"key", StringOutput, "the object's key"},
+			{"region", StringOutput, "the region that has the bucket"},
+			{"version", StringOutput, "the object's version, where the bucket keeps versions, else its ETag"},
+			{"modified", StringOutput, "when the object was written, RFC 3339"},
+		},
+		Example: "object: { bucket: releases, key: storefront.zip }",
+	},
+	{
 		Name: "build", Config: Build{}, Artifacts: true, Secondary: true, Timeout: time.Hour,
 		Summary: "Runs a buildspec 0.2 over a source artifact.",
 		Doc: "Secondary artifacts of the buildspec are named `stage.identifier`. " +

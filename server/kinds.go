@@ -33,6 +33,7 @@ func (c *controlPlane) kinds(engine *execution.Engine) ([]stage.Kind, error) {
 	}
 	return append(builds,
 		stagesource.Git{Fetcher: c.repositories, Files: c.artifacts, Definitions: c.control},
+		stagesource.Object{Objects: regionObjects{c}, Artifacts: c.artifacts},
 		deploy.NewSite(c.accounts, c.artifacts),
 		deploy.NewService(rollouts),
 		deploy.NewRollback(rollouts),

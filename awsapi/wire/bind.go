@@ -190,6 +190,9 @@ func (m *Model) fromGo(shape *Shape, v reflect.Value) (any, error) {
 	case reflect.Bool:
 		return v.Bool(), nil
 	case reflect.Float32, reflect.Float64:
+		if shape.Type == "integer" || shape.Type == "long" { // of a document that was read from JSON
+			return int64(v.Float()), nil
+		}
 		return v.Float(), nil
 	}
 	if v.CanInt() {

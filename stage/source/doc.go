@@ -1,3 +1,4 @@
-// Package source is the stage kind git: a commit becomes an artifact. It owns
-// which commit an execution means; package source fetches it.
+// Package source is the family of stage kinds that fetch: git and object. A commit
+// or an object becomes an artifact. It owns which commit an execution means;
+// package source fetches it.
 package source

@@ -35,7 +35,7 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	}
 	t.beginTouch()
 	defer t.endTouch()
-	target.Document, target.Nested = x.documents(target.Prefix, target.Suffix)
+	target.Document, target.Nested = s.documents(ctx, t, target, x)
 	before, after, err := s.merged(t, st, target.Scope, x)
 	if err != nil {
 		return driver.SiteDeployment{}, err
@@ -73,6 +73,23 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	return answer, nil
 }
 
+// documents are x's for a deployment. Of a bucket that was there before, visitors
+// get only what its own settings and policy let them have.
+func (s *Sites) documents(ctx context.Context, t *site, d *deployment, x index) (document, nested string) {
+	if !d.Existing {
+		return x.documents(d.Prefix, d.Suffix)
+	}
+	p, is := s.plainSite(ctx, t.name)
+	if !is || p.IndexDocument == nil {
+		return "", ""
+	}
+	document, nested = x.documents(d.Prefix, p.IndexDocument.Suffix)
+	if !p.Public(document) {
+		return "", ""
+	}
+	return document, nested
+}
+
 // documents are the keys of the index document that a visitor of the prefix
 // gets, and, when there is none, of the one nearest below it; "" for none.
 func (x index) documents(prefix, suffix string) (document, nested string) {
@@ -99,9 +116,16 @@ func (s *Sites) open(ctx context.Context, t *site, next *state, target *deployme
 			return err
 		}
 	}
-	document, errorDocument := next.documents()
-	if err := s.config.Objects.EnsureWebsite(ctx, t.name, document, errorDocument); err != nil {
-		return err
+	if target.Existing {
+		if !existed {
+			return problem.New(problem.NotFound, "sites.publish", "there is no bucket %s in %s", t.name, s.config.Region).
+				WithHelp("make it first: showrunner aws -- s3 mb s3://%s --region %s", t.name, s.config.Region)
+		}
+	} else {
+		document, errorDocument := next.documents()
+		if err := s.config.Objects.EnsureWebsite(ctx, t.name, document, errorDocument); err != nil {
+			return err
+		}
 	}
 	s.forgetPlain(t.name)
 	if len(st.Turns) > 0 || !existed {

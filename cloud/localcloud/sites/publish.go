@@ -174,7 +174,7 @@ func (s *Sites) plan(ctx context.Context, t *site, req driver.PublishRequest, ke
 			ID: deploymentID(t.name, key), Site: t.name, Region: s.config.Region, Artifact: req.Artifact,
 			Version: req.Version, Execution: req.Execution, Prefix: cleanPrefix(c.Prefix), Archive: c.Archive, At: now.Format(time.RFC3339Nano),
 		},
-		Scope: scope, Suffix: cmp.Or(c.Index, "index.html"), Error: c.Error, Keep: cmp.Or(max(c.Keep, 0), 10),
+		Scope: scope, Suffix: cmp.Or(c.Index, "index.html"), Error: c.Error, Keep: cmp.Or(max(c.Keep, 0), 10), Existing: c.Existing,
 		Fingerprint: fingerprint(req),
 	}
 	if live := st.find(p.live.Deployment); live != nil {

@@ -40,7 +40,8 @@ type deployment struct {
 	Suffix      string    `json:"suffix"` // of folders' index documents
 	Error       string    `json:"error,omitempty"`
 	Keep        int       `json:"keep"`
-	Fingerprint string    `json:"fingerprint"` // equal ones have equal indexes
+	Existing    bool      `json:"existing,omitempty"` // the bucket's own settings and policy say what visitors see
+	Fingerprint string    `json:"fingerprint"`        // equal ones have equal indexes
 	Superseded  time.Time `json:"superseded,omitzero"`
 }
 
@@ -119,6 +120,18 @@ func (s *state) documents() (document, errorDocument string) {
 		}
 	}
 	return document, errorDocument
+}
+
+// existing says whether the deployment that documents asks is of a bucket that was
+// there before.
+func (s *state) existing() bool {
+	is := false
+	for _, d := range s.current() {
+		if is = d.Existing; d.Scope == "" {
+			break
+		}
+	}
+	return is
 }
 
 // before is what a rollback of a scope returns to, nil when there is nothing.

@@ -21,6 +21,8 @@ type view struct {
 	latest   string          // the deployment that went live last
 	document string
 	error    string
+	// existing says that the bucket's own settings and policy decide what visitors see.
+	existing bool
 }
 
 // seen is one object as visitors get it.
@@ -34,6 +36,7 @@ type seen struct {
 func (s *Sites) look(t *site, st *state) (*view, error) {
 	v := &view{entries: map[string]seen{}, late: map[string]seen{}}
 	v.document, v.error = st.documents()
+	v.existing = st.existing()
 	live := map[string]bool{}
 	for _, d := range st.current() {
 		x, err := t.files.loadIndex(d.Index)
@@ -129,7 +132,10 @@ func (s *Sites) snapshot(ctx context.Context, name string) (*siteSnapshot, bool)
 			if !s.config.Objects.HasBucket(name) {
 				return nil, false // an S3 client removed it
 			}
-			p, _ := s.plainSite(ctx, name)
+			p, is := s.plainSite(ctx, name)
+			if v.existing && !is {
+				return nil, false
+			}
 			return &siteSnapshot{sites: s, name: name, site: t, view: v, policy: p, own: t.owns}, true
 		}
 	}
@@ -137,21 +143,24 @@ func (s *Sites) snapshot(ctx context.Context, name string) (*siteSnapshot, bool)
 	return &siteSnapshot{sites: s, name: name, plain: p, policy: p}, ok
 }
 
+// ours says whether the deployments decide about index and error documents.
+func (h *siteSnapshot) ours() bool { return h.site != nil && !h.view.existing }
+
 func (h *siteSnapshot) document() string {
-	if h.site != nil {
+	if h.ours() {
 		return h.view.document
 	}
-	if d := h.plain.IndexDocument; d != nil {
+	if d := h.policy.IndexDocument; d != nil {
 		return d.Suffix
 	}
 	return "index.html"
 }
 
 func (h *siteSnapshot) errorDocument() string {
-	if h.site != nil {
+	if h.ours() {
 		return h.view.error
 	}
-	if d := h.plain.ErrorDocument; d != nil {
+	if d := h.policy.ErrorDocument; d != nil {
 		return d.Key
 	}
 	return ""
@@ -193,7 +202,7 @@ func (h *siteSnapshot) open(key string) *content {
 	switch {
 	case bucket:
 		return h.openBucket(key)
-	case !ok:
+	case !ok, h.view.existing && !h.policy.Public(key):
 		return nil
 	}
 	f, err := os.Open(h.site.files.object(o.ID))
