@@ -60,8 +60,12 @@ type target struct {
 	until    time.Time
 }
 
-func newTarget(t Target, group string, suspicion time.Duration) *target {
-	return &target{sums: newSums(), id: t.ID, idValues: []string{t.ID}, address: t.Address, group: group, pool: upstream.NewPool(t.Address), suspicion: suspicion}
+func (b *Balancer) newTarget(t Target, group string) *target {
+	n := &target{sums: newSums(), id: t.ID, idValues: []string{t.ID}, address: t.Address, group: group, pool: upstream.NewPool(t.Address), suspicion: b.config.Suspicion}
+	n.pool.Spoke = func(until time.Time) {
+		b.config.Log.Warn("an instance sends more than its answers; each request gets a connection of its own", "instance", t.ID, "until", until)
+	}
+	return n
 }
 
 // SetCluster replaces a cluster's table atomically.
@@ -83,7 +87,7 @@ func (b *Balancer) SetCluster(c Cluster) {
 				if n != nil {
 					n.pool.Close()
 				}
-				n = newTarget(t, g.Name, b.config.Suspicion)
+				n = b.newTarget(t, g.Name)
 				b.targets[t.ID] = n
 			}
 			n.set(t.Draining)

@@ -59,7 +59,7 @@ func (c *Call) outgoing(ctx context.Context, r *http.Request, address, edgeKey s
 		out.Body = c.Body.ReadCloser()
 	}
 	for name := range out.Header {
-		if upstream.HopByHop(name) || httpguts.HeaderValuesContainsToken(r.Header["Connection"], name) {
+		if upstream.HopByHop(name) || upstream.Mistaken(name) || httpguts.HeaderValuesContainsToken(r.Header["Connection"], name) {
 			delete(out.Header, name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +32,7 @@ func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "CONNECT is not for this server.", http.StatusMethodNotAllowed)
 		return
 	}
-	if !http1.CleanTarget(r.RequestURI) || len(r.Header["Content-Length"]) > 1 {
+	if !http1.CleanTarget(r.RequestURI) || !rightLength(r) {
 		http.Error(w, "The target or the length of this request is malformed.", http.StatusBadRequest)
 		return
 	}
@@ -67,6 +68,19 @@ func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	}
 	defer res.Body.Close()
 	writeHTTP2(w, res)
+}
+
+// rightLength says whether what a request of HTTP/2 says of the length of its body is
+// one number, and the one that the server goes by: net/http takes a number that it
+// cannot read, and any number where the stream ends with the head, for 0 (RFC 9113,
+// section 8.1.1, has these be malformed).
+func rightLength(r *http.Request) bool {
+	said := r.Header["Content-Length"]
+	if len(said) == 0 {
+		return true
+	}
+	length, err := strconv.ParseUint(said[0], 10, 62)
+	return len(said) == 1 && err == nil && int64(length) == r.ContentLength
 }
 
 // answer answers a request that was not carried: a is for what is not its client's fault.

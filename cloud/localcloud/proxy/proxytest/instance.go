@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Instance is a server that does what a request's query asks for (mode), however
@@ -22,6 +23,9 @@ type Instance struct {
 	seen []string // method, target and X-Id of each request that came whole
 	held chan struct{}
 }
+
+// lateness is when after its answer an instance sends one too many.
+const lateness = 20 * time.Millisecond
 
 // Hold has requests that ask for it wait until release is called.
 func (i *Instance) Hold() (release func()) {
@@ -149,6 +153,10 @@ func (i *Instance) answer(c net.Conn, in *bufio.Reader, r *http.Request) bool {
 		fmt.Fprintf(c, "0\r\nX-T: %s\r\n\r\n", id)
 	case "more": // an answer too many
 		say("200 OK", length(text(2)), text(2)+"HTTP/1.1 200 OK\r\nX-Echo-Id: EXTRA\r\nContent-Length: 5\r\n\r\nEXTRA")
+	case "late": // the same, some time after
+		say("200 OK", length(text(2)), text(2))
+		<-time.After(lateness)
+		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX-Echo-Id: EXTRA\r\nContent-Length: 5\r\n\r\nEXTRA") // it may be closed by now
 	case "hints":
 		fmt.Fprintf(c, "HTTP/1.1 103 Early Hints\r\nX-Info-Id: %s\r\n\r\n", id)
 		say("200 OK", length(text(2)), text(2))
@@ -160,6 +168,10 @@ func (i *Instance) answer(c net.Conn, in *bufio.Reader, r *http.Request) bool {
 		say("101 Switching Protocols", "Connection: Upgrade\r\nUpgrade: "+r.Header.Get("Upgrade")+"\r\n", "hello "+id+"\n")
 		_, _ = io.Copy(c, in) // until either end leaves
 		return false
+	case "fields": // what it was sent
+		var b strings.Builder
+		_ = r.Header.Write(&b) // to memory
+		say("200 OK", length(b.String()), b.String())
 	case "large":
 		say("200 OK", length(text(30_000)), text(30_000))
 	default:

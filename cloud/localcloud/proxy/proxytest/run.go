@@ -25,9 +25,12 @@ type Open func(t *testing.T, instance string) (address string)
 // Run runs all tests.
 func Run(t *testing.T, open Open) {
 	t.Run("Identity", func(t *testing.T) { identity(t, open) })
+	t.Run("IdentityWithExtraAnswers", func(t *testing.T) { identity(t, open, "more") })
+	t.Run("LateAnswers", func(t *testing.T) { lateAnswers(t, open) })
 	t.Run("Desync", func(t *testing.T) { desync(t, open) })
 	t.Run("HTTP2", func(t *testing.T) { desyncHTTP2(t, open) })
 	t.Run("EarlyAnswers", func(t *testing.T) { earlyAnswers(t, open) })
+	t.Run("Underscores", func(t *testing.T) { underscores(t, open) })
 	t.Run("Endings", func(t *testing.T) { endings(t, open) })
 	t.Run("Upgrade", func(t *testing.T) { upgrade(t, open) })
 }
@@ -44,11 +47,11 @@ func connect(t *testing.T, address string) *net.TCPConn {
 }
 
 // identity has clients that behave and clients that do not ask at once, for
-// whatever instances can do: each answer is the asker's own.
-func identity(t *testing.T, open Open) {
+// whatever instances can do and what further modes say: each answer is the asker's own.
+func identity(t *testing.T, open Open, further ...string) {
 	instance := NewInstance(t)
 	address := open(t, instance.Address)
-	modes := []string{"", "", "early", "earlyclose", "silent", "reset", "half", "short", "close", "eof", "chunks", "more", "hints", "busy", "lies", "large"}
+	modes := append([]string{"", "", "early", "earlyclose", "silent", "reset", "half", "short", "close", "eof", "chunks", "hints", "busy", "lies", "large"}, further...)
 	var wg sync.WaitGroup
 	for n := range 12 {
 		seed := rand.Uint64()

@@ -10,9 +10,9 @@ import (
 // polls says that waiting cannot be begun before what is waited for is asked for.
 const polls = false
 
-// nothingToRead cannot be known here without waiting: a connection that was
+// lookAt cannot know here without waiting how it stands with a connection: one that was
 // closed shows when it is used.
-func nothingToRead(uintptr, []byte) bool { return true }
+func lookAt(uintptr, []byte) standing { return silent }
 
 func readNow(uintptr, []byte) (int, error) { return 0, errors.ErrUnsupported }
 

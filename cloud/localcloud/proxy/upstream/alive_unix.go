@@ -13,10 +13,23 @@ import (
 // polls says that waiting can be begun before what is waited for is asked for.
 const polls = true
 
-// nothingToRead says whether a connection that does not block is open and silent.
-func nothingToRead(fd uintptr, b []byte) bool {
-	_, err := rawio.Read(fd, b)
-	return err == syscall.EAGAIN
+// lookAt says how it stands with a connection that does not block and on which nothing
+// was asked. A server may say that it has waited for too long for a request before it
+// ends a connection (RFC 9110, section 15.5.9).
+func lookAt(fd uintptr, b []byte) standing {
+	n, err := rawio.Read(fd, b)
+	switch {
+	case err == syscall.EAGAIN:
+		return silent
+	case n <= 0:
+		return over
+	}
+	var text [len("HTTP/1.1 408")]byte
+	more, _ := rawio.Read(fd, text[1:]) // what has come
+	if text[0] = b[0]; n == 1 && more == len(text)-1 && string(text[:7]) == "HTTP/1." && string(text[8:]) == " 408" {
+		return over
+	}
+	return spoken
 }
 
 // readNow reads what has come. Errors: io.EOF, errNotYet, the system's.

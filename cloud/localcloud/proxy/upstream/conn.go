@@ -31,9 +31,18 @@ type conn struct {
 	uncount func() // once it is closed
 
 	probe func(fd uintptr) bool // made once
-	quiet bool                  // what probe found
+	found standing              // by probe
 	asking
 }
+
+// standing is how it stands with a connection on which nothing was asked.
+type standing int
+
+const (
+	silent standing = iota // it may carry a request
+	spoken                 // something came that nobody asked for
+	over                   // the other side has ended it, or it broke
+)
 
 // asking is a request that is written with the first reading of its answer. In one
 // stay with the descriptor there is nothing to be tried in vain: whatever comes
@@ -71,7 +80,7 @@ func newConn(raw net.Conn, pool *Pool) (*conn, error) {
 	c.in = bufio.NewReaderSize(c, readAhead)
 	c.probe = func(fd uintptr) bool {
 		var b [1]byte
-		c.quiet = nothingToRead(fd, b[:])
+		c.found = lookAt(fd, b[:])
 		return true
 	}
 	c.step = c.proceed
@@ -125,9 +134,11 @@ func (c *conn) ask(question []byte, asked func()) {
 // proceed is one step of asking; true ends it.
 func (c *conn) proceed(fd uintptr) bool {
 	if c.question != nil {
-		if c.used && !nothingToRead(fd, c.into[:1]) {
-			c.dead, c.err = true, errDead
-			return true
+		if c.used {
+			if c.found = lookAt(fd, c.into[:1]); c.found != silent {
+				c.dead, c.err = true, errDead
+				return true
+			}
 		}
 		c.wrote, c.failed = writeAll(c.raw, fd, c.question)
 		if c.said(); c.used {
@@ -154,10 +165,15 @@ var (
 
 var errHeaderTooLarge = errors.New("the answer's header is too large")
 
-// alive says whether an idle connection may carry a request. One on which
-// anything arrived may not: nobody asked for it.
-func (c *conn) alive() bool {
-	return c.in.Buffered() == 0 && c.fd.Read(c.probe) == nil && c.quiet
+// look says how it stands with an idle connection.
+func (c *conn) look() standing {
+	switch {
+	case c.in.Buffered() > 0:
+		return spoken
+	case c.fd.Read(c.probe) != nil:
+		return over
+	}
+	return c.found
 }
 
 func (c *conn) close() {

@@ -117,6 +117,9 @@ func (p *Pool) Send(r Request) (*http.Response, error) {
 			return nil, &Error{err: err}
 		}
 		res, stale, err := p.on(c, r, small)
+		if c.dead && c.found == spoken {
+			p.distrusts(time.Now())
+		}
 		// A kept connection that was closed while the request was on its way says
 		// nothing about the instance, and one that had ended before even less.
 		if !stale || r.Cancel.Err() != nil {
@@ -174,9 +177,11 @@ func (x *exchange) came(r Request, res *http.Response, silent bool, err error) (
 func (x *exchange) sendHead(r Request) (res *http.Response, err error) {
 	c := x.conn
 	c.ask(nil, nil)
-	if c.used && !c.alive() {
-		c.dead = true
-		return nil, errDead
+	if c.used {
+		if c.found = c.look(); c.found != silent {
+			c.dead = true
+			return nil, errDead
+		}
 	}
 	if c.wrote, c.failed = c.raw.Write(c.head); c.failed != nil {
 		return nil, nil
@@ -377,11 +382,15 @@ func (x *exchange) Close() error {
 		x.interruptReading()
 		<-x.written // nobody reads a request's body once its handler has returned
 	}
+	more := x.ended && x.reuse && x.conn.in.Buffered() > 0
 	// An end that comes late must not meet a connection that is another request's by then.
-	if x.cancel.attach(nil) == nil && sent && x.ended && x.reuse && x.conn.in.Buffered() == 0 {
+	if x.cancel.attach(nil) == nil && sent && x.ended && x.reuse && !more {
 		x.conn.pool.put(x.conn)
 		return nil
 	}
 	x.conn.close()
+	if more {
+		x.conn.pool.distrusts(time.Now())
+	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"strings"
 
@@ -32,7 +33,7 @@ func appendHead(b []byte, r Request) ([]byte, error) {
 	b = append(b, "\r\n"...)
 	listed := r.Header["Connection"]
 	for name, values := range r.Header {
-		if HopByHop(name) || dropped(name) || len(listed) > 0 && httpguts.HeaderValuesContainsToken(listed, name) {
+		if HopByHop(name) || dropped(name) || Mistaken(name) || len(listed) > 0 && httpguts.HeaderValuesContainsToken(listed, name) {
 			continue
 		}
 		for _, v := range values {
@@ -183,6 +184,17 @@ func KeepLength(h http.Header, status int) {
 
 // EdgeKeyHeader carries the key by which a region knows its edge. It reaches no instance.
 const EdgeKeyHeader = "X-Showrunner-Edge-Key"
+
+// Mistaken says whether a field can be mistaken for one that is written here or not
+// passed on: programs that get the fields as variables (CGI, WSGI, Rack) see no
+// difference between "-" and "_". Other names with "_" are passed on.
+func Mistaken(name string) bool {
+	if strings.IndexByte(name, '_') < 0 {
+		return false
+	}
+	name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	return HopByHop(name) || dropped(name) || strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Showrunner-")
+}
 
 // dropped are the headers that are written anew, or not at all.
 func dropped(name string) bool {

@@ -25,9 +25,15 @@ const (
 type Pool struct {
 	address string
 
-	mu     sync.Mutex
-	idle   []*conn // the one used last is at the end
-	closed bool
+	mu       sync.Mutex
+	idle     []*conn // the one used last is at the end
+	closed   bool
+	kept     int       // how often a connection was kept, up to youngKept
+	distrust time.Time // until when none is kept
+
+	// Spoke is told that the server has written more than its answers, so that no
+	// connection is kept for a while. May be nil; it is set before the pool is used.
+	Spoke func(until time.Time)
 }
 
 // NewPool makes a pool that dials host:port when it is asked to.
@@ -51,32 +57,70 @@ func (p *Pool) Close() {
 func (p *Pool) Prune(now time.Time) {
 	p.mu.Lock()
 	var kept, gone []*conn
+	spoke := false
 	for _, c := range p.idle {
-		if now.Sub(c.since) < IdleTimeout && c.alive() {
+		switch state := c.look(); {
+		case state == silent && now.Sub(c.since) < IdleTimeout:
 			kept = append(kept, c)
-		} else {
-			gone = append(gone, c)
+			continue
+		case state == spoken:
+			spoke = true
 		}
+		gone = append(gone, c)
 	}
 	p.idle = kept
 	p.mu.Unlock()
 	for _, c := range gone {
 		c.close()
 	}
+	if spoke {
+		p.distrusts(now)
+	}
 }
 
-// restTime is how long a connection is left alone after an answer. A server that
-// writes more than its answer does so right after it: what has come by the next
-// request ends the connection, and is never taken for the next answer.
-const restTime = 2 * time.Millisecond
+// A server that writes more than its answer does so right after it, as a rule. What
+// has come by the next request ends the connection, and is never taken for the next
+// answer; what comes between that request and its answer cannot be told from it. So
+// a connection is left alone for a while after an answer, for longer as long as little
+// is known of the server; and once a server was seen to write more than its answers,
+// each request gets a connection of its own.
+const (
+	restTime = 2 * time.Millisecond
+	// youngRest is how long it is until youngKept answers have come.
+	youngRest = 50 * time.Millisecond
+	youngKept = 64
+	// distrustTime is how long a server that has written more is not trusted.
+	distrustTime = 10 * time.Minute
+)
+
+// distrusts keeps no connection for a while: the server was seen to write more than
+// its answers.
+func (p *Pool) distrusts(now time.Time) {
+	p.mu.Lock()
+	idle := p.idle
+	first := !now.Before(p.distrust)
+	p.idle, p.kept, p.distrust = nil, 0, now.Add(distrustTime)
+	until := p.distrust
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+	if first && p.Spoke != nil {
+		p.Spoke(until)
+	}
+}
 
 // rested takes the idle connection that was used last among those that have
 // rested; nil: there is none.
 func (p *Pool) rested(now time.Time) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	rest := restTime
+	if p.kept < youngKept {
+		rest = youngRest
+	}
 	for i, c := range slices.Backward(p.idle) {
-		if now.Sub(c.since) >= restTime {
+		if now.Sub(c.since) >= rest {
 			p.idle = slices.Delete(p.idle, i, i+1)
 			return c
 		}
@@ -126,9 +170,10 @@ var mostOpen = sync.OnceValue(func() int64 { return descriptors() / 3 })
 func (p *Pool) put(c *conn) {
 	c.since, c.used = time.Now(), true
 	p.mu.Lock()
-	keep := !p.closed && len(p.idle) < mostIdle && open.Load() <= mostOpen()
+	keep := !p.closed && len(p.idle) < mostIdle && open.Load() <= mostOpen() && !c.since.Before(p.distrust)
 	if keep {
 		p.idle = append(p.idle, c)
+		p.kept = min(p.kept+1, youngKept)
 	}
 	p.mu.Unlock()
 	if !keep {

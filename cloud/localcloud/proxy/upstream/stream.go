@@ -77,7 +77,7 @@ func (x *exchange) copy(r Request) error {
 func trailers(t http.Header) ([]byte, error) {
 	b := []byte("0\r\n")
 	for name, values := range t {
-		if HopByHop(name) || dropped(name) {
+		if HopByHop(name) || dropped(name) || Mistaken(name) {
 			continue
 		}
 		for _, v := range values {
