@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -43,6 +44,9 @@ func New(c Config) *Server {
 		// The language's own tags mean other things than huma's, and it has a schema of its own.
 		hc.Components.Schemas.RegisterTypeAlias(t, reflect.TypeFor[languageObject]())
 	}
+	for _, t := range []reflect.Type{reflect.TypeFor[pipeline.Duration](), reflect.TypeFor[time.Duration]()} {
+		hc.Components.Schemas.RegisterTypeAlias(t, reflect.TypeFor[durationText]())
+	}
 	hc.Info.Description = "Pipelines, executions, clusters, sites and events. Every operation needs the token of the data folder as a bearer."
 	hc.DocsPath = "" // the pages under /docs are ours, without scripts from elsewhere
 	hc.OpenAPIPath = "/openapi"
@@ -66,6 +70,14 @@ type languageObject struct{}
 // Schema implements huma.SchemaProvider.
 func (languageObject) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "as in the pipeline file; see `showrunner schema`"}
+}
+
+// durationText stands for a duration in the description.
+type durationText struct{}
+
+// Schema implements huma.SchemaProvider.
+func (durationText) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Description: "a duration as in the pipeline file", Examples: []any{"10s"}}
 }
 
 // schemaName keeps types of the same name in different packages apart.

@@ -26,9 +26,9 @@ func Fingerprint(s ServerGroupSpec, key []byte) string {
 	s.Env, s.Fingerprint, s.Execution = nil, "", ""
 	s.Capacity, s.Weight = pipeline.Capacity{}, 0
 	text, err := json.Marshal(struct {
-		Spec ServerGroupSpec   `json:"spec"`
+		Spec plainSpec         `json:"spec"`
 		Env  map[string]string `json:"env"`
-	}{s, env})
+	}{plainSpec(s), env})
 	if err != nil {
 		return "" // not reached: a specification is plain data
 	}

@@ -59,14 +59,14 @@ func TrafficUntil(was time.Time, from, to float64, now time.Time) time.Time {
 // Identity is a spec as it counts for an idempotency key: its environment by
 // names alone. Values may be secrets, which are resolved anew at each call; a
 // secret that was changed between a call and its repetition must not make the
-// repetition another request.
-func Identity(s ServerGroupSpec) ServerGroupSpec {
+// repetition another request. Callers only encode it.
+func Identity(s ServerGroupSpec) any {
 	names := make(map[string]EnvValue, len(s.Env))
 	for name := range s.Env {
 		names[name] = EnvValue{}
 	}
 	s.Env, s.Fingerprint = names, ""
-	return s
+	return plainSpec(s)
 }
 
 // CheckCapacity completes and checks a capacity: a Max of 0 means as many as are
