@@ -160,7 +160,7 @@ func isREST(r *http.Request) bool {
 }
 
 // run carries out an operation whose request was verified.
-func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, scope signature.Scope, body []byte, id string) (err error) {
+func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, scope signature.Scope, body []byte, id string) error {
 	service := s.services[q.Service]
 	handler, ok := service.Operations[q.Operation]
 	if !ok {
@@ -174,19 +174,10 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, sc
 	}
 	region := s.region(scope)
 	if !service.Global && !slices.Contains(s.Regions, region) {
-		return wire.Errorf("InvalidRegionException", "There is no local region %s; the regions are %s.", region, strings.Join(s.Regions, ", "))
+		return noRegion(region, s.Regions)
 	}
 	call := &wire.Call{Account: Account, Region: region, ID: id, Caller: scope.Caller, Key: scope.Key}
-	var output any
-	act := func() error {
-		output, err = s.attempt(r.Context(), handler, call, q)
-		return err
-	}
-	if s.Perform != nil && changes(q.Operation) && !slices.Contains(service.Data, q.Operation) {
-		err = s.Perform(r.Context(), call, q.Service, q.Operation, act)
-	} else {
-		err = act()
-	}
+	output, err := s.perform(r.Context(), call, q, handler)
 	if err != nil {
 		return err
 	}
@@ -194,6 +185,21 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, sc
 		s.Log.Warn("an AWS answer was not sent", "operation", q.Operation, "request", id, "error", err)
 	}
 	return nil
+}
+
+// perform carries out a request, with its right checked and the act recorded when
+// it may change something.
+func (s *Server) perform(ctx context.Context, call *wire.Call, q *wire.Request, handler wire.Handler) (output any, err error) {
+	act := func() error {
+		output, err = s.attempt(ctx, handler, call, q)
+		return err
+	}
+	if s.Perform != nil && changes(q.Operation) && !slices.Contains(s.services[q.Service].Data, q.Operation) {
+		err = s.Perform(ctx, call, q.Service, q.Operation, act)
+		return output, err
+	}
+	err = act()
+	return output, err
 }
 
 // attempt runs a handler; one that panics fails its request alone.

@@ -159,6 +159,9 @@ func (a *app) processesState(ctx context.Context) []check {
 			list = append(list, check{"region " + r.Name, "ok", "load balancer " + r.Address, ""})
 		}
 	}
+	if address, err := server.AWSAddress(a.data); err == nil {
+		list = append(list, check{"endpoint for AWS", "ok", "http://" + address + "; IAM's roles and policies are kept and returned, not enforced", ""})
+	}
 	var missing []control.Missing
 	if err := c.Do(ctx, http.MethodGet, "/missing", nil, &missing); err != nil {
 		return append(list, check{"what was deployed", "failed", err.Error(), ""})

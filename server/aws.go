@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"showrunner/awsapi"
+	"showrunner/awsapi/cloudformation"
+	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
 	"showrunner/awsapi/s3"
 	"showrunner/awsapi/secretsmanager"
@@ -60,6 +62,7 @@ type awsEndpoint struct {
 	server   *http.Server
 	listener net.Listener
 	streams  *kinesis.Streams
+	stacks   *cloudformation.Stacks
 }
 
 // awsEndpoint makes the endpoint and listens.
@@ -79,13 +82,21 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		Owner:   keys.Owner(), Scope: awsapi.ScopeOf, Log: c.Log, Now: c.Now,
 	})
 	streams := kinesis.New(c.store, kinesis.Events{Log: c.reads, Since: time.Unix(0, 0)}, c.Now)
+	inside := &insideServices{}
+	stacks := cloudformation.New(cloudformation.Config{
+		Records: c.store, Values: secretValues{c.secrets}, Services: inside, Alone: c.Database == "", Now: c.Now, Log: c.Log,
+		Zones:   func(ctx context.Context, region string) ([]string, error) { return c.zones(ctx, owner, region) },
+		Website: func(bucket string) string { return "http://" + bucket + "." + edgeName(c.Edge) },
+	})
 	endpoint, err := awsapi.New(awsapi.Config{
 		Keys: keys, Regions: c.Regions, S3: objects, Log: c.Log, Now: c.Now,
 		Services: []wire.Service{
 			sts.Service(keys, c.Now),
 			secretsmanager.Service(c.store, secretValues{c.secrets}, c.Now),
 			ssm.Service(c.store, secretValues{c.secrets}, c.Now),
+			iam.Service(c.store, c.Now),
 			streams.Service(),
+			stacks.Service(),
 		},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
@@ -94,16 +105,32 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint")
 	}
+	inside.Server = endpoint
 	l, err := listenAWS(c.AWS)
 	if err != nil {
 		return nil, err
 	}
-	e := &awsEndpoint{streams: streams, listener: l, server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
+	e := &awsEndpoint{streams: streams, stacks: stacks, listener: l, server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		l.Close()
 		return nil, err
 	}
 	return e, nil
+}
+
+// insideServices are the endpoint's services for one another: the endpoint itself,
+// which is made after them.
+type insideServices struct{ *awsapi.Server }
+
+// zones are the availability zones of a local region.
+func (c *controlPlane) zones(ctx context.Context, p control.Principal, region string) ([]string, error) {
+	regions, err := c.control.Regions(ctx, p)
+	for _, r := range regions {
+		if r.Account == control.DefaultAccount && r.Name == region {
+			return r.Zones, nil
+		}
+	}
+	return nil, err
 }
 
 // secretValues keeps values of AWS's services in the secret store; the audit event
@@ -146,6 +173,7 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
 	e.server.BaseContext = func(net.Listener) context.Context { return requests }
 	group.Go(func() error { e.streams.Run(ctx, sweepEvery, log); return nil })
+	group.Go(func() error { e.stacks.Run(ctx); return nil })
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")

@@ -48,13 +48,14 @@ func (s service) identity(_ context.Context, c *wire.Call, _ *none) (*identity, 
 	id := c.Account
 	if name, found := strings.CutPrefix(c.Caller, "arn:aws:sts::"+c.Account+":assumed-role/"); found {
 		role, session, _ := strings.Cut(name, "/")
-		id = roleID(role) + ":" + session
+		id = RoleID(role) + ":" + session
 	}
 	return &identity{Account: c.Account, Arn: c.Caller, UserId: id}, nil
 }
 
-// roleID is the identifier of a role's name; the same name has the same one.
-func roleID(role string) string {
+// RoleID is the identifier of a role, by its name: the same name has the same one,
+// so that sessions and package iam agree.
+func RoleID(role string) string {
 	sum := sha256.Sum256([]byte(role))
 	return "AROA" + base32.StdEncoding.EncodeToString(sum[:])[:17]
 }
@@ -111,7 +112,7 @@ func (s service) assume(_ context.Context, c *wire.Call, in *assumeInput) (*assu
 	if err != nil {
 		return nil, err
 	}
-	return &assumeOutput{AssumedRoleUser: assumedUser{Arn: caller, AssumedRoleId: roleID(role) + ":" + in.RoleSessionName}, Credentials: made}, nil
+	return &assumeOutput{AssumedRoleUser: assumedUser{Arn: caller, AssumedRoleId: RoleID(role) + ":" + in.RoleSessionName}, Credentials: made}, nil
 }
 
 type tokenInput struct{ DurationSeconds *int64 }

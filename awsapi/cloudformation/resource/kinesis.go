@@ -1,0 +1,110 @@
+package resource
+
+import (
+	"context"
+	"strconv"
+)
+
+func streamTypes() []*Type {
+	return []*Type{{
+		Name:        "AWS::Kinesis::Stream",
+		Properties:  []string{"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails", "Tags"},
+		Replace:     []string{"Name"},
+		Attributes:  []string{"Arn"},
+		Named:       "Name",
+		Identifiers: []string{"Name"}, Tagged: true,
+		Needs:   [2]string{"kinesis", "CreateStream"},
+		Handler: stream{},
+	}}
+}
+
+// stream acts for AWS::Kinesis::Stream.
+type stream struct{}
+
+func (stream) made(r *Request) Made {
+	return Made{Physical: r.Physical, Attributes: map[string]any{"Arn": "arn:aws:kinesis:" + r.Region + ":" + r.Account + ":stream/" + r.Physical}}
+}
+
+// defaultRetention is how long a stream keeps records, in hours.
+const defaultRetention = 24
+
+func (s stream) Create(ctx context.Context, r *Request) (Made, error) {
+	in := r.pick(map[string]string{"ShardCount": "ShardCount", "StreamModeDetails": "StreamModeDetails"})
+	in["StreamName"] = r.Physical
+	if _, sized := in["ShardCount"]; !sized && in["StreamModeDetails"] == nil {
+		in["ShardCount"] = 1
+	}
+	if _, err := r.call(ctx, "kinesis", "CreateStream", in); err != nil {
+		return Made{}, err
+	}
+	return s.made(r), s.settle(ctx, r, defaultRetention)
+}
+
+// settle sets retention and tags.
+func (s stream) settle(ctx context.Context, r *Request, had int) error {
+	hours, err := strconv.Atoi(r.Text("RetentionPeriodHours"))
+	if err != nil {
+		hours = defaultRetention
+	}
+	operation := "IncreaseStreamRetentionPeriod"
+	if hours < had {
+		operation = "DecreaseStreamRetentionPeriod"
+	}
+	if hours != had {
+		if _, err := r.call(ctx, "kinesis", operation, map[string]any{"StreamName": r.Physical, "RetentionPeriodHours": hours}); err != nil {
+			return err
+		}
+	}
+	tags := map[string]any{}
+	for _, t := range r.AllTags() {
+		tags[t.Key] = t.Value
+	}
+	if len(tags) == 0 {
+		return nil
+	}
+	_, err = r.call(ctx, "kinesis", "AddTagsToStream", map[string]any{"StreamName": r.Physical, "Tags": tags})
+	return err
+}
+
+func (s stream) Update(ctx context.Context, r *Request) (Made, error) {
+	out, err := r.call(ctx, "kinesis", "DescribeStreamSummary", map[string]any{"StreamName": r.Physical})
+	if err != nil {
+		return Made{}, err
+	}
+	if !Same(r.Old["ShardCount"], r.Properties["ShardCount"]) {
+		if _, err := r.call(ctx, "kinesis", "UpdateShardCount", map[string]any{"StreamName": r.Physical, "TargetShardCount": r.Properties["ShardCount"], "ScalingType": "UNIFORM_SCALING"}); err != nil {
+			return Made{}, err
+		}
+	}
+	if keys := r.oldTagKeys(); len(keys) > 0 {
+		if _, err := r.call(ctx, "kinesis", "RemoveTagsFromStream", map[string]any{"StreamName": r.Physical, "TagKeys": keys}); err != nil {
+			return Made{}, err
+		}
+	}
+	return s.made(r), s.settle(ctx, r, retention(out))
+}
+
+// retention is how many hours a stream keeps records now.
+func retention(summary map[string]any) int {
+	hours, _ := at(summary, "StreamDescriptionSummary", "RetentionPeriodHours").(int64)
+	return int(hours)
+}
+
+// Complete sets what a stream that is there does not have yet.
+func (s stream) Complete(ctx context.Context, r *Request) (Made, error) {
+	out, err := r.call(ctx, "kinesis", "DescribeStreamSummary", map[string]any{"StreamName": r.Physical})
+	if err != nil {
+		return Made{}, err
+	}
+	return s.made(r), s.settle(ctx, r, retention(out))
+}
+
+func (stream) Delete(ctx context.Context, r *Request) error {
+	_, err := r.call(ctx, "kinesis", "DeleteStream", map[string]any{"StreamName": r.Physical})
+	return gone(err, "ResourceNotFoundException")
+}
+
+func (s stream) Find(ctx context.Context, r *Request) (Made, bool, error) {
+	_, err := r.call(ctx, "kinesis", "DescribeStreamSummary", map[string]any{"StreamName": r.Physical})
+	return absent(s.made(r), err, "ResourceNotFoundException")
+}

@@ -1,0 +1,213 @@
+package iam
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/awsapi/state"
+	"showrunner/awsapi/wire"
+	"showrunner/problem"
+)
+
+type service struct {
+	roles    state.Collection[role]
+	policies state.Collection[policy]
+	profiles state.Collection[profile]
+	now      func() time.Time
+}
+
+// Service is the operations of iam that are served.
+func Service(records state.Records, now func() time.Time) wire.Service {
+	s := &service{
+		roles: state.New[role](records, "aws.iam.roles"), policies: state.New[policy](records, "aws.iam.policies"),
+		profiles: state.New[profile](records, "aws.iam.profiles"), now: now,
+	}
+	return wire.Service{Name: "iam", Global: true, Invalid: "ValidationError", Operations: map[string]wire.Handler{
+		"CreateRole":                    wire.Handle(s.createRole),
+		"CreateServiceLinkedRole":       wire.Handle(s.createServiceRole),
+		"GetRole":                       wire.Handle(s.getRole),
+		"ListRoles":                     wire.Handle(s.listRoles),
+		"UpdateRole":                    wire.Handle(s.updateRole),
+		"UpdateRoleDescription":         wire.Handle(s.updateDescription),
+		"UpdateAssumeRolePolicy":        wire.Handle(s.updateTrust),
+		"DeleteRole":                    wire.Handle(s.deleteRole),
+		"TagRole":                       wire.Handle(s.tagRole),
+		"UntagRole":                     wire.Handle(s.untagRole),
+		"ListRoleTags":                  wire.Handle(s.listRoleTags),
+		"PutRolePermissionsBoundary":    wire.Handle(s.putBoundary),
+		"DeleteRolePermissionsBoundary": wire.Handle(s.deleteBoundary),
+		"PutRolePolicy":                 wire.Handle(s.putRolePolicy),
+		"GetRolePolicy":                 wire.Handle(s.getRolePolicy),
+		"ListRolePolicies":              wire.Handle(s.listRolePolicies),
+		"DeleteRolePolicy":              wire.Handle(s.deleteRolePolicy),
+		"AttachRolePolicy":              wire.Handle(s.attach),
+		"DetachRolePolicy":              wire.Handle(s.detach),
+		"ListAttachedRolePolicies":      wire.Handle(s.listAttached),
+		"CreatePolicy":                  wire.Handle(s.createPolicy),
+		"GetPolicy":                     wire.Handle(s.getPolicy),
+		"ListPolicies":                  wire.Handle(s.listPolicies),
+		"DeletePolicy":                  wire.Handle(s.deletePolicy),
+		"CreatePolicyVersion":           wire.Handle(s.createVersion),
+		"GetPolicyVersion":              wire.Handle(s.getVersion),
+		"ListPolicyVersions":            wire.Handle(s.listVersions),
+		"DeletePolicyVersion":           wire.Handle(s.deleteVersion),
+		"CreateInstanceProfile":         wire.Handle(s.createProfile),
+		"GetInstanceProfile":            wire.Handle(s.getProfile),
+		"ListInstanceProfiles":          wire.Handle(s.listProfiles),
+		"ListInstanceProfilesForRole":   wire.Handle(s.listProfilesOf),
+		"DeleteInstanceProfile":         wire.Handle(s.deleteProfile),
+		"AddRoleToInstanceProfile":      wire.Handle(s.addRole),
+		"RemoveRoleFromInstanceProfile": wire.Handle(s.removeRole),
+		"GetUser":                       wire.Handle(s.getUser),
+		"ListUsers":                     wire.Handle(s.listUsers),
+		"ListAccountAliases":            wire.Handle(s.listAliases),
+	}}
+}
+
+type none struct{}
+
+type tag struct{ Key, Value string }
+
+func notFound(format string, args ...any) error {
+	return wire.Errorf("NoSuchEntity", format, args...)
+}
+
+func exists(format string, args ...any) error {
+	return wire.Errorf("EntityAlreadyExists", format, args...)
+}
+
+func inUse(format string, args ...any) error {
+	return wire.Errorf("DeleteConflict", format, args...)
+}
+
+// created gives the conflict of a record the words of AWS.
+func created(err error, format string, args ...any) error {
+	if problem.CodeOf(err) == problem.Conflict {
+		return exists(format, args...)
+	}
+	return err
+}
+
+// newID is an identifier with AWS's prefix for its kind.
+func newID(prefix string) string {
+	var b [11]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return prefix + base32.StdEncoding.EncodeToString(b[:])[:17]
+}
+
+func arn(c *wire.Call, kind, path, name string) string {
+	return "arn:aws:iam::" + c.Account + ":" + kind + path + name
+}
+
+var validPath = regexp.MustCompile(`^(/|/[!-~]+/)$`)
+
+// path is the path of a new thing; none is the root.
+func path(given string) (string, error) {
+	if given == "" {
+		return "/", nil
+	}
+	if !validPath.MatchString(given) {
+		return "", wire.Errorf("ValidationError", "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.")
+	}
+	return given, nil
+}
+
+// checkDocument refuses what no policy can be.
+func checkDocument(text string) error {
+	var d map[string]any
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		return wire.Errorf("MalformedPolicyDocument", "This policy contains invalid Json")
+	}
+	if d["Statement"] == nil {
+		return wire.Errorf("MalformedPolicyDocument", "Syntax errors in policy.")
+	}
+	return nil
+}
+
+// told is a document as IAM answers with it: percent-encoded.
+func told(document string) string {
+	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
+}
+
+func putTags(have, more []tag) []tag {
+	for _, t := range more {
+		have = append(slices.DeleteFunc(have, func(o tag) bool { return o.Key == t.Key }), t)
+	}
+	return have
+}
+
+func dropTags(have []tag, keys []string) []tag {
+	return slices.DeleteFunc(have, func(t tag) bool { return slices.Contains(keys, t.Key) })
+}
+
+type listInput struct {
+	Marker, PathPrefix string
+	MaxItems           *int64
+}
+
+// page is a page of a list that is sorted by key, and where it goes on.
+func page[T any](list []T, key func(T) string, in listInput) (out []T, more bool, marker string, err error) {
+	after, ok := wire.OpenToken(in.Marker)
+	if !ok {
+		return nil, false, "", wire.Errorf("ValidationError", "Invalid Marker.")
+	}
+	most := wire.Page(in.MaxItems, 100)
+	out = []T{}
+	for _, one := range list {
+		if key(one) <= after {
+			continue
+		}
+		if len(out) == most {
+			return out, true, wire.Token(key(out[most-1])), nil
+		}
+		out = append(out, one)
+	}
+	return out, false, "", nil
+}
+
+type user struct {
+	Arn, Path, UserId, UserName string
+	CreateDate                  time.Time
+}
+
+type userInput struct{ UserName string }
+
+type userOutput struct{ User user }
+
+// getUser answers who the owner is: there are no other users.
+func (s *service) getUser(_ context.Context, c *wire.Call, in *userInput) (*userOutput, error) {
+	if in.UserName != "" {
+		return nil, notFound("The user with name %s cannot be found.", in.UserName)
+	}
+	return &userOutput{user{Arn: "arn:aws:iam::" + c.Account + ":root", Path: "/", UserId: c.Account, UserName: "root", CreateDate: time.Unix(0, 0).UTC()}}, nil
+}
+
+type usersOutput struct {
+	Users       []user
+	IsTruncated bool
+}
+
+func (s *service) listUsers(context.Context, *wire.Call, *listInput) (*usersOutput, error) {
+	return &usersOutput{Users: []user{}}, nil
+}
+
+type aliasesInput struct {
+	Marker   string
+	MaxItems *int64
+}
+
+type aliasesOutput struct {
+	AccountAliases []string
+	IsTruncated    bool
+}
+
+func (s *service) listAliases(context.Context, *wire.Call, *aliasesInput) (*aliasesOutput, error) {
+	return &aliasesOutput{AccountAliases: []string{}}, nil
+}
