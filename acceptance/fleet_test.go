@@ -57,6 +57,11 @@ func main() {
 	})
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(time.Millisecond)
+		if mode == "broken" {
+			fmt.Println("cannot reach the database:", r.URL.Path)
+			http.Error(w, "cannot reach the database", http.StatusInternalServerError)
+			return
+		}
 		fmt.Fprintf(w, "version %s from %s\n", version, os.Getenv("SHOWRUNNER_INSTANCE"))
 	})
 	if mode == "crash" {
@@ -299,6 +304,32 @@ func TestBadVersionsAreUndone(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A version that its canary's judge refuses leaves what its instances wrote with the
+// failure, for whoever looks when the version is gone.
+func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
+	w := newWorld(t)
+	r := newRepo(t, serviceFiles("canary", "good", "good"))
+	if errs, code := w.deliver(r); code != 0 {
+		t.Fatalf("exit %d\n%s", code, errs)
+	}
+	attack(w, 200, []string{"api-prod"}, func() {
+		r.commit("broken", serviceFiles("canary", "broken", "broken"))
+		if errs, code := w.deliver(r); code != 4 || !strings.Contains(errs, "CANARY_ERRORS") || !strings.Contains(errs, "log: cannot reach the database: /") {
+			t.Errorf("exit %d, want 4 (rolled back), with what its instances wrote\n%s", code, errs)
+		}
+	})
+	for _, c := range w.clusters() {
+		for _, g := range c.Groups {
+			if !g.Enabled() {
+				t.Errorf("%s is left in %s", g.Name, g.Region)
+			}
+		}
+	}
+	if out := w.must("executions", "show", "api/release"); !strings.Contains(out, "log: cannot reach the database: /") {
+		t.Errorf("the failure does not show what its instances wrote:\n%s", out)
+	}
 }
 
 // Kill the control plane at random moments of rollouts by every strategy: each

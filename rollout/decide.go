@@ -108,9 +108,10 @@ func (d *decider) note(region, format string, args ...any) {
 	d.notes = append(d.notes, region+" "+fmt.Sprintf(format, args...))
 }
 
-func (d *decider) fail(f stage.Failure) {
+// fail decides that the rollout has failed, by what happened in a region.
+func (d *decider) fail(region string, f stage.Failure) {
 	if d.st.Failure == nil {
-		d.st.Failure = &f
+		d.st.Failure, d.st.FailedIn = &f, region
 	}
 }
 
@@ -187,7 +188,7 @@ func (d *decider) watch(region string) bool {
 	o, rs := d.obs.Regions[region], d.st.Regions[region]
 	g, ok := find(o.Groups, rs.New)
 	if !ok {
-		d.fail(stage.Failure{Code: "SERVER_GROUP_GONE", Cause: fmt.Sprintf("%s: %s disappeared after traffic was shifted to it", region, rs.New),
+		d.fail(region, stage.Failure{Code: "SERVER_GROUP_GONE", Cause: fmt.Sprintf("%s: %s disappeared after traffic was shifted to it", region, rs.New),
 			Help: "somebody destroyed it; run the pipeline again"})
 		return false
 	}
@@ -208,7 +209,7 @@ func (d *decider) advanceRegion(region string) {
 		d.enter(region, o, rs)
 		if f := d.unsupported(region, rs); f != nil {
 			rs.Phase, rs.New = Waiting, "" // nothing was made
-			d.fail(*f)
+			d.fail(region, *f)
 		}
 		d.wait = 0
 		return
@@ -224,7 +225,7 @@ func (d *decider) advanceRegion(region string) {
 	}
 	g, ok := find(o.Groups, rs.New)
 	if !ok {
-		d.fail(stage.Failure{Code: "SERVER_GROUP_GONE", Cause: fmt.Sprintf("%s: %s disappeared during the rollout", region, rs.New),
+		d.fail(region, stage.Failure{Code: "SERVER_GROUP_GONE", Cause: fmt.Sprintf("%s: %s disappeared during the rollout", region, rs.New),
 			Help: "somebody destroyed it; run the pipeline again"})
 		return
 	}

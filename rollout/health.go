@@ -59,7 +59,7 @@ func (d *decider) waitForRegion(region string) {
 	d.note(region, "away: %s", why)
 	deadline := rs.Away.Add(d.spec.Timeout)
 	if !d.now.Before(deadline) {
-		d.fail(stage.Failure{Code: "REGION_UNAVAILABLE", Cause: fmt.Sprintf("%s could not be reached for %s", region, d.spec.Timeout),
+		d.fail(region, stage.Failure{Code: "REGION_UNAVAILABLE", Cause: fmt.Sprintf("%s could not be reached for %s", region, d.spec.Timeout),
 			Evidence: []string{why}, Help: "bring the region back, or take it out of the waves", Retryable: true})
 	}
 	d.until(deadline)
@@ -71,7 +71,7 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 	d.countCrash(rs, g)
 	serving := g.Serving()
 	if rs.Crashes >= max(crashLimit, rs.FinalCapacity.Desired/10) {
-		d.fail(crashLoop(region, rs, g))
+		d.fail(region, crashLoop(region, rs, g))
 		return false
 	}
 	if serving >= need {
@@ -95,12 +95,12 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 		d.note(region, "%s %d/%d healthy", g.Name, serving, need)
 	}
 	if failures := g.Failures - rs.FailuresBefore; failures >= crashLimit && serving == 0 && g.LastFailure != nil {
-		d.fail(failureOf(g.LastFailure.Code, fmt.Sprintf("%s: %d instances of %s ended or were given up before one ever served", region, failures, g.Name), g))
+		d.fail(region, failureOf(g.LastFailure.Code, fmt.Sprintf("%s: %d instances of %s ended or were given up before one ever served", region, failures, g.Name), g))
 		return false
 	}
 	deadline := rs.TooFewSince.Add(d.spec.Timeout)
 	if !d.now.Before(deadline) {
-		d.fail(failureOf("HEALTH_TIMEOUT", fmt.Sprintf("%s: %d of %d instances of %s are healthy after %s", region, serving, need, g.Name, d.spec.Timeout), g))
+		d.fail(region, failureOf("HEALTH_TIMEOUT", fmt.Sprintf("%s: %d of %d instances of %s are healthy after %s", region, serving, need, g.Name, d.spec.Timeout), g))
 		return false
 	}
 	d.until(deadline)

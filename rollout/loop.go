@@ -166,6 +166,7 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 		return
 	}
 	st.Failure = &stage.Failure{Code: "CLOUD_REFUSED", Cause: fmt.Sprintf("%s: %s", c, problem.Text(err)), Help: orElse(problem.HelpOf(err), "see the message; nothing was shifted by this change")}
+	st.FailedIn = c.Region
 	if c.Kind == Validate {
 		st.Failure.Code, st.Failure.Help = "VALIDATION_FAILED", "the hook at "+c.URL+" refused this step"
 	}

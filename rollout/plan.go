@@ -126,8 +126,9 @@ type State struct {
 	Wave    int                     `json:"wave"`
 	// BakeSince is when the present wave was wholly shifted; zero before.
 	BakeSince time.Time      `json:"bakeSince,omitzero"`
-	Failure   *stage.Failure `json:"failure,omitempty"` // set once; undoing follows
-	Finished  time.Time      `json:"finished,omitzero"` // when the last wave had baked
+	Failure   *stage.Failure `json:"failure,omitempty"`  // set once; undoing follows
+	FailedIn  string         `json:"failedIn,omitempty"` // the region that Failure is about; empty: none, or an earlier version did not say
+	Finished  time.Time      `json:"finished,omitzero"`  // when the last wave had baked
 	// Looked is when the rollout was last looked at, to a quarter of its Timeout.
 	Looked time.Time `json:"looked,omitzero"`
 }

@@ -36,7 +36,7 @@ func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
 			f.Evidence = append(f.Evidence, fmt.Sprintf("%s (%s) has weight %g", g.Name, g.Spec.Version, g.Weight))
 		}
 	}
-	d.fail(f)
+	d.fail(region, f)
 	return false
 }
 

@@ -55,7 +55,7 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 	old := sample(o.Counts, rs.BaselineCounts, isOld)
 	if f := judge(j, region, rs.New, fresh, old); f != nil {
 		f.Evidence = append(f.Evidence, "instances of the new version: "+strings.Join(instancesOf(o.Groups, rs.New), ", "))
-		d.fail(*f)
+		d.fail(region, *f)
 		return false
 	}
 	if what := lacks(j, fresh, old); what != "" && j.WhenNoData == "pass" {
@@ -66,7 +66,7 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 		d.note(region, "%s at %g%%", what, s.Weight)
 		deadline := latest(rs.WeightsSetAt, rs.Counted).Add(max(d.spec.Timeout, s.Pause) + d.delay(region))
 		if !d.now.Before(deadline) {
-			d.fail(stage.Failure{Code: "CANARY_NO_DATA", Cause: fmt.Sprintf("%s: too few requests for a verdict on %s at %g%%: %s", region, rs.New, s.Weight, what),
+			d.fail(region, stage.Failure{Code: "CANARY_NO_DATA", Cause: fmt.Sprintf("%s: too few requests for a verdict on %s at %g%%: %s", region, rs.New, s.Weight, what),
 				Help: noDataHelp(region)})
 		}
 		d.until(deadline)

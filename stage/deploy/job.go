@@ -32,6 +32,7 @@ type job struct {
 	loop    *rollout.Loop
 	account *cloud.Account
 	spec    rollout.Spec
+	secrets []string // values that its instances know
 }
 
 func (r *Rollouts) job(in *stage.Input, account *cloud.Account, spec rollout.Spec) job {
@@ -63,7 +64,10 @@ func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.St
 	if err != nil && len(d.Changes) == 0 {
 		return stage.Result{}, err // nothing was done: the state is as it was
 	}
-	st.Rollout = d.State
+	failed := st.Rollout.Failure == nil && d.State.Failure != nil
+	if st.Rollout = d.State; failed {
+		j.witness(ctx, &st.Rollout)
+	}
 	after, err := json.Marshal(st)
 	if err != nil {
 		return stage.Result{}, err

@@ -69,6 +69,9 @@ func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error
 		return stage.Result{}, err
 	}
 	j := k.job(in, account, spec)
+	if j.secrets, err = secretsIn(ctx, in, c.Env); err != nil {
+		return stage.Result{}, err
+	}
 	if answer, err := k.begin(ctx, in, j.subject(st), &st); err != nil || answer != nil {
 		return answer.OrNone(), err
 	}

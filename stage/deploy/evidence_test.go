@@ -1,0 +1,107 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/pipeline"
+	"showrunner/problem"
+)
+
+// talking is a fleet whose instances write, and may not be read.
+type talking struct {
+	*fleetCloud
+	mute error
+}
+
+func (c talking) Account(string) (*cloud.Account, error) {
+	return cloud.NewAccount("local", c, cloud.Options{Key: func(context.Context) ([]byte, error) { return []byte("key"), nil }}), nil
+}
+
+func (c talking) InstanceLog(_ context.Context, _, instance string, _ bool, to io.Writer) error {
+	if c.mute != nil {
+		return c.mute
+	}
+	for n := range 5000 {
+		fmt.Fprintf(to, "request %d of %s\n", n, instance)
+	}
+	_, err := fmt.Fprintf(to, "panic: cannot log in with hunter22\n%s\n", strings.Repeat("x", 5000))
+	return err
+}
+
+// vault knows one secret.
+type vault struct{}
+
+func (vault) Expand(_ context.Context, text string) (string, error) {
+	return strings.ReplaceAll(text, "${{ secrets.password }}", "hunter22"), nil
+}
+
+// A version that its judge refuses leaves what its worst instances wrote last with the
+// failure, few and short lines without secrets, after it is destroyed; when they cannot
+// be read the failure says so and is the same otherwise.
+func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
+	for name, mute := range map[string]error{"": nil, "mute": problem.New(problem.Unavailable, "test", "the disk is gone")} {
+		c := talking{newFleetCloud(t), mute}
+		c.kinds.Accounts = c
+		if r := c.deliver(t, "v1", "us-west-2"); r.Failure != nil {
+			t.Fatal(r.Failure)
+		}
+		config := deployConfig("us-west-2")
+		config.Env = map[string]string{"PASSWORD": "a ${{ secrets.password }}"}
+		config.Strategy = pipeline.Strategy{Canary: &pipeline.Canary{Steps: []float64{50, 100}, Judge: &pipeline.Judge{MaxErrorRate: 0.05, MinRequests: 20}}}
+		var log bytes.Buffer
+		in := fleetInput("e2", "v2", config, &log)
+		in.Secrets = vault{}
+		worst := ""
+		counted := func(requests, errors uint64) {
+			list := []cloud.Counts{{ServerGroup: "api-v001", Epoch: "1", Requests: requests, Errors: errors}}
+			groups, err := c.Cloud.ServerGroups(t.Context(), "us-west-2", "api")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, g := range groups {
+				for n, i := range g.Instances {
+					if g.Name == "api-v001" {
+						list = append(list, cloud.Counts{ServerGroup: g.Name, Instance: i.ID, Epoch: "1", Requests: requests / 2, Errors: errors / 4 * uint64(n)})
+						worst = i.ID
+					}
+				}
+			}
+			c.SetCounts("us-west-2", "api", list)
+		}
+		counting := false
+		r := drive(t, NewService(c.kinds), in, func() bool {
+			if counting = counting || strings.Contains(string(in.State), `"counted"`); counting {
+				counted(400, 200)
+			} else {
+				counted(0, 0)
+			}
+			c.skip(time.Second)
+			return false
+		})
+		if r.Failure == nil || r.Failure.Code != "CANARY_ERRORS" {
+			t.Fatalf("%q: %+v\n%s", name, r, log.String())
+		}
+		text := strings.Join(r.Failure.Evidence, "\n")
+		if mute != nil {
+			if !strings.Contains(text, "could not be read: the disk is gone") {
+				t.Errorf("it does not say that nothing could be read:\n%s", text)
+			}
+			continue
+		}
+		for _, want := range []string{worst + " in us-west-2", "50 errors in 200 requests", "log: panic: cannot log in with ***", "log: request 4999 of " + worst} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the evidence does not say %q:\n%s", want, text)
+			}
+		}
+		if strings.Contains(text, "hunter22") || strings.Contains(text, "request 10 of") || len(text) > 16<<10 {
+			t.Errorf("%d bytes of evidence:\n%s", len(text), text)
+		}
+	}
+}
