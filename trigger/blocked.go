@@ -10,19 +10,20 @@ import (
 	"showrunner/source"
 )
 
-// Surroundings are what a trigger depends on besides its definition.
+// Surroundings are the facts that a trigger depends on besides its definition.
 type Surroundings struct {
-	// URL is where this control plane is reached from outside.
+	// URL is the address of this control plane as others reach it.
 	URL string
 	Now time.Time
-	// Secrets are the names of the secrets there are; nil when that is not known.
+	// Secrets are the names of the existing secrets; nil when they are not known.
 	Secrets map[string]bool
-	// Pipelines are all pipelines, "application/name"; nil when that is not known.
+	// Pipelines are all pipelines, "application/name"; nil when they are not
+	// known.
 	Pipelines map[string]bool
 }
 
-// blocked says why a trigger can start nothing as things are, with what to do; empty
-// when nothing speaks against it.
+// blocked says why a trigger cannot start anything at present, and what to do. It
+// is empty when the trigger can start its pipeline.
 func blocked(def Definition, t pipeline.Trigger, in Surroundings) string {
 	for _, p := range def.Pipeline.Parameters {
 		if _, ok := t.Parameters()[p.Name]; p.Required && !ok {
@@ -37,7 +38,7 @@ func blocked(def Definition, t pipeline.Trigger, in Surroundings) string {
 	case t.Pipeline != nil:
 		name := cmp.Or(t.Pipeline.Application, def.Application) + "/" + t.Pipeline.Pipeline
 		if in.Pipelines != nil && !in.Pipelines[name] {
-			return "there is no pipeline " + name + " that it could follow"
+			return "there is no pipeline " + name + " for it to follow"
 		}
 	case t.Schedule != nil:
 		s, err := ParseSchedule(t.Schedule.Cron, t.Schedule.Zone)
@@ -51,16 +52,17 @@ func blocked(def Definition, t pipeline.Trigger, in Surroundings) string {
 	return ""
 }
 
-// unsigned says that deliveries cannot be checked.
+// unsigned says why the signature of deliveries cannot be checked; empty when it
+// can.
 func unsigned(secret string, in Surroundings) string {
 	if in.Secrets == nil || in.Secrets[secret] {
 		return ""
 	}
-	return fmt.Sprintf("the secret %q that deliveries are signed with is not there: showrunner secret set %s", secret, secret)
+	return fmt.Sprintf("the secret %q that deliveries are signed with does not exist: showrunner secret set %s", secret, secret)
 }
 
-// addresses are where deliveries for a trigger are sent to: of a push one for each
-// forge, or the one of the forge that its repository is on.
+// addresses are the addresses for deliveries of a trigger. A push trigger has one
+// for each forge, or only the one of its repository's forge.
 func addresses(def Definition, t pipeline.Trigger, in Surroundings) []string {
 	base := strings.TrimSuffix(in.URL, "/") + HooksPath
 	switch {
@@ -76,7 +78,8 @@ func addresses(def Definition, t pipeline.Trigger, in Surroundings) []string {
 	return nil
 }
 
-// forgesOf are the forges that a repository may be on, by its host where that tells.
+// forgesOf returns the forges that may hold a repository; a well-known host
+// leaves only one.
 func forgesOf(repository string) []string {
 	for host, forge := range map[string]string{"github.com": GitHub, "gitlab.com": GitLab, "codeberg.org": Forgejo, "gitea.com": Gitea} {
 		if strings.Contains(source.Redact(repository), host) {

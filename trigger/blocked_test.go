@@ -8,7 +8,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// A trigger that can start nothing as things are says why, and what to do.
+// A trigger that cannot start anything says why, and what to do.
 func TestWhatCanStartNothing(t *testing.T) {
 	def := func(parameters ...pipeline.Parameter) Definition {
 		return Definition{Application: "shop", Pipeline: pipeline.Pipeline{Name: "release", Parameters: parameters}}
@@ -45,8 +45,8 @@ func TestWhatCanStartNothing(t *testing.T) {
 	}
 }
 
-// The address that deliveries are sent to is told: the forge's where the repository
-// tells the forge.
+// The address for deliveries is shown: that of one forge where the repository's
+// host tells the forge.
 func TestAddressesOfTriggers(t *testing.T) {
 	def := Definition{Application: "shop", Pipeline: pipeline.Pipeline{Name: "release"}}
 	in := Surroundings{URL: "https://deploy.example/"}

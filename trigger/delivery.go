@@ -15,35 +15,35 @@ import (
 
 const deliveries = "deliveries"
 
-// Verdicts on a delivery, and on each pipeline that it might have meant.
+// Verdicts on a delivery, and on each pipeline that it concerned.
 const (
 	VerdictStarted   = "started"
-	VerdictDuplicate = "duplicate" // this event had started it before
-	VerdictIgnored   = "ignored"   // understood, and it means nothing here
+	VerdictDuplicate = "duplicate" // the same event started it before
+	VerdictIgnored   = "ignored"   // understood, but no pipeline has to be started
 	VerdictRefused   = "refused"   // not accepted: signature, form, size
-	VerdictFailed    = "failed"    // it should have started something, and that did not work
+	VerdictFailed    = "failed"    // a pipeline should have been started, and the start failed
 	VerdictPong      = "pong"
 )
 
-// Delivery is what came in at a hook, and what became of it. It holds no
-// signature, no secret and no payload.
+// Delivery records a webhook call and its verdict. It holds no signature, no
+// secret and no payload.
 type Delivery struct {
-	ID          string    `json:"id"` // ours
+	ID          string    `json:"id"` // our identifier
 	Provider    string    `json:"provider"`
-	Application string    `json:"application,omitempty"` // that the address named
-	DeliveryID  string    `json:"deliveryId,omitempty"`  // the sender's
+	Application string    `json:"application,omitempty"` // application named in the address
+	DeliveryID  string    `json:"deliveryId,omitempty"`  // the sender's identifier
 	Event       string    `json:"event,omitempty"`
 	Repository  string    `json:"repository,omitempty"`
 	Ref         string    `json:"ref,omitempty"`
 	Commit      string    `json:"commit,omitempty"`
 	Received    time.Time `json:"received"`
-	Status      int       `json:"status"` // that was answered
+	Status      int       `json:"status"` // status of our answer
 	Verdict     string    `json:"verdict"`
 	Reason      string    `json:"reason,omitempty"`
 	Outcomes    []Outcome `json:"pipelines,omitempty"`
 }
 
-// Outcome is what a delivery did to one pipeline.
+// Outcome is the verdict on one pipeline.
 type Outcome struct {
 	Application string `json:"application"`
 	Pipeline    string `json:"pipeline"`
@@ -52,17 +52,17 @@ type Outcome struct {
 	Execution   string `json:"execution,omitempty"`
 	Number      int    `json:"number,omitempty"`
 
-	unsigned bool // the sender does not know the secret of any of its triggers
+	unsigned bool // the delivery is not signed with the secret of any trigger of the pipeline
 }
 
 // DeliveryLog keeps the newest deliveries.
 type DeliveryLog struct {
 	Records Records
-	Keep    int // how many are kept; read by Hooks, which writes them
+	Keep    int // how many deliveries are kept; used by Hooks, which writes them
 }
 
-// Deliveries lists what came in, newest first, as JSON: of one application, or
-// of all when it is empty.
+// Deliveries lists deliveries, newest first, as JSON: of one application, or of
+// all when application is empty.
 func (l *DeliveryLog) Deliveries(ctx context.Context, application string, limit int) (json.RawMessage, error) {
 	if limit <= 0 || limit > 500 {
 		limit = 50
@@ -74,8 +74,8 @@ func (l *DeliveryLog) Deliveries(ctx context.Context, application string, limit 
 	return json.Marshal(list)
 }
 
-// newID sorts newest first, so that a page of the list is the newest, and the
-// end of the list is what goes.
+// newID sorts newest first, so that the first page of the list holds the newest
+// deliveries, and pruning removes the end of the list.
 func newID(at time.Time) string {
 	return fmt.Sprintf("%016x-%08x", uint64(math.MaxInt64-at.UnixNano()), rand.Uint32())
 }
@@ -91,7 +91,7 @@ func (l *DeliveryLog) add(ctx context.Context, d Delivery) error {
 	return nil
 }
 
-// prune removes the deliveries past the number kept.
+// prune removes deliveries beyond the number to keep.
 func (l *DeliveryLog) prune(ctx context.Context) error {
 	const page = 500
 	for after, seen := "", 0; ; {

@@ -1,10 +1,10 @@
-// Package trigger owns what starts pipelines without a person: signed webhooks
-// (Hooks), polling, schedules and the end of another pipeline (Service). It
-// decides whether an event means a pipeline, and starts it once.
+// Package trigger owns every start of a pipeline that no person asks for: signed
+// webhooks (Hooks), polling, schedules and the end of another pipeline (Service).
+// It decides which pipelines an event concerns, and starts each of them once.
 //
-// Once means: every start carries a trigger and an event identifier, and the
-// engine, whose store all replicas share, keeps one start for each pair. What
-// the identifiers are:
+// Once means: every start carries the identifiers of its trigger and of its
+// event. The engine, whose store all replicas share, accepts one start for each
+// pair. The identifiers are made of:
 //
 //	push      the pipeline, and repository, ref, before and after of the push: two hooks
 //	          or two deliveries of one push are one event
@@ -14,8 +14,9 @@
 //	schedule  the pipeline, cron and zone, and the time it was due
 //	pipeline  the pipeline and the one it follows, and the position of the end in the event log
 //
-// State is kept in records with compare-and-set, always after the start it
-// speaks of: a crash in between repeats the start, which the engine recognises.
+// State is kept in records with compare-and-set. A record is always written after
+// the start it describes: a crash in between repeats the start, and the engine
+// recognises the repetition.
 //
 // It refuses to know how executions run and how definitions are stored.
 package trigger

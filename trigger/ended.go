@@ -12,8 +12,8 @@ import (
 	"showrunner/store/record"
 )
 
-// ends are the types of the events that say how an execution ended, with the
-// word that triggers use.
+// ends maps the event types for the end of an execution to the words that
+// triggers use.
 var ends = map[string]string{"execution.succeeded": "succeeded", "execution.failed": "failed", "execution.canceled": "canceled"}
 
 const (
@@ -23,14 +23,15 @@ const (
 	endedFormat = 1
 )
 
-// endsState is how far the event log has been read.
+// endsState is the position up to which the event log has been read.
 type endsState struct {
 	Format   int   `json:"format"`
 	Position int64 `json:"position"`
 }
 
-// followEnds starts what follows the ends of executions, until ctx ends. It
-// begins where an earlier process stopped; where that is unknown, now.
+// followEnds starts the pipelines that follow the ends of executions, until ctx
+// ends. It begins where an earlier process stopped, or at the present when that
+// is unknown.
 func (s *Service) followEnds(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		err := s.readEnds(ctx)
@@ -66,7 +67,7 @@ func (s *Service) readEnds(ctx context.Context) error {
 			return err
 		}
 		if version, err = s.save(ctx, positions, endsKey, 0, endsState{endedFormat, state.Position}); err != nil {
-			return err // also when another replica was first: its position counts
+			return err // when another replica saved first, its position counts
 		}
 	}
 	types := make([]string, 0, len(ends))
@@ -79,12 +80,13 @@ func (s *Service) readEnds(ctx context.Context) error {
 		for _, e := range slice.Events {
 			n, err := s.ended(ctx, e)
 			if err != nil {
-				return err // read again from the kept position; what has started is known
+				return err // read again from the saved position; the engine recognises repeated starts
 			}
 			count += n
 		}
 		state.Position = max(state.Position, slice.Next)
-		// Without a follower a position that is a little old does no harm.
+		// While no trigger follows a pipeline, the saved position may lag behind
+		// without harm.
 		if now := s.o.Now(); count > 0 || now.Sub(saved) >= savedEvery {
 			if version, err = s.savePosition(ctx, version, state.Position); err != nil {
 				return err
@@ -95,7 +97,7 @@ func (s *Service) readEnds(ctx context.Context) error {
 	return nil
 }
 
-// savePosition never moves the position back behind another replica's.
+// savePosition saves the position unless another replica has saved a later one.
 func (s *Service) savePosition(ctx context.Context, version, position int64) (int64, error) {
 	next, err := s.save(ctx, positions, endsKey, version, endsState{endedFormat, position})
 	if problem.CodeOf(err) != problem.Conflict {
@@ -107,12 +109,13 @@ func (s *Service) savePosition(ctx context.Context, version, position int64) (in
 	}
 	next, err = s.save(ctx, positions, endsKey, version, endsState{endedFormat, position})
 	if problem.CodeOf(err) == problem.Conflict {
-		return version, nil // the next one will do
+		return version, nil // a later save will succeed
 	}
 	return next, err
 }
 
-// ended starts every pipeline that follows this end, and tells how many do.
+// ended starts every pipeline that follows this end, and returns how many
+// pipelines follow.
 func (s *Service) ended(ctx context.Context, e record.Event) (int, error) {
 	defs, err := s.o.Definitions.All(ctx)
 	if err != nil {
@@ -137,12 +140,12 @@ func (s *Service) ended(ctx context.Context, e record.Event) (int, error) {
 // followerState is the record of a trigger that follows a pipeline.
 type followerState struct {
 	Format   int    `json:"format"`   // 1
-	Position int64  `json:"position"` // of the end that Status speaks of
+	Position int64  `json:"position"` // of the end that Status describes
 	Status   Status `json:"status"`
 }
 
-// follow starts one pipeline that follows an end, and keeps what came of it. An
-// error means that it has to be tried again.
+// follow starts one pipeline that follows an end, and records the result. An
+// error means that the start has to be tried again.
 func (s *Service) follow(ctx context.Context, w watch, def Definition, e record.Event, status string) error {
 	event := strconv.FormatInt(e.Position, 10)
 	values := map[string]any{"kind": "pipeline", "id": event, "application": e.Application, "pipeline": e.Pipeline, "execution": e.Execution, "status": status}
@@ -186,7 +189,7 @@ func follows(def Definition, t *pipeline.PipelineTrigger, e record.Event, status
 	return cmp.Or(t.Application, def.Application) == e.Application && t.Pipeline == e.Pipeline && slices.Contains(statusesOf(t), status)
 }
 
-// statusesOf are the ends that a trigger follows.
+// statusesOf returns the final statuses that a trigger follows.
 func statusesOf(t *pipeline.PipelineTrigger) []string {
 	if len(t.Status) == 0 {
 		return []string{"succeeded"}

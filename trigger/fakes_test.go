@@ -14,7 +14,7 @@ import (
 	"showrunner/store/record/recordtest"
 )
 
-// engine starts once for each (trigger, event), as the real one does.
+// engine starts once for each (trigger, event), as the real engine does.
 type engine struct {
 	mu     sync.Mutex
 	starts []Start
@@ -187,7 +187,7 @@ func (e *events) Follow(ctx context.Context, from int64, f record.Filter) <-chan
 	return out
 }
 
-// world is everything around a Service.
+// world holds the fakes around a Service.
 type world struct {
 	t       *testing.T
 	defs    *definitions

@@ -22,19 +22,20 @@ import (
 )
 
 const (
-	// maxPush and maxGeneric bound a body in bytes. What a generic webhook says is
-	// kept with the execution, so it has to be smaller.
+	// maxPush and maxGeneric bound a body in bytes. The payload of a generic
+	// webhook is stored with the execution, so its limit is smaller.
 	maxPush    = 5 << 20
 	maxGeneric = 1 << 20
-	// readTime bounds how long a sender may take over its body.
+	// readTime bounds how long a sender may take to send its body.
 	readTime = 30 * time.Second
-	// drained and drainTime bound what is taken in of a body that is too large.
+	// drained and drainTime bound how much of an oversized body is read and
+	// thrown away.
 	drained   = 32 << 20
 	drainTime = 5 * time.Second
-	// maxSecrets bounds how many secrets one delivery is compared with.
+	// maxSecrets bounds how many secrets one delivery is checked against.
 	maxSecrets = 64
-	// keptDeliveries is how many deliveries are remembered; pruneEvery how often
-	// the older ones are removed.
+	// keptDeliveries is how many deliveries are kept; pruneEvery is after how
+	// many new ones the older ones are removed.
 	keptDeliveries = 1000
 	pruneEvery     = 100
 )
@@ -49,7 +50,7 @@ const HooksPath = "/hooks/"
 //
 // Answers: 202 something started; 200 understood, nothing new started (the body
 // says why); 400, 401, 404, 405, 413, 415 refused; 429 refused, and there were
-// too many such; 503 try again, nothing is lost by delivering twice.
+// too many such; 503 try again; a delivery that is repeated starts nothing twice.
 type Hooks struct {
 	o       HooksOptions
 	log     DeliveryLog
@@ -65,7 +66,7 @@ type HooksOptions struct {
 	Records     Records
 	Now         func() time.Time
 	Log         *slog.Logger
-	// Keep is how many deliveries are remembered; default 1000.
+	// Keep is how many deliveries are kept; default 1000.
 	Keep int
 }
 
@@ -80,7 +81,7 @@ func NewHooks(o HooksOptions) *Hooks {
 	return &Hooks{o: o, log: DeliveryLog{o.Records, o.Keep}, refused: rate.NewLimiter(2, 120)}
 }
 
-// refusal is a delivery that is not accepted.
+// refusal is the error of a delivery that is not accepted.
 type refusal struct {
 	status int
 	reason string
@@ -102,7 +103,8 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &refused):
 		d.Status, d.Verdict, d.Reason = refused.status, VerdictRefused, refused.reason
 		if !h.refused.AllowN(d.Received, 1) {
-			// Not even written down: whoever sends these could fill the store.
+			// The refusal is not recorded either: otherwise its sender could fill
+			// the store.
 			w.Header().Set("Retry-After", "60")
 			tooLarge := d.Status == http.StatusRequestEntityTooLarge
 			d.Status, d.Reason = http.StatusTooManyRequests, "too many deliveries were refused; slow down"
@@ -113,18 +115,18 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	case err != nil:
-		if r.Context().Err() == nil { // else the sender has hung up, or the control plane stops
+		if r.Context().Err() == nil { // otherwise the sender has hung up, or the control plane stops
 			h.o.Log.Error("a delivery could not be handled", "provider", d.Provider, "delivery", d.DeliveryID, "error", err)
 		}
-		d.Status, d.Verdict, d.Reason = http.StatusServiceUnavailable, VerdictFailed, "it could not be handled now; deliver it again"
+		d.Status, d.Verdict, d.Reason = http.StatusServiceUnavailable, VerdictFailed, "the delivery could not be handled now; deliver it again"
 	default:
 		d.conclude()
 	}
-	// The sender may have hung up; what happened is written down all the same.
+	// The delivery is recorded even when the sender has hung up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Second)
 	defer cancel()
 	if err := h.log.add(ctx, d); err != nil {
-		h.o.Log.Error("a delivery was handled but not written down", "delivery", d.DeliveryID, "error", err)
+		h.o.Log.Error("a delivery was handled but not recorded", "delivery", d.DeliveryID, "error", err)
 	}
 	answer(w, d)
 	if d.Status == http.StatusRequestEntityTooLarge {
@@ -137,17 +139,17 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// drain takes in some of a body that is too large, so that a sender which reads
-// no answer before it has sent everything gets one.
+// drain reads some of an oversized body. Some senders read the answer only after
+// they have sent everything, and so still get one.
 func drain(w http.ResponseWriter, r *http.Request) {
 	c := http.NewResponseController(w)
 	_ = c.Flush()
 	_ = c.SetReadDeadline(time.Now().Add(drainTime))
-	_, _ = io.CopyN(io.Discard, r.Body, drained) // whatever it ends with, the connection is closed
+	_, _ = io.CopyN(io.Discard, r.Body, drained) // the connection is closed whatever the result
 }
 
-// answer says what became of a delivery. It leaves out the pipelines whose
-// secret the sender does not know: their names are none of its business.
+// answer reports the verdict to the sender. It leaves out pipelines whose secret
+// the sender does not know, so that their names stay private.
 func answer(w http.ResponseWriter, d Delivery) {
 	if d.Status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)
@@ -159,11 +161,11 @@ func answer(w http.ResponseWriter, d Delivery) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(d.Status)
-	// The sender is gone when this fails.
+	// The sender has hung up when this fails.
 	_ = json.NewEncoder(w).Encode(d)
 }
 
-// conclude sums up the outcomes.
+// conclude derives the verdict of a delivery from its outcomes.
 func (d *Delivery) conclude() {
 	count := map[string]int{}
 	for _, o := range d.Outcomes {
@@ -188,13 +190,13 @@ func (d *Delivery) conclude() {
 		if d.Reason == "" && len(d.Outcomes) == 1 {
 			d.Reason = d.Outcomes[0].Reason
 		} else if d.Reason == "" {
-			d.Reason = "no pipeline is meant by this"
+			d.Reason = "no pipeline has a trigger for this"
 		}
 	}
 }
 
-// receive does everything but answer. An error that is no *refusal means that
-// it could not be found out what to do: the sender has to try again.
+// receive does everything except answering. An error that is not a *refusal means
+// that the delivery could not be judged: the sender has to try again.
 func (h *Hooks) receive(w http.ResponseWriter, r *http.Request, d *Delivery) error {
 	parts := strings.Split(strings.Trim(strings.TrimPrefix(r.URL.Path, HooksPath), "/"), "/")
 	d.Provider = parts[0]
@@ -210,7 +212,7 @@ func (h *Hooks) receive(w http.ResponseWriter, r *http.Request, d *Delivery) err
 		}
 	default:
 		d.Provider = ""
-		return refuse(http.StatusNotFound, "there is no such hook; there are github, gitlab, gitea, forgejo and generic")
+		return refuse(http.StatusNotFound, "unknown hook; the hooks are github, gitlab, gitea, forgejo and generic")
 	}
 	if len(parts) > 1 {
 		d.Application = clip(parts[1])
@@ -233,7 +235,8 @@ func (h *Hooks) receive(w http.ResponseWriter, r *http.Request, d *Delivery) err
 	}
 	text := body
 	if form {
-		// The signature is over the form as sent; the payload is one field of it.
+		// The signature covers the form as sent; the payload is one field of the
+		// form.
 		if text, err = formPayload(body); err != nil {
 			text = nil
 		}
@@ -249,7 +252,8 @@ func read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	// Not every ResponseWriter has deadlines; the server's own hold then.
+	// Not every ResponseWriter supports deadlines; then the server's own
+	// deadlines apply.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTime))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var over *http.MaxBytesError
@@ -270,7 +274,8 @@ func formPayload(body []byte) ([]byte, error) {
 	return []byte(values.Get("payload")), nil
 }
 
-// deliveryID is the sender's identifier of a delivery, however it is called.
+// deliveryID is the sender's identifier of a delivery; each provider names its
+// header differently.
 func deliveryID(h http.Header) string {
 	for _, name := range []string{"X-GitHub-Delivery", "X-Forgejo-Delivery", "X-Gitea-Delivery", standardwebhook.HeaderID, "X-Gitlab-Webhook-UUID",
 		"X-Gitlab-Event-UUID", "Idempotency-Key", "X-Delivery-Id", "X-Request-Id"} {
@@ -292,13 +297,13 @@ func event(provider string, h http.Header) string {
 	return ""
 }
 
-// clip bounds what is written down of a text from outside.
+// clip bounds the length of recorded text from outside.
 func clip(s string) string {
 	const most = 200
 	return strings.ToValidUTF8(s[:min(len(s), most)], "")
 }
 
-// failedOutcome says why a start did not work; ok is false when the sender
+// failedOutcome returns the reason of a failed start; ok is false when the sender
 // should try again.
 func failedOutcome(err error) (reason string, ok bool) {
 	switch problem.CodeOf(err) {
@@ -308,7 +313,7 @@ func failedOutcome(err error) (reason string, ok bool) {
 	return reasonOf(err), true
 }
 
-// reasonOf is an error as people read it, with what to do.
+// reasonOf is an error as people read it, with its help.
 func reasonOf(err error) string {
 	if help := problem.HelpOf(err); help != "" {
 		return err.Error() + " (" + help + ")"

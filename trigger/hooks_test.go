@@ -24,7 +24,7 @@ const hookSecret = "a secret of the hook"
 
 var hookTime = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 
-// hooked is a Hooks with what stands behind it.
+// hooked is a Hooks with its fakes.
 type hooked struct {
 	*Hooks
 	t       *testing.T
@@ -68,7 +68,7 @@ func (h *hooked) deliver(c call) (int, Delivery) {
 		h.t.Fatalf("the answer is %q: %v", w.Body, err)
 	}
 	if d.Status != w.Code {
-		h.t.Errorf("answered %d, says %d", w.Code, d.Status)
+		h.t.Errorf("answered %d, but its body says %d", w.Code, d.Status)
 	}
 	return w.Code, d
 }
@@ -84,7 +84,8 @@ func github(event, body string) call {
 		"X-GitHub-Delivery": "d1", "X-Hub-Signature-256": "sha256=" + mac(hookSecret, body)}}
 }
 
-// with returns the call changed: header, value, header, value, …; "" removes.
+// with returns a copy of the call with other headers: name, value, name, value,
+// …; an empty value removes the header.
 func (c call) with(pairs ...string) call {
 	header := map[string]string{}
 	for k, v := range c.header {
@@ -146,7 +147,7 @@ func TestPushOfEachForge(t *testing.T) {
 			if s.Parameters["commit"] != commitB || s.TriggerID != "shop/release/push" || !strings.HasSuffix(s.Trigger["url"].(string), "/acme/storefront.git") {
 				t.Errorf("start: %+v", s)
 			}
-			// The same push again, by whatever delivery, starts nothing.
+			// The same push starts nothing again, in whatever delivery.
 			status, d = h.deliver(c.with("X-GitHub-Delivery", "d2"))
 			if status != http.StatusOK || d.Verdict != VerdictDuplicate || d.Outcomes[0].Execution != "x1" || len(h.engine.seen()) != 1 {
 				t.Errorf("redelivered: %d, %+v", status, d)
@@ -155,8 +156,9 @@ func TestPushOfEachForge(t *testing.T) {
 	}
 }
 
-// TestHostileDeliveries: none of these starts anything, each is answered with
-// the status that names what is wrong, and nothing of a secret is kept.
+// TestHostileDeliveries: none of these deliveries starts anything, each is
+// answered with the status that names what is wrong, and no part of a secret is
+// stored.
 func TestHostileDeliveries(t *testing.T) {
 	good := githubPush("refs/heads/main", commitB)
 	push := func(change func(string) string) call { return github("push", change(good)) }
@@ -212,10 +214,10 @@ func TestHostileDeliveries(t *testing.T) {
 		"a number out of range":          {generic(`{"n":1e999}`, "sha256="+mac(hookSecret, `{"n":1e999}`)), 400},
 		"a deep generic":                 {generic(deep, "sha256="+mac(hookSecret, deep)), 400},
 		"the wrong types":                {push(replace(`"ref":"refs/heads/main"`, `"ref":{"a":1}`)), 400},
-		"a ref that is none":             {push(replace("refs/heads/main", "--upload-pack=x")), 400},
+		"an invalid ref":             {push(replace("refs/heads/main", "--upload-pack=x")), 400},
 		"a ref with a line break":        {push(replace("refs/heads/main", `refs/heads/a\nb`)), 400},
-		"a commit that is none":          {push(replace(`"after":"`+commitB, `"after":"$(reboot)`)), 400},
-		"a before that is none":          {push(replace(`"before":"`+commitA, `"before":"../../x`)), 400},
+		"an invalid commit":          {push(replace(`"after":"`+commitB, `"after":"$(reboot)`)), 400},
+		"an invalid before":          {push(replace(`"before":"`+commitA, `"before":"../../x`)), 400},
 		"no repository": {push(func(s string) string {
 			return strings.ReplaceAll(strings.ReplaceAll(s, "full_name", "x"), "_url", "_x")
 		}), 400},
@@ -245,11 +247,11 @@ func TestHostileDeliveries(t *testing.T) {
 			}
 			list, err := h.log.Deliveries(t.Context(), "", 10)
 			if err != nil || !strings.Contains(string(list), `"status":`+fmt.Sprint(tt.status)) {
-				t.Errorf("written down: %s, %v", list, err)
+				t.Errorf("recorded: %s, %v", list, err)
 			}
 			for _, leak := range []string{hookSecret, mac(hookSecret, tt.call.body), "another secret"} {
 				if strings.Contains(string(list), leak) {
-					t.Errorf("the delivery as kept tells %q: %s", leak, list)
+					t.Errorf("the recorded delivery shows %q: %s", leak, list)
 				}
 			}
 		})
@@ -291,7 +293,7 @@ func TestDeliveriesThatMeanNothing(t *testing.T) {
 			}
 		})
 	}
-	t.Run("unknown paths are said", func(t *testing.T) {
+	t.Run("unknown paths are not reported", func(t *testing.T) {
 		h := newHooked(t, def("shop", "release", trigger))
 		_, d := h.deliver(github("push", strings.Replace(githubPush("refs/heads/main", commitB), `"commits":[`, `"total_commits":50,"commits":[`, 1)))
 		if len(d.Outcomes) != 1 || !strings.Contains(d.Outcomes[0].Reason, "only some of the commits") {
@@ -311,7 +313,8 @@ func TestOnlyTheSignersTriggersStart(t *testing.T) {
 	if status != 202 || len(got) != 2 || got["shop/mine"] != VerdictStarted || got["shop/both"] != VerdictStarted || len(h.engine.seen()) != 2 {
 		t.Errorf("answered %d: %+v", status, d)
 	}
-	// The sender is not told of what it cannot start; whoever looks here is.
+	// The sender is not told about pipelines that it cannot start; people who
+	// list deliveries see them.
 	raw, err := h.log.Deliveries(t.Context(), "bank", 0)
 	if err != nil || !strings.Contains(string(raw), `"pipeline":"theirs","verdict":"ignored"`) {
 		t.Errorf("kept: %s, %v", raw, err)
@@ -350,7 +353,8 @@ func TestGenericWebhook(t *testing.T) {
 	if status, d := h.deliver(signed(`{"env":"test"}`)); status != 200 || d.Verdict != VerdictIgnored || !strings.Contains(d.Reason, "condition") {
 		t.Errorf("answered %d: %+v", status, d)
 	}
-	// What is signed tells events apart, and no header that anybody can change.
+	// Only signed content distinguishes events. Headers that anybody can change
+	// do not.
 	for _, name := range []string{"X-Request-Id", "Idempotency-Key", "X-Delivery-Id", "X-GitHub-Delivery", "X-Gitlab-Event-UUID"} {
 		if status, d := h.deliver(signed(body).with(name, "another")); status != 200 || d.Verdict != VerdictDuplicate || !strings.Contains(d.Reason, "handled before") {
 			t.Errorf("the same signed body with another %s: %d, %+v", name, status, d)
@@ -374,8 +378,8 @@ func TestGenericWebhook(t *testing.T) {
 	}
 }
 
-// A signed push starts once, whatever its headers say and at whichever forge's
-// address it is repeated with the same signature.
+// A signed push starts once, whatever its headers are and whichever forge's
+// address it is repeated at with the same signature.
 func TestARepeatedPushStartsOnce(t *testing.T) {
 	for provider, events := range map[string][]string{GitHub: {"X-GitHub-Event"}, Gitea: {"X-Gitea-Event", "X-GitHub-Event"}} {
 		h := newHooked(t, def("shop", "release", onPush(pipeline.PushTrigger{})))
@@ -436,9 +440,9 @@ func TestDeliveriesAreKeptNewestFirstAndPruned(t *testing.T) {
 	}
 }
 
-// A body that is announced too large is refused before a byte of it is read.
-// What is taken in of it after that is bounded: it is for senders that look for
-// an answer only when they have sent everything.
+// A body whose announced length is too large is refused before a byte of it is
+// read. The amount read afterwards is bounded: it is read for senders that read
+// the answer only after they have sent everything.
 func TestBodyTooLargeIsNotRead(t *testing.T) {
 	h := newHooked(t)
 	body := &counted{Reader: endless{}}
@@ -452,7 +456,7 @@ func TestBodyTooLargeIsNotRead(t *testing.T) {
 	}
 }
 
-// refusing notes how much of the body had been read when it was answered.
+// refusing records how much of the body had been read at the time of the answer.
 type refusing struct {
 	*httptest.ResponseRecorder
 	body   *counted
@@ -495,8 +499,8 @@ func TestMatchAny(t *testing.T) {
 	}
 }
 
-// Whatever arrives signed, parsing ends without a panic, and what is taken for
-// a push names a repository, a ref and a commit.
+// For every signed body, parsing ends without a panic, and an accepted push has a
+// repository, a ref and a commit.
 func FuzzParsePush(f *testing.F) {
 	f.Add([]byte(githubPush("refs/heads/main", commitB, "a")))
 	f.Add([]byte(`{"object_kind":"tag_push","ref":"refs/tags/v1","after":"` + commitB + `","checkout_sha":"` + commitC + `","project":{"path_with_namespace":"a/b"}}`))
@@ -512,7 +516,7 @@ func FuzzParsePush(f *testing.F) {
 				continue
 			}
 			if !objectID.MatchString(p.Commit) || !strings.HasPrefix(p.Ref, "refs/") || p.Repository == "" && len(p.URLs) == 0 {
-				t.Fatalf("taken for a push: %+v", p)
+				t.Fatalf("accepted as a push: %+v", p)
 			}
 			matchPush(pipeline.PushTrigger{Repository: "a/b", Branches: []string{"**"}, Paths: []string{"!x"}}, p)
 			if _, err := json.Marshal(p.values()); err != nil {

@@ -11,7 +11,8 @@ import (
 	"showrunner/problem"
 )
 
-// maxDepth bounds how deep a payload is nested, well above what any sender uses.
+// maxDepth bounds the nesting of a payload. It is well above the depth that any
+// sender uses.
 const maxDepth = 64
 
 // decodeJSON reads one JSON value from outside into v. Errors: invalid.
@@ -33,7 +34,7 @@ func decodeJSON(body []byte, v any) error {
 	return nil
 }
 
-// checkDepth looks at brackets alone, before anything is built from them.
+// checkDepth counts brackets before the JSON is decoded.
 func checkDepth(body []byte) error {
 	depth, quoted := 0, false
 	for i := 0; i < len(body); i++ {
@@ -54,8 +55,8 @@ func checkDepth(body []byte) error {
 	return nil
 }
 
-// decodeValue reads a payload for expressions to look into: whole numbers stay
-// whole as far as they are exact, all others become floats. Errors: invalid.
+// decodeValue decodes a payload for use in expressions. Whole numbers stay
+// integers as far as they are exact, all others become floats. Errors: invalid.
 func decodeValue(body []byte) (any, error) {
 	var raw json.RawMessage
 	if err := decodeJSON(body, &raw); err != nil {

@@ -19,8 +19,8 @@ type verdict struct {
 
 func no(format string, args ...any) verdict { return verdict{false, fmt.Sprintf(format, args...)} }
 
-// matchPush decides whether a push means a trigger. Without branches and tags
-// every branch does, and no tag.
+// matchPush decides whether a push matches a trigger. A trigger without branches
+// and tags matches every branch and no tag.
 func matchPush(t pipeline.PushTrigger, p Push) verdict {
 	if t.Repository != "" && !isRepository(t.Repository, p) {
 		return no("the trigger is for %s, the push is to %s", t.Repository, first(p.Repository, strings.Join(p.URLs, ", ")))
@@ -57,8 +57,8 @@ func matchRef(branches, tags []string, branch, tag, ref string) verdict {
 	return verdict{yes: true}
 }
 
-// matchPaths decides by the files changed; where these are not all known, the
-// pipeline starts rather than miss a change.
+// matchPaths decides by the changed files. When not all changed files are known,
+// the pipeline starts rather than miss a change.
 func matchPaths(globs, paths []string, unknown string) verdict {
 	if len(globs) == 0 {
 		return verdict{yes: true}
@@ -72,9 +72,9 @@ func matchPaths(globs, paths []string, unknown string) verdict {
 	return no("none of the %d changed paths is among %s", len(paths), strings.Join(globs, ", "))
 }
 
-// matchAny decides by the last glob that matches; one that begins with "!"
-// excludes. When all exclude, what none excludes is in. "*" stops at a slash,
-// "**" does not.
+// matchAny decides by the last glob that matches; a glob that begins with "!"
+// excludes. When all globs exclude, every name that none excludes matches. "*"
+// stops at a slash, "**" does not.
 func matchAny(globs []string, name string) bool {
 	in := !slices.ContainsFunc(globs, func(g string) bool { return !strings.HasPrefix(g, "!") })
 	for _, g := range globs {

@@ -16,27 +16,29 @@ import (
 	"showrunner/source"
 )
 
-// defaultEvery is how often a remote is asked.
+// defaultEvery is the default interval of polls.
 const defaultEvery = time.Minute
 
-// pollState is the record of a poll: the tips that have been seen. A ref is
-// there once what it means has been started, or when the poll first saw it.
+// pollState is the record of a poll: the tips of the refs that have been seen. A
+// ref is entered after its pipeline was started, or when the first poll saw the
+// ref.
 type pollState struct {
 	Format int    `json:"format"` // 1
 	Status Status `json:"status"`
-	// Filter is what Refs were chosen by; under another one, refs that come into
-	// view are not new.
+	// Filter is the filter that chose Refs. After the filter changes, refs that
+	// come into view are not new.
 	Filter string            `json:"filter"`
 	Refs   map[string]string `json:"refs"`
-	// Changes counts the looks that found something, so that a ref which returns
-	// to an earlier commit makes a new event.
+	// Changes counts the polls that found a change. So a ref that returns to an
+	// earlier commit makes a new event.
 	Changes int `json:"changes"`
-	// Every is the interval that Status.Next was reckoned with.
+	// Every is the interval that Status.Next was computed with.
 	Every pipeline.Duration `json:"every"`
 }
 
-// poll asks a remote once and starts what is new. The replica that writes the
-// next time first is the one that asks. The first look starts nothing.
+// poll asks a remote once and starts pipelines for new commits. The replica that
+// first writes the time of the next poll is the one that asks. The first poll of
+// a trigger starts nothing.
 func (s *Service) poll(ctx context.Context, id string, def Definition, t pipeline.Trigger) (time.Time, error) {
 	key := recordKey(def, id)
 	var state pollState
@@ -47,7 +49,7 @@ func (s *Service) poll(ctx context.Context, id string, def Definition, t pipelin
 	now := s.o.Now()
 	every := time.Duration(cmp.Or(t.Poll.Every, pipeline.Duration(defaultEvery)))
 	if state.Every == pipeline.Duration(every) && state.Status.Next.After(now) && state.Status.Next.Sub(now) <= max(every, lastRetry) {
-		return state.Status.Next, nil // asked already; further away it could only be if the clock was set back
+		return state.Status.Next, nil // already polled; a time further away than one interval means that the clock was set back
 	}
 	state.Format, state.Every = 1, pipeline.Duration(every)
 	state.Status.Application, state.Status.Pipeline = def.Application, def.Pipeline.Name
@@ -76,7 +78,8 @@ func (s *Service) poll(ctx context.Context, id string, def Definition, t pipelin
 	return state.Status.Next, nil
 }
 
-// after spreads polls by a tenth, and lets them grow rarer while they fail.
+// after spreads polls randomly by a tenth, and lengthens the interval while they
+// fail.
 func (s *Service) after(now time.Time, every time.Duration, failures int) time.Time {
 	pause := every
 	if failures > 0 {
@@ -85,8 +88,8 @@ func (s *Service) after(now time.Time, every time.Duration, failures int) time.T
 	return now.Add(pause - time.Duration(s.o.Rand()*float64(pause)/10)).UTC()
 }
 
-// look compares the remote with what was seen and starts what changed. What it
-// has done stands in state even when it returns an error.
+// look compares the remote with the tips that have been seen and starts pipelines
+// for changes. state records finished work even when look returns an error.
 func (s *Service) look(ctx context.Context, id string, def Definition, t pipeline.Trigger, state *pollState) error {
 	q, err := s.request(ctx, t.Poll)
 	if err != nil {
@@ -117,7 +120,7 @@ func (s *Service) look(ctx context.Context, id string, def Definition, t pipelin
 		}
 		failed = err
 		if _, final := failedOutcome(err); final {
-			seen[ref] = tip // repeating the start cannot help
+			seen[ref] = tip // a repeated start would fail again
 			state.Changes = changes
 		} else if before != "" {
 			seen[ref] = before
@@ -127,7 +130,8 @@ func (s *Service) look(ctx context.Context, id string, def Definition, t pipelin
 	return failed
 }
 
-// changed starts the pipeline for one ref that moved, unless its paths say no.
+// changed starts the pipeline for one moved ref, unless the changed paths do not
+// match.
 func (s *Service) changed(ctx context.Context, id string, def Definition, t pipeline.Trigger, q source.Request, state *pollState, ref, before, tip string, changes int) error {
 	values := map[string]any{"kind": "poll", "repository": "", "url": source.Redact(t.Poll.URL), "ref": ref, "commit": tip, "before": before, "branch": "", "tag": ""}
 	if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
@@ -163,7 +167,7 @@ func (s *Service) changed(ctx context.Context, id string, def Definition, t pipe
 	return nil
 }
 
-// wanted picks the refs that a poll is about: ref → commit.
+// wanted selects the refs that a poll watches: ref → commit.
 func wanted(p *pipeline.PollTrigger, refs source.Refs) map[string]string {
 	tips := map[string]string{}
 	if len(p.Branches) == 0 && len(p.Tags) == 0 {
@@ -192,12 +196,13 @@ func wanted(p *pipeline.PollTrigger, refs source.Refs) map[string]string {
 func filterOf(p *pipeline.PollTrigger) string {
 	raw, err := json.Marshal([][]string{p.Branches, p.Tags})
 	if err != nil {
-		panic(err) // texts always encode
+		panic(err) // strings can always be encoded
 	}
 	return string(raw)
 }
 
-// request is how the remote is asked, with the credentials' secrets in place.
+// request is the request to the remote, with the values of the credentials'
+// secrets.
 func (s *Service) request(ctx context.Context, p *pipeline.PollTrigger) (source.Request, error) {
 	q := source.Request{URL: p.URL}
 	if p.Credentials == nil {

@@ -17,16 +17,17 @@ type Definition struct {
 	Pipeline    pipeline.Pipeline
 }
 
-// Definitions are the pipelines there are.
+// Definitions are the existing pipelines.
 type Definitions interface {
-	// All returns every pipeline of every application. It is asked at every
+	// All returns every pipeline of every application. It is called at every
 	// delivery and should answer from memory.
 	All(ctx context.Context) ([]Definition, error)
 	// Changed returns a channel that is closed at the next change after the call.
 	Changed() <-chan struct{}
 }
 
-// Start asks for an execution. TriggerID and EventID make it happen once.
+// Start asks for an execution. An execution starts only once for a pair of
+// TriggerID and EventID.
 type Start struct {
 	Definition Definition
 	Parameters map[string]string
@@ -36,11 +37,11 @@ type Start struct {
 	By         string
 }
 
-// Started is what became of a Start.
+// Started is the result of a Start.
 type Started struct {
 	Execution string
 	Number    int
-	// New is false when this event had started it before.
+	// New is false when the same event had started the execution before.
 	New bool
 }
 
@@ -49,7 +50,8 @@ type Starter interface {
 	Start(ctx context.Context, s Start) (Started, error)
 }
 
-// Records keeps deliveries, what polls saw last, and when schedules are due.
+// Records keeps deliveries, the tips that polls have seen, and the due times of
+// schedules.
 type Records interface {
 	GetRecord(ctx context.Context, collection, key string) (record.Record, error)
 	PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error)
@@ -57,27 +59,28 @@ type Records interface {
 	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 }
 
-// Secrets resolves secrets; *secret.Store is one. Errors: not_found.
+// Secrets resolves secrets; *secret.Store implements it. Errors: not_found.
 type Secrets interface {
 	Resolve(ctx context.Context, name string) (string, error)
 }
 
-// Repositories asks Git remotes; *source.Fetcher is one.
+// Repositories reads Git remotes; *source.Fetcher implements it.
 type Repositories interface {
 	Refs(ctx context.Context, q source.Request) (source.Refs, error)
 	Changed(ctx context.Context, q source.Request, from, to string) ([]string, error)
 }
 
-// Events is the event log. Follow sends what comes after a position, in order,
-// until ctx ends, when it closes the channel.
+// Events is the event log. Follow sends the events after a position, in order,
+// until ctx ends; then it closes the channel.
 type Events interface {
 	Follow(ctx context.Context, from int64, f record.Filter) <-chan record.Slice
 	// Last returns the position of the newest event.
 	Last(ctx context.Context) (int64, error)
 }
 
-// ident joins the parts of a trigger's identity. It names the trigger by what it
-// is, not by its place in the file, so that moving it changes nothing.
+// ident joins the parts of a trigger's identity. The identity comes from the
+// trigger's content, not from its place in the file, so that moving the trigger
+// changes nothing.
 func ident(d Definition, parts ...string) string {
 	return strings.Join(append([]string{d.Application, d.Pipeline.Name}, parts...), "/")
 }

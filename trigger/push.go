@@ -10,31 +10,32 @@ import (
 	"showrunner/problem"
 )
 
-// Push is a push or tag event, whoever delivered it.
+// Push is a push of a branch or tag, in the same form for every provider.
 type Push struct {
 	Provider    string
 	Repository  string   // owner/name
-	URLs        []string // by which the repository can be cloned; the first is the one to use
+	URLs        []string // clone addresses of the repository; the first is preferred
 	Ref         string
-	Branch, Tag string // one of them, when Ref is either
-	Commit      string // what the ref means now; an annotated tag's commit, where it is told
+	Branch, Tag string // one of them is set when Ref is a branch or a tag
+	Commit      string // the commit that the ref points to now; for an annotated tag its commit, when the provider sends it
 	Before      string
 	Message     string
 	Actor       string
 	Email       string
 	Deleted     bool
 	Paths       []string // changed, sorted
-	// PathsUnknown says why Paths may not be all of them; empty when they are.
+	// PathsUnknown says why Paths may be incomplete; empty when Paths is
+	// complete.
 	PathsUnknown string
 
 	after  string // as delivered
-	pushed string // the provider's time of the push, where it gives one
+	pushed string // the provider's time of the push, if it sends one
 }
 
-// eventID is the identity of the push itself: all hooks and deliveries of it
-// agree. A ref that goes from A to B, back and to B again makes two pushes with
-// one identity where the provider gives no time of the push; the second then
-// counts as a redelivery.
+// eventID is the identity of the push itself: it is the same for all hooks and
+// deliveries of the push. A ref that goes from A to B, back, and to B again makes
+// two pushes. Where the provider sends no time of the push, both have one
+// identity, and the second counts as a redelivery.
 func (p Push) eventID() string {
 	id := p.Repository + " " + p.Ref + " " + p.Before + ".." + p.after
 	if p.pushed != "" {
@@ -43,7 +44,7 @@ func (p Push) eventID() string {
 	return id
 }
 
-// values is what expressions see as trigger.*.
+// values are the values of trigger.* in expressions.
 func (p Push) values() map[string]any {
 	v := map[string]any{"kind": "push", "id": p.eventID(), "repository": p.Repository, "url": "", "ref": p.Ref, "branch": p.Branch, "tag": p.Tag,
 		"commit": p.Commit, "before": p.Before, "message": p.Message, "actor": p.Actor, "email": p.Email}
@@ -59,8 +60,8 @@ func (p Push) values() map[string]any {
 	return v
 }
 
-// payload has the fields that GitHub, GitLab, Gitea and Forgejo send; where they
-// differ, both are here.
+// payload has the fields that GitHub, GitLab, Gitea and Forgejo send; where the
+// forges differ, it has the fields of each.
 type payload struct {
 	ObjectKind  string `json:"object_kind"` // GitLab
 	Ref         string `json:"ref"`
@@ -135,7 +136,7 @@ func parsePush(provider string, body []byte) (Push, error) {
 	case !strings.HasPrefix(in.Ref, "refs/") || len(in.Ref) > 1000 || strings.ContainsFunc(in.Ref, func(r rune) bool { return r < 0x20 || r == 0x7f }):
 		return Push{}, problem.New(problem.Invalid, op, "the payload's ref is %s", strconv.Quote(in.Ref[:min(len(in.Ref), 100)]))
 	case !objectID.MatchString(in.After), in.Before != "" && !objectID.MatchString(in.Before):
-		return Push{}, problem.New(problem.Invalid, op, "the payload's before or after is no commit")
+		return Push{}, problem.New(problem.Invalid, op, "the payload's before or after is not a commit")
 	}
 	p.Branch, _ = strings.CutPrefix(in.Ref, "refs/heads/")
 	if p.Branch == in.Ref {
@@ -166,7 +167,8 @@ func parsePush(provider string, body []byte) (Push, error) {
 	return p, nil
 }
 
-// pathsUnknown says why a push may have changed more than its commits list.
+// pathsUnknown says why the push may have changed files that its list of commits
+// does not show.
 func pathsUnknown(in payload) string {
 	total := -1
 	for _, n := range []*int{in.TotalCommits, in.TotalCommitsCount} {
@@ -176,7 +178,7 @@ func pathsUnknown(in payload) string {
 	}
 	switch {
 	case in.Forced:
-		return "a forced push does not list what it took away"
+		return "a forced push does not list the commits that it removed"
 	case len(in.Commits) == 0:
 		return "the payload lists no commits"
 	case total > len(in.Commits), len(in.Commits) >= githubCommits:

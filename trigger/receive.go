@@ -17,11 +17,11 @@ import (
 // defaultSecret is the name of the secret that signs deliveries.
 const defaultSecret = "webhook"
 
-// candidate is a push trigger that a delivery may mean.
+// candidate is a push trigger that a delivery may match.
 type candidate struct {
 	def     Definition
 	trigger pipeline.Trigger
-	secret  string // its name
+	secret  string // name of its secret
 }
 
 // push handles a delivery of a forge.
@@ -72,8 +72,8 @@ func (h *Hooks) push(ctx context.Context, header http.Header, d *Delivery, body,
 	return h.startPush(ctx, d, p, all, signed)
 }
 
-// startPush starts each pipeline that the push means, once, whichever of its
-// triggers it was.
+// startPush starts each pipeline that the push matches, once, even when several
+// of its triggers match.
 func (h *Hooks) startPush(ctx context.Context, d *Delivery, p Push, all []candidate, signed map[string]bool) error {
 	values := p.values()
 	at := map[string]int{} // pipeline → its outcome
@@ -133,8 +133,8 @@ func begin(ctx context.Context, s Starter, def Definition, t pipeline.Trigger, v
 	return s.Start(ctx, Start{Definition: def, Parameters: parameters, Trigger: values, TriggerID: triggerID, EventID: eventID, By: by})
 }
 
-// signedBy returns the names of the secrets that the delivery is signed with.
-// Its error is a refusal when there is none.
+// signedBy returns the names of the secrets that the delivery is signed with. Its
+// error is a refusal when no secret fits.
 func (h *Hooks) signedBy(ctx context.Context, header http.Header, d *Delivery, body []byte, all []candidate) (map[string]bool, error) {
 	names := []string{}
 	tried := map[string]bool{}
@@ -145,7 +145,7 @@ func (h *Hooks) signedBy(ctx context.Context, header http.Header, d *Delivery, b
 		}
 	}
 	if len(names) == 0 {
-		names = []string{defaultSecret} // so that a ping is answered before the first pipeline is there
+		names = []string{defaultSecret} // so that a ping is answered before the first pipeline exists
 	}
 	signed := map[string]bool{}
 	var why error
@@ -176,11 +176,11 @@ func (h *Hooks) signedBy(ctx context.Context, header http.Header, d *Delivery, b
 	return nil, refuse(http.StatusUnauthorized, "%v", why)
 }
 
-// isPing tells the event by which a forge tries a hook out.
+// isPing recognises the event that a forge sends to test a hook.
 func isPing(d *Delivery) bool { return d.Provider != GitLab && d.Event == "ping" }
 
-// isPush tells pushes of branches and tags. GitLab's system hooks say in the
-// body which event they are.
+// isPush recognises pushes of branches and tags. GitLab's system hooks name the
+// event in the body.
 func isPush(d *Delivery, text []byte) bool {
 	if d.Provider != GitLab {
 		return d.Event == "push"
@@ -241,15 +241,15 @@ func (h *Hooks) generic(ctx context.Context, header http.Header, d *Delivery, pi
 		return err
 	}
 	if o.Verdict == VerdictDuplicate && !standardwebhook.Present(header) {
-		o.Reason = "a delivery with this signed body started it before; a sender whose bodies are alike signs an id by Standard Webhooks, or puts one into the body"
+		o.Reason = "a delivery with the same signed body started it before; a sender of equal bodies has to sign an id by Standard Webhooks, or put an id into the body"
 	}
 	d.Outcomes = []Outcome{o}
 	return nil
 }
 
-// genericEvent identifies the event of a generic delivery by what its signature
-// covers: the id of Standard Webhooks, else the body. Whoever repeats a delivery can
-// change every other header, and starts nothing by that.
+// genericEvent identifies the event of a generic delivery by its signed content:
+// the id of Standard Webhooks, otherwise the body. A replayed delivery can have
+// any other header changed, and still starts nothing.
 func genericEvent(header http.Header, body []byte) string {
 	if standardwebhook.Present(header) {
 		return "standard " + header.Get(standardwebhook.HeaderID)

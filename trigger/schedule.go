@@ -9,22 +9,21 @@ import (
 	"showrunner/problem"
 )
 
-// Schedule is a cron expression in a time zone. Where clocks change it does what
-// people mean: a time that is skipped happens when the clocks jump, a time that
-// comes twice happens the first time; what happens every hour goes on every
-// real hour.
+// Schedule is a cron expression in a time zone. When clocks change it does what
+// people expect: a time that is skipped fires when the clocks jump, a time that
+// occurs twice fires the first time, and an hourly schedule fires every real
+// hour.
 type Schedule struct {
 	fields *cron.SpecSchedule
 	zone   *time.Location
-	hourly bool // any hour: real time decides
+	hourly bool // the hour field allows every hour: real time decides
 }
 
-// starBit is how cron marks a field that is "*".
+// starBit is the bit that the cron parser sets for a "*" field.
 const starBit = 1 << 63
 
-// ParseSchedule reads five cron fields, or a word for them such as @daily, and the
-// name of a zone, "" for UTC.
-// Errors: invalid.
+// ParseSchedule parses five cron fields, or a word such as @daily, and the name
+// of a zone, "" for UTC. Errors: invalid.
 func ParseSchedule(fields, zone string) (Schedule, error) {
 	const op = "trigger.schedule"
 	location, err := time.LoadLocation(zone)
@@ -42,7 +41,7 @@ func ParseSchedule(fields, zone string) (Schedule, error) {
 	if !ok {
 		return Schedule{}, problem.New(problem.Invalid, op, "%q has no fixed times", fields).WithHelp("use five cron fields, such as */5 * * * *")
 	}
-	spec.Location = time.UTC // it reckons with the clock on the wall; the zone comes after
+	spec.Location = time.UTC // the fields are evaluated in wall-clock time; the zone is applied afterwards
 	return Schedule{fields: spec, zone: location, hourly: spec.Hour&starBit != 0}, nil
 }
 
@@ -54,7 +53,8 @@ func (s Schedule) Next(t time.Time) time.Time {
 		return in.Next(t.In(s.zone)).UTC().Truncate(time.Second)
 	}
 	// No change of clocks is longer than a day (whole days have been skipped when
-	// the date line was moved), so the search begins a day and a bit before.
+	// the date line was moved), so the search begins slightly more than a day
+	// earlier.
 	for wall := onWall(t.In(s.zone)).Add(-25 * time.Hour); ; {
 		wall = s.fields.Next(wall)
 		if wall.IsZero() {
@@ -66,14 +66,15 @@ func (s Schedule) Next(t time.Time) time.Time {
 	}
 }
 
-// onWall is what the clock on the wall shows, as if it were UTC.
+// onWall is the wall-clock time of a moment, represented as if it were UTC.
 func onWall(t time.Time) time.Time {
 	_, offset := t.Zone()
 	return t.UTC().Add(time.Duration(offset) * time.Second)
 }
 
-// real is the moment at which the clock on the wall shows a time: the first of
-// two, and the moment of the jump for a time that is jumped over.
+// real is the moment at which the wall clock shows a time. For a time that occurs
+// twice it is the first occurrence; for a skipped time it is the moment of the
+// jump.
 func (s Schedule) real(wall time.Time) time.Time {
 	_, early := wall.Add(-26 * time.Hour).In(s.zone).Zone()
 	_, late := wall.Add(26 * time.Hour).In(s.zone).Zone()
@@ -87,7 +88,7 @@ func (s Schedule) real(wall time.Time) time.Time {
 	if !found.IsZero() {
 		return found
 	}
-	// In the gap the later offset gives a moment before the jump.
+	// For a skipped time, the later offset gives a moment before the jump.
 	_, jump := wall.Add(-time.Duration(max(early, late)) * time.Second).In(s.zone).ZoneBounds()
 	return jump.UTC()
 }
@@ -95,7 +96,7 @@ func (s Schedule) real(wall time.Time) time.Time {
 // Latest returns the last time after from and not after until; zero when there
 // is none.
 func (s Schedule) Latest(from, until time.Time) time.Time {
-	// Look back from the end in growing steps, so that a long absence costs no
+	// Search back from the end in growing steps, so that a long downtime costs no
 	// more than a short one.
 	for span := time.Hour; ; span *= 8 {
 		start := until.Add(-span)
@@ -112,14 +113,14 @@ func (s Schedule) Latest(from, until time.Time) time.Time {
 	}
 }
 
-// onTime is how late a fire may be and still count as not missed.
+// onTime is the delay up to which a time does not count as missed.
 const onTime = time.Minute
 
-// due decides what a schedule fires now and when it has to be looked at again.
-// next is the time that was kept. Times that were missed are made up for by the
-// latest of them, or by none, as skip says; a fire that is a moment late is no
-// missed one. When the clock was set back, a time that has been fired is due
-// again: the engine knows that one by its event.
+// due decides which time a schedule fires now and when it has to be checked
+// again. next is the time that was stored. Of several missed times, due fires the
+// latest, or none when skip is set; a time that is late by less than onTime is
+// not missed. After the clock was set back, a time that has already fired is due
+// again: the engine recognises its event.
 func (s Schedule) due(next, now time.Time, skip bool) (fire, following time.Time) {
 	following = s.Next(now)
 	if next.IsZero() || next.After(now) {

@@ -57,14 +57,14 @@ func TestScheduleWhereClocksChange(t *testing.T) {
 	}
 }
 
-// What a file may say, a schedule understands: a line that is valid and never
-// fires would be seen by nobody.
+// Every schedule that a valid file may contain can be parsed. Otherwise a valid
+// trigger would never fire, and nobody would notice.
 func TestScheduleUnderstandsWhatAFileMaySay(t *testing.T) {
 	for _, line := range []string{"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually", "@every 5m", "@reboot", "0 3 * * MON-FRI", "*/5 0/6 1,15 JAN *",
 		"0 0 3 * * *", "0 3 * * 7", "0 3 ? * ?", "0 3 L * *", "CRON_TZ=UTC 0 3 * * *", "TZ=UTC @daily", ""} {
 		_, found := pipeline.Parse("f.yaml", []byte("application: shop\npipelines:\n  p:\n    triggers: [{schedule: {cron: '"+line+"'}}]\n    stages: {s: {wait: {for: 1s}}}\n"))
 		if _, err := ParseSchedule(line, ""); (err == nil) == found.HasErrors() {
-			t.Errorf("%q: the file says %v, the schedule %v", line, found, err)
+			t.Errorf("%q: the pipeline file's check says %v, ParseSchedule says %v", line, found, err)
 		}
 	}
 }
@@ -113,8 +113,8 @@ func TestScheduleDue(t *testing.T) {
 	}
 }
 
-// Next never stands still or goes back, never leaves a day out, and Latest is
-// what stepping from the start would find.
+// Next always advances and never skips a day. Latest returns the same time as
+// stepping from the start.
 func TestScheduleProperties(t *testing.T) {
 	zones := []string{"", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kathmandu", "Pacific/Apia"}
 	rapid.Check(t, func(t *rapid.T) {

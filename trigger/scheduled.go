@@ -11,7 +11,7 @@ import (
 	"showrunner/store/record"
 )
 
-// load reads a trigger's record into v; a record that is not there is version 0.
+// load reads a trigger's record into v; a missing record has version 0.
 func (s *Service) load(ctx context.Context, collection, key string, v any) (int64, error) {
 	r, err := s.o.Records.GetRecord(ctx, collection, key)
 	if problem.CodeOf(err) == problem.NotFound {
@@ -26,7 +26,8 @@ func (s *Service) load(ctx context.Context, collection, key string, v any) (int6
 	return r.Version, nil
 }
 
-// save writes a trigger's record; a conflict means that another replica did.
+// save writes a trigger's record; a conflict means that another replica wrote it
+// first.
 func (s *Service) save(ctx context.Context, collection, key string, version int64, v any, events ...record.Event) (int64, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -42,8 +43,9 @@ type scheduleState struct {
 	Status Status `json:"status"`
 }
 
-// schedule fires a schedule when it is due and returns when to look again. The
-// start comes before the record: repeated after a crash it is the same event.
+// schedule fires a schedule that is due, and returns when to check again. The
+// start comes before the record, so after a crash the same event is started
+// again, and the engine recognises it.
 func (s *Service) schedule(ctx context.Context, id string, def Definition, t pipeline.Trigger) (time.Time, error) {
 	key := recordKey(def, id)
 	var state scheduleState
@@ -61,7 +63,7 @@ func (s *Service) schedule(ctx context.Context, id string, def Definition, t pip
 		return time.Time{}, ctx.Err()
 	}
 	if err != nil {
-		state.Status.failed(now, err) // looked at again soon: the time is still due
+		state.Status.failed(now, err) // retried soon, since the time is still due
 	} else {
 		state.Status.Next = next.UTC()
 	}
@@ -73,13 +75,14 @@ func (s *Service) schedule(ctx context.Context, id string, def Definition, t pip
 		return time.Time{}, err
 	}
 	if problem.CodeOf(saved) == problem.Conflict {
-		return now, nil // another replica was faster: look at what it wrote
+		return now, nil // another replica was faster: use the record that it wrote
 	}
 	return next, saved
 }
 
-// fire starts what is due and returns when it is due again. An error means that
-// it has to be tried again; a start that cannot work stands in st.
+// fire starts the execution that is due and returns the next due time. An error
+// means that the start has to be tried again; a start that can never succeed is
+// recorded in st.
 func (s *Service) fire(ctx context.Context, id string, def Definition, t pipeline.Trigger, st *Status, now time.Time) (time.Time, error) {
 	sched, err := ParseSchedule(t.Schedule.Cron, t.Schedule.Zone)
 	if err != nil {

@@ -26,23 +26,26 @@ type Options struct {
 	Repositories Repositories
 	Events       Events
 	Now          func() time.Time
-	// Rand is between 0 and 1; it spreads polls. Default a random source.
+	// Rand returns numbers between 0 and 1; it spreads polls. Default a random
+	// source.
 	Rand func() float64
 	Log  *slog.Logger
 }
 
 const (
-	// atOnce bounds how many triggers are looked at at once; polls take their time.
+	// atOnce bounds how many triggers are checked at the same time, since polls
+	// are slow.
 	atOnce = 8
-	// lookAgain is how long the clock on the wall is left alone: it may be set.
+	// lookAgain is the longest wait before the wall clock is read again, since
+	// the clock may have been set.
 	lookAgain = time.Minute
-	// firstRetry and lastRetry bound the pause after something went wrong.
+	// firstRetry and lastRetry bound the pause after a failure.
 	firstRetry = 5 * time.Second
 	lastRetry  = 15 * time.Minute
 )
 
-// Service runs the triggers that nobody delivers: schedules, polls, and the ends
-// of other pipelines. Any number of replicas may run one.
+// Service runs the triggers that no webhook delivers: schedules, polls, and the
+// ends of other pipelines. Any number of replicas may run a Service.
 type Service struct {
 	o Options
 }
@@ -58,7 +61,7 @@ func NewService(o Options) *Service {
 	return &Service{o: o}
 }
 
-// item is one trigger that has a time.
+// item is one trigger that has a due time.
 type item struct {
 	id      string
 	def     Definition
@@ -67,7 +70,7 @@ type item struct {
 	busy    bool
 	gone    bool
 	failed  int
-	index   int // in the heap; -1 when it is not there
+	index   int // in the heap; -1 when the item is not in it
 }
 
 type agenda []*item
@@ -84,7 +87,7 @@ func (a *agenda) Pop() any {
 	return it
 }
 
-// looked is the answer of a look at one trigger: when to look again.
+// looked is the result of checking one trigger: when to check it again.
 type looked struct {
 	item *item
 	next time.Time
@@ -101,7 +104,7 @@ type loop struct {
 	work  sync.WaitGroup
 }
 
-// Run works until ctx ends, and returns nil then. One goroutine holds one timer;
+// Run works until ctx ends, and then returns nil. One goroutine holds one timer;
 // a change of definitions wakes it.
 func (s *Service) Run(ctx context.Context) error {
 	l := &loop{s: s, items: map[string]*item{}, slots: atOnce, done: make(chan looked)}
@@ -144,8 +147,8 @@ func (l *loop) pause(stale bool) time.Duration {
 	return pause
 }
 
-// reload takes the definitions in: what is new is looked at now, what has gone
-// is forgotten, so that it starts afresh should it come back.
+// reload applies changed definitions. A new trigger is checked now. The state of
+// a removed trigger is deleted, so that it starts afresh if it is added again.
 func (l *loop) reload(ctx context.Context) error {
 	defs, err := l.s.o.Definitions.All(ctx)
 	if err != nil {
@@ -184,7 +187,7 @@ func (l *loop) reload(ctx context.Context) error {
 	return nil
 }
 
-// update takes a changed definition in; how often a poll asks may have changed.
+// update applies a changed definition; the interval of a poll may have changed.
 func (l *loop) update(it *item, def Definition, t pipeline.Trigger) {
 	same := reflect.DeepEqual(it.trigger, t)
 	it.def, it.trigger = def, t
@@ -205,12 +208,12 @@ type watch struct {
 	trigger pipeline.Trigger
 }
 
-// watched are the triggers of a pipeline. Where two schedules have one time, or
-// two polls one repository, the later ones are told apart by what else they say:
-// each looks, and starts, for itself.
+// watched returns the triggers of a pipeline. Two schedules with the same time,
+// or two polls of the same repository, get different identities from their other
+// fields: each is checked, and starts the pipeline, independently.
 func watched(def Definition) []watch {
 	list := make([]watch, 0, len(def.Pipeline.Triggers))
-	first := map[string]string{} // identity → who has it
+	first := map[string]string{} // identity → index of the first trigger with it
 	for _, t := range def.Pipeline.Triggers {
 		w := watch{trigger: t}
 		switch {
@@ -223,11 +226,11 @@ func watched(def Definition) []watch {
 		}
 		raw, err := json.Marshal(t)
 		if err != nil {
-			panic(err) // it was read from a file
+			panic(err) // it was parsed from a file, so it can be encoded
 		}
 		if other, taken := first[w.id]; !taken {
 			first[w.id] = string(raw)
-		} else if other != string(raw) && (t.Schedule != nil || t.Poll != nil) { // alike in everything they are one
+		} else if other != string(raw) && (t.Schedule != nil || t.Poll != nil) { // triggers that are equal in all fields count as one
 			sum := sha256.Sum256(raw)
 			w.id += "/" + hex.EncodeToString(sum[:10])
 		}
@@ -236,7 +239,7 @@ func watched(def Definition) []watch {
 	return list
 }
 
-// begin looks at whatever is due.
+// begin checks every trigger that is due.
 func (l *loop) begin(ctx context.Context) {
 	now := l.s.o.Now()
 	for l.slots > 0 && len(l.queue) > 0 && !l.queue[0].at.After(now) && ctx.Err() == nil {
@@ -267,12 +270,12 @@ func (l *loop) finish(got looked) {
 	case it.gone:
 		return
 	case got.err != nil:
-		l.s.o.Log.Warn("a trigger could not be looked at", "trigger", it.id, "error", got.err)
+		l.s.o.Log.Warn("a trigger could not be checked", "trigger", it.id, "error", got.err)
 		it.at = l.s.o.Now().Add(retryAfter(it.failed))
 		it.failed++
 	case got.next.IsZero():
 		it.failed = 0
-		return // never again, until the definition changes
+		return // not again until the definition changes
 	default:
 		it.failed = 0
 		it.at = got.next
@@ -284,7 +287,7 @@ func retryAfter(failures int) time.Duration {
 	return min(lastRetry, firstRetry<<min(failures, 10))
 }
 
-// forget removes the record of a trigger that is no longer defined.
+// forget deletes the record of a trigger that is no longer defined.
 func (s *Service) forget(ctx context.Context, it *item) {
 	collection := schedules
 	if it.trigger.Poll != nil {
@@ -296,6 +299,6 @@ func (s *Service) forget(ctx context.Context, it *item) {
 		err = s.o.Records.DeleteRecord(ctx, collection, key, r.Version)
 	}
 	if err != nil && !slices.Contains([]problem.Code{problem.NotFound, problem.Conflict}, problem.CodeOf(err)) {
-		s.o.Log.Warn("what a removed trigger knew was not removed", "trigger", it.id, "error", err)
+		s.o.Log.Warn("the state of a removed trigger was not deleted", "trigger", it.id, "error", err)
 	}
 }

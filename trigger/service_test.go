@@ -26,7 +26,7 @@ func (w *world) running(now func() time.Time) (stop func()) {
 	}
 }
 
-// pass lets time pass in a bubble, and everything settle.
+// pass lets time pass in a bubble, and waits until all goroutines are idle.
 func pass(d time.Duration) {
 	timer := time.NewTimer(d)
 	<-timer.C
@@ -106,7 +106,7 @@ func TestScheduleClockSetBack(t *testing.T) {
 	})
 }
 
-// A start that cannot be made now is made later; nothing is lost or doubled.
+// A start that is refused temporarily is made later; nothing is lost or doubled.
 func TestScheduleWhileTheEngineIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, hourly(""))
@@ -170,11 +170,11 @@ func TestPoll(t *testing.T) {
 			t.Errorf("asked %d times with %+v", w.remote.asked, w.remote.q.Credentials)
 		}
 		for _, branches := range []map[string]string{
-			{"main": commitB, "other": commitB},                       // moved
+			{"main": commitB, "other": commitB},                       // the ref moves
 			{"main": commitB, "other": commitB, "release/1": commitC}, // a new branch
-			{"main": commitA, "other": commitB, "release/1": commitC}, // back
-			{"main": commitB, "other": commitB},                       // and forth, and one is gone
-			{"main": commitB, "release/1": commitC},                   // and there again
+			{"main": commitA, "other": commitB, "release/1": commitC}, // back to the earlier commit
+			{"main": commitB, "other": commitB},                       // forward again, and one branch is gone
+			{"main": commitB, "release/1": commitC},                   // the branch is back
 		} {
 			w.remote.set("main", branches)
 			pass(2 * time.Minute)
@@ -191,8 +191,8 @@ func TestPoll(t *testing.T) {
 	})
 }
 
-// Two schedules at one time, or two polls of one repository, each start what they
-// say; one that is written twice starts once.
+// Two schedules with one time, or two polls of one repository, each start with
+// their own parameters; a trigger that is written twice starts once.
 func TestTriggersAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		with := func(env string) map[string]string { return map[string]string{"env": env} }
@@ -265,7 +265,7 @@ func TestPollPathsAndFilters(t *testing.T) {
 		w.remote.paths = []string{"web/index.html"}
 		w.remote.set("main", map[string]string{"main": commitC, "next": commitA})
 		pass(2 * time.Minute)
-		// Branches that come into view by a changed filter are not new.
+		// Branches that come into view through a changed filter are not new.
 		w.defs.set(polled(pipeline.PollTrigger{Branches: []string{"**"}}))
 		pass(2 * time.Minute)
 		stop()
@@ -281,7 +281,7 @@ func TestPipelineEnds(t *testing.T) {
 			return pipeline.Trigger{Pipeline: &pipeline.PipelineTrigger{Pipeline: "release", Status: status, Parameters: map[string]string{"of": "${{ trigger.execution }}"}}}
 		}
 		w := newWorld(t, def("shop", "smoke", follow()), def("shop", "alarm", follow("failed", "canceled")), def("other", "smoke", follow()))
-		w.events.add("execution.succeeded", "shop", "release", "old") // before anybody listened
+		w.events.add("execution.succeeded", "shop", "release", "old") // before the service has run
 		stop := w.running(time.Now)
 		pass(time.Second)
 		w.events.add("execution.succeeded", "shop", "release", "e1")
@@ -289,7 +289,7 @@ func TestPipelineEnds(t *testing.T) {
 		w.events.add("stage.succeeded", "shop", "release", "e3")
 		pass(time.Second)
 		stop()
-		w.events.add("execution.failed", "shop", "release", "e4") // while nobody listens
+		w.events.add("execution.failed", "shop", "release", "e4") // while no service runs
 		stopA, stopB := w.running(time.Now), w.running(time.Now)
 		pass(time.Minute)
 		stopA()

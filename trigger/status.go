@@ -19,41 +19,42 @@ const (
 	followers = "followers"
 )
 
-// Status is how a trigger stands. Of pushes and webhooks only what they are is
-// known here; what came in for them, Deliveries tells.
+// Status is the state of a trigger. For pushes and webhooks it holds only what
+// the definition says; Deliveries shows the calls that arrived for them.
 type Status struct {
 	Application string    `json:"application"`
 	Pipeline    string    `json:"pipeline"`
 	Kind        string    `json:"kind"`                // push, poll, schedule, pipeline or webhook
-	Trigger     string    `json:"trigger"`             // what it is about: a repository, cron fields, a pipeline, a name
-	Next        time.Time `json:"next,omitzero"`       // when a poll looks, or a schedule is due
-	Last        time.Time `json:"last,omitzero"`       // that it started something
-	Execution   string    `json:"execution,omitempty"` // what it started then
-	// Error says why the last look or start did not work; Failures how often in a
-	// row, Failing since when.
+	Trigger     string    `json:"trigger"`             // its object: a repository, cron fields, a pipeline, a name
+	Next        time.Time `json:"next,omitzero"`       // when the next poll or schedule is due
+	Last        time.Time `json:"last,omitzero"`       // when it last started an execution
+	Execution   string    `json:"execution,omitempty"` // the execution that it last started
+	// Error says why the last poll or start failed, Failures how many in a row
+	// have failed, and Failing since when.
 	Error    string    `json:"error,omitempty"`
 	Failures int       `json:"failures,omitempty"`
 	Failing  time.Time `json:"failing,omitzero"`
-	// Blocked says why it can start nothing as things are, whether or not that was tried.
+	// Blocked says why the trigger cannot start anything at present, whether or
+	// not a start was tried.
 	Blocked string `json:"blocked,omitempty"`
-	// Addresses are where deliveries are sent to, of a push or a webhook.
+	// Addresses are the addresses for deliveries, of a push or a webhook.
 	Addresses []string `json:"addresses,omitempty"`
 }
 
-// Fails says that the trigger does not work: it is blocked, or its last try failed.
+// Fails says that the trigger is blocked or that its last try failed.
 func (st Status) Fails() bool { return st.Blocked != "" || st.Failures > 0 }
 
-// Why says why it fails.
+// Why says why the trigger fails.
 func (st Status) Why() string { return cmp.Or(st.Blocked, st.Error) }
 
-// The events that tell when a poll, a schedule or what follows a pipeline stops
-// working, and when it works again.
+// The events that report when a poll, a schedule or a trigger that follows a
+// pipeline stops working, and when it works again.
 const (
 	eventFailed    = "trigger.failed"
 	eventRecovered = "trigger.recovered"
 )
 
-// failed takes in that a look or start did not work.
+// failed records in the status that a poll or start failed.
 func (st *Status) failed(now time.Time, err error) {
 	if st.Failures++; st.Failures == 1 {
 		st.Failing = now.UTC()
@@ -61,10 +62,10 @@ func (st *Status) failed(now time.Time, err error) {
 	st.Error = reasonOf(err)
 }
 
-// works takes in that it did.
+// works records in the status that a poll or start succeeded.
 func (st *Status) works() { st.Error, st.Failures, st.Failing = "", 0, time.Time{} }
 
-// event is what the log is told of a change from before to st, if anything.
+// event is the event for the change from before to st, if any.
 func (st *Status) event(now time.Time, before Status) []record.Event {
 	e := record.Event{Time: now.UTC(), Application: st.Application, Pipeline: st.Pipeline}
 	switch {
@@ -77,13 +78,14 @@ func (st *Status) event(now time.Time, before Status) []record.Event {
 	}
 	data, err := json.Marshal(map[string]string{"kind": st.Kind, "trigger": st.Trigger, "error": st.Error})
 	if err != nil {
-		panic(err) // texts always encode
+		panic(err) // strings can always be encoded
 	}
 	e.Data = data
 	return []record.Event{e}
 }
 
-// about names a trigger: its kind, and what tells it from others of that kind.
+// about describes a trigger: its kind, and the fields that distinguish it from
+// others of that kind.
 func about(def Definition, t pipeline.Trigger) (kind, what string) {
 	switch {
 	case t.Push != nil:
@@ -100,7 +102,7 @@ func about(def Definition, t pipeline.Trigger) (kind, what string) {
 	return "", ""
 }
 
-// words are a repository and what narrows it down.
+// words describe a repository and the filters on it.
 func words(repository string, branches, tags, paths []string) []string {
 	list := []string{repository}
 	for _, part := range []struct {
@@ -119,9 +121,9 @@ type Reader interface {
 	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 }
 
-// Statuses says how every trigger of the definitions stands, in their order, and
-// whether it can start anything in its surroundings.
-// Application narrows what is read, not what is answered.
+// Statuses returns the state of every trigger of the definitions, in their order,
+// and whether it can start anything in its surroundings. Application narrows
+// which records are read, not which triggers are returned.
 func Statuses(ctx context.Context, records Reader, application string, defs []Definition, in Surroundings) ([]Status, error) {
 	kept, err := keptStatuses(ctx, records, application)
 	if err != nil {
@@ -140,8 +142,8 @@ func Statuses(ctx context.Context, records Reader, application string, defs []De
 	return list, nil
 }
 
-// keptStatuses reads what is kept of an application's triggers, or of all when
-// it is empty, by the records' keys.
+// keptStatuses reads the stored states of an application's triggers, or of all
+// when application is empty, by the records' keys.
 func keptStatuses(ctx context.Context, records Reader, application string) (map[string]Status, error) {
 	const page = 500
 	prefix := ""
@@ -161,7 +163,7 @@ func keptStatuses(ctx context.Context, records Reader, application string) (map[
 					Status Status `json:"status"`
 				}
 				if err := json.Unmarshal(r.Data, &state); err != nil {
-					state.Status = Status{Error: "what is kept of it is damaged: " + err.Error(), Failures: 1}
+					state.Status = Status{Error: "its stored state is damaged: " + err.Error(), Failures: 1}
 				}
 				kept[r.Key] = state.Status
 			}

@@ -11,7 +11,7 @@ import (
 	"showrunner/problem"
 )
 
-// told are the events that a status of its own says, in order.
+// told are the log's events about the status of triggers, in order.
 func (w *world) told() string {
 	var list []string
 	for _, e := range w.records.Events() {
@@ -22,8 +22,8 @@ func (w *world) told() string {
 	return strings.Join(list, ", ")
 }
 
-// Whoever looks sees why a trigger starts nothing, since when, and that it works
-// again; the log is told of each change once, whatever is tried in between.
+// The status shows why a trigger starts nothing, since when, and that it works
+// again. Each change is logged once, however often it is tried in between.
 func TestStatusOfWhatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, polled(pipeline.PollTrigger{Branches: []string{"main"}}), hourly(""),
@@ -87,9 +87,9 @@ func TestStatusOfWhatFails(t *testing.T) {
 		if n := strings.Count(w.told(), "trigger.recovered"); n != 3 {
 			t.Errorf("the log was told %s", w.told())
 		}
-		w.defs.set() // nobody is there to forget what is kept
+		w.defs.set() // no service runs that would forget the state
 		if list, err := w.statuses(); err != nil || len(list) != 0 {
-			t.Errorf("of triggers that are gone: %+v, %v", list, err)
+			t.Errorf("statuses of removed triggers: %+v, %v", list, err)
 		}
 	})
 }
@@ -97,7 +97,7 @@ func TestStatusOfWhatFails(t *testing.T) {
 // epoch is when a synctest bubble begins.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// A trigger is named by what it is about, without what nobody may read.
+// The description of a trigger leaves out credentials.
 func TestAbout(t *testing.T) {
 	for want, tr := range map[string]pipeline.Trigger{
 		"push any repository tags v*":                           {Push: &pipeline.PushTrigger{Tags: []string{"v*"}}},

@@ -12,7 +12,7 @@ import (
 	"showrunner/internal/standardwebhook"
 )
 
-// Providers of push events, as they stand in the address.
+// Providers of push events, as they appear in the address.
 const (
 	GitHub  = "github"
 	GitLab  = "gitlab"
@@ -23,12 +23,12 @@ const (
 
 var (
 	errUnsigned  = errors.New("the delivery carries no signature")
-	errSignature = errors.New("the signature does not fit the secret")
+	errSignature = errors.New("the signature does not match the secret")
 	errTwice     = errors.New("a header of the signature is given twice")
 )
 
-// verify checks a delivery's signature over the bytes received. Comparisons take
-// the same time wherever the first difference is.
+// verify checks a delivery's signature over the received bytes. Comparisons take
+// constant time.
 func verify(provider string, h http.Header, secret string, body []byte, now time.Time) error {
 	if secret == "" {
 		return errSignature
@@ -76,8 +76,8 @@ func hexSignature(h http.Header, secret string, body []byte, prefix, header stri
 	return nil
 }
 
-// token checks GitLab's older way: the secret itself. Digests are compared, so
-// that not even its length shows in the time taken.
+// token checks GitLab's older method: the header holds the secret itself. Digests
+// are compared, so that the time taken does not show the secret's length.
 func token(h http.Header, secret string) error {
 	values := h.Values("X-Gitlab-Token")
 	switch {
