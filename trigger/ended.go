@@ -124,7 +124,7 @@ func (s *Service) ended(ctx context.Context, e record.Event) (int, error) {
 	status := ends[e.Type]
 	count := 0
 	for _, def := range defs {
-		for _, w := range watched(def) {
+		for _, w := range triggersWithID(def) {
 			if w.trigger.Pipeline == nil || !follows(def, w.trigger.Pipeline, e, status) {
 				continue
 			}
@@ -146,7 +146,7 @@ type followerState struct {
 
 // follow starts one pipeline that follows an end, and records the result. An
 // error means that the start has to be tried again.
-func (s *Service) follow(ctx context.Context, w watch, def Definition, e record.Event, status string) error {
+func (s *Service) follow(ctx context.Context, w triggerWithID, def Definition, e record.Event, status string) error {
 	event := strconv.FormatInt(e.Position, 10)
 	values := map[string]any{"kind": "pipeline", "id": event, "application": e.Application, "pipeline": e.Pipeline, "execution": e.Execution, "status": status}
 	started, err := begin(ctx, s.o.Starter, def, w.trigger, values, w.id, event, "pipeline "+e.Application+"/"+e.Pipeline)
@@ -166,11 +166,11 @@ func (s *Service) follow(ctx context.Context, w watch, def Definition, e record.
 	before := state.Status
 	state.Format, state.Position = endedFormat, e.Position
 	state.Status.Application, state.Status.Pipeline = def.Application, def.Pipeline.Name
-	state.Status.Kind, state.Status.Trigger = about(def, w.trigger)
+	state.Status.Kind, state.Status.Trigger = describe(def, w.trigger)
 	if err != nil {
-		state.Status.failed(now, err)
+		state.Status.recordFailure(now, err)
 	} else {
-		state.Status.works()
+		state.Status.recordSuccess()
 		state.Status.Last, state.Status.Execution = now.UTC(), started.Execution
 	}
 	_, failure = s.save(ctx, followers, key, version, state, state.Status.event(now, before)...)

@@ -187,8 +187,8 @@ func (e *events) Follow(ctx context.Context, from int64, f record.Filter) <-chan
 	return out
 }
 
-// world holds the fakes around a Service.
-type world struct {
+// fixture holds the fakes around a Service.
+type fixture struct {
 	t       *testing.T
 	defs    *definitions
 	engine  *engine
@@ -197,16 +197,16 @@ type world struct {
 	events  *events
 }
 
-func newWorld(t *testing.T, all ...Definition) *world {
-	return &world{t, define(all...), &engine{}, &recordtest.Records{}, &remote{}, &events{}}
+func newFixture(t *testing.T, all ...Definition) *fixture {
+	return &fixture{t, define(all...), &engine{}, &recordtest.Records{}, &remote{}, &events{}}
 }
 
-func (w *world) service(now func() time.Time) *Service {
+func (w *fixture) service(now func() time.Time) *Service {
 	return NewService(Options{Definitions: w.defs, Starter: w.engine, Records: w.records, Secrets: secrets{"token": "hunter2"},
 		Repositories: w.remote, Events: w.events, Now: now, Rand: func() float64 { return 0 }})
 }
 
-func (w *world) statuses() ([]Status, error) {
+func (w *fixture) statuses() ([]Status, error) {
 	all, err := w.defs.All(w.t.Context())
 	if err != nil {
 		return nil, err

@@ -28,9 +28,9 @@ const (
 	maxGeneric = 1 << 20
 	// readTime bounds how long a sender may take to send its body.
 	readTime = 30 * time.Second
-	// drained and drainTime bound how much of an oversized body is read and
+	// maxDrained and drainTime bound how much of an oversized body is read and
 	// thrown away.
-	drained   = 32 << 20
+	maxDrained   = 32 << 20
 	drainTime = 5 * time.Second
 	// maxSecrets bounds how many secrets one delivery is checked against.
 	maxSecrets = 64
@@ -120,7 +120,7 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		d.Status, d.Verdict, d.Reason = http.StatusServiceUnavailable, VerdictFailed, "the delivery could not be handled now; deliver it again"
 	default:
-		d.conclude()
+		d.summarise()
 	}
 	// The delivery is recorded even when the sender has hung up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Second)
@@ -145,7 +145,7 @@ func drain(w http.ResponseWriter, r *http.Request) {
 	c := http.NewResponseController(w)
 	_ = c.Flush()
 	_ = c.SetReadDeadline(time.Now().Add(drainTime))
-	_, _ = io.CopyN(io.Discard, r.Body, drained) // the connection is closed whatever the result
+	_, _ = io.CopyN(io.Discard, r.Body, maxDrained) // the connection is closed whatever the result
 }
 
 // answer reports the verdict to the sender. It leaves out pipelines whose secret
@@ -165,8 +165,8 @@ func answer(w http.ResponseWriter, d Delivery) {
 	_ = json.NewEncoder(w).Encode(d)
 }
 
-// conclude derives the verdict of a delivery from its outcomes.
-func (d *Delivery) conclude() {
+// summarise derives the verdict of a delivery from its outcomes.
+func (d *Delivery) summarise() {
 	count := map[string]int{}
 	for _, o := range d.Outcomes {
 		count[o.Verdict]++

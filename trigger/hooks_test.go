@@ -451,7 +451,7 @@ func TestBodyTooLargeIsNotRead(t *testing.T) {
 	req.Header.Set("Content-Type", "application/json")
 	w := &refusing{ResponseRecorder: httptest.NewRecorder(), body: body}
 	h.ServeHTTP(w, req)
-	if w.Code != http.StatusRequestEntityTooLarge || w.before != 0 || body.n > drained+64<<10 {
+	if w.Code != http.StatusRequestEntityTooLarge || w.before != 0 || body.n > maxDrained+64<<10 {
 		t.Errorf("answered %d after %d bytes, took %d in all", w.Code, w.before, body.n)
 	}
 }

@@ -17,16 +17,16 @@ type verdict struct {
 	reason string
 }
 
-func no(format string, args ...any) verdict { return verdict{false, fmt.Sprintf(format, args...)} }
+func mismatch(format string, args ...any) verdict { return verdict{false, fmt.Sprintf(format, args...)} }
 
 // matchPush decides whether a push matches a trigger. A trigger without branches
 // and tags matches every branch and no tag.
 func matchPush(t pipeline.PushTrigger, p Push) verdict {
 	if t.Repository != "" && !isRepository(t.Repository, p) {
-		return no("the trigger is for %s, the push is to %s", t.Repository, first(p.Repository, strings.Join(p.URLs, ", ")))
+		return mismatch("the trigger is for %s, the push is to %s", t.Repository, first(p.Repository, strings.Join(p.URLs, ", ")))
 	}
 	if p.Deleted {
-		return no("%s was deleted", p.Ref)
+		return mismatch("%s was deleted", p.Ref)
 	}
 	if v := matchRef(t.Branches, t.Tags, p.Branch, p.Tag, p.Ref); !v.yes {
 		return v
@@ -44,15 +44,15 @@ func isRepository(want string, p Push) bool {
 func matchRef(branches, tags []string, branch, tag, ref string) verdict {
 	switch {
 	case branch == "" && tag == "":
-		return no("%s is neither a branch nor a tag", ref)
+		return mismatch("%s is neither a branch nor a tag", ref)
 	case tag != "" && len(tags) == 0:
-		return no("the trigger names no tags")
+		return mismatch("the trigger names no tags")
 	case tag != "" && !matchAny(tags, tag):
-		return no("tag %s is not among %s", tag, strings.Join(tags, ", "))
+		return mismatch("tag %s is not among %s", tag, strings.Join(tags, ", "))
 	case branch != "" && len(branches) == 0 && len(tags) > 0:
-		return no("the trigger names tags only")
+		return mismatch("the trigger names tags only")
 	case branch != "" && len(branches) > 0 && !matchAny(branches, branch):
-		return no("branch %s is not among %s", branch, strings.Join(branches, ", "))
+		return mismatch("branch %s is not among %s", branch, strings.Join(branches, ", "))
 	}
 	return verdict{yes: true}
 }
@@ -69,7 +69,7 @@ func matchPaths(globs, paths []string, unknown string) verdict {
 	if unknown != "" {
 		return verdict{true, "taken as a match: " + unknown}
 	}
-	return no("none of the %d changed paths is among %s", len(paths), strings.Join(globs, ", "))
+	return mismatch("none of the %d changed paths is among %s", len(paths), strings.Join(globs, ", "))
 }
 
 // matchAny decides by the last glob that matches; a glob that begins with "!"

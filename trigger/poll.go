@@ -53,7 +53,7 @@ func (s *Service) poll(ctx context.Context, id string, def Definition, t pipelin
 	}
 	state.Format, state.Every = 1, pipeline.Duration(every)
 	state.Status.Application, state.Status.Pipeline = def.Application, def.Pipeline.Name
-	state.Status.Kind, state.Status.Trigger = about(def, t)
+	state.Status.Kind, state.Status.Trigger = describe(def, t)
 	state.Status.Next = s.after(now, every, 0)
 	if version, err = s.save(ctx, polls, key, version, state); err != nil {
 		if problem.CodeOf(err) == problem.Conflict {
@@ -67,10 +67,10 @@ func (s *Service) poll(ctx context.Context, id string, def Definition, t pipelin
 		return time.Time{}, ctx.Err()
 	}
 	if err != nil {
-		state.Status.failed(now, err)
+		state.Status.recordFailure(now, err)
 		state.Status.Next = s.after(s.o.Now(), every, state.Status.Failures)
 	} else {
-		state.Status.works()
+		state.Status.recordSuccess()
 	}
 	if _, err := s.save(ctx, polls, key, version, state, state.Status.event(s.o.Now(), before)...); err != nil && problem.CodeOf(err) != problem.Conflict {
 		return time.Time{}, err

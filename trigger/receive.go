@@ -79,7 +79,7 @@ func (h *Hooks) startPush(ctx context.Context, d *Delivery, p Push, all []candid
 	at := map[string]int{} // pipeline → its outcome
 	for _, c := range all {
 		name := ident(c.def)
-		v := no("the delivery is not signed with the secret %q of this trigger", c.secret)
+		v := mismatch("the delivery is not signed with the secret %q of this trigger", c.secret)
 		if signed[c.secret] {
 			v = matchPush(*c.trigger.Push, p)
 		}

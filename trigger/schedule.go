@@ -55,33 +55,33 @@ func (s Schedule) Next(t time.Time) time.Time {
 	// No change of clocks is longer than a day (whole days have been skipped when
 	// the date line was moved), so the search begins slightly more than a day
 	// earlier.
-	for wall := onWall(t.In(s.zone)).Add(-25 * time.Hour); ; {
+	for wall := wallClock(t.In(s.zone)).Add(-25 * time.Hour); ; {
 		wall = s.fields.Next(wall)
 		if wall.IsZero() {
 			return time.Time{}
 		}
-		if at := s.real(wall); at.After(t) {
+		if at := s.realTime(wall); at.After(t) {
 			return at
 		}
 	}
 }
 
-// onWall is the wall-clock time of a moment, represented as if it were UTC.
-func onWall(t time.Time) time.Time {
+// wallClock is the wall-clock time of a moment, represented as if it were UTC.
+func wallClock(t time.Time) time.Time {
 	_, offset := t.Zone()
 	return t.UTC().Add(time.Duration(offset) * time.Second)
 }
 
-// real is the moment at which the wall clock shows a time. For a time that occurs
+// realTime is the moment at which the wall clock shows a time. For a time that occurs
 // twice it is the first occurrence; for a skipped time it is the moment of the
 // jump.
-func (s Schedule) real(wall time.Time) time.Time {
+func (s Schedule) realTime(wall time.Time) time.Time {
 	_, early := wall.Add(-26 * time.Hour).In(s.zone).Zone()
 	_, late := wall.Add(26 * time.Hour).In(s.zone).Zone()
 	var found time.Time
 	for _, offset := range []int{early, late} {
 		at := wall.Add(-time.Duration(offset) * time.Second)
-		if onWall(at.In(s.zone)).Equal(wall) && (found.IsZero() || at.Before(found)) {
+		if wallClock(at.In(s.zone)).Equal(wall) && (found.IsZero() || at.Before(found)) {
 			found = at
 		}
 	}
@@ -113,8 +113,8 @@ func (s Schedule) Latest(from, until time.Time) time.Time {
 	}
 }
 
-// onTime is the delay up to which a time does not count as missed.
-const onTime = time.Minute
+// allowedLateness is the delay up to which a time does not count as missed.
+const allowedLateness = time.Minute
 
 // due decides which time a schedule fires now and when it has to be checked
 // again. next is the time that was stored. Of several missed times, due fires the
@@ -130,7 +130,7 @@ func (s Schedule) due(next, now time.Time, skip bool) (fire, following time.Time
 		return time.Time{}, following
 	}
 	fire = s.Latest(next.Add(-time.Second), now)
-	if skip && now.Sub(fire) > onTime {
+	if skip && now.Sub(fire) > allowedLateness {
 		fire = time.Time{}
 	}
 	return fire, following

@@ -57,13 +57,13 @@ func (s *Service) schedule(ctx context.Context, id string, def Definition, t pip
 	before := state
 	state.Format = 1
 	state.Status.Application, state.Status.Pipeline = def.Application, def.Pipeline.Name
-	state.Status.Kind, state.Status.Trigger = about(def, t)
+	state.Status.Kind, state.Status.Trigger = describe(def, t)
 	next, err := s.fire(ctx, id, def, t, &state.Status, now)
 	if ctx.Err() != nil {
 		return time.Time{}, ctx.Err()
 	}
 	if err != nil {
-		state.Status.failed(now, err) // retried soon, since the time is still due
+		state.Status.recordFailure(now, err) // retried soon, since the time is still due
 	} else {
 		state.Status.Next = next.UTC()
 	}
@@ -97,12 +97,12 @@ func (s *Service) fire(ctx context.Context, id string, def Definition, t pipelin
 	started, err := begin(ctx, s.o.Starter, def, t, values, id, due, "schedule")
 	if err == nil {
 		st.Last, st.Execution = now.UTC(), started.Execution
-		st.works()
+		st.recordSuccess()
 		return next, nil
 	}
 	if _, final := failedOutcome(err); !final {
 		return time.Time{}, err
 	}
-	st.failed(now, err)
+	st.recordFailure(now, err)
 	return next, nil
 }

@@ -33,12 +33,12 @@ type Options struct {
 }
 
 const (
-	// atOnce bounds how many triggers are checked at the same time, since polls
+	// maxConcurrentChecks bounds how many triggers are checked at the same time, since polls
 	// are slow.
-	atOnce = 8
-	// lookAgain is the longest wait before the wall clock is read again, since
+	maxConcurrentChecks = 8
+	// clockCheckInterval is the longest wait before the wall clock is read again, since
 	// the clock may have been set.
-	lookAgain = time.Minute
+	clockCheckInterval = time.Minute
 	// firstRetry and lastRetry bound the pause after a failure.
 	firstRetry = 5 * time.Second
 	lastRetry  = 15 * time.Minute
@@ -87,8 +87,8 @@ func (a *agenda) Pop() any {
 	return it
 }
 
-// looked is the result of checking one trigger: when to check it again.
-type looked struct {
+// checkResult is the result of checking one trigger: when to check it again.
+type checkResult struct {
 	item *item
 	next time.Time
 	err  error
@@ -100,14 +100,14 @@ type loop struct {
 	items map[string]*item
 	queue agenda
 	slots int
-	done  chan looked
+	done  chan checkResult
 	work  sync.WaitGroup
 }
 
 // Run works until ctx ends, and then returns nil. One goroutine holds one timer;
 // a change of definitions wakes it.
 func (s *Service) Run(ctx context.Context) error {
-	l := &loop{s: s, items: map[string]*item{}, slots: atOnce, done: make(chan looked)}
+	l := &loop{s: s, items: map[string]*item{}, slots: maxConcurrentChecks, done: make(chan checkResult)}
 	l.work.Go(func() { s.followEnds(ctx) })
 	defer l.work.Wait()
 	timer := time.NewTimer(0)
@@ -137,7 +137,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 func (l *loop) pause(stale bool) time.Duration {
-	pause := lookAgain
+	pause := clockCheckInterval
 	if stale {
 		pause = firstRetry
 	}
@@ -156,7 +156,7 @@ func (l *loop) reload(ctx context.Context) error {
 	}
 	present := map[string]bool{}
 	for _, def := range defs {
-		for _, w := range watched(def) {
+		for _, w := range triggersWithID(def) {
 			id, t := w.id, w.trigger
 			if t.Schedule == nil && t.Poll == nil || present[id] {
 				continue
@@ -202,20 +202,20 @@ func (l *loop) update(it *item, def Definition, t pipeline.Trigger) {
 	}
 }
 
-// watch is a trigger and its identity.
-type watch struct {
+// triggerWithID is a trigger and its identity.
+type triggerWithID struct {
 	id      string
 	trigger pipeline.Trigger
 }
 
-// watched returns the triggers of a pipeline. Two schedules with the same time,
+// triggersWithID returns the triggers of a pipeline. Two schedules with the same time,
 // or two polls of the same repository, get different identities from their other
 // fields: each is checked, and starts the pipeline, independently.
-func watched(def Definition) []watch {
-	list := make([]watch, 0, len(def.Pipeline.Triggers))
+func triggersWithID(def Definition) []triggerWithID {
+	list := make([]triggerWithID, 0, len(def.Pipeline.Triggers))
 	first := map[string]string{} // identity → index of the first trigger with it
 	for _, t := range def.Pipeline.Triggers {
-		w := watch{trigger: t}
+		w := triggerWithID{trigger: t}
 		switch {
 		case t.Schedule != nil:
 			w.id = ident(def, "schedule", t.Schedule.Cron, t.Schedule.Zone)
@@ -248,7 +248,7 @@ func (l *loop) begin(ctx context.Context) {
 		l.slots--
 		def, t := it.def, it.trigger // the item may change meanwhile
 		l.work.Go(func() {
-			got := looked{item: it}
+			got := checkResult{item: it}
 			if t.Schedule != nil {
 				got.next, got.err = l.s.schedule(ctx, it.id, def, t)
 			} else {
@@ -262,7 +262,7 @@ func (l *loop) begin(ctx context.Context) {
 	}
 }
 
-func (l *loop) finish(got looked) {
+func (l *loop) finish(got checkResult) {
 	it := got.item
 	it.busy = false
 	l.slots++

@@ -14,7 +14,7 @@ import (
 )
 
 // running runs a service inside a synctest bubble until stop is called.
-func (w *world) running(now func() time.Time) (stop func()) {
+func (w *fixture) running(now func() time.Time) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.service(now).Run(ctx) }()
@@ -33,7 +33,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func (w *world) eventIDs() string {
+func (w *fixture) eventIDs() string {
 	var ids []string
 	for _, s := range w.engine.seen() {
 		ids = append(ids, s.EventID)
@@ -48,7 +48,7 @@ func hourly(missed string) Definition {
 
 func TestScheduleFiresOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // starts at 2000-01-01T00:00:00Z
-		w := newWorld(t, hourly(""))
+		w := newFixture(t, hourly(""))
 		stopA, stopB := w.running(time.Now), w.running(time.Now) // two replicas
 		pass(3*time.Hour + time.Minute)
 		stopA()
@@ -68,7 +68,7 @@ func TestScheduleMissed(t *testing.T) {
 		"skip":   "2000-01-01T01:00:00Z",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, hourly(missed))
+			w := newFixture(t, hourly(missed))
 			stop := w.running(time.Now)
 			pass(90 * time.Minute)
 			stop()
@@ -85,7 +85,7 @@ func TestScheduleMissed(t *testing.T) {
 
 func TestScheduleClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, hourly(""))
+		w := newFixture(t, hourly(""))
 		var mu sync.Mutex
 		var offset time.Duration
 		now := func() time.Time {
@@ -109,7 +109,7 @@ func TestScheduleClockSetBack(t *testing.T) {
 // A start that is refused temporarily is made later; nothing is lost or doubled.
 func TestScheduleWhileTheEngineIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, hourly(""))
+		w := newFixture(t, hourly(""))
 		w.engine.setFail(problem.New(problem.Unavailable, "execution.start", "away"))
 		stop := w.running(time.Now)
 		pass(time.Hour + time.Minute)
@@ -130,7 +130,7 @@ func TestScheduleWhileTheEngineIsAway(t *testing.T) {
 
 func TestDefinitionsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		stop := w.running(time.Now)
 		pass(30 * time.Minute)
 		w.defs.set(hourly(""))
@@ -159,7 +159,7 @@ const (
 
 func TestPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, polled(pipeline.PollTrigger{Branches: []string{"main", "release/*"}, Credentials: &pipeline.Credentials{Password: "${{ secrets.token }}"}}))
+		w := newFixture(t, polled(pipeline.PollTrigger{Branches: []string{"main", "release/*"}, Credentials: &pipeline.Credentials{Password: "${{ secrets.token }}"}}))
 		w.remote.set("main", map[string]string{"main": commitA, "other": commitA})
 		stopA, stopB := w.running(time.Now), w.running(time.Now)
 		pass(5 * time.Minute)
@@ -197,7 +197,7 @@ func TestTriggersAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		with := func(env string) map[string]string { return map[string]string{"env": env} }
 		url := "https://git.example.com/shop/storefront.git"
-		w := newWorld(t, def("shop", "release",
+		w := newFixture(t, def("shop", "release",
 			pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: "0 * * * *", Parameters: with("hourly a")}},
 			pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: "0 * * * *", Parameters: with("hourly b")}},
 			pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: "0 * * * *", Parameters: with("hourly b")}},
@@ -222,7 +222,7 @@ func TestTriggersAlike(t *testing.T) {
 
 func TestPollFailsAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, polled(pipeline.PollTrigger{Every: pipeline.Duration(10 * time.Second)}))
+		w := newFixture(t, polled(pipeline.PollTrigger{Every: pipeline.Duration(10 * time.Second)}))
 		w.remote.set("main", map[string]string{"main": commitA})
 		stop := w.running(time.Now)
 		pass(time.Minute)
@@ -252,7 +252,7 @@ func TestPollFailsAndRecovers(t *testing.T) {
 
 func TestPollPathsAndFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, polled(pipeline.PollTrigger{Paths: []string{"web/**"}}))
+		w := newFixture(t, polled(pipeline.PollTrigger{Paths: []string{"web/**"}}))
 		w.remote.set("main", map[string]string{"main": commitA, "next": commitA})
 		stop := w.running(time.Now)
 		pass(2 * time.Minute)
@@ -280,7 +280,7 @@ func TestPipelineEnds(t *testing.T) {
 		follow := func(status ...string) pipeline.Trigger {
 			return pipeline.Trigger{Pipeline: &pipeline.PipelineTrigger{Pipeline: "release", Status: status, Parameters: map[string]string{"of": "${{ trigger.execution }}"}}}
 		}
-		w := newWorld(t, def("shop", "smoke", follow()), def("shop", "alarm", follow("failed", "canceled")), def("other", "smoke", follow()))
+		w := newFixture(t, def("shop", "smoke", follow()), def("shop", "alarm", follow("failed", "canceled")), def("other", "smoke", follow()))
 		w.events.add("execution.succeeded", "shop", "release", "old") // before the service has run
 		stop := w.running(time.Now)
 		pass(time.Second)
@@ -306,7 +306,7 @@ func TestPipelineEnds(t *testing.T) {
 
 func TestPipelineEndsWhileTheEngineIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, def("shop", "smoke", pipeline.Trigger{Pipeline: &pipeline.PipelineTrigger{Pipeline: "release"}}))
+		w := newFixture(t, def("shop", "smoke", pipeline.Trigger{Pipeline: &pipeline.PipelineTrigger{Pipeline: "release"}}))
 		stop := w.running(time.Now)
 		pass(time.Second)
 		w.engine.setFail(problem.New(problem.Unavailable, "execution.start", "away"))

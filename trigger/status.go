@@ -54,16 +54,16 @@ const (
 	eventRecovered = "trigger.recovered"
 )
 
-// failed records in the status that a poll or start failed.
-func (st *Status) failed(now time.Time, err error) {
+// recordFailure records in the status that a poll or start failed.
+func (st *Status) recordFailure(now time.Time, err error) {
 	if st.Failures++; st.Failures == 1 {
 		st.Failing = now.UTC()
 	}
 	st.Error = reasonOf(err)
 }
 
-// works records in the status that a poll or start succeeded.
-func (st *Status) works() { st.Error, st.Failures, st.Failing = "", 0, time.Time{} }
+// recordSuccess records in the status that a poll or start succeeded.
+func (st *Status) recordSuccess() { st.Error, st.Failures, st.Failing = "", 0, time.Time{} }
 
 // event is the event for the change from before to st, if any.
 func (st *Status) event(now time.Time, before Status) []record.Event {
@@ -84,14 +84,14 @@ func (st *Status) event(now time.Time, before Status) []record.Event {
 	return []record.Event{e}
 }
 
-// about describes a trigger: its kind, and the fields that distinguish it from
+// describe describes a trigger: its kind, and the fields that distinguish it from
 // others of that kind.
-func about(def Definition, t pipeline.Trigger) (kind, what string) {
+func describe(def Definition, t pipeline.Trigger) (kind, what string) {
 	switch {
 	case t.Push != nil:
-		return "push", strings.Join(words(cmp.Or(t.Push.Repository, "any repository"), t.Push.Branches, t.Push.Tags, t.Push.Paths), " ")
+		return "push", strings.Join(describeRepository(cmp.Or(t.Push.Repository, "any repository"), t.Push.Branches, t.Push.Tags, t.Push.Paths), " ")
 	case t.Poll != nil:
-		return "poll", strings.Join(words(source.Redact(t.Poll.URL), t.Poll.Branches, t.Poll.Tags, t.Poll.Paths), " ")
+		return "poll", strings.Join(describeRepository(source.Redact(t.Poll.URL), t.Poll.Branches, t.Poll.Tags, t.Poll.Paths), " ")
 	case t.Schedule != nil:
 		return "schedule", strings.TrimSpace(t.Schedule.Cron + " " + t.Schedule.Zone)
 	case t.Pipeline != nil:
@@ -102,8 +102,8 @@ func about(def Definition, t pipeline.Trigger) (kind, what string) {
 	return "", ""
 }
 
-// words describe a repository and the filters on it.
-func words(repository string, branches, tags, paths []string) []string {
+// describeRepository describe a repository and the filters on it.
+func describeRepository(repository string, branches, tags, paths []string) []string {
 	list := []string{repository}
 	for _, part := range []struct {
 		word  string
@@ -131,10 +131,10 @@ func Statuses(ctx context.Context, records Reader, application string, defs []De
 	}
 	list := []Status{}
 	for _, def := range defs {
-		for _, w := range watched(def) {
+		for _, w := range triggersWithID(def) {
 			st := kept[recordKey(def, w.id)]
 			st.Application, st.Pipeline = def.Application, def.Pipeline.Name
-			st.Kind, st.Trigger = about(def, w.trigger)
+			st.Kind, st.Trigger = describe(def, w.trigger)
 			st.Blocked, st.Addresses = blocked(def, w.trigger, in), addresses(def, w.trigger, in)
 			list = append(list, st)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // told are the log's events about the status of triggers, in order.
-func (w *world) told() string {
+func (w *fixture) told() string {
 	var list []string
 	for _, e := range w.records.Events() {
 		if strings.HasPrefix(e.Type, "trigger.") {
@@ -26,7 +26,7 @@ func (w *world) told() string {
 // again. Each change is logged once, however often it is tried in between.
 func TestStatusOfWhatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, polled(pipeline.PollTrigger{Branches: []string{"main"}}), hourly(""),
+		w := newFixture(t, polled(pipeline.PollTrigger{Branches: []string{"main"}}), hourly(""),
 			def("shop", "smoke", pipeline.Trigger{Pipeline: &pipeline.PipelineTrigger{Pipeline: "release"}}, pipeline.Trigger{Webhook: &pipeline.WebhookTrigger{Name: "deploy"}}))
 		w.remote.err = problem.New(problem.Denied, "source", "the repository refuses access").WithHelp("set its credentials")
 		stop := w.running(time.Now)
@@ -87,7 +87,7 @@ func TestStatusOfWhatFails(t *testing.T) {
 		if n := strings.Count(w.told(), "trigger.recovered"); n != 3 {
 			t.Errorf("the log was told %s", w.told())
 		}
-		w.defs.set() // no service runs that would forget the state
+		w.defs.set() // mismatch service runs that would forget the state
 		if list, err := w.statuses(); err != nil || len(list) != 0 {
 			t.Errorf("statuses of removed triggers: %+v, %v", list, err)
 		}
@@ -107,7 +107,7 @@ func TestAbout(t *testing.T) {
 		"webhook deploy":                                        {Webhook: &pipeline.WebhookTrigger{Name: "deploy"}},
 		"poll https://***@git.example.com/shop.git branches **": {Poll: &pipeline.PollTrigger{URL: "https://mia:hunter2@git.example.com/shop.git", Branches: []string{"**"}}},
 	} {
-		kind, what := about(def("shop", "release"), tr)
+		kind, what := describe(def("shop", "release"), tr)
 		if got := fmt.Sprint(kind, " ", what); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
