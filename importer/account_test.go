@@ -17,9 +17,9 @@ import (
 )
 
 // TestEveryMemberIsAccountedFor walks each document of testdata. A member is
-// carried over when the file that is written differs without it, or with
-// another value of it; that it was read does not count. Whatever is not carried
-// over has to be named in the notes.
+// carried over when the written file changes if the member is removed or gets
+// another value; reading the member does not count. Every member that is not
+// carried over has to be named in the notes.
 func TestEveryMemberIsAccountedFor(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.*.json")
@@ -44,7 +44,8 @@ func TestEveryMemberIsAccountedFor(t *testing.T) {
 	}
 }
 
-// unaccounted lists the members of a document that are neither carried over nor named.
+// unaccounted lists the members of a document that are neither carried over nor
+// named in a note.
 func unaccounted(t testing.TB, kind string, src []byte, opts importer.Options) []string {
 	t.Helper()
 	var doc any
@@ -77,23 +78,24 @@ func unaccounted(t testing.TB, kind string, src []byte, opts importer.Options) [
 	return list
 }
 
-// form are members that say how a document is written. They act through others,
-// or not at all.
+// form are members that describe the form of a document. They act through other
+// members, or not at all.
 var form = regexp.MustCompile(`(?i)^/(conditions/.*|parameters/[^/]+/type)$` + // decide about resources; parameters are texts
-	`|/fn::if/0$|/fn::if/[12]/ref$` + // a condition decides; a branch that is left out is named
+	`|/fn::if/0$|/fn::if/[12]/ref$` + // the condition decides; a branch that is left out is named
 	`|/actiontypeid/(owner|version)$|/ruletypeid/(category|owner|version)$` + // an action type is told apart by category and provider
 	`|/action/[0-9]+/(owner|version|run_order)$|/rule_type_id/0/(category|owner|version)$` + // Terraform's names of those
 	`|/runorder$` + // only the order among the actions of a stage counts
 	`|/refid$|/requisitestagerefids/[0-9]+$`) // Spinnaker's graph; that of stages that are left out is closed
 
-// named says whether a note is about a member, or about all of something it is in.
+// named says whether a note is about a member, or about everything inside a value
+// that contains the member.
 func named(r importer.Result, path string) bool {
 	return slices.ContainsFunc(r.NotCarried, func(n importer.Note) bool {
 		return n.Path == path || n.All && strings.HasPrefix(path, n.Path+"/")
 	})
 }
 
-// meaning is what an import says without its notes.
+// meaning is the result of an import without its notes.
 func meaning(r importer.Result) string {
 	body, err := pipeline.Format(r.Document)
 	if err != nil {
@@ -102,8 +104,9 @@ func meaning(r importer.Result) string {
 	return fmt.Sprint(string(body), r.Files, r.Outputs, r.Secrets)
 }
 
-// visit calls see with each leaf below v. There set(nil) puts another value in
-// its place and drop takes it away; both are undone after the call.
+// visit calls see with each leaf below v. In the call, set(nil) puts another
+// value in the leaf's place and drop removes the leaf; both are undone after the
+// call.
 func visit(v any, put func(any) any, without func(), path string, see func(path string, set func(any), drop func())) {
 	switch e := v.(type) {
 	case map[string]any:

@@ -9,9 +9,9 @@ import (
 	"showrunner/pipeline"
 )
 
-// noEquivalent says why an action was left out. It is left out, and not stood
-// in for: a stage that says "succeeded" would lie, and one that waits for a
-// person would hold up every run. What comes after it keeps its order.
+// noEquivalent says why an action was left out. No other stage replaces it: a
+// stage that only succeeds would be a lie, and an approval would block every run.
+// The following actions keep their order.
 func noEquivalent(category, provider string) string {
 	const left = "; the stage is left out"
 	switch provider {
@@ -28,7 +28,7 @@ func noEquivalent(category, provider string) string {
 	case "ServiceCatalog", "AppConfig", "OpsWorks", "AlexaSkillsKit":
 		return provider + " has no equivalent" + left
 	case "Jenkins", "DeviceFarm", "BlazeMeter", "GhostInspector", "Snyk", "InspectorScan", "ECRBuildAndPublish":
-		return provider + " is not reached from here: a `run` or `build` stage can do its work" + left
+		return provider + " cannot be called from here: a `run` or `build` stage can do its work" + left
 	}
 	return "action type " + category + "/" + provider + " has no equivalent" + left
 }

@@ -9,7 +9,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// inputs sets where a build takes its sources from.
+// inputs sets the artifacts that a build takes its sources from.
 func (c *conversion) inputs(a *action, b *pipeline.Build) bool {
 	primary := a.config.get("PrimarySource").static()
 	if primary == "" && len(a.inputs) > 0 {
@@ -41,8 +41,8 @@ func (c *conversion) inputs(a *action, b *pipeline.Build) bool {
 	return true
 }
 
-// makes records what a build's outputs are called here: one is the stage's own
-// artifact, several are its secondary ones.
+// makes records the names of a build's outputs here: a single output is the
+// stage's own artifact, several are its secondary artifacts.
 func (c *conversion) makes(a *action) {
 	for _, o := range a.outputs {
 		name := o.get("Name").static()
@@ -126,8 +126,8 @@ func (c *conversion) plainVariable(value cursor, ownConfiguration bool) string {
 	return c.in.complete(value.text())
 }
 
-// project carries a CodeBuild project's settings into a build. It answers false
-// when the build cannot run here, which has been noted.
+// project converts a CodeBuild project's settings for a build. It returns false
+// when the build cannot run here; the reason has been noted.
 func (c *conversion) project(a *action, p cursor, b *pipeline.Build) bool {
 	source := p.get("Source")
 	if kind := source.get("Type"); kind.ok() && kind.static() != "CODEPIPELINE" {
@@ -178,8 +178,8 @@ func (c *conversion) project(a *action, p cursor, b *pipeline.Build) bool {
 	return true
 }
 
-// commands carries the Commands action over: to a `run` stage, or to a build
-// when it makes artifacts or takes several.
+// commands converts the Commands action: to a `run` stage, or to a build when the
+// action makes artifacts or takes several.
 func (c *conversion) commands(a *action) bool {
 	var lines []string
 	for _, l := range a.get("Commands").items() {
@@ -198,7 +198,7 @@ func (c *conversion) commands(a *action) bool {
 		for _, o := range outputs {
 			if identifier(o) == o {
 				r.Outputs = append(r.Outputs, o)
-			} else { // AWS's own, such as CODEBUILD_BUILD_ID, fit; others do not exist
+			} else { // AWS's own variables, such as CODEBUILD_BUILD_ID, have valid names; others with that prefix do not exist
 				c.in.note(Warning, a.path, "output variable "+unmark(o), "not a name that a shell can set")
 			}
 		}
@@ -275,9 +275,9 @@ func anys(list []string) []any {
 // variable is CodePipeline's #{namespace.key}.
 var variable = regexp.MustCompile(`#\{([A-Za-z0-9_@-]+)\.([A-Za-z0-9_@.-]+)\}`)
 
-// finish reads a field of an action's configuration as text of the pipeline
-// file: variables and references become expressions. Secrets are refused
-// unless the place takes them.
+// finish reads a field of an action's configuration as text of the pipeline file:
+// variables and references become expressions. References to secrets are refused
+// where the language does not allow them.
 func (c *conversion) finish(field cursor, secrets bool) string {
 	if !field.ok() {
 		field.read()
@@ -303,5 +303,5 @@ func (c *conversion) finish(field cursor, secrets bool) string {
 	return c.in.complete(s)
 }
 
-// complete is the text as it stands in the pipeline file.
+// complete is the text as it is written in the pipeline file.
 func (in *input) complete(s string) string { return unmark(s) }

@@ -9,8 +9,8 @@ import (
 	"showrunner/problem"
 )
 
-// CDK reads a CloudFormation template, JSON or YAML, such as `cdk synth`
-// writes. It returns invalid for what is no template, or holds no pipeline.
+// CDK reads a CloudFormation template, JSON or YAML, such as `cdk synth` writes.
+// It returns invalid for a document that is not a template or holds no pipeline.
 func CDK(src []byte, opts Options) (Result, error) {
 	in := newInput(opts)
 	v, err := parse(in.opts.File, src)
@@ -84,7 +84,8 @@ func (t *template) stackName(id string) string {
 	if r != nil {
 		if m, ok := r.vals["Metadata"].(*object); ok {
 			if parts := strings.Split(scalar(m.vals["aws:cdk:path"]), "/"); len(parts) > 1 {
-				// Stages of the CDK come before the stack: Prod/Stack/Pipeline/Resource.
+				// A Stage construct of the CDK precedes the stack:
+				// Prod/Stack/Pipeline/Resource.
 				t.stack = parts[0]
 				return parts[0]
 			}
@@ -98,7 +99,7 @@ func (t *template) stackName(id string) string {
 	return cdkHash.ReplaceAllString(t.name(id), "")
 }
 
-// checkParameters tells of values for parameters that do not exist.
+// checkParameters notes values that were given for parameters that do not exist.
 func (t *template) checkParameters() {
 	for name := range t.in.opts.Parameters {
 		if _, ok := t.parameters.vals[name]; !ok && !strings.HasPrefix(name, "AWS::") && !t.imports(name) {
@@ -107,7 +108,7 @@ func (t *template) checkParameters() {
 	}
 }
 
-// imports says whether the name may be meant for a Fn::ImportValue.
+// imports says whether the name may be that of a Fn::ImportValue.
 func (t *template) imports(name string) bool {
 	return strings.Contains(encode(t.resources), "Fn::ImportValue") && name != ""
 }
@@ -141,8 +142,8 @@ func (t *template) ofType(kind string) []string {
 	return ids
 }
 
-// named finds the resource of a type that goes by a name, in which references
-// are written as expressions.
+// named finds the resource of a type by its name. References in the name are
+// written as expressions.
 func (t *template) named(kind, name string) (string, bool) {
 	for _, id := range t.ofType(kind) {
 		if unmark(t.name(id)) == name {
@@ -180,7 +181,7 @@ func (t *template) origin(dist string) (string, bool) {
 	if site, known := t.origins[dist]; known {
 		return site, site != ""
 	}
-	t.origins[dist] = "" // while it is worked out: a distribution may stand in front of itself
+	t.origins[dist] = "" // guards against a distribution that refers to itself
 	site := t.findOrigin(dist)
 	t.origins[dist] = site
 	return site, site != ""
@@ -200,7 +201,7 @@ func (t *template) findOrigin(dist string) string {
 	return ""
 }
 
-// hooks are the webhooks that aim at a pipeline.
+// hooks are the webhooks that target a pipeline.
 func (t *template) hooks(id string) []hook {
 	var out []hook
 	for _, w := range t.ofType("AWS::CodePipeline::Webhook") {
@@ -216,7 +217,7 @@ func (t *template) hooks(id string) []hook {
 	return out
 }
 
-// rules adds the triggers that EventBridge rules stand for.
+// rules adds the triggers for the EventBridge rules that target a pipeline.
 func (t *template) rules(id string, q *pipeline.Pipeline) {
 	for _, r := range t.ofType("AWS::Events::Rule") {
 		p := cursor{in: t.in, path: pointer("/Resources", r) + "/Properties"}
@@ -260,7 +261,7 @@ func (t *template) rule(p cursor, name string) []pipeline.Trigger {
 			cron, err = fiveFields(strings.TrimSuffix(strings.TrimPrefix(text, "cron("), ")"), false)
 		}
 		if err != nil {
-			t.in.note(Error, s.path, "schedule "+text, "cannot be said in five fields: %v", err)
+			t.in.note(Error, s.path, "schedule "+text, "cannot be expressed in five cron fields: %v", err)
 			return nil
 		}
 		return []pipeline.Trigger{{Schedule: &pipeline.ScheduleTrigger{Cron: cron}}}

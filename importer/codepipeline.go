@@ -11,9 +11,9 @@ import (
 	"showrunner/problem"
 )
 
-// CodePipeline reads what `aws codepipeline get-pipeline` prints: the pipeline
-// with its metadata, or the pipeline alone. It returns invalid for a document
-// that is none.
+// CodePipeline reads the output of `aws codepipeline get-pipeline`: the pipeline
+// with its metadata, or the pipeline alone. It returns invalid for any other
+// document.
 func CodePipeline(src []byte, opts Options) (Result, error) {
 	in := newInput(opts)
 	v, err := parse(in.opts.File, src)
@@ -47,38 +47,38 @@ func CodePipeline(src []byte, opts Options) (Result, error) {
 	return finish(in, &pipeline.Document{Application: app, Pipelines: []pipeline.Pipeline{p}}, "codepipeline")
 }
 
-// conversion turns one CodePipeline pipeline into one of ours.
+// conversion turns one CodePipeline pipeline into a pipeline of this program.
 type conversion struct {
 	in       *input
 	def      cursor
-	name     string // of the pipeline, here
+	name     string // name of the pipeline in the file
 	projects projects
 	tmpl     *template
 	hooks    []hook            // webhooks of the same template
-	siblings map[string]string // pipelines of the same template: name there → name here
+	siblings map[string]string // pipelines of the same template: original name → name in the file
 
 	out        pipeline.Pipeline
 	stageNames map[string]bool
-	artifacts  map[string]string    // CodePipeline's artifact → ours; "" when nothing makes it here
+	artifacts  map[string]string    // CodePipeline's artifact → artifact in the file; "" when nothing makes it
 	namespaces map[string]namespace // variable namespaces
 	// projectVariables are the places of a project's variables, by name.
 	projectVariables map[string]string
-	referred         map[string]bool // namespaces that a variable has referred to
+	referred         map[string]bool // namespaces that some variable refers to
 	before           []string        // the stages that the next group has to wait for
 	triggers         []cursor        // V2 triggers; when there are any, they replace default detection
 }
 
-// namespace is who fills a variable namespace.
+// namespace is the action that sets the variables of a namespace.
 type namespace struct {
-	stage  string // the stage here
+	stage  string // the stage in the file
 	action *action
 }
 
-// action is one CodePipeline action on its way.
+// action is one CodePipeline action during its conversion.
 type action struct {
 	cursor
-	name, stage     string // there
-	id              string // the stage here
+	name, stage     string // names in the original
+	id              string // the stage in the file
 	category, owner string
 	provider        string
 	runOrder        int
@@ -119,7 +119,7 @@ func (c *conversion) convert() pipeline.Pipeline {
 	c.pushTriggers(actions)
 	c.unusedNames(actions)
 	if len(c.out.Stages) == 0 {
-		c.in.note(Error, c.def.path, "pipeline "+c.name, "none of its actions has an equivalent here: an approval stands in, so that the file is whole")
+		c.in.note(Error, c.def.path, "pipeline "+c.name, "none of its actions has an equivalent here: the pipeline gets an approval stage instead, so that the file is valid")
 		c.out.Stages = []pipeline.Stage{nothingCarried()}
 	}
 	c.neededParameters()
@@ -186,7 +186,9 @@ func (c *conversion) variables() {
 	}
 }
 
-// neededParameters asks at the start of an execution for what the template asked for at deployment.
+// neededParameters adds parameters to the pipeline for template parameters that
+// have no value. The template asked for them at deployment; here each execution
+// asks for them at its start.
 func (c *conversion) neededParameters() {
 	if c.tmpl == nil {
 		return
@@ -243,7 +245,7 @@ func (c *conversion) readActions(s cursor) []*action {
 			config: item.get("Configuration"), inputs: item.get("InputArtifacts").items(), outputs: item.get("OutputArtifacts").items(),
 			runOrder: 1,
 		}
-		kind.get("Version").read() // of the form of the configuration; each provider has had one
+		kind.get("Version").read() // the version of the configuration's form; each provider has had only one
 		if n := item.get("RunOrder"); n.ok() {
 			a.runOrder = n.number()
 		}
@@ -253,8 +255,8 @@ func (c *conversion) readActions(s cursor) []*action {
 	return out
 }
 
-// stage carries one stage over: its actions by run order, each group after the
-// one before. A group of which nothing can be carried leaves no gap.
+// stage converts one stage: its actions by run order, each group after the one
+// before. A group without any converted action leaves no gap.
 func (c *conversion) stage(s cursor, actions []*action) {
 	first := len(c.out.Stages)
 	for i := 0; i < len(actions); {
@@ -272,7 +274,7 @@ func (c *conversion) stage(s cursor, actions []*action) {
 				a.ignore()
 				continue
 			}
-			if a.out.Kind != "approval" { // which expires by itself
+			if a.out.Kind != "approval" { // the stage expires by itself
 				if n := a.get("TimeoutInMinutes").count("timeoutInMinutes"); n > 0 {
 					a.out.Timeout = pipeline.Duration(time.Duration(n) * time.Minute)
 				}
@@ -296,7 +298,8 @@ func (c *conversion) blockers(s cursor) {
 	}
 }
 
-// action carries one action over; false when it has no equivalent, which has been noted.
+// action converts one action. It returns false when the action has no equivalent;
+// the reason has been noted.
 func (c *conversion) action(a *action) bool {
 	provider := a.provider
 	if a.owner == "Custom" {
@@ -327,8 +330,8 @@ func (c *conversion) action(a *action) bool {
 	return false
 }
 
-// applicationName is the name that is given for the application, or one made from
-// the original's, which is said.
+// applicationName is the given name of the application, or a name made from the
+// original's, with a note.
 func applicationName(in *input, path, from string) string {
 	if in.opts.Application != "" {
 		return in.opts.Application

@@ -8,8 +8,8 @@ import (
 )
 
 // fiveFields turns a schedule of AWS (minute hour day month weekday year) or of
-// Quartz (second before, year optional) into the usual five fields. Weekdays
-// count from 1 (Sunday) there, and from 0 here.
+// Quartz (second first, year optional) into the usual five fields. Weekdays count
+// from 1 (Sunday) in both, and from 0 in the five fields.
 func fiveFields(expression string, quartz bool) (string, error) {
 	f := strings.Fields(expression)
 	if quartz {
@@ -17,7 +17,7 @@ func fiveFields(expression string, quartz bool) (string, error) {
 			return "", fmt.Errorf("%d fields instead of 6 or 7", len(f))
 		}
 		if f[0] != "0" {
-			return "", fmt.Errorf("seconds (%s) cannot be told apart", f[0])
+			return "", fmt.Errorf("seconds (%s) cannot be expressed", f[0])
 		}
 		f = f[1:]
 		if len(f) == 5 {
@@ -28,7 +28,7 @@ func fiveFields(expression string, quartz bool) (string, error) {
 		return "", fmt.Errorf("%d fields instead of 6", len(f))
 	}
 	if f[5] != "*" && f[5] != "?" {
-		return "", fmt.Errorf("a year (%s) cannot be given", f[5])
+		return "", fmt.Errorf("a year (%s) cannot be expressed", f[5])
 	}
 	day, weekday := f[2], f[4]
 	if strings.ContainsAny(day+weekday, "LW#") && !weekdayNames(weekday) {
@@ -51,13 +51,13 @@ func fiveFields(expression string, quartz bool) (string, error) {
 	return strings.Join(fields, " "), nil
 }
 
-// dayNames and monthNames count as the five fields do.
+// dayNames and monthNames are numbered as in the five fields.
 var (
 	dayNames   = []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}
 	monthNames = []string{"", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}
 )
 
-// unwrap writes a range that goes over the end (FRI-MON, 22-2) as two.
+// unwrap splits a range that wraps around (FRI-MON, 22-2) into two ranges.
 func unwrap(field string, least, most int) (string, error) {
 	number := func(s string) int {
 		names := dayNames
@@ -78,7 +78,7 @@ func unwrap(field string, least, most int) (string, error) {
 		case !ranged || a < least || b < least || a <= b:
 			out = append(out, part)
 		case stepped:
-			return "", fmt.Errorf("steps over the end (%s) cannot be given", part)
+			return "", fmt.Errorf("a range with steps that wraps around (%s) cannot be expressed", part)
 		default:
 			out = append(out, fmt.Sprintf("%d-%d", a, most), fmt.Sprintf("%d-%d", least, b))
 		}
@@ -86,8 +86,8 @@ func unwrap(field string, least, most int) (string, error) {
 	return strings.Join(out, ","), nil
 }
 
-// weekdayNames says whether the field spells its days ("MON-FRI"), where W and
-// L are mere letters.
+// weekdayNames says whether the field spells its days ("MON-FRI"); in names, W
+// and L are ordinary letters.
 func weekdayNames(field string) bool {
 	for _, part := range strings.FieldsFunc(strings.ToUpper(field), func(r rune) bool { return r == ',' || r == '-' }) {
 		switch part {
@@ -99,7 +99,7 @@ func weekdayNames(field string) bool {
 	return true
 }
 
-// shiftWeekdays lowers each number by one, steps after "/" aside.
+// shiftWeekdays lowers each weekday number by one, but not the steps after "/".
 func shiftWeekdays(field string) (string, error) {
 	var out []string
 	for _, part := range strings.Split(field, ",") {
@@ -124,7 +124,8 @@ func shiftWeekdays(field string) (string, error) {
 	return strings.Join(out, ","), nil
 }
 
-// rate turns EventBridge's rate(5 minutes) into five fields where they can say it.
+// rate turns EventBridge's rate(5 minutes) into five fields where they can
+// express it.
 func rate(expression string) (string, error) {
 	f := strings.Fields(expression)
 	if len(f) != 2 {

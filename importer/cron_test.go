@@ -20,7 +20,7 @@ func TestFiveFields(t *testing.T) {
 		{"0 8 ? * 8 *", false, ""},
 		{"0 8 * * ? 2027", false, ""},
 		{"0 8 * *", false, ""},
-		// A range over the end is two.
+		// A range that wraps around becomes two ranges.
 		{"0 0 3 ? * FRI-MON", true, "0 3 * * 5-6,0-1"},
 		{"0 0 3 ? * 6-2", true, "0 3 * * 5-6,0-1"},
 		{"0 0 22-2 ? NOV-FEB *", true, "0 22-23,0-2 * 11-12,1-2 *"},

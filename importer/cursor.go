@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// cursor is a place in the source document.
+// cursor is a place in the source document, with its value.
 type cursor struct {
 	in   *input
 	path string
@@ -45,7 +45,7 @@ func (c cursor) follow() cursor {
 	return c
 }
 
-// ok says whether there is a value.
+// ok says whether the value exists.
 func (c cursor) ok() bool {
 	c = c.follow()
 	if fn, arg, ok := intrinsic(c.raw); ok && c.in.tmpl != nil && fn == "Ref" && arg == "AWS::NoValue" {
@@ -54,8 +54,8 @@ func (c cursor) ok() bool {
 	return c.raw != nil
 }
 
-// get reads a member by its name, in whichever spelling: "BuildSpec", "buildSpec"
-// or "buildspec".
+// get reads a member by its name in any of its spellings: "BuildSpec",
+// "buildSpec" or "buildspec".
 func (c cursor) get(key string) cursor {
 	c = c.follow()
 	c.in.readPaths[c.path] = true
@@ -93,7 +93,8 @@ func (c cursor) members() (keys []string, values []cursor) {
 	return keys, values
 }
 
-// items reads a list; a lone value is a list of one, and absent values are left out.
+// items reads a list. A single value is a list of one; absent values are left
+// out.
 func (c cursor) items() []cursor {
 	c = c.follow()
 	if !c.ok() {
@@ -131,14 +132,14 @@ func (c cursor) text() string {
 	return c.in.dynamic(scalar(v), c.path)
 }
 
-// static reads a scalar where no expression can stand, such as a name.
+// static reads a scalar where an expression is not allowed, such as a name.
 func (c cursor) static() string {
 	s := c.text()
 	if !strings.Contains(s, "\x01") {
 		return s
 	}
 	shown := unmark(s)
-	c.in.note(Error, c.path, shown, "the value is known only at run time, and a name has to be known before: give it with --parameter, or write it into the file")
+	c.in.note(Error, c.path, shown, "the value is known only at run time, but a name has to be known earlier: give it with --parameter, or write it into the file")
 	return reference.ReplaceAllString(s, "unknown")
 }
 
@@ -151,8 +152,8 @@ func (c cursor) texts() []string {
 	return out
 }
 
-// truth reads a boolean, also one that is written as text. What is none is taken
-// as false, with a note.
+// truth reads a boolean, also a boolean that is written as text. Any other value
+// is taken as false, with a note.
 func (c cursor) truth() bool {
 	s := c.static()
 	if s != "" && !strings.EqualFold(s, "true") && !strings.EqualFold(s, "false") {
@@ -161,12 +162,11 @@ func (c cursor) truth() bool {
 	return strings.EqualFold(s, "true")
 }
 
-// count is number for what is a number above 0 where it is given; anything else
-// is left out, with a note.
+// count reads a number above 0. Any other value is left out, with a note.
 func (c cursor) count(what string) int {
 	n := c.number()
 	if n <= 0 {
-		c.note(Warning, what+" "+c.static(), "no number above 0: it is left out")
+		c.note(Warning, what+" "+c.static(), "not a number above 0: it is left out")
 		return 0
 	}
 	return n
@@ -181,23 +181,25 @@ func (c cursor) number() int {
 	return int(f)
 }
 
-// read marks a value and all within it as read by other ways than a cursor's.
+// read marks a value and everything within it as read. It is for values that are
+// not read through a cursor.
 func (c cursor) read() { c.in.readPaths[c.path], c.in.wholePaths[c.path] = true, true }
 
-// ignore leaves a value and all within it out. Whoever calls it notes why, or
-// has said so elsewhere: a note on the value then speaks for all of it.
+// ignore leaves out a value and everything within it. The caller notes the
+// reason, or has noted it elsewhere: a note on the value covers everything within
+// it.
 func (c cursor) ignore() {
 	c.in.readPaths[c.path], c.in.wholePaths[c.path], c.in.leftOutPaths[c.path] = true, true, true
 }
 
-// leave is ignore with its note.
+// leave is ignore with a note.
 func (c cursor) leave(severity Severity, what, format string, args ...any) {
 	c.note(severity, what, format, args...)
 	c.ignore()
 }
 
-// unread reports what nobody read below c, each by the reason that why gives;
-// why may answer "" for what needs no word.
+// unread notes every value below c that nothing has read, with the reason from
+// why. A value for which why returns "" gets no note.
 func (c cursor) unread(why func(path, key string) (reason string, severity Severity)) {
 	if c.in.wholePaths[c.path] {
 		return
@@ -231,7 +233,7 @@ func (c cursor) unread(why func(path, key string) (reason string, severity Sever
 	}
 }
 
-// summary is a key with its value when that is short.
+// summary is a key, with its value when the value is short.
 func summary(key string, v any) string {
 	s := encode(v)
 	if len(s) > 60 || looksSecret(key) {
@@ -240,7 +242,8 @@ func summary(key string, v any) string {
 	return key + " " + s
 }
 
-// looksSecret keeps what may be a credential out of notes.
+// looksSecret recognises keys whose values may be credentials, which must not
+// appear in notes.
 func looksSecret(key string) bool {
 	k := strings.ToLower(key)
 	for _, word := range []string{"token", "secret", "password", "key"} {

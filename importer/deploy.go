@@ -6,7 +6,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// deployS3 carries the S3 deploy action over: the bucket is a site.
+// deployS3 converts the S3 deploy action: the bucket becomes a site.
 func (c *conversion) deployS3(a *action) bool {
 	if !c.configured(a, "BucketName") {
 		return false
@@ -53,7 +53,7 @@ func (c *conversion) deployS3(a *action) bool {
 	return true
 }
 
-// dynamicSite is the site of a bucket whose name may hold expressions, which stay.
+// dynamicSite is the site of a bucket. Expressions in the bucket's name are kept.
 func dynamicSite(bucket string) string {
 	if !strings.Contains(bucket, "${{") {
 		return siteName(bucket)
@@ -61,7 +61,7 @@ func dynamicSite(bucket string) string {
 	return bucket
 }
 
-// objectKey maps the action's own placeholders.
+// objectKey replaces the action's own placeholders.
 func (c *conversion) objectKey(field cursor) string {
 	s := c.finish(field, false)
 	if strings.Contains(s, "{uuid}") {
@@ -83,7 +83,7 @@ func (c *conversion) website(a *action, bucket string, d *pipeline.DeploySite) {
 	}
 	c.tmpl.sites[id] = d.Site
 	properties := c.tmpl.resource(id).get("Properties")
-	properties.get("BucketName").read() // it gave the site its name
+	properties.get("BucketName").read() // the resource has already given the site its name
 	site := properties.get("WebsiteConfiguration")
 	d.Index, d.Error = c.in.complete(site.get("IndexDocument").text()), c.in.complete(site.get("ErrorDocument").text())
 	for _, dist := range c.tmpl.ofType("AWS::CloudFront::Distribution") {

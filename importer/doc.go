@@ -4,7 +4,7 @@
 // what `terraform show -json` prints, and Spinnaker's pipeline JSON.
 //
 // It is pure: bytes in, a document, its YAML and notes out. Two things hold for
-// every document, and tests over whole documents hold them:
+// every document, and tests over whole documents verify them:
 //
 //   - Each member of the source document is carried over, which means that the
 //     file differs without it, or is named in a note with its JSON pointer and

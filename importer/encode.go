@@ -56,15 +56,16 @@ func encodeTo(b *strings.Builder, v any) {
 		b.WriteString("null")
 	default:
 		raw, err := json.Marshal(t)
-		if err != nil { // a number that JSON cannot write, such as YAML's .inf
+		if err != nil { // JSON cannot express the number, such as YAML's .inf
 			raw, _ = json.Marshal(fmt.Sprint(t))
 		}
 		b.Write(raw)
 	}
 }
 
-// A reference inside a text is marked \x01expression\x02 until the text is
-// finished, so that what the source document itself says is never mistaken for one.
+// A reference inside a text is marked as \x01expression\x02 until the text is
+// finished. So a reference cannot be confused with text of the source document
+// that looks like one.
 var reference = regexp.MustCompile("\x01([^\x02]*)\x02")
 
 func markReference(expression string) string { return "\x01" + expression + "\x02" }

@@ -10,7 +10,8 @@ import (
 	"showrunner/importer"
 )
 
-// words are names and values that documents hold, and some that they should not.
+// words are names and values that documents contain, and some that they should
+// not contain.
 var words = []string{"", "main", "Build", "build", "a b", "9", "über", "x/y", "acme/shop", "-", "${{ secrets.X }}", "${parameters.env == 'x'}", "${bad}", "#{SV.CommitId}", "#{variables.env}",
 	"true", "false", "0", "-5", "70000000", "2024-01-01", "[]", "*", "**", "!", "release/.*", "(", "a\nb", "rate(5 minutes)", "cron(0 12 ? * MON-FRI *)", "0 0 3 * * ?", "REPLACE_ME",
 	"buildspec.yml", "../x", "/abs", "version: 0.2\nphases: {build: {commands: [make]}}\n", "version: 0.1\nphases: {build: {commands: [make]}}\n", "version: 0.2\nphases: {}\n", "{\"version\":0.2}",
@@ -147,8 +148,8 @@ func generatedSpinnaker(t *rapid.T) []any {
 	})
 }
 
-// TestGeneratedDocuments imports documents of random parts: whatever they hold,
-// the file that is written is valid.
+// TestGeneratedDocuments imports documents of random parts: the written file is
+// always valid.
 func TestGeneratedDocuments(t *testing.T) {
 	t.Parallel()
 	for kind, generate := range map[string]func(*rapid.T) any{

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// header is the comment at the top of the file: where it came from, what to
-// set, what its outputs mean, what is missing.
+// header is the comment at the top of the file: its origin, what has to be set,
+// what its outputs mean, and what is missing.
 func header(in *input, r Result, kind string) []byte {
 	var b strings.Builder
 	line := func(format string, args ...any) {
@@ -75,7 +75,7 @@ func notCarried(r Result, line func(string, ...any)) {
 	}
 }
 
-// comment keeps text from outside on its line.
+// comment keeps text of the source document on its comment line.
 func comment(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -53,7 +53,7 @@ func TestUnreadableDocuments(t *testing.T) {
 	}
 }
 
-// TestCredentialsInTheClearAreNotCopied: into no part of the result.
+// TestCredentialsInTheClearAreNotCopied checks every part of the result.
 func TestCredentialsInTheClearAreNotCopied(t *testing.T) {
 	t.Parallel()
 	for file, secret := range map[string]string{"awkward.codepipeline.json": "ghp_0123456789abcdef", "deck.spinnaker.json": "Bearer abc"} {
@@ -99,7 +99,7 @@ func TestSourceOverride(t *testing.T) {
 		if strings.Contains(string(r.YAML), "github.com") {
 			t.Errorf("override by %s leaves GitHub in the file:\n%s", name, r.YAML)
 		}
-		// A folder sends no webhooks: it is polled, and no secret is asked for.
+		// A folder sends no webhooks, so it is polled and needs no secret.
 		if ts := r.Document.Pipelines[0].Triggers; len(ts) != 1 || ts[0].Poll == nil || ts[0].Poll.URL != "/srv/git/site" || len(r.Secrets) != 0 {
 			t.Errorf("override by %s: triggers %+v, secrets %+v", name, ts, r.Secrets)
 		}
@@ -109,7 +109,7 @@ func TestSourceOverride(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(r.YAML), "# ") || !hasNote(r, "--source-override Nobody") {
-		t.Error("an override that overrides nothing leaves no note")
+		t.Error("an override that matches nothing leaves no note")
 	}
 }
 
@@ -122,7 +122,7 @@ func hasNote(r importer.Result, what string) bool {
 	return false
 }
 
-// sound is what holds for every import that succeeds.
+// sound checks what holds for every import that succeeds.
 func sound(t *testing.T, r importer.Result) {
 	t.Helper()
 	if fault := unsound(r); fault != "" {
@@ -130,7 +130,7 @@ func sound(t *testing.T, r importer.Result) {
 	}
 }
 
-// unsound says what is wrong with an import, or "".
+// unsound describes what is wrong with an import; "" when nothing is.
 func unsound(r importer.Result) string {
 	if doc, found := pipeline.Parse("imported.yaml", r.YAML, buildspec.Check); doc == nil {
 		return fmt.Sprintf("the file is not valid: %v\n%s", found, r.YAML)

@@ -17,11 +17,12 @@ type Options struct {
 	// Parameters are values for the template's parameters, by name. A pseudo
 	// parameter ("AWS::Region") may be given too.
 	Parameters map[string]string
-	// SourceOverrides put another Git URL in the place of a source, by the
-	// action's name, its stage's name or "owner/repo". Its credentials go.
+	// SourceOverrides replace the Git URL of a source, by the action's name, its
+	// stage's name or "owner/repo". The source's credentials are dropped.
 	SourceOverrides map[string]string
-	// Projects are CodeBuild projects as `aws codebuild batch-get-projects`
-	// prints them, by project name, for documents that do not hold them.
+	// Projects are CodeBuild projects in the form that `aws codebuild
+	// batch-get-projects` prints, by project name, for documents that do not
+	// contain them.
 	Projects map[string][]byte
 	// Here says that what the document names is of this machine's AWS-compatible
 	// endpoint: names stay as they are, buckets are those of the regions, and their
@@ -38,9 +39,9 @@ type Result struct {
 	Files map[string][]byte `json:"-"`
 	// Outputs are the template's outputs with their local meaning.
 	Outputs []Output `json:"outputs"`
-	// Secrets are what has to be set before a run.
+	// Secrets are the secrets that have to be set before a run.
 	Secrets []Secret `json:"secrets"`
-	// Carried says which stage, trigger and parameter came from where.
+	// Carried lists the origin of each stage, trigger and parameter.
 	Carried []Carried `json:"carried"`
 	// NotCarried lists everything that has no equivalent, by path.
 	NotCarried []Note `json:"notCarried"`
@@ -52,15 +53,17 @@ type Output struct {
 	Description string `json:"description,omitempty"`
 	// Value is what the output means here; empty when it means nothing.
 	Value string `json:"value,omitempty"`
-	// Site is the website that Value is the address of.
+	// Site is the website whose address is Value; empty when Value is no such
+	// address.
 	Site string `json:"site,omitempty"`
 	Path string `json:"path"`
 }
 
-// Secret is a value that the source document refers to without holding it.
+// Secret is a secret value that the source document refers to but does not
+// contain.
 type Secret struct {
 	Name   string   `json:"name"`   // as in ${{ secrets.NAME }}
-	Source string   `json:"source"` // what it is in the other system
+	Source string   `json:"source"` // its name in the other system
 	Paths  []string `json:"paths"`  // where it is used
 }
 
@@ -70,29 +73,29 @@ type Carried struct {
 	To       string `json:"to"`              // the part of the pipeline: stages/NAME, parameters/NAME or triggers/N
 	Stage    string `json:"stage,omitempty"` // the stage's name, when the part is one
 	Kind     string `json:"kind"`            // of the stage or trigger, or "parameter"
-	What     string `json:"what"`            // what it is in the source document
-	Path     string `json:"path"`            // where it is there
+	What     string `json:"what"`            // its name in the source document
+	Path     string `json:"path"`            // its place in the source document
 }
 
 // Severity says how much a note matters.
 type Severity string
 
 const (
-	// Error: the imported pipeline does less than the original did.
+	// Error: the imported pipeline does less than the original.
 	Error Severity = "error"
-	// Warning: it may behave differently.
+	// Warning: the imported pipeline may behave differently.
 	Warning Severity = "warning"
-	// Info: it has no meaning here, and nothing is lost.
+	// Info: the part has no meaning here, and nothing is lost.
 	Info Severity = "info"
 )
 
-// Note is one thing that was not carried over as it was.
+// Note describes one part that was not carried over unchanged.
 type Note struct {
 	Path     string   `json:"path"` // JSON pointer in the source document
 	What     string   `json:"what"`
 	Why      string   `json:"why"`
 	Severity Severity `json:"severity"`
-	// All says that the note is about everything below the path too.
+	// All says that the note also covers everything below the path.
 	All bool `json:"all,omitempty"`
 }
 

@@ -6,15 +6,15 @@ import (
 	"showrunner/pipeline"
 )
 
-// input is a source document being read: what was read, what was found out,
-// what has to be told.
+// input is a source document during its import: which values were read, what was
+// found, and the notes.
 type input struct {
 	opts         Options
-	readPaths    map[string]bool // paths that somebody read
+	readPaths    map[string]bool // paths that have been read
 	wholePaths   map[string]bool // paths whose whole content was read
-	leftOutPaths map[string]bool // paths that were left out with all that is below them
+	leftOutPaths map[string]bool // paths that were left out with everything below them
 	notes        []Note
-	invented     map[string]bool // names of values that were made up, and noted
+	invented     map[string]bool // names of values that were made up, with a note each
 	noted        map[Note]bool
 	secrets      []*Secret
 	carried      []Carried
@@ -26,14 +26,14 @@ type input struct {
 	openParameters  map[string]bool
 	askedParameters map[string]bool // template parameters that became a pipeline's
 	projectsUsed    map[string]bool // CodeBuild projects by name, those that an action uses
-	// originalPaths are the places in the document of values that were rewritten, by
-	// their place now.
+	// originalPaths are the original places of values that were rewritten, by
+	// their present place.
 	originalPaths map[string]string
-	// homeRegion is the region of the original where the document tells; else "".
+	// homeRegion is the original's region if the document names it, otherwise "".
 	homeRegion string
-	// comparing says that values are only compared, and reach no file.
+	// comparing says that values are only compared, and do not reach the file.
 	comparing bool
-	// overridesUsed are the source overrides that found their source.
+	// overridesUsed are the source overrides that matched a source.
 	overridesUsed map[string]bool
 }
 
@@ -60,7 +60,7 @@ func (in *input) carryStage(name string, s pipeline.Stage, what, path string) {
 	in.carried = append(in.carried, Carried{Pipeline: name, To: "stages/" + s.Name, Stage: s.Name, Kind: s.Kind, What: what, Path: path})
 }
 
-// carryTrigger records where the trigger came from that is added to q next.
+// carryTrigger records the origin of the trigger that is added to q next.
 func (in *input) carryTrigger(q pipeline.Pipeline, t pipeline.Trigger, what, path string) {
 	kind := "push"
 	switch {
@@ -81,19 +81,19 @@ func (in *input) carryParameter(of, name, what, path string) {
 	in.carried = append(in.carried, Carried{Pipeline: of, To: "parameters/" + name, Kind: "parameter", What: what, Path: path})
 }
 
-// invent notes a value that the document does not hold, once for each name.
+// invent notes a value that the document does not contain, once for each name.
 func (in *input) invent(path, name, value, advice string) {
 	if !in.invented[name] && !in.comparing {
 		in.invented[name] = true
 		severity := Warning
-		if name == "AWS::Partition" || name == "AWS::URLSuffix" { // the same for all but a few
+		if name == "AWS::Partition" || name == "AWS::URLSuffix" { // at most this many have the same severity
 			severity = Info
 		}
 		in.note(severity, path, name, "taken as %s: %s", value, advice)
 	}
 }
 
-// note is a note on a value that is there.
+// note adds a note about an existing value.
 func (c cursor) note(severity Severity, what, format string, args ...any) {
 	if c.ok() {
 		c.in.note(severity, c.path, what, format, args...)

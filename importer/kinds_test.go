@@ -19,8 +19,8 @@ func project(action, spec string) string {
 		"Old":{"Type":"AWS::CodeBuild::Project","Properties":{"Source":{"Type":"CODEPIPELINE","BuildSpec":` + string(raw) + `}}}}}`
 }
 
-// A buildspec in the document is checked; what builds refuse is rewritten or
-// left out, and always listed where it stands.
+// A buildspec in the document is checked. Parts that builds refuse are rewritten
+// or left out, and each is noted at its place.
 func TestInlineBuildspecs(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -51,7 +51,7 @@ func TestInlineBuildspecs(t *testing.T) {
 			t.Errorf("%s: the file lacks %q:\n%s", name, c.inline, r.YAML)
 		}
 		if _, ok := r.Files["buildspecs/old.yml"]; !ok {
-			t.Errorf("%s: no copy to mend: %v", name, r.Files)
+			t.Errorf("%s: no copy of the buildspec to correct: %v", name, r.Files)
 		}
 		found := c.noted == ""
 		for _, n := range r.NotCarried {
@@ -67,8 +67,8 @@ func source(provider, configuration string) string {
 	return `{"name":"Src","namespace":"SV","actionTypeId":{"category":"Source","owner":"AWS","provider":"` + provider + `","version":"1"},"configuration":` + configuration + `,"outputArtifacts":[{"name":"A"}]}`
 }
 
-// The names of a repository stand in the document; the page of a commit is on
-// its host.
+// The names of a repository are in the document; the page of a commit is on the
+// repository's host.
 func TestVariablesOfSources(t *testing.T) {
 	t.Parallel()
 	const commit = "${{ stages.src.outputs.commit }}"
@@ -102,7 +102,8 @@ func TestVariablesOfSources(t *testing.T) {
 	}
 }
 
-// What is known only when a run starts cannot be watched: no trigger is written.
+// A repository or branch that is known only when a run starts cannot be watched,
+// so no trigger is written.
 func TestRepositoriesThatAreParameters(t *testing.T) {
 	t.Parallel()
 	for provider, configuration := range map[string]string{
@@ -199,8 +200,8 @@ func TestPreconditions(t *testing.T) {
 	}
 }
 
-// What becomes a pipeline only when another program has worked on it is refused
-// by its name.
+// A document that another program has to process before it is a pipeline is
+// refused by its name.
 func TestUnrenderedSpinnakerDocuments(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string]string{
@@ -216,7 +217,7 @@ func TestUnrenderedSpinnakerDocuments(t *testing.T) {
 	}
 }
 
-// What a stage is made of is never made up: an action that lacks it is left out.
+// Required configuration is never made up: an action that lacks it is left out.
 func TestActionsWithoutConfiguration(t *testing.T) {
 	t.Parallel()
 	for provider, c := range map[string]struct{ category, missing string }{
@@ -241,8 +242,8 @@ func TestActionsWithoutConfiguration(t *testing.T) {
 	}
 }
 
-// A project whose name holds a parameter is found by that name, and a variable
-// that the action sets again is said.
+// A project whose name contains a parameter is found by the resulting name. A
+// variable that the action sets again is noted.
 func TestProjectsNamedByParameters(t *testing.T) {
 	t.Parallel()
 	name := `{"Fn::Sub":"${App}-build"}`

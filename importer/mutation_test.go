@@ -13,8 +13,8 @@ import (
 	"showrunner/importer"
 )
 
-// TestMutations puts something else in the place of each value of the JSON
-// documents in turn: no import may panic, and each that succeeds is sound.
+// TestMutations replaces each value of the JSON documents in turn: no import may
+// panic, and each import that succeeds is sound.
 func TestMutations(t *testing.T) {
 	t.Parallel()
 	others := []any{
@@ -56,8 +56,8 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// mutate calls try with each value below v replaced once, going round the
-// replacements, and puts everything back.
+// mutate calls try once for each value below v, with the value replaced by the
+// next replacement, and restores the value.
 func mutate(v any, set func(any) any, path string, try func(string), others []any, n *int) {
 	*n++
 	set(others[*n%len(others)])

@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// edge is where `showrunner up` shows sites unless it is told otherwise.
+// edge is the default address at which `showrunner up` shows sites.
 const edge = "localhost:8080"
 
 func siteHost(site string) string { return site + "." + edge }
@@ -35,7 +35,7 @@ func kebab(s string) string {
 	return strings.Trim(dashes.ReplaceAllString(b.String(), "-"), "-")
 }
 
-// brands are words with a capital inside.
+// brands are words with capital letters inside.
 var brands = strings.NewReplacer("GitHub", "Github", "GitLab", "Gitlab", "CodeBuild", "Codebuild", "CodeCommit", "Codecommit",
 	"CloudFront", "Cloudfront", "CloudFormation", "Cloudformation")
 
@@ -70,7 +70,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func siteName(bucket string) string { return slug(bucket, "site", 63) }
 
-// short is a stable mark of eight characters that tells long names apart.
+// short is a stable hash of eight characters that distinguishes long names.
 func short(s string) string {
 	h := fnv.New32a()
 	h.Write([]byte(s))
@@ -91,7 +91,7 @@ func identifier(s string) string {
 	return s
 }
 
-// unique makes a name that taken does not hold, and takes it.
+// unique makes a name that is not in taken, and adds it.
 func unique(taken map[string]bool, name string) string {
 	candidate := name
 	for n := 2; taken[candidate]; n++ {

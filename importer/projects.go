@@ -7,7 +7,8 @@ import (
 	"showrunner/problem"
 )
 
-// projects finds CodeBuild projects by name: in the template, or among those given.
+// projects finds CodeBuild projects by name: in the template, or among the given
+// ones.
 type projects map[string]cursor
 
 func (p projects) find(name string) (cursor, bool) {
@@ -15,9 +16,9 @@ func (p projects) find(name string) (cursor, bool) {
 	return c, ok
 }
 
-// readProjects reads Options.Projects: each is what batch-get-projects prints,
-// one project of it, or a template resource's properties. The error (invalid)
-// names every file that cannot be used.
+// readProjects reads Options.Projects. Each is the output of batch-get-projects,
+// one project of that output, or the properties of a template resource. The error
+// (invalid) names every file that cannot be used.
 func readProjects(in *input) (projects, error) {
 	out := projects{}
 	var wrong []error

@@ -2,8 +2,8 @@ package importer
 
 import "strings"
 
-// pipelineReasons tell why a member of a pipeline, stage, action or project has
-// no meaning here.
+// pipelineReasons say why a member of a pipeline, stage, action or project has no
+// meaning here.
 var pipelineReasons = map[string]struct {
 	why      string
 	severity Severity
@@ -43,7 +43,7 @@ var pipelineReasons = map[string]struct {
 	"outputvariables":                {"a build's exported variables are outputs by themselves", Info},
 }
 
-// unreadPipeline gives the reason for what conversion did not read.
+// unreadPipeline gives the reason for a member that the conversion did not read.
 func unreadPipeline(path, key string) (string, Severity) {
 	if r, ok := pipelineReasons[strings.ToLower(key)]; ok {
 		return r.why, r.severity
@@ -51,8 +51,8 @@ func unreadPipeline(path, key string) (string, Severity) {
 	return "it has no equivalent", Warning
 }
 
-// resourceReasons tell why a resource of a template has no meaning here, by
-// type or by the prefix of a type.
+// resourceReasons say why a resource of a template has no meaning here, by type
+// or by the prefix of a type.
 var resourceReasons = []struct {
 	kind     string
 	why      string

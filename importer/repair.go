@@ -14,9 +14,9 @@ import (
 	"showrunner/problem"
 )
 
-// valid writes the document as a file that the language accepts. What the
-// original allowed and the language refuses is taken out, part by part, each
-// with a note: the smallest part that a finding is about, then what needed it.
+// valid writes the document as a valid pipeline file. Parts that the original
+// allowed and the language refuses are removed one by one, each with a note: the
+// smallest part that contains the finding, then the parts that depend on it.
 // Errors: invalid for a name that was given, internal.
 func valid(in *input, doc *pipeline.Document) ([]byte, error) {
 	for range 10_000 { // each round takes something out
@@ -29,7 +29,7 @@ func valid(in *input, doc *pipeline.Document) ([]byte, error) {
 		if i < 0 {
 			for _, d := range found {
 				if strings.HasPrefix(d.Message, "the buildspec of ") {
-					continue // which has been noted at its place in the document
+					continue // the reason has been noted at its place in the document
 				}
 				in.note(Warning, in.origin(partAt(body, d.Position)), "the file that was written", "%s", d.Message)
 			}
@@ -43,7 +43,7 @@ func valid(in *input, doc *pipeline.Document) ([]byte, error) {
 			return nil, problem.New(problem.Internal, "import", "the file that was written is not valid: %s", found[i].Message)
 		}
 	}
-	return nil, problem.New(problem.Internal, "import", "the file that was written does not become valid")
+	return nil, problem.New(problem.Internal, "import", "the file that was written could not be made valid")
 }
 
 // part is a part of a pipeline file: a field of the file, of a pipeline, or of
@@ -93,8 +93,8 @@ func partAt(body []byte, at pipeline.Position) part {
 	return part{pipeline: path[1], field: path[2]}
 }
 
-// origin is the place in the source document that a part was made from, as far
-// as that is known.
+// origin is the place in the source document that a part was made from, if it is
+// known.
 func (in *input) origin(p part) string {
 	for _, c := range in.carried {
 		if c.Pipeline == p.pipeline && p.list != "" && c.To == p.list+"/"+p.item {
@@ -104,8 +104,8 @@ func (in *input) origin(p part) string {
 	return ""
 }
 
-// takeOut takes a part out of the document, with a note. It answers false when
-// there is nothing that it could take out.
+// takeOut removes a part from the document, with a note. It returns false when
+// the part cannot be removed.
 func (in *input) takeOut(doc *pipeline.Document, p part, why string) bool {
 	at := in.origin(p)
 	if p.pipeline == "" {
@@ -144,9 +144,9 @@ func (in *input) takeOut(doc *pipeline.Document, p part, why string) bool {
 	return in.takeOutOfWhole(q, why)
 }
 
-// takeOutOfWhole takes something out of a pipeline of which a finding is about
-// the whole: what starts other pipelines or is started by them first, then the
-// last stage.
+// takeOutOfWhole handles a finding about a whole pipeline. It removes the parts
+// that start other pipelines or let them start this one first, then the last
+// stage.
 func (in *input) takeOutOfWhole(q *pipeline.Pipeline, why string) bool {
 	i := slices.IndexFunc(q.Stages, func(s pipeline.Stage) bool { return s.Kind == "pipeline" })
 	t := slices.IndexFunc(q.Triggers, func(t pipeline.Trigger) bool { return t.Pipeline != nil })
@@ -171,11 +171,10 @@ func (in *input) takeOutOfWhole(q *pipeline.Pipeline, why string) bool {
 	return true
 }
 
-// forget drops a part from the list of what was carried over; triggers are
-// counted anew.
+// forget drops a part from the list of carried parts, and renumbers triggers.
 func (in *input) forget(p part, n int) {
 	if at := in.origin(p); at != "" {
-		in.leftOutPaths[at] = true // the note is about all of it
+		in.leftOutPaths[at] = true // the note covers all of it
 	}
 	in.carried = slices.DeleteFunc(in.carried, func(c Carried) bool { return c.Pipeline == p.pipeline && c.To == p.list+"/"+p.item })
 	for i, c := range in.carried {
@@ -206,8 +205,8 @@ func (in *input) takeOutParameter(q *pipeline.Pipeline, p part, at, why string) 
 	return true
 }
 
-// takeOutStage clears one field of a stage, or takes the whole stage out: then
-// what needed it needs what it needed.
+// takeOutStage clears one field of a stage, or removes the whole stage. The
+// stages that needed it then need the stages that it needed.
 func (in *input) takeOutStage(q *pipeline.Pipeline, p part, at, why string) bool {
 	i := slices.IndexFunc(q.Stages, func(s pipeline.Stage) bool { return s.Name == p.item })
 	if i < 0 {
@@ -240,8 +239,8 @@ func (in *input) takeOutStage(q *pipeline.Pipeline, p part, at, why string) bool
 	return true
 }
 
-// withoutStage takes a stage out of a pipeline and closes the gap. A pipeline
-// without any stage gets one that says so.
+// withoutStage removes a stage from a pipeline and closes the gap. A pipeline
+// without any stage gets one that explains this.
 func withoutStage(q *pipeline.Pipeline, i int) {
 	gone := q.Stages[i]
 	q.Stages = slices.Delete(q.Stages, i, i+1)
@@ -263,8 +262,8 @@ func withoutStage(q *pipeline.Pipeline, i int) {
 	}
 }
 
-// nothingCarried stands in a pipeline of which nothing could be carried over, so
-// that the file is whole.
+// nothingCarried is the only stage of a pipeline of which nothing could be
+// carried over, so that the file is valid.
 func nothingCarried() pipeline.Stage {
 	return stageOf("nothing-carried", pipeline.Approval{Instructions: "Nothing of this pipeline could be carried over."})
 }

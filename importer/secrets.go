@@ -27,7 +27,7 @@ func (in *input) dynamic(s, path string) string {
 	})
 }
 
-// secretsManager refers to what Secrets Manager calls
+// secretsManager makes a reference for a key of Secrets Manager:
 // id[:SecretString[:json-key[:version-stage[:version-id]]]]; an id may be an ARN.
 func (in *input) secretsManager(key, path string) string {
 	id, rest := key, ""
@@ -57,21 +57,22 @@ func (in *input) secretsManager(key, path string) string {
 // secretSuffix is what Secrets Manager appends to a name in an ARN.
 var secretSuffix = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
 
-// secret refers to a secret under a stable name made from its own, and lists it.
+// secret returns a reference to a secret, under a stable name made from the
+// original's, and lists the secret.
 func (in *input) secret(id, source, path string) string {
 	return markReference(secretExpression(in.secretName(id, source, path)))
 }
 
 func secretExpression(name string) string { return "secrets." + name }
 
-// secretIn is the name in an expression that secretExpression wrote.
+// secretIn is the secret's name in an expression of secretExpression.
 func secretIn(expression string) (string, bool) { return strings.CutPrefix(expression, "secrets.") }
 
-// notSecretName is what the name of a secret cannot hold.
+// notSecretName matches characters that the name of a secret cannot hold.
 var notSecretName = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
-// secretName is secret for where a bare name is wanted. The name is the one
-// that the other system uses, as far as it can be one here.
+// secretName is secret for places that need only the name. The name is the
+// original's, as far as its characters are allowed here.
 func (in *input) secretName(id, source, path string) string {
 	base := strings.Trim(notSecretName.ReplaceAllString(id, "-"), "-._")
 	if len(base) > 100 {
@@ -88,7 +89,7 @@ func (in *input) secretName(id, source, path string) string {
 			}
 			return s.Name
 		}
-		if s.Name == name { // another secret got here first
+		if s.Name == name { // another secret has this name already
 			name = base + "-" + short(source)
 		}
 	}

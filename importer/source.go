@@ -8,7 +8,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// overridden is the URL that stands in for a source, or "".
+// overridden is the URL that replaces a source's, or "".
 func (c *conversion) overridden(a *action, repository string) string {
 	for _, name := range []string{a.name, a.id, a.stage, repository} {
 		if url, ok := c.in.opts.SourceOverrides[name]; ok && name != "" {
@@ -44,8 +44,8 @@ func (c *conversion) source(a *action) bool {
 	return true
 }
 
-// configured says whether an action's configuration has what its stage is made
-// of; all that it lacks is noted.
+// configured says whether an action's configuration has all required keys; the
+// missing ones are noted.
 func (c *conversion) configured(a *action, keys ...string) bool {
 	var missing []string
 	for _, key := range keys {
@@ -59,7 +59,7 @@ func (c *conversion) configured(a *action, keys ...string) bool {
 	return len(missing) == 0
 }
 
-// git sets the stage; an override takes the place of URL and credentials.
+// git sets the stage; an override replaces URL and credentials.
 func (c *conversion) git(a *action, g pipeline.Git) string {
 	repository := strings.TrimSuffix(strings.TrimPrefix(g.URL, "https://github.com/"), ".git")
 	if url := c.overridden(a, repository); url != "" {
@@ -70,7 +70,8 @@ func (c *conversion) git(a *action, g pipeline.Git) string {
 	return g.URL
 }
 
-// gitHub is version 1 of the GitHub action: a token, and polling or a webhook.
+// gitHub converts version 1 of the GitHub action: a token, and polling or a
+// webhook.
 func (c *conversion) gitHub(a *action) bool {
 	owner, repo := c.finish(a.config.get("Owner"), false), c.finish(a.config.get("Repo"), false)
 	g := pipeline.Git{URL: "https://github.com/" + owner + "/" + repo + ".git", Branch: c.finish(a.config.get("Branch"), false)}
@@ -102,14 +103,14 @@ func (c *conversion) gitHub(a *action) bool {
 	return true
 }
 
-// starts adds what starts the pipeline. A repository or branch that is known
+// starts adds the triggers for a source. A repository or branch that is known
 // only when a run starts cannot be watched: that is noted, and the pipeline is
 // run by hand.
 func (c *conversion) starts(a *action, triggers ...pipeline.Trigger) {
 	c.startsAt(a, a.path, triggers...)
 }
 
-// startsAt is starts for triggers that have a place of their own.
+// startsAt is starts for triggers that are at a path of their own.
 func (c *conversion) startsAt(a *action, path string, triggers ...pipeline.Trigger) {
 	for _, t := range triggers {
 		repository, filters := watched(t)
@@ -132,7 +133,7 @@ func (c *conversion) startsAt(a *action, path string, triggers ...pipeline.Trigg
 	}
 }
 
-// watched is the repository of a trigger, and its filters.
+// watched returns the repository of a trigger, and its filters.
 func watched(t pipeline.Trigger) (repository string, filters []string) {
 	switch {
 	case t.Push != nil:
@@ -143,11 +144,11 @@ func watched(t pipeline.Trigger) (repository string, filters []string) {
 	return "", nil
 }
 
-// localPoll is how often a repository on this machine is looked at.
+// localPoll is the poll interval of a repository on this machine.
 const localPoll = pipeline.Duration(5 * time.Second)
 
-// local tells whether a repository is a folder of this machine: it sends no
-// webhooks, so it is polled, and looking at it costs next to nothing.
+// local tells whether a repository is a folder of this machine. A folder sends no
+// webhooks, so it is polled; a poll of a folder is cheap.
 func local(repository string) bool {
 	return strings.HasPrefix(repository, "file://") || strings.HasPrefix(repository, "/") || strings.HasPrefix(repository, ".")
 }
@@ -159,8 +160,8 @@ func credentialsUnless(overridden bool, c *pipeline.Credentials) *pipeline.Crede
 	return c
 }
 
-// token is a credential as a reference to a secret. One that the document
-// holds in the clear is not copied.
+// token is a credential as a reference to a secret. A plaintext credential in the
+// document is not copied.
 func (c *conversion) token(field cursor) string {
 	s := field.text()
 	if reference.MatchString(s) {
@@ -172,7 +173,7 @@ func (c *conversion) token(field cursor) string {
 	return c.in.complete(c.in.secret("github-token", "the GitHub token of "+c.name, field.path))
 }
 
-// providerHosts are the hosts behind a connection, by its provider type.
+// providerHosts are the Git hosts of connections, by provider type.
 var providerHosts = map[string]string{"GitHub": "github.com", "Bitbucket": "bitbucket.org", "GitLab": "gitlab.com"}
 
 func (c *conversion) connection(a *action) bool {
@@ -252,7 +253,7 @@ func (c *conversion) codeCommit(a *action) bool {
 	return true
 }
 
-// region is the region of the pipeline, for an action at path that names none.
+// region is the pipeline's region, for an action at path that names no region.
 func (c *conversion) region(path string) string {
 	if c.tmpl != nil {
 		return c.tmpl.pseudo("AWS::Region", path)
@@ -272,7 +273,7 @@ func pollTrigger(url, branch string, credentials *pipeline.Credentials) pipeline
 	return pipeline.Trigger{Poll: t}
 }
 
-// pushTrigger stands in for change detection that the other system sets up by itself.
+// pushTrigger replaces change detection that the other system sets up by itself.
 func (c *conversion) pushTrigger(a *action, repository, branch string) pipeline.Trigger {
 	if local(repository) {
 		return pollTrigger(repository, branch, nil)
@@ -286,8 +287,8 @@ func (c *conversion) pushTrigger(a *action, repository, branch string) pipeline.
 	return pipeline.Trigger{Push: t}
 }
 
-// s3Source fetches an archive from S3. The stage is a build, since a build may
-// make an artifact; `aws` and `unzip` do the work.
+// s3Source fetches an archive from S3. The stage is a build, since only a build
+// can make an artifact with commands; `aws` and `unzip` do the work.
 func (c *conversion) s3Source(a *action) bool {
 	bucket, key := c.finish(a.config.get("S3Bucket"), false), c.finish(a.config.get("S3ObjectKey"), false)
 	a.config.get("PollForSourceChanges").leave(Warning, "PollForSourceChanges", "a new version of the object starts nothing here")
@@ -317,8 +318,8 @@ func (c *conversion) s3Source(a *action) bool {
 	return true
 }
 
-// fetchArchive takes the object's files as its artifact: unpacked when it is a
-// zip or a tar, as it is otherwise.
+// fetchArchive makes the object's files the artifact: unpacked when the object is
+// a zip or a tar, unchanged otherwise.
 const fetchArchive = `version: 0.2
 phases:
   build:

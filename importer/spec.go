@@ -10,9 +10,9 @@ import (
 	"showrunner/pipeline"
 )
 
-// buildspec takes a path as it is, and a buildspec in the document into the
-// stage, since the source that the build gets does not hold it. It answers false
-// when the text is no buildspec that runs here; what is wrong has been noted.
+// buildspec keeps a path unchanged, and puts a buildspec of the document into the
+// stage, since the build's source does not contain it. It returns false when the
+// text is not a buildspec that can run here; the reason has been noted.
 func (c *conversion) buildspec(a *action, field cursor, b *pipeline.Build) bool {
 	text := field.text()
 	switch {
@@ -43,7 +43,8 @@ func (c *conversion) buildspec(a *action, field cursor, b *pipeline.Build) bool 
 	return runs
 }
 
-// secretsToEnvironment replaces secrets inside a buildspec, which stand only in `env`.
+// secretsToEnvironment replaces secrets inside a buildspec, which are allowed
+// only in `env`.
 func (c *conversion) secretsToEnvironment(field cursor, text string, b *pipeline.Build) string {
 	for _, m := range reference.FindAllStringSubmatch(text, -1) {
 		if name, ok := secretIn(m[1]); ok {
@@ -59,15 +60,15 @@ func (c *conversion) secretsToEnvironment(field cursor, text string, b *pipeline
 	return text
 }
 
-// runnable is a buildspec as it can be run here, written as YAML. What it says
-// in the older version, and batches, are rewritten with a note; whatever else
-// builds refuse is noted, and it answers false.
+// runnable returns a buildspec that can run here, written as YAML. The older
+// version and batches are rewritten with a note. For anything else that builds
+// refuse it adds a note and returns false.
 func (c *conversion) runnable(a *action, field cursor, text string) (string, bool) {
 	masked, unmask := maskReferences(text)
 	v, err := parse("buildspec", []byte(masked))
 	spec, _ := v.(*object)
 	switch {
-	case err != nil || spec == nil: // the check below says what is wrong
+	case err != nil || spec == nil: // the check below reports what is wrong
 	case c.rewritten(a, field, spec):
 		if out, err := writeYAML(spec); err == nil {
 			masked = out
@@ -90,7 +91,8 @@ func (c *conversion) runnable(a *action, field cursor, text string) (string, boo
 	return unmask(masked), runs
 }
 
-// rewritten changes a buildspec into what builds run, and tells whether it did.
+// rewritten changes a buildspec into a form that builds can run, and says whether
+// it changed anything.
 func (c *conversion) rewritten(a *action, field cursor, spec *object) bool {
 	changed := false
 	if _, batch := spec.vals["batch"]; batch {
@@ -111,8 +113,8 @@ func (c *conversion) rewritten(a *action, field cursor, spec *object) bool {
 	return changed
 }
 
-// ownShells keeps the commands of version 0.1 apart, and gives its variables
-// their newer place.
+// ownShells keeps the commands of version 0.1 in separate shells, and moves its
+// variables to their newer place.
 func ownShells(spec *object) {
 	if old, ok := spec.vals["environment_variables"].(*object); ok {
 		env, variables := newObject(), newObject()
@@ -152,8 +154,8 @@ func (o *object) drop(key string) {
 	o.keys = slices.DeleteFunc(o.keys, func(k string) bool { return k == key })
 }
 
-// maskReferences puts a plain word in the place of each marked reference, which
-// YAML could not read, and gives the way back.
+// maskReferences replaces each marked reference by a plain word, since YAML
+// cannot parse the mark, and returns a function that restores the references.
 func maskReferences(text string) (string, func(string) string) {
 	var back []string
 	masked := reference.ReplaceAllStringFunc(text, func(m string) string {
@@ -171,7 +173,7 @@ func prettySpec(text string) string {
 	}
 	v, err := parse("buildspec", []byte(text))
 	if err != nil {
-		return text // the check says what is wrong with it
+		return text // the check reports what is wrong with it
 	}
 	out, err := writeYAML(v)
 	if err != nil {

@@ -12,16 +12,16 @@ import (
 	"showrunner/problem"
 )
 
-// Spinnaker reads a pipeline's JSON as Spinnaker's editor and API show it (one
-// pipeline, or a list of them). Stages, their order, failure policies,
-// parameters, triggers and windows are carried over; what deploys to a cloud
-// is left out, with a note each.
+// Spinnaker reads a pipeline's JSON in the form of Spinnaker's editor and API
+// (one pipeline, or a list). Stages, their order, failure policies, parameters,
+// triggers and windows are carried over. Stages that deploy to a cloud are left
+// out, each with a note.
 func Spinnaker(src []byte, opts Options) (Result, error) {
 	in := newInput(opts)
 	v, err := parse(in.opts.File, src)
 	if err != nil {
 		if bytes.Contains(src, []byte("{{")) {
-			return Result{}, problem.Wrap(err, problem.Invalid, "import", "a dinghyfile or a template is no pipeline yet").
+			return Result{}, problem.Wrap(err, problem.Invalid, "import", "a dinghyfile or a template has to be rendered first").
 				WithHelp("render it first: the importer reads the JSON that Spinnaker shows of a pipeline")
 		}
 		return Result{}, err
@@ -92,16 +92,17 @@ type spinnaker struct {
 	in   *input
 	def  cursor
 	name string
-	// siblings are the pipelines of the same document: id and name there → name here.
+	// siblings are the pipelines of the same document: original id and name →
+	// name in the file.
 	siblings map[string]string
-	takes    map[string]map[string]bool // the parameters of each pipeline here
-	ids      map[string]string          // refId → stage here; "" when left out
-	needs    map[string][]string        // refId → what it waits for, there
-	names    map[string]string          // a stage's name there → here
-	taken    map[string]bool            // names of stages here
-	carried  map[string]bool            // stages here that are of a kind that is carried over
-	// first are stages that go before the one of the name, for one stage there
-	// that is two here.
+	takes    map[string]map[string]bool // the parameters of each pipeline in the file
+	ids      map[string]string          // refId → stage in the file; "" when left out
+	needs    map[string][]string        // refId → the refIds it waits for, in the original
+	names    map[string]string          // a stage's name in the original → in the file
+	taken    map[string]bool            // names of stages in the file
+	carried  map[string]bool            // stages in the file that were converted from an original kind
+	// first are stages that precede the stage of that name, where one original
+	// stage becomes two.
 	first map[string]pipeline.Stage
 	out   pipeline.Pipeline
 }
@@ -138,12 +139,12 @@ func (s *spinnaker) convert() pipeline.Pipeline {
 		out, ok := s.stage(st, s.ids[ref], ref)
 		if !ok {
 			left[ref] = true
-			st.ignore() // which has been noted
+			st.ignore() // the reason has been noted
 			continue
 		}
 		s.common(st, &out, ref)
 		s.in.carryStage(s.name, out, st.get("type").static()+" stage "+st.get("name").static(), st.path)
-		out.Needs = []string{ref} // resolved below, when it is known what is left out
+		out.Needs = []string{ref} // resolved below, when the omitted stages are known
 		if first, ok := s.first[out.Name]; ok {
 			first.Needs, out.Needs = out.Needs, []string{first.Name}
 			s.out.Stages = append(s.out.Stages, first)
@@ -157,15 +158,15 @@ func (s *spinnaker) convert() pipeline.Pipeline {
 		}
 	}
 	if len(s.out.Stages) == 0 {
-		s.in.note(Error, s.def.path, "pipeline "+s.name, "none of its stages has an equivalent here: an approval stands in, so that the file is whole")
+		s.in.note(Error, s.def.path, "pipeline "+s.name, "none of its stages has an equivalent here: the pipeline gets an approval stage instead, so that the file is valid")
 		s.out.Stages = []pipeline.Stage{nothingCarried()}
 	}
 	s.triggers()
 	return s.out
 }
 
-// resolve lists what a stage waits for here; a stage that was left out is
-// replaced by what it waited for.
+// resolve lists the stages that a stage waits for in the file. An omitted stage
+// is replaced by the stages that it waited for.
 func (s *spinnaker) resolve(ref string, left map[string]bool) []string {
 	var out []string
 	seen := map[string]bool{ref: true}
@@ -255,7 +256,7 @@ var (
 	spelExecution = regexp.MustCompile(`^\s*execution(?:\.id|\[['"]id['"]\])\s*$`)
 )
 
-// text carries Spinnaker's expressions over where they only name something.
+// text converts Spinnaker's expressions that only name a value.
 func (s *spinnaker) text(f cursor) string {
 	out := spel.ReplaceAllStringFunc(f.text(), func(m string) string {
 		inner := spel.FindStringSubmatch(m)[1]
@@ -272,7 +273,8 @@ func (s *spinnaker) hasParameter(name string) bool {
 	return slices.ContainsFunc(s.out.Parameters, func(p pipeline.Parameter) bool { return p.Name == name })
 }
 
-// plain reads a text that takes no expressions here, and tells of those in it.
+// plain reads a text that must not contain expressions here, and notes
+// expressions in it.
 func (s *spinnaker) plain(f cursor) string {
 	text := f.static()
 	if spel.MatchString(text) {

@@ -8,9 +8,9 @@ import (
 	"showrunner/pipeline"
 )
 
-// condition carries an expression over that asks for the values of parameters
-// and how earlier stages ended; ref is the stage that asks. The ${ } around it
-// may be left out.
+// condition converts an expression over the values of parameters and over how
+// earlier stages ended; ref is the stage that has the condition. The surrounding
+// ${ } may be left out.
 func (s *spinnaker) condition(text, ref string) (string, bool) {
 	text = strings.TrimSpace(text)
 	if m := spelWhole.FindStringSubmatch(text); m != nil {
@@ -28,7 +28,7 @@ var spelWhole = regexp.MustCompile(`(?s)^\$\{(.*)\}$`)
 type spelParser struct {
 	text string
 	name func(string) (string, bool)
-	// status is the expression for how a stage ended.
+	// status returns the expression for how a stage ended.
 	status func(stage string) (string, bool)
 	wrong  bool
 	deep   int
@@ -36,7 +36,7 @@ type spelParser struct {
 
 func (p *spelParser) space() { p.text = strings.TrimLeft(p.text, " \t\r\n") }
 
-// take takes one of some words or signs.
+// take consumes one of the given words or signs.
 func (p *spelParser) take(words ...string) bool {
 	p.space()
 	for _, w := range words {
@@ -86,7 +86,8 @@ func (p *spelParser) not() string {
 	return p.comparison()
 }
 
-// comparison is a parameter and a text, on whichever side, or a parameter alone.
+// comparison parses a parameter and a text, in either order, or a parameter
+// alone.
 func (p *spelParser) comparison() string {
 	p.space()
 	if p.text == "true" || p.text == "false" {
@@ -118,7 +119,7 @@ func (p *spelParser) comparison() string {
 	return left + sign + right
 }
 
-// statusIs is the comparison of how a stage ended.
+// statusIs parses a comparison with how a stage ended.
 func (p *spelParser) statusIs(stage string) string {
 	left, ok := p.status(stage)
 	sign := " == "
@@ -139,12 +140,13 @@ func (p *spelParser) statusIs(stage string) string {
 	return left + sign + fmt.Sprintf("%q", want)
 }
 
-// spinnakerStatuses are the ways in which a stage ends, there and here.
+// spinnakerStatuses maps Spinnaker's final statuses of a stage to this program's.
 var spinnakerStatuses = map[string]string{
 	"SUCCEEDED": "Succeeded", "FAILED_CONTINUE": "FailedContinue", "TERMINAL": "Terminal", "CANCELED": "Canceled", "STOPPED": "Stopped", "SKIPPED": "Skipped",
 }
 
-// status is the expression for how a stage ended that ends before the one of ref.
+// status is the expression for how the named stage ended, if that stage precedes
+// ref.
 func (s *spinnaker) status(name, ref string) (string, bool) {
 	here := s.names[name]
 	seen := map[string]bool{}
@@ -176,7 +178,8 @@ var (
 	spelName = regexp.MustCompile(`^#?[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*|\[\s*(?:'[^']*'|"[^"]*")\s*\])*`)
 )
 
-// operand is a text or the name of a parameter; the second result tells which.
+// operand parses a text or the name of a parameter; the second result tells
+// which.
 func (p *spelParser) operand() (string, bool) {
 	p.space()
 	if m := spelText.FindStringSubmatch(p.text); m != nil {
@@ -197,10 +200,10 @@ func (p *spelParser) operand() (string, bool) {
 	return "", false
 }
 
-// preconditions become a command that checks the stage's own expressions. A
-// precondition that does not hold stops the stage's branch where failPipeline is
-// off, and the execution where it is on or absent; a stage that has both kinds
-// is two here.
+// preconditions become a command that checks the stage's expressions. A
+// precondition that does not hold stops only the stage's branch when failPipeline
+// is off, and the execution when it is on or absent. A stage that has both kinds
+// becomes two.
 func (s *spinnaker) preconditions(st cursor, name, ref string) (pipeline.Stage, bool) {
 	if len(st.get("preconditions").items()) == 0 {
 		s.in.note(Info, st.path, "stage "+st.get("name").static()+" (checkPreconditions)", "it checks nothing: what needed it needs what it needed")
@@ -208,7 +211,7 @@ func (s *spinnaker) preconditions(st cursor, name, ref string) (pipeline.Stage, 
 	}
 	var halt, stop pipeline.Run
 	for _, p := range st.get("preconditions").items() {
-		// orca hands each of the context's members, and failPipeline, to the check.
+		// orca passes each member of the context, and failPipeline, to the check.
 		context := p.get("context")
 		kind := p.get("type")
 		text := context.get("expression").text()

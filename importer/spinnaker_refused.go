@@ -2,8 +2,8 @@ package importer
 
 import "showrunner/problem"
 
-// renderedSpinnaker refuses, by name, documents that become pipelines only when
-// another program has worked on them.
+// renderedSpinnaker refuses, by name, documents that another program has to
+// process before they are pipelines.
 func renderedSpinnaker(file string, v any) error {
 	o, _ := v.(*object)
 	if o == nil {
@@ -11,7 +11,7 @@ func renderedSpinnaker(file string, v any) error {
 	}
 	has := func(key string) bool { return o.vals[key] != nil }
 	refuse := func(what, help string) error {
-		return problem.New(problem.Invalid, "import", "%s: %s is no pipeline yet", file, what).WithHelp("%s", help)
+		return problem.New(problem.Invalid, "import", "%s: %s has to be rendered first", file, what).WithHelp("%s", help)
 	}
 	config, _ := o.vals["config"].(*object)
 	switch {

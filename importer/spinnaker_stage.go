@@ -11,12 +11,12 @@ import (
 	"showrunner/pipeline"
 )
 
-// common carries over what every stage may have.
+// common converts the members that every stage may have.
 func (s *spinnaker) common(st cursor, out *pipeline.Stage, ref string) {
 	out.Description = strings.TrimSpace(s.text(st.get("comments")))
 	s.failurePolicy(st, out)
 	if ms := st.get("stageTimeoutMs"); ms.ok() {
-		if n := ms.count("stageTimeoutMs"); n > 0 && out.Kind != "approval" { // which expires by itself
+		if n := ms.count("stageTimeoutMs"); n > 0 && out.Kind != "approval" { // the stage expires by itself
 			out.Timeout = pipeline.Duration(time.Duration(n) * time.Millisecond)
 		}
 	}
@@ -66,7 +66,7 @@ func (s *spinnaker) failurePolicy(st cursor, out *pipeline.Stage) {
 	st.get("failOnFailedExpressions").leave(Info, "failOnFailedExpressions", "an expression that fails always fails its stage")
 }
 
-// window carries restricted execution over. Spinnaker has one global zone,
+// window converts restricted execution. Spinnaker has one global zone,
 // America/Los_Angeles by default.
 func (s *spinnaker) window(w cursor, out *pipeline.Stage) {
 	var days []string
@@ -81,7 +81,7 @@ func (s *spinnaker) window(w cursor, out *pipeline.Stage) {
 		part := func(f cursor, most int) int {
 			n, err := strconv.Atoi(f.static())
 			if f.ok() && (err != nil || n < 0 || n > most) {
-				f.note(Warning, "time "+f.static(), "no part of a time of day: taken as 0")
+				f.note(Warning, "time "+f.static(), "not a valid part of a time of day: taken as 0")
 				return 0
 			}
 			return n
@@ -107,7 +107,7 @@ func (s *spinnaker) window(w cursor, out *pipeline.Stage) {
 	}
 }
 
-// spinnakerZone is the time zone of a Spinnaker that was not given another.
+// spinnakerZone is Spinnaker's default time zone.
 const spinnakerZone = "America/Los_Angeles"
 
 // zone is the time zone of windows and schedules. It is a setting of Spinnaker
@@ -144,8 +144,9 @@ func (s *spinnaker) triggers() {
 	}
 }
 
-// merged takes a webhook into the one of the same source, if there is one: an
-// address is given once, and starts when either's constraints are met.
+// merged merges a webhook into an earlier one with the same source, if there is
+// one: an address exists once, and starts the pipeline when the constraints of
+// either are met.
 func (s *spinnaker) merged(w *pipeline.WebhookTrigger) bool {
 	for _, other := range s.out.Triggers {
 		o := other.Webhook
@@ -162,7 +163,7 @@ func (s *spinnaker) merged(w *pipeline.WebhookTrigger) bool {
 	return false
 }
 
-// given are the values that a trigger gives the pipeline's parameters.
+// given are the values that a trigger passes to the pipeline's parameters.
 func (s *spinnaker) given(t cursor) map[string]string {
 	var out map[string]string
 	keys, values := t.get("parameters").members()
@@ -180,7 +181,7 @@ func (s *spinnaker) given(t cursor) map[string]string {
 	return out
 }
 
-// pushes tells whether a git trigger is about pushes: it is without events.
+// pushes tells whether a git trigger is about pushes: it then has no events.
 func pushes(events []string) bool {
 	return len(events) == 0 || slices.ContainsFunc(events, func(e string) bool {
 		return strings.Contains(e, "push") || strings.Contains(e, "refs_changed")
@@ -193,7 +194,7 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 		e := t.get("cronExpression")
 		cron, err := fiveFields(e.static(), true)
 		if err != nil {
-			s.in.note(Error, e.path, "cron "+e.static(), "cannot be said in five fields: %v", err)
+			s.in.note(Error, e.path, "cron "+e.static(), "cannot be expressed in five cron fields: %v", err)
 			return pipeline.Trigger{}, false
 		}
 		return pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: cron, Zone: s.zone(e.path), Parameters: s.given(t)}}, true
@@ -255,10 +256,11 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 	return pipeline.Trigger{}, false
 }
 
-// plainBranch is the name of a branch whose dots surely stand for themselves.
+// plainBranch matches the name of a branch whose dots are certainly literal.
 var plainBranch = regexp.MustCompile(`^[A-Za-z0-9._/-]*$`)
 
-// branch turns Spinnaker's regular expression into globs where it plainly is one.
+// branch turns Spinnaker's regular expression into globs where it clearly equals
+// a glob.
 func (s *spinnaker) branch(path, expression string) []string {
 	text := strings.TrimSuffix(strings.TrimPrefix(expression, "^"), "$")
 	before, open := strings.CutSuffix(text, ".*")
@@ -271,11 +273,11 @@ func (s *spinnaker) branch(path, expression string) []string {
 	default: // ".*" goes over slashes, which "*" does not
 		return []string{before + "*", before + "*/**"}
 	}
-	s.in.note(Warning, path, "branch "+expression, "a regular expression that is no plain glob: pushes to every branch start the pipeline")
+	s.in.note(Warning, path, "branch "+expression, "the regular expression cannot be written as a glob: pushes to every branch start the pipeline")
 	return []string{"**"}
 }
 
-// spinnakerReasons tell why a member has no meaning here.
+// spinnakerReasons say why a member has no meaning here.
 var spinnakerReasons = map[string]struct {
 	why      string
 	severity Severity

@@ -21,18 +21,18 @@ type template struct {
 	names      map[string]string
 	// used collects the resources that an evaluation referred to.
 	used map[string]bool
-	// touched are the resources that the import made something of; sites are the
-	// buckets among them that became sites.
+	// touched are the resources that the import used; sites are the buckets among
+	// them that became sites.
 	touched        map[string]bool
 	sites          map[string]string
 	parametersUsed map[string]bool
 	origins        map[string]string // distribution → the site behind it, "" for none
 }
 
-// noValue is what Ref AWS::NoValue stands for: the property is absent.
+// noValue is the value of Ref AWS::NoValue: the property is absent.
 type noValue struct{}
 
-// maxText bounds what nested functions may blow a text up to.
+// maxText bounds the size of a text that nested functions can produce.
 const maxText = 1 << 20
 
 // intrinsic recognises {"Ref": …}, {"Condition": "…"} and {"Fn::…": …}.
@@ -48,8 +48,8 @@ func intrinsic(v any) (fn string, arg any, ok bool) {
 	return fn, o.vals[fn], true
 }
 
-// eval resolves every function inside v. What cannot be resolved is noted
-// under path, and stands as an empty text.
+// eval resolves every function inside v. A function that cannot be resolved is
+// noted under path, and becomes an empty text.
 func (t *template) eval(v any, path string, depth int) any {
 	if depth > maxDepth {
 		t.in.note(Error, path, "functions", "nested too deeply")
@@ -200,8 +200,8 @@ const (
 	defaultAccount = "000000000000"
 )
 
-// pseudo gives a pseudo parameter its value. One that is not given is made up,
-// which is noted where it is used first.
+// pseudo returns the value of a pseudo parameter. A value that was not given is
+// made up, and noted where it is first used.
 func (t *template) pseudo(name, path string) string {
 	if v, ok := t.in.opts.Parameters[name]; ok {
 		return v
@@ -248,8 +248,8 @@ func (t *template) ref(name, path string) any {
 	return ""
 }
 
-// parameter is the value of a template's parameter: as given, by default, from
-// a secret, or asked for at the start of an execution.
+// parameter is the value of a template's parameter: the given one, the default, a
+// secret, or a parameter that each execution asks for at its start.
 func (t *template) parameter(name, path string) any {
 	p, _ := t.parameters.vals[name].(*object)
 	if p == nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// condition decides a condition by name.
+// condition evaluates a condition by its name.
 func (t *template) condition(name, path string) bool {
 	if v, ok := t.decided[name]; ok {
 		return v
@@ -22,9 +22,9 @@ func (t *template) condition(name, path string) bool {
 	return v
 }
 
-// notTaken notes the branch of an Fn::If that its condition leaves out, with all
-// that is in it. It matters more where a part of the pipeline is left out than
-// where one value takes the place of another.
+// notTaken notes the branch of an Fn::If that its condition leaves out, with
+// everything in it. The severity is higher when a part of the pipeline is left
+// out than when one value replaces another.
 func (t *template) notTaken(args []any, path string, branch int) {
 	if fn, arg, ok := intrinsic(args[branch]); args[branch] == nil || t.in.comparing || ok && fn == "Ref" && arg == "AWS::NoValue" {
 		return

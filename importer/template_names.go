@@ -39,13 +39,13 @@ var nameProperties = map[string]string{
 // cdkHash is what CDK appends to a logical ID.
 var cdkHash = regexp.MustCompile(`[0-9A-F]{8}$`)
 
-// name is what a resource is called: its own name where it states one, else
-// one made from its logical ID.
+// name is the name of a resource: its own name where it has one, otherwise a name
+// made from its logical ID.
 func (t *template) name(id string) string {
 	if n, ok := t.names[id]; ok {
 		return n
 	}
-	t.names[id] = id // while its own name is worked out
+	t.names[id] = id // guards against recursion while its own name is evaluated
 	resource, _ := t.resources.vals[id].(*object)
 	if resource == nil {
 		return id
@@ -67,7 +67,7 @@ func (t *template) name(id string) string {
 	return name
 }
 
-// freshName keeps two buckets from sharing a site.
+// freshName prevents two buckets from sharing a site.
 func (t *template) freshName(name, id string) string {
 	for other, taken := range t.names {
 		if other != id && taken == name {

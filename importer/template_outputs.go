@@ -43,8 +43,8 @@ func (t *template) readOutputs(outputs cursor) {
 	}
 }
 
-// describeSites writes the outputs that are a site's address beside the stage
-// that deploys it, where the address is shown after a run.
+// describeSites adds the outputs that are a site's address to the stage that
+// deploys the site, where the address is shown after a run.
 func describeSites(doc *pipeline.Document, outputs []Output) {
 	for _, p := range doc.Pipelines {
 		for i := range p.Stages {
@@ -65,16 +65,16 @@ func describeSites(doc *pipeline.Document, outputs []Output) {
 
 func (t *template) outputs(o Output) { t.in.outputs = append(t.in.outputs, o) }
 
-// isAddress says whether a value is where people find something.
+// isAddress says whether a value is a URL or a host.
 func isAddress(v string) bool {
 	return strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://") || strings.Contains(v, ".localhost:")
 }
 
-// pathOf is what follows the host of an address, without its leading slash.
+// pathOf is the part of an address after its host, without the leading slash.
 func pathOf(v string) string {
 	v = strings.TrimPrefix(strings.TrimPrefix(v, "https://"), "http://")
 	host, path, _ := strings.Cut(v, "/")
-	if strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-") { // there the first part of the path is the bucket
+	if strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-") { // in the original, the first part of the path is the bucket
 		_, path, _ = strings.Cut(path, "/")
 	}
 	return path

@@ -2,7 +2,7 @@ package importer
 
 import "strings"
 
-// report lists what nothing used.
+// report lists the resources that nothing used.
 func (t *template) report(top cursor) {
 	for _, id := range t.resources.keys {
 		r := cursor{in: t.in, path: pointer("/Resources", id), raw: t.resources.vals[id]}

@@ -96,7 +96,7 @@ func TestWhatCannotBeResolvedIsNoted(t *testing.T) {
 	}
 }
 
-// A hidden parameter's value must not reach the file, whatever is given.
+// The value of a NoEcho parameter must not reach the file, whatever is given.
 func TestHiddenParameterStaysHidden(t *testing.T) {
 	t.Parallel()
 	got, in := evaluate(t, `!Sub "${Hidden}"`)
@@ -105,7 +105,7 @@ func TestHiddenParameterStaysHidden(t *testing.T) {
 	}
 }
 
-// Functions inside functions must not blow a text up beyond all bounds.
+// Nested functions must not produce a text of unbounded size.
 func TestNestedGrowthIsBounded(t *testing.T) {
 	t.Parallel()
 	value := `x`

@@ -8,7 +8,7 @@ import (
 	"showrunner/problem"
 )
 
-// Terraform reads what `terraform show -json` prints of a state or a plan: its
+// Terraform reads the output of `terraform show -json` for a state or a plan: its
 // aws_codepipeline and aws_codebuild_project resources. Terraform's language
 // (HCL, also as JSON) is refused: only Terraform knows the values in it.
 func Terraform(src []byte, opts Options) (Result, error) {
@@ -16,7 +16,7 @@ func Terraform(src []byte, opts Options) (Result, error) {
 	v, err := parse(in.opts.File, src)
 	const help = "the language of .tf files is not read, nor its JSON form (.tf.json): only Terraform knows the values in it. Give what `terraform show -json` prints of a state, or `terraform show -json PLANFILE` of a plan"
 	if err != nil {
-		return Result{}, problem.Wrap(err, problem.Invalid, "import", "%s: no JSON of `terraform show -json`", in.opts.File).WithHelp("%s", help)
+		return Result{}, problem.Wrap(err, problem.Invalid, "import", "%s: not the JSON of `terraform show -json`", in.opts.File).WithHelp("%s", help)
 	}
 	top := in.root(v)
 	values := top.get("planned_values")
@@ -25,7 +25,7 @@ func Terraform(src []byte, opts Options) (Result, error) {
 	}
 	root := values.get("root_module")
 	if !root.ok() {
-		return Result{}, problem.New(problem.Invalid, "import", "%s: it has no root module, so it is no JSON of `terraform show -json`", in.opts.File).WithHelp("%s", help)
+		return Result{}, problem.New(problem.Invalid, "import", "%s: it has no root module, so it is not the JSON of `terraform show -json`", in.opts.File).WithHelp("%s", help)
 	}
 	t := &terraform{in: in}
 	t.module(root)
@@ -55,7 +55,7 @@ func (t *terraform) module(m cursor) {
 	for _, r := range m.get("resources").items() {
 		kind := scalar(r.get("type").raw)
 		what := kind + " " + scalar(r.get("address").raw)
-		body := cursor{in: t.in, path: "rewritten:" + r.path + "/values"} // a place of its own, beside the one in the document
+		body := cursor{in: t.in, path: "rewritten:" + r.path + "/values"} // a path of its own, beside the path in the document
 		body.raw = t.in.awsShape(r.get("values").raw, body.path, r.path+"/values", "")
 		switch {
 		case scalar(r.get("mode").raw) == "data":
@@ -83,8 +83,8 @@ func (t *terraform) module(m cursor) {
 	}
 }
 
-// terraformKind is the name in CloudFormation of a kind of resource, as far as
-// the service goes.
+// terraformKind is CloudFormation's name for a kind of resource, as far as the
+// service goes.
 func terraformKind(kind string) string {
 	for prefix, service := range map[string]string{
 		"aws_iam_": "AWS::IAM::Role", "aws_kms_": "AWS::KMS::Key", "aws_s3_bucket": "AWS::S3::Bucket", "aws_sns_": "AWS::SNS::Topic", "aws_lambda_": "AWS::Lambda::Function",
@@ -147,29 +147,29 @@ func (t *terraform) document() (Result, error) {
 	return finish(in, doc, "terraform")
 }
 
-// terraformNames are members that CodePipeline and CodeBuild call otherwise than
-// by the same words joined.
+// terraformNames are members whose names differ in CodePipeline and CodeBuild,
+// not only in spelling.
 var terraformNames = map[string]string{
 	"stage": "stages", "action": "actions", "trigger": "triggers", "variable": "variables", "condition": "conditions", "rule": "rules",
 	"environment_variable": "environmentVariables", "build_timeout": "timeoutInMinutes", "queued_timeout": "queuedTimeoutInMinutes",
 	"buildspec": "buildSpec", "secondary_artifacts": "secondaryArtifacts",
 }
 
-// terraformSingle are blocks of which there is at most one, which Terraform
-// keeps in a list.
+// terraformSingle are blocks that exist at most once; Terraform keeps them in a
+// list.
 var terraformSingle = map[string]bool{
 	"git_configuration": true, "branches": true, "tags": true, "file_paths": true, "environment": true, "source": true, "artifacts": true, "cache": true,
 	"on_failure": true, "on_success": true, "before_entry": true, "retry_configuration": true, "rule_type_id": true, "logs_config": true, "vpc_config": true,
 	"registry_credential": true, "build_batch_config": true, "encryption_key": true,
 }
 
-// awsShape writes values of Terraform with the names and shapes of AWS's own JSON,
-// and remembers where each member stood. Values that say nothing are left out.
+// awsShape writes Terraform's values with the names and shapes of AWS's own JSON,
+// and remembers the original place of each member. Empty values are left out.
 func (in *input) awsShape(v any, path, was, key string) any {
 	in.originalPaths[path] = was
 	switch e := v.(type) {
 	case *object:
-		if key == "configuration" { // names of the provider's own
+		if key == "configuration" { // names of Terraform's own
 			return e
 		}
 		out := newObject()
@@ -210,7 +210,7 @@ func (in *input) awsShape(v any, path, was, key string) any {
 	return v
 }
 
-// artifactNames writes the names of artifacts as AWS does.
+// artifactNames writes the names of artifacts in AWS's form.
 func (in *input) artifactNames(list []any, path, was string) []any {
 	out := make([]any, len(list))
 	for i, name := range list {
@@ -224,7 +224,7 @@ func (in *input) artifactNames(list []any, path, was string) []any {
 	return out
 }
 
-// empty says whether a value is what Terraform keeps of what is not given.
+// empty says whether Terraform stores a value in this form when it was not given.
 func empty(v any) bool {
 	switch e := v.(type) {
 	case nil:
@@ -253,7 +253,7 @@ func camelCase(key string) string {
 	return strings.Join(words, "")
 }
 
-// original is the place in the document of a path in values that were rewritten.
+// original is the original path in the document for a path in rewritten values.
 func (in *input) original(path string) string {
 	for at := path; at != ""; at = at[:strings.LastIndexByte(at, '/')] {
 		if was, ok := in.originalPaths[at]; ok {

@@ -15,7 +15,7 @@ import (
 	"showrunner/problem"
 )
 
-// Bounds on a source document; real ones stay far below.
+// Bounds on a source document. Real documents are far smaller.
 const (
 	maxInput = 16 << 20
 	maxDepth = 200
@@ -41,7 +41,7 @@ func (o *object) set(key string, v any) {
 // json.Number, string, []any and *object.
 func parse(name string, src []byte) (any, error) {
 	if len(src) > maxInput {
-		return nil, problem.New(problem.Invalid, "import", "%s: %d bytes are more than the %d that are read", name, len(src), maxInput)
+		return nil, problem.New(problem.Invalid, "import", "%s: %d bytes, but at most %d are read", name, len(src), maxInput)
 	}
 	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
 	trimmed := bytes.TrimSpace(src)
@@ -68,7 +68,7 @@ func parseJSON(name string, src []byte) (any, error) {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
 			at = syntax.Offset
-			// A decoder counts the character in question, or stops before it.
+			// A decoder's offset counts the invalid character, or ends before it.
 			if at < int64(len(src)) && strings.HasPrefix(err.Error(), "invalid character "+strconv.QuoteRune(rune(src[at]))) {
 				at++
 			}
@@ -124,8 +124,8 @@ func jsonValue(dec *json.Decoder, depth int) (any, error) {
 	return token, nil
 }
 
-// plain takes out the two control characters with which references are marked
-// inside texts (see markReference).
+// plain removes the two control characters that mark references inside texts (see
+// markReference).
 func plain(s string) string {
 	if !strings.ContainsAny(s, "\x01\x02") {
 		return s
@@ -143,8 +143,8 @@ func position(src []byte, offset int64) (line, col int) {
 }
 
 func parseYAML(name string, src []byte) (v any, err error) {
-	// The library has panicked on hostile input before; a document must never
-	// end the process that reads it.
+	// The library has panicked on hostile input before. A document must never end
+	// the process that reads it.
 	defer func() {
 		if r := recover(); r != nil {
 			v, err = nil, problem.New(problem.Invalid, "import", "%s: not YAML: %v", name, r)
@@ -157,7 +157,7 @@ func parseYAML(name string, src []byte) (v any, err error) {
 				return fmt.Errorf("nested deeper than %d", maxDepth)
 			}
 			return nil
-		}), loaderlimits.AliasNone()))); err != nil { // aliases are counted where they are followed
+		}), loaderlimits.AliasNone()))); err != nil { // aliases are counted where they are used
 		at := ""
 		var load *yaml.LoadError
 		if errors.As(err, &load) {

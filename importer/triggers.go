@@ -10,8 +10,8 @@ import (
 	"showrunner/pipeline"
 )
 
-// pushTriggers carries V2's triggers over. Where there are any, the source
-// actions' own detection of changes is off, as CodePipeline does it.
+// pushTriggers converts V2's triggers. If there are any, the source actions' own
+// change detection is off, as in CodePipeline.
 func (c *conversion) pushTriggers(stages [][]*action) {
 	repositories, sources := map[string]string{}, map[string]*action{}
 	for _, actions := range stages {
@@ -42,14 +42,15 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 		}
 		push := git.get("Push").items()
 		if len(push) == 0 && len(git.get("PullRequest").items()) == 0 {
-			// Without a filter it is every push to the action's own branch.
+			// A trigger without a filter starts at every push to the action's own
+			// branch.
 			c.startsAt(from, t.path, c.pushTrigger(from, repository, c.finish(from.config.get("BranchName"), false)))
 		}
 		for _, p := range push {
 			branches, tags, paths := filters(p.get("Branches")), filters(p.get("Tags")), filters(p.get("FilePaths"))
 			if local(repository) {
 				if len(branches) == 0 && len(tags) == 0 {
-					branches = []string{"**"} // a poll without either looks at one branch
+					branches = []string{"**"} // a poll without branches and tags watches one branch
 				}
 				c.startsAt(from, p.path, pipeline.Trigger{Poll: &pipeline.PollTrigger{URL: repository, Branches: branches, Tags: tags, Paths: paths}})
 				continue
@@ -60,13 +61,13 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 			}})
 		}
 		for _, p := range git.get("PullRequest").items() {
-			p.leave(Error, "pull request trigger", "pull requests start nothing here; pushes to their branches can")
+			p.leave(Error, "pull request trigger", "pull requests do not start pipelines here; pushes to their branches can")
 		}
 	}
 }
 
-// repositoryOf is the repository of a source action as a host of Git names it;
-// "" for sources that have none.
+// repositoryOf is the repository of a source action as a Git host names it; ""
+// for other sources.
 func (c *conversion) repositoryOf(a *action) string {
 	switch a.provider {
 	case "CodeStarSourceConnection":
@@ -77,8 +78,8 @@ func (c *conversion) repositoryOf(a *action) string {
 	return ""
 }
 
-// branchOf is the branch that a source fetches. What a trigger pushed is fetched
-// as it was pushed; the action's branch is for runs that start otherwise.
+// branchOf is the branch that a source fetches. A run that a trigger started
+// fetches the pushed commit; the action's branch is for other runs.
 func (c *conversion) branchOf(a *action, url, branch string) string {
 	triggered := slices.ContainsFunc(c.triggers, func(t cursor) bool {
 		git := t.get("GitConfiguration")
@@ -131,7 +132,7 @@ type hook struct {
 	action string
 }
 
-// webhooks gives the push triggers of the webhooks that aim at the action.
+// webhooks returns the push triggers for the webhooks that target the action.
 func (c *conversion) webhooks(a *action, repository, branch string) []pipeline.Trigger {
 	var out []pipeline.Trigger
 	for _, h := range c.hooks {
@@ -177,7 +178,7 @@ func (c *conversion) hookSecret(p cursor) string {
 	return c.in.secretName("webhook", "the text that signs the repository's push webhook", token.path)
 }
 
-// conditions carries what guards a stage over.
+// conditions converts the conditions of a stage.
 func (c *conversion) conditions(s cursor, stages []pipeline.Stage) {
 	if f := s.get("OnFailure"); f.ok() {
 		c.onFailure(f, stages)
@@ -209,7 +210,7 @@ func (c *conversion) onFailure(f cursor, stages []pipeline.Stage) {
 	f.get("Conditions").leave(Error, "onFailure conditions", "they are not asked; the result applies to every failure")
 }
 
-// retries has every stage of a group tried once more, as CodePipeline does with
+// retries gives every stage of a group a second try, as CodePipeline does with
 // the actions of a stage.
 func (c *conversion) retries(f cursor, stages []pipeline.Stage) {
 	mode := f.get("RetryConfiguration").get("RetryMode")
@@ -231,7 +232,8 @@ func (c *conversion) retries(f cursor, stages []pipeline.Stage) {
 	}
 }
 
-// entryCondition carries VariableCheck over, as `when` where the result is SKIP.
+// entryCondition converts VariableCheck; where the result is SKIP, it becomes
+// `when`.
 func (c *conversion) entryCondition(condition cursor, stages []pipeline.Stage) {
 	result := condition.get("Result").static()
 	var checks []string

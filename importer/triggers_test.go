@@ -10,7 +10,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// imported is the one pipeline of a document, and what was noted of it.
+// imported is the only pipeline of a document, and its notes.
 func imported(t *testing.T, kind, src string, opts importer.Options) (pipeline.Pipeline, string) {
 	t.Helper()
 	opts.File = "in.json"
@@ -25,7 +25,7 @@ func imported(t *testing.T, kind, src string, opts importer.Options) (pipeline.P
 	return doc.Pipelines[0], string(res.YAML)
 }
 
-// What a document's triggers become, as the fields that decide.
+// triggersOf describes a document's triggers by the fields that matter.
 func triggersOf(t *testing.T, p pipeline.Pipeline) string {
 	t.Helper()
 	var list []string
@@ -61,11 +61,12 @@ func TestCodePipelineTriggers(t *testing.T) {
 		opts                  importer.Options
 	}{
 		"excludes win": {triggers: onSource("Web", `,"push":[{"branches":{"includes":["release/*"],"excludes":["release/0*"]}}]`), want: "push acme/web[release/* !release/0*][][]"},
-		// Without a filter every push to the branch of the action starts the pipeline.
+		// A trigger without a filter starts at every push to the branch of the
+		// action.
 		"no filter":                  {triggers: onSource("Lib", ""), want: "push acme/lib[stable][][]"},
 		"no filter, here":            {triggers: onSource("Web", ""), want: "poll /srv/web[main][][]", opts: here},
 		"nobody's":                   {triggers: onSource("Wbe", `,"push":[{"branches":{"includes":["main"]}}]`), noted: "no source action of that name"},
-		"pull requests":              {triggers: onSource("Web", `,"pullRequest":[{"events":["OPEN"]}]`), noted: "pull requests start nothing here"},
+		"pull requests":              {triggers: onSource("Web", `,"pullRequest":[{"events":["OPEN"]}]`), noted: "pull requests do not start pipelines here"},
 		"paths alone, of any branch": {triggers: onSource("Web", `,"push":[{"filePaths":{"includes":["web/**"]}}]`), want: "poll /srv/web[**][][web/**]", opts: here},
 	} {
 		p, text := imported(t, "codepipeline", v2(c.triggers), c.opts)
@@ -78,8 +79,8 @@ func TestCodePipelineTriggers(t *testing.T) {
 	}
 }
 
-// With triggers a push is fetched as it was pushed; the action's branch serves
-// the runs that start otherwise, and the sources that no trigger is about.
+// With triggers, a run fetches the pushed commit. The action's branch is for the
+// other runs, and for sources without a trigger.
 func TestTheBranchOfATriggeredSource(t *testing.T) {
 	branches := func(triggers string, opts importer.Options) string {
 		p, _ := imported(t, "codepipeline", v2(triggers), opts)
@@ -121,11 +122,12 @@ func TestSpinnakerTriggers(t *testing.T) {
 		"over slashes":   {doc: doc("false", git("^feature-.*$")), want: "push acme/api[feature-* feature-*/**][][]"},
 		"below a folder": {doc: doc("false", git("release/.*")), want: "push acme/api[release/**][][]"},
 		"every branch":   {doc: doc("false", git(".*")), want: "push acme/api[**][][]"},
-		"no glob":        {doc: doc("false", git("v.*-rc")), want: "push acme/api[**][][]", noted: "no plain glob"},
+		"no glob":        {doc: doc("false", git("v.*-rc")), want: "push acme/api[**][][]", noted: "cannot be written as a glob"},
 		"a value":        {doc: doc("false", hook("ok")), want: `webhook trigger.payload["status"] != nil && string(trigger.payload["status"]) contains "ok"`},
 		"an expression":  {doc: doc("false", hook("ok|done")), want: `webhook trigger.payload["status"] != nil && string(trigger.payload["status"]) matches "ok|done"`},
 		"no expression":  {doc: doc("false", hook("(?<!x)y")), noted: "no regular expression that can be asked here"},
-		// One source is one address: two triggers of it would be two webhooks of one name.
+		// One source is one address, so two triggers of the source would become
+		// two webhooks of one name.
 		"two of one source": {doc: doc("false", hook("a")+","+hook("b")), want: `webhook (trigger.payload["status"] != nil && string(trigger.payload["status"]) contains "a") || (trigger.payload["status"] != nil && string(trigger.payload["status"]) contains "b")`},
 		"one of all":        {doc: doc("false", hook("a")+`,{"type":"webhook","enabled":true,"source":"ci"}`), want: "webhook "},
 		"pull requests":     {doc: doc("false", strings.Replace(git("main"), `"branch"`, `"events":["pr:opened"],"branch"`, 1)), noted: "only pushes start something here"},
@@ -146,8 +148,9 @@ func TestSpinnakerTriggers(t *testing.T) {
 	}
 }
 
-// A constraint is met as Spinnaker meets it: its value is searched for, a key
-// that is no member is a JSONPath, and an empty value asks for the member alone.
+// A constraint holds as in Spinnaker: its value is searched for, a key that is
+// not a member is a JSONPath, and an empty value asks only that the member
+// exists.
 func TestPayloadConstraints(t *testing.T) {
 	payload := map[string]any{"ref": "refs/heads/main", "action": "x", "n": 3.0, "on": true, "none": nil, "a.b": "dotted",
 		"repository": map[string]any{"name": "shop", "a b": "spaced"}, "pusher": map[string]any{"name": "bob"}, "commits": []any{map[string]any{"id": "abc"}}}
@@ -175,7 +178,8 @@ func TestPayloadConstraints(t *testing.T) {
 			continue
 		}
 		got, err := pipeline.EvalTriggerWhen(*p.Triggers[0].Webhook, map[string]any{"payload": payload})
-		// A text where the path wants an object is said as an error, and starts nothing.
+		// A text where the path needs an object is reported as an error, and
+		// starts nothing.
 		if got != want || err != nil && !strings.Contains(constraints, "action.name") {
 			t.Errorf("%s: %v, %v (%s)", constraints, got, err, p.Triggers[0].Webhook.When)
 		}

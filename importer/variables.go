@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// variable is the value of CodePipeline's #{namespace.key}: a text that may hold
-// marked references. It answers false where nothing sets the variable here.
+// variable is the value of CodePipeline's #{namespace.key}: a text that may
+// contain marked references. It returns false where nothing sets the variable
+// here.
 func (c *conversion) variable(ns, key, path string) (string, bool) {
 	switch ns {
 	case "variables":
@@ -48,7 +49,7 @@ func (c *conversion) variable(ns, key, path string) (string, bool) {
 	return "", false
 }
 
-// gitOutputs are a source action's variables under the names of a git stage's outputs.
+// gitOutputs maps a source action's variables to the outputs of a git stage.
 // https://docs.aws.amazon.com/codepipeline/latest/userguide/reference-variables.html
 var gitOutputs = map[string]string{
 	"CommitId": "commit", "CommitMessage": "message", "BranchName": "branch", "AuthorDate": "date", "CommitterDate": "date",
@@ -59,7 +60,8 @@ var gitOutputs = map[string]string{
 var objectOutputs = map[string]string{"BucketName": "bucket", "ObjectKey": "key", "VersionId": "version", "ETag": "version"}
 
 // sourceVariable is a variable of a source action. The names of its repository
-// stand in the document; the rest is known when a run has fetched the commit.
+// are in the document; the other values are known when a run has fetched the
+// commit.
 func (c *conversion) sourceVariable(a *action, outputs, key, path string) (string, bool) {
 	name, repository := "", ""
 	switch a.provider {
@@ -90,15 +92,15 @@ func (c *conversion) sourceVariable(a *action, outputs, key, path string) (strin
 	return markReference(outputs + "." + output), ok
 }
 
-// commitPages are what stands between a repository's page and a commit's id.
+// commitPages are the path parts between a repository's page and a commit's id.
 var commitPages = map[string]string{"github.com": "/commit/", "bitbucket.org": "/commits/", "gitlab.com": "/-/commit/"}
 
-// commitURL is the page of a commit. It answers false where no page is known.
+// commitURL is the page of a commit. It returns false where the page is unknown.
 func (c *conversion) commitURL(a *action, repository, outputs, path string) (string, bool) {
 	host := "github.com"
 	if a.provider == "CodeStarSourceConnection" {
 		if host = providerHosts[c.connectionProvider(a.config.get("ConnectionArn"))]; host == "" {
-			host = "github.com" // which has been noted
+			host = "github.com" // the reason has been noted
 		}
 	}
 	page := "https://" + host + "/" + repository
@@ -112,7 +114,7 @@ func (c *conversion) commitURL(a *action, repository, outputs, path string) (str
 	return page + commitPages[host] + markReference(outputs+".commit"), repository != ""
 }
 
-// expressionOf is a text with marked references as one expression.
+// expressionOf converts a text with marked references to one expression.
 func expressionOf(s string) string {
 	var parts []string
 	text := func(t string) {

@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// writeYAML writes plain values as YAML in their own order, with texts of
-// several lines as blocks.
+// writeYAML writes plain values as YAML in their own order. Texts of several
+// lines become block scalars.
 func writeYAML(v any) (string, error) {
 	out, err := yaml.Dump(yamlNode(v), yaml.WithV4Defaults(), yaml.WithIndent(2))
 	return string(out), err
