@@ -59,7 +59,7 @@ func unaccounted(t testing.TB, kind string, src []byte, opts importer.Options) [
 	before := meaning(r)
 	var list []string
 	visit(doc, func(v any) any { doc = v; return v }, func() {}, "", func(path string, set func(any), drop func()) {
-		if named(r, path) || form.MatchString(path) {
+		if named(r, path) || formMembers.MatchString(path) {
 			return
 		}
 		changes := func(change func()) bool {
@@ -78,9 +78,9 @@ func unaccounted(t testing.TB, kind string, src []byte, opts importer.Options) [
 	return list
 }
 
-// form are members that describe the form of a document. They act through other
+// formMembers are members that describe the form of a document. They act through other
 // members, or not at all.
-var form = regexp.MustCompile(`(?i)^/(conditions/.*|parameters/[^/]+/type)$` + // decide about resources; parameters are texts
+var formMembers = regexp.MustCompile(`(?i)^/(conditions/.*|parameters/[^/]+/type)$` + // decide about resources; parameters are texts
 	`|/fn::if/0$|/fn::if/[12]/ref$` + // the condition decides; a branch that is left out is named
 	`|/actiontypeid/(owner|version)$|/ruletypeid/(category|owner|version)$` + // an action type is told apart by category and provider
 	`|/action/[0-9]+/(owner|version|run_order)$|/rule_type_id/0/(category|owner|version)$` + // Terraform's names of those

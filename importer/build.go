@@ -41,9 +41,9 @@ func (c *conversion) inputs(a *action, b *pipeline.Build) bool {
 	return true
 }
 
-// makes records the names of a build's outputs here: a single output is the
+// recordOutputs records the names of a build's outputs here: a single output is the
 // stage's own artifact, several are its secondary artifacts.
-func (c *conversion) makes(a *action) {
+func (c *conversion) recordOutputs(a *action) {
 	for _, o := range a.outputs {
 		name := o.get("Name").static()
 		c.artifacts[name] = a.id
@@ -62,7 +62,7 @@ func (c *conversion) codeBuild(a *action) bool {
 		c.in.note(Error, a.path, a.category+" action "+a.name, "it has no source left; the stage is left out")
 		return false
 	}
-	if f := a.config.get("BatchEnabled"); f.ok() && f.truth() {
+	if f := a.config.get("BatchEnabled"); f.ok() && f.boolean() {
 		c.in.note(Error, f.path, "BatchEnabled", "batch builds are not run: the buildspec runs once; give each build of the batch a stage")
 	}
 	a.config.get("CombineArtifacts").leave(Info, "CombineArtifacts", "there is no batch whose artifacts could be combined")
@@ -89,7 +89,7 @@ func (c *conversion) codeBuild(a *action) bool {
 		}
 		c.environmentVariable(v, &b.Env, true)
 	}
-	c.makes(a)
+	c.recordOutputs(a)
 	c.set(a, b)
 	return true
 }
@@ -139,7 +139,7 @@ func (c *conversion) project(a *action, p cursor, b *pipeline.Build) bool {
 	for _, s := range p.get("SecondarySources").items() {
 		s.leave(Info, "secondary source", "in a pipeline a build gets the artifacts of its action")
 	}
-	p.get("Name").read() // the action named it
+	p.get("Name").markRead() // the action named it
 	e := p.get("Environment")
 	image := c.in.complete(e.get("Image").text())
 	switch {
@@ -148,7 +148,7 @@ func (c *conversion) project(a *action, p cursor, b *pipeline.Build) bool {
 		c.in.note(Info, e.get("Image").path, "image "+image, "AWS's own build image: the build runs as a process with the tools of this machine; set `image:` to run it in a container")
 	default:
 		b.Image = image
-		b.Privileged = e.get("PrivilegedMode").truth()
+		b.Privileged = e.get("PrivilegedMode").boolean()
 	}
 	for _, v := range e.get("EnvironmentVariables").items() {
 		c.projectVariables[v.get("Name").static()] = v.get("Value").path
@@ -234,7 +234,7 @@ func (c *conversion) commands(a *action) bool {
 		return false
 	}
 	b.Inline = text
-	c.makes(a)
+	c.recordOutputs(a)
 	c.set(a, b)
 	return true
 }
@@ -280,7 +280,7 @@ var variable = regexp.MustCompile(`#\{([A-Za-z0-9_@-]+)\.([A-Za-z0-9_@.-]+)\}`)
 // where the language does not allow them.
 func (c *conversion) finish(field cursor, secrets bool) string {
 	if !field.ok() {
-		field.read()
+		field.markRead()
 		return ""
 	}
 	s := variable.ReplaceAllStringFunc(field.text(), func(m string) string {

@@ -153,8 +153,8 @@ func (t *template) named(kind, name string) (string, bool) {
 	return "", false
 }
 
-// compared is collect for values that are looked at and reach no file.
-func (t *template) compared(do func()) []string {
+// collectCompared is collect for values that are only compared and do not reach the file.
+func (t *template) collectCompared(do func()) []string {
 	was := t.in.comparing
 	t.in.comparing = true
 	defer func() { t.in.comparing = was }()
@@ -191,7 +191,7 @@ func (t *template) findOrigin(dist string) string {
 	r := cursor{in: newInput(t.in.opts), raw: t.resources.vals[dist]}
 	r.in.tmpl = t
 	for _, o := range r.get("Properties").get("DistributionConfig").get("Origins").items() {
-		for _, id := range t.compared(func() { o.get("DomainName").text() }) {
+		for _, id := range t.collectCompared(func() { o.get("DomainName").text() }) {
 			b, _ := t.resources.vals[id].(*object)
 			if b != nil && scalar(b.vals["Type"]) == "AWS::S3::Bucket" {
 				return siteName(t.name(id))
@@ -227,7 +227,7 @@ func (t *template) rules(id string, q *pipeline.Pipeline) {
 		aims := false
 		for _, target := range p.get("Targets").items() {
 			arn := ""
-			for _, used := range t.compared(func() { arn = target.get("Arn").text() }) {
+			for _, used := range t.collectCompared(func() { arn = target.get("Arn").text() }) {
 				aims = aims || used == id
 			}
 			// An ARN that is written out names its pipeline at the end.

@@ -120,7 +120,7 @@ func (c *conversion) convert() pipeline.Pipeline {
 	c.unusedNames(actions)
 	if len(c.out.Stages) == 0 {
 		c.in.note(Error, c.def.path, "pipeline "+c.name, "none of its actions has an equivalent here: the pipeline gets an approval stage instead, so that the file is valid")
-		c.out.Stages = []pipeline.Stage{nothingCarried()}
+		c.out.Stages = []pipeline.Stage{placeholderStage()}
 	}
 	c.neededParameters()
 	return c.out
@@ -171,7 +171,7 @@ func (c *conversion) executionMode() pipeline.Concurrency {
 }
 
 func (c *conversion) variables() {
-	c.def.get("Name").read() // it gave the pipeline its name
+	c.def.get("Name").markRead() // it gave the pipeline its name
 	c.def.get("PipelineType").leave(Info, "pipelineType "+c.def.get("PipelineType").static(), "there is one type of pipeline here; what the type allows is carried over by itself")
 	for _, v := range c.def.get("Variables").items() {
 		p := pipeline.Parameter{Name: identifier(v.get("Name").static()), Description: v.get("Description").static()}
@@ -245,7 +245,7 @@ func (c *conversion) readActions(s cursor) []*action {
 			config: item.get("Configuration"), inputs: item.get("InputArtifacts").items(), outputs: item.get("OutputArtifacts").items(),
 			runOrder: 1,
 		}
-		kind.get("Version").read() // the version of the configuration's form; each provider has had only one
+		kind.get("Version").markRead() // the version of the configuration's form; each provider has had only one
 		if n := item.get("RunOrder"); n.ok() {
 			a.runOrder = n.number()
 		}

@@ -152,9 +152,9 @@ func (c cursor) texts() []string {
 	return out
 }
 
-// truth reads a boolean, also a boolean that is written as text. Any other value
+// boolean reads a boolean, also a boolean that is written as text. Any other value
 // is taken as false, with a note.
-func (c cursor) truth() bool {
+func (c cursor) boolean() bool {
 	s := c.static()
 	if s != "" && !strings.EqualFold(s, "true") && !strings.EqualFold(s, "false") {
 		c.in.note(Warning, c.path, s, "neither true nor false: taken as false")
@@ -181,9 +181,9 @@ func (c cursor) number() int {
 	return int(f)
 }
 
-// read marks a value and everything within it as read. It is for values that are
+// markRead marks a value and everything within it as read. It is for values that are
 // not read through a cursor.
-func (c cursor) read() { c.in.readPaths[c.path], c.in.wholePaths[c.path] = true, true }
+func (c cursor) markRead() { c.in.readPaths[c.path], c.in.wholePaths[c.path] = true, true }
 
 // ignore leaves out a value and everything within it. The caller notes the
 // reason, or has noted it elsewhere: a note on the value covers everything within

@@ -28,7 +28,7 @@ func (c *conversion) deployS3(a *action) bool {
 	}
 	key := a.config.get("ObjectKey")
 	extract := a.config.get("Extract")
-	if !extract.ok() || extract.truth() {
+	if !extract.ok() || extract.boolean() {
 		d.Prefix = strings.Trim(c.objectKey(key), "/")
 	} else {
 		d.Archive = c.objectKey(key)
@@ -83,7 +83,7 @@ func (c *conversion) website(a *action, bucket string, d *pipeline.DeploySite) {
 	}
 	c.tmpl.sites[id] = d.Site
 	properties := c.tmpl.resource(id).get("Properties")
-	properties.get("BucketName").read() // the resource has already given the site its name
+	properties.get("BucketName").markRead() // the resource has already given the site its name
 	site := properties.get("WebsiteConfiguration")
 	d.Index, d.Error = c.in.complete(site.get("IndexDocument").text()), c.in.complete(site.get("ErrorDocument").text())
 	for _, dist := range c.tmpl.ofType("AWS::CloudFront::Distribution") {

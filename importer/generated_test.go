@@ -172,7 +172,7 @@ func TestGeneratedDocuments(t *testing.T) {
 				if err != nil {
 					rt.Fatalf("%v\n%s", err, raw)
 				}
-				if fault := unsound(r); fault != "" {
+				if fault := problemOf(r); fault != "" {
 					rt.Fatalf("%s\n%s", fault, raw)
 				}
 			})

@@ -122,16 +122,16 @@ func hasNote(r importer.Result, what string) bool {
 	return false
 }
 
-// sound checks what holds for every import that succeeds.
-func sound(t *testing.T, r importer.Result) {
+// checkSound checks what holds for every import that succeeds.
+func checkSound(t *testing.T, r importer.Result) {
 	t.Helper()
-	if fault := unsound(r); fault != "" {
+	if fault := problemOf(r); fault != "" {
 		t.Error(fault)
 	}
 }
 
-// unsound describes what is wrong with an import; "" when nothing is.
-func unsound(r importer.Result) string {
+// problemOf describes what is wrong with an import; "" when nothing is.
+func problemOf(r importer.Result) string {
 	if doc, found := pipeline.Parse("imported.yaml", r.YAML, buildspec.Check); doc == nil {
 		return fmt.Sprintf("the file is not valid: %v\n%s", found, r.YAML)
 	}
@@ -167,7 +167,7 @@ func FuzzCDK(f *testing.F) {
 	seeds(f, "cfn")
 	f.Fuzz(func(t *testing.T, src []byte) {
 		if r, err := importer.CDK(src, importer.Options{}); err == nil {
-			sound(t, r)
+			checkSound(t, r)
 		}
 	})
 }
@@ -176,7 +176,7 @@ func FuzzCodePipeline(f *testing.F) {
 	seeds(f, "codepipeline")
 	f.Fuzz(func(t *testing.T, src []byte) {
 		if r, err := importer.CodePipeline(src, importer.Options{}); err == nil {
-			sound(t, r)
+			checkSound(t, r)
 		}
 	})
 }
@@ -185,7 +185,7 @@ func FuzzSpinnaker(f *testing.F) {
 	seeds(f, "spinnaker")
 	f.Fuzz(func(t *testing.T, src []byte) {
 		if r, err := importer.Spinnaker(src, importer.Options{}); err == nil {
-			sound(t, r)
+			checkSound(t, r)
 		}
 	})
 }

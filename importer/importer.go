@@ -117,7 +117,7 @@ func finish(in *input, doc *pipeline.Document, kind string) (Result, error) {
 			in.note(Warning, "", "--source-override "+name, "no source has that action, stage or owner/repo")
 		}
 	}
-	body, err := valid(in, doc)
+	body, err := writeValid(in, doc)
 	if err != nil {
 		return Result{}, err
 	}

@@ -43,7 +43,7 @@ func TestInlineBuildspecs(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		sound(t, r)
+		checkSound(t, r)
 		if got := strings.Contains(string(r.YAML), "\n      old:"); got == c.leftOut {
 			t.Errorf("%s: the stage is there: %v\n%s", name, got, r.YAML)
 		}
@@ -119,7 +119,7 @@ func TestRepositoriesThatAreParameters(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sound(t, r)
+			checkSound(t, r)
 			if n := len(r.Document.Pipelines[0].Triggers); n != 0 || !hasNote(r, "change detection of Src") && !hasNote(r, "trigger of Src") {
 				t.Errorf("%s: %d triggers, notes %+v", provider, n, r.NotCarried)
 			}
@@ -231,7 +231,7 @@ func TestActionsWithoutConfiguration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sound(t, r)
+		checkSound(t, r)
 		found := false
 		for _, n := range r.NotCarried {
 			found = found || n.Path == "/stages/0/actions/0" && n.Severity == importer.Error && strings.Contains(n.Why, "no "+c.missing)
@@ -255,7 +255,7 @@ func TestProjectsNamedByParameters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sound(t, r)
+	checkSound(t, r)
 	if !strings.Contains(string(r.YAML), "spec: ci/spec.yml") || !strings.Contains(string(r.YAML), "env: {A: '2'}") {
 		t.Errorf("the project's settings are lost:\n%s", r.YAML)
 	}

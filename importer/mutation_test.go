@@ -44,7 +44,7 @@ func TestMutations(t *testing.T) {
 					return
 				}
 				imported++
-				sound(t, r)
+				checkSound(t, r)
 				if t.Failed() {
 					t.Fatalf("with another value at %s", path)
 				}

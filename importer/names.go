@@ -52,7 +52,7 @@ func slug(s, fallback string, limit int) string {
 		k = fallback[:1] + "-" + k
 	}
 	if len(k) > limit {
-		k = strings.Trim(k[:limit-9], "-") + "-" + short(k)
+		k = strings.Trim(k[:limit-9], "-") + "-" + nameHash(k)
 	}
 	return k
 }
@@ -70,8 +70,8 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 func siteName(bucket string) string { return slug(bucket, "site", 63) }
 
-// short is a stable hash of eight characters that distinguishes long names.
-func short(s string) string {
+// nameHash is a stable hash of eight characters that distinguishes long names.
+func nameHash(s string) string {
 	h := fnv.New32a()
 	h.Write([]byte(s))
 	return fmt.Sprintf("%08x", h.Sum32())

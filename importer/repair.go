@@ -14,11 +14,11 @@ import (
 	"showrunner/problem"
 )
 
-// valid writes the document as a valid pipeline file. Parts that the original
+// writeValid writes the document as a valid pipeline file. Parts that the original
 // allowed and the language refuses are removed one by one, each with a note: the
 // smallest part that contains the finding, then the parts that depend on it.
 // Errors: invalid for a name that was given, internal.
-func valid(in *input, doc *pipeline.Document) ([]byte, error) {
+func writeValid(in *input, doc *pipeline.Document) ([]byte, error) {
 	for range 10_000 { // each round takes something out
 		body, err := pipeline.Format(doc)
 		if err != nil {
@@ -39,7 +39,7 @@ func valid(in *input, doc *pipeline.Document) ([]byte, error) {
 		if part.field == "application" && in.opts.Application != "" {
 			return nil, problem.New(problem.Invalid, "import", "--application %s: %s", in.opts.Application, found[i].Message)
 		}
-		if !in.takeOut(doc, part, found[i].Message) {
+		if !in.removePart(doc, part, found[i].Message) {
 			return nil, problem.New(problem.Internal, "import", "the file that was written is not valid: %s", found[i].Message)
 		}
 	}
@@ -104,9 +104,9 @@ func (in *input) origin(p part) string {
 	return ""
 }
 
-// takeOut removes a part from the document, with a note. It returns false when
+// removePart removes a part from the document, with a note. It returns false when
 // the part cannot be removed.
-func (in *input) takeOut(doc *pipeline.Document, p part, why string) bool {
+func (in *input) removePart(doc *pipeline.Document, p part, why string) bool {
 	at := in.origin(p)
 	if p.pipeline == "" {
 		if name := slug(doc.Application, "application", 40); p.field == "application" && name != doc.Application {
@@ -123,7 +123,7 @@ func (in *input) takeOut(doc *pipeline.Document, p part, why string) bool {
 	q := &doc.Pipelines[i]
 	switch p.list {
 	case "stages":
-		return in.takeOutStage(q, p, at, why)
+		return in.removeStage(q, p, at, why)
 	case "triggers":
 		n, err := strconv.Atoi(p.item)
 		if err != nil || n >= len(q.Triggers) {
@@ -134,20 +134,20 @@ func (in *input) takeOut(doc *pipeline.Document, p part, why string) bool {
 		in.forget(p, n)
 		return true
 	case "parameters":
-		return in.takeOutParameter(q, p, at, why)
+		return in.removeParameter(q, p, at, why)
 	}
 	if p.field == "description" && q.Description != "" {
 		in.note(Error, at, "description of pipeline "+q.Name, "%s: it is left out", why)
 		q.Description = ""
 		return true
 	}
-	return in.takeOutOfWhole(q, why)
+	return in.removeFromPipeline(q, why)
 }
 
-// takeOutOfWhole handles a finding about a whole pipeline. It removes the parts
+// removeFromPipeline handles a finding about a whole pipeline. It removes the parts
 // that start other pipelines or let them start this one first, then the last
 // stage.
-func (in *input) takeOutOfWhole(q *pipeline.Pipeline, why string) bool {
+func (in *input) removeFromPipeline(q *pipeline.Pipeline, why string) bool {
 	i := slices.IndexFunc(q.Stages, func(s pipeline.Stage) bool { return s.Kind == "pipeline" })
 	t := slices.IndexFunc(q.Triggers, func(t pipeline.Trigger) bool { return t.Pipeline != nil })
 	p := part{pipeline: q.Name, list: "stages"}
@@ -159,7 +159,7 @@ func (in *input) takeOutOfWhole(q *pipeline.Pipeline, why string) bool {
 		q.Triggers = slices.Delete(q.Triggers, t, t+1)
 		in.forget(p, t)
 		return true
-	case len(q.Stages) > 0 && q.Stages[0].Name != nothingCarried().Name:
+	case len(q.Stages) > 0 && q.Stages[0].Name != placeholderStage().Name:
 		i = len(q.Stages) - 1
 	default:
 		return false
@@ -186,7 +186,7 @@ func (in *input) forget(p part, n int) {
 	}
 }
 
-func (in *input) takeOutParameter(q *pipeline.Pipeline, p part, at, why string) bool {
+func (in *input) removeParameter(q *pipeline.Pipeline, p part, at, why string) bool {
 	i := slices.IndexFunc(q.Parameters, func(v pipeline.Parameter) bool { return v.Name == p.item })
 	if i < 0 {
 		return false
@@ -205,9 +205,9 @@ func (in *input) takeOutParameter(q *pipeline.Pipeline, p part, at, why string) 
 	return true
 }
 
-// takeOutStage clears one field of a stage, or removes the whole stage. The
+// removeStage clears one field of a stage, or removes the whole stage. The
 // stages that needed it then need the stages that it needed.
-func (in *input) takeOutStage(q *pipeline.Pipeline, p part, at, why string) bool {
+func (in *input) removeStage(q *pipeline.Pipeline, p part, at, why string) bool {
 	i := slices.IndexFunc(q.Stages, func(s pipeline.Stage) bool { return s.Name == p.item })
 	if i < 0 {
 		return false
@@ -258,12 +258,12 @@ func withoutStage(q *pipeline.Pipeline, i int) {
 		}
 	}
 	if len(q.Stages) == 0 {
-		q.Stages = []pipeline.Stage{nothingCarried()}
+		q.Stages = []pipeline.Stage{placeholderStage()}
 	}
 }
 
-// nothingCarried is the only stage of a pipeline of which nothing could be
+// placeholderStage is the only stage of a pipeline of which nothing could be
 // carried over, so that the file is valid.
-func nothingCarried() pipeline.Stage {
+func placeholderStage() pipeline.Stage {
 	return stageOf("nothing-carried", pipeline.Approval{Instructions: "Nothing of this pipeline could be carried over."})
 }

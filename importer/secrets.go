@@ -76,7 +76,7 @@ var notSecretName = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 func (in *input) secretName(id, source, path string) string {
 	base := strings.Trim(notSecretName.ReplaceAllString(id, "-"), "-._")
 	if len(base) > 100 {
-		base = base[:90] + "-" + short(id)
+		base = base[:90] + "-" + nameHash(id)
 	}
 	if base == "" {
 		base = "secret"
@@ -90,7 +90,7 @@ func (in *input) secretName(id, source, path string) string {
 			return s.Name
 		}
 		if s.Name == name { // another secret has this name already
-			name = base + "-" + short(source)
+			name = base + "-" + nameHash(source)
 		}
 	}
 	in.secrets = append(in.secrets, &Secret{Name: name, Source: source, Paths: []string{path}})

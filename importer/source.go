@@ -92,26 +92,26 @@ func (c *conversion) gitHub(a *action) bool {
 		poll.note(Info, "PollForSourceChanges", "the pipeline's triggers decide what starts it")
 		return true
 	}
-	if !poll.ok() || poll.truth() {
-		c.starts(a, pollTrigger(url, g.Branch, credentialsUnless(overridden, g.Credentials)))
+	if !poll.ok() || poll.boolean() {
+		c.addTriggers(a, pollTrigger(url, g.Branch, credentialsUnless(overridden, g.Credentials)))
 	}
 	push := c.webhooks(a, repository, g.Branch)
-	c.starts(a, push...)
-	if poll.ok() && !poll.truth() && len(push) == 0 && c.tmpl == nil {
-		c.starts(a, c.pushTrigger(a, repository, g.Branch))
+	c.addTriggers(a, push...)
+	if poll.ok() && !poll.boolean() && len(push) == 0 && c.tmpl == nil {
+		c.addTriggers(a, c.pushTrigger(a, repository, g.Branch))
 	}
 	return true
 }
 
-// starts adds the triggers for a source. A repository or branch that is known
+// addTriggers adds the triggers for a source. A repository or branch that is known
 // only when a run starts cannot be watched: that is noted, and the pipeline is
 // run by hand.
-func (c *conversion) starts(a *action, triggers ...pipeline.Trigger) {
-	c.startsAt(a, a.path, triggers...)
+func (c *conversion) addTriggers(a *action, triggers ...pipeline.Trigger) {
+	c.addTriggersAt(a, a.path, triggers...)
 }
 
-// startsAt is starts for triggers that are at a path of their own.
-func (c *conversion) startsAt(a *action, path string, triggers ...pipeline.Trigger) {
+// addTriggersAt is addTriggers for triggers that are at a path of their own.
+func (c *conversion) addTriggersAt(a *action, path string, triggers ...pipeline.Trigger) {
 	for _, t := range triggers {
 		repository, filters := watched(t)
 		unknown := ""
@@ -205,8 +205,8 @@ func (c *conversion) connection(a *action) bool {
 	if len(c.triggers) > 0 {
 		detect.note(Info, "DetectChanges", "the pipeline's triggers decide what starts it")
 	}
-	if len(c.triggers) == 0 && (!detect.ok() || detect.truth()) {
-		c.starts(a, c.pushTrigger(a, repository, branch))
+	if len(c.triggers) == 0 && (!detect.ok() || detect.boolean()) {
+		c.addTriggers(a, c.pushTrigger(a, repository, branch))
 	}
 	return true
 }
@@ -217,7 +217,7 @@ func (c *conversion) connectionProvider(arn cursor) string {
 		arn.note(Info, "ConnectionArn", "a connection is a login of AWS: the git stage uses a token instead")
 		return ""
 	}
-	used := c.tmpl.compared(func() { arn.text() })
+	used := c.tmpl.collectCompared(func() { arn.text() })
 	for _, id := range used {
 		r := c.tmpl.resource(id)
 		if kind := r.get("Type").static(); kind == "AWS::CodeStarConnections::Connection" || kind == "AWS::CodeConnections::Connection" {
@@ -248,7 +248,7 @@ func (c *conversion) codeCommit(a *action) bool {
 	c.set(a, g)
 	a.config.get("PollForSourceChanges").leave(Info, "PollForSourceChanges", "EventBridge does not reach this place, so the repository is polled")
 	if len(c.triggers) == 0 {
-		c.starts(a, pollTrigger(g.URL, g.Branch, g.Credentials))
+		c.addTriggers(a, pollTrigger(g.URL, g.Branch, g.Credentials))
 	}
 	return true
 }
@@ -296,7 +296,7 @@ func (c *conversion) s3Source(a *action) bool {
 	if url := c.overridden(a, bucket); url != "" {
 		c.set(a, pipeline.Git{URL: url})
 		if local(url) && len(c.triggers) == 0 {
-			c.starts(a, pollTrigger(url, "", nil))
+			c.addTriggers(a, pollTrigger(url, "", nil))
 		}
 		return true
 	}

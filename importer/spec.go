@@ -98,7 +98,7 @@ func (c *conversion) rewritten(a *action, field cursor, spec *object) bool {
 	if _, batch := spec.vals["batch"]; batch {
 		changed = true
 		spec.drop("batch")
-		if enabled := a.config.get("BatchEnabled"); enabled.ok() && enabled.truth() {
+		if enabled := a.config.get("BatchEnabled"); enabled.ok() && enabled.boolean() {
 			c.in.note(Error, field.path, "batch", "batch builds are not run: the buildspec runs once, without `batch`; give each build of the batch a stage")
 		} else {
 			c.in.note(Warning, field.path, "batch", "batch builds are not run, and the action does not ask for one: the buildspec runs once, without `batch`")
@@ -107,15 +107,15 @@ func (c *conversion) rewritten(a *action, field cursor, spec *object) bool {
 	if scalar(spec.vals["version"]) == "0.1" {
 		changed = true
 		spec.set("version", "0.2")
-		ownShells(spec)
+		separateShells(spec)
 		c.in.note(Warning, field.path, "version 0.1", "it gives every command a shell of its own: written as version 0.2, with each command in a subshell")
 	}
 	return changed
 }
 
-// ownShells keeps the commands of version 0.1 in separate shells, and moves its
+// separateShells keeps the commands of version 0.1 in separate shells, and moves its
 // variables to their newer place.
-func ownShells(spec *object) {
+func separateShells(spec *object) {
 	if old, ok := spec.vals["environment_variables"].(*object); ok {
 		env, variables := newObject(), newObject()
 		for _, group := range old.keys {

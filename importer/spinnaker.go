@@ -159,7 +159,7 @@ func (s *spinnaker) convert() pipeline.Pipeline {
 	}
 	if len(s.out.Stages) == 0 {
 		s.in.note(Error, s.def.path, "pipeline "+s.name, "none of its stages has an equivalent here: the pipeline gets an approval stage instead, so that the file is valid")
-		s.out.Stages = []pipeline.Stage{nothingCarried()}
+		s.out.Stages = []pipeline.Stage{placeholderStage()}
 	}
 	s.triggers()
 	return s.out
@@ -195,10 +195,10 @@ func (s *spinnaker) resolve(ref string, left map[string]bool) []string {
 func (s *spinnaker) concurrency() {
 	limit, keep := s.def.get("limitConcurrent"), s.def.get("keepWaitingPipelines")
 	switch {
-	case !limit.truth(): // absent is false: orca reads it with parseBoolean
+	case !limit.boolean(): // absent is false: orca reads it with parseBoolean
 		s.out.Concurrency = pipeline.Parallel
 		keep.leave(Info, "keepWaitingPipelines", "no execution waits: they run in parallel")
-	case keep.truth():
+	case keep.boolean():
 		s.out.Concurrency = pipeline.Queue
 	default:
 		s.out.Concurrency = pipeline.Supersede
@@ -206,7 +206,7 @@ func (s *spinnaker) concurrency() {
 	if n := s.def.get("maxConcurrentExecutions"); n.ok() && n.number() > 0 {
 		s.in.note(Warning, n.path, "maxConcurrentExecutions "+n.static(), "parallel executions are not counted")
 	}
-	if d := s.def.get("disabled"); d.truth() {
+	if d := s.def.get("disabled"); d.boolean() {
 		s.in.note(Warning, d.path, "disabled", "its triggers are left out, so that nothing starts it but a person")
 	}
 }
@@ -214,7 +214,7 @@ func (s *spinnaker) concurrency() {
 func (s *spinnaker) parameters() {
 	for _, p := range s.def.get("parameterConfig").items() {
 		name := p.get("name").static()
-		q := pipeline.Parameter{Name: identifier(name), Description: p.get("description").static(), Required: p.get("required").truth()}
+		q := pipeline.Parameter{Name: identifier(name), Description: p.get("description").static(), Required: p.get("required").boolean()}
 		label := p.get("label")
 		if q.Description == "" {
 			q.Description = label.static()
@@ -230,7 +230,7 @@ func (s *spinnaker) parameters() {
 			q.Default = &empty
 		}
 		options := p.get("options")
-		if p.get("hasOptions").truth() {
+		if p.get("hasOptions").boolean() {
 			for _, o := range options.items() {
 				q.Options = append(q.Options, o.get("value").static())
 			}

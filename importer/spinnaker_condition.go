@@ -225,7 +225,7 @@ func (s *spinnaker) preconditions(st cursor, name, ref string) (pipeline.Stage, 
 		}
 		kind.note(Info, "type "+kind.static(), "a precondition is an expression here")
 		group := &halt
-		if fail := p.get("failPipeline"); fail.ok() && !fail.truth() {
+		if fail := p.get("failPipeline"); fail.ok() && !fail.boolean() {
 			group = &stop
 		} else {
 			fail.note(Info, "failPipeline true", "it is what a failed stage does by itself")

@@ -86,7 +86,7 @@ func (s *spinnaker) call(st cursor, name string) (pipeline.Stage, bool) {
 		}
 		c.Parameters[identifier(k)] = s.text(values[i])
 	}
-	if w := st.get("waitForCompletion"); w.ok() && !w.truth() {
+	if w := st.get("waitForCompletion"); w.ok() && !w.boolean() {
 		no := false
 		c.Wait = &no
 	}
@@ -112,7 +112,7 @@ func (s *spinnaker) webhook(st cursor, name string) pipeline.Stage {
 		}
 		w.Headers[k] = s.text(values[i])
 	}
-	if wait := st.get("waitForCompletion"); wait.truth() {
+	if wait := st.get("waitForCompletion"); wait.boolean() {
 		s.in.note(Warning, wait.path, "waitForCompletion", "the stage is not asked again: it waits for a call back to the URL it sends as callbackUrl")
 		w.Wait = true
 		for _, f := range []string{"statusUrlResolution", "statusUrlJsonPath", "statusJsonPath", "successStatuses", "canceledStatuses", "terminalStatuses", "progressJsonPath"} {

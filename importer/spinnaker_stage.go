@@ -32,7 +32,7 @@ func (s *spinnaker) common(st cursor, out *pipeline.Stage, ref string) {
 		}
 		e.get("type").note(Info, "type "+e.get("type").static(), "a condition is an expression here")
 	}
-	if restrict := st.get("restrictExecutionDuringTimeWindow"); restrict.truth() {
+	if restrict := st.get("restrictExecutionDuringTimeWindow"); restrict.boolean() {
 		if s.window(st.get("restrictedExecutionWindow"), out); len(out.Windows) == 0 {
 			restrict.note(Warning, "restrictExecutionDuringTimeWindow", "the window names no hours and no days, so the stage starts at any time")
 		}
@@ -51,13 +51,13 @@ func (s *spinnaker) common(st cursor, out *pipeline.Stage, ref string) {
 func (s *spinnaker) failurePolicy(st cursor, out *pipeline.Stage) {
 	fail, goOn, atEnd := st.get("failPipeline"), st.get("continuePipeline"), st.get("completeOtherBranchesThenFail")
 	switch {
-	case goOn.truth():
+	case goOn.boolean():
 		out.OnFailure = pipeline.Continue
 		fail.note(Info, "failPipeline", "continuePipeline decides")
 		atEnd.note(Info, "completeOtherBranchesThenFail", "continuePipeline decides")
-	case fail.ok() && !fail.truth() && atEnd.truth():
+	case fail.ok() && !fail.boolean() && atEnd.boolean():
 		out.OnFailure = pipeline.FailAtEnd
-	case fail.ok() && !fail.truth():
+	case fail.ok() && !fail.boolean():
 		out.OnFailure = pipeline.HaltBranch
 	default:
 		fail.note(Info, "failPipeline", "it is what a failed stage does by itself")
@@ -118,18 +118,18 @@ func (s *spinnaker) zone(path string) string {
 }
 
 func (s *spinnaker) triggers() {
-	if s.def.get("disabled").truth() {
+	if s.def.get("disabled").boolean() {
 		s.def.get("triggers").leave(Warning, "triggers", "the pipeline is disabled")
 		return
 	}
 	for _, t := range s.def.get("triggers").items() {
 		kind := t.get("type").static()
-		if e := t.get("enabled"); e.ok() && !e.truth() {
+		if e := t.get("enabled"); e.ok() && !e.boolean() {
 			t.leave(Info, "trigger "+kind, "it is disabled, so it is left out")
 			continue
 		}
 		if out, ok := s.trigger(t, kind); ok {
-			if !s.merged(out.Webhook) {
+			if !s.mergeWebhook(out.Webhook) {
 				s.in.carryTrigger(s.out, out, "trigger "+kind, t.path)
 				s.out.Triggers = append(s.out.Triggers, out)
 			}
@@ -144,10 +144,10 @@ func (s *spinnaker) triggers() {
 	}
 }
 
-// merged merges a webhook into an earlier one with the same source, if there is
+// mergeWebhook merges a webhook into an earlier one with the same source, if there is
 // one: an address exists once, and starts the pipeline when the constraints of
 // either are met.
-func (s *spinnaker) merged(w *pipeline.WebhookTrigger) bool {
+func (s *spinnaker) mergeWebhook(w *pipeline.WebhookTrigger) bool {
 	for _, other := range s.out.Triggers {
 		o := other.Webhook
 		switch {
@@ -163,8 +163,8 @@ func (s *spinnaker) merged(w *pipeline.WebhookTrigger) bool {
 	return false
 }
 
-// given are the values that a trigger passes to the pipeline's parameters.
-func (s *spinnaker) given(t cursor) map[string]string {
+// parameterValues are the values that a trigger passes to the pipeline's parameters.
+func (s *spinnaker) parameterValues(t cursor) map[string]string {
 	var out map[string]string
 	keys, values := t.get("parameters").members()
 	for i, k := range keys {
@@ -181,8 +181,8 @@ func (s *spinnaker) given(t cursor) map[string]string {
 	return out
 }
 
-// pushes tells whether a git trigger is about pushes: it then has no events.
-func pushes(events []string) bool {
+// isPushTrigger tells whether a git trigger is about pushes: it then has no events.
+func isPushTrigger(events []string) bool {
 	return len(events) == 0 || slices.ContainsFunc(events, func(e string) bool {
 		return strings.Contains(e, "push") || strings.Contains(e, "refs_changed")
 	})
@@ -197,14 +197,14 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 			s.in.note(Error, e.path, "cron "+e.static(), "cannot be expressed in five cron fields: %v", err)
 			return pipeline.Trigger{}, false
 		}
-		return pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: cron, Zone: s.zone(e.path), Parameters: s.given(t)}}, true
+		return pipeline.Trigger{Schedule: &pipeline.ScheduleTrigger{Cron: cron, Zone: s.zone(e.path), Parameters: s.parameterValues(t)}}, true
 	case "git":
 		t.get("source").note(Info, "source "+t.get("source").static(), "a push trigger takes the deliveries of any host that are signed with its secret")
-		if events := t.get("events"); !pushes(events.texts()) {
+		if events := t.get("events"); !isPushTrigger(events.texts()) {
 			s.in.note(Error, events.path, "events "+strings.Join(events.texts(), ", "), "only pushes start something here: the trigger is left out")
 			return pipeline.Trigger{}, false
 		}
-		p := &pipeline.PushTrigger{Secret: "webhook", Parameters: s.given(t)}
+		p := &pipeline.PushTrigger{Secret: "webhook", Parameters: s.parameterValues(t)}
 		if project, slug := t.get("project").static(), t.get("slug").static(); project != "" || slug != "" {
 			p.Repository = project + "/" + slug
 		}
@@ -234,7 +234,7 @@ func (s *spinnaker) trigger(t cursor, kind string) (pipeline.Trigger, bool) {
 		w.When = strings.Join(checks, " && ")
 		return pipeline.Trigger{Webhook: w}, true
 	case "pipeline":
-		p := &pipeline.PipelineTrigger{Pipeline: s.siblings[t.get("pipeline").static()], Parameters: s.given(t)}
+		p := &pipeline.PipelineTrigger{Pipeline: s.siblings[t.get("pipeline").static()], Parameters: s.parameterValues(t)}
 		if p.Pipeline == "" {
 			s.in.note(Error, t.path, "pipeline trigger", "pipeline %s is not in this document (Spinnaker names it by its id): import it in one list with this one, or write the trigger with its name", t.get("pipeline").static())
 			return pipeline.Trigger{}, false

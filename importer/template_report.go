@@ -78,7 +78,7 @@ func (t *template) reportSections(top cursor) {
 	}
 	top.get("AWSTemplateFormatVersion").leave(Info, "AWSTemplateFormatVersion", "the form of the template")
 	for _, key := range []string{"Resources", "Parameters", "Mappings", "Conditions", "Outputs", "Description"} {
-		top.get(key).read()
+		top.get(key).markRead()
 	}
 	top.get("Metadata").leave(Info, "Metadata", "it is for the tools that show the template")
 	if r := top.get("Rules"); r.ok() {

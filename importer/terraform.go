@@ -33,7 +33,7 @@ func Terraform(src []byte, opts Options) (Result, error) {
 		return Result{}, problem.New(problem.Invalid, "import", "%s: it holds no aws_codepipeline", in.opts.File)
 	}
 	for _, key := range []string{"planned_values", "values"} {
-		top.get(key).read()
+		top.get(key).markRead()
 	}
 	for _, key := range []string{"format_version", "terraform_version", "configuration", "prior_state", "resource_changes", "output_changes", "variables",
 		"relevant_attributes", "timestamp", "applyable", "complete", "errored", "checks", "resource_drift", "action_invocations", "deferred_changes"} {
@@ -73,8 +73,8 @@ func (t *terraform) module(m cursor) {
 		for _, key := range []string{"address", "mode", "name", "index", "provider_name", "schema_version", "sensitive_values", "identity", "identity_schema_version", "depends_on"} {
 			r.get(key).leave(Info, key, "how Terraform keeps the resource")
 		}
-		r.get("type").read()
-		r.get("values").read()
+		r.get("type").markRead()
+		r.get("values").markRead()
 		r.unread(unreadPipeline)
 	}
 	for _, child := range m.get("child_modules").items() {

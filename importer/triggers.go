@@ -44,7 +44,7 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 		if len(push) == 0 && len(git.get("PullRequest").items()) == 0 {
 			// A trigger without a filter starts at every push to the action's own
 			// branch.
-			c.startsAt(from, t.path, c.pushTrigger(from, repository, c.finish(from.config.get("BranchName"), false)))
+			c.addTriggersAt(from, t.path, c.pushTrigger(from, repository, c.finish(from.config.get("BranchName"), false)))
 		}
 		for _, p := range push {
 			branches, tags, paths := filters(p.get("Branches")), filters(p.get("Tags")), filters(p.get("FilePaths"))
@@ -52,11 +52,11 @@ func (c *conversion) pushTriggers(stages [][]*action) {
 				if len(branches) == 0 && len(tags) == 0 {
 					branches = []string{"**"} // a poll without branches and tags watches one branch
 				}
-				c.startsAt(from, p.path, pipeline.Trigger{Poll: &pipeline.PollTrigger{URL: repository, Branches: branches, Tags: tags, Paths: paths}})
+				c.addTriggersAt(from, p.path, pipeline.Trigger{Poll: &pipeline.PollTrigger{URL: repository, Branches: branches, Tags: tags, Paths: paths}})
 				continue
 			}
 			secret := c.in.secretName("webhook", "any random text: it signs the repository's push webhook", t.path)
-			c.startsAt(from, p.path, pipeline.Trigger{Push: &pipeline.PushTrigger{
+			c.addTriggersAt(from, p.path, pipeline.Trigger{Push: &pipeline.PushTrigger{
 				Repository: repository, Branches: branches, Tags: tags, Paths: paths, Secret: secret,
 			}})
 		}
@@ -242,7 +242,7 @@ func (c *conversion) entryCondition(condition cursor, stages []pipeline.Stage) {
 		provider := kind.get("Provider").static()
 		if provider == "VariableCheck" && result == "SKIP" {
 			if expression, ok := c.variableCheck(r.get("Configuration")); ok {
-				kind.read()
+				kind.markRead()
 				r.get("Name").note(Info, "rule "+r.get("Name").static(), "a condition has no name here")
 				checks = append(checks, expression)
 				continue
