@@ -30,8 +30,8 @@ const (
 	readTime = 30 * time.Second
 	// maxDrained and drainTime bound how much of an oversized body is read and
 	// thrown away.
-	maxDrained   = 32 << 20
-	drainTime = 5 * time.Second
+	maxDrained = 32 << 20
+	drainTime  = 5 * time.Second
 	// maxSecrets bounds how many secrets one delivery is checked against.
 	maxSecrets = 64
 	// keptDeliveries is how many deliveries are kept; pruneEvery is after how

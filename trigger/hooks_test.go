@@ -214,10 +214,10 @@ func TestHostileDeliveries(t *testing.T) {
 		"a number out of range":          {generic(`{"n":1e999}`, "sha256="+mac(hookSecret, `{"n":1e999}`)), 400},
 		"a deep generic":                 {generic(deep, "sha256="+mac(hookSecret, deep)), 400},
 		"the wrong types":                {push(replace(`"ref":"refs/heads/main"`, `"ref":{"a":1}`)), 400},
-		"an invalid ref":             {push(replace("refs/heads/main", "--upload-pack=x")), 400},
+		"an invalid ref":                 {push(replace("refs/heads/main", "--upload-pack=x")), 400},
 		"a ref with a line break":        {push(replace("refs/heads/main", `refs/heads/a\nb`)), 400},
-		"an invalid commit":          {push(replace(`"after":"`+commitB, `"after":"$(reboot)`)), 400},
-		"an invalid before":          {push(replace(`"before":"`+commitA, `"before":"../../x`)), 400},
+		"an invalid commit":              {push(replace(`"after":"`+commitB, `"after":"$(reboot)`)), 400},
+		"an invalid before":              {push(replace(`"before":"`+commitA, `"before":"../../x`)), 400},
 		"no repository": {push(func(s string) string {
 			return strings.ReplaceAll(strings.ReplaceAll(s, "full_name", "x"), "_url", "_x")
 		}), 400},

@@ -17,7 +17,9 @@ type verdict struct {
 	reason string
 }
 
-func mismatch(format string, args ...any) verdict { return verdict{false, fmt.Sprintf(format, args...)} }
+func mismatch(format string, args ...any) verdict {
+	return verdict{false, fmt.Sprintf(format, args...)}
+}
 
 // matchPush decides whether a push matches a trigger. A trigger without branches
 // and tags matches every branch and no tag.
