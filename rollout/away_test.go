@@ -10,8 +10,9 @@ import (
 	"showrunner/rollout"
 )
 
-// A region that cannot be reached is waited for from the moment it went, however
-// long the step it is in has lasted: a blip in a long pause is no outage.
+// The wait for an unreachable region is counted from the moment it went away,
+// however long its step has lasted: a short interruption in a long pause is not
+// an outage.
 func TestABlipInALongPauseIsNoOutage(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	s := newSim(rand.New(rand.NewPCG(1, 2)), regions, capacity)
@@ -32,9 +33,9 @@ func TestABlipInALongPauseIsNoOutage(t *testing.T) {
 	}
 }
 
-// A wave is over once each of its regions has been looked at for its whole bake
-// and serves: one that goes away while it bakes, and its instances with it, is
-// waited for, and begins the bake anew when it is back.
+// A wave ends when each of its regions has been observed for the whole bake and
+// serves. A region that goes away during the bake, with its instances, is waited
+// for, and starts its bake anew when it is back.
 func TestABakeWaitsForARegionThatIsAway(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	bake := 30 * time.Second
@@ -72,7 +73,7 @@ func TestABakeWaitsForARegionThatIsAway(t *testing.T) {
 	}
 }
 
-// A bake that is over by the clock is not over while too few instances serve.
+// A bake whose time is up does not end while too few instances serve.
 func TestABakeDoesNotEndWhileTooFewServe(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	s := newSim(rand.New(rand.NewPCG(4, 2)), regions[:1], capacity)
@@ -87,7 +88,7 @@ func TestABakeDoesNotEndWhileTooFewServe(t *testing.T) {
 		if ill.IsZero() {
 			ill = s.now
 		}
-		g[len(g)-1].Instances[0].Healthy = false // no crash: it is replaced again and again
+		g[len(g)-1].Instances[0].Healthy = false // not a crash: the instance is replaced again and again
 		if !st.Finished.IsZero() {
 			t.Fatalf("finished with 2 of 3 instances, %s after the first was lost", s.now.Sub(ill))
 		}

@@ -8,25 +8,25 @@ import (
 	"showrunner/cloud"
 )
 
-// Leftovers says how a rollout that has finished wants a region to be left. It is
-// carried out after the rollout, by whoever keeps it: nothing waits for it.
+// Leftovers says how a region has to be cleaned up after a finished rollout. The
+// caller that stores it carries it out later; nothing waits for it.
 type Leftovers struct {
 	// Current is the group that the rollout put into traffic.
 	Current string `json:"current"`
-	// Keep is how many groups without traffic are kept to return to; less than zero
-	// keeps all of them.
+	// Keep is how many groups without traffic are kept for a rollback; less than
+	// zero keeps all of them.
 	Keep int `json:"keep"`
-	// Shrink says that kept groups have no instances.
+	// Shrink says that kept groups are resized to no instances.
 	Shrink bool `json:"shrink,omitempty"`
-	// Unpin holds, by group, the minimum of instances that it had before scaling was
-	// kept from shrinking it, or is to have from now on.
+	// Unpin holds, by group, the minimum of instances to restore: the group's
+	// minimum before the rollout pinned it, or its future minimum.
 	Unpin map[string]int `json:"unpin,omitempty"`
 	// Due is when cleaning up may begin.
 	Due time.Time `json:"due"`
 }
 
-// Leftovers are what a finished rollout leaves in each region; none for a region
-// in which there is nothing to clean up.
+// Leftovers returns what a finished rollout leaves in each region; a region
+// without anything to clean up is left out.
 func (s Spec) Leftovers(st State) map[string]Leftovers {
 	shape, all := shapeOf(s.Strategy), map[string]Leftovers{}
 	if st.Finished.IsZero() || shape.coexist {
@@ -62,8 +62,8 @@ func (l Leftovers) pinned(group string, minimum int) Leftovers {
 	return l
 }
 
-// After joins what an earlier rollout has left to be done: groups that it pinned
-// and this one did not touch are given back their minimum.
+// After adds the unfinished work of an earlier rollout: groups that it pinned and
+// this rollout did not touch get their minimum back.
 func (l Leftovers) After(earlier Leftovers) Leftovers {
 	for group, minimum := range earlier.Unpin {
 		if _, ok := l.Unpin[group]; !ok {
@@ -73,34 +73,35 @@ func (l Leftovers) After(earlier Leftovers) Leftovers {
 	return l
 }
 
-// shrinks says whether groups without traffic keep no instances. A rollback does
-// to what it leaves what had been done to the group it returns to.
+// shrinks says whether groups without traffic keep no instances. A rollback
+// treats the groups it leaves as the group it returns to was treated.
 func shrinks(s Spec, shape shape, rs *RegionState) bool {
 	return shape.shrink || len(s.Restore) > 0 && rs.Reused && rs.CapacityBefore.Desired == 0
 }
 
-// Fate is what cleaning up does to a group.
+// Fate is the action of a clean-up on a group.
 type Fate string
 
 const (
-	Kept      Fate = "kept"      // as it is, to return to
+	Kept      Fate = "kept"      // unchanged, for a rollback
 	Unpinned  Fate = "unpinned"  // kept, and scaling may shrink it again
 	Shrunk    Fate = "shrunk"    // kept without instances
 	Destroyed Fate = "destroyed" // removed
 )
 
-// Disposal is what becomes of one group without traffic.
+// Disposal is the action on one group without traffic.
 type Disposal struct {
 	Group string
 	Fate  Fate
-	// Under says that it is on its way: what is left to do is to wait.
+	// Under says that the action has been started: only its end has to be
+	// awaited.
 	Under bool
 }
 
-// Dispose decides what becomes of every group of a region that the rollout has
-// replaced. It is pure. A group that takes traffic is never among them, nor is one
-// that a later rollout has made, nor anything when the group that the rollout put
-// into traffic is gone: then nobody knows what replaces what.
+// Dispose decides the action on every group that the rollout has replaced in a
+// region. It is pure. It never includes a group with traffic, or a group that a
+// later rollout has made. It includes nothing when the group that the rollout put
+// into traffic is gone: then it is unknown which group replaces which.
 func (l Leftovers) Dispose(groups []cloud.ServerGroup) []Disposal {
 	if _, ok := find(groups, l.Current); !ok {
 		return nil
@@ -130,11 +131,12 @@ func (l Leftovers) Dispose(groups []cloud.ServerGroup) []Disposal {
 	return list
 }
 
-// CleanUp decides what to do next about what the rollout has left in a region, and
-// whether something is still on its way out. With neither, it is done. Due is the
-// caller's to keep.
+// CleanUp decides the next changes that clean up a region after the rollout, and
+// says whether a started action has yet to end. With no changes and nothing under
+// way, the clean-up is done. The caller has to check Due.
 func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.Time) (changes []Change, under bool) {
-	// Nothing that serves may be touched, whatever has changed since groups were read.
+	// A group that serves must not be touched, whatever has changed since groups
+	// were read.
 	guard := cloud.Guard{LastOne: true, Idle: true}
 	if g, ok := find(groups, l.Current); ok {
 		if minimum, pinned := l.Unpin[g.Name]; pinned && g.Capacity.Min > minimum {
@@ -154,7 +156,8 @@ func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.T
 		case d.Fate == Destroyed:
 			c.Kind, c.Key = Destroy, "clean-up/destroy/"+g.Name
 		case d.Fate == Shrunk:
-			// It sets numbers and adds none, so it may be made again when somebody else changed them.
+			// The change sets numbers and adds none, so it may be repeated when
+			// another writer changed them.
 			c.Key = fmt.Sprintf("clean-up/shrink/%s/%d", g.Name, now.UnixNano())
 			to.Min, to.Desired = 0, 0
 		case d.Fate == Unpinned:
@@ -169,7 +172,7 @@ func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.T
 	return changes, under
 }
 
-// unpin lets scaling shrink a group again. It takes no instance away.
+// unpin lets scaling shrink a group again. It removes no instance.
 func (l Leftovers) unpin(region string, g cloud.ServerGroup, now time.Time) Change {
 	to := g.Capacity
 	to.Min = min(l.Unpin[g.Name], to.Desired)

@@ -16,7 +16,7 @@ import (
 	"showrunner/stage"
 )
 
-// coarse is a rollout on a cloud that can do little, under requests all the time.
+// coarse is a rollout under constant requests on a cloud with few abilities.
 type coarse struct {
 	*coarsecloud.Cloud
 	account *cloud.Account
@@ -44,7 +44,7 @@ func (c *coarse) spec(version string, strategy pipeline.Strategy) rollout.Spec {
 			Capacity: pipeline.Capacity{Min: 1, Desired: 3, Max: 6}}}
 }
 
-// deliver carries a rollout to its end while requests come in.
+// deliver runs a rollout to its end while requests come in.
 func (c *coarse) deliver(version string, strategy pipeline.Strategy) *stage.Failure {
 	c.t.Helper()
 	ctx, stop := context.WithCancel(c.t.Context())
@@ -73,7 +73,7 @@ func (c *coarse) deliver(version string, strategy pipeline.Strategy) *stage.Fail
 		}
 		if st = d.State; d.Done {
 			c.cleanUp(spec, st)
-			<-time.After(30 * time.Second) // of the bubble: what was done too early shows by then
+			<-time.After(30 * time.Second) // time of the bubble: a change that was made too early shows by then
 			return d.Failure
 		}
 		if len(d.Changes) == 0 {
@@ -84,7 +84,7 @@ func (c *coarse) deliver(version string, strategy pipeline.Strategy) *stage.Fail
 	return nil
 }
 
-// cleanUp removes what a rollout that succeeded has left.
+// cleanUp cleans up after a successful rollout.
 func (c *coarse) cleanUp(spec rollout.Spec, st rollout.State) {
 	c.t.Helper()
 	for region, left := range spec.Leftovers(st) {
@@ -136,9 +136,9 @@ func coarseStrategies() map[string]pipeline.Strategy {
 	}
 }
 
-// On a cloud with weights of whole percents, counts three minutes late and a
-// settle time of two seconds, every strategy replaces a version without a lost
-// request, and a judge's strategy undoes a bad one.
+// The cloud has weights of whole percents, counts that are three minutes late,
+// and a settle time of two seconds. Every strategy replaces a version on it
+// without a lost request, and a strategy with a judge undoes a bad version.
 func TestEveryStrategyOnACoarseCloud(t *testing.T) {
 	for name, strategy := range coarseStrategies() {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +160,8 @@ func TestEveryStrategyOnACoarseCloud(t *testing.T) {
 					c.lostNone()
 					return
 				}
-				// Two steps in each of two waves: each has its minute, counted three minutes late, whole.
+				// Each of two waves has two steps. Each step takes its full
+				// minute, counted three minutes late.
 				if took, least := time.Since(began), 2*2*(time.Minute+3*time.Minute); took < least {
 					t.Errorf("it took %s: a step was left before its pause had been counted; at least %s", took, least)
 				}
@@ -186,8 +187,8 @@ func (c *coarse) lostNone() {
 	}
 }
 
-// The test above sees what it is there to see: where the cloud settles later
-// than it says, a version goes while requests still come.
+// The test above can fail: where the cloud settles later than it says, a version
+// is removed while requests still reach it.
 func TestACloudThatSettlesLaterThanItSaysLosesRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		facts := coarsecloud.Facts()
@@ -204,8 +205,8 @@ func TestACloudThatSettlesLaterThanItSaysLosesRequests(t *testing.T) {
 	})
 }
 
-// What a cloud cannot do is refused by the plan, with the reason, and by the
-// rollout before anything is made.
+// A strategy that the cloud cannot carry out is refused with the reason, by the
+// plan and by the rollout before it makes anything.
 func TestWhatACoarseCloudCannotDoIsRefused(t *testing.T) {
 	allOrNothing, uncounted, two, coarser := coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts()
 	allOrNothing.AllOrNothing, uncounted.Counts, two.MostInTraffic, coarser.Resolution = true, nil, 2, 25
@@ -216,7 +217,7 @@ func TestWhatACoarseCloudCannotDoIsRefused(t *testing.T) {
 	for what, test := range map[string]struct {
 		facts    cloud.Facts
 		strategy pipeline.Strategy
-		says     string // empty: it is carried out
+		says     string // empty: the strategy is carried out
 	}{
 		"all or nothing, canary":       {allOrNothing, strategies["canary"], "gives one version all of it"},
 		"all or nothing, rolling":      {allOrNothing, strategies["rolling"], "gives one version all of it"},
@@ -251,14 +252,15 @@ func TestWhatACoarseCloudCannotDoIsRefused(t *testing.T) {
 					t.Fatalf("the plan says %+v, want %q", planned, test.says)
 				}
 				if f == nil || f.Cause != planned.Cause || len(f.Undone) > 0 || c.weights(regions[0]) != before {
-					t.Errorf("carried out: %+v, and %s is left of %s", f, c.weights(regions[0]), before)
+					t.Errorf("the rollout ended with %+v and changed the groups from %[3]s to %[2]s", f, c.weights(regions[0]), before)
 				}
 			})
 		})
 	}
 }
 
-// With two versions in traffic already, a third does not fit where two are the most.
+// With two versions in traffic already, a third is refused where two are the
+// maximum.
 func TestAThirdVersionInTrafficIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		facts := coarsecloud.Facts()

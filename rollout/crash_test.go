@@ -15,10 +15,10 @@ import (
 	"showrunner/stage"
 )
 
-// The order bugs of red/black and rolling in other systems, as one property:
-// whatever fails, crashes, is stale, is canceled or is meddled with, the only
-// change that takes serving instances away is a shift of weights, and it leaves
-// as many as the strategy promises. Nothing that serves is shrunk or destroyed.
+// One property covers the ordering bugs of red/black and rolling in other
+// systems. With failures, crashes, stale reads, cancels and changes by others,
+// only a shift of weights takes serving instances away, and it leaves as many as
+// the strategy promises. A group that serves is never shrunk or destroyed.
 func TestNoChangeTakesMoreThanThePromise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec, old, name := drawSpec(t)
@@ -36,7 +36,7 @@ func TestNoChangeTakesMoreThanThePromise(t *testing.T) {
 				took := s.took[seen]
 				if took.change.Kind != rollout.Shift {
 					if took.change.Kind == rollout.Destroy && now.Failure != nil && took.after >= needed(old.Desired) {
-						continue // the new version, on a stale picture: the old one serves; a first one leaves nothing
+						continue // the new version, seen in a stale picture: the old one serves; a first version leaves nothing
 					}
 					t.Fatalf("%s: %s took %d serving instances away", name, took.change, took.before-took.after)
 				}
@@ -45,7 +45,7 @@ func TestNoChangeTakesMoreThanThePromise(t *testing.T) {
 					promise = 1
 				}
 				if s.scaled {
-					promise = min(promise, 1) // scaling itself may have shrunk either side
+					promise = min(promise, 1) // scaling itself may have shrunk either group
 				}
 				if took.after < promise {
 					t.Fatalf("%s: %s took %d to %d, the promise is %d", name, took.change, took.before, took.after, promise)
@@ -59,10 +59,10 @@ func TestNoChangeTakesMoreThanThePromise(t *testing.T) {
 	})
 }
 
-// ways are how a process dies around a change.
+// ways are the moments around a change at which a process is killed.
 var ways = map[string]func(s *sim, c rollout.Change, apply func()) (recorded bool){
-	"control, before the change":                      func(*sim, rollout.Change, func()) bool { return false },
-	"control, after it and before it is written down": func(_ *sim, _ rollout.Change, apply func()) bool { apply(); return false },
+	"control, before the change":                  func(*sim, rollout.Change, func()) bool { return false },
+	"control, after it and before it is recorded": func(_ *sim, _ rollout.Change, apply func()) bool { apply(); return false },
 	"the region, before the change": func(s *sim, c rollout.Change, apply func()) bool {
 		s.killRegion(c.Region)
 		apply()
@@ -75,8 +75,9 @@ var ways = map[string]func(s *sim, c rollout.Change, apply func()) (recorded boo
 	},
 }
 
-// Control and the region's process are killed at every change of every
-// strategy: the rollout ends as it would have, nothing is lost and nothing is left.
+// Control and the region's process are killed at every change of every strategy:
+// the rollout still ends with the same result, nothing is lost and nothing is
+// left over.
 func TestKilledAtEveryChange(t *testing.T) {
 	for name, strategy := range strategies() {
 		for _, bad := range []bool{false, true} {
@@ -95,7 +96,8 @@ func TestKilledAtEveryChange(t *testing.T) {
 	}
 }
 
-// killedAt runs a rollout with a death at its k-th change, and returns how many changes there were.
+// killedAt runs a rollout, kills a process at its k-th change, and returns the
+// number of changes.
 func killedAt(t *testing.T, strategy pipeline.Strategy, bad bool, k int, die func(*sim, rollout.Change, func()) bool) int {
 	t.Helper()
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
@@ -157,7 +159,7 @@ func killedAt(t *testing.T, strategy pipeline.Strategy, bad bool, k int, die fun
 	return n
 }
 
-// Canceled at every moment, a rollout leaves what was there before.
+// A rollout that is canceled at any moment restores the state from before.
 func TestCanceledAtEveryTick(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	for name, strategy := range strategies() {
@@ -194,8 +196,8 @@ func TestCanceledAtEveryTick(t *testing.T) {
 	}
 }
 
-// A version that was rolled back is newer than what serves: delivering it again
-// has to prove itself again, step by step, in a group of its own.
+// A version that was rolled back is newer than the version in traffic. When it is
+// delivered again, it starts with the first step, in a group of its own.
 func TestARolledBackVersionProvesItselfAgain(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	group := func(name, version string, weight float64) cloud.ServerGroup {
@@ -216,7 +218,8 @@ func TestARolledBackVersionProvesItselfAgain(t *testing.T) {
 	}
 }
 
-// A refusal of the hook undoes the rollout, before the shift and after it.
+// A refusal of the validation hook undoes the rollout, both before and after the
+// shift.
 func TestTheHookIsAskedBeforeAndAfter(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	for _, after := range []bool{false, true} {

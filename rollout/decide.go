@@ -15,23 +15,24 @@ import (
 // stateVersion is the persisted form's version.
 const stateVersion = 1
 
-// Whoever carries a rollout out is told of changes in the cloud. Decide asks to be
-// called again by itself
+// The loop calls Decide when the cloud changes. Otherwise Decide asks to be
+// called again
 const (
-	// patience after, at the latest, in case a change was not told;
+	// after this time at the latest, in case a notice of a change was lost;
 	patience = 30 * time.Second
-	// lookAgain after while a region cannot be asked;
+	// after this time while a region cannot be reached;
 	lookAgain = 2 * time.Second
-	// countAgain after while a judge looks at the counts, of which nobody tells.
+	// after this time while a judge compares counts, which change without a
+	// notice.
 	countAgain = 2 * time.Second
 )
 
-// crashLimit is how many failures of instances that had served end a rollout; in
-// a region with more than thirty, a tenth of them.
+// crashLimit is how many failures of instances that had served end a rollout;
+// with more than thirty instances in a region, a tenth of them.
 const crashLimit = 3
 
-// Decide answers what to do next. It is pure: the same arguments give the same
-// answer, and st is not changed.
+// Decide returns the next changes. It is pure: the same arguments give the same
+// result, and st is not changed.
 func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
 	d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: obs, now: now, st: clone(st), wait: patience}
 	d.st.Version = stateVersion
@@ -47,7 +48,7 @@ func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
 	}
 	d.noteLook()
 	if st.Looked.IsZero() && st.Failure == nil {
-		d.st.Failure = Refusal(spec, obs, now) // before anything is made anywhere
+		d.st.Failure = Refusal(spec, obs, now) // before anything is created anywhere
 	}
 	if d.st.Failure != nil {
 		d.undo()
@@ -55,9 +56,9 @@ func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
 		d.advance()
 	}
 	if turned := st.Failure == nil && d.st.Failure != nil || st.Finished.IsZero() && !d.st.Finished.IsZero(); turned {
-		// The turn is written down before anything is done about it: forgetting it
-		// afterwards would make our own undoing look like somebody else's, or undo a
-		// rollout of which what it replaced has been cleaned up.
+		// The failure is saved before the undoing begins. If it were lost after
+		// the first changes, those changes would look like changes by others, or
+		// a rollout would be undone after what it replaced was cleaned up.
 		d.changes, d.wait, d.done = nil, 0, false
 	}
 	return Decision{State: d.st, Changes: d.changes, Wait: max(d.wait, time.Millisecond), Progress: d.progress(), Until: d.over, Done: d.done, Failure: d.failure()}
@@ -71,7 +72,7 @@ type decider struct {
 	st      State
 	changes []Change
 	wait    time.Duration
-	over    time.Time // when the pause or bake that is under way ends
+	over    time.Time // end of the running pause or bake
 	done    bool
 	notes   []string // per region, for Progress
 	baking  bool
@@ -93,10 +94,10 @@ func clone(st State) State {
 	return out
 }
 
-// until makes Decide be asked again at t at the latest.
+// until makes Decide be called again at t at the latest.
 func (d *decider) until(t time.Time) { d.wait = min(d.wait, t.Sub(d.now)) }
 
-// waits is until for a pause or bake, of which people are told the end.
+// waits is until for a pause or bake; its end is shown to people.
 func (d *decider) waits(t time.Time) {
 	d.until(t)
 	d.over = latest(d.over, t)
@@ -115,7 +116,7 @@ func (d *decider) fail(region string, f stage.Failure) {
 	}
 }
 
-// advance carries the present wave on, and watches the waves before it.
+// advance continues the present wave, and watches the waves before it.
 func (d *decider) advance() {
 	if !d.st.Finished.IsZero() {
 		d.done = true
@@ -124,11 +125,11 @@ func (d *decider) advance() {
 	steady := true
 	for i := 0; i < d.st.Wave; i++ {
 		for _, r := range d.spec.Waves[i].Regions {
-			if d.reaches(r) { // an outage of a region is not the version's fault; the edge serves elsewhere
+			if d.reaches(r) { // an outage of a region is not the version's fault; the edge serves from other regions
 				steady = d.watch(r) && steady
 			}
 			if !d.st.Regions[r].TrafficDriftSince.IsZero() {
-				return // nothing more is shifted until it is clear whether somebody else did
+				return // nothing more is shifted until it is clear whether another writer changed the traffic
 			}
 		}
 	}
@@ -156,7 +157,7 @@ func (d *decider) advance() {
 	}
 	since := d.st.BakeSince
 	for _, r := range wave.Regions {
-		since = latest(since, latest(d.st.Regions[r].LastCrash, d.st.Regions[r].Back)) // each begins it anew
+		since = latest(since, latest(d.st.Regions[r].LastCrash, d.st.Regions[r].Back)) // each region begins its bake anew
 	}
 	if end := since.Add(time.Duration(wave.Bake)); d.now.Before(end) {
 		d.baking = true
@@ -164,7 +165,7 @@ func (d *decider) advance() {
 		return
 	}
 	if !steady {
-		return // nothing ends while a region cannot be looked at, or serves with too few
+		return // no bake ends while a region is unreachable or too few instances serve in it
 	}
 	d.st.BakeSince = time.Time{}
 	if d.st.Wave+1 < len(d.spec.Waves) {
@@ -182,21 +183,21 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// watch looks after a region that has been shifted already: what fails later is
-// still a failure. It says whether enough of the new version serves.
+// watch checks a region that has been shifted already: a later failure still
+// fails the rollout. It says whether enough instances of the new version serve.
 func (d *decider) watch(region string) bool {
 	o, rs := d.obs.Regions[region], d.st.Regions[region]
 	g, ok := find(o.Groups, rs.New)
 	if !ok {
 		d.fail(region, stage.Failure{Code: "SERVER_GROUP_GONE", Cause: fmt.Sprintf("%s: %s disappeared after traffic was shifted to it", region, rs.New),
-			Help: "somebody destroyed it; run the pipeline again"})
+			Help: "it was destroyed outside this rollout; run the pipeline again"})
 		return false
 	}
 	return d.undisturbed(region, o, rs) && d.health(region, rs, g, serveNeed(rs.FinalCapacity, g))
 }
 
-// serveNeed is how many instances of a group that takes traffic have to serve:
-// scaling, or a person, may want fewer of it than it began with.
+// serveNeed is how many instances of a group in traffic have to serve. Scaling or
+// a person may have lowered the capacity that the group began with.
 func serveNeed(want pipeline.Capacity, g cloud.ServerGroup) int {
 	return required(min(want.Desired, g.Capacity.Desired))
 }
@@ -205,10 +206,11 @@ func serveNeed(want pipeline.Capacity, g cloud.ServerGroup) int {
 func (d *decider) advanceRegion(region string) {
 	o, rs := d.obs.Regions[region], d.st.Regions[region]
 	if rs.Phase == Waiting {
-		// Written down before anything is made, so that what we make is never taken for what was there.
+		// Saved before anything is created, so that a group of this rollout is
+		// never taken for an existing one.
 		d.enter(region, o, rs)
 		if f := d.unsupported(region, rs); f != nil {
-			rs.Phase, rs.New = Waiting, "" // nothing was made
+			rs.Phase, rs.New = Waiting, "" // no group was created
 			d.fail(region, *f)
 		}
 		d.wait = 0
@@ -226,13 +228,13 @@ func (d *decider) advanceRegion(region string) {
 	g, ok := find(o.Groups, rs.New)
 	if !ok {
 		d.fail(region, stage.Failure{Code: "SERVER_GROUP_GONE", Cause: fmt.Sprintf("%s: %s disappeared during the rollout", region, rs.New),
-			Help: "somebody destroyed it; run the pipeline again"})
+			Help: "it was destroyed outside this rollout; run the pipeline again"})
 		return
 	}
 	d.step(region, o, rs, g)
 }
 
-// enter takes the snapshot that undoing returns to, and chooses the first step.
+// enter takes the snapshot for undoing, and chooses the first step.
 func (d *decider) enter(region string, o Region, rs *RegionState) {
 	rs.Phase, rs.Entered = Stepping, d.now
 	rs.New = d.spec.Restore[region]
@@ -253,18 +255,19 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 		rs.FinalCapacity = restored(rs)
 	}
 	for _, b := range rs.PreviousGroups {
-		rs.FinalCapacity.Desired = max(rs.FinalCapacity.Desired, b.Capacity.Desired) // what scaling has found necessary
+		rs.FinalCapacity.Desired = max(rs.FinalCapacity.Desired, b.Capacity.Desired) // the capacity that scaling has set
 	}
 	rs.FinalCapacity.Desired = min(max(rs.FinalCapacity.Desired, rs.FinalCapacity.Min), max(rs.FinalCapacity.Max, d.spec.Group.Capacity.Desired))
 	if d.spec.Restore[region] != "" && rs.FinalCapacity.Desired == 0 {
-		rs.FinalCapacity = d.spec.Group.Capacity // nothing serves, and it was kept empty
+		rs.FinalCapacity = d.spec.Group.Capacity // no group serves, and the kept group had no instances
 	}
 	if rs.Reused || len(rs.PreviousGroups) == 0 {
-		rs.Step = len(d.steps()) - 1 // nothing to compare with, or known already
+		rs.Step = len(d.steps()) - 1 // no group to compare with, or the version has proved itself already
 	}
 }
 
-// snapshot is a group as it is, but for a minimum that an earlier rollout has raised.
+// snapshot records a group as it is, but without a minimum that an earlier
+// rollout has raised.
 func (d *decider) snapshot(region string, g cloud.ServerGroup) Snapshot {
 	b := Snapshot{Name: g.Name, Version: g.Spec.Version, Weight: g.Weight, Capacity: g.Capacity, Serving: g.Serving()}
 	if minimum, pinned := d.spec.Pinned[region][g.Name]; pinned {
@@ -273,9 +276,10 @@ func (d *decider) snapshot(region string, g cloud.ServerGroup) Snapshot {
 	return b
 }
 
-// restored is the capacity that a group returns with. What it was created with
-// says little (a canary begins small) and what it was kept with may be nothing:
-// it is what it has and what serves now, whichever is more.
+// restored is the capacity for a group that a rollback returns to. Its original
+// capacity says little (a canary begins small), and its kept capacity may be
+// zero. So restored takes the larger of its own capacity and the capacity that
+// serves now.
 func restored(rs *RegionState) pipeline.Capacity {
 	c := rs.CapacityBefore
 	for _, b := range rs.PreviousGroups {
@@ -287,11 +291,11 @@ func restored(rs *RegionState) pipeline.Capacity {
 // steps are the strategy's levels.
 func (d *decider) steps() []step { return d.shape.steps }
 
-// existing finds a group that is the version asked for, to be used instead of a
-// new one: one that has traffic already, or one that is kept without traffic and
-// has not failed. Of those kept, only a group from before the version in traffic
-// counts: a newer one that was disabled was probably bad, and has to prove itself
-// again. What a version is, its fingerprint says: with any option changed it is another.
+// existing finds a group with the requested version, to be used instead of a new
+// one: a group in traffic, or a kept group without traffic that has not failed. A
+// kept group counts only when it is older than the group in traffic. A newer kept
+// group was probably bad, and its version has to prove itself again. The
+// fingerprint identifies a version: any changed option makes another version.
 func existing(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string {
 	if want.Fingerprint == "" {
 		return ""
@@ -329,8 +333,8 @@ func (d *decider) capacityAt(rs *RegionState, s step) pipeline.Capacity {
 	return pipeline.Capacity{Min: n, Desired: n, Max: max(rs.FinalCapacity.Max, n)} // pinned while traffic shifts
 }
 
-// required is how many of desired instances have to serve before traffic comes:
-// all below 10, 90 % below 20, 95 % from there; never none.
+// required is how many of the desired instances have to serve before traffic is
+// shifted: all below 10, 90 % below 20, 95 % from there; always at least one.
 func required(desired int) int {
 	share := 0.95
 	switch {
@@ -344,15 +348,15 @@ func required(desired int) int {
 	return max(1, int(math.Ceil(float64(desired)*share-1e-9)))
 }
 
-// progress tells people where the rollout stands: the wave with its step or bake,
-// which changes seldom, then after a colon what is waited for in each region.
+// progress describes for people where the rollout is: the wave with its step or
+// bake, which changes seldom, then after a colon what each region waits for.
 func (d *decider) progress() string {
 	head := fmt.Sprintf("wave %d/%d", d.st.Wave+1, len(d.spec.Waves))
 	switch {
 	case d.st.Failure != nil:
 		head = "undoing"
 	case !d.st.Finished.IsZero():
-		// it ends with the next look
+		// it ends at the next call
 	case d.baking:
 		head += ", baking"
 	default:
@@ -364,8 +368,8 @@ func (d *decider) progress() string {
 	return head + ": " + strings.Join(d.notes, "; ")
 }
 
-// stepText names the step of the region of the present wave that is least far;
-// nothing for a strategy with a single one.
+// stepText describes the least advanced region of the present wave; it is empty
+// for a strategy with a single step.
 func (d *decider) stepText() string {
 	steps := d.steps()
 	if len(steps) < 2 {

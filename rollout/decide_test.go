@@ -49,8 +49,8 @@ func newSimOf(t *rapid.T, old pipeline.Capacity) *sim {
 	return newSim(rand.New(rand.NewPCG(seed, 1)), regions, old)
 }
 
-// A good version takes over everywhere, and at no moment do fewer instances
-// serve than before, or than the new version is meant to have when that is fewer.
+// A good version takes over everywhere. At no moment do fewer instances serve
+// than before, or than the new version is meant to have, whichever is fewer.
 func TestGoodVersionTakesOverWithoutLosingCapacity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec, old, name := drawSpec(t)
@@ -96,15 +96,15 @@ func needed(desired int) int {
 	}
 }
 
-// Traffic shifts by the strategy's own steps, each once and in order, and what
-// is left afterwards is what the strategy keeps. Other systems took all of the
-// traffic away at the first step of a rolling update, and forgot to resize the
-// old version at the end.
+// Traffic shifts by the strategy's own steps, each once and in order, and
+// afterwards the strategy's number of old groups is left. Other systems took all
+// of the traffic away at the first step of a rolling update, and forgot to resize
+// the old version at the end.
 func TestTrafficFollowsTheSteps(t *testing.T) {
 	for name, want := range map[string]struct {
-		shares []float64 // of the new version, percent
-		kept   int       // groups besides the new one
-		sized  int       // instances of each
+		shares []float64 // percent of the new version's traffic, step by step
+		kept   int       // number of groups besides the new one
+		sized  int       // instances of each of them
 	}{
 		"none":       {[]float64{50}, 1, 6},
 		"highlander": {[]float64{100}, 0, 0},
@@ -153,8 +153,8 @@ func TestTrafficFollowsTheSteps(t *testing.T) {
 	}
 }
 
-// A version that never becomes healthy gets no traffic, leaves nothing behind,
-// and the old one never notices.
+// A version that never becomes healthy gets no traffic and leaves nothing behind,
+// and the old version serves unchanged.
 func TestBadVersionIsUndoneEverywhere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec, old, name := drawSpec(t)
@@ -182,8 +182,8 @@ func TestBadVersionIsUndoneEverywhere(t *testing.T) {
 	})
 }
 
-// A version that becomes healthy and then crashes is caught in the wave it is
-// in, and the waves before it are undone as well.
+// A version that becomes healthy and then crashes is caught in its wave, and the
+// earlier waves are undone as well.
 func TestCrashingVersionIsUndoneEverywhere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec, old, name := drawSpec(t)
@@ -198,8 +198,8 @@ func TestCrashingVersionIsUndoneEverywhere(t *testing.T) {
 	})
 }
 
-// A step whose instances fail takes its pause anew: a version that fails every
-// few seconds must not be carried on between two failures.
+// A failure during a step restarts the step's pause: a version that fails every
+// few seconds must not advance between two failures.
 func TestAFailureStartsThePauseAnew(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
@@ -226,9 +226,9 @@ func TestAFailureStartsThePauseAnew(t *testing.T) {
 		t.Fatalf("three seconds after a failure: step %d, %d failures counted", rs.Step, rs.Crashes)
 	}
 	if d = look(d.State, 8); d.State.Regions[regions[0]].Step != 1 {
-		t.Fatal("a whole pause without a failure, and it does not go on")
+		t.Fatal("the rollout does not advance after a whole pause without a failure")
 	}
-	// All traffic is on it and it bakes: the same holds.
+	// The same holds for the bake, with all traffic on the new version.
 	old.Weight, fresh.Weight, fresh.Capacity, fresh.Instances = 0, 100, capacity, serving(4)
 	d = look(look(d.State, 9).State, 10)
 	if d.State.BakeSince.IsZero() || !d.State.Finished.IsZero() {
@@ -236,15 +236,15 @@ func TestAFailureStartsThePauseAnew(t *testing.T) {
 	}
 	fresh.Ended = append([]cloud.Instance{{ID: "i-2", ServingSince: at(9), Failure: &cloud.InstanceFailure{Code: "OVER_LIMIT", Cause: "97 MiB", At: at(15)}}}, fresh.Ended...)
 	if d = look(d.State, 21); !d.State.Finished.IsZero() {
-		t.Fatal("it was let go six seconds after a failure")
+		t.Fatal("the bake ended six seconds after a failure")
 	}
 	if d = look(d.State, 25); d.State.Finished.IsZero() {
-		t.Fatal("ten quiet seconds, and it does not end")
+		t.Fatal("the bake does not end after ten seconds without a failure")
 	}
 }
 
-// A launch hook that is kept waiting by heartbeats does not fail a rollout whose
-// patience would be over without them.
+// A launch hook that is extended by heartbeats does not fail a rollout whose time
+// would be over without them.
 func TestHeartbeatsKeepARolloutWaiting(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
@@ -268,7 +268,7 @@ func TestHeartbeatsKeepARolloutWaiting(t *testing.T) {
 			t.Fatalf("failed after %ds: %+v", seconds, f)
 		}
 	}
-	hook.Heartbeat = at(10_000) // another clock's
+	hook.Heartbeat = at(10_000) // time of another clock
 	for seconds := 200; seconds < 240; seconds++ {
 		if f := look(seconds); f != nil {
 			t.Fatalf("failed %ds after the last heartbeat: %+v", seconds-180, f)
@@ -297,7 +297,7 @@ func assertOnlyOld(t *rapid.T, s *sim, old pipeline.Capacity) {
 	}
 }
 
-// Kills during a rollout are no reason to fail it.
+// A good version succeeds although instances are killed during its rollout.
 func TestChaosDoesNotFailAGoodVersion(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec, old, name := drawSpec(t)
@@ -310,11 +310,11 @@ func TestChaosDoesNotFailAGoodVersion(t *testing.T) {
 	})
 }
 
-// Returning to a kept version needs no steps and makes no new group.
+// A return to a kept version needs no steps and creates no group.
 func TestRestoreShiftsToTheKeptGroup(t *testing.T) {
 	for name, strategy := range strategies() {
 		if name == "highlander" || name == "none" {
-			continue // they keep nothing to return to, or serve both
+			continue // these strategies keep no old group, or leave both versions in traffic
 		}
 		t.Run(name, func(t *testing.T) {
 			s := newSim(rand.New(rand.NewPCG(1, 2)), regions, pipeline.Capacity{Min: 1, Desired: 3, Max: 5})
@@ -353,8 +353,8 @@ func TestRestoreShiftsToTheKeptGroup(t *testing.T) {
 	}
 }
 
-// What a rollback leaves is kept as what it returns to was kept: with its
-// instances by a strategy that keeps them, without by one that does not.
+// A rollback keeps the group that it leaves in the way that its target was kept:
+// with instances, or without.
 func TestARollbackLeavesWhatItFound(t *testing.T) {
 	for name, want := range map[string]int{"red-black": 3, "canary": 0} {
 		s := newSim(rand.New(rand.NewPCG(1, 2)), regions, pipeline.Capacity{Min: 1, Desired: 3, Max: 5})
@@ -385,8 +385,9 @@ func TestARollbackLeavesWhatItFound(t *testing.T) {
 	}
 }
 
-// Scaling, or a person, may find more necessary while traffic shifts: the new
-// version takes over with as many as the old one has by then.
+// Scaling or a person may raise the capacity while traffic shifts: the new
+// version then takes over with as many instances as the old version has at that
+// time.
 func TestTheNewVersionKeepsUpWithTheOld(t *testing.T) {
 	s := newSim(rand.New(rand.NewPCG(1, 2)), regions[:1], pipeline.Capacity{Min: 1, Desired: 3, Max: 10})
 	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: pipeline.Capacity{Min: 1, Desired: 3, Max: 10}},

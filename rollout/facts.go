@@ -12,10 +12,11 @@ import (
 	"showrunner/stage"
 )
 
-// able are the facts of a cloud of which nothing is stated: it can do everything at once.
+// able are the facts of a cloud that states none: it can do everything, without
+// delay.
 var able = cloud.Facts{Counts: &cloud.CountFacts{Latencies: true}}
 
-// facts are what the cloud states of a region.
+// facts are the facts that the cloud states for a region.
 func (d *decider) facts(region string) cloud.Facts {
 	if f := d.obs.Regions[region].Facts; f != nil {
 		return *f
@@ -32,8 +33,8 @@ func (d *decider) delay(region string) time.Duration {
 }
 
 // Unsupported says why a cloud with these facts cannot run a kind of workload, or
-// a strategy cannot keep its promises there, for any state of the cluster; nil
-// when they can.
+// why a strategy cannot keep its promises on that cloud, whatever the state of
+// the cluster; nil when both are possible.
 func Unsupported(s pipeline.Strategy, kind cloud.WorkloadKind, region string, f cloud.Facts) *stage.Failure {
 	if failure := unsupportedWorkload(kind, region, f); failure != nil {
 		return failure
@@ -71,8 +72,8 @@ func Unsupported(s pipeline.Strategy, kind cloud.WorkloadKind, region string, f 
 	return nil
 }
 
-// unsupportedWorkload says why a cloud cannot run a kind of workload. A cloud that
-// states no kinds is left to refuse by itself.
+// unsupportedWorkload says why a cloud cannot run a kind of workload. A cloud
+// that states no kinds has to refuse by itself.
 func unsupportedWorkload(kind cloud.WorkloadKind, region string, f cloud.Facts) *stage.Failure {
 	if kind == "" || len(f.Workloads) == 0 || slices.Contains(f.Workloads, kind) {
 		return nil
@@ -81,7 +82,8 @@ func unsupportedWorkload(kind cloud.WorkloadKind, region string, f cloud.Facts) 
 		Help: "choose another account"}
 }
 
-// unsupported says why the rollout cannot be carried out in a region as it is found.
+// unsupported says why the rollout cannot be carried out in a region in its
+// present state.
 func (d *decider) unsupported(region string, rs *RegionState) *stage.Failure {
 	f, kind := d.facts(region), d.spec.Group.Workload.Kind()
 	if failure := unsupportedWorkload(kind, region, f); failure != nil {
@@ -95,7 +97,7 @@ func (d *decider) unsupported(region string, rs *RegionState) *stage.Failure {
 	}
 	together := len(rs.PreviousGroups) + 1
 	if len(d.steps()) == 1 && !d.shape.coexist {
-		together = 1 // one step takes it from all others
+		together = 1 // one step takes the traffic from all other versions
 	}
 	if f.MostInTraffic > 0 && together > f.MostInTraffic {
 		return &stage.Failure{Code: "CLOUD_CANNOT",
@@ -105,9 +107,9 @@ func (d *decider) unsupported(region string, rs *RegionState) *stage.Failure {
 	return nil
 }
 
-// Refusal says why a rollout cannot be carried out on the clouds as they are
-// found; nil when it can. Regions that cannot be asked are looked at when their
-// turn comes.
+// Refusal says why a rollout cannot be carried out in the present state of the
+// clouds; nil when it can. Regions that are unreachable now are checked when
+// their wave comes.
 func Refusal(spec Spec, obs Observed, now time.Time) *stage.Failure {
 	for _, w := range spec.Waves {
 		for _, region := range w.Regions {
@@ -126,7 +128,7 @@ func Refusal(spec Spec, obs Observed, now time.Time) *stage.Failure {
 	return nil
 }
 
-// rounded is a share as the cloud can tell it from others.
+// rounded is a share rounded to the cloud's resolution.
 func rounded(share, resolution float64) float64 {
 	if resolution <= 0 {
 		return share
@@ -134,9 +136,8 @@ func rounded(share, resolution float64) float64 {
 	return math.Round(share/resolution) * resolution
 }
 
-// quantized are weights that sum to 100 as the cloud can tell them apart. They
-// still sum to 100: what rounding takes from one version goes to the versions
-// that lost most by it.
+// quantized rounds weights to the cloud's resolution. They still sum to 100:
+// rounding remainders go to the versions that lost most by rounding.
 func quantized(weights map[string]float64, resolution float64) map[string]float64 {
 	if resolution <= 0 {
 		return weights
@@ -165,7 +166,8 @@ func quantized(weights map[string]float64, resolution float64) map[string]float6
 	return out
 }
 
-// weightsAre says whether the groups have these weights already; a group that is gone has weight 0.
+// weightsAre says whether the groups already have these weights; a group that is
+// gone has weight 0.
 func weightsAre(groups []cloud.ServerGroup, weights map[string]float64, f cloud.Facts) bool {
 	unit, near := 1.0, 1e-9
 	if f.SharesOnly {

@@ -10,9 +10,10 @@ import (
 	"showrunner/stage"
 )
 
-// noteLook notes that the rollout is looked at. When nobody did for long, since the
-// control plane was away, what was waited for has not been given its time: it
-// begins anew. Undoing, above all, is not given up for an hour in which nobody tried.
+// noteLook records that the rollout is being looked at. After a long time without
+// a look, because the control plane was down, running time limits begin anew:
+// they have not really been used. Above all, undoing is not given up because of
+// an hour in which nothing was tried.
 func (d *decider) noteLook() {
 	since := d.now.Sub(d.st.Looked)
 	if !d.st.Looked.IsZero() && since > d.spec.Timeout/2 {
@@ -35,8 +36,9 @@ func (d *decider) noteLook() {
 
 func (rs *RegionState) away() bool { return !rs.Away.IsZero() }
 
-// reaches says whether a region could be asked, and notes when it goes and comes
-// back: its instances went with it, and have as long again to serve.
+// reaches says whether a region could be asked, and records when it goes away and
+// comes back. Its instances went away with it, so they get the full time again to
+// become healthy.
 func (d *decider) reaches(region string) bool {
 	rs := d.st.Regions[region]
 	if d.obs.Regions[region].Away != "" {
@@ -52,8 +54,9 @@ func (d *decider) reaches(region string) bool {
 	return true
 }
 
-// waitForRegion waits for a region of the present wave that cannot be asked. The wave
-// does not go on without it: nobody knows what the version does there.
+// waitForRegion waits for an unreachable region of the present wave. The wave
+// does not go on without it, since the state of the version in that region is
+// unknown.
 func (d *decider) waitForRegion(region string) {
 	why, rs := d.obs.Regions[region].Away, d.st.Regions[region]
 	d.note(region, "away: %s", why)
@@ -65,8 +68,9 @@ func (d *decider) waitForRegion(region string) {
 	d.until(deadline)
 }
 
-// health says whether enough of the new group serves to go on. It fails the
-// rollout when the evidence says that waiting cannot help, or has lasted long enough.
+// health says whether enough instances of the new group serve to go on. It fails
+// the rollout when the evidence shows that waiting cannot help, or when the time
+// limit is over.
 func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, need int) bool {
 	d.countCrash(rs, g)
 	serving := g.Serving()
@@ -83,7 +87,8 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 	}
 	probe := d.failingProbe(g)
 	waiting, heard := launchHooks(g)
-	// Whoever answers a hook says that it takes longer: patience begins anew.
+	// A heartbeat of a launch hook says that the instance needs longer, so the
+	// time limit begins anew.
 	if !heard.After(d.now) {
 		rs.TooFewSince = latest(rs.TooFewSince, heard)
 	}
@@ -95,7 +100,7 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 		d.note(region, "%s %d/%d healthy", g.Name, serving, need)
 	}
 	if failures := g.Failures - rs.FailuresBefore; failures >= crashLimit && serving == 0 && g.LastFailure != nil {
-		d.fail(region, failureOf(g.LastFailure.Code, fmt.Sprintf("%s: %d instances of %s ended or were given up before one ever served", region, failures, g.Name), g))
+		d.fail(region, failureOf(g.LastFailure.Code, fmt.Sprintf("%s: %d instances of %s ended or were given up before any of them served", region, failures, g.Name), g))
 		return false
 	}
 	deadline := rs.TooFewSince.Add(d.spec.Timeout)
@@ -107,8 +112,9 @@ func (d *decider) health(region string, rs *RegionState, g cloud.ServerGroup, ne
 	return false
 }
 
-// failingProbe is what the last check of an instance that does not serve was answered.
-// That a program does not listen yet is told only once it should.
+// failingProbe is the answer to the last health check of an instance that does
+// not serve. A program that does not listen yet is reported only after
+// usualStart.
 func (d *decider) failingProbe(g cloud.ServerGroup) string {
 	for _, i := range g.Instances {
 		if i.Serving() || i.Probe == "" {
@@ -123,11 +129,11 @@ func (d *decider) failingProbe(g cloud.ServerGroup) string {
 	return ""
 }
 
-// usualStart is how long a program may take to listen before people are told that it does not.
+// usualStart is how long a program may take to listen before this is reported.
 const usualStart = 5 * time.Second
 
 // launchHooks counts the instances whose launch hook waits for an answer, and
-// says when the last heartbeat came to one of them.
+// returns the time of the newest heartbeat among them.
 func launchHooks(g cloud.ServerGroup) (waiting int, heard time.Time) {
 	for _, i := range g.Instances {
 		if h := i.Hook; i.Lifecycle == cloud.PendingWait && h != nil && h.Wait {
@@ -138,8 +144,8 @@ func launchHooks(g cloud.ServerGroup) (waiting int, heard time.Time) {
 	return waiting, heard
 }
 
-// countCrash notices instances that had served and then failed: they ended,
-// stopped passing their checks, or used more than they may.
+// countCrash counts instances that had served and then failed: they ended,
+// stopped passing their checks, or exceeded a limit.
 func (d *decider) countCrash(rs *RegionState, g cloud.ServerGroup) {
 	newest := rs.LastCrash
 	if newest.IsZero() {
@@ -159,9 +165,9 @@ func (d *decider) countCrash(rs *RegionState, g cloud.ServerGroup) {
 	}
 }
 
-// crashed says whether an instance that had served failed by its version's
-// doing. A kill from outside is not: chaos and people do that, and the fleet
-// replaces it.
+// crashed says whether an instance that had served failed through its version. A
+// kill from outside does not count: chaos experiments and people do that, and the
+// fleet replaces the instance.
 func crashed(i cloud.Instance) bool {
 	f := i.Failure
 	if f == nil || i.ServingSince.IsZero() {
@@ -176,8 +182,8 @@ func crashed(i cloud.Instance) bool {
 	return false
 }
 
-// crashLoop is the failure of a version whose instances do not stay healthy,
-// with the newest of them as evidence.
+// crashLoop is the failure of a version whose instances do not stay healthy, with
+// the newest failed instance as evidence.
 func crashLoop(region string, rs *RegionState, g cloud.ServerGroup) stage.Failure {
 	f := failureOf("CRASH_LOOP", fmt.Sprintf("%s: instances of %s become healthy and then fail, %d times", region, g.Name, rs.Crashes), g)
 	if at := slices.IndexFunc(g.Ended, crashed); at >= 0 {
@@ -186,7 +192,7 @@ func crashLoop(region string, rs *RegionState, g cloud.ServerGroup) stage.Failur
 	return f
 }
 
-// failureOf turns what the cloud knows of a group's instances into evidence.
+// failureOf turns the cloud's data about a group's instances into evidence.
 func failureOf(code, cause string, g cloud.ServerGroup) stage.Failure {
 	f := stage.Failure{Code: code, Cause: cause, Retryable: true,
 		Help: fmt.Sprintf("showrunner explain %s", code)}

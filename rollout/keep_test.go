@@ -12,8 +12,8 @@ import (
 	"showrunner/rollout"
 )
 
-// What is kept is what there is to return to: a version that was rolled back does
-// not take the place of the one that served instead of it.
+// A version that was rolled back is not kept instead of the good version that
+// served after it.
 func TestAVersionThatWasRolledBackIsNotKeptInsteadOfAGoodOne(t *testing.T) {
 	for name, strategy := range map[string]pipeline.Strategy{
 		"red-black": {RedBlack: &pipeline.RedBlack{Keep: 1}},
@@ -63,8 +63,8 @@ func TestAVersionThatWasRolledBackIsNotKeptInsteadOfAGoodOne(t *testing.T) {
 	}
 }
 
-// A region that is away when it is time to clean up holds up that region alone, for
-// as long as it takes: what a rollout has left is decided from what is there then.
+// A region that is away at clean-up time delays only its own clean-up, for as
+// long as it takes: the actions are decided from the state at that time.
 func TestCleaningUpLate(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 5}
 	s := newSim(rand.New(rand.NewPCG(1, 2)), regions, capacity)

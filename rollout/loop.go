@@ -16,7 +16,7 @@ import (
 	"showrunner/stage"
 )
 
-// Cloud is what the loop needs of a cloud; *cloud.Account has it.
+// Cloud is the part of a cloud that the loop needs; *cloud.Account implements it.
 type Cloud interface {
 	Facts(ctx context.Context, region string) (cloud.Facts, error)
 	CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error)
@@ -27,25 +27,26 @@ type Cloud interface {
 	Counts(ctx context.Context, region, cluster string) ([]cloud.Counts, error)
 }
 
-// Loop carries rollouts out.
+// Loop carries out rollouts.
 type Loop struct {
 	Cloud Cloud
 	HTTP  *http.Client // for validation hooks
 	Now   func() time.Time
-	// Log tells what is done, a line each.
+	// Log is called with one line for each action.
 	Log func(format string, args ...any)
 }
 
 const (
 	// regionTimeout bounds one change of one region.
 	regionTimeout = 20 * time.Second
-	// observeTimeout bounds one question to one region: one that hangs is away.
+	// observeTimeout bounds one query of one region: a region that does not
+	// answer in time counts as away.
 	observeTimeout = 5 * time.Second
 )
 
-// Tick looks at the cloud once, decides, and makes the changes decided. The
-// state it returns has to be written down before the next tick. Keys of the
-// changes start with prefix.
+// Tick observes the cloud once, decides, and makes the decided changes. The
+// returned state has to be saved before the next tick. Keys of the changes start
+// with prefix.
 func (l *Loop) Tick(ctx context.Context, spec Spec, st State, prefix string) (Decision, error) {
 	obs := l.Observe(ctx, spec)
 	if err := ctx.Err(); err != nil {
@@ -72,7 +73,7 @@ func (l *Loop) Tick(ctx context.Context, spec Spec, st State, prefix string) (De
 	return d, ctx.Err()
 }
 
-// unjudged is how many steps of a region were left without a verdict.
+// unjudged is how many steps of a region passed without a verdict.
 func unjudged(st State, region string) int {
 	if rs := st.Regions[region]; rs != nil {
 		return len(rs.Unjudged)
@@ -80,7 +81,7 @@ func unjudged(st State, region string) int {
 	return 0
 }
 
-// Observe asks every region of the rollout, in parallel.
+// Observe queries every region of the rollout, in parallel.
 func (l *Loop) Observe(ctx context.Context, spec Spec) Observed {
 	obs := Observed{Regions: map[string]Region{}}
 	judged := shapeOf(spec.Strategy).judge != nil
@@ -134,9 +135,9 @@ func (l *Loop) change(ctx context.Context, spec Spec, c Change, prefix string) (
 	}
 }
 
-// record writes what became of a change into the state. A refusal of the
-// traffic guard and an unavailable region are no failure: the next tick sees
-// fresh state and decides again, within the rollout's timeout.
+// record writes the result of a change into the state. A refusal of the traffic
+// guard and an unavailable region are not failures: the next tick sees fresh
+// state and decides again, within the rollout's timeout.
 func (l *Loop) record(st *State, c Change, name string, err error) {
 	rs := st.Regions[c.Region]
 	if err == nil {
@@ -160,7 +161,7 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 		return
 	}
 	if c.Kind == Create {
-		rs.Phase = Waiting // nothing was made, so there is nothing to undo here
+		rs.Phase = Waiting // nothing was created, so nothing has to be undone
 	}
 	if st.Failure != nil || !st.Finished.IsZero() {
 		return
@@ -172,14 +173,14 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 	}
 }
 
-// Validation is what a validation hook is sent.
+// Validation is the request to a validation hook.
 type Validation struct {
 	Cluster  string  `json:"cluster"`
 	Region   string  `json:"region"`
 	Deployed string  `json:"deployedServerGroup"`
 	Version  string  `json:"version"`
 	Percent  float64 `json:"percentageComplete"`
-	After    bool    `json:"after"` // all traffic has been shifted: may it stay?
+	After    bool    `json:"after"` // all traffic has been shifted: may the version stay?
 }
 
 func (l *Loop) validate(ctx context.Context, spec Spec, c Change, key string) error {

@@ -9,28 +9,30 @@ import (
 	"showrunner/stage"
 )
 
-// Spec is what a rollout is asked to do. It does not change while it runs.
+// Spec is the task of a rollout. It does not change while the rollout runs.
 type Spec struct {
-	// Group is the new version, as it is created in every region; its Capacity
-	// is what the pipeline file asks for, its Weight is ignored.
+	// Group is the new version, as it is created in every region; its Capacity is
+	// the pipeline file's, its Weight is ignored.
 	Group    cloud.ServerGroupSpec `json:"group"`
 	Strategy pipeline.Strategy     `json:"strategy"`
-	Waves    []pipeline.Wave       `json:"waves"` // never empty, regions never twice
-	// Undo says what a failed wave puts back: "all" waves, that "wave", or "none".
+	Waves    []pipeline.Wave       `json:"waves"` // never empty; no region occurs twice
+	// Undo says how much is undone after a failed wave: "all" waves, that "wave",
+	// or "none".
 	Undo string `json:"undo"`
 	// Restore names, per region, an existing server group to return to instead of
-	// creating one: a rollback. It is shifted to at once, without steps.
+	// creating one: a rollback. All traffic is shifted to it at once, without
+	// steps.
 	Restore map[string]string `json:"restore,omitempty"`
-	// Pinned holds, per region and group, the minimum of instances of groups whose
-	// minimum an earlier rollout has raised and not given back yet.
+	// Pinned holds, per region and group, the original minimum of groups whose
+	// minimum an earlier rollout has raised and not yet restored.
 	Pinned map[string]map[string]int `json:"pinned,omitempty"`
-	// Timeout bounds how long a group may take to have enough serving instances,
-	// from its creation or resizing.
+	// Timeout bounds the time from a group's creation or resizing until enough of
+	// its instances serve.
 	Timeout time.Duration `json:"timeout"`
 }
 
-// Patience is how long a group may take until enough of it serves: two
-// generations of instances that use their whole grace and launch hook, and some air.
+// Patience is the default Timeout: two generations of instances that use their
+// whole grace period and launch hook, and a margin.
 func Patience(h pipeline.Health, hooks *pipeline.LifecycleHooks) time.Duration {
 	start := time.Duration(h.Grace)
 	if hooks != nil && hooks.Launch != nil {
@@ -39,7 +41,8 @@ func Patience(h pipeline.Health, hooks *pipeline.LifecycleHooks) time.Duration {
 	return 2*start + 30*time.Second
 }
 
-// Key names one change of one rollout; the driver makes it once.
+// Key names one change of one rollout; the driver makes a change once for each
+// key.
 type Key = string
 
 // ChangeKind is what a Change does.
@@ -63,13 +66,13 @@ type Change struct {
 	Capacity    pipeline.Capacity      `json:"capacity,omitzero"`
 	Weights     map[string]float64     `json:"weights,omitempty"`
 	Guard       cloud.Guard            `json:"guard,omitzero"`
-	Pin         bool                   `json:"pin,omitempty"`     // Resize: it only keeps scaling from shrinking the group
+	Pin         bool                   `json:"pin,omitempty"`     // Resize: it only prevents scaling from shrinking the group
 	URL         string                 `json:"url,omitempty"`     // Validate
-	Percent     float64                `json:"percent,omitempty"` // Validate: how far the shift is
+	Percent     float64                `json:"percent,omitempty"` // Validate: percent of traffic after the shift
 	After       bool                   `json:"after,omitempty"`   // Validate: the last shift has been made
 }
 
-// String tells people what the change does.
+// String describes the change for people.
 func (c Change) String() string {
 	switch c.Kind {
 	case Create:
@@ -91,84 +94,96 @@ func (c Change) String() string {
 	}
 }
 
-// Observed is what the cloud says now.
+// Observed is the present state of the clouds.
 type Observed struct {
 	Regions map[string]Region
 }
 
 // Region is one region's part of Observed.
 type Region struct {
-	// Away says that the region could not be asked; the other fields are empty then.
+	// Away says that the region could not be reached; the other fields are empty
+	// then.
 	Away   string
 	Groups []cloud.ServerGroup // of the cluster, oldest first
-	Counts []cloud.Counts      // where a judge looks, and the cloud counts
-	// Facts are what the cloud states of the region; nil is a cloud that can do everything at once.
+	Counts []cloud.Counts      // set when the strategy has a judge and the cloud counts
+	// Facts are the facts that the cloud states for the region; nil is a cloud
+	// that can do everything, without delay.
 	Facts *cloud.Facts
 }
 
-// Phase is how far a region is.
+// Phase is the progress of one region.
 type Phase string
 
 const (
-	Waiting  Phase = ""         // its wave has not come
-	Stepping Phase = "stepping" // the new group exists or is being made; traffic shifts step by step
+	Waiting  Phase = ""         // its wave has not begun
+	Stepping Phase = "stepping" // the new group exists or is being created; traffic shifts step by step
 	Shifted  Phase = "shifted"  // all traffic is on the new version
-	Cleaned  Phase = "cleaned"  // written by earlier versions: what it replaced was cleaned up as part of the rollout
+	Cleaned  Phase = "cleaned"  // written by earlier versions: the clean-up was part of the rollout
 	Undoing  Phase = "undoing"
 	Undone   Phase = "undone"
 )
 
-// State is what a rollout remembers between two ticks. It is small, and it is
-// written down before the next tick.
+// State is a rollout's memory between two ticks. It is small, and it is saved
+// before the next tick.
 type State struct {
 	Version int                     `json:"v"`
 	Regions map[string]*RegionState `json:"regions"`
 	Wave    int                     `json:"wave"`
-	// BakeSince is when the present wave was wholly shifted; zero before.
+	// BakeSince is when the shift of the present wave was complete; zero before.
 	BakeSince time.Time      `json:"bakeSince,omitzero"`
 	Failure   *stage.Failure `json:"failure,omitempty"`  // set once; undoing follows
-	FailedIn  string         `json:"failedIn,omitempty"` // the region that Failure is about; empty: none, or an earlier version did not say
+	FailedIn  string         `json:"failedIn,omitempty"` // region of Failure; empty when there is none, and in states of earlier versions
 	Finished  time.Time      `json:"finished,omitzero"`  // when the last wave had baked
-	// Looked is when the rollout was last looked at, to a quarter of its Timeout.
+	// Looked is when the rollout was last looked at; it is updated after a
+	// quarter of Timeout.
 	Looked time.Time `json:"looked,omitzero"`
 }
 
 // RegionState is one region's part of State.
 type RegionState struct {
 	Phase Phase `json:"phase"`
-	// PreviousGroups is what served when the region's turn came.
+	// PreviousGroups are the groups that served when the region's turn came.
 	PreviousGroups []Snapshot `json:"before,omitempty"`
 	New            string     `json:"new,omitempty"` // the new group's name, once known
 	Reused         bool       `json:"reused,omitempty"`
-	// CapacityBefore is the capacity that a reused group had, to be put back when the rollout is undone.
+	// CapacityBefore is the capacity of a reused group before the rollout, to be
+	// restored when the rollout is undone.
 	CapacityBefore pipeline.Capacity `json:"was,omitzero"`
-	// WeightBefore is the weight that a reused group had: above 0 when it is the version in traffic.
+	// WeightBefore is the weight of a reused group before the rollout: above 0
+	// when it was in traffic.
 	WeightBefore float64 `json:"wasWeight,omitempty"`
 	Step         int     `json:"step"`
 	// Entered is when the present step (or undoing) began; WeightsSetAt is when its weights were set.
 	Entered      time.Time `json:"entered,omitzero"`
 	WeightsSetAt time.Time `json:"shown,omitzero"`
-	// WeightsAccepted says that the cloud has taken the present step's weights.
+	// WeightsAccepted says that the cloud has accepted the present step's
+	// weights.
 	WeightsAccepted bool `json:"moved,omitempty"`
-	// BaselineCounts are the load balancer's counts that the judge compares with, and Counted is when they were
-	// read: once the step's weights had settled, and again whenever the counts began anew.
+	// BaselineCounts are the load balancer's counts at the start of the judge's
+	// comparison, and Counted is when they were read: once the step's weights had
+	// settled, and again whenever the counters restarted.
 	BaselineCounts []cloud.Counts `json:"base,omitempty"`
 	Counted        time.Time      `json:"counted,omitzero"`
-	// Unjudged are the steps that were left without a verdict, each with what it lacked.
+	// Unjudged are the steps that passed without a verdict, each with the missing
+	// data.
 	Unjudged  []string `json:"unjudged,omitempty"`
 	Validated bool     `json:"validated,omitempty"`
-	// Confirmed says that the hook was asked again after the last shift.
+	// Confirmed says that the hook was called again after the last shift.
 	Confirmed bool `json:"confirmed,omitempty"`
 	// FinalCapacity is the capacity that the new group ends with.
 	FinalCapacity pipeline.Capacity `json:"full"`
-	// FailuresBefore is the group's failure count when the region's turn came: a reused group has a past.
+	// FailuresBefore is the group's failure count when the region's turn came; a
+	// reused group may have failed before.
 	FailuresBefore int `json:"failBase,omitempty"`
-	// Away is since when the region cannot be asked, Back when it last could again.
+	// Away is the time since which the region is unreachable, Back when it last
+	// became reachable again.
 	Away time.Time `json:"away,omitzero"`
 	Back time.Time `json:"back,omitzero"`
-	// TrafficDriftSince is since when the traffic is not as the rollout has left it.
+	// TrafficDriftSince is the time since which the traffic differs from the
+	// rollout's last change.
 	TrafficDriftSince time.Time `json:"astray,omitzero"`
-	// TooFewSince is since when fewer instances of the new group serve than the step needs.
+	// TooFewSince is the time since which fewer instances of the new group serve
+	// than the step needs.
 	TooFewSince time.Time `json:"below,omitzero"`
 	// Crashes counts failures of instances of the new group that had served; LastCrash is the newest.
 	Crashes   int       `json:"crashes,omitempty"`
@@ -177,52 +192,54 @@ type RegionState struct {
 	Refused string `json:"refused,omitempty"`
 }
 
-// Snapshot is one group as it was.
+// Snapshot records one group before the rollout.
 type Snapshot struct {
 	Name     string            `json:"name"`
 	Version  string            `json:"version"`
 	Weight   float64           `json:"weight"`
 	Capacity pipeline.Capacity `json:"capacity"`
 	Serving  int               `json:"serving"`
-	// Pinned says that scaling is kept from shrinking the group while it can still be returned to.
+	// Pinned says that scaling must not shrink the group while a return to it is
+	// possible.
 	Pinned bool `json:"pinned,omitempty"`
 }
 
-// Decision is what to do next.
+// Decision is the next step of a rollout.
 type Decision struct {
 	State   State
 	Changes []Change
-	// Wait is the longest time until Decide wants to be asked again when nothing
+	// Wait is the longest time until Decide has to be called again when nothing
 	// changes in the cloud; only without Changes.
 	Wait     time.Duration
 	Progress string
-	// Until is when what Progress tells of will be over, if that is known: a pause, a bake.
+	// Until is the end of the pause or bake that Progress names; zero when
+	// unknown.
 	Until   time.Time
 	Done    bool
-	Failure *stage.Failure // with Done: the rollout failed, and what Undone says was put back
+	Failure *stage.Failure // set together with Done: the rollout failed, and Undone says what was restored
 }
 
 // step is one level of a strategy.
 type step struct {
-	Capacity float64 // percent of the wanted capacity that the new group has
-	Weight   float64 // percent of the traffic that the new group takes
+	Capacity float64 // the new group's share of the wanted capacity, percent
+	Weight   float64 // the new group's share of the traffic, percent
 	Pause    time.Duration
 }
 
-// shape is a strategy reduced to what Decide needs.
+// shape is the part of a strategy that Decide needs.
 type shape struct {
 	name     string
 	steps    []step
 	judge    *pipeline.Judge
 	validate string
-	coexist  bool // both versions go on serving
-	keep     int  // old groups kept after the end; -1 keeps all
-	shrink   bool // kept groups go to 0 instances
+	coexist  bool // both versions stay in traffic
+	keep     int  // old groups that are kept after the end; -1 keeps all
+	shrink   bool // kept groups are resized to 0 instances
 	delay    time.Duration
 }
 
-// shapeOf reads a strategy; an empty one is red-black. Its numbers are taken as
-// they are: the language has filled in defaults, and a 0 that was asked for is meant.
+// shapeOf reads a strategy; an empty one is red-black. Numbers are taken
+// literally: the language has filled in the defaults, so a 0 is intended.
 func shapeOf(s pipeline.Strategy) shape {
 	whole := []step{{Capacity: 100, Weight: 100}}
 	switch {

@@ -9,9 +9,9 @@ import (
 	"showrunner/cloud"
 )
 
-// Preview says what a rollout would create, shift and remove, region by region,
-// from the same decisions that carry it out. What cannot be known before it
-// runs (whether the version is one that is still kept) is left out.
+// Preview lists what a rollout would create, shift and remove, region by region,
+// from the same decisions that carry it out. It leaves out what cannot be known
+// before the rollout runs, such as whether a kept group already has the version.
 func Preview(spec Spec, obs Observed, now time.Time) []string {
 	var lines []string
 	for i, w := range spec.Waves {
@@ -52,7 +52,8 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 		return append(lines, "give it a share of the traffic beside "+old+", which goes on serving")
 	}
 	lines = append(lines, fmt.Sprintf("shift traffic from %s: %s", old, d.stepsText(region, rs)))
-	// The end, as cleaning up will find it: the new group has all traffic.
+	// The state at the end, as the clean-up will find it: the new group has all
+	// traffic.
 	groups := slices.Clone(o.Groups)
 	for i, g := range groups {
 		if g.Enabled() {
@@ -80,7 +81,7 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 	return lines
 }
 
-// instances counts instances in words.
+// instances is a count of instances in words.
 func instances(n int) string {
 	if n == 1 {
 		return "1 instance"
@@ -88,7 +89,7 @@ func instances(n int) string {
 	return fmt.Sprintf("%d instances", n)
 }
 
-// stepsText lists the levels of traffic with what has to hold at each.
+// stepsText lists the steps of traffic and the condition of each.
 func (d *decider) stepsText(region string, rs *RegionState) string {
 	var parts []string
 	for _, s := range d.steps()[rs.Step:] {

@@ -11,7 +11,8 @@ import (
 	"showrunner/rollout"
 )
 
-// What is said to be created, shifted and removed is what a rollout does.
+// The preview of creations, shifts and removals matches the actions of the
+// rollout.
 func TestPreviewSaysWhatTheRolloutDoes(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 5}
 	for name, want := range map[string][]string{
@@ -43,7 +44,7 @@ func TestPreviewSaysWhatTheRolloutDoes(t *testing.T) {
 	}
 }
 
-// What is said of the judge is what the judge does, with data and without.
+// The preview of the judge matches its behaviour, with data and without.
 func TestPreviewSaysHowEachStepIsJudged(t *testing.T) {
 	for noData, want := range map[string]string{
 		"fail": ", each judged by at least 20 requests",

@@ -9,11 +9,13 @@ import (
 )
 
 // Restorable chooses, in every region, the server group that a rollback returns
-// to. to names a version or a group; empty is, of the kept groups older than the
-// newest one in traffic, the one that had traffic last (a version that was rolled
-// back had it before the one that was returned to), and then only regions that
-// serve the newest version are touched: the others are before it already. fixed names what was chosen
-// before, by region. missing are the regions that keep nothing to return to.
+// to. to names a version or a group. When to is empty, Restorable chooses among
+// the kept groups that are older than the newest group in traffic, and takes the
+// group that had traffic last. (A version that was rolled back had traffic before
+// the group that replaced it.) Only regions that serve the newest version are
+// then touched: the others already serve an earlier one. fixed names the groups
+// that were chosen before, by region. missing are the regions that keep no group
+// to return to.
 func Restorable(observed map[string][]cloud.ServerGroup, to string, fixed map[string]string) (chosen map[string]cloud.ServerGroup, missing []string) {
 	chosen = map[string]cloud.ServerGroup{}
 	newest := newestVersion(observed)
@@ -21,7 +23,7 @@ func Restorable(observed map[string][]cloud.ServerGroup, to string, fixed map[st
 		groups := observed[region]
 		target, ok := find(groups, fixed[region])
 		if now := lastEnabled(groups); !ok && to == "" && now >= 0 && groups[now].Spec.Version != newest {
-			continue // it does not serve what is rolled back
+			continue // the region does not serve the version that is rolled back
 		}
 		if !ok {
 			target, ok = restorable(groups, to)
@@ -64,8 +66,8 @@ func restorable(groups []cloud.ServerGroup, to string) (cloud.ServerGroup, bool)
 	return cloud.ServerGroup{}, false
 }
 
-// lastServedFirst sorts groups, oldest first, by how good they are to return to:
-// those in traffic, then those that had it last, then the newest.
+// lastServedFirst sorts groups by preference for a rollback: groups in traffic
+// first, then the group that had traffic last, then the newest.
 func lastServedFirst(groups []cloud.ServerGroup) []cloud.ServerGroup {
 	groups = slices.Clone(groups)
 	slices.Reverse(groups)

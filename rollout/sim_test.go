@@ -16,31 +16,34 @@ import (
 	"showrunner/stage"
 )
 
-// sim is a cloud of plain data: it applies changes as a driver must, and
-// instances become healthy, crash and come back as chance has it.
+// sim is a cloud in memory. It applies changes as a driver must; its instances
+// become healthy, crash and recover at random.
 type sim struct {
 	rng     *rand.Rand
 	now     time.Time
 	regions map[string]*simRegion
-	// bad versions never become healthy; crashing ones do, and then exit.
+	// bad versions never become healthy; crashing versions become healthy and
+	// then exit.
 	bad, crashing bool
-	// ends is how crashing ones end; empty is EXITED.
+	// ends is the code with which crashing versions end; empty is EXITED.
 	ends string
 	// chaos kills serving instances of any version, one at a time.
 	chaos bool
-	// flaky makes changes fail as unavailable, and regions go away for a while.
+	// flaky makes changes fail as unavailable, and makes regions unreachable for
+	// a while.
 	flaky bool
-	// outage has regions stay away until the test brings them back.
+	// outage keeps regions unreachable until the test brings them back.
 	outage bool
-	// stale shows plans a picture that is some changes old.
+	// stale makes observations some changes old.
 	stale bool
 	seen  []rollout.Observed
-	// scaled groups have policies, which shrink what has little traffic.
+	// scaled groups have scaling policies, which shrink a group with little
+	// traffic.
 	scaled bool
 	// canceled makes the run abort the rollout.
 	canceled bool
-	hook     func(rollout.Change) error // nil: it agrees
-	// took are the changes that took serving instances away.
+	hook     func(rollout.Change) error // nil: the hook agrees
+	// took are the changes that reduced the number of serving instances.
 	took []taken
 }
 
@@ -49,8 +52,8 @@ type simRegion struct {
 	groups []cloud.ServerGroup
 	next   int
 	made   map[string]string // idempotency key → answer
-	asked  map[string]string // idempotency key → what was asked
-	killed int               // serving instances taken by chaos and not yet replaced
+	asked  map[string]string // idempotency key → request
+	killed int               // serving instances that chaos killed and that are not yet replaced
 }
 
 func newSim(rng *rand.Rand, regions []string, old pipeline.Capacity) *sim {
@@ -77,7 +80,7 @@ func (r *simRegion) create(s *sim, spec cloud.ServerGroupSpec) string {
 	return name
 }
 
-// fill launches and ends instances until every group has what it wants.
+// fill launches and ends instances until every group has its desired number.
 func (r *simRegion) fill(s *sim) {
 	for i := range r.groups {
 		g := &r.groups[i]
@@ -90,8 +93,8 @@ func (r *simRegion) fill(s *sim) {
 	}
 }
 
-// serving counts the serving instances of enabled groups; with says which groups
-// are looked at as they would be after a change.
+// serving counts the serving instances of enabled groups; weight and size give
+// each group's values, possibly as they would be after a change.
 func (r *simRegion) serving(weight func(g cloud.ServerGroup) float64, size func(g cloud.ServerGroup) int) int {
 	n := 0
 	for _, g := range r.groups {
@@ -111,7 +114,7 @@ func nowWeight(g cloud.ServerGroup) float64 { return g.Weight }
 func nowSize(g cloud.ServerGroup) int       { return len(g.Instances) }
 
 // apply makes one change as a driver does: a key acts once, the guard is checked
-// against what is there now, and what is not there is not found.
+// against the present state, and a missing group is not_found.
 func (s *sim) apply(c rollout.Change) (made string, err error) {
 	r := s.regions[c.Region]
 	if r.away {
@@ -167,7 +170,7 @@ func (r *simRegion) act(s *sim, c rollout.Change) (string, error) {
 			}
 			return g.Weight
 		}
-	default: // Resize, and Destroy whose capacity is nothing
+	default: // Resize, or Destroy as a resize to nothing
 		size = func(g cloud.ServerGroup) int {
 			if g.Name == c.ServerGroup {
 				return min(len(g.Instances), c.Capacity.Desired)
@@ -201,13 +204,13 @@ func (r *simRegion) act(s *sim, c rollout.Change) (string, error) {
 	return "", nil
 }
 
-// taken is a change that took serving instances away.
+// taken is a change that reduced the number of serving instances.
 type taken struct {
 	change        rollout.Change
 	before, after int
 }
 
-// live lets some time pass, and what chance has in store happen.
+// live lets some time pass, with random events.
 func (s *sim) live() {
 	s.now = s.now.Add(time.Duration(1+s.rng.IntN(4)) * time.Second)
 	for _, name := range slices.Sorted(maps.Keys(s.regions)) {
@@ -250,7 +253,8 @@ func (s *sim) liveGroup(r *simRegion, g *cloud.ServerGroup) {
 	}
 }
 
-// scale shrinks a group whose traffic does not need what it has; a disabled one keeps it.
+// scale shrinks a group whose traffic does not need its capacity; a disabled
+// group keeps its capacity.
 func (s *sim) scale(g *cloud.ServerGroup) {
 	if !s.scaled {
 		return
@@ -261,7 +265,7 @@ func (s *sim) scale(g *cloud.ServerGroup) {
 	}
 }
 
-// killRegion ends a region's process for a while, and every instance with it.
+// killRegion ends a region's process for a while, with all its instances.
 func (s *sim) killRegion(name string) {
 	r := s.regions[name]
 	r.away = true
@@ -289,7 +293,8 @@ func (s *sim) observe() rollout.Observed {
 }
 
 // run ticks until the rollout is done. check is called after every single change.
-// With crashes, what a tick decided is forgotten now and then, after any number of its changes.
+// With crashes, the result of a tick is sometimes lost, after any number of its
+// changes.
 func (s *sim) run(spec rollout.Spec, crashes bool, check func(rollout.State)) (rollout.State, *stage.Failure, bool) {
 	return s.resume(rollout.State{}, spec, crashes, check)
 }
@@ -310,7 +315,7 @@ func (s *sim) resume(st rollout.State, spec rollout.Spec, crashes bool, check fu
 			}
 			made, err := s.apply(c)
 			if s.flaky && s.rng.IntN(10) == 0 {
-				err = problem.New(problem.Unavailable, "sim", "the answer was lost") // although it was done
+				err = problem.New(problem.Unavailable, "sim", "the answer was lost") // although the change was made
 			}
 			rollout.Record(&d.State, c, made, err)
 			check(d.State)
@@ -327,9 +332,9 @@ func (s *sim) resume(st rollout.State, spec rollout.Spec, crashes bool, check fu
 	return st, nil, false
 }
 
-// cleanUp carries out what a rollout that succeeded has left, region by region, and
-// says whether that came to an end. Nothing is kept between two looks: it may be
-// killed at any moment.
+// cleanUp cleans up after a successful rollout, region by region, and says
+// whether it finished. It keeps no state between two steps, so it may be killed
+// at any moment.
 func (s *sim) cleanUp(spec rollout.Spec, st rollout.State, check func(rollout.State)) bool {
 	for region, left := range spec.Leftovers(st) {
 		if s.now.Before(left.Due) {
@@ -344,7 +349,7 @@ func (s *sim) cleanUp(spec rollout.Spec, st rollout.State, check func(rollout.St
 				break
 			}
 			for _, c := range changes {
-				_, _ = s.apply(c) // what is refused is planned anew
+				_, _ = s.apply(c) // a refused change is planned again
 				check(st)
 			}
 			s.live()
@@ -360,7 +365,7 @@ func (s *sim) cleanUp(spec rollout.Spec, st rollout.State, check func(rollout.St
 	return true
 }
 
-// picture is what the plan is shown: what is, or what was a moment ago.
+// picture is the state that the plan sees: the present one, or an earlier one.
 func (s *sim) picture() rollout.Observed {
 	s.seen = append(s.seen, s.observe())
 	if n := len(s.seen); s.stale && n > 2 {

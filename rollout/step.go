@@ -10,7 +10,8 @@ import (
 	"showrunner/pipeline"
 )
 
-// step carries a region through its present step: capacity, health, question, weights, pause, verdict.
+// step takes a region through its present step: capacity, health, validation,
+// weights, pause, verdict.
 func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerGroup) {
 	s := d.steps()[rs.Step]
 	if !d.undisturbed(region, o, rs) {
@@ -26,7 +27,8 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max || rs.rebounds(g.Capacity) {
 		to := want
 		to.Desired = max(want.Desired, min(g.Capacity.Desired, want.Max))
-		// It sets numbers and adds none, so it may be made again when scaling was quicker than the shift.
+		// The change sets numbers and adds none, so it may be repeated when
+		// scaling changed the group before the shift.
 		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("resize/%s/%d/%d", region, rs.Step, d.now.UnixNano()), ServerGroup: g.Name, Capacity: to})
 		d.note(region, "grows %s to %d", g.Name, to.Desired)
 		return
@@ -46,7 +48,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	if !d.verdict(region, o, rs, s, last) {
 		return
 	}
-	// A failure takes the pause anew: a step is left after a pause without one.
+	// A failure restarts the pause: a step ends after a pause without a failure.
 	if end := d.ends(region, rs, s); d.now.Before(end) {
 		d.note(region, "%s at %g%%, pauses", g.Name, s.Weight)
 		d.waits(end)
@@ -64,19 +66,21 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	}
 	rs.Step++
 	rs.Entered, rs.WeightsSetAt, rs.WeightsAccepted, rs.BaselineCounts, rs.Counted, rs.Validated, rs.TooFewSince = d.now, time.Time{}, false, nil, time.Time{}, false, time.Time{}
-	// Written down before the traffic moves: forgetting it afterwards would move it back for a moment.
+	// Saved before the traffic moves: if it were lost afterwards, the traffic
+	// would move back for a moment.
 	d.wait = 0
 	d.note(region, "goes to %g%%", d.steps()[rs.Step].Weight)
 }
 
-// settled is when the cloud obeys the weights of the present step everywhere.
+// settled is when the weights of the present step take effect everywhere in the
+// cloud.
 func (d *decider) settled(region string, rs *RegionState) time.Time {
 	return rs.WeightsSetAt.Add(d.facts(region).Settle)
 }
 
-// ends is when a step may be left. Its pause begins once the weights have settled
-// and, where a judge looks, once counting has begun; what happens in the pause has
-// to be counted before it is left.
+// ends is when a step may end. Its pause begins once the weights have settled
+// and, with a judge, once counting has begun. Requests in the pause have to be
+// counted before the step ends.
 func (d *decider) ends(region string, rs *RegionState, s step) time.Time {
 	begin, late := d.settled(region, rs), time.Duration(0)
 	if !rs.Counted.IsZero() {
@@ -86,14 +90,16 @@ func (d *decider) ends(region string, rs *RegionState, s step) time.Time {
 	return latest(begin, rs.LastCrash).Add(s.Pause + late)
 }
 
-// rebounds says whether the version in traffic is the one asked for and only
-// the bounds of its capacity differ: they are changed without a new version.
+// rebounds says whether the version in traffic is the requested one and differs
+// only in the bounds of its capacity: the bounds are then changed without a new
+// version.
 func (rs *RegionState) rebounds(now pipeline.Capacity) bool {
 	return rs.WeightBefore > 0 && (now.Min != rs.FinalCapacity.Min || now.Max != rs.FinalCapacity.Max)
 }
 
-// matchOldCapacity raises what the new group ends with to what the old ones have by now:
-// scaling, or a person, may have found more necessary since the region's turn came.
+// matchOldCapacity raises the new group's final capacity to the present capacity
+// of the old groups: scaling or a person may have raised it since the region's
+// turn came.
 func (d *decider) matchOldCapacity(o Region, rs *RegionState) {
 	for _, b := range rs.PreviousGroups {
 		if g, ok := find(o.Groups, b.Name); ok {
@@ -102,15 +108,16 @@ func (d *decider) matchOldCapacity(o Region, rs *RegionState) {
 	}
 }
 
-// asks says whether a hook has a say: the first version has nothing to be compared with.
+// asks says whether a validation hook is called: it is not for the first version,
+// which has nothing to be compared with.
 func (d *decider) asks(rs *RegionState) bool {
 	return d.shape.validate != "" && len(rs.PreviousGroups) > 0
 }
 
 // pin keeps scaling from shrinking the old groups while traffic shifts away from
-// them: undoing has to find them as large as they were, or as they have become
-// since. It holds up nothing. That a group is pinned is written down before it
-// is, so that whoever undoes the rollout knows of it.
+// them. Undoing needs them as large as they were, or as they have become since.
+// Pinning delays nothing. The pin is saved before it is made, so that an undoing
+// process knows of it.
 func (d *decider) pin(region string, o Region, rs *RegionState) {
 	if d.shape.coexist {
 		return
@@ -131,14 +138,15 @@ func (d *decider) pin(region string, o Region, rs *RegionState) {
 	}
 }
 
-// shift asks the hook, then moves the traffic.
+// shift calls the hook, then moves the traffic.
 func (d *decider) shift(region string, rs *RegionState, s step, weights map[string]float64, need int) {
 	if !rs.Validated && d.asks(rs) {
 		d.do(Change{Kind: Validate, Region: region, Key: fmt.Sprintf("validate/%s/%d", region, rs.Step), ServerGroup: rs.New, URL: d.shape.validate, Percent: s.Weight})
 		d.note(region, "asks the validation hook")
 		return
 	}
-	// The promise: as many as served before, or as the new version is meant to have when that is fewer.
+	// The promise: as many instances serve as before, or as the new version is
+	// meant to have, whichever is fewer.
 	before := 0
 	for _, b := range rs.PreviousGroups {
 		before += b.Serving
@@ -151,7 +159,7 @@ func (d *decider) shift(region string, rs *RegionState, s step, weights map[stri
 	d.note(region, "shifts %g%% to %s", s.Weight, rs.New)
 }
 
-// weights are what the groups of a region should have at a step.
+// weights are the weights of a region's groups at a step.
 func (d *decider) weights(region string, o Region, rs *RegionState, s step) map[string]float64 {
 	w := map[string]float64{rs.New: s.Weight}
 	total := 0.0
@@ -160,7 +168,7 @@ func (d *decider) weights(region string, o Region, rs *RegionState, s step) map[
 	}
 	for _, b := range rs.PreviousGroups {
 		if _, ok := find(o.Groups, b.Name); !ok {
-			continue // somebody destroyed it meanwhile
+			continue // the group was destroyed meanwhile
 		}
 		if d.shape.coexist {
 			w[b.Name] = b.Weight

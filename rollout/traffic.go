@@ -9,13 +9,13 @@ import (
 	"showrunner/stage"
 )
 
-// settling is how long the traffic may look as if somebody else had changed it:
-// a cloud may answer with what was a moment ago.
-const settling = time.Second // beyond the cloud's own settle time
+// settling is how long the traffic may differ from the rollout's last change
+// before another writer is assumed: a cloud may answer with old data.
+const settling = time.Second // in addition to the cloud's own settle time
 
-// undisturbed says whether the traffic of a region is as the rollout has left it.
-// Somebody else who changes it wants something else: the rollout does not fight
-// with a person or a rollback, and does not go on into other regions either.
+// undisturbed says whether the traffic of a region is as the rollout set it. If
+// another writer changed it, the rollout does not fight with that person or
+// rollback, and does not continue into other regions either.
 func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
 	if d.weightsAsLeft(region, o, rs) {
 		rs.TrafficDriftSince = time.Time{}
@@ -25,7 +25,7 @@ func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
 		rs.TrafficDriftSince = d.now
 	}
 	if end := rs.TrafficDriftSince.Add(settling + d.facts(region).Settle); d.now.Before(end) {
-		d.note(region, "the traffic is not as it was left")
+		d.note(region, "the traffic differs from the last shift")
 		d.until(end)
 		return false
 	}
@@ -40,9 +40,10 @@ func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
 	return false
 }
 
-// weightsAsLeft says whether the groups have the weights that the rollout last gave
-// them, or those of its present step, which it may have given them without knowing
-// that it did; before the first, those that it found.
+// weightsAsLeft says whether the groups have the weights that the rollout last
+// set. The weights of the present step are accepted too, since the rollout may
+// have set them without learning the answer. Before the first shift, the expected
+// weights are those that the rollout found.
 func (d *decider) weightsAsLeft(region string, o Region, rs *RegionState) bool {
 	if !d.shape.coexist && len(unknownInTraffic(o, rs)) > 0 {
 		return false
@@ -65,8 +66,8 @@ func (d *decider) weightsAsLeft(region string, o Region, rs *RegionState) bool {
 	return weightsAre(o.Groups, found, facts)
 }
 
-// unknownInTraffic are the groups in traffic that the rollout knows nothing of: somebody
-// put them there after it began.
+// unknownInTraffic are groups in traffic that the rollout neither found nor made:
+// they were put into traffic after it began.
 func unknownInTraffic(o Region, rs *RegionState) []cloud.ServerGroup {
 	var list []cloud.ServerGroup
 	for _, g := range o.Groups {
@@ -78,7 +79,7 @@ func unknownInTraffic(o Region, rs *RegionState) []cloud.ServerGroup {
 	return list
 }
 
-// newer says whether a group was made after the one named.
+// newer says whether a group was made after the named group.
 func newer(groups []cloud.ServerGroup, g cloud.ServerGroup, than string) bool {
 	at := func(name string) int {
 		return slices.IndexFunc(groups, func(g cloud.ServerGroup) bool { return g.Name == name })

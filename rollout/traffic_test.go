@@ -13,7 +13,7 @@ import (
 	"showrunner/stage"
 )
 
-// Somebody takes the new version out of traffic by hand, at any moment: it does
+// A person takes the new version out of traffic at any moment: the version does
 // not come back, the rollout is undone everywhere, and no other wave begins.
 func TestARolloutDoesNotFightWithAPerson(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -41,7 +41,7 @@ func TestARolloutDoesNotFightWithAPerson(t *testing.T) {
 			}
 		})
 		if by == "" {
-			return // all was over by then
+			return // the rollout had ended by then
 		}
 		if !done || failure == nil || st.Wave != wave {
 			t.Fatalf("%s: done %v, wave %d after %d, failure %+v", name, done, st.Wave, wave, failure)
@@ -50,7 +50,7 @@ func TestARolloutDoesNotFightWithAPerson(t *testing.T) {
 	})
 }
 
-// A picture that is a moment old is nobody's change.
+// A stale observation is not taken for a change by others.
 func TestAnOldPictureIsNobodysChange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec, old, name := drawSpec(t)
@@ -62,9 +62,10 @@ func TestAnOldPictureIsNobodysChange(t *testing.T) {
 	})
 }
 
-// Two rollouts of one cluster that do not know of each other (two control planes,
-// a rollback by hand) never take the last instances out of traffic, leave alone
-// what the other has begun later, and do not leave two versions in traffic.
+// Two rollouts change one cluster and do not know of each other (two control
+// planes, or a rollback by hand). They never take the last instances out of
+// traffic, leave alone what the other has begun later, and do not leave two
+// versions in traffic.
 func TestTwoRolloutsOfOneCluster(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		old := pipeline.Capacity{Min: 1, Desired: rapid.IntRange(1, 6).Draw(t, "old"), Max: 12}
@@ -138,7 +139,7 @@ func (s *sim) find(region, name string) *cloud.ServerGroup {
 	return nil
 }
 
-// What somebody else has put into traffic stays there when a rollout is undone.
+// Groups that others put into traffic stay in traffic when a rollout is undone.
 func TestUndoingLeavesWhatOthersPutIntoTraffic(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	s := newSim(rand.New(rand.NewPCG(1, 8)), regions[:1], capacity)

@@ -9,7 +9,8 @@ import (
 	"showrunner/stage"
 )
 
-// undo puts back what the failed rollout changed, in every region that its policy names.
+// undo restores what the failed rollout changed, in every region that its policy
+// names.
 func (d *decider) undo() {
 	pending := 0
 	for i, w := range d.spec.Waves {
@@ -52,7 +53,8 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		return
 	}
 	if rs.New == "" {
-		// Its creation may have been under way when the decision fell: make it known first.
+		// The group's creation may have been under way when the failure was
+		// decided: repeat it, to learn the group's name.
 		spec := d.spec.Group
 		spec.Capacity = d.capacityAt(rs, d.steps()[rs.Step])
 		spec.Weight = 0
@@ -72,7 +74,8 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		}
 		old++
 		if to := returned(b, g.Capacity); to != g.Capacity {
-			// It sets numbers and adds none: it may be made again when somebody changed them meanwhile.
+			// The change sets numbers and adds none, so it may be repeated when
+			// another writer changed them meanwhile.
 			d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-resize/%s/%s/%d", region, b.Name, d.now.UnixNano()), ServerGroup: b.Name, Capacity: to})
 			sized = false
 		}
@@ -83,7 +86,8 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		wanted += b.Capacity.Desired
 	}
 	if old > 0 && !weightsAre(o.Groups, back, d.facts(region)) {
-		// What serves is not given up for fewer, however the new version answers.
+		// The present number of serving instances is not reduced, whatever the
+		// new version answers.
 		need := min(required(wanted), g.Serving())
 		if serving < need {
 			d.note(region, "waits for the old version to serve, %d/%d", serving, need)
@@ -94,7 +98,8 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.note(region, "shifts traffic back")
 		return
 	}
-	// Requests may go on arriving by the weights from before: the new version serves them until then.
+	// Requests may still arrive by the earlier weights: the new version serves
+	// them until the traffic has settled.
 	if end := g.TrafficUntil.Add(d.facts(region).Settle); exists && !g.Enabled() && !g.TrafficUntil.IsZero() && d.now.Before(end) {
 		d.note(region, "lets the traffic settle until %s", end.UTC().Format("15:04:05"))
 		d.until(end)
@@ -107,7 +112,8 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		return
 	}
 	if exists && rs.Reused && rs.WeightBefore == 0 && !g.Destroying && g.Capacity.Desired > rs.CapacityBefore.Desired && d.spec.Restore[region] == "" {
-		// Back to what it was kept with; a refusal is not worth waiting for, since it serves nothing.
+		// Back to the capacity it was kept with. A refusal is ignored, since the
+		// group serves nothing.
 		d.do(Change{Kind: Resize, Region: region, Key: "undo-shrink/" + region, ServerGroup: g.Name, Capacity: rs.CapacityBefore, Guard: cloud.Guard{LastOne: true}})
 		d.note(region, "shrinks %s", g.Name)
 		return
@@ -117,21 +123,21 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		return
 	}
 	if exists && !rs.Reused {
-		// Where there was an earlier version, it has to serve before this one may go.
+		// An earlier version has to serve before the new group may be removed.
 		d.do(Change{Kind: Destroy, Region: region, Key: "undo-destroy/" + region, ServerGroup: g.Name, Guard: cloud.Guard{MinServing: required(wanted), LastOne: len(rs.PreviousGroups) > 0}})
 		d.note(region, "destroys %s", g.Name)
 		return
 	}
 	if !sized {
 		d.note(region, "gives the old version its capacity back")
-		return // once it is seen to have it: this change may be refused or lost
+		return // only once the capacity is observed: this change may be refused or lost
 	}
 	rs.Phase = Undone
 	d.st.Failure.Undone = append(d.st.Failure.Undone, undoneText(region, rs, old))
 }
 
-// returned is the capacity that an old group goes on with: never fewer than it
-// had or than scaling has added since, and free to shrink again.
+// returned is the capacity of an old group after undoing: never below its earlier
+// desired capacity or what scaling has added since, and free to shrink again.
 func returned(b Snapshot, now pipeline.Capacity) pipeline.Capacity {
 	to := now
 	if now.Desired < b.Capacity.Desired {
@@ -165,7 +171,7 @@ func orElse(s, other string) string {
 	return s
 }
 
-// failure is what the whole rollout answers once it is done.
+// failure is the result of the whole rollout once it is done.
 func (d *decider) failure() *stage.Failure {
 	if !d.done {
 		return nil
@@ -173,7 +179,7 @@ func (d *decider) failure() *stage.Failure {
 	return d.st.Failure
 }
 
-// Abort makes a rollout that is under way undo itself, with the given reason.
+// Abort makes a running rollout undo itself, with the given reason.
 func Abort(st State, f stage.Failure) State {
 	st = clone(st)
 	if st.Failure == nil {

@@ -16,9 +16,9 @@ import (
 	"showrunner/stage"
 )
 
-// Undoing is itself refused, cut off and killed half-way, any number of times: a
-// canceled rollout whose undoing is begun again from what was written down before
-// it ends with what was there, with its own bounds, and with as many instances.
+// The undoing of a canceled rollout is refused, interrupted and killed half-way,
+// any number of times, and is each time resumed from the saved state. It ends
+// with the original groups, with their own bounds and as many instances.
 func TestUndoingIsKilledHalfWay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec, _, name := drawSpec(t)
@@ -28,7 +28,7 @@ func TestUndoingIsKilledHalfWay(t *testing.T) {
 		at := rapid.IntRange(1, 60).Draw(t, "cancel")
 		st, ok := s.until(spec, at)
 		if !ok {
-			return // it had finished by then
+			return // the rollout had finished by then
 		}
 		for try := 0; ; try++ {
 			kill := -1
@@ -37,7 +37,7 @@ func TestUndoingIsKilledHalfWay(t *testing.T) {
 			}
 			undone, ended := s.abort(spec, st, kill)
 			if !ended {
-				continue // from what was written down: the engine asks Cancel again
+				continue // from the saved state: the engine calls Cancel again
 			}
 			for region, rs := range undone.Regions {
 				if rs.Phase != rollout.Undone && rs.Phase != rollout.Waiting {
@@ -54,8 +54,9 @@ func TestUndoingIsKilledHalfWay(t *testing.T) {
 	})
 }
 
-// until runs a rollout for some ticks; the last one is cut off after its changes,
-// before they are written down. ok is false when it had finished before.
+// until runs a rollout for some ticks; the last tick is interrupted after its
+// changes, before they are saved. ok is false when the rollout had finished
+// before.
 func (s *sim) until(spec rollout.Spec, ticks int) (st rollout.State, ok bool) {
 	for n := 1; ; n++ {
 		d := rollout.Decide(spec, st, s.observe(), s.now)
@@ -81,7 +82,8 @@ func (s *sim) carryOut(d *rollout.Decision) {
 	}
 }
 
-// abort undoes as Cancel does, keeping the state in memory, for so many ticks; -1 to the end.
+// abort undoes as Cancel does, keeping the state in memory, for a number of
+// ticks; -1 runs to the end.
 func (s *sim) abort(spec rollout.Spec, st rollout.State, ticks int) (rollout.State, bool) {
 	st = rollout.Abort(st, stage.Failure{Code: "CANCELED"})
 	for n := 0; n != ticks; n++ {
@@ -95,8 +97,7 @@ func (s *sim) abort(spec rollout.Spec, st rollout.State, ticks int) (rollout.Sta
 	return st, false
 }
 
-// Undoing gives the old version its bounds back even when the last change that it
-// has left to make is refused.
+// Undoing restores the old version's bounds even when its last change is refused.
 func TestUndoingEndsOnceTheOldVersionIsSeenAsItWas(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	now := time.Unix(1000, 0)
@@ -127,8 +128,8 @@ func TestUndoingEndsOnceTheOldVersionIsSeenAsItWas(t *testing.T) {
 	}
 }
 
-// A region that comes back while a rollout is undone has as long as the others to
-// become what it was.
+// A region that comes back during undoing gets the same time as the others to be
+// restored.
 func TestUndoingWaitsForARegionThatComesBack(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	s := newSim(rand.New(rand.NewPCG(9, 2)), regions, capacity)
@@ -170,9 +171,9 @@ func TestUndoingWaitsForARegionThatComesBack(t *testing.T) {
 	}
 }
 
-// The old version may grow while traffic shifts, and its scaling would let it
-// shrink again as its traffic goes: undoing has to find it as large as it was when
-// it had all of the traffic.
+// The old version may grow while traffic shifts, and its scaling would shrink it
+// again as its traffic goes: undoing needs it as large as it was with all of the
+// traffic.
 func TestTheOldVersionIsKeptAsLargeAsItBecame(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 10}
 	s := newSim(rand.New(rand.NewPCG(1, 2)), regions[:1], capacity)
@@ -185,14 +186,14 @@ func TestTheOldVersionIsKeptAsLargeAsItBecame(t *testing.T) {
 		if rs == nil || rs.Step == 0 || !rs.WeightsSetAt.IsZero() && grown.IsZero() {
 			return
 		}
-		if grown.IsZero() { // by load, just before half of the traffic goes
+		if grown.IsZero() { // by load, just before half of the traffic is shifted
 			grown = s.now
 			r.groups[0].Capacity.Desired = 7
 			r.fill(s)
 		}
 		s.canceled = rs.Step == 1 && s.now.Sub(grown) > 50*time.Second
 		if n := r.groups[0].Capacity.Desired; st.Failure == nil && n < 7 && s.now.Sub(grown) > 10*time.Second {
-			t.Fatalf("the old version was let shrink to %d while it may have to take everything back", n)
+			t.Fatalf("the old version was allowed to shrink to %d although it may have to take all traffic back", n)
 		}
 	})
 	if !done || failure == nil || grown.IsZero() {
@@ -203,9 +204,9 @@ func TestTheOldVersionIsKeptAsLargeAsItBecame(t *testing.T) {
 	}
 }
 
-// Nobody looks for an hour while a rollout is undone, or waits for instances or a
-// region (the control plane was away): it goes on from there, and gives nothing up
-// that has not had its time.
+// The control plane is down for an hour while a rollout is undone, or waits for
+// instances or a region. It goes on from there, and gives up nothing that has not
+// had its time.
 func TestAnHourInWhichNobodyLookedIsNotCounted(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	for name, way := range map[string]struct {
@@ -230,7 +231,7 @@ func TestAnHourInWhichNobodyLookedIsNotCounted(t *testing.T) {
 			if rs := st.Regions[regions[0]]; !slept && rs != nil && way.when(s, st, rs) {
 				slept, s.now = true, s.now.Add(time.Hour)
 				for _, g := range s.regions[regions[0]].groups[1:] {
-					for i := range g.Instances { // it is no better when somebody looks again
+					for i := range g.Instances { // the state is no better at the next look
 						g.Instances[i].Healthy = false
 					}
 				}

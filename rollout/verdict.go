@@ -13,23 +13,25 @@ import (
 	"showrunner/stage"
 )
 
-// confidence is the normal quantile of the judge's interval, which holds 99.8 % (each
-// of its bounds 99.9 %): the judge looks many times.
+// confidence is the normal quantile of the judge's interval, which holds 99.8 %
+// (each of its bounds 99.9 %). It is that high because the judge tests many
+// times.
 const (
 	confidence      = 3.09
 	confidenceLevel = "99.8%"
 )
 
-// leastErrors is how many errors are a verdict before minRequests have been counted.
+// leastErrors is how many errors suffice for a verdict before minRequests have
+// been counted.
 const leastErrors = 5
 
-// leastLatencies is how many requests a p99 is taken of at the least.
+// leastLatencies is how many requests a p99 needs.
 const leastLatencies = 100
 
-// verdict asks the judge of the strategy whether a step may go on. It is the
-// load balancer's raw counts since the step's weights had settled that decide.
-// No data never passes unless the file says so, and counts that began anew are not guessed: the judge
-// begins again with them.
+// verdict asks the strategy's judge whether a step may end. It uses the load
+// balancer's raw counts since the step's weights had settled. A version never
+// passes without data unless the file allows it. After the counters restarted
+// nothing is guessed: the judge starts again with the new counts.
 func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last bool) bool {
 	if d.shape.judge == nil || len(rs.PreviousGroups) == 0 || rs.Reused || last {
 		return true
@@ -80,7 +82,8 @@ func noDataHelp(region string) string {
 	return fmt.Sprintf("send traffic to %s (`showrunner edge weights` divides requests over regions); when it has some, lower judge.minRequests or raise the step; when it is to have none, judge.whenNoData: pass lets the rollout go on without a verdict", region)
 }
 
-// instancesOf names the instances of a group, for those who look for their output.
+// instancesOf names the instances of a group, so that people can find their
+// output.
 func instancesOf(groups []cloud.ServerGroup, name string) []string {
 	g, _ := find(groups, name)
 	var ids []string
@@ -90,8 +93,8 @@ func instancesOf(groups []cloud.ServerGroup, name string) []string {
 	return ids
 }
 
-// WithoutVerdict says how many of the steps that a judge looks at went on without its
-// verdict, in all regions; empty when none did.
+// WithoutVerdict says how many of the judged steps passed without a verdict, in
+// all regions; empty when none did.
 func WithoutVerdict(spec Spec, st State) string {
 	without, of, steps := 0, 0, len(shapeOf(spec.Strategy).steps)-1
 	for _, rs := range st.Regions {
@@ -105,9 +108,9 @@ func WithoutVerdict(spec Spec, st State) string {
 	return fmt.Sprintf("%d of %d steps without a verdict", without, of)
 }
 
-// lacks says which data a verdict lacks, empty when there is enough. A judge
-// without a limit of its own compares with the old version, and needs to have
-// seen that too.
+// lacks says which data a verdict lacks; empty when there is enough. A judge
+// without a fixed limit compares with the old version, so it needs data of the
+// old version too.
 func lacks(j pipeline.Judge, fresh, old counts) string {
 	need := uint64(max(j.MinRequests, 1))
 	if j.MaxP99 > 0 {
@@ -122,8 +125,8 @@ func lacks(j pipeline.Judge, fresh, old counts) string {
 	return ""
 }
 
-// anew says whether counts cannot be compared with those at base: those of a
-// chosen group are of another epoch, came only since, or are gone.
+// anew says whether the counters have restarted since base: counters of a chosen
+// group are of another epoch, are new, or are gone.
 func anew(now, base []cloud.Counts, chosen func(group string) bool) bool {
 	epochs := func(all []cloud.Counts) map[string]string {
 		m := map[string]string{}
@@ -137,14 +140,14 @@ func anew(now, base []cloud.Counts, chosen func(group string) bool) bool {
 	return !maps.Equal(epochs(now), epochs(base))
 }
 
-// counts is what the judge looks at.
+// counts are the data that the judge compares.
 type counts struct {
 	requests, errors uint64
 	buckets          []uint64
 }
 
-// sample sums the counts of the groups chosen, less what they were at base, of
-// the same epoch.
+// sample sums the counts of the chosen groups and subtracts their counts at base,
+// of the same epoch.
 func sample(now, base []cloud.Counts, chosen func(group string) bool) counts {
 	total := counts{buckets: make([]uint64, len(cloud.LatencyBounds)+1)}
 	add := func(all []cloud.Counts, sign int) {
@@ -152,7 +155,7 @@ func sample(now, base []cloud.Counts, chosen func(group string) bool) counts {
 			if c.Instance != "" || !chosen(c.ServerGroup) {
 				continue
 			}
-			total.requests += uint64(sign) * c.Requests // wraps round and back
+			total.requests += uint64(sign) * c.Requests // wraps around and back
 			total.errors += uint64(sign) * c.Errors
 			for i, n := range c.Buckets {
 				if i < len(total.buckets) {
@@ -166,8 +169,9 @@ func sample(now, base []cloud.Counts, chosen func(group string) bool) counts {
 	return total
 }
 
-// judge answers with a failure when the counts show that the new version is worse than
-// allowed. Below minRequests one error proves little: leastErrors of them are needed.
+// judge returns a failure when the counts show that the new version is worse than
+// allowed. Below minRequests one error proves little: leastErrors errors are
+// needed.
 func judge(j pipeline.Judge, region, group string, fresh, old counts) *stage.Failure {
 	low, high := wilson(fresh.errors, fresh.requests)
 	limit, than := j.MaxErrorRate, "the limit"
@@ -181,13 +185,13 @@ func judge(j pipeline.Judge, region, group string, fresh, old counts) *stage.Fai
 			Cause: fmt.Sprintf("%s: %s answers %.2f%% of requests with errors (%s interval %.2f%% to %.2f%%), above %s, %.2f%%", region, group,
 				100*float64(fresh.errors)/float64(fresh.requests), confidenceLevel, 100*low, 100*high, than, 100*limit),
 			Evidence: []string{fmt.Sprintf("new: %d errors in %d requests", fresh.errors, fresh.requests), fmt.Sprintf("old: %d errors in %d requests", old.errors, old.requests)},
-			Help:     "showrunner logs INSTANCE shows what it wrote, also once it is gone (showrunner instances --ended); fix it and deliver again"}
+			Help:     "showrunner logs INSTANCE shows what it wrote, even after it has ended (showrunner instances --ended); fix it and deliver again"}
 	}
 	if p99 := quantileAbove(fresh, 0.99); j.MaxP99 > 0 && fresh.requests >= leastLatencies && p99 > time.Duration(j.MaxP99).Seconds() {
 		return &stage.Failure{Code: "CANARY_SLOW",
 			Cause:    fmt.Sprintf("%s: 1%% of requests to %s take more than %.4gs, the limit is %s", region, group, p99, time.Duration(j.MaxP99)),
 			Evidence: []string{fmt.Sprintf("new: %d requests; old: p99 above %.4gs in %d requests", fresh.requests, quantileAbove(old, 0.99), old.requests)},
-			Help:     "showrunner logs INSTANCE shows what it wrote, also once it is gone (showrunner instances --ended); fix it and deliver again"}
+			Help:     "showrunner logs INSTANCE shows what it wrote, even after it has ended (showrunner instances --ended); fix it and deliver again"}
 	}
 	return nil
 }
@@ -203,7 +207,8 @@ func wilson(k, n uint64) (low, high float64) {
 	return max(0, centre-half), min(1, centre+half)
 }
 
-// quantileAbove is a bound, in seconds, that the q-quantile lies above: the lower edge of its bucket.
+// quantileAbove is a lower bound, in seconds, of the q-quantile: the lower edge
+// of its bucket.
 func quantileAbove(c counts, q float64) float64 {
 	var total uint64
 	for _, n := range c.buckets {

@@ -11,8 +11,8 @@ import (
 	"showrunner/rollout"
 )
 
-// canary is a rollout of one region whose new version stands at its first step,
-// with 10 % of the traffic; the test says what has been counted.
+// canary is a rollout of one region whose new version is at its first step, with
+// 10 % of the traffic; the test sets the counts.
 type canary struct {
 	spec   rollout.Spec
 	st     rollout.State
@@ -35,7 +35,7 @@ func newCanary(j pipeline.Judge) *canary {
 	c.spec = rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
 		Strategy: pipeline.Strategy{Canary: &pipeline.Canary{Steps: []float64{10}, Pause: pipeline.Duration(10 * time.Second), Judge: &j}},
 		Waves:    []pipeline.Wave{{Regions: []string{"r"}}}}
-	c.decide() // it takes its snapshot
+	c.decide() // the rollout takes its snapshot
 	c.decide()
 	c.st.Regions["r"].New = "api-v001"
 	fresh := group("api-v001", "new", 10)
@@ -51,7 +51,7 @@ func (c *canary) decide() rollout.Decision {
 	return d
 }
 
-// count sets what has been counted since the counters began.
+// count sets the counts since the counters began.
 func (c *canary) count(epoch string, newRequests, newErrors, oldRequests, oldErrors uint64) {
 	c.counts = []cloud.Counts{
 		{ServerGroup: "api-v000", Epoch: epoch, Requests: oldRequests, Errors: oldErrors, Buckets: make([]uint64, len(cloud.LatencyBounds)+1)},
@@ -73,8 +73,8 @@ func (c *canary) code() string {
 	return c.st.Failure.Code
 }
 
-// No data never passes: not none, not too little, and not without the old
-// version's where that is what the new one is compared with.
+// A version never passes without data: not with none, not with too little, and
+// not without data of the old version when the judge compares with it.
 func TestNoDataNeverPasses(t *testing.T) {
 	for what, test := range map[string]struct {
 		judge    pipeline.Judge
@@ -93,7 +93,7 @@ func TestNoDataNeverPasses(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			c := newCanary(test.judge)
-			c.decide() // the weights are seen
+			c.decide() // the weights are observed
 			c.count("epoch", test.new, 0, test.old, 0)
 			if c.passes(9*time.Second) || !c.st.Regions["r"].Entered.Before(c.now) {
 				t.Fatal("it passed before its pause was over")
@@ -119,8 +119,8 @@ func TestNoDataNeverPasses(t *testing.T) {
 	}
 }
 
-// Counts that began anew are not guessed: neither are old errors forgotten in
-// favour of the version, nor new ones charged to it. The judge begins again.
+// Restarted counters are not guessed: old errors are not forgotten in the
+// version's favour, and new errors are not charged twice. The judge starts again.
 func TestTheJudgeSeesThatCountsBeganAnew(t *testing.T) {
 	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
 	c.count("one", 1000, 0, 9000, 0)
@@ -128,14 +128,15 @@ func TestTheJudgeSeesThatCountsBeganAnew(t *testing.T) {
 	c.count("one", 1030, 0, 9300, 0)
 	c.now = c.now.Add(5 * time.Second)
 	c.decide()
-	// The region restarts; at first its counters look higher than those at base by chance.
+	// The region restarts; by chance its new counters are at first higher than
+	// those at base.
 	c.count("two", 2000, 1900, 9500, 0)
 	if c.passes(5 * time.Second); c.code() != "" || c.st.Regions["r"].Step != 0 {
-		t.Fatalf("counts of another life were compared: step %d, %q", c.st.Regions["r"].Step, c.code())
+		t.Fatalf("counts from before the restart were compared: step %d, %q", c.st.Regions["r"].Step, c.code())
 	}
 	c.count("two", 2010, 1900, 9900, 0)
 	if c.passes(10 * time.Second) {
-		t.Fatal("it passed with 10 requests of this life")
+		t.Fatal("it passed with 10 requests since the restart")
 	}
 	c.count("two", 2040, 1940, 9950, 0)
 	if c.passes(time.Second); c.code() != "CANARY_ERRORS" {
@@ -143,15 +144,15 @@ func TestTheJudgeSeesThatCountsBeganAnew(t *testing.T) {
 	}
 }
 
-// Where counts are late and traffic settles late, the judge looks at nothing
-// before, and a step is not left before its pause has been counted whole.
+// Where counts are late and traffic settles late, the judge ignores earlier
+// counts, and a step does not end before its whole pause has been counted.
 func TestTheJudgeWaitsForLateCounts(t *testing.T) {
 	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
 	c.facts = &cloud.Facts{Settle: 2 * time.Second, Counts: &cloud.CountFacts{Delay: 3 * time.Minute}}
 	c.decide()
-	c.count("one", 500, 500, 500, 0) // of before the weights had settled
+	c.count("one", 500, 500, 500, 0) // counts from before the weights had settled
 	if c.passes(3 * time.Minute); c.code() != "" {
-		t.Fatalf("it judged what came before: %+v", c.st.Failure)
+		t.Fatalf("it judged counts from before: %+v", c.st.Failure)
 	}
 	if c.passes(2 * time.Second) { // counting begins
 		t.Fatal("it passed without a pause")
@@ -165,8 +166,8 @@ func TestTheJudgeWaitsForLateCounts(t *testing.T) {
 	}
 }
 
-// One error proves little: below minRequests it takes five, and what is printed of the
-// interval is what was computed.
+// One error proves little: below minRequests five errors are needed. The printed
+// interval is the computed one.
 func TestFewRequestsAreNoFailingVerdict(t *testing.T) {
 	for what, test := range map[string]struct {
 		requests, errors uint64
@@ -191,7 +192,7 @@ func TestFewRequestsAreNoFailingVerdict(t *testing.T) {
 	}
 }
 
-// The steps that went on without a verdict are counted among those that have a judge.
+// Only steps that have a judge are counted among the steps without a verdict.
 func TestStepsWithoutAVerdictAreCounted(t *testing.T) {
 	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20, WhenNoData: "pass"})
 	c.decide()
@@ -206,8 +207,8 @@ func TestStepsWithoutAVerdictAreCounted(t *testing.T) {
 	}
 }
 
-// What the checks of an instance are answered is told while the rollout waits for
-// it; that it does not listen yet, only once it should.
+// The answers to health checks are shown while the rollout waits for an instance.
+// A program that does not listen yet is reported only after the usual start time.
 func TestProgressTellsWhatFailingChecksAnswer(t *testing.T) {
 	c := newCanary(pipeline.Judge{MinRequests: 20})
 	fail := func(answer string) string {
@@ -229,7 +230,7 @@ func TestProgressTellsWhatFailingChecksAnswer(t *testing.T) {
 	}
 }
 
-// What was put back is told in words.
+// The message of a failure says what was restored.
 func TestWhatWasUndoneIsToldInWords(t *testing.T) {
 	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
 	c.decide()
