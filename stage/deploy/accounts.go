@@ -7,7 +7,7 @@ type Accounts interface {
 	Account(name string) (*cloud.Account, error)
 }
 
-// orLocal is the account of a stage that names none.
+// orLocal is the account of a stage, "local" when the stage names none.
 func orLocal(account string) string {
 	if account == "" {
 		return "local"

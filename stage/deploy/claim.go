@@ -13,10 +13,11 @@ import (
 	"showrunner/store/record"
 )
 
-// claims is the collection of who changes a cluster in a region.
+// claims is the collection of records that say which attempt may change a cluster
+// in a region.
 const claims = "rollout"
 
-// Records is what claims and clean-ups are kept in.
+// Records keeps claims and clean-ups.
 type Records interface {
 	GetRecord(ctx context.Context, collection, key string) (record.Record, error)
 	PutRecord(ctx context.Context, r record.Record, events ...record.Event) (record.Record, error)
@@ -24,27 +25,28 @@ type Records interface {
 	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 }
 
-// Claims see to it that one rollout at a time changes a cluster in a region,
-// whatever pipeline, application or control plane it is of. A claim counts as long
-// as the attempt that has it is under way, so that nothing that dies can keep it,
-// or until the attempt yields it because it has finished.
+// Claims make sure that one rollout at a time changes a cluster in a region,
+// whatever pipeline, application or control plane it belongs to. A claim counts
+// as long as its attempt is under way, so a process that dies cannot keep it. An
+// attempt that has finished yields its claim earlier.
 type Claims struct {
 	Records Records
-	// UnderWay says whether an attempt at a stage has begun and not ended. An error
-	// means that nobody can say, and then the claim counts.
+	// UnderWay says whether an attempt of a stage has begun and not ended. After
+	// an error this is unknown, and the claim counts.
 	UnderWay func(ctx context.Context, k stage.Key) (bool, error)
-	// Waker has a stage called that waits for a claim which is yielded; nil lets it
-	// look again by itself.
+	// Waker wakes a stage that waits for a claim once the claim is yielded; nil
+	// makes the stage poll.
 	Waker stage.Waker
 
 	mu      sync.Mutex
 	waiting map[string]map[stage.Key]bool // by claim
 }
 
-// claim is who changes a cluster in a region.
+// claim says which attempt may change a cluster in a region.
 type claim struct {
 	Key stage.Key `json:"key"`
-	// Yields says that nothing more is changed under this claim: the next may take it.
+	// Yields says that the attempt changes nothing more: the next attempt may
+	// take the claim.
 	Yields bool `json:"yields,omitempty"`
 }
 
@@ -74,10 +76,10 @@ func (c *Claims) write(ctx context.Context, r record.Record, to claim) error {
 	return err
 }
 
-// Take makes a cluster the attempt's in every one of the regions, and says
-// whether any was not before. Where another attempt has one, that is returned,
-// and regions are left for the next call; they are taken in one order, so that no
-// two attempts wait for each other.
+// Take claims a cluster for the attempt in every one of the regions, and says
+// whether any claim is new. When another attempt has a region, Take returns that
+// attempt; the remaining regions are claimed by a later call. Regions are claimed
+// in a fixed order, so that no two attempts wait for each other.
 func (c *Claims) Take(ctx context.Context, account, cluster string, regions []string, k stage.Key) (fresh bool, other *stage.Key, err error) {
 	for _, region := range slices.Sorted(slices.Values(regions)) {
 		for {
@@ -110,7 +112,7 @@ func (c *Claims) Take(ctx context.Context, account, cluster string, regions []st
 	return fresh, nil, nil
 }
 
-// Yield ends the attempt's claim. Calls the stages that wait for it.
+// Yield ends the attempt's claim, and wakes the stages that wait for it.
 func (c *Claims) Yield(ctx context.Context, account, cluster string, regions []string, k stage.Key) error {
 	for _, region := range regions {
 		key := claimKey(account, cluster, region)
@@ -118,7 +120,7 @@ func (c *Claims) Yield(ctx context.Context, account, cluster string, regions []s
 		if err == nil && have.Key == k && !have.Yields {
 			err = c.write(ctx, r, claim{Key: k, Yields: true})
 		}
-		if err != nil && problem.CodeOf(err) != problem.Conflict { // somebody else has just taken it
+		if err != nil && problem.CodeOf(err) != problem.Conflict { // another attempt has just taken it
 			return err
 		}
 		c.wakeNext(key)
@@ -126,7 +128,7 @@ func (c *Claims) Yield(ctx context.Context, account, cluster string, regions []s
 	return nil
 }
 
-// waitFor has a stage woken when one of the claims is yielded by this process.
+// waitFor has a stage woken when this process yields one of the claims.
 func (c *Claims) waitFor(account, cluster string, regions []string, k stage.Key) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,8 +156,8 @@ func (c *Claims) wakeNext(key string) {
 	}
 }
 
-// Holder is the execution that changes a cluster in one of the regions now, and
-// the region; "" when there is none.
+// Holder is the execution that may change a cluster in one of the regions now,
+// and the region; "" when there is none.
 func (c *Claims) Holder(ctx context.Context, account, cluster string, regions []string) (execution, region string, err error) {
 	for _, region := range regions {
 		have, r, err := c.read(ctx, claimKey(account, cluster, region))
@@ -172,22 +174,23 @@ func (c *Claims) Holder(ctx context.Context, account, cluster string, regions []
 	return "", "", nil
 }
 
-// waitForOthers is how soon a rollout that waits for another looks again.
+// waitForOthers is how soon a rollout that waits for another checks again.
 const waitForOthers = time.Second
 
-// claimHeld says that a stage has its claim. Earlier versions of this program wrote
-// "yielded" as well.
+// claimHeld is the state of a stage that has its claim. Earlier versions of this
+// program also wrote "yielded".
 const claimHeld = "held"
 
-// begin takes the claim of a rollout that has not begun, and holds what earlier ones
-// have left. A result that is not nil is the stage's answer: it waits, or has to
-// write down that it need not, after which what it found out before has to be found
-// out anew.
+// begin takes the claim of a rollout that has not begun, and puts the clean-ups
+// of earlier rollouts on hold. A result that is not nil is the stage's answer:
+// either the stage has to wait, or it has to save that the claim is taken and
+// then read the state of the cluster again, since its earlier observations are
+// out of date.
 func (r *Rollouts) begin(ctx context.Context, in *stage.Input, s subject, st *serviceState) (*stage.Result, error) {
-	if st.Claim != "" || st.Rollout.Version != 0 { // one that an earlier version of this program began has none
+	if st.Claim != "" || st.Rollout.Version != 0 { // a rollout that an earlier version of this program began has no claim
 		return nil, nil
 	}
-	r.Claims.waitFor(s.account, s.cluster, s.claimed, in.Key) // before it is asked: nothing is missed
+	r.Claims.waitFor(s.account, s.cluster, s.claimed, in.Key) // registered before the claim is checked, so that no wake-up is missed
 	fresh, other, err := r.Claims.Take(ctx, s.account, s.cluster, s.claimed, in.Key)
 	if err != nil {
 		return nil, err
@@ -208,7 +211,7 @@ func (r *Rollouts) begin(ctx context.Context, in *stage.Input, s subject, st *se
 		}
 		st.WaitsFor = answer.Waits
 	case busy > 0:
-		answer.Waits, answer.After = fmt.Sprintf("waits for a change of the clean-up of %s that is just being made", s.cluster), min(busy, waitForOthers)
+		answer.Waits, answer.After = fmt.Sprintf("waits for the clean-up of %s to finish the change it is making", s.cluster), min(busy, waitForOthers)
 	case fresh:
 		answer.After = atOnce
 	default:

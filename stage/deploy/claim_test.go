@@ -16,13 +16,13 @@ import (
 	"showrunner/store/record/recordtest"
 )
 
-// run is a stage that a test carries on call by call.
+// run is a stage that a test advances call by call.
 type run struct {
 	kind stage.Kind
 	in   *stage.Input
 	log  bytes.Buffer
 	last stage.Result
-	// canceled has Cancel called from now on.
+	// canceled makes later steps call Cancel.
 	canceled bool
 }
 
@@ -36,7 +36,7 @@ func (r *run) step(t *testing.T) stage.Result {
 	return r.last
 }
 
-// until carries a stage on while what holds does not.
+// until advances a stage while what holds does not.
 func (r *run) until(t *testing.T, what func() bool) {
 	t.Helper()
 	for range 500 {
@@ -78,14 +78,15 @@ func (c *fleetCloud) back(execution string) *run {
 	return r
 }
 
-// Of two deployments of one cluster, from different pipelines, the second waits
-// until the first has ended, says for whom, and then replaces what that one left.
+// Two deployments from different pipelines change one cluster. The second waits
+// until the first has ended, names the first while it waits, and then replaces
+// the version of the first.
 func TestASecondDeploymentOfAClusterWaits(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
 	first, second := c.deployment("v2", nil), c.deployment("v3", nil)
 	first.step(t)
-	for range 3 { // between the first's calls, and whatever it has done by then
+	for range 3 { // between the first's calls, at every stage of its progress
 		first.step(t)
 		if r := second.step(t); r.Outcome != stage.Again || r.After == 0 || strings.Count(second.log.String(), "waits for execution deploy-v2, whose stage service") != 1 {
 			t.Fatalf("%+v\n%s", r, second.log.String())
@@ -114,7 +115,7 @@ func TestDeploymentsInDifferentRegionsGoOn(t *testing.T) {
 	}
 }
 
-// What waits for another is canceled without anything being asked or changed.
+// A waiting rollout is canceled without any query or change.
 func TestWhatWaitsIsCanceled(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v0")
@@ -131,8 +132,8 @@ func TestWhatWaitsIsCanceled(t *testing.T) {
 	}
 }
 
-// A rollback that has waited looks anew at what there is to roll back: only where
-// the newest version has come to serve meanwhile.
+// A rollback that has waited reads the cluster again: it changes only regions
+// that now serve the newest version.
 func TestARollbackThatHasWaitedLooksAnew(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
@@ -152,7 +153,7 @@ func TestARollbackThatHasWaitedLooksAnew(t *testing.T) {
 	}
 }
 
-// between has something happen after a claim was read and before it is written.
+// between calls a function after a claim was read and before it is written.
 type between struct {
 	*recordtest.Records
 	happens func()
@@ -166,8 +167,8 @@ func (b *between) PutRecord(ctx context.Context, r record.Record, events ...reco
 	return b.Records.PutRecord(ctx, r, events...)
 }
 
-// Of two attempts that find a claim free at one moment, one gets it; an attempt
-// that yields again does not yield the claim of whoever has come meanwhile.
+// Two attempts find a claim free at the same time: only one gets it. An attempt
+// that yields twice does not yield the claim of the next attempt.
 func TestAClaimThatIsTakenMeanwhile(t *testing.T) {
 	records := &between{Records: &recordtest.Records{}}
 	c := &Claims{Records: records, UnderWay: func(context.Context, stage.Key) (bool, error) { return true, nil }}
@@ -189,12 +190,12 @@ func TestAClaimThatIsTakenMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if holder, _, err := c.Holder(t.Context(), "local", "api", threeRegions[:1]); err != nil || holder != "a" {
-		t.Fatalf("b yields what a has by now: %q has it, %v", holder, err)
+		t.Fatalf("b yielded the claim that a has taken: the holder is %q, %v", holder, err)
 	}
 }
 
-// Whatever attempts come and go, and whichever call of theirs is lost, one at a
-// time has a region, and the last to come gets it.
+// However attempts interleave, and whichever of their calls is lost, one attempt
+// at a time has a region, and the last one gets it.
 func TestOneAtATimeHasARegion(t *testing.T) {
 	var mu sync.Mutex
 	ended := map[string]bool{}
@@ -229,7 +230,7 @@ func TestOneAtATimeHasARegion(t *testing.T) {
 			}
 			mu.Unlock()
 			if holder, _, err := c.Holder(t.Context(), "local", "api", regions); err != nil || holder != k.Execution {
-				t.Errorf("%s has it, and it is said that %q does, %v", k.Execution, holder, err)
+				t.Errorf("%s has the claim, but the holder is %q, %v", k.Execution, holder, err)
 			}
 			mu.Lock()
 			for _, r := range regions {
@@ -242,7 +243,7 @@ func TestOneAtATimeHasARegion(t *testing.T) {
 	wg.Wait()
 }
 
-// When nobody can say whether a claim still counts, it does.
+// A claim counts when it is unknown whether its attempt is under way.
 func TestAClaimThatCannotBeJudgedCounts(t *testing.T) {
 	c := newFleetCloud(t)
 	first, second := c.deployment("v1", nil), c.deployment("v2", nil)

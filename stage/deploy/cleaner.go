@@ -16,10 +16,10 @@ import (
 	"showrunner/store/record"
 )
 
-// Cleaner carries clean-ups out. What to do is decided anew at every look, from
-// what the cloud says then; the record holds nothing but what is wanted. Every
-// control plane has one: a lease in the record sees to it that one at a time makes
-// changes, and all of them may be repeated.
+// Cleaner carries out clean-ups. The actions are decided anew at every look, from
+// the present state of the cloud; the record holds only the goal. Every control
+// plane has a Cleaner. A lease in the record makes sure that one of them at a
+// time makes changes; every change may be repeated.
 type Cleaner struct {
 	CleanUps *CleanUps
 	Accounts Accounts
@@ -29,43 +29,49 @@ type Cleaner struct {
 	Log      *slog.Logger
 
 	mu   sync.Mutex
-	due  map[string]time.Time // by record; when it is to be looked at
+	due  map[string]time.Time // by record key: the time of the next look
 	busy map[string]bool
 	bell chan struct{}
 }
 
 const (
-	// actingLease is how long a rollout that begins waits for changes of a cleaner
-	// that may have died; calls to the cloud end before.
+	// actingLease is how long a rollout that begins waits for a cleaner that may
+	// have died while it made changes; actTimeout is shorter, so calls to the
+	// cloud end before.
 	actingLease = 10 * time.Second
 	actTimeout  = 8 * time.Second
-	// sweepEvery is how often all records are looked through, for those of other
+	// sweepEvery is how often all records are listed, to find those of other
 	// control planes.
 	sweepEvery = 30 * time.Second
-	// heldAgain is how soon it is asked whether a rollout that holds a clean-up is still under way.
+	// heldAgain is how soon a held clean-up checks whether the rollout that holds
+	// it is still under way.
 	heldAgain = 5 * time.Second
-	// drainAgain is how soon draining is looked at again when nothing tells of its end.
+	// drainAgain is how soon draining is checked again when no notice of its end
+	// comes.
 	drainAgain = 30 * time.Second
-	// Attempts that fail are repeated with pauses that double.
+	// Failed attempts are repeated with pauses that double.
 	tryFirst = 250 * time.Millisecond
 	tryLast  = 30 * time.Second
-	// failingAfter is how many attempts in a row fail before that is told.
+	// failingAfter is the number of failed attempts in a row after which an event
+	// reports the failure.
 	failingAfter = 5
-	// cleanAtOnce is how many regions are looked at at the same time.
+	// cleanAtOnce is how many regions are cleaned up at the same time.
 	cleanAtOnce = 8
 )
 
-// NewCleaner completes a cleaner, which Run has act. It listens to what is recorded.
+// NewCleaner completes a Cleaner; Run then does the work. The Cleaner is notified
+// of every record that is written.
 func NewCleaner(c *Cleaner) *Cleaner {
 	c.due, c.busy, c.bell = map[string]time.Time{}, map[string]bool{}, make(chan struct{}, 1)
 	c.CleanUps.Changed = c.kick
 	return c
 }
 
-// kick has a record looked at now.
+// kick schedules a look at a record now.
 func (c *Cleaner) kick(key string) { c.at(key, time.Time{}) }
 
-// at has a record looked at, at a time; an earlier one counts.
+// at schedules a look at a record; an earlier time that is already scheduled
+// stays.
 func (c *Cleaner) at(key string, t time.Time) {
 	c.mu.Lock()
 	if have, ok := c.due[key]; !ok || t.Before(have) {
@@ -89,7 +95,7 @@ func (c *Cleaner) Run(ctx context.Context) {
 	for {
 		if now := c.Now(); !now.Before(sweep) {
 			if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
-				c.Log.Warn("what is to be cleaned up cannot be read; it is tried again", "error", err)
+				c.Log.Warn("the list of clean-ups cannot be read; it is tried again", "error", err)
 			}
 			sweep = now.Add(sweepEvery)
 		}
@@ -115,7 +121,7 @@ func (c *Cleaner) Run(ctx context.Context) {
 	}
 }
 
-// sweep takes up every record that is not known.
+// sweep schedules every record that is not scheduled yet.
 func (c *Cleaner) sweep(ctx context.Context) error {
 	list, err := c.CleanUps.List(ctx, "", "")
 	for _, u := range list {
@@ -131,7 +137,8 @@ func (c *Cleaner) sweep(ctx context.Context) error {
 	return err
 }
 
-// ready takes what is to be looked at now, and says when the next look is, last at the latest.
+// ready returns the records that are due now, and the time of the next one, at
+// most last.
 func (c *Cleaner) ready(last time.Time) (keys []string, next time.Time) {
 	now := c.Now()
 	next = last
@@ -139,7 +146,7 @@ func (c *Cleaner) ready(last time.Time) (keys []string, next time.Time) {
 	defer c.mu.Unlock()
 	for key, at := range c.due {
 		switch {
-		case c.busy[key]: // it is looked at again afterwards
+		case c.busy[key]: // scheduled again after the look
 		case !at.After(now):
 			delete(c.due, key)
 			c.busy[key] = true
@@ -152,14 +159,14 @@ func (c *Cleaner) ready(last time.Time) (keys []string, next time.Time) {
 	return keys, next
 }
 
-// look looks at one record, and has it looked at again when there is more to do.
+// look handles one record, and schedules another look when more has to be done.
 func (c *Cleaner) look(ctx context.Context, key string) {
 	again, err := c.step(ctx, key)
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
-		c.Log.Warn("a clean-up cannot be carried on; it is tried again", "cluster", key, "error", err)
+		c.Log.Warn("a clean-up failed; it is tried again", "cluster", key, "error", err)
 		again = c.Now().Add(heldAgain)
 	}
 	c.mu.Lock()
@@ -169,13 +176,13 @@ func (c *Cleaner) look(ctx context.Context, key string) {
 		c.at(key, again)
 	}
 	select {
-	case c.bell <- struct{}{}: // it may have been kicked meanwhile
+	case c.bell <- struct{}{}: // the record may have been scheduled meanwhile
 	default:
 	}
 }
 
-// step looks at one region once and does what is to be done now. It answers with
-// when to look again; zero when nothing is left.
+// step looks at one region once and makes the changes that are due now. It
+// returns when to look again; zero when nothing is left to do.
 func (c *Cleaner) step(ctx context.Context, key string) (again time.Time, err error) {
 	u, r, err := c.CleanUps.read(ctx, key)
 	if err != nil || u == nil {
@@ -187,7 +194,7 @@ func (c *Cleaner) step(ctx context.Context, key string) (again time.Time, err er
 		if err != nil || live {
 			return now.Add(heldAgain), err
 		}
-		u.Held = nil // it ended and left things as they were
+		u.Held = nil // the rollout ended without lasting changes
 	}
 	if due := later(u.Leftovers.Due, u.Acting); now.Before(due) {
 		return due, nil
@@ -212,7 +219,7 @@ func (c *Cleaner) step(ctx context.Context, key string) (again time.Time, err er
 	done := u.event(now, EventCleanUpDone, map[string]any{"done": u.Done})
 	err = c.CleanUps.Records.DeleteRecord(ctx, cleanUps, key, r.Version, done)
 	if code := problem.CodeOf(err); code == problem.Conflict || code == problem.NotFound {
-		return now, nil // somebody has written it meanwhile: it is read again
+		return now, nil // another writer changed the record meanwhile: it is read again
 	}
 	return again, err
 }
@@ -224,7 +231,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// plan decides what to do from what the cloud says now.
+// plan decides the changes from the present state of the cloud.
 func (c *Cleaner) plan(ctx context.Context, account *cloud.Account, u *CleanUp) ([]rollout.Change, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, actTimeout/2)
 	defer cancel()
@@ -236,8 +243,8 @@ func (c *Cleaner) plan(ctx context.Context, account *cloud.Account, u *CleanUp) 
 	return changes, under, nil
 }
 
-// act makes changes. It takes the lease first and looks once more: from then on a
-// rollout that begins waits until the lease is given back.
+// act makes changes. It takes the lease and then plans once more: from then on a
+// rollout that begins waits until the lease is released.
 func (c *Cleaner) act(ctx context.Context, account *cloud.Account, r record.Record, u *CleanUp) (again time.Time, err error) {
 	now := c.Now()
 	u.Acting = now.Add(actingLease)
@@ -255,10 +262,10 @@ func (c *Cleaner) act(ctx context.Context, account *cloud.Account, r record.Reco
 		u.Done = append(u.Done, change.String())
 	}
 	if failure != nil && ctx.Err() != nil {
-		return again, failure // the lease ends by itself
+		return again, failure // the lease expires
 	}
 	if code := problem.CodeOf(failure); code == problem.Precondition || code == problem.NotFound || code == problem.Conflict {
-		failure = nil // it serves again, is gone, or was changed: what to do now is decided anew
+		failure = nil // the group serves again, is gone, or was changed: the changes are planned anew
 		again = now.Add(tryFirst)
 	}
 	if failure != nil {
@@ -272,7 +279,8 @@ func (c *Cleaner) act(ctx context.Context, account *cloud.Account, r record.Reco
 	return again, c.give(ctx, r, u)
 }
 
-// lookAnew passes over that somebody else has written the record.
+// lookAnew ignores a conflict: another writer has changed the record, so the
+// record is looked at again.
 func lookAnew(now time.Time, err error) (time.Time, error) {
 	if problem.CodeOf(err) == problem.Conflict {
 		return now, nil
@@ -280,8 +288,8 @@ func lookAnew(now time.Time, err error) (time.Time, error) {
 	return now, err
 }
 
-// give writes what was done and ends the lease. A rollout that came meanwhile keeps
-// its hold, and is called.
+// give records the changes and releases the lease. A rollout that came meanwhile
+// keeps its hold, and is woken.
 func (c *Cleaner) give(ctx context.Context, r record.Record, u *CleanUp, events ...record.Event) error {
 	_, err := c.CleanUps.put(ctx, r, u, events...)
 	if problem.CodeOf(err) != problem.Conflict {
@@ -299,7 +307,7 @@ func (c *Cleaner) give(ctx context.Context, r record.Record, u *CleanUp, events 
 	})
 }
 
-// failed writes down an attempt that failed, and tells of it when several have.
+// failed records a failed attempt, and writes an event when several have failed.
 func (c *Cleaner) failed(ctx context.Context, r record.Record, u *CleanUp, failure error) (time.Time, error) {
 	now := c.Now()
 	u.Tries++
@@ -319,7 +327,7 @@ func makeChange(ctx context.Context, account *cloud.Account, c rollout.Change, p
 	return account.Resize(ctx, c.Region, c.ServerGroup, c.Capacity, c.Guard, prefix+c.Key)
 }
 
-// Text says how a clean-up stands, for people.
+// Text describes the state of a clean-up for people.
 func (u CleanUp) Text(now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "clean-up of %s in %s", u.Cluster, u.Region)

@@ -14,11 +14,11 @@ import (
 	"showrunner/store/record"
 )
 
-// cleanUps is the collection of what rollouts have left to be cleaned up, by
-// account, cluster and region.
+// cleanUps is the collection of clean-ups that rollouts have left, by account,
+// cluster and region.
 const cleanUps = "cleanup"
 
-// Events of clean-ups, which name the execution whose rollout left them.
+// Events of clean-ups. They name the execution whose rollout left the clean-up.
 const (
 	EventCleanUpPlanned  = "cleanup.planned"
 	EventCleanUpDone     = "cleanup.done"
@@ -29,8 +29,8 @@ const (
 // cleanUpVersion is the persisted form's version.
 const cleanUpVersion = 1
 
-// CleanUp is what one rollout has left in one region: work of its own, which the
-// stage that left it does not wait for. A region of a cluster has one at most.
+// CleanUp is the clean-up that one rollout has left in one region. The stage of
+// the rollout does not wait for it. A region of a cluster has at most one.
 type CleanUp struct {
 	V           int               `json:"v"`
 	Account     string            `json:"account"`
@@ -40,44 +40,46 @@ type CleanUp struct {
 	Pipeline    string            `json:"pipeline,omitempty"`
 	Key         stage.Key         `json:"key"` // of the rollout
 	Leftovers   rollout.Leftovers `json:"leftovers"`
-	// Held is a later rollout of the cluster. While it is under way nothing is
-	// cleaned up: it may return to what was to be removed.
+	// Held is a later rollout of the cluster. While that rollout is under way
+	// nothing is cleaned up, since it may return to a group that would be
+	// removed.
 	Held *stage.Key `json:"held,omitempty"`
-	// Acting is until when somebody may be making changes. A rollout that begins
-	// waits for it; it is over at once when they have been made.
+	// Acting is the end of the lease of a cleaner that may be making changes. A
+	// rollout that begins waits for it; the lease is released as soon as the
+	// changes are made.
 	Acting time.Time `json:"acting,omitzero"`
-	// Tries counts the attempts in a row that failed, the last of them with Problem.
+	// Tries counts the failed attempts in a row; Problem is the last error.
 	Tries   int    `json:"tries,omitempty"`
 	Problem string `json:"problem,omitempty"`
-	// Done lists what has been done so far.
+	// Done lists the changes made so far.
 	Done []string `json:"done,omitempty"`
 }
 
-// CleanUps keeps what is to be cleaned up.
+// CleanUps keeps clean-ups.
 type CleanUps struct {
 	Records Records
 	Claims  *Claims
 	Now     func() time.Time
-	// Changed is told the key of a record that was written; nil tells nobody.
+	// Changed is called with the key of every record that is written; may be nil.
 	Changed func(key string)
 }
 
-// subject is what a rollout changes.
+// subject is the object of a rollout.
 type subject struct {
 	account, cluster string
 	regions          []string
-	// away are regions that a rollback would change and cannot reach. What is kept
-	// there is what they may be returned to later.
+	// away are regions that a rollback should change and cannot reach. Their
+	// groups are kept, since they may be returned to later.
 	away []string
-	// claimed are the regions of which it has the claims: all of these, at least.
-	// They are fixed at its first call: two rollouts that both wanted more while they
-	// wait could wait for each other.
+	// claimed are the regions whose claims the rollback has; it includes all of
+	// regions. It is fixed at the first call: two rollouts that both extended
+	// their claims while they wait could wait for each other.
 	claimed []string
 }
 
 func (s subject) key(region string) string { return claimKey(s.account, s.cluster, region) }
 
-// untouched are the regions that it turned out to have nothing to change in.
+// untouched are the claimed regions in which there is nothing to change.
 func (s subject) untouched() []string {
 	return slices.DeleteFunc(slices.Clone(s.claimed), func(r string) bool { return slices.Contains(s.regions, r) || slices.Contains(s.away, r) })
 }
@@ -106,7 +108,8 @@ func decodeCleanUp(r record.Record) (*CleanUp, error) {
 	return &u, nil
 }
 
-// put replaces the record. Errors: conflict when somebody else did meanwhile.
+// put replaces the record. Errors: conflict when another writer changed it
+// meanwhile.
 func (c *CleanUps) put(ctx context.Context, r record.Record, u *CleanUp, events ...record.Event) (record.Record, error) {
 	data, err := json.Marshal(u)
 	if err != nil {
@@ -115,7 +118,7 @@ func (c *CleanUps) put(ctx context.Context, r record.Record, u *CleanUp, events 
 	return c.Records.PutRecord(ctx, record.Record{Collection: cleanUps, Key: r.Key, Version: r.Version, Data: data}, events...)
 }
 
-// write is put for who does not clean up, which is told of it.
+// write is put for callers other than the cleaner; it notifies the cleaner.
 func (c *CleanUps) write(ctx context.Context, r record.Record, u *CleanUp, events ...record.Event) error {
 	_, err := c.put(ctx, r, u, events...)
 	if err == nil && c.Changed != nil {
@@ -124,8 +127,8 @@ func (c *CleanUps) write(ctx context.Context, r record.Record, u *CleanUp, event
 	return err
 }
 
-// update changes the clean-up of a region, again when somebody else did at the same
-// time. change says whether there is anything to write.
+// update changes the clean-up of a region, and retries when another writer did so
+// at the same time. change says whether there is anything to write.
 func (c *CleanUps) update(ctx context.Context, key string, change func(u *CleanUp) bool) error {
 	for {
 		u, r, err := c.read(ctx, key)
@@ -138,10 +141,10 @@ func (c *CleanUps) update(ctx context.Context, key string, change func(u *CleanU
 	}
 }
 
-// hold keeps what earlier rollouts have left as it is while a rollout is under way.
-// fresh says that anything was not held before: what the caller knows of the cluster
-// is old. busy is how long changes may still be under way. pinned are the groups
-// whose minimum is still to be given back, by region.
+// hold suspends the clean-ups of earlier rollouts while a rollout is under way.
+// fresh says that a clean-up was not held before, so the caller's observations of
+// the cluster are out of date. busy is how long changes may still be under way.
+// pinned are the groups whose minimum has yet to be restored, by region.
 func (c *CleanUps) hold(ctx context.Context, s subject, k stage.Key) (fresh bool, busy time.Duration, pinned map[string]map[string]int, err error) {
 	pinned = map[string]map[string]int{}
 	for _, region := range s.claimed {
@@ -163,7 +166,7 @@ func (c *CleanUps) hold(ctx context.Context, s subject, k stage.Key) (fresh bool
 	return fresh, max(busy, 0), pinned, nil
 }
 
-// release ends the hold of a rollout that has left everything as it was.
+// release ends the hold of a rollout that has made no lasting change.
 func (c *CleanUps) release(ctx context.Context, s subject, k stage.Key) error {
 	for _, region := range s.claimed {
 		err := c.update(ctx, s.key(region), func(u *CleanUp) bool {
@@ -180,9 +183,9 @@ func (c *CleanUps) release(ctx context.Context, s subject, k stage.Key) error {
 	return nil
 }
 
-// take records what a rollout has left, in place of what earlier ones had, and gives
-// the cluster free for the next. It may be repeated. A region that another rollout
-// has taken meanwhile is left to that one.
+// take records the clean-ups that a rollout has left, in place of those of
+// earlier rollouts, and yields the cluster to the next rollout. It may be
+// repeated. It leaves alone a region that another rollout has taken meanwhile.
 func (c *CleanUps) take(ctx context.Context, s subject, in *stage.Input, left map[string]rollout.Leftovers) error {
 	var lost []string
 	for _, region := range s.regions {
@@ -194,7 +197,7 @@ func (c *CleanUps) take(ctx context.Context, s subject, in *stage.Input, left ma
 		switch {
 		case r.Version > 0 && have.Key != in.Key:
 			lost = append(lost, region)
-		case !any: // both versions go on serving: what was to be cleaned up still is
+		case !any: // both versions stay in traffic: the earlier clean-up is still due
 			err = c.release(ctx, subject{account: s.account, cluster: s.cluster, claimed: []string{region}}, in.Key)
 		default:
 			err = c.replace(ctx, s.key(region), &CleanUp{V: cleanUpVersion, Account: s.account, Cluster: s.cluster, Region: region,
@@ -218,8 +221,8 @@ func (c *CleanUps) take(ctx context.Context, s subject, in *stage.Input, left ma
 	return c.Claims.Yield(ctx, s.account, s.cluster, s.claimed, in.Key)
 }
 
-// replace writes a clean-up in place of the one before, of which it takes over what
-// is still to be given back.
+// replace writes a clean-up in place of the earlier one, and takes over the
+// minimums that have yet to be restored.
 func (c *CleanUps) replace(ctx context.Context, key string, u *CleanUp) error {
 	for {
 		earlier, r, err := c.read(ctx, key)
@@ -238,8 +241,9 @@ func (c *CleanUps) replace(ctx context.Context, key string, u *CleanUp) error {
 	}
 }
 
-// keepAll has a clean-up that a rollback holds remove and shrink nothing: it is what
-// the region may be returned to. Raised minimums are still given back.
+// keepAll changes a clean-up that a rollback holds so that it removes and shrinks
+// nothing: the region may be returned to its groups. Raised minimums are still
+// restored.
 func (c *CleanUps) keepAll(ctx context.Context, key string, k stage.Key) error {
 	return c.update(ctx, key, func(u *CleanUp) bool {
 		if u.Held == nil || *u.Held != k {
@@ -250,20 +254,21 @@ func (c *CleanUps) keepAll(ctx context.Context, key string, k stage.Key) error {
 	})
 }
 
-// event tells of a clean-up in the event log.
+// event makes the log event of a clean-up.
 func (u *CleanUp) event(now time.Time, typ string, more map[string]any) record.Event {
 	data := map[string]any{"account": u.Account, "cluster": u.Cluster, "region": u.Region, "serverGroup": u.Leftovers.Current}
 	for k, v := range more {
 		data[k] = v
 	}
-	raw, _ := json.Marshal(data) // texts, numbers and times
+	raw, _ := json.Marshal(data) // strings, numbers and times can always be encoded
 	return record.Event{Time: now.UTC(), Type: typ, Application: u.Application, Pipeline: u.Pipeline, Execution: u.Key.Execution, Stage: u.Key.Stage, Data: raw}
 }
 
 // listPage is how many records are read at once.
 const listPage = 500
 
-// List returns what is to be cleaned up; account and cluster, when given, select.
+// List returns the clean-ups, only those of account and cluster where these are
+// given.
 func (c *CleanUps) List(ctx context.Context, account, cluster string) ([]CleanUp, error) {
 	prefix := ""
 	if account != "" {

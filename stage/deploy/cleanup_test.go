@@ -11,8 +11,8 @@ import (
 	"showrunner/store/record"
 )
 
-// cleanUp looks at every clean-up until none has anything to do now, and says how
-// many are left.
+// cleanUp looks at every clean-up until none has anything to do now, and returns
+// how many are left.
 func (c *fleetCloud) cleanUp(t testing.TB) int {
 	t.Helper()
 	for range 50 {
@@ -36,7 +36,7 @@ func (c *fleetCloud) cleanUp(t testing.TB) int {
 			return len(list)
 		}
 	}
-	t.Fatal("cleaning up never came to rest")
+	t.Fatal("cleaning up never ended")
 	return 0
 }
 
@@ -56,8 +56,8 @@ func delayed(d *pipeline.Deploy) {
 	d.Strategy = pipeline.Strategy{RedBlack: &pipeline.RedBlack{ScaleDownDelay: pipeline.Duration(10 * time.Minute)}}
 }
 
-// A deployment ends when its traffic has shifted. What it replaced is kept as long
-// as the strategy says, and is then removed by work of its own.
+// A deployment ends when its traffic has shifted. The groups that it replaced are
+// kept as long as the strategy says, and then removed by the cleaner.
 func TestADeploymentEndsBeforeWhatItReplacedIsRemoved(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
@@ -90,8 +90,8 @@ func TestADeploymentEndsBeforeWhatItReplacedIsRemoved(t *testing.T) {
 	}
 }
 
-// A rollback does not wait while the old version is only kept: it returns to it, as
-// it was, and what was to be removed stays.
+// A rollback does not wait while the old version is only being kept: it returns
+// to it unchanged, and the groups that were due for removal stay.
 func TestARollbackCancelsTheCleanUp(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
@@ -124,8 +124,8 @@ func TestARollbackCancelsTheCleanUp(t *testing.T) {
 	}
 }
 
-// A rollout that is undone has changed nothing that lasts: what was to be cleaned up
-// before it still is.
+// An undone rollout has made no lasting change: the earlier clean-up is still
+// due.
 func TestAnUndoneRolloutReleasesTheCleanUp(t *testing.T) {
 	for _, how := range []string{"fails", "is canceled", "is canceled while it waits"} {
 		c := newFleetCloud(t)
@@ -178,8 +178,8 @@ func (c *fleetCloud) cancel(t testing.TB, r *run) {
 	t.Fatalf("its end was never confirmed:\n%s", r.log.String())
 }
 
-// A region that is away fails its clean-up and nothing else: the delivery has
-// succeeded, the failure is told once, and it is done when the region is back.
+// An unreachable region fails only its clean-up: the delivery has succeeded, the
+// failure is reported once, and the clean-up is done when the region is back.
 func TestACleanUpThatFailsIsItsOwnProblem(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
@@ -211,9 +211,9 @@ func TestACleanUpThatFailsIsItsOwnProblem(t *testing.T) {
 	}
 }
 
-// Whoever cleans up may die with its lease: a rollout that begins waits for the
-// lease to end, and a cleaner that comes later goes on. While a change is really
-// being made the rollout is called as soon as it has been.
+// A cleaner may die while it holds its lease: a rollout that begins waits for the
+// lease to expire, and another cleaner continues later. While a change is really
+// being made, the rollout is woken as soon as it is done.
 func TestARolloutWaitsForAChangeThatIsBeingMade(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
@@ -229,26 +229,26 @@ func TestARolloutWaitsForAChangeThatIsBeingMade(t *testing.T) {
 	for range 5 {
 		back.step(t)
 	}
-	if r := back.last; !strings.Contains(r.Waits, "just being made") || r.After > waitForOthers || strings.Contains(string(r.State), `"claim"`) {
+	if r := back.last; !strings.Contains(r.Waits, "to finish the change") || r.After > waitForOthers || strings.Contains(string(r.State), `"claim"`) {
 		t.Fatalf("%+v %s", r, r.State)
 	}
 	u, r, err := c.kinds.CleanUps.read(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Version-- // the cleaner that holds the lease knows of no rollout
+	r.Version-- // the cleaner that holds the lease does not know the rollout
 	if err := c.clean.give(t.Context(), r, u); err != nil {
 		t.Fatal(err)
 	}
 	if !c.woken[back.in.Key] {
-		t.Error("the rollout was not called when the change had been made")
+		t.Error("the rollout was not woken when the change had been made")
 	}
 	if r := back.end(t, c); r.Outcome != stage.Done || r.Outputs["version"] != "v1" {
 		t.Fatalf("%+v\n%s", r, back.log.String())
 	}
 }
 
-// What a cleaner has planned is refused by the cloud itself when it serves again.
+// The cloud refuses a planned change when the group serves again.
 func TestWhatServesAgainIsNotCleanedUp(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
@@ -265,7 +265,7 @@ func TestWhatServesAgainIsNotCleanedUp(t *testing.T) {
 	if err != nil || len(changes) != 1 {
 		t.Fatalf("%v, %v", changes, err)
 	}
-	// Somebody puts a part of the traffic back by hand.
+	// A person puts a part of the traffic back.
 	if err := account.SetWeights(t.Context(), threeRegions[0], "api", map[string]float64{"api-v000": 10, "api-v001": 90}, changes[0].Guard, "by hand"); err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,8 @@ func TestWhatServesAgainIsNotCleanedUp(t *testing.T) {
 	}
 }
 
-// A rollback that cannot reach a region leaves there what it may be returned to.
+// A rollback that cannot reach a region keeps the groups there, since the region
+// may be returned to them.
 func TestARollbackKeepsWhatARegionThatIsAwayMayReturnTo(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")

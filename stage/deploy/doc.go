@@ -1,7 +1,7 @@
 // Package deploy is the family of stage kinds that change a cloud: deploy-site,
-// deploy and rollback. Each observes, changes a little, and writes down where it
-// is, so that it goes on after any death of the process. What to change is
-// decided by package rollout (services) and by the regions' own index (sites).
-// What a service's rollout has replaced is cleaned up afterwards by a Cleaner, from
-// records that outlive the stage.
+// deploy and rollback. Each observes, makes a small change, and saves its state,
+// so that it continues after any death of the process. Package rollout decides
+// the changes for services, and the regions' own index those for sites. The
+// groups that a service's rollout has replaced are cleaned up afterwards by a
+// Cleaner, from records that outlive the stage.
 package deploy

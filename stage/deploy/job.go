@@ -14,7 +14,7 @@ import (
 	"showrunner/stage"
 )
 
-// Rollouts is what the kinds share that roll services out and back.
+// Rollouts is the common part of the kinds that deploy and roll back services.
 type Rollouts struct {
 	Accounts Accounts
 	HTTP     *http.Client // for validation hooks
@@ -25,7 +25,7 @@ type Rollouts struct {
 	Waker    stage.Waker
 }
 
-// job is one rollout that a stage carries out, a step at each call.
+// job is one rollout that a stage carries out, one step a call.
 type job struct {
 	*Rollouts
 	in      *stage.Input
@@ -43,16 +43,17 @@ func (r *Rollouts) job(in *stage.Input, account *cloud.Account, spec rollout.Spe
 }
 
 const (
-	// atOnce has the engine call again as soon as the state is written down.
+	// atOnce makes the engine call again as soon as the state is saved.
 	atOnce = time.Millisecond
-	// refusedAgain is how soon a change that was refused, or shows no effect yet, is looked at again.
+	// refusedAgain is the pause after a change that was refused or shows no
+	// effect yet.
 	refusedAgain = 250 * time.Millisecond
-	// unwatched is how often a cloud that tells of no changes is looked at.
+	// unwatched is how often a cloud that sends no change notices is polled.
 	unwatched = time.Second
 )
 
-// carry looks at the cloud once, makes the changes decided, and answers when it
-// wants to be called again: nothing is held while the rollout waits.
+// carry observes the cloud once, makes the decided changes, and returns when it
+// has to be called again: it holds no resources while the rollout waits.
 func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.State) map[string]any) (stage.Result, error) {
 	j.spec.Pinned = st.Pinned
 	before, err := json.Marshal(st)
@@ -62,7 +63,7 @@ func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.St
 	told := j.watch(st)
 	d, err := j.loop.Tick(ctx, j.spec, st.Rollout, j.in.Key.String())
 	if err != nil && len(d.Changes) == 0 {
-		return stage.Result{}, err // nothing was done: the state is as it was
+		return stage.Result{}, err // nothing was changed: the state is the old one
 	}
 	failed := st.Rollout.Failure == nil && d.State.Failure != nil
 	if st.Rollout = d.State; failed {
@@ -86,13 +87,13 @@ func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.St
 	}
 	wait := j.until(d, told)
 	if !bytes.Equal(before, after) || j.in.State == nil {
-		wait = atOnce // once it is written down
+		wait = atOnce // once the state is saved
 	}
 	return stage.Result{Outcome: stage.Again, State: after, After: wait, Waits: d.Progress, WaitsUntil: d.Until}, nil
 }
 
 // until is how long to wait before the next call. told says that changes of the
-// cloud will be told.
+// cloud will wake the stage.
 func (j job) until(d rollout.Decision, told bool) time.Duration {
 	wait := d.Wait
 	if !told {
@@ -110,14 +111,14 @@ func (j job) watch(st serviceState) bool {
 	return j.Watchers.Watch(j.account, waveRegions(st.Waves), j.spec.Group.Cluster, k.String(), func() { j.Waker.Wake(k) })
 }
 
-// leave hands over what the rollout has replaced, to be cleaned up.
+// leave records the clean-ups that the rollout has left.
 func (j job) leave(ctx context.Context, st serviceState) error {
 	j.Watchers.Forget(j.account, waveRegions(st.Waves), j.spec.Group.Cluster, j.in.Key.String())
 	return j.CleanUps.take(ctx, j.subject(st), j.in, j.spec.Leftovers(st.Rollout))
 }
 
-// release ends the hold on what an earlier rollout had left: this one has changed
-// nothing that lasts.
+// release ends the hold on earlier clean-ups: the rollout has made no lasting
+// change.
 func (j job) release(ctx context.Context, st serviceState) error {
 	j.Watchers.Forget(j.account, waveRegions(st.Waves), j.spec.Group.Cluster, j.in.Key.String())
 	return j.CleanUps.release(ctx, j.subject(st), j.in.Key)
@@ -131,12 +132,12 @@ func (j job) subject(st serviceState) subject {
 	return s
 }
 
-// stop undoes a rollout that is under way. While that takes its time it answers
-// with a *stage.Stopping.
+// stop undoes a running rollout. While the undoing is not finished, it returns a
+// *stage.Stopping.
 func (j job) stop(ctx context.Context, st serviceState) error {
 	j.spec.Pinned = st.Pinned
 	if !st.Rollout.Finished.IsZero() {
-		return j.leave(ctx, st) // all waves had baked: it has succeeded but for the record of that
+		return j.leave(ctx, st) // all waves had baked: the rollout has succeeded, only the record of that is missing
 	}
 	st.Rollout = rollout.Abort(st.Rollout, stage.Failure{Code: "CANCELED", Cause: "the rollout was canceled"})
 	before, err := json.Marshal(st)

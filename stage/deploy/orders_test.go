@@ -17,7 +17,7 @@ import (
 	"showrunner/stage"
 )
 
-// gone refuses what is asked of a region that is away.
+// gone returns an error for a region that is away.
 func (c *fleetCloud) gone(region string) error {
 	if away := c.away.Load(); away == region || away == "every one" {
 		return problem.New(problem.Unavailable, "test", "connection refused")
@@ -62,7 +62,8 @@ type world struct {
 	ends []string
 }
 
-// strategies of which several may follow each other, whatever they keep.
+// mixed are strategies that may follow each other in any order, whatever they
+// keep.
 var mixed = map[string]pipeline.Strategy{
 	"none":       {None: &struct{}{}},
 	"highlander": {Highlander: &struct{}{}},
@@ -86,8 +87,8 @@ func (w *world) begin() {
 	}))
 }
 
-// carry calls a run once. With kill its answer is lost: it is called again with
-// what was written down before.
+// carry calls a run once. With kill its result is lost: the next call starts from
+// the state saved before.
 func (w *world) carry(r *run, kill bool) {
 	var err error
 	var still *stage.Stopping
@@ -115,7 +116,7 @@ func (w *world) carry(r *run, kill bool) {
 		if f := r.last.Failure; f != nil {
 			what = f.Code
 			if f.Code == "SERVER_GROUP_GONE" || f.Code == "CLOUD_REFUSED" {
-				w.t.Fatalf("%s: what it was to put into traffic was removed: %+v\n%s", r.in.Key.Execution, f, r.log.String())
+				w.t.Fatalf("%s: the group that it should put into traffic was removed: %+v\n%s", r.in.Key.Execution, f, r.log.String())
 			}
 		}
 		w.end(r, what)
@@ -152,7 +153,8 @@ func (w *world) serving() map[string]int {
 	return n
 }
 
-// clean has the cleaner look at every region once; it must not take anything that serves.
+// clean has the cleaner look at every region once; it must not remove a group
+// that serves.
 func (w *world) clean() {
 	before := w.serving()
 	for _, region := range threeRegions {
@@ -161,14 +163,14 @@ func (w *world) clean() {
 		}
 	}
 	if after := w.serving(); !maps.Equal(before, after) {
-		w.t.Fatalf("cleaning up took what serves: %v, then %v", before, after)
+		w.t.Fatalf("cleaning up removed serving instances: %v, then %v", before, after)
 	}
 }
 
-// Whatever comes in whatever order (deployments with different strategies,
-// rollbacks, cancels, killed control planes and cleaners, a region that is away),
-// nothing that serves is cleaned up, no rollout loses what it returns to, all of
-// them end, and in the end nothing is left to be cleaned up.
+// Rollouts come in any order, with different strategies, rollbacks, cancels,
+// killed control planes and cleaners, and an unreachable region. No serving group
+// is cleaned up, no rollout loses the group it returns to, every rollout ends,
+// and in the end no clean-up is left.
 func TestRolloutsAndCleanUpsInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{fleetCloud: newFleetCloud(t), t: t}
@@ -209,7 +211,7 @@ func TestRolloutsAndCleanUpsInAnyOrder(t *testing.T) {
 	})
 }
 
-// settle lets everything come to its end.
+// settle runs everything to its end.
 func (w *world) settle() {
 	w.away.Store("")
 	for range 2000 {

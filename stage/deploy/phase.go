@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Phase is what people want to know of a deployment that is under way.
+// Phase is a summary for people of a running deployment.
 type Phase string
 
 const (
 	PhaseWorking Phase = "working"
 	PhaseQueued  Phase = "queued" // another execution changes the same cluster
-	PhaseBaking  Phase = "baking" // a wave is shifted, and has to stay healthy for a while
+	PhaseBaking  Phase = "baking" // a wave has all its traffic, and has to stay healthy for a while
 	PhaseUndoing Phase = "undoing"
 )
 
-// PhaseOf reads the state that a stage of this package keeps, of services and of
-// websites. State that is missing or somebody else's is work.
+// PhaseOf reads the state of a stage of this package, for services and for
+// websites. Missing state, or state of another kind, is PhaseWorking.
 func PhaseOf(raw json.RawMessage) Phase {
 	var s struct {
 		WaitsFor string `json:"waitsFor"`
@@ -24,7 +24,7 @@ func PhaseOf(raw json.RawMessage) Phase {
 			BakeSince time.Time       `json:"bakeSince"`
 			Failure   json.RawMessage `json:"failure"`
 		} `json:"rollout"`
-		Bake time.Time `json:"bake"` // a website's
+		Bake time.Time `json:"bake"` // of a website
 	}
 	if len(raw) == 0 || json.Unmarshal(raw, &s) != nil {
 		return PhaseWorking

@@ -9,7 +9,8 @@ import (
 	"showrunner/stage"
 )
 
-// The phase is read from the very states that the two kinds of deployments keep.
+// The phase is read from the states that the two kinds of deployments really
+// save.
 func TestPhaseOf(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)

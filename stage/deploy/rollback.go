@@ -31,8 +31,9 @@ func (k *Rollback) Tasks() []stage.Task {
 	return []stage.Task{{Name: "restore", Run: k.run, Resume: k.run, Cancel: k.cancel, Watches: true}}
 }
 
-// cancel puts a cluster's traffic back to where it was. A website's restoring is
-// short and switches each region in one step: what is done stays.
+// cancel returns a cluster's traffic to its state before the rollback. The
+// rollback of a website is short and switches each region in one step, so
+// finished regions stay switched.
 func (k *Rollback) cancel(ctx context.Context, in *stage.Input) error {
 	c := in.Config.(pipeline.Rollback)
 	if c.Site != "" || in.State == nil {
@@ -47,7 +48,7 @@ func (k *Rollback) cancel(ctx context.Context, in *stage.Input) error {
 		return err
 	}
 	if st.Rollout.Version == 0 {
-		return nil // it waited for another
+		return nil // it was waiting for another rollout
 	}
 	to, _, failure, err := k.target(ctx, account, c, st)
 	if err != nil {
@@ -76,8 +77,9 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	if err != nil {
 		return stage.Result{}, err
 	}
-	// The target is found anew at each call from what the cloud says, until the
-	// rollback has its claim; from then on the state names it.
+	// Until the rollback has its claim, each call chooses the target anew from
+	// the present state of the cloud; afterwards the saved state names the
+	// target.
 	if st.Rollout.Version == 0 && len(st.Claimed) == 0 {
 		if st.Claimed, err = regionsToAsk(ctx, account, c); err != nil {
 			return stage.Result{}, err
@@ -107,7 +109,8 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	return result, err
 }
 
-// partly is the failure of a rollback that is done where regions could be asked.
+// partly is the failure of a rollback that was done only in the regions that
+// could be reached.
 func partly(c pipeline.Rollback, to target, st serviceState) stage.Failure {
 	f := stage.Failure{Code: "ROLLED_BACK_PARTLY", Retryable: true,
 		Cause: fmt.Sprintf("%s is back at %s in %s; %s could not be asked and may come back with the version that was rolled back", c.Cluster, to.Version,
@@ -119,7 +122,7 @@ func partly(c pipeline.Rollback, to target, st serviceState) stage.Failure {
 	return f
 }
 
-// target is what a rollback returns to.
+// target is the version and the groups that a rollback returns to.
 type target struct {
 	Groups   map[string]string `json:"groups"` // by region
 	Version  string            `json:"version"`
@@ -132,17 +135,17 @@ func (t target) spec(c pipeline.Rollback, waves []pipeline.Wave) rollout.Spec {
 		Strategy: pipeline.Strategy{RedBlack: &pipeline.RedBlack{Keep: keepAll}}, Undo: "all", Timeout: 2 * time.Minute}
 }
 
-// target is what the rollback's state names. Before that it chooses, in every
-// region, the group to return to. Without a version asked for, only regions that
-// serve the newest version are touched: the others are before it already. away are
-// the regions that could not be asked, with the reason.
+// target returns the target that the rollback's state names. Before there is one,
+// it chooses in every region the group to return to. When no version is asked
+// for, only regions that serve the newest version are changed: the others already
+// serve an earlier one. away are the unreachable regions, with the reason.
 func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipeline.Rollback, st serviceState) (t target, away map[string]string, failure *stage.Failure, err error) {
 	if st.Target != nil {
 		return *st.Target, nil, nil, nil
 	}
 	t, away = target{Groups: map[string]string{}}, map[string]string{}
 	regions := st.Claimed
-	if st.Rollout.Version != 0 { // begun by an earlier version of this program, which kept no target
+	if st.Rollout.Version != 0 { // begun by an earlier version of this program, which saved no target
 		regions = waveRegions(st.Waves)
 	}
 	observed := map[string][]cloud.ServerGroup{}
@@ -175,7 +178,8 @@ func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipelin
 	return t, away, nil, nil
 }
 
-// regionsToAsk are those that the stage names, else all of the account.
+// regionsToAsk are the regions that the stage names, otherwise all of the
+// account's.
 func regionsToAsk(ctx context.Context, account *cloud.Account, c pipeline.Rollback) ([]string, error) {
 	if len(c.Regions) > 0 {
 		return c.Regions, nil
@@ -191,7 +195,7 @@ func regionsToAsk(ctx context.Context, account *cloud.Account, c pipeline.Rollba
 	return regions, nil
 }
 
-// keepAll keeps every old group: a rollback destroys nothing.
+// keepAll keeps every old group: a rollback destroys no group.
 const keepAll = 1000
 
 func orPrevious(to string) string {

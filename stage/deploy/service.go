@@ -16,7 +16,7 @@ import (
 	"showrunner/stage"
 )
 
-// Service rolls services out: the stage kind "deploy".
+// Service deploys services: the stage kind "deploy".
 type Service struct{ *Rollouts }
 
 // NewService makes the kind.
@@ -28,25 +28,28 @@ func (*Service) Name() string { return "deploy" }
 // Version implements stage.Kind.
 func (*Service) Version() int { return 1 }
 
-// Tasks implements stage.Kind. One task carries the whole rollout: every change
-// has an idempotency key, and the state between two changes is written down.
+// Tasks implements stage.Kind. One task carries out the whole rollout: every
+// change has an idempotency key, and the state is saved between two changes.
 func (k *Service) Tasks() []stage.Task {
 	return []stage.Task{{Name: "rollout", Run: k.run, Resume: k.run, Cancel: k.cancel, Watches: true}}
 }
 
-// serviceState is what the task remembers.
+// serviceState is the saved state of the task.
 type serviceState struct {
 	Waves   []pipeline.Wave `json:"waves"` // fixed when the rollout begins
 	Rollout rollout.State   `json:"rollout"`
-	// Target is what a rollback returns to; Away are the regions that it could not ask
-	// when it began.
+	// Target is the target of a rollback; Away are the regions that it could not
+	// reach when it began.
 	Target *target           `json:"target,omitempty"`
 	Away   map[string]string `json:"away,omitempty"`
-	// Claimed are the regions that a rollback claims: those that it may have to change.
+	// Claimed are the regions that a rollback claims: all regions that it may
+	// have to change.
 	Claimed []string `json:"claimed,omitempty"`
-	// Pinned are the groups whose minimum an earlier rollout has raised (rollout.Spec).
+	// Pinned are the groups whose minimum an earlier rollout has raised
+	// (rollout.Spec).
 	Pinned map[string]map[string]int `json:"pinned,omitempty"`
-	// Claim is how far it is with its claim on the cluster; WaitsFor says whom it waits for.
+	// Claim is the state of the claim on the cluster; WaitsFor names the
+	// execution that it waits for.
 	Claim    string `json:"claim,omitempty"`
 	WaitsFor string `json:"waitsFor,omitempty"`
 }
@@ -80,7 +83,7 @@ func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error
 	})
 }
 
-// loadState reads what the task remembers; the first time it fixes the waves.
+// loadState reads the saved state of the task; the first call fixes the waves.
 func loadState(ctx context.Context, in *stage.Input, account *cloud.Account, waves []pipeline.Wave) (serviceState, error) {
 	var st serviceState
 	if in.State != nil {
@@ -105,7 +108,7 @@ func loadState(ctx context.Context, in *stage.Input, account *cloud.Account, wav
 }
 
 // specOf makes the rollout's specification from the stage's configuration.
-// Secrets are resolved here, at the last moment, and written down nowhere.
+// Secrets are resolved here, at the last moment, and stored nowhere.
 func specOf(ctx context.Context, in *stage.Input, c pipeline.Deploy, waves []pipeline.Wave) (rollout.Spec, *stage.Failure, error) {
 	ref, ok := in.Artifacts[c.Artifact]
 	if !ok {
@@ -127,7 +130,7 @@ func specOf(ctx context.Context, in *stage.Input, c pipeline.Deploy, waves []pip
 	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health, c.Hooks)}, nil, nil
 }
 
-// cancel undoes a rollout that is under way.
+// cancel undoes a running rollout.
 func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
 	if in.State == nil {
 		return nil // nothing was decided yet, so nothing was changed
@@ -146,12 +149,13 @@ func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
 		return err
 	}
 	if st.Rollout.Version == 0 {
-		return nil // it waited for another
+		return nil // it was waiting for another rollout
 	}
 	return k.job(in, account, spec).stop(ctx, st)
 }
 
-// left is what a rollout left in the cloud, as the stage's outputs: what drift compares with.
+// left describes what a rollout left in the cloud, as the stage's outputs: drift
+// compares the cloud with them.
 func left(st rollout.State, account, cluster string, spec rollout.Spec, more map[string]any) map[string]any {
 	capacity := map[string]any{}
 	for region, r := range st.Regions {

@@ -22,7 +22,7 @@ import (
 
 var threeRegions = []string{"eu-west-1", "us-east-1", "us-west-2"}
 
-// fleetCloud is a fleet in memory of which one region can be away.
+// fleetCloud is a fleet in memory; one of its regions can be unreachable.
 type fleetCloud struct {
 	*memcloud.Cloud
 	away    atomic.Value // string
@@ -33,12 +33,12 @@ type fleetCloud struct {
 	records *recordtest.Records
 	mu      sync.Mutex
 	ended   map[string]bool // executions
-	ahead   time.Duration   // of the clock
+	ahead   time.Duration   // offset of the clock
 }
 
 func (c *fleetCloud) now() time.Time { return time.Now().Add(c.ahead) }
 
-// skip lets time pass.
+// skip advances the clock.
 func (c *fleetCloud) skip(d time.Duration) { c.ahead += d }
 
 // Wake implements stage.Waker.
@@ -48,7 +48,7 @@ func (c *fleetCloud) Wake(k stage.Key) {
 	c.woken[k] = true
 }
 
-// cleaner is what a test and a property have in common.
+// cleaner is the common part of a test and a property.
 type cleaner interface{ Cleanup(func()) }
 
 func newFleetCloud(t cleaner) *fleetCloud {
@@ -103,7 +103,7 @@ func fleetInput(execution, version string, config pipeline.Config, log *bytes.Bu
 		Artifacts: map[string]artifact.Ref{"build": "sha256:0"}, Log: log, Secrets: plainSecrets{}, Progress: func(string, ...any) {}}
 }
 
-// drive calls the kind's task until it ends, or until stop says so.
+// drive calls the kind's task until it ends, or until stop returns true.
 func drive(t *testing.T, k stage.Kind, in *stage.Input, stop func() bool) stage.Result {
 	t.Helper()
 	for range 500 {
@@ -194,7 +194,8 @@ func TestRollbackSaysWhichRegionItCouldNotAsk(t *testing.T) {
 	}
 }
 
-// Canceled after any number of calls, a rollback and a rollout leave the traffic where it was.
+// A rollback or rollout that is canceled after any number of calls leaves the
+// traffic as it was before.
 func TestCanceledMidway(t *testing.T) {
 	for calls := 1; ; calls++ {
 		c := newFleetCloud(t)
@@ -237,7 +238,8 @@ func TestABadVersionIsUndoneWithItsEvidence(t *testing.T) {
 	}
 }
 
-// A creation that every region refuses ends the stage at once: there is nothing to undo.
+// A creation that every region refuses ends the stage at once, since nothing has
+// to be undone.
 func TestARefusedCreationEndsAtOnce(t *testing.T) {
 	c := newFleetCloud(t)
 	config := deployConfig()

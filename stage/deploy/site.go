@@ -18,19 +18,19 @@ import (
 	"showrunner/stage"
 )
 
-// Provenance tells where an artifact came from.
+// Provenance finds out where an artifact came from.
 type Provenance interface {
 	Attestation(ctx context.Context, ref artifact.Ref) (artifact.Statement, error)
 }
 
-// Site is the stage kind deploy-site: it puts an artifact into a website, wave
-// by wave of regions. After each wave the site must answer with the new
-// deployment, and go on doing so while the wave bakes; when it does not, the
-// regions changed so far are returned to what they served (by policy).
+// Site is the stage kind deploy-site: it puts an artifact into a website, wave by
+// wave of regions. After each wave the site must answer with the new deployment,
+// and keep answering while the wave bakes. Otherwise the changed regions are
+// returned to their earlier deployments (by policy).
 //
-// Its outputs: url, deployment, version, regions (changed, in order), of the
-// region where most was done uploaded, unchanged, deleted, bytes, and a note on
-// what visitors will miss.
+// Its outputs: url, deployment, version, regions (changed, in order); of the
+// region with most work: uploaded, unchanged, deleted, bytes; and a note on pages
+// that visitors will not find.
 type Site struct {
 	accounts   Accounts
 	provenance Provenance
@@ -45,31 +45,32 @@ func (*Site) Name() string { return "deploy-site" }
 // Version implements stage.Kind.
 func (*Site) Version() int { return 1 }
 
-// Tasks implements stage.Kind. A publish that was interrupted is asked for
-// again under the same key, which is how the region knows it.
+// Tasks implements stage.Kind. An interrupted publish is repeated under the same
+// key, by which the region recognises it.
 func (k *Site) Tasks() []stage.Task {
 	return []stage.Task{{Name: "publish", Run: k.publish, Resume: stage.Repeat}}
 }
 
 const (
-	// awayLimit is how long a region may be away before the stage fails: long
-	// enough for one that is started again.
+	// awayLimit is how long a region may be unreachable before the stage fails:
+	// long enough for a restart of the region.
 	awayLimit = 30 * time.Second
-	// bakeEvery is how often a site is asked for while it bakes.
+	// bakeEvery is how often a site is probed while it bakes.
 	bakeEvery = 2 * time.Second
 )
 
-// siteState is what the task remembers between calls.
+// siteState is the saved state of the task.
 type siteState struct {
 	Waves []pipeline.Wave `json:"waves"`
 	Wave  int             `json:"wave"` // the present one
-	// Prepared names the regions that have everything the deployment needs.
+	// Prepared names the regions that hold all files of the deployment.
 	Prepared map[string]bool `json:"prepared"`
-	// Changed holds what was published, by region; Live says which of them answer.
+	// Changed holds the published deployment by region; Live says which of them
+	// answer.
 	Changed map[string]cloud.SiteDeployment `json:"changed"`
 	Live    map[string]bool                 `json:"live"`
 	Bake    time.Time                       `json:"bake,omitzero"`
-	Away    time.Time                       `json:"away,omitzero"` // since when a region of the wave has been away
+	Away    time.Time                       `json:"away,omitzero"` // since when a region of the wave is unreachable
 	Tries   int                             `json:"tries,omitempty"`
 }
 
@@ -121,7 +122,7 @@ func deref(r *stage.Result) stage.Result {
 	return *r
 }
 
-// begin finds everything that the stage names.
+// begin resolves everything that the stage names.
 func (k *Site) begin(ctx context.Context, in *stage.Input) (*siteRun, *stage.Failure, error) {
 	c, ok := in.Config.(pipeline.DeploySite)
 	if !ok {
@@ -158,8 +159,8 @@ func (k *Site) begin(ctx context.Context, in *stage.Input) (*siteRun, *stage.Fai
 	return r, failure, nil
 }
 
-// planWaves settles which regions change together: as the stage says, else all
-// of the account's at once.
+// planWaves decides which regions change together: as the stage says, otherwise
+// all regions of the account at once.
 func planWaves(waves []pipeline.Wave, regions []cloud.Region) ([]pipeline.Wave, *stage.Failure) {
 	var names []string
 	for _, r := range regions {
@@ -181,9 +182,9 @@ func planWaves(waves []pipeline.Wave, regions []cloud.Region) ([]pipeline.Wave, 
 	return waves, nil
 }
 
-// version is what people will call the content: what the execution delivers,
-// else the commit it was made of, else the one that started the execution, else
-// the beginning of its digest.
+// version is the name of the content for people: the version of the execution,
+// otherwise the commit the content was made of, otherwise the commit that started
+// the execution, otherwise the beginning of the content's digest.
 func (k *Site) version(ctx context.Context, in *stage.Input, ref artifact.Ref) string {
 	if in.Version != "" && !strings.HasPrefix(in.Version, "#") {
 		return in.Version
@@ -203,8 +204,8 @@ func (k *Site) version(ctx context.Context, in *stage.Input, ref artifact.Ref) s
 	return ref.Hex()[:min(12, len(ref.Hex()))]
 }
 
-// again keeps the state and asks to be called after a while; waits and until tell
-// people what it waits for.
+// again saves the state and asks to be called after a pause; waits and until tell
+// people what the stage waits for.
 func (r *siteRun) again(after time.Duration, waits string, until time.Time) (*stage.Result, error) {
 	state, err := json.Marshal(r.state)
 	if err != nil {
@@ -233,9 +234,9 @@ func (r *siteRun) outputs() map[string]any {
 	}
 }
 
-// note says that the site's address answers 404 because the content has no index
-// document there, and where there is one; "" when all is well. It is no failure:
-// a bucket of assets needs none.
+// note warns that the site's address answers 404 because the content has no index
+// document at its root, and names a folder that has one; "" when there is an
+// index. This is not a failure: a bucket of assets needs no index.
 func (r *siteRun) note(d cloud.SiteDeployment) string {
 	if d.Document != "" || r.config.Archive != "" {
 		return ""

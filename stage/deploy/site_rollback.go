@@ -13,8 +13,8 @@ import (
 	"showrunner/stage"
 )
 
-// site carries out the rollback of a website: one act, which the regions know
-// again by its key.
+// site carries out the rollback of a website: one action, which the regions
+// recognise by its key when it is repeated.
 func (k *Rollback) site(ctx context.Context, in *stage.Input, account *cloud.Account, c pipeline.Rollback) (stage.Result, error) {
 	done, err := RollbackSite(ctx, account, c.Site, c.To, c.Regions, in.Key.String())
 	if err != nil {
@@ -38,12 +38,13 @@ func (k *Rollback) site(ctx context.Context, in *stage.Input, account *cloud.Acc
 }
 
 // RollbackSite returns a site to an earlier deployment in every region of the
-// account, or in those named, without a build and without anything travelling.
-// To is a deployment, a version or an execution; empty is whatever was live
-// before the present one. The same key does not act twice. A region that has no
-// such deployment is left alone, which is an error only when it was named or when
-// none has it; what was done is returned beside an error. Errors: not_found,
-// precondition (nothing to return to), unavailable.
+// account, or in the named regions, without a build and without copying files. To
+// is a deployment, a version or an execution; empty is the deployment that was
+// live before the present one. The same key does not act twice. A region that has
+// no such deployment is left alone. That is an error only when the region was
+// named or when no region has the deployment; finished regions are returned
+// beside an error. Errors: not_found, precondition (nothing to return to),
+// unavailable.
 func RollbackSite(ctx context.Context, account *cloud.Account, site, to string, regions []string, key string) ([]cloud.SiteDeployment, error) {
 	sites, err := account.Sites()
 	if err != nil {
@@ -100,10 +101,11 @@ func RollbackSite(ctx context.Context, account *cloud.Account, site, to string, 
 	return done, nil
 }
 
-// errNothingEarlier is the error of a region that serves the first deployment it got.
+// errNothingEarlier is the error of a region that serves its first deployment.
 var errNothingEarlier error = problem.New(problem.Precondition, "site.rollback", "there is no earlier deployment")
 
-// nothingEarlier tells whether each region has nothing to return to, or no such site.
+// nothingEarlier tells whether no region has a deployment to return to, or the
+// site at all.
 func nothingEarlier(errs []error) bool {
 	nothing := false
 	for _, err := range errs {
@@ -129,7 +131,7 @@ func rollbackIn(ctx context.Context, sites *cloud.Sites, region, site, to, key s
 	return sites.Activate(ctx, region, site, target, key)
 }
 
-// chooseDeployment finds what to return to in a history, newest first.
+// chooseDeployment finds the deployment to return to in a history, newest first.
 func chooseDeployment(history []cloud.SiteDeployment, to string) (id string, err error) {
 	for _, d := range history {
 		if to == "" && d.Current && d.Previous != "" {

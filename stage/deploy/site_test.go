@@ -21,18 +21,18 @@ import (
 
 // sitesCloud is a cloud in memory that hosts one site in each region.
 type sitesCloud struct {
-	driver.Cloud // none of it is called but Regions
+	driver.Cloud // only Regions of it is called
 	names        []string
 
 	mu     sync.Mutex
 	calls  []string
-	ready  []string         // the regions prepared, and "publish" at the first publish
-	absent map[string]error // what preparing in a region answers
+	ready  []string         // the prepared regions, and "publish" at the first publish
+	absent map[string]error // the answer of preparing in a region
 	keys   map[string]cloud.SiteDeployment
 	turns  map[string][]cloud.SiteDeployment // by region; the last is live
 	probe  func(region string) error
-	broken map[string]error     // what publishing in a region answers
-	where  cloud.SiteDeployment // Prefix, Document and Nested of what is published
+	broken map[string]error     // the answer of publishing in a region
+	where  cloud.SiteDeployment // Prefix, Document and Nested of a publish
 }
 
 func newSitesCloud(names ...string) *sitesCloud {
@@ -160,7 +160,7 @@ func newTask(t *testing.T, c *sitesCloud, execution string, config pipeline.Depl
 	return d
 }
 
-// call calls once; the next call comes when the answer asks for it.
+// call calls once; the next call happens at the time that the answer asks for.
 func (d *taskDriver) call() stage.Result {
 	d.t.Helper()
 	in := d.in

@@ -13,8 +13,9 @@ import (
 	"showrunner/stage"
 )
 
-// prepareAll has every region of every wave hold what the deployment needs
-// before the first goes over to it. A nil result means that they do.
+// prepareAll makes every region of every wave hold the files of the deployment
+// before the first region switches to it. A nil result means that all regions
+// hold them.
 func (r *siteRun) prepareAll(ctx context.Context) (*stage.Result, error) {
 	var regions []string
 	for _, w := range r.state.Waves {
@@ -45,8 +46,8 @@ func (r *siteRun) prepareAll(ctx context.Context) (*stage.Result, error) {
 	return r.judge(ctx, regions, errs)
 }
 
-// wave publishes in every region of the present wave that has not got the
-// deployment yet, side by side. A nil result means that the wave is live.
+// wave publishes in every region of the present wave that does not have the
+// deployment yet, in parallel. A nil result means that the wave is live.
 func (r *siteRun) wave(ctx context.Context) (*stage.Result, error) {
 	w := r.state.Waves[r.state.Wave]
 	r.in.Progress("wave %d/%d: %s", r.state.Wave+1, len(r.state.Waves), list(w.Regions))
@@ -61,7 +62,7 @@ func (r *siteRun) wave(ctx context.Context) (*stage.Result, error) {
 		group.Go(func() {
 			d, err := r.sites.Publish(ctx, region, r.request, r.in.Key.String(), progress.of(region))
 			if err == nil {
-				done[i] = &d // it has changed something, whatever the probe says
+				done[i] = &d // the region was changed, whatever the probe says
 				err = r.sites.Probe(ctx, region, d)
 			}
 			errs[i] = err
@@ -84,8 +85,8 @@ func (r *siteRun) wave(ctx context.Context) (*stage.Result, error) {
 	return r.judge(ctx, w.Regions, errs)
 }
 
-// bake asks for the site in every region changed so far until the wave has
-// baked. A nil result means that it has.
+// bake probes the site in every changed region until the wave has baked. A nil
+// result means that it has.
 func (r *siteRun) bake(ctx context.Context) (*stage.Result, error) {
 	if r.state.Bake.IsZero() {
 		return nil, nil
@@ -113,8 +114,8 @@ func (r *siteRun) bake(ctx context.Context) (*stage.Result, error) {
 	return r.again(min(left, bakeEvery), fmt.Sprintf("wave %d/%d, baking", r.state.Wave+1, len(r.state.Waves)), r.state.Bake)
 }
 
-// judge decides what errors mean: regions that are away get a while to come
-// back, anything else fails the stage and is undone.
+// judge decides what errors mean: unreachable regions get some time to come back;
+// any other error fails the stage, which is undone.
 func (r *siteRun) judge(ctx context.Context, regions []string, errs []error) (*stage.Result, error) {
 	var away, broken []string
 	var worst error
@@ -150,7 +151,7 @@ func (r *siteRun) judge(ctx context.Context, regions []string, errs []error) (*s
 	return r.again(min(100*time.Millisecond<<min(r.state.Tries, 6), 2*time.Second), "waits for "+list(away)+" to come back", time.Time{})
 }
 
-// fail undoes by the stage's policy and says everything.
+// fail undoes by the stage's policy and returns the failure with all details.
 func (r *siteRun) fail(ctx context.Context, regions []string, worst error, errs []error) *stage.Result {
 	f := stage.Failure{Code: "SITE_UNHEALTHY", Cause: r.cause(regions),
 		Help: problem.HelpOf(worst), Retryable: true}
@@ -171,7 +172,8 @@ func (r *siteRun) fail(ctx context.Context, regions []string, worst error, errs 
 			f.Evidence = append(f.Evidence, err.Error())
 		}
 	}
-	// The undoing is not cut short with the stage: half undone helps nobody.
+	// The undoing does not end with the stage's context: a half undone deployment
+	// is worse than either version.
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	f.Undone = r.undo(undo)
@@ -191,8 +193,8 @@ func (r *siteRun) cause(regions []string) string {
 
 const notUndone = "could not be returned"
 
-// undo returns the regions that the policy names to what they served, the last
-// changed first.
+// undo returns the regions that the policy names to their earlier deployments,
+// the last changed first.
 func (r *siteRun) undo(ctx context.Context) []string {
 	first := 0
 	switch r.config.OnFailure {
@@ -223,7 +225,7 @@ func (r *siteRun) revert(ctx context.Context, region string, d cloud.SiteDeploym
 	return fmt.Sprintf("%s serves %s (%s) again", region, now.ID, now.Version)
 }
 
-// siteProgress sums up several regions in one line.
+// siteProgress shows the progress of several regions in one line.
 type siteProgress struct {
 	mu    sync.Mutex
 	run   *siteRun
@@ -236,7 +238,7 @@ func (r *siteRun) newProgress(what string) *siteProgress {
 	return &siteProgress{run: r, what: what, done: map[string]int{}, total: map[string]int{}}
 }
 
-// of counts one region.
+// of records the progress of one region.
 func (p *siteProgress) of(region string) func(done, total int) {
 	return func(done, total int) {
 		p.mu.Lock()

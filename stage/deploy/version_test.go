@@ -9,8 +9,9 @@ import (
 	"showrunner/stage"
 )
 
-// With the same commit every changed option makes a new version, and nothing
-// changed makes none: whatever runs is what was asked for.
+// With the same commit, every changed option makes a new version, and an
+// unchanged deployment makes none. So the running version is always the requested
+// one.
 func TestAChangedOptionIsANewVersion(t *testing.T) {
 	base := func() pipeline.Deploy {
 		c := deployConfig("us-west-2")
@@ -72,7 +73,8 @@ func TestAChangedOptionIsANewVersion(t *testing.T) {
 			if newest.Spec.Application != "api" {
 				t.Errorf("it belongs to the application %q", newest.Spec.Application)
 			}
-			// And back: the version from before is kept, and it is returned to instead of made anew.
+			// Back to the first configuration: its group is still kept, and is
+			// returned to instead of created anew.
 			deliver(t, c, "third", base())
 			if groups, _ = c.Cloud.ServerGroups(t.Context(), "us-west-2", "api"); groups[0].Name != "api-v000" || groups[0].Weight != 100 {
 				t.Errorf("the first version does not serve again: %s has weight %v", groups[0].Name, groups[0].Weight)

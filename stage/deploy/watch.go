@@ -9,9 +9,9 @@ import (
 	"showrunner/cloud"
 )
 
-// Watchers tell whoever waits for a cluster that it has changed. One goroutine
-// watches each region of an account, however many wait, and ends when nobody has
-// waited for a while.
+// Watchers notify callers that wait for a cluster when it has changed. One
+// goroutine watches each region of an account, however many callers wait, and
+// ends when nobody has waited for a while.
 type Watchers struct {
 	ctx context.Context
 	end context.CancelFunc
@@ -21,12 +21,12 @@ type Watchers struct {
 	running sync.WaitGroup
 }
 
-// regionWatch is what is waited for in one region.
+// regionWatch holds the waiting callers of one region.
 type regionWatch struct {
 	account *cloud.Account
 	region  string
-	waiting map[string]map[string]func() // by cluster, then by who waits
-	used    time.Time                    // when somebody last began to wait
+	waiting map[string]map[string]func() // by cluster, then by the caller's name
+	used    time.Time                    // when a caller last began to wait
 }
 
 // NewWatchers makes watchers, which Close ends.
@@ -36,17 +36,18 @@ func NewWatchers() *Watchers {
 	return w
 }
 
-// Close ends all watching.
+// Close ends all watches.
 func (w *Watchers) Close() {
 	w.end()
 	w.running.Wait()
 }
 
 // Watch has wake called once, soon after the cluster has changed in one of the
-// regions, or one of them has gone away or come back. Nothing that changes after
-// Watch returned is missed; wake may be called without a change. It must not block.
-// Watching again under the same name replaces what was. It says whether the account
-// can be watched at all: where it cannot, the caller has to look again by itself.
+// regions, or after one of the regions has gone away or come back. No change
+// after Watch returned is missed; wake may also be called without a change. wake
+// must not block. Watching again under the same name replaces the earlier watch.
+// Watch says whether the account can be watched at all: where it cannot, the
+// caller has to poll.
 func (w *Watchers) Watch(a *cloud.Account, regions []string, cluster, name string, wake func()) bool {
 	if !a.CanWatch() {
 		return false
@@ -82,17 +83,17 @@ func (w *Watchers) Forget(a *cloud.Account, regions []string, cluster, name stri
 	}
 }
 
-// linger is how long a region is watched after somebody has last begun to wait:
-// whoever is woken waits again soon, and a watch that begins anew wakes everybody.
+// linger is how long a region is watched after the last caller began to wait. A
+// woken caller soon waits again, and starting a new watch would wake all callers.
 const linger = time.Minute
 
-// How long a region that cannot be reached is left alone between two attempts.
+// The pause between two attempts to reach an unreachable region.
 const (
 	reachFirst = 50 * time.Millisecond
 	reachLast  = time.Second
 )
 
-// watch follows the changes of one region while anybody waits for one.
+// watch follows the changes of one region while any caller waits for a change.
 func (w *Watchers) watch(k [2]string, r *regionWatch) {
 	revision, away, pause := uint64(0), false, reachFirst
 	for {
@@ -102,7 +103,7 @@ func (w *Watchers) watch(k [2]string, r *regionWatch) {
 		}
 		switch {
 		case err != nil && !away:
-			w.wake(r, nil) // it has gone
+			w.wake(r, nil) // the region has gone away
 		case err == nil && (away || now.All):
 			w.wake(r, nil)
 		case err == nil:
@@ -127,7 +128,8 @@ func (w *Watchers) watch(k [2]string, r *regionWatch) {
 	}
 }
 
-// wake tells whoever waits for one of the clusters, or for any with nil.
+// wake notifies the callers that wait for one of the clusters; nil means all
+// clusters.
 func (w *Watchers) wake(r *regionWatch, clusters []string) {
 	var list []func()
 	w.mu.Lock()
@@ -146,7 +148,7 @@ func (w *Watchers) wake(r *regionWatch, clusters []string) {
 	}
 }
 
-// idle ends the watching of a region for which nobody has waited for a while.
+// idle ends the watch of a region for which nobody has waited for a while.
 func (w *Watchers) idle(k [2]string, r *regionWatch) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

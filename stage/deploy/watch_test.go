@@ -22,7 +22,7 @@ import (
 	"showrunner/store"
 )
 
-// WaitChanges is refused while the region is away.
+// WaitChanges fails while the region is away.
 func (c *fleetCloud) WaitChanges(ctx context.Context, region string, revision uint64) (cloud.Changes, error) {
 	if err := c.gone(region); err != nil {
 		return cloud.Changes{}, err
@@ -30,8 +30,9 @@ func (c *fleetCloud) WaitChanges(ctx context.Context, region string, revision ui
 	return c.Cloud.WaitChanges(ctx, region, revision)
 }
 
-// Whoever waits for a cluster is woken when it changes, and by nothing that other
-// clusters do; all are when a region goes away or comes back.
+// A caller that waits for a cluster is woken when that cluster changes, and not
+// when other clusters change. All callers are woken when a region goes away or
+// comes back.
 func TestWatchersWakeThoseConcerned(t *testing.T) {
 	c := newFleetCloud(t)
 	account, _ := c.Account("")
@@ -74,7 +75,7 @@ func TestWatchersWakeThoseConcerned(t *testing.T) {
 	expect("when web changes", "web")
 	watch("api")
 	c.away.Store(threeRegions[0])
-	change("other") // the wait that is under way returns, and the next is refused
+	change("other") // the running wait returns, and the next one fails
 	expect("when the region goes", "api")
 	watch("api")
 	watch("web")
@@ -82,7 +83,8 @@ func TestWatchersWakeThoseConcerned(t *testing.T) {
 	expect("when it is back", "api", "web")
 }
 
-// resolved is a Resolver for deploy stages whose configuration is what it is.
+// resolved is a Resolver for deploy stages that returns their configuration
+// unchanged.
 type resolved struct{ executiontest.Plain }
 
 func (resolved) Config(s *pipeline.Stage, _ execution.Scope) (pipeline.Config, error) {
@@ -91,9 +93,9 @@ func (resolved) Config(s *pipeline.Stage, _ execution.Scope) (pipeline.Config, e
 	return d, err
 }
 
-// Two hundred rollouts that bake hold no goroutine: there is one for each region,
-// which watches for all of them. None of the engine's calls is held, so that other
-// stages begin at once, and a version that fails while it bakes is undone at once.
+// Two hundred rollouts that bake hold no goroutine each: one goroutine per region
+// watches for all of them. The engine's calls all return, so other stages begin
+// at once, and a version that fails while it bakes is undone at once.
 func TestTwoHundredRolloutsBakeWithoutAGoroutine(t *testing.T) {
 	const many = 200
 	c := newFleetCloud(t)
@@ -156,7 +158,7 @@ func TestTwoHundredRolloutsBakeWithoutAGoroutine(t *testing.T) {
 	if count["watch a region"] != len(threeRegions) || count["carry a rollout"] > 0 || count["call a task"] > 0 {
 		t.Errorf("with %d rollouts that bake, goroutines: %v", many, count)
 	}
-	// Something happens to one of them: it is noticed long before its bake ends.
+	// One of the versions fails: this is noticed long before its bake ends.
 	account, _ := c.Account("")
 	groups, err := account.ServerGroups(t.Context(), threeRegions[1], "app7")
 	if err != nil || len(groups) != 1 {
@@ -184,5 +186,5 @@ func TestTwoHundredRolloutsBakeWithoutAGoroutine(t *testing.T) {
 	}
 }
 
-// lateWaker is told of the engine once that is made.
+// lateWaker gets the engine once it is made.
 type lateWaker struct{ stage.Waker }
