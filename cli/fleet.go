@@ -120,7 +120,7 @@ func clustersText(w io.Writer, clusters []control.Cluster) {
 	row(w, "CLUSTER", "REGION", "SERVER GROUP", "VERSION", "TRAFFIC", "SERVING", "CAPACITY", "AGE", "NOTE")
 	for _, c := range clusters {
 		for _, g := range slices.Backward(c.Groups) {
-			note := fateText(c, g)
+			note := cleanUpText(c, g)
 			if g.LastFailure != nil && g.Serving() < g.Capacity.Desired {
 				note = g.LastFailure.Code + ": " + g.LastFailure.Cause
 			}
@@ -133,9 +133,9 @@ func clustersText(w io.Writer, clusters []control.Cluster) {
 	}
 }
 
-// fateText says what becomes of a group that a rollout has replaced.
-func fateText(c control.Cluster, g cloud.ServerGroup) string {
-	for _, f := range c.Fates {
+// cleanUpText describes the clean-up of a group that a rollout has replaced.
+func cleanUpText(c control.Cluster, g cloud.ServerGroup) string {
+	for _, f := range c.GroupCleanUps {
 		if f.Region == g.Region && f.ServerGroup == g.Name {
 			if f.Until.IsZero() {
 				return f.Text

@@ -62,19 +62,20 @@ func (s *Service) ListCleanUps(ctx context.Context, p Principal, q CleanUpQuery)
 	return list, err
 }
 
-// GroupFate is what becomes of a server group that a rollout has replaced.
-type GroupFate struct {
-	Region      string       `json:"region"`
-	ServerGroup string       `json:"serverGroup"`
-	Fate        rollout.Fate `json:"fate"`
-	// Until is when that happens, zero when it has begun or the group is kept for good.
+// GroupCleanUp is the clean-up of a server group that a rollout has replaced.
+type GroupCleanUp struct {
+	Region      string                `json:"region"`
+	ServerGroup string                `json:"serverGroup"`
+	Action      rollout.CleanUpAction `json:"fate"`
+	// Until is when the action begins, zero when it has begun or the group is
+	// kept permanently.
 	Until time.Time `json:"until,omitzero"`
 	Text  string    `json:"text"` // for people; Until belongs after it
 }
 
-// setFates says of each cluster's groups what becomes of them. Without an answer
-// the clusters are shown as the cloud says.
-func (s *Service) setFates(ctx context.Context, account string, clusters []Cluster, cluster string) {
+// setGroupCleanUps adds the clean-ups of each cluster's groups. Without the
+// records the clusters are shown as the cloud describes them.
+func (s *Service) setGroupCleanUps(ctx context.Context, account string, clusters []Cluster, cluster string) {
 	var all []deploy.CleanUp
 	if s.CleanUps != nil {
 		var err error
@@ -93,29 +94,29 @@ func (s *Service) setFates(ctx context.Context, account string, clusters []Clust
 			}
 			at := slices.IndexFunc(all, func(u deploy.CleanUp) bool { return u.Cluster == c.Name && u.Region == region })
 			if at >= 0 {
-				c.Fates = append(c.Fates, fatesOf(all[at], here, s.Now())...)
+				c.GroupCleanUps = append(c.GroupCleanUps, groupCleanUpsOf(all[at], here, s.Now())...)
 				continue
 			}
 			for _, g := range here {
 				if g.Destroying {
-					c.Fates = append(c.Fates, GroupFate{Region: region, ServerGroup: g.Name, Fate: rollout.Destroyed, Text: "being removed"})
+					c.GroupCleanUps = append(c.GroupCleanUps, GroupCleanUp{Region: region, ServerGroup: g.Name, Action: rollout.Destroyed, Text: "being removed"})
 				}
 			}
 		}
 	}
 }
 
-func fatesOf(u deploy.CleanUp, here []cloud.ServerGroup, now time.Time) (list []GroupFate) {
-	for _, d := range u.Leftovers.Dispose(here) {
-		f := GroupFate{Region: u.Region, ServerGroup: d.Group, Fate: d.Fate, Text: "kept for rollback"}
-		lasts := d.Fate == rollout.Kept || d.Fate == rollout.Unpinned
+func groupCleanUpsOf(u deploy.CleanUp, here []cloud.ServerGroup, now time.Time) (list []GroupCleanUp) {
+	for _, d := range u.Leftovers.GroupActions(here) {
+		f := GroupCleanUp{Region: u.Region, ServerGroup: d.Group, Action: d.Action, Text: "kept for rollback"}
+		lasts := d.Action == rollout.Kept || d.Action == rollout.Unpinned
 		switch {
 		case lasts:
-		case u.Held != nil && !d.Under:
+		case u.Held != nil && !d.Started:
 			f.Text = fmt.Sprintf("kept while execution %s changes the cluster", u.Held.Execution)
-		case now.Before(u.Leftovers.Due) && !d.Under:
+		case now.Before(u.Leftovers.Due) && !d.Started:
 			f.Until = u.Leftovers.Due
-		case d.Fate == rollout.Destroyed:
+		case d.Action == rollout.Destroyed:
 			f.Text = "being removed"
 		default:
 			f.Text = "being shrunk to no instances"

@@ -13,7 +13,7 @@ import (
 
 // What becomes of a group is said of each group without traffic, as the clean-up
 // itself would decide it now.
-func TestFatesOf(t *testing.T) {
+func TestGroupCleanUpsOf(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	group := func(name string, weight float64, ended int) cloud.ServerGroup {
 		g := cloud.ServerGroup{Name: name, Region: "r", Weight: weight, Capacity: pipeline.Capacity{Min: 1, Desired: 2, Max: 4}}
@@ -47,7 +47,7 @@ func TestFatesOf(t *testing.T) {
 		"nobody knows":    {deploy.CleanUp{Leftovers: rollout.Leftovers{Current: "v9", Due: now}}, []cloud.ServerGroup{old, current}, fates{}},
 	} {
 		got := fates{}
-		for _, f := range fatesOf(c.u, c.groups, now) {
+		for _, f := range groupCleanUpsOf(c.u, c.groups, now) {
 			got[f.ServerGroup] = f.Text
 			if !f.Until.IsZero() {
 				got[f.ServerGroup] += " until " + f.Until.Format("15:04")

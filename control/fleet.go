@@ -22,8 +22,8 @@ type Cluster struct {
 	Account     string              `json:"account"`
 	Groups      []cloud.ServerGroup `json:"serverGroups"` // by region, then oldest first
 	Counts      []cloud.Counts      `json:"counts,omitempty"`
-	// Fates are of the groups that a rollout has replaced: what becomes of them.
-	Fates []GroupFate `json:"fates,omitempty"`
+	// GroupCleanUps are the clean-ups of groups that a rollout has replaced.
+	GroupCleanUps []GroupCleanUp `json:"fates,omitempty"`
 	// Away names the regions that could not be asked, with the reason.
 	Away map[string]string `json:"away,omitempty"`
 }
@@ -64,7 +64,7 @@ func (s *Service) Clusters(ctx context.Context, p Principal, account, applicatio
 		if len(found.clusters) == 0 && len(found.away) == len(found.regions) && len(found.regions) > 0 {
 			return nil, problem.New(problem.Unavailable, "clusters", "no region of account %s answers", a.Name()).WithHelp("showrunner doctor")
 		}
-		s.setFates(ctx, name, found.clusters, cluster)
+		s.setGroupCleanUps(ctx, name, found.clusters, cluster)
 		for _, c := range found.clusters {
 			if application == "" || c.Application == application {
 				list = append(list, c)

@@ -52,7 +52,7 @@ func (s *Service) previewDeploy(ctx context.Context, c pipeline.Deploy, ps *Prev
 		cannotTarget(err, ps)
 		return
 	}
-	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: c.Cluster, Capacity: c.Capacity, Workload: cloud.Workload{Process: &cloud.Process{Command: c.Command}}}, Strategy: c.Strategy, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health, c.Hooks)}
+	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: c.Cluster, Capacity: c.Capacity, Workload: cloud.Workload{Process: &cloud.Process{Command: c.Command}}}, Strategy: c.Strategy, Undo: c.OnFailure, Timeout: rollout.DefaultTimeout(c.Health, c.Hooks)}
 	for i, wave := range regions {
 		w := pipeline.Wave{Regions: wave}
 		if i < len(c.Waves) {

@@ -79,49 +79,49 @@ func shrinks(s Spec, shape shape, rs *RegionState) bool {
 	return shape.shrink || len(s.Restore) > 0 && rs.Reused && rs.CapacityBefore.Desired == 0
 }
 
-// Fate is the action of a clean-up on a group.
-type Fate string
+// CleanUpAction is the action of a clean-up on a group.
+type CleanUpAction string
 
 const (
-	Kept      Fate = "kept"      // unchanged, for a rollback
-	Unpinned  Fate = "unpinned"  // kept, and scaling may shrink it again
-	Shrunk    Fate = "shrunk"    // kept without instances
-	Destroyed Fate = "destroyed" // removed
+	Kept      CleanUpAction = "kept"      // unchanged, for a rollback
+	Unpinned  CleanUpAction = "unpinned"  // kept, and scaling may shrink it again
+	Shrunk    CleanUpAction = "shrunk"    // kept without instances
+	Destroyed CleanUpAction = "destroyed" // removed
 )
 
-// Disposal is the action on one group without traffic.
-type Disposal struct {
-	Group string
-	Fate  Fate
-	// Under says that the action has been started: only its end has to be
+// GroupAction is the action on one group without traffic.
+type GroupAction struct {
+	Group  string
+	Action CleanUpAction
+	// Started says that the action has been started: only its end has to be
 	// awaited.
-	Under bool
+	Started bool
 }
 
-// Dispose decides the action on every group that the rollout has replaced in a
+// GroupActions decides the action on every group that the rollout has replaced in a
 // region. It is pure. It never includes a group with traffic, or a group that a
 // later rollout has made. It includes nothing when the group that the rollout put
 // into traffic is gone: then it is unknown which group replaces which.
-func (l Leftovers) Dispose(groups []cloud.ServerGroup) []Disposal {
+func (l Leftovers) GroupActions(groups []cloud.ServerGroup) []GroupAction {
 	if _, ok := find(groups, l.Current); !ok {
 		return nil
 	}
-	var list []Disposal
+	var list []GroupAction
 	kept := 0
 	for _, g := range lastServedFirst(groups) {
 		if g.Name == l.Current || g.Enabled() || newer(groups, g, l.Current) && g.TrafficUntil.IsZero() {
 			continue
 		}
-		d := Disposal{Group: g.Name, Fate: Kept}
+		d := GroupAction{Group: g.Name, Action: Kept}
 		switch minimum, pinned := l.Unpin[g.Name]; {
 		case g.Destroying:
-			d = Disposal{Group: g.Name, Fate: Destroyed, Under: true}
+			d = GroupAction{Group: g.Name, Action: Destroyed, Started: true}
 		case l.Keep >= 0 && kept >= l.Keep:
-			d.Fate = Destroyed
+			d.Action = Destroyed
 		case l.Shrink && (g.Capacity.Desired > 0 || len(g.Instances) > 0):
-			d.Fate, d.Under = Shrunk, g.Capacity.Desired == 0
+			d.Action, d.Started = Shrunk, g.Capacity.Desired == 0
 		case !l.Shrink && pinned && g.Capacity.Min != min(minimum, g.Capacity.Desired):
-			d.Fate = Unpinned
+			d.Action = Unpinned
 		}
 		if !g.Destroying {
 			kept++
@@ -134,7 +134,7 @@ func (l Leftovers) Dispose(groups []cloud.ServerGroup) []Disposal {
 // CleanUp decides the next changes that clean up a region after the rollout, and
 // says whether a started action has yet to end. With no changes and nothing under
 // way, the clean-up is done. The caller has to check Due.
-func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.Time) (changes []Change, under bool) {
+func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.Time) (changes []Change, underWay bool) {
 	// A group that serves must not be touched, whatever has changed since groups
 	// were read.
 	guard := cloud.Guard{LastOne: true, Idle: true}
@@ -143,24 +143,24 @@ func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.T
 			changes = append(changes, l.unpin(region, g, now))
 		}
 	}
-	for _, d := range l.Dispose(groups) {
+	for _, d := range l.GroupActions(groups) {
 		g, _ := find(groups, d.Group)
 		c := Change{Region: region, ServerGroup: d.Group, Guard: guard, Kind: Resize}
 		to := g.Capacity
 		switch {
-		case d.Under:
-			under = true
+		case d.Started:
+			underWay = true
 			continue
-		case d.Fate == Kept:
+		case d.Action == Kept:
 			continue
-		case d.Fate == Destroyed:
+		case d.Action == Destroyed:
 			c.Kind, c.Key = Destroy, "clean-up/destroy/"+g.Name
-		case d.Fate == Shrunk:
+		case d.Action == Shrunk:
 			// The change sets numbers and adds none, so it may be repeated when
 			// another writer changed them.
 			c.Key = fmt.Sprintf("clean-up/shrink/%s/%d", g.Name, now.UnixNano())
 			to.Min, to.Desired = 0, 0
-		case d.Fate == Unpinned:
+		case d.Action == Unpinned:
 			changes = append(changes, l.unpin(region, g, now))
 			continue
 		}
@@ -169,7 +169,7 @@ func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.T
 		}
 		changes = append(changes, c)
 	}
-	return changes, under
+	return changes, underWay
 }
 
 // unpin lets scaling shrink a group again. It removes no instance.

@@ -89,15 +89,15 @@ func (c *coarse) cleanUp(spec rollout.Spec, st rollout.State) {
 	c.t.Helper()
 	for region, left := range spec.Leftovers(st) {
 		<-time.After(time.Until(left.Due))
-		for under := true; under; {
+		for underWay := true; underWay; {
 			groups, err := c.account.ServerGroups(c.t.Context(), region, "api")
 			if err != nil {
 				c.t.Fatal(err)
 			}
 			var changes []rollout.Change
-			changes, under = left.CleanUp(region, groups, time.Now())
+			changes, underWay = left.CleanUp(region, groups, time.Now())
 			for _, change := range changes {
-				under = true
+				underWay = true
 				if change.Kind == rollout.Destroy {
 					err = c.account.Destroy(c.t.Context(), region, change.ServerGroup, change.Guard, spec.Group.Version+change.Key)
 				} else {

@@ -32,13 +32,13 @@ func TestNoChangeTakesMoreThanThePromise(t *testing.T) {
 		full := max(spec.Group.Capacity.Desired, old.Desired)
 		seen, checks := 0, 0
 		check := func(now rollout.State) {
-			for ; seen < len(s.took); seen++ {
-				took := s.took[seen]
-				if took.change.Kind != rollout.Shift {
-					if took.change.Kind == rollout.Destroy && now.Failure != nil && took.after >= needed(old.Desired) {
+			for ; seen < len(s.reductions); seen++ {
+				lost := s.reductions[seen]
+				if lost.change.Kind != rollout.Shift {
+					if lost.change.Kind == rollout.Destroy && now.Failure != nil && lost.after >= needed(old.Desired) {
 						continue // the new version, seen in a stale picture: the old one serves; a first version leaves nothing
 					}
-					t.Fatalf("%s: %s took %d serving instances away", name, took.change, took.before-took.after)
+					t.Fatalf("%s: %s took %d serving instances away", name, lost.change, lost.before-lost.after)
 				}
 				promise := min(old.Desired, needed(full))
 				if now.Failure != nil {
@@ -47,8 +47,8 @@ func TestNoChangeTakesMoreThanThePromise(t *testing.T) {
 				if s.scaled {
 					promise = min(promise, 1) // scaling itself may have shrunk either group
 				}
-				if took.after < promise {
-					t.Fatalf("%s: %s took %d to %d, the promise is %d", name, took.change, took.before, took.after, promise)
+				if lost.after < promise {
+					t.Fatalf("%s: %s took %d to %d, the promise is %d", name, lost.change, lost.before, lost.after, promise)
 				}
 			}
 			if checks++; checks == cancelAt*5 {
@@ -59,8 +59,8 @@ func TestNoChangeTakesMoreThanThePromise(t *testing.T) {
 	})
 }
 
-// ways are the moments around a change at which a process is killed.
-var ways = map[string]func(s *sim, c rollout.Change, apply func()) (recorded bool){
+// killPoints are the moments around a change at which a process is killed.
+var killPoints = map[string]func(s *sim, c rollout.Change, apply func()) (recorded bool){
 	"control, before the change":                  func(*sim, rollout.Change, func()) bool { return false },
 	"control, after it and before it is recorded": func(_ *sim, _ rollout.Change, apply func()) bool { apply(); return false },
 	"the region, before the change": func(s *sim, c rollout.Change, apply func()) bool {
@@ -81,7 +81,7 @@ var ways = map[string]func(s *sim, c rollout.Change, apply func()) (recorded boo
 func TestKilledAtEveryChange(t *testing.T) {
 	for name, strategy := range strategies() {
 		for _, bad := range []bool{false, true} {
-			for way, die := range ways {
+			for way, die := range killPoints {
 				t.Run(fmt.Sprintf("%s/bad=%v/%s", name, bad, way), func(t *testing.T) {
 					changes := killedAt(t, strategy, bad, -1, die)
 					for k := range changes {
@@ -137,9 +137,9 @@ func killedAt(t *testing.T, strategy pipeline.Strategy, bad bool, k int, die fun
 	if !done || (failure != nil) != bad {
 		t.Fatalf("killed at change %d: done %v, failure %+v", k, done, failure)
 	}
-	for _, took := range s.took {
-		if took.change.Kind != rollout.Shift {
-			t.Errorf("killed at change %d: %s took %d serving instances away", k, took.change, took.before-took.after)
+	for _, lost := range s.reductions {
+		if lost.change.Kind != rollout.Shift {
+			t.Errorf("killed at change %d: %s took %d serving instances away", k, lost.change, lost.before-lost.after)
 		}
 	}
 	for region, r := range s.regions {

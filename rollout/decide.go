@@ -19,12 +19,12 @@ const stateVersion = 1
 // called again
 const (
 	// after this time at the latest, in case a notice of a change was lost;
-	patience = 30 * time.Second
+	maxWait = 30 * time.Second
 	// after this time while a region cannot be reached;
-	lookAgain = 2 * time.Second
+	awayRetry = 2 * time.Second
 	// after this time while a judge compares counts, which change without a
 	// notice.
-	countAgain = 2 * time.Second
+	countInterval = 2 * time.Second
 )
 
 // crashLimit is how many failures of instances that had served end a rollout;
@@ -34,7 +34,7 @@ const crashLimit = 3
 // Decide returns the next changes. It is pure: the same arguments give the same
 // result, and st is not changed.
 func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
-	d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: obs, now: now, st: clone(st), wait: patience}
+	d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: obs, now: now, st: clone(st), wait: maxWait}
 	d.st.Version = stateVersion
 	if d.st.Regions == nil {
 		d.st.Regions = map[string]*RegionState{}
@@ -239,7 +239,7 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 	rs.Phase, rs.Entered = Stepping, d.now
 	rs.New = d.spec.Restore[region]
 	if rs.New == "" {
-		rs.New = existing(d.spec.Group, o.Groups)
+		rs.New = findExisting(d.spec.Group, o.Groups)
 	}
 	for _, g := range o.Groups {
 		if g.Enabled() && g.Name != rs.New {
@@ -252,7 +252,7 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 	}
 	rs.FinalCapacity = d.spec.Group.Capacity
 	if d.spec.Restore[region] != "" {
-		rs.FinalCapacity = restored(rs)
+		rs.FinalCapacity = restoredCapacity(rs)
 	}
 	for _, b := range rs.PreviousGroups {
 		rs.FinalCapacity.Desired = max(rs.FinalCapacity.Desired, b.Capacity.Desired) // the capacity that scaling has set
@@ -276,11 +276,11 @@ func (d *decider) snapshot(region string, g cloud.ServerGroup) Snapshot {
 	return b
 }
 
-// restored is the capacity for a group that a rollback returns to. Its original
+// restoredCapacity is the capacity for a group that a rollback returns to. Its original
 // capacity says little (a canary begins small), and its kept capacity may be
 // zero. So restored takes the larger of its own capacity and the capacity that
 // serves now.
-func restored(rs *RegionState) pipeline.Capacity {
+func restoredCapacity(rs *RegionState) pipeline.Capacity {
 	c := rs.CapacityBefore
 	for _, b := range rs.PreviousGroups {
 		c = pipeline.Capacity{Min: max(c.Min, b.Capacity.Min), Desired: max(c.Desired, b.Capacity.Desired), Max: max(c.Max, b.Capacity.Max)}
@@ -291,12 +291,12 @@ func restored(rs *RegionState) pipeline.Capacity {
 // steps are the strategy's levels.
 func (d *decider) steps() []step { return d.shape.steps }
 
-// existing finds a group with the requested version, to be used instead of a new
+// findExisting finds a group with the requested version, to be used instead of a new
 // one: a group in traffic, or a kept group without traffic that has not failed. A
 // kept group counts only when it is older than the group in traffic. A newer kept
 // group was probably bad, and its version has to prove itself again. The
 // fingerprint identifies a version: any changed option makes another version.
-func existing(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string {
+func findExisting(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string {
 	if want.Fingerprint == "" {
 		return ""
 	}

@@ -12,16 +12,16 @@ import (
 	"showrunner/stage"
 )
 
-// able are the facts of a cloud that states none: it can do everything, without
+// unrestricted are the facts of a cloud that states none: it can do everything, without
 // delay.
-var able = cloud.Facts{Counts: &cloud.CountFacts{Latencies: true}}
+var unrestricted = cloud.Facts{Counts: &cloud.CountFacts{Latencies: true}}
 
 // facts are the facts that the cloud states for a region.
 func (d *decider) facts(region string) cloud.Facts {
 	if f := d.obs.Regions[region].Facts; f != nil {
 		return *f
 	}
-	return able
+	return unrestricted
 }
 
 // delay is how late requests are counted.
@@ -117,7 +117,7 @@ func Refusal(spec Spec, obs Observed, now time.Time) *stage.Failure {
 			if o.Away != "" {
 				continue
 			}
-			d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: obs, now: now, st: State{Regions: map[string]*RegionState{region: {}}}, wait: patience}
+			d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: obs, now: now, st: State{Regions: map[string]*RegionState{region: {}}}, wait: maxWait}
 			rs := d.st.Regions[region]
 			d.enter(region, o, rs)
 			if f := d.unsupported(region, rs); f != nil {
@@ -166,9 +166,9 @@ func quantized(weights map[string]float64, resolution float64) map[string]float6
 	return out
 }
 
-// weightsAre says whether the groups already have these weights; a group that is
+// haveWeights says whether the groups already have these weights; a group that is
 // gone has weight 0.
-func weightsAre(groups []cloud.ServerGroup, weights map[string]float64, f cloud.Facts) bool {
+func haveWeights(groups []cloud.ServerGroup, weights map[string]float64, f cloud.Facts) bool {
 	unit, near := 1.0, 1e-9
 	if f.SharesOnly {
 		wanted, total := 0.0, 0.0

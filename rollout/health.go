@@ -45,7 +45,7 @@ func (d *decider) reaches(region string) bool {
 		if !rs.away() {
 			rs.Away = d.now
 		}
-		d.until(d.now.Add(lookAgain))
+		d.until(d.now.Add(awayRetry))
 		return false
 	}
 	if rs.away() {

@@ -31,9 +31,9 @@ type Spec struct {
 	Timeout time.Duration `json:"timeout"`
 }
 
-// Patience is the default Timeout: two generations of instances that use their
+// DefaultTimeout is the default Timeout: two generations of instances that use their
 // whole grace period and launch hook, and a margin.
-func Patience(h pipeline.Health, hooks *pipeline.LifecycleHooks) time.Duration {
+func DefaultTimeout(h pipeline.Health, hooks *pipeline.LifecycleHooks) time.Duration {
 	start := time.Duration(h.Grace)
 	if hooks != nil && hooks.Launch != nil {
 		start += time.Duration(hooks.Launch.Timeout)

@@ -35,7 +35,7 @@ func Preview(spec Spec, obs Observed, now time.Time) []string {
 
 func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 	d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: Observed{Regions: map[string]Region{region: o}}, now: now,
-		st: State{Regions: map[string]*RegionState{region: {}}, Finished: now}, wait: patience}
+		st: State{Regions: map[string]*RegionState{region: {}}, Finished: now}, wait: maxWait}
 	rs := d.st.Regions[region]
 	d.enter(region, o, rs)
 	begin := d.capacityAt(rs, d.steps()[rs.Step])

@@ -43,8 +43,8 @@ type sim struct {
 	// canceled makes the run abort the rollout.
 	canceled bool
 	hook     func(rollout.Change) error // nil: the hook agrees
-	// took are the changes that reduced the number of serving instances.
-	took []taken
+	// reductions are the changes that reduced the number of serving instances.
+	reductions []reduction
 }
 
 type simRegion struct {
@@ -183,7 +183,7 @@ func (r *simRegion) act(s *sim, c rollout.Change) (string, error) {
 		return "", err
 	}
 	if after < before {
-		s.took = append(s.took, taken{c, before, after})
+		s.reductions = append(s.reductions, reduction{c, before, after})
 	}
 	switch c.Kind {
 	case rollout.Shift:
@@ -204,8 +204,8 @@ func (r *simRegion) act(s *sim, c rollout.Change) (string, error) {
 	return "", nil
 }
 
-// taken is a change that reduced the number of serving instances.
-type taken struct {
+// reduction is a change that reduced the number of serving instances.
+type reduction struct {
 	change        rollout.Change
 	before, after int
 }
@@ -343,8 +343,8 @@ func (s *sim) cleanUp(spec rollout.Spec, st rollout.State, check func(rollout.St
 		done := false
 		for range 1000 {
 			o := s.picture().Regions[region]
-			changes, under := left.CleanUp(region, o.Groups, s.now)
-			if o.Away == "" && len(changes) == 0 && !under && !s.stale {
+			changes, underWay := left.CleanUp(region, o.Groups, s.now)
+			if o.Away == "" && len(changes) == 0 && !underWay && !s.stale {
 				done = true
 				break
 			}

@@ -24,7 +24,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	need := required(want.Desired)
 	if !rs.WeightsSetAt.IsZero() {
 		need = serveNeed(want, g)
-	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max || rs.rebounds(g.Capacity) {
+	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max || rs.changesBoundsOnly(g.Capacity) {
 		to := want
 		to.Desired = max(want.Desired, min(g.Capacity.Desired, want.Max))
 		// The change sets numbers and adds none, so it may be repeated when
@@ -37,7 +37,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		return
 	}
 	weights := d.weights(region, o, rs, s)
-	if !weightsAre(o.Groups, weights, d.facts(region)) {
+	if !haveWeights(o.Groups, weights, d.facts(region)) {
 		d.shift(region, rs, s, weights, need)
 		return
 	}
@@ -54,7 +54,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		d.waits(end)
 		return
 	}
-	if last && !rs.Confirmed && d.asks(rs) {
+	if last && !rs.Confirmed && d.callsHook(rs) {
 		d.do(Change{Kind: Validate, Region: region, Key: "validate/" + region + "/after", ServerGroup: rs.New, URL: d.shape.validate, Percent: s.Weight, After: true})
 		d.note(region, "asks the validation hook")
 		return
@@ -90,10 +90,10 @@ func (d *decider) ends(region string, rs *RegionState, s step) time.Time {
 	return latest(begin, rs.LastCrash).Add(s.Pause + late)
 }
 
-// rebounds says whether the version in traffic is the requested one and differs
+// changesBoundsOnly says whether the version in traffic is the requested one and differs
 // only in the bounds of its capacity: the bounds are then changed without a new
 // version.
-func (rs *RegionState) rebounds(now pipeline.Capacity) bool {
+func (rs *RegionState) changesBoundsOnly(now pipeline.Capacity) bool {
 	return rs.WeightBefore > 0 && (now.Min != rs.FinalCapacity.Min || now.Max != rs.FinalCapacity.Max)
 }
 
@@ -108,9 +108,9 @@ func (d *decider) matchOldCapacity(o Region, rs *RegionState) {
 	}
 }
 
-// asks says whether a validation hook is called: it is not for the first version,
+// callsHook says whether a validation hook is called: it is not for the first version,
 // which has nothing to be compared with.
-func (d *decider) asks(rs *RegionState) bool {
+func (d *decider) callsHook(rs *RegionState) bool {
 	return d.shape.validate != "" && len(rs.PreviousGroups) > 0
 }
 
@@ -140,7 +140,7 @@ func (d *decider) pin(region string, o Region, rs *RegionState) {
 
 // shift calls the hook, then moves the traffic.
 func (d *decider) shift(region string, rs *RegionState, s step, weights map[string]float64, need int) {
-	if !rs.Validated && d.asks(rs) {
+	if !rs.Validated && d.callsHook(rs) {
 		d.do(Change{Kind: Validate, Region: region, Key: fmt.Sprintf("validate/%s/%d", region, rs.Step), ServerGroup: rs.New, URL: d.shape.validate, Percent: s.Weight})
 		d.note(region, "asks the validation hook")
 		return

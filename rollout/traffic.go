@@ -56,14 +56,14 @@ func (d *decider) weightsAsLeft(region string, o Region, rs *RegionState) bool {
 	}
 	facts := d.facts(region)
 	switch now := d.weights(region, o, rs, d.steps()[rs.Step]); {
-	case weightsAre(o.Groups, now, facts):
+	case haveWeights(o.Groups, now, facts):
 		return true
 	case rs.WeightsAccepted || !rs.WeightsSetAt.IsZero():
 		return false
 	case rs.Step > 0 && !rs.Reused && len(rs.PreviousGroups) > 0:
-		return weightsAre(o.Groups, d.weights(region, o, rs, d.steps()[rs.Step-1]), facts)
+		return haveWeights(o.Groups, d.weights(region, o, rs, d.steps()[rs.Step-1]), facts)
 	}
-	return weightsAre(o.Groups, found, facts)
+	return haveWeights(o.Groups, found, facts)
 }
 
 // unknownInTraffic are groups in traffic that the rollout neither found nor made:

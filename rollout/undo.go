@@ -61,7 +61,7 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.do(Change{Kind: Create, Region: region, Key: "create/" + region, Spec: &spec})
 		return
 	}
-	taken := len(unknownInTraffic(o, rs)) > 0
+	reduction := len(unknownInTraffic(o, rs)) > 0
 	back, serving, wanted, old, sized := map[string]float64{}, 0, 0, 0, true
 	g, exists := find(o.Groups, rs.New)
 	if exists {
@@ -73,19 +73,19 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 			continue
 		}
 		old++
-		if to := returned(b, g.Capacity); to != g.Capacity {
+		if to := capacityAfterUndo(b, g.Capacity); to != g.Capacity {
 			// The change sets numbers and adds none, so it may be repeated when
 			// another writer changed them meanwhile.
 			d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-resize/%s/%s/%d", region, b.Name, d.now.UnixNano()), ServerGroup: b.Name, Capacity: to})
 			sized = false
 		}
-		if !taken {
+		if !reduction {
 			back[b.Name] = b.Weight
 		}
 		serving += g.Serving()
 		wanted += b.Capacity.Desired
 	}
-	if old > 0 && !weightsAre(o.Groups, back, d.facts(region)) {
+	if old > 0 && !haveWeights(o.Groups, back, d.facts(region)) {
 		// The present number of serving instances is not reduced, whatever the
 		// new version answers.
 		need := min(required(wanted), g.Serving())
@@ -136,9 +136,9 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 	d.st.Failure.Undone = append(d.st.Failure.Undone, undoneText(region, rs, old))
 }
 
-// returned is the capacity of an old group after undoing: never below its earlier
+// capacityAfterUndo is the capacity of an old group after undoing: never below its earlier
 // desired capacity or what scaling has added since, and free to shrink again.
-func returned(b Snapshot, now pipeline.Capacity) pipeline.Capacity {
+func capacityAfterUndo(b Snapshot, now pipeline.Capacity) pipeline.Capacity {
 	to := now
 	if now.Desired < b.Capacity.Desired {
 		to = b.Capacity

@@ -47,12 +47,12 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 	isOld := func(g string) bool {
 		return slices.ContainsFunc(rs.PreviousGroups, func(b Snapshot) bool { return b.Name == g })
 	}
-	if anew(o.Counts, rs.BaselineCounts, func(g string) bool { return g == rs.New || isOld(g) }) {
+	if countersRestarted(o.Counts, rs.BaselineCounts, func(g string) bool { return g == rs.New || isOld(g) }) {
 		rs.BaselineCounts, rs.Counted = o.Counts, d.now
 		d.note(region, "the counts began anew: the judge begins again")
 	}
 	j := *d.shape.judge
-	d.until(d.now.Add(countAgain))
+	d.until(d.now.Add(countInterval))
 	fresh := sample(o.Counts, rs.BaselineCounts, func(g string) bool { return g == rs.New })
 	old := sample(o.Counts, rs.BaselineCounts, isOld)
 	if f := judge(j, region, rs.New, fresh, old); f != nil {
@@ -125,9 +125,9 @@ func lacks(j pipeline.Judge, fresh, old counts) string {
 	return ""
 }
 
-// anew says whether the counters have restarted since base: counters of a chosen
+// countersRestarted says whether the counters have restarted since base: counters of a chosen
 // group are of another epoch, are new, or are gone.
-func anew(now, base []cloud.Counts, chosen func(group string) bool) bool {
+func countersRestarted(now, base []cloud.Counts, chosen func(group string) bool) bool {
 	epochs := func(all []cloud.Counts) map[string]string {
 		m := map[string]string{}
 		for _, c := range all {

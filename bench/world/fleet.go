@@ -44,8 +44,8 @@ func (w *World) CleanedUp(ctx context.Context, cluster string, limit time.Durati
 			return err
 		}
 		for _, c := range list {
-			for _, f := range c.Fates {
-				if f.Fate != rollout.Kept {
+			for _, f := range c.GroupCleanUps {
+				if f.Action != rollout.Kept {
 					return fmt.Errorf("%s: %s", f.ServerGroup, f.Text)
 				}
 			}

@@ -7,8 +7,8 @@ type Accounts interface {
 	Account(name string) (*cloud.Account, error)
 }
 
-// orLocal is the account of a stage, "local" when the stage names none.
-func orLocal(account string) string {
+// accountOrLocal is the account of a stage, "local" when the stage names none.
+func accountOrLocal(account string) string {
 	if account == "" {
 		return "local"
 	}

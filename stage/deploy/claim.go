@@ -213,7 +213,7 @@ func (r *Rollouts) begin(ctx context.Context, in *stage.Input, s subject, st *se
 	case busy > 0:
 		answer.Waits, answer.After = fmt.Sprintf("waits for the clean-up of %s to finish the change it is making", s.cluster), min(busy, waitForOthers)
 	case fresh:
-		answer.After = atOnce
+		answer.After = immediately
 	default:
 		st.Claim, st.WaitsFor = claimHeld, ""
 		return nil, nil

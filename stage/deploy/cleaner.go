@@ -31,7 +31,7 @@ type Cleaner struct {
 	mu   sync.Mutex
 	due  map[string]time.Time // by record key: the time of the next look
 	busy map[string]bool
-	bell chan struct{}
+	wakeUp chan struct{}
 }
 
 const (
@@ -43,32 +43,32 @@ const (
 	// sweepEvery is how often all records are listed, to find those of other
 	// control planes.
 	sweepEvery = 30 * time.Second
-	// heldAgain is how soon a held clean-up checks whether the rollout that holds
+	// holdPollInterval is how soon a held clean-up checks whether the rollout that holds
 	// it is still under way.
-	heldAgain = 5 * time.Second
-	// drainAgain is how soon draining is checked again when no notice of its end
+	holdPollInterval = 5 * time.Second
+	// drainPollInterval is how soon draining is checked again when no notice of its end
 	// comes.
-	drainAgain = 30 * time.Second
+	drainPollInterval = 30 * time.Second
 	// Failed attempts are repeated with pauses that double.
-	tryFirst = 250 * time.Millisecond
-	tryLast  = 30 * time.Second
+	firstRetry = 250 * time.Millisecond
+	lastRetry  = 30 * time.Second
 	// failingAfter is the number of failed attempts in a row after which an event
 	// reports the failure.
 	failingAfter = 5
-	// cleanAtOnce is how many regions are cleaned up at the same time.
-	cleanAtOnce = 8
+	// maxConcurrentRegions is how many regions are cleaned up at the same time.
+	maxConcurrentRegions = 8
 )
 
 // NewCleaner completes a Cleaner; Run then does the work. The Cleaner is notified
 // of every record that is written.
 func NewCleaner(c *Cleaner) *Cleaner {
-	c.due, c.busy, c.bell = map[string]time.Time{}, map[string]bool{}, make(chan struct{}, 1)
-	c.CleanUps.Changed = c.kick
+	c.due, c.busy, c.wakeUp = map[string]time.Time{}, map[string]bool{}, make(chan struct{}, 1)
+	c.CleanUps.Changed = c.scheduleNow
 	return c
 }
 
-// kick schedules a look at a record now.
-func (c *Cleaner) kick(key string) { c.at(key, time.Time{}) }
+// scheduleNow schedules a look at a record now.
+func (c *Cleaner) scheduleNow(key string) { c.at(key, time.Time{}) }
 
 // at schedules a look at a record; an earlier time that is already scheduled
 // stays.
@@ -79,7 +79,7 @@ func (c *Cleaner) at(key string, t time.Time) {
 	}
 	c.mu.Unlock()
 	select {
-	case c.bell <- struct{}{}:
+	case c.wakeUp <- struct{}{}:
 	default:
 	}
 }
@@ -88,7 +88,7 @@ func (c *Cleaner) at(key string, t time.Time) {
 func (c *Cleaner) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
-	slots := make(chan struct{}, cleanAtOnce)
+	slots := make(chan struct{}, maxConcurrentRegions)
 	clock := time.NewTimer(0)
 	defer clock.Stop()
 	sweep := time.Time{}
@@ -114,7 +114,7 @@ func (c *Cleaner) Run(ctx context.Context) {
 		clock.Reset(max(next.Sub(c.Now()), time.Millisecond))
 		select {
 		case <-clock.C:
-		case <-c.bell:
+		case <-c.wakeUp:
 		case <-ctx.Done():
 			return
 		}
@@ -167,7 +167,7 @@ func (c *Cleaner) look(ctx context.Context, key string) {
 	}
 	if err != nil {
 		c.Log.Warn("a clean-up failed; it is tried again", "cluster", key, "error", err)
-		again = c.Now().Add(heldAgain)
+		again = c.Now().Add(holdPollInterval)
 	}
 	c.mu.Lock()
 	delete(c.busy, key)
@@ -176,7 +176,7 @@ func (c *Cleaner) look(ctx context.Context, key string) {
 		c.at(key, again)
 	}
 	select {
-	case c.bell <- struct{}{}: // the record may have been scheduled meanwhile
+	case c.wakeUp <- struct{}{}: // the record may have been scheduled meanwhile
 	default:
 	}
 }
@@ -192,7 +192,7 @@ func (c *Cleaner) step(ctx context.Context, key string) (again time.Time, err er
 	if u.Held != nil {
 		live, err := c.CleanUps.Claims.UnderWay(ctx, *u.Held)
 		if err != nil || live {
-			return now.Add(heldAgain), err
+			return now.Add(holdPollInterval), err
 		}
 		u.Held = nil // the rollout ended without lasting changes
 	}
@@ -203,17 +203,17 @@ func (c *Cleaner) step(ctx context.Context, key string) (again time.Time, err er
 	if err != nil {
 		return c.failed(ctx, r, u, err)
 	}
-	told := c.Watchers.Watch(account, []string{u.Region}, u.Cluster, "clean-up/"+key, func() { c.kick(key) })
-	changes, under, err := c.plan(ctx, account, u)
+	told := c.Watchers.Watch(account, []string{u.Region}, u.Cluster, "clean-up/"+key, func() { c.scheduleNow(key) })
+	changes, underWay, err := c.plan(ctx, account, u)
 	switch {
 	case err != nil:
 		return c.failed(ctx, r, u, err)
 	case len(changes) > 0:
 		return c.act(ctx, account, r, u)
-	case under && told:
-		return now.Add(drainAgain), nil
-	case under:
-		return now.Add(unwatched), nil
+	case underWay && told:
+		return now.Add(drainPollInterval), nil
+	case underWay:
+		return now.Add(pollInterval), nil
 	}
 	c.Watchers.Forget(account, []string{u.Region}, u.Cluster, "clean-up/"+key)
 	done := u.event(now, EventCleanUpDone, map[string]any{"done": u.Done})
@@ -239,8 +239,8 @@ func (c *Cleaner) plan(ctx context.Context, account *cloud.Account, u *CleanUp) 
 	if err != nil {
 		return nil, false, err
 	}
-	changes, under := u.Leftovers.CleanUp(u.Region, groups, c.Now())
-	return changes, under, nil
+	changes, underWay := u.Leftovers.CleanUp(u.Region, groups, c.Now())
+	return changes, underWay, nil
 }
 
 // act makes changes. It takes the lease and then plans once more: from then on a
@@ -249,7 +249,7 @@ func (c *Cleaner) act(ctx context.Context, account *cloud.Account, r record.Reco
 	now := c.Now()
 	u.Acting = now.Add(actingLease)
 	if r, err = c.CleanUps.put(ctx, r, u); err != nil {
-		return lookAnew(now, err)
+		return ignoreConflict(now, err)
 	}
 	bounded, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
@@ -266,7 +266,7 @@ func (c *Cleaner) act(ctx context.Context, account *cloud.Account, r record.Reco
 	}
 	if code := problem.CodeOf(failure); code == problem.Precondition || code == problem.NotFound || code == problem.Conflict {
 		failure = nil // the group serves again, is gone, or was changed: the changes are planned anew
-		again = now.Add(tryFirst)
+		again = now.Add(firstRetry)
 	}
 	if failure != nil {
 		u.Acting = time.Time{}
@@ -276,21 +276,21 @@ func (c *Cleaner) act(ctx context.Context, account *cloud.Account, r record.Reco
 	if again.IsZero() {
 		again = now
 	}
-	return again, c.give(ctx, r, u)
+	return again, c.finish(ctx, r, u)
 }
 
-// lookAnew ignores a conflict: another writer has changed the record, so the
+// ignoreConflict ignores a conflict: another writer has changed the record, so the
 // record is looked at again.
-func lookAnew(now time.Time, err error) (time.Time, error) {
+func ignoreConflict(now time.Time, err error) (time.Time, error) {
 	if problem.CodeOf(err) == problem.Conflict {
 		return now, nil
 	}
 	return now, err
 }
 
-// give records the changes and releases the lease. A rollout that came meanwhile
+// finish records the changes and releases the lease. A rollout that came meanwhile
 // keeps its hold, and is woken.
-func (c *Cleaner) give(ctx context.Context, r record.Record, u *CleanUp, events ...record.Event) error {
+func (c *Cleaner) finish(ctx context.Context, r record.Record, u *CleanUp, events ...record.Event) error {
 	_, err := c.CleanUps.put(ctx, r, u, events...)
 	if problem.CodeOf(err) != problem.Conflict {
 		return err
@@ -316,7 +316,7 @@ func (c *Cleaner) failed(ctx context.Context, r record.Record, u *CleanUp, failu
 	if u.Tries == failingAfter {
 		events = append(events, u.event(now, EventCleanUpFailing, map[string]any{"problem": u.Problem, "tries": u.Tries}))
 	}
-	return now.Add(min(tryFirst<<min(u.Tries-1, 10), tryLast)), c.give(ctx, r, u, events...)
+	return now.Add(min(firstRetry<<min(u.Tries-1, 10), lastRetry)), c.finish(ctx, r, u, events...)
 }
 
 // makeChange makes one change of a clean-up.

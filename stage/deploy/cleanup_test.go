@@ -192,7 +192,7 @@ func TestACleanUpThatFailsIsItsOwnProblem(t *testing.T) {
 		if left := c.cleanUp(t); left != 1 {
 			t.Fatalf("%d clean-ups are left, want that of the region that is away", left)
 		}
-		c.skip(tryLast)
+		c.skip(lastRetry)
 	}
 	failing := c.events(EventCleanUpFailing)
 	if len(failing) != 1 || failing[0].Execution != "deploy-v2" || !strings.Contains(string(failing[0].Data), "connection refused") {
@@ -237,7 +237,7 @@ func TestARolloutWaitsForAChangeThatIsBeingMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Version-- // the cleaner that holds the lease does not know the rollout
-	if err := c.clean.give(t.Context(), r, u); err != nil {
+	if err := c.clean.finish(t.Context(), r, u); err != nil {
 		t.Fatal(err)
 	}
 	if !c.woken[back.in.Key] {

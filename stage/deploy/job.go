@@ -43,13 +43,13 @@ func (r *Rollouts) job(in *stage.Input, account *cloud.Account, spec rollout.Spe
 }
 
 const (
-	// atOnce makes the engine call again as soon as the state is saved.
-	atOnce = time.Millisecond
-	// refusedAgain is the pause after a change that was refused or shows no
+	// immediately makes the engine call again as soon as the state is saved.
+	immediately = time.Millisecond
+	// refusedPause is the pause after a change that was refused or shows no
 	// effect yet.
-	refusedAgain = 250 * time.Millisecond
-	// unwatched is how often a cloud that sends no change notices is polled.
-	unwatched = time.Second
+	refusedPause = 250 * time.Millisecond
+	// pollInterval is how often a cloud that sends no change notices is polled.
+	pollInterval = time.Second
 )
 
 // carry observes the cloud once, makes the decided changes, and returns when it
@@ -80,14 +80,14 @@ func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.St
 		}
 		return stage.Fail(*d.Failure), nil
 	case d.Done:
-		if err := j.leave(ctx, st); err != nil {
+		if err := j.recordLeftovers(ctx, st); err != nil {
 			return stage.Result{}, err
 		}
 		return stage.Result{Outcome: stage.Done, Outputs: outputs(d.State)}, nil
 	}
 	wait := j.until(d, told)
 	if !bytes.Equal(before, after) || j.in.State == nil {
-		wait = atOnce // once the state is saved
+		wait = immediately // once the state is saved
 	}
 	return stage.Result{Outcome: stage.Again, State: after, After: wait, Waits: d.Progress, WaitsUntil: d.Until}, nil
 }
@@ -97,10 +97,10 @@ func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.St
 func (j job) until(d rollout.Decision, told bool) time.Duration {
 	wait := d.Wait
 	if !told {
-		wait = min(wait, unwatched)
+		wait = min(wait, pollInterval)
 	}
 	if len(d.Changes) > 0 {
-		wait = min(wait, refusedAgain)
+		wait = min(wait, refusedPause)
 	}
 	return wait
 }
@@ -111,8 +111,8 @@ func (j job) watch(st serviceState) bool {
 	return j.Watchers.Watch(j.account, waveRegions(st.Waves), j.spec.Group.Cluster, k.String(), func() { j.Waker.Wake(k) })
 }
 
-// leave records the clean-ups that the rollout has left.
-func (j job) leave(ctx context.Context, st serviceState) error {
+// recordLeftovers records the clean-ups that the rollout has left.
+func (j job) recordLeftovers(ctx context.Context, st serviceState) error {
 	j.Watchers.Forget(j.account, waveRegions(st.Waves), j.spec.Group.Cluster, j.in.Key.String())
 	return j.CleanUps.take(ctx, j.subject(st), j.in, j.spec.Leftovers(st.Rollout))
 }
@@ -137,7 +137,7 @@ func (j job) subject(st serviceState) subject {
 func (j job) stop(ctx context.Context, st serviceState) error {
 	j.spec.Pinned = st.Pinned
 	if !st.Rollout.Finished.IsZero() {
-		return j.leave(ctx, st) // all waves had baked: the rollout has succeeded, only the record of that is missing
+		return j.recordLeftovers(ctx, st) // all waves had baked: the rollout has succeeded, only the record of that is missing
 	}
 	st.Rollout = rollout.Abort(st.Rollout, stage.Failure{Code: "CANCELED", Cause: "the rollout was canceled"})
 	before, err := json.Marshal(st)
@@ -161,7 +161,7 @@ func (j job) stop(ctx context.Context, st serviceState) error {
 	}
 	still := &stage.Stopping{State: after, After: j.until(d, told), Waits: d.Progress, WaitsUntil: d.Until}
 	if !bytes.Equal(before, after) {
-		still.After = atOnce
+		still.After = immediately
 	}
 	return still
 }

@@ -53,11 +53,11 @@ func (c *fleetCloud) Destroy(ctx context.Context, region, group string, guard cl
 	return c.Cloud.Destroy(ctx, region, group, guard, key)
 }
 
-// world is a cluster that several rollouts want to change, in any order.
-type world struct {
+// ordersFixture is a cluster that several rollouts want to change, in any order.
+type ordersFixture struct {
 	*fleetCloud
 	t    *rapid.T
-	runs []*run // under way
+	runs []*run // underWay way
 	made int
 	ends []string
 }
@@ -73,7 +73,7 @@ var mixed = map[string]pipeline.Strategy{
 	"canary":     {Canary: &pipeline.Canary{Keep: 1, Steps: []float64{10, 50}, Pause: pipeline.Duration(5 * time.Second), ScaleDownDelay: pipeline.Duration(time.Minute)}},
 }
 
-func (w *world) begin() {
+func (w *ordersFixture) begin() {
 	w.made++
 	if w.made > 1 && rapid.IntRange(0, 2).Draw(w.t, "what") == 0 {
 		w.runs = append(w.runs, w.back(fmt.Sprint("back-", w.made)))
@@ -89,7 +89,7 @@ func (w *world) begin() {
 
 // carry calls a run once. With kill its result is lost: the next call starts from
 // the state saved before.
-func (w *world) carry(r *run, kill bool) {
+func (w *ordersFixture) carry(r *run, kill bool) {
 	var err error
 	var still *stage.Stopping
 	if r.canceled {
@@ -124,7 +124,7 @@ func (w *world) carry(r *run, kill bool) {
 }
 
 // carryOn calls a run several times.
-func (w *world) carryOn(r *run) {
+func (w *ordersFixture) carryOn(r *run) {
 	for range rapid.IntRange(1, 12).Draw(w.t, "calls") {
 		if w.ended[r.in.Key.Execution] {
 			return
@@ -133,14 +133,14 @@ func (w *world) carryOn(r *run) {
 	}
 }
 
-func (w *world) end(r *run, how string) {
+func (w *ordersFixture) end(r *run, how string) {
 	w.ended[r.in.Key.Execution] = true
 	w.runs = slices.DeleteFunc(w.runs, func(x *run) bool { return x == r })
 	w.ends = append(w.ends, r.in.Key.Execution+" "+how)
 }
 
 // serving counts the instances that serve in each region.
-func (w *world) serving() map[string]int {
+func (w *ordersFixture) serving() map[string]int {
 	n := map[string]int{}
 	for _, region := range threeRegions {
 		groups, _ := w.Cloud.ServerGroups(context.Background(), region, "api")
@@ -155,7 +155,7 @@ func (w *world) serving() map[string]int {
 
 // clean has the cleaner look at every region once; it must not remove a group
 // that serves.
-func (w *world) clean() {
+func (w *ordersFixture) clean() {
 	before := w.serving()
 	for _, region := range threeRegions {
 		if _, err := w.fleetCloud.clean.step(context.Background(), claimKey("local", "api", region)); err != nil && problem.CodeOf(err) != problem.Unavailable {
@@ -173,7 +173,7 @@ func (w *world) clean() {
 // and in the end no clean-up is left.
 func TestRolloutsAndCleanUpsInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{fleetCloud: newFleetCloud(t), t: t}
+		w := &ordersFixture{fleetCloud: newFleetCloud(t), t: t}
 		served := false
 		for range rapid.IntRange(10, 120).Draw(t, "moves") {
 			switch rapid.IntRange(0, 9).Draw(t, "move") {
@@ -212,7 +212,7 @@ func TestRolloutsAndCleanUpsInAnyOrder(t *testing.T) {
 }
 
 // settle runs everything to its end.
-func (w *world) settle() {
+func (w *ordersFixture) settle() {
 	w.away.Store("")
 	for range 2000 {
 		if len(w.runs) == 0 {

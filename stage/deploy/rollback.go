@@ -39,7 +39,7 @@ func (k *Rollback) cancel(ctx context.Context, in *stage.Input) error {
 	if c.Site != "" || in.State == nil {
 		return nil
 	}
-	account, err := k.Accounts.Account(orLocal(c.Account))
+	account, err := k.Accounts.Account(accountOrLocal(c.Account))
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (k *Rollback) cancel(ctx context.Context, in *stage.Input) error {
 
 func (k *Rollback) run(ctx context.Context, in *stage.Input) (stage.Result, error) {
 	c := in.Config.(pipeline.Rollback)
-	account, err := k.Accounts.Account(orLocal(c.Account))
+	account, err := k.Accounts.Account(accountOrLocal(c.Account))
 	if err != nil {
 		return stage.Result{}, err
 	}
@@ -99,10 +99,10 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	}
 	st.Target = &to
 	result, err := j.carry(ctx, st, func(r rollout.State) map[string]any {
-		return left(r, c.Account, c.Cluster, j.spec, map[string]any{"regions": toAny(waveRegions(st.Waves))})
+		return outputsOf(r, c.Account, c.Cluster, j.spec, map[string]any{"regions": toAny(waveRegions(st.Waves))})
 	})
 	if err == nil && result.Outcome == stage.Done && len(st.Away) > 0 {
-		partly := stage.Fail(partly(c, to, st))
+		partly := stage.Fail(partialRollback(c, to, st))
 		partly.Outputs = result.Outputs
 		return partly, nil
 	}
@@ -111,7 +111,7 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 
 // partly is the failure of a rollback that was done only in the regions that
 // could be reached.
-func partly(c pipeline.Rollback, to target, st serviceState) stage.Failure {
+func partialRollback(c pipeline.Rollback, to target, st serviceState) stage.Failure {
 	f := stage.Failure{Code: "ROLLED_BACK_PARTLY", Retryable: true,
 		Cause: fmt.Sprintf("%s is back at %s in %s; %s could not be asked and may come back with the version that was rolled back", c.Cluster, to.Version,
 			strings.Join(waveRegions(st.Waves), ", "), strings.Join(sortedRegions(st.Away), ", ")),

@@ -56,7 +56,7 @@ type serviceState struct {
 
 func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error) {
 	c := in.Config.(pipeline.Deploy)
-	account, err := k.Accounts.Account(orLocal(c.Account))
+	account, err := k.Accounts.Account(accountOrLocal(c.Account))
 	if err != nil {
 		return stage.Result{}, err
 	}
@@ -79,7 +79,7 @@ func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error
 		return answer.OrNone(), err
 	}
 	return j.carry(ctx, st, func(r rollout.State) map[string]any {
-		return left(r, c.Account, c.Cluster, spec, map[string]any{"url": account.ServiceURL(c.Cluster)})
+		return outputsOf(r, c.Account, c.Cluster, spec, map[string]any{"url": account.ServiceURL(c.Cluster)})
 	})
 }
 
@@ -127,7 +127,7 @@ func specOf(ctx context.Context, in *stage.Input, c pipeline.Deploy, waves []pip
 		Workload: cloud.Workload{Process: &cloud.Process{Artifact: ref, Command: c.Command}}, Env: cloud.Values(env),
 		Health: c.Health, Liveness: c.Liveness, Capacity: c.Capacity, Drain: time.Duration(c.Drain), StopTimeout: time.Duration(c.StopTimeout),
 		Limits: c.Limits, Sticky: c.Sticky, Traffic: c.Traffic, Hooks: c.Hooks, Maintenance: c.Maintenance, Scaling: c.Scaling, Execution: in.Key.Execution}
-	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: rollout.Patience(c.Health, c.Hooks)}, nil, nil
+	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: rollout.DefaultTimeout(c.Health, c.Hooks)}, nil, nil
 }
 
 // cancel undoes a running rollout.
@@ -136,7 +136,7 @@ func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
 		return nil // nothing was decided yet, so nothing was changed
 	}
 	c := in.Config.(pipeline.Deploy)
-	account, err := k.Accounts.Account(orLocal(c.Account))
+	account, err := k.Accounts.Account(accountOrLocal(c.Account))
 	if err != nil {
 		return err
 	}
@@ -156,12 +156,12 @@ func (k *Service) cancel(ctx context.Context, in *stage.Input) error {
 
 // left describes what a rollout left in the cloud, as the stage's outputs: drift
 // compares the cloud with them.
-func left(st rollout.State, account, cluster string, spec rollout.Spec, more map[string]any) map[string]any {
+func outputsOf(st rollout.State, account, cluster string, spec rollout.Spec, more map[string]any) map[string]any {
 	capacity := map[string]any{}
 	for region, r := range st.Regions {
 		capacity[region] = map[string]any{"min": r.FinalCapacity.Min, "desired": r.FinalCapacity.Desired, "max": r.FinalCapacity.Max}
 	}
-	out := map[string]any{"cluster": cluster, "account": orLocal(account), "strategy": spec.Strategy.Name(), "version": spec.Group.Version,
+	out := map[string]any{"cluster": cluster, "account": accountOrLocal(account), "strategy": spec.Strategy.Name(), "version": spec.Group.Version,
 		"serverGroups": groupsOf(st), "capacity": capacity}
 	unjudged := map[string]any{}
 	for region, r := range st.Regions {

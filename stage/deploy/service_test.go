@@ -33,13 +33,13 @@ type fleetCloud struct {
 	records *recordtest.Records
 	mu      sync.Mutex
 	ended   map[string]bool // executions
-	ahead   time.Duration   // offset of the clock
+	clockOffset   time.Duration   // offset of the clock
 }
 
-func (c *fleetCloud) now() time.Time { return time.Now().Add(c.ahead) }
+func (c *fleetCloud) now() time.Time { return time.Now().Add(c.clockOffset) }
 
 // skip advances the clock.
-func (c *fleetCloud) skip(d time.Duration) { c.ahead += d }
+func (c *fleetCloud) skip(d time.Duration) { c.clockOffset += d }
 
 // Wake implements stage.Waker.
 func (c *fleetCloud) Wake(k stage.Key) {

@@ -133,7 +133,7 @@ func (k *Site) begin(ctx context.Context, in *stage.Input) (*siteRun, *stage.Fai
 		return nil, &stage.Failure{Code: "ARTIFACT_MISSING", Cause: fmt.Sprintf("no stage before made artifact %q", c.Artifact),
 			Evidence: []string{"there are: " + list(slices.Sorted(maps.Keys(in.Artifacts)))}, Help: "name the stage that makes it, or stage.name of a secondary artifact"}, nil
 	}
-	account, err := k.accounts.Account(orLocal(c.Account))
+	account, err := k.accounts.Account(accountOrLocal(c.Account))
 	if err != nil {
 		return nil, &stage.Failure{Code: "ACCOUNT_UNKNOWN", Cause: err.Error(), Help: problem.HelpOf(err)}, nil
 	}
@@ -227,7 +227,7 @@ func (r *siteRun) outputs() map[string]any {
 		}
 	}
 	return map[string]any{
-		"site": r.config.Site, "account": orLocal(r.config.Account), "prefix": last.Prefix, "archive": last.Archive,
+		"site": r.config.Site, "account": accountOrLocal(r.config.Account), "prefix": last.Prefix, "archive": last.Archive,
 		"url": r.sites.URL(r.config.Site), "deployment": last.ID, "version": last.Version, "regions": regions,
 		"uploaded": most.Uploaded, "unchanged": most.Unchanged, "deleted": most.Deleted, "bytes": most.Bytes,
 		"note": r.note(last),

@@ -32,7 +32,7 @@ func (k *Rollback) site(ctx context.Context, in *stage.Input, account *cloud.Acc
 		regions[i] = d.Region
 	}
 	return stage.Result{Outcome: stage.Done, Outputs: map[string]any{
-		"site": c.Site, "account": orLocal(c.Account), "prefix": done[0].Prefix, "archive": done[0].Archive,
+		"site": c.Site, "account": accountOrLocal(c.Account), "prefix": done[0].Prefix, "archive": done[0].Archive,
 		"version": done[0].Version, "deployment": done[0].ID, "regions": regions,
 	}}, nil
 }
