@@ -28,9 +28,9 @@ type Cleaner struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 
-	mu   sync.Mutex
-	due  map[string]time.Time // by record key: the time of the next look
-	busy map[string]bool
+	mu     sync.Mutex
+	due    map[string]time.Time // by record key: the time of the next look
+	busy   map[string]bool
 	wakeUp chan struct{}
 }
 

@@ -25,15 +25,15 @@ var threeRegions = []string{"eu-west-1", "us-east-1", "us-west-2"}
 // fleetCloud is a fleet in memory; one of its regions can be unreachable.
 type fleetCloud struct {
 	*memcloud.Cloud
-	away    atomic.Value // string
-	claims  *Claims
-	kinds   *Rollouts
-	clean   *Cleaner
-	woken   map[stage.Key]bool
-	records *recordtest.Records
-	mu      sync.Mutex
-	ended   map[string]bool // executions
-	clockOffset   time.Duration   // offset of the clock
+	away        atomic.Value // string
+	claims      *Claims
+	kinds       *Rollouts
+	clean       *Cleaner
+	woken       map[stage.Key]bool
+	records     *recordtest.Records
+	mu          sync.Mutex
+	ended       map[string]bool // executions
+	clockOffset time.Duration   // offset of the clock
 }
 
 func (c *fleetCloud) now() time.Time { return time.Now().Add(c.clockOffset) }
