@@ -143,7 +143,7 @@ func (b *Balancer) queued(ctx context.Context, name string, call *proxy.Call, tr
 	if err == nil {
 		return t, s, false, nil
 	}
-	look := time.NewTicker(mostSilence / 4)
+	look := time.NewTicker(mostBehind / 4)
 	defer look.Stop()
 	for {
 		select {
@@ -155,7 +155,7 @@ func (b *Balancer) queued(ctx context.Context, name string, call *proxy.Call, tr
 		case <-changed:
 			return nil, nil, true, nil
 		case now := <-look.C:
-			c.giveUpSilent(now)
+			c.giveUpSlow(now)
 		case <-patience:
 			return nil, nil, false, err
 		case <-ctx.Done():
@@ -164,14 +164,14 @@ func (b *Balancer) queued(ctx context.Context, name string, call *proxy.Call, tr
 	}
 }
 
-// giveUpSilent has clients that are silent lose the places that others wait for.
-func (c *cluster) giveUpSilent(now time.Time) {
+// giveUpSlow has clients that are too slow lose the places that others wait for.
+func (c *cluster) giveUpSlow(now time.Time) {
 	if c == nil || c.config.MaxInFlight == 0 {
 		return
 	}
 	for _, g := range c.groups {
 		for _, t := range g.targets {
-			t.giveUpSilent(now)
+			t.giveUpSlow(now)
 		}
 	}
 }

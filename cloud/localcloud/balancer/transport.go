@@ -97,6 +97,9 @@ func (c *cluster) Carry(call *proxy.Call) (*http.Response, error) {
 	return res, err
 }
 
+// Gathers implements proxy.Gatherer.
+func (c *cluster) Gathers() bool { return c.config.MaxInFlight > 0 }
+
 func (b *Balancer) carry(call *proxy.Call, name string, limit timing) (*http.Response, error) {
 	r, body := call.Request, call.Body
 	var tried []*target
@@ -284,16 +287,17 @@ func (t *target) callOff() {
 	}
 }
 
-// mostSilence is how long a client may send nothing in the middle of its request, or
-// take nothing of its answer, while others wait for the place that the request has.
-const mostSilence = time.Second
+// mostBehind is how far a client may be behind with the body of its request, or for how
+// long it may take nothing of its answer, while others wait for the place that the
+// request has.
+const mostBehind = time.Second
 
-// giveUpSilent ends the requests whose clients do nothing.
-func (t *target) giveUpSilent(now time.Time) {
+// giveUpSlow ends the requests whose clients are too slow.
+func (t *target) giveUpSlow(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for f := t.listed; f != nil; f = f.next {
-		if f.call.Silent(now) > mostSilence {
+		if f.call.Behind(now) > mostBehind {
 			f.call.GiveUp()
 		}
 	}

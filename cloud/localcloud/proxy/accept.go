@@ -15,7 +15,7 @@ func (s *Server) accept(l net.Listener) error {
 			if s.closing.Load() {
 				return net.ErrClosed
 			}
-			s.closeIdle(time.Now())
+			s.makeRoom(time.Now())
 			s.awaitRoom()
 		}
 		raw, err := l.Accept()
@@ -25,7 +25,7 @@ func (s *Server) accept(l net.Listener) error {
 				return err
 			}
 			s.config.Log.Warn("accepting a connection", "error", err)
-			s.closeIdle(time.Now()) // no descriptor is left
+			s.makeRoom(time.Now()) // no descriptor is left
 			s.awaitRoom()
 			continue
 		}
@@ -70,37 +70,46 @@ func (s *Server) wake() {
 // there are too many: a new one has time to send its first request.
 const youngIdle = 250 * time.Millisecond
 
-// closeIdle closes the tenth of all connections between two requests, of HTTP/1 and
+// makeRoom closes the tenth of all connections between two requests, of HTTP/1 and
 // HTTP/2, that has been idle for longest, and at least one if there is any that is
-// not young.
-func (s *Server) closeIdle(now time.Time) {
-	type quiet struct {
-		since int64
-		conn  net.Conn
-	}
-	var idle []quiet
-	add := func(since int64, c net.Conn) {
-		if now.Sub(time.Unix(0, since)) > youngIdle {
-			idle = append(idle, quiet{since, c})
-		}
-	}
-	for _, c := range s.all(s.clients) {
+// not young. When there is none, it does so with the clients that are furthest behind
+// with a head, a body or the taking of an answer. What waits for an instance, and what
+// speaks another protocol, is left alone.
+func (s *Server) makeRoom(now time.Time) {
+	clients, streams := s.all(s.clients), s.given.all()
+	var idle, slow []reclaimable
+	for _, c := range clients {
 		if phase(c.phase.Load()) == idlePhase {
-			add(c.since.Load(), c.raw)
+			idle = append(idle, reclaimable{now.Sub(time.Unix(0, c.since.Load())), c.raw})
+		} else {
+			slow = append(slow, reclaimable{c.behind(now), c.raw})
 		}
 	}
-	for _, c := range s.given.all() {
-		if c.requests.Load() == 0 {
-			add(c.idleSince.Load(), c)
-		}
+	for _, c := range streams {
+		idle = append(idle, reclaimable{c.idle(now), c})
+		slow = append(slow, reclaimable{c.behind(now), c})
 	}
-	slices.SortFunc(idle, func(a, b quiet) int { return cmp.Compare(a.since, b.since) })
-	for i, q := range idle {
-		if i > len(idle)/10 {
-			return
-		}
-		q.conn.Close()
+	if !closeLongest(idle, youngIdle) {
+		closeLongest(slow, mostBehind)
 	}
+}
+
+// reclaimable is a connection that may be closed for a new one, and for how long it
+// has held its place for nothing.
+type reclaimable struct {
+	took time.Duration
+	conn net.Conn
+}
+
+// closeLongest closes the tenth, and at least one, of those that have taken longer
+// than least, those that have taken longest first. It says whether there was one.
+func closeLongest(list []reclaimable, least time.Duration) bool {
+	list = slices.DeleteFunc(list, func(r reclaimable) bool { return r.took <= least })
+	slices.SortFunc(list, func(a, b reclaimable) int { return cmp.Compare(b.took, a.took) })
+	for _, r := range list[:min(len(list), len(list)/10+1)] {
+		r.conn.Close()
+	}
+	return len(list) > 0
 }
 
 func (s *Server) add(c *client) bool {

@@ -88,7 +88,7 @@ func TestAReadingThatIsEnded(t *testing.T) {
 		_, err := b.Read(make([]byte, 1))
 		read <- err
 	}()
-	for b.silent(time.Now().Add(time.Hour)) == 0 { // until it waits
+	for b.behind(time.Now().Add(time.Hour)) == 0 { // until it waits
 	}
 	b.CutOff(why)
 	b.CutOff(errors.New("another"))

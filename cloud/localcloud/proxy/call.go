@@ -85,19 +85,19 @@ func (c *Call) leave() {
 	}
 }
 
-// Silent is for how long by now the client has been waited for: for the rest of
-// the body, while there is no answer, or until it takes some more of the answer. Any
-// goroutine may call it until the answer is closed.
-func (c *Call) Silent(now time.Time) time.Duration {
-	silent := c.writes.silent(now)
+// Behind is how far by now the client is behind one that sends its body quickly enough,
+// while there is no answer, or for how long it has not taken what was written of the
+// answer. Any goroutine may call it until the answer is closed.
+func (c *Call) Behind(now time.Time) time.Duration {
+	behind := c.writes.silent(now)
 	if c.reader != nil {
-		silent = max(silent, c.reader.silent(now))
+		behind = max(behind, c.reader.behind(now))
 	}
-	return silent
+	return behind
 }
 
 // GiveUp stops waiting for the client: others need the place that the call has. It
-// may be called as Silent may.
+// may be called as Behind may.
 func (c *Call) GiveUp() {
 	if c.reader != nil {
 		c.reader.CutOff(ErrSlowBody)

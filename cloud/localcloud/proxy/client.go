@@ -41,6 +41,7 @@ type client struct {
 	call    Call
 	spare   upstream.Spare
 	answer  answerGuard
+	body    atomic.Pointer[bodyReader] // of the request under way; nil: it has none
 }
 
 // next is how it goes on with a connection.
@@ -71,6 +72,21 @@ func newClient(s *Server, raw net.Conn) *client {
 func (c *client) enter(p phase) {
 	c.since.Store(time.Now().UnixNano())
 	c.phase.Store(int32(p))
+}
+
+// behind is how far by now the client is behind one that is quick enough.
+func (c *client) behind(now time.Time) time.Duration {
+	switch phase(c.phase.Load()) {
+	case headPhase:
+		return now.Sub(time.Unix(0, c.since.Load()))
+	case servingPhase:
+		behind := c.waits.silent(now)
+		if b := c.body.Load(); b != nil {
+			behind = max(behind, b.behind(now))
+		}
+		return behind
+	}
+	return 0
 }
 
 // leave ends what is done for a client that has gone.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -80,19 +81,50 @@ type prefixedConn struct {
 	ahead  []byte
 	closed func() // nil: nobody asks
 
-	// Of HTTP/2: how many requests are under way, and since when there is none, in
-	// nanoseconds of Unix time.
-	requests  atomic.Int64
-	idleSince atomic.Int64
+	// Of HTTP/2: the requests under way, and since when there is none.
+	mu        sync.Mutex
+	requests  map[*Call]struct{}
+	idleSince time.Time
 }
 
 // begin notes a request of HTTP/2; the function that it returns, its end.
-func (c *prefixedConn) begin() (end func()) {
-	c.requests.Add(1)
-	return func() {
-		c.idleSince.Store(time.Now().UnixNano())
-		c.requests.Add(-1)
+func (c *prefixedConn) begin(call *Call) (end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.requests == nil {
+		c.requests = map[*Call]struct{}{}
 	}
+	c.requests[call] = struct{}{}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.requests, call)
+		c.idleSince = time.Now()
+	}
+}
+
+// idle says for how long no request has been under way by now; 0: one is.
+func (c *prefixedConn) idle(now time.Time) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.requests) > 0 {
+		return 0
+	}
+	return now.Sub(c.idleSince)
+}
+
+// behind is how far by now the client is behind one that is quick enough, with the
+// request that it is least behind with; 0 without one.
+func (c *prefixedConn) behind(now time.Time) (least time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := true
+	for call := range c.requests {
+		if behind := call.Behind(now); first || behind < least {
+			least, first = behind, false
+		}
+	}
+	return least
 }
 
 // Close implements net.Conn.

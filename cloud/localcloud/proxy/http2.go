@@ -21,9 +21,6 @@ func (s *Server) giveHTTP2(c *client) bool {
 
 // serveHTTP2 answers one request of HTTP/2.
 func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
-	if c, ok := r.Context().Value(connKey{}).(*prefixedConn); ok {
-		defer c.begin()()
-	}
 	control := http.NewResponseController(w)
 	stream := &http2Writer{ResponseWriter: w, control: control}
 	stream.waits.setDeadline = control.SetWriteDeadline
@@ -44,6 +41,9 @@ func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 		defer body.retire()
 		r.Body, call.reader = body, body
 	}
+	if c, ok := r.Context().Value(connKey{}).(*prefixedConn); ok {
+		defer c.begin(call)()
+	}
 	if isHealthCheck(r) {
 		healthCheck(w, r)
 		return
@@ -55,7 +55,7 @@ func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	}
 	defer context.AfterFunc(r.Context(), call.leave)()
 	if body != nil && !call.grpc {
-		if err := readSmall(r, body); err != nil {
+		if err := readAhead(r, body, service); err != nil {
 			answer(w, call, err, Answer{Status: http.StatusBadRequest, Text: "The body of this request cannot be read.\n"})
 			return
 		}

@@ -28,6 +28,13 @@ const (
 	// silent for that long at once, and must be faster than bodyRate in the long run.
 	bodyAllowance = 20 * time.Second
 	bodyRate      = 1 << 10 // bytes a second
+
+	// neededRate is how fast a body has to come, in bytes a second, for its client not to
+	// fall behind: who has is the first to lose what others need.
+	neededRate = 16 << 10
+	// mostBehind is how far behind a client may be, or how long it may take for a head or
+	// a piece of an answer, while there are no descriptors for new clients.
+	mostBehind = time.Second
 )
 
 // ErrSlowBody is a body that was waited for for too long.
@@ -73,6 +80,7 @@ type bodyReader struct {
 
 	mu      sync.Mutex
 	left    time.Duration // of the allowance
+	lag     time.Duration // how much longer it was waited for than at neededRate
 	waiting time.Time     // since when, zero: nobody waits
 	came    bool          // some of the body has
 	answers bool          // the answer has begun: the client may be silent
@@ -116,9 +124,11 @@ func (b *bodyReader) done(waits bool, n int, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if waits {
-		b.left -= time.Since(b.waiting)
+		waited := time.Since(b.waiting)
+		b.left, b.lag = b.left-waited, b.lag+waited
 		b.waiting = time.Time{}
 	}
+	b.lag = max(b.lag-time.Duration(n)*time.Second/neededRate, 0)
 	b.left = min(b.left+time.Duration(n)*time.Second/bodyRate, bodyAllowance)
 	b.came = b.came || n > 0
 	switch {
@@ -145,14 +155,18 @@ func (b *bodyReader) CutOff(why error) {
 	_ = b.setDeadline(time.Unix(1, 0)) // as above
 }
 
-// silent is for how long the client has been waited for by now.
-func (b *bodyReader) silent(now time.Time) time.Duration {
+// behind is how much longer the client has been waited for by now than one that sends
+// at neededRate.
+func (b *bodyReader) behind(now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.waiting.IsZero() || b.answers || b.stream && b.came {
+	switch {
+	case b.answers || b.ended || b.stream && b.came:
 		return 0
+	case b.waiting.IsZero():
+		return b.lag
 	}
-	return now.Sub(b.waiting)
+	return b.lag + now.Sub(b.waiting)
 }
 
 // answered notes that the answer has begun.

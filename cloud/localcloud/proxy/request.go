@@ -58,6 +58,8 @@ func (c *client) serveRequest() bool {
 	if r.ContentLength != 0 {
 		body = c.openBody()
 		r.Body = body
+		c.body.Store(body)
+		defer c.body.Store(nil)
 	}
 	again := c.dispatch(body)
 	r.Body, c.call.Body, c.call.reader, c.call.upgrade = http.NoBody, nil, nil, ""
@@ -107,17 +109,22 @@ func (c *client) dispatch(body *bodyReader) bool {
 		return c.carry(service)
 	}
 	c.call.reader = body
-	if err := readSmall(r, body); err != nil {
+	if err := readAhead(r, body, service); err != nil {
 		return c.failBody(err)
 	}
 	c.call.Body = replay.Of(r)
 	return c.carryBody(service, body)
 }
 
-// readSmall reads a small body whole, so that nobody but this server waits for it.
-// A client that offers to wait for a word to send it is not waited for.
-func readSmall(r *http.Request, body *bodyReader) error {
-	if r.ContentLength < 0 || r.ContentLength > smallBody || len(r.Header["Expect"]) > 0 {
+// readAhead reads a small body whole, so that nobody but this server waits for it. A
+// client that offers to wait for a word to send it is not waited for. For a Gatherer it
+// reads as much of any body, and of all clients.
+func readAhead(r *http.Request, body *bodyReader, service Service) error {
+	small := r.ContentLength >= 0 && r.ContentLength <= smallBody
+	if g, ok := service.(Gatherer); ok && g.Gathers() && (!small || len(r.Header["Expect"]) > 0) {
+		return gather(r, body)
+	}
+	if !small || len(r.Header["Expect"]) > 0 {
 		return nil
 	}
 	text := make([]byte, r.ContentLength)
@@ -128,6 +135,27 @@ func readSmall(r *http.Request, body *bodyReader) error {
 		return errors.Join(err, errLongBody)
 	}
 	r.Body = io.NopCloser(bytes.NewReader(text))
+	return nil
+}
+
+// gather reads the first smallBody bytes of a body, or all of it when there are fewer.
+func gather(r *http.Request, body *bodyReader) error {
+	text := make([]byte, 0, smallBody)
+	for len(text) < cap(text) {
+		n, err := body.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		if err == io.EOF {
+			r.Body = io.NopCloser(bytes.NewReader(text))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(text), body), body}
 	return nil
 }
 
@@ -179,7 +207,7 @@ func (c *client) handle(h http.Handler, body *bodyReader) bool {
 		}
 		r.URL = u
 	}
-	if body != nil && (r.ContentLength < 0 || r.ContentLength > smallBody || readSmall(r, body) != nil) {
+	if body != nil && (r.ContentLength < 0 || r.ContentLength > smallBody || readAhead(r, body, nil) != nil) {
 		c.to.Last = true // the handler may leave some of it
 	}
 	c.to.Last = c.to.Last || c.server.closing.Load()

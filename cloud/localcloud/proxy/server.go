@@ -24,6 +24,13 @@ type Service interface {
 	Failure(r *http.Request, err error) Answer
 }
 
+// Gatherer is a Service with few places: a request takes one once its body has come,
+// or much of it, so that a client that does not send its body waits without a place.
+type Gatherer interface {
+	Service
+	Gathers() bool
+}
+
 // Config is what a Server needs. Route is needed, everything else may be left out.
 type Config struct {
 	// Route finds the service that a request is for; it may look at the host and the
@@ -172,7 +179,7 @@ func newHTTP2Listener() *http2Listener {
 }
 
 func (g *http2Listener) give(c *prefixedConn) bool {
-	c.idleSince.Store(time.Now().UnixNano())
+	c.idleSince = time.Now()
 	g.mu.Lock()
 	g.held[c] = struct{}{}
 	g.mu.Unlock()

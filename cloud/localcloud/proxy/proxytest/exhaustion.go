@@ -39,6 +39,10 @@ func Exhaustion(t *testing.T, name string, open Open) {
 	address := startFront(t, name, instance.Address)
 	t.Run("Clients", func(t *testing.T) { tooManyClients(t, address) })
 	checkOne(t, address, "between") // the front has seen that they left
+	for name, slow := range slowClients {
+		t.Run("Slow/"+name, func(t *testing.T) { tooManySlowClients(t, address, slow) })
+		checkOne(t, address, "between")
+	}
 	t.Run("Streams", func(t *testing.T) { tooManyStreams(t, instance, address) })
 	for i := range 30 { // and all is well
 		checkOne(t, address, fmt.Sprintf("after-%d", i))

@@ -88,7 +88,7 @@ const (
 	restTime = 2 * time.Millisecond
 	// youngRest is how long it is until youngKept answers have come.
 	youngRest = 50 * time.Millisecond
-	youngKept = 64
+	youngKept = 32
 	// distrustTime is how long a server that has written more is not trusted.
 	distrustTime = 10 * time.Minute
 )
