@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -93,7 +94,7 @@ func (a *app) awsVariables() (awsVariables, error) {
 	if err != nil {
 		return awsVariables{}, err
 	}
-	const region = "us-east-1" // the article's
+	region := awsRegion(a.data)
 	return awsVariables{
 		set: [][2]string{
 			{"AWS_ENDPOINT_URL", "http://" + address},
@@ -106,6 +107,23 @@ func (a *app) awsVariables() (awsVariables, error) {
 		},
 		unset: []string{"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"},
 	}, nil
+}
+
+// awsRegion is the region that clients use unless they name one: us-east-1, as AWS's
+// own examples do, or the first of the data folder's regions when that is not one.
+func awsRegion(data string) string {
+	const usual = "us-east-1"
+	entries, _ := os.ReadDir(filepath.Join(data, "regions")) // without any, the usual one is as good as another
+	first := ""
+	for _, e := range entries {
+		switch {
+		case e.Name() == usual:
+			return usual
+		case first == "" && e.IsDir():
+			first = e.Name()
+		}
+	}
+	return cmp.Or(first, usual)
 }
 
 // apply is an environment with the variables set and unset.

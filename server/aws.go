@@ -17,6 +17,7 @@ import (
 
 	"showrunner/awsapi"
 	"showrunner/awsapi/cloudformation"
+	"showrunner/awsapi/cloudwatch"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
 	"showrunner/awsapi/s3"
@@ -29,6 +30,7 @@ import (
 	"showrunner/control"
 	"showrunner/problem"
 	"showrunner/secret"
+	"showrunner/telemetry"
 )
 
 // AWSAddressFile holds the address of a data folder's AWS-compatible endpoint.
@@ -63,6 +65,8 @@ type awsEndpoint struct {
 	listener net.Listener
 	streams  *kinesis.Streams
 	stacks   *cloudformation.Stacks
+	metrics  *telemetry.Store
+	alarms   *cloudwatch.CloudWatch
 }
 
 // awsEndpoint makes the endpoint and listens.
@@ -88,6 +92,11 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		Zones:   func(ctx context.Context, region string) ([]string, error) { return c.zones(ctx, owner, region) },
 		Website: func(bucket string) string { return "http://" + bucket + "." + edgeName(c.Edge) },
 	})
+	metrics, err := telemetry.Open(filepath.Join(c.Data, "metrics"), telemetry.Options{})
+	if err != nil {
+		return nil, err
+	}
+	alarms := cloudwatch.New(c.store, metrics, nil, c.Now)
 	endpoint, err := awsapi.New(awsapi.Config{
 		Keys: keys, Regions: c.Regions, S3: objects, Log: c.Log, Now: c.Now,
 		Services: []wire.Service{
@@ -97,23 +106,24 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			iam.Service(c.store, c.Now),
 			streams.Service(),
 			stacks.Service(),
+			alarms.Service(),
 		},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
 		},
 	})
 	if err != nil {
-		return nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint")
+		return nil, errors.Join(problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint"), metrics.Close())
 	}
 	inside.Server = endpoint
 	l, err := listenAWS(c.AWS)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, metrics.Close())
 	}
-	e := &awsEndpoint{streams: streams, stacks: stacks, listener: l, server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
+	e := &awsEndpoint{streams: streams, stacks: stacks, metrics: metrics, alarms: alarms, listener: l,
+		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
-		l.Close()
-		return nil, err
+		return nil, errors.Join(err, l.Close(), metrics.Close())
 	}
 	return e, nil
 }
@@ -174,6 +184,7 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	e.server.BaseContext = func(net.Listener) context.Context { return requests }
 	group.Go(func() error { e.streams.Run(ctx, sweepEvery, log); return nil })
 	group.Go(func() error { e.stacks.Run(ctx); return nil })
+	group.Go(func() error { e.alarms.Run(ctx, log); return nil })
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")

@@ -306,6 +306,11 @@ func (c *controlPlane) close() {
 	if c.watchers != nil {
 		c.watchers.Close()
 	}
+	if c.aws != nil {
+		if err := c.aws.metrics.Close(); err != nil {
+			c.Log.Error("closing the metrics", "error", err)
+		}
+	}
 	if c.store != nil {
 		if err := c.store.Close(); err != nil {
 			c.Log.Error("closing the store", "error", err)

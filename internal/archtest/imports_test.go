@@ -25,7 +25,7 @@ var faces = []string{"api", "awsapi", "web", "cli", "server", "cmd"}
 
 // pure are the packages whose answers depend on their arguments alone.
 var pure = []string{
-	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge",
+	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "telemetry/alarm",
 	"rollout/decide.go", "rollout/step.go", "rollout/traffic.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "execution/decide.go",
 }
 
@@ -48,7 +48,7 @@ var edges = []edge{
 	{
 		name: "engines know no face",
 		from: []string{
-			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "importer", "canary",
+			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "importer", "canary", "telemetry",
 			"store", "control", "retention", "eventlog", "subscription", "internal/sockpath", "internal/ready",
 		},
 		to:  faces,
@@ -105,6 +105,12 @@ var edges = []edge{
 		except: []string{"cloud/localcloud/objectstore"},
 		why: "the word of one cloud must not leak into what works on all of them " +
 			"(the local object store speaks the S3 protocol: the embedded gateway's backend interface is made of the SDK's types)",
+	},
+	{
+		name:   "one package owns the metrics database",
+		to:     []string{"github.com/prometheus/prometheus"},
+		except: []string{"telemetry"},
+		why:    "what else is known of it would have to change with it; the others know samples and labels",
 	},
 	{
 		name:   "one package owns the object gateway",
