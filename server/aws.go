@@ -20,6 +20,7 @@ import (
 	"showrunner/awsapi/cloudwatch"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
+	"showrunner/awsapi/logs"
 	"showrunner/awsapi/s3"
 	"showrunner/awsapi/secretsmanager"
 	"showrunner/awsapi/ssm"
@@ -67,6 +68,7 @@ type awsEndpoint struct {
 	stacks   *cloudformation.Stacks
 	metrics  *telemetry.Store
 	alarms   *cloudwatch.CloudWatch
+	logs     *logs.Logs
 }
 
 // awsEndpoint makes the endpoint and listens.
@@ -96,6 +98,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	logs := logs.New(c.store, c.Now)
 	alarms := cloudwatch.New(c.store, metrics, nil, c.Now)
 	endpoint, err := awsapi.New(awsapi.Config{
 		Keys: keys, Regions: c.Regions, S3: objects, Log: c.Log, Now: c.Now,
@@ -107,6 +110,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			streams.Service(),
 			stacks.Service(),
 			alarms.Service(),
+			logs.Service(),
 		},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
@@ -120,7 +124,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, errors.Join(err, metrics.Close())
 	}
-	e := &awsEndpoint{streams: streams, stacks: stacks, metrics: metrics, alarms: alarms, listener: l,
+	e := &awsEndpoint{streams: streams, stacks: stacks, metrics: metrics, alarms: alarms, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close(), metrics.Close())
@@ -185,6 +189,7 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	group.Go(func() error { e.streams.Run(ctx, sweepEvery, log); return nil })
 	group.Go(func() error { e.stacks.Run(ctx); return nil })
 	group.Go(func() error { e.alarms.Run(ctx, log); return nil })
+	group.Go(func() error { repeat(ctx, sweepEvery, log, "removing old log events", e.logs.Sweep); return nil })
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")
@@ -196,6 +201,22 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 		defer endRequests()
 		return stopServing(e.server, endRequests, requestsFinish, requestsEnd, log)
 	})
+}
+
+// repeat does something again and again until ctx ends; what fails is tried the next time.
+func repeat(ctx context.Context, every time.Duration, log *slog.Logger, what string, do func(context.Context) error) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				log.Warn(what, "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // announceAWS writes where the endpoint is.

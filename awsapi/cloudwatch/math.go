@@ -239,16 +239,18 @@ func truth(b bool) float64 {
 	return 0
 }
 
+func and(a, b float64) float64 { return truth(a != 0 && b != 0) }
+
+func or(a, b float64) float64 { return truth(a != 0 || b != 0) }
+
 var arithmetic = map[string]func(a, b float64) float64{
 	"+": func(a, b float64) float64 { return a + b }, "-": func(a, b float64) float64 { return a - b },
 	"*": func(a, b float64) float64 { return a * b }, "/": func(a, b float64) float64 { return a / b },
 	"^": math.Pow, "==": func(a, b float64) float64 { return truth(a == b) }, "!=": func(a, b float64) float64 { return truth(a != b) },
 	"<": func(a, b float64) float64 { return truth(a < b) }, ">": func(a, b float64) float64 { return truth(a > b) },
 	"<=": func(a, b float64) float64 { return truth(a <= b) }, ">=": func(a, b float64) float64 { return truth(a >= b) },
-	"AND": func(a, b float64) float64 { return truth(a != 0 && b != 0) }, "OR": func(a, b float64) float64 { return truth(a != 0 || b != 0) },
+	"AND": and, "&&": and, "OR": or, "||": or,
 }
-
-func init() { arithmetic["&&"], arithmetic["||"] = arithmetic["AND"], arithmetic["OR"] }
 
 // combine applies an operator: point by point where both sides have one, a number to
 // every point. Points that are no numbers, such as after a division by 0, are left out.

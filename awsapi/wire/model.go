@@ -4,6 +4,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -123,13 +124,15 @@ func load(name string) (*Model, error) {
 	if err := json.Unmarshal(text, m); err != nil {
 		return nil, fmt.Errorf("the model of %s: %w", name, err)
 	}
-	for n, s := range m.Shapes {
+	for _, n := range slices.Sorted(maps.Keys(m.Shapes)) {
+		s := m.Shapes[n]
 		s.Name = n
 		for member := range s.Members {
 			s.order = append(s.order, member)
 		}
 		slices.Sort(s.order)
-		if s.Exception {
+		// Of several exceptions with one code the one of that name stands for it.
+		if s.Exception && (m.byCode[s.code()] == nil || n == s.code()) {
 			m.byCode[s.code()] = s
 		}
 	}

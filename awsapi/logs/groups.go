@@ -1,0 +1,417 @@
+package logs
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/awsapi/state"
+	"showrunner/awsapi/wire"
+	"showrunner/problem"
+)
+
+// group is what is kept of a log group.
+type group struct {
+	Name      string
+	Created   int64 // milliseconds since 1970, like every time here
+	Retention *int64
+	KMSKey    string
+	Class     string
+	Tags      map[string]string
+}
+
+// stream is what is kept of a log stream.
+type stream struct {
+	Group, Name string
+	Created     int64
+	First, Last int64 // of its events; 0 without any
+	Ingested    int64
+	Bytes       int64
+	Next        int64 // number of the next chunk
+}
+
+// Logs is the service.
+type Logs struct {
+	groups  state.Collection[group]
+	streams state.Collection[stream]
+	chunks  state.Collection[chunk]
+	now     func() time.Time
+}
+
+// New makes the service over records.
+func New(records state.Records, now func() time.Time) *Logs {
+	return &Logs{groups: state.New[group](records, "aws.logs.groups"), streams: state.New[stream](records, "aws.logs.streams"),
+		chunks: state.New[chunk](records, "aws.logs.chunks").Paged(20), now: now}
+}
+
+// Service is the operations that are served.
+func (l *Logs) Service() wire.Service {
+	return wire.Service{Name: "logs", Data: []string{"PutLogEvents"}, Operations: map[string]wire.Handler{
+		"CreateLogGroup":        wire.Handle(l.createGroup),
+		"DeleteLogGroup":        wire.Handle(l.deleteGroup),
+		"DescribeLogGroups":     wire.Handle(l.describeGroups),
+		"PutRetentionPolicy":    wire.Handle(l.putRetention),
+		"DeleteRetentionPolicy": wire.Handle(l.deleteRetention),
+		"CreateLogStream":       wire.Handle(l.createStream),
+		"DeleteLogStream":       wire.Handle(l.deleteStream),
+		"DescribeLogStreams":    wire.Handle(l.describeStreams),
+		"PutLogEvents":          wire.Handle(l.put),
+		"GetLogEvents":          wire.Handle(l.get),
+		"FilterLogEvents":       wire.Handle(l.filter),
+		"TestMetricFilter":      wire.Handle(l.testFilter),
+		"TagResource":           wire.Handle(l.tag),
+		"UntagResource":         wire.Handle(l.untag),
+		"ListTagsForResource":   wire.Handle(l.tags),
+		"TagLogGroup":           wire.Handle(l.tagGroup),
+		"UntagLogGroup":         wire.Handle(l.untagGroup),
+		"ListTagsLogGroup":      wire.Handle(l.groupTags),
+	}}
+}
+
+type nothing struct{}
+
+// separator ends the names in keys: names hold no control characters.
+const separator = "\x01"
+
+func groupKey(region, name string) string { return region + "/" + name + separator }
+
+func streamKey(region, group, name string) string { return groupKey(region, group) + name + separator }
+
+func groupARN(call *wire.Call, name string) string {
+	return fmt.Sprintf("arn:aws:logs:%s:%s:log-group:%s", call.Region, call.Account, name)
+}
+
+// groupOfARN is the group's name in its ARN, with or without the ":*" at its end.
+func groupOfARN(text string) string {
+	if _, name, ok := strings.Cut(text, ":log-group:"); ok {
+		name, _, _ = strings.Cut(name, ":")
+		return name
+	}
+	return text
+}
+
+var (
+	errNoGroup  = wire.Errorf("ResourceNotFoundException", "The specified log group does not exist.")
+	errNoStream = wire.Errorf("ResourceNotFoundException", "The specified log stream does not exist.")
+)
+
+func invalid(format string, args ...any) error {
+	return wire.Errorf("InvalidParameterException", format, args...)
+}
+
+// absent turns not_found into the service's own error.
+func absent(err error, instead error) error {
+	if problem.CodeOf(err) == problem.NotFound {
+		return instead
+	}
+	return err
+}
+
+type groupInput struct{ LogGroupName string }
+
+type newGroupInput struct {
+	LogGroupName  string
+	KmsKeyID      string `wire:"kmsKeyId"`
+	LogGroupClass string
+	Tags          map[string]string
+}
+
+func (l *Logs) createGroup(ctx context.Context, call *wire.Call, in *newGroupInput) (*nothing, error) {
+	if in.LogGroupClass == "" {
+		in.LogGroupClass = "STANDARD"
+	}
+	err := l.groups.Create(ctx, groupKey(call.Region, in.LogGroupName), group{Name: in.LogGroupName, Created: l.now().UnixMilli(), KMSKey: in.KmsKeyID, Class: in.LogGroupClass, Tags: in.Tags})
+	if problem.CodeOf(err) == problem.Conflict {
+		return nil, wire.Errorf("ResourceAlreadyExistsException", "The specified log group already exists")
+	}
+	return &nothing{}, err
+}
+
+func (l *Logs) deleteGroup(ctx context.Context, call *wire.Call, in *groupInput) (*nothing, error) {
+	key := groupKey(call.Region, in.LogGroupName)
+	// The group goes first: what a crash leaves behind is swept.
+	if err := l.groups.Delete(ctx, key, nil); err != nil {
+		return nil, absent(err, errNoGroup)
+	}
+	return &nothing{}, l.remove(ctx, key)
+}
+
+// remove removes the streams and events below a key.
+func (l *Logs) remove(ctx context.Context, prefix string) error {
+	for e, err := range l.streams.All(ctx, prefix) {
+		if err != nil {
+			return err
+		}
+		if err := l.streams.Delete(ctx, e.Key, nil); err != nil && problem.CodeOf(err) != problem.NotFound {
+			return err
+		}
+	}
+	return l.removeChunks(ctx, prefix, func(chunk) bool { return true })
+}
+
+type describeGroupsInput struct {
+	LogGroupNamePrefix, LogGroupNamePattern, LogGroupClass string
+	Limit                                                  *int64
+	NextToken                                              string
+}
+
+type shownGroup struct {
+	LogGroupName      string
+	Arn, LogGroupArn  string
+	CreationTime      int64
+	RetentionInDays   *int64
+	MetricFilterCount int64
+	StoredBytes       int64
+	KmsKeyID          string `wire:"kmsKeyId"`
+	LogGroupClass     string
+}
+
+type describeGroupsOutput struct {
+	LogGroups []shownGroup
+	NextToken string
+}
+
+func (l *Logs) describeGroups(ctx context.Context, call *wire.Call, in *describeGroupsInput) (*describeGroupsOutput, error) {
+	if in.LogGroupNamePrefix != "" && in.LogGroupNamePattern != "" {
+		return nil, invalid("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.")
+	}
+	after, ok := wire.OpenToken(in.NextToken)
+	if !ok {
+		return nil, invalid("The specified nextToken is invalid.")
+	}
+	out := &describeGroupsOutput{LogGroups: []shownGroup{}}
+	for e, err := range l.groups.From(ctx, call.Region+"/"+in.LogGroupNamePrefix, after) {
+		if err != nil {
+			return nil, err
+		}
+		g := e.Doc
+		if !strings.Contains(strings.ToLower(g.Name), strings.ToLower(in.LogGroupNamePattern)) || in.LogGroupClass != "" && g.Class != in.LogGroupClass {
+			continue
+		}
+		if len(out.LogGroups) == wire.Page(in.Limit, 50) {
+			out.NextToken = wire.Token(after)
+			break
+		}
+		after = e.Key
+		shown := shownGroup{LogGroupName: g.Name, Arn: groupARN(call, g.Name) + ":*", LogGroupArn: groupARN(call, g.Name), CreationTime: g.Created,
+			RetentionInDays: g.Retention, KmsKeyID: g.KMSKey, LogGroupClass: g.Class}
+		for s, err := range l.streams.All(ctx, e.Key) {
+			if err != nil {
+				return nil, err
+			}
+			shown.StoredBytes += s.Doc.Bytes
+		}
+		out.LogGroups = append(out.LogGroups, shown)
+	}
+	return out, nil
+}
+
+// retentions are the numbers of days that AWS takes.
+var retentions = []int64{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+
+type retentionInput struct {
+	LogGroupName    string
+	RetentionInDays int64
+}
+
+func (l *Logs) putRetention(ctx context.Context, call *wire.Call, in *retentionInput) (*nothing, error) {
+	if !slices.Contains(retentions, in.RetentionInDays) {
+		return nil, invalid("1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set: %v", in.RetentionInDays, retentions)
+	}
+	return l.change(ctx, call, in.LogGroupName, func(g *group) { g.Retention = &in.RetentionInDays })
+}
+
+func (l *Logs) deleteRetention(ctx context.Context, call *wire.Call, in *groupInput) (*nothing, error) {
+	return l.change(ctx, call, in.LogGroupName, func(g *group) { g.Retention = nil })
+}
+
+func (l *Logs) change(ctx context.Context, call *wire.Call, name string, change func(*group)) (*nothing, error) {
+	_, err := l.groups.Update(ctx, groupKey(call.Region, name), func(g *group) error { change(g); return nil })
+	return &nothing{}, absent(err, errNoGroup)
+}
+
+type streamInput struct{ LogGroupName, LogStreamName string }
+
+func (l *Logs) createStream(ctx context.Context, call *wire.Call, in *streamInput) (*nothing, error) {
+	if _, err := l.groups.Get(ctx, groupKey(call.Region, in.LogGroupName)); err != nil {
+		return nil, absent(err, errNoGroup)
+	}
+	err := l.streams.Create(ctx, streamKey(call.Region, in.LogGroupName, in.LogStreamName), stream{Group: in.LogGroupName, Name: in.LogStreamName, Created: l.now().UnixMilli()})
+	if problem.CodeOf(err) == problem.Conflict {
+		return nil, wire.Errorf("ResourceAlreadyExistsException", "The specified log stream already exists")
+	}
+	return &nothing{}, err
+}
+
+func (l *Logs) deleteStream(ctx context.Context, call *wire.Call, in *streamInput) (*nothing, error) {
+	if _, err := l.groups.Get(ctx, groupKey(call.Region, in.LogGroupName)); err != nil {
+		return nil, absent(err, errNoGroup)
+	}
+	key := streamKey(call.Region, in.LogGroupName, in.LogStreamName)
+	if err := l.streams.Delete(ctx, key, nil); err != nil {
+		return nil, absent(err, errNoStream)
+	}
+	return &nothing{}, l.removeChunks(ctx, key, func(chunk) bool { return true })
+}
+
+type describeStreamsInput struct {
+	LogGroupName, LogGroupIdentifier string
+	LogStreamNamePrefix, OrderBy     string
+	Descending                       *bool
+	Limit                            *int64
+	NextToken                        string
+}
+
+type shownStream struct {
+	LogStreamName       string
+	Arn                 string
+	CreationTime        int64
+	FirstEventTimestamp *int64
+	LastEventTimestamp  *int64
+	LastIngestionTime   *int64
+	UploadSequenceToken string
+	StoredBytes         int64
+}
+
+type describeStreamsOutput struct {
+	LogStreams []shownStream
+	NextToken  string
+}
+
+// named is the group that a request names in one of two ways.
+func named(name, identifier string) (string, error) {
+	switch {
+	case name != "" && identifier != "":
+		return "", wire.Errorf("ValidationException", "LogGroup name and LogGroup ARN are mutually exclusive parameters.")
+	case name == "" && identifier == "":
+		return "", invalid("Either LogGroup name or LogGroup ARN has to be given.")
+	case name == "":
+		return groupOfARN(identifier), nil
+	}
+	return name, nil
+}
+
+func (l *Logs) describeStreams(ctx context.Context, call *wire.Call, in *describeStreamsInput) (*describeStreamsOutput, error) {
+	name, err := named(in.LogGroupName, in.LogGroupIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	byTime := in.OrderBy == "LastEventTime"
+	if byTime && in.LogStreamNamePrefix != "" {
+		return nil, invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
+	}
+	if _, err := l.groups.Get(ctx, groupKey(call.Region, name)); err != nil {
+		return nil, absent(err, errNoGroup)
+	}
+	list, err := l.streams.List(ctx, groupKey(call.Region, name)+in.LogStreamNamePrefix)
+	if err != nil {
+		return nil, err
+	}
+	if byTime {
+		slices.SortStableFunc(list, func(a, b state.Entry[stream]) int { return int(a.Doc.Last - b.Doc.Last) })
+	}
+	if in.Descending != nil && *in.Descending {
+		slices.Reverse(list)
+	}
+	after, ok := wire.OpenToken(in.NextToken)
+	if !ok {
+		return nil, invalid("The specified nextToken is invalid.")
+	}
+	out := &describeStreamsOutput{LogStreams: []shownStream{}}
+	begun := after == ""
+	for _, e := range list {
+		if !begun {
+			begun = e.Key == after
+			continue
+		}
+		if len(out.LogStreams) == wire.Page(in.Limit, 50) {
+			out.NextToken = wire.Token(after)
+			break
+		}
+		after = e.Key
+		out.LogStreams = append(out.LogStreams, e.Doc.shown(call))
+	}
+	return out, nil
+}
+
+func (s stream) shown(call *wire.Call) shownStream {
+	out := shownStream{LogStreamName: s.Name, Arn: groupARN(call, s.Group) + ":log-stream:" + s.Name, CreationTime: s.Created, StoredBytes: s.Bytes}
+	if s.Ingested != 0 {
+		out.FirstEventTimestamp, out.LastEventTimestamp, out.LastIngestionTime = &s.First, &s.Last, &s.Ingested
+		out.UploadSequenceToken = sequenceToken(s.Next)
+	}
+	return out
+}
+
+type tagInput struct {
+	ResourceArn string
+	Tags        map[string]string
+}
+
+func (l *Logs) tag(ctx context.Context, call *wire.Call, in *tagInput) (*nothing, error) {
+	return l.change(ctx, call, groupOfARN(in.ResourceArn), func(g *group) { g.addTags(in.Tags) })
+}
+
+func (g *group) addTags(tags map[string]string) {
+	if g.Tags == nil {
+		g.Tags = map[string]string{}
+	}
+	maps.Copy(g.Tags, tags)
+}
+
+type untagInput struct {
+	ResourceArn string
+	TagKeys     []string
+}
+
+func (l *Logs) untag(ctx context.Context, call *wire.Call, in *untagInput) (*nothing, error) {
+	return l.change(ctx, call, groupOfARN(in.ResourceArn), func(g *group) { g.removeTags(in.TagKeys) })
+}
+
+func (g *group) removeTags(keys []string) {
+	for _, k := range keys {
+		delete(g.Tags, k)
+	}
+}
+
+type tagsInput struct{ ResourceArn string }
+type tagsOutput struct{ Tags map[string]string }
+
+func (l *Logs) tags(ctx context.Context, call *wire.Call, in *tagsInput) (*tagsOutput, error) {
+	return l.tagsOf(ctx, call, groupOfARN(in.ResourceArn))
+}
+
+func (l *Logs) tagsOf(ctx context.Context, call *wire.Call, name string) (*tagsOutput, error) {
+	g, err := l.groups.Get(ctx, groupKey(call.Region, name))
+	if err != nil {
+		return nil, absent(err, errNoGroup)
+	}
+	out := &tagsOutput{Tags: map[string]string{}}
+	maps.Copy(out.Tags, g.Tags)
+	return out, nil
+}
+
+type tagGroupInput struct {
+	LogGroupName string
+	Tags         map[string]string
+}
+
+func (l *Logs) tagGroup(ctx context.Context, call *wire.Call, in *tagGroupInput) (*nothing, error) {
+	return l.change(ctx, call, in.LogGroupName, func(g *group) { g.addTags(in.Tags) })
+}
+
+type untagGroupInput struct {
+	LogGroupName string
+	Tags         []string
+}
+
+func (l *Logs) untagGroup(ctx context.Context, call *wire.Call, in *untagGroupInput) (*nothing, error) {
+	return l.change(ctx, call, in.LogGroupName, func(g *group) { g.removeTags(in.Tags) })
+}
+
+func (l *Logs) groupTags(ctx context.Context, call *wire.Call, in *groupInput) (*tagsOutput, error) {
+	return l.tagsOf(ctx, call, in.LogGroupName)
+}

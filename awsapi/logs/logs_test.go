@@ -1,0 +1,218 @@
+package logs_test
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"showrunner/awsapi/awstest"
+	"showrunner/awsapi/logs"
+	"showrunner/store/record/recordtest"
+)
+
+type object = map[string]any
+
+type client struct {
+	*awstest.Client
+	logs *logs.Logs
+	now  time.Time
+}
+
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+func open(t *testing.T) *client {
+	t.Helper()
+	c := &client{now: noon}
+	c.logs = logs.New(&recordtest.Records{}, func() time.Time { return c.now })
+	c.Client = awstest.New(t, c.logs.Service())
+	return c
+}
+
+func (c *client) call(operation string, in object) object { return c.Call("logs", operation, in) }
+
+// refused calls an operation that has to fail with a code and a message.
+func (c *client) refused(t *testing.T, operation string, in object, code, message string) {
+	t.Helper()
+	if _, got, text := c.Try("logs", operation, in); got != code || !strings.Contains(text, message) {
+		t.Errorf("%s %v: %s %q, want %s %q", operation, in, got, text, code, message)
+	}
+}
+
+func at(d time.Duration) int64 { return noon.Add(d).UnixMilli() }
+
+func (c *client) put(stream string, first time.Duration, messages ...string) object {
+	var events []object
+	for i, m := range messages {
+		events = append(events, object{"timestamp": at(first) + int64(i), "message": m})
+	}
+	return c.call("PutLogEvents", object{"logGroupName": "g", "logStreamName": stream, "logEvents": events})
+}
+
+func messages(out object) (list []string) {
+	for _, e := range out["events"].([]any) {
+		list = append(list, e.(object)["message"].(string))
+	}
+	return list
+}
+
+func (c *client) group(streams ...string) {
+	c.call("CreateLogGroup", object{"logGroupName": "g"})
+	for _, s := range streams {
+		c.call("CreateLogStream", object{"logGroupName": "g", "logStreamName": s})
+	}
+}
+
+func TestGroupsAndStreams(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.group("a", "ab")
+	c.call("CreateLogGroup", object{"logGroupName": "gg", "tags": object{"k": "v"}})
+	c.refused(t, "CreateLogGroup", object{"logGroupName": "g"}, "ResourceAlreadyExistsException", "The specified log group already exists")
+	c.refused(t, "CreateLogStream", object{"logGroupName": "g", "logStreamName": "a"}, "ResourceAlreadyExistsException", "The specified log stream already exists")
+	c.refused(t, "CreateLogStream", object{"logGroupName": "none", "logStreamName": "a"}, "ResourceNotFoundException", "The specified log group does not exist.")
+	c.refused(t, "PutRetentionPolicy", object{"logGroupName": "g", "retentionInDays": 2}, "InvalidParameterException", "retentionInDays")
+	c.refused(t, "DescribeLogStreams", object{"logGroupName": "g", "logGroupIdentifier": "g"}, "ValidationException", "LogGroup name and LogGroup ARN are mutually exclusive parameters.")
+	c.put("ab", 0, "x")
+	groups := c.call("DescribeLogGroups", object{"logGroupNamePrefix": "g"})["logGroups"].([]any)
+	first := groups[0].(object)
+	if len(groups) != 2 || first["logGroupName"] != "g" || first["arn"] != "arn:aws:logs:us-west-2:000000000000:log-group:g:*" || first["logGroupArn"] != "arn:aws:logs:us-west-2:000000000000:log-group:g" ||
+		first["storedBytes"] != 27.0 || first["metricFilterCount"] != 0.0 || first["logGroupClass"] != "STANDARD" || first["retentionInDays"] != nil {
+		t.Errorf("%v", groups)
+	}
+	streams := c.call("DescribeLogStreams", object{"logGroupIdentifier": "arn:aws:logs:us-west-2:000000000000:log-group:g", "orderBy": "LastEventTime", "descending": true, "limit": 1})
+	if s := streams["logStreams"].([]any)[0].(object); s["logStreamName"] != "ab" || s["firstEventTimestamp"] != float64(at(0)) || s["arn"] != "arn:aws:logs:us-west-2:000000000000:log-group:g:log-stream:ab" {
+		t.Errorf("%v", s)
+	}
+	next := c.call("DescribeLogStreams", object{"logGroupName": "g", "orderBy": "LastEventTime", "descending": true, "nextToken": streams["nextToken"]})["logStreams"].([]any)
+	if len(next) != 1 || next[0].(object)["logStreamName"] != "a" || next[0].(object)["firstEventTimestamp"] != nil {
+		t.Errorf("%v", next)
+	}
+	arn := "arn:aws:logs:us-west-2:000000000000:log-group:gg"
+	c.call("TagResource", object{"resourceArn": arn, "tags": object{"l": "w"}})
+	c.call("UntagResource", object{"resourceArn": arn, "tagKeys": []string{"k"}})
+	if tags := c.call("ListTagsLogGroup", object{"logGroupName": "gg"})["tags"]; !reflect.DeepEqual(tags, object{"l": "w"}) {
+		t.Errorf("%v", tags)
+	}
+	c.call("DeleteLogGroup", object{"logGroupName": "g"})
+	c.refused(t, "GetLogEvents", object{"logGroupName": "g", "logStreamName": "ab"}, "ResourceNotFoundException", "The specified log group does not exist.")
+	c.group("ab")
+	if got := messages(c.call("GetLogEvents", object{"logGroupName": "g", "logStreamName": "ab"})); got != nil {
+		t.Errorf("a new group of an old name has %v", got)
+	}
+}
+
+// Events are read forwards and backwards by tokens; at the end the token stays until
+// something new has come.
+func TestEventsAreReadInOrder(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.group("a")
+	c.put("a", time.Second, "3", "4", "5")
+	c.put("a", 0, "1", "2") // later, and older
+	get := func(more object) object {
+		in := object{"logGroupName": "g", "logStreamName": "a", "limit": 2}
+		for k, v := range more {
+			in[k] = v
+		}
+		return c.call("GetLogEvents", in)
+	}
+	page := get(object{"startFromHead": true})
+	if got := messages(page); !reflect.DeepEqual(got, []string{"1", "2"}) {
+		t.Errorf("%v", got)
+	}
+	page = get(object{"nextToken": page["nextForwardToken"]})
+	if got := messages(page); !reflect.DeepEqual(got, []string{"3", "4"}) {
+		t.Errorf("%v", got)
+	}
+	last := get(object{"nextToken": page["nextForwardToken"]})
+	end := get(object{"nextToken": last["nextForwardToken"]})
+	if got := messages(last); !reflect.DeepEqual(got, []string{"5"}) || messages(end) != nil || end["nextForwardToken"] != last["nextForwardToken"] {
+		t.Errorf("%v, then %v", got, end)
+	}
+	c.put("a", 2*time.Second, "6")
+	if got := messages(get(object{"nextToken": end["nextForwardToken"]})); !reflect.DeepEqual(got, []string{"6"}) {
+		t.Errorf("new: %v", got)
+	}
+	tail := get(nil)
+	if got := messages(tail); !reflect.DeepEqual(got, []string{"5", "6"}) {
+		t.Errorf("the newest: %v", got)
+	}
+	if got := messages(get(object{"nextToken": tail["nextBackwardToken"]})); !reflect.DeepEqual(got, []string{"3", "4"}) {
+		t.Errorf("backwards: %v", got)
+	}
+	c.refused(t, "GetLogEvents", object{"logGroupName": "g", "logStreamName": "a", "nextToken": "x"}, "InvalidParameterException", "The specified nextToken is invalid.")
+	c.refused(t, "GetLogEvents", object{"logGroupName": "g", "logStreamName": "none"}, "ResourceNotFoundException", "The specified log stream does not exist.")
+}
+
+func TestEventsThatAreNotKept(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.group("a")
+	c.refused(t, "PutLogEvents", object{"logGroupName": "g", "logStreamName": "none", "logEvents": []object{{"timestamp": at(0), "message": "x"}}}, "ResourceNotFoundException", "The specified log stream does not exist.")
+	c.refused(t, "PutLogEvents", object{"logGroupName": "g", "logStreamName": "a", "logEvents": []object{{"timestamp": at(1), "message": "x"}, {"timestamp": at(0) - 1, "message": "x"}}}, "InvalidParameterException", "Log events in a single PutLogEvents request must be in chronological order.")
+	day := 24 * time.Hour
+	out := c.call("PutLogEvents", object{"logGroupName": "g", "logStreamName": "a", "logEvents": []object{{"timestamp": at(-20 * day), "message": "old"}, {"timestamp": at(0), "message": "kept"}, {"timestamp": at(3 * time.Hour), "message": "new"}}})
+	if info := out["rejectedLogEventsInfo"]; !reflect.DeepEqual(info, object{"tooOldLogEventEndIndex": 1.0, "tooNewLogEventStartIndex": 2.0}) {
+		t.Errorf("%v", info)
+	}
+	if got := messages(c.call("FilterLogEvents", object{"logGroupName": "g"})); !reflect.DeepEqual(got, []string{"kept"}) {
+		t.Errorf("%v", got)
+	}
+	// What the group no longer keeps is not shown, and is removed.
+	c.call("PutRetentionPolicy", object{"logGroupName": "g", "retentionInDays": 1})
+	c.now = noon.Add(25 * time.Hour)
+	if got := messages(c.call("FilterLogEvents", object{"logGroupName": "g"})); got != nil {
+		t.Errorf("expired: %v", got)
+	}
+	if err := c.logs.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.call("DeleteRetentionPolicy", object{"logGroupName": "g"})
+	if got := messages(c.call("FilterLogEvents", object{"logGroupName": "g"})); got != nil {
+		t.Errorf("swept: %v", got)
+	}
+}
+
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	c.group("a", "b", "c1")
+	c.put("a", 0, "ERROR disk full", "warn disk", `{"level":"error","code":503,"user":{"id":"u-1"},"gone":null,"tags":["x","y"]}`)
+	c.put("b", time.Second, "ERROR network")
+	for pattern, want := range map[string]int{
+		"": 4, "ERROR": 2, "ERROR disk": 1, `"disk full"`: 1, "?full ?network": 2, "disk -ERROR": 1, "error": 1,
+		`{ $.level = "error" }`: 1, `{ $.code >= 500 && $.code < 504 }`: 1, `{ $.code = 404 || $.user.id = "u-*" }`: 1, `{ $.gone IS NULL }`: 1,
+		`{ $.none NOT EXISTS }`: 1, `{ $.level != "error" }`: 0, `{ $.tags[1] = y }`: 1, `{ ($.code = 503) }`: 1,
+	} {
+		if got := messages(c.call("FilterLogEvents", object{"logGroupName": "g", "filterPattern": pattern})); len(got) != want {
+			t.Errorf("%s: %v", pattern, got)
+		}
+	}
+	for _, pattern := range []string{"[a, b]", "%x%", `"open`, "{ $.a = 1", "{ a = 1 }", "{ $.a }", "{ $.a > x }", "{ $.a = 1 } x", "{ " + strings.Repeat("(", 100) + "$.a = 1 }"} {
+		c.refused(t, "FilterLogEvents", object{"logGroupName": "g", "filterPattern": pattern}, "InvalidParameterException", "Invalid filter pattern")
+	}
+	if got := messages(c.call("FilterLogEvents", object{"logGroupName": "g", "logStreamNames": []string{"b"}})); len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+	var all []string
+	token := any(nil)
+	for range 10 {
+		in := object{"logGroupName": "g", "limit": 1}
+		if token != nil {
+			in["nextToken"] = token
+		}
+		out := c.call("FilterLogEvents", in)
+		all = append(all, messages(out)...)
+		if token = out["nextToken"]; token == nil {
+			break
+		}
+	}
+	if len(all) != 4 {
+		t.Errorf("pages: %v", all)
+	}
+	if got := fmt.Sprint(c.call("TestMetricFilter", object{"filterPattern": "x", "logEventMessages": []string{"a", "x"}})["matches"]); got != "[map[eventMessage:x eventNumber:2]]" {
+		t.Errorf("%s", got)
+	}
+}
