@@ -86,8 +86,13 @@ func (c *checks) needs(o *origin) {
 	for _, s := range o.stages {
 		for i, need := range s.stage.Needs {
 			if _, ok := c.graph.index[need]; !ok {
-				c.reportWith(find(s.node, "needs", i), Diagnostic{Code: CodeUnknownStage, Suggestion: c.nearest(need, c.names),
-					Message: fmt.Sprintf("stage %q needs %q, which does not exist", s.stage.Name, need)})
+				d := Diagnostic{Code: CodeUnknownStage, Message: fmt.Sprintf("stage %q needs %q, which does not exist", s.stage.Name, need)}
+				if name, dashed := strings.CutPrefix(need, "-"); dashed {
+					d.Help = "a dash that begins an item has a space after it: - " + name
+				} else {
+					d.Suggestion = c.nearest(need, c.names)
+				}
+				c.reportWith(find(s.node, "needs", i), d)
 			}
 		}
 	}

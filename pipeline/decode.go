@@ -76,7 +76,8 @@ func (d *decoder) members(n *yaml.Node) []member {
 			continue
 		}
 		if first, ok := seen[key.Value]; ok {
-			d.report(key, CodeDuplicateKey, "%q is set twice; the first is on line %d", key.Value, first.Line)
+			d.reportWith(key, Diagnostic{Code: CodeDuplicateKey, Help: "keep one of the two, or give one another name",
+				Message: fmt.Sprintf("%q is set twice; the first is on line %d", key.Value, first.Line)})
 			continue
 		}
 		seen[key.Value] = key
@@ -212,10 +213,10 @@ func (d *decoder) object(n *yaml.Node, s *shape, dst reflect.Value) json.RawMess
 	}
 	ms := d.members(n)
 	parts := make(map[string]json.RawMessage, len(ms))
-	for _, m := range ms {
+	for i, m := range ms {
 		f, ok := s.byName[m.name]
 		if !ok {
-			d.unknownField(m.key, s.names())
+			d.unknownField(ms, i, s.names())
 			continue
 		}
 		if raw := d.member(m, f, dst.Field(f.index)); raw != nil {
@@ -228,6 +229,7 @@ func (d *decoder) object(n *yaml.Node, s *shape, dst reflect.Value) json.RawMess
 }
 
 func (d *decoder) member(m member, f *field, dst reflect.Value) json.RawMessage {
+	d.lostToComment(m)
 	if isNull(m.value) && !isStructPointer(f.typ) && f.typ.Kind() != reflect.Struct {
 		return nil
 	}
@@ -241,8 +243,13 @@ func isStructPointer(t reflect.Type) bool {
 	return t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct
 }
 
-func (d *decoder) unknownField(key *yaml.Node, names []string) {
-	suggestion, help := d.meant(key.Value, names)
+// unknownField reports member i of a mapping, which has no field of that name.
+func (d *decoder) unknownField(ms []member, i int, names []string) {
+	key := ms[i].key
+	suggestion, help := "", misindented(ms, i)
+	if help == "" {
+		suggestion, help = d.meant(key.Value, names)
+	}
 	d.reportWith(key, Diagnostic{Code: CodeUnknownField, Suggestion: suggestion, Help: help,
 		Message: fmt.Sprintf("%s has no field %q", d.subject(), key.Value)})
 }

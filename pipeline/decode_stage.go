@@ -50,7 +50,7 @@ func (d *decoder) document(root *yaml.Node) *Document {
 	ms := d.members(root)
 	d.where = "the file"
 	d.required(root, shapeOf(reflect.TypeFor[Document]()), ms)
-	for _, m := range ms {
+	for i, m := range ms {
 		switch {
 		case m.name == "application":
 			d.where, d.path = "", []string{"application"}
@@ -63,7 +63,7 @@ func (d *decoder) document(root *yaml.Node) *Document {
 		case strings.HasPrefix(m.name, "x-"): // a place for anchors
 		default:
 			d.where = "the file"
-			d.unknownField(m.key, []string{"application", "pipelines"})
+			d.unknownField(ms, i, []string{"application", "pipelines"})
 		}
 	}
 	d.check(doc, origins)
@@ -120,7 +120,7 @@ func (d *decoder) pipeline(m member) *origin {
 	s := shapeOf(reflect.TypeFor[Pipeline]())
 	dst := reflect.ValueOf(p).Elem()
 	ms := d.members(m.value)
-	for _, f := range ms {
+	for i, f := range ms {
 		d.where, d.path = where, nil
 		switch f.name {
 		case "description", "concurrency":
@@ -132,7 +132,7 @@ func (d *decoder) pipeline(m member) *origin {
 		case "stages":
 			d.stages(f.value, o)
 		default:
-			d.unknownField(f.key, []string{"description", "triggers", "concurrency", "parameters", "stages"})
+			d.unknownField(ms, i, []string{"description", "triggers", "concurrency", "parameters", "stages"})
 		}
 	}
 	d.where, d.path = where, nil
@@ -249,7 +249,8 @@ func (d *decoder) stage(m member, st *Stage) *stageOrigin {
 	dst := reflect.ValueOf(st).Elem()
 	var kinds []member
 	unknown := false
-	for _, f := range d.members(m.value) {
+	ms := d.members(m.value)
+	for i, f := range ms {
 		if kind, ok := FindKind(f.name); ok {
 			kinds = append(kinds, f)
 			if len(kinds) == 1 {
@@ -261,7 +262,7 @@ func (d *decoder) stage(m member, st *Stage) *stageOrigin {
 		common, ok := s.byName[f.name]
 		if !ok || slices.Contains([]string{"name", "kind", "with"}, f.name) {
 			unknown = true
-			d.unknownField(f.key, stageFields())
+			d.unknownField(ms, i, stageFields())
 			continue
 		}
 		d.member(f, common, dst.Field(common.index))

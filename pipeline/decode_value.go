@@ -235,9 +235,10 @@ func (d *decoder) duration(n *yaml.Node, f *field, dst reflect.Value) json.RawMe
 // that `PORT: 8080` means what it says.
 func (d *decoder) text(n *yaml.Node, f *field, dst reflect.Value) json.RawMessage {
 	if n.Kind != yaml.ScalarNode || !slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp"}, n.Tag) {
-		d.report(n, CodeType, "%s must be a text, not %s", d.subject(), describe(n))
+		d.reportWith(n, Diagnostic{Code: CodeType, Help: textInstead(n), Message: fmt.Sprintf("%s must be a text, not %s", d.subject(), describe(n))})
 		return nil
 	}
+	d.otherQuotes(n)
 	if strings.IndexByte(n.Value, 0) >= 0 {
 		d.report(n, CodeValue, "%s holds a NUL character", d.subject())
 		return nil

@@ -159,18 +159,9 @@ func loadSafely(loader *yaml.Loader, n *yaml.Node) (err error) {
 }
 
 func (d *decoder) syntax(err error) {
-	diag := Diagnostic{Code: CodeSyntax, Message: err.Error()}
-	var le *yaml.LoadError
-	if errors.As(err, &le) {
-		diag.Message = le.Message
-		if le.ContextMsg != "" && le.ContextMark.Line > 0 {
-			diag.Message += fmt.Sprintf(" (%s at line %d)", le.ContextMsg, le.ContextMark.Line)
-		}
-		diag.Position = Position{Line: le.Mark.Line, Column: max(1, le.Mark.Column)}
-	}
+	diag := Syntax(d.src.text, err)
 	if errors.Is(err, errTooDeep) || strings.Contains(err.Error(), errTooDeep.Error()) {
-		diag.Code = CodeTooDeep
-		diag.Message = errTooDeep.Error()
+		diag.Code, diag.Message, diag.Help = CodeTooDeep, errTooDeep.Error(), ""
 	}
 	d.add(diag)
 }

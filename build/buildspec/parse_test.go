@@ -158,7 +158,7 @@ func TestFindings(t *testing.T) {
 		"twice":             {"version: 0.2\nversion: 0.2\nphases: {build: {commands: [a]}}", "version"},
 		"not a mapping":     {"- a", "1:1: a buildspec is a mapping"},
 		"empty":             {"", "the buildspec is empty"},
-		"syntax":            {"version: 0.2\nphases: [", "not readable as YAML"},
+		"syntax":            {"version: 0.2\nphases: [", "2:9: nothing closes the ["},
 		"two documents":     {"version: 0.2\n---\nversion: 0.2", "a second YAML document"},
 		"binary":            {"version: 0.2\x00", "1:13: byte 0x00 is no text"},
 		"deep":              {strings.Repeat("[", 20_000), "levels deep"},

@@ -59,7 +59,7 @@ func (p *parser) load(text string) *yaml.Node {
 	}
 	var doc, more yaml.Node
 	if err := loadSafely(loader, &doc); err != nil && !errors.Is(err, io.EOF) {
-		return p.syntax(err)
+		return p.syntax(text, err)
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) == 0 || isNull(doc.Content[0]) {
 		return fail(pipeline.CodeEmpty, "the buildspec is empty; it needs version and phases")
@@ -67,7 +67,7 @@ func (p *parser) load(text string) *yaml.Node {
 	switch err := loadSafely(loader, &more); {
 	case errors.Is(err, io.EOF):
 	case err != nil:
-		return p.syntax(err)
+		return p.syntax(text, err)
 	case more.Kind == yaml.DocumentNode && len(more.Content) > 0 && !isNull(more.Content[0]):
 		p.errorf(more.Content[0], pipeline.CodeManyDocuments, "a second YAML document; a buildspec is one")
 		return nil
@@ -100,14 +100,8 @@ func loadSafely(loader *yaml.Loader, n *yaml.Node) (err error) {
 	return loader.Load(n)
 }
 
-func (p *parser) syntax(err error) *yaml.Node {
-	d := pipeline.Diagnostic{Code: pipeline.CodeSyntax, Message: "not readable as YAML: " + err.Error()}
-	var le *yaml.LoadError
-	if errors.As(err, &le) {
-		d.Message = "not readable as YAML: " + le.Message
-		d.Position = pipeline.Position{Line: le.Mark.Line, Column: max(1, le.Mark.Column)}
-	}
-	p.add(nil, d)
+func (p *parser) syntax(text string, err error) *yaml.Node {
+	p.add(nil, pipeline.Syntax(text, err))
 	return nil
 }
 
