@@ -2,7 +2,6 @@ package balancer_test
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,98 +17,6 @@ import (
 var paths = map[string]string{
 	"plain":    "GET / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n",
 	"net/http": "GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n",
-}
-
-// exchange sends a request as it is and returns the answer with its body.
-func exchange(address, request string) (*http.Response, string, error) {
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		return nil, "", err
-	}
-	defer c.Close()
-	if _, err := io.WriteString(c, request); err != nil {
-		return nil, "", err
-	}
-	res, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		return nil, "", err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	return res, string(text), err
-}
-
-// later does an exchange meanwhile; the answer is its status and body.
-func later(address, request string) chan string {
-	answer := make(chan string, 1)
-	go func() {
-		res, text, err := exchange(address, request)
-		if err != nil {
-			text = err.Error()
-		} else {
-			text = fmt.Sprint(res.StatusCode, " ", text)
-		}
-		answer <- text
-	}()
-	return answer
-}
-
-// held is an instance that says its name once it is let go.
-func held(t *testing.T, name string) (target balancer.Target, arrived chan bool, leave chan bool) {
-	arrived, leave = make(chan bool, 100), make(chan bool)
-	target = raw(t, func(c net.Conn, in *bufio.Reader) {
-		for {
-			if _, err := head(in); err != nil {
-				return
-			}
-			arrived <- true
-			if _, open := <-leave; !open {
-				return
-			}
-			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(name), name)
-		}
-	})
-	target.ID = name
-	t.Cleanup(func() { close(leave) })
-	return target, arrived, leave
-}
-
-// clock lets a test decide when the time for an answer is over: each function
-// received ends one.
-func clock() (<-chan func(), func(time.Duration, func()) *time.Timer) {
-	clocks := make(chan func(), 100)
-	return clocks, func(_ time.Duration, over func()) *time.Timer {
-		clocks <- over
-		return time.NewTimer(0)
-	}
-}
-
-// says is an instance that answers with its name.
-func says(t *testing.T, name string) balancer.Target {
-	target := raw(t, func(c net.Conn, in *bufio.Reader) {
-		for {
-			if _, err := head(in); err != nil {
-				return
-			}
-			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(name), name)
-		}
-	})
-	target.ID = name
-	return target
-}
-
-func shop(targets ...balancer.Target) balancer.Cluster {
-	return balancer.Cluster{Name: "shop", Groups: []balancer.Group{{Name: "g", Weight: 1, Targets: targets}}}
-}
-
-// errorsOf are the failures counted against an instance.
-func errorsOf(b *balancer.Balancer, id string) uint64 {
-	for _, c := range b.Counts("shop") {
-		if c.Instance == id {
-			return c.Errors
-		}
-	}
-	return 0
 }
 
 func TestBeyondTheLimitAnotherInstanceIsChosen(t *testing.T) {
