@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -203,6 +204,18 @@ func notSent() http.Header { return http.Header{"Retry-After": {"1"}, notSentHea
 
 // Failure implements proxy.Service.
 func (c *cluster) Failure(r *http.Request, err error) proxy.Answer {
+	a := c.failure(r, err)
+	var u *unanswered
+	if errors.As(err, &u) {
+		if a.Header == nil {
+			a.Header = http.Header{}
+		}
+		a.Header[upstream.SpentHeader] = []string{strconv.Itoa(u.spent)}
+	}
+	return a
+}
+
+func (c *cluster) failure(r *http.Request, err error) proxy.Answer {
 	c.balancer.config.Log.Debug("not served", "host", r.Host, "error", err)
 	switch {
 	case errors.Is(err, errFull):

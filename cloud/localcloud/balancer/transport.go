@@ -1,9 +1,11 @@
 package balancer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"showrunner/cloud/localcloud/internal/replay"
@@ -11,7 +13,8 @@ import (
 	"showrunner/cloud/localcloud/proxy/upstream"
 )
 
-// attempts bounds how often one request is sent.
+// attempts bounds how often one request is tried, those included of which nothing
+// reached an instance.
 const attempts = 4
 
 // ejectAfter failures in a row, or ejectAfterErrors answers of 500 and above,
@@ -82,7 +85,8 @@ func spareFlight(c *proxy.Call) *flight {
 
 // Carry implements proxy.Service: it sends a request to a target of its cluster,
 // and to another one when that does no harm: when nothing of it was sent, or when
-// the request says that repeating is harmless and its body can be sent again.
+// the request says that repeating is harmless and its body can be sent again. The edge
+// is told how often a request was sent that nobody could answer.
 func (c *cluster) Carry(call *proxy.Call) (*http.Response, error) {
 	b := c.balancer
 	b.budget.request(time.Now())
@@ -90,51 +94,70 @@ func (c *cluster) Carry(call *proxy.Call) (*http.Response, error) {
 	if call.Stream() {
 		limit = timing{}
 	}
-	res, err := b.carry(call, c.config.Name, limit)
+	res, spent, err := b.carry(call, c.config.Name, limit)
+	switch {
+	case err != nil && call.Trusted:
+		return nil, &unanswered{err, spent}
+	case err == nil && call.Trusted && replay.GatewayFailure(res.StatusCode):
+		res.Header[upstream.SpentHeader] = []string{strconv.Itoa(spent)}
+	}
 	if err == nil && c.config.Sticky {
 		stick(res)
 	}
 	return res, err
 }
 
+// unanswered is a request of the edge that no target has answered.
+type unanswered struct {
+	error
+	spent int // how often it was sent
+}
+
+func (u *unanswered) Unwrap() error { return u.error }
+
 // Gathers implements proxy.Gatherer.
 func (c *cluster) Gathers() bool { return c.config.MaxInFlight > 0 }
 
-func (b *Balancer) carry(call *proxy.Call, name string, limit timing) (*http.Response, error) {
+// carry returns an answer, and how often the request was sent.
+func (b *Balancer) carry(call *proxy.Call, name string, limit timing) (res *http.Response, spent int, err error) {
 	r, body := call.Request, call.Body
+	mayBeSent := attempts
+	if call.Sends > 0 {
+		mayBeSent = min(mayBeSent, call.Sends)
+	}
 	var tried []*target
 	var last error
 	for n := 1; ; n++ {
 		chosen, sums, err := b.wait(r.Context(), name, call, tried)
 		if err != nil {
-			if last != nil {
-				return nil, last
-			}
-			return nil, err
+			return nil, spent, cmp.Or(last, err)
 		}
 		var a attempt
-		if limit.hedge > 0 && body == nil && replay.Harmless(r) && n < attempts {
+		if limit.hedge > 0 && body == nil && replay.Harmless(r) && max(n, spent+1) < mayBeSent {
 			var sends int
 			a, tried, sends = b.hedged(call, name, chosen, sums, tried, limit)
-			chosen, n = a.target, n+sends-1
+			chosen, n, spent = a.target, n+sends-1, spent+sends-1
 		} else {
 			a = b.try(r, spareFlight(call).begin(call, chosen, sums, time.Now()), limit.timeout)
 		}
 		res, sent, err := a.res, a.sent, a.err
+		if sent {
+			spent++
+		}
 		if err == nil {
 			chosen.judge(res)
 			if !replay.GatewayFailure(res.StatusCode) {
-				return res, nil
+				return res, spent, nil
 			}
 		}
 		if err != nil && (clients(err) || upstream.Exhausted(err)) {
-			return nil, err // no target is to blame, and none can help
+			return nil, spent, err // no target is to blame, and none can help
 		}
 		again := n < attempts && r.Context().Err() == nil && (err != nil || upstream.Sent(res)) && body.Settled(r.Context()) && body.Again() &&
-			(!sent || replay.Harmless(r) && b.budget.retry(time.Now()))
+			(!sent || spent < mayBeSent && replay.Harmless(r) && b.budget.retry(time.Now()))
 		if err == nil {
 			if again = again && b.another(name, call, append(tried, chosen)); !again {
-				return res, nil // it is the application's own answer
+				return res, spent, nil // it is the application's own answer
 			}
 			err = fmt.Errorf("%s answered %s", chosen.id, res.Status)
 			res.Body.Close()
@@ -142,7 +165,7 @@ func (b *Balancer) carry(call *proxy.Call, name string, limit timing) (*http.Res
 			b.blame(chosen, sent, err)
 		}
 		if last = err; !again {
-			return nil, err
+			return nil, spent, err
 		}
 		tried = append(tried, chosen)
 	}
@@ -198,6 +221,7 @@ func (f *flight) arrive(r *http.Request, res *http.Response, sent bool, err erro
 	delete(res.Header, notSentHeader) // what an instance says to the edge is not believed
 	delete(res.Header, unknownHostHeader)
 	delete(res.Header, proxy.SlowBodyHeader)
+	delete(res.Header, upstream.SpentHeader)
 	upstream.OnClose(res, f.finish)
 	return attempt{t, res, true, nil}
 }

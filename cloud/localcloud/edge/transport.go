@@ -82,8 +82,14 @@ func (t *transport) Carry(call *proxy.Call) (*http.Response, error) {
 		}
 		return nil, last
 	}
+	left := sendsInAll
 	for i, c := range choices {
-		res, sent, err := t.try(call, c)
+		sends := 0 // as often as a region does
+		if left < sendsInAll {
+			sends = max(left, 1)
+		}
+		res, sent, err := t.try(call, c, sends)
+		left -= spentOn(res, sent)
 		if clients(err) {
 			return nil, err // no region is to blame, and none can help
 		}
@@ -106,6 +112,7 @@ func (t *transport) Carry(call *proxy.Call) (*http.Response, error) {
 		case err == nil:
 			table.count(c.name, res.StatusCode >= 500)
 			res.Header.Del(notSentHeader)
+			res.Header.Del(upstream.SpentHeader)
 			return res, nil
 		case upstream.Exhausted(err):
 			last = err
@@ -121,6 +128,23 @@ func (t *transport) Carry(call *proxy.Call) (*http.Response, error) {
 		}
 	}
 	return failed()
+}
+
+// sendsInAll is how often a request is sent to instances, over all regions. Beyond that
+// each further region may send it once: else a region that fails would fail the request.
+const sendsInAll = 4
+
+// spentOn is how often a region has sent a request to instances.
+func spentOn(res *http.Response, sent bool) int {
+	if res != nil {
+		if n, err := strconv.Atoi(res.Header.Get(upstream.SpentHeader)); err == nil {
+			return n
+		}
+	}
+	if sent { // once at least: it did not get to say
+		return 1
+	}
+	return 0
 }
 
 // clients says whether an error is of who sent the request.
@@ -161,6 +185,7 @@ func hold(res *http.Response, method string) *http.Response {
 	kept := *res
 	kept.Header = res.Header.Clone() // its memory is used again
 	kept.Header.Del(notSentHeader)
+	kept.Header.Del(upstream.SpentHeader)
 	kept.ContentLength, kept.Body, kept.Trailer = int64(len(text)), io.NopCloser(bytes.NewReader(text)), nil
 	if method != http.MethodHead {
 		kept.Header.Set("Content-Length", strconv.Itoa(len(text)))
@@ -174,8 +199,8 @@ const (
 	unknownHostHeader = "X-Showrunner-Unknown-Host" // nothing is served at the host there
 )
 
-// try asks one region; sent says whether anything of the request may have reached it.
-func (t *transport) try(call *proxy.Call, c choice) (res *http.Response, sent bool, err error) {
+// try asks one region, which may send the request so often; sent says whether anything of the request may have reached it.
+func (t *transport) try(call *proxy.Call, c choice, sends int) (res *http.Response, sent bool, err error) {
 	r := call.Request
 	if r.Host == "" { // HTTP/1.0 may leave it out
 		named := *r
@@ -189,7 +214,7 @@ func (t *transport) try(call *proxy.Call, c choice) (res *http.Response, sent bo
 			cancel.Abort(wentDown)
 		}
 	})
-	res, sent, err = call.Send(r, t.pool(c.address), proxy.Attempt{Cancel: cancel, EdgeKey: t.edge.config.Cloud.EdgeKey(c.name)})
+	res, sent, err = call.Send(r, t.pool(c.address), proxy.Attempt{Cancel: cancel, EdgeKey: t.edge.config.Cloud.EdgeKey(c.name), Sends: sends})
 	if ended := !unhook(); ended && err == nil && replay.Harmless(r) { // both at once: the answer has begun, and its body ends with the wait
 		res.Body.Close()
 		sent, err = true, wentDown

@@ -19,6 +19,8 @@ type Call struct {
 	// Trusted says that the request came from our own edge, so that what it says of
 	// its client holds.
 	Trusted bool
+	// Sends is how often the request may be sent, where our own edge says so; 0: it does not.
+	Sends int
 	// State is for the Service. It is kept from one request of a connection to the
 	// next, so that memory can be used again.
 	State any
@@ -43,6 +45,8 @@ type Attempt struct {
 	Written func()
 	// EdgeKey proves to a region that its edge sends the request. Empty: it does not.
 	EdgeKey string
+	// Sends is how often the region may send it; 0: as often as it does otherwise.
+	Sends int
 }
 
 // Send sends the request to an address and returns the answer, whose body must be
@@ -59,7 +63,7 @@ func (c *Call) Send(r *http.Request, to *upstream.Pool, a Attempt) (res *http.Re
 	if c.grpc {
 		return c.sendGRPC(r, to.Address(), a)
 	}
-	up := upstream.Request{Request: r, Body: c.Body, Trusted: c.Trusted, Brief: c.brief, Upgrade: c.upgrade, EdgeKey: a.EdgeKey, Cancel: a.Cancel, Written: a.Written}
+	up := upstream.Request{Request: r, Body: c.Body, Trusted: c.Trusted, Brief: c.brief, Upgrade: c.upgrade, EdgeKey: a.EdgeKey, Sends: a.Sends, Cancel: a.Cancel, Written: a.Written, Starved: c.server.starved}
 	if !a.Beside {
 		up.Spare, up.Inform = c.spare, c.inform
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -131,7 +132,7 @@ func (c *client) serveBuffered() next {
 		}
 		c.enter(servingPhase)
 		r := &c.request
-		c.call.Trusted = c.server.trusts(r)
+		c.call.Trusted, c.call.Sends = c.server.trusts(r)
 		c.to = http1.Reply{Method: r.Method, Old: r.ProtoMinor == 0, Last: r.Close}
 		if r.ContentLength != 0 || len(r.Header["Upgrade"]) > 0 || len(r.Header["Expect"]) > 0 || r.Method == http.MethodConnect || isHealthCheck(r) {
 			return goesOn
@@ -226,11 +227,18 @@ func (c *client) inform(status int, header http.Header) {
 	}
 }
 
-// trusts says whether a request came from our own edge, and takes off what says so.
-func (s *Server) trusts(r *http.Request) bool {
-	trusted := s.config.Trusts != nil && s.config.Trusts(r)
+// trusts says whether a request came from our own edge, and how often it may be sent
+// where the edge says so, and takes off what says either.
+func (s *Server) trusts(r *http.Request) (trusted bool, sends int) {
+	trusted = s.config.Trusts != nil && s.config.Trusts(r)
+	if said := r.Header[upstream.SendsHeader]; len(said) > 0 {
+		if n, err := strconv.Atoi(said[0]); trusted && err == nil && n > 0 {
+			sends = n
+		}
+		delete(r.Header, upstream.SendsHeader)
+	}
 	delete(r.Header, upstream.EdgeKeyHeader)
-	return trusted
+	return trusted, sends
 }
 
 // hasEnded says whether a client has closed its side that is waited for. It looks

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -26,7 +27,7 @@ func (c *Call) sendGRPC(r *http.Request, address string, a Attempt) (res *http.R
 		cancel(err)
 		return nil, false, err
 	}
-	res, err = c.server.streams.RoundTrip(c.outgoing(ctx, r, address, a.EdgeKey))
+	res, err = c.server.streams.RoundTrip(c.outgoing(ctx, r, address, a))
 	if why := a.Cancel.Err(); why != nil && err != nil {
 		err = why
 	}
@@ -48,7 +49,7 @@ func (c *Call) sendGRPC(r *http.Request, address string, a Attempt) (res *http.R
 }
 
 // outgoing is a call as a server is sent it.
-func (c *Call) outgoing(ctx context.Context, r *http.Request, address, edgeKey string) *http.Request {
+func (c *Call) outgoing(ctx context.Context, r *http.Request, address string, a Attempt) *http.Request {
 	out := r.Clone(ctx)
 	u := *r.URL
 	u.Scheme, u.Host = "http", address
@@ -71,8 +72,11 @@ func (c *Call) outgoing(ctx context.Context, r *http.Request, address, edgeKey s
 		out.Header["User-Agent"] = []string{""} // none, instead of Go's
 	}
 	upstream.SetForwarded(out.Header, r, c.Trusted)
-	if edgeKey != "" {
-		out.Header[upstream.EdgeKeyHeader] = []string{edgeKey}
+	if a.EdgeKey != "" {
+		out.Header[upstream.EdgeKeyHeader] = []string{a.EdgeKey}
+		if a.Sends > 0 {
+			out.Header[upstream.SendsHeader] = []string{strconv.Itoa(a.Sends)}
+		}
 	}
 	return out
 }

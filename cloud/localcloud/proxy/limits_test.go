@@ -107,7 +107,7 @@ func TestCallsHaveNoTrailersOfTheClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Trailer = http.Header{"X-C": {"1"}}
-	if out := (&Call{Request: r}).outgoing(t.Context(), r, "127.0.0.1:1", ""); out.Trailer != nil {
+	if out := (&Call{Request: r}).outgoing(t.Context(), r, "127.0.0.1:1", Attempt{}); out.Trailer != nil {
 		t.Errorf("trailers %v are sent on", out.Trailer)
 	}
 }

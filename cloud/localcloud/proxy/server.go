@@ -50,6 +50,7 @@ type Server struct {
 	http2   *http.Server
 	given   *http2Listener
 	streams *http.Transport // HTTP/2 to servers, without TLS
+	starved func()          // makes room for a connection to a server; made once
 
 	closing atomic.Bool // it takes no new connections
 	ending  atomic.Bool // nor do requests go on
@@ -72,6 +73,7 @@ func New(config Config) *Server {
 	}
 	s := &Server{config: config, given: newHTTP2Listener(), clients: map[*client]struct{}{}, tunnels: map[*client]struct{}{},
 		empty: make(chan struct{}), room: make(chan struct{}, 1)}
+	s.starved = func() { s.makeRoom(time.Now()) }
 	s.http2 = &http.Server{Handler: http.HandlerFunc(s.serveHTTP2), ReadHeaderTimeout: headLimit, IdleTimeout: idleLimit, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols),
 		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter, WriteByteTimeout: writeLimit}}

@@ -40,6 +40,7 @@ type Request struct {
 	Body    *replay.Body // nil: none
 	Trusted bool         // its X-Forwarded headers are our own edge's
 	EdgeKey string       // proves to a region that its edge sends the request; empty: it does not
+	Sends   int          // how often the region may send it, beside EdgeKey; 0: as often as it does otherwise
 	Upgrade string       // the protocol that the client asks for in place of HTTP; empty: none
 	// Brief says that nothing of the answer's header is used once its body is closed.
 	Brief bool
@@ -53,6 +54,9 @@ type Request struct {
 	// Written is told when all of the request has been sent; again when it is sent anew
 	// because a kept connection had ended. May be nil.
 	Written func()
+	// Starved is told, perhaps several times, that there is no descriptor for a
+	// connection. May be nil.
+	Starved func()
 	// Interrupt ends a reading of the body that waits for who sends it, for good.
 	Interrupt func()
 }
@@ -112,7 +116,7 @@ func (p *Pool) Send(r Request) (*http.Response, error) {
 		}
 	}
 	for fresh := r.Upgrade != ""; ; {
-		c, err := p.get(r.Context(), fresh)
+		c, err := p.get(r.Context(), fresh, r.Starved)
 		if err != nil {
 			return nil, &Error{err: err}
 		}

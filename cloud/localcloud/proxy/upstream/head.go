@@ -47,6 +47,9 @@ func appendHead(b []byte, r Request) ([]byte, error) {
 	}
 	if r.EdgeKey != "" {
 		b = append(append(append(b, EdgeKeyHeader+": "...), r.EdgeKey...), "\r\n"...)
+		if r.Sends > 0 {
+			b = append(strconv.AppendInt(append(b, SendsHeader+": "...), int64(r.Sends), 10), "\r\n"...)
+		}
 	}
 	if r.Upgrade != "" {
 		if b = appendField(append(b, "Connection: Upgrade\r\n"...), "Upgrade", r.Upgrade); b == nil {
@@ -196,10 +199,19 @@ func Mistaken(name string) bool {
 	return HopByHop(name) || dropped(name) || strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Showrunner-")
 }
 
+const (
+	// SendsHeader is how often a region may send a request to instances, where the edge
+	// says so. It reaches no instance.
+	SendsHeader = "X-Showrunner-Sends"
+	// SpentHeader tells the edge how often a region has sent a request that it could not
+	// answer. It reaches no client.
+	SpentHeader = "X-Showrunner-Spent"
+)
+
 // dropped are the headers that are written anew, or not at all.
 func dropped(name string) bool {
 	switch name {
-	case "Host", "Content-Length", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", EdgeKeyHeader:
+	case "Host", "Content-Length", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", EdgeKeyHeader, SendsHeader:
 		return true
 	}
 	return false

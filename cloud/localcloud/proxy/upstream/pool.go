@@ -129,8 +129,9 @@ func (p *Pool) rested(now time.Time) *conn {
 }
 
 // get takes an idle connection, which the other side may have closed, or dials.
-// fresh asks for a new one.
-func (p *Pool) get(ctx context.Context, fresh bool) (*conn, error) {
+// fresh asks for a new one; starved, which may be nil, is called when there is no
+// descriptor for it.
+func (p *Pool) get(ctx context.Context, fresh bool, starved func()) (*conn, error) {
 	for now := time.Now(); !fresh; {
 		c := p.rested(now)
 		if c == nil {
@@ -143,6 +144,9 @@ func (p *Pool) get(ctx context.Context, fresh bool) (*conn, error) {
 	}
 	raw, err := Dialer.DialContext(ctx, "tcp", p.address)
 	for began := time.Now(); err != nil && Exhausted(err) && time.Since(began) < exhaustedWait; {
+		if starved != nil {
+			starved()
+		}
 		select { // others are about to end
 		case <-ctx.Done():
 			return nil, err
