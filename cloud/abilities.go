@@ -55,8 +55,9 @@ func (a *Account) Counts(ctx context.Context, region, cluster string) (counts []
 // CanWatch says whether WaitChanges is supported.
 func (a *Account) CanWatch() bool { _, ok := a.driver.(driver.Watcher); return ok }
 
-// WaitChanges returns when anything of the region has changed since revision,
-// with what has, or when ctx ends. It is not measured: it waits.
+// WaitChanges returns when anything in the region has changed since revision,
+// with the changes, or when ctx ends. Its duration is not measured, since it
+// waits.
 func (a *Account) WaitChanges(ctx context.Context, region string, revision uint64) (Changes, error) {
 	d, err := ability[driver.Watcher](a, "cloud.wait-changes", "watching for changes")
 	if err != nil {
@@ -65,8 +66,8 @@ func (a *Account) WaitChanges(ctx context.Context, region string, revision uint6
 	return d.WaitChanges(ctx, region, revision)
 }
 
-// InstanceLog copies what an instance wrote; with follow it goes on until ctx
-// ends. It is not measured: it follows.
+// InstanceLog copies the output of an instance; with follow it continues until
+// ctx ends. Its duration is not measured, since it may follow.
 func (a *Account) InstanceLog(ctx context.Context, region, instance string, follow bool, to io.Writer) error {
 	const op = "cloud.instance-log"
 	d, lacks := ability[driver.Logs](a, op, "reading the output of instances")
@@ -76,8 +77,8 @@ func (a *Account) InstanceLog(ctx context.Context, region, instance string, foll
 	return d.InstanceLog(ctx, region, instance, follow, to)
 }
 
-// EndedInstances lists the instances that ended in versions that are gone,
-// newest first; none where the driver does not keep them.
+// EndedInstances lists the ended instances of destroyed versions, newest first.
+// The list is empty where the driver does not keep them.
 func (a *Account) EndedInstances(ctx context.Context, region string) (list []Instance, err error) {
 	d, ok := a.driver.(driver.History)
 	if !ok {
@@ -108,7 +109,7 @@ func (a *Account) SetProtection(ctx context.Context, region, instance string, pr
 	})
 }
 
-// SetHealth overrules an instance's health checks.
+// SetHealth overrides an instance's health checks.
 func (a *Account) SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error {
 	const op = "cloud.set-health"
 	d, lacks := ability[driver.HealthSetter](a, op, "setting the health of instances")
@@ -117,7 +118,7 @@ func (a *Account) SetHealth(ctx context.Context, region, instance string, health
 	})
 }
 
-// AnswerHook answers the lifecycle hook that an instance waits in.
+// AnswerHook answers the lifecycle hook that an instance waits for.
 func (a *Account) AnswerHook(ctx context.Context, region, instance string, answer HookAnswer, key string) error {
 	const op = "cloud.answer-hook"
 	d, lacks := ability[driver.HookAnswerer](a, op, "answering lifecycle hooks")
@@ -135,7 +136,7 @@ func (a *Account) Suspend(ctx context.Context, region, serverGroup string, proce
 	})
 }
 
-// Resume starts the named processes of a group again; none named means all.
+// Resume restarts the named processes of a group; none named means all.
 func (a *Account) Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error {
 	const op = "cloud.resume"
 	d, lacks := ability[driver.Suspender](a, op, "resuming processes")
@@ -144,8 +145,8 @@ func (a *Account) Resume(ctx context.Context, region, serverGroup string, proces
 	})
 }
 
-// ServiceURL is where people find a cluster, empty when the account's driver
-// has no address for it.
+// ServiceURL is the address of a cluster for users; empty when the account's
+// driver has no address for it.
 func (a *Account) ServiceURL(cluster string) string {
 	if d, ok := a.driver.(driver.Addresses); ok {
 		return d.SiteURL(cluster)

@@ -12,31 +12,33 @@ import (
 	"showrunner/problem"
 )
 
-// Observe is told of every call that an account makes of its driver.
+// Observe is called for every call of the account to its driver.
 type Observe func(op, region string, took time.Duration, err error)
 
-// Account is a cloud as callers hold it: it checks names before the driver
-// sees them, wraps each error once with what was attempted, and measures every
-// call. It is safe for use by several goroutines.
+// Account is a cloud for callers. It checks names before they reach the driver,
+// wraps each error once with the attempted operation, and measures every call. It
+// is safe for use by several goroutines.
 type Account struct {
 	name    string
 	driver  driver.Cloud
 	options Options
 }
 
-// Options are what an account works with. All may be left out.
+// Options configure an account. All may be left out.
 type Options struct {
 	Now     func() time.Time // default time.Now
 	Observe Observe
-	// Key returns the secret key that fingerprints are made with. It has to stay the same, or every
-	// next deployment makes a new version. Default: a key that is as old as the account.
+	// Key returns the secret key for fingerprints. It has to stay the same: with
+	// another key the next deployment of every cluster makes a new version.
+	// Default: a random key that lasts as long as the account.
 	Key func(ctx context.Context) ([]byte, error)
-	// Journal makes changes idempotent by their keys, over crashes too. Default: the driver's own
-	// memory is all there is, as for tests of a driver.
+	// Journal makes changes idempotent by their keys, also across crashes.
+	// Default: only the driver's own memory, as for tests of a driver.
 	Journal *journal.Journal
 }
 
-// NewAccount makes an account over a driver. Abilities are found on the driver itself.
+// NewAccount makes an account over a driver. Abilities are found by the
+// interfaces that the driver implements.
 func NewAccount(name string, d driver.Cloud, options Options) *Account {
 	if options.Now == nil {
 		options.Now = time.Now
@@ -51,8 +53,8 @@ func NewAccount(name string, d driver.Cloud, options Options) *Account {
 	return &Account{name: name, driver: d, options: options}
 }
 
-// Fingerprint identifies the version that a specification describes: the same
-// for the same specification, another one when anything of it is changed
+// Fingerprint identifies the version that a specification describes: equal
+// specifications have equal fingerprints, and any difference makes another one
 // (driver.Fingerprint).
 func (a *Account) Fingerprint(ctx context.Context, spec ServerGroupSpec) (string, error) {
 	key, err := a.options.Key(ctx)
@@ -63,7 +65,7 @@ func (a *Account) Fingerprint(ctx context.Context, spec ServerGroupSpec) (string
 	return driver.Fingerprint(spec, key), nil
 }
 
-// Name is what pipeline files call the account.
+// Name is the account's name in pipeline files.
 func (a *Account) Name() string { return a.name }
 
 // Regions lists the account's regions, unhealthy ones included.
@@ -75,7 +77,7 @@ func (a *Account) Regions(ctx context.Context) (regions []Region, err error) {
 	return regions, err
 }
 
-// Facts states what the account's cloud can do in a region.
+// Facts states the abilities and limits of the account's cloud in a region.
 func (a *Account) Facts(ctx context.Context, region string) (facts Facts, err error) {
 	err = a.do("cloud.facts", region, "asking what the cloud can do", func() error {
 		facts, err = a.driver.Facts(ctx, region)
@@ -103,7 +105,8 @@ func (a *Account) CreateServerGroup(ctx context.Context, region string, spec Ser
 	return group, err
 }
 
-// ServerGroups observes one cluster's server groups, oldest first, or every cluster's.
+// ServerGroups returns the present server groups of one cluster, oldest first, or
+// of every cluster.
 func (a *Account) ServerGroups(ctx context.Context, region, cluster string) (groups []ServerGroup, err error) {
 	err = a.do("cloud.server-groups", region, "reading server groups", func() error {
 		groups, err = a.driver.ServerGroups(ctx, region, cluster)
@@ -138,8 +141,8 @@ func (a *Account) Destroy(ctx context.Context, region, serverGroup string, guard
 	})
 }
 
-// once makes a change at most once for its key, and answers as it did. request
-// is what the key stands for.
+// once makes a change at most once for its key, and returns its first answer when
+// it is repeated. request is the rest of the request that the key stands for.
 func once[T any](ctx context.Context, a *Account, op, region, key string, request any, act func(context.Context) (T, error)) (T, error) {
 	if a.options.Journal == nil {
 		return act(ctx)
@@ -160,15 +163,15 @@ func (a *Account) act(ctx context.Context, op, region, key string, request any, 
 	return err
 }
 
-// change is a change of one thing by its name.
+// change describes a change of one named object.
 type change struct {
 	op, region, kind, name, key string
 	doing                       string
-	request                     any   // what the key stands for beside the name
+	request                     any   // the rest of the request that the key stands for
 	refused                     error // checked after name and key
 }
 
-// change checks a change and makes it, once for its key.
+// change checks a change and makes it once for its key.
 func (a *Account) change(ctx context.Context, c change, act func(context.Context) error) error {
 	if err := first(checkName(c.op, c.kind, c.name), checkKey(c.op, c.key), c.refused); err != nil {
 		return err
@@ -178,7 +181,7 @@ func (a *Account) change(ctx context.Context, c change, act func(context.Context
 	})
 }
 
-// do calls the driver, measures it, and wraps its error once.
+// do calls the driver, measures the call, and wraps its error once.
 func (a *Account) do(op, region, doing string, call func() error) error {
 	began := a.options.Now()
 	err := call()

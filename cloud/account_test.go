@@ -74,8 +74,8 @@ func spec() cloud.ServerGroupSpec {
 		Env: cloud.Values(map[string]string{"TOKEN": "hush"}), Health: pipeline.Health{TCP: true}, Capacity: pipeline.Capacity{Desired: 1, Max: 2}}
 }
 
-// A change that is done is not asked for again, also when the driver has
-// forgotten its key; one whose answer was lost is asked for again with its key.
+// A finished change is not sent to the driver again, even when the driver has
+// forgotten its key. A change whose answer was lost is sent again with its key.
 func TestChangesAreMadeOnce(t *testing.T) {
 	store := &entries{all: map[journal.ID]journal.Entry{}}
 	c := counted{memcloud.New(memcloud.Config{Regions: []string{"r"}}), map[string]int{}}
@@ -123,10 +123,11 @@ func TestChangesAreMadeOnce(t *testing.T) {
 	}
 }
 
-// functions is a cloud that has nothing but what a driver must have.
+// functions is a cloud with only the methods that every driver has.
 type functions struct{ driver.Cloud }
 
-// What a driver cannot do is refused by name; nothing else is asked of it.
+// An ability that a driver lacks is refused by name, without any other call to
+// the driver.
 func TestAbilitiesThatADriverLacks(t *testing.T) {
 	a := cloud.NewAccount("lambda", functions{memcloud.New(memcloud.Config{Regions: []string{"r"}})}, cloud.Options{})
 	ctx := t.Context()

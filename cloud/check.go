@@ -13,7 +13,7 @@ func checkName(op, what, name string) error {
 	if nameChars.MatchString(name) {
 		return nil
 	}
-	return problem.New(problem.Invalid, op, "%q is no name of a %s", name, what).
+	return problem.New(problem.Invalid, op, "%q is not a valid name of a %s", name, what).
 		WithHelp("names are letters, digits, dots, underscores and hyphens, beginning with a letter or digit")
 }
 
@@ -32,7 +32,8 @@ func checkCapacity(op string, c pipeline.Capacity) error {
 		WithHelp("0 <= min <= desired <= max")
 }
 
-// first returns the first error: a caller is told one thing to mend at a time.
+// first returns the first error, so that a caller gets one thing to correct at a
+// time.
 func first(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

@@ -1,14 +1,13 @@
-// Package cloud owns what callers know of a cloud: accounts, regions, zones,
-// clusters, server groups, instances, load balancing and sites. Callers hold
-// an *Account, which checks, measures and wraps errors once, over a driver
-// that stays small. It refuses to know strategies (package rollout) and any
-// one cloud.
+// Package cloud owns the callers' view of a cloud: accounts, regions, zones,
+// clusters, server groups, instances, load balancing and sites. Callers hold an
+// *Account, which checks, measures and wraps errors once, over a small driver. It
+// refuses to know strategies (package rollout) and any particular cloud.
 package cloud
 
 import "showrunner/cloud/driver"
 
-// The types of the contract are declared in package driver. Callers use them
-// by the names below, so that they import this package alone.
+// The types of the contract are declared in package driver. Callers use them by
+// the names below, so that they import only this package.
 type (
 	Region           = driver.Region
 	ServerGroupSpec  = driver.ServerGroupSpec
@@ -68,8 +67,8 @@ func Values(env map[string]string) map[string]EnvValue { return driver.Values(en
 // ApplicationOf is the application that a cluster belongs to.
 func ApplicationOf(s ServerGroupSpec) string { return driver.ApplicationOf(s) }
 
-// ApplicationOfGroup is the application that the name of a server group speaks
-// of, for groups that are gone.
+// ApplicationOfGroup is the application in the name of a server group, for groups
+// that no longer exist.
 func ApplicationOfGroup(name string) string {
 	cluster, _, ok := driver.ParseServerGroup(name)
 	if !ok {

@@ -21,7 +21,7 @@ type InstanceCloud interface {
 	driver.Counter
 }
 
-// Target is a driver under test and how to use it.
+// Target is a driver under test and its parameters.
 type Target struct {
 	Cloud  InstanceCloud
 	Region string
@@ -35,16 +35,16 @@ type Target struct {
 	Patience time.Duration
 }
 
-// Suite is the conformance suite over one target. Its waits are also for tests
-// of a driver's own.
+// Suite is the conformance suite over one target. Its wait methods also serve a
+// driver's own tests.
 type Suite struct {
 	Target
 	t    testing.TB
-	life string // of this suite: two over one cloud do not share keys
+	life string // a random part of this suite's keys: two suites over one cloud share no keys
 	keys int
 }
 
-// New makes a suite for a test of a driver's own.
+// New makes a suite for a driver's own test.
 func New(t testing.TB, target Target) *Suite {
 	if target.Patience == 0 {
 		target.Patience = time.Minute
@@ -52,7 +52,7 @@ func New(t testing.TB, target Target) *Suite {
 	return &Suite{Target: target, t: t, life: rand.Text()}
 }
 
-// Run asks everything of a driver. open returns a fresh, empty cloud each time.
+// Run runs the whole suite. open returns a fresh, empty cloud each time.
 func Run(t *testing.T, open func(t *testing.T) Target) {
 	for name, check := range map[string]func(*Suite){
 		"Create":     testCreate,
@@ -78,7 +78,8 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 	}
 }
 
-// Spec is a server group of the program in a mode: quick checks, no drain.
+// Spec is a server group of the program in a mode, with frequent checks and no
+// drain.
 func (s *Suite) Spec(cluster string, mode Mode, n int) driver.ServerGroupSpec {
 	return driver.ServerGroupSpec{
 		Cluster: cluster, Version: "1.0", Workload: driver.Workload{Process: &driver.Process{Artifact: s.Artifact, Command: s.Command}},
@@ -90,13 +91,13 @@ func (s *Suite) Spec(cluster string, mode Mode, n int) driver.ServerGroupSpec {
 	}
 }
 
-// Key is an idempotency key that was not used before.
+// Key returns an idempotency key that was not used before.
 func (s *Suite) Key() string {
 	s.keys++
 	return fmt.Sprintf("%s/%s/%d", s.t.Name(), s.life, s.keys)
 }
 
-// Create makes a server group and fails the test when that is refused.
+// Create makes a server group, and fails the test when the driver refuses it.
 func (s *Suite) Create(spec driver.ServerGroupSpec) driver.ServerGroup {
 	s.t.Helper()
 	g, err := s.Cloud.CreateServerGroup(s.t.Context(), s.Region, spec, s.Key())
@@ -106,7 +107,7 @@ func (s *Suite) Create(spec driver.ServerGroupSpec) driver.ServerGroup {
 	return g
 }
 
-// Group observes one group; false when it is gone.
+// Group returns one group as it is now; false when it is gone.
 func (s *Suite) Group(name string) (driver.ServerGroup, bool) {
 	s.t.Helper()
 	list, err := s.Cloud.ServerGroups(s.t.Context(), s.Region, "")
@@ -121,8 +122,8 @@ func (s *Suite) Group(name string) (driver.ServerGroup, bool) {
 	return driver.ServerGroup{}, false
 }
 
-// Wait observes a group until it is as described, and returns it. A group that
-// is gone is the zero one.
+// Wait waits until a group satisfies is, and returns it. A group that is gone is
+// the zero value.
 func (s *Suite) Wait(name, what string, is func(driver.ServerGroup) bool) driver.ServerGroup {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), s.Patience)
@@ -130,7 +131,7 @@ func (s *Suite) Wait(name, what string, is func(driver.ServerGroup) bool) driver
 	var last driver.Changes
 	for {
 		if w, ok := s.Cloud.(driver.Watcher); ok {
-			last, _ = w.WaitChanges(ctx, s.Region, last.Revision) // its end is seen below
+			last, _ = w.WaitChanges(ctx, s.Region, last.Revision) // the loop ends at its next check
 		} else {
 			pause := time.NewTimer(20 * time.Millisecond)
 			select {
@@ -148,7 +149,7 @@ func (s *Suite) Wait(name, what string, is func(driver.ServerGroup) bool) driver
 	}
 }
 
-// summary says what a group is in a few lines.
+// summary describes a group in a few lines.
 func summary(g driver.ServerGroup) string {
 	states := map[string]int{}
 	for _, i := range g.Instances {
@@ -162,7 +163,8 @@ func summary(g driver.ServerGroup) string {
 		g.Capacity, g.Weight, states, g.Failures, g.Crashes, len(g.Ended), g.LastFailure)
 }
 
-// WaitServing waits until exactly n instances of a group serve and no other is about to.
+// WaitServing waits until exactly n instances of a group serve and no other
+// instance is starting.
 func (s *Suite) WaitServing(name string, n int) driver.ServerGroup {
 	s.t.Helper()
 	return s.Wait(name, fmt.Sprintf("serving %d", n), func(g driver.ServerGroup) bool {
@@ -170,13 +172,13 @@ func (s *Suite) WaitServing(name string, n int) driver.ServerGroup {
 	})
 }
 
-// WaitGone waits until a group is no more.
+// WaitGone waits until a group no longer exists.
 func (s *Suite) WaitGone(name string) {
 	s.t.Helper()
 	s.Wait(name, "gone", func(g driver.ServerGroup) bool { return g.Name == "" })
 }
 
-// want checks an error's code; "" wants none.
+// want checks an error's code; "" expects no error.
 func (s *Suite) want(what string, err error, code problem.Code) {
 	s.t.Helper()
 	if problem.CodeOf(err) != code {

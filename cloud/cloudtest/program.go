@@ -19,7 +19,7 @@ import (
 // instance, see Main.
 const ModeVariable = "CLOUDTEST_MODE"
 
-// Mode is how the program behaves as an instance.
+// Mode is the behaviour of the program as an instance.
 type Mode string
 
 const (
@@ -41,8 +41,9 @@ const (
 	daemonFor           = 20 * time.Second
 )
 
-// Main makes a test binary its own instance program: call it first in TestMain.
-// It returns when the process is a test and never when it is an instance.
+// Main makes a test binary also the program of instances: call it first in
+// TestMain. It returns when the process is a test, and never returns when it is
+// an instance.
 func Main() {
 	mode := Mode(os.Getenv(ModeVariable))
 	if mode == "" {
@@ -60,13 +61,13 @@ func run(mode Mode) error {
 	host := os.Getenv("HOST")
 	switch mode {
 	case childOf:
-		// Until it is killed. Not select {}: the runtime of a static program sees
-		// that nothing can ever wake it, and ends it as deadlocked.
+		// Wait until killed. Not select {}: the runtime of a static program would
+		// report a deadlock and end, since no event can ever wake it.
 		never := make(chan os.Signal, 1)
 		signal.Notify(never, syscall.SIGHUP)
 		var end <-chan time.Time
 		if os.Getenv("SHOWRUNNER_INSTANCE") == "" {
-			end = time.After(daemonFor) // nobody can find it to end it
+			end = time.After(daemonFor) // a process that no test can find and end
 		}
 		select {
 		case <-never:
@@ -156,7 +157,8 @@ func handler(mode Mode) http.Handler {
 			http.Error(w, "no database", http.StatusServiceUnavailable)
 			return
 		case CrashLater:
-			// The second check comes once the first has put it into service.
+			// The second check comes once the first has put the instance into
+			// service.
 			if checks.Add(1) == 2 {
 				time.AfterFunc(time.Millisecond, func() { fmt.Println("panic: out of luck"); os.Exit(4) })
 			}
@@ -204,5 +206,6 @@ func handler(mode Mode) http.Handler {
 	return mux
 }
 
-// leaked keeps the descriptors of LeakFiles from being collected, which would close them.
+// leaked keeps the file descriptors of LeakFiles from being garbage collected,
+// which would close them.
 var leaked []*os.File

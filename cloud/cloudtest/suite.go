@@ -60,7 +60,7 @@ func testSequence(s *Suite) {
 	s.want("destroy", s.Cloud.Destroy(ctx, s.Region, "app-v001", driver.Guard{}, s.Key()), "")
 	s.WaitGone("app-v001")
 	if g := s.Create(spec); g.Name != "app-v002" {
-		s.t.Errorf("a destroyed group's number came back: %s", g.Name)
+		s.t.Errorf("a destroyed group's number was reused: %s", g.Name)
 	}
 	spec.Cluster = "app-stack"
 	if g := s.Create(spec); g.Name != "app-stack-v000" {
@@ -102,7 +102,7 @@ func testKeys(s *Suite) {
 	if g, _ := s.Group(first.Name); g.Capacity != up {
 		s.t.Fatalf("a late retry acted again: %+v", g.Capacity)
 	}
-	// A refusal is not remembered: what refused it may have passed.
+	// A refusal is not remembered: its reason may have passed.
 	s.WaitServing(first.Name, 3)
 	s.want("guarded", s.Cloud.Resize(ctx, s.Region, first.Name, down, driver.Guard{MinServing: 2}, "guarded"), problem.Precondition)
 	s.want("allowed", s.Cloud.Resize(ctx, s.Region, first.Name, down, driver.Guard{MinServing: 1}, "guarded"), "")
@@ -161,7 +161,7 @@ func testNeverHealthy(s *Suite) {
 		!strings.Contains(strings.Join(f.LastLog, "\n"), "the configuration is missing") {
 		s.t.Errorf("evidence %+v", f)
 	}
-	// It is in nobody's way.
+	// The failed group does not block another one.
 	other := s.Create(s.Spec("other", Serve, 1))
 	s.WaitServing(other.Name, 1)
 	s.want("destroy", s.Cloud.Destroy(s.t.Context(), s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
@@ -297,7 +297,8 @@ func testConcurrent(s *Suite) {
 	if !s.shares() {
 		return
 	}
-	// Two that each leave one serving would together leave none: one is refused.
+	// Two destroys that each leave one serving instance would together leave
+	// none: one of them is refused.
 	a, b := s.Create(s.Spec("pair", Serve, 1)), s.Create(s.Spec("pair", Serve, 1))
 	s.WaitServing(a.Name, 1)
 	s.WaitServing(b.Name, 1)

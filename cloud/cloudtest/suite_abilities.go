@@ -15,7 +15,7 @@ import (
 func testWatch(s *Suite) {
 	w, ok := s.Cloud.(driver.Watcher)
 	if !ok {
-		s.t.Log("this driver cannot wait for changes; callers ask again")
+		s.t.Log("this driver cannot wait for changes; callers poll")
 		return
 	}
 	ctx := s.t.Context()
@@ -73,7 +73,7 @@ func testWatch(s *Suite) {
 	}
 }
 
-// operator has every ability to intervene in the maintenance of a group.
+// operator has every ability for maintenance of a group by hand.
 type operator interface {
 	driver.Standby
 	driver.Protection
@@ -84,7 +84,7 @@ type operator interface {
 func testOperator(s *Suite) {
 	op, ok := s.Cloud.(operator)
 	if !ok {
-		s.t.Log("this driver has no side operations")
+		s.t.Log("this driver has no operations for maintenance by hand")
 		return
 	}
 	ctx := s.t.Context()
@@ -105,7 +105,7 @@ func testOperator(s *Suite) {
 	if g = s.WaitServing(g.Name, 2); g.Capacity.Desired != 2 {
 		s.t.Fatalf("back from standby: %+v", g)
 	}
-	s.want("healthy", op.SetHealth(ctx, s.Region, away, true, s.Key()), "") // as it is
+	s.want("healthy", op.SetHealth(ctx, s.Region, away, true, s.Key()), "") // unchanged
 	s.want("unhealthy", op.SetHealth(ctx, s.Region, away, false, s.Key()), "")
 	g = s.Wait(g.Name, "the one that was said to be unhealthy replaced", func(g driver.ServerGroup) bool {
 		return g.Serving() == 2 && !slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == away })
@@ -129,7 +129,7 @@ func testOperator(s *Suite) {
 func testHooks(s *Suite) {
 	h, ok := s.Cloud.(driver.HookAnswerer)
 	if !ok {
-		s.t.Log("this driver has no hooks that wait")
+		s.t.Log("this driver has no hooks that wait for an answer")
 		return
 	}
 	ctx := s.t.Context()
@@ -154,7 +154,7 @@ func testHooks(s *Suite) {
 
 func testServing(s *Suite) {
 	if s.Reach == nil {
-		s.t.Log("this driver carries no requests")
+		s.t.Log("this driver forwards no requests")
 		return
 	}
 	ctx := s.t.Context()

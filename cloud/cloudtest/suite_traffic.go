@@ -27,9 +27,9 @@ func testWeights(s *Suite) {
 		err := s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{fresh.Name: 1, old.Name: 99}, driver.Guard{}, s.Key())
 		s.want("two in traffic where one has all", err, problem.Precondition)
 	}
-	// One change, whole or not at all.
+	// One change is applied as a whole or not at all.
 	err := s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, "app-v099": 100}, driver.Guard{}, s.Key())
-	s.want("with one that is not there", err, problem.NotFound)
+	s.want("with a group that does not exist", err, problem.NotFound)
 	err = s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: math.Inf(1)}, driver.Guard{}, s.Key())
 	if err == nil {
 		s.t.Fatal("an infinite weight was taken")
@@ -51,7 +51,7 @@ func testWeights(s *Suite) {
 	was := seen(old.Name).TrafficUntil
 	s.want("again", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0}, driver.Guard{}, s.Key()), "")
 	if again := seen(old.Name).TrafficUntil; !again.Equal(was) {
-		s.t.Fatalf("it had no traffic to lose, and lost it at %v instead of %v", again, was)
+		s.t.Fatalf("a group without traffic changed its TrafficUntil to %v from %v", again, was)
 	}
 	shift(fresh.Name, old.Name)
 }
@@ -59,7 +59,7 @@ func testWeights(s *Suite) {
 // shares says whether two versions can be in traffic at once.
 func (s *Suite) shares() bool { return !s.facts().AllOrNothing && s.facts().MostInTraffic != 1 }
 
-// facts are what the driver states.
+// facts are the facts that the driver states.
 func (s *Suite) facts() driver.Facts {
 	s.t.Helper()
 	f, err := s.Cloud.Facts(s.t.Context(), s.Region)
@@ -67,7 +67,7 @@ func (s *Suite) facts() driver.Facts {
 	return f
 }
 
-// testShares: weights are read back as they were set, and as finely as stated.
+// testShares: weights are read back as they were set, with the stated resolution.
 func (s *Suite) testShares(old, fresh string) {
 	ctx, one := s.t.Context(), 5.5
 	if r := s.facts().Resolution; r > 0 {
@@ -87,19 +87,19 @@ func (s *Suite) testShares(old, fresh string) {
 		for range most + 1 {
 			weights[s.Create(s.without("app", Serve, 0)).Name] = 1
 		}
-		s.want("more in traffic than there can be", s.Cloud.SetWeights(ctx, s.Region, "app", weights, driver.Guard{}, s.Key()), problem.Precondition)
+		s.want("more versions in traffic than the cloud allows", s.Cloud.SetWeights(ctx, s.Region, "app", weights, driver.Guard{}, s.Key()), problem.Precondition)
 	}
 }
 
-// without is Spec without traffic.
+// without is Spec with weight 0.
 func (s *Suite) without(cluster string, mode Mode, n int) driver.ServerGroupSpec {
 	spec := s.Spec(cluster, mode, n)
 	spec.Weight = 0
 	return spec
 }
 
-// testFacts: what is not stated is refused by name before anything is made, and
-// what a version is comes back as it was given.
+// testFacts: an unstated feature is refused by name before anything is made, and
+// the identity of a version is returned as it was given.
 func testFacts(s *Suite) {
 	ctx, f := s.t.Context(), s.facts()
 	_, err := s.Cloud.Facts(ctx, "nowhere")
@@ -128,11 +128,12 @@ func testFacts(s *Suite) {
 		s.t.Errorf("application %q and fingerprint %q came back", g.Spec.Application, g.Spec.Fingerprint)
 	}
 	if list, _ := s.Cloud.ServerGroups(ctx, s.Region, "app"); !f.References && len(list) > 0 {
-		s.t.Errorf("%d groups were made of what was refused", len(list))
+		s.t.Errorf("%d groups were made by refused requests", len(list))
 	}
 }
 
-// testCounts: every group of a cluster has an entry of a life that has a name.
+// testCounts: every group of a cluster has an entry, and the entry names its
+// epoch.
 func testCounts(s *Suite) {
 	ctx, f := s.t.Context(), s.facts()
 	a, b := s.Create(s.Spec("app", Serve, 1)), s.Create(s.without("app", Serve, 1))
@@ -151,7 +152,7 @@ func testCounts(s *Suite) {
 		}
 		c := list[at]
 		if c.Epoch == "" || c.Since.IsZero() || c.Until.IsZero() {
-			s.t.Errorf("the counts of %s do not say of which life and which time they are: %+v", name, c)
+			s.t.Errorf("the counts of %s name no epoch or no time: %+v", name, c)
 		}
 		if n := c.Statuses; c.Requests != n.Success+n.Redirect+n.Client+n.Server+n.None {
 			s.t.Errorf("%d requests, and by status %+v", c.Requests, n)

@@ -1,13 +1,13 @@
-// Package driver owns what a cloud implements: the types of the contract and
-// one small interface for each ability. It imports no other part of the cloud
-// packages and does no I/O. Callers do not use a driver; they hold a
+// Package driver owns the contract that a cloud implements: the types of the
+// contract and one small interface for each ability. It imports no other part of
+// the cloud packages and does no I/O. Callers do not use a driver; they hold a
 // *cloud.Account, which checks, measures and wraps errors.
 //
 // Every operation is idempotent: operations that change something take a key,
-// which is not empty, and the same key never acts twice. With the same request
-// it answers as it did; with another request it is a conflict. A refusal is not
-// remembered. Errors carry a problem.Code; unavailable is the only one worth
-// retrying.
+// which is not empty, and the same key never acts twice. Repeated with the same
+// request, it returns the first answer; with another request it is a conflict. A
+// refusal is not remembered. Errors carry a problem.Code; unavailable is the only
+// one worth retrying.
 package driver
 
 import (
@@ -17,12 +17,13 @@ import (
 	"showrunner/pipeline"
 )
 
-// Cloud is what every driver has. A cloud of functions has nothing else; all
+// Cloud is the interface of every driver. A cloud of functions needs no more. All
 // other interfaces of this package are abilities that a driver may have.
 type Cloud interface {
 	// Regions lists the account's regions, unhealthy ones included.
 	Regions(ctx context.Context) ([]Region, error)
-	// Facts states what the cloud can do in a region. It may ask the cloud.
+	// Facts states the abilities and limits of the cloud in a region. It may
+	// query the cloud.
 	Facts(ctx context.Context, region string) (Facts, error)
 	Versions
 	Traffic
@@ -30,22 +31,26 @@ type Cloud interface {
 
 // Versions creates, lists and destroys the versions of a cluster. Each version is a server group.
 type Versions interface {
-	// CreateServerGroup creates the next version of the cluster and returns without
-	// waiting for its instances. The values of the environment are no part of what
-	// the key stands for (Identity): the values of the first call count.
+	// CreateServerGroup creates the next version of the cluster and returns
+	// without waiting for its instances. The values of the environment are not
+	// part of the request that the key stands for (Identity): the values of the
+	// first call count.
 	CreateServerGroup(ctx context.Context, region string, spec ServerGroupSpec, key string) (ServerGroup, error)
-	// ServerGroups observes one cluster's server groups, oldest first, or every cluster's when
-	// cluster is empty. It reads the cloud's own fresh state.
+	// ServerGroups returns the present server groups of one cluster, oldest
+	// first, or of every cluster when cluster is empty. It reads fresh state from
+	// the cloud.
 	ServerGroups(ctx context.Context, region, cluster string) ([]ServerGroup, error)
-	// Destroy terminates a group's instances after draining them, and removes it. It does
-	// not wait: the group is seen Destroying until it is gone. A group that is gone already is success.
+	// Destroy terminates a group's instances after draining them, and removes the
+	// group. It does not wait: the group is listed as Destroying until it is
+	// gone. Destroying a group that is already gone succeeds.
 	Destroy(ctx context.Context, region, serverGroup string, guard Guard, key string) error
 }
 
 // Traffic splits a cluster's requests between its versions.
 type Traffic interface {
-	// SetWeights sets the shares of traffic of a cluster's groups in one atomic change;
-	// groups not named keep theirs; 0 disables. A group's TrafficUntil follows.
+	// SetWeights sets the shares of traffic of a cluster's groups in one atomic
+	// change; groups that are not named keep their weight; 0 disables. It also
+	// updates the groups' TrafficUntil.
 	SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard Guard, key string) error
 }
 
@@ -68,23 +73,26 @@ type Counter interface {
 	Counts(ctx context.Context, region, cluster string) ([]Counts, error)
 }
 
-// Watcher is the ability to wait for a change instead of asking again.
+// Watcher is the ability to wait for a change instead of polling.
 type Watcher interface {
-	// WaitChanges returns when anything of the region has changed since revision, with the
-	// clusters that have, or when ctx ends. Revision 0, or one that the region did not give
-	// out in its present life, returns at once and says that every cluster may have changed.
+	// WaitChanges returns when anything in the region has changed since revision,
+	// with the changed clusters, or when ctx ends. For revision 0, or a revision
+	// from before the region's last restart, it returns at once and says that
+	// every cluster may have changed.
 	WaitChanges(ctx context.Context, region string, revision uint64) (Changes, error)
 }
 
-// Logs is the ability to read what an instance wrote.
+// Logs is the ability to read the output of an instance.
 type Logs interface {
-	// InstanceLog copies the instance's kept output; with follow it goes on until ctx ends.
+	// InstanceLog copies the stored output of an instance; with follow it
+	// continues until ctx ends.
 	InstanceLog(ctx context.Context, region, instance string, follow bool, to io.Writer) error
 }
 
-// History is the ability to say which instances ended in versions that are gone.
+// History is the ability to list the ended instances of destroyed versions.
 type History interface {
-	// EndedInstances lists them, newest first, for as long as the driver keeps them. Logs has their output.
+	// EndedInstances lists these instances, newest first, for as long as the
+	// driver keeps them. Logs has their output.
 	EndedInstances(ctx context.Context, region string) ([]Instance, error)
 }
 
@@ -98,9 +106,10 @@ type Protection interface {
 	SetProtection(ctx context.Context, region, instance string, protected bool, key string) error
 }
 
-// HealthSetter is the ability to overrule an instance's health checks.
+// HealthSetter is the ability to override an instance's health checks.
 type HealthSetter interface {
-	// SetHealth unhealthy has an instance in service replaced whatever its checks say; healthy takes that back.
+	// SetHealth unhealthy makes the group replace an instance in service,
+	// whatever its checks say; healthy undoes that.
 	SetHealth(ctx context.Context, region, instance string, healthy bool, key string) error
 }
 
@@ -112,20 +121,23 @@ type Suspender interface {
 	Resume(ctx context.Context, region, serverGroup string, processes []string, key string) error
 }
 
-// HookAnswerer is the ability to answer lifecycle hooks that wait for a word from outside.
+// HookAnswerer is the ability to answer lifecycle hooks that wait for an answer
+// from outside.
 type HookAnswerer interface {
-	// AnswerHook completes the hook that an instance waits in, or has its timeout begin anew. An
-	// instance that does not wait is refused with precondition.
+	// AnswerHook completes the hook that an instance waits for, or restarts its
+	// timeout. It is refused with precondition for an instance that does not
+	// wait.
 	AnswerHook(ctx context.Context, region, instance string, answer HookAnswer, key string) error
 }
 
-// ZoneSetter is the ability to take a zone down and bring it back.
+// ZoneSetter is the ability to take a zone down and to bring it back.
 type ZoneSetter interface {
-	// SetZone down kills what runs in the zone and refuses launches there until it is back.
+	// SetZone down kills the instances in the zone and refuses launches there
+	// until the zone is back.
 	SetZone(ctx context.Context, region, zone string, down bool, key string) error
 }
 
-// Addresses is the ability to say where people find a cluster or a site.
+// Addresses is the ability to give the address of a cluster or a site for users.
 type Addresses interface {
 	// SiteURL is empty when there is no address.
 	SiteURL(name string) string

@@ -7,8 +7,9 @@ import (
 	"showrunner/pipeline"
 )
 
-// durationText is a duration in a JSON document: written as the pipeline file writes it
-// ("10s"). A number is read too, as nanoseconds: records of earlier versions hold these.
+// durationText is a duration in a JSON document, written as in the pipeline file
+// ("10s"). It can also be read from a number of nanoseconds, since records of
+// earlier versions contain numbers.
 type durationText time.Duration
 
 func (d durationText) MarshalJSON() ([]byte, error) {
@@ -24,11 +25,13 @@ func (d *durationText) UnmarshalJSON(b []byte) error {
 	return (*pipeline.Duration)(d).UnmarshalJSON(b)
 }
 
-// plainSpec is a ServerGroupSpec whose JSON has its durations as numbers. Fingerprints
-// and requests are compared in this form, so that those of earlier versions stay the same.
+// plainSpec is a ServerGroupSpec with its durations as numbers in JSON.
+// Fingerprints and requests are compared in this form, so that those of earlier
+// versions stay the same.
 type plainSpec ServerGroupSpec
 
-// textSpec is the JSON of a ServerGroupSpec; its fields hide those of the same name.
+// textSpec is the JSON of a ServerGroupSpec; its fields hide the embedded fields
+// of the same name.
 type textSpec struct {
 	*plainSpec
 	Drain       durationText `json:"drain"`

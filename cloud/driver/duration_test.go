@@ -10,8 +10,8 @@ import (
 	"showrunner/cloud/driver"
 )
 
-// Durations are text in every document about a cloud, as in the pipeline file, and
-// numbers of nanoseconds, which earlier versions wrote, are read all the same.
+// Durations are text in every document about a cloud, as in the pipeline file.
+// Numbers of nanoseconds, which earlier versions wrote, can still be read.
 func TestDurationsAreText(t *testing.T) {
 	for _, tt := range []struct {
 		value any    // a pointer
@@ -35,12 +35,12 @@ func TestDurationsAreText(t *testing.T) {
 		}
 	}
 	if err := json.Unmarshal([]byte(`{"drain":"soon"}`), new(driver.ServerGroupSpec)); err == nil {
-		t.Error("what is no duration is read")
+		t.Error("an invalid duration was accepted")
 	}
 }
 
-// What an upgrade must not change: which version a specification is, and which request a
-// key stands for.
+// An upgrade must not change the version of a specification, or the request that
+// a key stands for.
 func TestFingerprintsStayOverTheFormOfDurations(t *testing.T) {
 	spec := driver.ServerGroupSpec{Cluster: "shop", Drain: time.Second}
 	if got := driver.Fingerprint(spec, []byte("k")); got != "98136995e0d3f59ec20a24dc5c763943" {

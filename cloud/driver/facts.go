@@ -7,32 +7,35 @@ import (
 	"showrunner/problem"
 )
 
-// Facts are what a driver states of its cloud. Plans and rollouts keep to them:
-// what a cloud cannot do is refused with the reason before anything is made.
-// They do not change while a rollout runs.
+// Facts are the abilities and limits that a driver states for its cloud. Plans
+// and rollouts keep to them: a request beyond them is refused with the reason
+// before anything is made. They do not change while a rollout runs.
 type Facts struct {
-	Workloads  []WorkloadKind `json:"workloads"`            // that it runs
-	References bool           `json:"references,omitempty"` // it resolves references to secrets in the environment
+	Workloads  []WorkloadKind `json:"workloads"`            // the kinds that the cloud runs
+	References bool           `json:"references,omitempty"` // the cloud resolves references to secrets in the environment
 
 	// AllOrNothing says that one version at a time has all of a cluster's traffic.
 	AllOrNothing bool `json:"allOrNothing,omitempty"`
-	// Resolution is the smallest share of the traffic that can be told apart, in percent; 0 is any.
+	// Resolution is the smallest difference between shares of traffic that the
+	// cloud can set, in percent; 0 is any.
 	Resolution float64 `json:"resolution,omitempty"`
-	// SharesOnly says that ServerGroups returns weights as shares of the cluster's traffic, rounded to
-	// the resolution. Otherwise weights are returned exactly as they were set.
+	// SharesOnly says that ServerGroups returns weights as shares of the
+	// cluster's traffic, rounded to the resolution. Otherwise weights are
+	// returned exactly as they were set.
 	SharesOnly bool `json:"sharesOnly,omitempty"`
 	// MostInTraffic is how many versions may have a weight above 0 at once; 0 is any number.
 	MostInTraffic int `json:"mostInTraffic,omitempty"`
-	// Settle is how long requests may go on arriving by the weights from before, once SetWeights has
-	// answered. A version that lost its traffic has to serve that long.
+	// Settle is how long requests may still follow the earlier weights after
+	// SetWeights has returned. A version that lost its traffic has to serve that
+	// long.
 	Settle time.Duration `json:"settle,omitempty"`
-	// Counts says what is counted; nil is nothing.
+	// Counts describes the request counts; nil when the cloud does not count.
 	Counts *CountFacts `json:"counts,omitempty"`
 }
 
-// CountFacts are what a driver states of its Counts.
+// CountFacts describe a cloud's request counts.
 type CountFacts struct {
-	Delay     time.Duration `json:"delay,omitempty"`     // how long after a request it is counted at the latest
+	Delay     time.Duration `json:"delay,omitempty"`     // the longest time between a request and its appearance in the counts
 	Latencies bool          `json:"latencies,omitempty"` // Buckets are filled in
 	Instances bool          `json:"instances,omitempty"` // there is an entry for each instance too
 }

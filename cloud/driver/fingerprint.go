@@ -9,12 +9,11 @@ import (
 	"showrunner/pipeline"
 )
 
-// Fingerprint identifies a version by its whole specification: what it runs,
-// its environment and every option. Left out are what differs between two
-// creations of the same version (the execution) and what is changed later
-// without a new version (capacity and weight). The values of the environment
-// take part by a digest with key alone, so that a secret cannot be guessed from
-// a fingerprint without the key.
+// Fingerprint identifies a version by its whole specification: its workload, its
+// environment and every option. Left out are the execution, which differs between
+// two creations of the same version, and capacity and weight, which change later
+// without a new version. The values of the environment are included as a keyed
+// digest, so that a secret cannot be guessed from a fingerprint without the key.
 func Fingerprint(s ServerGroupSpec, key []byte) string {
 	env := make(map[string]string, len(s.Env))
 	for name, v := range s.Env {
@@ -30,12 +29,12 @@ func Fingerprint(s ServerGroupSpec, key []byte) string {
 		Env  map[string]string `json:"env"`
 	}{plainSpec(s), env})
 	if err != nil {
-		return "" // not reached: a specification is plain data
+		return "" // unreachable: a specification is plain data
 	}
 	return keyed(key, "spec", string(text))
 }
 
-// keyed is a digest of parts that nobody without the key can compute.
+// keyed is a digest that cannot be computed without the key.
 func keyed(key []byte, parts ...string) string {
 	mac := hmac.New(sha256.New, key)
 	for _, p := range parts {

@@ -19,7 +19,7 @@ func whole() driver.ServerGroupSpec {
 	}
 }
 
-// Every field of a specification is part of what a version is, but for those
+// Every field of a specification is part of its fingerprint, except the fields
 // named here with the reason.
 func TestEveryOptionIsPartOfTheFingerprint(t *testing.T) {
 	left := map[string]string{
@@ -51,7 +51,7 @@ func TestEveryOptionIsPartOfTheFingerprint(t *testing.T) {
 	}
 }
 
-// other gives a value another one, deep inside where it has parts.
+// other changes a value to another one, inside its parts where it has parts.
 func other(t *testing.T, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
@@ -74,7 +74,7 @@ func other(t *testing.T, v reflect.Value) {
 	case reflect.Map:
 		v.SetMapIndex(reflect.ValueOf("MORE"), reflect.Zero(v.Type().Elem()))
 	default:
-		t.Fatalf("a field of the kind %s: teach this test", v.Kind())
+		t.Fatalf("this test does not know fields of the kind %s: add them", v.Kind())
 	}
 }
 
@@ -96,7 +96,8 @@ func TestFingerprintOfTheEnvironment(t *testing.T) {
 			t.Errorf("%s: the same version", what)
 		}
 	}
-	// Without the key nobody can try values until the fingerprint is the same.
+	// Without the key, an attacker cannot try values until the fingerprint
+	// matches.
 	if driver.Fingerprint(whole(), []byte("another")) == before {
 		t.Error("the fingerprint does not depend on the key")
 	}

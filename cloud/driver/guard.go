@@ -19,19 +19,19 @@ func Serving(groups []ServerGroup) int {
 	return n
 }
 
-// CheckGuard decides whether a change that takes a cluster from before to after
-// serving instances in a region may happen. A change that takes none away is
-// always allowed, even below MinServing: refusing it would keep a cluster that
-// lost instances from being mended. A driver calls it with fresh state inside
-// the call that changes it.
+// CheckGuard decides whether a change may reduce a cluster's serving instances in
+// a region from before to after. A change that reduces nothing is always allowed,
+// even below MinServing: otherwise a cluster that lost instances could not be
+// repaired. A driver calls it with fresh state inside the call that makes the
+// change.
 func CheckGuard(guard Guard, cluster, region string, before, after int) error {
 	if after >= before {
 		return nil
 	}
 	const op = "cloud.guard"
 	if guard.Idle {
-		return problem.New(problem.Precondition, op, "it takes traffic: cluster %s in %s would have %d of %d serving instances left", cluster, region, after, before).
-			WithHelp("look at what serves now and decide anew")
+		return problem.New(problem.Precondition, op, "the group has traffic: cluster %s in %s would have %d of %d serving instances left", cluster, region, after, before).
+			WithHelp("read the present state and decide again")
 	}
 	if after < guard.MinServing {
 		return problem.New(problem.Precondition, op, "cluster %s in %s would have %d of %d serving instances left; at least %d must serve",
@@ -45,7 +45,8 @@ func CheckGuard(guard Guard, cluster, region string, before, after int) error {
 	return nil
 }
 
-// TrafficUntil is when a group last lost its traffic, after a change of its weight.
+// TrafficUntil is when a group last lost its traffic, after a change of its
+// weight.
 func TrafficUntil(was time.Time, from, to float64, now time.Time) time.Time {
 	switch {
 	case to > 0:
@@ -56,10 +57,10 @@ func TrafficUntil(was time.Time, from, to float64, now time.Time) time.Time {
 	return was
 }
 
-// Identity is a spec as it counts for an idempotency key: its environment by
-// names alone. Values may be secrets, which are resolved anew at each call; a
-// secret that was changed between a call and its repetition must not make the
-// repetition another request. Callers only encode it.
+// Identity is the part of a spec that an idempotency key stands for: its
+// environment counts by names alone. Values may be secrets, which are resolved
+// anew at each call; a secret that was changed between a call and its repetition
+// must not make the repetition another request. Callers only encode the result.
 func Identity(s ServerGroupSpec) any {
 	names := make(map[string]EnvValue, len(s.Env))
 	for name := range s.Env {
@@ -92,19 +93,19 @@ func CheckHooks(h *pipeline.LifecycleHooks) error {
 			continue
 		}
 		if len(hook.Command) == 0 && !hook.Wait || len(hook.Command) > 0 && hook.Command[0] == "" || hook.Timeout < 0 {
-			return problem.New(problem.Invalid, "cloud.hooks", "the %s hook has neither a command nor waits, or a negative timeout", name)
+			return problem.New(problem.Invalid, "cloud.hooks", "the %s hook has neither a command nor wait, or it has a negative timeout", name)
 		}
 	}
 	return nil
 }
 
-// CheckHookAnswer refuses what is no answer. Errors: invalid.
+// CheckHookAnswer refuses an unknown answer. Errors: invalid.
 func CheckHookAnswer(op string, a HookAnswer) error {
 	switch a {
 	case HookContinue, HookAbandon, HookHeartbeat:
 		return nil
 	}
-	return problem.New(problem.Invalid, op, "%q is no answer to a hook", string(a)).WithHelp("give continue, abandon or heartbeat")
+	return problem.New(problem.Invalid, op, "%q is not an answer to a hook", string(a)).WithHelp("give continue, abandon or heartbeat")
 }
 
 // CheckMaintenance checks a maintenance policy; nil is the driver's own.

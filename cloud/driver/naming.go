@@ -17,14 +17,15 @@ var (
 	sequence    = regexp.MustCompile(`^(.+)-v([0-9]{3})$`)
 )
 
-// CheckCluster refuses names that are not app[-stack[-detail]]: app and stack of
-// letters, digits, dot and underscore; the detail may also hold hyphens; an empty
-// stack before a detail leaves two hyphens in a row. A name that ends like a
-// server group's (-v000) is refused because nobody could tell the two apart.
+// CheckCluster refuses names that are not app[-stack[-detail]]: app and stack
+// consist of letters, digits, dot and underscore; the detail may also have
+// hyphens; an empty stack before a detail leaves two hyphens in a row. A name
+// that ends like a server group's (-v000) is refused because it could be confused
+// with a server group's name.
 func CheckCluster(name string) error {
 	const op = "cloud.cluster"
 	if !clusterName.MatchString(name) || len(name) > 128 || strings.Trim(name, ".") == "" {
-		return problem.New(problem.Invalid, op, "%q is not a cluster's name", name).
+		return problem.New(problem.Invalid, op, "%q is not a valid name of a cluster", name).
 			WithHelp("use app[-stack[-detail]] of letters, digits, '.' and '_'; the detail may hold '-'")
 	}
 	if sequence.MatchString(name) {
@@ -48,8 +49,9 @@ func ParseServerGroup(name string) (cluster string, seq int, ok bool) {
 }
 
 // NextSequence is the number of a cluster's next server group: one more than the
-// last created (whether that still exists or not; nil when none ever did), from
-// v999 on to v000, taken ones skipped. Spinnaker's Frigga counts the same way.
+// last created number (even if that group is gone; nil when no group was ever
+// created), with v000 after v999, skipping taken numbers. Spinnaker's Frigga
+// counts the same way.
 func NextSequence(cluster string, last *int, taken func(seq int) bool) (int, error) {
 	next := 0
 	if last != nil {
@@ -70,12 +72,12 @@ var (
 	doubleDot = regexp.MustCompile(`\.\.|\.-|-\.`)
 )
 
-// CheckSiteName holds a site's name to the rules of bucket names, since it
-// becomes one, and a host name too.
+// CheckSiteName applies the rules of bucket names to a site's name, since it
+// becomes the name of a bucket, and of a host.
 func CheckSiteName(site string) error {
 	if siteName.MatchString(site) && !doubleDot.MatchString(site) {
 		return nil
 	}
-	return problem.New(problem.Invalid, "cloud.site", "%q is no name for a site", site).
+	return problem.New(problem.Invalid, "cloud.site", "%q is not a valid name of a site", site).
 		WithHelp("a site's name is 3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit")
 }

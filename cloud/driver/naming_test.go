@@ -50,7 +50,7 @@ func TestSequence(t *testing.T) {
 	}
 }
 
-// A name that is made is a name that is understood.
+// A generated name can be parsed.
 func TestNamesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cluster := rapid.StringMatching(`[a-z0-9._]{1,6}(-[a-z0-9._]{0,4}-[a-z0-9.v-]{0,6}[a-z0-9]|-[a-z0-9]{1,4})?`).Draw(t, "cluster")

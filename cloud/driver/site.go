@@ -9,15 +9,16 @@ import (
 type PublishRequest struct {
 	Config    pipeline.DeploySite `json:"config"`
 	Artifact  artifact.Ref        `json:"artifact"`
-	Version   string              `json:"version"` // what people call it: a commit
+	Version   string              `json:"version"` // the version for people, such as a commit
 	Execution string              `json:"execution,omitempty"`
-	// Order fences: a publish whose order is below that of the content that is live is refused
-	// with conflict, so that a slow older deployment never overwrites a newer one, and regions
-	// agree on which is newer. Zero is the order of arrival.
+	// Order prevents an older deployment from overwriting a newer one: a publish
+	// with a lower order than the live content is refused with conflict. So a
+	// slow older deployment does no harm, and regions agree on which deployment
+	// is newer. Zero is the order of arrival.
 	Order int64 `json:"order,omitempty"`
 }
 
-// SiteDeployment is one content that a site has, or had, in one region.
+// SiteDeployment is the content of a site at some time in one region.
 type SiteDeployment struct {
 	ID        string       `json:"id"`
 	Site      string       `json:"site"`
@@ -25,23 +26,23 @@ type SiteDeployment struct {
 	Artifact  artifact.Ref `json:"artifact"`
 	Version   string       `json:"version"`
 	Execution string       `json:"execution,omitempty"`
-	Prefix    string       `json:"prefix,omitempty"`   // the part of the site that it is
-	Archive   string       `json:"archive,omitempty"`  // the name of the one file that it is, below Prefix
-	Document  string       `json:"document,omitempty"` // the key of its index document; "" when it has none
-	Nested    string       `json:"nested,omitempty"`   // without Document: the key of the folder's index document that is nearest to the root
+	Prefix    string       `json:"prefix,omitempty"`   // the part of the site that was deployed
+	Archive   string       `json:"archive,omitempty"`  // the name of the single file, below Prefix
+	Document  string       `json:"document,omitempty"` // the key of its index document; "" when there is none
+	Nested    string       `json:"nested,omitempty"`   // without Document: the key of the nested index document closest to the root
 	At        string       `json:"at"`                 // RFC 3339
 	Current   bool         `json:"current"`
 	Previous  string       `json:"previous,omitempty"` // with Current, in a list: the deployment that a rollback returns to
 	Uploaded  int          `json:"uploaded"`
 	Unchanged int          `json:"unchanged"`
 	Deleted   int          `json:"deleted"`
-	Bytes     int64        `json:"bytes"` // that travelled
+	Bytes     int64        `json:"bytes"` // bytes copied
 }
 
-// SiteChange is one object that a deployment placed and somebody has changed since.
+// SiteChange is one object of a deployment that was changed outside deployments.
 type SiteChange struct {
 	Key        string `json:"key"`
-	Deployment string `json:"deployment"` // that placed it
+	Deployment string `json:"deployment"` // the deployment that placed the object
 	Change     string `json:"change"`     // replaced or removed
 }
 

@@ -8,10 +8,10 @@ import (
 	"showrunner/problem"
 )
 
-// CheckSpec completes a specification and refuses, by name, what no driver
-// could run and what this one does not. A driver calls it before it makes
-// anything; what only its own cloud refuses it checks itself. Errors: invalid,
-// precondition.
+// CheckSpec completes a specification. It refuses, by name, options that no
+// driver can run and options that a cloud with these facts cannot run. A driver
+// calls it before it makes anything; further limits of its cloud the driver
+// checks itself. Errors: invalid, precondition.
 func CheckSpec(s ServerGroupSpec, facts Facts) (ServerGroupSpec, error) {
 	const op = "cloud.spec"
 	if err := CheckCluster(s.Cluster); err != nil {
@@ -45,7 +45,8 @@ func CheckSpec(s ServerGroupSpec, facts Facts) (ServerGroupSpec, error) {
 	return s, err
 }
 
-// checkFunction refuses the options of instances for a function, which has none.
+// checkFunction refuses options of instances for a function, which has no
+// instances.
 func checkFunction(s ServerGroupSpec) error {
 	if s.Workload.Function == nil {
 		return nil
@@ -71,8 +72,8 @@ func checkFunction(s ServerGroupSpec) error {
 	return nil
 }
 
-// ApplicationOf is the application that a cluster belongs to: the one stored
-// with it, and for clusters that were created before it was stored, the first
+// ApplicationOf is the application that a cluster belongs to: the stored one, or
+// for clusters that were created before the application was stored, the first
 // part of the name.
 func ApplicationOf(s ServerGroupSpec) string {
 	if s.Application != "" {

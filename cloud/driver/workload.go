@@ -10,7 +10,7 @@ import (
 	"showrunner/problem"
 )
 
-// Workload is what a version runs. Exactly one field is set.
+// Workload is the program of a version. Exactly one field is set.
 type Workload struct {
 	Process  *Process  `json:"process,omitempty"`
 	Image    *Image    `json:"image,omitempty"`
@@ -43,19 +43,19 @@ type Image struct {
 // instances of its own that could be resized, drained or terminated.
 type Function struct {
 	Artifact artifact.Ref  `json:"artifact"`
-	Handler  string        `json:"handler"`           // what is called, as the runtime names it
-	Runtime  string        `json:"runtime"`           // as the cloud names it
+	Handler  string        `json:"handler"`           // entry point in the runtime's syntax
+	Runtime  string        `json:"runtime"`           // the cloud's name for it
 	Memory   int           `json:"memory,omitempty"`  // MiB; 0 is the cloud's default
 	Timeout  time.Duration `json:"timeout,omitempty"` // of one call; 0 is the cloud's default
 }
 
 // EnvValue is the value of an environment variable, or a reference to a secret
 // that the cloud itself resolves when it starts the workload. A value may be a
-// secret that was resolved before; a driver stores it encrypted and returns no
-// values.
+// secret that was already resolved; a driver stores it encrypted and never
+// returns values.
 type EnvValue struct {
 	Value  string `json:"value,omitempty"`
-	Secret string `json:"secret,omitempty"` // as the cloud names it, with its version
+	Secret string `json:"secret,omitempty"` // the cloud's name of the secret, with its version
 }
 
 // Values makes an environment of plain values.
@@ -88,7 +88,7 @@ func (w Workload) Kind() WorkloadKind {
 	return kinds[0]
 }
 
-// Artifact is the artifact that the workload is made of, empty for an image.
+// Artifact is the artifact of the workload, empty for an image.
 func (w Workload) Artifact() artifact.Ref {
 	switch {
 	case w.Process != nil:
@@ -102,8 +102,8 @@ func (w Workload) Artifact() artifact.Ref {
 var imageReference = regexp.MustCompile(`^[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$`)
 
 // CheckWorkload checks that exactly one workload is set and complete. runs are
-// the kinds that the driver runs; any other is refused by name. Errors: invalid,
-// and precondition for a kind that the driver does not run.
+// the kinds that the driver runs; any other kind is refused by name. Errors:
+// invalid, and precondition for a kind that the driver does not run.
 func CheckWorkload(w Workload, runs ...WorkloadKind) error {
 	const op = "cloud.workload"
 	kind := w.Kind()
@@ -169,7 +169,7 @@ func CheckEnv(env map[string]EnvValue, references bool) error {
 		case v.Value != "" && v.Secret != "":
 			return problem.New(problem.Invalid, op, "environment variable %s has both a value and a reference to a secret", name)
 		case v.Secret != "" && !references:
-			return problem.New(problem.Precondition, op, "environment variable %s refers to a secret of the cloud, and this account keeps none", name).
+			return problem.New(problem.Precondition, op, "environment variable %s refers to a secret of the cloud, but this account does not resolve such references", name).
 				WithHelp("give a value, which may be a secret of the control plane")
 		}
 	}

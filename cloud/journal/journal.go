@@ -11,8 +11,8 @@ import (
 	"showrunner/problem"
 )
 
-// Age is how long an entry is kept after its last change. A pending entry that is
-// forgotten is new when its key is used again.
+// Age is how long an entry is kept after its last change. After a pending entry
+// is forgotten, its key is new again.
 const Age = 30 * 24 * time.Hour
 
 // ID identifies an entry. A key counts within one region of one account; Region
@@ -23,7 +23,7 @@ type ID struct {
 	Key     string
 }
 
-// Request is what a key stands for.
+// Request is the request that a key stands for.
 type Request struct {
 	// Operation names the operation ("create-server-group").
 	Operation string
@@ -31,32 +31,33 @@ type Request struct {
 	Fingerprint string
 }
 
-// Entry is what is known of a key.
+// Entry is the record of a key.
 type Entry struct {
 	Request Request
-	Done    bool   // false: pending; nobody knows whether the change happened
-	Answer  []byte // as the operation returned it; only when Done
+	Done    bool   // false: pending, so it is unknown whether the change happened
+	Answer  []byte // the operation's answer; only when Done
 }
 
 // Store keeps entries. Every write is durable before the method returns.
 // Errors: unavailable.
 type Store interface {
 	// BeginOperation creates a pending entry, and returns it with created true.
-	// An entry that exists already is returned as it is.
+	// An existing entry is returned unchanged.
 	BeginOperation(ctx context.Context, id ID, r Request) (e Entry, created bool, err error)
-	// FinishOperation makes the entry done, with its answer. An entry that is done
-	// already stays as it is; one that is missing is created.
+	// FinishOperation makes the entry done, with its answer. An entry that is
+	// already done stays unchanged; a missing one is created.
 	FinishOperation(ctx context.Context, id ID, r Request, answer []byte) error
-	// DropOperation removes a pending entry. One that is done, or missing, is left.
+	// DropOperation removes a pending entry. It does nothing when the entry is
+	// done or missing.
 	DropOperation(ctx context.Context, id ID) error
-	// ForgetOperations removes the entries that have not changed since a time, and
-	// returns how many those were.
+	// ForgetOperations removes the entries that have not changed since a time,
+	// and returns their number.
 	ForgetOperations(ctx context.Context, before time.Time) (int, error)
 }
 
 // Journal carries out operations through a store. It is safe for use by several
-// goroutines, and by several replicas on one store: two calls with one key take
-// turns within a process; over processes both may ask the driver, which by its
+// goroutines, and by several replicas on one store. Two calls with one key take
+// turns within a process. In two processes both may call the driver, which by its
 // own contract acts once for each key.
 type Journal struct {
 	store Store
@@ -68,19 +69,19 @@ type Journal struct {
 // New makes a journal over a store.
 func New(s Store) *Journal { return &Journal{store: s, turns: map[ID]*turn{}} }
 
-// Act asks the driver for a change. again says that the driver may have been
-// asked for it before, under the same key, and that the answer is not known.
+// Act calls the driver for a change. again says that the driver may have been
+// called before, under the same key, and that its answer is unknown.
 type Act[T any] func(ctx context.Context, again bool) (T, error)
 
 // finishTimeout is how long recording an answer may take after the caller has
-// given up: an answer that is known is worth keeping.
+// given up: a known answer is worth keeping.
 const finishTimeout = 5 * time.Second
 
-// Do carries out act once for id, and returns what it returned the first time.
-// T is kept as JSON. Errors: invalid without a key; conflict when the key stands
-// for another request; unavailable when it is not known whether the change
-// happened or its answer could not be recorded, and the same key has to be used
-// again; those of act.
+// Do carries out act once for id, and returns the first answer when it is
+// repeated. T is stored as JSON. Errors: invalid without a key; conflict when the
+// key stands for another request; unavailable when it is unknown whether the
+// change happened, or when its answer could not be recorded (the caller then has
+// to repeat the call with the same key); those of act.
 func Do[T any](ctx context.Context, j *Journal, id ID, r Request, act Act[T]) (answer T, err error) {
 	op := "cloud." + r.Operation
 	if id.Key == "" {
@@ -108,34 +109,34 @@ func Do[T any](ctx context.Context, j *Journal, id ID, r Request, act Act[T]) (a
 	return carryOut(ctx, j, id, r, !created, act)
 }
 
-// carryOut asks the driver and records what it answered.
+// carryOut calls the driver and records its answer.
 func carryOut[T any](ctx context.Context, j *Journal, id ID, r Request, again bool, act Act[T]) (T, error) {
 	op := "cloud." + r.Operation
 	answer, err := act(ctx, again)
 	if err != nil && !refused(err) {
-		return answer, err // pending: the next call asks again
+		return answer, err // pending: the next call reaches the driver again
 	}
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	if err != nil {
-		// An entry that cannot be dropped stays pending, which is harmless: the next
-		// call asks the driver.
+		// An entry that cannot be dropped stays pending. This is harmless: the
+		// next call reaches the driver.
 		_ = j.store.DropOperation(record, id)
 		return answer, err
 	}
 	text, err := json.Marshal(answer)
 	if err != nil {
-		return answer, problem.Wrap(err, problem.Internal, op, "the answer cannot be written down")
+		return answer, problem.Wrap(err, problem.Internal, op, "the answer cannot be encoded")
 	}
 	if err := j.store.FinishOperation(record, id, r, text); err != nil {
 		return answer, problem.Wrap(err, problem.Unavailable, op, "the change was made, and its answer could not be recorded").
-			WithHelp("Ask again with the same key.")
+			WithHelp("Repeat the call with the same key.")
 	}
 	return answer, nil
 }
 
-// refused tells whether an error says that nothing was changed. Unavailable and
-// internal errors, and those that have no code, leave that open.
+// refused tells whether an error proves that nothing was changed. Unavailable and
+// internal errors, and errors without a code, do not prove that.
 func refused(err error) bool {
 	switch problem.CodeOf(err) {
 	case problem.Invalid, problem.NotFound, problem.Conflict, problem.Denied, problem.Precondition:
@@ -144,25 +145,25 @@ func refused(err error) bool {
 	return false
 }
 
-// Fingerprint identifies a request by its JSON. Leave out what the key does not
-// stand for, such as the values of secrets.
+// Fingerprint identifies a request by its JSON. Leave out the parts that the key
+// does not stand for, such as the values of secrets.
 func Fingerprint(request any) (string, error) {
 	text, err := json.Marshal(request)
 	if err != nil {
-		return "", problem.Wrap(err, problem.Invalid, "cloud.journal", "the request cannot be written down")
+		return "", problem.Wrap(err, problem.Invalid, "cloud.journal", "the request cannot be encoded")
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// turn is held by the call that works on a key now.
+// turn is held by the call that is working on a key.
 type turn struct {
-	free    chan struct{} // holds one value while nobody works
+	free    chan struct{} // holds one value while no call works on the key
 	waiting int
 }
 
-// wait waits until no other call of this process works on id. The call that gets
-// its turn has to end it.
+// wait waits until no other call of this process works on id. The caller must
+// call end afterwards.
 func (j *Journal) wait(ctx context.Context, id ID) (end func(), err error) {
 	j.mu.Lock()
 	t := j.turns[id]

@@ -76,7 +76,7 @@ var (
 
 type group struct{ Name string }
 
-// answers acts by returning the nth group, or an error where errs has one.
+// answers is an act that returns the nth group, or an error where errs has one.
 func answers(calls *[]bool, errs ...error) journal.Act[group] {
 	return func(_ context.Context, again bool) (group, error) {
 		n := len(*calls)
@@ -128,8 +128,8 @@ func TestAnotherRequestIsAConflict(t *testing.T) {
 	}
 }
 
-// TestErrors: only an error that leaves open whether the change happened is
-// remembered, and the driver is told when it is asked again.
+// TestErrors: only an error that leaves open whether the change happened keeps
+// the entry pending, and the driver is told when it is called again.
 func TestErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		err   error
@@ -174,8 +174,8 @@ func TestARefusedKeyMayStandForAnotherRequest(t *testing.T) {
 	}
 }
 
-// TestTheStoreIsAway: without a record of the intent the driver is not asked, and
-// without a record of the answer the caller does not get it as a success.
+// TestTheStoreIsAway: without a record of the intent the driver is not called,
+// and without a record of the answer the caller gets an error.
 func TestTheStoreIsAway(t *testing.T) {
 	m, j := newJournal()
 	var calls []bool
@@ -193,7 +193,7 @@ func TestTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// TestAnAnswerIsKeptThoughItsCallerHasGone: what is known is worth recording.
+// TestAnAnswerIsKeptThoughItsCallerHasGone: a known answer is recorded.
 func TestAnAnswerIsKeptThoughItsCallerHasGone(t *testing.T) {
 	m, j := newJournal()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -203,7 +203,8 @@ func TestAnAnswerIsKeptThoughItsCallerHasGone(t *testing.T) {
 	}
 }
 
-// TestCallsWithOneKeyTakeTurns: the second waits for the first, and gets its answer.
+// TestCallsWithOneKeyTakeTurns: the second call waits for the first, and gets its
+// answer.
 func TestCallsWithOneKeyTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, j := newJournal()

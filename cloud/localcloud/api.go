@@ -15,29 +15,29 @@ import (
 	"showrunner/problem"
 )
 
-// Info is what a region says of itself.
+// Info describes a region.
 type Info struct {
 	cloud.Region
 	PID         int                     `json:"pid"`
 	Started     time.Time               `json:"started"`
 	Credentials objectstore.Credentials `json:"credentials"` // of its object storage
-	EdgeKey     string                  `json:"edgeKey"`     // with which its load balancer believes what the edge says of clients
+	EdgeKey     string                  `json:"edgeKey"`     // authenticates the edge to the region's load balancer, which then trusts the edge's statements about clients
 }
 
-// publishBody asks for one site deployment.
+// publishBody is the request for one site deployment.
 type publishBody struct {
 	cloud.PublishRequest
 	Key string `json:"key"`
 }
 
-// activateBody asks for an earlier one, or for the undoing of one.
+// activateBody is the request to return to an earlier deployment, or to undo one.
 type activateBody struct {
 	Deployment string `json:"deployment"`
 	Key        string `json:"key"`
 }
 
-// publishLine is one line of the answer to a publish: progress, and at last
-// the deployment or the error.
+// publishLine is one line of the answer to a publish: progress, and finally the
+// deployment or the error.
 type publishLine struct {
 	Done       int                   `json:"done,omitempty"`
 	Total      int                   `json:"total,omitempty"`
@@ -86,12 +86,12 @@ func act(q *http.Request, do func(ctx context.Context, site, deployment, key str
 	return do(q.Context(), q.PathValue("site"), body.Deployment, body.Key)
 }
 
-// progressEvery is how often a publish says how far it is.
+// progressEvery is how often a publish reports its progress.
 const progressEvery = 100 * time.Millisecond
 
 type publishFunc func(ctx context.Context, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error)
 
-// publish streams its answer: a line of progress now and then, and the end.
+// publish streams its answer: progress lines, and the result at the end.
 func (r *region) publish(do publishFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) { r.streamPublish(w, q, do) }
 }
@@ -111,7 +111,8 @@ func (r *region) streamPublish(w http.ResponseWriter, q *http.Request, do publis
 	var mu sync.Mutex
 	var last time.Time
 	write := func(line publishLine) {
-		// A client that has gone away ends the request's context, which ends the publish.
+		// A client that has disconnected ends the request's context, which ends
+		// the publish.
 		if out.Encode(line) == nil {
 			flush.Flush()
 		}
@@ -133,7 +134,7 @@ func (r *region) streamPublish(w http.ResponseWriter, q *http.Request, do publis
 	write(publishLine{Deployment: &d})
 }
 
-// answer makes a handler of a function that returns what to say.
+// answer makes a handler from a function that returns the answer.
 func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, err := f(r)
@@ -141,14 +142,14 @@ func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 	}
 }
 
-// requireToken guards the interface where others can reach it.
+// requireToken protects the interface where other machines can reach it.
 func requireToken(token string, next http.Handler) http.Handler {
 	want := []byte("Bearer " + token)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			w.WriteHeader(http.StatusUnauthorized)
-			_ = json.NewEncoder(w).Encode(&rpc.Error{Code: problem.Denied, Message: "this region's control needs its token"}) // the client may have gone
+			_ = json.NewEncoder(w).Encode(&rpc.Error{Code: problem.Denied, Message: "the control interface of this region requires its token"}) // the client may have disconnected
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -15,11 +15,11 @@ import (
 	"showrunner/problem"
 )
 
-// Endpoint is how a region is reached: by the socket in a data folder, or by
-// URL with a token.
+// Endpoint is the address of a region: its socket in a data folder, or a URL with
+// a token.
 type Endpoint struct {
 	Region string
-	Data   string // the data folder whose region it is; or
+	Data   string // the region's data folder; or
 	URL    string // its control listener
 	Token  string
 }
@@ -27,7 +27,7 @@ type Endpoint struct {
 // ClientConfig is what a Client needs.
 type ClientConfig struct {
 	Regions []Endpoint // in the order of preference
-	// Edge is where people find sites and services, host:port.
+	// Edge is the edge's address for users, host:port.
 	Edge string
 	Now  func() time.Time // default time.Now
 }
@@ -45,8 +45,8 @@ type regionClient struct {
 	fleet regionFleet
 
 	mu   sync.Mutex
-	seen cloud.Region // what was last known
-	key  string       // of the edge, the same
+	seen cloud.Region // last known state
+	key  string       // last known key of the edge
 }
 
 // NewClient makes a client. It does not connect: regions may come and go.
@@ -107,17 +107,18 @@ func (c *Client) region(name string) (*regionClient, error) {
 		WithHelp("the regions are %s", strings.Join(c.order, ", "))
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (c *Client) Close() {
 	for _, r := range c.regions {
 		r.HTTP.CloseIdleConnections()
 	}
 }
 
-// probeTimeout bounds how long a region that hangs holds up a list of regions.
+// probeTimeout bounds how long an unresponsive region delays a list of regions.
 const probeTimeout = 2 * time.Second
 
-// Regions lists the regions in order of preference; one that does not answer is unhealthy.
+// Regions lists the regions in order of preference. A region that does not answer
+// is unhealthy.
 func (c *Client) Regions(ctx context.Context) ([]cloud.Region, error) {
 	list := make([]cloud.Region, len(c.order))
 	var wg sync.WaitGroup
@@ -128,7 +129,7 @@ func (c *Client) Regions(ctx context.Context) ([]cloud.Region, error) {
 	return list, ctx.Err()
 }
 
-// observe asks the region how it is, and keeps what it last said.
+// observe asks the region for its state, and keeps the answer.
 func (r *regionClient) observe(ctx context.Context, now func() time.Time) cloud.Region {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -147,8 +148,8 @@ func (r *regionClient) observe(ctx context.Context, now func() time.Time) cloud.
 	return r.seen
 }
 
-// EdgeKey proves to a region that a request comes from its edge, as the region last
-// said it; empty when it is not known.
+// EdgeKey is the key that proves to a region that a request comes from the edge,
+// as the region last reported it; empty when it is not known.
 func (c *Client) EdgeKey(region string) string {
 	r := c.regions[region]
 	if r == nil {
@@ -159,7 +160,7 @@ func (c *Client) EdgeKey(region string) string {
 	return r.key
 }
 
-// Info asks one region about itself. Errors: not_found, unavailable.
+// Info asks one region for its description. Errors: not_found, unavailable.
 func (c *Client) Info(ctx context.Context, region string) (Info, error) {
 	var info Info
 	r, err := c.region(region)

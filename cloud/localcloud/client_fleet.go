@@ -9,7 +9,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// regionFleet is everything that one region's fleet can be asked.
+// regionFleet has all methods of one region's fleet.
 type regionFleet interface {
 	driver.Cloud
 	driver.Capacity

@@ -115,7 +115,7 @@ func (c *Client) ListSites(ctx context.Context, region string) ([]cloud.Site, er
 // SiteURL implements driver.Sites.
 func (c *Client) SiteURL(site string) string { return "http://" + siteHost(site, c.config.Edge) + "/" }
 
-// siteHost is the name under which a browser of this machine finds the site.
+// siteHost is the host name at which a browser on this machine reaches the site.
 func siteHost(site, edge string) string {
 	u := url.URL{Host: edge}
 	if port := u.Port(); port != "" && port != "80" {
@@ -124,14 +124,14 @@ func siteHost(site, edge string) string {
 	return site + ".localhost"
 }
 
-// ProbeSite implements driver.SiteProber: it asks the region's load balancer as a
-// visitor would, past the edge.
+// ProbeSite implements driver.SiteProber. It sends a visitor's request directly
+// to the region's load balancer, not through the edge.
 func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeployment) error {
 	r, err := c.region(region)
 	if err != nil {
 		return err
 	}
-	if d.Document == "" { // nothing to show: being live is all
+	if d.Document == "" { // without an index it is enough that the deployment is live
 		return c.isLive(ctx, region, d)
 	}
 	info, err := c.Info(ctx, region)
@@ -154,7 +154,7 @@ func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeplo
 		return r.Away(ctx, err)
 	}
 	defer resp.Body.Close()
-	beginning, _ := io.ReadAll(io.LimitReader(resp.Body, 120)) // evidence only
+	beginning, _ := io.ReadAll(io.LimitReader(resp.Body, 120)) // the answer is only evidence
 	said := fmt.Sprintf("GET http://%s%s in %s answered %s, deployment %q", q.Host, path, region, resp.Status, resp.Header.Get(sites.HeaderDeployment))
 	if resp.StatusCode != http.StatusOK {
 		return problem.New(problem.Precondition, "localcloud.probe", "%s: %q", said, beginning)
@@ -165,7 +165,7 @@ func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeplo
 	return nil
 }
 
-// frontDoor makes one connection for each question, as a new visitor does.
+// frontDoor makes one connection for each probe, as a new visitor does.
 var frontDoor http.RoundTripper = &http.Transport{DisableKeepAlives: true}
 
 func (c *Client) isLive(ctx context.Context, region string, d cloud.SiteDeployment) error {

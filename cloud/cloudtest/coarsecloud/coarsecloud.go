@@ -19,21 +19,23 @@ import (
 	"showrunner/problem"
 )
 
-// Config says what the cloud is like.
+// Config describes the cloud.
 type Config struct {
 	Regions []string
-	// Facts are what it states.
+	// Facts are the facts that the cloud states.
 	Facts driver.Facts
-	// Lag is how long requests really follow the weights from before.
+	// Lag is how long requests really follow the earlier weights.
 	Lag time.Duration
-	// Errors is the share of requests that a version answers with 500; nil is none.
+	// Errors is the share of requests that a version answers with 500; nil means
+	// no errors.
 	Errors func(version string) float64
-	// Fails says why instances of a spec never become healthy; nil when they do.
+	// Fails says why instances of a spec never become healthy; it returns nil
+	// when they do.
 	Fails func(driver.ServerGroupSpec) *driver.InstanceFailure
 	Now   func() time.Time // default time.Now
 }
 
-// Facts are those of a cloud with weights of 0 to 100, a settle time of two
+// Facts are the facts of a cloud with weights of 0 to 100, a settle time of two
 // seconds and counts that are three minutes late.
 func Facts() driver.Facts {
 	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload}, Resolution: 1, MostInTraffic: 3,
@@ -59,7 +61,7 @@ type change struct {
 	weights map[string]float64
 }
 
-// served is what a version answered at a time.
+// served counts the answers of a version at a time.
 type served struct {
 	at               time.Time
 	group            string
@@ -127,7 +129,7 @@ func (c *Cloud) SetWeights(ctx context.Context, region, cluster string, weights 
 	return c.note(ctx, region, cluster)
 }
 
-// note remembers the weights as they are from now on.
+// note records the weights that hold from now on.
 func (c *Cloud) note(ctx context.Context, region, cluster string) error {
 	groups, err := c.under.ServerGroups(ctx, region, cluster)
 	if err != nil {
@@ -144,8 +146,8 @@ func (c *Cloud) note(ctx context.Context, region, cluster string) error {
 	return nil
 }
 
-// Serve makes n requests of a cluster, which go where the weights of a Lag ago
-// send them. Before the cluster has had any weights, nobody asks for it.
+// Serve makes n requests to a cluster. They are distributed by the weights of a
+// Lag ago. Before the cluster has had any weights, there are no requests.
 func (c *Cloud) Serve(ctx context.Context, region, cluster string, n int) error {
 	groups, err := c.under.ServerGroups(ctx, region, cluster)
 	if err != nil {
@@ -191,7 +193,7 @@ func (c *Cloud) Lost() int {
 	return c.lost
 }
 
-// Counts implements driver.Counter: they are late, and of no latencies.
+// Counts implements driver.Counter: the counts are late and have no latencies.
 func (c *Cloud) Counts(ctx context.Context, region, cluster string) ([]driver.Counts, error) {
 	groups, err := c.under.ServerGroups(ctx, region, cluster)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package memcloud is a cloud in memory: the smallest driver that keeps every
-// promise of package cloud/driver, for tests of what is built on one. Nothing
-// runs: an instance is healthy as soon as it is launched, or never, as the
-// cloud's owner decides for each spec.
+// promise of package cloud/driver, for tests of code that uses a driver. No
+// process runs: an instance is healthy as soon as it is launched, or never, as
+// Config.Fails decides for each spec.
 package memcloud
 
 import (
@@ -23,10 +23,11 @@ import (
 // Config is what a Cloud needs. Regions is required.
 type Config struct {
 	Regions []string
-	// Fails says why instances of a spec never become healthy; nil when they do.
+	// Fails says why instances of a spec never become healthy; it returns nil
+	// when they do.
 	Fails func(driver.ServerGroupSpec) *driver.InstanceFailure
 	Now   func() time.Time // default time.Now
-	// Facts are what it states and keeps to; nil is AllFacts.
+	// Facts are the facts that the cloud states and keeps to; nil is AllFacts.
 	Facts *driver.Facts
 }
 
@@ -90,7 +91,8 @@ func New(config Config) *Cloud {
 	return c
 }
 
-// mutate does one change once per key; act changes nothing when it returns an error.
+// mutate makes one change once for each key; act changes nothing when it returns
+// an error.
 func (c *Cloud) mutate(op, name, key string, request any, act func(*region) (cluster string, result any, err error)) (any, error) {
 	text, err := json.Marshal([]any{op, request})
 	if err != nil {
@@ -141,7 +143,7 @@ func (c *Cloud) bump(r *region, cluster string) {
 	c.changed = make(chan struct{})
 }
 
-// settle gives a group what its capacity asks for, at once.
+// settle launches and ends instances until a group has its capacity, at once.
 func (c *Cloud) settle(name string, r *region, g *driver.ServerGroup) {
 	if g.Destroying {
 		r.groups = slices.DeleteFunc(r.groups, func(have *driver.ServerGroup) bool { return have == g })
@@ -190,14 +192,14 @@ func (c *Cloud) launch(name string, g *driver.ServerGroup) driver.Instance {
 	now := c.config.Now()
 	return driver.Instance{
 		ID: fmt.Sprintf("i-%017x", c.launched), ServerGroup: g.Name, Version: g.Spec.Version, Region: name, Zone: zone,
-		Address:   fmt.Sprintf("198.18.%d.%d:80", c.launched>>8&255, c.launched&255), // the benchmark network: nobody answers there
+		Address:   fmt.Sprintf("198.18.%d.%d:80", c.launched>>8&255, c.launched&255), // the benchmark network: no host answers there
 		Lifecycle: driver.InService, Healthy: true, Launched: now, ServingSince: now,
 	}
 }
 
 func zonesOf(region string) []string { return []string{region + "a", region + "b", region + "c"} }
 
-// SetCounts sets what Counts answers for a cluster.
+// SetCounts sets the answer of Counts for a cluster.
 func (c *Cloud) SetCounts(name, cluster string, counts []driver.Counts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,7 +243,7 @@ func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec driver.Se
 	return copyOf(made.(*driver.ServerGroup)), nil
 }
 
-// AllFacts are those of a cloud that can do everything at once.
+// AllFacts are the facts of a cloud that can do everything, without delay.
 func AllFacts() driver.Facts {
 	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true,
 		Counts: &driver.CountFacts{Latencies: true}}
@@ -290,7 +292,7 @@ func (r *region) instance(op, id string) (*driver.ServerGroup, *driver.Instance,
 	return nil, nil, problem.New(problem.NotFound, op, "there is no instance %s", id)
 }
 
-// weights are those of a whole cluster after a change.
+// weights are the weights of a whole cluster after a change.
 func (r *region) weights(cluster string, changed map[string]float64) map[string]float64 {
 	all := map[string]float64{}
 	for _, g := range r.groups {

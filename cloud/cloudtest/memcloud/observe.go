@@ -62,8 +62,8 @@ func (c *Cloud) Counts(_ context.Context, name, cluster string) ([]driver.Counts
 	return list, nil
 }
 
-// WaitChanges implements driver.Watcher. This cloud has one life: it knows every
-// revision but 0.
+// WaitChanges implements driver.Watcher. This cloud never restarts, so it knows
+// every revision but 0.
 func (c *Cloud) WaitChanges(ctx context.Context, name string, revision uint64) (driver.Changes, error) {
 	for {
 		c.mu.Lock()
@@ -91,7 +91,7 @@ func (c *Cloud) WaitChanges(ctx context.Context, name string, revision uint64) (
 	}
 }
 
-// InstanceLog implements driver.Logs: what does not run says nothing.
+// InstanceLog implements driver.Logs: there is no output, since no process runs.
 func (c *Cloud) InstanceLog(_ context.Context, name, instance string, _ bool, _ io.Writer) error {
 	const op = "memcloud.log"
 	c.mu.Lock()

@@ -10,7 +10,7 @@ import (
 	"showrunner/problem"
 )
 
-// ended says whether an id was given to an instance that is gone: they are
+// ended says whether an id belonged to an instance that has ended: ids are
 // numbered in order.
 func (c *Cloud) ended(id string) bool {
 	var n int
@@ -43,7 +43,7 @@ func (c *Cloud) Terminate(_ context.Context, name, id string, opts driver.Termin
 	return err
 }
 
-// canSpare checks a guard against taking an instance out of traffic.
+// canSpare checks a guard against the removal of an instance from traffic.
 func (r *region) canSpare(name string, g *driver.ServerGroup, i *driver.Instance, guard driver.Guard) error {
 	before := r.serving(g.Spec.Cluster, nil)
 	after := before
@@ -55,7 +55,7 @@ func (r *region) canSpare(name string, g *driver.ServerGroup, i *driver.Instance
 
 func lower(op string, g *driver.ServerGroup) error {
 	if g.Capacity.Desired <= g.Capacity.Min {
-		return problem.New(problem.Precondition, op, "server group %s cannot have fewer than its least of %d instances", g.Name, g.Capacity.Min)
+		return problem.New(problem.Precondition, op, "server group %s cannot have fewer than its minimum of %d instances", g.Name, g.Capacity.Min)
 	}
 	g.Capacity.Desired--
 	return nil
@@ -79,7 +79,7 @@ func (c *Cloud) SetStandby(_ context.Context, name, id string, standby bool, key
 			}
 			i.Lifecycle, i.Healthy = driver.InStandby, false
 		case g.Capacity.Desired >= g.Capacity.Max:
-			return "", nil, problem.New(problem.Precondition, op, "server group %s has its most of %d instances", g.Name, g.Capacity.Max)
+			return "", nil, problem.New(problem.Precondition, op, "server group %s has its maximum of %d instances", g.Name, g.Capacity.Max)
 		default:
 			g.Capacity.Desired++
 			i.Lifecycle, i.Healthy, i.ServingSince = driver.InService, true, c.config.Now()
@@ -103,7 +103,8 @@ func (c *Cloud) SetProtection(_ context.Context, name, id string, protected bool
 	return err
 }
 
-// SetHealth implements driver.HealthSetter: one that is said to be unhealthy is replaced at once here.
+// SetHealth implements driver.HealthSetter: an instance that is set to unhealthy
+// is replaced at once.
 func (c *Cloud) SetHealth(_ context.Context, name, id string, healthy bool, key string) error {
 	const op = "memcloud.set-health"
 	_, err := c.mutate(op, name, key, []any{id, healthy}, func(r *region) (string, any, error) {
@@ -121,10 +122,10 @@ func (c *Cloud) SetHealth(_ context.Context, name, id string, healthy bool, key 
 	return err
 }
 
-// processes are what a group does by itself here and elsewhere.
+// processes are the automatic activities of a group; every driver has the same.
 var processes = []string{"Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck", "ReplaceUnhealthy", "ScheduledActions"}
 
-// Suspend implements driver.Suspender. Only Launch makes a difference here.
+// Suspend implements driver.Suspender. Only Launch has an effect in this cloud.
 func (c *Cloud) Suspend(_ context.Context, name, group string, named []string, key string) error {
 	return c.setSuspended("memcloud.suspend", name, group, named, key, true)
 }

@@ -11,13 +11,13 @@ import (
 	"showrunner/problem"
 )
 
-// addresses hands out an address of its own to every instance. On Linux that is
-// 127.R.Z.N: R belongs to one region process of the machine at a time, Z tells
-// the zone, N the instance. Elsewhere only 127.0.0.1 exists and the port alone
-// tells instances apart. The port is free on every address, so that a program
-// which ignores HOST and listens on all of them does not meet another.
+// addresses gives every instance an address of its own. On Linux that is
+// 127.R.Z.N: R belongs to one region process of the machine at a time, Z is the
+// zone, N the instance. Elsewhere only 127.0.0.1 exists, and only the port
+// distinguishes instances. The port is free on every address, so that a program
+// that ignores HOST and listens on all addresses does not conflict with another.
 type addresses struct {
-	network int // R; 0: no addresses of our own
+	network int // R; 0: only 127.0.0.1
 	claim   net.Listener
 	zones   map[string]int
 	used    map[string]bool
@@ -31,8 +31,8 @@ const (
 	ports       = 22000 // below the ports that systems give to outgoing connections
 )
 
-// openAddresses claims a network for the region, starting the search at a place
-// that depends on its name so that a region tends to keep its numbers.
+// openAddresses claims a network for the region. The search starts at a number
+// that depends on the region's name, so that a region usually keeps its number.
 func openAddresses(region string, zones []string) *addresses {
 	a := &addresses{zones: map[string]int{}, used: map[string]bool{}, next: map[string]int{}}
 	for i, z := range zones {
@@ -58,7 +58,7 @@ func (a *addresses) close() {
 	}
 }
 
-// take returns an address nobody has, preferring one that was not used lately.
+// take returns an unused address, preferably one that was not used recently.
 func (a *addresses) take(zone string) (host string, port int, err error) {
 	z, ok := a.zones[zone]
 	if !ok {
@@ -82,7 +82,7 @@ func (a *addresses) take(zone string) (host string, port int, err error) {
 }
 
 func (a *addresses) host(zone string, z int) (string, bool) {
-	nets := 255 / len(a.zones) // third octets a zone may use
+	nets := 255 / len(a.zones) // third octets that a zone may use
 	for range nets * hostsPerNet {
 		n := a.next[zone] % (nets * hostsPerNet)
 		a.next[zone]++
@@ -96,11 +96,11 @@ func (a *addresses) host(zone string, z int) (string, bool) {
 
 func (a *addresses) give(host string) { delete(a.used, host) }
 
-// portFree says whether nobody listens on the port, on any address. It asks
-// without listening: that would refuse the port, for that moment, to an
-// instance which is just starting to listen there on an address of its own.
+// portFree says whether the port is unused on every address. It does not listen
+// on the port: that would block the port, for a moment, for an instance that is
+// just starting to listen on it.
 func portFree(port int) bool {
-	syscall.ForkLock.RLock() // no program that starts meanwhile inherits it
+	syscall.ForkLock.RLock() // so that programs that start meanwhile do not inherit it
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err == nil {
 		unix.CloseOnExec(fd)

@@ -5,9 +5,9 @@ import (
 	"net"
 )
 
-// claimNetwork takes 127.r.0.0/16 for this process until it ends, however it
-// ends: the claim is a name in the abstract socket space, which is as wide as
-// the loopback interface itself (one network namespace) and needs no file.
+// claimNetwork claims 127.r.0.0/16 for this process until it ends in any way. The
+// claim is a name in the abstract socket namespace. That namespace has the same
+// scope as the loopback interface (one network namespace), and needs no file.
 func claimNetwork(r int) (net.Listener, bool) {
 	probe, err := net.Listen("tcp", fmt.Sprintf("127.%d.1.1:0", r))
 	if err != nil {

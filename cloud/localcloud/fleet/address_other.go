@@ -4,5 +4,5 @@ package fleet
 
 import "net"
 
-// claimNetwork: other systems answer on 127.0.0.1 only.
+// claimNetwork claims nothing: on other systems only 127.0.0.1 answers.
 func claimNetwork(int) (net.Listener, bool) { return nil, false }

@@ -11,19 +11,19 @@ import (
 	"showrunner/pipeline"
 )
 
-// scaler is what a group's policies remember between evaluations. It is lost
-// with the process: a fresh one waits for fresh evidence.
+// scaler is the state of a group's policies between evaluations. It is lost with
+// the process: a new scaler needs new evidence.
 type scaler struct {
 	policies []policy
 	counts   map[string]driver.Counts // by instance, at the last evaluation
 	at       time.Time
 }
 
-// policy is one policy and how long its metric has been beyond its bounds.
+// policy is one policy, and how long its metric has been out of bounds.
 type policy struct {
 	pipeline.ScalingPolicy
 	high, low int
-	next      time.Time // of a scheduled action; those missed while away are not made up for
+	next      time.Time // next time of a scheduled action; times missed while the region was down are skipped
 	schedule  cron.Schedule
 	zone      *time.Location
 }
@@ -35,7 +35,7 @@ func newScaler(policies []pipeline.ScalingPolicy, now time.Time) scaler {
 		if p.Schedule != nil {
 			schedule, zone, err := parseSchedule(*p.Schedule)
 			if err != nil {
-				continue // refused when the group was made
+				continue // invalid schedules were refused when the group was made
 			}
 			made.schedule, made.zone = schedule, zone
 			made.next = schedule.Next(now.In(zone))
@@ -94,12 +94,13 @@ func (f *Fleet) autoscale() {
 	}
 }
 
-// keep records what a group has become by itself. What cannot be recorded is not done.
+// keep records a change that the group makes on its own. A change that cannot be
+// recorded is not made.
 func (f *Fleet) keep(g *group, r record) bool {
 	next := f.doc.clone()
 	next.Groups[g.name] = r
 	if err := f.folder.save(next); err != nil {
-		f.config.Log.Error("cannot record what a group has become", "group", g.name, "err", err)
+		f.config.Log.Error("cannot record a change of a group", "group", g.name, "err", err)
 		return false
 	}
 	f.doc = next
@@ -115,9 +116,9 @@ func (f *Fleet) rescale(g *group, to pipeline.Capacity) {
 	}
 }
 
-// scheduled applies the actions that are due. Those of a disabled group pass it
-// by: what is kept to return to keeps its capacity, and what is being rolled out
-// takes over with as many as the old version has.
+// scheduled applies the scheduled actions that are due. It skips disabled groups:
+// a group that is kept for a rollback keeps its capacity, and a group that is
+// being rolled out takes over with the capacity of the old version.
 func (f *Fleet) scheduled(g *group, c pipeline.Capacity, now time.Time) pipeline.Capacity {
 	held := f.suspended(g, processScheduledActions) || f.weightOf(g.name) == 0
 	for n := range g.scaler.policies {
@@ -135,8 +136,8 @@ func (f *Fleet) scheduled(g *group, c pipeline.Capacity, now time.Time) pipeline
 	return c
 }
 
-// onSchedule is one scheduled action: what it names is set, and desired stays
-// within the bounds.
+// onSchedule is the capacity after one scheduled action: the action's numbers are
+// set, and desired stays within the bounds.
 func onSchedule(c pipeline.Capacity, s pipeline.ScheduledScaling) pipeline.Capacity {
 	if s.Min != nil {
 		c.Min = *s.Min
@@ -152,8 +153,8 @@ func onSchedule(c pipeline.Capacity, s pipeline.ScheduledScaling) pipeline.Capac
 	return c
 }
 
-// measured asks the policies that follow metrics. A disabled group has no
-// traffic to measure and keeps its capacity, to be what it was when it returns.
+// measured evaluates the policies that follow metrics. A disabled group has no
+// traffic to measure. It keeps its capacity, so that it can return with it.
 func (f *Fleet) measured(g *group, c pipeline.Capacity, now time.Time) pipeline.Capacity {
 	last := g.scaler.at
 	counts := f.countsByInstance(g)
@@ -185,8 +186,9 @@ func (f *Fleet) measured(g *group, c pipeline.Capacity, now time.Time) pipeline.
 	to, by := settle(c, verdicts)
 	if to != c.Desired {
 		f.config.Log.Info("scaling", "group", g.name, "from", c.Desired, "to", to, "policy", by.Policy, "why", by.Why)
-		// The next change needs evidence of its own, of the capacity as it is now: a policy that
-		// lost to another would otherwise act on the same evidence a second later.
+		// The next change needs evidence about the new capacity. Otherwise a
+		// policy that lost to another would act on the same evidence a second
+		// later.
 		for n := range g.scaler.policies {
 			g.scaler.policies[n].high, g.scaler.policies[n].low = 0, 0
 		}
@@ -195,9 +197,9 @@ func (f *Fleet) measured(g *group, c pipeline.Capacity, now time.Time) pipeline.
 	return c
 }
 
-// evaluate counts how long the metric has been beyond its bounds and asks for a
-// verdict. A target's bounds are the target and nine tenths of it, as Auto
-// Scaling's own alarms have it; a step policy's are its threshold.
+// evaluate counts how long the metric has been out of bounds and asks for a
+// verdict. A target's bounds are the target and nine tenths of it, as in Auto
+// Scaling's own alarms; a step policy's bound is its threshold.
 func (p *policy) evaluate(m metrics, s situation, scaling Scaling) verdict {
 	var metric, over, under float64
 	if p.Target != nil {
@@ -224,7 +226,8 @@ func inARow(n *int, holds bool) {
 	}
 }
 
-// warm are the instances whose measurements count, and how many are on their way.
+// warm returns the instances whose measurements count, and the number of
+// instances that are warming up.
 func (g *group) warm(now time.Time, warmup time.Duration) (warm []*instance, warming int) {
 	for _, i := range g.instances {
 		switch {
@@ -278,15 +281,15 @@ func measure(warm []*instance, before, after map[string]driver.Counts, period ti
 	n := float64(len(warm))
 	m[metricRequests] = requests / period.Seconds() / n
 	m[metricInFlight] = inFlight / n
-	m[metricCPU] = cpu / sampled // NaN where the system tells nothing
+	m[metricCPU] = cpu / sampled // NaN where the system reports nothing
 	m[metricMemory] = memory / sampled
 	m[metricLatency] = quantile(buckets, .99)
 	return m
 }
 
-// quantile reads a latency, in seconds, out of a histogram: the place of the
-// q-th request within its bucket, NaN without requests. Beyond the last bound
-// it is that bound, the least it can be.
+// quantile reads a latency, in seconds, from a histogram: it interpolates the
+// q-th request within its bucket, NaN without requests. Beyond the last bound it
+// returns that bound, which is the least possible value.
 func quantile(buckets []uint64, q float64) float64 {
 	var total uint64
 	for _, n := range buckets {

@@ -10,7 +10,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// still is a fleet whose loop does not run: tests call what it would.
+// still is a fleet whose loop does not run: tests call the loop's functions.
 func still(t *testing.T, spec driver.ServerGroupSpec) (*Fleet, *group, *time.Time, *fakeBalancer) {
 	t.Helper()
 	folder, err := openFolder(t.TempDir())
@@ -53,9 +53,8 @@ func serveDesired(f *Fleet, g *group, now time.Time) {
 	}
 }
 
-// A load of 100/s for a target of 50 becomes ten times as much and then falls
-// back: the group follows up within seconds and down slowly, and stays within
-// its bounds.
+// A load of 100/s for a target of 50 grows tenfold and then falls back. The group
+// grows within seconds and shrinks slowly, and stays within its bounds.
 func TestTargetTrackingFollowsASurge(t *testing.T) {
 	f, g, now, b := still(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 2, Desired: 2, Max: 30},
 		Scaling: []pipeline.ScalingPolicy{{Name: "requests", Target: &pipeline.TargetTracking{Metric: metricRequests, Value: 50}}}})
@@ -113,9 +112,9 @@ func TestTargetTrackingFollowsASurge(t *testing.T) {
 	}
 }
 
-// Of two policies that want to shrink a group at once, the one that leaves more
+// Two policies want to shrink a group at the same time: the one that leaves more
 // instances acts, once. The other does not act on the same evidence a second
-// later, nor does a policy that lost when the group grew.
+// later. The same holds for a policy that lost when the group grew.
 func TestAPolicyThatLostDoesNotActOnTheSameEvidence(t *testing.T) {
 	low, high := 0.0, 0.0
 	steps := func(change int) []pipeline.Step { return []pipeline.Step{{Upper: &low, Change: change}} }
@@ -141,7 +140,7 @@ func TestAPolicyThatLostDoesNotActOnTheSameEvidence(t *testing.T) {
 			second := func() int {
 				serveDesired(f, g, *now)
 				for _, i := range g.instances {
-					i.serving = epoch.Add(-time.Hour) // warm
+					i.serving = epoch.Add(-time.Hour) // instances are warm
 				}
 				var counts []driver.Counts
 				for id := range g.instances {
@@ -168,7 +167,7 @@ func TestAPolicyThatLostDoesNotActOnTheSameEvidence(t *testing.T) {
 				}
 			}
 			if second() == c.to {
-				t.Errorf("with evidence of its own nothing acts: still %d", c.to)
+				t.Errorf("no policy acts on new evidence: still %d", c.to)
 			}
 		})
 	}
@@ -212,8 +211,8 @@ func TestScheduledActions(t *testing.T) {
 	}
 }
 
-// What is kept without traffic keeps its capacity whatever the clock says, and
-// what was missed is not made up for.
+// A group that is kept without traffic keeps its capacity whatever the schedule
+// says, and missed actions are skipped.
 func TestScheduledActionsSpareDisabledGroups(t *testing.T) {
 	n := func(n int) *int { return &n }
 	kept := pipeline.Capacity{Min: 0, Desired: 0, Max: 3}
@@ -236,7 +235,7 @@ func TestScheduledActionsSpareDisabledGroups(t *testing.T) {
 	}
 }
 
-// Where the system tells nothing of an instance it does not look idle.
+// An instance without measurements does not count as idle.
 func TestUnsampledInstancesAreMissingData(t *testing.T) {
 	a, b := &instance{id: "a", sampled: epoch, cpu: .8, memory: 100}, &instance{id: "b"}
 	m := measure([]*instance{a, b}, nil, nil, time.Second)
@@ -248,8 +247,8 @@ func TestUnsampledInstancesAreMissingData(t *testing.T) {
 	}
 }
 
-// After a day without a launch that succeeds Launch is suspended; one that
-// succeeds begins another day, and so does a person who resumes it.
+// After a day without a successful launch, Launch is suspended. A successful
+// launch, or a person who resumes Launch, begins another day.
 func TestADayOfFailedLaunches(t *testing.T) {
 	f, g, now, _ := still(t, driver.ServerGroupSpec{Capacity: pipeline.Capacity{Max: 1}})
 	suspended := func() bool { return f.suspended(g, processLaunch) }
@@ -380,7 +379,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// What the newest version says of traffic is what the balancer holds the cluster to.
+// The balancer applies the newest version's traffic settings to the cluster.
 func TestTheBalancerLearnsOfTraffic(t *testing.T) {
 	f, _, _, b := still(t, driver.ServerGroupSpec{})
 	f.push("app")

@@ -18,7 +18,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// simulated is a fleet with one group of n instances that do not run.
+// simulated is a fleet with one group of n instances whose programs do not run.
 func simulated(n int) *Fleet {
 	f := &Fleet{config: Config{Region: "r"}, groups: map[string]*group{}, instances: map[string]*instance{}}
 	g := &group{name: "app-v000", cluster: "app", instances: map[string]*instance{}}
@@ -55,8 +55,8 @@ func BenchmarkListing1000Client(b *testing.B) {
 	}
 }
 
-// Killed → replaced and serving; the start of the program is part of it, and
-// measured apart as the time from launch to serving.
+// From a kill until the replacement serves. The program's own start is included,
+// and is also measured apart as the time from launch to serving.
 func BenchmarkReplacement(b *testing.B) {
 	r := openReal(b)
 	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 3)).Name, 3)
@@ -105,7 +105,7 @@ func resident(b *testing.B) int64 {
 	b.Helper()
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
-		b.Skip("this system does not tell: ", err)
+		b.Skip("this system does not report it: ", err)
 	}
 	pages, err := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
 	if err != nil {

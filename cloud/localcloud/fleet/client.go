@@ -13,10 +13,10 @@ import (
 	"showrunner/problem"
 )
 
-// Client speaks to one region's Fleet through its Handler. It implements
-// driver.Cloud and all abilities of instances for that region. A region that does
-// not answer, or stops in the middle, is unavailable: every change carries its
-// key, so asking again is safe.
+// Client calls one region's Fleet through its Handler. It implements driver.Cloud
+// and all abilities of instances for that region. A region that does not answer,
+// or stops in the middle, is unavailable: every change carries its key, so
+// calling again is safe.
 type Client struct {
 	region string
 	rpc    *rpc.Client
@@ -66,7 +66,8 @@ func (c *Client) call(ctx context.Context, region, method, path string, body, in
 	return c.rpc.Call(ctx, method, "/fleet/"+path, body, into)
 }
 
-// Facts implements driver.Cloud. Every region of this version states the same.
+// Facts implements driver.Cloud. Every region of this version states the same
+// facts.
 func (c *Client) Facts(_ context.Context, region string) (driver.Facts, error) {
 	if region != c.region {
 		return driver.Facts{}, problem.New(problem.NotFound, "fleet.facts", "this is region %s, not %s", c.region, region)

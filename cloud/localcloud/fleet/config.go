@@ -12,13 +12,14 @@ import (
 	"showrunner/problem"
 )
 
-// Balancer is what the fleet needs of the region's load balancer. Its methods
-// must not call back into the fleet before they return.
+// Balancer is the part of the region's load balancer that the fleet needs. Its
+// methods must not call back into the fleet before they return.
 type Balancer interface {
-	// SetCluster replaces what is known of a cluster in one atomic change.
+	// SetCluster replaces the balancer's settings of a cluster in one atomic
+	// change.
 	SetCluster(balancer.Cluster)
 	RemoveCluster(name string)
-	// Drain returns when nothing is in flight on the instance, or ctx ends.
+	// Drain returns when the instance has no request in flight, or ctx ends.
 	Drain(ctx context.Context, instanceID string) error
 	// Counts are raw and cumulative, per group and per instance.
 	Counts(cluster string) []driver.Counts
@@ -29,7 +30,7 @@ type Artifacts interface {
 	Extract(ctx context.Context, ref artifact.Ref, dir string) error
 }
 
-// Config is what a Fleet needs from outside.
+// Config is the configuration of a Fleet.
 type Config struct {
 	Region    string
 	Zones     []string  // default: the region's name with a, b and c
@@ -42,21 +43,23 @@ type Config struct {
 	Address string
 	S3      string
 
-	// PassEnv names variables of this process that instances have, beside PATH, LANG, LC_ALL and TZ.
+	// PassEnv names variables of this process that instances inherit, besides
+	// PATH, LANG, LC_ALL and TZ.
 	PassEnv []string
 
-	Maintenance pipeline.Maintenance // of groups that name none; default 100 and 110
+	Maintenance pipeline.Maintenance // of groups without their own; default 100 and 110
 	Scaling     Scaling
 
 	runner runner // tests replace the processes
 }
 
-// Scaling says how often policies are evaluated and how sure they must be.
+// Scaling says how often policies are evaluated, and how many periods of evidence
+// they need.
 type Scaling struct {
 	Period      time.Duration // default 1s
 	HighPeriods int           // periods in a row above the target before growing; default 3
 	LowPeriods  int           // periods in a row below 90% of it before shrinking; default 15
-	Warmup      time.Duration // of policies that name none; default 5s
+	Warmup      time.Duration // of policies without their own; default 5s
 }
 
 func (c Config) withDefaults() (Config, error) {

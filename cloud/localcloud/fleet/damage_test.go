@@ -7,7 +7,8 @@ import (
 	"showrunner/internal/checksum/checksumtest"
 )
 
-// TestADamagedStateIsRefused: a weight or a capacity with a flipped bit is no state.
+// TestADamagedStateIsRefused: a state with a flipped bit in a weight or a
+// capacity is refused.
 func TestADamagedStateIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	f, err := openFolder(dir)

@@ -20,7 +20,7 @@ import (
 )
 
 // A region process that is killed leaves no process behind, and the next one
-// starts what the record says.
+// starts the recorded groups.
 func TestKilledRegion(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -36,7 +36,7 @@ func TestKilledRegion(t *testing.T) {
 	}
 	r.stop()
 
-	// Another process runs the region for a while, and is killed.
+	// Another process runs the region for a while, and is then killed.
 	region, _ := otherProcess(t, r)
 	var seen []string
 	t.Cleanup(func() {
@@ -49,9 +49,10 @@ func TestKilledRegion(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = region.Wait() // killed
-	// The kernel and the guard end what is in the instances' groups, at once; the
-	// two children in sessions of their own wait for the region's next life.
-	eventually(t, "only those that left their group run", func() bool { return len(running(r.mark)) <= 2 })
+	// The kernel and the guard end the processes of the instances' groups at
+	// once. The two children in sessions of their own end at the region's next
+	// start.
+	eventually(t, "only children in sessions of their own run", func() bool { return len(running(r.mark)) <= 2 })
 
 	r.start()
 	again := cloudtest.New(t, r.target())
@@ -73,8 +74,8 @@ func TestKilledRegion(t *testing.T) {
 	}
 }
 
-// otherProcess runs the fleet's folder in a process of its own, which ends with
-// the test, whatever becomes of that. It is ready, and the client asks it.
+// otherProcess runs the fleet's folder in another process, which ends when the
+// test ends in any way. It returns when the region is ready; the client calls it.
 func otherProcess(t *testing.T, r *realFleet) (*exec.Cmd, *Client) {
 	t.Helper()
 	self, err := os.Executable()
@@ -95,7 +96,7 @@ func otherProcess(t *testing.T, r *realFleet) (*exec.Cmd, *Client) {
 	t.Cleanup(func() {
 		if region.ProcessState == nil {
 			_ = region.Process.Kill()
-			_ = region.Wait() // killed
+			_ = region.Wait() // the process was killed
 		}
 		if t.Failed() {
 			killMarked([]string{markName + "=" + r.mark})
@@ -130,7 +131,8 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	}
 }
 
-// Environments hold secrets: the record does not show them, the instance has them.
+// Environments hold secrets: the record does not show them, but the instance gets
+// them.
 func TestEnvironmentIsSealed(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -160,7 +162,7 @@ func TestEnvironmentIsSealed(t *testing.T) {
 	}
 }
 
-// Instances see nothing of the region's own environment.
+// Instances do not see the region's own environment.
 func TestEnvironmentIsMinimal(t *testing.T) {
 	t.Setenv("REGION_SECRET", "not for instances")
 	r := openReal(t)
@@ -218,8 +220,7 @@ func TestStateIsReplacedWhole(t *testing.T) {
 	}
 }
 
-// A region's memory of keys does not grow with the changes it makes, and the
-// newest are always in it.
+// A region's memory of keys is bounded, and always contains the newest.
 func TestKeysAreForgotten(t *testing.T) {
 	d := document{Keys: map[string]keyRecord{}}
 	for n := range 10 * keysKept {
@@ -234,7 +235,8 @@ func TestKeysAreForgotten(t *testing.T) {
 	}
 }
 
-// The output of an instance can be followed, and read once it has ended.
+// The output of an instance can be followed, and read after the instance has
+// ended.
 func TestLogs(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -277,7 +279,8 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// The evidence of a program that its runtime ended says why, however long the dump is.
+// The evidence for a program that its runtime ended includes the reason, however
+// long the dump is.
 func TestLastLinesHaveTheHeadOfADump(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "output")
 	registers := strings.Repeat("r0     0x0\n", 40)
