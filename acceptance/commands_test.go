@@ -236,7 +236,7 @@ func (s *session) unhealthy() {
 	s.say("complete-hook "+i.ID+" continue", 7, "does not wait")
 	s.say("heartbeat "+i.ID, 7, "does not wait")
 	s.say("set-health "+i.ID+" unhealthy", 0)
-	s.see("the one that was said to be unhealthy is replaced", replaced(i.ID, "us-east-1", 4))
+	s.see("the instance that was set to unhealthy is replaced", replaced(i.ID, "us-east-1", 4))
 	s.say("instances fleet --ended", 0, i.ID, "CONDEMNED")
 	s.say("explain CONDEMNED", 0, "set-health")
 }

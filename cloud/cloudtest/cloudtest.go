@@ -28,8 +28,8 @@ type Target struct {
 	// Artifact holds the program that Command starts, in any Mode.
 	Artifact artifact.Ref
 	Command  []string
-	// Reach sends a request through the load balancer as a user would and
-	// returns the body of a 200, or an error. Nil when the driver carries none.
+	// Reach sends a request through the load balancer as a user would and returns
+	// the body of a 200, or an error. Nil when the driver forwards no requests.
 	Reach func(ctx context.Context, cluster, path string) (string, error)
 	// Patience bounds every wait; default a minute.
 	Patience time.Duration

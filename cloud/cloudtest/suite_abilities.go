@@ -107,7 +107,7 @@ func testOperator(s *Suite) {
 	}
 	s.want("healthy", op.SetHealth(ctx, s.Region, away, true, s.Key()), "") // unchanged
 	s.want("unhealthy", op.SetHealth(ctx, s.Region, away, false, s.Key()), "")
-	g = s.Wait(g.Name, "the one that was said to be unhealthy replaced", func(g driver.ServerGroup) bool {
+	g = s.Wait(g.Name, "the instance that was set to unhealthy is replaced", func(g driver.ServerGroup) bool {
 		return g.Serving() == 2 && !slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == away })
 	})
 	s.want("the health of none", op.SetHealth(ctx, s.Region, "i-0", false, s.Key()), problem.NotFound)

@@ -70,7 +70,8 @@ type ServerGroup struct {
 	// Crashes counts instances that ended on their own, or became unhealthy,
 	// after they had served.
 	Crashes int `json:"crashes,omitempty"`
-	// Ended are the last instances that ended, newest first, each with its failure when it had one.
+	// Ended are the instances that ended most recently, newest first, each with
+	// its failure if it had one.
 	Ended []Instance `json:"ended,omitempty"`
 	// Destroying is set from Destroy until the last instance is gone, and the
 	// group with it.

@@ -16,14 +16,14 @@ import (
 
 var regionName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$`)
 
-// CredentialsFile is where the keys of the object storages of a data folder
-// are: one pair for all regions, as one account has.
+// CredentialsFile is the file with the keys of the object storages of a data
+// folder: one pair for all regions, as in one AWS account.
 func CredentialsFile(data string) string { return filepath.Join(data, "aws-credentials") }
 
-// SocketName is the name, for package sockpath, of a region's control socket.
+// SocketName is the name of a region's control socket, for package sockpath.
 func SocketName(region string) string { return "region-" + region }
 
-// ports are where a region last listened, and the key that it gave to its edge.
+// ports are the last addresses of a region, and the key that it gave to its edge.
 type ports struct {
 	Front   string `json:"front"`
 	S3      string `json:"s3"`
@@ -59,8 +59,8 @@ func savePorts(file string, p ports) error {
 	return nil
 }
 
-// listen opens the address asked for, or else the remembered one, or else a
-// free port: only what was asked for is insisted on.
+// listen opens the requested address, otherwise the remembered one, otherwise a
+// free port. Only a requested address that is taken is an error.
 func listen(asked, remembered string) (net.Listener, error) {
 	if asked != "" {
 		return net.Listen("tcp", asked)
@@ -73,8 +73,8 @@ func listen(asked, remembered string) (net.Listener, error) {
 	return net.Listen("tcp", "127.0.0.1:0")
 }
 
-// lockFolder takes the folder for this process; the system lets go of it
-// however the process ends.
+// lockFolder locks the folder for this process; the system releases the lock when
+// the process ends in any way.
 func lockFolder(dir string) (unlock func(), err error) {
 	name := filepath.Join(dir, "lock")
 	f, err := filelock.Try(name)

@@ -21,31 +21,32 @@ import (
 	"showrunner/problem"
 )
 
-// RegionConfig is what one region process needs.
+// RegionConfig is the configuration of one region process.
 type RegionConfig struct {
 	Name      string   // such as us-west-2
 	Zones     []string // default: the name with a, b and c
 	Data      string   // the data folder; the region's own is regions/<name> in it
 	Artifacts string   // the folder of artifacts; default artifacts in Data
-	Listen    string   // the load balancer; default: where it was last, else a free loopback port
+	Listen    string   // the load balancer; default: its last address, otherwise a free loopback port
 	S3        string   // the S3 endpoint; default as for Listen
-	// Control adds a TCP listener to the unix socket; it asks for Token.
+	// Control adds a TCP listener to the unix socket; it requires Token.
 	Control string
 	Token   string
-	// PassEnv names variables of this process that instances have too.
+	// PassEnv names variables of this process that instances inherit.
 	PassEnv []string
 	Log     *slog.Logger
 	Now     func() time.Time
-	// Ready is called once, when everything serves. May be nil.
+	// Ready is called once, when all parts serve. May be nil.
 	Ready func(ready.Message)
-	// ShutdownTimeout is how long requests and instances may take to end; default 10s.
+	// ShutdownTimeout is how long requests and instances may take to end; default
+	// 10s.
 	ShutdownTimeout time.Duration
 }
 
 func (c RegionConfig) withDefaults() (RegionConfig, error) {
 	const op = "region.run"
 	if !regionName.MatchString(c.Name) {
-		return c, problem.New(problem.Invalid, op, "%q is no name for a region", c.Name).
+		return c, problem.New(problem.Invalid, op, "%q is not a valid name of a region", c.Name).
 			WithHelp("lower-case letters, digits and hyphens, such as us-west-2")
 	}
 	if c.Data == "" {
@@ -54,7 +55,8 @@ func (c RegionConfig) withDefaults() (RegionConfig, error) {
 	if c.Control != "" && c.Token == "" {
 		return c, problem.New(problem.Invalid, op, "control over TCP (%s) needs a token", c.Control)
 	}
-	// The object storage changes the working folder, so that every path is made absolute first.
+	// The object storage changes the working folder, so every path is made
+	// absolute first.
 	var err error
 	if c.Data, err = filepath.Abs(c.Data); err != nil {
 		return c, problem.Wrap(err, problem.Invalid, op, "data folder %s", c.Data)
@@ -99,10 +101,10 @@ type region struct {
 	edgeKey  string
 }
 
-// RunRegion runs a region in this process until ctx ends, and then shuts it
-// down in order: no new requests, the running ones end, instances stop, the
-// object storage closes. A second region of the same name on the same data
-// folder is refused with conflict. At most one region can run in a process.
+// RunRegion runs a region in this process until ctx ends, and then shuts it down
+// in order: new requests are refused, running ones end, instances stop, the
+// object storage closes. A second region of the same name on the same data folder
+// is refused with conflict. Only one region can run in a process.
 func RunRegion(ctx context.Context, config RegionConfig) error {
 	const op = "region.run"
 	config, err := config.withDefaults()
@@ -127,7 +129,7 @@ func RunRegion(ctx context.Context, config RegionConfig) error {
 	return r.serve(ctx)
 }
 
-// open starts the parts in the order in which they need each other.
+// open starts the parts in the order of their dependencies.
 func (r *region) open(ctx context.Context) error {
 	c := r.config
 	remembered, err := loadPorts(c.dir("ports.json"))
@@ -170,8 +172,8 @@ func (r *region) open(ctx context.Context) error {
 	return savePorts(c.dir("ports.json"), ports{Front: r.front.Addr().String(), S3: r.objects.Address(), EdgeKey: r.edgeKey})
 }
 
-// resolve names the cluster behind a host that is no cluster's name. A site of
-// that name comes before an application's only cluster.
+// resolve names the cluster for a host that is not a cluster's name. A site of
+// that name takes precedence over an application's only cluster.
 func (r *region) resolve(name string) string {
 	if r.sites.Has(name) || r.fleet == nil {
 		return ""
@@ -185,7 +187,7 @@ func (r *region) eject(instance, reason string) {
 	}
 }
 
-// serve answers until ctx ends or a part fails.
+// serve runs until ctx ends or a part fails.
 func (r *region) serve(ctx context.Context) error {
 	c := r.config
 	socket, err := sockpath.Listen(c.Data, SocketName(c.Name))
@@ -233,7 +235,7 @@ func (r *region) serve(ctx context.Context) error {
 	return err
 }
 
-// close stops what open started, the last first.
+// close stops the parts in reverse order.
 func (r *region) close() {
 	stop, cancel := context.WithTimeout(context.Background(), r.config.ShutdownTimeout)
 	defer cancel()
@@ -249,7 +251,7 @@ func (r *region) close() {
 		r.sites.Close()
 	}
 	if r.objects != nil {
-		// Idle connections of S3 clients are not worth waiting for.
+		// Idle connections of S3 clients are not awaited.
 		stop, cancel := context.WithTimeout(stop, time.Second)
 		defer cancel()
 		if err := r.objects.Close(stop); err != nil {

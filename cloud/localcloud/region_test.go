@@ -26,7 +26,7 @@ import (
 	"showrunner/problem"
 )
 
-// The client has every power that drivers may have.
+// The client implements every ability of drivers.
 var (
 	_ driver.Cloud        = (*localcloud.Client)(nil)
 	_ driver.Capacity     = (*localcloud.Client)(nil)
@@ -45,7 +45,8 @@ var (
 	_ driver.SiteLister   = (*localcloud.Client)(nil)
 )
 
-// The test binary plays the region processes: one process can run one region.
+// The test binary also runs as region processes, since one process can run only
+// one region.
 func TestMain(m *testing.M) {
 	if os.Getenv("REGION_TEST") == "" {
 		os.Exit(m.Run())
@@ -100,7 +101,7 @@ func start(t *testing.T, config localcloud.RegionConfig) (*process, error) {
 	w.Close()
 	wait := sync.OnceValue(p.cmd.Wait)
 	p.end = func(s os.Signal) error {
-		p.cmd.Process.Signal(s) // it may have ended
+		p.cmd.Process.Signal(s) // the process may have ended
 		return wait()
 	}
 	t.Cleanup(func() { p.end(syscall.SIGKILL) })
@@ -223,7 +224,7 @@ func TestRegionsOfOneNameDoNotClash(t *testing.T) {
 	if _, err := start(t, localcloud.RegionConfig{Name: "us-west-2", Data: a}); err == nil || !strings.Contains(err.Error(), "runs already") {
 		t.Errorf("a second region on one folder: %v", err)
 	}
-	// A port that is taken by now is given up for another.
+	// A remembered port that is taken is replaced by another.
 	first.end(syscall.SIGKILL)
 	ports := filepath.Join(a, "regions", "us-west-2", "ports.json")
 	taken := fmt.Sprintf(`{"front":%q,"s3":%q}`, second.said.Listens["http"], second.said.Listens["s3"])
@@ -267,7 +268,7 @@ func TestUnknownRegionsAndSites(t *testing.T) {
 		},
 	} {
 		if err := call(); problem.CodeOf(err) != problem.NotFound {
-			t.Errorf("%s of what is not there: %v", name, err)
+			t.Errorf("%s of an unknown site: %v", name, err)
 		}
 	}
 	if got := c.SiteURL("shop"); got != "http://shop.localhost:8080/" {

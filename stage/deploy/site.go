@@ -243,7 +243,7 @@ func (r *siteRun) note(d cloud.SiteDeployment) string {
 	}
 	index, address := cmp.Or(r.config.Index, "index.html"), r.sites.URL(r.config.Site)
 	if r.config.Existing && d.Nested == "" {
-		return fmt.Sprintf("the bucket %s shows visitors no index document: it is no website, not everybody may read it, or the artifact has none", r.config.Site)
+		return fmt.Sprintf("the bucket %s shows visitors no index document: it is not a website, it is not public, or the artifact has no index document", r.config.Site)
 	}
 	if d.Prefix != "" {
 		address += d.Prefix + "/"

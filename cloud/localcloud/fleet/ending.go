@@ -22,9 +22,8 @@ const (
 	defaultStopTimeout = 10 * time.Second
 )
 
-// end takes an instance out of service for good; it cannot be undone. With kill
-// it is dead at once, without it requests in flight end first. Called with the
-// lock held.
+// end takes an instance out of service permanently. With kill it ends at once;
+// otherwise its requests in flight end first. Called with the lock held.
 func (f *Fleet) end(i *instance, why string, kill bool) {
 	if i.lifecycle == driver.Terminating || i.lifecycle == driver.Terminated {
 		if kill && i.process != nil {
@@ -45,8 +44,8 @@ func (f *Fleet) end(i *instance, why string, kill bool) {
 	f.work.Go(func() { f.stop(i, drain, kill) })
 }
 
-// stop carries an end out: drain, SIGTERM, and SIGKILL after the stop timeout,
-// for the whole process group. run sees the process end.
+// stop ends an instance's process: drain, SIGTERM, and SIGKILL after the stop
+// timeout, for the whole process group. run notices the end of the process.
 func (f *Fleet) stop(i *instance, drain, kill bool) {
 	f.mu.Lock()
 	spec := f.doc.Groups[i.group.name].Spec
@@ -67,7 +66,7 @@ func (f *Fleet) stop(i *instance, drain, kill bool) {
 		f.terminateHook(i, spec.Hooks)
 	}
 	if started == nil {
-		i.cancel() // run ends before it starts anything, or kills what it started
+		i.cancel() // run returns before it starts a process, or kills the process that it started
 		return
 	}
 	if kill {
@@ -75,7 +74,7 @@ func (f *Fleet) stop(i *instance, drain, kill bool) {
 		return
 	}
 	started.signal(syscall.SIGTERM)
-	started.signal(syscall.SIGCONT) // one that hangs by SIGSTOP hears it too
+	started.signal(syscall.SIGCONT) // SIGCONT, so that a process stopped by SIGSTOP receives the signal too
 	timeout := time.NewTimer(cmp.Or(spec.StopTimeout, defaultStopTimeout))
 	defer timeout.Stop()
 	select {
@@ -88,7 +87,7 @@ func (f *Fleet) stop(i *instance, drain, kill bool) {
 	}
 }
 
-// exited takes note that an instance's process has ended, or never started.
+// exited records that an instance's process has ended, or never started.
 func (f *Fleet) exited(i *instance, end *exit, failure *driver.InstanceFailure) {
 	lines := lastLines(f.output(i.group.name, i.id))
 	f.mu.Lock()
@@ -105,7 +104,7 @@ func (f *Fleet) exited(i *instance, end *exit, failure *driver.InstanceFailure) 
 		spec := f.doc.Groups[i.group.name].Spec
 		cause := fmt.Sprintf("it did not end within %s of SIGTERM and was killed", cmp.Or(spec.StopTimeout, defaultStopTimeout))
 		failure = &driver.InstanceFailure{Code: "STOP_TIMEOUT", Cause: cause}
-		if i.failure != nil { // why it was ended says more
+		if i.failure != nil { // the reason of the end says more
 			ill := *i.failure
 			ill.Cause += "; " + cause
 			failure = &ill
@@ -113,7 +112,7 @@ func (f *Fleet) exited(i *instance, end *exit, failure *driver.InstanceFailure) 
 	case !asked && end != nil:
 		failure = &driver.InstanceFailure{Code: "EXITED", Cause: f.endCause(i, *end, now)}
 	case asked:
-		failure = i.failure // why it was ended, if it was for ill health
+		failure = i.failure // the reason of the end, if it was ill health
 	}
 	if failure != nil {
 		described := *failure
@@ -127,7 +126,8 @@ func (f *Fleet) exited(i *instance, end *exit, failure *driver.InstanceFailure) 
 		i.failure = &described
 	}
 	if !asked && i.failure != nil {
-		// SIGKILL comes from outside: no sign that the version is bad, so no back-off.
+		// SIGKILL comes from outside. It does not show that the version is bad,
+		// so there is no back-off.
 		killed := end != nil && end.Signal == killSignal && i.served && i.failure.Code == "EXITED"
 		f.failed(i, killed || i.served && now.Sub(i.launched) > 2*stable)
 	}
@@ -154,8 +154,8 @@ func (f *Fleet) endCause(i *instance, end exit, now time.Time) string {
 	return fmt.Sprintf("%s %s after its launch, before it was ever healthy", how, age)
 }
 
-// failed counts an instance's failure for its group, once: one that is killed
-// may be found ill before it is found to have ended. Spared failures are
+// failed counts an instance's failure for its group, once: the end of an instance
+// that was killed for failing checks is not counted again. Spared failures are
 // replaced without back-off.
 func (f *Fleet) failed(i *instance, spared bool) {
 	g := i.group
@@ -175,8 +175,8 @@ func (f *Fleet) failed(i *instance, spared bool) {
 	f.config.Log.Warn("an instance failed", "instance", i.id, "group", g.name, "code", i.failure.Code, "cause", i.failure.Cause)
 }
 
-// finalize forgets an instance but for its description and its output. Called
-// with the lock held, after its process is gone.
+// finalize forgets an instance except its description and its output. Called with
+// the lock held, after its process is gone.
 func (f *Fleet) finalize(i *instance) {
 	g := i.group
 	i.lifecycle, i.ended = driver.Terminated, f.config.Now()
@@ -192,7 +192,7 @@ func (f *Fleet) finalize(i *instance) {
 	f.kick()
 }
 
-// prune removes the output of instances that ended before the last endedKept.
+// prune removes the output of ended instances, except the last endedKept.
 func (f *Fleet) prune(g *group) {
 	all := filepath.Join(f.folder.group(g.name), "instances")
 	entries, err := os.ReadDir(all)

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// hopeless is how long launches of a group may fail, with none that succeeds,
-// until Launch is suspended, as Auto Scaling does it.
+// hopeless is how long launches of a group may fail without a success until
+// Launch is suspended, as in Auto Scaling.
 const hopeless = 24 * time.Hour
 
-// launchFailed takes note that a launch failed. After a day of nothing else the
-// group launches no more until a person resumes it. Called with the lock held.
+// launchFailed records a failed launch. After a day of failures alone the group
+// launches no more until a person resumes it. Called with the lock held.
 func (f *Fleet) launchFailed(g *group) {
 	now, r := f.config.Now(), f.doc.Groups[g.name]
 	switch {
@@ -27,7 +27,7 @@ func (f *Fleet) launchFailed(g *group) {
 	f.keep(g, r)
 }
 
-// launched takes note that one succeeded.
+// launched records a successful launch.
 func (f *Fleet) launched(g *group) {
 	if r := f.doc.Groups[g.name]; !r.FailingSince.IsZero() {
 		r.FailingSince = time.Time{}

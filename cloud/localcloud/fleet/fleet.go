@@ -14,8 +14,8 @@ import (
 	"showrunner/problem"
 )
 
-// Fleet is one region's server groups. It implements driver.Fleet, Watcher,
-// Logs and Operator for its own region.
+// Fleet is one region's server groups. It implements driver.Fleet, Watcher, Logs
+// and Operator for its own region.
 type Fleet struct {
 	config Config
 	folder *folder
@@ -24,14 +24,14 @@ type Fleet struct {
 	since  time.Time
 	mark   string // in the environment of every process of this fleet
 
-	ctx    context.Context // ends when Close may wait no longer
+	ctx    context.Context // canceled when Close must not wait any longer
 	cancel context.CancelFunc
 	wake   chan struct{}
-	quit   chan struct{} // the loop ends
+	quit   chan struct{} // tells the loop to end
 	looped chan struct{} // the loop has ended
 	work   sync.WaitGroup
 
-	archiving sync.Mutex // held while the folder of a group that is gone is put away
+	archiving sync.Mutex // held while the folder of a removed group is archived
 
 	mu        sync.Mutex
 	doc       document
@@ -44,8 +44,9 @@ type Fleet struct {
 	closing   bool
 }
 
-// New opens the region's record, ends what an earlier life of the region left
-// running, and starts what the record says. One process may have a folder open.
+// New opens the region's record, ends the processes that an earlier region
+// process left running, and starts the recorded groups. Only one process may have
+// a folder open.
 func New(config Config) (*Fleet, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -63,7 +64,7 @@ func New(config Config) (*Fleet, error) {
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), looped: make(chan struct{}),
 		groups: map[string]*group{}, instances: map[string]*instance{}, revisions: map[string]uint64{}, changed: make(chan struct{}),
 	}
-	// Revisions start beyond any that an earlier life gave out.
+	// Revisions start above those of earlier region processes.
 	f.revision = uint64(f.since.UnixNano())
 	if err := f.restore(); err != nil {
 		folder.close()
@@ -84,8 +85,9 @@ func New(config Config) (*Fleet, error) {
 	return f, nil
 }
 
-// restore reads the record. Instances died with the process that wrote it, those
-// in standby too, whose places in the capacity come back.
+// restore reads the record. All instances died with the process that wrote it.
+// Instances in standby died too, so their places in the desired capacity are
+// restored.
 func (f *Fleet) restore() error {
 	doc, err := f.folder.load()
 	if err != nil {
@@ -114,7 +116,7 @@ func (f *Fleet) restore() error {
 	return f.tidy()
 }
 
-// tidy puts folders away of groups that are no more.
+// tidy archives the folders of groups that no longer exist.
 func (f *Fleet) tidy() error {
 	entries, err := os.ReadDir(filepath.Join(f.folder.path, "groups"))
 	if err != nil {
@@ -138,7 +140,7 @@ func (f *Fleet) clusters() map[string]bool {
 	return set
 }
 
-// kick makes the loop look again, soon and once for any number of kicks.
+// kick wakes the loop; several kicks may cause a single pass.
 func (f *Fleet) kick() {
 	select {
 	case f.wake <- struct{}{}:
@@ -146,8 +148,8 @@ func (f *Fleet) kick() {
 	}
 }
 
-// loop carries plans out: when something changed, when a plan asked for it, and
-// every period for what only the clock brings.
+// loop carries out plans: after a change, at the time that a plan asked for, and
+// once every period for changes that depend only on time.
 func (f *Fleet) loop() {
 	defer close(f.looped)
 	tick := time.NewTicker(f.config.Scaling.Period)
@@ -170,8 +172,9 @@ func (f *Fleet) loop() {
 	}
 }
 
-// launchSomewhere launches in the zone planned, and in another one that is up
-// when that fails; what is to even the zones out is for its own zone alone.
+// launchSomewhere launches in the planned zone, and in another available zone
+// when that fails. A launch that rebalances the zones is tried only in its own
+// zone.
 func (f *Fleet) launchSomewhere(g *group, l launch) error {
 	err := f.launch(g, l)
 	for _, z := range f.desired(g).Zones {
@@ -185,7 +188,7 @@ func (f *Fleet) launchSomewhere(g *group, l launch) error {
 	return err
 }
 
-// reconcile plans every group once and starts what the plans say.
+// reconcile plans every group once and starts the planned changes.
 func (f *Fleet) reconcile() (next time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -251,7 +254,7 @@ func (f *Fleet) remove(g *group) {
 	f.push(g.cluster)
 	f.bump(g.cluster)
 	f.work.Go(func() {
-		f.archiving.Lock() // groups that go together have limits together
+		f.archiving.Lock() // groups that are removed together share the limits
 		defer f.archiving.Unlock()
 		if err := f.folder.archive(g.name, f.config.Now()); err != nil {
 			f.config.Log.Warn("cannot put a group's folder away", "group", g.name, "err", err)
@@ -267,8 +270,8 @@ func (f *Fleet) bump(cluster string) {
 	f.changed = make(chan struct{})
 }
 
-// Eject takes the balancer's word that an instance does not answer as it should:
-// it counts as one failed check and the next check comes at once.
+// Eject reports that the balancer has ejected an instance as an outlier. It
+// counts as one failed check, and the next check comes at once.
 func (f *Fleet) Eject(instanceID, reason string) {
 	f.mu.Lock()
 	i := f.instances[instanceID]
@@ -278,13 +281,13 @@ func (f *Fleet) Eject(instanceID, reason string) {
 	}
 	select {
 	case i.poke <- reason:
-	default: // one complaint is enough until it is heard
+	default: // one pending report is enough
 	}
 }
 
 // Close stops every instance: SIGTERM, and SIGKILL when its stop timeout or ctx
 // ends, whichever is first. The record stays; New starts the same groups again.
-// Requests in flight are the caller's to drain before.
+// The caller has to drain requests in flight before.
 func (f *Fleet) Close(ctx context.Context) error {
 	f.mu.Lock()
 	if f.closing {
@@ -295,7 +298,7 @@ func (f *Fleet) Close(ctx context.Context) error {
 	for _, i := range f.instances {
 		f.stopForClose(i)
 	}
-	close(f.changed) // watchers end
+	close(f.changed) // ends the calls of WaitChanges
 	f.changed = make(chan struct{})
 	f.mu.Unlock()
 	close(f.quit)

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// stable is how long an instance must serve before its group is trusted again.
+	// stable is how long an instance must serve until its group's back-off is
+	// reset.
 	stable = 5 * time.Second
 	// endedKept is how many ended instances a group remembers, with their output.
 	endedKept    = 20
@@ -22,8 +23,8 @@ const (
 	mostBackoff  = 30 * time.Second
 )
 
-// group is the running part of a server group; its durable part is the record
-// of the same name. Guarded by Fleet.mu but for prepare.
+// group is the running part of a server group; its durable part is the record of
+// the same name. Guarded by Fleet.mu, except in prepare.
 type group struct {
 	name, cluster string
 	env           map[string]string
@@ -40,15 +41,15 @@ type group struct {
 	ready    bool       // guarded by prepared
 }
 
-// backoff spaces launches of a group whose instances keep failing.
+// backoff spaces out launches of a group whose instances keep failing.
 type backoff struct {
 	rounds int
 	bumped time.Time
 	until  time.Time
 }
 
-// bump starts another round of failures; instances launched before the last
-// round began belong to that one.
+// bump starts another round of failures. Failures of instances that were launched
+// before the last round began belong to that round.
 func (b *backoff) bump(launched, now time.Time) {
 	if b.rounds > 0 && launched.Before(b.bumped) {
 		return
@@ -61,26 +62,26 @@ func (b *backoff) bump(launched, now time.Time) {
 	b.bumped, b.until = now, now.Add(wait)
 }
 
-// instance is one process and what is known of it. Guarded by Fleet.mu.
+// instance is one process and its state. Guarded by Fleet.mu.
 type instance struct {
 	id, zone, host, address string
 	group                   *group
 	lifecycle               driver.Lifecycle
-	launched, serving       time.Time // serving: since when, or when it last began to
+	launched, serving       time.Time // serving: since when, or when it last began to serve
 	running                 bool      // its process has not ended, or is about to start
-	ready, live             bool      // by its checks
+	ready, live             bool      // results of its checks
 	registered              bool      // the balancer has it
 	draining                bool      // the balancer lets requests in flight end
-	served                  bool      // ever
-	counted                 bool      // its present failure counts for its group already
+	served                  bool      // whether it ever served
+	counted                 bool      // its present failure is already counted for its group
 	protected, rebalancing  bool
 	condemned               bool // by SetHealth; it serves until it is replaced
-	outage                  bool // its zone's outage ended it
+	outage                  bool // ended by an outage of its zone
 	stopTimedOut            bool
 	process                 process  // nil until it has started
-	program                 program  // what runs, and hooks with it
-	hook                    *hooking // under way
-	answered                *hooking // the last that was completed from outside
+	program                 program  // the instance's program, also used for its hooks
+	hook                    *hooking // the running hook
+	answered                *hooking // the last hook that was completed from outside
 	launchHookPassed        bool
 	cpu                     float64
 	memory                  int64
@@ -91,12 +92,12 @@ type instance struct {
 	probeFailed             bool
 	output                  *output
 	ended                   time.Time
-	why                     string // it is ended
+	why                     string // why it is ended
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	poke   chan string   // the balancer's complaint: check at once
-	back   chan struct{} // returned from standby: start over
+	poke   chan string   // the balancer has ejected it: check at once
+	back   chan struct{} // returned from standby: check readiness again
 	done   chan struct{} // closed when the process has ended, or never started
 }
 
@@ -155,7 +156,7 @@ func (f *Fleet) describe(i *instance) driver.Instance {
 	return d
 }
 
-// observe is a server group as the driver's contract shows it: without the
+// observe is a server group in the form of the driver's contract, without the
 // values of its environment.
 func (f *Fleet) observe(g *group) driver.ServerGroup {
 	r := f.doc.Groups[g.name]
@@ -171,7 +172,8 @@ func (f *Fleet) observe(g *group) driver.ServerGroup {
 	return out
 }
 
-// groupsOf lists a cluster's groups, every cluster's when it is empty, oldest first.
+// groupsOf lists the groups of a cluster, or of every cluster when cluster is
+// empty, oldest first.
 func (f *Fleet) groupsOf(cluster string) []*group {
 	var list []*group
 	for _, g := range f.groups {
@@ -183,7 +185,8 @@ func (f *Fleet) groupsOf(cluster string) []*group {
 	return list
 }
 
-// servingOf counts a cluster's serving instances as the traffic guard does.
+// servingOf counts a cluster's serving instances by the rules of the traffic
+// guard.
 func (f *Fleet) servingOf(cluster string, weight func(name string) float64) int {
 	n := 0
 	for _, g := range f.groups {
@@ -196,7 +199,7 @@ func (f *Fleet) servingOf(cluster string, weight func(name string) float64) int 
 
 func (f *Fleet) weightOf(name string) float64 { return f.doc.Groups[name].Weight }
 
-// push tells the balancer what a cluster is now.
+// push sends the present state of a cluster to the balancer.
 func (f *Fleet) push(cluster string) {
 	groups := f.groupsOf(cluster)
 	if len(groups) == 0 {
@@ -229,8 +232,8 @@ func (f *Fleet) push(cluster string) {
 	f.config.Balancer.SetCluster(c)
 }
 
-// Resolve names the cluster that serves a host's first label: the one cluster of
-// the application of that name, the oldest when it has several, "" for none.
+// Resolve names the cluster for the first label of a host: the only cluster of
+// the application of that name, the oldest when there are several, "" for none.
 func (f *Fleet) Resolve(name string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

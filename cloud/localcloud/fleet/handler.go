@@ -11,11 +11,11 @@ import (
 	"showrunner/problem"
 )
 
-// waitMost is how long a wait for a change is held open; a Client asks again.
+// waitMost bounds one wait for a change; a Client then waits again.
 const waitMost = 30 * time.Second
 
-// Handler serves the fleet's operations under /fleet/ to a Client. It trusts
-// its callers: who may reach it is the listener's matter.
+// Handler serves the fleet's operations to a Client, under /fleet/. It trusts its
+// callers: the listener decides who can reach it.
 func (f *Fleet) Handler() http.Handler {
 	mux := http.NewServeMux()
 	region := f.config.Region
@@ -113,7 +113,7 @@ func (f *Fleet) handleInstances(mux *http.ServeMux) {
 	})
 }
 
-// flusher sends what is written at once: somebody watches.
+// flusher sends written data at once, since a person may be watching.
 type flusher struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -143,12 +143,12 @@ func (f *Fleet) serveChanges(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	now, err := f.WaitChanges(ctx, f.config.Region, revision)
 	if errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil {
-		err = nil // unchanged
+		err = nil // nothing has changed
 	}
 	answer(w)(now, err)
 }
 
-// take decodes a request's body, does what it asks and answers.
+// take decodes a request's body, carries out the request and answers.
 func take[B any](w http.ResponseWriter, r *http.Request, do func(B) (any, error)) {
 	var body B
 	if err := rpc.Read(w, r, &body); err != nil {

@@ -12,15 +12,16 @@ import (
 	"showrunner/pipeline"
 )
 
-// While an instance starts it is asked often, so that it serves as soon as it
-// can: each pause is a tenth of the time it has taken so far, within these bounds.
+// While an instance starts it is checked often, so that it serves as soon as
+// possible: each pause is a tenth of the time since the start, within these
+// bounds.
 const (
 	firstAsk = 5 * time.Millisecond
 	lastAsk  = 250 * time.Millisecond
 )
 
-// watch checks an instance for as long as its process lives: first whether it is
-// ready to serve, then whether it still is.
+// watch checks an instance for as long as its process lives: first whether it
+// becomes ready, then whether it stays healthy.
 func (f *Fleet) watch(i *instance, spec driver.ServerGroupSpec, job program) {
 	ctx, cancel := context.WithCancel(i.ctx)
 	defer cancel()
@@ -43,8 +44,8 @@ func (f *Fleet) watch(i *instance, spec driver.ServerGroupSpec, job program) {
 	}
 }
 
-// awaitReady asks until the instance is ready and in service; false when it
-// ended or was given up first.
+// awaitReady checks until the instance is ready and in service. It returns false
+// when the instance ended or was given up first.
 func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 	deadline := time.NewTimer(time.Duration(p.Grace))
 	defer deadline.Stop()
@@ -63,7 +64,8 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 				case !ran:
 					return f.enter(i)
 				}
-				// The hook may have taken long: it serves if it is ready still.
+				// The hook may have taken long: the instance has to be still
+				// ready.
 				successes, began, wait = 0, time.Now(), 0
 				deadline.Reset(time.Duration(p.Grace))
 			} else {
@@ -73,7 +75,7 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 			successes = 0
 			wait = min(max(time.Since(began)/10, firstAsk), lastAsk, time.Duration(p.Interval))
 			if len(p.Command) > 0 {
-				wait = min(max(wait, lastAsk), time.Duration(p.Interval)) // a process each time
+				wait = min(max(wait, lastAsk), time.Duration(p.Interval)) // every check starts a process
 			}
 		}
 		ask := time.NewTimer(wait)
@@ -90,7 +92,8 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 	}
 }
 
-// note keeps the answer to a check. Who waits for the instance to become ready is told when it is another.
+// note keeps the answer to a check. Watchers of a starting instance are notified
+// when the answer differs from the last.
 func (f *Fleet) note(i *instance, detail string, failed error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -101,7 +104,7 @@ func (f *Fleet) note(i *instance, detail string, failed error) {
 	}
 }
 
-// enter puts a ready instance into service. The balancer knows it first.
+// enter puts a ready instance into service. The balancer is told first.
 func (f *Fleet) enter(i *instance) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -127,7 +130,7 @@ func (f *Fleet) suspended(g *group, process string) bool {
 	return false
 }
 
-// giveUp ends an instance that did not become healthy within its grace.
+// giveUp ends an instance that did not become healthy within its grace period.
 func (f *Fleet) giveUp(i *instance, p *probe) {
 	hint := f.hint(i)
 	f.mu.Lock()
@@ -142,7 +145,7 @@ func (f *Fleet) giveUp(i *instance, p *probe) {
 	f.kick()
 }
 
-// hint looks for a usual reason why a running program does not answer.
+// hint looks for a common reason why a running program does not answer.
 func (f *Fleet) hint(i *instance) string {
 	host, port, err := net.SplitHostPort(i.address)
 	if err != nil {
@@ -166,7 +169,7 @@ func (f *Fleet) hint(i *instance) string {
 	return f.handles(i)
 }
 
-// handles tells when an instance has used up its file descriptors.
+// handles reports whether an instance has used up its file descriptors.
 func (f *Fleet) handles(i *instance) string {
 	f.mu.Lock()
 	spec, started := f.doc.Groups[i.group.name].Spec, i.process
@@ -180,7 +183,8 @@ func (f *Fleet) handles(i *instance) string {
 	return ""
 }
 
-// check is one kind of question to an instance in service and the answers so far.
+// check is one kind of health check of an instance in service, and its results so
+// far.
 type check struct {
 	*probe
 	next                time.Time
@@ -188,7 +192,7 @@ type check struct {
 	failed              bool
 }
 
-// feed counts an answer and says whether it changed the verdict.
+// feed counts a result and says whether it changed the verdict.
 func (c *check) feed(err error) bool {
 	if err != nil {
 		c.successes = 0
@@ -208,8 +212,8 @@ func (c *check) feed(err error) bool {
 	return false
 }
 
-// watchServing checks an instance in service; true when it came back from
-// standby and has to become ready again.
+// watchServing checks an instance in service. It returns true when the instance
+// came back from standby and has to become ready again.
 func (f *Fleet) watchServing(ctx context.Context, i *instance, readiness, liveness *probe) bool {
 	now := time.Now()
 	checks := []*check{{probe: readiness, next: now.Add(time.Duration(readiness.Interval))}}
@@ -234,7 +238,7 @@ func (f *Fleet) watchServing(ctx context.Context, i *instance, readiness, livene
 			return false
 		}
 		timer.Stop()
-		if f.inStandby(i) { // not checked
+		if f.inStandby(i) { // checks of this kind are disabled
 			due.next = time.Now().Add(time.Duration(due.Interval))
 			continue
 		}
@@ -244,7 +248,8 @@ func (f *Fleet) watchServing(ctx context.Context, i *instance, readiness, livene
 				f.judge(ctx, i, checks, "the balancer: "+complaint)
 			}
 		}
-		// From start to start: one that does not answer is asked again no later.
+		// The interval counts from start to start, so a slow check does not delay
+		// the next one.
 		due.next = time.Now().Add(time.Duration(due.Interval))
 		detail, err := due.check(ctx)
 		if ctx.Err() != nil {
@@ -263,10 +268,10 @@ func (f *Fleet) inStandby(i *instance) bool {
 	return i.lifecycle == driver.InStandby
 }
 
-// judge applies a changed verdict: failing readiness takes the instance away
-// from the balancer; failing liveness (readiness, where no liveness is given)
-// makes it unhealthy, to be replaced. An instance that answers again before its
-// turn to be replaced comes is kept: Auto Scaling's mark is final instead, which
+// judge applies a changed verdict. Failing readiness removes the instance from
+// the balancer. Failing liveness (readiness, where no liveness is given) makes
+// the instance unhealthy, to be replaced. An instance that passes its checks
+// again before it is replaced is kept. In Auto Scaling the mark is final, which
 // turns a passing overload into a wave of replacements.
 func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail string) {
 	alive := checks[len(checks)-1]
@@ -276,7 +281,8 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// One that has a failure while it lives is being killed for it: by an outage, or over its limit.
+	// A living instance with a failure is already being killed for it: by an
+	// outage, or over its limit.
 	if i.lifecycle != driver.InService || !i.running || ctx.Err() != nil || i.live && i.failure != nil && !i.condemned {
 		return
 	}
@@ -302,7 +308,7 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 	f.kick()
 }
 
-// checkHealth refuses a probe that does not say what to ask.
+// checkHealth refuses a probe that does not have exactly one kind.
 func checkHealth(what string, h pipeline.Health) error {
 	n := 0
 	for _, given := range []bool{h.Path != "", h.TCP, len(h.Command) > 0} {

@@ -11,16 +11,16 @@ import (
 	"showrunner/cloud/driver"
 )
 
-// What is kept of instances whose server groups are gone: the newest of each
-// region, until one of the limits is reached.
+// The limits on ended instances of removed groups: the newest of each region are
+// kept until one of the limits is reached.
 const (
 	pastInstances = 200
 	pastBytes     = 64 << 20
 	pastAge       = 7 * 24 * time.Hour
 )
 
-// remember writes down what an instance was, beside its output. What cannot be
-// written is missing from the list of the instances that ended, and nothing else.
+// remember stores an instance's description beside its output. If that fails,
+// only the list of ended instances is incomplete.
 func (f *Fleet) remember(group string, i driver.Instance) {
 	dir := f.folder.instance(group, i.ID)
 	text, err := json.Marshal(i)
@@ -31,13 +31,13 @@ func (f *Fleet) remember(group string, i driver.Instance) {
 		err = os.WriteFile(filepath.Join(dir, recordName), text, 0o600)
 	}
 	if err != nil {
-		f.config.Log.Warn("an instance that ended is not remembered", "instance", i.ID, "err", err)
+		f.config.Log.Warn("the description of an ended instance was not stored", "instance", i.ID, "err", err)
 	}
 }
 
 const recordName = "instance.json"
 
-// remembered reads the instances that ended from a folder of instances, newest first.
+// remembered reads the ended instances from a folder of instances, newest first.
 func remembered(folder string) []driver.Instance {
 	paths, err := filepath.Glob(filepath.Join(folder, "i-*", recordName))
 	if err != nil {
@@ -56,7 +56,7 @@ func remembered(folder string) []driver.Instance {
 
 func (f *folder) past() string { return filepath.Join(f.path, "ended") }
 
-// archive moves what ended in a group that is gone to where it is kept, and
+// archive moves the ended instances of a removed group to the archive, and
 // removes the group's folder. It may be repeated.
 func (f *folder) archive(group string, now time.Time) error {
 	instances := filepath.Join(f.group(group), "instances")
@@ -74,7 +74,7 @@ func (f *folder) archive(group string, now time.Time) error {
 	return f.prunePast(now)
 }
 
-// prunePast keeps the limits of what is past.
+// prunePast enforces the limits on ended instances of removed groups.
 func (f *folder) prunePast(now time.Time) error {
 	var bytes int64
 	for n, i := range remembered(f.past()) {

@@ -15,26 +15,26 @@ import (
 const (
 	defaultHookTimeout = time.Minute
 	hookContinue       = "continue"
-	// However many heartbeats come, a hook waits no longer than this many times
-	// its timeout, nor than longestHook: the bounds of Auto Scaling.
+	// However many heartbeats come, a hook waits at most this many times its
+	// timeout, and at most longestHook: the bounds of Auto Scaling.
 	hookTimeouts = 100
 	longestHook  = 48 * time.Hour
 )
 
-// hooking is a lifecycle hook under way. Guarded by Fleet.mu.
+// hooking is a running lifecycle hook. Guarded by Fleet.mu.
 type hooking struct {
 	name               string // launch, terminate
 	lifecycle          driver.Lifecycle
 	spec               pipeline.LifecycleHook
 	timeout            time.Duration
-	since, until, last time.Time // until: it has failed then; a heartbeat moves it, to last at most
-	heartbeat          time.Time // the last
+	since, until, last time.Time // until is the deadline; a heartbeat moves it, up to last
+	heartbeat          time.Time // time of the last heartbeat
 	answer             driver.HookAnswer
 	over               bool          // answers come too late
-	news               chan struct{} // an answer or a heartbeat came; room for one
+	news               chan struct{} // signals an answer or a heartbeat; has room for one
 }
 
-// beginHook puts an instance into one of its hooks. Called with the lock held.
+// beginHook starts one of an instance's hooks. Called with the lock held.
 func (f *Fleet) beginHook(i *instance, name string, lifecycle driver.Lifecycle, spec pipeline.LifecycleHook) *hooking {
 	i.hook = newHooking(name, lifecycle, spec, f.config.Now())
 	f.bump(i.group.cluster)
@@ -52,7 +52,7 @@ func newHooking(name string, lifecycle driver.Lifecycle, spec pipeline.Lifecycle
 	return h
 }
 
-// state is a hook as it is shown; nil once its instance has gone on without it.
+// state is the hook as it is shown; nil once its instance has gone on without it.
 func (h *hooking) state(lifecycle driver.Lifecycle) *driver.HookState {
 	if h == nil || !strings.HasPrefix(string(h.lifecycle), string(lifecycle)+":") {
 		return nil
@@ -61,8 +61,9 @@ func (h *hooking) state(lifecycle driver.Lifecycle) *driver.HookState {
 }
 
 // passLaunchHook runs the launch hook of an instance that is ready for the first
-// time, if it has one, and says whether the instance may go on. One that may not
-// is ended, and counts as a failed launch, which spaces the launches after it.
+// time, if it has one, and says whether the instance may go on. An instance that
+// may not is ended, and counts as a failed launch, which delays the launches
+// after it.
 func (f *Fleet) passLaunchHook(ctx context.Context, i *instance) (ran, ok bool) {
 	f.mu.Lock()
 	hooks := f.doc.Groups[i.group.name].Spec.Hooks
@@ -78,7 +79,7 @@ func (f *Fleet) passLaunchHook(ctx context.Context, i *instance) (ran, ok bool) 
 	f.endHook(i, h)
 	i.launchHookPassed = true
 	if failure == nil || ctx.Err() != nil || i.lifecycle != driver.Pending || !i.running {
-		return true, true // enter looks whether it is still wanted
+		return true, true // enter checks whether the instance is still wanted
 	}
 	if hooks.Launch.DefaultResult == hookContinue && h.answer != driver.HookAbandon {
 		f.config.Log.Warn("a launch hook failed; the instance serves all the same", "instance", i.id, "group", i.group.name, "cause", failure.Cause)
@@ -91,8 +92,8 @@ func (f *Fleet) passLaunchHook(ctx context.Context, i *instance) (ran, ok bool) 
 	return true, false
 }
 
-// terminateHook runs the terminate hook of an instance whose requests have
-// ended. Its end goes on whatever comes of it.
+// terminateHook runs the terminate hook of an instance whose requests have ended.
+// The instance ends whatever the result.
 func (f *Fleet) terminateHook(i *instance, hooks *pipeline.LifecycleHooks) {
 	f.mu.Lock()
 	if hooks == nil || hooks.Terminate == nil || !i.served || !i.running || f.closing {
@@ -119,13 +120,13 @@ func (f *Fleet) endHook(i *instance, h *hooking) {
 	f.bump(i.group.cluster)
 }
 
-// runHook runs one hook until its command has ended and its word has come, one
-// of them says no, its time is up, its instance has ended, ctx ends or the
-// region stops. Its command has ended when it returns; what that wrote goes to
-// the instance's output.
+// runHook runs one hook. The hook ends when its command has ended and its answer
+// has come, when one of them fails it, at its timeout, when its instance has
+// ended, when ctx ends, or when the region stops. Its command has always ended
+// when runHook returns; the command's output goes to the instance's output.
 func (f *Fleet) runHook(ctx context.Context, i *instance, h *hooking) *driver.InstanceFailure {
 	ctx, cancel := context.WithCancel(ctx)
-	var command chan string // why it failed, "" if it did not
+	var command chan string // why the hook failed, "" if it did not
 	if len(h.spec.Command) > 0 {
 		command = make(chan string, 1)
 		go func() { command <- f.hookCommand(ctx, i, h) }()
@@ -141,8 +142,8 @@ func (f *Fleet) runHook(ctx context.Context, i *instance, h *hooking) *driver.In
 	return &driver.InstanceFailure{Code: "HOOK_FAILED", At: f.config.Now(), LastLog: lastLines(f.output(i.group.name, i.id)), Cause: "its " + h.name + " hook" + cause}
 }
 
-// awaitHook returns why a hook failed, "" when it did not. It sets command to
-// nil once that has ended.
+// awaitHook returns why a hook failed, "" when it did not. It sets command to nil
+// once the command has ended.
 func (f *Fleet) awaitHook(ctx context.Context, h *hooking, command *chan string) (cause string) {
 	timer := time.NewTimer(longestHook)
 	defer timer.Stop()
@@ -179,7 +180,7 @@ func (f *Fleet) awaitHook(ctx context.Context, h *hooking, command *chan string)
 	}
 }
 
-// late is why a hook failed whose time is up.
+// late is the reason of a hook that failed because its time is up.
 func (h *hooking) late(running bool) string {
 	how := " was not completed within "
 	if running {
@@ -209,9 +210,9 @@ func (f *Fleet) hookCommand(ctx context.Context, i *instance, h *hooking) string
 	return ": " + strings.TrimSuffix(end.how()+": "+said, ": ")
 }
 
-// AnswerHook implements driver.HookAnswerer. An answer that was given is given
-// again with success until the hook has ended; after that, and to one that does
-// not wait, it is refused with precondition, which says what became of it.
+// AnswerHook implements driver.HookAnswerer. Repeating an answer succeeds until
+// the hook has ended. Afterwards, and for an instance that does not wait, it is
+// refused with precondition, and the message says how the hook ended.
 func (f *Fleet) AnswerHook(_ context.Context, region, id string, answer driver.HookAnswer, key string) error {
 	const op = "fleet.answer-hook"
 	if err := driver.CheckHookAnswer(op, answer); err != nil {
@@ -243,11 +244,11 @@ func (h *hooking) take(answer driver.HookAnswer, now time.Time) {
 	}
 	select {
 	case h.news <- struct{}{}:
-	default: // it has not looked since the last
+	default: // the hook has not yet noticed the last one
 	}
 }
 
-// extend begins the timeout anew, within the bounds of the whole.
+// extend restarts the timeout, within the bounds of the whole hook.
 func (h *hooking) extend(now time.Time) {
 	h.until = now.Add(h.timeout)
 	if h.until.After(h.last) {
@@ -255,7 +256,7 @@ func (h *hooking) extend(now time.Time) {
 	}
 }
 
-// canAnswer refuses an answer that an instance does not wait for.
+// canAnswer refuses an answer that the instance does not wait for.
 func (i *instance) canAnswer(op string, answer driver.HookAnswer, now time.Time) error {
 	h := i.hook
 	refuse := func(help, format string, args ...any) error {
@@ -268,7 +269,7 @@ func (i *instance) canAnswer(op string, answer driver.HookAnswer, now time.Time)
 	case state == nil:
 		return refuse(whom, "is %s and does not wait", i.lifecycle)
 	case h.over || !now.Before(h.until):
-		return refuse(whom, "does not wait any more: the time of its %s hook is up", h.name)
+		return refuse(whom, "no longer waits: the time of its %s hook is up", h.name)
 	case !h.spec.Wait:
 		return refuse("a hook with wait: true waits for an answer", "is %s, for the command of its %s hook alone", h.lifecycle, h.name)
 	case h.answer != "" && h.answer != answer:

@@ -14,24 +14,25 @@ import (
 	"showrunner/cloud/driver"
 )
 
-// markName is the environment variable by which a later life of the region
-// finds what this one left.
+// markName is the environment variable by which a later region process finds the
+// processes that this one left.
 const markName = "SHOWRUNNER_FLEET"
 
-// inherited are the variables of the region process that instances have, with
-// those that the configuration names.
+// inherited are the variables of the region process that instances inherit, in
+// addition to those that the configuration names.
 var inherited = []string{"PATH", "LANG", "LC_ALL", "TZ"}
 
 func (f *Fleet) newGroup(name string, r record, env map[string]string) *group {
 	g := &group{name: name, cluster: r.Spec.Cluster, env: env, instances: map[string]*instance{}}
 	if r.Spec.Limits != nil && r.Spec.Limits.CPUs > 0 {
-		g.unenforced = append(g.unenforced, fmt.Sprintf("cpus: %v is not held; instances run at nice %d instead", r.Spec.Limits.CPUs, limitedNice))
+		g.unenforced = append(g.unenforced, fmt.Sprintf("cpus: %v is not enforced; instances run at nice %d instead", r.Spec.Limits.CPUs, limitedNice))
 	}
 	g.scaler = newScaler(r.Spec.Scaling, f.config.Now())
 	return g
 }
 
-// launch starts one instance; what takes time happens behind it. Called with the lock held.
+// launch starts one instance; slow work happens in the background. Called with
+// the lock held.
 func (f *Fleet) launch(g *group, l launch) error {
 	host, port, err := f.addresses.take(l.Zone)
 	if err != nil {
@@ -50,7 +51,7 @@ func (f *Fleet) launch(g *group, l launch) error {
 	return nil
 }
 
-// run is an instance's life, from its artifact to its last process.
+// run is the whole life of an instance, from its artifact to its last process.
 func (f *Fleet) run(i *instance, spec driver.ServerGroupSpec, port int) {
 	defer f.prune(i.group)
 	defer i.cancel()
@@ -66,15 +67,17 @@ func (f *Fleet) run(i *instance, spec driver.ServerGroupSpec, port int) {
 	}
 	f.work.Go(func() { f.watch(i, spec, job) })
 	end := i.process.wait()
-	i.cancel() // what shed its environment may hold the output open: its end is not waited for
-	// What the program started and left in another process group goes with it, hooks too.
+	i.cancel() // a process that removed the mark from its environment may hold the output open, so its end is not awaited
+	// Processes that the program started and left in another process group are
+	// killed too, and those of hooks.
 	f.runner.sweep("SHOWRUNNER_INSTANCE=" + i.id)
 	<-pump
 	i.output.Close()
 	f.exited(i, &end, nil)
 }
 
-// prepare unpacks the group's artifact, once per group, and makes the instance's folder.
+// prepare unpacks the group's artifact, once per group, and makes the instance's
+// folder.
 func (f *Fleet) prepare(i *instance, spec driver.ServerGroupSpec, port int) (program, error) {
 	g := i.group
 	g.prepared.Lock()
@@ -113,7 +116,8 @@ func (f *Fleet) prepare(i *instance, spec driver.ServerGroupSpec, port int) (pro
 	return job, nil
 }
 
-// unpack makes the region's own copy of an artifact. A copy that is there is whole.
+// unpack makes the region's own copy of an artifact. An existing copy is
+// complete.
 func (f *Fleet) unpack(ctx context.Context, ref artifact.Ref, group string) error {
 	root := f.folder.root(group)
 	if _, err := os.Stat(root); err == nil {
@@ -132,7 +136,7 @@ func (f *Fleet) unpack(ctx context.Context, ref artifact.Ref, group string) erro
 	return os.Rename(part, root)
 }
 
-// begin starts the process; pump closes when all of its output is kept.
+// begin starts the process; pump closes when all of its output is stored.
 func (f *Fleet) begin(i *instance, job program) (pump chan struct{}, err error) {
 	if i.ctx.Err() != nil {
 		return nil, fmt.Errorf("stopped before it started")
@@ -157,7 +161,7 @@ func (f *Fleet) begin(i *instance, job program) (pump chan struct{}, err error) 
 	f.mu.Lock()
 	i.process, i.output, i.program, i.sampled = started, out, job, f.config.Now()
 	if i.lifecycle == driver.Terminating || i.ctx.Err() != nil {
-		started.signal(killSignal) // it was ended while it started: nothing to lose
+		started.signal(killSignal) // it was ended while it started, so no requests are lost
 	}
 	f.bump(i.group.cluster)
 	f.mu.Unlock()
@@ -168,8 +172,8 @@ func (f *Fleet) begin(i *instance, job program) (pump chan struct{}, err error) 
 		stop := context.AfterFunc(i.ctx, func() { _ = r.SetReadDeadline(time.Now().Add(time.Second)) })
 		defer stop()
 		if _, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{r}, make([]byte, 8<<10)); err != nil && i.ctx.Err() == nil {
-			f.config.Log.Warn("an instance's output is no longer kept", "instance", i.id, "err", err)
-			_, _ = io.Copy(io.Discard, r) // or it would block
+			f.config.Log.Warn("an instance's output is no longer stored", "instance", i.id, "err", err)
+			_, _ = io.Copy(io.Discard, r) // otherwise the program would block
 		}
 	}()
 	return pump, nil

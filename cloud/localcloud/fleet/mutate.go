@@ -16,7 +16,7 @@ import (
 	"showrunner/problem"
 )
 
-// plain is an environment of values alone: checkSpec refused all else.
+// plain is an environment of values alone: checkSpec has refused references.
 func plain(env map[string]driver.EnvValue) map[string]string {
 	out := make(map[string]string, len(env))
 	for name, v := range env {
@@ -25,7 +25,7 @@ func plain(env map[string]driver.EnvValue) map[string]string {
 	return out
 }
 
-// here refuses a request that is for another region.
+// here refuses a request for another region.
 func (f *Fleet) here(op, region string) error {
 	if region != f.config.Region {
 		return problem.New(problem.NotFound, op, "this is region %s, not %s", f.config.Region, region)
@@ -33,10 +33,11 @@ func (f *Fleet) here(op, region string) error {
 	return nil
 }
 
-// mutate does one change under the lock, once per key: act edits a copy of the
-// record, which is durable before the running part follows by what act returned.
-// The same key with the same request answers as it did the first time; refusals
-// are not remembered, because a retry may find them gone.
+// mutate makes one change under the lock, once per key. act edits a copy of the
+// record. The copy is made durable, and then the running part is updated by the
+// function that act returned. The same key with the same request returns the
+// first answer. Refusals are not remembered, because their reason may be gone at
+// a retry.
 func (f *Fleet) mutate(op, region, key string, request any, act func(next *document) (follow func(), made *madeOnce, err error)) (*madeOnce, error) {
 	if err := f.here(op, region); err != nil {
 		return nil, err
@@ -46,7 +47,7 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
-		return nil, problem.Wrap(err, problem.Invalid, op, "the request cannot be written down")
+		return nil, problem.Wrap(err, problem.Invalid, op, "the request cannot be encoded")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -56,7 +57,7 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 	sum := sha256.Sum256(slices.Concat([]byte(f.mark), []byte(op), text))
 	digest := hex.EncodeToString(sum[:16])
 	if k, ok := f.doc.Keys[key]; ok {
-		if !strings.HasPrefix(k.Request, digest) { // regions before wrote the whole digest
+		if !strings.HasPrefix(k.Request, digest) { // earlier versions stored the whole digest
 			return nil, problem.New(problem.Conflict, op, "the key %q was used for another change", key)
 		}
 		return k.Result, nil
@@ -71,7 +72,7 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 	next.Keys[key] = keyRecord{Request: digest, Result: made, At: now}
 	if err := f.folder.save(next); err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, op, "region %s cannot record the change", region).
-			WithHelp("look at the disk of %s", f.folder.path)
+			WithHelp("check the disk of %s", f.folder.path)
 	}
 	f.doc = next
 	if follow != nil {
@@ -123,11 +124,11 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.
 		return f.observe(g), nil
 	}
 	spec.Env = nil
-	return driver.ServerGroup{Name: made.Name, Region: region, Spec: spec, Capacity: spec.Capacity, Weight: spec.Weight, Created: made.Created}, nil // it is gone
+	return driver.ServerGroup{Name: made.Name, Region: region, Spec: spec, Capacity: spec.Capacity, Weight: spec.Weight, Created: made.Created}, nil // the instance is gone
 }
 
-// facts are those of a region: processes on its machine, and a load balancer of
-// its own, which obeys at once and counts each request as it ends.
+// facts are the facts of every region: it runs processes on its machine, and its
+// own load balancer applies weights at once and counts each request when it ends.
 var facts = driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}, Counts: &driver.CountFacts{Latencies: true, Instances: true}}
 
 // Facts implements driver.Cloud.
@@ -135,7 +136,7 @@ func (f *Fleet) Facts(_ context.Context, region string) (driver.Facts, error) {
 	return facts, f.here("fleet.facts", region)
 }
 
-// checkSpec completes a spec and refuses what could never run here.
+// checkSpec completes a spec and refuses options that this region can never run.
 func checkSpec(s driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
 	s, err := driver.CheckSpec(s, facts)
 	if err != nil {
@@ -189,7 +190,7 @@ func checkPolicy(p pipeline.ScalingPolicy) error {
 	return nil
 }
 
-// checkSteps refuses bands that overlap or leave a gap between them.
+// checkSteps refuses steps that overlap or leave a gap.
 func checkSteps(steps []pipeline.Step) error {
 	if len(steps) == 0 {
 		return fmt.Errorf("it has no steps")
@@ -219,7 +220,7 @@ func checkSteps(steps []pipeline.Step) error {
 		if n > 0 && low(s) < high(sorted[n-1]) {
 			return fmt.Errorf("two steps overlap at %v", low(s))
 		}
-		// At the threshold nothing need happen; elsewhere a gap is a mistake.
+		// At the threshold no step is needed; elsewhere a gap is a mistake.
 		if n > 0 && low(s) > high(sorted[n-1]) && (low(s) < 0 || high(sorted[n-1]) > 0) {
 			return fmt.Errorf("no step covers %v to %v", high(sorted[n-1]), low(s))
 		}
@@ -295,8 +296,8 @@ func (f *Fleet) SetWeights(_ context.Context, region, cluster string, weights ma
 	return err
 }
 
-// Destroy implements driver.Versions. The group stays visible, destroying, until
-// its last instance is gone.
+// Destroy implements driver.Versions. The group stays visible, as destroying,
+// until its last instance is gone.
 func (f *Fleet) Destroy(_ context.Context, region, name string, guard driver.Guard, key string) error {
 	const op = "fleet.destroy"
 	_, err := f.mutate(op, region, key, name, func(next *document) (func(), *madeOnce, error) {

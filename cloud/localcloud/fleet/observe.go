@@ -16,10 +16,10 @@ import (
 type ZoneState struct {
 	Name      string `json:"name"`
 	Down      bool   `json:"down"`
-	Instances int    `json:"instances"` // that have not ended
+	Instances int    `json:"instances"` // instances that have not ended
 }
 
-// Regions implements driver.Cloud: the one region this is.
+// Regions implements driver.Cloud: only this region.
 func (f *Fleet) Regions(context.Context) ([]driver.Region, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,8 +99,8 @@ func (f *Fleet) WaitChanges(ctx context.Context, region string, revision uint64)
 	}
 }
 
-// changesSince lists the clusters that have changed since a revision that this
-// life of the region gave out. The fleet is locked.
+// changesSince lists the clusters that have changed since a revision of this
+// region process. The fleet is locked.
 func (f *Fleet) changesSince(revision uint64) driver.Changes {
 	now := driver.Changes{Revision: f.revision}
 	if first := uint64(f.since.UnixNano()); revision < first || revision > f.revision {
@@ -126,8 +126,8 @@ func exists(path string) bool {
 
 var instanceID = regexp.MustCompile(`^i-[0-9a-f]{17}$`)
 
-// InstanceLog implements driver.Logs. The output of instances that ended is kept
-// for a while, across restarts of the region too. Following ends with the instance.
+// InstanceLog implements driver.Logs. The output of ended instances is kept for a
+// while, also across restarts of the region. Following ends with the instance.
 func (f *Fleet) InstanceLog(ctx context.Context, region, id string, follow bool, to io.Writer) error {
 	const op = "fleet.log"
 	if err := f.here(op, region); err != nil {
@@ -167,7 +167,7 @@ func (f *Fleet) InstanceLog(ctx context.Context, region, id string, follow bool,
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if f.instances[id] != nil {
-			return nil // nothing yet
+			return nil // no output yet
 		}
 		return none
 	}

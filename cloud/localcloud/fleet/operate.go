@@ -18,7 +18,7 @@ func (f *Fleet) locate(next *document, op, id string) (*instance, record, error)
 	return i, next.Groups[i.group.name], nil
 }
 
-// endedInstance finds an instance that ended lately.
+// endedInstance finds an instance that ended recently.
 func (f *Fleet) endedInstance(id string) (driver.Instance, bool) {
 	for _, g := range f.groups {
 		for _, i := range g.ended {
@@ -30,7 +30,8 @@ func (f *Fleet) endedInstance(id string) (driver.Instance, bool) {
 	return driver.Instance{}, false
 }
 
-// Terminate implements driver.Terminator. One that is ending or has ended is success.
+// Terminate implements driver.Terminator. It succeeds for an instance that is
+// ending or has ended.
 func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.TerminateOptions, key string) error {
 	const op = "fleet.terminate"
 	_, err := f.mutate(op, region, key, []any{id, opts.Kill, opts.Decrement}, func(next *document) (func(), *madeOnce, error) {
@@ -45,7 +46,7 @@ func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.Term
 			if err := f.canSpare(i, r, opts.Guard); err != nil {
 				return nil, nil, err
 			}
-			// One in standby has lowered the desired capacity already.
+			// An instance in standby has already lowered the desired capacity.
 			if opts.Decrement && i.lifecycle != driver.InStandby {
 				if err := lower(op, &r, i.group.name); err != nil {
 					return nil, nil, err
@@ -59,7 +60,7 @@ func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.Term
 	return err
 }
 
-// canSpare checks a guard against taking an instance out of traffic.
+// canSpare checks a guard against the removal of an instance from traffic.
 func (f *Fleet) canSpare(i *instance, r record, guard driver.Guard) error {
 	before := f.servingOf(i.group.cluster, f.weightOf)
 	after := before
@@ -69,11 +70,11 @@ func (f *Fleet) canSpare(i *instance, r record, guard driver.Guard) error {
 	return driver.CheckGuard(guard, i.group.cluster, f.config.Region, before, after)
 }
 
-// lower takes one from a group's desired capacity.
+// lower reduces a group's desired capacity by one.
 func lower(op string, r *record, name string) error {
 	if r.Capacity.Desired-1 < r.Capacity.Min {
-		return problem.New(problem.Precondition, op, "server group %s cannot have fewer than its least of %d instances", name, r.Capacity.Min).
-			WithHelp("lower the least capacity first, or let the instance be replaced")
+		return problem.New(problem.Precondition, op, "server group %s cannot have fewer than its minimum of %d instances", name, r.Capacity.Min).
+			WithHelp("lower the minimum first, or let the instance be replaced")
 	}
 	r.Capacity.Desired--
 	return nil
@@ -83,10 +84,10 @@ func without(list []string, s string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(have string) bool { return have == s })
 }
 
-// SetStandby implements driver.Standby: an instance in standby is neither
-// checked nor sent requests; the desired capacity falls by one on entry and
-// rises by one on return, when the instance has to become healthy again. The last
-// instance that serves a cluster in a region stays: there is no hurry in standby.
+// SetStandby implements driver.Standby. An instance in standby is not checked and
+// gets no requests. The desired capacity falls by one on entry and rises by one
+// on return; the instance then has to become healthy again. The last instance
+// that serves a cluster in a region is refused, since standby is never urgent.
 func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, key string) error {
 	const op = "fleet.standby"
 	_, err := f.mutate(op, region, key, []any{id, standby}, func(next *document) (func(), *madeOnce, error) {
@@ -113,8 +114,8 @@ func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, k
 			r.Standby = append(slices.Clone(r.Standby), id)
 		default:
 			if r.Capacity.Desired >= r.Capacity.Max {
-				return nil, nil, problem.New(problem.Precondition, op, "server group %s has its most of %d instances", i.group.name, r.Capacity.Max).
-					WithHelp("raise the greatest capacity first")
+				return nil, nil, problem.New(problem.Precondition, op, "server group %s has its maximum of %d instances", i.group.name, r.Capacity.Max).
+					WithHelp("raise the maximum first")
 			}
 			r.Capacity.Desired++
 			r.Standby = without(r.Standby, id)
@@ -131,13 +132,13 @@ func (f *Fleet) turn(i *instance, standby bool) {
 	if standby {
 		i.lifecycle = driver.InStandby
 	} else {
-		i.back <- struct{}{} // room for one, and each return follows a departure that was heard
+		i.back <- struct{}{} // room for one: a return follows only after the previous one was received
 	}
 	f.push(i.group.cluster)
 	f.bump(i.group.cluster)
 }
 
-// dropStandby takes an instance that ended off its group's standby list.
+// dropStandby removes an ended instance from its group's standby list.
 func (f *Fleet) dropStandby(i *instance) {
 	r := f.doc.Groups[i.group.name]
 	if !slices.Contains(r.Standby, i.id) || f.closing {
@@ -153,7 +154,8 @@ func (f *Fleet) dropStandby(i *instance) {
 }
 
 // SetProtection implements driver.Protection: a protected instance is not chosen
-// when its group shrinks. It is replaced when unhealthy and may be terminated.
+// when its group shrinks. It is still replaced when unhealthy, and may be
+// terminated.
 func (f *Fleet) SetProtection(_ context.Context, region, id string, protected bool, key string) error {
 	const op = "fleet.protect"
 	_, err := f.mutate(op, region, key, []any{id, protected}, func(next *document) (func(), *madeOnce, error) {
@@ -166,9 +168,10 @@ func (f *Fleet) SetProtection(_ context.Context, region, id string, protected bo
 	return err
 }
 
-// SetHealth implements driver.HealthSetter. One that is said to be unhealthy is
-// replaced whatever its checks say; it serves until its replacement does, where
-// the maintenance policy has it so. One whose grace has not ended is left alone.
+// SetHealth implements driver.HealthSetter. An instance that is set to unhealthy
+// is replaced whatever its checks say; it serves until its replacement does, if
+// the maintenance policy requires that. It is left alone until its grace period
+// has ended.
 func (f *Fleet) SetHealth(_ context.Context, region, id string, healthy bool, key string) error {
 	const op = "fleet.set-health"
 	_, err := f.mutate(op, region, key, []any{id, healthy}, func(next *document) (func(), *madeOnce, error) {
@@ -187,7 +190,7 @@ func (f *Fleet) SetHealth(_ context.Context, region, id string, healthy bool, ke
 			i.condemned = !healthy
 			switch {
 			case !healthy:
-				i.failure = &driver.InstanceFailure{Code: "CONDEMNED", At: f.config.Now(), Cause: "it was said to be unhealthy", Probe: i.probeDetail}
+				i.failure = &driver.InstanceFailure{Code: "CONDEMNED", At: f.config.Now(), Cause: "it was set to unhealthy", Probe: i.probeDetail}
 			case i.live:
 				i.failure = nil
 			}
@@ -233,7 +236,7 @@ func (f *Fleet) setSuspended(op, region, name string, processes []string, key st
 		}
 		r.Suspended = now
 		if !suspend && slices.Contains(processes, processLaunch) {
-			r.FailingSince = time.Time{} // another day
+			r.FailingSince = time.Time{} // another day begins
 		}
 		next.Groups[name] = r
 		return func() { f.resumed(g) }, nil, nil
@@ -241,8 +244,8 @@ func (f *Fleet) setSuspended(op, region, name string, processes []string, key st
 	return err
 }
 
-// resumed puts instances that became healthy while AddToLoadBalancer was
-// suspended behind the balancer once it is not.
+// resumed registers instances that became healthy while AddToLoadBalancer was
+// suspended, once it is resumed.
 func (f *Fleet) resumed(g *group) {
 	for _, i := range g.instances {
 		if i.lifecycle == driver.InService && i.running && !i.registered && !f.suspended(g, processAddToLoadBalancer) {
@@ -254,9 +257,9 @@ func (f *Fleet) resumed(g *group) {
 }
 
 // SetZone implements driver.ZoneSetter. The instances of a zone that is down are
-// killed as an outage kills, nothing launches there, and the other zones take
-// over; back, groups return to balance a few instances at a time. It stands
-// across restarts of the region.
+// killed as in an outage, nothing launches there, and the other zones take over.
+// When the zone is back, groups are rebalanced a few instances at a time. The
+// setting survives restarts of the region.
 func (f *Fleet) SetZone(_ context.Context, region, name string, down bool, key string) error {
 	const op = "fleet.zone"
 	_, err := f.mutate(op, region, key, []any{name, down}, func(next *document) (func(), *madeOnce, error) {
@@ -273,7 +276,7 @@ func (f *Fleet) SetZone(_ context.Context, region, name string, down bool, key s
 	return err
 }
 
-// strike kills what runs in a zone, all at once and without notice.
+// strike kills every process of a zone at once and without notice.
 func (f *Fleet) strike(zone string) {
 	clusters := map[string]bool{}
 	for _, i := range f.instances {

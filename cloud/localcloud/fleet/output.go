@@ -11,19 +11,20 @@ import (
 	"sync"
 )
 
-// An instance's output is kept in two files of at most outputSize bytes, the
-// older one whole: at least the last outputSize bytes are always there.
+// An instance's output is stored in two files of at most outputSize bytes; the
+// older one is complete. So at least the last outputSize bytes are always
+// available.
 const (
 	outputSize = 4 << 20
 	tailBytes  = 64 << 10
 	tailLines  = 20
 )
 
-// crashHead begins what a runtime writes when it ends a program. What follows,
-// stacks and registers, can be longer than the last lines.
+// crashHead matches the first line that a runtime writes when it ends a program.
+// The stacks and registers after it can be longer than the last lines.
 var crashHead = regexp.MustCompile(`^(panic|fatal error|SIG[A-Z]+|terminate called|Exception in thread)\b`)
 
-// output keeps what a process writes, bounded, and lets readers follow it.
+// output stores the output of a process, bounded, and lets readers follow it.
 type output struct {
 	path string
 
@@ -81,7 +82,7 @@ func (o *output) Close() error {
 	return o.file.Close()
 }
 
-// state is what a follower must know to go on: taken before it reads, so that
+// state is the position data of a follower. It is taken before a read, so that
 // nothing written meanwhile is missed.
 func (o *output) state() (turn int, closed bool, changed <-chan struct{}) {
 	o.mu.Lock()
@@ -89,9 +90,10 @@ func (o *output) state() (turn int, closed bool, changed <-chan struct{}) {
 	return o.turn, o.closed, o.changed
 }
 
-// follow copies everything kept to w and goes on until the output closes or ctx ends.
+// follow copies all stored output to w and continues until the output closes or
+// ctx ends.
 func (o *output) follow(ctx context.Context, w io.Writer) error {
-	o.mu.Lock() // no rotation between opening the two
+	o.mu.Lock() // no rotation between opening the two files
 	older, olderErr := os.Open(o.path + ".1")
 	file, err := os.Open(o.path)
 	turn := o.turn
@@ -133,7 +135,7 @@ func (o *output) follow(ctx context.Context, w io.Writer) error {
 	}
 }
 
-// copyKept copies what is kept of an output that may have no writer any more.
+// copyKept copies the stored output of an instance that may have ended.
 func copyKept(path string, w io.Writer) error {
 	if err := copyFile(path+".1", w); err != nil {
 		return err
@@ -141,7 +143,7 @@ func copyKept(path string, w io.Writer) error {
 	return copyFile(path, w)
 }
 
-// copyFile copies a file to w; one that does not exist is empty.
+// copyFile copies a file to w; a missing file counts as empty.
 func copyFile(path string, w io.Writer) error {
 	file, err := os.Open(path)
 	if os.IsNotExist(err) {
@@ -155,8 +157,8 @@ func copyFile(path string, w io.Writer) error {
 	return err
 }
 
-// lastLines are the last lines of an output, for the evidence of a failure. Where
-// they are the end of a dump, its head stands before them.
+// lastLines are the last lines of an output, for the evidence of a failure. When
+// they are the end of a dump, the dump's first lines are put before them.
 func lastLines(path string) []string {
 	var kept []byte
 	for _, name := range []string{path, path + ".1"} {

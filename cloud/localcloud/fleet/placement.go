@@ -36,7 +36,8 @@ func (p places) leave(m member) {
 	}
 }
 
-// fewest takes a place in the zone with the fewest instances, the first of equals.
+// fewest takes a place in the zone with the fewest instances, the first among
+// equals.
 func (p places) fewest() (string, bool) {
 	if len(p.up) == 0 {
 		return "", false
@@ -46,13 +47,13 @@ func (p places) fewest() (string, bool) {
 	return z, true
 }
 
-// scaleIn chooses up to n members to end: from the zone with the most instances
-// that has one unprotected, which beats everything else. Inside it, Auto
-// Scaling's default policy prefers outdated configuration, which a group of one
-// version does not have, and leaves the rest to chance; chosen here are those
-// that do not serve yet, then the oldest. At most spare of those in service are
-// chosen, so that a group which shrinks while it starts keeps what serves;
-// fewer than n are chosen when the rest is protected.
+// scaleIn chooses up to n members to end, each from the zone with the most
+// instances that has an unprotected one; this rule comes first. Inside a zone,
+// Auto Scaling's default policy prefers outdated configuration, which a group of
+// one version does not have, and is otherwise random. This function prefers
+// instances that do not serve yet, then the oldest. It chooses at most spare of
+// those in service, so that a group that shrinks while it starts keeps its
+// serving instances. It chooses fewer than n when the rest is protected.
 func (p places) scaleIn(from []member, n, spare int) []member {
 	from = slices.DeleteFunc(slices.Clone(from), func(m member) bool { return m.Protected || m.Rebalancing && m.Lifecycle == driver.Pending })
 	var chosen []member
@@ -79,8 +80,8 @@ func (p places) scaleIn(from []member, n, spare int) []member {
 	return chosen
 }
 
-// uneven names the zones in which to launch so that ending as many elsewhere
-// leaves the group balanced, at most allowance of them.
+// uneven names the zones in which to launch so that the group becomes balanced
+// when as many instances end elsewhere, at most allowance of them.
 func (p places) uneven(healthy []member, allowance int) []string {
 	var zones []string
 	unprotected := map[string]int{}
@@ -111,7 +112,8 @@ func (p places) uneven(healthy []member, allowance int) []string {
 	return zones
 }
 
-// condemnedFirst is the order in which unhealthy ones go: those that were said to be, then the oldest.
+// condemnedFirst sorts unhealthy members for replacement: those set to unhealthy
+// first, then the oldest.
 func condemnedFirst(list []member) []member {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b member) int {

@@ -7,7 +7,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// The processes of a group that may be suspended, by Auto Scaling's names.
+// The processes of a group that may be suspended, by the names of Auto Scaling.
 const (
 	processLaunch            = "Launch"
 	processTerminate         = "Terminate"
@@ -19,16 +19,16 @@ const (
 	processScheduledActions  = "ScheduledActions"
 )
 
-// desired is what a group is meant to be.
+// desired is the goal for a group.
 type desired struct {
 	Capacity    pipeline.Capacity
 	Zones       []zone
 	Suspended   map[string]bool
 	Maintenance pipeline.Maintenance
 	Destroying  bool
-	// NotBefore holds launches back: instances of the group keep failing.
+	// NotBefore delays launches, since instances of the group keep failing.
 	NotBefore time.Time
-	// Failing launches a tenth of the group at a time until one instance stays.
+	// Failing launches a tenth of the group at a time until an instance stays.
 	Failing bool
 }
 
@@ -37,24 +37,24 @@ type zone struct {
 	Down bool
 }
 
-// member is what plan needs to know of an instance.
+// member is the data of an instance that plan needs.
 type member struct {
 	ID          string
 	Zone        string
 	Lifecycle   driver.Lifecycle
 	Running     bool // its process has not ended
-	Live        bool // its checks do not say otherwise
-	Condemned   bool // a person or program says that it is unhealthy
+	Live        bool // its checks do not fail
+	Condemned   bool // a person or program set it to unhealthy
 	Protected   bool // from scale-in
-	Rebalancing bool // launched to even the zones out
+	Rebalancing bool // launched to rebalance the zones
 	Launched    time.Time
 }
 
-// changes are what a group needs next. Nothing in them waits for anything else.
+// changes are the next changes of a group. They are independent of each other.
 type changes struct {
 	Launch []launch
 	End    []ending
-	Wake   time.Time // plan again then, when something waits for the time; zero otherwise
+	Wake   time.Time // when to plan again, if a change waits for a time; zero otherwise
 }
 
 type launch struct {
@@ -67,7 +67,7 @@ type ending struct {
 	Why string
 }
 
-// census sorts a group's members by what they mean to its capacity.
+// census sorts a group's members by what they count as in its capacity.
 type census struct {
 	healthy, pending, sick, dead []member
 	rebalancing                  int // of pending
@@ -98,14 +98,15 @@ func count(want desired, members []member) census {
 	return c
 }
 
-// plan decides what a group needs next, by Auto Scaling's rules: instances that
-// do not run are replaced at once; others that are unhealthy a tenth of the
-// group at a time (at least one; half as many when none is healthy), and not
-// while earlier launches leave the group a tenth short; those that were said to
-// be unhealthy wait for neither. With a maintenance policy of 100% healthy the
-// replacement is in service before the unhealthy one ends, otherwise no more are
-// missing than it allows, at least one. It is stateless: the same picture gives the same changes,
-// and a picture in which they are under way gives none.
+// plan decides the next changes of a group, by Auto Scaling's rules. Instances
+// that do not run are replaced at once. Other unhealthy instances are replaced a
+// tenth of the group at a time (at least one; half as many when none is healthy),
+// and not while earlier launches leave the group a tenth short. Instances set to
+// unhealthy wait for neither. With a maintenance policy of 100% healthy, the
+// replacement is in service before the unhealthy instance ends; otherwise at most
+// as many instances are missing as the policy allows, at least one. plan is
+// stateless: equal input gives equal changes, and no changes once they are under
+// way.
 func plan(want desired, members []member, now time.Time) changes {
 	var out changes
 	if want.Destroying {
@@ -145,21 +146,22 @@ func plan(want desired, members []member, now time.Time) changes {
 		}
 	}
 
-	// Unhealthy ones that a healthy one stands in for, or that are too many anyway.
+	// Unhealthy members that a healthy one replaces already, or that exceed the
+	// desired number.
 	leaving := min(len(c.sick), max(0, len(c.healthy)+len(c.sick)-size))
 	replacing := 0
 	if mayReplace {
-		short := size - len(c.healthy) - len(c.sick) // not there, or not in service yet
+		short := size - len(c.healthy) - len(c.sick) // missing, or not in service yet
 		turn := max(batch, condemned)
 		switch waiting := len(c.pending) > c.rebalancing && short >= max(1, size/10) && condemned == 0; {
 		case waiting:
-		case want.Suspended[processLaunch]: // ended all the same, and replaced on resume; but not the last there are
+		case want.Suspended[processLaunch]: // ended without a replacement until Launch is resumed; but never the last ones
 			if len(c.healthy) > 0 {
 				leaving += min(len(c.sick)-leaving, turn)
 			}
 		case want.Maintenance.MinHealthy == 100:
 			replacing = max(0, min(len(c.sick)-leaving, turn, allowance-c.rebalancing))
-		default: // both at once
+		default: // ended and launched at the same time
 			missing := max(1, size*(100-want.Maintenance.MinHealthy)/100)
 			gone := max(0, short)
 			leaving += max(0, min(len(c.sick)-leaving, max(batch-gone, condemned), missing-gone))

@@ -14,21 +14,21 @@ import (
 	"showrunner/pipeline"
 )
 
-// probeBody is how much of an answer is kept as evidence.
+// probeBody is how many bytes of an answer are kept as evidence.
 const probeBody = 256
 
 // probe is one instance's health check, with the defaults filled in.
 type probe struct {
 	pipeline.Health
 	address string
-	program program // what a command probe runs, but for its command and output
+	program program // the settings of a command probe, except its command and output
 	runner  runner
 	client  *http.Client
 }
 
-// newProbeClient is shared by all probes. Every question has a connection of its
-// own: one that is kept would go on answering for a program that takes no more.
-// No redirect is followed, because 300 to 399 is an answer.
+// newProbeClient is shared by all probes. Every check has its own connection: an
+// open connection could still answer for a program that accepts no new ones.
+// Redirects are not followed, because 300 to 399 is a valid answer.
 func newProbeClient() *http.Client {
 	return &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, ReadBufferSize: 1 << 10, WriteBufferSize: 1 << 10},
@@ -36,7 +36,7 @@ func newProbeClient() *http.Client {
 	}
 }
 
-// withHealthDefaults fills in what the pipeline language documents.
+// withHealthDefaults fills in the defaults that the pipeline language documents.
 func withHealthDefaults(h pipeline.Health) pipeline.Health {
 	set := func(d *pipeline.Duration, to time.Duration) {
 		if *d <= 0 {
@@ -55,7 +55,7 @@ func withHealthDefaults(h pipeline.Health) pipeline.Health {
 	return h
 }
 
-// check asks once. The detail says what was answered, as evidence.
+// check runs the check once. The detail describes the answer, as evidence.
 func (p *probe) check(ctx context.Context) (detail string, err error) {
 	timeout := time.Duration(p.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
@@ -121,7 +121,8 @@ func (p *probe) run(ctx context.Context) (string, error) {
 	return detail + ": exit code 0", nil
 }
 
-// cause names the end of a chain of network errors, which repeats addresses at every link.
+// cause returns the last error of a chain of network errors, since every link of
+// the chain repeats the addresses.
 func cause(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) {

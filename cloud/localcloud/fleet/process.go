@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runner starts programs; the real one is system, tests use their own.
+// runner starts programs; system is the real one, tests use their own.
 type runner interface {
 	start(program) (process, error)
-	// sweep kills every process of the machine that carries the mark, NAME=value,
-	// in its environment, and says how many there were.
+	// sweep kills every process of the machine that has the mark, NAME=value, in
+	// its environment, and returns their number.
 	sweep(mark string) int
 	close()
 }
@@ -32,10 +32,12 @@ type program struct {
 	Nice    int
 }
 
-// process is a started program and everything it starts, as one process group.
+// process is a started program with all processes it starts, as one process
+// group.
 type process interface {
 	pid() int
-	// signal reaches the whole process group; a group that is gone is no error.
+	// signal signals the whole process group; it succeeds for a group that is
+	// gone.
 	signal(syscall.Signal)
 	// wait returns once the program itself has ended; called once.
 	wait() exit
@@ -46,7 +48,7 @@ type process interface {
 // exit is how a program ended.
 type exit struct {
 	Code   int            // -1 when a signal ended it
-	Signal syscall.Signal // 0 when none did
+	Signal syscall.Signal // 0 when no signal ended it
 }
 
 func (e exit) how() string {
@@ -56,8 +58,8 @@ func (e exit) how() string {
 	return fmt.Sprintf("exit code %d", e.Code)
 }
 
-// runCommand runs a program that ends soon, and kills it when ctx ends. It
-// returns the beginning of what it wrote; all of it goes to out.
+// runCommand runs a short command, and kills it when ctx ends. It returns the
+// beginning of its output; all output goes to out.
 func runCommand(ctx context.Context, r runner, job program, out io.Writer) (said string, end exit, err error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
@@ -76,12 +78,12 @@ func runCommand(ctx context.Context, r runner, job program, out io.Writer) (said
 		defer close(read)
 		_, _ = io.CopyN(io.MultiWriter(&text, out), reader, probeBody)
 		_, _ = io.Copy(out, reader)
-		_, _ = io.Copy(io.Discard, reader) // once out is closed, or it would block
+		_, _ = io.Copy(io.Discard, reader) // closes our copy of the write end, or the read would block
 	}()
 	stop := context.AfterFunc(ctx, func() { running.signal(syscall.SIGKILL) })
 	end = running.wait()
 	stop()
-	_ = reader.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // what escaped its group may hold the other end
+	_ = reader.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // a process that escaped the group may hold the write end
 	<-read
 	return strings.TrimSpace(strings.ToValidUTF8(text.String(), "\uFFFD")), end, nil
 }

@@ -12,8 +12,8 @@ import (
 	"showrunner/pipeline"
 )
 
-// sample reads what every instance uses, ends those over their memory limit and
-// notices groups that have become stable.
+// sample measures every instance, ends those over their memory limit, and detects
+// groups that have become stable.
 func (f *Fleet) sample() {
 	type reading struct {
 		*instance
@@ -52,9 +52,9 @@ func (f *Fleet) sample() {
 	}
 }
 
-// holdMemory is the memory limit. Resident memory is what people mean by it;
-// a limit on address space (RLIMIT_AS) would end programs that only reserve, as
-// every Go and Node program does.
+// holdMemory enforces the memory limit on resident memory, which is what people
+// expect. A limit on address space (RLIMIT_AS) would end programs that only
+// reserve memory, as every Go and Node program does.
 func (f *Fleet) holdMemory(i *instance, p process) {
 	limits := f.doc.Groups[i.group.name].Spec.Limits
 	if limits == nil || limits.Memory == "" || i.lifecycle == driver.Terminating {
@@ -62,15 +62,15 @@ func (f *Fleet) holdMemory(i *instance, p process) {
 	}
 	limit, err := parseSize(limits.Memory)
 	if err != nil || i.memory <= limit {
-		return // the spec was checked when it came
+		return // the spec was checked when the group was made
 	}
 	i.failure = &driver.InstanceFailure{Code: "OVER_LIMIT",
 		Cause: fmt.Sprintf("it was killed because it used %d MiB of memory; its limit is %s", i.memory>>20, limits.Memory)}
 	p.signal(killSignal)
 }
 
-// settleDown trusts a group again once it has an instance that stays, and takes
-// its last failure back once all that is desired serves and stays.
+// settleDown resets a group's back-off once it has a stable instance, and clears
+// its last failure once all desired instances serve and are stable.
 func (f *Fleet) settleDown(g *group, now time.Time) {
 	staying := 0
 	for _, i := range g.instances {
@@ -89,8 +89,8 @@ func (f *Fleet) settleDown(g *group, now time.Time) {
 
 var size = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(i?)B?$`)
 
-// parseSize reads a size as the pipeline language writes it: 512MiB and 512Mi
-// are binary, 512MB and 512M decimal, a number alone is bytes.
+// parseSize parses a size in the pipeline language's form: 512MiB and 512Mi are
+// binary, 512MB and 512M decimal, a number alone is bytes.
 func parseSize(text string) (int64, error) {
 	m := size.FindStringSubmatch(text)
 	if m == nil || m[3] != "" && m[2] == "" {

@@ -7,28 +7,28 @@ import (
 	"showrunner/pipeline"
 )
 
-// situation is what one evaluation of a group's policies looks at.
+// situation is the input of one evaluation of a group's policies.
 type situation struct {
-	Capacity pipeline.Capacity // now
-	Warm     int               // in service and past the warm-up; the metric is theirs alone
-	Warming  int               // launched, in service or not, and still warming up
+	Capacity pipeline.Capacity // present capacity
+	Warm     int               // instances in service and past the warm-up; the metric covers only these
+	Warming  int               // instances launched, in service or not, that are still warming up
 }
 
-// verdict is what one policy wants.
+// verdict is the wish of one policy.
 type verdict struct {
 	Policy  string
-	Desired int  // the capacity it wants
-	Vetoes  bool // the group may not shrink while this policy does not want to
+	Desired int  // the capacity that it wants
+	Vetoes  bool // the group must not shrink while this policy does not want to
 	Why     string
 }
 
-// targetCapacity is target tracking's arithmetic: capacity changes in proportion
-// to metric and target; what is added rounds up and what is removed rounds down,
-// which for whole instances both mean ceil(current × metric / target). AWS
-// publishes no formula; Kubernetes' horizontal autoscaler uses the same one.
+// targetCapacity computes target tracking: capacity changes in proportion to
+// metric and target. Increases round up and decreases round down, which for whole
+// instances both mean ceil(current × metric / target). AWS publishes no formula;
+// Kubernetes' horizontal autoscaler uses the same one.
 func targetCapacity(current int, metric, target float64) int {
 	want := float64(current) * metric / target
-	// The product of two inexact numbers must not buy an instance: 3 × 0.7/0.3 is 7.
+	// A rounding error must not add an instance: 3 × 0.7/0.3 is 7.
 	if near := math.Round(want); math.Abs(want-near) < 1e-9*math.Max(1, near) {
 		want = near
 	}
@@ -36,9 +36,10 @@ func targetCapacity(current int, metric, target float64) int {
 }
 
 // trackTarget is one target tracking policy's verdict for a metric that has been
-// above (high) or well below (low) its target for long enough. While instances
-// warm up they count as capacity that is on its way: the warm ones alone must
-// need more than that, and nothing shrinks.
+// above (high) or well below (low) its target for long enough. Instances that
+// warm up count as capacity already: the group grows only if the warm instances
+// alone would need more than warm and warming instances together, and nothing
+// shrinks.
 func trackTarget(name string, p pipeline.TargetTracking, metric float64, high, low bool, s situation) verdict {
 	v := verdict{Policy: name, Desired: s.Capacity.Desired, Vetoes: !p.DisableScaleIn}
 	if math.IsNaN(metric) || p.Value <= 0 || s.Warm == 0 {
@@ -56,7 +57,7 @@ func trackTarget(name string, p pipeline.TargetTracking, metric float64, high, l
 	return v
 }
 
-// stepFor finds the band a metric falls into. Bounds are relative to the
+// stepFor finds the step that contains a metric. Bounds are relative to the
 // threshold: above it the lower one is inclusive and the upper exclusive, below
 // it the reverse.
 func stepFor(steps []pipeline.Step, threshold, metric float64) (pipeline.Step, bool) {
@@ -80,8 +81,8 @@ func stepFor(steps []pipeline.Step, threshold, metric float64) (pipeline.Step, b
 }
 
 // adjust applies one adjustment to a capacity. A percentage rounds toward zero
-// beyond one instance and away from it below one; minChange then is the least
-// that a percentage moves.
+// beyond one instance and away from zero below one; minChange is the smallest
+// change of a percentage.
 func adjust(current int, kind string, change, minChange int) int {
 	switch kind {
 	case "exact":
@@ -94,7 +95,7 @@ func adjust(current int, kind string, change, minChange int) int {
 }
 
 func percentOf(current, percent, minChange int) int {
-	// In whole numbers: current × percent / 100 has no rounding error of its own.
+	// In whole numbers: current × percent / 100 has no rounding error.
 	product := current * percent
 	n := product / 100 // toward zero: 12.7 is 12, -6.67 is -6
 	if n == 0 && product != 0 {
@@ -113,9 +114,9 @@ func sign(n int) int {
 	return 1
 }
 
-// stepScale is one step policy's verdict. An adjustment is made to the capacity
-// that is warm, so that a breach which repeats while instances warm up adds only
-// what they do not already bring; nothing shrinks meanwhile.
+// stepScale is one step policy's verdict. An adjustment is applied to the warm
+// capacity. So a breach that lasts while instances warm up adds only what the
+// warming instances do not bring; nothing shrinks meanwhile.
 func stepScale(name string, p pipeline.StepScaling, metric float64, high, low bool, s situation) verdict {
 	v := verdict{Policy: name, Desired: s.Capacity.Desired}
 	step, ok := stepFor(p.Steps, p.Threshold, metric)
@@ -135,9 +136,10 @@ func stepScale(name string, p pipeline.StepScaling, metric float64, high, low bo
 	return v
 }
 
-// settle decides between policies: out if any wants out, by the largest wish; in
-// only if every target tracking policy that may shrink the group wants in, by
-// the smallest reduction. The result is within the capacity's bounds.
+// settle combines the verdicts of several policies. The group grows if any policy
+// wants that, to the largest wish. It shrinks only if every target tracking
+// policy that may shrink it agrees, by the smallest reduction. The result is
+// within the capacity's bounds.
 func settle(c pipeline.Capacity, verdicts []verdict) (int, verdict) {
 	chosen := verdict{Desired: c.Desired}
 	for _, v := range verdicts {

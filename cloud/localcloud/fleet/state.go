@@ -26,14 +26,15 @@ import (
 
 const (
 	// keysKept is how many idempotency keys a region remembers, the newest. The
-	// control plane's journal remembers keys for good; a region is asked again only
-	// for changes that were under way when a control plane died, and those are few.
+	// control plane's journal remembers keys longer. A region sees a key again
+	// only for a change that was running when a control plane died, and those are
+	// few.
 	keysKept  = 512
-	stateForm = 2 // 1 had artifact and command in the spec itself, and no application
+	stateForm = 2 // form 1 had artifact and command in the spec itself, and no application
 )
 
-// document is what survives a killed region. It is replaced as a whole: values
-// inside a document that was saved are never changed.
+// document is the state that survives a killed region. It is replaced as a whole:
+// values inside a saved document are never changed.
 type document struct {
 	Form      int                  `json:"form"`
 	Mark      string               `json:"mark"` // in the environment of every process of this fleet
@@ -46,21 +47,21 @@ type document struct {
 // record is one server group's durable part.
 type record struct {
 	Spec     driver.ServerGroupSpec `json:"spec"` // without its environment
-	Env      string                 `json:"env"`  // sealed: it may hold secrets
+	Env      string                 `json:"env"`  // encrypted, since it may hold secrets
 	Capacity pipeline.Capacity      `json:"capacity"`
 	Weight   float64                `json:"weight"`
 	Created  time.Time              `json:"created"`
 	// TrafficUntil is when the weight last became 0.
 	TrafficUntil time.Time `json:"trafficUntil,omitzero"`
-	Order        uint64    `json:"order"` // of creation, for groups made in one instant
+	Order        uint64    `json:"order"` // order of creation, for groups created at the same time
 	Suspended    []string  `json:"suspended,omitempty"`
-	Standby      []string  `json:"standby,omitempty"` // instances that the desired capacity is lowered by
+	Standby      []string  `json:"standby,omitempty"` // instances in standby, by which the desired capacity is lowered
 	Destroying   bool      `json:"destroying,omitempty"`
-	// FailingSince is when the first launch failed of those since the last that succeeded.
+	// FailingSince is when the first launch after the last successful one failed.
 	FailingSince time.Time `json:"failingSince,omitzero"`
 }
 
-// keyRecord remembers what a change did, so that its retry does nothing.
+// keyRecord remembers the result of a change, so that a retry does nothing.
 type keyRecord struct {
 	Request string    `json:"request"`          // digest of operation and arguments
 	Result  *madeOnce `json:"result,omitempty"` // of a creation
@@ -79,8 +80,8 @@ func (d document) clone() document {
 	return d
 }
 
-// forget drops the oldest keys beyond those kept. It drops a quarter more than it
-// has to, so that it need not sort at each change.
+// forget drops the oldest keys beyond the limit. It drops a quarter more than
+// necessary, so that it does not sort at each change.
 func (d document) forget() {
 	if len(d.Keys) <= keysKept {
 		return
@@ -123,7 +124,8 @@ func openFolder(path string) (*folder, error) {
 
 func (f *folder) close() { f.lock.Close() }
 
-// identity reads the key that seals environments at rest, made at first.
+// identity reads the key that encrypts environments at rest; the first call makes
+// it.
 func (f *folder) identity() (*age.X25519Identity, error) {
 	path := filepath.Join(f.path, "key")
 	text, err := os.ReadFile(path)
@@ -190,7 +192,7 @@ func (f *folder) load() (document, error) {
 		}
 		if err != nil {
 			return d, problem.Wrap(err, problem.Internal, "fleet.open", "%s is damaged", filepath.Join(f.path, "state.json")).
-				WithHelp("put an undamaged copy of the file in its place, or move the folder away: the region then begins empty, and `showrunner drift --repair` says and brings back what should be there")
+				WithHelp("put an undamaged copy of the file in its place, or move the folder away: the region then begins empty, and `showrunner drift --repair` lists and restores its groups")
 		}
 		if d.Form == 1 {
 			if err := takeOver(text, &d); err != nil {
@@ -248,7 +250,7 @@ func (f *folder) save(d document) error {
 	return replaceFile(filepath.Join(f.path, "state.json"), checksum.SealFile(text))
 }
 
-// replaceFile puts a file in place whole and durably, or leaves the old one.
+// replaceFile replaces a file completely and durably, or leaves the old one.
 func replaceFile(path string, text []byte) error {
 	temp, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

@@ -18,28 +18,30 @@ import (
 )
 
 // system runs real processes. Each is the leader of its own process group and
-// dies with this process, by two means: the kernel kills the leader when the
-// thread that started it ends (Linux), and a guard, a small shell that outlives
-// us by a moment, kills the whole groups when it reads the end of a pipe. What
-// escapes its process group is found by its environment at the next start.
+// dies with this process, by two means. The kernel kills the leader when the
+// thread that started it ends (Linux). A guard, a small shell that briefly
+// outlives this process, kills the whole groups when it reads the end of a pipe.
+// Processes that escape their process group are found by their environment at the
+// next start.
 type system struct {
 	work chan func()
 	done chan struct{}
 	guard
 
-	sweeping sync.Mutex // one look through the machine at a time
+	sweeping sync.Mutex // one scan of the machine at a time
 	batching sync.Mutex
-	batch    *batch // marks for the next look
+	batch    *batch // marks for the next scan
 }
 
-// batch is what several sweeps at one time share: a single look at every process.
+// batch is shared by sweeps that run at the same time: one scan of all processes
+// serves all of them.
 type batch struct {
 	marks []string
 	once  sync.Once
 	found int
 }
 
-// sweep waits for a look through the machine's processes that began after the call.
+// sweep waits for a scan of the machine's processes that began after the call.
 func (s *system) sweep(mark string) int {
 	s.batching.Lock()
 	if s.batch == nil {
@@ -52,15 +54,15 @@ func (s *system) sweep(mark string) int {
 	defer s.sweeping.Unlock()
 	mine.once.Do(func() {
 		s.batching.Lock()
-		s.batch = nil // complete: later calls need a later look
+		s.batch = nil // closed: later calls need a later scan
 		s.batching.Unlock()
 		mine.found = killMarked(mine.marks)
 	})
 	return mine.found
 }
 
-// newSystem returns a runner whose starting thread lives until close: the
-// kernel's parent-death signal follows the thread, not the process.
+// newSystem returns a runner whose starting thread lives until close. The
+// kernel's parent-death signal depends on the thread, not on the process.
 func newSystem(log *slog.Logger) *system {
 	s := &system{work: make(chan func()), done: make(chan struct{}), guard: guard{log: log, live: map[int]bool{}}}
 	go func() {
@@ -86,8 +88,8 @@ func (s *system) start(p program) (process, error) {
 	}
 	args := p.Command
 	if p.Files > 0 {
-		// The shell lowers the limit for itself and becomes the program: set from
-		// outside, the program could already have raised it.
+		// The shell lowers its own limit and then becomes the program. A limit
+		// set from outside could come after the program has raised it.
 		args = append([]string{"sh", "-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(p.Files), path}, p.Command[1:]...)
 		if path, err = exec.LookPath("sh"); err != nil {
 			return nil, err
@@ -102,13 +104,13 @@ func (s *system) start(p program) (process, error) {
 		return nil, startError(err, p.Command[0])
 	}
 	if p.Nice != 0 {
-		_ = unix.Setpriority(unix.PRIO_PGRP, cmd.Process.Pid, p.Nice) // refused at worst: it only yields less
+		_ = unix.Setpriority(unix.PRIO_PGRP, cmd.Process.Pid, p.Nice) // a refusal only leaves the priority unchanged
 	}
 	s.guard.add(cmd.Process.Pid)
 	return &child{cmd: cmd, pidfd: pidfd, guard: &s.guard}, nil
 }
 
-// resolve finds a command as a shell in dir would, with a better answer when it cannot.
+// resolve finds a command as a shell in dir would, with a better error message.
 func resolve(name, dir string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) {
 		path := name
@@ -152,7 +154,7 @@ type child struct {
 	guard *guard
 
 	mu   sync.Mutex
-	gone bool // waited for: its number may be another's
+	gone bool // waited for: its process id may now belong to another process
 }
 
 func (c *child) pid() int { return c.cmd.Process.Pid }
@@ -161,15 +163,15 @@ func (c *child) signal(s syscall.Signal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.gone {
-		_ = syscall.Kill(-c.pid(), s) // a group that is gone is no error
+		_ = syscall.Kill(-c.pid(), s) // signaling a group that is gone is not an error
 	}
 }
 
 func (c *child) wait() exit {
 	if awaitEnd(c.pidfd) {
 		c.mu.Lock()
-		_ = syscall.Kill(-c.pid(), syscall.SIGKILL) // what the program leaves behind in its group
-		_ = c.cmd.Wait()                            // its state says all of it
+		_ = syscall.Kill(-c.pid(), syscall.SIGKILL) // processes that the program left in its group
+		_ = c.cmd.Wait()                            // its state has all details
 	} else {
 		_ = c.cmd.Wait()
 		c.mu.Lock()
@@ -187,8 +189,8 @@ func (c *child) wait() exit {
 
 func (c *child) usage() (time.Duration, int64, bool) { return treeUsage(c.pid()) }
 
-// guard is a shell that reads which process groups live and kills them when
-// its input ends, which is when this process does.
+// guard is a shell that keeps a list of living process groups and kills them when
+// its input ends, which happens when this process ends.
 type guard struct {
 	log *slog.Logger
 
@@ -198,7 +200,7 @@ type guard struct {
 	cmd  *exec.Cmd
 }
 
-// The shell's only other work is to remember; %% and # cut a number out of the list.
+// The shell only maintains the list; %% and # remove a number from it.
 const guardScript = `live=" "
 while read -r op pg; do
 	case $op in
@@ -228,7 +230,7 @@ func (g *guard) drop(pid int) {
 	defer g.mu.Unlock()
 	delete(g.live, pid)
 	if g.in != nil {
-		fmt.Fprintf(g.in, "- %d\n", pid) // a guard that is gone is replaced by the next add
+		fmt.Fprintf(g.in, "- %d\n", pid) // the next add replaces a guard that has ended
 	}
 }
 

@@ -17,16 +17,16 @@ import (
 // clockTick is USER_HZ, which Linux fixes at 100 for every architecture Go runs on.
 const clockTick = time.Second / 100
 
-// attributes ask for a process group, death with the starting thread, and a
-// descriptor by which the end of the process is noticed.
+// attributes request a process group, death with the starting thread, and a
+// descriptor that reports the end of the process.
 func attributes(pidfd *int) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, PidFD: pidfd}
 }
 
-// awaitEnd returns when the process has ended and not yet been waited for, which
-// keeps its number and its group's from being given to others. It holds a
-// goroutine; a plain wait would hold a thread of the system for each instance.
-// It returns false at once where the kernel (before 5.4) cannot say.
+// awaitEnd returns when the process has ended but has not been waited for, so
+// that its process id and group id cannot be reused yet. It holds a goroutine; a
+// plain wait would hold a system thread for each instance. It returns false at
+// once where the kernel (before 5.4) does not support this.
 func awaitEnd(pidfd int) bool {
 	if pidfd < 0 {
 		return false
@@ -51,8 +51,8 @@ func awaitEnd(pidfd int) bool {
 	return err == nil && ended
 }
 
-// treeUsage sums a process and its descendants. Those that have ended count by
-// the time their parent has waited for them.
+// treeUsage sums a process and its descendants. Ended processes count once their
+// parent has waited for them.
 func treeUsage(root int) (cpu time.Duration, memory int64, ok bool) {
 	page := int64(os.Getpagesize())
 	todo := []int{root}
@@ -62,9 +62,9 @@ func treeUsage(root int) (cpu time.Duration, memory int64, ok bool) {
 		dir := "/proc/" + strconv.Itoa(pid)
 		stat, err := os.ReadFile(dir + "/stat")
 		if err != nil {
-			continue // ended meanwhile
+			continue // the process ended meanwhile
 		}
-		// The second field is a name in parentheses and may hold anything.
+		// The second field is a name in parentheses and may hold any character.
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		if len(fields) < 22 {
 			continue
@@ -89,12 +89,12 @@ func treeUsage(root int) (cpu time.Duration, memory int64, ok bool) {
 	return cpu, memory, ok
 }
 
-// endWithin is how long a look waits for what it has killed to be gone: a process
-// in the middle of a disk's answer does not die before it has it.
+// endWithin bounds how long a scan waits for killed processes to be gone: a
+// process that waits for the disk dies only after the disk's answer.
 const endWithin = 5 * time.Second
 
-// killMarked reads every environment of the machine that it may read, kills the
-// processes that carry one of the marks, and returns once they are gone.
+// killMarked reads every environment that it may read, kills the processes that
+// carry one of the marks, and returns once they are gone.
 func killMarked(marks []string) int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -107,15 +107,15 @@ func killMarked(marks []string) int {
 		if err != nil || pid == os.Getpid() || !marked(pid, marks) {
 			continue
 		}
-		// The number may have become another's meanwhile: what is killed is what
-		// the descriptor names, once that has been read too.
+		// The process id may have been reused meanwhile. So the process is killed
+		// through its descriptor, after its environment has been read again.
 		fd, err := unix.PidfdOpen(pid, 0)
 		switch {
 		case errors.Is(err, unix.ENOSYS): // before Linux 5.3
 			if syscall.Kill(pid, syscall.SIGKILL) == nil {
 				found++
 			}
-		case err != nil: // ended meanwhile
+		case err != nil: // the process ended meanwhile
 		case marked(pid, marks) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil:
 			found++
 			ending = append(ending, fd)
@@ -131,9 +131,9 @@ func killMarked(marks []string) int {
 	return found
 }
 
-// marked says whether a process carries one of the marks. One that is just
-// becoming another program (execve) shows no environment for a moment, and is
-// read again until it does: passed over, it would be left behind.
+// marked says whether a process carries one of the marks. A process that is
+// executing another program (execve) has no environment for a moment, so it is
+// read again until it has one. Otherwise the process would be missed.
 func marked(pid int, marks []string) bool {
 	dir := "/proc/" + strconv.Itoa(pid)
 	begun := 0
@@ -149,11 +149,12 @@ func marked(pid int, marks []string) bool {
 			variables := strings.Split(string(env), "\x00")
 			return slices.ContainsFunc(marks, func(mark string) bool { return slices.Contains(variables, mark) })
 		}
-		// Neither the kernel's own threads nor what has ended has a program.
+		// Kernel threads and ended processes have no program.
 		if _, err := os.Readlink(dir + "/exe"); err != nil {
 			return false
 		}
-		// Arguments are there a moment before the environment; later none will come.
+		// Arguments appear shortly before the environment; once they are there,
+		// an empty environment is final.
 		if args, err := os.ReadFile(dir + "/cmdline"); err != nil || len(args) > 0 {
 			if begun++; err != nil || begun > 2 {
 				return false
@@ -179,7 +180,7 @@ func awaitPidfd(fd int, deadline time.Time) {
 	}
 }
 
-// openFiles counts a process's file descriptors; 0 when that cannot be read.
+// openFiles counts a process's file descriptors; 0 when they cannot be read.
 func openFiles(pid int) int {
 	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
 	if err != nil {

@@ -9,16 +9,18 @@ import (
 
 func attributes(*int) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// awaitEnd: other systems cannot say.
+// awaitEnd is not supported on other systems.
 func awaitEnd(int) bool { return false }
 
-// treeUsage: other systems do not tell without a library of their own.
+// treeUsage is not supported: other systems report no usage without a library of
+// their own.
 func treeUsage(int) (time.Duration, int64, bool) { return 0, 0, false }
 
-// killMarked: other systems do not show environments; the guard ends process groups.
+// killMarked does nothing: other systems do not show environments, so only the
+// guard ends process groups.
 func killMarked([]string) int { return 0 }
 
 func marked(int, []string) bool { return false }
 
-// openFiles: other systems do not tell.
+// openFiles is not supported on other systems.
 func openFiles(int) int { return 0 }

@@ -5,7 +5,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// What travels between Client and Handler. Durations are nanoseconds.
+// The requests between Client and Handler. Durations are nanoseconds.
 type (
 	createBody struct {
 		Key  string                 `json:"key"`
@@ -33,7 +33,7 @@ type (
 		Key    string            `json:"key"`
 		Answer driver.HookAnswer `json:"answer"`
 	}
-	switchBody struct { // standby, protection, health, zone outage
+	switchBody struct { // for standby, protection, health and zone outage
 		Key string `json:"key"`
 		On  bool   `json:"on"`
 	}

@@ -38,8 +38,8 @@ func (c awsCLI) run(args ...string) string {
 	return out
 }
 
-// TestRealClient uses the store as its users do: with the aws command and the
-// credentials file that the region leaves for it.
+// TestRealClient uses the store as real clients do: with the aws command and the
+// credentials file that the region provides.
 func TestRealClient(t *testing.T) {
 	exe, err := exec.LookPath("aws")
 	if err != nil {
@@ -61,7 +61,7 @@ func TestRealClient(t *testing.T) {
 		t.Errorf("location %s", out)
 	}
 	site := filepath.Join(dir, "site")
-	big := make([]byte, 20<<20) // past the limit from which clients upload in parts
+	big := make([]byte, 20<<20) // above the size from which clients upload in parts
 	rand.Read(big)
 	for name, data := range map[string][]byte{"index.html": []byte("<h1>hi</h1>"), "sub/index.html": []byte("sub"), "error.html": []byte("lost"), "big.bin": big} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(site, name)), 0o755); err != nil {
@@ -70,8 +70,8 @@ func TestRealClient(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(site, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		// S3 tells times in whole seconds, and the client uploads again what is
-		// newer than that: a file made in the second of its upload is.
+		// S3 reports times in whole seconds, and the client uploads again any
+		// file newer than that. A file made in the second of its upload is newer.
 		before := time.Now().Add(-time.Minute)
 		if err := os.Chtimes(filepath.Join(site, name), before, before); err != nil {
 			t.Fatal(err)
@@ -163,8 +163,8 @@ func without(env []string, prefix string) []string {
 	return kept
 }
 
-// TestPlacedObjectsAreS3Objects reads what the region placed as S3 clients do:
-// every attribute has the name that the gateway gives it.
+// TestPlacedObjectsAreS3Objects reads objects that the region placed through S3:
+// every attribute has the name that the gateway uses.
 func TestPlacedObjectsAreS3Objects(t *testing.T) {
 	for _, sidecar := range []bool{false, true} {
 		t.Run(fmt.Sprintf("sidecar=%v", sidecar), func(t *testing.T) {
@@ -194,7 +194,7 @@ func TestPlacedObjectsAreS3Objects(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// The public may read it, so that no signature is needed.
+			// The public may read it, so no signature is needed.
 			resp, err := http.Get(s.Endpoint() + "/demo/a/b.css")
 			if err != nil {
 				t.Fatal(err)

@@ -24,7 +24,8 @@ var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 func validBucket(name string) bool { return bucketName.MatchString(name) }
 
-// Website is a bucket's website configuration, and whether the public may read it.
+// Website is a bucket's website configuration, and whether the public may read
+// the bucket.
 type Website struct {
 	*s3response.WebsiteConfiguration
 	policy []byte
@@ -32,8 +33,8 @@ type Website struct {
 	bucket string
 }
 
-// Public says whether the bucket lets everybody read the object: its policy
-// does, or its access control list does and the policy denies nothing.
+// Public says whether the bucket lets everybody read the object: its policy does,
+// or its access control list does and the policy denies nothing.
 func (w Website) Public(key string) bool {
 	if w.policy == nil {
 		return w.acl
@@ -61,8 +62,8 @@ func (s *Store) HasBucket(name string) bool {
 	return err == nil && info.IsDir()
 }
 
-// Website reads a bucket's website configuration. Errors: not_found when there
-// is no such bucket or it is no website.
+// Website reads a bucket's website configuration. Errors: not_found when the
+// bucket does not exist or is not a website.
 func (s *Store) Website(ctx context.Context, bucket string) (Website, error) {
 	const op = "objectstore.website"
 	if !s.HasBucket(bucket) {
@@ -70,7 +71,7 @@ func (s *Store) Website(ctx context.Context, bucket string) (Website, error) {
 	}
 	data, err := s.backend.GetBucketWebsite(ctx, bucket)
 	if err != nil {
-		return Website{}, problem.Wrap(err, problem.NotFound, op, "bucket %s is no website", bucket)
+		return Website{}, problem.Wrap(err, problem.NotFound, op, "bucket %s is not a website", bucket)
 	}
 	config, err := s3response.ParseWebsiteConfigOutput(data)
 	if err != nil {
@@ -84,12 +85,12 @@ func (s *Store) Website(ctx context.Context, bucket string) (Website, error) {
 	return w, nil
 }
 
-// EnsureWebsite makes the bucket, readable by everybody, when it is missing,
+// EnsureWebsite makes the bucket, readable by everybody, when it does not exist,
 // and sets its index and error documents when they differ.
 func (s *Store) EnsureWebsite(ctx context.Context, bucket, index, errorDocument string) error {
 	const op = "objectstore.ensure-website"
 	if !validBucket(bucket) {
-		return problem.New(problem.Invalid, op, "%q is no name of a bucket", bucket)
+		return problem.New(problem.Invalid, op, "%q is not a valid name of a bucket", bucket)
 	}
 	if !s.HasBucket(bucket) {
 		if err := s.createPublic(ctx, bucket); err != nil {

@@ -15,16 +15,16 @@ import (
 	"showrunner/problem"
 )
 
-// Credentials are what a client signs its requests with.
+// Credentials sign a client's requests.
 type Credentials struct {
 	AccessKey string `json:"accessKeyId"`
 	SecretKey string `json:"secretAccessKey"`
 }
 
-// LoadCredentials reads the credentials in file, and makes random ones first
-// when there are none. The file has mode 0600 and the form of an AWS shared
+// LoadCredentials reads the credentials in file, and first makes random ones when
+// there is no file. The file has mode 0600 and the form of an AWS shared
 // credentials file, so that `AWS_SHARED_CREDENTIALS_FILE=FILE aws s3 …` works.
-// Several processes may call it at once: all get the same answer.
+// Several processes may call it at the same time: all get the same credentials.
 func LoadCredentials(file string) (Credentials, error) {
 	const op = "objectstore.credentials"
 	c, err := readCredentials(file)
@@ -43,7 +43,8 @@ func LoadCredentials(file string) (Credentials, error) {
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return Credentials{}, problem.Wrap(err, problem.Internal, op, "writing %s", file)
 	}
-	// Link refuses to replace: of several first processes one wins, and all read its file.
+	// Link does not replace a file: of several processes one wins, and all read
+	// its file.
 	if err := os.Link(tmp.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
 		return Credentials{}, problem.Wrap(err, problem.Internal, op, "writing %s", file)
 	}
@@ -77,7 +78,7 @@ func readCredentials(file string) (Credentials, error) {
 	return c, nil
 }
 
-// newAccessKey has the shape that clients expect: 20 upper-case characters.
+// newAccessKey has the form that clients expect: 20 upper-case characters.
 func newAccessKey() string {
 	var b [10]byte
 	rand.Read(b[:])

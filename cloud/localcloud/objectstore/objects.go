@@ -21,7 +21,7 @@ import (
 	"showrunner/problem"
 )
 
-// Attributes are what an object says of itself beside its content.
+// Attributes are the metadata of an object.
 type Attributes struct {
 	ETag            string // quoted, as it stands in the header
 	ContentType     string
@@ -33,8 +33,8 @@ type Attributes struct {
 	Redirect        string // x-amz-website-redirect-location
 }
 
-// The gateway's names of its attributes. A test reads them back over S3, so
-// that a new version of the gateway that renames one is noticed.
+// The gateway's names for its attributes. A test reads them back over S3, to
+// detect a new version of the gateway that renames one.
 const (
 	attrETag        = "etag"
 	attrType        = "content-type"
@@ -47,7 +47,7 @@ const (
 	attrDeleted     = "delete-marker"
 )
 
-// Stage records attributes on a file that Place will make an object of.
+// Stage records attributes on a file that Place will turn into an object.
 func (s *Store) Stage(f *os.File, a Attributes) error {
 	if !s.onFile {
 		return nil
@@ -65,9 +65,9 @@ func (s *Store) Stage(f *os.File, a Attributes) error {
 	return nil
 }
 
-// Place makes the staged file the object of that key, replacing what is there
-// in one step. The file stays where it is, and is never written to through the
-// bucket: where the file system allows, both names share it.
+// Place makes the staged file the object with that key, replacing an existing
+// object in one step. The file stays in its place and is never written to through
+// the bucket; where the file system supports links, both names share the content.
 func (s *Store) Place(ctx context.Context, bucket, key, file string, a Attributes) error {
 	versioned, err := s.versioned(ctx, bucket)
 	if err != nil {
@@ -91,8 +91,9 @@ func (s *Store) link(bucket, key, file string) error {
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	// Link never replaces; rename does, and is atomic. Renaming one name of a file onto
-	// another of the same file does nothing and leaves both, hence the remove.
+	// Link never replaces a file; rename does, atomically. Renaming one name of a
+	// file onto another name of the same file does nothing and leaves both, so
+	// the name is removed.
 	tmp := filepath.Join(s.buckets, bucket, posix.MetaTmpDir, "place-"+strings.ReplaceAll(filepath.Base(file), "/", "_"))
 	if err := os.MkdirAll(filepath.Dir(tmp), 0o700); err != nil {
 		return err
@@ -126,14 +127,14 @@ func (s *Store) put(ctx context.Context, bucket, key, file string, a Attributes)
 	return err
 }
 
-// Remove deletes an object. One that is gone already is success.
+// Remove deletes an object. It succeeds when the object is gone already.
 func (s *Store) Remove(ctx context.Context, bucket, key string) error {
 	_, err := s.backend.DeleteObject(s.asOwner(ctx), &s3.DeleteObjectInput{Bucket: &bucket, Key: &key})
 	return err
 }
 
-// Object is an open object. The content read belongs to the attributes, even
-// when the object is replaced meanwhile.
+// Object is an open object. Its content and attributes belong together, even when
+// the object is replaced meanwhile.
 type Object struct {
 	*os.File
 	Size     int64
@@ -169,7 +170,7 @@ func (s *Store) OpenObject(bucket, key string) (*Object, error) {
 	}}, nil
 }
 
-// attribute is nil when the object has none of that name.
+// attribute is nil when the object has no attribute of that name.
 func (s *Store) attribute(f *os.File, bucket, key, name string) []byte {
 	v, err := s.meta.RetrieveAttribute(f, bucket, key, name)
 	if err != nil {
@@ -202,7 +203,7 @@ func (s *Store) Keys(bucket string, visit func(key string) error) error {
 	})
 }
 
-// asOwner marks a call as the account's own.
+// asOwner makes a call in the name of the account.
 func (s *Store) asOwner(ctx context.Context) context.Context {
 	owner := auth.Account{Access: s.config.Credentials.AccessKey, Role: auth.RoleAdmin}
 	//lint:ignore SA1029 the gateway's own key
@@ -224,8 +225,9 @@ func newACL(owner string) ([]byte, error) {
 		{Permission: auth.PermissionFullControl, Access: owner, Type: types.TypeCanonicalUser}}})
 }
 
-// Placed says whether the object of that key is the file that Place was given.
-// Where metadata do not live on the file it says no, which costs a copy.
+// Placed says whether the object with that key is the file that Place was given.
+// Where metadata are not stored on the file it returns false, which only costs a
+// copy.
 func (s *Store) Placed(bucket, key, file string) bool {
 	if !s.onFile {
 		return false

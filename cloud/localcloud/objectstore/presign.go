@@ -19,11 +19,10 @@ import (
 	"github.com/versity/versitygw/s3err"
 )
 
-// acceptOldLinks lets links through that were signed by version 2 of the
-// protocol's signature, which the gateway does not know and which the aws
-// command still makes for the oldest regions (us-east-1, us-west-2, eu-west-1
-// and others; `aws s3 presign`). The old signature is checked here and, when it
-// is right, replaced by one that the gateway checks as any other.
+// acceptOldLinks accepts links that were signed by version 2 of the signature.
+// The gateway does not know this version, but the aws command still makes it for
+// the oldest regions (us-east-1, us-west-2, eu-west-1 and others; `aws s3
+// presign`). A valid old signature is replaced by one that the gateway can check.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html
 func acceptOldLinks(region string, c Credentials, now func() time.Time) fiber.Handler {
 	return func(ctx fiber.Ctx) error {
@@ -66,7 +65,7 @@ func refuseLink(ctx fiber.Ctx, code s3err.ErrorCode) error {
 	return ctx.Status(e.StatusCode()).Send(e.XMLBody(request, host))
 }
 
-// partOfResource are the parameters that version 2 signs.
+// partOfResource are the parameters that version 2 includes in the signature.
 var partOfResource = []string{
 	"acl", "cors", "delete", "lifecycle", "location", "logging", "notification", "partNumber", "policy", "requestPayment",
 	"response-cache-control", "response-content-disposition", "response-content-encoding", "response-content-language",
@@ -74,7 +73,7 @@ var partOfResource = []string{
 	"versioning", "versions", "website",
 }
 
-// signV2 is the signature that a link of version 2 should have.
+// signV2 computes the version 2 signature of a link.
 func signV2(secret, method, path string, query url.Values, header http.Header) string {
 	var amz []string
 	for name, values := range header {
@@ -108,7 +107,7 @@ func resign(ctx context.Context, region string, c Credentials, method, host, pat
 	for _, name := range []string{"AWSAccessKeyId", "Signature", "Expires"} {
 		query.Del(name)
 	}
-	// A link of version 2 may be valid for longer than version 4 knows.
+	// A link of version 2 may be valid for longer than version 4 allows.
 	query.Set("X-Amz-Expires", strconv.Itoa(int(min(left, 7*24*time.Hour)/time.Second)+1))
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+host+path+"?"+query.Encode(), nil)
 	if err != nil {

@@ -19,21 +19,22 @@ import (
 	"showrunner/problem"
 )
 
-// Config is what a Store needs.
+// Config is the configuration of a Store.
 type Config struct {
 	Dir         string // absolute; holds buckets, versions, and metadata where the file system has no attributes
 	Region      string
-	Listen      string // where the endpoint would like to listen; a free loopback port when empty or taken
+	Listen      string // preferred address of the endpoint; a free loopback port when it is empty or taken
 	Credentials Credentials
-	// Watch is told of changes that S3 clients make. May be nil.
+	// Watch is notified of changes by S3 clients. May be nil.
 	Watch Watcher
-	// Sidecar keeps metadata in files of their own even where the file system could hold them.
+	// Sidecar stores metadata in separate files even where the file system has
+	// attributes.
 	Sidecar bool
 	Log     *slog.Logger
 }
 
-// Watcher is told of changes that S3 clients make. Each method is called once
-// before a change and once after it.
+// Watcher is notified of changes by S3 clients. Each method is called once before
+// a change and once after it.
 type Watcher interface {
 	ObjectChanges(bucket, key string)
 	BucketChanges(bucket string)
@@ -45,11 +46,11 @@ type Store struct {
 	endpoint string // host:port
 	backend  *posix.Posix
 	meta     meta.MetadataStorer
-	onFile   bool // metadata live in attributes of the object's own file
+	onFile   bool // metadata are stored in attributes of the object's own file
 	buckets  string
 	stop     context.CancelFunc
 	done     chan struct{}
-	err      error // after done
+	err      error // valid after done is closed
 }
 
 // Open starts the endpoint and returns once it listens.
@@ -63,7 +64,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		return nil, problem.Wrap(err, problem.Internal, op, "preparing %s", config.Dir)
 	}
 	var err error
-	for _, listen := range []string{config.Listen, "", ""} { // a port found free may be gone a moment later
+	for _, listen := range []string{config.Listen, "", ""} { // a free port may be taken a moment later
 		if err = s.start(listen); err == nil {
 			return s, nil
 		}
@@ -71,8 +72,8 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	return nil, problem.Wrap(err, problem.Unavailable, op, "starting the object storage of %s", config.Region)
 }
 
-// openMeta chooses where metadata live: in extended attributes where the file
-// system has them, else in a folder beside the buckets.
+// openMeta chooses where metadata are stored: in extended attributes where the
+// file system has them, otherwise in a folder beside the buckets.
 func (s *Store) openMeta() error {
 	for _, dir := range []string{s.buckets, s.versions()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -94,8 +95,8 @@ func (s *Store) openMeta() error {
 func (s *Store) versions() string { return filepath.Join(s.config.Dir, "versions") }
 func (s *Store) sidecar() string  { return filepath.Join(s.config.Dir, "metadata") }
 
-// attributesWork tries a file in dir: what a file system answers to a mere
-// question says too little.
+// attributesWork tests with a file in dir, since a file system's reported
+// features are not reliable.
 func attributesWork(dir string) bool {
 	f, err := os.CreateTemp(dir, ".attributes-*")
 	if err != nil {
@@ -120,7 +121,7 @@ func (s *Store) start(listen string) error {
 		VersioningDir:      s.versions(),
 		IOBufferSize:       128 << 10,
 		ForceNoObjLockFile: true, // this process is the only one that writes here
-		// What S3 allows; left at zero, nothing could be copied.
+		// The limit of S3; at zero, nothing could be copied.
 		CopyObjectThreshold: 5 << 30,
 	}
 	opts.SetNewDirPerm(0o700)
@@ -168,7 +169,7 @@ func (s *Store) Credentials() Credentials { return s.config.Credentials }
 // Done is closed when the endpoint has ended, by Close or by a failure.
 func (s *Store) Done() <-chan struct{} { return s.done }
 
-// Close stops the endpoint: requests in flight may end until ctx does.
+// Close stops the endpoint: requests in flight may continue until ctx ends.
 func (s *Store) Close(ctx context.Context) error {
 	s.stop()
 	select {

@@ -34,7 +34,7 @@ func TestATakenPortIsGivenUp(t *testing.T) {
 	s := open(t, Config{Dir: filepath.Join(t.TempDir(), "s3"), Region: "us-west-2", Listen: l.Addr().String(),
 		Credentials: Credentials{AccessKey: "AKIATEST", SecretKey: "secret"}})
 	if s.Address() == l.Addr().String() {
-		t.Error("it claims to listen where another does")
+		t.Error("it claims to listen on an address of another process")
 	}
 	conn, err := net.Dial("tcp", s.Address())
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"github.com/versity/versitygw/s3response"
 )
 
-// watched is the backend as S3 clients reach it: every change is told to the
-// watcher before and after. The region's own writes go past it.
+// watched is the backend for S3 clients: the watcher is called before and after
+// every change. The region's own writes do not go through it.
 //
-// Names from a request live in the gateway's reused buffers, so that they are
-// copied before anybody keeps them.
+// Names from a request are in the gateway's reused buffers, so they are copied
+// before they are kept.
 type watched struct {
 	*posix.Posix
 	watch Watcher

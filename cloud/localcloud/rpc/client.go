@@ -11,18 +11,19 @@ import (
 	"showrunner/problem"
 )
 
-// Client asks one process.
+// Client calls one process.
 type Client struct {
 	HTTP *http.Client
 	Base string // such as "http://region"
-	Name string // of who is asked, for messages: "region us-west-2"
-	Help string // what to do when nobody answers
+	Name string // name of that process, for messages: "region us-west-2"
+	Help string // what to do when the process does not answer
 }
 
 const op = "rpc.call"
 
-// Call asks, and decodes the answer into to unless that is nil. Errors: those of
-// the other side, and unavailable when it does not answer or stops in the middle.
+// Call sends a request, and decodes the answer into to unless that is nil.
+// Errors: those of the other side, and unavailable when it does not answer or
+// stops in the middle.
 func (c *Client) Call(ctx context.Context, method, path string, body, to any) error {
 	resp, err := c.Open(ctx, method, path, body)
 	if err != nil {
@@ -39,13 +40,13 @@ func (c *Client) Call(ctx context.Context, method, path string, body, to any) er
 	return nil
 }
 
-// Open asks, and leaves the answer's body to the caller.
+// Open sends a request, and leaves the answer's body to the caller.
 func (c *Client) Open(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var in io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return nil, problem.Wrap(err, problem.Invalid, op, "writing a request to %s", c.Name)
+			return nil, problem.Wrap(err, problem.Invalid, op, "encoding a request to %s", c.Name)
 		}
 		in = bytes.NewReader(text)
 	}
@@ -68,7 +69,7 @@ func (c *Client) Open(ctx context.Context, method, path string, body any) (*http
 	return nil, e.Problem()
 }
 
-// Away is the error of a process that gave no answer, or half of one.
+// Away is the error for a process that gave no answer, or an incomplete one.
 func (c *Client) Away(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return problem.Wrap(context.Cause(ctx), problem.Unavailable, op, "asking %s", c.Name)

@@ -1,7 +1,7 @@
-// Package rpc is how the processes of the local cloud speak to each other: JSON
-// over HTTP on a unix socket, or over TCP with a token. It owns the one form that
-// errors travel in, and the one map from their codes to statuses and back. It
-// refuses to know what is asked.
+// Package rpc is the protocol between the processes of the local cloud: JSON over
+// HTTP on a unix socket, or over TCP with a token. It owns the form of errors on
+// the wire, and the mapping between their codes and HTTP statuses. It refuses to
+// know what requests mean.
 package rpc
 
 import (
@@ -14,7 +14,7 @@ import (
 	"showrunner/problem"
 )
 
-// Error is a problem as it travels.
+// Error is a problem in its wire form.
 type Error struct {
 	Code       problem.Code  `json:"code"`
 	Op         string        `json:"op,omitempty"`
@@ -23,7 +23,8 @@ type Error struct {
 	RetryAfter time.Duration `json:"retryAfter,omitempty"` // in nanoseconds
 }
 
-// NewError is the form of err. Whatever is no problem is internal.
+// NewError converts err to its wire form. An error that is not a problem becomes
+// internal.
 func NewError(err error) *Error {
 	e := &Error{Code: problem.CodeOf(err), Message: err.Error(), Help: problem.HelpOf(err)}
 	if p, ok := problem.Of(err); ok {
@@ -32,12 +33,13 @@ func NewError(err error) *Error {
 	return e
 }
 
-// Problem is the error that was sent.
+// Problem is the problem that was sent.
 func (e *Error) Problem() error {
 	return &problem.Error{Code: e.Code, Op: e.Op, Message: e.Message, Help: e.Help, RetryAfter: e.RetryAfter}
 }
 
-// statuses are those of the codes. Internal stands for every other one.
+// statuses are the HTTP statuses of the codes. Internal has the status of every
+// other code.
 var statuses = map[problem.Code]int{
 	problem.Invalid:      http.StatusBadRequest,
 	problem.NotFound:     http.StatusNotFound,
@@ -55,7 +57,7 @@ func Status(code problem.Code) int {
 	return http.StatusInternalServerError
 }
 
-// codeOf is the code of an answer that says nothing more than its status.
+// codeOf is the code of an answer that has only a status.
 func codeOf(status int) problem.Code {
 	for code, s := range statuses {
 		if s == status {
@@ -71,7 +73,8 @@ func codeOf(status int) problem.Code {
 	return problem.Internal
 }
 
-// Answer answers with v as JSON, with no content when v is nil, or with the error.
+// Answer answers with v as JSON, with no content when v is nil, or with the
+// error.
 func Answer(w http.ResponseWriter, v any, err error) {
 	switch {
 	case err != nil:
@@ -80,7 +83,7 @@ func Answer(w http.ResponseWriter, v any, err error) {
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v) // the client may have gone
+		_ = json.NewEncoder(w).Encode(v) // the client may have disconnected
 	}
 }
 
@@ -92,10 +95,11 @@ func Fail(w http.ResponseWriter, err error) {
 	_ = json.NewEncoder(w).Encode(e) // as above
 }
 
-// bodyLimit bounds a request, in bytes: a version with a large environment is far below it.
+// bodyLimit bounds a request, in bytes: a version with a large environment is far
+// smaller.
 const bodyLimit = 4 << 20
 
-// Read reads the one value that a request's body has. Errors: invalid.
+// Read reads the single JSON value of a request's body. Errors: invalid.
 func Read(w http.ResponseWriter, r *http.Request, into any) error {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyLimit))
 	d.DisallowUnknownFields()

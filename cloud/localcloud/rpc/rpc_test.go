@@ -18,7 +18,7 @@ func client(t *testing.T, h http.HandlerFunc) *rpc.Client {
 	return &rpc.Client{HTTP: s.Client(), Base: s.URL, Name: "the process", Help: "start it"}
 }
 
-// A problem arrives as it was, whatever its code is.
+// A problem arrives unchanged, whatever its code is.
 func TestProblemsArrive(t *testing.T) {
 	for _, code := range []problem.Code{problem.Invalid, problem.NotFound, problem.Conflict, problem.Denied, problem.Precondition, problem.Unavailable, problem.Internal} {
 		sent := problem.New(code, "test", "this failed").WithHelp("do that")
@@ -60,6 +60,6 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		t.Errorf("an unknown field: %v", err)
 	}
 	if err := c.Call(t.Context(), http.MethodPost, "/", func() {}, nil); problem.CodeOf(err) != problem.Invalid || errors.Is(err, nil) {
-		t.Errorf("what cannot be written: %v", err)
+		t.Errorf("a body that cannot be encoded: %v", err)
 	}
 }

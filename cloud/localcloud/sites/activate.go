@@ -7,9 +7,9 @@ import (
 	"showrunner/problem"
 )
 
-// Activate returns the site to a deployment that is kept. Nothing travels. Of the
-// one that is live it places anew what S3 clients have changed. The same key does
-// not act twice. Errors: not_found, unavailable.
+// Activate returns the site to a stored deployment without copying files. When
+// the deployment is live already, objects that S3 clients have changed are placed
+// again. The same key does not act twice. Errors: not_found, unavailable.
 func (s *Sites) Activate(ctx context.Context, name, id, key string) (driver.SiteDeployment, error) {
 	const op = "sites.activate"
 	t, release, err := s.hold(ctx, name)
@@ -27,23 +27,24 @@ func (s *Sites) Activate(ctx context.Context, name, id, key string) (driver.Site
 			WithHelp("the deployments kept are listed by: showrunner sites deployments %s", name)
 	}
 	live, _ := st.live(d.Scope)
-	// Ordered as of now: a publish that began earlier must not undo a person's decision.
+	// Ordered as of now: a publish that began earlier must not undo a person's
+	// decision.
 	answer, err := s.move(ctx, t, *d, max(s.config.Now().UnixNano(), live.Order), key, false)
 	if err != nil {
 		return driver.SiteDeployment{}, problem.Wrap(err, "", op, "activating deployment %s of site %s", id, name)
 	}
-	if live.Deployment == id { // what went without anybody's hearing of it
+	if live.Deployment == id { // includes changes that were made past the storage
 		if err := s.repair(ctx, t); err != nil {
-			return driver.SiteDeployment{}, problem.Wrap(err, "", op, "putting the bucket of site %s right", name)
+			return driver.SiteDeployment{}, problem.Wrap(err, "", op, "repairing the bucket of site %s", name)
 		}
 	}
 	return answer, nil
 }
 
-// Revert undoes one deployment: the site returns to what was live before it,
-// if the deployment is live still. It keeps the deployment's place in the
-// order, so that a newer publish that is on its way still wins. What is live
-// afterwards is returned. Errors: not_found, unavailable.
+// Revert undoes one deployment: if the deployment is still live, the site returns
+// to the one before. It keeps the reverted deployment's order, so that a newer
+// publish that is already running still wins. It returns the deployment that is
+// live afterwards. Errors: not_found, unavailable.
 func (s *Sites) Revert(ctx context.Context, name, id, key string) (driver.SiteDeployment, error) {
 	const op = "sites.revert"
 	t, release, err := s.hold(ctx, name)
@@ -73,7 +74,7 @@ func (s *Sites) Revert(ctx context.Context, name, id, key string) (driver.SiteDe
 	return answer, nil
 }
 
-// hold finds a site and takes its turn.
+// hold finds a site and takes its lock.
 func (s *Sites) hold(ctx context.Context, name string) (*site, func(), error) {
 	t, err := s.site(name, false)
 	if err != nil {

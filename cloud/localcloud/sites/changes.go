@@ -7,9 +7,9 @@ import (
 	"showrunner/cloud/driver"
 )
 
-// Changes lists the objects of what is live that S3 clients have replaced or
-// removed since it went live, by key. Objects that no deployment placed are
-// theirs, and no change. While a deployment moves the bucket there is none.
+// Changes lists the live objects that S3 clients have replaced or removed since
+// the deployment, by key. Objects that no deployment placed belong to the clients
+// and are not changes. While a deployment changes the bucket, there are none.
 // Errors: not_found.
 func (s *Sites) Changes(name string) ([]driver.SiteChange, error) {
 	t, err := s.site(name, false)

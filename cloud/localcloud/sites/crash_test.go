@@ -12,8 +12,8 @@ import (
 
 type died struct{ step string }
 
-// dieAt runs f and has the region die at the n-th durable step; it says whether
-// that step was reached.
+// dieAt runs f and simulates the region's death at the n-th durable step; it says
+// whether that step was reached.
 func (w *world) dieAt(n int, f func()) (dead bool) {
 	w.t.Helper()
 	count := 0
@@ -36,7 +36,7 @@ func (w *world) dieAt(n int, f func()) (dead bool) {
 	return false
 }
 
-// settled waits for what the start does in the background.
+// settled waits for the background work of the start.
 func (w *world) settled() {
 	w.t.Helper()
 	for _, s := range w.sites.sites {
@@ -48,7 +48,7 @@ func (w *world) settled() {
 	}
 }
 
-// show is what visitors see of the given paths.
+// show is the content of the given paths for visitors.
 func (w *world) show(site string, files map[string]string) map[string]string {
 	seen := map[string]string{}
 	for name := range files {
@@ -59,9 +59,9 @@ func (w *world) show(site string, files map[string]string) map[string]string {
 	return seen
 }
 
-// A region that dies at any step shows the old content or the new, whole; its
-// bucket is in step with that after the start; and the same publish asked again
-// comes to its end.
+// After a death at any step, visitors see the complete old content or the
+// complete new content. After the restart the bucket matches it, and repeating
+// the publish completes it.
 func TestDyingAtAnyStepLeavesAWholeSite(t *testing.T) {
 	w := newWorld(t)
 	for _, before := range []map[string]string{one, nil} { // nil: the first publish dies
@@ -77,31 +77,31 @@ func TestDyingAtAnyStepLeavesAWholeSite(t *testing.T) {
 				return w.sites.Publish(t.Context(), req, "p2", func(int, int) {})
 			}
 			if dead = w.dieAt(n, func() { publish() }); !dead && n < 5 {
-				t.Fatalf("only %d steps were met", n-1)
+				t.Fatalf("only %d steps were reached", n-1)
 			}
 			live := before
 			if _, body := w.get(site, "/"); body == two["index.html"] {
 				live = two
 			}
 			if got := w.show(site, live); !maps.Equal(got, live) {
-				t.Fatalf("step %d: visitors see %v, which is not whole", n, got)
+				t.Fatalf("step %d: visitors see %v, which is incomplete", n, got)
 			}
 			w.settled()
 			if got := w.bucket(site); !maps.Equal(got, live) {
 				t.Fatalf("step %d: visitors see %v, the bucket holds %v", n, live, got)
 			}
 			if d, err := publish(); err != nil || d.ID != deploymentID(site, "p2") || !d.Current {
-				t.Fatalf("step %d: asked again: %+v, %v", n, d, err)
+				t.Fatalf("step %d: repeated: %+v, %v", n, d, err)
 			}
 			if got := w.bucket(site); !maps.Equal(got, two) || !maps.Equal(w.show(site, two), two) {
-				t.Fatalf("step %d: asked again, the bucket holds %v", n, got)
+				t.Fatalf("step %d: repeated, the bucket holds %v", n, got)
 			}
 		}
 	}
 }
 
-// Whatever is done to a site, in whatever order and with whatever crashes,
-// visitors and S3 clients see what a plain model of it says.
+// For every sequence of operations and crashes, visitors and S3 clients see the
+// content that a simple model predicts.
 func TestSitesFollowTheirModel(t *testing.T) {
 	w := newWorld(t)
 	round := 0

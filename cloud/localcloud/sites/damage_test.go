@@ -6,8 +6,8 @@ import (
 	"showrunner/internal/checksum/checksumtest"
 )
 
-// TestDamagedFilesAreRefused: what a site was, and which objects it has, is not
-// read from damaged files.
+// TestDamagedFilesAreRefused: a site's state and indexes are not read from
+// damaged files.
 func TestDamagedFilesAreRefused(t *testing.T) {
 	f := files{dir: t.TempDir(), last: &lastIndex{}}
 	if err := f.make(); err != nil {

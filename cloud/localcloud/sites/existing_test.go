@@ -11,8 +11,8 @@ import (
 	"showrunner/problem"
 )
 
-// A deployment to a bucket that was there before leaves its settings alone:
-// visitors see what they allow, and nothing before.
+// A deployment to an existing bucket does not change the bucket's settings:
+// visitors see what the settings allow.
 func TestAnExistingBucketKeepsItsSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

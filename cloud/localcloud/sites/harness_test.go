@@ -22,7 +22,8 @@ import (
 	"showrunner/pipeline"
 )
 
-// world is one region's object storage and sites, with a clock that the test moves.
+// world is one region's object storage and sites, with a clock that the test
+// advances.
 type world struct {
 	t         testing.TB
 	dir       string
@@ -50,7 +51,7 @@ func startWorld(t testing.TB, sidecar bool) *world {
 	return w
 }
 
-// open starts what close, or a crash, has ended.
+// open starts the parts again after close or a crash.
 func (w *world) open() {
 	w.t.Helper()
 	watcher := NewWatcher()
@@ -80,7 +81,7 @@ func (w *world) close() {
 	}
 }
 
-// artifact puts files: name → content.
+// artifact stores files: name → content.
 func (w *world) artifact(files map[string]string) artifact.Ref {
 	w.t.Helper()
 	dir := w.t.TempDir()
@@ -99,7 +100,7 @@ func (w *world) artifact(files map[string]string) artifact.Ref {
 	return ref
 }
 
-// publish publishes files as site demo, in an order of its own.
+// publish publishes files as site demo, with the next order.
 func (w *world) publish(key string, files map[string]string, change ...func(*driver.PublishRequest)) driver.SiteDeployment {
 	w.t.Helper()
 	d, err := w.tryPublish(key, files, change...)
@@ -147,7 +148,7 @@ func (w *world) get(site, path string) (int, string) {
 	return resp.StatusCode, body
 }
 
-// bucket is what S3 clients see: key → content.
+// bucket is the content of a bucket for S3 clients: key → content.
 func (w *world) bucket(name string) map[string]string {
 	w.t.Helper()
 	found := map[string]string{}
@@ -170,7 +171,7 @@ func (w *world) bucket(name string) map[string]string {
 	return found
 }
 
-// client is an S3 client of the endpoint, as any program would use.
+// client is an ordinary S3 client of the endpoint.
 func (w *world) client() *s3.Client {
 	return s3.New(s3.Options{
 		BaseEndpoint: aws.String(w.objects.Endpoint()), Region: "us-west-2", UsePathStyle: true,

@@ -10,8 +10,8 @@ import (
 	"showrunner/pipeline"
 )
 
-// types are the media types by extension. The list is ours, so that it does
-// not differ from one system to the next.
+// types maps extensions to media types. The list is part of the program, so that
+// it does not differ between systems.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".htm": "text/html; charset=utf-8", ".xhtml": "application/xhtml+xml; charset=utf-8",
 	".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".mjs": "text/javascript; charset=utf-8",
@@ -53,13 +53,13 @@ var documents = map[string]bool{
 
 var worker = regexp.MustCompile(`(?i)(^|[-_./])(sw|service-?worker)\.m?js$`)
 
-// isDocument says whether an object refers to others: pages, feeds, manifests
-// and service workers are placed after what they refer to.
+// isDocument says whether an object refers to others: pages, feeds, manifests and
+// service workers are placed after the objects that they refer to.
 func isDocument(key string) bool {
 	return documents[strings.ToLower(path.Ext(key))] || worker.MatchString(key)
 }
 
-// isPage says whether browsers show it.
+// isPage says whether browsers display the object as a page.
 func isPage(key string) bool {
 	switch strings.ToLower(path.Ext(key)) {
 	case ".html", ".htm", ".xhtml":
@@ -68,7 +68,7 @@ func isPage(key string) bool {
 	return false
 }
 
-// isPageAsset says whether a page loads it by itself.
+// isPageAsset says whether a page loads the object automatically.
 func isPageAsset(key string) bool {
 	key = strings.TrimSuffix(strings.TrimSuffix(key, ".br"), ".gz")
 	if isDocument(key) {
@@ -86,11 +86,12 @@ func isPageAsset(key string) bool {
 
 const (
 	cacheForever = "public, max-age=31536000, immutable"
-	cacheNever   = "no-cache" // kept, but asked for again each time, which the ETag makes cheap
+	cacheNever   = "no-cache" // stored by browsers, but revalidated each time, which is cheap with the ETag
 )
 
-// cacheControl is the first rule that matches, by the path within the artifact;
-// else names with a content hash never change and everything else may.
+// cacheControl is the value of the first rule that matches the path within the
+// artifact. Without a rule, objects with a content hash in their name never
+// change, and all others may.
 func cacheControl(rules []pipeline.CacheRule, name string) string {
 	for _, r := range rules {
 		if ok, _ := doublestar.Match(r.Files, name); ok {
@@ -103,7 +104,8 @@ func cacheControl(rules []pipeline.CacheRule, name string) string {
 	return cacheNever
 }
 
-// Folders whose contents the framework that writes them promises never to change.
+// Folders whose contents never change, by the promise of the framework that
+// writes them.
 var immutableFolder = regexp.MustCompile(`(^|/)(_next/static|_app/immutable)/`)
 
 var (
@@ -112,10 +114,10 @@ var (
 	mixedHash = regexp.MustCompile(`^[A-Za-z0-9_-]{8,24}$`)
 )
 
-// isHashed says whether the name of a page asset holds a hash of its content,
-// as bundlers write it: app.3f9a1c2b.js, index-BxK3f9Zq.css, chunk-5DQMZ7VN.js.
-// A wrong yes makes browsers keep an old file, a wrong no costs a question: in
-// doubt it is no.
+// isHashed says whether the name of a page asset contains a hash of its content,
+// as bundlers write it: app.3f9a1c2b.js, index-BxK3f9Zq.css, chunk-5DQMZ7VN.js. A
+// wrong true makes browsers keep an old file, a wrong false costs a revalidation:
+// in doubt it is false.
 func isHashed(key string) bool {
 	if !isPageAsset(key) {
 		return false
@@ -154,8 +156,8 @@ func looksRandom(s string) bool {
 	return false
 }
 
-// changes counts how often the kind of character changes within s: words
-// change seldom, hashes often.
+// changes counts how often the kind of character changes within s: rarely in
+// words, often in hashes.
 func changes(s string) int {
 	kind := func(c byte) int {
 		switch {

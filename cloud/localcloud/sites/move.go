@@ -18,9 +18,9 @@ import (
 	"showrunner/problem"
 )
 
-// move takes the site from what is live to a deployment whose objects and
-// index are in the region. Each step leaves a whole site: see the package's
-// documentation. The caller holds the site's turn.
+// move switches the site from the live deployment to one whose objects and index
+// are in the region. The site is consistent after each step: see the package's
+// documentation. The caller holds the site's lock.
 func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, key string, isNew bool) (driver.SiteDeployment, error) {
 	st := t.now()
 	next := st.clone()
@@ -42,7 +42,7 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	}
 	place, remove := t.differences(before, after, x)
 	if target.Deleted = len(remove); isNew && target.Uploaded == 0 {
-		target.Uploaded, target.Unchanged = len(place), len(x)-len(place) // what S3 clients had changed
+		target.Uploaded, target.Unchanged = len(place), len(x)-len(place) // keys that S3 clients had changed
 	}
 	next.goLive(target, order, key, s.config.Now())
 	answer := target.SiteDeployment
@@ -67,14 +67,15 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 		return driver.SiteDeployment{}, err
 	}
 	s.crash("live")
-	// From here on the deployment is live: what is left is tidying up, which the
-	// next start does as well when it cannot be done now.
+	// The deployment is now live. The rest is clean-up, which the next start
+	// repeats if it fails here.
 	s.finish(t, remove, dropped)
 	return answer, nil
 }
 
-// documents are x's for a deployment. Of a bucket that was there before, visitors
-// get only what its own settings and policy let them have.
+// documents are the index documents of x for a deployment. In a bucket that
+// existed before, visitors get only what the bucket's own settings and policy
+// allow.
 func (s *Sites) documents(ctx context.Context, t *site, d *deployment, x index) (document, nested string) {
 	if !d.Existing {
 		return x.documents(d.Prefix, d.Suffix)
@@ -90,8 +91,8 @@ func (s *Sites) documents(ctx context.Context, t *site, d *deployment, x index) 
 	return document, nested
 }
 
-// documents are the keys of the index document that a visitor of the prefix
-// gets, and, when there is none, of the one nearest below it; "" for none.
+// documents are the keys of the index document for a visitor of the prefix and,
+// when there is none, of the nearest one below it; "" for none.
 func (x index) documents(prefix, suffix string) (document, nested string) {
 	if key := path.Join(prefix, suffix); x[key].ID != "" {
 		return key, ""
@@ -105,7 +106,8 @@ func (x index) documents(prefix, suffix string) (document, nested string) {
 	return "", nested
 }
 
-// open makes the bucket and, when it is about to change, records that durably.
+// open makes the bucket. Before a change of the bucket it records the change
+// durably.
 func (s *Sites) open(ctx context.Context, t *site, next *state, target *deployment, moves bool) error {
 	st := t.now()
 	existed := s.config.Objects.HasBucket(t.name)
@@ -131,12 +133,13 @@ func (s *Sites) open(ctx context.Context, t *site, next *state, target *deployme
 	if len(st.Turns) > 0 || !existed {
 		return nil
 	}
-	// A bucket that somebody made before: what is in it is theirs.
+	// The bucket existed before any deployment: its content belongs to S3
+	// clients.
 	return s.config.Objects.Keys(t.name, t.own)
 }
 
-// merged are the objects of the whole site before and after x replaces what is
-// live in its scope.
+// merged are the objects of the whole site before and after x replaces the live
+// deployment in its scope.
 func (s *Sites) merged(t *site, st *state, scope string, x index) (before, after index, err error) {
 	before, after = index{}, index{}
 	for _, d := range st.current() {
@@ -153,7 +156,7 @@ func (s *Sites) merged(t *site, st *state, scope string, x index) (before, after
 	return before, after, nil
 }
 
-// differences lists the keys to place, in the order of placing, and to remove.
+// differences lists the keys to place, in order, and the keys to remove.
 func (t *site) differences(before, after, x index) (place, remove []string) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -178,11 +181,12 @@ func (t *site) differences(before, after, x index) (place, remove []string) {
 	return place, remove
 }
 
-// rank orders objects for placing: what is referred to comes before what refers to it.
+// rank orders objects for placing: an object comes before the objects that refer
+// to it.
 func rank(key string) int {
 	switch {
 	case isPage(key) && path.Dir(key) == ".":
-		return 3 // the entrance last
+		return 3 // the site's index document last
 	case isPage(key):
 		return 2
 	case isDocument(key):
@@ -219,8 +223,8 @@ func (s *Sites) placeOne(ctx context.Context, t *site, key string, o object) err
 	return nil
 }
 
-// finish removes what is no longer live from the bucket, and what is no longer
-// kept from the region.
+// finish removes from the bucket the objects that are no longer live, and from
+// the region those that are no longer kept.
 func (s *Sites) finish(t *site, remove []string, dropped []deployment) {
 	ctx := context.Background()
 	var errs []error
@@ -238,11 +242,11 @@ func (s *Sites) finish(t *site, remove []string, dropped []deployment) {
 		}
 	}
 	if err := s.forget(t, dropped); err != nil {
-		s.config.Log.Error("removing what is no longer kept", "site", t.name, "error", err)
+		s.config.Log.Error("removing objects that are no longer kept", "site", t.name, "error", err)
 	}
 }
 
-// forget removes the indexes and objects that only dropped deployments name.
+// forget removes the indexes and objects that only dropped deployments use.
 func (s *Sites) forget(t *site, dropped []deployment) error {
 	if len(dropped) == 0 {
 		return nil
@@ -275,8 +279,8 @@ func (s *Sites) forget(t *site, dropped []deployment) error {
 	return errors.Join(errs...)
 }
 
-// repair brings the bucket in step with what is live, after a crash half way.
-// The caller holds the site's turn.
+// repair makes the bucket match the live deployments, after a crash half way. The
+// caller holds the site's lock.
 func (s *Sites) repair(ctx context.Context, t *site) error {
 	st := t.now()
 	live, _, err := s.merged(t, st, "\x00none", nil)
@@ -312,7 +316,8 @@ func (s *Sites) repair(ctx context.Context, t *site) error {
 	return nil
 }
 
-// everNamed are the keys of all deployments known, and of the one under way.
+// everNamed are the keys of all known deployments, and of the one that was being
+// published.
 func (s *Sites) everNamed(t *site, st *state) (map[string]bool, error) {
 	keys := map[string]bool{}
 	digests := map[string]bool{st.Moving: true}
@@ -339,7 +344,7 @@ func (t *site) owns(key string) bool {
 	return t.foreign[key]
 }
 
-// own records, durably and before the change, that a key is an S3 client's.
+// own records, durably and before the change, that a key belongs to an S3 client.
 func (t *site) own(key string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -378,9 +383,9 @@ func (t *site) endTouch() {
 }
 
 // givenBack are the foreign keys that remain after a deployment has placed its
-// own: all that it did not place, and those that S3 clients changed meanwhile,
-// of which the bucket's content, whichever it is, is what counts. The caller
-// holds t.mu.
+// own. These are the keys that it did not place, and the keys that S3 clients
+// changed meanwhile; for the latter the bucket's present content counts. The
+// caller holds t.mu.
 func (t *site) givenBack(placed index) map[string]bool {
 	next := map[string]bool{}
 	for key := range t.foreign {
@@ -391,7 +396,8 @@ func (t *site) givenBack(placed index) map[string]bool {
 	return next
 }
 
-// saveForeign writes the keys of S3 clients anew. The caller holds t.mu.
+// saveForeign rewrites the file of keys that belong to S3 clients. The caller
+// holds t.mu.
 func (t *site) saveForeign() error {
 	var lines bytes.Buffer
 	for key := range t.foreign {

@@ -28,13 +28,12 @@ import (
 	"showrunner/problem"
 )
 
-// workers copy and place objects side by side.
+// workers is how many objects are copied or placed in parallel.
 const workers = 8
 
-// Prepare copies in what a publish of the same request and key will need, and
-// answers visitors who ask for its page assets: somebody who got the new page in
-// another region finds here what it refers to. Nothing else changes. Errors: as
-// of Publish.
+// Prepare copies the objects for a publish of the same request and key, and
+// serves its page assets: a visitor who got the new page in another region finds
+// its assets here. Nothing else changes. Errors: as of Publish.
 func (s *Sites) Prepare(ctx context.Context, req driver.PublishRequest, key string, progress func(done, total int)) (driver.SiteDeployment, error) {
 	t, release, err := s.begin(ctx, req)
 	if err != nil {
@@ -66,8 +65,8 @@ func (s *Sites) Prepare(ctx context.Context, req driver.PublishRequest, key stri
 
 // Publish makes an artifact the site's content. The same key returns the same
 // deployment, also after a crash in between. Publishes of one site happen one
-// after the other; one whose order is below that of what is live is refused
-// with conflict. Errors: invalid, not_found (the artifact), conflict,
+// after the other; a publish with a lower order than the live deployment is
+// refused with conflict. Errors: invalid, not_found (the artifact), conflict,
 // unavailable.
 func (s *Sites) Publish(ctx context.Context, req driver.PublishRequest, key string, progress func(done, total int)) (driver.SiteDeployment, error) {
 	t, release, err := s.begin(ctx, req)
@@ -89,7 +88,7 @@ func (s *Sites) Publish(ctx context.Context, req driver.PublishRequest, key stri
 	return d, nil
 }
 
-// begin checks the request's name and takes the site's turn.
+// begin checks the request's name and takes the site's lock.
 func (s *Sites) begin(ctx context.Context, req driver.PublishRequest) (*site, func(), error) {
 	if err := driver.CheckSiteName(req.Config.Site); err != nil {
 		return nil, nil, err
@@ -102,7 +101,7 @@ func (s *Sites) begin(ctx context.Context, req driver.PublishRequest) (*site, fu
 	return t, release, err
 }
 
-// ready plans, and has everything in the region that the plan needs.
+// ready makes the plan, and copies all objects that it needs to the region.
 func (s *Sites) ready(ctx context.Context, t *site, req driver.PublishRequest, key string, progress func(done, total int)) (*plan, error) {
 	p, err := s.plan(ctx, t, req, key)
 	if err != nil {
@@ -116,13 +115,13 @@ func (s *Sites) ready(ctx context.Context, t *site, req driver.PublishRequest, k
 	}
 	for _, before := range t.now().Prepared {
 		if before.ID == p.deployment.ID {
-			p.deployment.Bytes += before.Bytes // they travelled then
+			p.deployment.Bytes += before.Bytes // the objects were copied earlier
 		}
 	}
 	return p, nil
 }
 
-// answered is the answer that a key has had already.
+// answered returns the recorded answer of a key.
 func (s *Sites) answered(t *site, key string) (driver.SiteDeployment, bool) {
 	st := t.now()
 	d, ok := st.answer(key)
@@ -133,7 +132,7 @@ func (s *Sites) answered(t *site, key string) (driver.SiteDeployment, bool) {
 	return d, true
 }
 
-// plan is a publish thought through: what the site shall consist of.
+// plan is the computed content of a publish.
 type plan struct {
 	deployment deployment
 	order      int64
@@ -142,10 +141,10 @@ type plan struct {
 	known      index             // objects that the region has, by key, as now live
 }
 
-// wanted is the content of one object to be.
+// wanted is the content of one future object.
 type wanted struct {
 	object
-	archive artifact.Ref // an archive of this artifact rather than one file of it
+	archive artifact.Ref // an archive of this artifact instead of one of its files
 }
 
 func (p *plan) fence() error {
@@ -179,7 +178,7 @@ func (s *Sites) plan(ctx context.Context, t *site, req driver.PublishRequest, ke
 	}
 	if live := st.find(p.live.Deployment); live != nil {
 		if p.known, err = t.files.loadIndex(live.Index); err != nil {
-			return nil, problem.Wrap(err, problem.Internal, "sites.publish", "reading what is live of site %s", t.name)
+			return nil, problem.Wrap(err, problem.Internal, "sites.publish", "reading the live deployment of site %s", t.name)
 		}
 		if live.Fingerprint == p.deployment.Fingerprint {
 			p.deployment.Index = live.Index
@@ -191,25 +190,26 @@ func (s *Sites) plan(ctx context.Context, t *site, req driver.PublishRequest, ke
 	return p, err
 }
 
-// deploymentID is the same in every region, and for every try of the same publish.
+// deploymentID is the same in every region, and for every try of the same
+// publish.
 func deploymentID(site, key string) string {
 	sum := sha256.Sum256([]byte(site + "\x00" + key))
 	return "d-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:8]))
 }
 
-// fingerprint is equal for requests that come to the same index.
+// fingerprint is equal for requests that produce the same index.
 func fingerprint(req driver.PublishRequest) string {
 	c := req.Config
 	data, err := json.Marshal([]any{layout, req.Artifact, cleanPrefix(c.Prefix), c.Archive, c.CacheControl})
 	if err != nil {
-		panic(err) // strings always marshal
+		panic(err) // strings can always be encoded
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
 
-// layout changes when the same artifact comes to another index: with the table
-// of types, the rules of caching, or the form of an object's name.
+// layout changes when the same artifact would produce another index: with the
+// table of types, the rules of caching, or the form of an object's name.
 const layout = 1
 
 func cleanPrefix(prefix string) string { return strings.Trim(path.Clean("/"+prefix), "/") }
@@ -235,7 +235,7 @@ func checkObjectKey(key string) error {
 		WithHelp("at most 1024 bytes, no empty, \".\" or \"..\" part")
 }
 
-// content lists what the request makes of the artifact.
+// content lists the objects that the request makes from the artifact.
 func (s *Sites) content(ctx context.Context, req driver.PublishRequest) (map[string]wanted, error) {
 	c := req.Config
 	m, err := s.config.Artifacts.Manifest(ctx, req.Artifact)
@@ -264,8 +264,8 @@ func (s *Sites) content(ctx context.Context, req driver.PublishRequest) (map[str
 }
 
 // expand lists the files of an artifact with every link followed, as a copy to
-// object storage would: links to files and to folders become what they stand
-// for, those that lead nowhere are left out.
+// object storage would do: a link to a file or folder becomes its target, a link
+// to nothing is left out.
 func expand(m artifact.Manifest) []artifact.Entry {
 	var list []artifact.Entry
 	for _, e := range m.Entries {
@@ -278,7 +278,7 @@ func expand(m artifact.Manifest) []artifact.Entry {
 			list = append(list, target)
 			continue
 		}
-		for _, below := range m.Entries { // a link to a folder, of which there are few
+		for _, below := range m.Entries { // a link to a folder; these are rare
 			folder := path.Join(path.Dir(e.Path), e.Link)
 			if rest, ok := strings.CutPrefix(below.Path, folder+"/"); ok && below.Link == "" && !strings.HasPrefix(e.Path+"/", folder+"/") {
 				below.Path = path.Join(e.Path, rest)
@@ -289,8 +289,8 @@ func expand(m artifact.Manifest) []artifact.Entry {
 	return list
 }
 
-// newObject names an object by everything that it is. The key is part of the
-// name: what an S3 client later says of one object must not be said of another.
+// newObject names an object by all its properties. The key is part of the name,
+// since an S3 client's change of one object must not affect another.
 func newObject(key, digest string, size int64, mediaType, cache string) object {
 	h := sha256.New()
 	for _, s := range []string{key, digest, mediaType, cache} {
@@ -300,7 +300,7 @@ func newObject(key, digest string, size int64, mediaType, cache string) object {
 	return object{ID: hex.EncodeToString(h.Sum(nil)[:20]), Digest: digest, Size: size, Type: mediaType, Cache: cache}
 }
 
-// stage copies in the objects that the region does not have, and writes the index.
+// stage copies the objects that the region does not have, and writes the index.
 func (s *Sites) stage(ctx context.Context, t *site, p *plan, progress func(done, total int)) error {
 	if p.content == nil {
 		return nil
@@ -323,7 +323,7 @@ func (s *Sites) stage(ctx context.Context, t *site, p *plan, progress func(done,
 		}
 		p.deployment.Uploaded++
 		if o, ok := have[w.ID]; ok {
-			x[key] = o // as an earlier deployment had it: nothing travels
+			x[key] = o // as in an earlier deployment: no copy is needed
 			continue
 		}
 		jobs = append(jobs, job{key, w})
@@ -371,7 +371,8 @@ func (s *Sites) kept(t *site) (map[string]object, error) {
 	return have, nil
 }
 
-// copyIn makes the object's file. It has its name only once it is complete.
+// copyIn makes the object's file. The file gets its name only when it is
+// complete.
 func (s *Sites) copyIn(ctx context.Context, t *site, w wanted) (object, error) {
 	o := w.object
 	f, err := os.CreateTemp(t.files.tmp(), "object-*") // 0600

@@ -33,7 +33,7 @@ func TestOnlyWhatChangedTravels(t *testing.T) {
 	if c := w.publish("p3", two); c.Uploaded != 0 || c.Unchanged != 4 || c.Bytes != 0 || c.ID == b.ID {
 		t.Errorf("the same again: %+v", c)
 	}
-	// What an earlier deployment had does not travel again either.
+	// The files of an earlier deployment are not copied again either.
 	if d := w.publish("p4", one); d.Uploaded != 5 || d.Bytes != 0 {
 		t.Errorf("the first again: %+v", d)
 	}
@@ -88,9 +88,9 @@ func TestLateVisitorsFindTheAssetsOfTheirPage(t *testing.T) {
 	w.publish("p1", one)
 	w.publish("p2", two)
 	for path, want := range map[string]int{
-		"/app.1111aaaa.js": 200, // of the page that somebody may hold
+		"/app.1111aaaa.js": 200, // assets of a page that a visitor may still have
 		"/old.css":         200,
-		"/old.html":        404, // documents are gone at once
+		"/old.html":        404, // removed documents are gone at once
 	} {
 		if status, _ := w.get("demo", path); status != want {
 			t.Errorf("GET %s: %d, want %d", path, status, want)
@@ -123,7 +123,7 @@ func TestWhatIsPreparedIsThereBeforeItIsLive(t *testing.T) {
 	}
 	later := w.now.UnixNano() + 1000
 	prepare("p2", two, later)
-	w.close() // it is remembered
+	w.close() // the prepared deployment survives a restart
 	w.open()
 	for path, want := range map[string]string{"/app.2222bbbb.js": "js 2", "/index.html": one["index.html"], "/style.css": "css 1", "/app.1111aaaa.js": "js 1"} {
 		if _, body := w.get("demo", path); body != want {
@@ -137,7 +137,8 @@ func TestWhatIsPreparedIsThereBeforeItIsLive(t *testing.T) {
 	if d.Uploaded != 3 || d.Bytes == 0 || !maps.Equal(w.bucket("demo"), two) {
 		t.Errorf("%+v, the bucket holds %v", d, w.bucket("demo"))
 	}
-	// What never goes live takes no room once something newer is live.
+	// A prepared deployment that never goes live is removed once something newer
+	// is live.
 	prepare("never", map[string]string{"index.html": "never", "never.css": "never"}, later+1)
 	w.publish("p3", one, func(r *driver.PublishRequest) { r.Order = later + 2 })
 	if status, _ := w.get("demo", "/never.css"); status != 404 {
@@ -220,7 +221,7 @@ func TestRollbacksNeverReturnToWhatWasRolledBackFrom(t *testing.T) {
 	}
 	back("b")
 	ids["good"] = w.publish("good", map[string]string{"index.html": "good"}).ID
-	back("b") // not "bad", which came between
+	back("b") // not "bad", which was live in between
 	back("a")
 	back("")
 }
@@ -312,7 +313,7 @@ func TestWhatCannotBeASite(t *testing.T) {
 		t.Errorf("an artifact that is not there: %v", err)
 	}
 	if w.sites.Has("demo") {
-		t.Error("a site came of nothing but errors")
+		t.Error("refused requests created a site")
 	}
 }
 
@@ -365,7 +366,7 @@ func TestConcurrentPublishesTakeTurns(t *testing.T) {
 	}
 }
 
-// Where the file system holds no attributes, everything is the same but slower.
+// Where the file system has no attributes, the result is the same.
 func TestWithoutFileAttributes(t *testing.T) {
 	w := startWorld(t, true)
 	w.publish("p1", one)
@@ -389,8 +390,8 @@ func TestWithoutFileAttributes(t *testing.T) {
 	}
 }
 
-// What S3 clients change of a deployment is told, and undone by activating it
-// again; what they add is theirs.
+// Changes of a deployment's objects by S3 clients are listed, and undone by
+// activating the deployment again. Objects that clients add belong to them.
 func TestChangesByHand(t *testing.T) {
 	for _, sidecar := range []bool{false, true} {
 		t.Run(fmt.Sprint("sidecar=", sidecar), func(t *testing.T) {
@@ -419,7 +420,7 @@ func TestChangesByHand(t *testing.T) {
 			w.s3Put("demo", "index.html", "defaced")
 			w.s3Put("demo", "upload.html", "a visitor's")
 			w.s3Delete("demo", "app.js")
-			// Behind the storage's back, as a person with a shell does.
+			// Changes past the storage, as a person with a shell makes them.
 			if err := os.Remove(filepath.Join(w.dir, "s3", "buckets", "demo", "gone.txt")); err != nil {
 				t.Fatal(err)
 			}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Headers with which a region says who answered.
+// Headers that name the region and the deployment of an answer.
 const (
 	HeaderDeployment  = "X-Showrunner-Deployment"
 	HeaderRegion      = "X-Showrunner-Region"
@@ -17,9 +17,10 @@ const (
 )
 
 // ServeHTTP answers visitors as S3's website endpoints do: index documents of
-// folders, a redirect to a folder's name with a slash, the error document with
-// status 404; and as a good web server does: conditions, ranges, and what is
-// stored compressed beside an object (x.js.br, x.js.gz) to who accepts it.
+// folders, a redirect to a folder's name with a slash, and the error document
+// with status 404. Like a good web server it also supports conditions, ranges,
+// and objects that are stored compressed (x.js.br, x.js.gz) for clients that
+// accept them.
 func (s *Sites) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set(HeaderRegion, s.config.Region)
@@ -27,7 +28,7 @@ func (s *Sites) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h, ok := s.snapshot(r.Context(), siteName(r.Host))
 	if !ok {
 		header.Set(HeaderUnknownHost, "1")
-		refuse(w, r, http.StatusNotFound, "Nothing is served under this name here.")
+		refuse(w, r, http.StatusNotFound, "No site or service has this name.")
 		return
 	}
 	if h.site != nil {
@@ -65,7 +66,7 @@ func (s *Sites) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", c.modified, c.File)
 }
 
-// describe sets what the object says of itself.
+// describe sets the headers from the object's attributes.
 func (c *content) describe(header http.Header) {
 	a := c.attributes
 	set := func(name, value string) {
@@ -83,7 +84,7 @@ func (c *content) describe(header http.Header) {
 	set(HeaderDeployment, c.deployment)
 }
 
-// encoded chooses among an object and what is stored compressed beside it.
+// encoded chooses between an object and its stored compressed forms.
 func (h *siteSnapshot) encoded(w http.ResponseWriter, r *http.Request, key string, c *content) *content {
 	if c.attributes.ContentEncoding != "" {
 		return c
@@ -136,8 +137,8 @@ func acceptEncoding(values []string) func(string) bool {
 	}
 }
 
-// redirected carries out the redirects of a website configuration that come
-// before any object is looked for.
+// redirected carries out the redirects of a website configuration that precede
+// any lookup of an object.
 func (h *siteSnapshot) redirected(w http.ResponseWriter, r *http.Request) bool {
 	if h.plain.WebsiteConfiguration == nil {
 		return false
@@ -176,7 +177,7 @@ func redirectByRule(w http.ResponseWriter, r *http.Request, key, prefix, host, p
 	http.Redirect(w, r, to.String(), status)
 }
 
-// missing answers for a key that is not there.
+// missing answers for a key that does not exist.
 func (h *siteSnapshot) missing(w http.ResponseWriter, r *http.Request, key string) {
 	if h.folder(key) {
 		to := url.URL{Path: "/" + key + "/", RawQuery: r.URL.RawQuery}
@@ -212,12 +213,12 @@ func (h *siteSnapshot) missing(w http.ResponseWriter, r *http.Request, key strin
 	c = h.encoded(w, r, document, c)
 	defer c.Close()
 	c.describe(w.Header())
-	w.Header().Del("ETag") // it is the document's, not the missing page's
+	w.Header().Del("ETag") // the header was the document's, not the missing page's
 	w.Header().Set("Cache-Control", cacheNever)
 	w.Header().Set("Content-Length", strconv.FormatInt(c.size, 10))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		io.Copy(w, c.File) // the visitor may have left; there is nobody to tell
+		io.Copy(w, c.File) // the visitor may have disconnected
 	}
 }
 

@@ -69,7 +69,7 @@ func TestFoldersRedirectToTheirIndex(t *testing.T) {
 	if resp.StatusCode != http.StatusFound || resp.Header.Get("Location") != "/docs/?x=1&y=2" {
 		t.Errorf("%d to %q", resp.StatusCode, resp.Header.Get("Location"))
 	}
-	for _, path := range []string{"/assets", "//docs", "//evil.example/docs"} { // no index there, no such key
+	for _, path := range []string{"/assets", "//docs", "//evil.example/docs"} { // no such folder index, and no such key
 		if resp, _ := w.ask("GET", "demo.localhost", path); resp.StatusCode != 404 {
 			t.Errorf("GET %s: %d to %q", path, resp.StatusCode, resp.Header.Get("Location"))
 		}
@@ -144,7 +144,7 @@ func TestStoredCompressionIsNegotiated(t *testing.T) {
 	if resp, _ := w.ask("GET", "demo.localhost", "/index.html", "Accept-Encoding", "br"); resp.Header.Get("Vary") != "" {
 		t.Error("Vary on what has one form only")
 	}
-	// A condition on one form is answered by that form.
+	// A condition on one form is answered with that form.
 	resp, _ := w.ask("GET", "demo.localhost", "/assets/app.js", "Accept-Encoding", "br", "If-None-Match", tags["br"])
 	if resp.StatusCode != 304 {
 		t.Errorf("the compressed form's ETag: %d", resp.StatusCode)

@@ -18,11 +18,11 @@ import (
 	"showrunner/problem"
 )
 
-// Grace is how long the page assets of a replaced deployment are answered when
-// their names hold no hash: as long as a page may take to load what it refers to.
+// Grace is how long page assets without a hash in their name are served after
+// their deployment was replaced: as long as a page may take to load its assets.
 const Grace = 10 * time.Minute
 
-// Objects is what sites need of the object storage.
+// Objects is the part of the object storage that sites need.
 type Objects interface {
 	EnsureWebsite(ctx context.Context, bucket, index, errorDocument string) error
 	HasBucket(name string) bool
@@ -35,20 +35,20 @@ type Objects interface {
 	Keys(bucket string, visit func(key string) error) error
 }
 
-// Artifacts is where the content of a deployment comes from.
+// Artifacts provides the content of deployments.
 type Artifacts interface {
 	Manifest(ctx context.Context, ref artifact.Ref) (artifact.Manifest, error)
 	OpenBlob(ctx context.Context, digest string) (io.ReadCloser, error)
 	WriteArchive(ctx context.Context, ref artifact.Ref, format artifact.Format, w io.Writer) error
 }
 
-// Config is what Sites need.
+// Config is the configuration of Sites.
 type Config struct {
 	Region    string
 	Dir       string // absolute, on the file system of the buckets
 	Objects   Objects
 	Artifacts Artifacts
-	Watcher   *Watcher // the one given to the object storage
+	Watcher   *Watcher // the watcher given to the object storage
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -57,12 +57,13 @@ type Config struct {
 // carry out deployments.
 type Sites struct {
 	config Config
-	// crash is called between the durable steps of a change; tests die there.
+	// crash is called between the durable steps of a change; tests simulate a
+	// crash there.
 	crash func(step string)
 
 	mu    sync.RWMutex
 	sites map[string]*site
-	plain map[string]plainSite // buckets that are websites but no deployment's
+	plain map[string]plainSite // buckets that are websites without deployments
 
 	background sync.WaitGroup
 	stop       context.CancelFunc
@@ -72,18 +73,19 @@ type Sites struct {
 type site struct {
 	name  string
 	files files
-	turn  chan struct{} // holds one token: who has it may change the site
+	turn  chan struct{} // holds one token: its holder may change the site
 
 	mu      sync.RWMutex
-	state   *state          // replaced whole, never changed in place
-	view    *view           // what visitors see
+	state   *state          // replaced as a whole, never changed in place
+	view    *view           // the content for visitors
 	foreign map[string]bool // keys answered from the bucket
-	// touched collects keys that S3 clients change while the bucket moves; nil otherwise.
+	// touched collects keys that S3 clients change while a deployment changes the
+	// bucket; nil otherwise.
 	touched map[string]bool
 }
 
-// Open reads what the folder remembers, and puts right in the background what a
-// crash left half done.
+// Open reads the saved state, and repairs in the background what a crash left
+// incomplete.
 func Open(config Config) (*Sites, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Sites{config: config, crash: func(string) {}, sites: map[string]*site{}, plain: map[string]plainSite{}, stop: stop}
@@ -115,7 +117,7 @@ func (s *Sites) load(ctx context.Context) error {
 		}
 		s.sites[t.name] = t
 		if t.state.Moving != "" {
-			<-t.turn // nobody changes the site before it is put right
+			<-t.turn // the site cannot be changed before it is repaired
 			s.background.Go(func() {
 				defer func() { t.turn <- struct{}{} }()
 				if err := s.repair(ctx, t); err != nil {
@@ -155,13 +157,13 @@ func clearFolder(dir string) error {
 	return err
 }
 
-// Close waits for what runs in the background.
+// Close waits for background work.
 func (s *Sites) Close() {
 	s.stop()
 	s.background.Wait()
 }
 
-// site finds a site that has deployments; with create, one that will have.
+// site finds a site that has deployments; with create, it makes the site.
 func (s *Sites) site(name string, create bool) (*site, error) {
 	s.mu.RLock()
 	t := s.sites[name]
@@ -185,7 +187,7 @@ func (s *Sites) site(name string, create bool) (*site, error) {
 	return t, nil
 }
 
-// take waits for the right to change the site.
+// take waits for the lock of the site.
 func (t *site) take(ctx context.Context) (release func(), err error) {
 	select {
 	case <-t.turn:
@@ -195,15 +197,15 @@ func (t *site) take(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// now returns the state as it is; nobody changes it in place.
+// now returns the present state, which must not be changed in place.
 func (t *site) now() *state {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.state
 }
 
-// change saves a new state and shows it to visitors, in this order. The keys
-// of placed are the deployment's from now on.
+// change saves a new state and then shows it to visitors. The keys of placed
+// belong to the deployment from now on.
 func (s *Sites) change(t *site, next *state, placed index) error {
 	v, err := s.look(t, next)
 	if err != nil {
@@ -216,14 +218,15 @@ func (s *Sites) change(t *site, next *state, placed index) error {
 	}
 	t.state, t.view = next, v
 	if foreign := t.givenBack(placed); len(foreign) != len(t.foreign) {
-		// A crash before it is saved changes nothing: the bucket holds what was placed.
+		// A crash before the save changes nothing: the bucket holds the placed
+		// objects.
 		t.foreign = foreign
 		return t.saveForeign()
 	}
 	return nil
 }
 
-// record saves a state that visitors see no difference in.
+// record saves a state that looks the same to visitors.
 func (t *site) record(next *state) error {
 	if err := t.files.saveState(next); err != nil {
 		return err
@@ -234,7 +237,7 @@ func (t *site) record(next *state) error {
 	return nil
 }
 
-// clone copies a state for change.
+// clone copies a state before a change.
 func (s *state) clone() *state {
 	c := *s
 	c.Deployments, c.Turns, c.Done = slices.Clone(s.Deployments), slices.Clone(s.Turns), slices.Clone(s.Done)
@@ -242,7 +245,7 @@ func (s *state) clone() *state {
 	return &c
 }
 
-// Deployments lists what a site has been, newest first. Errors: not_found.
+// Deployments lists a site's deployments, newest first. Errors: not_found.
 func (s *Sites) Deployments(name string) ([]driver.SiteDeployment, error) {
 	t, err := s.site(name, false)
 	if err != nil {
@@ -262,7 +265,7 @@ func (s *Sites) Deployments(name string) ([]driver.SiteDeployment, error) {
 	for i := len(st.Deployments) - 1; i >= 0; i-- {
 		d := st.Deployments[i]
 		if listed[d.Scope]++; listed[d.Scope] > d.Keep && !live[d.ID] {
-			continue // kept for late visitors only
+			continue // kept only for visitors with an old page
 		}
 		d.Current, d.Previous = live[d.ID], previous[d.ID]
 		list = append(list, d.SiteDeployment)
@@ -291,7 +294,7 @@ func (s *Sites) List() []driver.Site {
 	return list
 }
 
-// Has says whether visitors find anything under the name.
+// Has says whether a site of that name exists for visitors.
 func (s *Sites) Has(name string) bool {
 	if t, err := s.site(name, false); err == nil && len(t.now().Turns) > 0 {
 		return true

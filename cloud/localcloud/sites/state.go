@@ -18,7 +18,7 @@ import (
 	"showrunner/problem"
 )
 
-// object is one immutable object that a deployment names.
+// object is one immutable object of a deployment.
 type object struct {
 	ID       string    `json:"id"`     // its file in objects/
 	Digest   string    `json:"digest"` // of the content, as in the artifact
@@ -29,7 +29,8 @@ type object struct {
 	Modified time.Time `json:"modified"`
 }
 
-// index is what a deployment consists of. Its file is named by its content.
+// index lists the objects of a deployment. Its file is named by a digest of its
+// content.
 type index map[string]object
 
 // deployment is one content of one part of a site.
@@ -40,39 +41,40 @@ type deployment struct {
 	Suffix      string    `json:"suffix"` // of folders' index documents
 	Error       string    `json:"error,omitempty"`
 	Keep        int       `json:"keep"`
-	Existing    bool      `json:"existing,omitempty"` // the bucket's own settings and policy say what visitors see
-	Fingerprint string    `json:"fingerprint"`        // equal ones have equal indexes
+	Existing    bool      `json:"existing,omitempty"` // the bucket existed before: its own settings and policy decide what visitors see
+	Fingerprint string    `json:"fingerprint"`        // equal fingerprints mean equal indexes
 	Superseded  time.Time `json:"superseded,omitzero"`
 }
 
-// turn is one time that a deployment went live.
+// turn records one time that a deployment went live.
 type turn struct {
 	Scope      string `json:"scope"`
 	Deployment string `json:"deployment"`
 	Order      int64  `json:"order"`
 }
 
-// done is the answer to an idempotency key.
+// done is the answer for an idempotency key.
 type done struct {
 	Key        string                `json:"key"`
 	Deployment driver.SiteDeployment `json:"deployment"`
 }
 
-// prepared is a deployment whose objects are here before it goes live.
+// prepared is a deployment whose objects are in the region before it goes live.
 type prepared struct {
 	deployment
 	Order int64 `json:"order"`
 }
 
-// state is all that a site has to remember, in one file that is replaced whole.
+// state is the whole saved state of a site, in one file that is replaced as a
+// whole.
 type state struct {
 	Version     int          `json:"version"`
 	Deployments []deployment `json:"deployments"` // oldest first
 	Turns       []turn       `json:"turns"`       // oldest first
 	Done        []done       `json:"done"`        // oldest first
 	Prepared    []prepared   `json:"prepared,omitempty"`
-	// Moving names the index that the bucket may have been half changed to; empty
-	// when the bucket is in step with what is live.
+	// Moving names the index that the bucket may have been partly changed to;
+	// empty when the bucket matches the live deployments.
 	Moving string `json:"moving,omitempty"`
 }
 
@@ -93,8 +95,8 @@ func (s *state) live(scope string) (turn, bool) {
 	return turn{}, false
 }
 
-// current is the deployment that is live in each scope, in the order in which
-// they went live: of two that name one key, the later answers.
+// current are the live deployments of all scopes, in the order in which they went
+// live: if two have the same key, the later one counts.
 func (s *state) current() []deployment {
 	var list []deployment
 	seen := map[string]bool{}
@@ -111,7 +113,7 @@ func (s *state) current() []deployment {
 }
 
 // documents are the index and error documents of the whole site: those of the
-// deployment at its root, else of the latest.
+// deployment at its root, otherwise of the latest.
 func (s *state) documents() (document, errorDocument string) {
 	document = "index.html"
 	for _, d := range s.current() {
@@ -122,8 +124,8 @@ func (s *state) documents() (document, errorDocument string) {
 	return document, errorDocument
 }
 
-// existing says whether the deployment that documents asks is of a bucket that was
-// there before.
+// existing says whether the deployment that documents uses is in a bucket that
+// existed before.
 func (s *state) existing() bool {
 	is := false
 	for _, d := range s.current() {
@@ -134,10 +136,10 @@ func (s *state) existing() bool {
 	return is
 }
 
-// before is what a rollback of a scope returns to, nil when there is nothing.
-// Going live puts a deployment on top of a stack; returning to one that is in
-// the stack takes off what is above it, so that what was rolled back from is
-// never what a later rollback returns to.
+// before is the deployment that a rollback of a scope returns to, nil when there
+// is none. Going live pushes a deployment onto a stack; returning to a deployment
+// in the stack removes those above it. So a rollback never returns to a
+// deployment that was rolled back.
 func (s *state) before(scope string) *deployment {
 	var stack []string
 	for _, t := range s.Turns {
@@ -175,7 +177,7 @@ func (s *state) answer(key string) (driver.SiteDeployment, bool) {
 	return driver.SiteDeployment{}, false
 }
 
-// goLive records that a deployment is live from now on.
+// goLive records that a deployment is now live.
 func (s *state) goLive(d *deployment, order int64, key string, now time.Time) {
 	if t, ok := s.live(d.Scope); ok && t.Deployment != d.ID {
 		if old := s.find(t.Deployment); old != nil {
@@ -210,9 +212,9 @@ func (s *state) trimTurns() {
 	s.Turns = kept
 }
 
-// prune drops the deployments that need not be kept: in each scope those
-// beyond its Keep newest, unless live, or live just before, or replaced less
-// than grace ago. It returns what it dropped.
+// prune drops the deployments that need not be kept: in each scope those beyond
+// its Keep newest, unless they are live, were live just before, or were replaced
+// less than grace ago. It returns the dropped ones.
 func (s *state) prune(now time.Time, grace time.Duration) []deployment {
 	keep := map[string]bool{}
 	for _, d := range s.current() {
@@ -239,8 +241,8 @@ func (s *state) prune(now time.Time, grace time.Duration) []deployment {
 	return dropped
 }
 
-// prepare keeps a deployment that is to go live, and drops the oldest of those
-// that never did.
+// prepare keeps a deployment that will go live, and drops the oldest prepared
+// ones beyond the limit.
 func (s *state) prepare(p prepared) (dropped []deployment) {
 	s.Prepared = append(s.Prepared, p)
 	for len(s.Prepared) > keptPrepared {
@@ -250,7 +252,7 @@ func (s *state) prepare(p prepared) (dropped []deployment) {
 	return dropped
 }
 
-// overtake drops what was prepared in a scope and can no longer go live.
+// overtake drops prepared deployments of a scope that can no longer go live.
 func (s *state) overtake(scope string, order int64) (dropped []deployment) {
 	var kept []prepared
 	for _, p := range s.Prepared {
@@ -279,8 +281,8 @@ func (s *state) indexes() map[string]bool {
 // files are the files of one site.
 type files struct {
 	dir string
-	// last is the index that was read or written last: most of the time the one
-	// that is live, which a publish needs at several steps.
+	// last is the index that was read or written last. Usually it is the live
+	// one, which a publish needs at several steps.
 	last *lastIndex
 }
 
@@ -349,7 +351,7 @@ func (f files) saveState(s *state) error {
 
 // saveIndex writes an index and returns its digest.
 func (f files) saveIndex(x index) (string, error) {
-	data, err := json.Marshal(x) // maps marshal sorted: equal indexes, equal bytes
+	data, err := json.Marshal(x) // maps are encoded in sorted order, so equal indexes give equal bytes
 	if err != nil {
 		return "", err
 	}
@@ -364,7 +366,7 @@ func (f files) saveIndex(x index) (string, error) {
 	return digest, nil
 }
 
-// loadIndex reads an index, which nobody may change.
+// loadIndex reads an index, which must not be changed.
 func (f files) loadIndex(digest string) (index, error) {
 	if x, ok := f.last.get(digest); ok {
 		return x, nil
@@ -385,8 +387,8 @@ func (f files) loadIndex(digest string) (index, error) {
 	return x, nil
 }
 
-// loadForeign reads the keys that belong to S3 clients. A last line that a
-// crash cut short is ignored: its change had not begun.
+// loadForeign reads the keys that belong to S3 clients. An incomplete last line
+// after a crash is ignored: its change had not begun.
 func (f files) loadForeign() (map[string]bool, error) {
 	keys := map[string]bool{}
 	file, err := os.Open(f.foreign())

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncAll makes everything written so far on the file system of dir durable, at
-// the price of one call for any number of files.
+// syncAll flushes all writes to the file system of dir, with one call for any
+// number of files.
 func syncAll(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -14,14 +14,15 @@ import (
 	"showrunner/cloud/localcloud/objectstore"
 )
 
-// view is what visitors see of a site: never changed, only replaced.
+// view is a site's content for visitors: never changed, only replaced.
 type view struct {
 	entries  map[string]seen // what is live
-	late     map[string]seen // page assets of deployments that were live, or are about to be
+	late     map[string]seen // page assets of deployments that were live, or will be soon
 	latest   string          // the deployment that went live last
 	document string
 	error    string
-	// existing says that the bucket's own settings and policy decide what visitors see.
+	// existing says that the bucket's own settings and policy decide what
+	// visitors see.
 	existing bool
 }
 
@@ -29,7 +30,7 @@ type view struct {
 type seen struct {
 	object
 	deployment string
-	until      time.Time // of late objects; zero is as long as they are kept
+	until      time.Time // set for late objects; zero means as long as they are kept
 }
 
 // look makes the view of a state.
@@ -57,7 +58,7 @@ func (s *Sites) look(t *site, st *state) (*view, error) {
 		live[d.Index] = true
 		x, err := t.files.loadIndex(d.Index)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // dropped, and the crash came before the record of it
+			continue // dropped, but a crash came before that was recorded
 		}
 		if err != nil {
 			return nil, err
@@ -74,7 +75,7 @@ func (s *Sites) look(t *site, st *state) (*view, error) {
 	return v, nil
 }
 
-// addEarly adds the page assets of a deployment that is about to go live.
+// addEarly adds the page assets of a deployment that will go live.
 func (v *view) addEarly(d deployment, x index) {
 	for key, o := range x {
 		_, is := v.entries[key]
@@ -100,7 +101,7 @@ func (v *view) addLate(d deployment, x index) {
 	}
 }
 
-// content is an open object and what to say of it.
+// content is an open object and its metadata.
 type content struct {
 	*os.File
 	size       int64
@@ -109,14 +110,14 @@ type content struct {
 	deployment string
 }
 
-// siteSnapshot finds a site's objects for one request: everything it answers is of one
-// view.
+// siteSnapshot finds a site's objects for one request: all its answers come from
+// one view.
 type siteSnapshot struct {
 	sites *Sites
 	name  string
 	site  *site // nil for a bucket without deployments
 	view  *view
-	plain plainSite // without a site
+	plain plainSite // set when there is no site
 	// policy says which objects of the bucket the public may read.
 	policy plainSite
 	own    func(key string) bool
@@ -128,7 +129,7 @@ func (s *Sites) snapshot(ctx context.Context, name string) (*siteSnapshot, bool)
 		t.mu.RLock()
 		v, ours := t.view, len(t.state.Turns) > 0 || t.state.Moving != ""
 		t.mu.RUnlock()
-		if ours { // also before its first deployment is whole: the bucket may be half way
+		if ours { // this holds even before its first deployment is complete: the bucket may be half changed
 			if !s.config.Objects.HasBucket(name) {
 				return nil, false // an S3 client removed it
 			}
@@ -143,7 +144,7 @@ func (s *Sites) snapshot(ctx context.Context, name string) (*siteSnapshot, bool)
 	return &siteSnapshot{sites: s, name: name, plain: p, policy: p}, ok
 }
 
-// ours says whether the deployments decide about index and error documents.
+// ours says whether the deployments determine the index and error documents.
 func (h *siteSnapshot) ours() bool { return h.site != nil && !h.view.existing }
 
 func (h *siteSnapshot) document() string {
@@ -166,7 +167,7 @@ func (h *siteSnapshot) errorDocument() string {
 	return ""
 }
 
-// find is the live or late object of a deployment; from says that the key
+// find returns the live or late object of a deployment; bucket says that the key
 // belongs to the bucket instead.
 func (h *siteSnapshot) find(key string) (o seen, ok, bucket bool) {
 	if h.site == nil || h.own(key) {
@@ -182,7 +183,7 @@ func (h *siteSnapshot) find(key string) (o seen, ok, bucket bool) {
 	return o, ok, false
 }
 
-// has says whether there is such an object, without opening one where that can be told.
+// has says whether the object exists, without opening it where possible.
 func (h *siteSnapshot) has(key string) bool {
 	_, ok, bucket := h.find(key)
 	if !bucket {
@@ -196,7 +197,7 @@ func (h *siteSnapshot) has(key string) bool {
 	return true
 }
 
-// open is nil when there is no such object, or visitors may not see it.
+// open returns nil when the object does not exist, or visitors may not see it.
 func (h *siteSnapshot) open(key string) *content {
 	o, ok, bucket := h.find(key)
 	switch {
@@ -233,14 +234,14 @@ func (h *siteSnapshot) folder(key string) bool {
 	return key != "" && !strings.HasSuffix(key, "/") && h.has(path.Join(key, h.document()))
 }
 
-// plainSite is a bucket that an S3 client made a website of.
+// plainSite is a bucket that an S3 client made a website.
 type plainSite struct {
 	objectstore.Website
 	is bool
 }
 
-// plainSite finds a bucket that is a website. What is found is remembered
-// until an S3 client changes the bucket.
+// plainSite finds a bucket that is a website. The result is cached until an S3
+// client changes the bucket.
 func (s *Sites) plainSite(ctx context.Context, name string) (plainSite, bool) {
 	s.mu.RLock()
 	p, known := s.plain[name]
@@ -256,14 +257,14 @@ func (s *Sites) plainSite(ctx context.Context, name string) (plainSite, bool) {
 	return p, p.is
 }
 
-// forgetPlain has the bucket's configuration read anew.
+// forgetPlain removes the bucket's configuration from the cache.
 func (s *Sites) forgetPlain(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.plain, name)
 }
 
-// siteName is the site that a Host header names.
+// siteName is the name of the site in a Host header.
 func siteName(host string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.Contains(host[i:], "]") {
 		host = host[:i]

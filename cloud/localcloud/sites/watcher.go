@@ -2,11 +2,11 @@ package sites
 
 import "sync/atomic"
 
-// Watcher hears from the object storage what S3 clients change. It exists
-// before the sites do, because the storage does.
+// Watcher is notified by the object storage of changes by S3 clients. It is made
+// before the sites, because the storage needs it first.
 type Watcher struct{ sites atomic.Pointer[Sites] }
 
-// NewWatcher makes a watcher that hears nothing until Open attaches it.
+// NewWatcher makes a watcher that ignores changes until Open attaches it.
 func NewWatcher() *Watcher { return &Watcher{} }
 
 func (w *Watcher) attach(s *Sites) { w.sites.Store(s) }
@@ -19,7 +19,7 @@ func (w *Watcher) ObjectChanges(bucket, key string) {
 	}
 	t, err := s.site(bucket, false)
 	if err != nil {
-		return // no site of ours
+		return // not one of our sites
 	}
 	if err := t.own(key); err != nil {
 		s.config.Log.Error("remembering a change by an S3 client", "bucket", bucket, "key", key, "error", err)

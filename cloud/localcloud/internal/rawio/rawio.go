@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package rawio reads and writes descriptors that do not block, at once: whoever
-// uses it waits elsewhere.
+// Package rawio reads and writes non-blocking descriptors without waiting; its
+// callers wait elsewhere.
 package rawio
 
 import (
@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// Read reads what is there. Errors: syscall.EAGAIN when nothing is, and the
-// system's; 0 bytes without one are the end.
+// Read reads the available data. Errors: syscall.EAGAIN when there is none, and
+// the system's errors; 0 bytes without an error are the end.
 func Read(fd uintptr, p []byte) (int, error) { return call(syscall.Read, fd, p) }
 
-// WriteAll writes p, and what there is no room for through whoever waits for room:
-// w is the same connection.
+// WriteAll writes p. The part that does not fit into the socket's buffer is
+// written through w, which waits for room; w is the same connection.
 func WriteAll(w io.Writer, fd uintptr, p []byte) (int, error) {
 	n, err := call(syscall.Write, fd, p)
 	if n == len(p) || err != nil && err != syscall.EAGAIN {

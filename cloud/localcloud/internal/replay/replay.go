@@ -1,5 +1,5 @@
-// Package replay owns the question whether a request may be sent again, and a
-// request body that can be.
+// Package replay decides whether a request may be sent again, and owns request
+// bodies that can be sent again.
 package replay
 
 import (
@@ -11,12 +11,12 @@ import (
 	"sync"
 )
 
-// Limit is how much of a body is kept so that it can be sent again, in bytes.
+// Limit is how many bytes of a body are kept so that it can be sent again.
 const Limit = 1 << 20
 
 // Harmless says whether sending the request twice does no harm: by its method
-// (RFC 9110, section 9.2.2) or because it carries an Idempotency-Key. What opens
-// a tunnel is not sent twice.
+// (RFC 9110, section 9.2.2) or because it has an Idempotency-Key. A request that
+// opens a tunnel is not sent twice.
 func Harmless(r *http.Request) bool {
 	if r.Header.Get("Upgrade") != "" {
 		return false
@@ -28,20 +28,20 @@ func Harmless(r *http.Request) bool {
 	return r.Header.Get("Idempotency-Key") != ""
 }
 
-// GatewayFailure says whether a status means that whoever answered could not
-// serve now, so that another may.
+// GatewayFailure says whether a status means that the instance could not serve
+// now, so that another instance may.
 func GatewayFailure(status int) bool {
 	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }
 
-// Body is a request's body that can be sent again while no more than Limit of
-// it has been read. A nil *Body is no body.
+// Body is a request's body that can be sent again while at most Limit bytes of it
+// have been read. A nil *Body is an empty body.
 type Body struct {
 	source io.Reader
-	mu     sync.Mutex // of what follows: Whole may be asked while somebody reads
+	mu     sync.Mutex // guards the fields below: Whole may be called during a read
 	kept   bytes.Buffer
 	over   bool          // more was read than is kept
-	lent   chan struct{} // closed when whoever ReadCloser gave it to has closed it
+	lent   chan struct{} // closed when the reader from ReadCloser has been closed
 }
 
 // Of takes over a request's body; nil when it has none.
@@ -76,8 +76,8 @@ func (b *Body) Whole() bool {
 	return !b.over
 }
 
-// Again makes the next reading begin at the beginning, and says whether that is
-// possible. Nobody may be reading.
+// Again restarts reading at the beginning, and says whether that is possible. No
+// read may be running.
 func (b *Body) Again() bool {
 	if b == nil {
 		return true
@@ -90,8 +90,8 @@ func (b *Body) Again() bool {
 	return true
 }
 
-// ReadCloser is the body as a client's request wants it. Before anybody else reads
-// it, it must be Settled.
+// ReadCloser is the body for a client's request. Settled has to be called before
+// the body is read again.
 func (b *Body) ReadCloser() io.ReadCloser {
 	if b == nil {
 		return http.NoBody
@@ -101,8 +101,9 @@ func (b *Body) ReadCloser() io.ReadCloser {
 	return &reading{b, sync.OnceFunc(func() { close(lent) })}
 }
 
-// Settled waits until the body that ReadCloser returned is closed: a transport may
-// read it after it has answered. It says whether that was before ctx ended.
+// Settled waits until the reader from ReadCloser is closed, since a transport may
+// read it after it has returned the answer. It returns false when ctx ended
+// first.
 func (b *Body) Settled(ctx context.Context) bool {
 	if b == nil || b.lent == nil {
 		return true
@@ -126,7 +127,8 @@ func (r *reading) Close() error {
 	return nil
 }
 
-// OnClose calls f once the answer's body is closed; a tunnel stays one.
+// OnClose calls f once the answer's body is closed; an answer that is a tunnel
+// stays a tunnel.
 func OnClose(body io.ReadCloser, f func()) io.ReadCloser {
 	if rw, ok := body.(io.ReadWriteCloser); ok {
 		return &tunnel{rw, f}
@@ -154,7 +156,8 @@ func (t *tunnel) Close() error {
 	return t.ReadWriteCloser.Close()
 }
 
-// CloseWrite ends one side alone. Errors: errors.ErrUnsupported, the connection's.
+// CloseWrite closes one direction only. Errors: errors.ErrUnsupported, the
+// connection's.
 func (t *tunnel) CloseWrite() error {
 	if c, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
