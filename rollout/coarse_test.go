@@ -209,7 +209,7 @@ func TestACloudThatSettlesLaterThanItSaysLosesRequests(t *testing.T) {
 // plan and by the rollout before it makes anything.
 func TestWhatACoarseCloudCannotDoIsRefused(t *testing.T) {
 	allOrNothing, uncounted, two, coarser := coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts()
-	allOrNothing.AllOrNothing, uncounted.Counts, two.MostInTraffic, coarser.Resolution = true, nil, 2, 25
+	allOrNothing.AllOrNothing, uncounted.Counts, two.MaxInTraffic, coarser.Resolution = true, nil, 2, 25
 	strategies := coarseStrategies()
 	fine, slow := strategies["canary"], strategies["canary"]
 	fine.Canary = &pipeline.Canary{Steps: []float64{0.4, 50}}
@@ -264,7 +264,7 @@ func TestWhatACoarseCloudCannotDoIsRefused(t *testing.T) {
 func TestAThirdVersionInTrafficIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		facts := coarsecloud.Facts()
-		facts.MostInTraffic = 2
+		facts.MaxInTraffic = 2
 		c := newCoarse(t, coarsecloud.Config{Facts: facts, Lag: 2 * time.Second})
 		c.deliver("one", pipeline.Strategy{})
 		if f := c.deliver("two", coarseStrategies()["none"]); f != nil {

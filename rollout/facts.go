@@ -51,7 +51,7 @@ func Unsupported(s pipeline.Strategy, kind cloud.WorkloadKind, region string, f 
 		case st.Weight >= 100:
 		case f.AllOrNothing:
 			return refuse("gives a version %g %% of the traffic, and this cloud gives one version all of it", st.Weight)
-		case f.MostInTraffic == 1:
+		case f.MaxInTraffic == 1:
 			return refuse("gives a version %g %% of the traffic, and this cloud has one version in traffic at a time", st.Weight)
 		case share <= before || share >= 100:
 			return refuse("has a step of %g %%, and this cloud tells shares apart by %g %%: it would be %g %%", st.Weight, f.Resolution, share)
@@ -66,7 +66,7 @@ func Unsupported(s pipeline.Strategy, kind cloud.WorkloadKind, region string, f 
 			return refuse("judges latencies (judge.maxP99), and this cloud measures none")
 		}
 	}
-	if sh.coexist && (f.AllOrNothing || f.MostInTraffic == 1) {
+	if sh.coexist && (f.AllOrNothing || f.MaxInTraffic == 1) {
 		return refuse("leaves the old version in traffic beside the new one, and this cloud has one version in traffic at a time")
 	}
 	return nil
@@ -99,9 +99,9 @@ func (d *decider) unsupported(region string, rs *RegionState) *stage.Failure {
 	if len(d.steps()) == 1 && !d.shape.coexist {
 		together = 1 // one step takes the traffic from all other versions
 	}
-	if f.MostInTraffic > 0 && together > f.MostInTraffic {
+	if f.MaxInTraffic > 0 && together > f.MaxInTraffic {
 		return &stage.Failure{Code: "CLOUD_CANNOT",
-			Cause: fmt.Sprintf("%s: the strategy %s would have %d versions of %s in traffic at once, and this cloud has at most %d", region, d.shape.name, together, d.spec.Group.Cluster, f.MostInTraffic),
+			Cause: fmt.Sprintf("%s: the strategy %s would have %d versions of %s in traffic at once, and this cloud has at most %d", region, d.shape.name, together, d.spec.Group.Cluster, f.MaxInTraffic),
 			Help:  "take a version out of traffic first (showrunner clusters shows them), or choose the strategy red-black"}
 	}
 	return nil

@@ -39,9 +39,9 @@ type Target struct {
 // driver's own tests.
 type Suite struct {
 	Target
-	t    testing.TB
-	life string // a random part of this suite's keys: two suites over one cloud share no keys
-	keys int
+	t       testing.TB
+	suiteID string // a random part of this suite's keys: two suites over one cloud share no keys
+	keys    int
 }
 
 // New makes a suite for a driver's own test.
@@ -49,7 +49,7 @@ func New(t testing.TB, target Target) *Suite {
 	if target.Patience == 0 {
 		target.Patience = time.Minute
 	}
-	return &Suite{Target: target, t: t, life: rand.Text()}
+	return &Suite{Target: target, t: t, suiteID: rand.Text()}
 }
 
 // Run runs the whole suite. open returns a fresh, empty cloud each time.
@@ -94,7 +94,7 @@ func (s *Suite) Spec(cluster string, mode Mode, n int) driver.ServerGroupSpec {
 // Key returns an idempotency key that was not used before.
 func (s *Suite) Key() string {
 	s.keys++
-	return fmt.Sprintf("%s/%s/%d", s.t.Name(), s.life, s.keys)
+	return fmt.Sprintf("%s/%s/%d", s.t.Name(), s.suiteID, s.keys)
 }
 
 // Create makes a server group, and fails the test when the driver refuses it.

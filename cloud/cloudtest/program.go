@@ -23,22 +23,22 @@ const ModeVariable = "CLOUDTEST_MODE"
 type Mode string
 
 const (
-	Serve          Mode = "serve"        // healthy on /healthz; ends on SIGTERM once requests in flight are done
-	NeverReady     Mode = "never-ready"  // serves, but /healthz answers 503 and says why
-	ExitAtOnce     Mode = "exit-at-once" // writes a line and exits with code 3
-	CrashLater     Mode = "crash-later"  // healthy; exits with code 4 as soon as it has answered a second check
-	IgnoreTerm     Mode = "ignore-term"  // healthy; does not end on SIGTERM
-	LeakFiles      Mode = "leak-files"   // healthy until it has no file descriptor left
-	Children       Mode = "children"     // healthy; starts one child in its group and one in a session of its own
-	Orphans        Mode = "orphans"      // starts children as Children does and exits with code 5 at once
-	Localhost      Mode = "localhost"    // serves, but on 127.0.0.1 instead of HOST
-	Hungry         Mode = "hungry"       // healthy; takes 128 MiB of memory
-	Forgetful      Mode = "forgetful"    // healthy until a request to /forget, then 503 until /remember
-	Daemon         Mode = "daemon"       // starts a child without environment in a session of its own, which holds its output, and exits with code 5
-	DeafAndIll     Mode = "deaf-and-ill" // as Forgetful, and does not end on SIGTERM
-	childOf        Mode = "child"        // what Children starts
-	leakedPerCheck      = 16
-	daemonFor           = 20 * time.Second
+	Serve               Mode = "serve"        // healthy on /healthz; ends on SIGTERM once requests in flight are done
+	NeverReady          Mode = "never-ready"  // serves, but /healthz answers 503 and says why
+	ExitAtOnce          Mode = "exit-at-once" // writes a line and exits with code 3
+	CrashLater          Mode = "crash-later"  // healthy; exits with code 4 as soon as it has answered a second check
+	IgnoreTerm          Mode = "ignore-term"  // healthy; does not end on SIGTERM
+	LeakFiles           Mode = "leak-files"   // healthy until it has no file descriptor left
+	Children            Mode = "children"     // healthy; starts one child in its group and one in a session of its own
+	Orphans             Mode = "orphans"      // starts children as Children does and exits with code 5 at once
+	Localhost           Mode = "localhost"    // serves, but on 127.0.0.1 instead of HOST
+	UseMemory           Mode = "hungry"       // healthy; takes 128 MiB of memory
+	ToggleHealth        Mode = "forgetful"    // healthy until a request to /forget, then 503 until /remember
+	Daemon              Mode = "daemon"       // starts a child without environment in a session of its own, which holds its output, and exits with code 5
+	UnhealthyIgnoreTerm Mode = "deaf-and-ill" // as Forgetful, and does not end on SIGTERM
+	childOf             Mode = "child"        // what Children starts
+	leakedPerCheck           = 16
+	daemonFor                = 20 * time.Second
 )
 
 // Main makes a test binary also the program of instances: call it first in
@@ -100,7 +100,7 @@ func run(mode Mode) error {
 	}
 	server := &http.Server{Handler: handler(mode), ReadHeaderTimeout: time.Minute}
 	stop := make(chan os.Signal, 1)
-	if mode == IgnoreTerm || mode == DeafAndIll {
+	if mode == IgnoreTerm || mode == UnhealthyIgnoreTerm {
 		signal.Ignore(syscall.SIGTERM)
 	} else {
 		signal.Notify(stop, syscall.SIGTERM)
@@ -144,7 +144,7 @@ func handler(mode Mode) http.Handler {
 	mux := http.NewServeMux()
 	forgotten := make(chan struct{}, 1)
 	var checks atomic.Int64
-	if mode == Hungry {
+	if mode == UseMemory {
 		eaten := make([]byte, 128<<20)
 		for i := 0; i < len(eaten); i += 4096 {
 			eaten[i] = 1
@@ -172,7 +172,7 @@ func handler(mode Mode) http.Handler {
 				}
 				leaked = append(leaked, f)
 			}
-		case Forgetful, DeafAndIll:
+		case ToggleHealth, UnhealthyIgnoreTerm:
 			if len(forgotten) > 0 {
 				http.Error(w, "forgotten", http.StatusServiceUnavailable)
 				return

@@ -57,7 +57,7 @@ func testWeights(s *Suite) {
 }
 
 // shares says whether two versions can be in traffic at once.
-func (s *Suite) shares() bool { return !s.facts().AllOrNothing && s.facts().MostInTraffic != 1 }
+func (s *Suite) shares() bool { return !s.facts().AllOrNothing && s.facts().MaxInTraffic != 1 }
 
 // facts are the facts that the driver states.
 func (s *Suite) facts() driver.Facts {
@@ -82,7 +82,7 @@ func (s *Suite) testShares(old, fresh string) {
 	if !s.facts().SharesOnly && (a.Weight != 99 || b.Weight != one) {
 		s.t.Fatalf("weights %v and %v, want 99 and %v", a.Weight, b.Weight, one)
 	}
-	if most := s.facts().MostInTraffic; most > 0 {
+	if most := s.facts().MaxInTraffic; most > 0 {
 		weights := map[string]float64{}
 		for range most + 1 {
 			weights[s.Create(s.without("app", Serve, 0)).Name] = 1

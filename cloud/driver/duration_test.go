@@ -20,7 +20,7 @@ func TestDurationsAreText(t *testing.T) {
 	}{
 		{&driver.ServerGroupSpec{Cluster: "shop", Drain: 5 * time.Second, StopTimeout: 90 * time.Second}, `"drain":"5s","stopTimeout":"1m30s"`, `"drain":5000000000,"stopTimeout":90000000000`},
 		{&driver.Function{Handler: "h", Timeout: time.Second}, `"timeout":"1s"`, `"timeout":1000000000`},
-		{&driver.Facts{MostInTraffic: 2, Settle: 2 * time.Second, Counts: &driver.CountFacts{Delay: 3 * time.Minute}}, `"settle":"2s"`, `"settle":2000000000`},
+		{&driver.Facts{MaxInTraffic: 2, Settle: 2 * time.Second, Counts: &driver.CountFacts{Delay: 3 * time.Minute}}, `"settle":"2s"`, `"settle":2000000000`},
 		{&driver.CountFacts{Latencies: true, Delay: 3 * time.Minute}, `"delay":"3m"`, `"delay":180000000000`},
 	} {
 		text, err := json.Marshal(tt.value)

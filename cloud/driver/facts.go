@@ -23,8 +23,8 @@ type Facts struct {
 	// cluster's traffic, rounded to the resolution. Otherwise weights are
 	// returned exactly as they were set.
 	SharesOnly bool `json:"sharesOnly,omitempty"`
-	// MostInTraffic is how many versions may have a weight above 0 at once; 0 is any number.
-	MostInTraffic int `json:"mostInTraffic,omitempty"`
+	// MaxInTraffic is how many versions may have a weight above 0 at once; 0 is any number.
+	MaxInTraffic int `json:"mostInTraffic,omitempty"`
 	// Settle is how long requests may still follow the earlier weights after
 	// SetWeights has returned. A version that lost its traffic has to serve that
 	// long.
@@ -45,7 +45,7 @@ type CountFacts struct {
 // change. Errors: invalid, precondition.
 func CheckWeights(weights map[string]float64, f Facts) error {
 	const op = "cloud.weights"
-	most := f.MostInTraffic
+	most := f.MaxInTraffic
 	if f.AllOrNothing {
 		most = 1
 	}

@@ -149,7 +149,7 @@ func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeplo
 		return problem.Wrap(err, problem.Internal, "localcloud.probe", "asking %s", info.Address)
 	}
 	q.Host = d.Site + ".localhost"
-	resp, err := frontDoor.RoundTrip(q)
+	resp, err := probeTransport.RoundTrip(q)
 	if err != nil {
 		return r.Away(ctx, err)
 	}
@@ -165,8 +165,8 @@ func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeplo
 	return nil
 }
 
-// frontDoor makes one connection for each probe, as a new visitor does.
-var frontDoor http.RoundTripper = &http.Transport{DisableKeepAlives: true}
+// probeTransport makes one connection for each probe, as a new visitor does.
+var probeTransport http.RoundTripper = &http.Transport{DisableKeepAlives: true}
 
 func (c *Client) isLive(ctx context.Context, region string, d cloud.SiteDeployment) error {
 	list, err := c.SiteDeployments(ctx, region, d.Site)

@@ -38,14 +38,14 @@ type Config struct {
 // Facts are the facts of a cloud with weights of 0 to 100, a settle time of two
 // seconds and counts that are three minutes late.
 func Facts() driver.Facts {
-	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload}, Resolution: 1, MostInTraffic: 3,
+	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload}, Resolution: 1, MaxInTraffic: 3,
 		Settle: 2 * time.Second, Counts: &driver.CountFacts{Delay: 3 * time.Minute}}
 }
 
 // Cloud is the driver.
 type Cloud struct {
 	config Config
-	under  *memcloud.Cloud
+	inner  *memcloud.Cloud
 
 	mu      sync.Mutex
 	changes map[place][]change
@@ -80,26 +80,26 @@ func New(config Config) *Cloud {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Cloud{config: config, under: memcloud.New(memcloud.Config{Regions: config.Regions, Fails: config.Fails, Now: config.Now, Facts: &config.Facts}),
+	return &Cloud{config: config, inner: memcloud.New(memcloud.Config{Regions: config.Regions, Fails: config.Fails, Now: config.Now, Facts: &config.Facts}),
 		changes: map[place][]change{}, served: map[place][]served{}}
 }
 
 // Facts implements driver.Cloud.
 func (c *Cloud) Facts(ctx context.Context, region string) (driver.Facts, error) {
-	return c.under.Facts(ctx, region)
+	return c.inner.Facts(ctx, region)
 }
 
 // Regions implements driver.Cloud.
-func (c *Cloud) Regions(ctx context.Context) ([]driver.Region, error) { return c.under.Regions(ctx) }
+func (c *Cloud) Regions(ctx context.Context) ([]driver.Region, error) { return c.inner.Regions(ctx) }
 
 // ServerGroups implements driver.Versions.
 func (c *Cloud) ServerGroups(ctx context.Context, region, cluster string) ([]driver.ServerGroup, error) {
-	return c.under.ServerGroups(ctx, region, cluster)
+	return c.inner.ServerGroups(ctx, region, cluster)
 }
 
 // CreateServerGroup implements driver.Versions.
 func (c *Cloud) CreateServerGroup(ctx context.Context, region string, spec driver.ServerGroupSpec, key string) (driver.ServerGroup, error) {
-	g, err := c.under.CreateServerGroup(ctx, region, spec, key)
+	g, err := c.inner.CreateServerGroup(ctx, region, spec, key)
 	if err == nil && spec.Weight > 0 {
 		err = c.note(ctx, region, spec.Cluster)
 	}
@@ -108,22 +108,22 @@ func (c *Cloud) CreateServerGroup(ctx context.Context, region string, spec drive
 
 // Destroy implements driver.Versions.
 func (c *Cloud) Destroy(ctx context.Context, region, group string, guard driver.Guard, key string) error {
-	return c.under.Destroy(ctx, region, group, guard, key)
+	return c.inner.Destroy(ctx, region, group, guard, key)
 }
 
 // Resize implements driver.Capacity.
 func (c *Cloud) Resize(ctx context.Context, region, group string, to pipeline.Capacity, guard driver.Guard, key string) error {
-	return c.under.Resize(ctx, region, group, to, guard, key)
+	return c.inner.Resize(ctx, region, group, to, guard, key)
 }
 
 // Terminate implements driver.Terminator.
 func (c *Cloud) Terminate(ctx context.Context, region, instance string, opts driver.TerminateOptions, key string) error {
-	return c.under.Terminate(ctx, region, instance, opts, key)
+	return c.inner.Terminate(ctx, region, instance, opts, key)
 }
 
 // SetWeights implements driver.Traffic.
 func (c *Cloud) SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard driver.Guard, key string) error {
-	if err := c.under.SetWeights(ctx, region, cluster, weights, guard, key); err != nil {
+	if err := c.inner.SetWeights(ctx, region, cluster, weights, guard, key); err != nil {
 		return err
 	}
 	return c.note(ctx, region, cluster)
@@ -131,7 +131,7 @@ func (c *Cloud) SetWeights(ctx context.Context, region, cluster string, weights 
 
 // note records the weights that hold from now on.
 func (c *Cloud) note(ctx context.Context, region, cluster string) error {
-	groups, err := c.under.ServerGroups(ctx, region, cluster)
+	groups, err := c.inner.ServerGroups(ctx, region, cluster)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (c *Cloud) note(ctx context.Context, region, cluster string) error {
 // Serve makes n requests to a cluster. They are distributed by the weights of a
 // Lag ago. Before the cluster has had any weights, there are no requests.
 func (c *Cloud) Serve(ctx context.Context, region, cluster string, n int) error {
-	groups, err := c.under.ServerGroups(ctx, region, cluster)
+	groups, err := c.inner.ServerGroups(ctx, region, cluster)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (c *Cloud) Lost() int {
 
 // Counts implements driver.Counter: the counts are late and have no latencies.
 func (c *Cloud) Counts(ctx context.Context, region, cluster string) ([]driver.Counts, error) {
-	groups, err := c.under.ServerGroups(ctx, region, cluster)
+	groups, err := c.inner.ServerGroups(ctx, region, cluster)
 	if err != nil {
 		return nil, err
 	}

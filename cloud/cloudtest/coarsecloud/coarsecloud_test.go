@@ -11,7 +11,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	allOrNothing, two := coarsecloud.Facts(), coarsecloud.Facts()
-	allOrNothing.AllOrNothing, two.MostInTraffic = true, 2
+	allOrNothing.AllOrNothing, two.MaxInTraffic = true, 2
 	allOrNothing.Counts = nil
 	for name, facts := range map[string]driver.Facts{"percents": coarsecloud.Facts(), "all or nothing": allOrNothing, "two": two} {
 		t.Run(name, func(t *testing.T) {

@@ -112,7 +112,7 @@ func (f *Fleet) rescale(g *group, to pipeline.Capacity) {
 	r := f.doc.Groups[g.name]
 	r.Capacity = to
 	if f.keep(g, r) {
-		f.kick()
+		f.requestPass()
 	}
 }
 

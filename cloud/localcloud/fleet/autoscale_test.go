@@ -10,8 +10,8 @@ import (
 	"showrunner/pipeline"
 )
 
-// still is a fleet whose loop does not run: tests call the loop's functions.
-func still(t *testing.T, spec driver.ServerGroupSpec) (*Fleet, *group, *time.Time, *fakeBalancer) {
+// idleFleet is a fleet whose loop does not run: tests call the loop's functions.
+func idleFleet(t *testing.T, spec driver.ServerGroupSpec) (*Fleet, *group, *time.Time, *fakeBalancer) {
 	t.Helper()
 	folder, err := openFolder(t.TempDir())
 	if err != nil {
@@ -56,7 +56,7 @@ func serveDesired(f *Fleet, g *group, now time.Time) {
 // A load of 100/s for a target of 50 grows tenfold and then falls back. The group
 // grows within seconds and shrinks slowly, and stays within its bounds.
 func TestTargetTrackingFollowsASurge(t *testing.T) {
-	f, g, now, b := still(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 2, Desired: 2, Max: 30},
+	f, g, now, b := idleFleet(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 2, Desired: 2, Max: 30},
 		Scaling: []pipeline.ScalingPolicy{{Name: "requests", Target: &pipeline.TargetTracking{Metric: metricRequests, Value: 50}}}})
 	served := map[string]uint64{}
 	second := func(rate int) int {
@@ -135,7 +135,7 @@ func TestAPolicyThatLostDoesNotActOnTheSameEvidence(t *testing.T) {
 		}, 8000, 3, 10},
 	} {
 		t.Run(what, func(t *testing.T) {
-			f, g, now, b := still(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 1, Desired: 8, Max: 30}, Scaling: c.policies})
+			f, g, now, b := idleFleet(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 1, Desired: 8, Max: 30}, Scaling: c.policies})
 			served := map[string]uint64{}
 			second := func() int {
 				serveDesired(f, g, *now)
@@ -181,7 +181,7 @@ func with(r record, change func(*record)) record {
 func TestScheduledActions(t *testing.T) {
 	n := func(n int) *int { return &n }
 	// epoch is a Monday, 09:00 UTC: 10:00 in Paris.
-	f, g, now, _ := still(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 1, Desired: 1, Max: 3},
+	f, g, now, _ := idleFleet(t, driver.ServerGroupSpec{Weight: 1, Capacity: pipeline.Capacity{Min: 1, Desired: 1, Max: 3},
 		Scaling: []pipeline.ScalingPolicy{
 			{Name: "morning", Schedule: &pipeline.ScheduledScaling{Cron: "30 10 * * mon-fri", Zone: "Europe/Paris", Min: n(4), Max: n(8)}},
 			{Name: "evening", Schedule: &pipeline.ScheduledScaling{Cron: "0 18 * * *", Min: n(0), Max: n(5), Desired: n(0)}},
@@ -216,7 +216,7 @@ func TestScheduledActions(t *testing.T) {
 func TestScheduledActionsSpareDisabledGroups(t *testing.T) {
 	n := func(n int) *int { return &n }
 	kept := pipeline.Capacity{Min: 0, Desired: 0, Max: 3}
-	f, g, now, _ := still(t, driver.ServerGroupSpec{Weight: 0, Capacity: kept,
+	f, g, now, _ := idleFleet(t, driver.ServerGroupSpec{Weight: 0, Capacity: kept,
 		Scaling: []pipeline.ScalingPolicy{{Name: "morning", Schedule: &pipeline.ScheduledScaling{Cron: "30 9 * * *", Min: n(2)}}}})
 	at := func(d time.Duration) pipeline.Capacity {
 		*now = epoch.Add(d)
@@ -250,7 +250,7 @@ func TestUnsampledInstancesAreMissingData(t *testing.T) {
 // After a day without a successful launch, Launch is suspended. A successful
 // launch, or a person who resumes Launch, begins another day.
 func TestADayOfFailedLaunches(t *testing.T) {
-	f, g, now, _ := still(t, driver.ServerGroupSpec{Capacity: pipeline.Capacity{Max: 1}})
+	f, g, now, _ := idleFleet(t, driver.ServerGroupSpec{Capacity: pipeline.Capacity{Max: 1}})
 	suspended := func() bool { return f.suspended(g, processLaunch) }
 	for _, what := range []func(){func() { f.launched(g) }, func() {
 		if err := f.Resume(t.Context(), "r", g.name, []string{processLaunch}, "resume"); err != nil {
@@ -258,7 +258,7 @@ func TestADayOfFailedLaunches(t *testing.T) {
 		}
 	}} {
 		f.launchFailed(g)
-		*now = now.Add(hopeless - time.Second)
+		*now = now.Add(launchFailureLimit - time.Second)
 		f.launchFailed(g)
 		if suspended() {
 			t.Fatal("suspended within the day")
@@ -273,7 +273,7 @@ func TestADayOfFailedLaunches(t *testing.T) {
 		f.launched(g)
 	}
 	f.launchFailed(g)
-	*now = now.Add(hopeless)
+	*now = now.Add(launchFailureLimit)
 	f.launchFailed(g)
 	if !suspended() {
 		t.Fatal("not suspended after a day")
@@ -313,7 +313,7 @@ func TestBackoff(t *testing.T) {
 		waits = append(waits, b.until.Sub(now))
 		now = b.until
 	}
-	if waits[0] != firstBackoff || waits[1] != 2*firstBackoff || waits[8] != mostBackoff {
+	if waits[0] != firstBackoff || waits[1] != 2*firstBackoff || waits[8] != maxBackoff {
 		t.Errorf("waits %v", waits)
 	}
 }
@@ -362,7 +362,7 @@ func TestCheckSteps(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
-	f, _, _, b := still(t, driver.ServerGroupSpec{})
+	f, _, _, b := idleFleet(t, driver.ServerGroupSpec{})
 	for n, cluster := range []string{"shop-prod", "shop-test"} {
 		r := record{Spec: driver.ServerGroupSpec{Cluster: cluster}, Order: uint64(10 + n)}
 		f.doc.Groups[cluster+"-v000"] = r
@@ -381,7 +381,7 @@ func TestResolve(t *testing.T) {
 
 // The balancer applies the newest version's traffic settings to the cluster.
 func TestTheBalancerLearnsOfTraffic(t *testing.T) {
-	f, _, _, b := still(t, driver.ServerGroupSpec{})
+	f, _, _, b := idleFleet(t, driver.ServerGroupSpec{})
 	f.push("app")
 	if c := b.clusters["app"]; c.MaxInFlight != 0 || c.ResponseTimeout != 0 || c.HedgingDelay != 0 {
 		t.Errorf("without a word: %+v", c)

@@ -136,7 +136,7 @@ func (f *Fleet) exited(i *instance, end *exit, failure *driver.InstanceFailure) 
 	}
 	f.push(i.group.cluster)
 	f.bump(i.group.cluster)
-	f.kick()
+	f.requestPass()
 }
 
 func (f *Fleet) endCause(i *instance, end exit, now time.Time) string {
@@ -189,7 +189,7 @@ func (f *Fleet) finalize(i *instance) {
 	g.ended = g.ended[:min(len(g.ended), endedKept)]
 	f.dropStandby(i)
 	f.bump(g.cluster)
-	f.kick()
+	f.requestPass()
 }
 
 // prune removes the output of ended instances, except the last endedKept.

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// hopeless is how long launches of a group may fail without a success until
+// launchFailureLimit is how long launches of a group may fail without a success until
 // Launch is suspended, as in Auto Scaling.
-const hopeless = 24 * time.Hour
+const launchFailureLimit = 24 * time.Hour
 
 // launchFailed records a failed launch. After a day of failures alone the group
 // launches no more until a person resumes it. Called with the lock held.
@@ -18,7 +18,7 @@ func (f *Fleet) launchFailed(g *group) {
 		return
 	case r.FailingSince.IsZero():
 		r.FailingSince = now
-	case now.Sub(r.FailingSince) < hopeless || slices.Contains(r.Suspended, processLaunch):
+	case now.Sub(r.FailingSince) < launchFailureLimit || slices.Contains(r.Suspended, processLaunch):
 		return
 	default:
 		r.Suspended = slices.Insert(slices.Clone(r.Suspended), 0, processLaunch)

@@ -20,7 +20,7 @@ import (
 // and a program that dies refuses several checks before it has died. Its group is
 // waited for as long.
 func (r *realFleet) patient(mode cloudtest.Mode, n int) driver.ServerGroupSpec {
-	r.Patience = 5 * patience
+	r.Patience = 5 * waitLimit
 	spec := r.Spec("app", mode, n)
 	spec.Health.Timeout, spec.Health.Grace = pipeline.Duration(r.Patience), pipeline.Duration(r.Patience)
 	spec.Health.Unhealthy = 1_000_000
@@ -161,7 +161,7 @@ func TestAddToLoadBalancerSuspended(t *testing.T) {
 func TestIllAndIgnoresTerm(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
-	spec := r.Spec("app", cloudtest.DeafAndIll, 1)
+	spec := r.Spec("app", cloudtest.UnhealthyIgnoreTerm, 1)
 	spec.StopTimeout = 100 * time.Millisecond
 	g := r.WaitServing(r.Create(spec).Name, 1)
 	if _, err := get(t.Context(), "http://"+g.Instances[0].Address+"/forget"); err != nil {
@@ -209,7 +209,7 @@ func TestLeaksFiles(t *testing.T) {
 func TestOverMemoryLimit(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
-	spec := r.Spec("app", cloudtest.Hungry, 1)
+	spec := r.Spec("app", cloudtest.UseMemory, 1)
 	spec.Limits = &pipeline.Limits{Memory: "64MiB"}
 	f := r.evidence(r.Create(spec).Name, "OVER_LIMIT")
 	says(t, "cause", f.Cause, "its limit is 64MiB")
@@ -286,7 +286,7 @@ func TestHungIsReplacedLaunchFirst(t *testing.T) {
 func TestEjectHastensTheVerdict(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
-	spec := r.Spec("app", cloudtest.Forgetful, 1)
+	spec := r.Spec("app", cloudtest.ToggleHealth, 1)
 	spec.Health.Interval, spec.Health.Unhealthy = pipeline.Duration(time.Hour), 2
 	g := r.WaitServing(r.Create(spec).Name, 1)
 	i := g.Instances[0]
@@ -304,7 +304,7 @@ func TestEjectHastensTheVerdict(t *testing.T) {
 func TestReadinessApartFromLiveness(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
-	spec := r.Spec("app", cloudtest.Forgetful, 1)
+	spec := r.Spec("app", cloudtest.ToggleHealth, 1)
 	spec.Liveness = &pipeline.Health{TCP: true, Interval: pipeline.Duration(50 * time.Millisecond)}
 	g := r.WaitServing(r.Create(spec).Name, 1)
 	i := g.Instances[0]
@@ -433,14 +433,14 @@ func TestZoneOutage(t *testing.T) {
 	})
 }
 
-// patience bounds every wait; a busy machine needs much of it.
-const patience = time.Minute
+// waitLimit bounds every wait; a busy machine needs much of it.
+const waitLimit = time.Minute
 
 // eventually waits for what other processes or goroutines bring.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ctx := t.Context()
-	deadline := time.NewTimer(patience)
+	deadline := time.NewTimer(waitLimit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -448,7 +448,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("not within %s: %s", patience, what)
+			t.Fatalf("not within %s: %s", waitLimit, what)
 		case <-ctx.Done():
 			t.Fatal(ctx.Err())
 		}

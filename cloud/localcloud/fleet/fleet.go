@@ -140,8 +140,8 @@ func (f *Fleet) clusters() map[string]bool {
 	return set
 }
 
-// kick wakes the loop; several kicks may cause a single pass.
-func (f *Fleet) kick() {
+// requestPass wakes the loop; several requests may cause a single pass.
+func (f *Fleet) requestPass() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -280,7 +280,7 @@ func (f *Fleet) Eject(instanceID, reason string) {
 		return
 	}
 	select {
-	case i.poke <- reason:
+	case i.checkNow <- reason:
 	default: // one pending report is enough
 	}
 }

@@ -20,7 +20,7 @@ const (
 	// endedKept is how many ended instances a group remembers, with their output.
 	endedKept    = 20
 	firstBackoff = 500 * time.Millisecond
-	mostBackoff  = 30 * time.Second
+	maxBackoff   = 30 * time.Second
 )
 
 // group is the running part of a server group; its durable part is the record of
@@ -54,7 +54,7 @@ func (b *backoff) bump(launched, now time.Time) {
 	if b.rounds > 0 && launched.Before(b.bumped) {
 		return
 	}
-	wait := mostBackoff
+	wait := maxBackoff
 	if b.rounds < 6 {
 		wait = firstBackoff << b.rounds
 	}
@@ -75,13 +75,13 @@ type instance struct {
 	served                  bool      // whether it ever served
 	counted                 bool      // its present failure is already counted for its group
 	protected, rebalancing  bool
-	condemned               bool // by SetHealth; it serves until it is replaced
+	markedUnhealthy         bool // by SetHealth; it serves until it is replaced
 	outage                  bool // ended by an outage of its zone
 	stopTimedOut            bool
-	process                 process  // nil until it has started
-	program                 program  // the instance's program, also used for its hooks
-	hook                    *hooking // the running hook
-	answered                *hooking // the last hook that was completed from outside
+	process                 process      // nil until it has started
+	program                 program      // the instance's program, also used for its hooks
+	hook                    *runningHook // the running hook
+	answered                *runningHook // the last hook that was completed from outside
 	launchHookPassed        bool
 	cpu                     float64
 	memory                  int64
@@ -94,11 +94,11 @@ type instance struct {
 	ended                   time.Time
 	why                     string // why it is ended
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	poke   chan string   // the balancer has ejected it: check at once
-	back   chan struct{} // returned from standby: check readiness again
-	done   chan struct{} // closed when the process has ended, or never started
+	ctx      context.Context
+	cancel   context.CancelFunc
+	checkNow chan string   // the balancer has ejected it: check at once
+	returned chan struct{} // returned from standby: check readiness again
+	done     chan struct{} // closed when the process has ended, or never started
 }
 
 func newID(prefix string) string {
@@ -112,7 +112,7 @@ func (i *instance) healthy() bool { return i.running && i.ready && i.live && i.r
 func (i *instance) inService() bool { return i.lifecycle == driver.InService && i.healthy() }
 
 func (i *instance) member() member {
-	return member{ID: i.id, Zone: i.zone, Lifecycle: i.lifecycle, Running: i.running, Live: i.live, Condemned: i.condemned,
+	return member{ID: i.id, Zone: i.zone, Lifecycle: i.lifecycle, Running: i.running, Live: i.live, MarkedUnhealthy: i.markedUnhealthy,
 		Protected: i.protected, Rebalancing: i.rebalancing, Launched: i.launched}
 }
 

@@ -11,8 +11,8 @@ import (
 	"showrunner/problem"
 )
 
-// waitMost bounds one wait for a change; a Client then waits again.
-const waitMost = 30 * time.Second
+// maxWait bounds one wait for a change; a Client then waits again.
+const maxWait = 30 * time.Second
 
 // Handler serves the fleet's operations to a Client, under /fleet/. It trusts its
 // callers: the listener decides who can reach it.
@@ -26,30 +26,30 @@ func (f *Fleet) Handler() http.Handler {
 		answer(w)(f.ServerGroups(r.Context(), region, r.URL.Query().Get("cluster")))
 	})
 	mux.HandleFunc("POST /fleet/server-groups", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b createBody) (any, error) { return f.CreateServerGroup(r.Context(), region, b.Spec, b.Key) })
+		handle(w, r, func(b createBody) (any, error) { return f.CreateServerGroup(r.Context(), region, b.Spec, b.Key) })
 	})
 	mux.HandleFunc("POST /fleet/server-groups/{name}/capacity", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b resizeBody) (any, error) {
+		handle(w, r, func(b resizeBody) (any, error) {
 			return nil, f.Resize(r.Context(), region, r.PathValue("name"), b.Capacity, b.Guard, b.Key)
 		})
 	})
 	mux.HandleFunc("POST /fleet/clusters/{name}/weights", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b weightsBody) (any, error) {
+		handle(w, r, func(b weightsBody) (any, error) {
 			return nil, f.SetWeights(r.Context(), region, r.PathValue("name"), b.Weights, b.Guard, b.Key)
 		})
 	})
 	mux.HandleFunc("POST /fleet/server-groups/{name}/destroy", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b destroyBody) (any, error) {
+		handle(w, r, func(b destroyBody) (any, error) {
 			return nil, f.Destroy(r.Context(), region, r.PathValue("name"), b.Guard, b.Key)
 		})
 	})
 	mux.HandleFunc("POST /fleet/server-groups/{name}/suspend", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b processesBody) (any, error) {
+		handle(w, r, func(b processesBody) (any, error) {
 			return nil, f.Suspend(r.Context(), region, r.PathValue("name"), b.Processes, b.Key)
 		})
 	})
 	mux.HandleFunc("POST /fleet/server-groups/{name}/resume", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b processesBody) (any, error) {
+		handle(w, r, func(b processesBody) (any, error) {
 			return nil, f.Resume(r.Context(), region, r.PathValue("name"), b.Processes, b.Key)
 		})
 	})
@@ -65,7 +65,7 @@ func (f *Fleet) Handler() http.Handler {
 		answer(w)(f.Zones(r.Context(), region))
 	})
 	mux.HandleFunc("POST /fleet/zones/{name}/outage", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b switchBody) (any, error) {
+		handle(w, r, func(b switchBody) (any, error) {
 			return nil, f.SetZone(r.Context(), region, r.PathValue("name"), b.On, b.Key)
 		})
 	})
@@ -75,27 +75,27 @@ func (f *Fleet) Handler() http.Handler {
 func (f *Fleet) handleInstances(mux *http.ServeMux) {
 	region := f.config.Region
 	mux.HandleFunc("POST /fleet/instances/{id}/terminate", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b terminateBody) (any, error) {
+		handle(w, r, func(b terminateBody) (any, error) {
 			return nil, f.Terminate(r.Context(), region, r.PathValue("id"), b.Options, b.Key)
 		})
 	})
 	mux.HandleFunc("POST /fleet/instances/{id}/standby", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b switchBody) (any, error) {
+		handle(w, r, func(b switchBody) (any, error) {
 			return nil, f.SetStandby(r.Context(), region, r.PathValue("id"), b.On, b.Key)
 		})
 	})
 	mux.HandleFunc("POST /fleet/instances/{id}/protection", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b switchBody) (any, error) {
+		handle(w, r, func(b switchBody) (any, error) {
 			return nil, f.SetProtection(r.Context(), region, r.PathValue("id"), b.On, b.Key)
 		})
 	})
 	mux.HandleFunc("POST /fleet/instances/{id}/health", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b switchBody) (any, error) {
+		handle(w, r, func(b switchBody) (any, error) {
 			return nil, f.SetHealth(r.Context(), region, r.PathValue("id"), b.On, b.Key)
 		})
 	})
 	mux.HandleFunc("POST /fleet/instances/{id}/hook", func(w http.ResponseWriter, r *http.Request) {
-		take(w, r, func(b hookBody) (any, error) {
+		handle(w, r, func(b hookBody) (any, error) {
 			return nil, f.AnswerHook(r.Context(), region, r.PathValue("id"), b.Answer, b.Key)
 		})
 	})
@@ -139,7 +139,7 @@ func (f *Fleet) serveChanges(w http.ResponseWriter, r *http.Request) {
 		rpc.Fail(w, problem.Wrap(err, problem.Invalid, "fleet.wait", "the revision"))
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), waitMost)
+	ctx, cancel := context.WithTimeout(r.Context(), maxWait)
 	defer cancel()
 	now, err := f.WaitChanges(ctx, f.config.Region, revision)
 	if errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil {
@@ -148,8 +148,8 @@ func (f *Fleet) serveChanges(w http.ResponseWriter, r *http.Request) {
 	answer(w)(now, err)
 }
 
-// take decodes a request's body, carries out the request and answers.
-func take[B any](w http.ResponseWriter, r *http.Request, do func(B) (any, error)) {
+// handle decodes a request's body, carries out the request and answers.
+func handle[B any](w http.ResponseWriter, r *http.Request, do func(B) (any, error)) {
 	var body B
 	if err := rpc.Read(w, r, &body); err != nil {
 		rpc.Fail(w, err)

@@ -16,8 +16,8 @@ import (
 // possible: each pause is a tenth of the time since the start, within these
 // bounds.
 const (
-	firstAsk = 5 * time.Millisecond
-	lastAsk  = 250 * time.Millisecond
+	minCheckPause = 5 * time.Millisecond
+	maxCheckPause = 250 * time.Millisecond
 )
 
 // watch checks an instance for as long as its process lives: first whether it
@@ -49,7 +49,7 @@ func (f *Fleet) watch(i *instance, spec driver.ServerGroupSpec, job program) {
 func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 	deadline := time.NewTimer(time.Duration(p.Grace))
 	defer deadline.Stop()
-	began, wait := time.Now(), firstAsk
+	began, wait := time.Now(), minCheckPause
 	for successes := 0; ; {
 		detail, err := p.check(ctx)
 		if ctx.Err() != nil {
@@ -62,7 +62,7 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 				case !ok:
 					return false
 				case !ran:
-					return f.enter(i)
+					return f.putIntoService(i)
 				}
 				// The hook may have taken long: the instance has to be still
 				// ready.
@@ -73,9 +73,9 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 			}
 		} else {
 			successes = 0
-			wait = min(max(time.Since(began)/10, firstAsk), lastAsk, time.Duration(p.Interval))
+			wait = min(max(time.Since(began)/10, minCheckPause), maxCheckPause, time.Duration(p.Interval))
 			if len(p.Command) > 0 {
-				wait = min(max(wait, lastAsk), time.Duration(p.Interval)) // every check starts a process
+				wait = min(max(wait, maxCheckPause), time.Duration(p.Interval)) // every check starts a process
 			}
 		}
 		ask := time.NewTimer(wait)
@@ -104,8 +104,8 @@ func (f *Fleet) note(i *instance, detail string, failed error) {
 	}
 }
 
-// enter puts a ready instance into service. The balancer is told first.
-func (f *Fleet) enter(i *instance) bool {
+// putIntoService puts a ready instance into service. The balancer is told first.
+func (f *Fleet) putIntoService(i *instance) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if i.lifecycle != driver.Pending || !i.running {
@@ -117,7 +117,7 @@ func (f *Fleet) enter(i *instance) bool {
 	i.lifecycle, i.served, i.serving = driver.InService, true, f.config.Now()
 	f.push(i.group.cluster)
 	f.bump(i.group.cluster)
-	f.kick()
+	f.requestPass()
 	return true
 }
 
@@ -142,7 +142,7 @@ func (f *Fleet) giveUp(i *instance, p *probe) {
 		Cause: fmt.Sprintf("it runs but was not healthy within %s%s", time.Duration(p.Grace), hint)}
 	f.failed(i, false)
 	f.end(i, "it did not become healthy", false)
-	f.kick()
+	f.requestPass()
 }
 
 // hint looks for a common reason why a running program does not answer.
@@ -166,11 +166,11 @@ func (f *Fleet) hint(i *instance) string {
 	default:
 		return fmt.Sprintf("; nothing listens on $PORT, %s", port)
 	}
-	return f.handles(i)
+	return f.descriptorHint(i)
 }
 
-// handles reports whether an instance has used up its file descriptors.
-func (f *Fleet) handles(i *instance) string {
+// descriptorHint reports whether an instance has used up its file descriptors.
+func (f *Fleet) descriptorHint(i *instance) string {
 	f.mu.Lock()
 	spec, started := f.doc.Groups[i.group.name].Spec, i.process
 	f.mu.Unlock()
@@ -229,8 +229,8 @@ func (f *Fleet) watchServing(ctx context.Context, i *instance, readiness, livene
 		complaint := ""
 		select {
 		case <-timer.C:
-		case complaint = <-i.poke:
-		case <-i.back:
+		case complaint = <-i.checkNow:
+		case <-i.returned:
 			timer.Stop()
 			return true
 		case <-ctx.Done():
@@ -277,13 +277,13 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 	alive := checks[len(checks)-1]
 	hint := ""
 	if alive.failed {
-		hint = f.handles(i)
+		hint = f.descriptorHint(i)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// A living instance with a failure is already being killed for it: by an
 	// outage, or over its limit.
-	if i.lifecycle != driver.InService || !i.running || ctx.Err() != nil || i.live && i.failure != nil && !i.condemned {
+	if i.lifecycle != driver.InService || !i.running || ctx.Err() != nil || i.live && i.failure != nil && !i.markedUnhealthy {
 		return
 	}
 	was := i.healthy()
@@ -296,7 +296,7 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 		f.failed(i, true)
 	case !wasLive && !alive.failed:
 		i.live, i.counted = true, false
-		if !i.condemned {
+		if !i.markedUnhealthy {
 			i.failure = nil
 		}
 	}
@@ -305,7 +305,7 @@ func (f *Fleet) judge(ctx context.Context, i *instance, checks []*check, detail 
 	}
 	f.push(i.group.cluster)
 	f.bump(i.group.cluster)
-	f.kick()
+	f.requestPass()
 }
 
 // checkHealth refuses a probe that does not have exactly one kind.

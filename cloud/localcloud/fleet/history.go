@@ -105,7 +105,7 @@ func sizeOf(dir string) (total int64) {
 
 // EndedInstances implements driver.History.
 func (f *Fleet) EndedInstances(_ context.Context, region string) ([]driver.Instance, error) {
-	if err := f.here("fleet.ended", region); err != nil {
+	if err := f.checkRegion("fleet.ended", region); err != nil {
 		return nil, err
 	}
 	list := remembered(f.folder.past())

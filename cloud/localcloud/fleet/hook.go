@@ -21,8 +21,8 @@ const (
 	longestHook  = 48 * time.Hour
 )
 
-// hooking is a running lifecycle hook. Guarded by Fleet.mu.
-type hooking struct {
+// runningHook is a running lifecycle hook. Guarded by Fleet.mu.
+type runningHook struct {
 	name               string // launch, terminate
 	lifecycle          driver.Lifecycle
 	spec               pipeline.LifecycleHook
@@ -35,15 +35,15 @@ type hooking struct {
 }
 
 // beginHook starts one of an instance's hooks. Called with the lock held.
-func (f *Fleet) beginHook(i *instance, name string, lifecycle driver.Lifecycle, spec pipeline.LifecycleHook) *hooking {
-	i.hook = newHooking(name, lifecycle, spec, f.config.Now())
+func (f *Fleet) beginHook(i *instance, name string, lifecycle driver.Lifecycle, spec pipeline.LifecycleHook) *runningHook {
+	i.hook = newRunningHook(name, lifecycle, spec, f.config.Now())
 	f.bump(i.group.cluster)
 	return i.hook
 }
 
-func newHooking(name string, lifecycle driver.Lifecycle, spec pipeline.LifecycleHook, now time.Time) *hooking {
+func newRunningHook(name string, lifecycle driver.Lifecycle, spec pipeline.LifecycleHook, now time.Time) *runningHook {
 	timeout := min(cmp.Or(time.Duration(spec.Timeout), defaultHookTimeout), longestHook)
-	h := &hooking{name: name, lifecycle: lifecycle, spec: spec, timeout: timeout, since: now, news: make(chan struct{}, 1)}
+	h := &runningHook{name: name, lifecycle: lifecycle, spec: spec, timeout: timeout, since: now, news: make(chan struct{}, 1)}
 	h.last = now.Add(longestHook)
 	if timeout < longestHook/hookTimeouts {
 		h.last = now.Add(timeout * hookTimeouts)
@@ -53,7 +53,7 @@ func newHooking(name string, lifecycle driver.Lifecycle, spec pipeline.Lifecycle
 }
 
 // state is the hook as it is shown; nil once its instance has gone on without it.
-func (h *hooking) state(lifecycle driver.Lifecycle) *driver.HookState {
+func (h *runningHook) state(lifecycle driver.Lifecycle) *driver.HookState {
 	if h == nil || !strings.HasPrefix(string(h.lifecycle), string(lifecycle)+":") {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (f *Fleet) passLaunchHook(ctx context.Context, i *instance) (ran, ok bool) 
 	f.endHook(i, h)
 	i.launchHookPassed = true
 	if failure == nil || ctx.Err() != nil || i.lifecycle != driver.Pending || !i.running {
-		return true, true // enter checks whether the instance is still wanted
+		return true, true // putIntoService checks whether the instance is still wanted
 	}
 	if hooks.Launch.DefaultResult == hookContinue && h.answer != driver.HookAbandon {
 		f.config.Log.Warn("a launch hook failed; the instance serves all the same", "instance", i.id, "group", i.group.name, "cause", failure.Cause)
@@ -88,7 +88,7 @@ func (f *Fleet) passLaunchHook(ctx context.Context, i *instance) (ran, ok bool) 
 	i.failure = failure
 	f.failed(i, false)
 	f.end(i, "its launch hook failed", false)
-	f.kick()
+	f.requestPass()
 	return true, false
 }
 
@@ -112,7 +112,7 @@ func (f *Fleet) terminateHook(i *instance, hooks *pipeline.LifecycleHooks) {
 	}
 }
 
-func (f *Fleet) endHook(i *instance, h *hooking) {
+func (f *Fleet) endHook(i *instance, h *runningHook) {
 	i.hook, h.over = nil, true
 	if h.answer != "" {
 		i.answered = h
@@ -124,7 +124,7 @@ func (f *Fleet) endHook(i *instance, h *hooking) {
 // has come, when one of them fails it, at its timeout, when its instance has
 // ended, when ctx ends, or when the region stops. Its command has always ended
 // when runHook returns; the command's output goes to the instance's output.
-func (f *Fleet) runHook(ctx context.Context, i *instance, h *hooking) *driver.InstanceFailure {
+func (f *Fleet) runHook(ctx context.Context, i *instance, h *runningHook) *driver.InstanceFailure {
 	ctx, cancel := context.WithCancel(ctx)
 	var command chan string // why the hook failed, "" if it did not
 	if len(h.spec.Command) > 0 {
@@ -144,7 +144,7 @@ func (f *Fleet) runHook(ctx context.Context, i *instance, h *hooking) *driver.In
 
 // awaitHook returns why a hook failed, "" when it did not. It sets command to nil
 // once the command has ended.
-func (f *Fleet) awaitHook(ctx context.Context, h *hooking, command *chan string) (cause string) {
+func (f *Fleet) awaitHook(ctx context.Context, h *runningHook, command *chan string) (cause string) {
 	timer := time.NewTimer(longestHook)
 	defer timer.Stop()
 	for {
@@ -157,7 +157,7 @@ func (f *Fleet) awaitHook(ctx context.Context, h *hooking, command *chan string)
 			f.mu.Unlock()
 			return ""
 		case left <= 0:
-			cause = h.late(*command != nil)
+			cause = h.timeoutCause(*command != nil)
 			h.over = true
 		}
 		f.mu.Unlock()
@@ -180,8 +180,8 @@ func (f *Fleet) awaitHook(ctx context.Context, h *hooking, command *chan string)
 	}
 }
 
-// late is the reason of a hook that failed because its time is up.
-func (h *hooking) late(running bool) string {
+// timeoutCause is the reason of a hook that failed because its time is up.
+func (h *runningHook) timeoutCause(running bool) string {
 	how := " was not completed within "
 	if running {
 		how = " did not end within "
@@ -196,7 +196,7 @@ func (h *hooking) late(running bool) string {
 }
 
 // hookCommand runs a hook's command and returns why it failed, "" when it did not.
-func (f *Fleet) hookCommand(ctx context.Context, i *instance, h *hooking) string {
+func (f *Fleet) hookCommand(ctx context.Context, i *instance, h *runningHook) string {
 	job := i.program
 	job.Command = h.spec.Command
 	job.Env = append(job.Env[:len(job.Env):len(job.Env)], "SHOWRUNNER_HOOK="+h.name)
@@ -230,12 +230,12 @@ func (f *Fleet) AnswerHook(_ context.Context, region, id string, answer driver.H
 		if err := i.canAnswer(op, answer, now); err != nil {
 			return nil, nil, err
 		}
-		return func() { h.take(answer, now); f.bump(i.group.cluster) }, nil, nil
+		return func() { h.accept(answer, now); f.bump(i.group.cluster) }, nil, nil
 	})
 	return err
 }
 
-func (h *hooking) take(answer driver.HookAnswer, now time.Time) {
+func (h *runningHook) accept(answer driver.HookAnswer, now time.Time) {
 	if answer == driver.HookHeartbeat {
 		h.heartbeat = now
 		h.extend(now)
@@ -249,7 +249,7 @@ func (h *hooking) take(answer driver.HookAnswer, now time.Time) {
 }
 
 // extend restarts the timeout, within the bounds of the whole hook.
-func (h *hooking) extend(now time.Time) {
+func (h *runningHook) extend(now time.Time) {
 	h.until = now.Add(h.timeout)
 	if h.until.After(h.last) {
 		h.until = h.last

@@ -185,7 +185,7 @@ func TestHooksThatTellAndWait(t *testing.T) {
 func TestIllAfterItsLaunchHook(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
-	spec := r.Spec("app", cloudtest.Forgetful, 1)
+	spec := r.Spec("app", cloudtest.ToggleHealth, 1)
 	spec.Health.Grace = pipeline.Duration(time.Hour)
 	spec.Hooks = &pipeline.LifecycleHooks{Launch: &pipeline.LifecycleHook{Wait: true}}
 	name := r.Create(spec).Name
@@ -283,14 +283,14 @@ func TestHookTimes(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &Fleet{config: Config{Now: time.Now}, quit: make(chan struct{})}
-				h := newHooking("launch", driver.PendingWait, pipeline.LifecycleHook{Wait: true, Timeout: pipeline.Duration(c.timeout)}, time.Now())
+				h := newRunningHook("launch", driver.PendingWait, pipeline.LifecycleHook{Wait: true, Timeout: pipeline.Duration(c.timeout)}, time.Now())
 				i := &instance{id: "i-1", lifecycle: driver.Pending, hook: h}
 				say := func(a driver.HookAnswer) error {
 					f.mu.Lock()
 					defer f.mu.Unlock()
 					err := i.canAnswer("test", a, time.Now())
 					if err == nil {
-						h.take(a, time.Now())
+						h.accept(a, time.Now())
 					}
 					return err
 				}

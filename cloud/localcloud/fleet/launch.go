@@ -41,7 +41,7 @@ func (f *Fleet) launch(g *group, l launch) error {
 	i := &instance{
 		id: newID("i-"), zone: l.Zone, host: host, address: fmt.Sprintf("%s:%d", host, port), group: g, lifecycle: driver.Pending,
 		launched: f.config.Now(), running: true, live: true, rebalancing: l.Rebalance,
-		poke: make(chan string, 1), back: make(chan struct{}, 1), done: make(chan struct{}),
+		checkNow: make(chan string, 1), returned: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	i.ctx, i.cancel = context.WithCancel(f.ctx)
 	g.instances[i.id], f.instances[i.id] = i, i

@@ -16,8 +16,8 @@ import (
 	"showrunner/problem"
 )
 
-// plain is an environment of values alone: checkSpec has refused references.
-func plain(env map[string]driver.EnvValue) map[string]string {
+// plainEnv is an environment of values alone: checkSpec has refused references.
+func plainEnv(env map[string]driver.EnvValue) map[string]string {
 	out := make(map[string]string, len(env))
 	for name, v := range env {
 		out[name] = v.Value
@@ -25,8 +25,8 @@ func plain(env map[string]driver.EnvValue) map[string]string {
 	return out
 }
 
-// here refuses a request for another region.
-func (f *Fleet) here(op, region string) error {
+// checkRegion refuses a request for another region.
+func (f *Fleet) checkRegion(op, region string) error {
 	if region != f.config.Region {
 		return problem.New(problem.NotFound, op, "this is region %s, not %s", f.config.Region, region)
 	}
@@ -39,7 +39,7 @@ func (f *Fleet) here(op, region string) error {
 // first answer. Refusals are not remembered, because their reason may be gone at
 // a retry.
 func (f *Fleet) mutate(op, region, key string, request any, act func(next *document) (follow func(), made *madeOnce, err error)) (*madeOnce, error) {
-	if err := f.here(op, region); err != nil {
+	if err := f.checkRegion(op, region); err != nil {
 		return nil, err
 	}
 	if key == "" {
@@ -78,7 +78,7 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 	if follow != nil {
 		follow()
 	}
-	f.kick()
+	f.requestPass()
 	return made, nil
 }
 
@@ -101,7 +101,7 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.
 		if err != nil {
 			return nil, nil, err
 		}
-		name, env := driver.ServerGroupName(spec.Cluster, seq), plain(spec.Env)
+		name, env := driver.ServerGroupName(spec.Cluster, seq), plainEnv(spec.Env)
 		sealed, err := f.folder.seal(env)
 		if err != nil {
 			return nil, nil, problem.Wrap(err, problem.Internal, op, "the environment of %s cannot be sealed", name)
@@ -133,7 +133,7 @@ var facts = driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload
 
 // Facts implements driver.Cloud.
 func (f *Fleet) Facts(_ context.Context, region string) (driver.Facts, error) {
-	return facts, f.here("fleet.facts", region)
+	return facts, f.checkRegion("fleet.facts", region)
 }
 
 // checkSpec completes a spec and refuses options that this region can never run.

@@ -35,7 +35,7 @@ func (f *Fleet) Regions(context.Context) ([]driver.Region, error) {
 
 // Zones lists the region's zones.
 func (f *Fleet) Zones(_ context.Context, region string) ([]ZoneState, error) {
-	if err := f.here("fleet.zones", region); err != nil {
+	if err := f.checkRegion("fleet.zones", region); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
@@ -56,7 +56,7 @@ func (f *Fleet) Zones(_ context.Context, region string) ([]ZoneState, error) {
 
 // ServerGroups implements driver.Versions.
 func (f *Fleet) ServerGroups(_ context.Context, region, cluster string) ([]driver.ServerGroup, error) {
-	if err := f.here("fleet.list", region); err != nil {
+	if err := f.checkRegion("fleet.list", region); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
@@ -70,7 +70,7 @@ func (f *Fleet) ServerGroups(_ context.Context, region, cluster string) ([]drive
 
 // Counts implements driver.Counter.
 func (f *Fleet) Counts(_ context.Context, region, cluster string) ([]driver.Counts, error) {
-	if err := f.here("fleet.counts", region); err != nil {
+	if err := f.checkRegion("fleet.counts", region); err != nil {
 		return nil, err
 	}
 	return f.config.Balancer.Counts(cluster), nil
@@ -78,7 +78,7 @@ func (f *Fleet) Counts(_ context.Context, region, cluster string) ([]driver.Coun
 
 // WaitChanges implements driver.Watcher.
 func (f *Fleet) WaitChanges(ctx context.Context, region string, revision uint64) (driver.Changes, error) {
-	if err := f.here("fleet.wait", region); err != nil {
+	if err := f.checkRegion("fleet.wait", region); err != nil {
 		return driver.Changes{}, err
 	}
 	for {
@@ -130,7 +130,7 @@ var instanceID = regexp.MustCompile(`^i-[0-9a-f]{17}$`)
 // while, also across restarts of the region. Following ends with the instance.
 func (f *Fleet) InstanceLog(ctx context.Context, region, id string, follow bool, to io.Writer) error {
 	const op = "fleet.log"
-	if err := f.here(op, region); err != nil {
+	if err := f.checkRegion(op, region); err != nil {
 		return err
 	}
 	none := problem.New(problem.NotFound, op, "there is no output of an instance %s in %s", id, region)

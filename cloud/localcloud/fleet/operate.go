@@ -48,7 +48,7 @@ func (f *Fleet) Terminate(_ context.Context, region, id string, opts driver.Term
 			}
 			// An instance in standby has already lowered the desired capacity.
 			if opts.Decrement && i.lifecycle != driver.InStandby {
-				if err := lower(op, &r, i.group.name); err != nil {
+				if err := decrementDesired(op, &r, i.group.name); err != nil {
 					return nil, nil, err
 				}
 			}
@@ -70,8 +70,8 @@ func (f *Fleet) canSpare(i *instance, r record, guard driver.Guard) error {
 	return driver.CheckGuard(guard, i.group.cluster, f.config.Region, before, after)
 }
 
-// lower reduces a group's desired capacity by one.
-func lower(op string, r *record, name string) error {
+// decrementDesired reduces a group's desired capacity by one.
+func decrementDesired(op string, r *record, name string) error {
 	if r.Capacity.Desired-1 < r.Capacity.Min {
 		return problem.New(problem.Precondition, op, "server group %s cannot have fewer than its minimum of %d instances", name, r.Capacity.Min).
 			WithHelp("lower the minimum first, or let the instance be replaced")
@@ -108,7 +108,7 @@ func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, k
 			if err := f.canSpare(i, r, driver.Guard{LastOne: true}); err != nil {
 				return nil, nil, err
 			}
-			if err := lower(op, &r, i.group.name); err != nil {
+			if err := decrementDesired(op, &r, i.group.name); err != nil {
 				return nil, nil, err
 			}
 			r.Standby = append(slices.Clone(r.Standby), id)
@@ -121,18 +121,18 @@ func (f *Fleet) SetStandby(_ context.Context, region, id string, standby bool, k
 			r.Standby = without(r.Standby, id)
 		}
 		next.Groups[i.group.name] = r
-		return func() { f.turn(i, standby) }, nil, nil
+		return func() { f.switchStandby(i, standby) }, nil, nil
 	})
 	return err
 }
 
-func (f *Fleet) turn(i *instance, standby bool) {
-	i.ready, i.live, i.registered, i.condemned, i.failure = false, true, false, false, nil
+func (f *Fleet) switchStandby(i *instance, standby bool) {
+	i.ready, i.live, i.registered, i.markedUnhealthy, i.failure = false, true, false, false, nil
 	i.lifecycle = driver.Pending
 	if standby {
 		i.lifecycle = driver.InStandby
 	} else {
-		i.back <- struct{}{} // room for one: a return follows only after the previous one was received
+		i.returned <- struct{}{} // room for one: a return follows only after the previous one was received
 	}
 	f.push(i.group.cluster)
 	f.bump(i.group.cluster)
@@ -184,10 +184,10 @@ func (f *Fleet) SetHealth(_ context.Context, region, id string, healthy bool, ke
 				WithHelp("the health of an instance can be set while it is in service")
 		}
 		return func() {
-			if i.condemned == !healthy {
+			if i.markedUnhealthy == !healthy {
 				return
 			}
-			i.condemned = !healthy
+			i.markedUnhealthy = !healthy
 			switch {
 			case !healthy:
 				i.failure = &driver.InstanceFailure{Code: "CONDEMNED", At: f.config.Now(), Cause: "it was set to unhealthy", Probe: i.probeDetail}
@@ -271,13 +271,13 @@ func (f *Fleet) SetZone(_ context.Context, region, name string, down bool, key s
 			return nil, nil, nil
 		}
 		next.DownZones[name] = f.config.Now()
-		return func() { f.strike(name) }, nil, nil
+		return func() { f.killZone(name) }, nil, nil
 	})
 	return err
 }
 
-// strike kills every process of a zone at once and without notice.
-func (f *Fleet) strike(zone string) {
+// killZone kills every process of a zone at once and without notice.
+func (f *Fleet) killZone(zone string) {
 	clusters := map[string]bool{}
 	for _, i := range f.instances {
 		if i.zone != zone || !i.running {

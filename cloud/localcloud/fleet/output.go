@@ -28,13 +28,13 @@ var crashHead = regexp.MustCompile(`^(panic|fatal error|SIG[A-Z]+|terminate call
 type output struct {
 	path string
 
-	mu      sync.Mutex
-	file    *os.File
-	size    int64
-	turn    int           // how often it has been rotated
-	changed chan struct{} // closed and replaced with every write
-	closed  bool
-	limit   int64
+	mu        sync.Mutex
+	file      *os.File
+	size      int64
+	rotations int           // how often it has been rotated
+	changed   chan struct{} // closed and replaced with every write
+	closed    bool
+	limit     int64
 }
 
 func openOutput(path string, limit int64) (*output, error) {
@@ -61,7 +61,7 @@ func (o *output) Write(p []byte) (int, error) {
 		}
 		o.file.Close()
 		o.file, o.size = next, 0
-		o.turn++
+		o.rotations++
 	}
 	n, err := o.file.Write(p)
 	o.size += int64(n)
@@ -87,7 +87,7 @@ func (o *output) Close() error {
 func (o *output) state() (turn int, closed bool, changed <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.turn, o.closed, o.changed
+	return o.rotations, o.closed, o.changed
 }
 
 // follow copies all stored output to w and continues until the output closes or
@@ -96,7 +96,7 @@ func (o *output) follow(ctx context.Context, w io.Writer) error {
 	o.mu.Lock() // no rotation between opening the two files
 	older, olderErr := os.Open(o.path + ".1")
 	file, err := os.Open(o.path)
-	turn := o.turn
+	turn := o.rotations
 	o.mu.Unlock()
 	if olderErr == nil {
 		defer older.Close()

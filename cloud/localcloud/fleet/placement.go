@@ -20,7 +20,7 @@ func newPlaces(zones []zone, c census) places {
 			p.up = append(p.up, z.Name)
 		}
 	}
-	for _, list := range [][]member{c.healthy, c.pending, c.sick, c.dead} {
+	for _, list := range [][]member{c.healthy, c.pending, c.unhealthy, c.dead} {
 		for _, m := range list {
 			if m.Lifecycle != driver.InStandby {
 				p.counts[m.Zone]++
@@ -112,13 +112,13 @@ func (p places) uneven(healthy []member, allowance int) []string {
 	return zones
 }
 
-// condemnedFirst sorts unhealthy members for replacement: those set to unhealthy
+// markedUnhealthyFirst sorts unhealthy members for replacement: those set to unhealthy
 // first, then the oldest.
-func condemnedFirst(list []member) []member {
+func markedUnhealthyFirst(list []member) []member {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b member) int {
-		if a.Condemned != b.Condemned {
-			if a.Condemned {
+		if a.MarkedUnhealthy != b.MarkedUnhealthy {
+			if a.MarkedUnhealthy {
 				return -1
 			}
 			return 1

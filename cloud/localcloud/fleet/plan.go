@@ -39,15 +39,15 @@ type zone struct {
 
 // member is the data of an instance that plan needs.
 type member struct {
-	ID          string
-	Zone        string
-	Lifecycle   driver.Lifecycle
-	Running     bool // its process has not ended
-	Live        bool // its checks do not fail
-	Condemned   bool // a person or program set it to unhealthy
-	Protected   bool // from scale-in
-	Rebalancing bool // launched to rebalance the zones
-	Launched    time.Time
+	ID              string
+	Zone            string
+	Lifecycle       driver.Lifecycle
+	Running         bool // its process has not ended
+	Live            bool // its checks do not fail
+	MarkedUnhealthy bool // a person or program set it to unhealthy
+	Protected       bool // from scale-in
+	Rebalancing     bool // launched to rebalance the zones
+	Launched        time.Time
 }
 
 // changes are the next changes of a group. They are independent of each other.
@@ -69,8 +69,8 @@ type ending struct {
 
 // census sorts a group's members by what they count as in its capacity.
 type census struct {
-	healthy, pending, sick, dead []member
-	rebalancing                  int // of pending
+	healthy, pending, unhealthy, dead []member
+	rebalancing                       int // of pending
 }
 
 func count(want desired, members []member) census {
@@ -89,8 +89,8 @@ func count(want desired, members []member) census {
 			if m.Rebalancing {
 				c.rebalancing++
 			}
-		case !m.Live && checked || m.Condemned:
-			c.sick = append(c.sick, m)
+		case !m.Live && checked || m.MarkedUnhealthy:
+			c.unhealthy = append(c.unhealthy, m)
 		default:
 			c.healthy = append(c.healthy, m)
 		}
@@ -131,7 +131,7 @@ func plan(want desired, members []member, now time.Time) changes {
 	} else {
 		for _, m := range c.dead {
 			if m.Lifecycle != driver.InStandby {
-				c.sick = append(c.sick, m)
+				c.unhealthy = append(c.unhealthy, m)
 			}
 		}
 	}
@@ -139,36 +139,36 @@ func plan(want desired, members []member, now time.Time) changes {
 	if len(c.healthy) == 0 {
 		batch = max(1, batch/2)
 	}
-	condemned := 0
-	for _, m := range c.sick {
-		if m.Condemned {
-			condemned++
+	markedUnhealthy := 0
+	for _, m := range c.unhealthy {
+		if m.MarkedUnhealthy {
+			markedUnhealthy++
 		}
 	}
 
 	// Unhealthy members that a healthy one replaces already, or that exceed the
 	// desired number.
-	leaving := min(len(c.sick), max(0, len(c.healthy)+len(c.sick)-size))
+	leaving := min(len(c.unhealthy), max(0, len(c.healthy)+len(c.unhealthy)-size))
 	replacing := 0
 	if mayReplace {
-		short := size - len(c.healthy) - len(c.sick) // missing, or not in service yet
-		turn := max(batch, condemned)
-		switch waiting := len(c.pending) > c.rebalancing && short >= max(1, size/10) && condemned == 0; {
+		short := size - len(c.healthy) - len(c.unhealthy) // missing, or not in service yet
+		batchSize := max(batch, markedUnhealthy)
+		switch waiting := len(c.pending) > c.rebalancing && short >= max(1, size/10) && markedUnhealthy == 0; {
 		case waiting:
 		case want.Suspended[processLaunch]: // ended without a replacement until Launch is resumed; but never the last ones
 			if len(c.healthy) > 0 {
-				leaving += min(len(c.sick)-leaving, turn)
+				leaving += min(len(c.unhealthy)-leaving, batchSize)
 			}
 		case want.Maintenance.MinHealthy == 100:
-			replacing = max(0, min(len(c.sick)-leaving, turn, allowance-c.rebalancing))
+			replacing = max(0, min(len(c.unhealthy)-leaving, batchSize, allowance-c.rebalancing))
 		default: // ended and launched at the same time
 			missing := max(1, size*(100-want.Maintenance.MinHealthy)/100)
 			gone := max(0, short)
-			leaving += max(0, min(len(c.sick)-leaving, max(batch-gone, condemned), missing-gone))
+			leaving += max(0, min(len(c.unhealthy)-leaving, max(batch-gone, markedUnhealthy), missing-gone))
 		}
 	}
 	if mayEnd {
-		for _, m := range condemnedFirst(c.sick)[:leaving] {
+		for _, m := range markedUnhealthyFirst(c.unhealthy)[:leaving] {
 			out.End = append(out.End, ending{m.ID, "it is unhealthy"})
 			places.leave(m)
 		}
@@ -176,7 +176,7 @@ func plan(want desired, members []member, now time.Time) changes {
 		leaving = 0
 	}
 
-	active := len(c.healthy) + len(c.pending) + len(c.sick) - leaving
+	active := len(c.healthy) + len(c.pending) + len(c.unhealthy) - leaving
 	target := size + replacing + c.rebalancing
 	switch {
 	case active < target:
@@ -185,7 +185,7 @@ func plan(want desired, members []member, now time.Time) changes {
 		for _, m := range places.scaleIn(append(c.pending, c.healthy...), active-target, max(0, len(c.healthy)-size)) {
 			out.End = append(out.End, ending{m.ID, "scaled down: the group had more instances than desired"})
 		}
-	case len(c.pending) == 0 && len(c.sick) == 0 && len(out.End) == 0 && !want.Failing && !want.Suspended[processAZRebalance] &&
+	case len(c.pending) == 0 && len(c.unhealthy) == 0 && len(out.End) == 0 && !want.Failing && !want.Suspended[processAZRebalance] &&
 		mayEnd && !want.Suspended[processLaunch] && !now.Before(want.NotBefore):
 		for _, z := range places.uneven(c.healthy, allowance) {
 			out.Launch = append(out.Launch, launch{Zone: z, Rebalance: true})

@@ -23,7 +23,7 @@ func want(min, size, max int) desired {
 	}
 }
 
-// members reads "a b!c?": zones of in-service members, with ! dead, ~ sick, x condemned,
+// members reads "a b!c?": zones of in-service members, with ! dead, ~ unhealthy, x marked unhealthy,
 // ? pending, * protected, s standby.
 func members(spec ...string) []member {
 	var list []member
@@ -43,7 +43,7 @@ func members(spec ...string) []member {
 			case 's':
 				m.Lifecycle = driver.InStandby
 			case 'x':
-				m.Condemned = true
+				m.MarkedUnhealthy = true
 			case 'r':
 				m.Rebalancing = true
 			}
@@ -112,28 +112,28 @@ func TestPlan(t *testing.T) {
 		{name: "pending counts", want: want(0, 3, 3), have: members("a?", "b?", "c?")},
 		{name: "dead is replaced at once, where it is missing", want: want(0, 3, 3), have: members("a", "b!", "c"), launch: "b", end: "i01 "},
 		{name: "all dead are replaced at once", want: want(0, 3, 3), have: members("a!", "b!", "c!"), launch: "abc", end: "i00 i01 i02 "},
-		{name: "sick: launch first", want: want(0, 3, 3), have: members("a", "b~", "c"), launch: "a"},
-		{name: "sick: wait for the replacement", want: want(0, 3, 3), have: members("a", "b~", "c", "a?")},
-		{name: "sick: then end it", want: want(0, 3, 3), have: members("a", "b~", "c", "a"), end: "i01 "},
-		{name: "sick: both at once by policy", want: parallel, have: members("a", "b~", "c"), launch: "b", end: "i01 "},
-		{name: "sick: no more at once than may be missing", want: careful, have: members(forty...), launch: "ba", end: "i00 i01 "},
-		{name: "condemned: launch first, it serves meanwhile", want: want(0, 3, 3), have: members("a", "bx", "c"), launch: "a"},
-		{name: "condemned: then end it", want: want(0, 3, 3), have: members("a", "bx", "c", "a"), end: "i01 "},
-		{name: "condemned goes before the sick", want: want(0, 3, 3), have: members("a~", "bx", "c", "a"), launch: "b", end: "i01 "},
-		{name: "condemned does not wait for launches", want: loose, have: members("ax", "b", "c", "a?"), end: "i00 ", launch: "a"},
-		{name: "condemned, whatever is suspended of its checks", want: suspend(want(0, 3, 3), processHealthCheck), have: members("a", "bx", "c"), launch: "a"},
-		{name: "sick: a tenth at a time", want: want(0, 20, 30), launch: "ca",
+		{name: "unhealthy: launch first", want: want(0, 3, 3), have: members("a", "b~", "c"), launch: "a"},
+		{name: "unhealthy: wait for the replacement", want: want(0, 3, 3), have: members("a", "b~", "c", "a?")},
+		{name: "unhealthy: then end it", want: want(0, 3, 3), have: members("a", "b~", "c", "a"), end: "i01 "},
+		{name: "unhealthy: both at once by policy", want: parallel, have: members("a", "b~", "c"), launch: "b", end: "i01 "},
+		{name: "unhealthy: no more at once than may be missing", want: careful, have: members(forty...), launch: "ba", end: "i00 i01 "},
+		{name: "marked unhealthy: launch first, it serves meanwhile", want: want(0, 3, 3), have: members("a", "bx", "c"), launch: "a"},
+		{name: "marked unhealthy: then end it", want: want(0, 3, 3), have: members("a", "bx", "c", "a"), end: "i01 "},
+		{name: "marked unhealthy goes before the unhealthy", want: want(0, 3, 3), have: members("a~", "bx", "c", "a"), launch: "b", end: "i01 "},
+		{name: "marked unhealthy does not wait for launches", want: loose, have: members("ax", "b", "c", "a?"), end: "i00 ", launch: "a"},
+		{name: "marked unhealthy, whatever is suspended of its checks", want: suspend(want(0, 3, 3), processHealthCheck), have: members("a", "bx", "c"), launch: "a"},
+		{name: "unhealthy: a tenth at a time", want: want(0, 20, 30), launch: "ca",
 			have: members("a~", "b~", "c~", "a~", "b~", "c~", "a", "b", "c", "a", "b", "c", "a", "b", "c", "a", "b", "c", "a", "b")},
-		{name: "all sick: fewer", want: want(0, 20, 30), launch: "c",
+		{name: "all unhealthy: fewer", want: want(0, 20, 30), launch: "c",
 			have: members("a~", "b~", "c~", "a~", "b~", "c~", "a~", "b~", "c~", "a~", "b~", "c~", "a~", "b~", "c~", "a~", "b~", "c~", "a~", "b~")},
-		{name: "sick waits while launches leave the group a tenth short", want: want(0, 4, 4), have: members("a~", "b", "c", "a?")},
+		{name: "unhealthy waits while launches leave the group a tenth short", want: want(0, 4, 4), have: members("a~", "b", "c", "a?")},
 		{name: "health check suspended", want: suspend(want(0, 3, 3), processHealthCheck), have: members("a!", "b~", "c")},
 		{name: "replacing suspended", want: suspend(want(0, 3, 3), processReplaceUnhealthy), have: members("a!", "b~", "c")},
 		{name: "launch suspended still ends", want: suspend(want(0, 3, 3), processLaunch), have: members("a!", "b", "c"), end: "i00 "},
-		{name: "launch suspended ends the sick, while others serve", want: suspend(want(0, 3, 3), processLaunch), have: members("a~", "b", "c"), end: "i00 "},
-		{name: "launch suspended and all sick: nothing could replace them", want: suspend(want(0, 3, 3), processLaunch), have: members("a~", "b~", "c~")},
+		{name: "launch suspended ends the unhealthy, while others serve", want: suspend(want(0, 3, 3), processLaunch), have: members("a~", "b", "c"), end: "i00 "},
+		{name: "launch suspended and all unhealthy: nothing could replace them", want: suspend(want(0, 3, 3), processLaunch), have: members("a~", "b~", "c~")},
 		{name: "protection is from scale-in alone: dead", want: want(0, 3, 3), have: members("a*!", "b", "c"), launch: "a", end: "i00 "},
-		{name: "protection is from scale-in alone: sick", want: want(0, 3, 3), have: members("a*~", "b", "c", "a"), end: "i00 "},
+		{name: "protection is from scale-in alone: unhealthy", want: want(0, 3, 3), have: members("a*~", "b", "c", "a"), end: "i00 "},
 		{name: "dead before it was ever healthy: at once, whatever its grace", want: want(0, 3, 3), have: members("a?!", "b", "c"), launch: "a", end: "i00 "},
 		{name: "desired below the least", want: want(2, 0, 3), have: members("a"), launch: "b"},
 		{name: "desired above the most", want: want(0, 9, 0), have: members("a"), end: "i00 "},
@@ -198,7 +198,7 @@ func TestPlanNeverHarmsAndConverges(t *testing.T) {
 			w.want.Maintenance = pipeline.Maintenance{MinHealthy: 90, MaxHealthy: 120}
 		}
 		step := func() {
-			before, had := w.healthy(), len(count(w.want, w.members).healthy)+len(count(w.want, w.members).pending)+len(count(w.want, w.members).sick)
+			before, had := w.healthy(), len(count(w.want, w.members).healthy)+len(count(w.want, w.members).pending)+len(count(w.want, w.members).unhealthy)
 			c := plan(w.want, w.members, epoch)
 			for _, l := range c.Launch {
 				for _, z := range w.want.Zones {
@@ -213,7 +213,7 @@ func TestPlanNeverHarmsAndConverges(t *testing.T) {
 			}
 			size := w.want.Capacity.Desired
 			all := count(w.want, w.members)
-			total := len(all.healthy) + len(all.pending) + len(all.sick)
+			total := len(all.healthy) + len(all.pending) + len(all.unhealthy)
 			if limit := size + max(1, size*(w.want.Maintenance.MaxHealthy-100)/100); total > limit && total > had {
 				t.Fatalf("%d instances, at most %d allowed: %v", total, limit, c)
 			}
@@ -236,7 +236,7 @@ func TestPlanNeverHarmsAndConverges(t *testing.T) {
 					w.members[i].Running = false
 				}
 			},
-			"sicken": func(t *rapid.T) {
+			"failChecks": func(t *rapid.T) {
 				if i := pick(t, w.members, func(m member) bool { return m.Lifecycle == driver.InService }); i >= 0 {
 					w.members[i].Live = !w.members[i].Live
 				}

@@ -170,7 +170,7 @@ func TestPlacedObjectsAreS3Objects(t *testing.T) {
 		t.Run(fmt.Sprintf("sidecar=%v", sidecar), func(t *testing.T) {
 			dir := t.TempDir()
 			var heard []string
-			s := open(t, Config{Dir: filepath.Join(dir, "s3"), Region: "us-west-2", Sidecar: sidecar, Watch: (*hearing)(&heard),
+			s := open(t, Config{Dir: filepath.Join(dir, "s3"), Region: "us-west-2", Sidecar: sidecar, Watch: (*changeRecorder)(&heard),
 				Credentials: Credentials{AccessKey: "AKIATEST", SecretKey: "secret"}})
 			if err := s.EnsureWebsite(t.Context(), "demo", "index.html", "404.html"); err != nil {
 				t.Fatal(err)
@@ -222,10 +222,10 @@ func TestPlacedObjectsAreS3Objects(t *testing.T) {
 	}
 }
 
-type hearing []string
+type changeRecorder []string
 
-func (h *hearing) ObjectChanges(bucket, key string) { *h = append(*h, bucket+"/"+key) }
-func (h *hearing) BucketChanges(bucket string)      { *h = append(*h, bucket) }
+func (h *changeRecorder) ObjectChanges(bucket, key string) { *h = append(*h, bucket+"/"+key) }
+func (h *changeRecorder) BucketChanges(bucket string)      { *h = append(*h, bucket) }
 
 func TestKeysAreNoPaths(t *testing.T) {
 	dir := t.TempDir()

@@ -58,7 +58,7 @@ func (s *Sites) Revert(ctx context.Context, name, id, key string) (driver.SiteDe
 		return driver.SiteDeployment{}, problem.New(problem.NotFound, op, "site %s has no deployment %s in %s", name, id, s.config.Region)
 	}
 	live, _ := st.live(d.Scope)
-	previous := st.before(d.Scope)
+	previous := st.rollbackTarget(d.Scope)
 	if live.Deployment != id || previous == nil {
 		if current := st.find(live.Deployment); current != nil {
 			d = current

@@ -47,7 +47,7 @@ func (s *Sites) move(ctx context.Context, t *site, d deployment, order int64, ke
 	next.goLive(target, order, key, s.config.Now())
 	answer := target.SiteDeployment
 	answer.Current = true
-	dropped := append(next.prune(s.config.Now(), Grace), next.overtake(target.Scope, order)...)
+	dropped := append(next.prune(s.config.Now(), Grace), next.dropOvertaken(target.Scope, order)...)
 	if err := s.open(ctx, t, next, target, len(place)+len(remove) > 0); err != nil {
 		return driver.SiteDeployment{}, err
 	}
@@ -130,7 +130,7 @@ func (s *Sites) open(ctx context.Context, t *site, next *state, target *deployme
 		}
 	}
 	s.forgetPlain(t.name)
-	if len(st.Turns) > 0 || !existed {
+	if len(st.Activations) > 0 || !existed {
 		return nil
 	}
 	// The bucket existed before any deployment: its content belongs to S3
@@ -382,11 +382,11 @@ func (t *site) endTouch() {
 	t.touched = nil
 }
 
-// givenBack are the foreign keys that remain after a deployment has placed its
+// remainingForeign are the foreign keys that remain after a deployment has placed its
 // own. These are the keys that it did not place, and the keys that S3 clients
 // changed meanwhile; for the latter the bucket's present content counts. The
 // caller holds t.mu.
-func (t *site) givenBack(placed index) map[string]bool {
+func (t *site) remainingForeign(placed index) map[string]bool {
 	next := map[string]bool{}
 	for key := range t.foreign {
 		if _, ours := placed[key]; !ours || t.touched[key] {

@@ -136,7 +136,7 @@ func (s *Sites) answered(t *site, key string) (driver.SiteDeployment, bool) {
 type plan struct {
 	deployment deployment
 	order      int64
-	live       turn
+	live       activation
 	content    map[string]wanted // key → content; nil when the index is known already
 	known      index             // objects that the region has, by key, as now live
 }

@@ -73,7 +73,7 @@ type Sites struct {
 type site struct {
 	name  string
 	files files
-	turn  chan struct{} // holds one token: its holder may change the site
+	lock  chan struct{} // holds one token: its holder may change the site
 
 	mu      sync.RWMutex
 	state   *state          // replaced as a whole, never changed in place
@@ -117,9 +117,9 @@ func (s *Sites) load(ctx context.Context) error {
 		}
 		s.sites[t.name] = t
 		if t.state.Moving != "" {
-			<-t.turn // the site cannot be changed before it is repaired
+			<-t.lock // the site cannot be changed before it is repaired
 			s.background.Go(func() {
-				defer func() { t.turn <- struct{}{} }()
+				defer func() { t.lock <- struct{}{} }()
 				if err := s.repair(ctx, t); err != nil {
 					s.config.Log.Error("the bucket is not in step with its site", "site", t.name, "error", err)
 				}
@@ -130,8 +130,8 @@ func (s *Sites) load(ctx context.Context) error {
 }
 
 func (s *Sites) loadSite(name string) (*site, error) {
-	t := &site{name: name, files: files{filepath.Join(s.config.Dir, name), &lastIndex{}}, turn: make(chan struct{}, 1), view: &view{}}
-	t.turn <- struct{}{}
+	t := &site{name: name, files: files{filepath.Join(s.config.Dir, name), &lastIndex{}}, lock: make(chan struct{}, 1), view: &view{}}
+	t.lock <- struct{}{}
 	if err := t.files.make(); err != nil {
 		return nil, err
 	}
@@ -190,8 +190,8 @@ func (s *Sites) site(name string, create bool) (*site, error) {
 // take waits for the lock of the site.
 func (t *site) take(ctx context.Context) (release func(), err error) {
 	select {
-	case <-t.turn:
-		return func() { t.turn <- struct{}{} }, nil
+	case <-t.lock:
+		return func() { t.lock <- struct{}{} }, nil
 	case <-ctx.Done():
 		return nil, problem.Wrap(context.Cause(ctx), problem.Unavailable, "sites", "waiting for another deployment of %s to end", t.name)
 	}
@@ -217,7 +217,7 @@ func (s *Sites) change(t *site, next *state, placed index) error {
 		return err
 	}
 	t.state, t.view = next, v
-	if foreign := t.givenBack(placed); len(foreign) != len(t.foreign) {
+	if foreign := t.remainingForeign(placed); len(foreign) != len(t.foreign) {
 		// A crash before the save changes nothing: the bucket holds the placed
 		// objects.
 		t.foreign = foreign
@@ -240,7 +240,7 @@ func (t *site) record(next *state) error {
 // clone copies a state before a change.
 func (s *state) clone() *state {
 	c := *s
-	c.Deployments, c.Turns, c.Done = slices.Clone(s.Deployments), slices.Clone(s.Turns), slices.Clone(s.Done)
+	c.Deployments, c.Activations, c.Done = slices.Clone(s.Deployments), slices.Clone(s.Activations), slices.Clone(s.Done)
 	c.Prepared = slices.Clone(s.Prepared)
 	return &c
 }
@@ -256,7 +256,7 @@ func (s *Sites) Deployments(name string) ([]driver.SiteDeployment, error) {
 	previous := map[string]string{}
 	for _, d := range st.current() {
 		live[d.ID] = true
-		if p := st.before(d.Scope); p != nil {
+		if p := st.rollbackTarget(d.Scope); p != nil {
 			previous[d.ID] = p.ID
 		}
 	}
@@ -296,7 +296,7 @@ func (s *Sites) List() []driver.Site {
 
 // Has says whether a site of that name exists for visitors.
 func (s *Sites) Has(name string) bool {
-	if t, err := s.site(name, false); err == nil && len(t.now().Turns) > 0 {
+	if t, err := s.site(name, false); err == nil && len(t.now().Activations) > 0 {
 		return true
 	}
 	_, ok := s.plainSite(context.Background(), name)

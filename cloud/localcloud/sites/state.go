@@ -46,15 +46,15 @@ type deployment struct {
 	Superseded  time.Time `json:"superseded,omitzero"`
 }
 
-// turn records one time that a deployment went live.
-type turn struct {
+// activation records one time that a deployment went live.
+type activation struct {
 	Scope      string `json:"scope"`
 	Deployment string `json:"deployment"`
 	Order      int64  `json:"order"`
 }
 
-// done is the answer for an idempotency key.
-type done struct {
+// recordedAnswer is the answer for an idempotency key.
+type recordedAnswer struct {
 	Key        string                `json:"key"`
 	Deployment driver.SiteDeployment `json:"deployment"`
 }
@@ -68,31 +68,31 @@ type prepared struct {
 // state is the whole saved state of a site, in one file that is replaced as a
 // whole.
 type state struct {
-	Version     int          `json:"version"`
-	Deployments []deployment `json:"deployments"` // oldest first
-	Turns       []turn       `json:"turns"`       // oldest first
-	Done        []done       `json:"done"`        // oldest first
-	Prepared    []prepared   `json:"prepared,omitempty"`
+	Version     int              `json:"version"`
+	Deployments []deployment     `json:"deployments"` // oldest first
+	Activations []activation     `json:"turns"`       // oldest first
+	Done        []recordedAnswer `json:"done"`        // oldest first
+	Prepared    []prepared       `json:"prepared,omitempty"`
 	// Moving names the index that the bucket may have been partly changed to;
 	// empty when the bucket matches the live deployments.
 	Moving string `json:"moving,omitempty"`
 }
 
 const (
-	stateVersion = 1
-	keptTurns    = 256
-	keptDone     = 512
-	keptPrepared = 4
+	stateVersion    = 1
+	keptActivations = 256
+	keptDone        = 512
+	keptPrepared    = 4
 )
 
-// live is the last turn of a scope.
-func (s *state) live(scope string) (turn, bool) {
-	for i := len(s.Turns) - 1; i >= 0; i-- {
-		if s.Turns[i].Scope == scope {
-			return s.Turns[i], true
+// live is the last activation of a scope.
+func (s *state) live(scope string) (activation, bool) {
+	for i := len(s.Activations) - 1; i >= 0; i-- {
+		if s.Activations[i].Scope == scope {
+			return s.Activations[i], true
 		}
 	}
-	return turn{}, false
+	return activation{}, false
 }
 
 // current are the live deployments of all scopes, in the order in which they went
@@ -100,8 +100,8 @@ func (s *state) live(scope string) (turn, bool) {
 func (s *state) current() []deployment {
 	var list []deployment
 	seen := map[string]bool{}
-	for i := len(s.Turns) - 1; i >= 0; i-- {
-		if t := s.Turns[i]; !seen[t.Scope] {
+	for i := len(s.Activations) - 1; i >= 0; i-- {
+		if t := s.Activations[i]; !seen[t.Scope] {
 			seen[t.Scope] = true
 			if d := s.find(t.Deployment); d != nil {
 				list = append(list, *d)
@@ -136,13 +136,13 @@ func (s *state) existing() bool {
 	return is
 }
 
-// before is the deployment that a rollback of a scope returns to, nil when there
+// rollbackTarget is the deployment that a rollback of a scope returns to, nil when there
 // is none. Going live pushes a deployment onto a stack; returning to a deployment
 // in the stack removes those above it. So a rollback never returns to a
 // deployment that was rolled back.
-func (s *state) before(scope string) *deployment {
+func (s *state) rollbackTarget(scope string) *deployment {
 	var stack []string
-	for _, t := range s.Turns {
+	for _, t := range s.Activations {
 		if t.Scope != scope {
 			continue
 		}
@@ -185,31 +185,31 @@ func (s *state) goLive(d *deployment, order int64, key string, now time.Time) {
 		}
 	}
 	d.Superseded = time.Time{}
-	s.Turns = append(s.Turns, turn{Scope: d.Scope, Deployment: d.ID, Order: order})
-	s.trimTurns()
-	s.Done = append(s.Done, done{Key: key, Deployment: d.SiteDeployment})
+	s.Activations = append(s.Activations, activation{Scope: d.Scope, Deployment: d.ID, Order: order})
+	s.trimActivations()
+	s.Done = append(s.Done, recordedAnswer{Key: key, Deployment: d.SiteDeployment})
 	if n := len(s.Done) - keptDone; n > 0 {
 		s.Done = s.Done[n:]
 	}
 }
 
-// trimTurns forgets old turns, but never the last of a scope.
-func (s *state) trimTurns() {
-	n := len(s.Turns) - keptTurns
+// trimActivations forgets old activations, but never the last of a scope.
+func (s *state) trimActivations() {
+	n := len(s.Activations) - keptActivations
 	if n <= 0 {
 		return
 	}
 	last := map[string]int{}
-	for i, t := range s.Turns {
+	for i, t := range s.Activations {
 		last[t.Scope] = i
 	}
-	var kept []turn
-	for i, t := range s.Turns {
+	var kept []activation
+	for i, t := range s.Activations {
 		if i >= n || last[t.Scope] == i {
 			kept = append(kept, t)
 		}
 	}
-	s.Turns = kept
+	s.Activations = kept
 }
 
 // prune drops the deployments that need not be kept: in each scope those beyond
@@ -219,7 +219,7 @@ func (s *state) prune(now time.Time, grace time.Duration) []deployment {
 	keep := map[string]bool{}
 	for _, d := range s.current() {
 		keep[d.ID] = true
-		if p := s.before(d.Scope); p != nil {
+		if p := s.rollbackTarget(d.Scope); p != nil {
 			keep[p.ID] = true
 		}
 		for i, n := len(s.Deployments)-1, 0; i >= 0 && n < d.Keep; i-- {
@@ -252,8 +252,8 @@ func (s *state) prepare(p prepared) (dropped []deployment) {
 	return dropped
 }
 
-// overtake drops prepared deployments of a scope that can no longer go live.
-func (s *state) overtake(scope string, order int64) (dropped []deployment) {
+// dropOvertaken drops prepared deployments of a scope that can no longer go live.
+func (s *state) dropOvertaken(scope string, order int64) (dropped []deployment) {
 	var kept []prepared
 	for _, p := range s.Prepared {
 		if p.Scope == scope && p.Order <= order {

@@ -16,9 +16,9 @@ import (
 
 // view is a site's content for visitors: never changed, only replaced.
 type view struct {
-	entries  map[string]seen // what is live
-	late     map[string]seen // page assets of deployments that were live, or will be soon
-	latest   string          // the deployment that went live last
+	entries  map[string]visibleObject // what is live
+	late     map[string]visibleObject // page assets of deployments that were live, or will be soon
+	latest   string                   // the deployment that went live last
 	document string
 	error    string
 	// existing says that the bucket's own settings and policy decide what
@@ -26,8 +26,8 @@ type view struct {
 	existing bool
 }
 
-// seen is one object as visitors get it.
-type seen struct {
+// visibleObject is one object as visitors get it.
+type visibleObject struct {
 	object
 	deployment string
 	until      time.Time // set for late objects; zero means as long as they are kept
@@ -35,7 +35,7 @@ type seen struct {
 
 // look makes the view of a state.
 func (s *Sites) look(t *site, st *state) (*view, error) {
-	v := &view{entries: map[string]seen{}, late: map[string]seen{}}
+	v := &view{entries: map[string]visibleObject{}, late: map[string]visibleObject{}}
 	v.document, v.error = st.documents()
 	v.existing = st.existing()
 	live := map[string]bool{}
@@ -45,7 +45,7 @@ func (s *Sites) look(t *site, st *state) (*view, error) {
 			return nil, err
 		}
 		for key, o := range x {
-			v.entries[key] = seen{object: o, deployment: d.ID}
+			v.entries[key] = visibleObject{object: o, deployment: d.ID}
 		}
 		v.latest = d.ID
 		live[d.Index] = true
@@ -80,7 +80,7 @@ func (v *view) addEarly(d deployment, x index) {
 	for key, o := range x {
 		_, is := v.entries[key]
 		if _, was := v.late[key]; !is && !was && isPageAsset(key) {
-			v.late[key] = seen{object: o, deployment: d.ID}
+			v.late[key] = visibleObject{object: o, deployment: d.ID}
 		}
 	}
 }
@@ -93,7 +93,7 @@ func (v *view) addLate(d deployment, x index) {
 		if _, newer := v.late[key]; newer {
 			continue
 		}
-		o := seen{object: o, deployment: d.ID}
+		o := visibleObject{object: o, deployment: d.ID}
 		if !isHashed(key) {
 			o.until = d.Superseded.Add(Grace)
 		}
@@ -127,7 +127,7 @@ type siteSnapshot struct {
 func (s *Sites) snapshot(ctx context.Context, name string) (*siteSnapshot, bool) {
 	if t, err := s.site(name, false); err == nil {
 		t.mu.RLock()
-		v, ours := t.view, len(t.state.Turns) > 0 || t.state.Moving != ""
+		v, ours := t.view, len(t.state.Activations) > 0 || t.state.Moving != ""
 		t.mu.RUnlock()
 		if ours { // this holds even before its first deployment is complete: the bucket may be half changed
 			if !s.config.Objects.HasBucket(name) {
@@ -169,16 +169,16 @@ func (h *siteSnapshot) errorDocument() string {
 
 // find returns the live or late object of a deployment; bucket says that the key
 // belongs to the bucket instead.
-func (h *siteSnapshot) find(key string) (o seen, ok, bucket bool) {
+func (h *siteSnapshot) find(key string) (o visibleObject, ok, bucket bool) {
 	if h.site == nil || h.own(key) {
-		return seen{}, false, true
+		return visibleObject{}, false, true
 	}
 	if o, ok := h.view.entries[key]; ok {
 		return o, true, false
 	}
 	o, ok = h.view.late[key]
 	if ok && !o.until.IsZero() && h.sites.config.Now().After(o.until) {
-		return seen{}, false, false
+		return visibleObject{}, false, false
 	}
 	return o, ok, false
 }
