@@ -34,7 +34,8 @@ func newDemoCommand(a *app) *cobra.Command {
   1. It starts the control plane, the edge and three local regions (see up).
   2. It lays the example application out in a Git repository of its own, in the
      data folder: storefront, a website and a Go service (with --site npm the site
-     of the article, which npm builds).
+     of the article, which npm builds). Its application is called demo, so that a
+     storefront of your own stays apart from it.
   3. It applies its showrunner.yaml and runs it: build, website in two waves of
      regions, service as a canary. A first build takes up to a minute.
   4. It keeps everything running under a small load, and says what happens: edit a
@@ -105,9 +106,10 @@ func (d *demo) show(ctx context.Context, o upOptions, once bool, delivered error
 // demo is the delivery of one example.
 type demo struct {
 	a       *app
-	name    string // of the example
-	folder  string // its repository
-	address []string
+	name    string   // of the example
+	folder  string   // its repository
+	site    string   // what its file calls them, once it is read
+	address []string // of the site and the service
 	// reported is the run that has been watched, which is not told of again.
 	reported string
 }
@@ -116,13 +118,13 @@ func (a *app) newDemo(site string) (*demo, error) {
 	d := &demo{a: a}
 	switch site {
 	case "storefront":
-		d.name, d.address = examples.Storefront, []string{"storefront", "storefront-prod"}
+		d.name = examples.Storefront
 		if _, err := exec.LookPath("go"); err != nil {
 			return nil, problem.New(problem.Precondition, "demo", "the example's service is built with Go, and no go command is there").
 				WithHelp("install Go, or try `showrunner demo --site npm` with Node")
 		}
 	case "npm":
-		d.name, d.address = examples.NPM, []string{"netflix-demo"}
+		d.name = examples.NPM
 		if _, err := exec.LookPath("npm"); err != nil {
 			return nil, problem.New(problem.Precondition, "demo", "this site is built with npm, and no npm command is there").
 				WithHelp("install Node, or try `showrunner demo`")
@@ -172,9 +174,9 @@ func (d *demo) next(ctx context.Context, c *client.Client, o upOptions) {
 	for _, host := range d.address {
 		fmt.Fprintf(d.a.Err, "  http://%s.%s/\n", host, atLocalhost(o.edge))
 	}
-	back := "  then go back: showrunner rollback --site " + d.address[0] + "\n"
+	back := "  then go back: showrunner rollback --site " + d.site + "\n"
 	if d.earlier(ctx, c) {
-		back = "  showrunner rollback --site " + d.address[0] + "\n"
+		back = "  showrunner rollback --site " + d.site + "\n"
 	}
 	fmt.Fprintf(d.a.Err, `  %s%s   (pages; this link signs you in once)
 
@@ -192,7 +194,7 @@ Try next:
 // earlier tells whether the example's site has a deployment to go back to.
 func (d *demo) earlier(ctx context.Context, c *client.Client) bool {
 	var deployments []cloud.SiteDeployment
-	if err := c.Do(ctx, http.MethodGet, "/sites/"+seg(d.address[0])+"/deployments", nil, &deployments); err != nil {
+	if err := c.Do(ctx, http.MethodGet, "/sites/"+seg(d.site)+"/deployments", nil, &deployments); err != nil {
 		return false
 	}
 	return slices.ContainsFunc(deployments, func(d cloud.SiteDeployment) bool { return d.Current && d.Previous != "" })

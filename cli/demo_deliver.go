@@ -3,12 +3,15 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"showrunner/api"
@@ -35,6 +38,9 @@ func (d *demo) deliver(ctx context.Context, c *client.Client, o upOptions) error
 	if err := c.Do(ctx, http.MethodPost, "/apply", api.ApplyRequest{Name: file, Source: string(source), Base: d.folder}, &applied); err != nil {
 		return err
 	}
+	if err := d.addresses(ctx, c, applied.Application); err != nil {
+		return err
+	}
 	newest, live, err := d.runs(ctx, c, applied.Application)
 	switch {
 	case err != nil:
@@ -44,7 +50,7 @@ func (d *demo) deliver(ctx context.Context, c *client.Client, o upOptions) error
 		d.a.say("\ngoing on with %s/%s #%d, which was under way", newest.Application, newest.Pipeline, newest.Number)
 		return d.a.watch(ctx, c, newest.ID, watchOptions{})
 	case live:
-		d.a.say("\n%s was delivered before, and goes on where it was; its newest run:", d.name)
+		d.a.say("\n%s was delivered before, and goes on where it was; its newest run:", applied.Application)
 		d.a.say("  %s/%s #%d  %s  %s  %s", newest.Application, newest.Pipeline, newest.Number, d.a.standing(newest.Look()), ago(newest.Created), clean(revisionNote(newest)))
 		return nil
 	}
@@ -55,8 +61,46 @@ func (d *demo) deliver(ctx context.Context, c *client.Client, o upOptions) error
 		return err
 	}
 	d.reported = started.Execution.ID
-	d.a.say("\ndelivering %s at %.7s into %s; the first build takes up to a minute", d.name, commit, strings.Join(o.regions, ", "))
+	d.a.say("\ndelivering %s, the example %s at %.7s, into %s; the first build takes up to a minute", applied.Application, d.name, commit, strings.Join(o.regions, ", "))
 	return d.a.watch(ctx, c, started.Execution.ID, watchOptions{})
+}
+
+// addresses reads the names of the example's site and service from what was applied: its
+// folder may be of an earlier version, and people edit it.
+func (d *demo) addresses(ctx context.Context, c *client.Client, application string) error {
+	var app control.Application
+	if err := c.Do(ctx, http.MethodGet, "/applications/"+seg(application), nil, &app); err != nil {
+		return err
+	}
+	d.site, d.address = "", nil
+	for _, p := range app.Pipelines {
+		for _, st := range p.Stages {
+			var with struct{ Site, Cluster string }
+			if json.Unmarshal(st.With, &with) != nil || with.Site+with.Cluster == "" || slices.Contains(d.address, with.Site+with.Cluster) {
+				continue
+			}
+			if d.address = append(d.address, with.Site+with.Cluster); d.site == "" {
+				d.site = with.Site
+			}
+		}
+	}
+	return nil
+}
+
+// demoName is what the application of the demo is called, in place of the example's name.
+const demoName = "demo"
+
+var exampleNames = regexp.MustCompile(`(?m)^(application:|\s*site:|\s*cluster:)( +)` + examples.Storefront)
+
+// rename gives the example's application, site and cluster the demo's name, so that it
+// stays apart from a copy of the example that somebody delivers under its own.
+func (d *demo) rename() error {
+	file := filepath.Join(d.folder, "showrunner.yaml")
+	source, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, exampleNames.ReplaceAll(source, []byte("${1}${2}"+demoName)), 0o644)
 }
 
 // runs are the newest run of the application, nil without any, and whether a
@@ -84,6 +128,9 @@ func revisionNote(e *execution.Execution) string {
 func (d *demo) repository(ctx context.Context) (string, error) {
 	if _, err := os.Stat(filepath.Join(d.folder, ".git")); errors.Is(err, fs.ErrNotExist) {
 		if err := examples.Copy(d.name, d.folder); err != nil {
+			return "", err
+		}
+		if err := d.rename(); err != nil {
 			return "", err
 		}
 		for _, args := range [][]string{
