@@ -21,7 +21,7 @@ import (
 type Labels map[string]string
 
 // MetricName is the label of a metric's name.
-const MetricName = labels.MetricName
+const MetricName = "__name__"
 
 // Sample is a value of a series at a time, to the millisecond. NaN and ±Inf are refused.
 type Sample struct {

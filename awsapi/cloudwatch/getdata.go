@@ -88,9 +88,7 @@ func (c *CloudWatch) getData(ctx context.Context, call *wire.Call, in *getInput)
 		if q := set.byID[r.id]; q.ReturnData != nil && !*q.ReturnData {
 			continue
 		}
-		for _, one := range r.shown(set.label(r.id), in.ScanBy != "TimestampAscending") {
-			out.MetricDataResults = append(out.MetricDataResults, one)
-		}
+		out.MetricDataResults = append(out.MetricDataResults, r.shown(set.label(r.id), in.ScanBy != "TimestampAscending")...)
 	}
 	return out, out.cut(in)
 }
