@@ -29,6 +29,19 @@ func (a *Account) Resize(ctx context.Context, region, serverGroup string, to pip
 	})
 }
 
+// Amend changes what a group launches from then on, and its policies, hooks and zones.
+func (a *Account) Amend(ctx context.Context, region, serverGroup string, spec ServerGroupSpec, key string) error {
+	const op = "cloud.amend"
+	d, lacks := ability[driver.Amender](a, op, "amending server groups")
+	if lacks == nil {
+		spec.Application = driver.ApplicationOf(spec)
+		spec.Fingerprint, lacks = a.Fingerprint(ctx, spec)
+	}
+	return a.change(ctx, change{op, region, "server group", serverGroup, key, "amending " + serverGroup, driver.Identity(spec), lacks}, func(ctx context.Context) error {
+		return d.Amend(ctx, region, serverGroup, spec, key)
+	})
+}
+
 // Terminate ends one instance.
 func (a *Account) Terminate(ctx context.Context, region, instance string, opts TerminateOptions, key string) error {
 	const op = "cloud.terminate"

@@ -133,6 +133,7 @@ func TestAbilitiesThatADriverLacks(t *testing.T) {
 	ctx := t.Context()
 	for says, call := range map[string]func() error{
 		"resizing":      func() error { return a.Resize(ctx, "r", "app-v000", pipeline.Capacity{}, cloud.Guard{}, "k") },
+		"amending":      func() error { return a.Amend(ctx, "r", "app-v000", spec(), "k") },
 		"terminating":   func() error { return a.Terminate(ctx, "r", "i-1", cloud.TerminateOptions{}, "k") },
 		"counting":      func() error { _, err := a.Counts(ctx, "r", "app"); return err },
 		"standby":       func() error { return a.SetStandby(ctx, "r", "i-1", true, "k") },

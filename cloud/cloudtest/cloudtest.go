@@ -71,6 +71,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		"Concurrent": testConcurrent,
 		"Watch":      testWatch,
 		"Operator":   testOperator,
+		"Amend":      testAmend,
 		"Hooks":      testHooks,
 		"Serving":    testServing,
 	} {

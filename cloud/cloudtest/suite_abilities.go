@@ -126,6 +126,59 @@ func testOperator(s *Suite) {
 	s.want("an unknown process", op.Suspend(ctx, s.Region, g.Name, []string{"Lunch"}, s.Key()), problem.Invalid)
 }
 
+func testAmend(s *Suite) {
+	a, ok := s.Cloud.(driver.Amender)
+	if !ok {
+		s.t.Log("this driver cannot amend server groups; callers make new versions")
+		return
+	}
+	ctx := s.t.Context()
+	spec := s.Spec("app", Serve, 1)
+	g := s.Create(spec)
+	g = s.WaitServing(g.Name, 1)
+	first, key := g.Instances[0], s.Key()
+	zone := first.Zone
+	spec.Version, spec.Zones = "2.0", []string{zone}
+	s.want("amend", a.Amend(ctx, s.Region, g.Name, spec, key), "")
+	rotated := spec
+	rotated.Env = driver.Values(map[string]string{ModeVariable: string(ExitAtOnce)})
+	s.want("the same again", a.Amend(ctx, s.Region, g.Name, rotated, key), "")
+	s.want("grow", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 3, Max: 4}, driver.Guard{}, s.Key()), "")
+	g = s.WaitServing(g.Name, 3)
+	for _, i := range g.Instances {
+		want := "2.0"
+		if i.ID == first.ID {
+			want = "1.0"
+		}
+		if i.Version != want || i.Zone != zone {
+			s.t.Errorf("%s runs %s in %s; want %s in %s", i.ID, i.Version, i.Zone, want, zone)
+		}
+	}
+	if g.Spec.Version != "2.0" || g.Spec.Env != nil {
+		s.t.Errorf("the group is %+v", g.Spec)
+	}
+	other := spec
+	other.Cluster, other.Application = "other", ""
+	s.want("another cluster", a.Amend(ctx, s.Region, g.Name, other, s.Key()), problem.Invalid)
+	s.want("another change under the key", a.Amend(ctx, s.Region, g.Name, s.Spec("app", Serve, 2), key), problem.Conflict)
+	s.want("no group", a.Amend(ctx, s.Region, "app-v999", spec, s.Key()), problem.NotFound)
+	s.want("no key", a.Amend(ctx, s.Region, g.Name, spec, ""), problem.Invalid)
+
+	named := s.Spec("one", Serve, 1)
+	named.Capacity, named.Instance = pipeline.Capacity{Desired: 1, Max: 1}, "i-0123456789abcdef0"
+	g = s.Create(named)
+	g = s.WaitServing(g.Name, 1)
+	if g.Instances[0].ID != named.Instance {
+		s.t.Errorf("the instance is %s", g.Instances[0].ID)
+	}
+	s.want("stop", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Max: 1}, driver.Guard{}, s.Key()), "")
+	s.WaitServing(g.Name, 0)
+	s.want("start", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 1, Max: 1}, driver.Guard{}, s.Key()), "")
+	if g = s.WaitServing(g.Name, 1); g.Instances[0].ID != named.Instance {
+		s.t.Errorf("started again it is %s", g.Instances[0].ID)
+	}
+}
+
 func testHooks(s *Suite) {
 	h, ok := s.Cloud.(driver.HookAnswerer)
 	if !ok {

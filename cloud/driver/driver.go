@@ -60,6 +60,16 @@ type Capacity interface {
 	Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard Guard, key string) error
 }
 
+// Amender is the ability to change what a group is without making another one, as
+// Auto Scaling groups are changed.
+type Amender interface {
+	// Amend replaces a group's specification: what is launched from then on runs it, and
+	// its scaling policies, hooks, zones and maintenance hold for the whole group. Instances
+	// that run go on as they are. The cluster, the application and the capacity cannot be
+	// changed so; the values of the environment are no part of what the key stands for.
+	Amend(ctx context.Context, region, serverGroup string, spec ServerGroupSpec, key string) error
+}
+
 // Terminator is the ability to end one instance.
 type Terminator interface {
 	// Terminate ends one instance, after draining it unless kill is set. Decrement also

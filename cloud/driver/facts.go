@@ -13,6 +13,7 @@ import (
 type Facts struct {
 	Workloads  []WorkloadKind `json:"workloads"`            // the kinds that the cloud runs
 	References bool           `json:"references,omitempty"` // the cloud resolves references to secrets in the environment
+	Placement  bool           `json:"placement,omitempty"`  // the cloud places instances in the zones that a specification names, and gives one the identifier that it names
 
 	// AllOrNothing says that one version at a time has all of a cluster's traffic.
 	AllOrNothing bool `json:"allOrNothing,omitempty"`

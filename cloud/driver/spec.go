@@ -2,6 +2,7 @@ package driver
 
 import (
 	"math"
+	"regexp"
 	"strings"
 
 	"showrunner/pipeline"
@@ -34,6 +35,7 @@ func CheckSpec(s ServerGroupSpec, facts Facts) (ServerGroupSpec, error) {
 		func() error { return CheckHooks(s.Hooks) },
 		func() error { return CheckMaintenance(s.Maintenance) },
 		func() error { return checkFunction(s) },
+		func() error { return checkPlacement(s, facts) },
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {
@@ -43,6 +45,24 @@ func CheckSpec(s ServerGroupSpec, facts Facts) (ServerGroupSpec, error) {
 	var err error
 	s.Capacity, err = CheckCapacity(s.Capacity)
 	return s, err
+}
+
+var instanceName = regexp.MustCompile(`^i-[0-9a-f]{17}$`)
+
+// checkPlacement refuses zones and an instance's identifier where they cannot be had.
+func checkPlacement(s ServerGroupSpec, facts Facts) error {
+	const op = "cloud.placement"
+	switch {
+	case len(s.Zones) == 0 && s.Instance == "":
+		return nil
+	case !facts.Placement:
+		return problem.New(problem.Precondition, op, "this account chooses zones and identifiers of instances by itself")
+	case s.Instance != "" && !instanceName.MatchString(s.Instance):
+		return problem.New(problem.Invalid, op, "%q is no identifier of an instance", s.Instance).WithHelp("i- and 17 hexadecimal digits")
+	case s.Instance != "" && s.Capacity.Max > 1:
+		return problem.New(problem.Invalid, op, "a group whose instance has the identifier %s has at most one", s.Instance)
+	}
+	return nil
 }
 
 // checkFunction refuses options of instances for a function, which has no
@@ -63,11 +83,20 @@ func checkFunction(s ServerGroupSpec) error {
 		"hooks":       s.Hooks != nil,
 		"maintenance": s.Maintenance != nil,
 		"scaling":     len(s.Scaling) > 0,
+		"zones":       len(s.Zones) > 0,
 		"capacity":    s.Capacity != pipeline.Capacity{},
 	} {
 		if set {
 			return problem.New(problem.Invalid, "cloud.function", "%s is an option of instances, and a function has none", what)
 		}
+	}
+	return nil
+}
+
+// CheckAmend refuses to make another group of one. Errors: invalid.
+func CheckAmend(was, s ServerGroupSpec) error {
+	if was.Cluster != s.Cluster || ApplicationOf(was) != ApplicationOf(s) || was.Instance != s.Instance {
+		return problem.New(problem.Invalid, "cloud.amend", "the cluster, the application and the instance's identifier of a server group stay as they are")
 	}
 	return nil
 }

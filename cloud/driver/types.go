@@ -36,7 +36,12 @@ type ServerGroupSpec struct {
 	Hooks       *pipeline.LifecycleHooks `json:"hooks,omitempty"`
 	Maintenance *pipeline.Maintenance    `json:"maintenance,omitempty"`
 	Scaling     []pipeline.ScalingPolicy `json:"scaling,omitempty"`
-	Execution   string                   `json:"execution,omitempty"` // the execution that created it
+	// Zones are those of the region that instances are launched in; none named means all.
+	Zones []string `json:"zones,omitempty"`
+	// Instance is the identifier that the group's only instance has, as long as no other instance
+	// has it; empty: the cloud chooses. The greatest capacity is then one.
+	Instance  string `json:"instance,omitempty"`
+	Execution string `json:"execution,omitempty"` // the execution that created it
 	// Weight is the share of traffic once healthy; 0 creates the group disabled.
 	Weight float64 `json:"weight"`
 	// Fingerprint identifies the version: two specifications with the same

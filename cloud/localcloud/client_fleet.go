@@ -13,6 +13,7 @@ import (
 type regionFleet interface {
 	driver.Cloud
 	driver.Capacity
+	driver.Amender
 	driver.Terminator
 	driver.Counter
 	driver.Watcher
@@ -69,6 +70,15 @@ func (c *Client) Resize(ctx context.Context, region, serverGroup string, to pipe
 		return err
 	}
 	return f.Resize(ctx, region, serverGroup, to, guard, key)
+}
+
+// Amend implements driver.Amender.
+func (c *Client) Amend(ctx context.Context, region, serverGroup string, spec cloud.ServerGroupSpec, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.Amend(ctx, region, serverGroup, spec, key)
 }
 
 // SetWeights implements driver.Traffic.

@@ -5,6 +5,7 @@
 package memcloud
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -61,6 +62,7 @@ type remembered struct {
 var (
 	_ driver.Cloud        = (*Cloud)(nil)
 	_ driver.Capacity     = (*Cloud)(nil)
+	_ driver.Amender      = (*Cloud)(nil)
 	_ driver.Terminator   = (*Cloud)(nil)
 	_ driver.Counter      = (*Cloud)(nil)
 	_ driver.Watcher      = (*Cloud)(nil)
@@ -188,10 +190,13 @@ func (c *Cloud) launch(name string, g *driver.ServerGroup) driver.Instance {
 		counts[i.Zone]++
 	}
 	zones := zonesOf(name)
+	if len(g.Spec.Zones) > 0 {
+		zones = g.Spec.Zones
+	}
 	zone := slices.MinFunc(zones, func(a, b string) int { return counts[a] - counts[b] })
 	now := c.config.Now()
 	return driver.Instance{
-		ID: fmt.Sprintf("i-%017x", c.launched), ServerGroup: g.Name, Version: g.Spec.Version, Region: name, Zone: zone,
+		ID: cmp.Or(g.Spec.Instance, fmt.Sprintf("i-%017x", c.launched)), ServerGroup: g.Name, Version: g.Spec.Version, Region: name, Zone: zone,
 		Address:   fmt.Sprintf("198.18.%d.%d:80", c.launched>>8&255, c.launched&255), // the benchmark network: no host answers there
 		Lifecycle: driver.InService, Healthy: true, Launched: now, ServingSince: now,
 	}
@@ -245,7 +250,7 @@ func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec driver.Se
 
 // AllFacts are the facts of a cloud that can do everything, without delay.
 func AllFacts() driver.Facts {
-	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true,
+	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true, Placement: true,
 		Counts: &driver.CountFacts{Latencies: true}}
 }
 

@@ -18,6 +18,28 @@ func (c *Cloud) ended(id string) bool {
 	return err == nil && n >= 1 && n <= c.launched
 }
 
+// Amend implements driver.Amender.
+func (c *Cloud) Amend(_ context.Context, name, group string, spec driver.ServerGroupSpec, key string) error {
+	const op = "memcloud.amend"
+	spec, err := checkSpec(spec, *c.config.Facts)
+	if err != nil {
+		return err
+	}
+	_, err = c.mutate(op, name, key, []any{group, driver.Identity(spec)}, func(r *region) (string, any, error) {
+		g, err := r.group(op, group)
+		if err == nil {
+			err = driver.CheckAmend(g.Spec, spec)
+		}
+		if err != nil {
+			return "", nil, err
+		}
+		spec.Env, spec.Capacity, spec.Weight = nil, g.Spec.Capacity, g.Spec.Weight
+		g.Spec = spec
+		return spec.Cluster, nil, nil
+	})
+	return err
+}
+
 // Terminate implements driver.Terminator.
 func (c *Cloud) Terminate(_ context.Context, name, id string, opts driver.TerminateOptions, key string) error {
 	const op = "memcloud.terminate"

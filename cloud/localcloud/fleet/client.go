@@ -25,6 +25,7 @@ type Client struct {
 var (
 	_ driver.Cloud        = (*Client)(nil)
 	_ driver.Capacity     = (*Client)(nil)
+	_ driver.Amender      = (*Client)(nil)
 	_ driver.Terminator   = (*Client)(nil)
 	_ driver.Counter      = (*Client)(nil)
 	_ driver.Watcher      = (*Client)(nil)
@@ -91,6 +92,11 @@ func (c *Client) CreateServerGroup(ctx context.Context, region string, spec driv
 func (c *Client) ServerGroups(ctx context.Context, region, cluster string) (list []driver.ServerGroup, err error) {
 	err = c.get(ctx, region, "server-groups", url.Values{"cluster": {cluster}}, &list)
 	return list, err
+}
+
+// Amend implements driver.Amender.
+func (c *Client) Amend(ctx context.Context, region, group string, spec driver.ServerGroupSpec, key string) error {
+	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/spec", amendBody{key, spec}, nil)
 }
 
 // Resize implements driver.Capacity.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -235,6 +236,9 @@ func (f *Fleet) desired(g *group) desired {
 		d.Suspended[p] = true
 	}
 	for _, z := range f.config.Zones {
+		if len(r.Spec.Zones) > 0 && !slices.Contains(r.Spec.Zones, z) {
+			continue
+		}
 		_, down := f.doc.DownZones[z]
 		d.Zones = append(d.Zones, zone{Name: z, Down: down})
 	}

@@ -37,8 +37,7 @@ type group struct {
 	scaler        scaler
 	unenforced    []string
 
-	prepared sync.Mutex // held while the artifact is unpacked
-	ready    bool       // guarded by prepared
+	prepared sync.Mutex // held while an artifact is unpacked
 }
 
 // backoff spaces out launches of a group whose instances keep failing.
@@ -65,6 +64,7 @@ func (b *backoff) bump(launched, now time.Time) {
 // instance is one process and its state. Guarded by Fleet.mu.
 type instance struct {
 	id, zone, host, address string
+	version                 string // of its group when it was launched
 	group                   *group
 	lifecycle               driver.Lifecycle
 	launched, serving       time.Time // serving: since when, or when it last began to serve
@@ -137,7 +137,7 @@ func (g *group) sorted() []*instance {
 
 func (f *Fleet) describe(i *instance) driver.Instance {
 	d := driver.Instance{
-		ID: i.id, ServerGroup: i.group.name, Version: f.doc.Groups[i.group.name].Spec.Version, Region: f.config.Region, Zone: i.zone,
+		ID: i.id, ServerGroup: i.group.name, Version: i.version, Region: f.config.Region, Zone: i.zone,
 		Address: i.address, Lifecycle: i.lifecycle, Healthy: i.healthy(), Protected: i.protected,
 		Launched: i.launched, CPU: i.cpu, Memory: i.memory, Failure: i.failure, Ended: i.ended, Why: i.why,
 	}
@@ -251,6 +251,7 @@ func (f *Fleet) Resolve(name string) string {
 var (
 	_ driver.Cloud        = (*Fleet)(nil)
 	_ driver.Capacity     = (*Fleet)(nil)
+	_ driver.Amender      = (*Fleet)(nil)
 	_ driver.Terminator   = (*Fleet)(nil)
 	_ driver.Counter      = (*Fleet)(nil)
 	_ driver.Watcher      = (*Fleet)(nil)

@@ -28,6 +28,11 @@ func (f *Fleet) Handler() http.Handler {
 	mux.HandleFunc("POST /fleet/server-groups", func(w http.ResponseWriter, r *http.Request) {
 		handle(w, r, func(b createBody) (any, error) { return f.CreateServerGroup(r.Context(), region, b.Spec, b.Key) })
 	})
+	mux.HandleFunc("POST /fleet/server-groups/{name}/spec", func(w http.ResponseWriter, r *http.Request) {
+		handle(w, r, func(b amendBody) (any, error) {
+			return nil, f.Amend(r.Context(), region, r.PathValue("name"), b.Spec, b.Key)
+		})
+	})
 	mux.HandleFunc("POST /fleet/server-groups/{name}/capacity", func(w http.ResponseWriter, r *http.Request) {
 		handle(w, r, func(b resizeBody) (any, error) {
 			return nil, f.Resize(r.Context(), region, r.PathValue("name"), b.Capacity, b.Guard, b.Key)

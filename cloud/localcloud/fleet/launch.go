@@ -38,25 +38,30 @@ func (f *Fleet) launch(g *group, l launch) error {
 	if err != nil {
 		return err
 	}
+	r := f.doc.Groups[g.name]
+	id := r.Spec.Instance
+	if id == "" || f.instances[id] != nil {
+		id = newID("i-")
+	}
 	i := &instance{
-		id: newID("i-"), zone: l.Zone, host: host, address: fmt.Sprintf("%s:%d", host, port), group: g, lifecycle: driver.Pending,
+		id: id, version: r.Spec.Version, zone: l.Zone, host: host, address: fmt.Sprintf("%s:%d", host, port), group: g, lifecycle: driver.Pending,
 		launched: f.config.Now(), running: true, live: true, rebalancing: l.Rebalance,
 		checkNow: make(chan string, 1), returned: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	i.ctx, i.cancel = context.WithCancel(f.ctx)
 	g.instances[i.id], f.instances[i.id] = i, i
 	f.bump(g.cluster)
-	spec := f.doc.Groups[g.name].Spec
-	f.work.Go(func() { f.run(i, spec, port) })
+	env := g.env
+	f.work.Go(func() { f.run(i, r, env, port) })
 	return nil
 }
 
 // run is the whole life of an instance, from its artifact to its last process.
-func (f *Fleet) run(i *instance, spec driver.ServerGroupSpec, port int) {
+func (f *Fleet) run(i *instance, r record, env map[string]string, port int) {
 	defer f.prune(i.group)
 	defer i.cancel()
 	defer os.RemoveAll(f.temp(i))
-	job, err := f.prepare(i, spec, port)
+	job, err := f.prepare(i, r, env, port)
 	var pump chan struct{}
 	if err == nil {
 		pump, err = f.begin(i, job)
@@ -65,7 +70,7 @@ func (f *Fleet) run(i *instance, spec driver.ServerGroupSpec, port int) {
 		f.exited(i, nil, &driver.InstanceFailure{Code: "START_FAILED", Cause: err.Error()})
 		return
 	}
-	f.work.Go(func() { f.watch(i, spec, job) })
+	f.work.Go(func() { f.watch(i, r.Spec, job) })
 	end := i.process.wait()
 	i.cancel() // a process that removed the mark from its environment may hold the output open, so its end is not awaited
 	// Processes that the program started and left in another process group are
@@ -77,23 +82,20 @@ func (f *Fleet) run(i *instance, spec driver.ServerGroupSpec, port int) {
 }
 
 // prepare unpacks the group's artifact, once per group, and makes the instance's
-// folder.
-func (f *Fleet) prepare(i *instance, spec driver.ServerGroupSpec, port int) (program, error) {
-	g := i.group
+// folder. r and env are the group's when the instance was launched.
+func (f *Fleet) prepare(i *instance, r record, env map[string]string, port int) (program, error) {
+	g, spec, root := i.group, r.Spec, f.folder.root(i.group.name, r.Copies)
 	g.prepared.Lock()
-	if !g.ready {
-		if err := f.unpack(i.ctx, spec.Workload.Artifact(), g.name); err != nil {
-			g.prepared.Unlock()
-			return program{}, err
-		}
-		g.ready = true
-	}
+	err := f.unpack(i.ctx, spec.Workload.Artifact(), root)
 	g.prepared.Unlock()
+	if err != nil {
+		return program{}, err
+	}
 	home, tmp := f.folder.instance(g.name, i.id), f.temp(i)
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return program{}, err
 	}
-	job := program{Command: spec.Workload.Process.Command, Dir: f.folder.root(g.name)}
+	job := program{Command: spec.Workload.Process.Command, Dir: root}
 	if spec.Limits != nil {
 		job.Files = spec.Limits.Files
 		if spec.Limits.CPUs > 0 {
@@ -106,7 +108,7 @@ func (f *Fleet) prepare(i *instance, spec driver.ServerGroupSpec, port int) (pro
 		}
 	}
 	job.Env = append(job.Env, "HOME="+home, "TMPDIR="+tmp)
-	for name, value := range g.env {
+	for name, value := range env {
 		job.Env = append(job.Env, name+"="+value)
 	}
 	job.Env = append(job.Env, // last, so that nothing overrides them
@@ -118,8 +120,7 @@ func (f *Fleet) prepare(i *instance, spec driver.ServerGroupSpec, port int) (pro
 
 // unpack makes the region's own copy of an artifact. An existing copy is
 // complete.
-func (f *Fleet) unpack(ctx context.Context, ref artifact.Ref, group string) error {
-	root := f.folder.root(group)
+func (f *Fleet) unpack(ctx context.Context, ref artifact.Ref, root string) error {
 	if _, err := os.Stat(root); err == nil {
 		return nil
 	}

@@ -86,6 +86,9 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.ServerGroupSpec, key string) (driver.ServerGroup, error) {
 	const op = "fleet.create"
 	spec, err := checkSpec(spec)
+	if err == nil {
+		err = f.checkZones(op, spec)
+	}
 	if err != nil {
 		return driver.ServerGroup{}, err
 	}
@@ -129,7 +132,7 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.
 
 // facts are the facts of every region: it runs processes on its machine, and its
 // own load balancer applies weights at once and counts each request when it ends.
-var facts = driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}, Counts: &driver.CountFacts{Latencies: true, Instances: true}}
+var facts = driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}, Placement: true, Counts: &driver.CountFacts{Latencies: true, Instances: true}}
 
 // Facts implements driver.Cloud.
 func (f *Fleet) Facts(_ context.Context, region string) (driver.Facts, error) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,11 +47,13 @@ type document struct {
 
 // record is one server group's durable part.
 type record struct {
-	Spec     driver.ServerGroupSpec `json:"spec"` // without its environment
-	Env      string                 `json:"env"`  // encrypted, since it may hold secrets
-	Capacity pipeline.Capacity      `json:"capacity"`
-	Weight   float64                `json:"weight"`
-	Created  time.Time              `json:"created"`
+	Spec driver.ServerGroupSpec `json:"spec"` // without its environment
+	Env  string                 `json:"env"`  // encrypted, since it may hold secrets
+	// Copies counts the artifacts that the group ran before this one: each has a folder of its own.
+	Copies   int               `json:"copies,omitempty"`
+	Capacity pipeline.Capacity `json:"capacity"`
+	Weight   float64           `json:"weight"`
+	Created  time.Time         `json:"created"`
 	// TrafficUntil is when the weight last became 0.
 	TrafficUntil time.Time `json:"trafficUntil,omitzero"`
 	Order        uint64    `json:"order"` // order of creation, for groups created at the same time
@@ -278,7 +281,14 @@ func replaceFile(path string, text []byte) error {
 
 func (f *folder) group(name string) string { return filepath.Join(f.path, "groups", name) }
 
-func (f *folder) root(group string) string { return filepath.Join(f.group(group), "root") }
+// root is where the group's artifact is, the copies-th that it runs.
+func (f *folder) root(group string, copies int) string {
+	name := "root"
+	if copies > 0 {
+		name += "." + strconv.Itoa(copies)
+	}
+	return filepath.Join(f.group(group), name)
+}
 
 func (f *folder) instance(group, id string) string {
 	return filepath.Join(f.group(group), "instances", id)

@@ -11,6 +11,10 @@ type (
 		Key  string                 `json:"key"`
 		Spec driver.ServerGroupSpec `json:"spec"`
 	}
+	amendBody struct {
+		Key  string                 `json:"key"`
+		Spec driver.ServerGroupSpec `json:"spec"`
+	}
 	resizeBody struct {
 		Key      string            `json:"key"`
 		Capacity pipeline.Capacity `json:"capacity"`
