@@ -54,15 +54,22 @@ type world struct {
 	up      *exec.Cmd
 	output  *lockedBuffer
 	regions []string
+	flags   []string // of up, beside the usual ones
 }
 
 // newWorld starts everything and waits until it is ready.
 func newWorld(t *testing.T, regions ...string) *world {
 	t.Helper()
+	return newWorldWith(t, nil, regions...)
+}
+
+// newWorldWith is newWorld with further flags of up.
+func newWorldWith(t *testing.T, flags []string, regions ...string) *world {
+	t.Helper()
 	if len(regions) == 0 {
 		regions = []string{"us-west-2", "us-east-1", "eu-west-1"}
 	}
-	w := &world{t: t, data: filepath.Join(t.TempDir(), "data"), listen: freeAddress(t), edge: freeAddress(t), output: &lockedBuffer{}, regions: regions}
+	w := &world{t: t, data: filepath.Join(t.TempDir(), "data"), listen: freeAddress(t), edge: freeAddress(t), output: &lockedBuffer{}, regions: regions, flags: flags}
 	w.start()
 	t.Cleanup(w.stop)
 	return w
@@ -70,7 +77,7 @@ func newWorld(t *testing.T, regions ...string) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	w.up = exec.Command(binary, "up", "--data", w.data, "--listen", w.listen, "--edge", w.edge, "--regions", strings.Join(w.regions, ","))
+	w.up = exec.Command(binary, append([]string{"up", "--data", w.data, "--listen", w.listen, "--edge", w.edge, "--regions", strings.Join(w.regions, ",")}, w.flags...)...)
 	w.up.Stderr = w.output
 	if err := w.up.Start(); err != nil {
 		w.t.Fatal(err)

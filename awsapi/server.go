@@ -170,6 +170,10 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, sc
 		return err
 	}
 	if violations := q.Violations(); len(violations) > 0 {
+		if name, found := strings.CutPrefix(violations[0], "Value null at '"); found && q.Protocol == wire.EC2 {
+			name, _, _ = strings.Cut(name, "'")
+			return wire.Errorf("MissingParameter", "The request must contain the parameter %s", name)
+		}
 		return wire.Errorf(s.invalidCode(q), "%s", wire.Summary(violations))
 	}
 	region := s.region(scope)
@@ -181,10 +185,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, sc
 	if err != nil {
 		return err
 	}
-	if err := q.Answer(w, id, output); err != nil {
-		s.Log.Warn("an AWS answer was not sent", "operation", q.Operation, "request", id, "error", err)
-	}
-	return nil
+	return q.Answer(w, id, output)
 }
 
 // perform carries out a request, with its right checked and the act recorded when

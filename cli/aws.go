@@ -13,6 +13,7 @@ import (
 
 	"showrunner/cloud/localcloud"
 	"showrunner/cloud/localcloud/objectstore"
+	"showrunner/examples"
 	"showrunner/server"
 )
 
@@ -73,6 +74,15 @@ eval "$(showrunner aws env)". The key is random and means nothing at AWS.`,
 		},
 	})
 	return cmd
+}
+
+// newSampleServiceCommand is the program of the image that AWS's clients find here
+// from the start.
+func newSampleServiceCommand(*app) *cobra.Command {
+	return &cobra.Command{
+		Use: "sample-service", Short: "Answer HTTP with the instance that this is", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return examples.Serve(cmd.Context(), os.Getenv) },
+	}
 }
 
 // awsVariables are what leads a client of AWS to this machine, and what would lead it elsewhere.

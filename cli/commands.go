@@ -21,4 +21,4 @@ var commandGroups = []commandGroup{
 }
 
 // hiddenCommands are the processes that other commands start.
-var hiddenCommands = []func(*app) *cobra.Command{newBuildSupervisorCommand, newBuildGuardCommand}
+var hiddenCommands = []func(*app) *cobra.Command{newBuildSupervisorCommand, newBuildGuardCommand, newSampleServiceCommand}

@@ -77,5 +77,10 @@ func ApplicationOfGroup(name string) string {
 	return ApplicationOf(ServerGroupSpec{Cluster: cluster})
 }
 
+// ParseServerGroup splits a server group's name into its cluster and its number.
+func ParseServerGroup(name string) (cluster string, seq int, ok bool) {
+	return driver.ParseServerGroup(name)
+}
+
 // LatencyBounds are the upper bounds of Counts.Buckets in seconds. They are not changed.
 var LatencyBounds = driver.LatencyBounds

@@ -30,6 +30,8 @@ const (
 	opRollback    = "rollback"
 	opRepair      = "cluster.repair"
 	opForget      = "cluster.forget"
+	opCreateGroup = "cluster.create"
+	opAmend       = "cluster.amend"
 	opResize      = "cluster.resize"
 	opWeights     = "cluster.weights"
 	opDestroy     = "cluster.destroy"
@@ -59,7 +61,7 @@ const (
 // triggers and the stages can ask for.
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
-		opRollback, opRepair, opForget, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
+		opRollback, opRepair, opForget, opCreateGroup, opAmend, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
 		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS}
 }
 

@@ -90,25 +90,15 @@ type InstanceChange struct {
 	Protect   *bool            `json:"protect,omitempty"`
 	Healthy   *bool            `json:"healthy,omitempty"` // false has it replaced whatever its checks say; true takes that back
 	Hook      cloud.HookAnswer `json:"hook,omitempty"`    // to one whose lifecycle hook waits: continue, abandon, or heartbeat for more time
+	Last      bool             `json:"-"`                 // with Terminate: also the last that serves
 	Key       string           `json:"-"`
 }
 
 // ChangeInstance makes one change of an instance. Errors: not_found, precondition, invalid, denied.
 func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch InstanceChange) error {
-	op := opTerminate
-	switch {
-	case ch.Standby != nil:
-		op = opStandby
-	case ch.Protect != nil:
-		op = opProtect
-	case ch.Healthy != nil:
-		op = opHealth
-	case ch.Hook == cloud.HookHeartbeat:
-		op = opHeartbeat
-	case ch.Hook != "":
-		op = opHook
-	case !ch.Terminate:
-		return problem.New(problem.Invalid, "instance.change", "nothing to change was named").WithHelp("give one of terminate, standby, protect, healthy, hook")
+	op, err := ch.op()
+	if err != nil {
+		return err
 	}
 	subject := Subject{Kind: KindInstance, Name: id}
 	if err := s.permit(p, opRead, subject); err != nil {
@@ -124,6 +114,25 @@ func (s *Service) ChangeInstance(ctx context.Context, p Principal, id string, ch
 		}
 		return nil, changeInstance(ctx, a, inst, op, ch)
 	})
+}
+
+// op is the operation that a change is. Errors: invalid.
+func (ch InstanceChange) op() (string, error) {
+	switch {
+	case ch.Standby != nil:
+		return opStandby, nil
+	case ch.Protect != nil:
+		return opProtect, nil
+	case ch.Healthy != nil:
+		return opHealth, nil
+	case ch.Hook == cloud.HookHeartbeat:
+		return opHeartbeat, nil
+	case ch.Hook != "":
+		return opHook, nil
+	case !ch.Terminate:
+		return "", problem.New(problem.Invalid, "instance.change", "nothing to change was named").WithHelp("give one of terminate, standby, protect, healthy, hook")
+	}
+	return opTerminate, nil
 }
 
 // details are what the audit log keeps of a change that is asked for.
@@ -147,7 +156,7 @@ func (ch InstanceChange) details() map[string]any {
 func changeInstance(ctx context.Context, a *cloud.Account, inst cloud.Instance, op string, ch InstanceChange) error {
 	switch op {
 	case opTerminate:
-		return a.Terminate(ctx, inst.Region, inst.ID, cloud.TerminateOptions{Kill: ch.Kill, Decrement: ch.Decrement, Guard: cloud.Guard{LastOne: !ch.Kill}}, ch.Key)
+		return a.Terminate(ctx, inst.Region, inst.ID, cloud.TerminateOptions{Kill: ch.Kill, Decrement: ch.Decrement, Guard: cloud.Guard{LastOne: !ch.Kill && !ch.Last}}, ch.Key)
 	case opHook, opHeartbeat:
 		return a.AnswerHook(ctx, inst.Region, inst.ID, ch.Hook, ch.Key)
 	case opStandby:

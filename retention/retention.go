@@ -61,6 +61,8 @@ type Sweeper struct {
 	Artifacts  *artifact.Store
 	Accounts   Accounts
 	Operations Operations // nil: there is no journal
+	// Images are artifacts that are kept because they can be launched again; nil: there are none.
+	Images func(ctx context.Context) ([]artifact.Ref, error)
 	// Age is how long an execution is kept, except for the newest of each
 	// pipeline. Files younger than Age are never removed. Zero keeps artifacts
 	// and logs forever.
@@ -158,6 +160,15 @@ func (s *Sweeper) artifacts(ctx context.Context, done *Swept) error {
 	}
 	if err := s.markCached(needed, done); err != nil {
 		return err
+	}
+	if s.Images != nil {
+		images, err := s.Images(ctx)
+		if err != nil {
+			return err
+		}
+		for _, ref := range images {
+			needed[ref] = true
+		}
 	}
 	collected, err := s.Artifacts.GC(ctx, func(r artifact.Ref) bool { return needed[r] }, s.Age)
 	done.Artifacts, done.Contents, done.Bytes = collected.Artifacts, collected.Blobs, collected.Bytes

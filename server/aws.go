@@ -16,8 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"showrunner/awsapi"
+	"showrunner/awsapi/autoscaling"
 	"showrunner/awsapi/cloudformation"
 	"showrunner/awsapi/cloudwatch"
+	"showrunner/awsapi/ec2"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
 	"showrunner/awsapi/logs"
@@ -69,6 +71,8 @@ type awsEndpoint struct {
 	metrics  *telemetry.Store
 	alarms   *cloudwatch.CloudWatch
 	logs     *logs.Logs
+	ec2      *ec2.Service
+	scaling  *autoscaling.Service
 }
 
 // awsEndpoint makes the endpoint and listens.
@@ -87,6 +91,10 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		Regions: func(ctx context.Context) ([]s3.Region, error) { return c.objectStores(ctx, owner) },
 		Owner:   keys.Owner(), Scope: awsapi.ScopeOf, Log: c.Log, Now: c.Now,
 	})
+	groups := c.control.Groups(owner)
+	instances := ec2.New(ec2.Config{Records: c.store, Groups: groups, Artifacts: c.artifacts, Sample: []string{c.Exe, "sample-service"}, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
+	scaling := autoscaling.New(autoscaling.Config{Records: c.store, Groups: groups, EC2: instances, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
+	instances.Use(scaling)
 	streams := kinesis.New(c.store, kinesis.Events{Log: c.reads, Since: time.Unix(0, 0)}, c.Now)
 	inside := &insideServices{}
 	stacks := cloudformation.New(cloudformation.Config{
@@ -111,6 +119,8 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			stacks.Service(),
 			alarms.Service(),
 			logs.Service(),
+			instances.Service(),
+			scaling.Service(),
 		},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
@@ -124,7 +134,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, errors.Join(err, metrics.Close())
 	}
-	e := &awsEndpoint{streams: streams, stacks: stacks, metrics: metrics, alarms: alarms, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, ec2: instances, scaling: scaling, stacks: stacks, metrics: metrics, alarms: alarms, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close(), metrics.Close())
@@ -179,8 +189,12 @@ func (c *controlPlane) objectStores(ctx context.Context, p control.Principal) ([
 	return out, nil
 }
 
-// sweepEvery is how often old records of streams are removed.
-const sweepEvery = 10 * time.Minute
+const (
+	// sweepEvery is how often old records of streams are removed.
+	sweepEvery = 10 * time.Minute
+	// carryEvery is how often what is recorded and not done is looked for.
+	carryEvery = 5 * time.Second
+)
 
 // serve adds the endpoint to what runs until ctx ends.
 func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slog.Logger) {
@@ -190,6 +204,8 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	group.Go(func() error { e.stacks.Run(ctx); return nil })
 	group.Go(func() error { e.alarms.Run(ctx, log); return nil })
 	group.Go(func() error { repeat(ctx, sweepEvery, log, "removing old log events", e.logs.Sweep); return nil })
+	group.Go(func() error { e.ec2.Run(ctx, carryEvery); return nil })
+	group.Go(func() error { e.scaling.Run(ctx, carryEvery); return nil })
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")

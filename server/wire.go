@@ -134,6 +134,9 @@ func (c *controlPlane) sweeper() *retention.Sweeper {
 	if c.builder.Fleet != nil {
 		sweeper.Claims = c.builder.Fleet
 	}
+	if c.aws != nil {
+		sweeper.Images = c.aws.ec2.ImageArtifacts
+	}
 	return sweeper
 }
 

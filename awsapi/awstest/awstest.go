@@ -7,10 +7,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +95,77 @@ func (c *Client) Try(service, operation string, in map[string]any) (answer map[s
 		}
 	}
 	return nil, code, message
+}
+
+// Ask calls an operation of a query or ec2 service with the members of a form, and
+// returns its answer as text, or the code and message of its error.
+func (c *Client) Ask(service, operation string, form ...string) (body, code, message string) {
+	c.t.Helper()
+	m, err := wire.Load(service)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	values := url.Values{"Action": {operation}, "Version": {m.Metadata.APIVersion}}
+	for i := 0; i+1 < len(form); i += 2 {
+		values.Set(form[i], form[i+1])
+	}
+	text := values.Encode()
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url+"/", strings.NewReader(text))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	sum := sha256.Sum256([]byte(text))
+	if err := v4.NewSigner().SignHTTP(c.t.Context(), aws.Credentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, r, hex.EncodeToString(sum[:]), m.SigningName(), Region, time.Now()); err != nil {
+		c.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if res.StatusCode < 300 {
+		return string(raw), "", ""
+	}
+	return "", Between(string(raw), "<Code>", "</Code>"), html.UnescapeString(Between(string(raw), "<Message>", "</Message>"))
+}
+
+// Get is Ask for an operation that has to succeed.
+func (c *Client) Get(service, operation string, form ...string) string {
+	c.t.Helper()
+	body, code, message := c.Ask(service, operation, form...)
+	if code != "" {
+		c.t.Fatalf("%s.%s(%v): %s: %s", service, operation, form, code, message)
+	}
+	return body
+}
+
+// Between is the text between two others, empty when they are not there.
+func Between(text, from, to string) string {
+	_, after, found := strings.Cut(text, from)
+	if !found {
+		return ""
+	}
+	out, _, _ := strings.Cut(after, to)
+	return out
+}
+
+// All are the texts between two others, each time they come.
+func All(text, from, to string) []string {
+	var out []string
+	for {
+		_, after, found := strings.Cut(text, from)
+		if !found {
+			return out
+		}
+		var one string
+		one, text, _ = strings.Cut(after, to)
+		out = append(out, one)
+	}
 }
 
 // Call is Try for an operation that has to succeed.

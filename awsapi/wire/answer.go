@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// Answer writes the value of an operation's output: a struct, or nil.
+// Answer writes the value of an operation's output: a struct, or nil. When it returns
+// an error nothing is written. A client that has gone is none.
 func (q *Request) Answer(w http.ResponseWriter, id string, output any) error {
 	var v map[string]any
 	var err error
@@ -58,8 +59,8 @@ func (q *Request) Answer(w http.ResponseWriter, id string, output any) error {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, err = w.Write(body)
-	return err
+	_, _ = w.Write(body)
+	return nil
 }
 
 // Fail writes an error in the form that clients of the request's protocol read. q

@@ -12,9 +12,10 @@ import (
 // Go structs stand for structures: a field for each member that the code uses, of
 // the member's name with its first letter in upper case, or the name of a tag
 // `wire:"name"`. Pointers, slices and maps may be left out; of the rest, an empty
-// string and a zero time are left out of an answer, numbers and booleans never.
+// string and a zero time are left out of an answer, numbers and booleans never. An
+// Object stands for any structure, by its members' names, as it is.
 
-var timeType, mapType = reflect.TypeFor[time.Time](), reflect.TypeFor[map[string]any]()
+var timeType, mapType, objectType = reflect.TypeFor[time.Time](), reflect.TypeFor[map[string]any](), reflect.TypeFor[Object]()
 
 // fieldName is the member that a field stands for.
 func fieldName(f reflect.StructField, members map[string]*Ref) (string, bool) {
@@ -76,6 +77,10 @@ func (m *Model) bind(shape *Shape, v any, into reflect.Value) error {
 		return nil
 	case reflect.Map:
 		values, _ := v.(map[string]any)
+		if into.Type() == objectType && shape.Type == "structure" {
+			into.Set(reflect.ValueOf(Object(values)))
+			return nil
+		}
 		into.Set(reflect.MakeMapWithSize(into.Type(), len(values)))
 		for k, e := range values {
 			one := reflect.New(into.Type().Elem()).Elem()
@@ -182,6 +187,9 @@ func (m *Model) fromGo(shape *Shape, v reflect.Value) (any, error) {
 			if err != nil {
 				return nil, err
 			}
+			if one == nil && shape.Type == "structure" {
+				continue
+			}
 			out[k.String()] = one
 		}
 		return out, nil
@@ -207,6 +215,9 @@ func (m *Model) fromGo(shape *Shape, v reflect.Value) (any, error) {
 // check says whether a struct type fits a shape; it is for tests and for the
 // start, so that no request finds it out.
 func (m *Model) check(shape *Shape, t reflect.Type, seen map[reflect.Type]bool) error {
+	if t == objectType && shape.Type == "structure" {
+		return nil
+	}
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		inner := shape

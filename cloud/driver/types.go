@@ -78,12 +78,24 @@ type ServerGroup struct {
 	// Ended are the instances that ended most recently, newest first, each with
 	// its failure if it had one.
 	Ended []Instance `json:"ended,omitempty"`
+	// Scaled is the last change of the capacity that a scaling policy made; nil when none has
+	// since the region began.
+	Scaled *ScalingChange `json:"scaled,omitempty"`
 	// Destroying is set from Destroy until the last instance is gone, and the
 	// group with it.
 	Destroying bool `json:"destroying,omitempty"`
 	// Unenforced names the limits of the spec that this system cannot enforce,
 	// with the reason.
 	Unenforced []string `json:"unenforced,omitempty"`
+}
+
+// ScalingChange is a change of a group's capacity by a policy.
+type ScalingChange struct {
+	Policy string    `json:"policy"`
+	Why    string    `json:"why"`
+	From   int       `json:"from"`
+	To     int       `json:"to"`
+	At     time.Time `json:"at"`
 }
 
 // Enabled says whether the group takes traffic.

@@ -185,6 +185,7 @@ func (f *Fleet) measured(g *group, c pipeline.Capacity, now time.Time) pipeline.
 	}
 	to, by := settle(c, verdicts)
 	if to != c.Desired {
+		g.scaled = &driver.ScalingChange{Policy: by.Policy, Why: by.Why, From: c.Desired, To: to, At: now}
 		f.config.Log.Info("scaling", "group", g.name, "from", c.Desired, "to", to, "policy", by.Policy, "why", by.Why)
 		// The next change needs evidence about the new capacity. Otherwise a
 		// policy that lost to another would act on the same evidence a second

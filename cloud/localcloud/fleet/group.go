@@ -35,6 +35,7 @@ type group struct {
 	crashes       int
 	backoff       backoff
 	scaler        scaler
+	scaled        *driver.ScalingChange // by a policy, the last
 	unenforced    []string
 
 	prepared sync.Mutex // held while an artifact is unpacked
@@ -163,7 +164,7 @@ func (f *Fleet) observe(g *group) driver.ServerGroup {
 	out := driver.ServerGroup{
 		Name: g.name, Region: f.config.Region, Spec: r.Spec, Capacity: r.Capacity, Weight: r.Weight, Created: r.Created, TrafficUntil: r.TrafficUntil,
 		Suspended: r.Suspended, LastFailure: g.lastFailure, Failures: g.failures, Crashes: g.crashes,
-		Ended: slices.Clone(g.ended), Destroying: r.Destroying, Unenforced: g.unenforced,
+		Ended: slices.Clone(g.ended), Destroying: r.Destroying, Unenforced: g.unenforced, Scaled: g.scaled,
 		Instances: make([]driver.Instance, 0, len(g.instances)),
 	}
 	for _, i := range g.sorted() {

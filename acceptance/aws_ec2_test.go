@@ -1,0 +1,214 @@
+package acceptance
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// newAWSWorld is a world whose endpoint for clients of AWS listens. The test is
+// skipped where there is no aws command.
+func newAWSWorld(t *testing.T, regions ...string) *world {
+	t.Helper()
+	if _, err := exec.LookPath("aws"); err != nil {
+		t.Skip("the aws command is not installed")
+	}
+	return newWorldWith(t, []string{"--aws", freeAddress(t)}, regions...)
+}
+
+// shell runs lines of a shell in which AWS's clients are led here, as a reader of
+// the documents does, and returns what they print.
+func (w *world) shell(lines string) (string, error) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), "sh", "-c", "set -e\neval \"$("+binary+" --data "+w.data+" aws env)\"\n"+lines)
+	cmd.Dir = w.t.TempDir()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s: %w: %s", lines, err, errs.String())
+	}
+	return out.String(), nil
+}
+
+func (w *world) mustShell(lines string) string {
+	w.t.Helper()
+	out, err := w.shell(lines)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
+
+// answering are the running instances that answer HTTP at their public names.
+func (w *world) answering() (map[string]bool, error) {
+	out, err := w.shell("aws ec2 describe-instances --filters Name=instance-state-name,Values=running --query 'Reservations[].Instances[].[InstanceId,PublicDnsName]' --output text")
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]bool{}
+	for line := range strings.Lines(out) {
+		id, address, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		res, err := http.Get("http://" + address + "/")
+		if err != nil {
+			continue
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err == nil && res.StatusCode == http.StatusOK && strings.Contains(string(body), id) {
+			found[id] = true
+		}
+	}
+	return found, nil
+}
+
+// answer waits until n instances answer, without those that are gone.
+func (w *world) answer(n int, gone ...string) map[string]bool {
+	w.t.Helper()
+	var found map[string]bool
+	w.eventually(time.Minute, fmt.Sprintf("%d instances answer", n), func() (err error) {
+		if found, err = w.answering(); err != nil {
+			return err
+		}
+		for _, id := range gone {
+			if found[id] {
+				return fmt.Errorf("%s answers still", id)
+			}
+		}
+		if len(found) != n {
+			return fmt.Errorf("%d answer", len(found))
+		}
+		return nil
+	})
+	return found
+}
+
+// The commands as they are printed in the article that this program is about.
+const (
+	articleGroup = `aws autoscaling create-auto-scaling-group \
+  --auto-scaling-group-name NetflixASG \
+  --launch-template LaunchTemplateName=MyTemplate \
+  --min-size 2 --max-size 10 --desired-capacity 2 \
+  --vpc-zone-identifier "subnet-12345678,subnet-87654321"
+`
+	articleChaos = "# List running EC2 instances\n" +
+		"aws ec2 describe-instances --query 'Reservations[*].Instances[?State.Name==`running`].InstanceId' --output text > instances.txt\n" +
+		"# Pick a random instance and terminate it\n" +
+		"instance=$(shuf -n 1 instances.txt)\n" +
+		"aws ec2 terminate-instances --instance-ids $instance\n"
+)
+
+// The article's group yields two instances that answer, and the one that its random
+// kill ends is replaced by another that answers; with control killed too.
+func TestTheArticlesGroupHeals(t *testing.T) {
+	w := newAWSWorld(t, "us-east-1")
+	began := time.Now()
+	if out := w.mustShell(articleGroup); out != "" {
+		t.Errorf("the article's command printed %q", out)
+	}
+	before := w.answer(2)
+	t.Logf("two instances answer %.1f s after create-auto-scaling-group began", time.Since(began).Seconds())
+
+	began = time.Now()
+	out := w.mustShell(articleChaos)
+	victim := ""
+	for id := range before {
+		if strings.Contains(out, id) {
+			victim = id
+		}
+	}
+	if victim == "" || !strings.Contains(out, `"Name": "shutting-down"`) {
+		t.Fatalf("terminate-instances said %s of %v", out, before)
+	}
+	w.answer(2, victim)
+	t.Logf("the replacement answers %.1f s after the random kill began", time.Since(began).Seconds())
+	if out := w.mustShell("aws autoscaling describe-scaling-activities --auto-scaling-group-name NetflixASG --query 'Activities[].Cause' --output text"); !strings.Contains(out, "needing to be replaced") || !strings.Contains(out, "health check indicating it has been terminated") {
+		t.Errorf("activities: %s", out)
+	}
+
+	// The region heals without control.
+	for id := range w.answer(2) {
+		w.kill("control")
+		w.mustShellRetry("aws ec2 terminate-instances --instance-ids " + id)
+		w.answer(2, id)
+		break
+	}
+}
+
+// mustShellRetry runs lines again until they succeed: control comes back.
+func (w *world) mustShellRetry(lines string) {
+	w.t.Helper()
+	w.eventually(time.Minute, lines, func() error { _, err := w.shell(lines); return err })
+}
+
+// A kill -9 of control in the middle of an operation leaves it done or not done, and
+// asking again does it: never half of it.
+func TestAWSOperationsSurviveAKilledControl(t *testing.T) {
+	w := newAWSWorld(t, "us-east-1")
+	image := strings.TrimSpace(w.mustShell("aws ec2 describe-images --owners amazon --query 'Images[0].ImageId' --output text"))
+	for round, delay := range []time.Duration{300, 450, 600, 750, 900} {
+		name := fmt.Sprintf("g%d", round)
+		killed := make(chan struct{})
+		time.AfterFunc(delay*time.Millisecond, func() { w.kill("control"); close(killed) })
+		_, _ = w.shell("aws autoscaling create-auto-scaling-group --auto-scaling-group-name " + name + " --launch-template LaunchTemplateName=MyTemplate --min-size 1 --max-size 1 --vpc-zone-identifier subnet-12345678\n" +
+			"aws ec2 run-instances --image-id " + image + " --client-token " + name) // whatever comes of them
+		<-killed
+		w.eventually(time.Minute, "the group is made", func() error {
+			_, err := w.shell("aws autoscaling create-auto-scaling-group --auto-scaling-group-name " + name + " --launch-template LaunchTemplateName=MyTemplate --min-size 1 --max-size 1 --vpc-zone-identifier subnet-12345678")
+			if err != nil && !strings.Contains(err.Error(), "AlreadyExists") {
+				return err
+			}
+			_, err = w.shell("aws ec2 run-instances --image-id " + image + " --client-token " + name)
+			return err
+		})
+	}
+	w.answer(10)
+	w.mustShell("for i in $(aws autoscaling describe-auto-scaling-groups --query 'AutoScalingGroups[].AutoScalingGroupName' --output text); do aws autoscaling delete-auto-scaling-group --force-delete --auto-scaling-group-name $i; done")
+	w.answer(5)
+	if out := w.mustShell("aws autoscaling describe-auto-scaling-groups --query 'length(AutoScalingGroups)'"); strings.TrimSpace(out) != "0" {
+		w.eventually(30*time.Second, "the groups are gone", func() error {
+			if out := w.mustShell("aws autoscaling describe-auto-scaling-groups --query 'length(AutoScalingGroups)'"); strings.TrimSpace(out) != "0" {
+				return fmt.Errorf("%s groups", out)
+			}
+			return nil
+		})
+	}
+}
+
+// boto3's waiters see the states that they wait for.
+func TestWaitersOfEC2(t *testing.T) {
+	if err := exec.Command("python3", "-c", "import boto3").Run(); err != nil {
+		t.Skip("python3 with boto3 is not installed")
+	}
+	w := newAWSWorld(t, "us-east-1")
+	script := w.t.TempDir() + "/waiters.py"
+	err := os.WriteFile(script, []byte(`
+import boto3
+ec2 = boto3.client("ec2")
+quick = {"Delay": 1, "MaxAttempts": 60}
+image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+ids = [i["InstanceId"] for i in ec2.run_instances(ImageId=image, MinCount=2, MaxCount=2)["Instances"]]
+for name in ["instance_exists", "instance_running", "instance_status_ok", "system_status_ok"]:
+    ec2.get_waiter(name).wait(InstanceIds=ids, WaiterConfig=quick)
+ec2.stop_instances(InstanceIds=ids[:1])
+ec2.get_waiter("instance_stopped").wait(InstanceIds=ids[:1], WaiterConfig=quick)
+ec2.start_instances(InstanceIds=ids[:1])
+ec2.get_waiter("instance_running").wait(InstanceIds=ids[:1], WaiterConfig=quick)
+pages = list(ec2.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": 5}))
+assert sum(len(r["Instances"]) for p in pages for r in p["Reservations"]) == 2, pages
+ec2.terminate_instances(InstanceIds=ids)
+ec2.get_waiter("instance_terminated").wait(InstanceIds=ids, WaiterConfig=quick)
+print("done")
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := w.mustShell("python3 " + script); strings.TrimSpace(out) != "done" {
+		t.Error(out)
+	}
+}
