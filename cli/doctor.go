@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -132,6 +134,17 @@ func folderCheck(data string) check {
 	return c
 }
 
+// answers says whether anything listens at an address of this machine.
+func answers(ctx context.Context, address string) bool {
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
 // processesState asks the supervisor and the control plane.
 func (a *app) processesState(ctx context.Context) []check {
 	var list []check
@@ -159,7 +172,7 @@ func (a *app) processesState(ctx context.Context) []check {
 			list = append(list, check{"region " + r.Name, "ok", "load balancer " + r.Address, ""})
 		}
 	}
-	if address, err := server.AWSAddress(a.data); err == nil {
+	if address, err := server.AWSAddress(a.data); err == nil && answers(ctx, address) {
 		list = append(list, check{"endpoint for AWS", "ok", "http://" + address + "; IAM's roles and policies are kept and returned, not enforced", ""})
 	}
 	var missing []control.Missing

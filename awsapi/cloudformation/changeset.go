@@ -65,7 +65,7 @@ func (s *Stacks) findChangeSet(ctx context.Context, c *wire.Call, id, stackID st
 	if err != nil {
 		return changeSet{}, err
 	}
-	for _, d := range list {
+	for _, d := range slices.Backward(list) {
 		if d.Name == id {
 			return d, nil
 		}
@@ -136,7 +136,8 @@ func (s *Stacks) createChangeSet(ctx context.Context, c *wire.Call, in *changeSe
 		return nil, err
 	}
 	for _, d := range list {
-		if d.Name == in.ChangeSetName {
+		// The name of one that was executed, or that never can be, is free again.
+		if d.Name == in.ChangeSetName && (d.Execution == "AVAILABLE" || d.Execution == "UNAVAILABLE" || d.Execution == "EXECUTE_IN_PROGRESS") {
 			if in.ClientToken != "" && d.Token == in.ClientToken {
 				return &changeSetOutput{d.arn(c.Account), st.arn(c.Account)}, nil
 			}
@@ -149,7 +150,7 @@ func (s *Stacks) createChangeSet(ctx context.Context, c *wire.Call, in *changeSe
 	if err != nil {
 		return nil, err
 	}
-	changes, err := s.plan(&st, p)
+	changes, err := s.plan(ctx, c, &st, p)
 	if err != nil {
 		return nil, refusal(err)
 	}

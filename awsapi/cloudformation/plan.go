@@ -1,12 +1,14 @@
 package cloudformation
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"slices"
 
 	"showrunner/awsapi/cloudformation/resource"
 	"showrunner/awsapi/cloudformation/template"
+	"showrunner/awsapi/wire"
 )
 
 // change is what an operation would do with one resource.
@@ -41,10 +43,26 @@ type changes struct {
 
 func (c changes) any() bool { return len(c.list) > 0 || c.other }
 
-// plan says what an operation would do with the stack as it is: a pure function of
-// the stack and what it is to be.
-func (s *Stacks) plan(d *stack, p *prepared) (changes, error) {
+// plan says what an operation would do with the stack as it is.
+func (s *Stacks) plan(ctx context.Context, c *wire.Call, d *stack, p *prepared) (changes, error) {
 	pl := &planning{types: s.types(), d: d, p: p, replaced: map[string]bool{}}
+	if d.Current.Template != "" {
+		t, err := template.Parse(d.Current.Template)
+		if err != nil {
+			return changes{}, err
+		}
+		env, err := s.environment(ctx, c, d, t, d.Current)
+		if err != nil {
+			return changes{}, err
+		}
+		pl.before = &prepared{version: d.Current, template: t, env: env}
+	}
+	return pl.plan()
+}
+
+// plan is a pure function of the stack and what it is to be.
+func (pl *planning) plan() (changes, error) {
+	d, p := pl.d, pl.p
 	order, err := p.template.Order(p.env.Conditions)
 	if err != nil {
 		return changes{}, err
@@ -71,7 +89,7 @@ func (s *Stacks) plan(d *stack, p *prepared) (changes, error) {
 	for name, had := range d.Resources {
 		declared := p.template.Resource(name)
 		if had.there() && (declared == nil || !declared.Wanted(p.env.Conditions)) {
-			pl.out = append(pl.out, change{Action: "Remove", Logical: name, Type: had.Type, Physical: had.Physical, Policy: policyAction("", had.Deletion), Before: shownContext(had.Properties, had.Metadata)})
+			pl.out = append(pl.out, change{Action: "Remove", Logical: name, Type: had.Type, Physical: had.Physical, Policy: policyAction("", had.Deletion), Before: pl.context(name)})
 		}
 	}
 	slices.SortFunc(pl.out, func(a, b change) int {
@@ -94,8 +112,26 @@ type planning struct {
 	types    map[string]*resource.Type
 	d        *stack
 	p        *prepared
+	before   *prepared // the stack as it is; nil for a new one
 	replaced map[string]bool
 	out      []change
+}
+
+// context is a resource as the stack's template has it. What refers to another
+// resource is shown as unknown, as AWS does.
+func (pl *planning) context(name string) string {
+	if pl.before == nil {
+		return ""
+	}
+	one := pl.before.template.Resource(name)
+	if one == nil {
+		return ""
+	}
+	e, err := evaluate(pl.before.env, one)
+	if err != nil {
+		return ""
+	}
+	return shownContext(e.properties, e.metadata)
 }
 
 func (pl *planning) changedOf(name string) bool {
@@ -116,7 +152,7 @@ func (pl *planning) resource(one *template.Resource) error {
 		pl.out = append(pl.out, change{Action: "Add", Logical: one.Name, Type: one.Type, After: after})
 	case actReplace, actUpdate:
 		c := pl.modified(one, kind, had, e, retagged)
-		c.Before, c.After = shownContext(had.Properties, had.Metadata), after
+		c.Before, c.After = pl.context(one.Name), after
 		pl.replaced[one.Name] = c.Replacement == "True"
 		if c.Replacement != "False" {
 			c.Policy = policyAction("ReplaceAnd", e.replace)

@@ -199,7 +199,10 @@ func (s *Stacks) updateStack(ctx context.Context, c *wire.Call, in *updateInput)
 	if err != nil {
 		return nil, err
 	}
-	changes, err := s.plan(&d, p)
+	if p.Capabilities == nil {
+		p.Capabilities = d.Current.Capabilities
+	}
+	changes, err := s.plan(ctx, c, &d, p)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -292,8 +295,8 @@ func (s *Stacks) deletes(now *stack, c *wire.Call, in *deleteInput, inUse string
 	o.Force = in.DeletionMode == "FORCE_DELETE_STACK" && now.Status == deleteFailed
 	for _, name := range deletionOrder(now.Resources) {
 		one := now.Resources[name]
-		keep := one.Deletion == "Retain" || one.Deletion == "RetainExceptOnCreate" || slices.Contains(in.RetainResources, name)
-		o.Clean = append(o.Clean, &deletion{Logical: name, Resource: *one, Retain: keep && !one.Unsure})
+		keep := (one.Deletion == "Retain" || one.Deletion == "RetainExceptOnCreate") && !one.Unsure
+		o.Clean = append(o.Clean, &deletion{Logical: name, Resource: *one, Retain: keep || slices.Contains(in.RetainResources, name)})
 	}
 	now.Operation = o
 	now.become(s.Now(), c.Account, deleteInProgress, "User Initiated")

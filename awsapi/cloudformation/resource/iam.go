@@ -185,7 +185,19 @@ func (h rolePolicy) made(r *Request) Made {
 	return Made{Physical: r.Physical, Attributes: map[string]any{"Id": r.Physical}}
 }
 
+// somebody refuses a policy that nobody has, as AWS does when it is made and
+// when it is deleted.
+func (rolePolicy) somebody(r *Request) error {
+	if len(r.Texts("Roles")) == 0 {
+		return wire.Errorf("InvalidInput", "At least one of [Groups,Roles,Users] must be non-empty.")
+	}
+	return nil
+}
+
 func (h rolePolicy) Create(ctx context.Context, r *Request) (Made, error) {
+	if err := h.somebody(r); err != nil {
+		return h.made(r), err
+	}
 	for _, role := range r.Texts("Roles") {
 		if _, err := r.call(ctx, "iam", "PutRolePolicy", map[string]any{"RoleName": role, "PolicyName": r.Text("PolicyName"), "PolicyDocument": r.Document("PolicyDocument")}); err != nil {
 			return h.made(r), err
@@ -214,6 +226,9 @@ func (rolePolicy) remove(ctx context.Context, r *Request, roles []string) error 
 }
 
 func (h rolePolicy) Delete(ctx context.Context, r *Request) error {
+	if err := h.somebody(r); err != nil {
+		return err
+	}
 	return h.remove(ctx, r, r.Texts("Roles"))
 }
 

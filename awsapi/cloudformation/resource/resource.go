@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"net/http"
 	"slices"
@@ -320,8 +321,8 @@ func (r *Request) AllTags() []Tag {
 			own = append(own, Tag{key, value})
 		}
 	case map[string]any:
-		for key, v := range list {
-			value, _ := template.Text(v)
+		for _, key := range slices.Sorted(maps.Keys(list)) {
+			value, _ := template.Text(list[key])
 			own = append(own, Tag{key, value})
 		}
 	}
@@ -330,7 +331,6 @@ func (r *Request) AllTags() []Tag {
 			own = append(own, t)
 		}
 	}
-	slices.SortFunc(own, func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
 	return own
 }
 
