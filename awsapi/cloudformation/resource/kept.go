@@ -35,13 +35,6 @@ func keptTypes(c Config) []*Type {
 		Handler: kept{docs, "AWS::ECR::Repository", func(r *Request) map[string]any {
 			return map[string]any{"Arn": account(r, "ecr", "repository/"+r.Physical), "RepositoryUri": r.Account + ".dkr.ecr." + r.Region + ".amazonaws.com/" + r.Physical}
 		}},
-	}, {
-		Name:       "AWS::Logs::LogGroup",
-		Properties: []string{"LogGroupName", "RetentionInDays", "KmsKeyId", "LogGroupClass", "DataProtectionPolicy", "FieldIndexPolicies", "Tags"},
-		Replace:    []string{"LogGroupName"}, Attributes: []string{"Arn"}, Named: "LogGroupName", Identifiers: []string{"LogGroupName"},
-		Handler: kept{docs, "AWS::Logs::LogGroup", func(r *Request) map[string]any {
-			return map[string]any{"Arn": account(r, "logs", "log-group:"+r.Physical+":*")}
-		}},
 	}}
 }
 
