@@ -17,6 +17,8 @@ want() { # want PACKAGE COMMAND…: one of the commands, or a file, must be ther
 
 want git git
 want git-lfs git-lfs
+want nodejs node nodejs
+want npm npm
 want curl curl
 want postgresql postgres '/usr/lib/postgresql/*/bin/postgres'
 want chromium chromium chromium-browser google-chrome

@@ -63,6 +63,9 @@ func (r *run) delete(ctx context.Context, at int) (time.Duration, error) {
 	tags := r.d.Operation.Before.Tags
 	req := r.request(&r.d, r.account, r.d.Operation.caller(r.account), r.op+"/delete/"+one.Logical, one.Logical, nil, nil, tags)
 	req.Physical, req.Attributes = one.Resource.Physical, one.Resource.Attributes
+	if now := r.d.Resources[one.Logical]; one.Replaced && now != nil {
+		req.Replaced = now.Physical // what the stack has is never found in the place of what is to go
+	}
 	var err error
 	if req.Properties, err = r.resolve(ctx, r.callOf(), one.Resource.Properties); err != nil {
 		req.Properties = one.Resource.Properties // a reference that leads nowhere any more does not keep anything alive
@@ -91,7 +94,7 @@ func (r *run) deleteAct(ctx context.Context, kind *resource.Type, req *resource.
 			return err
 		}
 		if found {
-			req.Physical = made.Physical
+			req.Physical, req.Attributes = made.Physical, made.Attributes
 		}
 	}
 	if req.Physical == "" {

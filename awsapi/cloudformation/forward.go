@@ -149,6 +149,9 @@ func (r *run) requestFor(logical string, st *step) *resource.Request {
 	req.Physical = st.Physical
 	if st.Old != nil {
 		req.Attributes = st.Old.Attributes
+		if st.Action == actReplace {
+			req.Replaced = st.Old.Physical
+		}
 	}
 	return req
 }
@@ -296,6 +299,9 @@ func (r *run) taken(ctx context.Context, kind *resource.Type, req *resource.Requ
 	}
 	if st.Action == actReplace && kind.Chosen(resolved) && st.Old != nil && st.Old.Type == kind.Name && st.Old.Physical == req.Physical {
 		return invalid("CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename %s and update the stack again.", st.Physical)
+	}
+	if kind.Assigned {
+		return nil
 	}
 	_, found, err := kind.Handler.Find(ctx, req)
 	if err == nil && found && r.d.Operation.Import && st.Action == actCreate {

@@ -43,6 +43,7 @@ type Request struct {
 	Physical string
 	// Token is the same whenever the same act is asked for again.
 	Token      string
+	Replaced   string // the identifier of the resource that this one replaces
 	Properties map[string]any
 	Old        map[string]any // before an update
 	Attributes map[string]any // as they were, in an update and a deletion
@@ -107,6 +108,7 @@ type Type struct {
 	Identifiers []string
 	IAM         bool // making one needs CAPABILITY_IAM, and CAPABILITY_NAMED_IAM with a name
 	Tagged      bool // it takes the stack's tags
+	Assigned    bool // the service gives the identifier when one is made: none can be taken
 	// Check refuses properties that cannot be honoured, before anything is made.
 	Check func(properties map[string]any) error
 	// Needs is the operation that has to be served: service and name.
@@ -124,7 +126,7 @@ type Config struct {
 // Types are all types, by name, that are served over these services.
 func Types(c Config, served func(service, operation string) bool) map[string]*Type {
 	out := map[string]*Type{}
-	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(), logTypes(), deliveryTypes(c), keptTypes(c), ownTypes()} {
+	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(), logTypes(), deliveryTypes(c), networkTypes(), computeTypes(), balancerTypes(), keptTypes(c), ownTypes()} {
 		for _, t := range family {
 			if t.Needs[0] == "" || served(t.Needs[0], t.Needs[1]) {
 				out[t.Name] = t
@@ -167,6 +169,9 @@ func UUID(seed ...string) string {
 // Identifier is the identifier that a resource gets, if its type lets the property
 // or CloudFormation choose.
 func (t *Type) Identifier(r *Request) string {
+	if t.Assigned {
+		return ""
+	}
 	if name := r.Text(t.Named); t.Named != "" && name != "" {
 		return name
 	}
