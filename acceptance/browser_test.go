@@ -21,10 +21,11 @@ import (
 	"showrunner/execution"
 )
 
-// browserWait bounds what a browser is waited for; it starts slowly on a busy machine.
+// browserWait bounds every wait for a browser; it starts slowly on a busy
+// machine.
 const browserWait = 60 * time.Second
 
-// browser is one tab of a real browser that notes whatever a page complains about.
+// browser is one tab of a real browser that records every complaint about a page.
 type browser struct {
 	*world
 	ctx context.Context
@@ -83,7 +84,7 @@ func (b *browser) note(ev any) {
 		text = fmt.Sprintf("%s on the console: %v", e.Type, e.Args)
 	case *runtime.EventExceptionThrown:
 		text = e.ExceptionDetails.Text
-	case *log.EventEntryAdded: // violations of the page's policy are here
+	case *log.EventEntryAdded: // violations of the page's policy are reported here
 		text = fmt.Sprintf("%s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL)
 	case *network.EventResponseReceived:
 		if e.Response.Status >= 400 {
@@ -106,7 +107,7 @@ func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// sees waits until the page says a text, without being loaded again.
+// sees waits until the page shows a text, without reloading it.
 func (b *browser) sees(text string) {
 	b.t.Helper()
 	b.eventually(browserWait, "the page says "+text, func() error {
@@ -144,9 +145,9 @@ pipelines:
       ask: { needs: [say], approval: { instructions: "Is **it** good? <script>alert(1)</script>" } }
 `
 
-// A person signs in by the link, watches a run that changes before their eyes,
-// approves it with the keyboard alone, and reads its log; no page says anything
-// on the console, runs what came from outside or asks for what is not there.
+// A person signs in by the link, watches a run change live, approves it with the
+// keyboard alone, and reads its log. No page logs to the console, runs foreign
+// scripts, or requests a missing resource.
 func TestAPersonInABrowser(t *testing.T) {
 	w := newWorld(t, "us-west-2")
 	b := newBrowser(w)
@@ -168,7 +169,7 @@ func TestAPersonInABrowser(t *testing.T) {
 
 	// The comment's field, then Approve: Tab and Enter are all it takes.
 	b.do(chromedp.Focus(chromedp.CSS(`section.ask input[name=comment]`)), chromedp.KeyEvent("fine"), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter))
-	b.sees("2 Succeeded") // both stages: one alone says so earlier
+	b.sees("2 Succeeded") // both stages: the page names a single stage earlier
 	w.json(&e, "executions", "show", e.ID)
 	if e.Status != execution.Succeeded {
 		t.Errorf("the run is %s", e.Status)
@@ -184,19 +185,19 @@ func TestAPersonInABrowser(t *testing.T) {
 		b.do(chromedp.WaitVisible(chromedp.CSS("h1")))
 	}
 
-	// Another run appears on a page that nobody loads again.
+	// Another run appears on a page that is not reloaded.
 	b.open("/executions")
 	w.json(&e, "run", "asked/release")
 	b.sees("asked › release #2")
 
-	// And it ends on a page that nobody touches.
+	// The run ends on a page that is not touched.
 	b.open("/executions/" + e.ID)
 	b.sees("ask waits for a person")
 	b.sees("● Live")
 	w.must("approve", e.ID, "ask")
 	b.sees("2 Succeeded")
 
-	// The link worked once.
+	// The link works only once.
 	res, err := http.Get(link)
 	if err != nil {
 		t.Fatal(err)

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// TestABuildOfADeadHost: the machine of a build is gone for good, with control
-// plane, supervisor and files. Another starts the build anew, says so in the log
-// and in an event, and goes on to the end.
+// TestABuildOfADeadHost: the machine of a build is gone permanently, with control
+// plane, supervisor and files. Another machine starts the build anew, says so in
+// the log and in an event, and continues to the end.
 func TestABuildOfADeadHost(t *testing.T) {
 	t.Parallel()
 	a, b, notes := twoHosts(t, "2s")
@@ -43,9 +43,9 @@ func TestABuildOfADeadHost(t *testing.T) {
 	}
 }
 
-// TestABuildOfAHostThatComesBack: a control plane is away while its machine
-// builds on. When it is back in time, the build's result is taken, though
-// another control plane has the execution by then.
+// TestABuildOfAHostThatComesBack: a control plane is down while its machine
+// continues a build. When it is back in time, the build's result is accepted,
+// although another control plane has the execution by then.
 func TestABuildOfAHostThatComesBack(t *testing.T) {
 	t.Parallel()
 	a, b, notes := twoHosts(t, "10m")
@@ -73,9 +73,9 @@ func TestABuildOfAHostThatComesBack(t *testing.T) {
 	}
 }
 
-// TestABuildOfAHostThatComesBackLate: the build goes on where nobody can see it,
-// and is started anew elsewhere. When the first host is back, its build is ended
-// and nothing of it counts.
+// TestABuildOfAHostThatComesBackLate: a build continues on a host that cannot be
+// reached, and is started anew elsewhere. When the first host is back, its build
+// is ended and its result is discarded.
 func TestABuildOfAHostThatComesBackLate(t *testing.T) {
 	t.Parallel()
 	a, b, notes := twoHosts(t, "2s")
@@ -103,8 +103,8 @@ func TestABuildOfAHostThatComesBackLate(t *testing.T) {
 	}
 }
 
-// TestCommandsOfADeadHost: what commands did before their machine was gone nobody
-// knows, so a person is asked, and they are repeated when the person says so.
+// TestCommandsOfADeadHost: the effects of commands on a lost machine are unknown,
+// so a person is asked, and the commands are repeated when the person says so.
 func TestCommandsOfADeadHost(t *testing.T) {
 	t.Parallel()
 	a, b, notes := twoHosts(t, "2s")
@@ -130,9 +130,9 @@ func TestCommandsOfADeadHost(t *testing.T) {
 	}
 }
 
-// TestBuildsWaitForAPlace: with one place, a second build waits and says so, over
-// the death of the control plane, while the build that runs goes on; it begins
-// when that has ended.
+// TestBuildsWaitForAPlace: with one place, a second build waits and says so. The
+// control plane is killed while the first build runs on; the second begins when
+// the first has ended.
 func TestBuildsWaitForAPlace(t *testing.T) {
 	t.Parallel()
 	hosts, notes := newHosts(t, "10m", 1)
@@ -171,8 +171,8 @@ func TestBuildsWaitForAPlace(t *testing.T) {
 }
 
 // TestTheLogOfAnAdoptedBuildIsFollowed: two control planes share a data folder. A
-// person who follows a build's log on the one that began it sees every line once, as
-// it comes, though that one is killed.
+// person follows a build's log on the control plane that began it, and sees every
+// line once and live, although that control plane is killed.
 func TestTheLogOfAnAdoptedBuildIsFollowed(t *testing.T) {
 	t.Parallel()
 	hosts, notes := newHosts(t, "10m", 2)

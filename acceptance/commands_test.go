@@ -14,8 +14,8 @@ import (
 	"showrunner/execution"
 )
 
-// commandsPipelines have one that deploys at any time, one in a window that is closed
-// now in its own zone, and two that wait for people.
+// commandsPipelines are a pipeline that deploys at any time, one in a window that
+// is closed now in its own zone, and two that wait for people.
 func commandsPipelines(now time.Time) string {
 	const deploy = `deploy:
           cluster: fleet
@@ -26,7 +26,7 @@ func commandsPipelines(now time.Time) string {
           strategy: { red-black: { keep: 2, scaleDownDelay: 0s } }
           drain: 2s
           stopTimeout: 2s`
-	// Kathmandu is at +5:45: a window that is read in any other zone would be another.
+	// Kathmandu is at +5:45, so a window in any other zone would differ.
 	zone := time.FixedZone("Asia/Kathmandu", (5*60+45)*60)
 	from, to := now.In(zone).Add(2*time.Hour).Format("15:04"), now.In(zone).Add(3*time.Hour).Format("15:04")
 	return fmt.Sprintf(`application: fleet
@@ -55,14 +55,14 @@ pipelines:
 `, deploy, from, to)
 }
 
-// session is a person at a terminal who looks at what the commands did.
+// session is a person at a terminal who checks the effects of the commands.
 type session struct {
 	*world
 	repo *repo
 }
 
-// Every command for what runs, one after the other as a person would type them,
-// and what the fleet is seen to do afterwards.
+// Every operational command, one after the other as a person would type them, and
+// the state of the fleet afterwards.
 func TestEveryCommandForWhatRuns(t *testing.T) {
 	files := serviceFiles("red-black", "good", "zero")
 	files["showrunner.yaml"] = commandsPipelines(time.Now())
@@ -77,7 +77,7 @@ func TestEveryCommandForWhatRuns(t *testing.T) {
 	s.held()
 }
 
-// say runs a command that has to end with an exit code and to hold every text.
+// say runs a command that has to end with an exit code and print every text.
 func (s *session) say(command string, exit int, texts ...string) {
 	s.t.Helper()
 	s.sayArgs(strings.Fields(command), exit, texts...)
@@ -106,13 +106,13 @@ func (s *session) groups() (list []cloud.ServerGroup) {
 	return list
 }
 
-// see waits until the fleet is as it has to be.
+// see waits until the fleet is in the required state.
 func (s *session) see(what string, ok func([]cloud.ServerGroup) error) {
 	s.t.Helper()
 	s.eventually(30*time.Second, what, func() error { return ok(s.groups()) })
 }
 
-// release commits a version and delivers it; it answers with the commit.
+// release commits a version and delivers it; it returns the commit.
 func (s *session) release(version string) string {
 	s.t.Helper()
 	commit := s.repo.commit(version, map[string]string{"version": version})
@@ -143,7 +143,7 @@ func (s *session) capacity() {
 		}
 		return nil
 	})
-	s.say("resize fleet --desired 0 --min 0", 7, "last serving instance") // the guard
+	s.say("resize fleet --desired 0 --min 0", 7, "last serving instance") // refused by the traffic guard
 	s.say("resize fleet --min 3 --max 2", 2)
 	s.say("suspend-processes fleet Launch --region us-west-2", 0, "suspended Launch")
 	s.say("suspend-processes fleet Nonsense", 2, "Nonsense")
@@ -193,7 +193,7 @@ func (s *session) perInstance() {
 		}
 		return serving(groups, "us-west-2", 1)
 	})
-	s.say("standby "+i.ID+" on", 7) // it is the least, and the last
+	s.say("standby "+i.ID+" on", 7) // it is the minimum, and the last instance
 	s.say("protect "+i.ID+" off", 0)
 	s.say("resize fleet --desired 2 --region us-west-2", 0)
 	s.see("two serve", func(groups []cloud.ServerGroup) error { return serving(groups, "us-west-2", 2) })
@@ -213,7 +213,7 @@ func (s *session) perInstance() {
 	s.say("terminate i-nonsense", 6)
 }
 
-// replaced says whether an instance is gone and so many serve in its region.
+// replaced says whether an instance is gone and n instances serve in its region.
 func replaced(id, region string, serve int) func([]cloud.ServerGroup) error {
 	return func(groups []cloud.ServerGroup) error {
 		for _, g := range groups {
@@ -227,7 +227,8 @@ func replaced(id, region string, serve int) func([]cloud.ServerGroup) error {
 	}
 }
 
-// unhealthy has an instance replaced whose checks pass, while it serves.
+// unhealthy marks an instance whose checks pass as unhealthy; it serves until it
+// is replaced.
 func (s *session) unhealthy() {
 	i := s.serves("us-east-1")
 	s.say("set-health "+i.ID+" ill", 2, "neither healthy nor unhealthy")
@@ -259,7 +260,7 @@ func (s *session) follow(i cloud.Instance) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		s.t.Errorf("logs --follow ended by itself: %v", err)
 	}
-	cmd.Wait() // it was interrupted
+	cmd.Wait() // the test interrupted it
 }
 
 func (s *session) traffic() {
@@ -290,7 +291,8 @@ func (s *session) rollback() {
 		return nil
 	})
 	s.say("rollback fleet --to nonsense", 1, "NO_EARLIER_VERSION")
-	// The fast path: the version that was just left is delivered again, and nothing is made anew.
+	// Fast path: the version that was just replaced is delivered again, and
+	// nothing is built anew.
 	s.say("rollback fleet --to fleet-v001", 0)
 	s.see("the second version serves", func(groups []cloud.ServerGroup) error {
 		for _, g := range groups {

@@ -19,16 +19,17 @@ import (
 	"showrunner/store/pgtest"
 )
 
-// composeService is what of a service in compose.yaml makes a process.
+// composeService is the part of a service in compose.yaml that defines its
+// process.
 type composeService struct {
 	Image       string            `yaml:"image"`
 	Command     []string          `yaml:"command"`
 	Environment map[string]string `yaml:"environment"`
 }
 
-// TestComposeFile starts what compose.yaml starts, without containers: the same
-// commands with a database and addresses of this machine. Both control planes
-// work on one database and one data folder, with the regions of the first.
+// TestComposeFile starts the services of compose.yaml without containers: the
+// same commands with a database and addresses of this machine. Both control
+// planes use one database and one data folder, and the regions of the first.
 func TestComposeFile(t *testing.T) {
 	server, err := pgtest.Start(t.Context())
 	if errors.Is(err, pgtest.ErrNone) {
@@ -97,7 +98,7 @@ func TestComposeFile(t *testing.T) {
 	if err := os.WriteFile(pipeline, []byte("application: shop\npipelines: { release: { stages: { pause: { wait: { for: 1ms } } } } }\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for i, w := range []*world{a, b} { // what one is told the other knows
+	for i, w := range []*world{a, b} { // each control plane knows what the other was told
 		for _, args := range [][]string{{"apply", pipeline}, {"run", "shop/release", "--watch"}} {
 			if _, errs, code := w.cli(args...); code != 0 {
 				t.Fatalf("%v: %d %s", args, code, errs)
@@ -112,7 +113,8 @@ func TestComposeFile(t *testing.T) {
 	}
 }
 
-// TestImageIsWhatComposeStarts: the image starts as the file says, from nothing.
+// TestImageIsWhatComposeStarts: the image starts from an empty state as
+// compose.yaml says.
 func TestImageIsWhatComposeStarts(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../Dockerfile")

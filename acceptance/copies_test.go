@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// counted is a pipeline of which each stage leaves a line in a file.
+// counted is a pipeline in which each stage appends a line to a file.
 const counted = `application: shop
 pipelines:
   release:
@@ -30,7 +30,7 @@ const (
 	countedStages = 4
 )
 
-// counts reads how often each stage of each run left its line.
+// counts reads how often each stage of each run appended its line.
 func counts(t *testing.T, file string) map[string]int {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -44,7 +44,7 @@ func counts(t *testing.T, file string) map[string]int {
 	return n
 }
 
-// sqliteHost is a control plane on SQLite, alone.
+// sqliteHost is a single control plane on SQLite.
 func sqliteHost(t *testing.T, data string) *host {
 	t.Helper()
 	h := &host{world: &world{t: t, data: data, listen: freeAddress(t), output: &lockedBuffer{}}, shared: data, patience: "10m"}
@@ -57,7 +57,7 @@ func sqliteHost(t *testing.T, data string) *host {
 	return h
 }
 
-// allEnd waits until every run has ended well.
+// allEnd waits until every run has succeeded.
 func (h *host) allEnd() {
 	h.t.Helper()
 	h.eventually(2*time.Minute, "every run has ended", func() error {
@@ -78,7 +78,7 @@ func (h *host) allEnd() {
 	})
 }
 
-// copyTree copies the files of a data folder, but for the database.
+// copyTree copies the files of a data folder, except the database.
 func copyTree(t *testing.T, from, to string) {
 	t.Helper()
 	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
@@ -113,11 +113,11 @@ func sqlite(t *testing.T, db, statement string) string {
 	return string(out)
 }
 
-// TestACopyOfTheDatabaseRunsNothingAgain copies the database in each of the ways
-// that people know, while stages run that leave a line each, lets the original go
-// on to the end, and then starts a control plane on the copy. What the copy has as
-// done is never done again. What the original did after the copy was made is found
-// in the folder of builds when that is there, and only then.
+// TestACopyOfTheDatabaseRunsNothingAgain copies the database in each common way
+// while stages run that append a line each. It lets the original run to the end,
+// and then starts a control plane on the copy. Stages that are done in the copy
+// are never run again. Builds that the original ran after the copy are found in
+// the folder of builds when that is available, and only then.
 func TestACopyOfTheDatabaseRunsNothingAgain(t *testing.T) {
 	if _, err := exec.LookPath("sqlite3"); err != nil {
 		t.Skip("sqlite3 is not installed")
@@ -166,7 +166,7 @@ func TestACopyOfTheDatabaseRunsNothingAgain(t *testing.T) {
 			if len(before) != countedRuns*countedStages {
 				t.Fatalf("the original did %v", before)
 			}
-			seen := filepath.Join(dir, "seen.db") // what the copy has as done; reading makes a log beside it
+			seen := filepath.Join(dir, "seen.db") // stages that are done in the copy; reading the copy makes a log file beside it
 			copyFiles(t, copied, seen, "")
 			if _, err := os.Stat(copied + "-wal"); err == nil {
 				copyFiles(t, copied, seen, "-wal")
@@ -188,13 +188,13 @@ func TestACopyOfTheDatabaseRunsNothingAgain(t *testing.T) {
 				c.allEnd()
 				c.end(syscall.SIGTERM)
 			}
-			whole := filepath.Join(dir, "whole") // with all other files as they are now
+			whole := filepath.Join(dir, "whole") // with all other files in their present state
 			copyTree(t, original, whole)
 			place(whole)
 			if after := counts(t, file); !maps.Equal(after, before) {
 				t.Errorf("with the folder of builds something was done again: %v", after)
 			}
-			bare := filepath.Join(dir, "bare") // the database and nothing else
+			bare := filepath.Join(dir, "bare") // only the database
 			if err := os.Mkdir(bare, 0o700); err != nil {
 				t.Fatal(err)
 			}

@@ -19,7 +19,7 @@ import (
 	"showrunner/execution"
 )
 
-// bucket is an S3 client of a region, as any program would use.
+// bucket is an ordinary S3 client of a region.
 func (w *world) bucket(region string) *s3.Client {
 	w.t.Helper()
 	keys, err := objectstore.LoadCredentials(localcloud.CredentialsFile(w.data))
@@ -38,8 +38,8 @@ func (w *world) bucket(region string) *s3.Client {
 	return nil
 }
 
-// A bucket is changed by hand in one region, and another region is put back to
-// an earlier deployment: drift tells both and repairs both.
+// A bucket is changed by hand in one region, and another region is returned to an
+// earlier deployment: drift reports both and repairs both.
 func TestDriftOfAWebsite(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("one"))
@@ -84,7 +84,8 @@ func TestDriftOfAWebsite(t *testing.T) {
 		object.Body.Close()
 	}
 
-	// Past the control plane, by the region's own interface: no execution knows of it.
+	// Past the control plane, by the region's own interface, so that no execution
+	// records it.
 	local, err := localcloud.NewClient(localcloud.ClientConfig{Regions: []localcloud.Endpoint{{Region: "eu-west-1", Data: w.data}}})
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +100,7 @@ func TestDriftOfAWebsite(t *testing.T) {
 	}
 	w.must("drift", "shop", "--repair")
 	w.must("drift", "shop")
-	// A rollback is a deployment: it is no drift.
+	// A rollback is a deployment, so it is not drift.
 	w.must("rollback", "--site", "shop")
 	w.must("drift", "shop")
 	if _, errs, code := w.cli("drift", "--site", "nothing"); code != 6 {
@@ -107,8 +108,9 @@ func TestDriftOfAWebsite(t *testing.T) {
 	}
 }
 
-// What was put into traffic last counts, and not what started last: an older run
-// that is approved after a newer one is no drift, and repair leaves it alone.
+// The version that was put into traffic last counts, not the execution that
+// started last: an older run that is approved after a newer one is not drift, and
+// repair leaves it alone.
 func TestTheRunThatEndedLastIsNoDrift(t *testing.T) {
 	w := newWorld(t)
 	files := siteFiles("one")
@@ -145,7 +147,7 @@ func TestTheRunThatEndedLastIsNoDrift(t *testing.T) {
 		t.Errorf("repair reverted what was approved: %d %s", code, body)
 	}
 
-	// A region that is lost is the first line of what people look at, with its own exit code.
+	// A lost region is the first line of the output, with its own exit code.
 	w.must("regions", "stop", "us-west-2", "--reason", "trying", "--kill")
 	for _, command := range [][]string{{"drift", "shop"}, {"clusters"}, {"doctor"}} {
 		out, errs, code := w.cli(command...)
@@ -166,8 +168,8 @@ func TestTheRunThatEndedLastIsNoDrift(t *testing.T) {
 	}
 }
 
-// A state that is restored beside an empty cloud says what is lost, until a person
-// says that it is gone on purpose.
+// A state that is restored beside an empty cloud lists what is lost, until a
+// person confirms that it was removed on purpose.
 func TestARestoredStateMissesWhatIsLost(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("one"))

@@ -15,7 +15,7 @@ import (
 	"showrunner/internal/loadtest"
 )
 
-// program is a service whose behaviour is a file beside its source.
+// program is a service whose behaviour comes from a file beside its source.
 const program = `package main
 
 import (
@@ -103,7 +103,7 @@ pipelines:
           waves: [ { regions: [us-west-2], bake: BAKE }, { regions: [us-east-1, eu-west-1] } ]
 `
 
-// strategies as the pipeline file writes them.
+// strategies as they are written in the pipeline file.
 var strategies = map[string]string{
 	"red-black": "red-black",
 	"rolling":   "{ rolling: { steps: [50], pause: 200ms, scaleDownDelay: 500ms } }",
@@ -154,8 +154,8 @@ func (w *world) clusters() []control.Cluster {
 	return list
 }
 
-// No retryable request fails while versions are replaced by every strategy,
-// instances are killed and hang, and a region process dies.
+// No retryable request fails while every strategy replaces versions, instances
+// are killed and hang, and a region process dies.
 func TestNobodyNoticesAnything(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, serviceFiles("red-black", "good", "v0"))
@@ -203,7 +203,7 @@ func noneFailed(t *testing.T, name string, r loadtest.Report) {
 	}
 }
 
-// allServe says whether every region has what it should have.
+// allServe says whether every region has its full capacity.
 func (w *world) allServe() error {
 	regions := 0
 	for _, c := range w.clusters() {
@@ -223,8 +223,8 @@ func (w *world) allServe() error {
 	return nil
 }
 
-// hitInstances sends a signal to random serving instances, one after another,
-// each time once everything serves again: the promise is about one blow at a time.
+// hitInstances sends a signal to random serving instances one after another, each
+// time once all serve again: the promise covers one failure at a time.
 func (w *world) hitInstances(rng *rand.Rand, n int, sig syscall.Signal) {
 	for range n {
 		var serving []cloud.Instance
@@ -249,8 +249,8 @@ func (w *world) hitInstances(rng *rand.Rand, n int, sig syscall.Signal) {
 	}
 }
 
-// A bad version ends in a clear reason; traffic never leaves the version before;
-// nothing is left behind.
+// A bad version ends with a clear reason; traffic never leaves the earlier
+// version; nothing is left behind.
 func TestBadVersionsAreUndone(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, serviceFiles("red-black", "good", "good"))
@@ -285,7 +285,8 @@ func TestBadVersionsAreUndone(t *testing.T) {
 			}
 		}
 	}
-	// One that ignores SIGTERM is good enough to serve, and is killed when its time comes.
+	// A version that ignores SIGTERM may serve, and is killed at the end of its
+	// stop timeout.
 	r.commit("stubborn", serviceFiles("red-black", "stubborn", "stubborn"))
 	if errs, code := w.deliver(r); code != 0 {
 		t.Fatalf("exit %d\n%s", code, errs)
@@ -306,8 +307,8 @@ func TestBadVersionsAreUndone(t *testing.T) {
 	})
 }
 
-// A version that its canary's judge refuses leaves what its instances wrote with the
-// failure, for whoever looks when the version is gone.
+// When a canary's judge refuses a version, the failure contains the output of its
+// instances, so that people can read it after the version is gone.
 func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, serviceFiles("canary", "good", "good"))
@@ -332,8 +333,8 @@ func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 	}
 }
 
-// Kill the control plane at random moments of rollouts by every strategy: each
-// ends well or is undone, and no request fails.
+// The control plane is killed at random moments of rollouts by every strategy:
+// each rollout succeeds or is undone, and no request fails.
 func TestControlKilledDuringRollouts(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, serviceFiles("red-black", "good", "v0"))

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// outside is a control plane for tests that see it from outside.
+// outside is a control plane with the view of its users.
 func outside(t *testing.T) *world {
 	t.Helper()
 	return newWorld(t, "us-west-2")
 }
 
-// deliverFile hands a pipeline file over.
+// deliverFile applies a pipeline file.
 func (w *world) deliverFile(text string) {
 	w.t.Helper()
 	file := filepath.Join(w.t.TempDir(), "showrunner.yaml")
@@ -30,9 +30,10 @@ func (w *world) deliverFile(text string) {
 }
 
 // TestWhatGitFetches: a branch, a tag, a commit, and a repository behind ssh,
-// each with the files of just that.
+// each with exactly its files.
 func TestWhatGitFetches(t *testing.T) {
-	// A stand-in for ssh and the machine it leads to: it runs the command here.
+	// A replacement for ssh and its remote machine: it runs the command on this
+	// machine.
 	bin := t.TempDir()
 	asked := filepath.Join(bin, "asked")
 	script := "#!/bin/sh\necho \"$*\" >> " + asked + "\nfor last; do :; done\nexec sh -c \"$last\"\n"
@@ -63,8 +64,8 @@ func TestWhatGitFetches(t *testing.T) {
 	}
 }
 
-// TestPushesOfTags: deliveries as GitLab and Gitea send them, over the wire, of
-// tags that a filter takes and of one that it does not.
+// TestPushesOfTags: deliveries as GitLab and Gitea send them, of tags that a
+// filter accepts and of a tag that it does not.
 func TestPushesOfTags(t *testing.T) {
 	w := outside(t)
 	w.deliverFile("application: shop\npipelines:\n  release:\n    concurrency: parallel\n    triggers: [{push: {tags: ['v*']}}]\n    stages: {s: {wait: {for: 1ms}}}\n")
@@ -130,9 +131,10 @@ func TestPushesOfTags(t *testing.T) {
 	}
 }
 
-// TestABuildWhoseSupervisorIsKilled: kill -9 of the supervisor in the middle of
-// the build. Nothing of the build is left, its attempt says what happened, and
-// the stage's retry has its build. The log is followed, searched and fetched.
+// TestABuildWhoseSupervisorIsKilled: the supervisor is killed with kill -9 in the
+// middle of a build. No process of the build is left, its attempt says what
+// happened, and the stage's retry runs the build. The log is followed, searched
+// and fetched.
 func TestABuildWhoseSupervisorIsKilled(t *testing.T) {
 	w := outside(t)
 	notes := t.TempDir()

@@ -36,12 +36,12 @@ func sign(body string) string {
 	return "sha256=" + hex.EncodeToString(m.Sum(nil))
 }
 
-// request is one delivery as bytes on the wire, so that it can be wrong in every way.
+// request is one delivery as raw bytes, so that any part of it can be wrong.
 type request struct {
 	line    string // default "POST /hooks/github/shop HTTP/1.1"
-	headers string // beside Host, Content-Type, X-GitHub-Event and the delivery's id
+	headers string // besides Host, Content-Type, X-GitHub-Event and the delivery's id
 	body    string
-	length  string // Content-Length; default that of body, "-" none
+	length  string // Content-Length; default the length of body, "-" for none
 	unsent  bool   // the sender hangs up, or stays silent, before the end
 }
 
@@ -67,8 +67,8 @@ func (r request) bytes(host, id string) string {
 	return b.String() + "\r\n" + r.body
 }
 
-// hostileHooks are deliveries that must start nothing, with the statuses that
-// answer them; 0 stands for a connection that is closed without an answer.
+// hostileHooks are deliveries that must start nothing, with the expected
+// statuses; 0 stands for a connection that is closed without an answer.
 func hostileHooks() map[string]struct {
 	request
 	statuses []int
@@ -138,7 +138,7 @@ func hostileHooks() map[string]struct {
 		"two megabytes of headers":      {with("X-Fill: " + strings.Repeat("x", 2<<20)), []int{431, 400, 0}},
 		"cut off":                       {request{headers: "X-Hub-Signature-256: " + sign(good) + "\r\n", body: good[:40], length: strconv.Itoa(len(good)), unsent: true}, []int{400, 0}},
 		"no HTTP":                       {request{line: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"}, []int{400, 0}},
-		// Understood, and of no consequence.
+		// Understood, but without a matching trigger.
 		"another branch":   {signed(pushBody("refs/heads/other", commit2)), []int{200}},
 		"a deleted branch": {signed(gone), []int{200}},
 		"a ping":           {request{headers: "X-GitHub-Event: ping\r\nX-Hub-Signature-256: " + sign(`{"zen":"x"}`) + "\r\n", body: `{"zen":"x"}`}, []int{200}},
@@ -146,10 +146,10 @@ func hostileHooks() map[string]struct {
 	}
 }
 
-// TestHostileWebhooksStartNothing delivers, over plain sockets to the real control
-// plane, what forged, broken and greedy senders deliver. Each is answered with the
-// status that names what is wrong, whatever reached the hook is written down with
-// its reason, nothing starts, the control plane does not grow, and an honest
+// TestHostileWebhooksStartNothing delivers forged, malformed and oversized
+// requests over raw sockets to the real control plane. Each is answered with the
+// status that names what is wrong, and recorded with its reason if it reached the
+// hook. Nothing starts, the control plane's memory does not grow, and an honest
 // sender is served while a slow one holds its connection.
 func TestHostileWebhooksStartNothing(t *testing.T) {
 	w := newWorld(t, "us-west-2")
@@ -216,7 +216,8 @@ func TestHostileWebhooksStartNothing(t *testing.T) {
 		t.Logf("%d of %d deliveries started nothing, %d are written down with a reason; the control plane grew by %d MB", refused, n, reasons, grown>>20)
 	}
 
-	// The honest sender: once, whatever is delivered again, under the same name or another.
+	// The honest sender's push starts once, however often it is delivered again,
+	// under the same name or another.
 	body := pushBody("refs/heads/main", commit1)
 	for i, want := range []int{202, 200, 200} {
 		r := request{headers: "X-Hub-Signature-256: " + sign(body) + "\r\n", body: body}
@@ -229,7 +230,7 @@ func TestHostileWebhooksStartNothing(t *testing.T) {
 	}
 }
 
-// deliver sends bytes and returns what is answered; 0 when nothing is.
+// deliver sends bytes and returns the status of the answer; 0 when there is none.
 func deliver(t *testing.T, address, raw string, hangUp bool) (int, string) {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", address, 10*time.Second)
@@ -239,7 +240,7 @@ func deliver(t *testing.T, address, raw string, hangUp bool) (int, string) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(60 * time.Second))
 	go func() {
-		io.WriteString(conn, raw) // the other side may refuse to take all of it
+		io.WriteString(conn, raw) // the other side may refuse to read all of it
 		if hangUp {
 			conn.(*net.TCPConn).CloseWrite()
 		}
@@ -253,7 +254,7 @@ func deliver(t *testing.T, address, raw string, hangUp bool) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-// residentBytes is the memory of a process that is in use.
+// residentBytes is the resident memory of a process.
 func residentBytes(t *testing.T, pid int) int64 {
 	t.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))

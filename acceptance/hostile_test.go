@@ -22,7 +22,7 @@ const (
 	built = head + "      g: {git: {url: .}}\n      b: {needs: [g], build: {}}\n      s: {needs: [b], deploy: {cluster: c, command: [x], artifact: b, health: {path: /h}, %s}}\n"
 )
 
-// service is a file with a deploy stage in which one setting is not as it has to be.
+// service is a file with a deploy stage in which one setting is invalid.
 func service(old, with string) string {
 	text := fmt.Sprintf(built, "strategy: red-black, capacity: {min: 1, desired: 2, max: 3}, waves: [{regions: [us-west-2]}]")
 	return strings.Replace(text, old, with, 1)
@@ -36,7 +36,7 @@ func times(n int, f func(i int) string) string {
 	return b.String()
 }
 
-// hostileFiles are files that must be refused, and what the refusal has to say.
+// hostileFiles are files that must be refused, with the text of the refusal.
 func hostileFiles() map[string]struct{ text, says string } {
 	return map[string]struct{ text, says string }{
 		"alias bomb": {"x-0: &x0 [a, a]\n" + times(12, func(i int) string {
@@ -108,9 +108,10 @@ func hostileFiles() map[string]struct{ text, says string } {
 	}
 }
 
-// TestHostileFilesAreRefused hands files over that want to crash, to stall, to
-// fill the memory or the terminal, or to reach what is not theirs. Each is refused
-// with exit code 2, a place and a reason, within bounds of time and text.
+// TestHostileFilesAreRefused applies files that try to crash the program, to
+// stall it, to fill the memory or the terminal, or to reach foreign data. Each is
+// refused with exit code 2, a position and a reason, within bounds of time and
+// text.
 func TestHostileFilesAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	var report bytes.Buffer
@@ -135,8 +136,8 @@ func TestHostileFilesAreRefused(t *testing.T) {
 	t.Logf("%d of %d refused, the slowest after %d ms\n%s", refused, len(hostileFiles()), slowest.Milliseconds(), report.String())
 }
 
-// TestEndlessFilesAreRefused: a file without an end is not read to its end, and
-// reading a pipe that nobody writes to can be given up.
+// TestEndlessFilesAreRefused: an endless file is not read to its end, and reading
+// from a pipe without a writer can be interrupted.
 func TestEndlessFilesAreRefused(t *testing.T) {
 	if _, _, err := refuse(t.Context(), "/dev/zero", "larger than"); err != nil {
 		t.Error(err)
@@ -171,8 +172,9 @@ func TestEndlessFilesAreRefused(t *testing.T) {
 	}
 }
 
-// refuse validates a file that must be refused, and returns how long it took and
-// the first line of the refusal. Bounds: a minute, for a busy machine; 200 kB of text.
+// refuse validates a file that must be refused, and returns the duration and the
+// first line of the refusal. Bounds: a minute, for a busy machine; 200 kB of
+// text.
 func refuse(ctx context.Context, file, says string) (took time.Duration, first string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -207,7 +209,7 @@ func refuse(ctx context.Context, file, says string) (took time.Duration, first s
 	if err != nil {
 		return took, first, err
 	}
-	// Programs get the same as JSON.
+	// Programs get the same refusal as JSON.
 	raw, _ := exec.CommandContext(ctx, binary, "validate", "-o", "json", file).Output()
 	var files []struct {
 		Valid       bool

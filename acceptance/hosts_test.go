@@ -17,17 +17,17 @@ import (
 	"showrunner/store/pgtest"
 )
 
-// host is one machine: a control plane with a data folder of its own, on a
-// database and a shared folder that others have too.
+// host is one machine: a control plane with its own data folder, and with a
+// database and a folder that it shares with other hosts.
 type host struct {
 	*world
 	shared, database, patience string
-	flags                      []string // besides those that all have
+	flags                      []string // in addition to the flags of every host
 	cmd                        *exec.Cmd
 }
 
-// newHosts makes hosts; none of them runs yet. The folder is one in which builds
-// leave what a test counts.
+// newHosts makes hosts; none of them runs yet. notes is a folder in which builds
+// write lines that a test counts.
 func newHosts(t *testing.T, patience string, n int) (hosts []*host, notes string) {
 	t.Helper()
 	server, err := pgtest.Start(t.Context())
@@ -59,12 +59,12 @@ func newHosts(t *testing.T, patience string, n int) (hosts []*host, notes string
 		})
 		hosts = append(hosts, h)
 	}
-	// Whatever fails, nothing waits for ever.
+	// A test never waits without a limit.
 	t.Cleanup(func() { os.WriteFile(filepath.Join(notes, "go"), nil, 0o600) })
 	return hosts, notes
 }
 
-// twoHosts are those of newHosts, by name.
+// twoHosts are the hosts of newHosts, by name.
 func twoHosts(t *testing.T, patience string) (a, b *host, notes string) {
 	t.Helper()
 	hosts, notes := newHosts(t, patience, 2)
@@ -102,7 +102,7 @@ func (h *host) end(signal syscall.Signal) {
 }
 
 // buildsEnd waits until the builds that outlived their control plane have ended,
-// and their supervisors with them: they write to the host's folder until then.
+// with their supervisors: they write to the host's folder until then.
 func (h *host) buildsEnd() {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -111,7 +111,7 @@ func (h *host) buildsEnd() {
 	for _, file := range folders {
 		b, err := build.Attach(filepath.Dir(file))
 		if err != nil {
-			continue // it never began
+			continue // the build never began
 		}
 		if _, err := b.Wait(ctx); err != nil {
 			h.t.Errorf("a build is left over: %v", err)
@@ -119,7 +119,7 @@ func (h *host) buildsEnd() {
 		}
 		state, err := b.State()
 		if err != nil {
-			continue // it ended before it began
+			continue // the build ended before it began
 		}
 		h.eventually(10*time.Second, "the supervisor of a build ends", func() error {
 			if syscall.Kill(state.PID, 0) == nil {
@@ -130,7 +130,8 @@ func (h *host) buildsEnd() {
 	}
 }
 
-// destroy ends everything of a host, its builds included, and removes its files.
+// destroy ends all processes of a host, its builds included, and removes its
+// files.
 func (h *host) destroy(shell int) {
 	h.t.Helper()
 	supervisor := h.supervisor()
@@ -162,7 +163,7 @@ func (h *host) supervisor() (pid int) {
 }
 
 // blocking are commands whose first start waits until the file go is in notes.
-// Every start says which it is.
+// Every start writes its number.
 func blocking(notes string) string {
 	return strings.NewReplacer("NOTES", notes).Replace(`        - n=$(ls NOTES | grep -c '^start' || :); export n
         - echo $$ > NOTES/.new && mv NOTES/.new NOTES/start.$n && echo this is start $n
@@ -201,7 +202,7 @@ func (h *host) show(id string) (e hostedExecution) {
 	return e
 }
 
-// ends waits for the status of an execution.
+// ends waits for an execution to end with a status.
 func (h *host) ends(id, status string) (e hostedExecution) {
 	h.t.Helper()
 	h.eventually(90*time.Second, "the execution is "+status, func() error {
@@ -216,7 +217,7 @@ func (h *host) ends(id, status string) (e hostedExecution) {
 	return e
 }
 
-// release has a host begin a build over a repository's commit.
+// release makes a host begin a build of a repository's commit.
 func (h *host) release(notes string) (id string) {
 	h.t.Helper()
 	r := newRepo(h.t, map[string]string{"a.txt": "the source"})

@@ -31,14 +31,14 @@ pipelines:
           strategy: red-black
 `
 
-// waiting waits until so many instances are in a hook, and returns them.
+// waiting waits until n instances are in a hook, and returns them.
 func (w *world) waiting(state cloud.Lifecycle, n int) (list []cloud.Instance) {
 	w.t.Helper()
 	w.eventually(30*time.Second, fmt.Sprintf("%d in %s", n, state), func() error {
 		list = list[:0]
 		out, errs, code := w.cli("instances", "api", "-o", "json")
 		if code != 0 {
-			return fmt.Errorf("%s", errs) // its region starts
+			return fmt.Errorf("%s", errs) // its region is starting
 		}
 		for _, i := range decode[[]cloud.Instance](w.t, out) {
 			if i.Lifecycle == state {
@@ -53,8 +53,9 @@ func (w *world) waiting(state cloud.Lifecycle, n int) (list []cloud.Instance) {
 	return list
 }
 
-// Instances that wait for a word from outside show it, get it by the command
-// line, and a region that is killed meanwhile has others wait for theirs.
+// Instances that wait for an answer from outside show it, and get the answer by
+// the command line. After a region is killed meanwhile, its new instances wait
+// for answers of their own.
 func TestLifecycleHooks(t *testing.T) {
 	w := newWorld(t, "us-west-2")
 	files := serviceFiles("red-black", "good", "one")
@@ -122,7 +123,7 @@ func TestLifecycleHooks(t *testing.T) {
 		w.must("complete-hook", i.ID, "continue")
 	}
 	w.eventually(30*time.Second, "two serve", w.allServe)
-	w.eventually(20*time.Second, "its process is gone", func() error { // once whoever inherits it has taken note
+	w.eventually(20*time.Second, "its process is gone", func() error { // once the process that inherits it has noticed its end
 		if err := syscall.Kill(second.PID, 0); err == nil {
 			return fmt.Errorf("pid %d is alive", second.PID)
 		}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// settled waits until what was started has ended, everything is archived and
-// sent, and what is old is removed.
+// settled waits until all started executions have ended, all events are archived
+// and sent, and all expired data are removed.
 func (f *trio) settled(s *subscriber) {
 	f.t.Helper()
 	h := f.hosts[0]
@@ -69,7 +69,7 @@ func (f *trio) settled(s *subscriber) {
 	})
 }
 
-// check holds what the outside has seen against what was to happen.
+// check compares the effects outside with the expected ones.
 func (f *trio) check(s *subscriber, tips map[string]bool, minute time.Time, schedules int) {
 	t := f.t
 	t.Helper()

@@ -24,8 +24,9 @@ import (
 	"showrunner/store/record"
 )
 
-// periodic is an application of which everything starts by itself: schedules, the
-// branches of a repository that two pipelines poll, and what follows on one of them.
+// periodic is an application in which everything starts by itself: schedules, the
+// branches of a repository that two pipelines poll, and a pipeline that follows
+// one of them.
 func periodic(repository string, schedules int) string {
 	var b strings.Builder
 	b.WriteString("application: shop\npipelines:\n")
@@ -39,7 +40,7 @@ func periodic(repository string, schedules int) string {
 	return b.String()
 }
 
-// trio is three control planes on one database, any of which may be dead.
+// trio is three control planes on one database; any of them may be dead.
 type trio struct {
 	t     *testing.T
 	hosts []*host
@@ -64,7 +65,7 @@ func (f *trio) begin(h *host) {
 	})
 }
 
-// kill has victims die at once, and starts them again.
+// kill kills the victims at once, and starts them again.
 func (f *trio) kill(victims ...*host) {
 	f.t.Helper()
 	for _, h := range victims {
@@ -93,11 +94,11 @@ func (f *trio) sender() *host {
 
 func (f *trio) random() *host { return f.hosts[f.rand.IntN(len(f.hosts))] }
 
-// wait lets time pass, so that a kill meets what happens then.
+// wait lets time pass, so that a kill falls between other events.
 func wait(d time.Duration) { <-time.After(d) }
 
-// startsOf counts the executions that events say were started, by pipeline and
-// what started them, and fails when one was started twice.
+// startsOf counts the started executions by pipeline and trigger event, and fails
+// when one event started two.
 func startsOf(t *testing.T, events []record.Event) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
@@ -119,7 +120,7 @@ func startsOf(t *testing.T, events []record.Event) map[string]int {
 	return counts
 }
 
-// since reads the log after a position through any replica that lives.
+// since reads the log after a position through any living replica.
 func (f *trio) since(from int64, query string) (all []record.Event) {
 	f.t.Helper()
 	for {
@@ -138,17 +139,17 @@ func (f *trio) since(from int64, query string) (all []record.Event) {
 	}
 }
 
-// delivery is one message that a subscriber has been sent.
+// delivery is one message to a subscriber.
 type delivery struct {
 	position   int64
 	id, source string
 }
 
-// subscriber receives webhooks and refuses some.
+// subscriber receives webhooks and refuses some of them.
 type subscriber struct {
 	mu    sync.Mutex
 	calls int
-	got   []delivery // that were taken
+	got   []delivery // accepted deliveries
 	wrong []error
 }
 
@@ -157,7 +158,7 @@ const onceKey = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 func (s *subscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // cut off: the sender was killed
+		return // interrupted: the sender was killed
 	}
 	var e struct{ ID, Source string }
 	err = errors.Join(standardwebhook.Verify(r.Header, onceKey, body, time.Now()), json.Unmarshal(body, &e))
@@ -184,15 +185,15 @@ func (s *subscriber) last() int64 {
 	return last
 }
 
-// archived reads the files of the archive as they are, and fails unless every
-// position stands there once and in order.
+// archived reads the files of the archive, and fails unless they contain every
+// position once and in order.
 func archived(t *testing.T, dir string) (all []record.Event) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.ndjson"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range files { // by name, which is by position
+	for _, name := range files { // sorted by name, which means by position
 		f, err := os.Open(name)
 		if err != nil {
 			t.Fatal(err)
@@ -218,10 +219,10 @@ func archived(t *testing.T, dir string) (all []record.Event) {
 
 // TestWhatIsPeriodicHappensOnceInTheFleet: three control planes on one database
 // poll a repository, keep schedules, follow pipelines, send events, archive them
-// and remove what is old. While each is killed at random moments, as are the one
-// that sends and two of them at the full minute, every commit and every minute
-// starts one execution, every event reaches the subscriber in order, and the
-// archive has every position once.
+// and remove expired data. Each is killed at random moments, and so are the
+// sending replica, and two replicas at the full minute. Every commit and every
+// minute starts one execution, every event reaches the subscriber in order, and
+// the archive has every position once.
 func TestWhatIsPeriodicHappensOnceInTheFleet(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
@@ -229,7 +230,7 @@ func TestWhatIsPeriodicHappensOnceInTheFleet(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	f := &trio{t: t, hosts: hosts, rand: rand.New(rand.NewPCG(seed, 0))}
 	t.Logf("seed %d", seed)
-	f.begin(hosts[0]) // makes the token that all have
+	f.begin(hosts[0]) // makes the token that all replicas share
 	f.begin(hosts[1])
 	f.begin(hosts[2])
 	token, err := os.ReadFile(filepath.Join(hosts[0].shared, "token"))
@@ -247,7 +248,7 @@ func TestWhatIsPeriodicHappensOnceInTheFleet(t *testing.T) {
 	hosts[1].must("subscriptions", "set", "all", "--url", receiver.URL, "--secret", "key", "--from", "0")
 	const schedules, branches = 6, 3
 	r := newRepo(t, map[string]string{"a": "1"})
-	tips := map[string]bool{} // whether a poll has to see it
+	tips := map[string]bool{} // whether a poll has to find it
 	commit := func(branch string, must bool) {
 		parent := r.git("rev-parse", "main")
 		tip := r.git("commit-tree", parent+"^{tree}", "-p", parent, "-m", fmt.Sprintf("%s %d", branch, len(tips)))
@@ -260,7 +261,7 @@ func TestWhatIsPeriodicHappensOnceInTheFleet(t *testing.T) {
 	}
 	hosts[2].must("apply", "-f", file)
 	hosts[0].eventually(20*time.Second, "both pipelines poll", func() error {
-		commit("before", false) // the first look of a poll starts nothing
+		commit("before", false) // the first poll starts nothing
 		wait(500 * time.Millisecond)
 		polled := map[string]bool{}
 		for _, e := range f.since(0, "&type=execution.started") {

@@ -31,7 +31,7 @@ pipelines:
           waves: [ { regions: [us-west-2] }, { regions: [us-east-1, eu-west-1] } ]
 `
 
-// siteFiles is a site whose page names the asset that it was built with.
+// siteFiles is a site whose page names its own asset.
 func siteFiles(version string) map[string]string {
 	return map[string]string{
 		"showrunner.yaml": sitePipeline,
@@ -50,8 +50,8 @@ artifacts:
 `}
 }
 
-// A commit becomes a website in three regions; a second commit uploads only what
-// changed; the site goes back without a rebuild.
+// A commit becomes a website in three regions; a second commit uploads only
+// changed files; the site is rolled back without a build.
 func TestCommitBecomesWebsite(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("one"))
@@ -82,7 +82,7 @@ func TestCommitBecomesWebsite(t *testing.T) {
 }
 
 // Visitors notice neither deployments nor a killed region: no request fails, and
-// no page comes without the asset that it names.
+// every page finds the asset that it names.
 func TestNobodyNoticesDeploymentsAndARegionsDeath(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("v0"))
@@ -107,7 +107,7 @@ func TestNobodyNoticesDeploymentsAndARegionsDeath(t *testing.T) {
 	}
 }
 
-// visitor opens a site's page again and again, with the asset that it names.
+// visitor loads a site's page again and again, with the asset that it names.
 type visitor struct {
 	stopped  chan struct{}
 	done     sync.WaitGroup
@@ -182,8 +182,8 @@ func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.seen[r.Header.Get("Idempotency-Key")]++
 }
 
-// Kill the control plane at any moment, again and again: every execution ends,
-// each effect is there once, nothing stays stuck.
+// The control plane is killed at random moments, again and again: every execution
+// ends, each effect happens once, no execution stays stuck.
 func TestControlKilledAtRandomMoments(t *testing.T) {
 	effects := &counter{seen: map[string]int{}}
 	outside := httptest.NewServer(effects)
@@ -207,7 +207,8 @@ pipelines:
 	began := time.Now()
 	for i := range runs {
 		id := strings.TrimSpace(w.must("run", "six/all", "-o", "name"))
-		// A different moment each time: the kill is as early as the start's answer, or as late as the run's end.
+		// A different moment each time, from the answer to the start until the
+		// end of the run.
 		pause := time.NewTimer(time.Duration(i*37%700) * time.Millisecond)
 		<-pause.C
 		w.kill("control")
@@ -233,7 +234,8 @@ pipelines:
 			t.Errorf("%s happened %d times", line, n)
 		}
 	}
-	// A call whose answer was lost is repeated under the same key: the other side tells them apart.
+	// A call whose answer was lost is repeated under the same key, by which the
+	// receiver recognises it.
 	effects.mu.Lock()
 	defer effects.mu.Unlock()
 	if len(effects.seen) != runs {
@@ -241,7 +243,7 @@ pipelines:
 	}
 }
 
-// attack is a constant load of pages while f runs.
+// attack requests pages at a constant rate while f runs.
 func attack(w *world, rate int, hosts []string, f func()) loadtest.Report {
 	var targets []loadtest.Target
 	for _, h := range hosts {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// spreadStages are run stages without needs; each says its number and where it runs.
+// spreadStages are run stages without needs; each writes its number and its host.
 func spreadStages(n int, notes string) string {
 	var b strings.Builder
 	b.WriteString("application: shop\npipelines:\n  release:\n    concurrency: parallel\n    stages:\n")
@@ -40,9 +40,10 @@ func effects(t *testing.T, notes string, hosts []*host) (byNumber map[string]int
 	return byNumber, byHost
 }
 
-// TestStagesOfOneExecutionRunWhereThereIsAPlace: the stages of one execution wait for
-// the places of the machine that owns it, and run in those of the others too; each once,
-// though every control plane is killed in the middle, the owner first.
+// TestStagesOfOneExecutionRunWhereThereIsAPlace: the stages of one execution wait
+// for places on the owner's machine, and also run on the other machines. Each
+// runs once, although every control plane is killed in the middle, the owner
+// first.
 func TestStagesOfOneExecutionRunWhereThereIsAPlace(t *testing.T) {
 	t.Parallel()
 	const stages = 60
@@ -77,9 +78,9 @@ func TestStagesOfOneExecutionRunWhereThereIsAPlace(t *testing.T) {
 	}
 }
 
-// TestAHostIsLostWithABuildOfAnothersExecution: the machine that began it is gone for
-// good; the owner of the execution, whose own place was taken all the time, starts the
-// build anew.
+// TestAHostIsLostWithABuildOfAnothersExecution: the machine that began a build is
+// gone permanently. The owner of the execution, whose own place was taken all the
+// time, starts the build anew.
 func TestAHostIsLostWithABuildOfAnothersExecution(t *testing.T) {
 	t.Parallel()
 	hosts, notes := newHosts(t, "2s", 2)
@@ -100,7 +101,7 @@ func TestAHostIsLostWithABuildOfAnothersExecution(t *testing.T) {
 	if e := a.show(id); e.Status != "Running" {
 		t.Fatalf("%+v", e)
 	}
-	b.supervisor() // it runs there
+	b.supervisor() // the build runs on that host
 	b.destroy(shell)
 	if err := os.WriteFile(free, nil, 0o600); err != nil {
 		t.Fatal(err)

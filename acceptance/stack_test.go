@@ -15,10 +15,10 @@ import (
 	"showrunner/execution"
 )
 
-// The article's stack, as `cdk synth` writes it, is imported and run with
-// a local repository in the place of GitHub: the address that the stack
-// calls BucketURL answers with the page that npm built, and with what the page
-// refers to, through the edge; a second commit uploads only what changed.
+// The stack of a published article, as `cdk synth` writes it, is imported and run
+// with a local repository instead of GitHub. The address in the output BucketURL
+// answers through the edge with the page that npm built and with its assets; a
+// second commit uploads only changed files.
 func TestTheArticlesStackRuns(t *testing.T) {
 	if _, err := exec.LookPath("npm"); err != nil {
 		t.Skip("npm is not installed, so the article's site is not built here")
@@ -39,8 +39,8 @@ func TestTheArticlesStackRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The pipeline's own poll would start runs between those that are counted
-	// here, and supersede them; it has tests of its own.
+	// The pipeline's own poll would start runs between the counted ones, and
+	// supersede them; polls have tests of their own.
 	const poll = "every: 5s"
 	if !strings.Contains(string(raw), poll) {
 		t.Fatalf("the imported file has no poll %q:\n%s", poll, raw)
@@ -72,7 +72,7 @@ func TestTheArticlesStackRuns(t *testing.T) {
 		first.bucket, assets, first.uploaded, first.took, again.uploaded, again.unchanged, again.took, same.uploaded, same.took)
 }
 
-// stackRun is what one run of the imported stack came to.
+// stackRun is the result of one run of the imported stack.
 type stackRun struct {
 	bucket              *url.URL
 	uploaded, unchanged int
@@ -110,7 +110,7 @@ func (w *world) runStack() (s stackRun) {
 	return s
 }
 
-// visit asks for a path of a site by its address.
+// visit requests a path of a site by the site's address.
 func (w *world) visit(site *url.URL, path string) (int, string) {
 	w.t.Helper()
 	return w.get(strings.TrimSuffix(site.Hostname(), ".localhost"), path)
@@ -118,7 +118,7 @@ func (w *world) visit(site *url.URL, path string) (int, string) {
 
 var reference = regexp.MustCompile(`(?:src|href)="(/assets/[^"]+)"`)
 
-// assets counts what the page refers to; all of it has to be answered.
+// assets counts the assets of the page; all of them have to be answered.
 func (w *world) assets(site *url.URL) int {
 	w.t.Helper()
 	_, page := w.visit(site, "/")

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// TestAnOrderlyStopIsQuickAndSilent: a control plane is told to stop while 300 run
-// stages wait for a place, two run, and somebody follows the events. It stops
-// within seconds and has nothing to warn of; the next one goes on with all of them.
+// TestAnOrderlyStopIsQuickAndSilent: a control plane is stopped while 300 run
+// stages wait for a place, two run, and a client follows the events. It stops
+// within seconds without warnings; the next control plane continues all of them.
 func TestAnOrderlyStopIsQuickAndSilent(t *testing.T) {
 	t.Parallel()
 	const stages = 300
@@ -52,7 +52,7 @@ func TestAnOrderlyStopIsQuickAndSilent(t *testing.T) {
 	h.end(syscall.SIGTERM)
 	took := time.Since(began)
 	follow.Process.Kill()
-	follow.Wait() // it was killed
+	follow.Wait() // the test killed it
 	t.Logf("it stopped in %s", took.Round(time.Millisecond))
 	if took > 5*time.Second {
 		t.Errorf("the stop took %s", took)

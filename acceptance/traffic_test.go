@@ -15,8 +15,8 @@ import (
 	"showrunner/control"
 )
 
-// asker is a service that asks the test what to answer, so that the test holds
-// its requests for as long as it likes.
+// asker is a service that asks the test for each answer, so that the test can
+// hold requests as long as it likes.
 const asker = `package main
 
 import (
@@ -62,7 +62,7 @@ func newGate(t *testing.T) *gate {
 		select {
 		case text := <-a.answer:
 			io.WriteString(w, text)
-		case <-r.Context().Done(): // the instance was told that nobody waits
+		case <-r.Context().Done(): // the instance noticed that the client has gone
 		}
 	}))
 	g.address = server.URL
@@ -70,7 +70,7 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
-// answered is how a request ended.
+// answered is the result of a request.
 type answered struct {
 	status           int
 	retryAfter, text string
@@ -82,7 +82,7 @@ func (a answered) String() string {
 	return fmt.Sprintf("%d %q from %q after %s", a.status, a.text, a.instance, a.took.Round(time.Millisecond))
 }
 
-// send makes a request through the edge meanwhile.
+// send makes a request through the edge in the background.
 func (w *world) send(method, cluster, path string, headers ...string) <-chan answered {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+w.edge+path, nil)
@@ -108,7 +108,7 @@ func (w *world) send(method, cluster, path string, headers ...string) <-chan ans
 	return done
 }
 
-// counts asks the API for a cluster's counts.
+// counts requests a cluster's counts from the API.
 func (w *world) counts(cluster string) control.Cluster {
 	w.t.Helper()
 	token, err := os.ReadFile(filepath.Join(w.data, "token"))
@@ -155,7 +155,7 @@ func trafficStage(cluster, gate string, instances int, traffic string) string {
 `, cluster, gate, instances, traffic)
 }
 
-// The traffic options of a service, as clients of a real fleet see them.
+// The traffic options of a service, from the view of clients of a real fleet.
 func TestTrafficOptions(t *testing.T) {
 	w := newWorld(t, "us-west-2")
 	g := newGate(t)
@@ -179,7 +179,7 @@ func TestTrafficOptions(t *testing.T) {
 	}
 }
 
-// full: one in flight; the next waits, and is told when to come back.
+// full: one in flight; the next one waits, and is told when to try again.
 func (w *world) full(t *testing.T, g *gate) {
 	first := w.send("GET", "shop-full", "/first")
 	held := <-g.arrived
@@ -203,10 +203,11 @@ func (w *world) full(t *testing.T, g *gate) {
 	}
 }
 
-// late: what may be repeated goes to another instance, the rest is answered 504.
+// late: a request that may be repeated goes to another instance, others are
+// answered 504.
 func (w *world) late(t *testing.T, g *gate) {
 	post := w.send("POST", "shop-late", "/order")
-	<-g.arrived // and never answered
+	<-g.arrived // and is never answered
 	if a := <-post; a.status != http.StatusGatewayTimeout {
 		t.Errorf("a POST: %s", a)
 	}
@@ -227,12 +228,13 @@ func (w *world) late(t *testing.T, g *gate) {
 	}
 }
 
-// hedged: what may be repeated goes to a second instance too, and is counted.
+// hedged: a request that may be repeated is also sent to a second instance, and
+// counted.
 func (w *world) hedged(t *testing.T, g *gate) {
 	post := w.send("POST", "shop-hedged", "/order")
 	order := <-g.arrived
 	get := w.send("GET", "shop-hedged", "/page")
-	slow, quick := <-g.arrived, <-g.arrived // the delay is over, of the POST too
+	slow, quick := <-g.arrived, <-g.arrived // the delay is over, for the POST too
 	quick.answer <- "here"
 	if a := <-get; a.status != http.StatusOK || a.instance != quick.instance || slow.instance == quick.instance {
 		t.Errorf("%s, sent to %s and %s", a, slow.instance, quick.instance)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// page is a page as text, read with the token.
+// page is a page as text, requested with the token.
 func (w *world) page(path string) string {
 	w.t.Helper()
 	token, err := os.ReadFile(filepath.Join(w.data, "token"))
@@ -36,8 +36,8 @@ func (w *world) page(path string) string {
 	return string(text)
 }
 
-// TestAPollThatFailsIsSeen: a repository that cannot be asked shows, with the
-// reason, wherever somebody looks, and no more once it answers.
+// TestAPollThatFailsIsSeen: a repository that cannot be reached is shown with the
+// reason in every face, and no longer once it answers.
 func TestAPollThatFailsIsSeen(t *testing.T) {
 	w := outside(t)
 	repo := filepath.Join(t.TempDir(), "shop.git")

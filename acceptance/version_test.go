@@ -8,15 +8,16 @@ import (
 	"testing"
 )
 
-// With the same commit every changed option makes a new version in every region,
-// and a delivery that changes nothing makes none.
+// With the same commit, every changed option makes a new version in every region,
+// and an unchanged delivery makes none.
 func TestAChangedOptionIsANewVersion(t *testing.T) {
 	w := newWorld(t)
 	files := serviceFiles("red-black", "good", "v0")
 	r := newRepo(t, files)
 	file := filepath.Join(r.dir, "showrunner.yaml")
 	versions := 0
-	// deliver applies the options without a commit, and says which version serves.
+	// deliver applies the options without a commit, and returns the version that
+	// serves.
 	deliver := func(what string, options ...string) {
 		t.Helper()
 		text := files["showrunner.yaml"]

@@ -27,7 +27,7 @@ var full = os.Getenv("SHOWRUNNER_ACCEPTANCE") == "full"
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
-// run builds the program, runs the tests, and removes it whatever happens.
+// run builds the program, runs the tests, and always removes the program.
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "showrunner-acceptance-")
 	if err != nil {
@@ -57,7 +57,7 @@ type world struct {
 	flags   []string // of up, beside the usual ones
 }
 
-// newWorld starts everything and waits until it is ready.
+// newWorld starts all processes and waits until they are ready.
 func newWorld(t *testing.T, regions ...string) *world {
 	t.Helper()
 	return newWorldWith(t, nil, regions...)
@@ -142,8 +142,8 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// freeAddress finds a free port below those that the system gives out by itself,
-// so that nothing else takes it before it is used.
+// freeAddress finds a free port below the system's ephemeral ports, so that no
+// other program takes it before it is used.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -158,7 +158,8 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-// eventually asks until there is no error; it is for what happens in other processes.
+// eventually repeats act until it returns no error; it is for events in other
+// processes.
 func (w *world) eventually(limit time.Duration, what string, check func() error) {
 	w.t.Helper()
 	deadline := time.NewTimer(limit)
@@ -210,7 +211,7 @@ func (w *world) must(args ...string) string {
 	return out
 }
 
-// json runs a command that has to succeed and reads what it prints.
+// json runs a command that has to succeed and decodes its output.
 func (w *world) json(into any, args ...string) {
 	w.t.Helper()
 	out := w.must(append(args, "-o", "json")...)
@@ -219,7 +220,7 @@ func (w *world) json(into any, args ...string) {
 	}
 }
 
-// decode reads what a command printed with -o json.
+// decode decodes the output of a command with -o json.
 func decode[T any](t *testing.T, out string) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(out), &v); err != nil {
@@ -228,7 +229,7 @@ func decode[T any](t *testing.T, out string) (v T) {
 	return v
 }
 
-// get asks the edge for a page of a host.
+// get requests a page of a host from the edge.
 func (w *world) get(host, path string) (int, string) {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://"+w.edge+path, nil)
@@ -248,7 +249,7 @@ func (w *world) get(host, path string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
-// process is a child of up, as doctor knows it.
+// process is a child of up, as doctor lists it.
 func (w *world) pid(process string) int {
 	w.t.Helper()
 	var checks []struct{ Name, Detail string }
@@ -273,7 +274,7 @@ func (w *world) pid(process string) int {
 	return 0
 }
 
-// kill ends a child of up with SIGKILL, and waits until up has started it again.
+// kill ends a child of up with SIGKILL, and waits until up has restarted it.
 func (w *world) kill(process string) {
 	w.t.Helper()
 	before := w.pid(process)
@@ -338,7 +339,7 @@ func (r *repo) commit(message string, files map[string]string) string {
 	return r.git("rev-parse", "HEAD")
 }
 
-// size is n, or with SHOWRUNNER_ACCEPTANCE=full the promised one.
+// size is n, or the promised size with SHOWRUNNER_ACCEPTANCE=full.
 func size(small, promised int) int {
 	if full {
 		return promised
