@@ -1,6 +1,6 @@
-// Package bench holds the benchmarks, a module of their own so that the product
-// does not depend on what they need. Four commands group them by purpose: peers
-// (beside others that do the same work), load (users' requests during deployments
-// and failures), durability (random kills) and scale (many things).
-// Packages world, local and command are what they share.
+// Package bench holds the benchmarks. It is a module of its own, so that the
+// product does not depend on their dependencies. Four commands group them by
+// purpose: peers (comparison with other programs), load (users' requests during
+// deployments and failures), durability (random kills) and scale (large numbers).
+// Packages world, local and command are shared.
 package bench

@@ -16,8 +16,8 @@ import (
 type Part struct {
 	Name    string
 	Summary string // one line
-	// Main parses args with a flag set of its own, runs, and exits with another
-	// code than 0 when a promise or a budget is not kept.
+	// Main parses args with its own flag set, runs, and exits with a code other
+	// than 0 when a promise or a budget is not kept.
 	Main func(args []string)
 }
 
@@ -40,13 +40,13 @@ func Run(name string, parts ...Part) {
 	os.Exit(2)
 }
 
-// ProgramFlag adds the flag that says which program is measured.
+// ProgramFlag adds the flag that selects the measured program.
 func ProgramFlag(flags *flag.FlagSet) *string {
 	return flags.String("showrunner", "", "the program to measure; empty: built from this tree")
 }
 
-// Program is the absolute path of the program at path, or of one that is built
-// into dir when path is empty.
+// Program is the absolute path of the program at path. When path is empty, it
+// builds the program into dir.
 func Program(ctx context.Context, path, dir string) (string, error) {
 	if path != "" {
 		return filepath.Abs(path)

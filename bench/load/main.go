@@ -1,5 +1,5 @@
-// Command load keeps users' requests coming while things are deployed, killed
-// and broken, and counts what the users notice.
+// Command load makes users' requests at a constant rate during deployments, kills
+// and failures, and counts the failures that users notice.
 //
 //	cd bench && go run ./load storm
 package main

@@ -1,6 +1,6 @@
 // Package local runs one region of the local cloud for a benchmark: the built
-// program as a process of its own, with a data folder that is gone afterwards,
-// and the benchmark's own program as the service in it.
+// program as a separate process, with a temporary data folder, and the
+// benchmark's own program as the service in it.
 package local
 
 import (
@@ -23,7 +23,7 @@ import (
 	"showrunner/internal/ready"
 )
 
-// Name is the region's.
+// Name is the region's name.
 const Name = "us-west-2"
 
 // Region is a running region process.
@@ -37,10 +37,10 @@ type Region struct {
 	keys    int
 }
 
-// Process is a process of ours that said that it is ready.
+// Process is a child process that has reported that it is ready.
 type Process struct {
 	PID     int
-	Listens map[string]string // what for → address
+	Listens map[string]string // purpose → address
 
 	cmd  *exec.Cmd
 	said bytes.Buffer
@@ -57,7 +57,7 @@ func Spawn(ctx context.Context, exe string, args ...string) (*Process, error) {
 	p.cmd.Env = append(os.Environ(), ready.Env+"=3")
 	p.cmd.ExtraFiles = []*os.File{in}
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for us; we stop it in order
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for this program, which stops the process cleanly
 	err = p.cmd.Start()
 	in.Close()
 	if err != nil {
@@ -121,8 +121,8 @@ func (r *Region) Stop() {
 	os.RemoveAll(r.data)
 }
 
-// Deploy puts this program into the region as ./service, starts it as spec says,
-// whose artifact is filled in, and waits until it serves.
+// Deploy installs this program in the region as ./service, starts it with the
+// given spec, whose artifact Deploy fills in, and waits until it serves.
 func (r *Region) Deploy(ctx context.Context, spec cloud.ServerGroupSpec) (string, error) {
 	dir, err := os.MkdirTemp("", "bench-service-")
 	if err != nil {
@@ -157,7 +157,7 @@ func (r *Region) Deploy(ctx context.Context, spec cloud.ServerGroupSpec) (string
 	return group.Name, err
 }
 
-// Folder is the region's own part of the data folder.
+// Folder is the region's part of the data folder.
 func (r *Region) Folder() string { return filepath.Join(r.data, "regions", Name) }
 
 // Key is a new idempotency key.
@@ -166,7 +166,7 @@ func (r *Region) Key() string {
 	return fmt.Sprint("bench/", r.keys)
 }
 
-// Whole waits until every group of the cluster serves what it should.
+// Whole waits until every group of the cluster has its full capacity in service.
 func (r *Region) Whole(ctx context.Context, cluster string, limit time.Duration) ([]cloud.ServerGroup, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -191,7 +191,7 @@ func (r *Region) Whole(ctx context.Context, cluster string, limit time.Duration)
 	}
 }
 
-// CPU is the processor time that processes have used, user and system.
+// CPU is the processor time of processes, user and system.
 func CPU(pids ...int) (time.Duration, error) {
 	var sum time.Duration
 	for _, pid := range pids {
@@ -210,7 +210,7 @@ func CPU(pids ...int) (time.Duration, error) {
 	return sum, nil
 }
 
-// Children lists the processes that pid started and that have not ended.
+// Children lists the living child processes of pid.
 func Children(pid int) ([]int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {
@@ -227,7 +227,7 @@ func Children(pid int) ([]int, error) {
 	return list, nil
 }
 
-// Resident is the memory of a process that is in use now, in bytes.
+// Resident is the resident memory of a process, in bytes.
 func Resident(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -242,7 +242,7 @@ func Resident(pid int) (int64, error) {
 	return kib << 10, err
 }
 
-// stat is what /proc/PID/stat says after the program's name.
+// stat is the content of /proc/PID/stat after the program's name.
 func stat(pid int) ([]string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -1,4 +1,4 @@
-// Command peers measures Showrunner beside others that do the same work, in
+// Command peers compares Showrunner with other programs for the same work, in
 // turns and on one machine. The ratios are the result.
 //
 //	cd bench && go run ./peers engine -peer

@@ -1,5 +1,5 @@
-// Command scale measures what many things cost: instances, kept executions,
-// and more work than a control plane can take on.
+// Command scale measures the cost of large numbers: instances, kept executions,
+// and more work than a control plane can accept.
 //
 //	cd bench && go run ./scale history -n 20000
 package main

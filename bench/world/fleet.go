@@ -35,8 +35,7 @@ func (w *World) Serving(ctx context.Context, cluster string) []cloud.Instance {
 	return list
 }
 
-// CleanedUp waits until everything that rollouts have replaced is removed or shrunk
-// as it is to be.
+// CleanedUp waits until the clean-up of every rollout has finished.
 func (w *World) CleanedUp(ctx context.Context, cluster string, limit time.Duration) error {
 	return Until(ctx, limit, "what was replaced is cleaned up", func() error {
 		var list []control.Cluster
@@ -54,8 +53,8 @@ func (w *World) CleanedUp(ctx context.Context, cluster string, limit time.Durati
 	})
 }
 
-// Whole waits until every region has one group in traffic that serves what it
-// should, and no group has more or fewer instances than it should.
+// Whole waits until every region has one group in traffic with its full capacity
+// in service, and every group has its exact number of instances.
 func (w *World) Whole(ctx context.Context, cluster string, limit time.Duration) error {
 	return Until(ctx, limit, "every region serves", func() error {
 		inTraffic := map[string]bool{}

@@ -19,9 +19,9 @@ type Process struct {
 
 func (p Process) String() string { return fmt.Sprintf("%d (%.120s)", p.PID, p.Command) }
 
-// Processes finds every process that has anything to do with the data folder: its
-// program, its folder or its environment is of it, or it names it. It looks at
-// the machine, not at what the fleet believes.
+// Processes finds every process that belongs to the data folder: its program, its
+// working folder, its environment or its arguments name the folder. It reads the
+// machine's process list, not the fleet's state.
 func (w *World) Processes() []Process {
 	var list []Process
 	entries, err := os.ReadDir("/proc")
@@ -34,7 +34,7 @@ func (w *World) Processes() []Process {
 			continue
 		}
 		dir := "/proc/" + e.Name()
-		exe, _ := os.Readlink(dir + "/exe") // one that ends meanwhile has none of these
+		exe, _ := os.Readlink(dir + "/exe") // a process that ends meanwhile has none of these
 		cwd, _ := os.Readlink(dir + "/cwd")
 		args, _ := os.ReadFile(dir + "/cmdline")
 		env, _ := os.ReadFile(dir + "/environ")
@@ -45,7 +45,8 @@ func (w *World) Processes() []Process {
 	return list
 }
 
-// Runs says whether a process has not ended; one that nobody has waited for yet has.
+// Runs says whether a process has not ended; an ended process that was not waited
+// for counts as running.
 func Runs(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -73,9 +74,9 @@ func (w *World) GroupFolders() ([]string, error) {
 	return list, nil
 }
 
-// Left lists what is there of server groups and instances that are not: their
-// processes (and so their listeners, which end with them) and folders. It gives
-// what is ending a few seconds.
+// Left lists the leftovers of server groups and instances that no longer exist:
+// their processes (and so their listeners) and folders. It waits a few seconds
+// for processes that are ending.
 func (w *World) Left(ctx context.Context, cluster string) []string {
 	err := Until(ctx, 10*time.Second, "nothing is left behind", func() error {
 		groups, instances := map[string]bool{}, map[string]bool{}
@@ -86,7 +87,7 @@ func (w *World) Left(ctx context.Context, cluster string) []string {
 			}
 		}
 		for _, p := range w.Processes() {
-			env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID)) // one that has just ended has none
+			env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID)) // a process that has just ended has none
 			for variable := range strings.SplitSeq(string(env), "\x00") {
 				if id, ok := strings.CutPrefix(variable, "SHOWRUNNER_INSTANCE="); ok && !instances[id] {
 					return fmt.Errorf("process %s of %s", p, id)
@@ -113,7 +114,7 @@ func (w *World) Left(ctx context.Context, cluster string) []string {
 	return nil
 }
 
-// Root is a file of a server group's unpacked artifact.
+// Root is the path of a file in a server group's unpacked artifact.
 func (w *World) Root(region, serverGroup, name string) string {
 	return filepath.Join(w.Data, "regions", region, "fleet", "groups", serverGroup, "root", name)
 }

@@ -24,17 +24,18 @@ func Service(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Load is what users saw. Requests that may be repeated and others are counted apart.
+// Load is the result of the users' requests. Requests that may be repeated and
+// others are counted separately.
 type Load struct {
 	Safe   loadtest.Report `json:"repeatable"`
 	Unsafe loadtest.Report `json:"others"`
-	// Versions says how many requests each version of the service answered.
+	// Versions counts the requests that each version of the service answered.
 	Versions map[string]int `json:"versions,omitempty"`
 	Machine  string         `json:"loadAverage"` // of the last minute, at the end
 }
 
-// Attack makes rate repeatable requests a second for a cluster of the service
-// through the edge, and others at a tenth of the rate, while f lasts.
+// Attack makes rate repeatable requests a second to a cluster of the service
+// through the edge, and other requests at a tenth of the rate, while f runs.
 func (w *World) Attack(ctx context.Context, cluster string, rate int, f func() error) (Load, error) {
 	versions := map[string]int{}
 	var counting sync.Mutex
@@ -55,7 +56,7 @@ func (w *World) Attack(ctx context.Context, cluster string, rate int, f func() e
 	return l, err
 }
 
-// Target is a request to a cluster through the edge; nil accepts 200 alone.
+// Target is a request to a cluster through the edge; nil accepts only 200.
 func (w *World) Target(cluster, method, path string, accept func(status int, body []byte) bool) loadtest.Target {
 	if accept == nil {
 		accept = func(status int, _ []byte) bool { return status == 200 }
@@ -63,7 +64,7 @@ func (w *World) Target(cluster, method, path string, accept func(status int, bod
 	return loadtest.Target{Method: method, URL: "http://" + w.Edge + path, Host: cluster + ".localhost", Accept: accept}
 }
 
-// AttackWith is Attack with requests of one's own.
+// AttackWith is Attack with the caller's own requests.
 func AttackWith(ctx context.Context, rate int, safe, unsafe loadtest.Target, f func() error) (l Load, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -76,7 +77,7 @@ func AttackWith(ctx context.Context, rate int, safe, unsafe loadtest.Target, f f
 	return l, err
 }
 
-// LoadHead is the head of the table that Row prints the rows of.
+// LoadHead is the head of the table whose rows Row prints.
 func LoadHead() string {
 	return fmt.Sprintf("%9s %7s %9s %9s %9s | %7s %7s %9s | %-5s", "requests", "failed", "p50", "p99", "max", "others", "failed", "p99", "load")
 }

@@ -20,12 +20,12 @@ import (
 	"showrunner/server"
 )
 
-// Regions are those of every world, in the order of their waves.
+// Regions are the regions of every world, in the order of their waves.
 func Regions() []string { return []string{"us-west-2", "us-east-1", "eu-west-1"} }
 
 // World is one `showrunner up` with a data folder of its own.
 type World struct {
-	Exe, Dir   string // the program; a folder for whatever a benchmark needs
+	Exe, Dir   string // the program; a folder for the benchmark's own files
 	Data, Edge string // the data folder; the edge's address
 	Cloud      *localcloud.Client
 	up         *exec.Cmd
@@ -34,8 +34,9 @@ type World struct {
 	keys       int
 }
 
-// Start starts the program exe (empty: one built from this tree) with everything in dir, which the caller removes, waits until it is
-// ready, and has the edge give every region its share.
+// Start starts the program exe (empty: a program built from this tree) with all
+// its data in dir, which the caller removes. It waits until the program is ready,
+// and makes the edge send a share of requests to every region.
 func Start(ctx context.Context, exe, dir string) (*World, error) {
 	exe, err := command.Program(ctx, exe, dir)
 	if err != nil {
@@ -49,7 +50,7 @@ func Start(ctx context.Context, exe, dir string) (*World, error) {
 	w.Edge = front
 	w.up = exec.Command(exe, "up", "--data", w.Data, "--listen", listen, "--edge", front, "--regions", strings.Join(Regions(), ","))
 	w.up.Stdout, w.up.Stderr = &w.said, &w.said
-	w.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for us; we stop it in order
+	w.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // an interrupt is for this program, which stops the process cleanly
 	if err := w.up.Start(); err != nil {
 		return nil, err
 	}
@@ -74,7 +75,7 @@ func (w *World) open(ctx context.Context) (err error) {
 	if err := w.Ready(ctx); err != nil {
 		return err
 	}
-	// Every region takes its share, so that whatever happens in one is noticed.
+	// Every region takes a share, so that failures in any region are noticed.
 	client, err := edge.NewClient(w.Data)
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func (w *World) open(ctx context.Context) (err error) {
 	return client.SetWeights(ctx, weights)
 }
 
-// Ready waits until every process of up is.
+// Ready waits until every process of up is ready.
 func (w *World) Ready(ctx context.Context) error {
 	return Until(ctx, time.Minute, "everything is up", func() error {
 		list, err := w.supervisor.Processes(ctx)
@@ -99,7 +100,7 @@ func (w *World) Ready(ctx context.Context) error {
 	})
 }
 
-// Stop ends everything in order; what is left then, Left says.
+// Stop ends everything cleanly; Left then lists leftovers.
 func (w *World) Stop() {
 	_ = w.up.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(time.Minute, func() { _ = w.up.Process.Kill() })
@@ -110,7 +111,7 @@ func (w *World) Stop() {
 	}
 }
 
-// Process is the number of a process of up, 0 when it does not run.
+// Process is the process id of a process of up, 0 when it does not run.
 func (w *World) Process(ctx context.Context, name string) int {
 	list, err := w.supervisor.Processes(ctx)
 	if err != nil {
@@ -124,7 +125,7 @@ func (w *World) Process(ctx context.Context, name string) int {
 	return 0
 }
 
-// Kill ends a process of up as a crash does, and waits until another is in its place.
+// Kill ends a process of up as a crash does, and waits until up has restarted it.
 func (w *World) Kill(ctx context.Context, name string) error {
 	pid := w.Process(ctx, name)
 	if pid == 0 {
@@ -141,25 +142,25 @@ func (w *World) Kill(ctx context.Context, name string) error {
 	})
 }
 
-// Key is a fresh idempotency key.
+// Key is a new idempotency key.
 func (w *World) Key() string {
 	w.keys++
 	return fmt.Sprint("world/", w.keys)
 }
 
-// Said is what a command answered.
+// Said is the output of a command.
 type Said struct {
 	Out, Err string
 	Exit     int
 }
 
-// CLI runs the program's command line against this world. An exit code other
-// than 0 is an answer, not an error.
+// CLI runs the program's command line against this world. An exit code other than
+// 0 is a result, not an error.
 func (w *World) CLI(ctx context.Context, args ...string) (Said, error) {
 	return w.CLIWith(ctx, "", args...)
 }
 
-// CLIWith is CLI with something on standard input.
+// CLIWith is CLI with a standard input.
 func (w *World) CLIWith(ctx context.Context, in string, args ...string) (Said, error) {
 	cmd := exec.CommandContext(ctx, w.Exe, append(args, "--data", w.Data)...)
 	var out, err bytes.Buffer
@@ -173,7 +174,7 @@ func (w *World) CLIWith(ctx context.Context, in string, args ...string) (Said, e
 	return said, nil
 }
 
-// Read runs a command that has to succeed and reads its JSON into out.
+// Read runs a command that has to succeed and decodes its JSON into out.
 func (w *World) Read(ctx context.Context, out any, args ...string) error {
 	said, err := w.CLI(ctx, append(args, "-o", "json")...)
 	if err != nil {
@@ -185,7 +186,7 @@ func (w *World) Read(ctx context.Context, out any, args ...string) error {
 	return json.Unmarshal([]byte(said.Out), out)
 }
 
-// Apply hands a pipeline file over.
+// Apply applies a pipeline file.
 func (w *World) Apply(ctx context.Context, text string) error {
 	name := filepath.Join(w.Dir, "showrunner.yaml")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -198,7 +199,7 @@ func (w *World) Apply(ctx context.Context, text string) error {
 	return err
 }
 
-// Until asks until there is no error.
+// Until repeats f until it returns no error.
 func Until(ctx context.Context, limit time.Duration, what string, ask func() error) error {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
@@ -219,7 +220,7 @@ func Until(ctx context.Context, limit time.Duration, what string, ask func() err
 	}
 }
 
-// Sleep lets time pass for others, unless ctx ends.
+// Sleep waits while other processes work, unless ctx ends.
 func Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -231,7 +232,7 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// FreePorts are two addresses of this machine that nobody listens on.
+// FreePorts returns two unused addresses of this machine.
 func FreePorts() (a, b string, err error) {
 	x, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -19,22 +19,22 @@ import (
 	"showrunner/store/pgtest"
 )
 
-// token is what everybody here speaks to the API with.
+// token authenticates every call to the API.
 const token = "crash-loop-token-of-this-run-alone"
 
 // fleet is the control planes under test.
 type fleet struct {
 	plan
 	world   *world
-	server  *pgtest.Server // nil: not ours
-	address string         // of the database; empty: SQLite
-	direct  string         // the server's own address, with a pooler
+	server  *pgtest.Server // nil: not our server
+	address string         // address of the database; empty: SQLite
+	direct  string         // the server's own address, when a pooler is used
 	members []*replica
 	killed  int
 	hangs   int
 }
 
-// replica is one control plane, started again and again on one address.
+// replica is one control plane that is started again and again on one address.
 type replica struct {
 	fleet  *fleet
 	number int
@@ -47,7 +47,8 @@ type replica struct {
 	ended  chan struct{}
 }
 
-// data is the folder of a replica: that of all, or with spread one of its own.
+// data is the folder of a replica: a common folder, or with spread a separate
+// one.
 func (r *replica) data() string {
 	if r.fleet.spread > 0 {
 		return filepath.Join(r.fleet.dir, fmt.Sprintf("host-%d", r.number))
@@ -88,7 +89,7 @@ func (f *fleet) start(ctx context.Context) error {
 
 func (f *fleet) stop() {
 	for _, r := range f.members {
-		_ = r.kill() // it may be dead
+		_ = r.kill() // the replica may be dead
 		r.log.Close()
 	}
 }
@@ -126,7 +127,7 @@ func (r *replica) start() error {
 	}
 	ended := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // it is killed
+		_ = cmd.Wait() // it was killed
 		close(ended)
 	}()
 	r.cmd, r.ended = cmd, ended
@@ -147,7 +148,8 @@ func (r *replica) kill() error {
 	return nil
 }
 
-// hang stops the process and wakes it after a while, when others have its work.
+// hang stops the process and resumes it after a while, when other replicas have
+// taken its work.
 func (r *replica) hang(ctx context.Context, d time.Duration, say bool) error {
 	if say {
 		fmt.Printf("hang: %s for %s\n", r.listen, d)
@@ -162,7 +164,7 @@ func (r *replica) hang(ctx context.Context, d time.Duration, say bool) error {
 	return errors.Join(err, process.Signal(syscall.SIGCONT))
 }
 
-// replace ends a replica in good order and starts another program in its place.
+// replace stops a replica cleanly and starts another program in its place.
 func (r *replica) replace(ctx context.Context, binary string) error {
 	r.mu.Lock()
 	err := r.cmd.Process.Signal(syscall.SIGTERM)
@@ -231,7 +233,7 @@ func (r *replica) call(ctx context.Context, method, path string, in, out any, ke
 	defer res.Body.Close()
 	if res.StatusCode >= 400 {
 		var text bytes.Buffer
-		_, _ = text.ReadFrom(res.Body) // what is there will do
+		_, _ = text.ReadFrom(res.Body) // an existing definition is enough
 		return &refused{res.StatusCode, res.Header.Get("Retry-After"), text.String()}
 	}
 	if out == nil {
@@ -240,7 +242,7 @@ func (r *replica) call(ctx context.Context, method, path string, in, out any, ke
 	return json.NewDecoder(res.Body).Decode(out)
 }
 
-// apply hands the pipelines over.
+// apply applies the pipelines.
 func (f *fleet) apply(ctx context.Context, text string) error {
 	name := filepath.Join(f.dir, "showrunner.yaml")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -253,7 +255,7 @@ func (f *fleet) apply(ctx context.Context, text string) error {
 	return nil
 }
 
-// pool starts pgbouncer in transaction mode before the database.
+// pool starts pgbouncer in transaction mode in front of the database.
 func (f *fleet) pool(ctx context.Context) (func() error, error) {
 	pooled, stop, err := f.server.Pool(ctx, f.address)
 	f.direct, f.address = f.address, pooled

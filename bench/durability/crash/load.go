@@ -15,7 +15,7 @@ import (
 // stuckAfter is how long an execution may show no progress.
 const stuckAfter = 30 * time.Second
 
-// event is what the log says.
+// event is an entry of the event log.
 type event struct {
 	Position  int64     `json:"position"`
 	Time      time.Time `json:"time"`
@@ -25,33 +25,33 @@ type event struct {
 	Stage     string    `json:"stage"`
 }
 
-// live is an execution that has been acknowledged or seen.
+// live is an execution that was acknowledged or seen.
 type live struct {
 	pipeline string
-	last     time.Time // of its last event
+	last     time.Time // time of its last event
 	stuck    bool
 }
 
-// load starts executions without pause and follows the event log, from whichever
-// replica answers, by the position it keeps.
+// load starts executions without pause and follows the event log by position,
+// from whichever replica answers.
 type load struct {
 	fleet   *fleet
 	next    atomic.Int64
 	stopped atomic.Bool
-	excused atomic.Bool // the database is away: nothing can move
+	excused atomic.Bool // the database is unreachable, so nothing can progress
 	work    sync.WaitGroup
 
 	mu       sync.Mutex
 	acked    map[string]string // key → execution
-	started  map[string]string // execution → pipeline, acknowledged
+	started  map[string]string // execution → pipeline, for acknowledged executions
 	live     map[string]*live
-	ended    map[string]string // execution → how
-	seen     []int64           // positions in the order in which they were read
+	ended    map[string]string // execution → status at its end
+	seen     []int64           // positions in the order of reading
 	repeated int               // positions read twice or out of order
 	unlike   []string          // keys that were answered with two executions
 	stuck    []string
-	busy     int           // answers that told us to come back later
-	longest  time.Duration // without an event of a live execution
+	busy     int           // answers that asked to try again later
+	longest  time.Duration // longest time without an event of a live execution
 }
 
 func newLoad(f *fleet) *load {
@@ -70,7 +70,7 @@ func (l *load) begin(ctx context.Context) {
 	go l.tail(ctx)
 }
 
-// one starts an execution, asking again with the same key until it is
+// one starts an execution, repeating the request with the same key until it is
 // acknowledged, and waits for its end.
 func (l *load) one(ctx context.Context, random *rand.Rand) {
 	n := l.next.Add(1)
@@ -93,10 +93,10 @@ func (l *load) one(ctx context.Context, random *rand.Rand) {
 			l.mu.Unlock()
 		}
 		if id = out.Execution.ID; id == "" {
-			_ = pause(ctx, 20*time.Millisecond) // ctx ends the loop
+			_ = pause(ctx, 20*time.Millisecond) // the loop ends when ctx does
 		}
 	}
-	// The same key at another replica has to mean the same execution.
+	// The same key at another replica has to return the same execution.
 	r := l.fleet.members[random.IntN(len(l.fleet.members))]
 	var again struct{ Execution struct{ ID string } }
 	err := r.call(ctx, http.MethodPost, "/api/v1/applications/crash/pipelines/"+pipeline+"/executions", struct{}{}, &again, key)
@@ -114,11 +114,11 @@ func (l *load) one(ctx context.Context, random *rand.Rand) {
 		if over {
 			return
 		}
-		_ = pause(ctx, 10*time.Millisecond) // ctx ends the loop
+		_ = pause(ctx, 10*time.Millisecond) // the loop ends when ctx does
 	}
 }
 
-// tail reads the log by position and watches that everything moves.
+// tail reads the log by position and checks that every execution progresses.
 func (l *load) tail(ctx context.Context) {
 	var position int64
 	for i := 0; ctx.Err() == nil; i++ {
@@ -137,7 +137,7 @@ func (l *load) tail(ctx context.Context) {
 		}
 		l.look()
 		if err != nil || len(page.Events) < 1000 {
-			_ = pause(ctx, 20*time.Millisecond) // ctx ends the loop
+			_ = pause(ctx, 20*time.Millisecond) // the loop ends when ctx does
 		}
 	}
 }
@@ -171,8 +171,8 @@ func (l *load) take(events []event) {
 	}
 }
 
-// look finds what has not moved for too long. Executions in the line wait for
-// each other, and are looked at as one.
+// look finds executions that have not progressed for too long. Executions of the
+// line pipeline wait for each other, so they are checked as one.
 func (l *load) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -215,7 +215,7 @@ func (l *load) progress() string {
 	return fmt.Sprintf("%d executions acknowledged, %d ended, %d live", len(l.started), len(l.ended), len(l.live))
 }
 
-// finish stops starting and waits until all has ended.
+// finish stops starting executions and waits until all have ended.
 func (l *load) finish(ctx context.Context) error {
 	l.stopped.Store(true)
 	done := make(chan struct{})

@@ -16,17 +16,17 @@ import (
 	"showrunner/store/pgtest"
 )
 
-// plan is what one run does.
+// plan describes one run.
 type plan struct {
 	kills    int
 	replicas int
 	seed     uint64
 	inFlight int
-	every    time.Duration // between kills, on average
-	hang     float64       // how many of the victims are stopped instead, and woken after hangFor
+	every    time.Duration // average time between kills
+	hang     float64       // fraction of the victims that are stopped instead, and resumed after hangFor
 	hangFor  time.Duration
-	outage   time.Duration // the database is away for as long, once, in the middle
-	pause    bool          // it is paused, not stopped
+	outage   time.Duration // how long the database is unreachable, once, in the middle
+	pause    bool          // the database is paused, not stopped
 	database string        // postgres, sqlite, or an address
 	binary   string
 	old      string
@@ -34,18 +34,18 @@ type plan struct {
 	dir      string
 	keep     bool
 	verbose  bool
-	// Instead of delivering under random kills:
-	takeovers int   // kill as many replicas one by one, and measure how long their work stands still
-	sizes     []int // of the fleets that do it
+	// Other measurements, instead of deliveries under random kills:
+	takeovers int   // kill this many replicas one by one, and measure how long their work stands still
+	sizes     []int // sizes of the fleets for that
 	scale     bool  // measure the throughput of fleets of several sizes
-	waiting   int   // have as many executions wait for a place, and measure at what speed they go
-	spread    int   // measure at what speed as many stages of one execution go on one host and on several
-	// waitingFor is how long each of those speeds is measured.
+	waiting   int   // make this many executions wait for a place, and measure the rate at which they run
+	spread    int   // measure the rate of this many stages of one execution on one host and on several
+	// waitingFor is how long each of those rates is measured.
 	waitingFor time.Duration
 }
 
-// Main runs the benchmark with the arguments of its part of the command line
-// and exits with 1 when a promise or budget is not kept.
+// Main runs the benchmark with the arguments of its part of the command line and
+// exits with 1 when a promise or budget is not kept.
 func Main(args []string) {
 	flags := flag.NewFlagSet("durability crash", flag.ExitOnError)
 	var p plan
@@ -70,7 +70,7 @@ func Main(args []string) {
 	flags.IntVar(&p.waiting, "waiting", 0, "measure instead at what speed commands go while as many executions wait for a place")
 	flags.IntVar(&p.spread, "spread", 0, "measure instead at what speed as many stages of one execution go on one host and on several")
 	flags.DurationVar(&p.waitingFor, "waiting-for", 20*time.Second, "how long each of those speeds is measured")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	p.binary = *exe
 	p.sizes = []int{2, 5}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -178,7 +178,7 @@ func (f *fleet) deliver(ctx context.Context) error {
 	return f.refuse(ctx)
 }
 
-// strike kills until the plan is done.
+// strike kills replicas until the plan is done.
 func (f *fleet) strike(ctx context.Context, l *load) error {
 	random := rand.New(rand.NewPCG(f.seed, 1))
 	middle := f.kills / 2
@@ -222,7 +222,7 @@ func (f *fleet) strike(ctx context.Context, l *load) error {
 	return nil
 }
 
-// interlude is what happens once, in the middle: the upgrade, the outage.
+// interlude is the single event in the middle: the upgrade or the outage.
 func (f *fleet) interlude(ctx context.Context, l *load) error {
 	if f.old != "" {
 		fmt.Printf("upgrading, one replica after the other, with %s\n", l.progress())
@@ -244,7 +244,7 @@ func (f *fleet) interlude(ctx context.Context, l *load) error {
 	return nil
 }
 
-// pause waits while other processes do what is watched.
+// pause waits while other processes work.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

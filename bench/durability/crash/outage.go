@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// blackout takes the database away, stopped or paused so that nothing is refused
-// and everything hangs, and gives it back.
+// blackout makes the database unreachable for a while: stopped, or paused so that
+// nothing is refused and everything hangs.
 func (f *fleet) blackout(ctx context.Context, l *load) error {
 	how, down, up := "stopped", f.server.Down, f.server.Up
 	if f.pause {
 		how, down, up = "paused", f.server.Pause, func(context.Context) error { return f.server.Resume() }
 	}
 	fmt.Printf("the database will be %s for %s with %s\n", how, f.outage, l.progress())
-	for l.ends() < 20 { // something has to be known
+	for l.ends() < 20 { // some data have to be known first
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
@@ -52,12 +52,13 @@ func (f *fleet) blackout(ctx context.Context, l *load) error {
 	return errors.Join(looked, f.lookAgain(ctx), pause(ctx, 5*time.Second))
 }
 
-// away is what a control plane has to answer while the database is away.
+// away is the expected answer of a control plane while the database is
+// unreachable.
 type away struct {
 	method, path string
 	status       int
-	stale        bool   // marked as of an earlier time
-	holds        string // in its body
+	stale        bool   // marked as data of an earlier time
+	holds        string // text in its body
 	within       time.Duration
 }
 
@@ -75,7 +76,8 @@ var answersAway = []away{
 	{http.MethodDelete, "/api/v1/applications/crash", 503, false, "", 2 * time.Second},
 }
 
-// lookAway checks what every control plane answers while the database is away.
+// lookAway checks the answers of every control plane while the database is
+// unreachable.
 func (f *fleet) lookAway(ctx context.Context) error {
 	var errs []error
 	for _, r := range f.members {
@@ -88,7 +90,7 @@ func (f *fleet) lookAway(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// lookAgain checks that answers are of now once it is back.
+// lookAgain checks that answers are current once the database is back.
 func (f *fleet) lookAgain(ctx context.Context) error {
 	for _, r := range f.members {
 		for try := 0; ; try++ {

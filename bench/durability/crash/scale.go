@@ -15,8 +15,8 @@ const (
 	scaleInFlight = 96
 )
 
-// scale measures what fleets of several sizes get through of the same work: real
-// control planes, one database, executions started over HTTP.
+// scale measures the throughput of fleets of several sizes for the same work:
+// real control planes, one database, executions started over HTTP.
 func scale(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error)) error {
 	var alone float64
 	for _, size := range []int{1, 2, 4} {
@@ -104,7 +104,7 @@ func (f *fleet) throughput(ctx context.Context) (executions, events float64, err
 			}
 		}
 	})
-	if err := pause(ctx, 3*time.Second); err != nil { // until it flows
+	if err := pause(ctx, 3*time.Second); err != nil { // until the rate is steady
 		return 0, 0, err
 	}
 	x, n, began := ends.Load(), seen.Load(), time.Now()

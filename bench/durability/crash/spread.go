@@ -11,18 +11,20 @@ import (
 )
 
 const (
-	spreadPlaces = 2 // of each host
-	// spreadStage is how long the command of a stage takes, so that places are what is
-	// short, and not the processors of the one machine that plays all hosts.
+	spreadPlaces = 2 // places of each host
+	// spreadStage is the duration of a stage's command. It is long enough that
+	// places limit the rate, not the processors of the machine that runs all
+	// hosts.
 	spreadStage = 300 * time.Millisecond
 	spreadLimit = 15 * time.Minute
-	// spreadKeeps is the part of the speed of as many places on one host that several
-	// hosts are to reach together.
+	// spreadKeeps is the fraction of the rate of one host with as many places
+	// that several hosts have to reach together.
 	spreadKeeps = 0.7
 )
 
-// spread measures at what speed the parallel stages of one execution go on one host and
-// on p.replicas, each with a data folder and places of its own, and how many each ran.
+// spread measures the rate of the parallel stages of one execution on one host
+// and on p.replicas hosts, each with a data folder and places of its own, and
+// counts the stages of each host.
 func spread(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error)) error {
 	var alone float64
 	for _, hosts := range []int{1, p.replicas} {
@@ -90,17 +92,17 @@ func spreadOver(ctx context.Context, p plan, w *world, databases func(context.Co
 	}
 }
 
-// ranWhere counts what ran by stage and by host.
+// ranWhere counts finished stages by stage and by host.
 func (f *fleet) ranWhere(effects string) (byStage map[string]int, byHost []int, err error) {
 	text, err := os.ReadFile(effects)
-	if err != nil && !errors.Is(err, os.ErrNotExist) { // nothing has
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // no stage has written yet
 		return nil, nil, err
 	}
 	byStage, byHost = map[string]int{}, make([]int, len(f.members))
 	for line := range strings.Lines(string(text)) {
 		stage, dir, whole := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if !whole || !strings.HasSuffix(line, "\n") {
-			continue // it is being written
+			continue // the file is being written
 		}
 		byStage[stage]++
 		for i, r := range f.members {

@@ -14,27 +14,30 @@ import (
 )
 
 const (
-	// takenOver is how soon a killed replica's work goes on.
+	// takenOver is the budget for the time until another replica continues a
+	// killed replica's work.
 	takenOver = 500 * time.Millisecond
-	// lease is how long a replica that hangs keeps its work, and leaseSlack how
-	// much later at most it goes on: the lease is looked at ten times a second.
+	// lease is how long a hung replica keeps its work, and leaseSlack the largest
+	// further delay: leases are checked ten times a second.
 	lease      = 5 * time.Second
 	leaseSlack = time.Second
-	// victims' executions under way at the moment of a strike
+	// running executions of the victim at the moment of a strike
 	struck = 6
-	// hungRounds is how many of a size's replicas are stopped; each takes a lease.
+	// hungRounds is how many replicas of each fleet size are stopped; each takes
+	// a lease.
 	hungRounds = 4
 )
 
-// audit has the database write down who writes events. Replicas are told apart
-// by the name of their connections, so nothing that they say of themselves counts.
+// audit makes the database record which replica writes events. Replicas are
+// identified by the name of their connections, so the measurement does not depend
+// on their own statements.
 const audit = `CREATE TABLE audit (position bigint, execution text, stage text, type text, by text, at timestamptz);
 	CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		INSERT INTO audit VALUES (NEW.position, NEW.execution, NEW.stage, NEW.type, current_setting('application_name'), clock_timestamp()); RETURN NEW; END $$;
 	CREATE TRIGGER audit AFTER INSERT ON event FOR EACH ROW EXECUTE FUNCTION audit();`
 
-// takeover kills and stops replicas of fleets of several sizes, and measures
-// how long their executions stand still.
+// takeover kills and stops replicas of fleets of several sizes, and measures how
+// long their executions stand still.
 func takeover(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error), ask asker) error {
 	var errs []error
 	for _, size := range p.sizes {
@@ -53,7 +56,7 @@ func takeover(ctx context.Context, p plan, w *world, databases func(context.Cont
 	return errors.Join(errs...)
 }
 
-// asker asks the database itself.
+// asker queries the database itself.
 type asker func(ctx context.Context, address, text string) ([][]string, error)
 
 func (f *fleet) strikes(ctx context.Context, ask asker) error {
@@ -121,19 +124,19 @@ func middle(d []time.Duration) time.Duration {
 	return d[len(d)/2].Round(time.Millisecond)
 }
 
-// strike is one replica and the executions that it alone has under way.
+// strike is one replica and the executions that only it is running.
 type strike struct {
 	fleet    *fleet
 	victim   *replica
-	ids      map[string]time.Time // of the first event after the strike
+	ids      map[string]time.Time // time of the first event after the strike
 	ended    map[string]bool
 	position int64
-	taken    time.Time // when all of them had gone on
+	taken    time.Time // time at which all of them had continued
 	stages   map[string]int
 	doubled  int
 }
 
-// begin starts executions at the victim and waits until each has moved.
+// begin starts executions at the victim and waits until each has progressed.
 func (s *strike) begin(ctx context.Context) error {
 	s.ids, s.ended, s.stages = map[string]time.Time{}, map[string]bool{}, map[string]int{}
 	var page struct{ Next int64 }
@@ -159,7 +162,7 @@ func (s *strike) begin(ctx context.Context) error {
 	})
 }
 
-// read reads the log at a replica until enough has been seen.
+// read reads the log at a replica until it has the needed events.
 func (s *strike) read(ctx context.Context, at *replica, enough func(event) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -194,8 +197,8 @@ func (s *strike) read(ctx context.Context, at *replica, enough func(event) bool)
 	}
 }
 
-// strike kills or stops the victim and returns after how long the first and the
-// last of its executions went on elsewhere.
+// strike kills or stops the victim. It returns the times until the first and the
+// last of its executions continued on another replica.
 func (s *strike) strike(ctx context.Context, hang bool) (first, all time.Duration, err error) {
 	at := time.Now()
 	if hang {
@@ -215,7 +218,8 @@ func (s *strike) strike(ctx context.Context, hang bool) (first, all time.Duratio
 	}
 	left := len(s.ids)
 	err = s.read(ctx, other, func(e event) bool {
-		// What the victim wrote in its last moment is not somebody else's work.
+		// An event that the victim wrote in its last moment does not count for
+		// another replica.
 		if !s.ids[e.Execution].IsZero() || !e.Time.After(gone.Add(time.Millisecond)) {
 			return false
 		}
@@ -231,8 +235,8 @@ func (s *strike) strike(ctx context.Context, hang bool) (first, all time.Duratio
 	return first, all, err
 }
 
-// afterwards wakes a victim that was stopped, and has the database say how many
-// events of the executions that others have taken it wrote from then on.
+// afterwards resumes a stopped victim, and asks the database how many events it
+// wrote afterwards for executions that others had taken.
 func (s *strike) afterwards(ctx context.Context, ask asker) (int, error) {
 	woken := time.Now()
 	if err := s.victim.cmd.Process.Signal(syscall.SIGCONT); err != nil {

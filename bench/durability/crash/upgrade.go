@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// program returns the binary that a path or a Git revision names; one of a
+// program returns the binary for a path or a Git revision; the binary of a
 // revision is built from that revision's own tree.
 func program(ctx context.Context, dir, name string) (string, error) {
 	if _, err := os.Stat(name); err == nil {
@@ -21,7 +21,7 @@ func program(ctx context.Context, dir, name string) (string, error) {
 		return "", err
 	}
 	archive := exec.CommandContext(ctx, "git", "archive", "--output", tree+".tar", name)
-	archive.Dir = ".." // the whole repository, not this module
+	archive.Dir = ".." // the whole repository, not only this module
 	if out, err := archive.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s is no file and no revision: %w: %s", name, err, out)
 	}
@@ -36,8 +36,8 @@ func program(ctx context.Context, dir, name string) (string, error) {
 	return binary, os.RemoveAll(tree)
 }
 
-// refuse starts the old program on the database that the new one has taken on:
-// where the schema is newer it has to end, and should say why.
+// refuse starts the old program on the database that the new one has upgraded:
+// where the schema is newer the old program has to end, and should say why.
 func (f *fleet) refuse(ctx context.Context) error {
 	r := f.members[0]
 	if err := r.kill(); err != nil {

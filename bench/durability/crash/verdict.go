@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// verdict counts, from the database's answers and from the world's.
+// verdict counts losses and repetitions, from the database's answers and from the
+// effects outside.
 func (f *fleet) verdict(ctx context.Context, l *load, took time.Duration) error {
 	statuses, err := f.executions(ctx)
 	if err != nil {
@@ -70,7 +71,7 @@ func (f *fleet) verdict(ctx context.Context, l *load, took time.Duration) error 
 			errs = append(errs, fmt.Errorf("%s: %v", what, list[:min(len(list), 10)]))
 		}
 	}
-	// What has come after the last reading is no difference.
+	// Events after the last reading do not count as a difference.
 	if n := len(l.seen); l.repeated > 0 || n > len(positions) || !slices.Equal(l.seen, positions[:n]) {
 		errs = append(errs, errors.New("the log read while it happened is not the log read afterwards"))
 	}
@@ -79,7 +80,7 @@ func (f *fleet) verdict(ctx context.Context, l *load, took time.Duration) error 
 
 type status struct{ ID, Pipeline, Status string }
 
-// why says what an execution's failed stages give as the reason.
+// why returns the reasons of an execution's failed stages.
 func (f *fleet) why(ctx context.Context, id string) string {
 	var x struct {
 		Stages []struct {
@@ -99,7 +100,7 @@ func (f *fleet) why(ctx context.Context, id string) string {
 	return text
 }
 
-// executions lists all that are kept.
+// executions lists all executions that are kept.
 func (f *fleet) executions(ctx context.Context) (map[string]status, error) {
 	all := map[string]status{}
 	for after := ""; ; {
@@ -140,7 +141,7 @@ func (f *fleet) positions(ctx context.Context) ([]int64, error) {
 	}
 }
 
-// ask asks any replica that answers.
+// ask queries any replica that answers.
 func (f *fleet) ask(ctx context.Context, path string, out any) error {
 	var err error
 	for i := range 200 {

@@ -14,15 +14,16 @@ import (
 )
 
 const (
-	waitingFirst = 100   // executions whose speed is what all are measured by
+	waitingFirst = 100   // executions whose rate is the reference
 	waitingWide  = 1_000 // run stages of one execution, in parallel
-	// startsWithin is how long a start is tried: a busy replica says when to ask again.
+	// startsWithin is how long a start is retried: a busy replica says when to
+	// try again.
 	startsWithin = time.Minute
-	// waitingKeeps is the part of the first speed that is to be kept.
+	// waitingKeeps is the fraction of the reference rate that has to be kept.
 	waitingKeeps = 0.7
 )
 
-// waiting measures at what speed commands go while very many wait for a place: a
+// waiting measures the rate of commands while very many wait for a place: a
 // hundred executions alone, one execution of a thousand parallel stages, and then
 // p.waiting executions, all started on one replica, before and after each replica
 // was killed. No command may have its effect twice.
@@ -83,7 +84,7 @@ func waiting(ctx context.Context, p plan, w *world, databases func(context.Conte
 	return f.eachOnce(slow)
 }
 
-// eachOnce counts the effects.
+// eachOnce checks that each effect happened once.
 func (f *fleet) eachOnce(slow []string) error {
 	effects, err := f.world.count()
 	if err != nil {
@@ -105,8 +106,8 @@ func (f *fleet) eachOnce(slow []string) error {
 	return err
 }
 
-// timed starts executions and says how many of their commands a second had their
-// effect, until all have.
+// timed starts executions and returns the rate of their commands' effects, until
+// all have happened.
 func (f *fleet) timed(ctx context.Context, pipeline string, executions, commands int) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
@@ -131,11 +132,11 @@ func (f *fleet) begin(ctx context.Context, pipeline string, n int) error {
 	for range 16 {
 		work.Go(func() {
 			for left.Add(-1) >= 0 {
-				key := rand.Text() // a start that was not answered is asked for again, and is the same one
+				key := rand.Text() // a start without an answer is repeated, and starts the same execution
 				err := errors.New("not tried")
 				for began := time.Now(); err != nil && time.Since(began) < startsWithin; {
 					if err = f.members[0].call(ctx, http.MethodPost, "/api/v1/applications/many/pipelines/"+pipeline+"/executions", struct{}{}, nil, key); err != nil {
-						_ = pause(ctx, 200*time.Millisecond) // ctx fails the next call
+						_ = pause(ctx, 200*time.Millisecond) // ctx makes the next call fail
 					}
 				}
 				if err != nil {
@@ -154,18 +155,18 @@ func (f *fleet) begin(ctx context.Context, pipeline string, n int) error {
 // effectBytes is the length of the line that each of these commands writes.
 const effectBytes = len("18-characters-long 0000\n")
 
-// effects is how many commands have had theirs.
+// effects is how many commands have had their effect.
 func (f *fleet) effects() int {
 	info, err := os.Stat(f.world.effects)
 	if err != nil {
-		return 0 // none has
+		return 0 // no command has written yet
 	}
 	return int(info.Size()) / effectBytes
 }
 
-// rate is how many commands a second have their effect, for a while.
+// rate measures the effects per second, for a while.
 func (f *fleet) rate(ctx context.Context) (float64, error) {
-	if err := pause(ctx, 3*time.Second); err != nil { // until it flows
+	if err := pause(ctx, 3*time.Second); err != nil { // until the rate is steady
 		return 0, err
 	}
 	before, began := f.effects(), time.Now()
@@ -175,7 +176,7 @@ func (f *fleet) rate(ctx context.Context) (float64, error) {
 	return float64(f.effects()-before) / time.Since(began).Seconds(), nil
 }
 
-// manyPipelines are the pipelines of waiting.
+// manyPipelines are the pipelines of the waiting benchmark.
 func (w *world) manyPipelines() string {
 	var b strings.Builder
 	b.WriteString("application: many\npipelines:\n")

@@ -11,9 +11,9 @@ import (
 	"sync"
 )
 
-// world is what stages act on: a file that a shell's echo appends to, which
-// forgives nothing, and a service that is called over HTTP, which knows a
-// repeated call by its key as any such service does.
+// world holds the targets of stages: a file to which a shell's echo appends,
+// where every repetition shows, and an HTTP service that recognises a repeated
+// call by its key, as such services do.
 type world struct {
 	effects string
 	service *http.Server
@@ -45,14 +45,14 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 }
 
 // shellStages are the stages of each pipeline that append to the file, and
-// callStages those that call.
+// callStages those that call the service.
 var (
 	shellStages = map[string][]string{"ship": {"a", "b", "e", "f"}, "line": {"x", "y"}}
 	callStages  = map[string][]string{"ship": {"c"}, "line": nil}
 )
 
-// pipelines are what is delivered: six stages with a fork and a join, and two in
-// strict order whose executions have one owner at a time.
+// pipelines are the delivered pipelines: six stages with a fork and a join, and
+// two pipelines in strict order whose executions have one owner at a time.
 func (w *world) pipelines() string {
 	act := func(stage, needs string) string {
 		return fmt.Sprintf("      %s: { %srun: { commands: [\"echo ${{ execution.id }} %s >> %s\"] } }\n", stage, needs, stage, w.effects)
@@ -66,8 +66,8 @@ func (w *world) pipelines() string {
 		waits("relay", relayStages, "50ms") + waits("chain", 10, "1ms")
 }
 
-// relayStages is how many stages the relay has: long enough to be taken over,
-// and never still for long.
+// relayStages is how many stages the relay pipeline has: enough to be taken over,
+// and each short.
 const relayStages = 60
 
 // waits is a pipeline of stages that only wait, one after the other.
@@ -84,7 +84,7 @@ func waits(name string, stages int, each string) string {
 	return b.String()
 }
 
-// count says how often each effect happened.
+// count returns how often each effect happened.
 func (w *world) count() (map[string]int, error) {
 	f, err := os.Open(w.effects)
 	if err != nil {
@@ -99,14 +99,15 @@ func (w *world) count() (map[string]int, error) {
 	return seen, lines.Err()
 }
 
-// called says how many different keys a path was called with, and how often in all.
+// called returns how many different keys a path was called with, and the number
+// of calls.
 func (w *world) called() (keys map[string]int, total int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	keys = map[string]int{}
 	for k, n := range w.calls {
 		var path, key string
-		_, _ = fmt.Sscan(k, &path, &key) // we wrote it
+		_, _ = fmt.Sscan(k, &path, &key) // the file is written by the test's own stages
 		keys[path]++
 		total += n
 	}

@@ -1,15 +1,15 @@
-// Package badversions shows from outside that no bad version stays: the built
+// Package badversions shows that no bad version stays in traffic: the built
 // program as `showrunner up` runs it, a good version in three regions under an
-// open loop of requests, and one version after the other that is bad in its own
-// way, each delivered by the pipeline as a canary.
+// open loop of requests, and a series of bad versions, each with a different
+// defect, delivered by the pipeline as a canary.
 //
 //	make build && cd bench && go run ./load badversions -showrunner ../bin/showrunner
 //
 // Each has to end with a clear reason (a code, a cause, evidence with the last
-// lines, what was undone, what to do), without one failed request that may be
-// repeated, without an answer of a version that was never healthy, and with
-// nothing left behind: the good version serves as it did, and there is no
-// process, server group or folder of the bad one.
+// lines, the undone changes, and help). No request that may be repeated may fail,
+// no version that was never healthy may answer, and nothing may be left behind:
+// the good version serves as before, and no process, server group or folder of
+// the bad version exists.
 package badversions
 
 import (
@@ -29,19 +29,20 @@ import (
 
 const cluster = "fleet"
 
-// bad is one way to be bad, and how it has to end.
+// bad is one kind of bad version, and its expected end.
 type bad struct {
 	name, mode, after, program string
-	// codes are those that it may end with; none: the delivery succeeds, and what
-	// is bad shows when the next version replaces it.
+	// codes are the allowed failure codes; none: the delivery succeeds, and the
+	// defect shows when the next version replaces it.
 	codes []string
-	// tells is what cause and evidence together have to hold.
+	// tells is the text that cause and evidence together have to contain.
 	tells []string
-	// healthy says that it is healthy for a while, so that some requests are its.
+	// healthy says that the version is healthy for a while, so that it serves
+	// some requests.
 	healthy bool
 }
 
-// ways are all that are tried.
+// ways are all kinds of bad versions.
 var ways = []bad{
 	{name: "never healthy", mode: "never-healthy", codes: []string{"NEVER_HEALTHY", "HEALTH_TIMEOUT"}, tells: []string{"503", "cannot reach the database", "serves version"}},
 	{name: "healthy, then crashes", mode: "crashes", codes: []string{"CRASH_LOOP"}, tells: []string{"exit code 3", "panic: index out of range"}, healthy: true},
@@ -72,7 +73,7 @@ func Main(args []string) {
 	rate := flags.Int("rate", 500, "requests a second that may be repeated")
 	only := flags.String("only", "", "modes, separated by commas; empty for all")
 	verbose := flags.Bool("v", false, "print each failure whole")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	kept, err := run(ctx, *exe, *rate, *only, *verbose)
@@ -118,7 +119,7 @@ func run(ctx context.Context, exe string, rate int, only string, verbose bool) (
 	return good, nil
 }
 
-// all tries every way, on a good version that is delivered first.
+// all tries every kind, starting from a good version that is delivered first.
 func (t *trial) all(ctx context.Context, only string) (bool, error) {
 	var err error
 	if t.repository, err = world.NewRepository(ctx, filepath.Join(t.Dir, "repository")); err != nil {

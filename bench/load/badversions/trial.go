@@ -15,7 +15,7 @@ import (
 
 const instances = 3
 
-// trial delivers versions and looks at what becomes of them.
+// trial delivers versions and checks the results.
 type trial struct {
 	*world.World
 	rate       int
@@ -67,7 +67,7 @@ func (t *trial) deliver(ctx context.Context, name string, b bad) (version string
 	return version, said, err
 }
 
-// good delivers a version that is well, and waits until what was before is gone.
+// good delivers a good version, and waits until the earlier one is gone.
 func (t *trial) good(ctx context.Context, name string) error {
 	_, said, err := t.deliver(ctx, "good-"+name, bad{})
 	if err != nil {
@@ -79,7 +79,8 @@ func (t *trial) good(ctx context.Context, name string) error {
 	return t.Whole(ctx, cluster, time.Minute)
 }
 
-// try delivers a bad version under load and says what did not end as it has to.
+// try delivers a bad version under load and returns the differences from the
+// expected end.
 func (t *trial) try(ctx context.Context, b bad) (wrong []string, err error) {
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	before := t.Groups(ctx, cluster)
@@ -143,8 +144,9 @@ func (t *trial) try(ctx context.Context, b bad) (wrong []string, err error) {
 	return append(wrong, t.Left(ctx, cluster)...), nil
 }
 
-// replace delivers a good version after one that stayed; it tells how an
-// instance of that one ended that did not end well, as the command line does.
+// replace delivers a good version after a bad one that stayed. It returns how an
+// instance of the bad version ended that did not end cleanly, as the command line
+// shows it.
 func (t *trial) replace(ctx context.Context) (string, error) {
 	if err := t.good(ctx, "after"); err != nil {
 		return "", err
@@ -161,7 +163,7 @@ func (t *trial) replace(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// failure is that of the newest execution, nil when it has none.
+// failure is the failure of the newest execution, nil when it has none.
 func (t *trial) failure(ctx context.Context) (*stage.Failure, error) {
 	var e execution.Execution
 	if err := t.Read(ctx, &e, "executions", "show", cluster+"/release"); err != nil {
@@ -171,7 +173,7 @@ func (t *trial) failure(ctx context.Context) (*stage.Failure, error) {
 	return s.Failure, nil
 }
 
-// unclear says what a failure leaves unsaid.
+// unclear lists the missing parts of a failure.
 func unclear(b bad, said world.Said, f stage.Failure) (wrong []string) {
 	if said.Exit != 4 {
 		wrong = append(wrong, fmt.Sprintf("exit %d, not 4 (rolled back)", said.Exit))

@@ -1,14 +1,14 @@
-// Package deployments shows from outside what users notice of deployments: the
-// built program as `showrunner up` runs it, a service in three regions, an open
-// loop of requests through the edge, and one new version after the other, each a
-// commit that is fetched and rolled out by the pipeline.
+// Package deployments shows whether users notice deployments: the built program
+// as `showrunner up` runs it, a service in three regions, an open loop of
+// requests through the edge, and one new version after the other, each a commit
+// that is fetched and rolled out by the pipeline.
 //
 //	make build && cd bench && go run ./load deployments -showrunner ../bin/showrunner
 //
 // The promise is: no request that may be repeated fails. Others, which are made
-// at a tenth of the rate, are counted apart. After each deployment every region
-// has to serve the new version and nothing else, with what the strategy keeps of
-// the old one beside it; in the end no process is left.
+// at a tenth of the rate, are counted separately. After each deployment every
+// region has to serve only the new version, and to keep exactly the old groups
+// that the strategy keeps; in the end no process is left.
 package deployments
 
 import (
@@ -27,7 +27,7 @@ import (
 	"showrunner/bench/world"
 )
 
-// settings are the command line.
+// settings are the command line's options.
 type settings struct {
 	rate, instances, count int
 	length                 time.Duration
@@ -46,7 +46,7 @@ func Main(args []string) {
 	flags.IntVar(&s.instances, "instances", 3, "in each of the three regions")
 	flags.IntVar(&s.count, "n", 20, "deployments in each phase")
 	asJSON := flags.Bool("json", false, "print the rows as JSON")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	s.phases = strings.Split(*phases, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -63,7 +63,7 @@ func Main(args []string) {
 	}
 }
 
-// row is what one phase came to.
+// row is the result of one phase.
 type row struct {
 	Phase       string          `json:"phase"`
 	Deployments int             `json:"deployments"`
@@ -137,7 +137,8 @@ func (r row) print() {
 	}
 }
 
-// verdict says the result in a line; false is a promise that was not kept.
+// verdict describes the result in a line; false means that a promise was not
+// kept.
 func verdict(rows []row) bool {
 	var deployments, requests, failed, others, othersFailed, wrong int
 	var quiet, worst time.Duration
@@ -168,7 +169,7 @@ func verdict(rows []row) bool {
 	return ok
 }
 
-// newReleases makes the repository and hands the pipelines over.
+// newReleases makes the repository and applies the pipelines.
 func newReleases(ctx context.Context, w *world.World, s settings) (*releases, error) {
 	r := &releases{World: w, settings: s}
 	var err error

@@ -13,10 +13,10 @@ import (
 
 const cluster = "fleet"
 
-// strategy is one way to deliver.
+// strategy is one deployment strategy.
 type strategy struct {
 	name, text string
-	kept       int  // server groups of earlier versions that stay
+	kept       int  // server groups of earlier versions that are kept
 	empty      bool // without instances
 }
 
@@ -60,7 +60,7 @@ type releases struct {
 	made       int
 }
 
-// phase delivers as many versions as asked for under load, or none.
+// phase delivers the requested number of versions under load, possibly none.
 func (r *releases) phase(ctx context.Context, name string) (row, error) {
 	out := row{Phase: name}
 	load, err := r.Attack(ctx, cluster, r.rate, func() error {
@@ -82,8 +82,8 @@ func (r *releases) phase(ctx context.Context, name string) (row, error) {
 	return out, err
 }
 
-// release commits a version, has the pipeline deliver it, and looks at what is there
-// once what it replaced is cleaned up. It says how long the delivery took.
+// release commits a version, has the pipeline deliver it, and checks the state
+// after the clean-up. It returns the duration of the delivery.
 func (r *releases) release(ctx context.Context, by string) (took time.Duration, wrong []string, err error) {
 	r.made++
 	version := fmt.Sprintf("%s-%d", by, r.made)
@@ -121,7 +121,7 @@ func (r *releases) release(ctx context.Context, by string) (took time.Duration, 
 	return took, wrong, err
 }
 
-// unlike says how a region's groups differ from what the strategy promises.
+// unlike describes how a region's groups differ from the strategy's promise.
 func unlike(groups []cloud.ServerGroup, version string, instances, kept int, empty bool) string {
 	others := 0
 	for i, g := range groups {

@@ -1,7 +1,7 @@
-// Package killsteps shows from outside that a deployment survives the death of
-// whoever carries it out, wherever it stands: for every strategy, at every step
-// that its recorded state goes through, the control plane is killed (SIGKILL),
-// and in another deployment the process of the region that is at this step.
+// Package killsteps shows that a deployment survives the death of the processes
+// that carry it out, at any step. For every strategy, at every step of its
+// recorded state, the control plane is killed (SIGKILL), and in another
+// deployment the process of the region that is at this step.
 //
 //	make build && cd bench && go run ./load killsteps -showrunner ../bin/showrunner
 //
@@ -10,7 +10,7 @@
 // deployment of a new version under load. It has to end well or be undone, with
 // all of the capacity, no process or folder left, and no failed request that may
 // be repeated. "missed" is a step that passed too quickly to be hit in three
-// deployments; it is no failure, and it is told.
+// deployments; it is reported, but is not a failure.
 package killsteps
 
 import (
@@ -43,7 +43,8 @@ func strategies() []strategy {
 	}
 }
 
-// undone is the row of a version that is never healthy: its steps are those of an undoing.
+// undone is the row of a version that is never healthy: its steps are the steps
+// of undoing.
 const undone = "undone"
 
 // Main runs the benchmark with the arguments of its part of the command line
@@ -54,7 +55,7 @@ func Main(args []string) {
 	rate := flags.Int("rate", 500, "requests a second that may be repeated")
 	only := flags.String("strategies", "", "which, separated by commas; empty for all")
 	victims := flags.String("victims", "control,region", "who is killed")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	m := &matrix{rate: *rate, victims: strings.Split(*victims, ",")}
@@ -97,7 +98,7 @@ func (m *matrix) run(ctx context.Context, exe, only string) error {
 	return nil
 }
 
-// all carries out every cell of the matrix.
+// all runs every cell of the matrix.
 func (m *matrix) all(ctx context.Context, only string) error {
 	if err := m.prepare(ctx); err != nil {
 		return err

@@ -19,11 +19,11 @@ import (
 
 const (
 	instances = 2
-	attempts  = 3                // to hit a step that passes quickly
-	longest   = 90 * time.Second // that a deployment may take, deaths included
+	attempts  = 3                // tries to hit a step that passes quickly
+	longest   = 90 * time.Second // longest duration of a deployment, with kills
 )
 
-// matrix is what has been tried so far.
+// matrix holds the results so far.
 type matrix struct {
 	*world.World
 	rate       int
@@ -90,7 +90,7 @@ func (m *matrix) prepare(ctx context.Context) (err error) {
 	return m.settle(ctx)
 }
 
-// settle makes one version serve everywhere, and nothing else be there.
+// settle makes one version serve everywhere, and removes all others.
 func (m *matrix) settle(ctx context.Context) error {
 	d, err := m.deploy(ctx, "highlander", "", "")
 	if err == nil && d.exit != 0 {
@@ -99,12 +99,12 @@ func (m *matrix) settle(ctx context.Context) error {
 	return err
 }
 
-// deployment is what became of one.
+// deployment is the result of one deployment.
 type deployment struct {
 	version string
 	exit    int
 	said    string
-	steps   []string // that were seen, in order
+	steps   []string // observed steps, in order
 	hit     bool
 	took    time.Duration
 }
@@ -128,7 +128,7 @@ func (m *matrix) deploy(ctx context.Context, name, step, victim string) (d deplo
 		if err := m.api.Do(ctx, "GET", "/executions/"+e.ID, nil, &fresh); err == nil {
 			e = fresh
 			now, region := stepOf(&e)
-			if e.Status == execution.Succeeded { // what it has replaced is cleaned up from now on
+			if e.Status == execution.Succeeded { // the replaced groups are cleaned up from now on
 				now = cleaningUp
 			}
 			if now != "" && !slices.Contains(d.steps, now) {
@@ -159,11 +159,11 @@ func (m *matrix) deploy(ctx context.Context, name, step, victim string) (d deplo
 	return d, err
 }
 
-// cleaningUp is the step after a deployment that has succeeded.
+// cleaningUp is the step after a successful deployment.
 const cleaningUp = "cleaning up"
 
-// stepOf names where a deployment stands, by the recorded state of the first
-// region of its wave; and that region.
+// stepOf names the step of a deployment, by the recorded state of the first
+// region of its wave, and that region.
 func stepOf(e *execution.Execution) (name, region string) {
 	s, ok := e.Stage("service")
 	if !ok || s.Status.Complete() || len(s.State) == 0 {
@@ -202,7 +202,7 @@ func stepOf(e *execution.Execution) (name, region string) {
 	}
 }
 
-// cell carries out one cell of the matrix, again when the step was missed.
+// cell runs one cell of the matrix, and repeats it when the step was missed.
 func (m *matrix) cell(ctx context.Context, name, step, victim string) (text string, wrong []string, err error) {
 	add := func(format string, args ...any) {
 		wrong = append(wrong, fmt.Sprintf("%s killed at %q: ", victim, step)+fmt.Sprintf(format, args...))
@@ -244,7 +244,7 @@ func (m *matrix) cell(ctx context.Context, name, step, victim string) (text stri
 		if got := m.newest(ctx); got != want {
 			add("%s serves, not %s", got, want)
 		}
-		if name == "none" { // both go on serving: end the earlier ones before the next
+		if name == "none" { // both versions stay in traffic: end the earlier ones before the next
 			if err := m.settle(ctx); err != nil {
 				return "", wrong, err
 			}
@@ -257,8 +257,8 @@ func (m *matrix) cell(ctx context.Context, name, step, victim string) (text stri
 	return "missed", wrong, nil
 }
 
-// newest is the version of the newest group in traffic, when every region has
-// the same one, as the service itself names it.
+// newest is the version of the newest group in traffic, by the service's own
+// answer, when it is the same in every region.
 func (m *matrix) newest(ctx context.Context) string {
 	found := map[string]string{} // region → version
 	for _, g := range m.Groups(ctx, cluster) {

@@ -43,7 +43,7 @@ func Main(args []string) {
 	n := flags.Int("n", 500, "deliveries")
 	program := command.ProgramFlag(flags)
 	every := flags.Duration("every", 20*time.Millisecond, "time between deliveries: an idle machine is what is asked about")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *n, *program, *every); err != nil {
@@ -107,7 +107,7 @@ func run(ctx context.Context, n int, program string, every time.Duration) error 
 	return nil
 }
 
-// arrival is a call of a first task.
+// arrival is a call by a first task.
 type arrival struct {
 	commit string
 	at     time.Time
@@ -146,7 +146,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// control is the control plane under measurement.
+// control is the measured control plane.
 type control struct {
 	program, dir, listen string
 	cmd                  *exec.Cmd
@@ -186,7 +186,7 @@ func (c *control) stop() {
 	_ = c.cmd.Wait() // it was killed
 }
 
-// prepare hands over the pipeline and the webhook's secret.
+// prepare applies the pipeline and sets the webhook's secret.
 func (c *control) prepare(ctx context.Context, service string) error {
 	name := filepath.Join(c.dir, "showrunner.yaml")
 	text := "application: shop\npipelines:\n  release:\n    concurrency: parallel\n    triggers: [{push: {branches: [main]}}]\n" +
@@ -204,7 +204,7 @@ func (c *control) prepare(ctx context.Context, service string) error {
 	return nil
 }
 
-// push delivers what GitHub would.
+// push delivers a webhook as GitHub does.
 func (c *control) push(ctx context.Context, commit string) error {
 	body := fmt.Appendf(nil, `{"ref":"refs/heads/main","before":%q,"after":%q,"repository":{"full_name":"acme/shop","clone_url":"https://example.org/acme/shop.git"},`+
 		`"commits":[],"head_commit":{"id":%q,"message":"m"},"pusher":{"name":"p"}}`, strings.Repeat("0", 40), commit, commit)

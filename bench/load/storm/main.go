@@ -1,12 +1,12 @@
-// Package storm shows from outside what users notice of failures: the built
-// program as `showrunner up` runs it, a service in three regions, an open loop of
-// requests through the edge, and blows to instances, a zone and a region.
+// Package storm shows which failures users notice: the built program as
+// `showrunner up` runs it, a service in three regions, an open loop of requests
+// through the edge, and kills of instances, a zone and a region.
 //
 //	make build && cd bench && go run ./load storm -showrunner ../bin/showrunner
 //
 // The promise is: no request that may be repeated fails. Others, which are made
-// at a tenth of the rate, are counted apart: one that an instance took with it
-// when it was killed cannot be repeated without asking whoever sent it.
+// at a tenth of the rate, are counted separately: a request that was in flight at
+// a killed instance cannot be repeated without its sender.
 package storm
 
 import (
@@ -26,7 +26,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// settings are the command line.
+// settings are the command line's options.
 type settings struct {
 	rate, instances      int
 	length               time.Duration
@@ -51,7 +51,7 @@ func Main(args []string) {
 	flags.IntVar(&s.surgeBase, "surge-base", 60, "requests a second before and after the surge, which is ten times as high")
 	flags.Uint64Var(&s.seed, "seed", 0, "of what is hit and when; 0 draws one")
 	asJSON := flags.Bool("json", false, "print the rows as JSON")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	s.surgePeak, s.phases = 10*s.surgeBase, strings.Split(*phases, ",")
 	if s.seed == 0 {
 		s.seed = rand.Uint64()
@@ -72,7 +72,7 @@ func Main(args []string) {
 	}
 }
 
-// row is what one phase came to.
+// row is the result of one phase.
 type row struct {
 	Phase string `json:"phase"`
 	What  string `json:"what"`

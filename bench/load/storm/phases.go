@@ -34,7 +34,7 @@ var phases = map[string]phase{
 	"surge": surge,
 }
 
-// phase makes requests while f happens, for at least the length of a phase, and
+// phase makes requests while f runs, for at least the length of a phase, and
 // until everything serves again.
 func (w fleet) phase(ctx context.Context, s settings, f func() (string, error)) (r row, err error) {
 	r.Load, err = w.Attack(ctx, cluster, s.rate, func() error {
@@ -71,7 +71,7 @@ func (w fleet) blows(ctx context.Context, s settings, rng *rand.Rand, n int, sig
 		}
 		victim := serving[rng.IntN(len(serving))]
 		if err := syscall.Kill(victim.PID, sig); err == nil {
-			hit++ // one that ended a moment ago was no blow
+			hit++ // a signal to an instance that has just ended does not count
 		}
 	}
 	if hit < n {
@@ -121,7 +121,7 @@ func (w fleet) zone(ctx context.Context, s settings, rng *rand.Rand) (string, er
 	return fmt.Sprintf("zone %s gone for %s; all desired served again after %s", name, s.length/3, whole.Round(time.Millisecond)), nil
 }
 
-// region kills a region's process and everything in it dies; up starts it again.
+// region kills a region's process with everything in it; up restarts it.
 func (w fleet) region(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
 	name := world.Regions()[rng.IntN(len(world.Regions()))]
 	if err := world.Sleep(ctx, s.length/6); err != nil {
@@ -151,10 +151,10 @@ func (w fleet) region(ctx context.Context, s settings, rng *rand.Rand) (string, 
 	return fmt.Sprintf("process of %s killed; back with all its instances after %s", name, whole.Round(time.Millisecond)), nil
 }
 
-// surge has target tracking hold a load that becomes ten times as high and falls
-// back. One region takes all of it, so that it is its policy which is seen.
+// surge tests target tracking with a load that grows tenfold and falls back. One
+// region takes all of the load, so that only its policy acts.
 func surge(ctx context.Context, w fleet, s settings, _ *rand.Rand) (r row, err error) {
-	target := float64(s.surgeBase) / 2 // two instances are right before and after
+	target := float64(s.surgeBase) / 2 // two instances are enough before and after
 	policy := pipeline.ScalingPolicy{Name: "requests", Target: &pipeline.TargetTracking{Metric: "requests-per-target", Value: target, Warmup: pipeline.Duration(2 * time.Second)}}
 	if err := w.replaceAll(ctx, pipeline.Capacity{Min: 1, Desired: 2, Max: 30}, []pipeline.ScalingPolicy{policy}); err != nil {
 		return r, err
@@ -214,7 +214,8 @@ func surge(ctx context.Context, w fleet, s settings, _ *rand.Rand) (r row, err e
 	return r, err
 }
 
-// replaceAll deploys the service anew and removes what ran before, as highlander does.
+// replaceAll deploys the service anew and removes the earlier groups, as
+// highlander does.
 func (w fleet) replaceAll(ctx context.Context, capacity pipeline.Capacity, scaling []pipeline.ScalingPolicy) error {
 	for _, g := range w.Groups(ctx, cluster) {
 		if err := w.Cloud.Destroy(ctx, g.Region, g.Name, cloud.Guard{}, w.Key()); err != nil {

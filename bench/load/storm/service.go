@@ -17,7 +17,7 @@ const cluster = "storm"
 // fleet is a world with the service in every region of it.
 type fleet struct{ *world.World }
 
-// deploy puts the service into every region and waits until it serves.
+// deploy creates the service in every region and waits until it serves.
 func (w fleet) deploy(ctx context.Context, capacity pipeline.Capacity, scaling []pipeline.ScalingPolicy) error {
 	dir, err := os.MkdirTemp(w.Dir, "service-")
 	if err != nil {

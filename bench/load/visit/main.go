@@ -37,7 +37,7 @@ func Main(args []string) {
 	visitors := flags.Int("visitors", 8, "visitors at a time")
 	think := flags.Duration("think", 25*time.Millisecond, "between two visits of a visitor, so that the builds get their share of the machine")
 	template := flags.String("template", "react", "of create-vite")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	wrong, err := run(ctx, *exe, *template, *deliveries, *visitors, *think)
@@ -99,7 +99,8 @@ func run(ctx context.Context, exe, template string, deliveries, visitors int, th
 			return nil, err
 		}
 		fmt.Printf("delivery %2d: %d uploaded, %d unchanged, %d removed, %s\n", n, d.Uploaded, d.Unchanged, d.Deleted, d.took)
-		// The page and the program that names the version: the rest is as it was.
+		// Changes the page and the file that holds the version; the rest stays
+		// the same.
 		check(d.Uploaded == 2 && d.Unchanged == total-2, "delivery %d uploaded %d of %d objects, not the 2 that changed", n, d.Uploaded, total)
 	}
 	if deliveries > 0 {
@@ -124,8 +125,9 @@ func run(ctx context.Context, exe, template string, deliveries, visitors int, th
 
 func some(list []string) string { return strings.Join(list[:min(3, len(list))], ", ") }
 
-// scaffold makes the site's repository, of a settled major version of Vite: what
-// the newest one asks for is not always there, and `npm ci` then refuses the lock.
+// scaffold makes the site's repository with a fixed major version of Vite. The
+// newest version's dependencies are not always available, and `npm ci` then
+// refuses the lock file.
 func scaffold(ctx context.Context, dir, template string) (world.Repository, error) {
 	for _, c := range [][]string{{"npm", "create", "--yes", "vite@7", site, "--", "--template", template, "--no-interactive"},
 		{"npm", "install", "--package-lock-only", "--no-audit", "--no-fund", "--prefix", site}} {
@@ -140,7 +142,8 @@ func scaffold(ctx context.Context, dir, template string) (world.Repository, erro
 	if err != nil || len(entries) != 1 {
 		return world.Repository{}, fmt.Errorf("the template has no src/main: %v", err)
 	}
-	// The version, from one line of one file, shows in the page and in its program.
+	// The version, from one line of one file, appears in the page and in its
+	// script.
 	if err := edit(entries[0], func(s string) string { return s + "\nconsole.log('version ' + import.meta.env.VITE_VERSION + '.')\n" }); err != nil {
 		return world.Repository{}, err
 	}
@@ -192,7 +195,7 @@ pipelines:
 `, site, repository, site, world.Regions()[0], strings.Join(world.Regions()[1:], ", "))
 }
 
-// delivered is what one run did in the region where most was done.
+// delivered is the result of one run in the region where most work was done.
 type delivered struct {
 	Uploaded, Unchanged, Deleted int
 	took                         time.Duration

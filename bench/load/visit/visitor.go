@@ -15,21 +15,20 @@ import (
 	"showrunner/bench/world"
 )
 
-// visits is what visitors saw, all together.
+// visits is the sum of all visitors' results.
 type visits struct {
 	mu                       sync.Mutex
 	paid, requests           int
 	notModified, connections int
 	versions                 map[string]bool
-	files                    map[string][sha256.Size]byte // what a name stands for
+	files                    map[string][sha256.Size]byte // file name → its content's digest
 	failed, mixed            []string
 	took                     []time.Duration
 	stop                     context.CancelFunc
 	away                     sync.WaitGroup
 }
 
-// visitor is one browser: it keeps the page it got last, and asks whether it is
-// still the one.
+// visitor is one browser: it keeps the last page, and revalidates it.
 type visitor struct {
 	*visits
 	edge   string
@@ -39,7 +38,7 @@ type visitor struct {
 	tag    string
 }
 
-// gather has n visitors come again and again until they leave.
+// gather makes n visitors load the site again and again until they leave.
 func gather(ctx context.Context, edge string, n int, think time.Duration) *visits {
 	ctx, stop := context.WithCancel(ctx)
 	all := &visits{versions: map[string]bool{}, files: map[string][sha256.Size]byte{}, stop: stop}
@@ -49,7 +48,7 @@ func gather(ctx context.Context, edge string, n int, think time.Duration) *visit
 		all.away.Go(func() {
 			for round := 0; ctx.Err() == nil; round++ {
 				v.visit(round%3 == 2)
-				_ = world.Sleep(ctx, think) // its end ends the loop
+				_ = world.Sleep(ctx, think) // the loop ends with its context
 			}
 		})
 	}
@@ -75,8 +74,8 @@ var (
 	refersTo  = regexp.MustCompile(`(?:src|href)="(/[^"]+)"`)
 )
 
-// visit fetches the page, or asks whether the one at hand is still it, and then
-// everything that the page refers to.
+// visit loads the page, or revalidates the one it has, and then loads all its
+// assets.
 func (v *visitor) visit(again bool) {
 	began := time.Now()
 	header := http.Header{}
@@ -130,7 +129,7 @@ func (v *visitor) visit(again bool) {
 	v.mu.Unlock()
 }
 
-// known holds a file's name against what it stood for before.
+// known compares a file's content with the earlier content under the same name.
 func (v *visitor) known(name string, body []byte) {
 	sum := sha256.Sum256(body)
 	v.mu.Lock()

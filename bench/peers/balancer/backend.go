@@ -10,11 +10,13 @@ import (
 	"syscall"
 )
 
-// backendVariable makes this program a backend, and says how many bytes it answers with.
+// backendVariable makes this program a backend; its value is the size of the
+// answers in bytes.
 const backendVariable = "BENCH_BACKEND_BYTES"
 
-// backend answers every request with the same bytes and does as little as it
-// can beside, so that it is not what is measured. It knows requests without a body.
+// backend answers every request with the same bytes and does as little else as
+// possible, so that the measurement does not measure the backend. It supports
+// only requests without a body.
 func backend() error {
 	size, err := strconv.Atoi(os.Getenv(backendVariable))
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// load is what one run of requests came to.
+// load is the result of one run of requests.
 type load struct {
 	requests float64
 	took     time.Duration
@@ -33,8 +33,8 @@ var (
 	wrkErrors  = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
 )
 
-// full has wrk make as many requests as are answered; closes asks for a
-// connection for each.
+// full has wrk make as many requests as are answered; closes uses a new
+// connection for each request.
 func full(ctx context.Context, address string, connections int, length time.Duration, closes bool) (l load, err error) {
 	args := []string{"-t2", "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%.0fs", length.Seconds()), "--latency", "-H", "Host: " + host}
 	if closes {
@@ -69,10 +69,10 @@ func full(ctx context.Context, address string, connections int, length time.Dura
 	return l, nil
 }
 
-// steady makes requests at a rate over connections that stay open, whether or
-// not the last answer came in time: what was due while a connection waited
-// counts from when it was due. No garbage is collected here meanwhile: that
-// would be counted as latency of the other side.
+// steady makes requests at a constant rate over open connections, whether or not
+// the last answer came in time: the latency of a request that had to wait for a
+// connection counts from its due time. No garbage is collected in this process
+// meanwhile, since the pause would count as latency of the other side.
 func steady(ctx context.Context, address string, connections, rate int, length time.Duration) (load, error) {
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
@@ -114,7 +114,7 @@ func steadily(ctx context.Context, address string, due time.Time, every time.Dur
 	for ; due.Before(end) && ctx.Err() == nil; due = due.Add(every) {
 		from := due
 		if wait := time.Until(due); wait > 0 {
-			time.Sleep(wait) // the schedule; it wakes late on a busy machine, which is no latency of the other side
+			time.Sleep(wait) // the schedule; on a busy machine it may wake late, which is not the other side's latency
 			from = time.Now()
 		}
 		if _, err := c.Write(request); err != nil {

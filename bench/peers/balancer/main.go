@@ -32,7 +32,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// host is what requests ask for.
+// host is the host of the requests.
 const host = "bench.localhost"
 
 // Budgets, relative to nginx.
@@ -71,7 +71,7 @@ func Main(args []string) {
 	flags.IntVar(&s.rate, "rate", 0, "requests a second of the steady load; 0: half of what the slowest can do")
 	flags.IntVar(&s.workers, "workers", runtime.NumCPU(), "workers of nginx, threads of HAProxy, GOMAXPROCS of the region")
 	flags.BoolVar(&s.closes, "close", false, "under full load, each request on a connection of its own")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	s.exe = *exe
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -102,7 +102,7 @@ func run(ctx context.Context, s settings) (met bool, err error) {
 	return report(results), nil
 }
 
-// open starts everything that is measured; the first is the region.
+// open starts all contenders; the first is the region.
 func open(ctx context.Context, s settings) (list []*contender, stop func(), err error) {
 	stop = func() {
 		for i := len(list) - 1; i >= 0; i-- {
@@ -150,7 +150,7 @@ func open(ctx context.Context, s settings) (list []*contender, stop func(), err 
 	return list, stop, nil
 }
 
-// startRegion runs exe as a region with the instances in it, whose addresses it returns.
+// startRegion runs exe as a region with instances, and returns their addresses.
 func startRegion(ctx context.Context, s settings, name, exe string) (c *contender, addresses []string, err error) {
 	region, err := local.Start(ctx, exe)
 	if err != nil {
@@ -177,7 +177,7 @@ func startRegion(ctx context.Context, s settings, name, exe string) (c *contende
 	return &contender{name: name, address: region.Front, stop: region.Stop, pids: func() ([]int, error) { return []int{region.PID}, nil }}, addresses, nil
 }
 
-// result is what one contender showed, a value a round.
+// result is the measurements of one contender, one value a round.
 type result struct {
 	name                 string
 	perSecond, cpu       []float64 // cpu: microseconds a request
@@ -186,13 +186,13 @@ type result struct {
 	failed               int
 }
 
-// measure goes round the contenders, first with all the load they take and then
-// with what every one of them can take.
+// measure runs rounds over the contenders, first at full load and then at a load
+// that every contender can take.
 func measure(ctx context.Context, s settings, list []*contender) ([]*result, error) {
 	var results []*result
 	for _, c := range list {
 		results = append(results, &result{name: c.name})
-		if _, err := full(ctx, c.address, s.connections, time.Second, s.closes); err != nil { // it warms up
+		if _, err := full(ctx, c.address, s.connections, time.Second, s.closes); err != nil { // warm-up
 			return nil, err
 		}
 	}
@@ -240,8 +240,9 @@ func measure(ctx context.Context, s settings, list []*contender) ([]*result, err
 	return results, nil
 }
 
-// turns is who comes after whom in a round: another one begins each time, and
-// every second round goes backwards, so that nobody always follows the same.
+// turns is the order of the contenders in a round: each round begins with another
+// one, and every second round is reversed, so that no contender always follows
+// the same one.
 func turns(round, n int) []int {
 	var order []int
 	for i := range n {

@@ -16,15 +16,15 @@ import (
 	"showrunner/bench/local"
 )
 
-// contender is what is measured: something that answers at an address.
+// contender is a measured server with an address.
 type contender struct {
 	name    string
 	address string
-	pids    func() ([]int, error) // the processes whose CPU is its price; nil: not measured
+	pids    func() ([]int, error) // processes whose CPU time is measured; nil: not measured
 	stop    func()
 }
 
-// peers are the reverse proxies to be measured against.
+// peers are the reverse proxies for comparison.
 var peers = []struct {
 	name  string
 	start func(ctx context.Context, dir string, workers int, backends []string) (*contender, error)
@@ -200,7 +200,7 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// median of a list that is not empty.
+// median returns the median of a list that is not empty.
 func median[T float64 | time.Duration](list []T) T {
 	list = slices.Sorted(slices.Values(list))
 	return list[len(list)/2]

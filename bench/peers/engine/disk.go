@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// disk is how long it takes to have 4 KiB on it: in place, in a file that is
-// there, which is the least that any log can wait for; and at the end of a file
-// that grows, where the disk is written to twice. A disk is not the same from
-// one moment to the next, so it is asked in turns with what is measured against it.
+// disk measures how long a write of 4 KiB takes to reach the disk: in place, in
+// an existing file, which is the minimum for any log; and at the end of a growing
+// file, where the disk is written to twice. A disk's speed varies, so it is
+// measured in turns with the engine.
 type disk struct {
 	file             *os.File
 	block            [diskBlock]byte

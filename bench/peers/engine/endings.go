@@ -8,8 +8,8 @@ import (
 	"showrunner/store/record"
 )
 
-// endings tells who waits for an execution that it has ended, from the event
-// log as any watcher would see it.
+// endings notifies goroutines that wait for the end of an execution, from the
+// event log as any watcher sees it.
 type endings struct {
 	mu      sync.Mutex
 	ended   map[string]bool

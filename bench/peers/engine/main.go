@@ -25,8 +25,8 @@ import (
 	"showrunner/store/pgtest"
 )
 
-// The work: stages × tasks, as spoken of in the budgets. Each execution is
-// started durably and has one durable transition for each task.
+// The work: stages × tasks, as the budgets define it. Each execution is started
+// durably and has one durable transition for each task.
 const (
 	stages = 5
 	tasks  = 2
@@ -42,7 +42,7 @@ type measure struct {
 	PerSecond  float64 `json:"executionsPerSecond"`
 	P50        float64 `json:"executionP50ms"`
 	P99        float64 `json:"executionP99ms"`
-	StepP50    float64 `json:"transitionP50ms,omitempty"` // from a task's start to the next one's
+	StepP50    float64 `json:"transitionP50ms,omitempty"` // from a task's start to the start of the next one
 	StepP99    float64 `json:"transitionP99ms,omitempty"`
 	CPU        float64 `json:"cpuMsPerExecution"` // of this process
 }
@@ -59,7 +59,7 @@ func Main(args []string) {
 	peer := flags.Bool("peer", false, "also run the peer engines: River on both stores, and Temporal's server")
 	profile := flags.String("cpuprofile", "", "write a CPU profile here")
 	asJSON := flags.Bool("json", false, "print JSON lines")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	if err := run(*n, *inflight, *stores, *dsn, *dir, *peer, *profile, *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -78,7 +78,7 @@ func run(n int, inflight, stores, dsn, dir string, peer bool, profile string, as
 		}
 		defer pprof.StopCPUProfile()
 	}
-	dir, err := filepath.Abs(dir) // the peers run in folders of their own
+	dir, err := filepath.Abs(dir) // the peers run in separate folders
 	if err != nil {
 		return err
 	}
@@ -121,14 +121,14 @@ func run(n int, inflight, stores, dsn, dir string, peer bool, profile string, as
 	if peer {
 		for _, name := range []string{"river", "temporal"} {
 			theirs, perr := runPeer(name, tmp, dsn, n, asJSON)
-			// The machine is not the same from one minute to the next: a peer is
-			// held against the mean of what we did right before it and right after.
+			// The machine's speed varies from one minute to the next: a peer is
+			// compared with the mean of our runs right before and right after it.
 			after, err := b.measureAll()
 			if err != nil {
 				return err
 			}
 			v.against(means(all, after), theirs)
-			if perr != nil { // the other one may run all the same
+			if perr != nil { // the other peer may still run
 				v.judge(false, "%v", perr)
 			}
 			all = after
@@ -177,10 +177,10 @@ func (b *bench) measureAll() (all []measure, err error) {
 	return all, nil
 }
 
-// settleLog has a new server's log be as that of one that has run for a while:
-// past a checkpoint, whose files are then written over. The first ones are made
-// and filled with zeros in the middle of commits, which is no part of what is
-// sustained.
+// settleLog brings a new server's log into the state of a server that has run for
+// a while: past a checkpoint, after which its files are overwritten. The first
+// files are created and filled with zeros during commits, which does not happen
+// in sustained operation.
 func settleLog(ctx context.Context, pg *pgtest.Server, dsn string) error {
 	const files = 16 // of 16 MiB
 	for range files {
@@ -194,7 +194,7 @@ func settleLog(ctx context.Context, pg *pgtest.Server, dsn string) error {
 
 func print(m measure, asJSON bool) {
 	if asJSON {
-		_ = json.NewEncoder(os.Stdout).Encode(m) // to a terminal or pipe that is read
+		_ = json.NewEncoder(os.Stdout).Encode(m) // written to a terminal or a pipe
 		return
 	}
 	fmt.Printf("%-22s %3d in flight: %8.0f transitions/s (%6.0f executions/s), execution p50 %.1f p99 %.1f ms, transition p50 %.2f p99 %.2f ms, CPU %.2f ms/execution\n",
@@ -252,10 +252,12 @@ func definition() pipeline.Pipeline {
 	return p
 }
 
-// turns is in how many parts an engine does its work when the disk is asked in between.
+// turns is the number of parts into which an engine's work is split when the disk
+// is measured in between.
 const turns = 20
 
-// measureEngine runs n executions; beside is the disk to be asked in turns, or nil.
+// measureEngine runs n executions; beside is the disk to measure in turns, or
+// nil.
 func measureEngine(kind, address string, n, inflight int, beside *disk) (measure, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -19,10 +19,10 @@ const (
 	overRiver     = 20     // times as fast, many in flight
 	overTemporal  = 100
 	manyInFlight  = 64
-	peersFraction = 20 // peers do that part of the work
+	peersFraction = 20 // peers do that fraction of the work
 )
 
-// verdict holds what was measured against the budgets.
+// verdict compares the measurements with the budgets.
 type verdict struct {
 	disk  *disk
 	unmet int
@@ -50,7 +50,7 @@ func (v *verdict) ours(all []measure) {
 	}
 }
 
-// means are the means of two measurements of the same.
+// means are the means of two measurements of the same work.
 func means(before, after []measure) []measure {
 	out := slices.Clone(before)
 	for i := range out {
@@ -87,8 +87,8 @@ func (v *verdict) err() error {
 	return nil
 }
 
-// runPeer runs the same work on a peer, which is a module of its own, and
-// returns what it measured, even where it failed after that.
+// runPeer runs the same work on a peer, which is a module of its own, and returns
+// its measurements, even when it failed afterwards.
 func runPeer(name, dir, dsn string, n int, asJSON bool) ([]measure, error) {
 	cmd := exec.Command("go", "run", ".", "-dir", dir, "-database", dsn, "-n", strconv.Itoa(max(n/peersFraction, 100)))
 	cmd.Dir = filepath.Join("peers", "engine", name)

@@ -40,7 +40,7 @@ import (
 // The budgets of the design.
 const (
 	budgetFirst     = 5.0  // times faster than aws s3 sync
-	budgetUnchanged = 10.0 // likewise
+	budgetUnchanged = 10.0 // as above
 	budgetControl   = 300 * time.Millisecond
 	budgetUp        = 1500 * time.Millisecond
 	budgetMemory    = 64 << 20 // of control, and of each region
@@ -55,7 +55,7 @@ func Main(args []string) {
 	rounds := flags.Int("rounds", 1, "rounds; medians are reported")
 	asJSON := flags.Bool("json", false, "print the figures as JSON")
 	check := flags.Bool("check", false, "exit 1 when a budget is missed")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	f, err := measure(ctx, *exe, *files, *rounds)
@@ -80,7 +80,7 @@ type figures struct {
 	Memory          map[string]int64   `json:"idleBytes"`
 	Files           int                `json:"files"`
 	First           float64            `json:"folderFirstSeconds"`     // from the folder: artifact and deployment
-	Unchanged       float64            `json:"folderUnchangedSeconds"` // likewise
+	Unchanged       float64            `json:"folderUnchangedSeconds"` // as above
 	FirstDeploy     float64            `json:"firstSeconds"`           // the deployment alone
 	UnchangedDeploy float64            `json:"unchangedSeconds"`
 	SyncFirst       float64            `json:"awsSyncFirstSeconds,omitempty"`
@@ -125,8 +125,8 @@ func (w *whole) stop() {
 	<-w.result
 }
 
-// startWhole starts everything, and records how long that took and what each
-// process holds a moment later.
+// startWhole starts all processes, and records the duration and the memory of
+// each process a moment later.
 func startWhole(ctx context.Context, exe, data string, f *figures) (*whole, error) {
 	listen, edge, err := world.FreePorts()
 	if err != nil {
@@ -140,7 +140,7 @@ func startWhole(ctx context.Context, exe, data string, f *figures) (*whole, erro
 	o.Report = func(e server.Event) {
 		select {
 		case events <- e:
-		default: // only the start is of interest
+		default: // only the start is measured
 		}
 	}
 	go func() { w.result <- server.Supervise(ctx, o) }()
@@ -157,7 +157,7 @@ func startWhole(ctx context.Context, exe, data string, f *figures) (*whole, erro
 		}
 	}
 	f.Up = time.Since(began).Seconds()
-	select { // what the start itself needed is given back by then
+	select { // the memory that only the start needed has been released by then
 	case <-time.After(3 * time.Second):
 	case <-ctx.Done():
 	}
@@ -170,7 +170,7 @@ func startWhole(ctx context.Context, exe, data string, f *figures) (*whole, erro
 	return w, nil
 }
 
-// resident is the memory of a process that is its alone or shared, in bytes.
+// resident is the resident memory of a process, private and shared, in bytes.
 func resident(pid int) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -274,7 +274,7 @@ func writeSite(dir string, n int, seed uint64) error {
 	return nil
 }
 
-// awsCommand is the peer.
+// awsCommand is the peer's command.
 type awsCommand struct {
 	ctx      context.Context
 	exe      string
@@ -282,8 +282,8 @@ type awsCommand struct {
 	env      []string
 }
 
-// newAWS is nil where the command is not installed; the comparison is then left
-// out, and said so.
+// newAWS returns nil where the command is not installed; the comparison is then
+// left out, with a message.
 func newAWS(ctx context.Context, client *localcloud.Client, data string) (*awsCommand, error) {
 	exe, err := exec.LookPath("aws")
 	if err != nil {
@@ -321,7 +321,7 @@ func median(list []float64) float64 {
 	return list[len(list)/2]
 }
 
-// judge holds the figures to the budgets.
+// judge compares the figures with the budgets.
 func (f *figures) judge() {
 	miss := func(missed bool, format string, args ...any) {
 		if missed {

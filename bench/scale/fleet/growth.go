@@ -12,14 +12,14 @@ import (
 	"showrunner/cloud"
 )
 
-// Budgets of growth: between the first quarter of the deployments and the last.
+// Budgets of growth between the first quarter of the deployments and the last.
 const (
 	mostGrown     = 1.25      // of memory, as a factor
-	mostGrownDisk = 256 << 10 // of the region's own records, in bytes
+	mostGrownDisk = 256 << 10 // of the region's records, in bytes
 )
 
 // growth deploys version after version into one region, each shifted in twenty
-// steps and the one before destroyed, and looks at what the region keeps.
+// steps and the earlier one destroyed, and measures what the region keeps.
 func growth(ctx context.Context, s settings) (met bool, err error) {
 	region, err := local.Start(ctx, s.exe)
 	if err != nil {
@@ -79,7 +79,7 @@ func replace(ctx context.Context, region *local.Region, old string, n int) (stri
 	return fresh, gone(ctx, region, old)
 }
 
-// gone waits until a group is no more.
+// gone waits until a group no longer exists.
 func gone(ctx context.Context, region *local.Region, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -102,12 +102,12 @@ func gone(ctx context.Context, region *local.Region, name string) error {
 	}
 }
 
-// weigh sums the files of a region's folder: its state, its records (all but
-// what groups run from and write), and all of them.
+// weigh sums the sizes of files in a region's folder: its state, its records (all
+// files except those that groups run from and write), and all files.
 func weigh(folder string) (state, records, files int64, err error) {
 	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		if os.IsNotExist(err) {
-			return nil // removed meanwhile
+			return nil // the file was removed meanwhile
 		}
 		if err != nil || d.IsDir() {
 			return err

@@ -26,7 +26,7 @@ import (
 // clusterSize is how many instances a simulated cluster has, in two versions.
 const clusterSize = 50
 
-// list asks a real control plane, whose one region is simulated, for what runs:
+// list requests the instances of a real control plane with one simulated region:
 // through the API, the command line and a browser.
 func list(ctx context.Context, s settings) (met bool, err error) {
 	data, err := os.MkdirTemp("", "bench-fleet-")
@@ -163,11 +163,11 @@ func firstPaint(ctx context.Context, base, token string) (s spread, err error) {
 	if err := chromedp.Do(ctx, chromedp.Navigate(base+link.Path)); err != nil {
 		return s, err
 	}
-	// The link's page goes on to the overview by itself, and calls off whatever is
-	// navigated to meanwhile.
+	// The link's page goes to the overview by itself, and aborts any other
+	// navigation meanwhile.
 	if err := eventually("the link did not lead to the overview", func() (bool, error) {
 		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`location.pathname == "/" && document.readyState == "complete"`))
-		return err == nil && there, ctx.Err() // between two pages there is nothing to ask
+		return err == nil && there, ctx.Err() // between two pages there is nothing to query
 	}); err != nil {
 		return s, err
 	}
@@ -185,7 +185,8 @@ func firstPaint(ctx context.Context, base, token string) (s spread, err error) {
 	return spreadOf(took), nil
 }
 
-// painted waits for the paint and says when it was, counted from the navigation's start.
+// painted waits for the first paint and returns its time since the start of the
+// navigation.
 func painted(ctx context.Context) (at time.Duration, err error) {
 	err = eventually("the browser painted nothing", func() (bool, error) {
 		took, err := chromedp.Run(ctx, chromedp.Evaluate[float64](`performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? -1`))
@@ -195,7 +196,7 @@ func painted(ctx context.Context) (at time.Duration, err error) {
 	return at, err
 }
 
-// eventually asks until it is so.
+// eventually repeats act until it returns true.
 func eventually(orElse string, ask func() (bool, error)) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -212,7 +213,7 @@ func eventually(orElse string, ask func() (bool, error)) error {
 	}
 }
 
-// simulate is a region that says that it has instances.
+// simulate is a region that only claims to have instances.
 func simulate(n int) http.Handler {
 	now := time.Now()
 	var groups []cloud.ServerGroup
@@ -234,7 +235,7 @@ func simulate(n int) http.Handler {
 	region := cloud.Region{Name: local.Name, Zones: []string{local.Name + "a", local.Name + "b", local.Name + "c"}, Healthy: true, Since: now, Address: "127.0.0.1:1"}
 	say := func(v func(*http.Request) any) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			_ = json.NewEncoder(w).Encode(v(r)) // the client has gone when this fails
+			_ = json.NewEncoder(w).Encode(v(r)) // the client has disconnected when this fails
 		}
 	}
 	mux := http.NewServeMux()

@@ -63,7 +63,7 @@ func Main(args []string) {
 	flags.IntVar(&s.deployments, "deployments", 240, "deployments of the growth's measurement, at least 8")
 	flags.IntVar(&s.simulated, "simulated", 1000, "instances of the list")
 	flags.Uint64Var(&s.seed, "seed", 0, "of which instance is killed; 0 draws one")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	s.exe = *exe
 	if s.seed == 0 {
 		s.seed = rand.Uint64()
@@ -89,7 +89,7 @@ func Main(args []string) {
 	}
 }
 
-// instance is the service: it answers, and nothing else.
+// instance is the service: it only answers.
 func instance() error {
 	return http.ListenAndServe(net.JoinHostPort(os.Getenv("HOST"), os.Getenv("PORT")), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 }
@@ -100,8 +100,8 @@ func spec(n int) cloud.ServerGroupSpec {
 		Capacity: pipeline.Capacity{Min: n, Desired: n, Max: 2 * n}}
 }
 
-// replacement kills instances and times each from the signal until one that was
-// not there before is in service and answers.
+// replacement kills instances and measures the time from each signal until a new
+// instance is in service and answers.
 func replacement(ctx context.Context, s settings) (met bool, err error) {
 	alone, err := startUp(ctx, 20)
 	if err != nil {
@@ -141,7 +141,8 @@ func replacement(ctx context.Context, s settings) (met bool, err error) {
 	return met, nil
 }
 
-// replaced waits until an instance that is not among the old ones serves and answers.
+// replaced waits until an instance that is not among the old ones serves and
+// answers.
 func replaced(ctx context.Context, region *local.Region, old []cloud.Instance) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -162,7 +163,8 @@ func replaced(ctx context.Context, region *local.Region, old []cloud.Instance) e
 	}
 }
 
-// answers asks until there is an answer, as fast as refused connections allow.
+// answers repeats a request until it is answered, as fast as refused connections
+// allow.
 func answers(ctx context.Context, address string) error {
 	tick := time.NewTicker(200 * time.Microsecond)
 	defer tick.Stop()
@@ -185,7 +187,8 @@ func answers(ctx context.Context, address string) error {
 	}
 }
 
-// startUp is how long the service takes from its start to its first answer, with nobody else around it.
+// startUp is the time from the service's start to its first answer, without other
+// instances.
 func startUp(ctx context.Context, n int) (took []time.Duration, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -218,14 +221,14 @@ func startUp(ctx context.Context, n int) (took []time.Duration, err error) {
 	return took, nil
 }
 
-// memory reads what a region process holds without instances and with many.
+// memory measures a region process without instances and with many.
 func memory(ctx context.Context, s settings) (met bool, err error) {
 	region, err := local.Start(ctx, s.exe)
 	if err != nil {
 		return false, err
 	}
 	defer region.Stop()
-	settle := func() (int64, error) { // the least of a while: what garbage it keeps is up to chance
+	settle := func() (int64, error) { // the minimum over a while, since the amount of uncollected garbage is random
 		least := int64(1) << 62
 		for range 20 {
 			select {

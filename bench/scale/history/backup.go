@@ -19,8 +19,8 @@ import (
 	"showrunner/store"
 )
 
-// backups takes a backup of a control plane that delivers meanwhile, restores it
-// into both databases, and compares every row.
+// backups takes a backup of a control plane during deliveries, restores it into
+// both databases, and compares every row.
 func (o options) backups(ctx context.Context, p place) error {
 	c, err := o.start(ctx, p)
 	if err != nil {
@@ -101,12 +101,13 @@ func (o options) restores(ctx context.Context, from, into, name string, want *di
 	return o.remove(ctx, p)
 }
 
-// digest is what a backup says, but for when it was taken and who owned what.
+// digest is the content of a backup, except the time of the backup and the
+// owners.
 type digest struct {
 	hash hash.Hash
 	rows int
 	rest []byte
-	want map[string]bool // executions that have to be there
+	want map[string]bool // executions that have to exist
 }
 
 func newDigest(ids []string) *digest {
@@ -140,7 +141,7 @@ func (d *digest) line(line []byte) error {
 	}
 	d.rows++
 	if at := bytes.LastIndex(line, []byte(`,"c":"`)); at > 0 {
-		line = append(line[:at:at], '}') // without the checksum, which is of the lines before too
+		line = append(line[:at:at], '}') // without the checksum, which also covers the preceding lines
 	}
 	if bytes.HasPrefix(line, []byte(`{"t":"execution"`)) {
 		var one struct {

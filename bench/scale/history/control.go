@@ -67,7 +67,7 @@ func (o options) start(ctx context.Context, p place, flags ...string) (*plane, e
 
 func pause(d time.Duration) { <-time.After(d) }
 
-// stop ends it in good order.
+// stop ends it cleanly.
 func (c *plane) stop() error {
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (c *plane) open(ctx context.Context, method, path string, in any) (io.ReadC
 	return res.Body, nil
 }
 
-// listed is an answer to a list.
+// listed is the answer to a list request.
 type listed struct {
 	Executions []struct {
 		ID     string `json:"id"`
@@ -141,7 +141,7 @@ func (c *plane) run(ctx context.Context, pipeline string, parameters map[string]
 	return started.Execution.ID, json.NewDecoder(body).Decode(&started)
 }
 
-// apply hands the pipelines over.
+// apply applies the pipelines.
 func (c *plane) apply(ctx context.Context, text string) error {
 	name := filepath.Join(c.data, "showrunner.yaml")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -153,7 +153,7 @@ func (c *plane) apply(ctx context.Context, text string) error {
 	return nil
 }
 
-// resident is the process's memory in bytes, 0 where that is not told.
+// resident is the process's memory in bytes, 0 where it is unknown.
 func (c *plane) resident() int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
@@ -161,7 +161,7 @@ func (c *plane) resident() int64 {
 	}
 	for line := range strings.Lines(string(text)) {
 		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64) // 0 is what it then is
+			n, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64) // 0 is the result then
 			return n << 10
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"showrunner/execution"
 )
 
-// sample is an execution as it is kept.
+// sample is an execution in its stored form.
 type sample struct {
 	id             string
 	execution      row
@@ -25,13 +25,13 @@ type sample struct {
 	stages, events []row
 }
 
-// commitOf is the commit that the nth execution was started by.
+// commitOf is the commit that started the nth execution.
 func commitOf(n int) string {
 	sum := sha256.Sum256([]byte(strconv.Itoa(n)))
 	return hex.EncodeToString(sum[:20])
 }
 
-// fill is many executions.
+// fill describes many executions.
 type fill struct {
 	*sample
 	n       int
@@ -40,11 +40,11 @@ type fill struct {
 	request execution.HeadRequest
 }
 
-const between = 20 * time.Second // from one to the next
+const between = 20 * time.Second // time from one to the next
 
 func newFill(s *sample, n int, seed uint64) *fill {
 	f := &fill{sample: s, n: n, seed: seed, began: time.Now().UTC().Truncate(time.Second).Add(-time.Duration(n+10) * between)}
-	_ = json.Unmarshal(s.execution.bytes(17), &f.request) // it was written by the engine
+	_ = json.Unmarshal(s.execution.bytes(17), &f.request) // written by the engine, not generated
 	return f
 }
 
@@ -59,7 +59,7 @@ type made struct {
 
 var vocabulary = strings.Fields("mend build checkout cart login search page cache queue worker invoice mail image player stream subtitle profile rating series title trailer season billing coupon retry timeout metric alert canary rollout region zone edge")
 
-// at makes the nth execution: the same one for the same seed.
+// at makes the nth execution; the same seed gives the same one.
 func (f *fill) at(n int) made {
 	var in [16]byte
 	binary.BigEndian.PutUint64(in[:], f.seed)
@@ -96,7 +96,7 @@ func (f *fill) at(n int) made {
 	return m
 }
 
-// stream writes a backup of all of them.
+// stream writes a backup of all executions.
 func (f *fill) stream() io.Reader {
 	r, w := io.Pipe()
 	go func() {
@@ -169,7 +169,7 @@ func (f *fill) writeExecution(m made, number int, line func(string, ...any) erro
 	return line("execution", r...)
 }
 
-// again is what the sample holds, as the nth execution would.
+// again is a copy of the sample with the names and times of the nth execution.
 func (f *fill) again(m made, data []byte) []byte {
 	return bytes.ReplaceAll(bytes.ReplaceAll(data, []byte(f.id), []byte(m.id)), []byte(commitOf(0)), []byte(m.commit))
 }

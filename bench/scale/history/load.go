@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// delivered is what a load of deliveries showed.
+// delivered is the result of a load of deliveries.
 type delivered struct {
 	mu      sync.Mutex
 	ids     []string
-	took    []float64 // ms until a start was acknowledged, and so durable
+	took    []float64 // ms until a start was acknowledged, which means durable
 	began   time.Time
 	last    time.Time
-	longest time.Duration // without an acknowledgement
-	until   time.Duration // since the beginning, when that was over
+	longest time.Duration // longest time without an acknowledgement
+	until   time.Duration // when that ended, since the beginning
 	failed  error
 }
 

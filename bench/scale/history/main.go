@@ -45,7 +45,7 @@ func Main(args []string) {
 	flags.BoolVar(&o.backup, "backup", false, "also take a backup under load and restore it into both databases")
 	into := flags.String("into", "sqlite,postgres", "databases that the backup is restored into")
 	flags.BoolVar(&o.prune, "prune", false, "also remove the oldest, half or 100,000, by the retention policy, under load")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	o.binary = *exe
 	o.into = strings.FieldsFunc(*into, func(r rune) bool { return r == ',' })
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -63,7 +63,7 @@ func Main(args []string) {
 	fmt.Printf("PASSED: %d executions on %s, seed %d\n", o.n, *stores, o.seed)
 }
 
-// must notes what does not hold, and goes on.
+// must records a broken promise, and continues.
 func (o options) must(holds bool, format string, args ...any) {
 	if !holds {
 		*o.failed = append(*o.failed, fmt.Sprintf(format, args...))
@@ -96,7 +96,7 @@ func run(ctx context.Context, o options, stores []string) (err error) {
 	}
 	defer func() {
 		for _, cmd := range *o.started {
-			_ = cmd.Process.Kill() // those that have ended have been waited for
+			_ = cmd.Process.Kill() // ended processes have been waited for
 		}
 	}()
 	for _, kind := range stores {
@@ -135,7 +135,7 @@ func (o options) place(ctx context.Context, kind, name string) (place, error) {
 	return o.at(ctx, p, filepath.Join(p.data, "showrunner.db")), nil
 }
 
-// remove gives the disk back.
+// remove frees the disk space.
 func (o options) remove(ctx context.Context, p place) error {
 	err := os.RemoveAll(p.data)
 	if p.kind == "postgres" {
@@ -144,7 +144,7 @@ func (o options) remove(ctx context.Context, p place) error {
 	return err
 }
 
-// filesLike is the size of the files whose names begin like this.
+// filesLike is the size of the files whose names begin with the prefix.
 func filesLike(prefix string) (n int64) {
 	_ = filepath.WalkDir(filepath.Dir(prefix), func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !strings.HasPrefix(name, prefix) {

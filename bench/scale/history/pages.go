@@ -16,7 +16,7 @@ import (
 // leafed is how many pages are read one after the other, twice.
 const leafed = 1500
 
-// manyEnough is with how many executions every full page is full.
+// manyEnough is the number of executions from which every full page is full.
 const manyEnough = 50_000
 
 // starts is how often a control plane is started on a full store.
@@ -24,7 +24,7 @@ const starts = 3
 
 const pageBudget = 100.0 // ms
 
-// asked is a page that people ask for, and how many rows it must have; -1: any.
+// asked is a page that people request, and its number of rows; -1: any.
 type asked struct {
 	what, path string
 	rows       int
@@ -84,12 +84,12 @@ func (f *fill) questions() []asked {
 	}
 }
 
-// pages asks a real control plane for what people ask for.
+// pages requests typical pages from a real control plane.
 func (o options) pages(ctx context.Context, p place, f *fill, fresh *plane) error {
 	var c *plane
 	var err error
 	best := time.Hour
-	for try := range starts { // the quickest one is of the store, the others are of the machine
+	for try := range starts { // the fastest time shows the store, the others the machine
 		if c, err = o.start(ctx, p); err != nil {
 			return err
 		}
@@ -153,7 +153,8 @@ func (c *plane) time(ctx context.Context, q asked, times int) (took []float64, r
 	return took, rows, nil
 }
 
-// leaf reads page after page down the list, and says how large the process is then.
+// leaf reads page after page of the list, and returns the size of the process
+// afterwards.
 func (c *plane) leaf(ctx context.Context, n int) (int64, error) {
 	query := "limit=100"
 	for range n {

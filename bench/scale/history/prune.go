@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// mostPruned is how many executions are removed at most; it takes a minute or two.
+// mostPruned is the maximum number of removed executions; removing them takes a
+// minute or two.
 const mostPruned = 100_000
 
-// prunes has the oldest ones, half at most, removed by the retention policy while
-// deliveries go on.
+// prunes has the retention policy remove the oldest executions, at most half of
+// them, while deliveries continue.
 func (o options) prunes(ctx context.Context, p place, f *fill) error {
 	old := min(o.n/2, mostPruned)
 	age := time.Since(f.at(old).created)
@@ -52,7 +53,7 @@ func (o options) prunes(ctx context.Context, p place, f *fill) error {
 	return c.kept(ctx, f, old)
 }
 
-// kept checks that what is younger than the oldest is there.
+// kept checks that every younger execution still exists.
 func (c *plane) kept(ctx context.Context, f *fill, old int) error {
 	for _, n := range []int{old + 100, old + (f.n-old)/2, f.n - 1} {
 		if _, err := c.get(ctx, "/api/v1/executions/"+f.at(n).id); err != nil {

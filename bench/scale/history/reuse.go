@@ -14,7 +14,8 @@ import (
 	"showrunner/store/pgtest"
 )
 
-// startServer starts PostgreSQL: the one of an earlier run, where stores are kept.
+// startServer starts PostgreSQL: where stores are kept, the server of an earlier
+// run.
 func (o *options) startServer(ctx context.Context) (stop func() error, err error) {
 	if o.data == "" {
 		if o.server, err = pgtest.StartIn(ctx, o.dir, pgtest.Durable); err != nil {
@@ -28,13 +29,13 @@ func (o *options) startServer(ctx context.Context) (stop func() error, err error
 	return o.server.Shutdown, nil
 }
 
-// left is what a run says of a store that it leaves filled.
+// left describes a filled store that a run has left.
 type left struct {
-	Began  time.Time `json:"began"`  // of the first execution
-	Events int       `json:"events"` // of each
+	Began  time.Time `json:"began"`  // name of the first execution
+	Events int       `json:"events"` // size of each
 }
 
-// filled fills a store, or takes one that an earlier run has left.
+// filled fills a store, or reuses one that an earlier run has left.
 func (o options) filled(ctx context.Context, kind string, s *sample) (place, *fill, error) {
 	f := newFill(s, o.n, o.seed)
 	if o.data == "" {
@@ -59,7 +60,7 @@ func (o options) filled(ctx context.Context, kind string, s *sample) (place, *fi
 		}
 		return o.at(ctx, p, filepath.Join(p.data, "showrunner.db")), f, nil
 	}
-	if err := errors.Join(os.RemoveAll(p.data), os.Mkdir(p.data, 0o700)); err != nil { // of a run that was broken off
+	if err := errors.Join(os.RemoveAll(p.data), os.Mkdir(p.data, 0o700)); err != nil { // left by an interrupted run
 		return p, nil, err
 	}
 	address := filepath.Join(p.data, "showrunner.db")
@@ -82,7 +83,7 @@ func (o options) filled(ctx context.Context, kind string, s *sample) (place, *fi
 	return p, f, err
 }
 
-// fill has a store keep all of the executions.
+// fill fills a store with all of the executions.
 func (o options) fill(ctx context.Context, p place, f *fill) error {
 	empty, began := p.size(), time.Now()
 	if err := store.Restore(ctx, p.address, f.stream(), store.Options{}); err != nil {
@@ -94,7 +95,7 @@ func (o options) fill(ctx context.Context, p place, f *fill) error {
 	return nil
 }
 
-// copied is a copy of a store that nothing runs on.
+// copied is a copy of a store that no process uses.
 func (o options) copied(ctx context.Context, from place) (place, error) {
 	name := fmt.Sprint("copy-", from.kind, "-", os.Getpid())
 	p := place{kind: from.kind, data: filepath.Join(o.dir, name)}
@@ -123,5 +124,5 @@ func copyFile(from, to string) error {
 	if _, err := io.Copy(out, in); err != nil {
 		return err
 	}
-	return out.Sync() // what is written back later would be measured
+	return out.Sync() // pending writes would be measured
 }

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// weighed is how many executions are weighed.
+// weighed is how many executions are measured.
 const weighed = 30
 
-// marker is what the parent is given and its children are not.
+// marker is a value that the parent gets and its children do not.
 var marker = strings.Repeat("of-the-parent-alone-", 200)
 
 // pipelines are one of ten stages with outputs, logs and a child, the child, and
@@ -35,8 +35,8 @@ func pipelines() string {
 		strings.Replace(step("source", ""), "        needs: []\n", "", 1) + step("build", "source") + step("deploy", "build")
 }
 
-// weigh has a real control plane carry executions out, says what one of ten
-// stages keeps, and returns one of three as a sample.
+// weigh runs executions on a real control plane, measures the stored size of one
+// with ten stages, and returns one with three as a sample.
 func (o options) weigh(ctx context.Context, kind string) (*sample, *plane, error) {
 	p, err := o.place(ctx, kind, "weigh-"+kind)
 	if err != nil {
@@ -57,7 +57,7 @@ func (o options) weigh(ctx context.Context, kind string) (*sample, *plane, error
 	if err := c.ends(ctx, "short", 1); err != nil {
 		return nil, nil, err
 	}
-	if err := c.stop(); err != nil { // which writes everything into the database's own file
+	if err := c.stop(); err != nil { // this writes everything into the database file itself
 		return nil, nil, err
 	}
 	before := p.size()
@@ -66,7 +66,7 @@ func (o options) weigh(ctx context.Context, kind string) (*sample, *plane, error
 		return nil, nil, err
 	}
 	for range weighed {
-		for try := 0; ; try++ { // a busy machine may answer that it is to be asked again
+		for try := 0; ; try++ { // a busy machine may answer that the request has to be repeated
 			if _, err := c.run(ctx, "release", map[string]string{"version": "1.0.0", "notes": marker}, trigger); err == nil {
 				break
 			} else if try == 10 {
@@ -95,8 +95,8 @@ func (o options) weigh(ctx context.Context, kind string) (*sample, *plane, error
 	return rows.sample("short"), fresh, nil
 }
 
-// ends waits until so many executions have succeeded; a busy machine may answer
-// that it is to be asked again.
+// ends waits until that many executions have succeeded; a busy machine may answer
+// that the request has to be repeated.
 func (c *plane) ends(ctx context.Context, pipeline string, n int) (err error) {
 	for range 6000 {
 		var page listed
@@ -115,7 +115,7 @@ type row []any
 func (r row) text(i int) string { s, _ := r[i].(string); return s }
 
 func (r row) bytes(i int) []byte {
-	b, _ := base64.StdEncoding.DecodeString(r.text(i)) // empty when it is none
+	b, _ := base64.StdEncoding.DecodeString(r.text(i)) // empty when there is none
 	return b
 }
 
@@ -148,13 +148,13 @@ func (c *plane) rows(ctx context.Context) (tables, error) {
 	return nil, fmt.Errorf("the backup is cut short: %v", lines.Err())
 }
 
-// weight is what one execution's rows hold.
+// weight is the size of one execution's rows.
 type weight struct {
 	bytes int
 	text  string
 }
 
-// of weighs the last execution of a pipeline.
+// of measures the last execution of a pipeline.
 func (t tables) of(pipeline string) (w weight) {
 	s := t.sample(pipeline)
 	var text strings.Builder

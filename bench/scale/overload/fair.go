@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	flood    = 600 // runs of one application; more than a replica has calls under way
-	commands = 60  // of those that have a process each
-	turns    = 5   // runs of another meanwhile, one after the other
-	// fairBudget is what another application's run may take beyond what it takes
-	// alone: far less than the flood's own run, which lasts for holdFor and longer.
+	flood    = 600 // runs of one application; more than a replica's concurrent calls
+	commands = 60  // of those, runs with a process each
+	turns    = 5   // runs of another application meanwhile, one after the other
+	// fairBudget is how much longer another application's run may take than
+	// alone: far less than the flood's own runs, which last holdFor and longer.
 	fairBudget = 5 * time.Second
 	holdFor    = 20 * time.Second
 )
 
-// fair floods with one application's runs, and times another's among them from
-// outside: first in calls that last, which hold what a replica has to give, then
-// in commands, which hold the machine.
+// fair floods the control plane with one application's runs, and measures another
+// application's runs among them: first with long calls, which occupy the
+// replica's concurrent calls, then with commands, which occupy the machine.
 func (b *bench) fair(ctx context.Context) error {
 	var calls atomic.Int64
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,7 +50,7 @@ func (b *bench) fair(ctx context.Context) error {
 	return b.among(ctx, "commands", commands, "{ run: { commands: ['sleep 20'] } }", "{ run: { commands: ['true'] } }")
 }
 
-// among measures one application's runs alone and among the flood of another.
+// among measures one application's runs alone and during the flood of another.
 func (b *bench) among(ctx context.Context, name string, flood int, many, one string) error {
 	file := func(application, stage string) string {
 		return "application: " + application + "\npipelines:\n  p:\n    concurrency: parallel\n    stages:\n      a: " + stage + "\n"
@@ -107,8 +107,8 @@ func (b *bench) among(ctx context.Context, name string, flood int, many, one str
 
 func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
-// timed are the times that runs of an application took from the request to their
-// end as a client sees it, sorted.
+// timed are the durations of an application's runs from the request to their end,
+// as a client sees them, sorted.
 func (b *bench) timed(ctx context.Context, application string) (took []time.Duration, err error) {
 	for range turns {
 		asked := time.Now()

@@ -35,7 +35,7 @@ import (
 const (
 	stages     = 10_000
 	fan        = 1_000
-	queued     = 1_000 // what the engine takes into one queue
+	queued     = 1_000 // the engine's limit for one queue
 	listBudget = 500 * time.Millisecond
 	pageBudget = 3 * time.Second
 	runBudget  = 5 * time.Second
@@ -54,7 +54,7 @@ func Main(args []string) {
 	binary := command.ProgramFlag(flags)
 	dir := flags.String("dir", "", "folder for everything; empty: a temporary one")
 	only := flags.String("only", "", "wide, admission or fair; empty: all of them")
-	_ = flags.Parse(args) // it exits on an error
+	_ = flags.Parse(args) // the flag set exits on an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	failed, err := run(ctx, *binary, *dir, *only)
@@ -139,7 +139,7 @@ const small = "application: small\npipelines:\n  p:\n    concurrency: parallel\n
 
 const line = "application: greedy\npipelines:\n  line:\n    concurrency: queue\n    stages:\n      a: { wait: { for: 1h } }\n"
 
-// wide runs both, and looks at everything else meanwhile.
+// wide runs both, and measures all other requests meanwhile.
 func (b *bench) wide(ctx context.Context) error {
 	for name, text := range map[string]string{"long": long(), "wide": wideOpen(), "small": small} {
 		file := filepath.Join(b.Dir, name+".yaml")
@@ -210,7 +210,7 @@ func (b *bench) say(id string, took map[string][]time.Duration) {
 	}
 }
 
-// admission fills a queue, and sees that others are let in.
+// admission fills a queue, and checks that other applications are admitted.
 func (b *bench) admission(ctx context.Context) error {
 	if err := b.Apply(ctx, line); err != nil {
 		return err
@@ -258,7 +258,7 @@ func (b *bench) status(ctx context.Context, id string) (string, error) {
 	return x.Status, err
 }
 
-// call asks and says what the answer was, whatever it was.
+// call sends a request and returns the answer, whatever it is.
 func (b *bench) call(ctx context.Context, method, path string) (int, http.Header, error) {
 	res, err := b.open(ctx, method, path)
 	if err != nil {
@@ -269,7 +269,7 @@ func (b *bench) call(ctx context.Context, method, path string) (int, http.Header
 	return res.StatusCode, res.Header, err
 }
 
-// body asks for what has to be answered.
+// body requests a page that has to be answered.
 func (b *bench) body(ctx context.Context, method, path string) ([]byte, error) {
 	res, err := b.open(ctx, method, path)
 	if err != nil {

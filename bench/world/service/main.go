@@ -1,6 +1,6 @@
-// Command service is what the benchmarks deploy: it answers "VERSION INSTANCE
-// METHOD", drains on SIGTERM, and misbehaves when MODE says so. The version is
-// the content of the file `version` beside it, else SHOWRUNNER_VERSION.
+// Command service is the service that the benchmarks deploy: it answers "VERSION
+// INSTANCE METHOD", drains on SIGTERM, and misbehaves as MODE says. The version
+// is the content of the file `version` beside it, otherwise SHOWRUNNER_VERSION.
 package main
 
 import (
@@ -38,7 +38,7 @@ func version() string {
 }
 
 func run(mode string) error {
-	after := func() time.Duration { // how long it behaves before it does not
+	after := func() time.Duration { // how long it behaves well first
 		d, err := time.ParseDuration(os.Getenv("AFTER"))
 		if err != nil {
 			return 2 * time.Second
@@ -54,7 +54,7 @@ func run(mode string) error {
 	mux.HandleFunc("/healthz", b.health)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return // the client has gone
+			return // the client has disconnected
 		}
 		fmt.Fprintln(w, is, os.Getenv("SHOWRUNNER_INSTANCE"), r.Method)
 	})

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// The ways in which a version may be bad, by MODE; AFTER says when those begin
-// that begin well.
+// The ways in which a version may be bad, by MODE. AFTER is the time until the
+// bad behaviour of a mode that starts well.
 const (
 	modeNeverHealthy    = "never-healthy"
 	modeCrashes         = "crashes"           // healthy, then exits with 3
 	modeExits           = "exits-at-once"     // with 7
-	modeIgnoresTerm     = "ignores-sigterm"   // and is well otherwise
+	modeIgnoresTerm     = "ignores-sigterm"   // and is otherwise good
 	modeDeafAndIll      = "ill-and-deaf"      // never healthy, and ignores SIGTERM
-	modeLeaks           = "leaks-handles"     // until it can accept nothing more
+	modeLeaks           = "leaks-handles"     // until it can accept no more connections
 	modeWrongPort       = "wrong-port"        // it ignores PORT
 	modeWrongHost       = "wrong-host"        // it listens on 127.0.0.1 alone
 	modeSlowStart       = "slow-start"        // healthy after AFTER
@@ -44,7 +44,7 @@ type behaviour struct {
 	began time.Time
 }
 
-// before is what happens before it listens.
+// before runs before the service listens.
 func (b behaviour) before() error {
 	switch b.mode {
 	case modeExits:
@@ -94,7 +94,7 @@ func (b behaviour) health(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serving is what goes on once it listens.
+// serving runs once the service listens.
 func (b behaviour) serving(l net.Listener) {
 	switch b.mode {
 	case modeCrashes, modeForks:
@@ -105,7 +105,7 @@ func (b behaviour) serving(l net.Listener) {
 	case modeKilledBySignal:
 		time.AfterFunc(b.after, func() {
 			fmt.Fprintln(os.Stderr, "SIGSEGV: segmentation violation")
-			_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV) // nothing is left that could handle an error
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV) // no code is left that could handle an error
 			os.Exit(139)
 		})
 	case modeLeaks:

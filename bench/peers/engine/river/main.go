@@ -40,7 +40,7 @@ type step struct {
 
 func (step) Kind() string { return "step" }
 
-// database is what River runs on, with transactions of its kind.
+// database is River's database, with its kind of transactions.
 type database[T any] struct {
 	name       string
 	driver     riverdriver.Driver[T]
@@ -94,7 +94,7 @@ func run(ctx context.Context, address, dir string, n int) error {
 			return err
 		}
 		defer db.Close()
-		db.SetMaxOpenConns(1) // as its documentation asks for
+		db.SetMaxOpenConns(1) // as its documentation requires
 		err = measureBoth(ctx, n, database[*sql.Tx]{name: "river sqlite", driver: riversqlite.New(db), poll: 5 * time.Millisecond,
 			completeTx: func(ctx context.Context, tx *sql.Tx, job *river.Job[step]) (*river.Job[step], error) {
 				return river.JobCompleteTx[*riversqlite.Driver](ctx, tx, job)

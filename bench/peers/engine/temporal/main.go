@@ -61,7 +61,7 @@ func main() {
 			os.Exit(1)
 		}
 	}
-	os.Exit(0) // its server has nothing to leave in order
+	os.Exit(0) // its server has no state to save
 }
 
 func measure(ctx context.Context, c client.Client, n, inflight int) error {
@@ -72,7 +72,7 @@ func measure(ctx context.Context, c client.Client, n, inflight int) error {
 		}
 		return r.Get(ctx, nil)
 	}
-	if err := run(); err != nil { // what is done once is done now
+	if err := run(); err != nil { // one-time initialisation ends here
 		return err
 	}
 	var took []float64
