@@ -117,7 +117,7 @@ func topLevel(f *ast.File, o *ast.Object) bool {
 	return false
 }
 
-// TestTimeAndChance: what decides gets the time and its chance as arguments,
+// TestTimeAndChance: pure code gets the time and the random source as arguments,
 // and no test sleeps.
 func TestTimeAndChance(t *testing.T) {
 	t.Parallel()
@@ -149,14 +149,15 @@ func TestTimeAndChance(t *testing.T) {
 	}
 }
 
-// seeded are what a handed-in source is made and named with.
+// seeded are the functions and types of math/rand that construct or name a given
+// source.
 var seeded = map[string]bool{"Rand": true, "Source": true, "New": true, "NewPCG": true, "NewChaCha8": true, "PCG": true}
 
-// longest is how many lines a file may have before it wants two names; the
-// longest known one stays below it.
+// longest is the maximum number of lines of a file; the longest existing file
+// stays below it.
 const longest = 600
 
-// TestFileLength keeps the tail short: quality is decided there.
+// TestFileLength keeps files short.
 func TestFileLength(t *testing.T) {
 	t.Parallel()
 	for _, f := range sources(t) {
@@ -166,8 +167,8 @@ func TestFileLength(t *testing.T) {
 	}
 }
 
-// TestEveryPackageSaysWhatItOwns: a package starts with what it owns and what
-// it refuses to own.
+// TestEveryPackageSaysWhatItOwns: the package comment says what the package owns
+// and refuses to own.
 func TestEveryPackageSaysWhatItOwns(t *testing.T) {
 	t.Parallel()
 	documented := map[string]bool{}

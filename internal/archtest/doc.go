@@ -1,5 +1,5 @@
-// Package archtest holds the rules of this repository that no compiler checks,
-// each with its reason: which package may import what, what pure code must not
-// call, what a name or a file must not be. It has tests only; run it with
+// Package archtest tests the rules of this repository that no compiler checks,
+// each with its reason: which package may import which, what pure code must not
+// call, and which names and files are not allowed. It has only tests; run it with
 // `go test ./internal/archtest`.
 package archtest

@@ -8,22 +8,22 @@ import (
 	"testing"
 )
 
-// edge forbids packages to import others. Trees are folders with all below
-// them; our own packages are named without the module.
+// edge forbids packages to import others. A tree is a folder with everything
+// below it; packages of this repository are named without the module.
 type edge struct {
 	name   string
-	from   []string // who: trees; empty is everybody
-	except []string // trees, or single files, that may
-	to     []string // what: trees
-	tests  bool     // the rule holds for tests too
+	from   []string // the importing trees; empty means all
+	except []string // trees, or single files, that are exempt
+	to     []string // the forbidden trees
+	tests  bool     // the rule also holds for tests
 	exact  bool     // to names packages, not trees
 	why    string
 }
 
-// faces are what people and programs talk to.
+// faces are the packages for people and programs outside.
 var faces = []string{"api", "awsapi", "web", "cli", "server", "cmd"}
 
-// pure are the packages whose answers depend on their arguments alone.
+// pure are the packages whose results depend only on their arguments.
 var pure = []string{
 	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "telemetry/alarm",
 	"rollout/decide.go", "rollout/step.go", "rollout/traffic.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "execution/decide.go",
@@ -34,7 +34,7 @@ var edges = []edge{
 		name: "pure packages do no I/O",
 		from: pure,
 		to:   []string{"os", "net", "net/http", "os/exec", "io/ioutil", "log", "log/slog", "database/sql", "syscall", "context"},
-		// The interface of what a cloud does; it does nothing itself.
+		// The interface of a cloud; it does no I/O itself.
 		except: []string{"cloud/driver/driver.go", "cloud/driver/sites.go"},
 		why: "a decision that reads the world cannot be replayed, fuzzed or trusted after a restart; " +
 			"what it needs to know is an argument (net/url and net/netip only parse)",
@@ -188,7 +188,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestRulesNameWhatExists: a rule about a folder or file that is gone checks nothing.
+// TestRulesNameWhatExists: a rule about a missing folder or file checks nothing.
 func TestRulesNameWhatExists(t *testing.T) {
 	t.Parallel()
 	base := root(t)
@@ -196,7 +196,7 @@ func TestRulesNameWhatExists(t *testing.T) {
 		for _, name := range slices.Concat(e.from, e.except, e.to) {
 			first, _, _ := strings.Cut(name, "/")
 			if strings.Contains(first, ".") || standard[first] {
-				continue // the compiler knows whether it is there
+				continue // the compiler knows whether it exists
 			}
 			if _, err := os.Stat(filepath.Join(base, filepath.FromSlash(name))); err != nil {
 				t.Errorf("%s: %s does not exist: name what took its place, or remove the rule", e.name, name)
@@ -208,7 +208,7 @@ func TestRulesNameWhatExists(t *testing.T) {
 // standard are the first path elements of the standard library that rules name.
 var standard = map[string]bool{"os": true, "net": true, "io": true, "log": true, "database": true, "syscall": true, "context": true, "testing": true}
 
-// forbidden matches trees; a standard package is only itself, so that "net"
+// forbidden matches trees; a standard package matches only itself, so that "net"
 // does not forbid "net/url".
 func forbidden(target string, own bool, trees []string) bool {
 	for _, tree := range trees {
@@ -222,8 +222,8 @@ func forbidden(target string, own bool, trees []string) bool {
 	return false
 }
 
-// TestRulesBite proves that a rule finds what it forbids: a test that cannot
-// fail is a defect.
+// TestRulesBite proves that a rule finds a violation: a test that cannot fail is
+// a defect.
 func TestRulesBite(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -244,7 +244,7 @@ func TestRulesBite(t *testing.T) {
 	}
 }
 
-// TestPackageNames keeps names that say nothing out.
+// TestPackageNames refuses names without meaning.
 func TestPackageNames(t *testing.T) {
 	t.Parallel()
 	for _, f := range sources(t) {

@@ -49,7 +49,7 @@ func root(t *testing.T) string {
 	}
 }
 
-// skipped are folders that are not the repository's own text.
+// skipped are folders whose text does not belong to the repository.
 func skipped(name string) bool {
 	switch name {
 	case ".git", "node_modules", "testdata", "dist", "out", "bin", "cdk.out":
@@ -74,7 +74,7 @@ var parseOnce = sync.OnceValues(func() ([]file, error) {
 				return nil
 			}
 			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil || skipped(d.Name()) {
-				return fs.SkipDir // a module of its own has rules of its own
+				return fs.SkipDir // another module has rules of its own
 			}
 			return nil
 		}

@@ -13,13 +13,13 @@ import (
 	"unicode/utf8"
 )
 
-// word is a text that does not belong into the repository.
+// word is a text that must not be in the repository.
 type word struct {
 	find *regexp.Regexp
 	why  string
 }
 
-// words are built from pieces, so that this file does not hold what it looks for.
+// words are assembled from pieces, so that this file does not contain them.
 func words(t *testing.T, base string) []word {
 	t.Helper()
 	const start = `(?:^|[\s"'` + "`" + `(=:,])`
@@ -36,7 +36,7 @@ func words(t *testing.T, base string) []word {
 		"registry.npm" + "js.org", "registry.yarn" + "pkg.com", "proxy.gol" + "ang.org", "sum.gol" + "ang.org", "py" + "pi.org",
 		"pythonhos" + "ted.org", "registry-1.doc" + "ker.io", "crat" + "es.io", "deb.deb" + "ian.org",
 	}
-	// And whatever this machine uses instead.
+	// The names that this machine's settings use.
 	settings := []string{os.Getenv("npm_config_registry"), os.Getenv("PIP_INDEX_URL")}
 	if proxy, err := exec.Command("go", "env", "GOPROXY").Output(); err == nil {
 		settings = append(settings, strings.FieldsFunc(string(proxy), func(r rune) bool { return r == ',' || r == '|' || r == '\n' })...)

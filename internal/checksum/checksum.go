@@ -1,11 +1,11 @@
-// Package checksum owns the checksum that a JSON object carries in the file or
-// stream that it is kept in: a CRC-32C as its last member, `"c":"1a2b3c4d"`. It
-// finds every damage of up to four neighbouring bytes, and others but for one in
-// four billion; it is no protection against people.
+// Package checksum owns the checksum of a JSON object in a file or stream: a
+// CRC-32C as the object's last member, `"c":"1a2b3c4d"`. It detects every damage
+// of up to four adjacent bytes, and all but one in four billion others. It does
+// not protect against attackers.
 //
-// The checksum is over the bytes of the object before it was added. So an object
-// stays JSON that any tool reads, and one without a checksum, as an earlier
-// version wrote it, can be told from one with it.
+// The checksum covers the bytes of the object without the checksum. So the object
+// stays JSON that any tool reads, and an object without a checksum, from an
+// earlier version, can be distinguished.
 package checksum
 
 import (
@@ -25,9 +25,10 @@ const (
 )
 
 // Seal adds the checksum to a JSON object that is not empty, in place where there
-// is room. After is the checksum of what comes before the object in a stream of
-// them, 0 for the first or for an object alone; the object's own is returned for
-// the next one, so that one that is missing or in another place is found too.
+// is room. In a stream, after is the checksum of the preceding object; it is 0
+// for the first object and for a single object. Seal returns the object's own
+// checksum for the next one. So a missing or moved object in a stream is detected
+// too.
 func Seal(object []byte, after uint32) (sealed []byte, sum uint32) {
 	sum = crc32.Update(after, castagnoli(), object)
 	object = append(object[:len(object)-1], begin...)
@@ -37,15 +38,15 @@ func Seal(object []byte, after uint32) (sealed []byte, sum uint32) {
 	return append(object, end...), sum
 }
 
-// Sealed tells whether an object carries a checksum.
+// Sealed tells whether an object has a checksum.
 func Sealed(object []byte) bool {
 	at := len(object) - length
 	return at > 0 && bytes.Equal(object[at:at+len(begin)], []byte(begin)) && bytes.HasSuffix(object, []byte(end))
 }
 
-// Open checks the checksum that an object carries, and returns the object without
-// it. The object's bytes are changed. Errors: invalid when the object carries
-// none, or another than that of its bytes.
+// Open verifies the checksum of an object, and returns the object without it. It
+// modifies the object's bytes. Errors: invalid when the object has no checksum,
+// or a wrong one.
 func Open(sealed []byte, after uint32) (object []byte, sum uint32, err error) {
 	const op = "checksum"
 	if !Sealed(sealed) {
@@ -61,8 +62,8 @@ func Open(sealed []byte, after uint32) (object []byte, sum uint32, err error) {
 	return object, sum, nil
 }
 
-// OpenFile is Open for an object alone in a file. One without a checksum, as an
-// earlier version wrote it, is returned as it is. Errors: invalid.
+// OpenFile is Open for a single object in a file. An object without a checksum,
+// from an earlier version, is returned unchanged. Errors: invalid.
 func OpenFile(data []byte) ([]byte, error) {
 	data = bytes.TrimRight(data, "\n")
 	if !Sealed(data) {
@@ -75,8 +76,8 @@ func OpenFile(data []byte) ([]byte, error) {
 	return object, err
 }
 
-// nearlySealed tells whether an object ends as if it carried a checksum, but for
-// one byte of what encloses the digits.
+// nearlySealed tells whether an object ends with a checksum in which one byte
+// around the digits is damaged.
 func nearlySealed(object []byte) bool {
 	at := len(object) - length
 	if at < 1 {
@@ -94,8 +95,8 @@ func nearlySealed(object []byte) bool {
 	return wrong == 1
 }
 
-// SealFile is Seal for an object alone in a file. An empty object stays as it is:
-// a damage of it is no JSON.
+// SealFile is Seal for a single object in a file. An empty object stays
+// unchanged: if it is damaged, it is no longer valid JSON.
 func SealFile(object []byte) []byte {
 	if string(object) == "{}" {
 		return object
@@ -104,4 +105,4 @@ func SealFile(object []byte) []byte {
 	return sealed
 }
 
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) } // made once by the package
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) } // the package builds the table once

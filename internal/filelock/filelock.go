@@ -1,5 +1,5 @@
-// Package filelock takes files for one process at a time. The system lets go of
-// a lock however the process ends that has it.
+// Package filelock locks files for one process at a time. The system releases a
+// lock when its process ends in any way.
 package filelock
 
 import (
@@ -11,9 +11,9 @@ import (
 // ErrHeld says that another holder has the lock.
 var ErrHeld = errors.New("another process has the lock")
 
-// Try takes the lock of a file, which is made when it is not there, without
-// waiting. Closing the file gives the lock back. Errors: ErrHeld, or why the file
-// cannot be opened or locked.
+// Try locks a file without waiting; it makes the file when it does not exist.
+// Closing the file releases the lock. Errors: ErrHeld, or why the file cannot be
+// opened or locked.
 func Try(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Wait is Try that waits for whoever has the lock. It is for locks that are held
-// for a moment only.
+// Wait is Try that waits for the lock. It is for locks that are held only
+// briefly.
 func Wait(name string) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

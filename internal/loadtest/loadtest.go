@@ -1,5 +1,5 @@
-// Package loadtest makes requests at a constant rate, whether or not earlier
-// ones have been answered: an open loop, in which a stall shows as what it is.
+// Package loadtest makes requests at a constant rate, whether or not earlier ones
+// have been answered. In such an open loop a stall shows in its full length.
 package loadtest
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Target is one thing to ask for.
+// Target is one request to make.
 type Target struct {
 	Method string // default GET
 	URL    string
@@ -22,7 +22,7 @@ type Target struct {
 	Accept func(status int, body []byte) bool
 }
 
-// Report is what happened.
+// Report is the result of an attack.
 type Report struct {
 	Requests int           `json:"requests"`
 	Failed   int           `json:"failed"`
@@ -30,27 +30,28 @@ type Report struct {
 	P99      time.Duration `json:"p99"`
 	Max      time.Duration `json:"max"`
 	Statuses map[int]int   `json:"statuses"` // 0: no answer
-	// Failures describes up to 20 of them.
+	// Failures describes up to 20 failures.
 	Failures []string `json:"failures,omitempty"`
 }
 
-// String says it in a line.
+// String is the report in one line.
 func (r Report) String() string {
 	return fmt.Sprintf("%d requests, %d failed, p50 %s, p99 %s, max %s, statuses %v", r.Requests, r.Failed, r.P50.Round(time.Microsecond), r.P99.Round(time.Microsecond), r.Max.Round(time.Microsecond), r.Statuses)
 }
 
-// requestTimeout is when a request that is not answered counts as failed.
+// requestTimeout is the time after which a request without an answer counts as
+// failed.
 const requestTimeout = 30 * time.Second
 
-// collector adds up results.
+// collector sums up results.
 type collector struct {
 	mu     sync.Mutex
 	report Report
 	took   []time.Duration
 }
 
-// Attack makes rate requests a second for duration, or until ctx ends, going
-// round the targets; it returns once the last one has been answered.
+// Attack makes rate requests a second for duration, or until ctx ends, taking the
+// targets in turn. It returns once the last request has been answered.
 func Attack(ctx context.Context, rate int, duration time.Duration, targets []Target) Report {
 	client := &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 1024, MaxIdleConns: 1024, IdleConnTimeout: time.Minute, DisableCompression: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -69,7 +70,7 @@ loop:
 		case <-ctx.Done():
 			break loop
 		case <-tick.C:
-			// A tick that came late stands for all that are due by now.
+			// A late tick stands for all requests that are due by now.
 			for due := int(time.Since(began).Seconds() * float64(rate)); sent < due; sent++ {
 				target := targets[sent%len(targets)]
 				at := began.Add(time.Duration(float64(sent+1) / float64(rate) * float64(time.Second)))
@@ -81,7 +82,7 @@ loop:
 	return c.finish()
 }
 
-// one makes a request; its latency counts from when it was due.
+// one makes a request; its latency counts from its due time.
 func (c *collector) one(client *http.Client, t Target, due time.Time) {
 	status, body, err := do(client, t)
 	took := time.Since(due)

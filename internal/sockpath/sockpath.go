@@ -1,6 +1,7 @@
-// Package sockpath owns where the processes of one data folder find each
-// other's unix sockets. A socket's path must fit in about 100 bytes; where the
-// data folder is too deep, a short private folder takes its place.
+// Package sockpath owns the paths of unix sockets by which the processes of one
+// data folder reach each other. A socket's path must fit in about 100 bytes;
+// where the data folder's path is too long, a short private folder is used
+// instead.
 package sockpath
 
 import (
@@ -21,14 +22,14 @@ import (
 // limit is safely below the 104 (BSD) and 108 (Linux) bytes of sun_path.
 const limit = 100
 
-// Path is where the socket of that name lives: DIR/run/<name>.sock, or a path
-// in the user's folder under the system's temporary one when that is too long. It
-// depends on nothing but its arguments, the user and the system's temporary
-// folder, so that every process of the user comes to the same answer. A folder
-// there that is somebody else's is an error: so may be who listens in it.
+// Path is the path of the socket with the given name: DIR/run/<name>.sock, or a
+// path in the user's folder below the system's temporary folder when that is too
+// long. It depends only on its arguments, the user and the system's temporary
+// folder, so every process of the user gets the same path. It is an error when
+// another user owns that folder, since that user could then listen in it.
 func Path(dir, name string) (string, error) {
 	if name == "" || name != filepath.Base(name) {
-		return "", fmt.Errorf("%q is no name for a socket", name)
+		return "", fmt.Errorf("%q is not a valid name of a socket", name)
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -39,7 +40,7 @@ func Path(dir, name string) (string, error) {
 	}
 	sum := sha256.Sum256([]byte(abs))
 	hash := hex.EncodeToString(sum[:8])
-	// Where processes of earlier versions listen that are still there.
+	// Running processes of earlier versions listen here.
 	if before := filepath.Join(os.TempDir(), "showrunner-"+hash, name+".sock"); exists(before) {
 		return before, nil
 	}
@@ -53,21 +54,22 @@ func Path(dir, name string) (string, error) {
 	return path, nil
 }
 
-// shared is the user's folder for sockets of every data folder that is too deep.
+// shared is the user's folder for the sockets of every data folder with a long
+// path.
 func shared() string {
 	return filepath.Join(os.TempDir(), "showrunner-"+strconv.Itoa(os.Geteuid()))
 }
 
-// abandoned is for how long a socket has to be there before it counts as left
-// behind: one that is younger may be about to listen.
+// abandoned is the age from which a socket without a listener counts as left
+// behind: a younger one may be about to listen.
 const abandoned = time.Minute
 
-// sweep removes the sockets that killed processes have left in the shared
-// folder: of data folders that are gone nobody else would.
+// sweep removes the sockets that killed processes have left in the shared folder.
+// No other code would remove those of deleted data folders.
 func sweep(dir string, now time.Time) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return // the folder of this user is checked by whoever listens in it
+		return // the listener checks that the folder belongs to this user
 	}
 	for _, e := range entries {
 		info, err := e.Info()
@@ -90,8 +92,8 @@ func exists(name string) bool {
 }
 
 // Listen makes the socket: mode 0600, in a folder of mode 0700 that belongs to
-// this user. A socket left behind by a dead process is replaced; one that
-// answers is an error.
+// this user. A socket left by a dead process is replaced; a socket that answers
+// is an error.
 func Listen(dir, name string) (net.Listener, error) {
 	path, err := Path(dir, name)
 	if err != nil {
@@ -121,8 +123,8 @@ func Listen(dir, name string) (net.Listener, error) {
 	return l, nil
 }
 
-// private makes sure that dir exists, is ours, and is closed to others: a
-// folder in a shared temporary folder may have been made by somebody else.
+// private makes sure that dir exists, belongs to this user, and is closed to
+// others: another user may have made the folder in a shared temporary folder.
 func private(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -141,8 +143,9 @@ func private(dir string) error {
 	return os.Chmod(dir, 0o700)
 }
 
-// Client speaks HTTP to whoever listens at a socket's path, whatever host a
-// request names. It keeps no connection: who listens may be another one next time.
+// Client is an HTTP client for the process that listens at a socket's path,
+// whatever host a request names. It keeps no connection open, since another
+// process may listen at the next request.
 func Client(path string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -49,7 +49,7 @@ func TestListenIsPrivateAndReplacesOnlyTheDead(t *testing.T) {
 		t.Error("a second listener took over a living socket")
 	}
 	l.Close()
-	// What a killed process leaves behind: a socket file nobody listens on.
+	// A killed process leaves a socket file without a listener.
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestListenIsPrivateAndReplacesOnlyTheDead(t *testing.T) {
 }
 
 // TestDeepFoldersLeaveOneFolder: however many data folders there were, one folder
-// is left, closed to others; and one that others can write to is not trusted.
+// is left, closed to others. A folder that others can write to is refused.
 func TestDeepFoldersLeaveOneFolder(t *testing.T) {
 	temp, err := os.MkdirTemp("/tmp", "s")
 	if err != nil {
@@ -106,8 +106,9 @@ func TestNamesAreNoPaths(t *testing.T) {
 	}
 }
 
-// TestSocketsOfKilledProcessesAreRemoved: whoever listens in the shared folder
-// removes what killed processes have left there, and nothing that lives or may.
+// TestSocketsOfKilledProcessesAreRemoved: a process that listens in the shared
+// folder removes the sockets that killed processes have left there, but no living
+// or recent socket.
 func TestSocketsOfKilledProcessesAreRemoved(t *testing.T) {
 	tmp, err := os.MkdirTemp("", "sp")
 	if err != nil {

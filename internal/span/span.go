@@ -1,5 +1,5 @@
-// Package span owns how a length of time is written for people, the same in
-// pages, terminal and messages. It refuses to know clocks: the caller measures.
+// Package span owns the text form of a length of time, the same in pages,
+// terminal and messages. It reads no clock: the caller measures.
 package span
 
 import (
@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Text writes a duration with the precision that people need: 85ms, 1.2s, 12s,
-// 1m04s, 2h03m, 3d04h. A negative one, which clocks of two machines can make, is 0s.
+// Text formats a duration with a suitable precision: 85ms, 1.2s, 12s, 1m04s,
+// 2h03m, 3d04h. A negative duration, which the clocks of two machines can
+// produce, is 0s.
 func Text(d time.Duration) string {
 	switch {
 	case d <= 0:
@@ -28,8 +29,8 @@ func Text(d time.Duration) string {
 	}
 }
 
-// Rough writes a duration as one whole number and its unit, as "12s ago" and
-// "in 3h" need it. web/assets/live.js goes on in the same form.
+// Rough formats a duration as one whole number and its unit, as in "12s ago" and
+// "in 3h". web/assets/live.js uses the same form.
 func Rough(d time.Duration) string {
 	switch {
 	case d < time.Second:

@@ -1,6 +1,6 @@
-// Package standardwebhook signs and checks messages as the Standard Webhooks
-// specification says (https://www.standardwebhooks.com): the signature is the
-// base64 of an HMAC-SHA256 over "id.timestamp.body", marked "v1,".
+// Package standardwebhook signs and verifies messages by the Standard Webhooks
+// specification (https://www.standardwebhooks.com): the signature is the base64
+// of an HMAC-SHA256 over "id.timestamp.body", prefixed with "v1,".
 package standardwebhook
 
 import (
@@ -29,10 +29,10 @@ const (
 	secretPrefix = "whsec_"
 )
 
-// Why a message is refused.
+// The errors of a refused message.
 var (
 	ErrIncomplete = errors.New("webhook-id, webhook-timestamp or webhook-signature is missing or given twice")
-	ErrTimestamp  = errors.New("webhook-timestamp is no number of seconds")
+	ErrTimestamp  = errors.New("webhook-timestamp is not a number of seconds")
 	ErrSkew       = errors.New("webhook-timestamp is more than five minutes from now")
 	ErrSignature  = errors.New("no signature matches")
 )
@@ -45,7 +45,7 @@ func Sign(h http.Header, secret, id string, at time.Time, body []byte) {
 	h.Set(HeaderSignature, version+base64.StdEncoding.EncodeToString(sum(secret, id, stamp, body)))
 }
 
-// Present tells whether any of the headers is there.
+// Present tells whether any of the headers is set.
 func Present(h http.Header) bool {
 	return len(h[HeaderID])+len(h[HeaderTimestamp])+len(h[HeaderSignature]) > 0
 }
@@ -68,7 +68,7 @@ func Verify(h http.Header, secret string, body []byte, now time.Time) error {
 	for _, sig := range strings.Fields(h.Get(HeaderSignature)) {
 		encoded, ok := strings.CutPrefix(sig, version)
 		if !ok {
-			continue // a version or an asymmetric key that we do not know
+			continue // an unknown version, or an asymmetric key
 		}
 		if got, err := base64.StdEncoding.DecodeString(encoded); err == nil && hmac.Equal(got, want) {
 			matched = true
@@ -83,8 +83,8 @@ func Verify(h http.Header, secret string, body []byte, now time.Time) error {
 	return nil
 }
 
-// sum is the HMAC. A secret that begins with "whsec_" is base64 of the key, any
-// other is the key itself.
+// sum is the HMAC. A secret that begins with "whsec_" is the base64 of the key,
+// any other secret is the key itself.
 func sum(secret, id, stamp string, body []byte) []byte {
 	key := []byte(secret)
 	if encoded, ok := strings.CutPrefix(secret, secretPrefix); ok {

@@ -107,7 +107,7 @@ func (w *world) called() (keys map[string]int, total int) {
 	keys = map[string]int{}
 	for k, n := range w.calls {
 		var path, key string
-		_, _ = fmt.Sscan(k, &path, &key) // the file is written by the test's own stages
+		_, _ = fmt.Sscan(k, &path, &key) // the key was formatted by this package
 		keys[path]++
 		total += n
 	}

@@ -8,8 +8,8 @@ import (
 	"showrunner/cloud/driver"
 )
 
-// An instance that is killed may be found ill before it is found to have ended:
-// that is one failure.
+// An instance that is killed for failing checks counts as one failure, not as a
+// second one when it has ended.
 func TestAFailureCountsOnce(t *testing.T) {
 	f := &Fleet{config: Config{Log: slog.New(slog.DiscardHandler), Now: time.Now}}
 	g := &group{}

@@ -10,7 +10,7 @@ import (
 	"showrunner/cloud/cloudtest"
 )
 
-// An instance has nothing of the region's environment but what is named.
+// An instance gets only the named variables of the region's environment.
 func TestInstancesHaveWhatIsNamedAlone(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "of whoever started it")
 	t.Setenv("PASSED", "on purpose")

@@ -15,10 +15,10 @@ import (
 	"showrunner/pipeline"
 )
 
-// patient is a spec whose checks never find an instance ill, for tests of what
-// else ends it: on a starved machine a start takes a minute, an answer seconds,
-// and a program that dies refuses several checks before it has died. Its group is
-// waited for as long.
+// patient is a spec whose checks never fail an instance in time, for tests of
+// other ways to end. On a busy machine a start takes a minute and an answer
+// seconds, and several checks of a dying program are refused before it has died.
+// The test waits as long for its group.
 func (r *realFleet) patient(mode cloudtest.Mode, n int) driver.ServerGroupSpec {
 	r.Patience = 5 * waitLimit
 	spec := r.Spec("app", mode, n)
@@ -119,7 +119,7 @@ func TestIgnoresTerm(t *testing.T) {
 	says(t, "cause", g.Ended[0].Failure.Cause, "100ms of SIGTERM")
 }
 
-// A zone that can take no instance leaves the group to the others.
+// A zone without a free address leaves its launches to the other zones.
 func TestLaunchGoesToAnotherZone(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -133,8 +133,8 @@ func TestLaunchGoesToAnotherZone(t *testing.T) {
 	}
 }
 
-// While AddToLoadBalancer is suspended what becomes healthy is in service without
-// traffic; resumed, it gets its share.
+// While AddToLoadBalancer is suspended, an instance that becomes healthy is in
+// service without traffic; after the resume it gets its share.
 func TestAddToLoadBalancerSuspended(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -157,7 +157,7 @@ func TestAddToLoadBalancerSuspended(t *testing.T) {
 	r.WaitServing(g.Name, 1)
 }
 
-// Why an instance was ended says more than that it would not go.
+// The reason why an instance was ended is reported, not that it ignored SIGTERM.
 func TestIllAndIgnoresTerm(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -174,8 +174,8 @@ func TestIllAndIgnoresTerm(t *testing.T) {
 	says(t, "cause", g.Ended[0].Failure.Cause, "checks in a row failed", "100ms of SIGTERM")
 }
 
-// A child that has shed everything by which it could be found, and holds its
-// parent's output open, must not keep the parent from being seen to have ended.
+// A child that cannot be found by any means and holds its parent's output open
+// must not delay the parent's recorded end.
 func TestDaemonHoldsTheOutput(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -226,7 +226,7 @@ func TestUnenforcedLimitIsReported(t *testing.T) {
 	}
 }
 
-// A process killed from outside is replaced at once, others serving meanwhile.
+// A process killed from outside is replaced at once, while others serve.
 func TestKilledIsReplaced(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -248,8 +248,8 @@ func TestKilledIsReplaced(t *testing.T) {
 	says(t, "cause", g.Ended[0].Failure.Cause, "SIGKILL from outside")
 }
 
-// One that hangs keeps its process: only its checks tell. Its replacement serves
-// before it ends.
+// A hung instance keeps its process, so only its checks fail. Its replacement
+// serves before it ends.
 func TestHungIsReplacedLaunchFirst(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -282,7 +282,8 @@ func TestHungIsReplacedLaunchFirst(t *testing.T) {
 	}
 }
 
-// The balancer's complaint counts as a failed check and brings the next at once.
+// An ejection by the balancer counts as a failed check and triggers the next
+// check at once.
 func TestEjectHastensTheVerdict(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -299,8 +300,8 @@ func TestEjectHastensTheVerdict(t *testing.T) {
 	says(t, "probe", f.Probe, "503", "forgotten")
 }
 
-// An unready instance gets no requests, and is not replaced where liveness says
-// it is well; ready again, it serves again.
+// An instance that is not ready gets no requests, and is not replaced while its
+// liveness check passes; when it is ready again, it serves again.
 func TestReadinessApartFromLiveness(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -336,8 +337,8 @@ func TestCommandAndTCPChecks(t *testing.T) {
 	says(t, "probe", f.Probe, "exit code 7", "not yet")
 }
 
-// What an instance starts goes with it: children in its group and those that
-// left it.
+// The processes that an instance started end with it: children in its group and
+// children that left the group.
 func TestNothingIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -358,8 +359,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	})
 }
 
-// A child that is just becoming another program shows no environment for a
-// moment: it is found all the same.
+// A child that is executing another program has no environment for a moment: it
+// is found all the same.
 func TestNoChildEscapesByBeginning(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -433,10 +434,10 @@ func TestZoneOutage(t *testing.T) {
 	})
 }
 
-// waitLimit bounds every wait; a busy machine needs much of it.
+// waitLimit bounds every wait; a busy machine needs a long one.
 const waitLimit = time.Minute
 
-// eventually waits for what other processes or goroutines bring.
+// eventually waits for the effects of other processes or goroutines.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ctx := t.Context()

@@ -13,8 +13,8 @@ import (
 	"showrunner/cloud/driver"
 )
 
-// What the instances of a version wrote, and why they ended, can be read once
-// the version is gone, and after the region was started anew.
+// The output of the instances of a removed version, and the reasons of their end,
+// can be read, also after a restart of the region.
 func TestEvidenceOutlivesAVersion(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -67,7 +67,7 @@ func TestEvidenceOutlivesAVersion(t *testing.T) {
 	}
 }
 
-// What is kept of the past has limits: of number, of size and of age.
+// Ended instances of removed groups are limited by number, by size and by age.
 func TestThePastHasLimits(t *testing.T) {
 	f := &folder{path: t.TempDir()}
 	now := epoch.Add(30 * 24 * time.Hour)

@@ -12,11 +12,12 @@ import (
 	"showrunner/pipeline"
 )
 
-// hookRun is one start of a hook that tellingHook made: the hook's process and a
-// child of it in a session of its own.
+// hookRun is one start of a hook made by tellingHook: the hook's process and a
+// child in a session of its own.
 type hookRun struct{ hook, instance, pid, child string }
 
-// tellingHook writes each of its runs down in dir/runs, before it waits for the file dir/go.
+// tellingHook records each of its runs in dir/runs, before it waits for the file
+// dir/go.
 func tellingHook(dir string) *pipeline.LifecycleHook {
 	return &pipeline.LifecycleHook{Command: []string{"sh", "-c",
 		`setsid sleep 600 & echo "$SHOWRUNNER_HOOK $SHOWRUNNER_INSTANCE $$ $!" >>"$0/runs"; while [ ! -e "$0/go" ]; do sleep 0.02; done; kill $!`, dir}}
@@ -36,7 +37,7 @@ func hookRuns(t *testing.T, dir string) (runs []hookRun) {
 	return runs
 }
 
-// killRegion kills a region's process as kill -9 does, and waits for its end.
+// killRegion kills a region's process with kill -9, and waits for its end.
 func killRegion(t *testing.T, region *exec.Cmd) {
 	t.Helper()
 	if err := region.Process.Kill(); err != nil {
@@ -45,7 +46,8 @@ func killRegion(t *testing.T, region *exec.Cmd) {
 	_ = region.Wait() // killed
 }
 
-// nothingLeft says that neither a hook nor its child of an earlier life runs.
+// nothingLeft checks that no hook of an earlier region process runs, nor its
+// child.
 func (r *realFleet) nothingLeft(t *testing.T, run hookRun) {
 	t.Helper()
 	for _, pid := range running(r.mark) {
@@ -55,9 +57,9 @@ func (r *realFleet) nothingLeft(t *testing.T, run hookRun) {
 	}
 }
 
-// A region that is killed in a launch hook loses the instance with it. The next
-// life starts another one, whose hook runs from its beginning: nothing serves
-// before that has ended, and nothing of the first is left.
+// A region that is killed during a launch hook loses the instance. The restarted
+// region launches another one, whose hook runs from its beginning. No instance
+// serves before that hook has ended, and nothing of the first is left.
 func TestRegionKilledInALaunchHook(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -69,7 +71,7 @@ func TestRegionKilledInALaunchHook(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.stop()
-	_ = os.Remove(filepath.Join(dir, "runs")) // of a hook that had begun before the stop
+	_ = os.Remove(filepath.Join(dir, "runs")) // of a hook that began before the kill
 	region, _ := otherProcess(t, r)
 	eventually(t, "the launch hook runs", func() bool { return len(hookRuns(t, dir)) == 1 })
 	first := hookRuns(t, dir)[0]
@@ -102,9 +104,10 @@ func TestRegionKilledInALaunchHook(t *testing.T) {
 	}
 }
 
-// A region that is killed in terminate hooks has ended their instances. The next
-// life owes them nothing: a group that was destroyed goes, one that was shrunk
-// stays so, an instance that was to be replaced is, and no hook is left or waited for.
+// A region is killed during terminate hooks, which ends their instances. After
+// the restart nothing is owed to them: a destroyed group disappears, a shrunk
+// group stays small, an instance that was being replaced is replaced, and no hook
+// is left or waited for.
 func TestRegionKilledInTerminateHooks(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -157,14 +160,15 @@ func TestRegionKilledInTerminateHooks(t *testing.T) {
 	for _, run := range runs {
 		r.nothingLeft(t, run)
 	}
-	// The key of what was asked before is remembered, and asks for nothing more.
+	// The key of an earlier request is remembered, and its repetition does
+	// nothing.
 	if err := r.Terminate(t.Context(), "test-1", victims[0], driver.TerminateOptions{Decrement: true}, "shrink"); err != nil {
 		t.Error(err)
 	}
 	if g := r.WaitServing(shrunk, 1); g.Capacity.Desired != 1 {
 		t.Errorf("capacity %+v", g.Capacity)
 	}
-	// A hook of this life ends as any does.
+	// A hook of the restarted region ends normally.
 	touch(t, filepath.Join(dir, "go"))
 	last := r.WaitServing(replaced, 2).Instances[0].ID
 	if err := r.Terminate(t.Context(), "test-1", last, driver.TerminateOptions{}, r.Key()); err != nil {

@@ -15,7 +15,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// until is a hook that says its name and goes on until a file is there.
+// until is a hook that writes its name and runs until a file exists.
 func until(file string) *pipeline.LifecycleHook {
 	return &pipeline.LifecycleHook{Command: []string{"sh", "-c", `echo "hook $SHOWRUNNER_HOOK of $SHOWRUNNER_INSTANCE"; while [ ! -e "$0" ]; do sleep 0.02; done`, file}}
 }
@@ -47,7 +47,7 @@ func TestHooksHoldAnInstance(t *testing.T) {
 	if err := r.Terminate(t.Context(), "test-1", first.ID, driver.TerminateOptions{}, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	// Its successor has a launch hook of its own, which finds what it waits for.
+	// Its successor has a launch hook of its own, which finds the file at once.
 	r.Wait(name, "in its terminate hook, with a successor", func(g driver.ServerGroup) bool {
 		waits := false
 		for _, i := range g.Instances {
@@ -116,7 +116,7 @@ func TestHooksThatFail(t *testing.T) {
 	}
 }
 
-// What a hook runs goes with its instance, and with the region.
+// The processes of a hook end with its instance, and with the region.
 func TestHooksEndWithTheirInstance(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -133,13 +133,13 @@ func TestHooksEndWithTheirInstance(t *testing.T) {
 	}
 	r.evidence(name, "EXITED")
 	r.Wait(name, "in the launch hook of another", func(n driver.ServerGroup) bool { return waits(n) && n.Instances[0].ID != g.Instances[0].ID })
-	r.stop() // tells what is left
+	r.stop() // checks for leftovers
 	r.start()
 	r.Suite = cloudtest.New(t, r.target())
 	r.Wait(name, "in its launch hook again", waits)
 }
 
-// all are the clusters that the balancer was ever told of.
+// all are the clusters that the balancer was ever given.
 func (b *fakeBalancer) all() []balancer.Cluster {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -36,9 +36,9 @@ func inHook(state driver.Lifecycle) func(driver.ServerGroup) bool {
 	}
 }
 
-// An instance whose hooks wait neither serves nor ends before the word comes,
-// and says that it waits, and until when. What comes twice, or to one that does
-// not wait, is told so.
+// An instance whose hooks wait neither serves nor ends before the answer comes.
+// It shows that it waits, and until when. A repeated answer, and an answer to an
+// instance that does not wait, are reported as such.
 func TestHooksWaitForAWord(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -93,7 +93,7 @@ func TestHooksWaitForAWord(t *testing.T) {
 	}
 	refused(t, "to one that has ended", answer(first.ID, driver.HookContinue, r.Key()), problem.Precondition, "has ended")
 
-	// Its successor may not serve.
+	// The replacement must not serve yet.
 	for _, i := range next.Instances {
 		if i.Lifecycle == driver.PendingWait {
 			if err := answer(i.ID, driver.HookAbandon, r.Key()); err != nil {
@@ -106,7 +106,7 @@ func TestHooksWaitForAWord(t *testing.T) {
 	r.Wait(name, "another in its launch hook", func(g driver.ServerGroup) bool { return g.Failures == 1 && inHook(driver.PendingWait)(g) })
 }
 
-// A hook whose word does not come has failed, and does what failing does.
+// A hook without an answer has failed at its timeout.
 func TestHooksWhoseWordDoesNotCome(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -130,8 +130,9 @@ func TestHooksWhoseWordDoesNotCome(t *testing.T) {
 	says(t, "cause", g.Ended[0].Failure.Cause, "terminate hook was not completed within 100ms")
 }
 
-// A hook with a command and a word needs both: the command may tell who is to
-// say the word, and the word may come before that has ended.
+// A hook with a command and wait needs both the command's end and the answer: the
+// command may notify the system that answers, and the answer may come before the
+// command has ended.
 func TestHooksThatTellAndWait(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -156,7 +157,8 @@ func TestHooksThatTellAndWait(t *testing.T) {
 	touch(t, filepath.Join(dir, "go"))
 	r.WaitServing(name, 1)
 
-	// Abandoned, its command is killed; a command that fails needs no word; a word needs a hook that waits.
+	// Abandoning a hook kills its command. A hook whose command fails needs no
+	// answer. An answer needs a hook that waits.
 	spec = r.Spec("left", cloudtest.Serve, 1)
 	left := *hook
 	left.Command = []string{"sh", "-c", "echo $SHOWRUNNER_INSTANCE >>$0/left; sleep 600", dir}
@@ -181,7 +183,8 @@ func TestHooksThatTellAndWait(t *testing.T) {
 	refused(t, "to a command alone", r.AnswerHook(t.Context(), "test-1", id, driver.HookContinue, r.Key()), problem.Precondition, "command of its launch hook alone")
 }
 
-// One that fell ill while it waited does not serve because its hook is done.
+// An instance that became unhealthy while it waited does not serve when its hook
+// is done.
 func TestIllAfterItsLaunchHook(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -216,8 +219,8 @@ func TestIllAfterItsLaunchHook(t *testing.T) {
 	}
 }
 
-// A killed region loses who waited; the next life has another wait for its own
-// word, and the word to the one that is gone finds nobody.
+// A killed region loses its waiting instances. After the restart another instance
+// waits for its own answer, and an answer to the earlier one finds no instance.
 func TestRegionKilledWhileHooksWait(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -258,13 +261,13 @@ func TestRegionKilledWhileHooksWait(t *testing.T) {
 	r.WaitServing(name, 1)
 }
 
-// The bounds of a wait, by the clock.
+// The bounds of a wait.
 func TestHookTimes(t *testing.T) {
 	cases := map[string]struct {
-		timeout, every time.Duration // between heartbeats; 0: none
-		most           int           // heartbeats; 0: without end
+		timeout, every time.Duration // interval of heartbeats; 0: none
+		most           int           // number of heartbeats; 0: unlimited
 		answer         driver.HookAnswer
-		at             time.Duration // the answer
+		at             time.Duration // the final answer
 		lasts          time.Duration
 		cause          string
 	}{
@@ -310,7 +313,7 @@ func TestHookTimes(t *testing.T) {
 					select {
 					case <-tick:
 						if n++; c.most > 0 && n > c.most {
-							tick = nil // the last
+							tick = nil // time of the last heartbeat
 						}
 						if err := say(driver.HookHeartbeat); err != nil && time.Since(began) < c.lasts-c.timeout {
 							t.Errorf("a heartbeat after %s: %v", time.Since(began), err)

@@ -15,9 +15,9 @@ import (
 	"showrunner/pipeline"
 )
 
-// Behind the region's own balancer and under load, nobody notices what happens
-// to instances: kills, a hang, a graceful end, growth and shrinkage, a zone
-// outage, a shift to another version.
+// Clients of the region's own balancer under load notice no failed request during
+// kills, a hang, a graceful end, growth and shrinkage, a zone outage, and a shift
+// to another version.
 func TestNobodyNotices(t *testing.T) {
 	var f *Fleet
 	front := balancer.New(balancer.Config{OnEject: func(id, reason string) { f.Eject(id, reason) }})

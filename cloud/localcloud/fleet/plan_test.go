@@ -23,8 +23,8 @@ func want(min, size, max int) desired {
 	}
 }
 
-// members reads "a b!c?": zones of in-service members, with ! dead, ~ unhealthy, x marked unhealthy,
-// ? pending, * protected, s standby.
+// members parses "a b!c?": the zones of in-service members, with ! dead, ~
+// unhealthy, x marked unhealthy, ? pending, * protected, s standby.
 func members(spec ...string) []member {
 	var list []member
 	for i, s := range spec {
@@ -165,7 +165,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// world carries changes out with failures, to see what plan leads to.
+// world carries out changes with random failures, to test the results of plan.
 type world struct {
 	want    desired
 	members []member
@@ -187,9 +187,9 @@ func (w *world) healthy() int {
 	return len(count(w.want, w.members).healthy)
 }
 
-// Whatever fails and in whatever order: ending never takes a healthy instance
-// that is needed, the group never exceeds its allowance, nothing starts in a
-// zone that is down, and once failures stop the group becomes what is desired.
+// With failures in any order: an end never removes a needed healthy instance, the
+// group never exceeds its allowance, nothing starts in a zone that is down, and
+// once failures stop the group reaches its goal.
 func TestPlanNeverHarmsAndConverges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.IntRange(0, 25).Draw(t, "size")
@@ -261,7 +261,7 @@ func TestPlanNeverHarmsAndConverges(t *testing.T) {
 				w.want.Suspended[p] = !w.want.Suspended[p]
 			},
 		})
-		// Failures stop: everything starts well and nothing is held back.
+		// Failures stop: every start succeeds and no launch is delayed.
 		w.want.Suspended = map[string]bool{}
 		for i := range w.want.Zones {
 			w.want.Zones[i].Down = false

@@ -24,12 +24,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	cloudtest.Main() // an instance never returns from here
+	cloudtest.Main() // an instance never returns from this call
 	regionMain()
 	goleak.VerifyTestMain(m)
 }
 
-// program is an artifact that holds this test binary as ./server.
+// program is an artifact that contains this test binary as ./server.
 type selfArtifact struct{}
 
 func (selfArtifact) Extract(_ context.Context, ref artifact.Ref, dir string) error {
@@ -49,9 +49,8 @@ func (selfArtifact) Extract(_ context.Context, ref artifact.Ref, dir string) err
 	return os.Symlink(self, filepath.Join(dir, "server"))
 }
 
-// fakeBalancer remembers what the fleet told it and sends requests to the
-// targets in turn; what it is asked to drain is drained when no request it
-// carries is in flight there.
+// fakeBalancer records the fleet's calls and sends requests to the targets in
+// turn; a target is drained when it has no request in flight.
 type fakeBalancer struct {
 	mu       sync.Mutex
 	clusters map[string]balancer.Cluster
@@ -227,8 +226,8 @@ func running(mark string) []string {
 	return list
 }
 
-// The conformance suite, once against the fleet itself and once through its
-// handler and client.
+// The conformance suite, once with the fleet itself and once through its handler
+// and client.
 func TestConformance(t *testing.T) {
 	t.Run("direct", func(t *testing.T) {
 		cloudtest.Run(t, func(t *testing.T) cloudtest.Target {
@@ -259,7 +258,7 @@ func (r *realFleet) client(t *testing.T) *Client {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(listener) // ends with Close
+		_ = server.Serve(listener) // the test ends it with Close
 	}()
 	t.Cleanup(func() {
 		server.Close()
@@ -268,7 +267,7 @@ func (r *realFleet) client(t *testing.T) *Client {
 	return socketClient(t, socket)
 }
 
-// newSocket names a socket by a path that is short enough for one.
+// newSocket returns a path for a socket that is short enough.
 func newSocket(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "fleet")

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// regionMain makes the test binary a region process of its own, for tests that
-// kill one: it opens the fleet in the folder that the environment names, serves
-// it on the socket named there, says so and waits to be killed.
+// regionMain runs the test binary as a region process, for tests that kill a
+// region: it opens the fleet in the folder that the environment names, serves it
+// on the named socket, reports that, and waits to be killed.
 func regionMain() {
 	dir := os.Getenv("FLEET_TEST_REGION")
 	if dir == "" {

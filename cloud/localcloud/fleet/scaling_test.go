@@ -29,7 +29,7 @@ func TestTargetCapacity(t *testing.T) {
 func TestPercentRounding(t *testing.T) {
 	for _, c := range []struct{ current, percent, least, want int }{
 		{127, 10, 0, 12}, // 12.7
-		{10, 10, 0, 1},   // the worked case from 10:
+		{10, 10, 0, 1},   // the documentation's example, starting from 10:
 		{11, 30, 0, 3},   // 3.3 → 14
 		{14, -10, 0, -1}, // -1.4 → 13
 		{13, -30, 0, -3}, // -3.9 → 10
@@ -40,7 +40,7 @@ func TestPercentRounding(t *testing.T) {
 		{4, 25, 2, 2},    // 1, but at least 2
 		{4, -25, 2, -2},  //
 		{10, 0, 2, 0},    // no change is none
-		{100, 20, 5, 20}, // beyond the least
+		{100, 20, 5, 20}, // below the minimum
 		{0, 50, 2, 0},    // half of nothing
 		{4, 1, 0, 1},     // 0.04
 		{1000, 110, 0, 1100},
@@ -73,7 +73,7 @@ func TestStepBounds(t *testing.T) {
 	}
 }
 
-// The guide's worked case: 10 instances, then metrics of 60, 70+, 40 and 30.
+// The documentation's example: 10 instances, then metrics of 60, 70+, 40 and 30.
 func TestStepScaleWorkedCase(t *testing.T) {
 	p := pipeline.StepScaling{Metric: "cpu", Threshold: 50, Adjustment: "percent", Steps: []pipeline.Step{
 		{Upper: bound(-20), Change: -30}, {Lower: bound(-20), Upper: bound(-10), Change: -10},
@@ -148,8 +148,8 @@ func TestMissingDataNeverScales(t *testing.T) {
 	}
 }
 
-// A percentage never moves the wrong way, never less than asked, and whatever
-// policies want, the result stays within the bounds.
+// A percentage never moves the wrong way and never less than requested, and the
+// result of any policies stays within the bounds.
 func TestScalingBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		current, percent, least := rapid.IntRange(0, 500).Draw(t, "current"), rapid.IntRange(-100, 300).Draw(t, "percent"), rapid.IntRange(0, 9).Draw(t, "least")

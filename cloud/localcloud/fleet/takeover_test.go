@@ -12,7 +12,7 @@ import (
 	"showrunner/problem"
 )
 
-// A folder that an earlier version wrote is opened: what ran runs again.
+// A folder of an earlier version is opened: its groups run again.
 func TestAStateOfFormOneIsTakenOver(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
@@ -50,7 +50,7 @@ func TestAStateOfFormOneIsTakenOver(t *testing.T) {
 	}
 }
 
-// What this cloud cannot run is refused by name before anything is made.
+// An unsupported specification is refused by name before anything is made.
 func TestWhatIsNoProcessIsRefused(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)

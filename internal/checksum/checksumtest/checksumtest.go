@@ -1,4 +1,4 @@
-// Package checksumtest damages files, for the tests of what reads them.
+// Package checksumtest damages files, for tests of code that reads them.
 package checksumtest
 
 import (
@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// Flip flips one bit in each of some bytes all over a file, one at a time, and has
-// each damaged file read: an error is due every time. The file is as it was
-// afterwards, and has to be readable.
+// Flip flips single bits in bytes all over a file, one at a time, and calls read
+// for each damaged file: read has to return an error each time. Afterwards the
+// file is restored and has to be readable.
 func Flip(t testing.TB, path string, read func() error) {
 	t.Helper()
 	whole, err := os.ReadFile(path)
