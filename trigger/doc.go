@@ -14,6 +14,9 @@
 //	schedule  the pipeline, cron and zone, and the time it was due
 //	pipeline  the pipeline and the one it follows, and the position of the end in the event log
 //
+// A signature belongs to the webhook that received it first; the addresses of forges
+// count as one (binding.go). Another webhook with the same secret refuses it.
+//
 // State is kept in records with compare-and-set. A record is always written after
 // the start it describes: a crash in between repeats the start, and the engine
 // recognises the repetition.

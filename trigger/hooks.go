@@ -49,7 +49,7 @@ const HooksPath = "/hooks/"
 //	POST /hooks/generic/application/pipeline/name
 //
 // Answers: 202 something started; 200 understood, nothing new started (the body
-// says why); 400, 401, 404, 405, 413, 415 refused; 429 refused, and there were
+// says why); 400, 401, 404, 405, 409, 413, 415 refused; 429 refused, and there were
 // too many such; 503 try again; a delivery that is repeated starts nothing twice.
 type Hooks struct {
 	o       HooksOptions
@@ -133,8 +133,8 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		drain(w, r)
 	}
 	if h.added.Add(1)%pruneEvery == 0 {
-		if err := h.log.prune(ctx); err != nil {
-			h.o.Log.Warn("old deliveries were not removed", "error", err)
+		if err := errors.Join(h.log.prune(ctx), h.forgetSignatures(ctx)); err != nil {
+			h.o.Log.Warn("old deliveries and signatures were not removed", "error", err)
 		}
 	}
 }

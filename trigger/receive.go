@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"showrunner/internal/standardwebhook"
@@ -46,7 +47,10 @@ func (h *Hooks) push(ctx context.Context, header http.Header, d *Delivery, body,
 	if !known {
 		return refuse(http.StatusNotFound, "there is no application %q", d.Application)
 	}
-	signed, err := h.signedBy(ctx, header, d, body, all)
+	signed, keys, err := h.signedBy(ctx, header, d, body, all)
+	if err == nil {
+		err = h.bind(ctx, keys, forges)
+	}
 	if err != nil {
 		return err
 	}
@@ -133,9 +137,9 @@ func begin(ctx context.Context, s Starter, def Definition, t pipeline.Trigger, v
 	return s.Start(ctx, Start{Definition: def, Parameters: parameters, Trigger: values, TriggerID: triggerID, EventID: eventID, By: by})
 }
 
-// signedBy returns the names of the secrets that the delivery is signed with. Its
-// error is a refusal when no secret fits.
-func (h *Hooks) signedBy(ctx context.Context, header http.Header, d *Delivery, body []byte, all []candidate) (map[string]bool, error) {
+// signedBy returns the names of the secrets that the delivery is signed with, and the
+// keys of these signatures. Its error is a refusal when no secret fits.
+func (h *Hooks) signedBy(ctx context.Context, header http.Header, d *Delivery, body []byte, all []candidate) (signed map[string]bool, keys []string, err error) {
 	names := []string{}
 	tried := map[string]bool{}
 	for _, c := range all {
@@ -147,7 +151,7 @@ func (h *Hooks) signedBy(ctx context.Context, header http.Header, d *Delivery, b
 	if len(names) == 0 {
 		names = []string{defaultSecret} // so that a ping is answered before the first pipeline exists
 	}
-	signed := map[string]bool{}
+	signed = map[string]bool{}
 	var why error
 	missing := 0
 	for _, name := range names {
@@ -157,23 +161,26 @@ func (h *Hooks) signedBy(ctx context.Context, header http.Header, d *Delivery, b
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		// Secrets are often set from a file that ends with a line feed.
-		err = verify(d.Provider, header, strings.TrimRight(value, "\r\n"), body, h.o.Now())
+		value = strings.TrimRight(value, "\r\n") // secrets are often set from a file that ends with a line feed
+		err = verify(d.Provider, header, value, body, h.o.Now())
 		if err == nil {
 			signed[name] = true
+			if key := signatureKey(d.Provider, header, value, body); key != "" && !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
 		} else if why == nil || !errors.Is(err, errSignature) {
 			why = err
 		}
 	}
 	switch {
 	case len(signed) > 0:
-		return signed, nil
+		return signed, keys, nil
 	case missing == len(names):
-		return nil, refuse(http.StatusUnauthorized, "there is no secret to check signatures with; set it: showrunner secret set %s", names[0])
+		return nil, nil, refuse(http.StatusUnauthorized, "there is no secret to check signatures with; set it: showrunner secret set %s", names[0])
 	}
-	return nil, refuse(http.StatusUnauthorized, "%v", why)
+	return nil, nil, refuse(http.StatusUnauthorized, "%v", why)
 }
 
 // isPing recognises the event that a forge sends to test a hook.
@@ -212,7 +219,11 @@ func (h *Hooks) generic(ctx context.Context, header http.Header, d *Delivery, pi
 	if !ok {
 		return refuse(http.StatusNotFound, "there is no webhook %s of pipeline %s/%s", clip(name), d.Application, clip(pipelineName))
 	}
-	if _, err := h.signedBy(ctx, header, d, body, []candidate{c}); err != nil {
+	_, keys, err := h.signedBy(ctx, header, d, body, []candidate{c})
+	if err == nil {
+		err = h.bind(ctx, keys, ident(c.def, "webhook", c.trigger.Webhook.Name))
+	}
+	if err != nil {
 		return err
 	}
 	payload, err := decodeValue(body)
