@@ -61,6 +61,7 @@ func (s *Server) operations() {
 			return done(c.DeleteSecret(ctx, principal(ctx), in.Name))
 		})
 	s.freezes(c)
+	s.awsSettings(c)
 	huma.Register(s.api, operation(http.MethodGet, "/events", "list-events", "Read the event log", 200),
 		func(ctx context.Context, in *struct {
 			From        int64    `query:"from" doc:"events after this position; -1 asks for the end of the log alone"`

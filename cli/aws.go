@@ -73,6 +73,7 @@ eval "$(showrunner aws env)". The key is random and means nothing at AWS.`,
 			return nil
 		},
 	})
+	cmd.AddCommand(newAWSRepositoryCommand(a))
 	return cmd
 }
 

@@ -92,31 +92,33 @@ func (r *plane) end() int64 {
 // requests are a request for every operation of the API that is no reading one: what
 // its audit entry calls it, a path and a body.
 var requests = map[string]struct{ word, path, body string }{
-	"apply-applications":    {"application.apply", "/apply", `{"source":"application: shop\npipelines:\n  main:\n    stages:\n      rest: {wait: {for: 1h}}\n"}`},
-	"start-executions":      {"execution.run", "/applications/shop/pipelines/main/executions", `{}`},
-	"cancel-execution":      {"execution.cancel", "/executions/none/cancel", `{}`},
-	"restart-stage":         {"execution.restart", "/executions/none/stages/rest/restart", ``},
-	"decide-stage":          {"execution.decide", "/executions/none/stages/rest/decision", `{"approve":true}`},
-	"signal-stage":          {"execution.signal", "/executions/none/stages/rest/signal", `{"name":"skip"}`},
-	"change-cluster":        {"cluster.resize", "/clusters/shop", `{"capacity":{"desired":1}}`},
-	"change-instance":       {"instance.terminate", "/instances/i", `{"terminate":true}`},
-	"start-repairs":         {"cluster.repair", "/repairs", `{"cluster":"shop"}`},
-	"forget-missing":        {"cluster.forget", "/forget", `{"cluster":"shop"}`},
-	"start-rollbacks":       {"rollback", "/rollbacks", `{"cluster":"shop"}`},
-	"stop-region":           {"region.stop", "/regions/a/stop", `{"reason":"trying"}`},
-	"start-region":          {"region.start", "/regions/a/start", ``},
-	"change-edge":           {"edge.weights", "/edge/weights", `{"a":0}`},
-	"set-secrets":           {"secret.set", "/secrets?name=s", `value`},
-	"delete-secrets":        {"secret.delete", "/secrets?name=s", ``},
-	"put-freezes":           {"freeze.put", "/freezes/peak", `{"name":"peak","reason":"peak week"}`},
-	"delete-freezes":        {"freeze.delete", "/freezes/peak", ``},
-	"put-subscriptions":     {"subscription.put", "/subscriptions/siem", `{"url":"https://siem.example","secret":"s"}`},
-	"resume-subscriptions":  {"subscription.resume", "/subscriptions/siem/resume", ``},
-	"delete-subscriptions":  {"subscription.delete", "/subscriptions/siem", ``},
-	"make-link":             {"sign-in.link", "/sign-in-links", ``},
-	"delete-application":    {"application.delete", "/applications/other", ``},
-	"plan-executions":       {"", "", ""}, // says what a run would do
-	"validate-applications": {"", "", ""}, // checks a file
+	"apply-applications":      {"application.apply", "/apply", `{"source":"application: shop\npipelines:\n  main:\n    stages:\n      rest: {wait: {for: 1h}}\n"}`},
+	"start-executions":        {"execution.run", "/applications/shop/pipelines/main/executions", `{}`},
+	"cancel-execution":        {"execution.cancel", "/executions/none/cancel", `{}`},
+	"restart-stage":           {"execution.restart", "/executions/none/stages/rest/restart", ``},
+	"decide-stage":            {"execution.decide", "/executions/none/stages/rest/decision", `{"approve":true}`},
+	"signal-stage":            {"execution.signal", "/executions/none/stages/rest/signal", `{"name":"skip"}`},
+	"change-cluster":          {"cluster.resize", "/clusters/shop", `{"capacity":{"desired":1}}`},
+	"change-instance":         {"instance.terminate", "/instances/i", `{"terminate":true}`},
+	"start-repairs":           {"cluster.repair", "/repairs", `{"cluster":"shop"}`},
+	"forget-missing":          {"cluster.forget", "/forget", `{"cluster":"shop"}`},
+	"start-rollbacks":         {"rollback", "/rollbacks", `{"cluster":"shop"}`},
+	"stop-region":             {"region.stop", "/regions/a/stop", `{"reason":"trying"}`},
+	"start-region":            {"region.start", "/regions/a/start", ``},
+	"change-edge":             {"edge.weights", "/edge/weights", `{"a":0}`},
+	"set-secrets":             {"secret.set", "/secrets?name=s", `value`},
+	"delete-secrets":          {"secret.delete", "/secrets?name=s", ``},
+	"put-freezes":             {"freeze.put", "/freezes/peak", `{"name":"peak","reason":"peak week"}`},
+	"delete-freezes":          {"freeze.delete", "/freezes/peak", ``},
+	"set-aws-repositories":    {"aws.repository.set", "/aws/repositories?name=shop/web", `{"url":"/srv/web.git"}`},
+	"delete-aws-repositories": {"aws.repository.delete", "/aws/repositories?name=shop/web", ``},
+	"put-subscriptions":       {"subscription.put", "/subscriptions/siem", `{"url":"https://siem.example","secret":"s"}`},
+	"resume-subscriptions":    {"subscription.resume", "/subscriptions/siem/resume", ``},
+	"delete-subscriptions":    {"subscription.delete", "/subscriptions/siem", ``},
+	"make-link":               {"sign-in.link", "/sign-in-links", ``},
+	"delete-application":      {"application.delete", "/applications/other", ``},
+	"plan-executions":         {"", "", ""}, // says what a run would do
+	"validate-applications":   {"", "", ""}, // checks a file
 }
 
 // Every operation of the API that is no reading one leaves an audit entry with its

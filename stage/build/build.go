@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"showrunner/artifact"
 	"showrunner/build"
@@ -261,7 +262,31 @@ func buildOutputs(r build.Result) map[string]any {
 		totals[name] = n
 	}
 	out["reports"], out["reportGroups"] = totals, reports
+	phases := []any{}
+	for _, p := range r.Phases {
+		phases = append(phases, map[string]any{"name": string(p.Name), "status": string(p.Status), "message": p.Message,
+			"started": p.StartedAt.UTC().Format(time.RFC3339Nano), "ended": p.EndedAt.UTC().Format(time.RFC3339Nano)})
+	}
+	out["phases"] = phases
 	return out
+}
+
+// ID is the identifier of the build of a project that an attempt at a stage starts.
+func ID(project string, k stage.Key) string { return project + ":" + uuid(k, 1) }
+
+// State is how far the build of an attempt is, or how it ended. Errors: not_found
+// when none has begun on this host, or its folder is no longer kept.
+func (b *Builder) State(ctx context.Context, k stage.Key) (build.Result, error) {
+	r, err := b.result(ctx, k)
+	if problem.CodeOf(err) != problem.NotFound {
+		return r, err
+	}
+	h, err := build.Attach(b.folder(k, 1))
+	if err != nil {
+		return build.Result{}, err
+	}
+	s, err := h.State()
+	return s.Result, err
 }
 
 // result is the end of a build that is known to have ended.

@@ -15,6 +15,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/build"
+	"showrunner/execution"
 	"showrunner/internal/filelock"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -66,6 +67,9 @@ func (b *Builder) folder(k stage.Key, start int) string {
 
 // uuid makes the identifier of a start of an attempt's build: the same for the same one.
 func uuid(k stage.Key, start int) string {
+	if text, ok := execution.UUID(k.Execution, execution.Mark(k.Stage)<<16|uint32(k.Attempt&0x3ff)<<6|uint32(start&0x3f)); ok {
+		return text // the execution can be found by it
+	}
 	k.Task = "execute"
 	text := k.String()
 	if start > 1 {
