@@ -91,7 +91,7 @@ type action struct {
 func (c *conversion) convert() pipeline.Pipeline {
 	c.stageNames, c.artifacts, c.namespaces = map[string]bool{}, map[string]string{}, map[string]namespace{}
 	c.referred, c.projectVariables = map[string]bool{}, map[string]string{}
-	c.out = pipeline.Pipeline{Name: c.name, Concurrency: c.executionMode()}
+	c.out = pipeline.Pipeline{Name: c.name, Description: c.in.opts.Description, Concurrency: c.executionMode()}
 	c.variables()
 	c.triggers = c.def.get("Triggers").items()
 	stages := c.def.get("Stages").items()
@@ -255,6 +255,19 @@ func (c *conversion) readActions(s cursor) []*action {
 	return out
 }
 
+// ActionDescription is the description of the stage that an action of this machine's
+// endpoint has become.
+func ActionDescription(action, stage string) string {
+	return "Action " + action + " of stage " + stage
+}
+
+// DescribedAction is what ActionDescription was given; false for another description.
+func DescribedAction(description string) (action, stage string, ok bool) {
+	rest, is := strings.CutPrefix(description, "Action ")
+	action, stage, ok = strings.Cut(rest, " of stage ")
+	return action, stage, is && ok && !strings.Contains(action+stage, " ")
+}
+
 // stage converts one stage: its actions by run order, each group after the one
 // before. A group without any converted action leaves no gap.
 func (c *conversion) stage(s cursor, actions []*action) {
@@ -280,6 +293,9 @@ func (c *conversion) stage(s cursor, actions []*action) {
 				}
 			}
 			c.inputsLeft(a)
+			if c.in.opts.Here {
+				a.out.Description = ActionDescription(a.name, a.stage)
+			}
 			c.out.Stages = append(c.out.Stages, a.out)
 			c.in.carryStage(c.name, a.out, a.category+" action "+a.name+" ("+a.provider+") of stage "+a.stage, a.path)
 			group = append(group, a.id)

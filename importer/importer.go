@@ -26,8 +26,10 @@ type Options struct {
 	Projects map[string][]byte
 	// Here says that what the document names is of this machine's AWS-compatible
 	// endpoint: names stay as they are, buckets are those of the regions, and their
-	// settings decide what visitors see.
+	// settings decide what visitors see. Each stage's description says which action it is.
 	Here bool
+	// Description is the pipeline's, of a document that has none.
+	Description string
 }
 
 // Result is an imported document.

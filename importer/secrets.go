@@ -71,9 +71,8 @@ func secretIn(expression string) (string, bool) { return strings.CutPrefix(expre
 // notSecretName matches characters that the name of a secret cannot hold.
 var notSecretName = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
-// secretName is secret for places that need only the name. The name is the
-// original's, as far as its characters are allowed here.
-func (in *input) secretName(id, source, path string) string {
+// PlainSecretName is the name in a pipeline file of what the other system calls id.
+func PlainSecretName(id string) string {
 	base := strings.Trim(notSecretName.ReplaceAllString(id, "-"), "-._")
 	if len(base) > 100 {
 		base = base[:90] + "-" + nameHash(id)
@@ -81,6 +80,13 @@ func (in *input) secretName(id, source, path string) string {
 	if base == "" {
 		base = "secret"
 	}
+	return base
+}
+
+// secretName is secret for where a bare name is wanted. The name is the one
+// that the other system uses, as far as it can be one here.
+func (in *input) secretName(id, source, path string) string {
+	base := PlainSecretName(id)
 	name := base
 	for _, s := range in.secrets {
 		if s.Source == source {

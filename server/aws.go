@@ -19,6 +19,8 @@ import (
 	"showrunner/awsapi/autoscaling"
 	"showrunner/awsapi/cloudformation"
 	"showrunner/awsapi/cloudwatch"
+	"showrunner/awsapi/codebuild"
+	"showrunner/awsapi/codepipeline"
 	"showrunner/awsapi/ec2"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
@@ -64,15 +66,16 @@ func listenAWS(address string) (net.Listener, error) {
 
 // awsEndpoint is the AWS-compatible endpoint of a control plane.
 type awsEndpoint struct {
-	server   *http.Server
-	listener net.Listener
-	streams  *kinesis.Streams
-	stacks   *cloudformation.Stacks
-	metrics  *telemetry.Store
-	alarms   *cloudwatch.CloudWatch
-	logs     *logs.Logs
-	ec2      *ec2.Service
-	scaling  *autoscaling.Service
+	server    *http.Server
+	listener  net.Listener
+	streams   *kinesis.Streams
+	stacks    *cloudformation.Stacks
+	metrics   *telemetry.Store
+	alarms    *cloudwatch.CloudWatch
+	logs      *logs.Logs
+	ec2       *ec2.Service
+	scaling   *autoscaling.Service
+	pipelines *codepipeline.Service
 }
 
 // awsEndpoint makes the endpoint and listens.
@@ -108,6 +111,8 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	}
 	logs := logs.New(c.store, c.Now)
 	alarms := cloudwatch.New(c.store, metrics, nil, c.Now)
+	pipelines := codepipeline.New(codepipeline.Config{Records: c.store, Control: c.control, Principal: owner, Renderer: c.renderer(owner), Values: secretValues{c.secrets},
+		MayDecide: mayDecide, Gate: c.transitions, URL: c.URL, Log: c.Log, Now: c.Now})
 	endpoint, err := awsapi.New(awsapi.Config{
 		Keys: keys, Regions: c.Regions, S3: objects, Log: c.Log, Now: c.Now,
 		Services: []wire.Service{
@@ -121,6 +126,9 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			logs.Service(),
 			instances.Service(),
 			scaling.Service(),
+			pipelines.Service(),
+			codebuild.Service(codebuild.Config{Records: c.store, Control: c.control, Principal: owner, Builds: awsBuilds{c.builder}, Renderer: c.renderer(owner),
+				Pipelines: pipelines, Changed: pipelines.ProjectChanged, URL: c.URL, Now: c.Now}),
 		},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
@@ -134,7 +142,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, errors.Join(err, metrics.Close())
 	}
-	e := &awsEndpoint{streams: streams, ec2: instances, scaling: scaling, stacks: stacks, metrics: metrics, alarms: alarms, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, stacks: stacks, metrics: metrics, alarms: alarms, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close(), metrics.Close())
@@ -200,6 +208,7 @@ const (
 func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slog.Logger) {
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
 	e.server.BaseContext = func(net.Listener) context.Context { return requests }
+	group.Go(func() error { e.pipelines.Run(ctx); return nil })
 	group.Go(func() error { e.streams.Run(ctx, sweepEvery, log); return nil })
 	group.Go(func() error { e.stacks.Run(ctx); return nil })
 	group.Go(func() error { e.alarms.Run(ctx, log); return nil })

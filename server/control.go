@@ -19,6 +19,7 @@ import (
 
 	"showrunner/api"
 	"showrunner/artifact"
+	"showrunner/awsapi/codepipeline"
 	"showrunner/cloud"
 	"showrunner/cloud/journal"
 	"showrunner/control"
@@ -91,6 +92,7 @@ type controlPlane struct {
 	reads        control.Engine    // the engine, with what is remembered of it where there is a memory
 	control      *control.Service
 	freezes      *control.FreezeWatch
+	transitions  *codepipeline.Gate
 	repositories *source.Fetcher
 	triggers     *trigger.Service
 	hooks        *trigger.Hooks
@@ -199,7 +201,7 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 // secretsOf gives a task its secrets, and a log that shows none of their values.
 func (c *controlPlane) secretsOf(_ stage.Key, _ string, log io.Writer) (stage.Secrets, io.Writer) {
 	masker := secret.NewMasker(log)
-	return &secret.Expander{Secrets: c.secrets, Mask: masker.Add}, masker
+	return &secret.Expander{Secrets: allSecrets{c.secrets, c}, Mask: masker.Add}, masker
 }
 
 // ownerName is the principal that holds the token: the person whose data folder it is.
@@ -220,6 +222,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.engine.Run(ctx) })
 	group.Go(func() error { c.freezes.Watch(ctx, c.reads); return nil })
+	group.Go(func() error { c.transitions.Watch(ctx, c.reads); return nil })
 	group.Go(func() error { c.control.WatchDeployed(ctx); return nil })
 	group.Go(func() error { c.definitions.watch(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })

@@ -83,7 +83,7 @@ type repositories struct{ c *controlPlane }
 // PipelineFile implements control.Repositories.
 func (r repositories) PipelineFile(ctx context.Context, g pipeline.Git, trigger map[string]any) ([]byte, string, error) {
 	return stagesource.Git{Fetcher: r.c.repositories, Files: r.c.artifacts}.PipelineFile(ctx, &stage.Input{Config: g, Trigger: trigger,
-		Log: io.Discard, Progress: func(string, ...any) {}, Secrets: &secret.Expander{Secrets: r.c.secrets}})
+		Log: io.Discard, Progress: func(string, ...any) {}, Secrets: &secret.Expander{Secrets: allSecrets{r.c.secrets, r.c}}})
 }
 
 // stageStarter starts what a stage of the kind pipeline asks for.

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"showrunner/api"
+	"showrunner/awsapi/codepipeline"
 	"showrunner/cloud/localcloud/edge"
 	"showrunner/control"
 	"showrunner/control/lastknown"
 	"showrunner/eventlog"
 	"showrunner/execution"
+	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/retention"
 	"showrunner/source"
@@ -39,9 +41,10 @@ func (c *controlPlane) wire(ctx context.Context) (err error) {
 		records = lastknown.Records{Records: c.store, Memory: c.memory}
 	}
 	c.freezes = control.NewFreezeWatch(records, c.Now)
+	c.transitions = codepipeline.NewGate(records, c.Now)
 	c.engine, err = execution.New(execution.Config{
 		Store: c.store, Resolver: resolver{}, Logs: c.logs, Log: c.Log, Now: c.Now,
-		Gate:      c.freezes.Allows,
+		Gate:      c.allows,
 		Secrets:   c.secretsOf,
 		Retention: c.Retention, RetentionEvery: c.RetentionEvery,
 		Archive: eventlog.OpenArchive(filepath.Join(c.Shared, "archive")),
@@ -59,6 +62,14 @@ func (c *controlPlane) wire(ctx context.Context) (err error) {
 	c.definitions = newDefinitions(c.control, c.engine, c.Log)
 	c.makeTriggers()
 	return nil
+}
+
+// allows is the engine's gate: freezes, and what clients of AWS hold back.
+func (c *controlPlane) allows(ctx context.Context, e execution.Head, st *pipeline.Stage) (open bool, reason string, until time.Time) {
+	if open, reason, until = c.freezes.Allows(ctx, e, st); !open {
+		return open, reason, until
+	}
+	return c.transitions.Allows(ctx, e, st)
 }
 
 // makeControl makes the operations, and what receives the calls back of webhook stages.

@@ -22,6 +22,9 @@ type Values interface {
 	Delete(ctx context.Context, name string) error
 }
 
+// collection is where secrets are kept.
+const collection = "aws.secretsmanager"
+
 type service struct {
 	docs   state.Collection[document]
 	values Values
@@ -30,7 +33,7 @@ type service struct {
 
 // Service is the operations of secretsmanager that are served.
 func Service(records state.Records, values Values, now func() time.Time) wire.Service {
-	s := &service{docs: state.New[document](records, "aws.secretsmanager"), values: values, now: now}
+	s := &service{docs: state.New[document](records, collection), values: values, now: now}
 	return wire.Service{Name: "secretsmanager", Operations: map[string]wire.Handler{
 		"CreateSecret":             wire.Handle(s.create),
 		"PutSecretValue":           wire.Handle(s.put),

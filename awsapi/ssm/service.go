@@ -51,6 +51,9 @@ const mostVersions = 100
 
 func (d document) current() version { return d.Versions[len(d.Versions)-1] }
 
+// collection is where parameters are kept.
+const collection = "aws.ssm"
+
 type service struct {
 	docs   state.Collection[document]
 	values Values
@@ -59,7 +62,7 @@ type service struct {
 
 // Service is the operations of ssm that are served.
 func Service(records state.Records, values Values, now func() time.Time) wire.Service {
-	s := &service{docs: state.New[document](records, "aws.ssm"), values: values, now: now}
+	s := &service{docs: state.New[document](records, collection), values: values, now: now}
 	return wire.Service{Name: "ssm", Operations: map[string]wire.Handler{
 		"PutParameter":           wire.Handle(s.put),
 		"GetParameter":           wire.Handle(s.get),

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -69,19 +68,14 @@ func newFixture(t *testing.T, files map[string]string) *fixture {
 // secrets are the values of references, by name.
 type secrets map[string]string
 
-var reference = regexp.MustCompile(`\$\{\{ secrets(?:\.(\w+)|\["([^"]+)"\]) \}\}`)
-
+// Expand reads references as the language does.
 func (s secrets) Expand(_ context.Context, text string) (string, error) {
-	var missing error
-	out := reference.ReplaceAllStringFunc(text, func(ref string) string {
-		m := reference.FindStringSubmatch(ref)
-		v, ok := s[m[1]+m[2]]
-		if !ok {
-			missing = problem.New(problem.NotFound, "secret.resolve", "no secret %s", m[1]+m[2])
+	return pipeline.ExpandSecrets(text, func(name string) (string, error) {
+		if v, ok := s[name]; ok {
+			return v, nil
 		}
-		return v
+		return "", problem.New(problem.NotFound, "secret.resolve", "no secret %s", name)
 	})
-	return out, missing
 }
 
 // log is a stage's log that can be waited for.
@@ -392,8 +386,8 @@ func TestRunKind(t *testing.T) {
 }
 
 func TestSecretNames(t *testing.T) {
-	for id, want := range map[string]string{"prod/db": "[prod/db prod_db]", "/app/x": "[app/x app_x]", "TOKEN": "[TOKEN]",
-		"arn:aws:secretsmanager:us-east-1:1:secret:db-AbCdEf": "[db db-AbCdEf]"} {
+	for id, want := range map[string]string{"prod/db": "[prod-db prod_db]", "/app/x": "[app-x app_x]", "TOKEN": "[TOKEN]",
+		"arn:aws:secretsmanager:us-east-1:1:secret:db-AbCdEf": "[db db-AbCdEf db_AbCdEf]"} {
 		if got := fmt.Sprint(secretNames(id)); got != want {
 			t.Errorf("%s: %s, want %s", id, got, want)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -35,14 +36,14 @@ func expandEnv(ctx context.Context, in *stage.Input, env map[string]string) (pla
 
 // resolve finds the value of a variable that the buildspec takes from
 // secrets-manager or parameter-store: a secret of that name, of the last part of
-// an ARN, or of the name with what a secret's name cannot hold replaced by "_".
+// an ARN, or of the name with what a secret's name cannot hold replaced by "-" or "_".
 func resolve(ctx context.Context, in *stage.Input, r buildspec.Reference) (string, error) {
 	if r.Version != "" || r.Stage != "" && r.Stage != "AWSCURRENT" {
 		return "", problem.New(problem.Invalid, "build.secrets", "%s asks for another version of %s than the present one, and no other is kept", r.Name, r.SecretID)
 	}
 	value, err := "", error(nil)
 	for _, name := range secretNames(r.SecretID) {
-		if value, err = in.Secrets.Expand(ctx, `${{ secrets["`+name+`"] }}`); err == nil {
+		if value, err = in.Secrets.Expand(ctx, `${{ secrets.`+name+` }}`); err == nil {
 			break
 		}
 	}
@@ -68,25 +69,32 @@ func resolve(ctx context.Context, in *stage.Input, r buildspec.Reference) (strin
 	}
 }
 
+// secretNames are the names under which a secret of Secrets Manager or a parameter
+// may be kept here.
 func secretNames(id string) []string {
+	ids := []string{strings.TrimPrefix(id, "/")}
 	if parts := strings.Split(id, ":"); parts[0] == "arn" {
-		id = parts[len(parts)-1] // db-AbCdEf: six characters that AWS adds
-		if i := len(id) - 7; i > 0 && id[i] == '-' {
-			return []string{id[:i], id}
+		ids[0] = parts[len(parts)-1] // db-AbCdEf: six characters that AWS adds
+		if i := len(ids[0]) - 7; i > 0 && ids[0][i] == '-' {
+			ids = []string{ids[0][:i], ids[0]}
 		}
 	}
-	names := []string{strings.TrimPrefix(id, "/")}
-	plain := strings.Map(func(r rune) rune {
-		if r == '/' || r == '.' || r == '-' {
-			return '_'
+	var names []string
+	for _, id := range ids {
+		for _, name := range []string{notSecretName.ReplaceAllString(id, "-"), notSecretName.ReplaceAllString(id, "_"), underscored.Replace(id)} {
+			if name = strings.Trim(name, "-._"); name != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
-		return r
-	}, names[0])
-	if plain != names[0] {
-		names = append(names, plain)
 	}
 	return names
 }
+
+// underscored is a name as older files have it.
+var underscored = strings.NewReplacer("/", "_", ".", "_", "-", "_")
+
+// notSecretName is what a secret's name here cannot hold.
+var notSecretName = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
 func merge(a, b map[string]string) map[string]string {
 	all := map[string]string{}
