@@ -114,10 +114,11 @@ func (s *service) progress(ctx context.Context, b found) (status string, phases 
 	current = state.Phases[len(state.Phases)-1].Type
 	for _, p := range state.Phases {
 		one := object{"phaseType": p.Type, "startTime": p.Started, "contexts": []any{}}
-		if p.Status != "" && p.Status != inProgress {
+		whole := p.Type != "COMPLETED" // which AWS tells neither a status nor an end of
+		if whole && p.Status != "" && p.Status != inProgress {
 			one["phaseStatus"] = p.Status
 		}
-		if !p.Ended.IsZero() && p.Status != inProgress {
+		if whole && !p.Ended.IsZero() && p.Status != inProgress {
 			one["endTime"], one["durationInSeconds"] = p.Ended, int64(p.Ended.Sub(p.Started)/time.Second)
 		}
 		if p.Message != "" {

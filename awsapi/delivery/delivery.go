@@ -196,7 +196,7 @@ func (r Renderer) bucket(ctx context.Context, region string, a Action, key strin
 	home, err := r.Buckets.BucketRegion(ctx, name)
 	switch asked := Text(a.Object["region"]); {
 	case problem.CodeOf(err) == problem.NotFound:
-		return a.refuse("%v; %s", err, problem.HelpOf(err))
+		return a.refuse("there is no bucket %s; make it first", name)
 	case err != nil:
 		return err
 	case asked != "" && asked != home:
