@@ -9,6 +9,7 @@ import (
 
 	"showrunner/awsapi/wire"
 	"showrunner/execution"
+	"showrunner/internal/execid"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -88,7 +89,7 @@ func (s *service) find(ctx context.Context, c *wire.Call, id string) (found, err
 	if !ok {
 		return found{}, invalid("Invalid build ID: %s", id)
 	}
-	execID, _, ok := execution.ParseUUID(uuid)
+	execID, _, ok := execid.ParseUUID(uuid)
 	if !ok {
 		return found{}, noBuild(id)
 	}

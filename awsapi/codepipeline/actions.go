@@ -8,6 +8,7 @@ import (
 
 	"showrunner/awsapi/delivery"
 	"showrunner/execution"
+	"showrunner/internal/execid"
 	"showrunner/pipeline"
 )
 
@@ -19,7 +20,7 @@ type run struct {
 
 // uuid is the execution's identifier at AWS.
 func (r run) uuid() string {
-	text, _ := execution.UUID(r.ID, 0)
+	text, _ := execid.UUID(r.ID, 0)
 	return text
 }
 
@@ -59,7 +60,7 @@ func (a action) active() bool {
 
 // id is the action execution's identifier.
 func (a action) id(executionID string) string {
-	text, _ := execution.UUID(executionID, execution.Mark(a.def.Name)<<16|uint32(a.attempt&0xffff))
+	text, _ := execid.UUID(executionID, execid.Mark(a.def.Name)<<16|uint32(a.attempt&0xffff))
 	return text
 }
 
@@ -130,7 +131,7 @@ func (a action) external() string {
 	case "deploy-site":
 		return a.output("deployment")
 	case "pipeline":
-		text, _ := execution.UUID(a.output("execution"), 0)
+		text, _ := execid.UUID(a.output("execution"), 0)
 		return text
 	}
 	return ""

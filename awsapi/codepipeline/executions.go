@@ -11,6 +11,7 @@ import (
 	"showrunner/awsapi/delivery"
 	"showrunner/awsapi/wire"
 	"showrunner/execution"
+	"showrunner/internal/execid"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -164,7 +165,7 @@ func noExecution(t target, id string) error {
 
 // one is an execution of a pipeline by its identifier at AWS.
 func (s *Service) one(ctx context.Context, t target, id string) (run, error) {
-	ours, mark, ok := execution.ParseUUID(id)
+	ours, mark, ok := execid.ParseUUID(id)
 	if !ok || mark != 0 {
 		return run{}, noExecution(t, id)
 	}
@@ -187,7 +188,7 @@ func (s *Service) execution(ctx context.Context, c *wire.Call, in *executionInpu
 	out := pipelineExecution{PipelineName: in.PipelineName, PipelineExecutionId: r.uuid(), Status: r.status(), StatusSummary: r.Cause, ExecutionMode: r.mode(), ExecutionType: "STANDARD",
 		PipelineVersion: r.version(), Trigger: r.trigger(), ArtifactRevisions: []artifactRevision{}, Variables: []resolvedVariable{}}
 	if r.RollbackOf != "" {
-		of, _ := execution.UUID(r.RollbackOf, 0)
+		of, _ := execid.UUID(r.RollbackOf, 0)
 		out.ExecutionType, out.RollbackMetadata = "ROLLBACK", &rollbackMetadata{of}
 	}
 	for _, a := range r.actions() {
@@ -283,7 +284,7 @@ func (s *Service) summary(r run) executionSummary {
 	out := executionSummary{PipelineExecutionId: r.uuid(), Status: r.status(), StatusSummary: r.Cause, ExecutionMode: r.mode(), ExecutionType: "STANDARD",
 		StartTime: r.Created, LastUpdateTime: r.updated(), Trigger: r.trigger(), SourceRevisions: []sourceRevision{}}
 	if r.RollbackOf != "" {
-		of, _ := execution.UUID(r.RollbackOf, 0)
+		of, _ := execid.UUID(r.RollbackOf, 0)
 		out.ExecutionType, out.RollbackMetadata = "ROLLBACK", &rollbackMetadata{of}
 	}
 	switch {

@@ -7,7 +7,7 @@ import (
 
 	"showrunner/awsapi/wire"
 	"showrunner/control"
-	"showrunner/execution"
+	"showrunner/internal/execid"
 	"showrunner/problem"
 	"showrunner/store/record"
 )
@@ -244,7 +244,7 @@ func (s *Service) approve(ctx context.Context, c *wire.Call, in *approvalInput) 
 		return nil, wire.Errorf("ActionNotFoundException", "The stage %s does not have an action with name '%s'", in.StageName, in.ActionName)
 	}
 	invalid := wire.Errorf("InvalidApprovalTokenException", "Invalid approval token")
-	id, _, ok := execution.ParseUUID(in.Token)
+	id, _, ok := execid.ParseUUID(in.Token)
 	if !ok {
 		return nil, invalid
 	}

@@ -7,6 +7,7 @@ import (
 
 	"showrunner/awsapi/delivery/deliverytest"
 	"showrunner/execution"
+	"showrunner/internal/execid"
 	"showrunner/stage"
 )
 
@@ -31,7 +32,7 @@ func (w *world) stages(status execution.Status, change map[string]execution.Stag
 			}
 		}
 	})
-	uuid, _ := execution.UUID(id, 0)
+	uuid, _ := execid.UUID(id, 0)
 	return uuid
 }
 
@@ -61,7 +62,7 @@ func TestStatesAreTheEngines(t *testing.T) {
 	approval := func(token, action string) object {
 		return object{"pipelineName": "shop", "stageName": "Deploy", "actionName": action, "token": token, "result": object{"status": "Approved", "summary": "fine"}}
 	}
-	other, _ := execution.UUID(deliverytest.ID(1), 77)
+	other, _ := execid.UUID(deliverytest.ID(1), 77)
 	for name, c := range map[string]struct{ token, action, code string }{
 		"no token": {"00000000-0000-4000-8000-000000000000", "Look", "InvalidApprovalTokenException"}, "another attempt": {other, "Look", "InvalidApprovalTokenException"},
 		"no approval": {token, "Site", "InvalidApprovalTokenException"}, "no action": {token, "None", "ActionNotFoundException"},

@@ -15,7 +15,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/build"
-	"showrunner/execution"
+	"showrunner/internal/execid"
 	"showrunner/internal/filelock"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -67,7 +67,7 @@ func (b *Builder) folder(k stage.Key, start int) string {
 
 // uuid makes the identifier of a start of an attempt's build: the same for the same one.
 func uuid(k stage.Key, start int) string {
-	if text, ok := execution.UUID(k.Execution, execution.Mark(k.Stage)<<16|uint32(k.Attempt&0x3ff)<<6|uint32(start&0x3f)); ok {
+	if text, ok := execid.UUID(k.Execution, execid.Mark(k.Stage)<<16|uint32(k.Attempt&0x3ff)<<6|uint32(start&0x3f)); ok {
 		return text // the execution can be found by it
 	}
 	k.Task = "execute"

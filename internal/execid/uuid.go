@@ -1,6 +1,8 @@
-package execution
+// Package execid writes the identifiers of executions as UUIDs, and reads them again.
+package execid
 
 import (
+	"encoding/base32"
 	"encoding/hex"
 	"hash/fnv"
 	"strings"
@@ -14,8 +16,8 @@ func UUID(id string, mark uint32) (string, bool) {
 	if len(id) != idLength {
 		return "", false
 	}
-	b, err := idEncoding.DecodeString(id + strings.Repeat("0", idPadding))
-	if err != nil || idEncoding.EncodeToString(b)[:idLength] != id {
+	b, err := encoding.DecodeString(id + strings.Repeat("0", idPadding))
+	if err != nil || encoding.EncodeToString(b)[:idLength] != id {
 		return "", false
 	}
 	// The identifier has 90 bits: 48, 12 and 30. The mark follows them.
@@ -30,6 +32,9 @@ func UUID(id string, mark uint32) (string, bool) {
 	h := hex.EncodeToString(u[:])
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:], true
 }
+
+// encoding is that of package execution's identifiers.
+var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
 const (
 	idLength  = 18
@@ -48,7 +53,7 @@ func ParseUUID(text string) (id string, mark uint32, ok bool) {
 	}
 	rest := tail >> 32 & (1<<30 - 1)
 	b := append(append([]byte{}, u[:6]...), u[6]<<4|u[7]>>4, u[7]<<4|byte(rest>>26), byte(rest>>18), byte(rest>>10), byte(rest>>2), byte(rest<<6))
-	id = idEncoding.EncodeToString(b)[:idLength]
+	id = encoding.EncodeToString(b)[:idLength]
 	again, _ := UUID(id, uint32(tail))
 	return id, uint32(tail), again == strings.ToLower(text)
 }
