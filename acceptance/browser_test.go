@@ -28,7 +28,8 @@ const browserWait = 60 * time.Second
 // browser is one tab of a real browser that records every complaint about a page.
 type browser struct {
 	*world
-	ctx context.Context
+	ctx  context.Context
+	path string // of the program
 
 	mu         sync.Mutex
 	complaints []string
@@ -60,7 +61,7 @@ func newBrowser(w *world) *browser {
 	w.t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	w.t.Cleanup(cancel)
-	b := &browser{world: w, ctx: ctx}
+	b := &browser{world: w, ctx: ctx, path: path}
 	if err := chromedp.Listen(ctx, b.note); err != nil {
 		w.t.Fatal(err)
 	}
@@ -197,6 +198,15 @@ func TestAPersonInABrowser(t *testing.T) {
 	w.must("approve", e.ID, "ask")
 	b.sees("2 Succeeded")
 
+	// Pages fit a telephone, and programs that take pictures of them come to an end:
+	// while a stage runs, too.
+	w.json(&e, "run", "asked/release")
+	b.open("/executions/" + e.ID)
+	b.sees("ask waits for a person")
+	paths := []string{"/executions/" + e.ID, "/executions/" + e.ID + "/stages/ask", "/clusters"}
+	b.fitTelephones(append(paths, "/", "/executions", "/executions?application=asked&pipeline=release", "/sites", "/activity"))
+	b.pictures(paths)
+
 	// The link works only once.
 	res, err := http.Get(link)
 	if err != nil {
@@ -205,5 +215,46 @@ func TestAPersonInABrowser(t *testing.T) {
 	res.Body.Close()
 	if res.StatusCode < 400 {
 		t.Errorf("the link signs in a second time: %s", res.Status)
+	}
+}
+
+// fitTelephones looks for pages that are wider than a small screen.
+func (b *browser) fitTelephones(paths []string) {
+	b.t.Helper()
+	const width = 360
+	b.do(chromedp.EmulateViewport(width, 800))
+	for _, path := range paths {
+		b.open(path)
+		b.do(chromedp.WaitVisible(chromedp.CSS("h1")))
+		wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[int]("document.documentElement.scrollWidth"))
+		if err != nil || wide > width {
+			b.t.Errorf("%s is %d pixels wide on a screen of %d: %v", path, wide, width, err)
+		}
+	}
+	b.do(chromedp.ResetViewport())
+}
+
+// pictures prints each page with a browser of its own whose clock runs ahead while the
+// network is quiet: it never ends when a page keeps a request open.
+func (b *browser) pictures(paths []string) {
+	b.t.Helper()
+	dir := b.t.TempDir()
+	print := func(address string) (string, error) {
+		ctx, cancel := context.WithTimeout(b.t.Context(), browserWait)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, b.path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--user-data-dir="+filepath.Join(dir, "profile"), "--virtual-time-budget=5000", "--dump-dom", address)
+		cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+		cmd.WaitDelay = time.Second
+		out, err := cmd.Output()
+		return string(out), err
+	}
+	if _, err := print(b.ticket()); err != nil {
+		b.t.Errorf("the front page: %v", err)
+		return
+	}
+	for _, path := range paths {
+		if page, err := print("http://" + b.listen + path); err != nil || !strings.Contains(page, "</main>") {
+			b.t.Errorf("%s: %v\n%s", path, err, page)
+		}
 	}
 }

@@ -110,12 +110,8 @@ func replacing(ctx context.Context, sites *cloud.Sites, region, site string) str
 }
 
 func (s *Service) previewRollback(ctx context.Context, c pipeline.Rollback, ps *PreviewStage) {
-	if c.Cluster == "" {
-		ps.Unknown = "a website returns to the deployment before the one that it serves then"
-		return
-	}
 	var err error
-	ps.Changes, ps.Refused, err = s.PreviewRollback(ctx, internal, RollbackRequest{Account: c.Account, Cluster: c.Cluster, To: c.To, Regions: c.Regions})
+	ps.Changes, ps.Refused, err = s.PreviewRollback(ctx, internal, RollbackRequest{Account: c.Account, Cluster: c.Cluster, Site: c.Site, To: c.To, Regions: c.Regions})
 	if err != nil {
 		ps.Unknown = problem.Text(err)
 	}

@@ -62,7 +62,9 @@ func (s *Service) ReviewApproval(ctx context.Context, p Principal, id, stageName
 			if err := s.reviewPlace(ctx, e, def, &r); err != nil {
 				return Review{}, err
 			}
-			out.Warnings = append(out.Warnings, s.newerThan(ctx, e, r)...)
+			if def.Kind != "rollback" { // it is there to bring an older version back
+				out.Warnings = append(out.Warnings, s.newerThan(ctx, e, r)...)
+			}
 		}
 		out.Next = append(out.Next, r)
 	}

@@ -150,6 +150,9 @@ func (s *Service) present(ctx context.Context, p Principal, r RollbackRequest) (
 // PreviewRollback says what a rollback would do now, region by region, without
 // doing it; refused says why it would not be done at all. Errors: not_found, denied.
 func (s *Service) PreviewRollback(ctx context.Context, p Principal, r RollbackRequest) (lines []string, refused string, err error) {
+	if r.Site != "" {
+		return s.previewSiteRollback(ctx, p, r)
+	}
 	_, c, err := s.cluster(ctx, p, r.Account, r.Cluster)
 	if err != nil {
 		return nil, "", err
@@ -181,6 +184,63 @@ func (s *Service) PreviewRollback(ctx context.Context, p Principal, r RollbackRe
 		refused = "No earlier version is kept in " + strings.Join(missing, ", ") + ": run the pipeline at an older commit instead."
 	}
 	return lines, refused, nil
+}
+
+// previewSiteRollback is PreviewRollback of a website.
+func (s *Service) previewSiteRollback(ctx context.Context, p Principal, r RollbackRequest) (lines []string, refused string, err error) {
+	deployments, err := s.SiteDeployments(ctx, p, r.Account, r.Site)
+	if err != nil {
+		return nil, "", err
+	}
+	byRegion := map[string][]cloud.SiteDeployment{}
+	for _, d := range deployments {
+		if len(r.Regions) == 0 || slices.Contains(r.Regions, d.Region) {
+			byRegion[d.Region] = append(byRegion[d.Region], d)
+		}
+	}
+	possible := false
+	for _, region := range slices.Sorted(maps.Keys(byRegion)) {
+		line, ok := returningSite(byRegion[region], r.To)
+		lines, possible = append(lines, region+": "+line), possible || ok
+	}
+	if !possible {
+		refused = "No earlier deployment is kept: run the pipeline at an older commit instead."
+		if r.To != "" {
+			refused = "No deployment " + r.To + " is kept: run the pipeline at that commit instead."
+		}
+	}
+	return lines, refused, nil
+}
+
+// returningSite says what a region serves after a rollback, by the rule of the rollback's
+// stage: the deployment before the current one, or the one that is named.
+func returningSite(history []cloud.SiteDeployment, to string) (line string, ok bool) {
+	find := func(fits func(cloud.SiteDeployment) bool) *cloud.SiteDeployment {
+		if i := slices.IndexFunc(history, fits); i >= 0 {
+			return &history[i]
+		}
+		return nil
+	}
+	now := find(func(d cloud.SiteDeployment) bool { return d.Current })
+	var then *cloud.SiteDeployment
+	if to != "" {
+		then = find(func(d cloud.SiteDeployment) bool {
+			return d.ID == to || d.Execution == to || d.Version == to || len(to) >= 7 && strings.HasPrefix(d.Version, to)
+		})
+	} else if last := find(func(d cloud.SiteDeployment) bool { return d.Current && d.Previous != "" }); last != nil {
+		now, then = last, find(func(d cloud.SiteDeployment) bool { return d.ID == last.Previous })
+	}
+	switch {
+	case then == nil && now == nil:
+		return "serves nothing of it", false
+	case then == nil:
+		return fmt.Sprintf("keeps nothing to return to, and goes on serving %s (%s)", now.ID, now.Version), false
+	case now != nil && then.ID == now.ID:
+		return fmt.Sprintf("serves %s (%s) already", then.ID, then.Version), true
+	case now == nil:
+		return fmt.Sprintf("serves %s (%s), at once", then.ID, then.Version), true
+	}
+	return fmt.Sprintf("serves %s (%s) in place of %s (%s), at once", then.ID, then.Version, now.ID, now.Version), true
 }
 
 // returning says how traffic returns to a group.

@@ -93,3 +93,29 @@ func TestARollbackIsRefusedWhileADeploymentIsUnderWay(t *testing.T) {
 type noEvents struct{ Records }
 
 func (noEvents) AppendEvents(context.Context, ...record.Event) error { return nil }
+
+// What a website's rollback would do is said by region, as its stage chooses.
+func TestWhatASiteRollbackWouldDo(t *testing.T) {
+	older := cloud.SiteDeployment{ID: "d0", Version: "0123456789", Execution: "e0"}
+	now := cloud.SiteDeployment{ID: "d1", Version: "abc", Current: true, Previous: "d0"}
+	first := cloud.SiteDeployment{ID: "d1", Version: "abc", Current: true}
+	for name, tt := range map[string]struct {
+		history []cloud.SiteDeployment
+		to      string
+		want    string
+		ok      bool
+	}{
+		"the one before": {[]cloud.SiteDeployment{now, older}, "", "serves d0 (0123456789) in place of d1 (abc), at once", true},
+		"by commit":      {[]cloud.SiteDeployment{now, older}, "0123456", "serves d0 (0123456789) in place of d1 (abc), at once", true},
+		"by run":         {[]cloud.SiteDeployment{now, older}, "e0", "serves d0 (0123456789) in place of d1 (abc), at once", true},
+		"the current":    {[]cloud.SiteDeployment{now, older}, "d1", "serves d1 (abc) already", true},
+		"unknown":        {[]cloud.SiteDeployment{now, older}, "012", "keeps nothing to return to, and goes on serving d1 (abc)", false},
+		"the first":      {[]cloud.SiteDeployment{first}, "", "keeps nothing to return to, and goes on serving d1 (abc)", false},
+		"not served":     {[]cloud.SiteDeployment{older}, "d0", "serves d0 (0123456789), at once", true},
+		"nothing":        {nil, "", "serves nothing of it", false},
+	} {
+		if line, ok := returningSite(tt.history, tt.to); line != tt.want || ok != tt.ok {
+			t.Errorf("%s: %q, %t", name, line, ok)
+		}
+	}
+}

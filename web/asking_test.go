@@ -112,3 +112,18 @@ func TestARestartIsShownBeforeItIsDone(t *testing.T) {
 		t.Errorf("%d, it can be done: %t, it says %s", status, posts, said)
 	}
 }
+
+// Text between backticks is code, and nothing of it is markup.
+func TestTicks(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"write `a <b>` or <i>": "write <code>a &lt;b&gt;</code> or &lt;i&gt;",
+		"a ` alone":            "a ` alone",
+		"`x` and `y`":          "<code>x</code> and <code>y</code>",
+		"":                     "",
+	} {
+		if got := string(ticks(in)); got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}

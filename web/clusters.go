@@ -180,8 +180,9 @@ type change struct {
 	Lines   []string
 	Refused string
 	// Of rollbacks: To is the version, empty for the one before; Kept are those that
-	// can be returned to.
+	// can be returned to; Site is set in place of Cluster for a website.
 	To   string
+	Site string
 	Kept []control.KeptVersion
 }
 
@@ -211,26 +212,39 @@ func (p *Pages) previewChange(w http.ResponseWriter, r *http.Request) error {
 	return p.show(w, r, "change", view{Title: ch.Title, Nav: "clusters", Same: ch.Same, Data: ch})
 }
 
-// previewRollback fills in what a rollback of the cluster would do, and which versions
-// it could return to.
+// previewSiteRollback says what a rollback of a website would do, before it is done.
+func (p *Pages) previewSiteRollback(w http.ResponseWriter, r *http.Request) error {
+	ch := change{Site: r.PathValue("site"), Account: cmp.Or(r.URL.Query().Get("account"), control.DefaultAccount), Do: "rollback"}
+	if err := p.previewRollback(r, &ch); err != nil {
+		return err
+	}
+	return p.show(w, r, "change", view{Title: ch.Title, Nav: "sites", Same: ch.Same, Data: ch})
+}
+
+// previewRollback fills in what a rollback of the cluster or website would do, and which
+// versions it could return to.
 func (p *Pages) previewRollback(r *http.Request, ch *change) error {
 	ch.To = r.URL.Query().Get("to")
-	ch.Title, ch.Verb, ch.Same = "Roll back "+ch.Cluster, "Roll back", "showrunner rollback "+ch.Cluster
+	name, kind, flag := ch.Cluster, control.KindCluster, ""
+	if ch.Site != "" {
+		name, kind, flag = ch.Site, control.KindSite, "--site "
+	}
+	ch.Title, ch.Verb, ch.Same = "Roll back "+name, "Roll back", "showrunner rollback "+flag+name
 	if ch.To != "" {
 		ch.Title, ch.Same = ch.Title+" to "+ch.To, ch.Same+" --to "+ch.To
 	}
 	var err error
-	ch.Lines, ch.Refused, err = p.Control.PreviewRollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{Account: ch.Account, Cluster: ch.Cluster, To: ch.To})
+	ch.Lines, ch.Refused, err = p.Control.PreviewRollback(r.Context(), api.PrincipalOf(r), control.RollbackRequest{Account: ch.Account, Cluster: ch.Cluster, Site: ch.Site, To: ch.To})
 	if err != nil {
 		return err
 	}
 	ch.Lines = append(ch.Lines, "it runs as an execution of its own; nothing is built or destroyed")
-	kept, err := p.Control.ListKept(r.Context(), api.PrincipalOf(r), ch.Account, ch.Cluster)
+	kept, err := p.Control.ListKept(r.Context(), api.PrincipalOf(r), ch.Account, name)
 	if err != nil {
 		return err
 	}
 	for _, k := range kept {
-		if k.Kind == control.KindCluster {
+		if k.Kind == kind {
 			ch.Kept = append(ch.Kept, k.Versions...)
 		}
 	}

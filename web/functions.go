@@ -74,6 +74,23 @@ func markdown(text string) (template.HTML, error) {
 	return template.HTML(b.String()), nil //nolint:gosec // goldmark leaves raw HTML out
 }
 
+// ticks writes what stands between backticks as code.
+func ticks(text string) template.HTML {
+	parts := strings.Split(text, "`")
+	var b strings.Builder
+	for i, part := range parts {
+		switch escaped := template.HTMLEscapeString(part); {
+		case i%2 == 0:
+			b.WriteString(escaped)
+		case i == len(parts)-1: // nothing closes it
+			b.WriteString("`" + escaped)
+		default:
+			b.WriteString("<code>" + escaped + "</code>")
+		}
+	}
+	return template.HTML(b.String()) //nolint:gosec // each part is escaped
+}
+
 // instructions finds an approval's text in the definition.
 func instructions(e execution.Execution, name string) string {
 	for _, s := range definition(e).Stages {
@@ -175,7 +192,7 @@ func outputs(all map[string]any) []output {
 
 func functions(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
-		"span": spanOf, "bars": bars, "markdown": markdown,
+		"span": spanOf, "bars": bars, "markdown": markdown, "ticks": ticks,
 		"squares": squares,
 		"key":     func() string { return rand.Text() },
 		"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },

@@ -103,6 +103,7 @@ func New(c Config) *Pages {
 		"POST /clusters/{cluster}/change": p.changeCluster,
 		"POST /instances/{id}/terminate":  p.terminate,
 		"GET /sites":                      p.sites,
+		"GET /sites/{site}/rollback":      p.previewSiteRollback,
 		"POST /rollbacks":                 p.rollback,
 		"GET /activity":                   p.activity,
 	} {

@@ -2,6 +2,11 @@
 // tab is hidden, resumed where it broke off. What an event changes is asked of
 // the server again as HTML, at most four times a second. When the stream cannot
 // be had the page asks every five seconds, and says so.
+//
+// The page is complete before the stream begins. The stream begins a second after
+// everything has been loaded, in a worker: programs that take pictures of pages wait
+// until the network has been quiet, and some stop the clock while a request of the
+// page itself is open, which a stream always is.
 
 const chip = document.getElementById("stream");
 const main = () => document.querySelector("[data-live]");
@@ -37,32 +42,37 @@ function open() {
   if (source || document.hidden || !at) return;
   const query = new URLSearchParams({ from: at.dataset.position || "0" });
   if (at.dataset.execution) query.set("execution", at.dataset.execution);
-  source = new EventSource("/api/v1/events/stream?" + query);
-  source.onopen = () => {
+  source = new Worker("/assets/stream.js");
+  source.onmessage = ({ data }) => said[data]();
+  source.postMessage({ url: "/api/v1/events/stream?" + query, types: at.dataset.live.split(" ") });
+}
+
+// What the worker says of the stream.
+const said = {
+  open() {
     failures = 0;
     clearInterval(poll);
     poll = 0;
     show("live", "● Live");
     refresh();
-  };
-  source.onerror = () => {
+  },
+  event: refresh,
+  lost() {
     failures++;
     show("lost", "◌ Reconnecting");
     if (failures >= 3 && !poll) {
       show("stale", "▲ Stale since " + new Date().toLocaleTimeString() + ", asking every 5 s");
       poll = setInterval(refresh, 5000);
     }
-    if (source.readyState === EventSource.CLOSED) {
-      close();
-      setTimeout(open, 1000 * Math.min(failures, 5));
-    }
-  };
-  for (const type of at.dataset.live.split(" ")) source.addEventListener(type, refresh);
-  source.addEventListener("reset", refresh);
-}
+  },
+  closed() {
+    close();
+    setTimeout(open, 1000 * Math.min(failures, 5));
+  },
+};
 
 function close() {
-  if (source) source.close();
+  if (source) source.terminate();
   source = null;
 }
 
@@ -71,7 +81,10 @@ window.addEventListener("pagehide", close);
 // Clusters change without an event of ours: instances come and go.
 const every = Number(main()?.dataset.every || 0);
 if (every) setInterval(() => document.hidden || refresh(), every * 1000);
-open();
+
+const quiet = () => setTimeout(open, 1000);
+if (document.readyState === "complete") quiet();
+else addEventListener("load", quiet);
 
 // Times are shown relative, and kept so.
 function times() {
