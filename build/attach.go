@@ -147,8 +147,8 @@ func Attach(dir string) (*Handle, error) {
 	}
 	lock, err := lockBuild(dir)
 	if err == nil {
-		// Nobody has it, and nothing has happened. Whoever is still on the way to
-		// the lock finds out there whether it may begin.
+		// No supervisor has it, and nothing has happened. A supervisor that is still
+		// on its way to the lock finds out there whether it may begin.
 		defer lock.Close()
 		if h.has(fileState) || h.has(fileResult) {
 			return h, nil

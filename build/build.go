@@ -165,7 +165,7 @@ func (b *run) classify(ctx context.Context, err error) Status {
 	return Failed
 }
 
-// fail keeps the first failure, for whoever has to find out.
+// fail keeps the first failure, for the result.
 func (b *run) fail(name PhaseType, err error) {
 	if b.result.Failure != nil {
 		return

@@ -126,8 +126,8 @@ func (c *container) command(user account, _ []string, script, out *os.File) (*ex
 	return cmd, nil
 }
 
-// root is who runs commands in a container unless run-as names another,
-// whoever the image would have: as CodeBuild does.
+// root is the user that commands run as in a container unless run-as names another,
+// whatever the image says: as CodeBuild does.
 const root = "0"
 
 func (c *container) execArguments(user string, options ...string) []string {

@@ -12,7 +12,7 @@ import (
 
 // Guard is a process that cleans up after the process that runs a build, when
 // that one is killed before it can do so itself. It is for builds in the
-// foreground; a supervised build is cleaned up by whoever attaches to it next.
+// foreground; a supervised build is cleaned up by the process that attaches to it next.
 type Guard struct {
 	cmd  *exec.Cmd
 	tell io.WriteCloser

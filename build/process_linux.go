@@ -94,7 +94,7 @@ func (m mark) belongs() []process {
 	for _, p := range all {
 		if ours[p.pid] {
 			if p.zombie {
-				// Orphans alone: a shell is waited for by who started it, and would not be found.
+				// Orphans alone: a shell is waited for by its starter, and would not be found.
 				if p.parent == os.Getpid() && m.exclusive && !slices.Contains(m.sessions, p.pid) {
 					syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil) //nolint:errcheck // another wait got it
 				}

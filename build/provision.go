@@ -109,7 +109,7 @@ func (b *run) folders() error {
 }
 
 // controlFolder makes the folder of a shell's state. Its name follows from the
-// build's folder, so that whoever cleans up after a crash finds it.
+// build's folder, so that cleaning up after a crash finds it.
 func controlFolder(dir string) (string, error) {
 	ctl := ControlFolder(dir)
 	if err := os.RemoveAll(ctl); err != nil {

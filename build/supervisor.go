@@ -28,7 +28,7 @@ type Job struct {
 	Sources map[string]artifact.Ref `json:"sources,omitempty"`
 	Store   string                  `json:"store"`           // folder of the artifacts
 	Cache   string                  `json:"cache,omitempty"` // folder of the caches; empty: no cache
-	// Deadline ends the build even while nobody watches it; zero leaves it to Timeout.
+	// Deadline ends the build even while no process watches it; zero leaves it to Timeout.
 	Deadline time.Time `json:"deadline,omitzero"`
 	// Place is a file that the supervisor keeps open while the build runs, so that
 	// a lock on it lasts as long; nil for none.

@@ -53,7 +53,7 @@ type (
 	due struct{ stage int }
 	// reconsider: what held the stage may have changed.
 	reconsider struct{ stage int }
-	// woken: somebody called Wake for a task.
+	// woken: Wake was called for a task.
 	woken struct {
 		stage, attempt int
 		task           string

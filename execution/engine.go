@@ -296,7 +296,7 @@ func (e *Engine) Standing(ctx context.Context) error {
 	return err
 }
 
-// outage knows whether the database is away, and tells those who wait for that.
+// outage knows whether the database is away, and tells goroutines that wait for that.
 type outage struct {
 	mu    sync.Mutex
 	away  bool

@@ -80,7 +80,7 @@ func (e *Execution) Stage(name string) (StageState, bool) {
 	return StageState{}, false
 }
 
-// Cancellation says who asked for an end, and why.
+// Cancellation is the wish for an end: whose it is, and why.
 type Cancellation struct {
 	By     string    `json:"by,omitempty"`
 	Reason string    `json:"reason,omitempty"`

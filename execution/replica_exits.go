@@ -2,7 +2,7 @@ package execution
 
 import "sync"
 
-// replicaExits tells those who wait for it that another replica has gone.
+// replicaExits tells goroutines that wait for it that another replica has gone.
 type replicaExits struct {
 	mu   sync.Mutex
 	next chan struct{}

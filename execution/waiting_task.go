@@ -8,7 +8,7 @@ import (
 
 // WaitingTasks reads a live execution, whichever replica owns it, and returns what
 // gives the input of those of its tasks that wait. It is for work that a task has
-// offered to other replicas: the answer is as old as the reading, so whoever acts on it
+// offered to other replicas: the answer is as old as the reading, so to act on it
 // needs a fence of its own. The input is not to be used by several goroutines at once.
 // Errors: not_found, unavailable.
 func (e *Engine) WaitingTasks(ctx context.Context, id string) (func(stage.Key) (*stage.Input, bool), error) {

@@ -86,7 +86,7 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 	}
 }
 
-// Work moves at once when a replica leaves, and a lane has one owner throughout.
+// Work moves at once when a replica leaves, and an ordered pipeline has one owner throughout.
 func TestReplicasShareAndHandOver(t *testing.T) {
 	at := address(t, "postgres")
 	var engines []*execution.Engine
@@ -95,13 +95,13 @@ func TestReplicasShareAndHandOver(t *testing.T) {
 		e, stop := executiontest.Start(t, execution.Config{Store: open(t, at), Kinds: []stage.Kind{slow(10)}})
 		engines, stops = append(engines, e), append(stops, stop)
 	}
-	lane := slowPipeline()
-	lane.Name, lane.Concurrency = "lane", pipeline.Queue
+	ordered := slowPipeline()
+	ordered.Name, ordered.Concurrency = "ordered", pipeline.Queue
 	var ids []string
 	for i := range 6 {
 		p := slowPipeline()
 		if i%2 == 0 {
-			p = lane
+			p = ordered
 		}
 		x, _, err := engines[i%2].Start(t.Context(), execution.StartRequest{Application: "app", Definition: p})
 		if err != nil {
@@ -109,7 +109,7 @@ func TestReplicasShareAndHandOver(t *testing.T) {
 		}
 		ids = append(ids, x.ID)
 	}
-	x, _, err := engines[1].Start(t.Context(), execution.StartRequest{Application: "app", Definition: lane})
+	x, _, err := engines[1].Start(t.Context(), execution.StartRequest{Application: "app", Definition: ordered})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,13 +121,13 @@ func TestReplicasShareAndHandOver(t *testing.T) {
 		if x.Status != execution.Succeeded {
 			t.Errorf("%+v", x)
 		}
-		if x.Pipeline == "lane" {
+		if x.Pipeline == "ordered" {
 			ends[x.Number] = *x.Ended
 		}
 	}
 	for n := 2; n <= len(ends); n++ {
 		if ends[n].Before(ends[n-1]) {
-			t.Errorf("in the lane, #%d ended before #%d", n, n-1)
+			t.Errorf("in the ordered pipeline, #%d ended before #%d", n, n-1)
 		}
 	}
 	if err := engines[1].Cancel(t.Context(), ids[0], "ann", ""); problem.CodeOf(err) != problem.Precondition {

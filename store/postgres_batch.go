@@ -142,7 +142,7 @@ type createColumns struct {
 	ids, applications, pipelines, statuses, plan []string
 	terms, triggers, events                      []string
 	parents, rollbacks                           []*string
-	lives, lanes, createds                       []int64
+	lives, ordereds, createds                    []int64
 	starteds, endeds                             []*int64
 	requests, states                             [][]byte
 	deduplicates                                 bool // a trigger event is among them
@@ -168,15 +168,15 @@ func (r *createColumns) add(c *execution.Change) error {
 	if h.Request.RollbackOf != "" {
 		rollback = &h.Request.RollbackOf
 	}
-	var live, lane int64
+	var live, ordered int64
 	if !h.Status.Complete() {
 		live = 1
 	}
 	if h.Ordered {
-		lane = 1
+		ordered = 1
 	}
 	r.ids, r.applications, r.pipelines, r.statuses = append(r.ids, h.ID), append(r.applications, h.Application), append(r.pipelines, h.Pipeline), append(r.statuses, string(h.Status))
-	r.lives, r.plan, r.lanes, r.parents, r.rollbacks = append(r.lives, live), append(r.plan, h.Plan), append(r.lanes, lane), append(r.parents, parent), append(r.rollbacks, rollback)
+	r.lives, r.plan, r.ordereds, r.parents, r.rollbacks = append(r.lives, live), append(r.plan, h.Plan), append(r.ordereds, ordered), append(r.parents, parent), append(r.rollbacks, rollback)
 	r.createds, r.starteds, r.endeds = append(r.createds, h.Created.UnixMilli()), append(r.starteds, millisPtr(h.Started)), append(r.endeds, millisPtr(h.Ended))
 	r.requests, r.states, r.terms = append(r.requests, request), append(r.states, state), append(r.terms, strings.Join(execution.SearchTerms(h), " "))
 	r.triggers, r.events = append(r.triggers, h.Request.TriggerID), append(r.events, h.Request.EventID)
@@ -189,7 +189,7 @@ func (r *createColumns) args(to []any) []any {
 	if !r.deduplicates {
 		triggers, events = nil, nil
 	}
-	return append(to, r.digests, r.plans, r.ids, r.applications, r.pipelines, r.statuses, r.lives, r.plan, r.lanes, r.parents, r.rollbacks,
+	return append(to, r.digests, r.plans, r.ids, r.applications, r.pipelines, r.statuses, r.lives, r.plan, r.ordereds, r.parents, r.rollbacks,
 		r.createds, r.starteds, r.endeds, r.requests, r.states, r.terms, triggers, events)
 }
 

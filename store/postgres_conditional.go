@@ -43,7 +43,7 @@ func (s *pgSession) commitConditional(ctx context.Context, c *execution.Change) 
 	return pgError(err, "store.commit")
 }
 
-// revive makes an ended execution live again, owned by its lane's owner.
+// revive makes an ended execution live again, owned by the owner of its pipeline.
 func (s *pgSession) revive(ctx context.Context, tx pgx.Tx, c *execution.Change) error {
 	h, err := s.store.head(ctx, tx, c.ID)
 	if err != nil {

@@ -51,7 +51,7 @@ type pgSession struct {
 }
 
 // Join implements execution.Store. The lock is taken before the row is visible,
-// so that nobody ever sees a living replica without its lock.
+// so that a living replica is never seen without its lock.
 func (p *Postgres) Join(ctx context.Context, _ func() time.Time) (execution.Session, error) {
 	var b [12]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -226,7 +226,7 @@ func sqliteError(err error, op string) error {
 	return problem.Wrap(err, problem.Unavailable, op, "the database")
 }
 
-// Peers implements Store: the file's lock lets nobody else in.
+// Peers implements Store: the file's lock lets no other process in.
 func (s *SQLite) Peers(context.Context) (int, error) { return 0, nil }
 
 // Lives implements Store: the only session is this process's own.

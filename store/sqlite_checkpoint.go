@@ -57,7 +57,7 @@ func signal(ch chan struct{}) {
 // checkpointLoop writes the log back whenever it has grown, and tries again
 // later, also without further commits, where that was not possible.
 func (s *SQLite) checkpointLoop() {
-	// A checkpoint waits for nobody: commits would have to wait with it.
+	// A checkpoint does not wait for readers: commits would have to wait with it.
 	db, err := sql.Open("sqlite", dataSource(s.path, "wal_autocheckpoint(0)", "busy_timeout(0)"))
 	if err != nil {
 		return // Close still writes the log back

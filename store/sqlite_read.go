@@ -18,20 +18,21 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// The column lane is 1 for an execution of an ordered pipeline.
 const headColumns = `e.seq, e.id, e.application, e.pipeline, e.number, e.ord, e.status, e.owner, e.epoch, e.plan, e.lane, e.created, e.started, e.ended, e.request, e.state`
 
 // scanHead reads headColumns.
 func scanHead(scan func(...any) error) (execution.Head, error) {
 	var h execution.Head
 	var status string
-	var lane, created int64
+	var ordered, created int64
 	var started, ended *int64
 	var request, state []byte
-	err := scan(&h.Seq, &h.ID, &h.Application, &h.Pipeline, &h.Number, &h.Order, &status, &h.Owner, &h.Epoch, &h.Plan, &lane, &created, &started, &ended, &request, &state)
+	err := scan(&h.Seq, &h.ID, &h.Application, &h.Pipeline, &h.Number, &h.Order, &status, &h.Owner, &h.Epoch, &h.Plan, &ordered, &created, &started, &ended, &request, &state)
 	if err != nil {
 		return h, err
 	}
-	h.Status, h.Ordered, h.Created = execution.Status(status), lane != 0, fromMillis(created)
+	h.Status, h.Ordered, h.Created = execution.Status(status), ordered != 0, fromMillis(created)
 	h.Started, h.Ended = fromMillisPtr(started), fromMillisPtr(ended)
 	return h, headFromJSON(&h, request, state)
 }

@@ -150,7 +150,7 @@ func (w *World) Kinds(life int) []stage.Kind {
 
 // Scenario is a pipeline with everything in it that waits, fails, repeats,
 // branches and joins, runs out of time, starts another, or needs a person; it
-// takes part in a lane. It is canceled while it asks, and restarted from there.
+// takes part in an ordered pipeline. It is canceled while it asks, and restarted from there.
 func Scenario() pipeline.Pipeline {
 	return pipeline.Pipeline{Name: "scenario", Concurrency: pipeline.Queue, Stages: []pipeline.Stage{
 		{Name: "source", Kind: "effect"},

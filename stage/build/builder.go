@@ -189,8 +189,8 @@ func (b *Builder) start(ctx context.Context, in *stage.Input, c claim, w work, p
 			place.Close() // the supervisor has it
 			place = nil
 		}
-		// The supervisor that was there may be that of a watcher who died before
-		// it had told everything; then it ends without having begun.
+		// The supervisor that was there may have been started by a control plane that
+		// died before it had sent the secrets; then it ends without having begun.
 		if res, err := b.watch(ctx, in, h, c, w); !errors.Is(err, build.ErrNotStarted) {
 			return res, err
 		}
@@ -198,7 +198,7 @@ func (b *Builder) start(ctx context.Context, in *stage.Input, c claim, w work, p
 	return stage.Result{}, problem.New(problem.Unavailable, "build.start", "%d supervisors ended before they began the build", maxStarts)
 }
 
-// begin starts a build. Meanwhile nobody else on this host does, nor gives it up.
+// begin starts a build. Meanwhile no other process of this host starts it or gives it up.
 func (b *Builder) begin(ctx context.Context, dir string, job build.Job, secrets map[string]string) (*build.Handle, error) {
 	lock, err := lockBegin(dir)
 	if err != nil {
@@ -220,7 +220,7 @@ func lockBegin(dir string) (*os.File, error) {
 	return nil, problem.Wrap(err, problem.Unavailable, "build.begin", "folder %s", dir)
 }
 
-// maxStarts bounds how often a build that nobody has begun is started in one call.
+// maxStarts bounds how often a build that has not begun is started in one call.
 const maxStarts = 5
 
 // resume finds out what became of a build whose watcher died.

@@ -20,7 +20,7 @@ import (
 
 // Collections of the records here.
 const (
-	claims = "build"      // by attempt: who has its build
+	claims = "build"      // by attempt: which host has its build
 	hosts  = "build-host" // by host: that it lives
 )
 
@@ -35,7 +35,7 @@ type Records interface {
 	ListRecords(ctx context.Context, collection, prefix, after string, limit int) ([]record.Record, error)
 }
 
-// claim says who has the build of an attempt.
+// claim says which host has the build of an attempt.
 type claim struct {
 	Key   stage.Key `json:"key"`
 	Host  string    `json:"host"`
@@ -62,7 +62,7 @@ func (c claim) closed() bool { return c.GivenUp && c.Cancel != "" }
 
 func claimKey(k stage.Key) string { return uuid(k, 1) }
 
-// claim reads who has an attempt's build; a zero Start says that nobody has.
+// claim reads which host has an attempt's build; a zero Start says that none has.
 func (f *Fleet) claim(ctx context.Context, k stage.Key) (c claim, err error) {
 	r, err := f.Records.GetRecord(ctx, claims, claimKey(k))
 	if problem.CodeOf(err) == problem.NotFound {
@@ -151,7 +151,7 @@ func (f *Fleet) giveUp(ctx context.Context, own claim) error {
 }
 
 // keep writes down the result of a start of a build. Errors: unavailable, also
-// when the build is another host's by now, so that whoever asks is told of that one.
+// when the build is another host's by now, so that a later call finds that one.
 func (f *Fleet) keep(ctx context.Context, own claim, r build.Result) error {
 	for {
 		c, err := f.claim(ctx, own.Key)
@@ -172,8 +172,8 @@ func (f *Fleet) keep(ctx context.Context, own claim, r build.Result) error {
 	}
 }
 
-// claimOrClose reads who has an attempt's build that is to be canceled. When nobody has
-// it, it is closed, so that no host to which it was offered begins it afterwards.
+// claimOrClose reads which host has an attempt's build that is to be canceled. When none
+// has it, it is closed, so that no host to which it was offered begins it afterwards.
 func (f *Fleet) claimOrClose(ctx context.Context, k stage.Key) (claim, error) {
 	for {
 		c, err := f.claim(ctx, k)

@@ -18,7 +18,7 @@ import (
 )
 
 // Fleet is the hosts that build for one database, as one of them sees them. A
-// host is a data folder on a machine: whoever has both can reach the builds
+// host is a data folder on a machine: a process that has both can reach the builds
 // that were started there.
 type Fleet struct {
 	Records Records
@@ -261,7 +261,7 @@ func (b *Builder) settle(ctx context.Context, own claim) error {
 }
 
 // settleUnbegun brings a start on that has not begun. Its stage here is about to
-// begin it, or finds that nobody did; but when the stage is another host's by now,
+// begin it, or finds that it was not begun; but when the stage is another host's by now,
 // which waits for the result, the start is given up.
 func (b *Builder) settleUnbegun(ctx context.Context, own claim, dir string) error {
 	c, err := b.Fleet.claim(ctx, own.Key)

@@ -119,7 +119,7 @@ func (h *helper) next(ctx context.Context, running []string) (t ticket, ok bool,
 	return first[0], true, nil
 }
 
-// begin begins a build that was offered, when nobody has it.
+// begin begins a build that was offered, when no host has it.
 func (h *helper) begin(ctx context.Context, t ticket) error {
 	before, err := h.Fleet.claim(ctx, t.Key)
 	if err != nil || before.Start != 0 && !before.GivenUp || before.closed() {
@@ -160,7 +160,7 @@ func (h *helper) begin(ctx context.Context, t ticket) error {
 		place.Close()
 		if ctx.Err() == nil {
 			if err != nil {
-				h.Fleet.Log.Warn("a build of another host's execution is left to whoever looks after this host's builds", "build", t.Key.String(), "error", err)
+				h.Fleet.Log.Warn("a build of another host's execution could not be followed; it is tried again", "build", t.Key.String(), "error", err)
 			}
 			h.Waker.Wake(t.Key)
 			h.wakeNext()

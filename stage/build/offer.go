@@ -13,8 +13,8 @@ import (
 )
 
 // A process whose builds wait for a place offers them to the other hosts, in a record
-// of its own. An offer is a hint: it may be of a moment ago. Who begins a build is
-// decided by the claim alone.
+// of its own. An offer is a hint: it may be of a moment ago. Which host begins a
+// build is decided by the claim alone.
 
 // offered is the collection of the records, by process.
 const offered = "build-offer"

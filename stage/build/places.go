@@ -21,7 +21,7 @@ import (
 
 // Places bound how many builds run at once on a host. A place is a file that a
 // build's supervisor has locked for as long as the build runs, so that it is given
-// back however that ends, and counts whoever watches the build.
+// back however that ends, and counts whichever process watches the build.
 //
 // The builds that wait are kept in the memory of the process that owns their
 // executions; a build that waits costs nothing until its turn comes. Their order is

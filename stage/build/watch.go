@@ -36,7 +36,7 @@ func (b *Builder) watch(ctx context.Context, in *stage.Input, h *build.Handle, c
 	return b.conclude(result, w.outputs), nil
 }
 
-// wait waits for a build's end and copies its log meanwhile; of several who wait
+// wait waits for a build's end and copies its log meanwhile; of several that wait
 // for the same one, one copies. When ctx ends, the answer is what end returns.
 func (b *Builder) wait(ctx context.Context, to io.Writer, h *build.Handle, dir string, end func() error) (build.Result, error) {
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
@@ -94,8 +94,8 @@ func stopped(ctx context.Context, h *build.Handle, err error) (stage.Result, err
 	return stage.Result{}, cause
 }
 
-// copied passes a build's log on and remembers how far, so that whoever goes on
-// after a crash neither repeats nor leaves out any of it.
+// copied passes a build's log on and remembers how far, so that the process that
+// goes on after a crash neither repeats nor leaves out any of it.
 type copied struct {
 	w      io.Writer
 	f      *os.File

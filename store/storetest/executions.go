@@ -40,9 +40,9 @@ func testCreate(t *testing.T, f *fixture) {
 // The executions of one pipeline are numbered in their order, even when
 // executions of other pipelines stand between them.
 func testCreateMany(t *testing.T, f *fixture) {
-	in := func(pipe string, lane bool, event string) *execution.Change {
+	in := func(pipe string, ordered bool, event string) *execution.Change {
 		return f.creation(func(h *execution.Head) {
-			h.Pipeline, h.Ordered = pipe, lane
+			h.Pipeline, h.Ordered = pipe, ordered
 			if event != "" {
 				h.Request.TriggerID, h.Request.EventID = "push", event
 			}
@@ -145,7 +145,7 @@ func wantLives(f *fixture, owner string, want bool) {
 
 func testAdopt(t *testing.T, f *fixture) {
 	live := f.make(nil)
-	lane := f.make(func(h *execution.Head) { h.Ordered, h.Pipeline = true, "lane" })
+	ordered := f.make(func(h *execution.Head) { h.Ordered, h.Pipeline = true, "ordered" })
 	f.end(f.make(nil), start)
 	before := f.s.Owner()
 	wantLives(f, before, true)
@@ -156,7 +156,7 @@ func testAdopt(t *testing.T, f *fixture) {
 	wantLives(f, before, false)
 	wantLives(f, f.s.Owner(), true)
 	claims, more, err := f.s.Adopt(t.Context(), false)
-	if err != nil || more || len(claims) != 2 || claims[0] != (execution.Claim{ID: live.ID, Epoch: 2}) || claims[1] != (execution.Claim{ID: lane.ID, Epoch: 2, Ordered: true}) {
+	if err != nil || more || len(claims) != 2 || claims[0] != (execution.Claim{ID: live.ID, Epoch: 2}) || claims[1] != (execution.Claim{ID: ordered.ID, Epoch: 2, Ordered: true}) {
 		t.Fatal(claims, more, err)
 	}
 	if h := f.load(live.ID).Head; h.Owner != f.s.Owner() || h.Epoch != 2 {

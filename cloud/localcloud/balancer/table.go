@@ -119,7 +119,7 @@ func (t *target) set(draining bool) {
 	t.draining = draining
 }
 
-// limit says how much may be in flight at the target, and who waits for a place.
+// limit sets how much may be in flight at the target, and the queue of requests that wait for a place.
 // What is in flight beyond a new limit goes on.
 func (t *target) limit(most int, queue *queue) {
 	t.mu.Lock()

@@ -86,7 +86,7 @@ func spareFlight(c *proxy.Call) *flight {
 // Carry implements proxy.Service: it sends a request to a target of its cluster,
 // and to another one when that does no harm: when nothing of it was sent, or when
 // the request says that repeating is harmless and its body can be sent again. The edge
-// is told how often a request was sent that nobody could answer.
+// is told how often a request without an answer was sent.
 func (c *cluster) Carry(call *proxy.Call) (*http.Response, error) {
 	b := c.balancer
 	b.budget.request(time.Now())
@@ -226,7 +226,7 @@ func (f *flight) arrive(r *http.Request, res *http.Response, sent bool, err erro
 	return attempt{t, res, true, nil}
 }
 
-// clients says whether an error is of who sent the request.
+// clients says whether the client is to blame for an error.
 func clients(err error) bool {
 	if err == nil {
 		return false

@@ -38,7 +38,7 @@ var directoryPage = template.Must(template.New("").Parse(`<!doctype html>
 // directoryLimit bounds how long the page of an unknown host may take.
 const directoryLimit = 2 * time.Second
 
-// directory is the page at a host that nobody serves: it lists those that somebody does.
+// directory is the page at a host that no region serves: it lists the hosts that are served.
 func (e *Edge) directory(r *http.Request) proxy.Answer {
 	ctx, cancel := context.WithTimeout(r.Context(), directoryLimit)
 	defer cancel()

@@ -147,7 +147,7 @@ func spentOn(res *http.Response, sent bool) int {
 	return 0
 }
 
-// clients says whether an error is of who sent the request.
+// clients says whether the client is to blame for an error.
 func clients(err error) bool {
 	var broken *upstream.Error
 	return errors.As(err, &broken) && broken.Client || errors.Is(err, proxy.ErrSlowBody)

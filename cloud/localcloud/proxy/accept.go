@@ -148,7 +148,7 @@ func (s *Server) becomeTunnel(c *client) {
 	}
 }
 
-// all lists clients, so that none is checked at under the lock.
+// all lists clients, so that none is looked at under the lock.
 func (s *Server) all(of map[*client]struct{}) []*client {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"showrunner/cloud/localcloud/proxy/upstream"
 )
 
-// Call is one request of a client, on its way to whoever answers it. It is valid
+// Call is one request of a client, on its way to a server. It is valid
 // until its answer is closed.
 type Call struct {
 	Request *http.Request // its context ends when the client has left

@@ -278,6 +278,6 @@ func (c *client) hasLeft() bool {
 		return true
 	}
 	left := false
-	// Control, not Read: whoever reads meanwhile is not waited for.
+	// Control, not Read: a reading that is under way is not waited for.
 	return raw.Control(func(fd uintptr) { left = ended(fd) }) != nil || left
 }

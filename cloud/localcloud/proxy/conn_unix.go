@@ -9,7 +9,7 @@ import (
 	"showrunner/cloud/localcloud/internal/rawio"
 )
 
-// held is a descriptor while RawConn.Read holds it, so that nobody else can close it
+// held is a descriptor while RawConn.Read holds it, so that no other goroutine can close it
 // meanwhile: a wait begins where everything was read, so that nothing is read in vain.
 type held struct {
 	active  bool

@@ -14,7 +14,7 @@ const (
 	headLimit = 10 * time.Second // for all of a head
 	idleLimit = 2 * time.Minute  // between requests
 	// sweepEvery is how often connections are checked at: for those limits, and for
-	// clients that have left while somebody still works for them.
+	// clients that have left while their request is still under way.
 	sweepEvery = 100 * time.Millisecond
 	// leftGrace is how long a client that has ended its side is worked for while
 	// nothing is written: it may have left, or wait for its answer. The two look alike.
@@ -30,7 +30,7 @@ const (
 	bodyRate      = 1 << 10 // bytes a second
 
 	// neededRate is how fast a body has to come, in bytes a second, for its client not to
-	// fall behind: who has is the first to lose what others need.
+	// fall behind. A client that is behind is the first to lose what others need.
 	neededRate = 16 << 10
 	// mostBehind is how far behind a client may be, or how long it may take for a head or
 	// a piece of an answer, while there are no descriptors for new clients.

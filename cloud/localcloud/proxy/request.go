@@ -85,7 +85,7 @@ func (c *client) openBody() *bodyReader {
 	return b
 }
 
-// dispatch has whoever is there for it answer the request.
+// dispatch has a service, or a handler of this process, answer the request.
 func (c *client) dispatch(body *bodyReader) bool {
 	r := &c.request
 	switch {
@@ -116,7 +116,7 @@ func (c *client) dispatch(body *bodyReader) bool {
 	return c.carryBody(service, body)
 }
 
-// readAhead reads a small body whole, so that nobody but this server waits for it. A
+// readAhead reads a small body whole, so that only this server waits for it. A
 // client that offers to wait for a word to send it is not waited for. For a Gatherer it
 // reads as much of any body, and of all clients.
 func readAhead(r *http.Request, body *bodyReader, service Service) error {
@@ -257,7 +257,7 @@ func isHealthCheck(r *http.Request) bool {
 func healthCheck(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
 
 // upgradeOf is the protocol that a request without a body asks for in place of
-// HTTP; empty for none. HTTP/2 is not spoken on behalf of who asks for it so: the
+// HTTP; empty for none. HTTP/2 is not spoken for clients that ask for it so: the
 // server behind would take its client's word for everything.
 func upgradeOf(r *http.Request) string {
 	said := r.Header["Upgrade"]

@@ -15,7 +15,7 @@ import (
 	"showrunner/cloud/localcloud/proxy/upstream"
 )
 
-// Service sends requests to whoever answers them.
+// Service sends requests to the servers that answer them.
 type Service interface {
 	// Carry returns a call's answer, whose body must be closed.
 	Carry(c *Call) (*http.Response, error)
@@ -63,7 +63,7 @@ type Server struct {
 	room     chan struct{}        // gets a value when a client ends
 }
 
-// New makes a server that serves nobody yet.
+// New makes a server; Serve has it serve clients.
 func New(config Config) *Server {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)

@@ -121,7 +121,7 @@ func (r *Reader) Done() { _, _ = r.in.Discard(r.taken) } // it was peeked at
 // Buffered is how many bytes were read ahead.
 func (r *Reader) Buffered() int { return r.in.Buffered() }
 
-// Rest is what was read ahead, for whoever takes the connection over.
+// Rest is what was read ahead, for the code that takes the connection over.
 func (r *Reader) Rest() []byte {
 	rest, _ := r.in.Peek(r.in.Buffered())
 	return bytes.Clone(rest)
@@ -165,7 +165,7 @@ func (r *Reader) parse(head string, to *http.Request) error {
 	return frame(f, to)
 }
 
-// noURL is the URL of requests for a plain path, which nobody parses.
+// noURL is the URL of requests for a plain path, which is not parsed.
 var noURL = &url.URL{}
 
 // fields reads the fields of a head.

@@ -46,7 +46,7 @@ const (
 
 // asking is a request that is written with the first reading of its answer. In one
 // stay with the descriptor there is nothing to be tried in vain: whatever comes
-// after the look at a silent connection wakes who waits for it.
+// after the look at a silent connection wakes the goroutine that waits for it.
 type asking struct {
 	question []byte // nil: nothing is to be asked
 	asked    func() // told when all of it was written; may be nil
@@ -144,7 +144,7 @@ func (c *conn) proceed(fd uintptr) bool {
 		if c.said(); c.used {
 			return false
 		}
-		// Of a new connection nobody knows what came before this began.
+		// What came on a new connection before this began is not known.
 	}
 	c.n, c.err = readNow(fd, c.into)
 	return c.err != errNotYet

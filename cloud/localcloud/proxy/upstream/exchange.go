@@ -57,7 +57,7 @@ type Request struct {
 	// Starved is told, perhaps several times, that there is no descriptor for a
 	// connection. May be nil.
 	Starved func()
-	// Interrupt ends a reading of the body that waits for who sends it, for good.
+	// Interrupt ends a reading of the body that waits for the client, for good.
 	Interrupt func()
 }
 
@@ -272,7 +272,7 @@ func (x *exchange) begin(res *http.Response) {
 }
 
 // fail ends an exchange without an answer. The writing of the body is waited
-// for: who sends the request again needs what it reads.
+// for: to send the request again, the caller needs what was read.
 func (x *exchange) fail(r Request, err error) error {
 	if why := x.cancel.attach(nil); why != nil {
 		err = why
@@ -302,7 +302,7 @@ func Sent(res *http.Response) bool {
 	return x == nil || x.sent()
 }
 
-// Taken says whether all of the request's body has been read from who sends it.
+// Taken says whether all of the request's body has been read from the client.
 // An instance that has seen the end may answer before the last writing returns.
 func Taken(res *http.Response) bool {
 	x := exchangeOf(res)

@@ -74,7 +74,7 @@ func appendField(b []byte, name, value string) []byte {
 	return append(b, "\r\n"...)
 }
 
-// appendForwarded says who asked; nil when that would not be a line each. What
+// appendForwarded names the client; nil when that would not be a line each. What
 // the request says itself counts only when it comes from our own edge.
 func appendForwarded(b []byte, r *http.Request, trusted bool) []byte {
 	host, proto := r.Host, "http"
