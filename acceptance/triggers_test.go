@@ -41,7 +41,13 @@ func (w *world) page(path string) string {
 func TestAPollThatFailsIsSeen(t *testing.T) {
 	w := outside(t)
 	repo := filepath.Join(t.TempDir(), "shop.git")
+	r := newRepo(t, map[string]string{"version": "one"})
+	r.git("clone", "-q", "--bare", r.dir, repo)
 	w.deliverFile("application: shop\npipelines:\n  release:\n    triggers: [{poll: {url: " + repo + ", every: 1s}}]\n    stages: {s: {wait: {for: 1ms}}}\n")
+	// The repository is gone after the file was applied, as a disk or a server may be.
+	if err := os.Rename(repo, repo+".away"); err != nil {
+		t.Fatal(err)
+	}
 	type status struct {
 		Kind, Trigger, Error, Failing, Next string
 		Failures                            int
@@ -67,8 +73,9 @@ func TestAPollThatFailsIsSeen(t *testing.T) {
 	if text := w.must("doctor"); !strings.Contains(text, "trigger of shop/release") {
 		t.Errorf("doctor:\n%s", text)
 	}
-	r := newRepo(t, map[string]string{"version": "one"})
-	r.git("clone", "-q", "--bare", r.dir, repo)
+	if err := os.Rename(repo+".away", repo); err != nil {
+		t.Fatal(err)
+	}
 	w.eventually(time.Minute, "the poll works", func() error {
 		if list := triggers("--failing"); len(list) != 0 {
 			return errors.New(list[0].Error)
