@@ -8,7 +8,7 @@ build: ## the static binary, bin/showrunner
 	$(GO) build -trimpath -ldflags "-s -w" -o bin/showrunner ./cmd/showrunner
 
 test: tools ## every test, with what they need installed first where it may be
-	$(GO) tool gotestsum --format pkgname-and-test-fails --packages=./... -- -timeout 10m
+	$(GO) tool gotestsum --format pkgname-and-test-fails --packages=./... -- -timeout 20m
 
 race: tools ## the tests of what runs concurrently, with the race detector
 	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname-and-test-fails --hide-summary=skipped -- -race -timeout 15m $(RACE)

@@ -76,6 +76,7 @@ type awsEndpoint struct {
 	ec2       *ec2.Service
 	scaling   *autoscaling.Service
 	pipelines *codepipeline.Service
+	measurer  measurer
 }
 
 // awsEndpoint makes the endpoint and listens.
@@ -110,7 +111,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, err
 	}
 	logs := logs.New(c.store, c.Now)
-	alarms := cloudwatch.New(c.store, metrics, nil, c.Now)
+	alarms := cloudwatch.New(c.store, metrics, c.alarmActions(owner, scaling), c.Now)
 	pipelines := codepipeline.New(codepipeline.Config{Records: c.store, Control: c.control, Principal: owner, Renderer: c.renderer(owner), Values: secretValues{c.secrets},
 		MayDecide: mayDecide, Gate: c.transitions, URL: c.URL, Log: c.Log, Now: c.Now})
 	endpoint, err := awsapi.New(awsapi.Config{
@@ -142,7 +143,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, errors.Join(err, metrics.Close())
 	}
-	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, stacks: stacks, metrics: metrics, alarms: alarms, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, stacks: stacks, metrics: metrics, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close(), metrics.Close())
@@ -212,6 +213,10 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	group.Go(func() error { e.streams.Run(ctx, sweepEvery, log); return nil })
 	group.Go(func() error { e.stacks.Run(ctx); return nil })
 	group.Go(func() error { e.alarms.Run(ctx, log); return nil })
+	group.Go(func() error {
+		repeat(ctx, measureEvery, log, "measuring the local cloud", e.measurer.measure)
+		return nil
+	})
 	group.Go(func() error { repeat(ctx, sweepEvery, log, "removing old log events", e.logs.Sweep); return nil })
 	group.Go(func() error { e.ec2.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.scaling.Run(ctx, carryEvery); return nil })

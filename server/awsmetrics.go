@@ -1,0 +1,101 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"showrunner/awsapi/autoscaling"
+	"showrunner/awsapi/cloudwatch"
+	"showrunner/cloud"
+	"showrunner/control"
+	"showrunner/problem"
+)
+
+// measureEvery is how often the local cloud is measured for CloudWatch.
+const measureEvery = time.Minute
+
+// alarmActions carries the actions of alarms out: policies of Auto Scaling groups.
+func (c *controlPlane) alarmActions(owner control.Principal, scaling *autoscaling.Service) cloudwatch.Act {
+	return func(ctx context.Context, region, arn string, change cloudwatch.Change) error {
+		if !strings.Contains(arn, ":autoscaling:") {
+			return problem.New(problem.Precondition, "cloudwatch.action", "nothing here carries out %s", arn)
+		}
+		call := control.AWSCall{Service: "autoscaling", Operation: "ExecutePolicy", Region: region, Caller: "alarm " + change.Alarm}
+		return c.control.AWS(ctx, owner, call, func() error { return scaling.Execute(ctx, region, arn, change.Alarm, change.Breach) })
+	}
+}
+
+// measurer publishes what the local cloud does as the metrics that AWS has for it.
+type measurer struct {
+	groups  *control.Groups
+	scaling *autoscaling.Service
+	alarms  *cloudwatch.CloudWatch
+	regions []string
+}
+
+// measure publishes once. Regions that are away are left out: they have no data then.
+func (m measurer) measure(ctx context.Context) error {
+	var failures []error
+	for _, region := range m.regions {
+		list, err := m.groups.List(ctx, region, "")
+		if err != nil {
+			continue
+		}
+		groupOf, err := m.scaling.Members(ctx, region)
+		if err == nil {
+			err = m.alarms.Publish(ctx, region, measurements(list, func(g cloud.ServerGroup) string {
+				member, _ := groupOf(g.Spec.Cluster, g.Spec.Version)
+				return member.Group
+			}))
+		}
+		failures = append(failures, err)
+	}
+	return errors.Join(failures...)
+}
+
+// measurements are those of instances, and of the Auto Scaling groups that they belong to.
+func measurements(list []cloud.ServerGroup, groupOf func(cloud.ServerGroup) string) (out []cloudwatch.Measurement) {
+	type totals struct{ minimum, maximum, desired, pending, serving, standby, ending, total int }
+	groups := map[string]*totals{}
+	for _, g := range list {
+		name := groupOf(g)
+		t := groups[name]
+		if t == nil {
+			t = &totals{}
+			groups[name] = t
+		}
+		t.minimum, t.maximum, t.desired = g.Capacity.Min, g.Capacity.Max, g.Capacity.Desired // the newest's, which comes last
+		for _, i := range g.Instances {
+			t.total++
+			switch i.Lifecycle {
+			case cloud.Pending, cloud.PendingWait:
+				t.pending++
+			case cloud.InService:
+				t.serving++
+			case cloud.Standby:
+				t.standby++
+			case cloud.Terminating, cloud.TerminatingWait:
+				t.ending++
+			}
+			cpu := func(dimensions ...string) cloudwatch.Measurement {
+				return cloudwatch.Measurement{Namespace: "AWS/EC2", Name: "CPUUtilization", Unit: "Percent", Dimensions: dimensions, Value: 100 * i.CPU}
+			}
+			out = append(out, cpu("InstanceId", i.ID))
+			if name != "" {
+				out = append(out, cpu("AutoScalingGroupName", name))
+			}
+		}
+	}
+	for name, t := range groups {
+		if name == "" {
+			continue // these instances are in no group
+		}
+		for metric, n := range map[string]int{"GroupMinSize": t.minimum, "GroupMaxSize": t.maximum, "GroupDesiredCapacity": t.desired, "GroupPendingInstances": t.pending,
+			"GroupInServiceInstances": t.serving, "GroupStandbyInstances": t.standby, "GroupTerminatingInstances": t.ending, "GroupTotalInstances": t.total} {
+			out = append(out, cloudwatch.Measurement{Namespace: "AWS/AutoScaling", Name: metric, Unit: "None", Dimensions: []string{"AutoScalingGroupName", name}, Value: float64(n)})
+		}
+	}
+	return out
+}
