@@ -34,7 +34,7 @@ func TestInlineBuildspecs(t *testing.T) {
 		"batch":         {spec: "version: 0.2\nbatch: {build-list: [{identifier: a}]}\nphases: {build: {commands: [make]}}\n", severity: importer.Warning, noted: "batch builds are not run", inline: "- make"},
 		"batch asked":   {action: `,"BatchEnabled":"true"`, spec: "version: 0.2\nbatch: {fast-fail: true}\nphases: {build: {commands: [make]}}\n", severity: importer.Error, noted: "give each build of the batch a stage", inline: "- make"},
 		"unknown key":   {spec: "version: 0.2\nphases:\n  build: {command: [make], commands: [make]}\n", severity: importer.Error, noted: `line 3, column 11: phases.build has no key "command"`, leftOut: true},
-		"no YAML":       {spec: "version: 0.2\nphases: [\n", severity: importer.Error, noted: "not readable as YAML", leftOut: true},
+		"no YAML":       {spec: "version: 0.2\nphases: [\n", severity: importer.Error, noted: "nothing closes the [", leftOut: true},
 		"JSON":          {spec: `{"version":"0.2","phases":{"build":{"commands":["make"]}}}`, inline: "- make"},
 		"JSON, version": {spec: `{"version":"0.3","phases":{"build":{"commands":["make"]}}}`, severity: importer.Error, noted: `there is no version "0.3"`, leftOut: true},
 	} {
