@@ -22,8 +22,8 @@ func newAWSWorld(t *testing.T, regions ...string) *world {
 	return newWorldWith(t, []string{"--aws", freeAddress(t)}, regions...)
 }
 
-// shell runs lines of a shell in which AWS's clients are led here, as a reader of
-// the documents does, and returns what they print.
+// shell runs lines in a shell whose AWS clients use the endpoint, as a reader of
+// the documents does, and returns their output.
 func (w *world) shell(lines string) (string, error) {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), "sh", "-c", "set -e\neval \"$("+binary+" --data "+w.data+" aws env)\"\n"+lines)
@@ -88,7 +88,7 @@ func (w *world) answer(n int, gone ...string) map[string]bool {
 	return found
 }
 
-// The commands as they are printed in the article that this program is about.
+// The commands as the article prints them.
 const (
 	articleGroup = `aws autoscaling create-auto-scaling-group \
   --auto-scaling-group-name NetflixASG \
@@ -103,8 +103,8 @@ const (
 		"aws ec2 terminate-instances --instance-ids $instance\n"
 )
 
-// The article's group yields two instances that answer, and the one that its random
-// kill ends is replaced by another that answers; with control killed too.
+// The article's group has two instances that answer. The instance that its random
+// kill ends is replaced by another that answers, also when control is killed.
 func TestTheArticlesGroupHeals(t *testing.T) {
 	w := newAWSWorld(t, "us-east-1")
 	began := time.Now()
@@ -146,8 +146,8 @@ func (w *world) mustShellRetry(lines string) {
 	w.eventually(time.Minute, lines, func() error { _, err := w.shell(lines); return err })
 }
 
-// A kill -9 of control in the middle of an operation leaves it done or not done, and
-// asking again does it: never half of it.
+// A kill -9 of control in the middle of an operation leaves the operation done or
+// not done, never half done, and repeating it completes it.
 func TestAWSOperationsSurviveAKilledControl(t *testing.T) {
 	w := newAWSWorld(t, "us-east-1")
 	image := strings.TrimSpace(w.mustShell("aws ec2 describe-images --owners amazon --query 'Images[0].ImageId' --output text"))
@@ -180,7 +180,7 @@ func TestAWSOperationsSurviveAKilledControl(t *testing.T) {
 	}
 }
 
-// boto3's waiters see the states that they wait for.
+// boto3's waiters find the states that they wait for.
 func TestWaitersOfEC2(t *testing.T) {
 	if err := exec.Command("python3", "-c", "import boto3").Run(); err != nil {
 		t.Skip("python3 with boto3 is not installed")

@@ -31,7 +31,7 @@ func (w *world) aws(args ...string) string {
 	return strings.TrimSpace(out)
 }
 
-// awsVariables is an environment that leads AWS's clients to the endpoint.
+// awsVariables is an environment in which AWS's clients use the endpoint.
 func (w *world) awsVariables() []string {
 	w.t.Helper()
 	out := os.Environ()
@@ -73,7 +73,7 @@ Outputs:
   URL: {Value: !GetAtt Site.WebsiteURL}
 `
 
-// The unmodified aws command deploys, changes, looks, waits and deletes.
+// The unmodified aws command deploys, changes, describes, waits and deletes.
 func TestStacksOfTheAWSCommand(t *testing.T) {
 	w := newAWSWorld(t, "us-east-1", "us-west-2")
 	template := writeFile(t, "site.yaml", siteStack)
@@ -142,7 +142,8 @@ func TestAStackSurvivesAKilledControlPlane(t *testing.T) {
 	begun := make(chan struct{})
 	go func() {
 		defer close(begun)
-		// Its answer may be lost with the process; the stack is asked for instead.
+		// Its answer may be lost with the process, so the stack is described
+		// instead.
 		_, _, _ = w.awsCLI("cloudformation", "create-stack", "--stack-name", "many", "--template-body", "file://"+template)
 	}()
 	control := w.pid("control")

@@ -68,8 +68,8 @@ func cdkApp(t *testing.T, app string) string {
 	return dir
 }
 
-// cdk runs the CDK in an app's folder. A home of its own keeps what it caches of
-// accounts out of the way.
+// cdk runs the CDK in an app's folder. A separate home folder isolates its cache
+// of accounts.
 func (w *world) cdk(dir string, more []string, args ...string) (string, error) {
 	w.t.Helper()
 	env := append(w.awsVariables(), "CDK_DISABLE_CLI_TELEMETRY=true", "CI=true", "HOME="+dir, "CDK_HOME="+filepath.Join(dir, ".cdk"))
@@ -78,7 +78,7 @@ func (w *world) cdk(dir string, more []string, args ...string) (string, error) {
 	return runFor(w.t, 4*time.Minute, dir, env, "node", append(args, "--no-notices", "--no-version-reporting")...)
 }
 
-// cdkSays runs the CDK, which has to succeed and to say something.
+// cdkSays runs the CDK, which has to succeed and to print a text.
 func (w *world) cdkSays(want, dir string, more []string, args ...string) string {
 	w.t.Helper()
 	out, err := w.cdk(dir, more, args...)

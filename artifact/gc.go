@@ -33,7 +33,7 @@ func (s *Store) GC(ctx context.Context, keep func(Ref) bool, olderThan time.Dura
 	const op = "artifact.gc"
 	var done Collected
 	if olderThan <= 0 {
-		return done, problem.New(problem.Invalid, op, "the age must be above zero, so that nothing that is being written is taken")
+		return done, problem.New(problem.Invalid, op, "the age must be above zero, so that files that are being written are kept")
 	}
 	cutoff := time.Now().Add(-olderThan)
 	if err := s.gcManifests(ctx, keep, cutoff, &done); err != nil {

@@ -145,7 +145,7 @@ func (m Manifest) check() error {
 			return err
 		}
 		if i > 0 && m.Entries[i-1].Path == e.Path {
-			return bad("%s is there twice", e.Path)
+			return bad("%s occurs twice", e.Path)
 		}
 		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
 			if _, ok := m.Find(dir); ok {

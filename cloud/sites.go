@@ -41,8 +41,8 @@ func (s *Sites) Publish(ctx context.Context, region string, req PublishRequest, 
 	return d, err
 }
 
-// Prepare has everything that a Publish with the same request and key needs in the region; with
-// a driver that cannot, it does nothing.
+// Prepare copies all files that a Publish with the same request and key needs to
+// the region. It does nothing when the driver cannot prepare sites.
 func (s *Sites) Prepare(ctx context.Context, region string, req PublishRequest, key string, progress func(done, total int)) error {
 	const op = "cloud.prepare-site"
 	if err := first(driver.CheckSiteName(req.Config.Site), checkKey(op, key)); err != nil {
@@ -57,7 +57,7 @@ func (s *Sites) Prepare(ctx context.Context, region string, req PublishRequest, 
 	})
 }
 
-// Deployments lists what the site has been, newest first.
+// Deployments lists the site's deployments, newest first.
 func (s *Sites) Deployments(ctx context.Context, region, site string) (list []SiteDeployment, err error) {
 	if err := driver.CheckSiteName(site); err != nil {
 		return nil, err
@@ -84,8 +84,8 @@ func (s *Sites) Activate(ctx context.Context, region, site, deployment, key stri
 	return d, err
 }
 
-// Revert undoes one deployment, if it is still what is live. A driver without
-// the power is asked for its history instead.
+// Revert undoes one deployment if it is still live. For a driver that cannot
+// revert, Revert activates the earlier deployment from the history.
 func (s *Sites) Revert(ctx context.Context, region, site, deployment, key string) (d SiteDeployment, err error) {
 	r, ok := s.driver.(driver.SiteReverter)
 	if !ok {
@@ -100,8 +100,8 @@ func (s *Sites) Revert(ctx context.Context, region, site, deployment, key string
 	return d, err
 }
 
-// Probe asks the region for the site as a visitor would; an account that
-// cannot probe says so with precondition.
+// Probe requests the site from the region as a visitor would. Errors:
+// precondition for an account that cannot probe.
 func (s *Sites) Probe(ctx context.Context, region string, d SiteDeployment) error {
 	p, ok := s.driver.(driver.SiteProber)
 	if !ok {
@@ -125,8 +125,8 @@ func (s *Sites) List(ctx context.Context, region string) (list []Site, err error
 	return list, err
 }
 
-// Changes lists the objects of what is live in the region that somebody has
-// changed; a driver that cannot tell lists none.
+// Changes lists the live objects in the region that were changed outside
+// deployments. The list is empty when the driver cannot detect changes.
 func (s *Sites) Changes(ctx context.Context, region, site string) (list []SiteChange, err error) {
 	w, ok := s.driver.(driver.SiteWatcher)
 	if !ok {
@@ -139,5 +139,5 @@ func (s *Sites) Changes(ctx context.Context, region, site string) (list []SiteCh
 	return list, err
 }
 
-// URL is where people find the site.
+// URL is the site's address for users.
 func (s *Sites) URL(site string) string { return s.driver.SiteURL(site) }

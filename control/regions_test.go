@@ -30,7 +30,7 @@ func TestFilesAreCheckedAgainstWhatCloudsCanDo(t *testing.T) {
 	}{
 		"all or nothing":      {coarsecloud.Config{Facts: whole}, canary, "", "one version all of it"},
 		"red-black there":     {coarsecloud.Config{Facts: whole}, "red-black", "", ""},
-		"too fine a step":     {coarsecloud.Config{Facts: coarse}, "canary: { steps: [2, 50] }", "", "tells shares apart by 10 %"},
+		"too fine a step":     {coarsecloud.Config{Facts: coarse}, "canary: { steps: [2, 50] }", "", "sets shares in steps of 10 %"},
 		"no latencies":        {coarsecloud.Config{Facts: coarsecloud.Facts()}, slow, "", "measures none"},
 		"it can":              {coarsecloud.Config{Facts: coarsecloud.Facts()}, canary, "", ""},
 		"it runs images":      {coarsecloud.Config{Facts: images}, "red-black", "", "no workloads of the kind process"},

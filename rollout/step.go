@@ -69,7 +69,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	// Saved before the traffic moves: if it were lost afterwards, the traffic
 	// would move back for a moment.
 	d.wait = 0
-	d.note(region, "goes to %g%%", d.steps()[rs.Step].Weight)
+	d.note(region, "shifts to %g%%", d.steps()[rs.Step].Weight)
 }
 
 // settled is when the weights of the present step take effect everywhere in the

@@ -29,8 +29,8 @@ func (d *decider) undisturbed(region string, o Region, rs *RegionState) bool {
 		d.until(end)
 		return false
 	}
-	f := stage.Failure{Code: "TRAFFIC_CHANGED", Cause: fmt.Sprintf("%s: somebody else changed the traffic of %s while it was shifted to %s", region, d.spec.Group.Cluster, rs.New),
-		Help: "showrunner audit says who; deliver again when nobody else changes this cluster"}
+	f := stage.Failure{Code: "TRAFFIC_CHANGED", Cause: fmt.Sprintf("%s: the traffic of %s was changed outside this rollout while it was shifted to %s", region, d.spec.Group.Cluster, rs.New),
+		Help: "`showrunner audit` shows who changed it; deliver again when the other change has ended"}
 	for _, g := range o.Groups {
 		if g.Enabled() {
 			f.Evidence = append(f.Evidence, fmt.Sprintf("%s (%s) has weight %g", g.Name, g.Spec.Version, g.Weight))

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// LocalFault says why git cannot read a repository at a path of this machine, and what
-// to do about it; "" when it can, as far as a look at the folder tells.
+// LocalFault says why git cannot read a repository at a path of this machine, and
+// what to do; "" when the folder shows no obstacle.
 func LocalFault(path string) (fault, help string) {
 	info, err := os.Stat(path)
 	switch {
@@ -28,7 +28,7 @@ func LocalFault(path string) (fault, help string) {
 		if err != nil {
 			break
 		}
-		return fmt.Sprintf("the folder %s is a part of the Git repository %s, and no repository itself", path, above),
+		return fmt.Sprintf("the folder %s is a part of the Git repository %s, and not a repository itself", path, above),
 			fmt.Sprintf("write url: %s for the repository as a whole, or make the folder a repository of its own: git init, git add, git commit", up)
 	}
 	return fmt.Sprintf("the folder %s is no Git repository", path), "make it one (git init, git add, git commit), or write the path or the URL of the repository"

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A folder that git cannot read is told apart by what is to be done: it is not there, it
-// is a part of a repository, or it is none.
+// The message for a folder that git cannot read depends on the remedy: the folder
+// does not exist, it is part of a repository, or it is not a repository.
 func TestLocalFault(t *testing.T) {
 	dir := t.TempDir()
 	for _, d := range []string{"repo/.git", "repo/a/b", "bare.git/objects", "bare.git/refs", "plain"} {

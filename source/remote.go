@@ -60,7 +60,7 @@ func ParseRemote(raw, base string) (Remote, error) {
 	if m := scpLike.FindStringSubmatch(raw); m != nil && !isPath(raw) {
 		user, host, path := m[1], m[2], m[3]
 		if strings.HasPrefix(host, "-") || strings.HasPrefix(user, "-") || strings.HasPrefix(path, "-") || path == "" {
-			return invalid("this is no address of a repository")
+			return invalid("this is not the address of a repository")
 		}
 		return Remote{URL: raw, Scheme: "ssh", Host: strings.ToLower(host), Path: path}, nil
 	}
@@ -98,7 +98,7 @@ func parseURL(raw, scheme string, invalid func(string, ...any) (Remote, error)) 
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return invalid("this is no URL") // url's own error repeats the address, including the password
+		return invalid("this is not a URL") // url's own error repeats the address, including the password
 	}
 	if u.Hostname() == "" || strings.HasPrefix(u.Host, "-") || strings.HasPrefix(u.Path, "/-") || strings.Trim(u.Path, "/") == "" {
 		return invalid("this names no repository")

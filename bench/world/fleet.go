@@ -37,7 +37,7 @@ func (w *World) Serving(ctx context.Context, cluster string) []cloud.Instance {
 
 // CleanedUp waits until the clean-up of every rollout has finished.
 func (w *World) CleanedUp(ctx context.Context, cluster string, limit time.Duration) error {
-	return Until(ctx, limit, "what was replaced is cleaned up", func() error {
+	return Until(ctx, limit, "the replaced groups are cleaned up", func() error {
 		var list []control.Cluster
 		if err := w.Read(ctx, &list, "clusters", cluster); err != nil {
 			return err

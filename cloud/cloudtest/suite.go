@@ -218,7 +218,7 @@ func testDestroy(s *Suite) {
 	s.want("again, another key", s.Cloud.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
 	s.WaitGone(g.Name)
 	s.want("gone", s.Cloud.Destroy(ctx, s.Region, g.Name, driver.Guard{LastOne: true}, s.Key()), "")
-	s.want("resize of a gone one", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{}, driver.Guard{}, s.Key()), problem.NotFound)
+	s.want("resize of a destroyed group", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{}, driver.Guard{}, s.Key()), problem.NotFound)
 }
 
 func testTerminate(s *Suite) {

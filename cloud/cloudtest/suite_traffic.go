@@ -32,7 +32,7 @@ func testWeights(s *Suite) {
 	s.want("with a group that does not exist", err, problem.NotFound)
 	err = s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{old.Name: 0, fresh.Name: math.Inf(1)}, driver.Guard{}, s.Key())
 	if err == nil {
-		s.t.Fatal("an infinite weight was taken")
+		s.t.Fatal("an infinite weight was accepted")
 	}
 	if a, _ := s.Group(old.Name); a.Weight != before {
 		s.t.Fatalf("a refused change left weight %v", a.Weight)
@@ -73,7 +73,7 @@ func (s *Suite) testShares(old, fresh string) {
 	if r := s.facts().Resolution; r > 0 {
 		one = 2 * r
 		err := s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: 2.5 * r}, driver.Guard{}, s.Key())
-		s.want("a weight between two that can be told apart", err, problem.Invalid)
+		s.want("a weight between two steps of the resolution", err, problem.Invalid)
 	}
 	s.want("canary", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: 1, old: 99}, driver.Guard{MinServing: 2}, s.Key()), "")
 	s.want("one alone", s.Cloud.SetWeights(ctx, s.Region, "app", map[string]float64{fresh: one}, driver.Guard{MinServing: 2}, s.Key()), "")
@@ -112,7 +112,7 @@ func testFacts(s *Suite) {
 			continue
 		}
 		_, err := s.Cloud.CreateServerGroup(ctx, s.Region, spec, s.Key())
-		if s.want("what it does not run", err, problem.Precondition); !strings.Contains(err.Error(), string(kind)) {
+		if s.want("an unsupported workload", err, problem.Precondition); !strings.Contains(err.Error(), string(kind)) {
 			s.t.Errorf("%s is refused without its name: %v", kind, err)
 		}
 	}

@@ -60,13 +60,14 @@ type Capacity interface {
 	Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard Guard, key string) error
 }
 
-// Amender is the ability to change what a group is without making another one, as
-// Auto Scaling groups are changed.
+// Amender is the ability to change a group's specification without making another
+// group, as Auto Scaling groups are changed.
 type Amender interface {
-	// Amend replaces a group's specification: what is launched from then on runs it, and
-	// its scaling policies, hooks, zones and maintenance hold for the whole group. Instances
-	// that run go on as they are. The cluster, the application and the capacity cannot be
-	// changed so; the values of the environment are no part of what the key stands for.
+	// Amend replaces a group's specification. Later launches use it, and its
+	// scaling policies, hooks, zones and maintenance policy apply to the whole
+	// group. Running instances stay as they are. The cluster, the application and
+	// the capacity cannot be changed in this way; the values of the environment
+	// are not part of the request that the key stands for.
 	Amend(ctx context.Context, region, serverGroup string, spec ServerGroupSpec, key string) error
 }
 

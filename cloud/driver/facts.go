@@ -56,7 +56,7 @@ func CheckWeights(weights map[string]float64, f Facts) error {
 			return problem.New(problem.Invalid, op, "%s cannot have the weight %v", name, w)
 		}
 		if parts := w / f.Resolution; f.Resolution > 0 && math.Abs(parts-math.Round(parts)) > 1e-9 {
-			return problem.New(problem.Invalid, op, "%s cannot have the weight %v: this cloud tells shares apart by %v %%", name, w, f.Resolution)
+			return problem.New(problem.Invalid, op, "%s cannot have the weight %v: this cloud sets shares in steps of %v %%", name, w, f.Resolution)
 		}
 		if w > 0 {
 			inTraffic++

@@ -63,7 +63,7 @@ func NextSequence(cluster string, last *int, taken func(seq int) bool) (int, err
 		}
 		next = (next + 1) % Sequences
 	}
-	return 0, problem.New(problem.Conflict, "cloud.create", "cluster %s has all %d versions taken", cluster, Sequences).
+	return 0, problem.New(problem.Conflict, "cloud.create", "cluster %s has used all %d version numbers", cluster, Sequences).
 		WithHelp("destroy server groups that are no longer needed")
 }
 

@@ -58,7 +58,7 @@ func checkPlacement(s ServerGroupSpec, facts Facts) error {
 	case !facts.Placement:
 		return problem.New(problem.Precondition, op, "this account chooses zones and identifiers of instances by itself")
 	case s.Instance != "" && !instanceName.MatchString(s.Instance):
-		return problem.New(problem.Invalid, op, "%q is no identifier of an instance", s.Instance).WithHelp("i- and 17 hexadecimal digits")
+		return problem.New(problem.Invalid, op, "%q is not the identifier of an instance", s.Instance).WithHelp("i- and 17 hexadecimal digits")
 	case s.Instance != "" && s.Capacity.Max > 1:
 		return problem.New(problem.Invalid, op, "a group whose instance has the identifier %s has at most one", s.Instance)
 	}

@@ -36,7 +36,7 @@ type ServerGroupSpec struct {
 	Hooks       *pipeline.LifecycleHooks `json:"hooks,omitempty"`
 	Maintenance *pipeline.Maintenance    `json:"maintenance,omitempty"`
 	Scaling     []pipeline.ScalingPolicy `json:"scaling,omitempty"`
-	// Zones are those of the region that instances are launched in; none named means all.
+	// Zones are the region's zones for launches; none named means all.
 	Zones []string `json:"zones,omitempty"`
 	// Instance is the identifier that the group's only instance has, as long as no other instance
 	// has it; empty: the cloud chooses. The greatest capacity is then one.

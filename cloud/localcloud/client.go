@@ -81,7 +81,7 @@ func newRegionClient(e Endpoint) (*regionClient, error) {
 		}
 	}
 	client := &http.Client{Transport: withToken{e.Token, transport}}
-	c := rpc.Client{HTTP: client, Base: base, Name: "region " + e.Region, Help: "it may be starting again or taken down on purpose; see: showrunner regions"}
+	c := rpc.Client{HTTP: client, Base: base, Name: "region " + e.Region, Help: "it may be restarting, or was stopped on purpose; see: showrunner regions"}
 	return &regionClient{Client: c, fleet: fleet.NewClient(e.Region, &c), seen: cloud.Region{Name: e.Region, Zones: defaultZones(e.Region)}}, nil
 }
 

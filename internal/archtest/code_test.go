@@ -15,7 +15,7 @@ func TestNoInit(t *testing.T) {
 	for _, f := range sources(t) {
 		for _, d := range f.syntax.Decls {
 			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
-				t.Errorf("%s: init() acts on whoever imports the package; write a function and call it", f.at(fn.Pos()))
+				t.Errorf("%s: init() has effects on every package that imports this one; write a function and call it", f.at(fn.Pos()))
 			}
 		}
 	}

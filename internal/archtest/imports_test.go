@@ -36,8 +36,8 @@ var edges = []edge{
 		to:   []string{"os", "net", "net/http", "os/exec", "io/ioutil", "log", "log/slog", "database/sql", "syscall", "context"},
 		// The interface of a cloud; it does no I/O itself.
 		except: []string{"cloud/driver/driver.go", "cloud/driver/sites.go"},
-		why: "a decision that reads the world cannot be replayed, fuzzed or trusted after a restart; " +
-			"what it needs to know is an argument (net/url and net/netip only parse)",
+		why: "a decision that reads outside state cannot be replayed, fuzzed or trusted after a restart;  " +
+			"its inputs are arguments (net/url and net/netip only parse)",
 	},
 	{
 		name:   "only the store knows a database",
@@ -52,13 +52,13 @@ var edges = []edge{
 			"store", "control", "retention", "eventlog", "subscription", "internal/sockpath", "internal/ready",
 		},
 		to:  faces,
-		why: "the web, the API and the command line are three views of one thing; nothing that works may depend on how it is looked at",
+		why: "the web, the API and the command line are three views of the same operations; no operation may depend on a view",
 	},
 	{
 		name:   "faces go through package control",
 		from:   []string{"web", "awsapi"},
 		to:     []string{"store", "rollout", "build", "source", "secret", "trigger"},
-		why:    "control checks the principal and writes the audit event; a face that goes around it does neither (package execution is allowed for its values, which control answers with)",
+		why:    "control checks the principal and writes the audit event; a face that bypasses control does neither (package execution is allowed for the types of control's answers)",
 		except: []string{"store/record"},
 	},
 	{
@@ -74,23 +74,23 @@ var edges = []edge{
 		why:  "each can be understood, tested and replaced alone; the stage kinds bring them together",
 	},
 	{
-		name: "the archive knows nobody who reads it",
+		name: "the archive does not depend on its readers",
 		from: []string{"eventlog"},
 		to:   []string{"subscription", "execution", "control", "stage"},
-		why:  "it is read by the engine, by the sender of subscriptions and by people with other tools; a form that one of them needs is not its own",
+		why:  "it is read by the engine, by the sender of subscriptions and by people with other tools; its form must not depend on one of them",
 	},
 	{
 		name: "subscriptions know no engine",
 		from: []string{"subscription"},
 		to:   []string{"execution", "control", "stage", "cloud"},
-		why:  "they are sent whatever the events mean; the log and the other replicas are two small interfaces",
+		why:  "events are sent whatever they mean; the log and the other replicas are two small interfaces",
 	},
 	{
 		name:   "stage kinds do not know the engine",
 		from:   []string{"stage"},
 		except: []string{"stage/call", "store/record"},
 		to:     []string{"execution", "store", "control"},
-		why:    "a kind is carried out by whoever honours the contract, in a test as in the engine (the pipeline kind starts executions: that is its work)",
+		why:    "any caller that honours the contract can run a kind, a test as well as the engine (the pipeline kind starts executions: that is its purpose)",
 	},
 	{
 		name:  "drivers know the contract, not the callers' side of it",
@@ -103,7 +103,7 @@ var edges = []edge{
 		name:   "a cloud's SDK stays in its driver",
 		to:     []string{"github.com/aws/aws-sdk-go-v2", "k8s.io"},
 		except: []string{"cloud/localcloud/objectstore"},
-		why: "the word of one cloud must not leak into what works on all of them " +
+		why: "the terms of one cloud must not leak into code that works on all of them " +
 			"(the local object store speaks the S3 protocol: the embedded gateway's backend interface is made of the SDK's types)",
 	},
 	{
@@ -116,25 +116,25 @@ var edges = []edge{
 		name:   "one package owns the object gateway",
 		to:     []string{"github.com/versity/versitygw"},
 		except: []string{"cloud/localcloud/objectstore"},
-		why:    "it is a whole S3 server; what we rely on is kept in one place",
+		why:    "it is a whole S3 server; our use of it is kept in one place",
 	},
 	{
 		name:   "one package owns expressions",
 		to:     []string{"github.com/expr-lang/expr"},
 		except: []string{"pipeline"},
-		why:    "an expression means the same wherever it stands",
+		why:    "an expression has the same meaning everywhere",
 	},
 	{
 		name:   "one package owns encryption at rest",
 		to:     []string{"filippo.io/age"},
 		except: []string{"secret", "cloud/localcloud/fleet"},
-		why:    "how secrets are kept is decided once (a region keeps its instances' environments the same way)",
+		why:    "the encryption of secrets is decided once (a region encrypts its instances' environments in the same way)",
 	},
 	{
 		name:   "the command line library stays in the command line",
 		to:     []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "charm.land/bubbletea/v2", "charm.land/lipgloss/v2"},
 		except: []string{"cli", "cmd"},
-		why:    "nothing that works may depend on flags or a terminal",
+		why:    "no operation may depend on flags or a terminal",
 	},
 	{
 		name:   "the API library stays in the API",
@@ -145,13 +145,13 @@ var edges = []edge{
 	{
 		name: "production code imports no test support",
 		to:   []string{"testing", "pgregory.net/rapid", "go.uber.org/goleak", "github.com/rogpeppe/go-internal/testscript", "net/http/httptest"},
-		why:  "what only tests need must not be in the binary",
+		why:  "code for tests alone must not be in the binary",
 	},
 	{
 		name: "the language stands on nothing of ours",
 		from: []string{"pipeline"},
 		to:   []string{"stage", "execution", "artifact", "cloud", "store", "build", "rollout", "control", "secret", "source", "trigger"},
-		why:  "everything else is written in its terms; one edge back would make a cycle of the whole",
+		why:  "everything else uses its types; one import back would create a cycle",
 	},
 }
 

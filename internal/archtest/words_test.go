@@ -24,7 +24,7 @@ func words(t *testing.T, base string) []word {
 	t.Helper()
 	const start = `(?:^|[\s"'` + "`" + `(=:,])`
 	machine := "the path of one machine means nothing on another"
-	host := "who fetches packages decides from where: a host written down breaks mirrors and machines without a network"
+	host := "the user decides where packages are fetched from: a fixed host breaks mirrors and machines without a network"
 	out := []word{
 		{regexp.MustCompile(start + "/wo" + "rk/"), machine},
 		{regexp.MustCompile(start + "/ro" + "ot/"), machine},

@@ -180,7 +180,7 @@ func TestAClaimThatIsTakenMeanwhile(t *testing.T) {
 	}
 	records.happens = func() { take(b) }
 	if _, other, err := c.Take(t.Context(), "local", "api", threeRegions[:1], a); err != nil || other == nil || *other != b {
-		t.Fatalf("b was faster, and a is told %v, %v", other, err)
+		t.Fatalf("b was faster, but the claim of a returned %v, %v", other, err)
 	}
 	if err := c.Yield(t.Context(), "local", "api", threeRegions[:1], b); err != nil {
 		t.Fatal(err)

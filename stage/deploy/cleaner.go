@@ -337,9 +337,9 @@ func (u CleanUp) Text(now time.Time) string {
 	case u.Problem != "":
 		fmt.Fprintf(&b, " has failed %d times and is tried again: %s", u.Tries, u.Problem)
 	case now.Before(u.Leftovers.Due):
-		fmt.Fprintf(&b, ": what was replaced is kept for rollback until %s", u.Leftovers.Due.UTC().Format("15:04:05 UTC"))
+		fmt.Fprintf(&b, ": the replaced groups are kept for rollback until %s", u.Leftovers.Due.UTC().Format("15:04:05 UTC"))
 	default:
-		b.WriteString(": what was replaced is being removed")
+		b.WriteString(": the replaced groups are being removed")
 	}
 	return b.String()
 }

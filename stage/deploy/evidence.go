@@ -18,22 +18,26 @@ import (
 	"showrunner/stage"
 )
 
-// What is kept of instances with a failure: it stands in the run and in the event log.
+// The limits on instances' data in a failure, which is stored in the run and in
+// the event log.
 const (
 	witnesses      = 3   // instances
 	witnessLines   = 10  // of each instance's output, the last ones
 	witnessColumns = 200 // characters of a line
 	witnessTail    = 64 << 10
-	// witnessTimeout bounds the reading: a failing rollout is undone soon, whatever answers.
+	// witnessTimeout bounds the reading: a failing rollout is undone soon, even
+	// when an instance does not answer.
 	witnessTimeout = 3 * time.Second
 )
 
-// witnessed are the failures that instances of the new version can say something about.
+// witnessed are the failures that the output of the new version's instances can
+// explain.
 var witnessed = map[string]bool{"CANARY_ERRORS": true, "CANARY_SLOW": true, "HEALTH_TIMEOUT": true, "CRASH_LOOP": true, "SERVER_GROUP_GONE": true, "VALIDATION_FAILED": true}
 
-// witness keeps with a failure what the failing version's instances wrote last, before
-// the version is taken out of traffic and destroyed: people look when it is gone. What
-// cannot be read is said, and changes nothing else. Secrets are masked.
+// witness adds the last output of the failing version's instances to a failure,
+// before the version is taken out of traffic and destroyed: people look at the
+// failure later. Output that cannot be read is reported, and changes nothing
+// else. Secrets are masked.
 func (j job) witness(ctx context.Context, st *rollout.State) {
 	f, rs := st.Failure, st.Regions[st.FailedIn]
 	if f == nil || rs == nil || rs.New == "" || !witnessed[f.Code] || len(j.spec.Restore) > 0 {
@@ -47,8 +51,8 @@ func (j job) witness(ctx context.Context, st *rollout.State) {
 	f.Evidence = masked(f.Evidence, j.secrets)
 }
 
-// lastWords are the counts and the last lines of the instances of a group: those that
-// failed first, then those with the most errors.
+// lastWords are the counts and the last lines of the instances of a group: failed
+// instances first, then the instances with the most errors.
 func (j job) lastWords(ctx context.Context, region, group string) []string {
 	instances, err := j.instances(ctx, region, group)
 	if err != nil {
@@ -97,7 +101,8 @@ func order(b bool) int {
 	return 0
 }
 
-// instances are those of a group, or those of it that ended lately when it has none.
+// instances are the instances of a group, or its recently ended instances when it
+// has no others.
 func (j job) instances(ctx context.Context, region, group string) ([]cloud.Instance, error) {
 	groups, err := j.account.ServerGroups(ctx, region, j.spec.Group.Cluster)
 	if err != nil {
@@ -112,7 +117,7 @@ func (j job) instances(ctx context.Context, region, group string) ([]cloud.Insta
 	return slices.DeleteFunc(slices.Clone(ended), func(i cloud.Instance) bool { return i.ServerGroup != group }), err
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the last bytes written to it.
 type tail struct{ kept []byte }
 
 func (t *tail) Write(p []byte) (int, error) {

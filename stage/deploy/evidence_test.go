@@ -14,7 +14,7 @@ import (
 	"showrunner/problem"
 )
 
-// talking is a fleet whose instances write, and may not be read.
+// talking is a fleet whose instances write output, which may be unreadable.
 type talking struct {
 	*fleetCloud
 	mute error
@@ -42,9 +42,10 @@ func (vault) Expand(_ context.Context, text string) (string, error) {
 	return strings.ReplaceAll(text, "${{ secrets.password }}", "hunter22"), nil
 }
 
-// A version that its judge refuses leaves what its worst instances wrote last with the
-// failure, few and short lines without secrets, after it is destroyed; when they cannot
-// be read the failure says so and is the same otherwise.
+// When a judge refuses a version, the failure contains the last output of its
+// worst instances, in few and short lines without secrets, even after the version
+// is destroyed. When the output cannot be read, the failure says so and is
+// otherwise the same.
 func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 	for name, mute := range map[string]error{"": nil, "mute": problem.New(problem.Unavailable, "test", "the disk is gone")} {
 		c := talking{newFleetCloud(t), mute}

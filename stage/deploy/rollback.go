@@ -171,7 +171,7 @@ func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipelin
 	case len(missing) > 0:
 		return t, nil, &stage.Failure{Code: "NO_EARLIER_VERSION",
 			Cause: fmt.Sprintf("%s keeps no %s in %s", c.Cluster, orPrevious(c.To), strings.Join(missing, ", ")),
-			Help:  fmt.Sprintf("showrunner rollback %s --list says what is kept; to deliver an older version again, run its pipeline at that commit", c.Cluster)}, nil
+			Help:  fmt.Sprintf("`showrunner rollback %s --list` lists the versions that are kept; to deliver an older version again, run its pipeline at that commit", c.Cluster)}, nil
 	case len(t.Groups) == 0:
 		return t, nil, &stage.Failure{Code: "NO_CLUSTER", Cause: fmt.Sprintf("no region has the cluster %s", c.Cluster), Help: "showrunner clusters lists them"}, nil
 	}

@@ -190,7 +190,7 @@ func TestRollbackSaysWhichRegionItCouldNotAsk(t *testing.T) {
 		t.Errorf("us-east-1: %s", got)
 	}
 	if r := c.rollback(t, "none", pipeline.Rollback{Cluster: "api", To: "v9"}); r.Failure == nil || r.Failure.Code != "NO_EARLIER_VERSION" {
-		t.Errorf("a version that nobody keeps: %+v", r)
+		t.Errorf("a version that is not kept: %+v", r)
 	}
 }
 

@@ -55,7 +55,7 @@ func TestWatchersWakeThoseConcerned(t *testing.T) {
 			case cluster := <-woken:
 				got[cluster] = true
 			case <-t.Context().Done():
-				t.Fatal("nobody was woken", when)
+				t.Fatal("no caller was woken", when)
 			}
 		}
 		for _, cluster := range want {

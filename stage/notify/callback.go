@@ -57,7 +57,7 @@ func OpenCallbacks(ctx context.Context, records Records, engine Signaler, public
 		if err == nil {
 			var key []byte
 			if err := json.Unmarshal(r.Data, &key); err != nil || len(key) < 32 {
-				return nil, problem.New(problem.Internal, op, "the kept key for callbacks is damaged")
+				return nil, problem.New(problem.Internal, op, "the stored key for callbacks is damaged")
 			}
 			return &Callbacks{Engine: engine, Public: strings.TrimSuffix(public, "/"), Now: now, key: key}, nil
 		}

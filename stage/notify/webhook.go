@@ -85,7 +85,7 @@ func (w Webhook) call(ctx context.Context, in *stage.Input) (stage.Result, error
 	var t tries
 	if in.State != nil {
 		if err := json.Unmarshal(in.State, &t); err != nil {
-			return stage.Result{}, problem.Wrap(err, problem.Internal, "webhook.call", "reading the kept state")
+			return stage.Result{}, problem.Wrap(err, problem.Internal, "webhook.call", "reading the saved state")
 		}
 	}
 	m, fail, err := w.message(ctx, in, c)

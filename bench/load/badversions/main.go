@@ -50,7 +50,7 @@ var ways = []bad{
 	{name: "exits at once", mode: "exits-at-once", codes: []string{"EXITED"}, tells: []string{"exit code 7", "DATABASE_URL is not set"}},
 	{name: "no such program", mode: "", program: "servce", codes: []string{"START_FAILED"}, tells: []string{"no file ./servce"}},
 	{name: "ignores SIGTERM", mode: "ignores-sigterm", healthy: true},
-	{name: "ill and ignores SIGTERM", mode: "ill-and-deaf", codes: []string{"NEVER_HEALTHY", "HEALTH_TIMEOUT"}, tells: []string{"503"}},
+	{name: "unhealthy and ignores SIGTERM", mode: "ill-and-deaf", codes: []string{"NEVER_HEALTHY", "HEALTH_TIMEOUT"}, tells: []string{"503"}},
 	{name: "leaks file handles", mode: "leaks-handles", codes: []string{"CRASH_LOOP", "HEALTH_TIMEOUT"}, tells: []string{"too many open files"}, healthy: true},
 	{name: "eats memory", mode: "eats-memory", codes: []string{"CRASH_LOOP"}, tells: []string{"its limit is 96MiB", "caching"}, healthy: true},
 	{name: "listens on a wrong port", mode: "wrong-port", codes: []string{"NEVER_HEALTHY"}, tells: []string{"nothing listens on $PORT"}},

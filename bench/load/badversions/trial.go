@@ -114,7 +114,7 @@ func (t *trial) try(ctx context.Context, b bad) (wrong []string, err error) {
 			add("exit %d: %s%s", said.Exit, said.Out, said.Err)
 		}
 		if b.mode == "ignores-sigterm" && !strings.Contains(stopped, "STOP_TIMEOUT") {
-			add("its end was not told: %q", stopped)
+			add("its end was not reported: %q", stopped)
 		}
 	case failure == nil:
 		row("-", "")

@@ -54,7 +54,7 @@ func Main(args []string) {
 	exe := command.ProgramFlag(flags)
 	rate := flags.Int("rate", 500, "requests a second that may be repeated")
 	only := flags.String("strategies", "", "which, separated by commas; empty for all")
-	victims := flags.String("victims", "control,region", "who is killed")
+	victims := flags.String("victims", "control,region", "which process is killed")
 	_ = flags.Parse(args) // the flag set exits on an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

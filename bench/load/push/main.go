@@ -42,7 +42,7 @@ func Main(args []string) {
 	flags := flag.NewFlagSet("load push", flag.ExitOnError)
 	n := flags.Int("n", 500, "deliveries")
 	program := command.ProgramFlag(flags)
-	every := flags.Duration("every", 20*time.Millisecond, "time between deliveries: an idle machine is what is asked about")
+	every := flags.Duration("every", 20*time.Millisecond, "time between deliveries, so that an idle machine is measured")
 	_ = flags.Parse(args) // the flag set exits on an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

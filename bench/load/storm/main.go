@@ -49,7 +49,7 @@ func Main(args []string) {
 	flags.IntVar(&s.kills, "kills", 50, "instances killed (SIGKILL), at random times of the phase")
 	flags.IntVar(&s.hangs, "hangs", 10, "instances stopped (SIGSTOP), at random times of the phase")
 	flags.IntVar(&s.surgeBase, "surge-base", 60, "requests a second before and after the surge, which is ten times as high")
-	flags.Uint64Var(&s.seed, "seed", 0, "of what is hit and when; 0 draws one")
+	flags.Uint64Var(&s.seed, "seed", 0, "seed for the targets and times of kills; 0 draws one")
 	asJSON := flags.Bool("json", false, "print the rows as JSON")
 	_ = flags.Parse(args) // the flag set exits on an error
 	s.surgePeak, s.phases = 10*s.surgeBase, strings.Split(*phases, ",")

@@ -222,7 +222,7 @@ func (w fleet) replaceAll(ctx context.Context, capacity pipeline.Capacity, scali
 			return err
 		}
 	}
-	if err := world.Until(ctx, time.Minute, "what ran before is gone", func() error {
+	if err := world.Until(ctx, time.Minute, "the earlier groups are gone", func() error {
 		if n := len(w.Groups(ctx, cluster)); n > 0 {
 			return fmt.Errorf("%d groups are there", n)
 		}

@@ -37,10 +37,10 @@ func Main(args []string) {
 	o := options{failed: &[]string{}, started: &[]*exec.Cmd{}}
 	flags.IntVar(&o.n, "n", 1_000_000, "executions that have ended")
 	flags.IntVar(&o.asked, "asked", 200, "how often each page is asked for; 0: no page is, and nothing is started to be")
-	flags.Uint64Var(&o.seed, "seed", 1, "of what the executions are called, were started by and ended as")
+	flags.Uint64Var(&o.seed, "seed", 1, "seed for the names, triggers and outcomes of the executions")
 	stores := flags.String("store", "sqlite,postgres", "stores to fill")
 	flags.StringVar(&o.dir, "dir", "", "folder for everything (a few gigabytes a million); empty: a temporary one")
-	flags.StringVar(&o.data, "data", "", "folder to keep filled stores in; what an earlier run with the same -n and -seed left there is used again; empty: none is kept")
+	flags.StringVar(&o.data, "data", "", "folder for filled stores; a store of an earlier run with the same -n and -seed is reused; empty: no store is kept")
 	exe := command.ProgramFlag(flags)
 	flags.BoolVar(&o.backup, "backup", false, "also take a backup under load and restore it into both databases")
 	into := flags.String("into", "sqlite,postgres", "databases that the backup is restored into")

@@ -61,7 +61,7 @@ func (c *plane) kept(ctx context.Context, f *fill, old int) error {
 		}
 	}
 	if _, err := c.get(ctx, "/api/v1/executions/"+f.at(old/2).id); err == nil {
-		return fmt.Errorf("an execution that is kept no longer is there")
+		return fmt.Errorf("an execution that has to be kept is gone")
 	}
 	return nil
 }

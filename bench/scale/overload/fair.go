@@ -89,7 +89,7 @@ func (b *bench) among(ctx context.Context, name string, flood int, many, one str
 	}
 	fmt.Printf("fair, %s: %d runs of one application started in %s; another's run, start to end: alone p50 %s worst %s, among them p50 %s worst %s; %d of the flood had not ended then\n",
 		name, flood, started.Round(time.Millisecond), ms(alone[turns/2]), ms(alone[turns-1]), ms(among[turns/2]), ms(among[turns-1]), left)
-	b.must(left > 0, "%s: the flood was over before it was shown that nobody waits behind it", name)
+	b.must(left > 0, "%s: the flood ended too early to show that no other run waits behind it", name)
 	b.must(among[turns-1] < alone[turns-1]+fairBudget, "%s: another application's run took %s among the flood", name, ms(among[turns-1]))
 	for _, id := range ids {
 		if err := world.Until(ctx, 5*time.Minute, "the flood ends", func() error {

@@ -1,8 +1,8 @@
-// Package coarsecloud is a cloud in memory that can do little, and that late:
-// weights are whole percents from 0 to 100 or all-or-nothing, requests follow
-// new weights after a while, counts come minutes late, and nobody can wait for
-// a change. It is for tests of what has to work on such clouds too. Requests
-// are made by Serve; a request that reaches a version without instances is lost.
+// Package coarsecloud is a cloud in memory with few and slow abilities: weights
+// are whole percents from 0 to 100 or all-or-nothing, requests follow new weights
+// after a while, counts come minutes late, and there is no waiting for changes.
+// It is for tests of code that has to work on such clouds too. Requests are made
+// by Serve; a request that reaches a version without instances is lost.
 package coarsecloud
 
 import (

@@ -10,8 +10,8 @@ import (
 	"showrunner/problem"
 )
 
-// Amend implements driver.Amender. An artifact that is another one gets a folder of
-// its own: what runs keeps the files it was started with.
+// Amend implements driver.Amender. A new artifact gets a folder of its own:
+// running instances keep the files they were started with.
 func (f *Fleet) Amend(_ context.Context, region, name string, spec driver.ServerGroupSpec, key string) error {
 	const op = "fleet.amend"
 	spec, err := checkSpec(spec)
@@ -47,7 +47,7 @@ func (f *Fleet) Amend(_ context.Context, region, name string, spec driver.Server
 			fresh := f.newGroup(name, r, env)
 			g.env, g.unenforced = env, fresh.unenforced
 			g.scaler.amend(fresh.scaler)
-			g.backoff = backoff{} // what is launched next is another thing
+			g.backoff = backoff{} // the next launches use the new specification
 			f.push(g.cluster)
 			f.bump(g.cluster)
 		}, nil, nil
@@ -55,8 +55,8 @@ func (f *Fleet) Amend(_ context.Context, region, name string, spec driver.Server
 	return err
 }
 
-// amend takes over policies; those that are as they were keep their evidence and
-// when they are due next.
+// amend applies new policies; unchanged policies keep their evidence and their
+// next due time.
 func (s *scaler) amend(fresh scaler) {
 	for n, p := range fresh.policies {
 		at := slices.IndexFunc(s.policies, func(was policy) bool { return equalPolicy(was, p) })

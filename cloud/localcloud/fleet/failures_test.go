@@ -98,7 +98,7 @@ func TestHealthyThenCrashes(t *testing.T) {
 	says(t, "cause", f.Cause, "code 4", "had served")
 	says(t, "log", strings.Join(f.LastLog, "\n"), "panic: out of luck")
 	if g.Failures != 0 {
-		t.Errorf("%d instances are said never to have served", g.Failures)
+		t.Errorf("%d instances are counted as never having served", g.Failures)
 	}
 }
 
@@ -186,7 +186,7 @@ func TestDaemonHoldsTheOutput(t *testing.T) {
 		var pid int
 		if _, err := fmt.Sscanf(line, "child %d", &pid); err == nil {
 			if err := syscall.Kill(pid, 0); err != nil {
-				t.Fatalf("the child is gone, so nothing was shown: %v", err)
+				t.Fatalf("the child is gone, so this test proves nothing: %v", err)
 			}
 		}
 	}
@@ -277,7 +277,7 @@ func TestHungIsReplacedLaunchFirst(t *testing.T) {
 			}
 		}
 		if served = served || open == 2; served && open < 1 {
-			t.Fatalf("nobody was left to serve: %+v", c)
+			t.Fatalf("no instance was left to serve: %+v", c)
 		}
 	}
 }

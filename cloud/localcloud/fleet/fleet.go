@@ -250,7 +250,7 @@ func (f *Fleet) remove(g *group) {
 	next := f.doc.clone()
 	delete(next.Groups, g.name)
 	if err := f.folder.save(next); err != nil {
-		f.config.Log.Error("cannot record that a group is gone", "group", g.name, "err", err)
+		f.config.Log.Error("cannot record the removal of a group", "group", g.name, "err", err)
 		return // the next pass tries again
 	}
 	f.doc = next

@@ -55,7 +55,7 @@ func TestEvidenceOutlivesAVersion(t *testing.T) {
 	}
 	check("once the versions are gone")
 	if _, err := os.Stat(filepath.Join(r.dir, "groups", g.Name)); !os.IsNotExist(err) {
-		t.Errorf("the folder of a group that is gone is left: %v", err)
+		t.Errorf("the folder of a removed group is left: %v", err)
 	}
 	again := r.Create(r.Spec("again", cloudtest.ExitAtOnce, 1))
 	r.Wait(again.Name, "failing", func(g driver.ServerGroup) bool { return len(g.Ended) > 0 })
@@ -63,7 +63,7 @@ func TestEvidenceOutlivesAVersion(t *testing.T) {
 	r.start()
 	check("after a restart")
 	if g, _ := cloudtest.New(t, r.target()).Group(again.Name); len(g.Ended) == 0 {
-		t.Error("after a restart a version that is there has forgotten what ended in it")
+		t.Error("after a restart an existing version has forgotten its ended instances")
 	}
 }
 

@@ -82,7 +82,7 @@ func (f *Fleet) passLaunchHook(ctx context.Context, i *instance) (ran, ok bool) 
 		return true, true // putIntoService checks whether the instance is still wanted
 	}
 	if hooks.Launch.DefaultResult == hookContinue && h.answer != driver.HookAbandon {
-		f.config.Log.Warn("a launch hook failed; the instance serves all the same", "instance", i.id, "group", i.group.name, "cause", failure.Cause)
+		f.config.Log.Warn("a launch hook failed; the instance serves nevertheless", "instance", i.id, "group", i.group.name, "cause", failure.Cause)
 		return true, true
 	}
 	i.failure = failure

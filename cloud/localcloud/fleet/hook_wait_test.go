@@ -199,7 +199,7 @@ func TestIllAfterItsLaunchHook(t *testing.T) {
 	if err := r.AnswerHook(t.Context(), "test-1", i.ID, driver.HookContinue, r.Key()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it was asked and is ill", func() bool {
+	eventually(t, "it was checked and is unhealthy", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return strings.Contains(r.instances[i.ID].probeDetail, "forgotten")
@@ -207,7 +207,7 @@ func TestIllAfterItsLaunchHook(t *testing.T) {
 	for _, c := range r.balancer.all() {
 		for _, g := range c.Groups {
 			if len(g.Targets) > 0 {
-				t.Fatalf("the balancer had an ill instance: %v", g.Targets)
+				t.Fatalf("the balancer had an unhealthy instance: %v", g.Targets)
 			}
 		}
 	}
@@ -252,9 +252,9 @@ func TestRegionKilledWhileHooksWait(t *testing.T) {
 		t.Error("it has traffic")
 	}
 	if err := r.AnswerHook(t.Context(), "test-1", gone, driver.HookContinue, "before"); err != nil {
-		t.Errorf("what was answered before is forgotten: %v", err)
+		t.Errorf("the earlier answer is forgotten: %v", err)
 	}
-	refused(t, "to the one that is gone", r.AnswerHook(t.Context(), "test-1", gone, driver.HookContinue, r.Key()), problem.NotFound, "there is no instance "+gone)
+	refused(t, "to the instance from before the restart", r.AnswerHook(t.Context(), "test-1", gone, driver.HookContinue, r.Key()), problem.NotFound, "there is no instance "+gone)
 	if err := r.AnswerHook(t.Context(), "test-1", g.Instances[0].ID, driver.HookContinue, r.Key()); err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestWhatIsNoProcessIsRefused(t *testing.T) {
 		}
 	}
 	if list, err := r.ServerGroups(t.Context(), "test-1", ""); err != nil || len(list) != 0 {
-		t.Errorf("made all the same: %v, %v", list, err)
+		t.Errorf("the refused group was made: %v, %v", list, err)
 	}
 	if made := r.Create(r.Spec("app", cloudtest.Serve, 0)); made.Name != "app-v000" {
 		t.Errorf("a refusal used up a number: %s", made.Name)

@@ -24,7 +24,7 @@ func (s *Sites) Activate(ctx context.Context, name, id, key string) (driver.Site
 	d := st.find(id)
 	if d == nil {
 		return driver.SiteDeployment{}, problem.New(problem.NotFound, op, "site %s has no deployment %s in %s", name, id, s.config.Region).
-			WithHelp("the deployments kept are listed by: showrunner sites deployments %s", name)
+			WithHelp("`showrunner sites deployments %s` lists the deployments that are kept", name)
 	}
 	live, _ := st.live(d.Scope)
 	// Ordered as of now: a publish that began earlier must not undo a person's
