@@ -54,7 +54,7 @@ func activityOf(st execution.StageState) execution.Activity {
 		if st.Phase == execution.PhaseWaiting {
 			return execution.WaitingForApproval
 		}
-	case "wait", "webhook": // a webhook waits for its call back
+	case "wait", "webhook": // a webhook waits for its callback
 		if st.Phase == execution.PhaseWaiting {
 			return execution.Waiting
 		}

@@ -37,7 +37,7 @@ func TestActivities(t *testing.T) {
 		"one bakes, one is held back":     {[]execution.StageState{frozen, bakes}, execution.Baking},
 		"a rollout that is undone":        {[]execution.StageState{running("deploy", execution.PhaseRunning, `{"rollout":{"failure":{"code":"X"}}}`)}, execution.Undoing},
 		"a timer":                         {[]execution.StageState{running("wait", execution.PhaseWaiting, "")}, execution.Waiting},
-		"a call back":                     {[]execution.StageState{running("webhook", execution.PhaseWaiting, "")}, execution.Waiting},
+		"a callback":                      {[]execution.StageState{running("webhook", execution.PhaseWaiting, "")}, execution.Waiting},
 		"the next attempt":                {[]execution.StageState{running("build", execution.PhaseRetry, "")}, execution.Retrying},
 		"a stage that stops what it does": {[]execution.StageState{running("build", execution.PhaseCanceling, "")}, execution.Canceling},
 	} {

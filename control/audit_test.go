@@ -102,7 +102,7 @@ func TestPermissionDenied(t *testing.T) {
 		"a trigger destroys": {Principal{Name: "poll", Via: ViaTrigger}, opDestroy, false, "poll may not do cluster.destroy"},
 		"a stage starts":     {Principal{Name: "ada", Via: ViaStage}, opRun, true, ""},
 		"a stage decides":    {Principal{Name: "ada", Via: ViaStage}, opDecide, false, "ada may not do execution.decide"},
-		"a call back starts": {Principal{Name: "callback", Via: ViaCallback}, opRun, false, "callback may not do execution.run"},
+		"a callback starts":  {Principal{Name: "callback", Via: ViaCallback}, opRun, false, "callback may not do execution.run"},
 	} {
 		for form, do := range map[string]func(s *Service) (bool, error){
 			"perform": func(s *Service) (acted bool, err error) {

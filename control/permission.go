@@ -22,7 +22,7 @@ type Part string
 const (
 	ViaTrigger  Part = "trigger"  // start pipelines
 	ViaStage    Part = "stage"    // start pipelines
-	ViaCallback Part = "callback" // answer the stage that waits for a call back
+	ViaCallback Part = "callback" // answer the stage that waits for a callback
 )
 
 var partMay = map[Part][]string{

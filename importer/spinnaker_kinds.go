@@ -113,10 +113,10 @@ func (s *spinnaker) webhook(st cursor, name string) pipeline.Stage {
 		w.Headers[k] = s.text(values[i])
 	}
 	if wait := st.get("waitForCompletion"); wait.boolean() {
-		s.in.note(Warning, wait.path, "waitForCompletion", "the stage is not asked again: it waits for a call back to the URL it sends as callbackUrl")
+		s.in.note(Warning, wait.path, "waitForCompletion", "the stage is not asked again: it waits for a callback to the URL it sends as callbackUrl")
 		w.Wait = true
 		for _, f := range []string{"statusUrlResolution", "statusUrlJsonPath", "statusJsonPath", "successStatuses", "canceledStatuses", "terminalStatuses", "progressJsonPath"} {
-			st.get(f).leave(Warning, f, "the stage is not asked again; the call back says how it went")
+			st.get(f).leave(Warning, f, "the stage is not asked again; the callback reports the result")
 		}
 	}
 	return stageOf(name, w)

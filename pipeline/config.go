@@ -122,16 +122,16 @@ type Approval struct {
 // Kind implements Config.
 func (Approval) Kind() string { return "approval" }
 
-// Webhook calls out, and may wait for a call back.
+// Webhook calls another system, and may wait for a callback.
 type Webhook struct {
 	URL     string            `json:"url" lang:"secret" check:"url"`
 	Method  string            `json:"method,omitempty" default:"POST" enum:"GET|HEAD|POST|PUT|PATCH|DELETE"` // default POST
 	Headers map[string]string `json:"headers,omitempty" lang:"secret" check:"headers"`
 	Body    string            `json:"body,omitempty" lang:"secret"`
 	Expect  []int             `json:"expect,omitempty" lang:"one" min:"100" max:"599"`  // statuses; default 200 to 299
-	Wait    bool              `json:"wait,omitempty"`                                   // wait for a call back to the URL given as callbackUrl
+	Wait    bool              `json:"wait,omitempty"`                                   // wait for a callback to the URL given as callbackUrl
 	Secret  string            `json:"secret,omitempty" lang:"secret"`                   // signs the call (Standard Webhooks)
-	Outputs map[string]string `json:"outputs,omitempty" lang:"static" check:"pointers"` // output name → JSON pointer into the answer (or call back)
+	Outputs map[string]string `json:"outputs,omitempty" lang:"static" check:"pointers"` // output name → JSON pointer into the answer (or callback)
 }
 
 // Kind implements Config.

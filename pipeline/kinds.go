@@ -129,9 +129,9 @@ var kinds = []Kind{
 	},
 	{
 		Name: "webhook", Config: Webhook{}, Declares: true, Timeout: time.Hour,
-		Summary: "Calls out, and may wait for a call back.",
+		Summary: "Calls another system, and may wait for a callback.",
 		Doc: "With `wait` the call carries a `callbackUrl`, and the stage ends when that is called. " +
-			"`outputs` maps a name to a JSON pointer into the answer (or the call back).",
+			"`outputs` maps a name to a JSON pointer into the answer (or the callback).",
 		Outputs: []Output{{"status", IntOutput, "the HTTP status of the answer"}},
 		Example: "webhook: { url: \"https://hooks.example.com/deployed\", body: '{\"by\": \"${{ execution.startedBy }}\"}' }",
 	},

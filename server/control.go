@@ -342,7 +342,7 @@ func (c *controlPlane) handler() http.Handler {
 // guard refuses requests that a page of another site made a browser send.
 func guard(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
-	// Webhooks and calls back come from programs elsewhere and prove themselves by signature or token.
+	// Webhooks and callbacks come from other programs, and are authenticated by signature or token.
 	protection.AddInsecureBypassPattern("/hooks/")
 	return protection.Handler(next)
 }

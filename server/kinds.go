@@ -109,7 +109,7 @@ func (s triggerStarter) Start(ctx context.Context, r trigger.Start) (trigger.Sta
 	return trigger.Started{Execution: e.ID, Number: e.Number, New: fresh}, nil
 }
 
-// callbackSignaler hands calls back to the stages that wait for them.
+// callbackSignaler passes callbacks to the stages that wait for them.
 type callbackSignaler struct{ control *control.Service }
 
 // Signal implements notify.Signaler.

@@ -72,7 +72,7 @@ func (c *controlPlane) allows(ctx context.Context, e execution.Head, st *pipelin
 	return c.transitions.Allows(ctx, e, st)
 }
 
-// makeControl makes the operations, and what receives the calls back of webhook stages.
+// makeControl makes the operations, and the receiver for callbacks of webhook stages.
 func (c *controlPlane) makeControl(ctx context.Context, engine *execution.Engine, records control.Records) error {
 	c.claims = &deploy.Claims{Records: c.store, UnderWay: underWay(engine)}
 	c.cleanUps = &deploy.CleanUps{Records: c.store, Claims: c.claims, Now: c.Now}
