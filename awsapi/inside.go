@@ -33,7 +33,7 @@ func (s *Server) Call(ctx context.Context, c wire.Call, service, operation strin
 	if !s.services[service].Global && !slices.Contains(s.Regions, c.Region) {
 		return nil, noRegion(c.Region, s.Regions)
 	}
-	output, err := s.perform(ctx, &c, q, handler)
+	output, err := s.perform(wire.WithInside(ctx), &c, q, handler)
 	if err != nil {
 		return nil, translate(err)
 	}

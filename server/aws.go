@@ -119,7 +119,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		Services: []wire.Service{
 			sts.Service(keys, c.Now),
 			secretsmanager.Service(c.store, secretValues{c.secrets}, c.Now),
-			ssm.Service(c.store, secretValues{c.secrets}, c.Now),
+			ssm.Service(c.store, secretValues{c.secrets}, c.Now, ssm.Images(ec2.SampleImage)),
 			iam.Service(c.store, c.Now),
 			streams.Service(),
 			stacks.Service(),

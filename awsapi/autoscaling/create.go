@@ -52,7 +52,7 @@ func (s *Service) create(ctx context.Context, c *wire.Call, in object) (object, 
 			return nil, err
 		}
 	}
-	if g.Tags, err = newTags(nil, in.Objects("Tags")); err != nil {
+	if g.Tags, err = newTags(ctx, nil, in.Objects("Tags")); err != nil {
 		return nil, err
 	}
 	if g.TargetGroups, err = s.targetGroups(ctx, c.Region, in); err != nil {

@@ -10,11 +10,11 @@ import (
 )
 
 // newTags are a group's tags with others added.
-func newTags(have, more []object) ([]object, error) {
+func newTags(ctx context.Context, have, more []object) ([]object, error) {
 	out := slices.Clone(have)
 	for _, t := range more {
 		key := t.Text("Key")
-		if strings.HasPrefix(key, "aws:") {
+		if strings.HasPrefix(key, "aws:") && !wire.IsInside(ctx) {
 			return nil, invalid("The tag key %s begins with aws:, which is reserved", key)
 		}
 		made := object{"Key": key, "Value": t.Text("Value"), "PropagateAtLaunch": !t.Has("PropagateAtLaunch") || t.Is("PropagateAtLaunch")}
@@ -45,7 +45,7 @@ func (s *Service) putTags(ctx context.Context, c *wire.Call, in object) (object,
 	}
 	for name, tags := range groups {
 		_, err := s.change(ctx, c.Region, name, func(g *group) error {
-			g.Tags, err = newTags(g.Tags, tags)
+			g.Tags, err = newTags(ctx, g.Tags, tags)
 			return err
 		})
 		if err != nil {

@@ -90,13 +90,7 @@ func TestKilledAtEveryWrite(t *testing.T) {
 	if testing.Short() {
 		t.Skip("hundreds of control planes")
 	}
-	for _, c := range []struct {
-		name      string
-		operation string
-		in        object
-		before    bool // there is a stack already
-		status    string
-	}{
+	for _, c := range []crashCase{
 		{"create", "CreateStack", crashInput("1", "named", "last"), false, "CREATE_COMPLETE"},
 		{"failed creation", "CreateStack", crashInput("1", "named", "aws-last"), false, "ROLLBACK_COMPLETE"},
 		{"replacement", "UpdateStack", crashInput("2", "renamed", "last"), true, "UPDATE_COMPLETE"},
@@ -106,37 +100,52 @@ func TestKilledAtEveryWrite(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			setup := func() (*world, string) {
-				w := newWorld(t)
-				if !c.before {
-					return w, "s"
-				}
-				id := w.call("CreateStack", crashInput("1", "named", "last"))["StackId"].(string)
-				w.is("s", "CREATE_COMPLETE")
-				return w, id
-			}
-			calm, id := setup()
-			calm.call(c.operation, c.in)
-			calm.is(id, c.status)
-			want := calm.census()
-			points := 0
-			for n := 1; ; n++ {
-				w, id := setup()
-				died := w.crash(n, c.operation, c.in)
-				w.is(id, c.status)
-				if got := w.census(); !maps.Equal(got, want) {
-					t.Errorf("killed at write %d: there is\n%v, want\n%v\n%s", n, got, want, strings.Join(w.events(id), "\n"))
-				}
-				w.stop()
-				if !died {
-					break
-				}
-				points++
-			}
-			t.Logf("%d points", points)
-			if points < 10 {
-				t.Errorf("only %d points: the test kills nothing", points)
-			}
+			c.run(t, false, crashInput("1", "named", "last"), (*world).census)
 		})
+	}
+}
+
+// crashCase is an operation of a stack, and what the stack is at its end.
+type crashCase struct {
+	name      string
+	operation string
+	in        object
+	before    bool // there is a stack already
+	status    string
+}
+
+// run kills the operation at every write and compares what there is at its end.
+func (c crashCase) run(t *testing.T, instances bool, first object, census func(*world) map[string]string) {
+	t.Helper()
+	setup := func() (*world, string) {
+		w := newWorldOf(t, instances)
+		if !c.before {
+			return w, "s"
+		}
+		id := w.call("CreateStack", first)["StackId"].(string)
+		w.is("s", "CREATE_COMPLETE")
+		return w, id
+	}
+	calm, id := setup()
+	calm.call(c.operation, c.in)
+	calm.is(id, c.status)
+	want := census(calm)
+	points := 0
+	for n := 1; ; n++ {
+		w, id := setup()
+		died := w.crash(n, c.operation, c.in)
+		w.is(id, c.status)
+		if got := census(w); !maps.Equal(got, want) {
+			t.Errorf("killed at write %d: there is\n%v, want\n%v\n%s", n, got, want, strings.Join(w.events(id), "\n"))
+		}
+		w.stop()
+		if !died {
+			break
+		}
+		points++
+	}
+	t.Logf("%d points", points)
+	if points < 10 {
+		t.Errorf("only %d points: the test kills nothing", points)
 	}
 }

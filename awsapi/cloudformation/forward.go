@@ -127,12 +127,15 @@ func (r *run) step(ctx context.Context, p *prepared, one *template.Resource) (bo
 		made, err := kind.Handler.Update(ctx, req)
 		return r.outcome(ctx, one.Name, made, err)
 	}
-	if resumed || st.Adopt {
+	if resumed && !kind.Repeatable || st.Adopt {
 		made, found, err := kind.Handler.Find(ctx, req)
 		if err != nil {
 			return r.outcome(ctx, one.Name, made, err)
 		}
 		if completer, ok := kind.Handler.(resource.Completer); ok && found {
+			if kind.Assigned {
+				req.Physical = made.Physical
+			}
 			made, err = completer.Complete(ctx, req)
 		}
 		if found {

@@ -16,7 +16,10 @@ import (
 	"time"
 
 	"showrunner/awsapi"
+	"showrunner/awsapi/autoscaling"
+	"showrunner/awsapi/awstest"
 	"showrunner/awsapi/cloudformation"
+	"showrunner/awsapi/ec2"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
 	"showrunner/awsapi/secretsmanager"
@@ -37,14 +40,21 @@ type world struct {
 	records *recordtest.Records
 	key     string
 	objects *objects
+	fleet   *awstest.Fleet // nil: no instances
 	server  *awsapi.Server
 	stop    func()
 	dead    *mortal
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, false) }
+
+// newWorldOf is newWorld with EC2 and Auto Scaling, if they are wanted.
+func newWorldOf(t *testing.T, instances bool) *world {
 	t.Helper()
 	w := &world{t: t, records: &recordtest.Records{}, key: filepath.Join(t.TempDir(), "key"), objects: &objects{buckets: map[string]map[string]string{}}}
+	if instances {
+		w.fleet = awstest.NewFleet(t, w.records, time.Now)
+	}
 	w.start(-1)
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -76,10 +86,18 @@ func (w *world) start(writes int) {
 			return []string{region + "a", region + "b"}, nil
 		},
 		Website: func(bucket string) string { return "http://" + bucket + ".localhost" }})
-	in.Server, err = awsapi.New(awsapi.Config{Keys: keys, Regions: []string{region}, S3: mortalObjects{w.objects, w.dead}, Log: log, Now: time.Now, Services: []wire.Service{
+	services := []wire.Service{
 		iam.Service(w.dead, time.Now), ssm.Service(w.dead, secrets, time.Now), secretsmanager.Service(w.dead, secrets, time.Now),
 		kinesis.New(w.dead, kinesis.Events{}, time.Now).Service(), stacks.Service(),
-	}})
+	}
+	if w.fleet != nil {
+		groups := w.fleet.Control(w.t, w.records, time.Now)
+		instances := ec2.New(ec2.Config{Records: w.dead, Groups: groups, Artifacts: w.fleet.Artifacts, Sample: []string{"showrunner", "sample-service"}, Regions: []string{region}, Account: awsapi.Account, Log: log, Now: time.Now})
+		scaling := autoscaling.New(autoscaling.Config{Records: w.dead, Groups: groups, EC2: instances, Regions: []string{region}, Account: awsapi.Account, Log: log, Now: time.Now})
+		instances.Use(scaling)
+		services = append(services, instances.Service(), scaling.Service())
+	}
+	in.Server, err = awsapi.New(awsapi.Config{Keys: keys, Regions: []string{region}, S3: mortalObjects{w.objects, w.dead}, Log: log, Now: time.Now, Services: services})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -73,6 +73,8 @@ func reach(v any, at string) []string {
 	case object:
 		name, rest, _ := strings.Cut(at, ".")
 		return reach(x[name], rest)
+	case map[string]any: // of a document that was read back
+		return reach(object(x), at)
 	case []any:
 		var out []string
 		for _, e := range x {

@@ -12,7 +12,7 @@ func (s *Service) createRouteTable(ctx context.Context, c *wire.Call, in object)
 	if err != nil {
 		return nil, err
 	}
-	data, err := s.keep(ctx, c.Region, "route-table", object{"RouteTableId": tokenID(in, "rtb-", c.Region), "VpcId": in.Text("VpcId"), "OwnerId": c.Account, "PropagatingVgws": []any{}, "Associations": []any{},
+	data, err := s.keep(ctx, c.Region, "route-table", object{"RouteTableId": tokenID(c, in, "rtb-"), "VpcId": in.Text("VpcId"), "OwnerId": c.Account, "PropagatingVgws": []any{}, "Associations": []any{},
 		"Routes": []any{localRoute(vpc.Data.Text("CidrBlock"))}}, nil, in)
 	return object{"RouteTable": data}, err
 }
@@ -78,7 +78,7 @@ func (s *Service) associateRouteTable(ctx context.Context, c *wire.Call, in obje
 			return nil, err
 		}
 	}
-	id := newID("rtbassoc-")
+	id := madeID(c, "rtbassoc-")
 	_, err := s.changeKept(ctx, c.Region, "route-table", table, func(d *kept) error {
 		for _, a := range d.Data.Objects("Associations") {
 			if subnet != "" && a.Text("SubnetId") == subnet {
@@ -113,7 +113,7 @@ func (s *Service) disassociateRouteTable(ctx context.Context, c *wire.Call, in o
 }
 
 func (s *Service) createInternetGateway(ctx context.Context, c *wire.Call, in object) (object, error) {
-	data, err := s.keep(ctx, c.Region, "internet-gateway", object{"InternetGatewayId": newID("igw-"), "OwnerId": c.Account, "Attachments": []any{}}, nil, in)
+	data, err := s.keep(ctx, c.Region, "internet-gateway", object{"InternetGatewayId": madeID(c, "igw-"), "OwnerId": c.Account, "Attachments": []any{}}, nil, in)
 	return object{"InternetGateway": data}, err
 }
 
@@ -169,7 +169,7 @@ func (s *Service) deleteInternetGateway(ctx context.Context, c *wire.Call, in ob
 }
 
 func (s *Service) createVPNGateway(ctx context.Context, c *wire.Call, in object) (object, error) {
-	data, err := s.keep(ctx, c.Region, "vpn-gateway", object{"VpnGatewayId": newID("vgw-"), "State": "available", "Type": in.Text("Type"), "AmazonSideAsn": in.Number("AmazonSideAsn", 64512), "VpcAttachments": []any{}}, nil, in)
+	data, err := s.keep(ctx, c.Region, "vpn-gateway", object{"VpnGatewayId": madeID(c, "vgw-"), "State": "available", "Type": in.Text("Type"), "AmazonSideAsn": in.Number("AmazonSideAsn", 64512), "VpcAttachments": []any{}}, nil, in)
 	delete(data, "Tags")
 	return object{"VpnGateway": data}, err
 }
@@ -204,7 +204,7 @@ func (s *Service) createNAT(ctx context.Context, c *wire.Call, in object) (objec
 	if kind == "" {
 		kind = "public"
 	}
-	data, err := s.keep(ctx, c.Region, "natgateway", object{"NatGatewayId": tokenID(in, "nat-", c.Region), "SubnetId": in.Text("SubnetId"), "VpcId": subnet.Data.Text("VpcId"), "State": "available",
+	data, err := s.keep(ctx, c.Region, "natgateway", object{"NatGatewayId": tokenID(c, in, "nat-"), "SubnetId": in.Text("SubnetId"), "VpcId": subnet.Data.Text("VpcId"), "State": "available",
 		"ConnectivityType": kind, "CreateTime": s.Now().UTC(), "NatGatewayAddresses": []any{address}}, nil, in)
 	return object{"NatGateway": data, "ClientToken": in.Text("ClientToken")}.With(nil), err
 }
@@ -230,7 +230,7 @@ func (s *Service) allocateAddress(ctx context.Context, c *wire.Call, in object) 
 	if address == "" {
 		return nil, wire.Errorf("AddressLimitExceeded", "The maximum number of addresses has been reached.")
 	}
-	data, err := s.keep(ctx, c.Region, "elastic-ip", object{"AllocationId": newID("eipalloc-"), "PublicIp": address, "Domain": "vpc", "PublicIpv4Pool": "amazon", "NetworkBorderGroup": c.Region}, nil, in)
+	data, err := s.keep(ctx, c.Region, "elastic-ip", object{"AllocationId": madeID(c, "eipalloc-"), "PublicIp": address, "Domain": "vpc", "PublicIpv4Pool": "amazon", "NetworkBorderGroup": c.Region}, nil, in)
 	delete(data, "Tags")
 	return data, err
 }
@@ -255,7 +255,7 @@ func (s *Service) createEndpoint(ctx context.Context, c *wire.Call, in object) (
 	if kind == "" {
 		kind = "Gateway"
 	}
-	data, err := s.keep(ctx, c.Region, "vpc-endpoint", object{"VpcEndpointId": tokenID(in, "vpce-", c.Region), "VpcEndpointType": kind, "State": "available", "OwnerId": c.Account, "RequesterManaged": false,
+	data, err := s.keep(ctx, c.Region, "vpc-endpoint", object{"VpcEndpointId": tokenID(c, in, "vpce-"), "VpcEndpointType": kind, "State": "available", "OwnerId": c.Account, "RequesterManaged": false,
 		"RouteTableIds": []any{}, "SubnetIds": []any{}, "Groups": []any{}, "NetworkInterfaceIds": []any{}, "DnsEntries": []any{}, "CreationTimestamp": s.Now().UTC(), "PrivateDnsEnabled": in.Is("PrivateDnsEnabled")}.
 		With(in.Only("VpcId", "ServiceName", "PolicyDocument", "RouteTableIds", "SubnetIds", "IpAddressType")), nil, in)
 	return object{"VpcEndpoint": data, "ClientToken": in.Text("ClientToken")}.With(nil), err

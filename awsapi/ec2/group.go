@@ -61,10 +61,10 @@ func (s *Service) createGroup(ctx context.Context, c *wire.Call, in object) (obj
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(others, func(o object) bool { return o.Text("GroupName") == name }) {
+	id := madeID(c, "sg-")
+	if slices.ContainsFunc(others, func(o object) bool { return o.Text("GroupName") == name && o.Text("GroupId") != id }) {
 		return nil, wire.Errorf("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", name, vpc)
 	}
-	id := newID("sg-")
 	if err := s.makeGroup(ctx, c.Region, id, name, in.Text("Description"), vpc, in); err != nil {
 		return nil, err
 	}

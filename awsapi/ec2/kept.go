@@ -72,6 +72,11 @@ func keptKey(region, kind, id string) string { return region + "/" + kind + "/" 
 func (s *Service) keep(ctx context.Context, region, name string, data, extra, in object) (object, error) {
 	k := kinds()[name]
 	id := data.Text(k.id)
+	// Its tags come first: what is there is found by them.
+	tags := tagsFor(in, name)
+	if err := s.keepTags(ctx, region, id, tags); err != nil {
+		return nil, err
+	}
 	err := s.kept.Create(ctx, keptKey(region, name, id), kept{data, extra, s.Now().UTC()})
 	if problem.CodeOf(err) == problem.Conflict {
 		d, err := s.keptResource(ctx, region, name, id)
@@ -80,16 +85,15 @@ func (s *Service) keep(ctx context.Context, region, name string, data, extra, in
 	if err != nil {
 		return nil, err
 	}
-	tags := tagsFor(in, name)
-	return data.With(object{"Tags": tagList(tags)}), s.keepTags(ctx, region, id, tags)
+	return data.With(object{"Tags": tagList(tags)}), nil
 }
 
 // tokenID is the identifier of what a request makes: the same for the same token.
-func tokenID(in object, prefix, region string) string {
+func tokenID(c *wire.Call, in object, prefix string) string {
 	if token := in.Text("ClientToken"); token != "" {
-		return derivedID(prefix, region, token)
+		return derivedID(prefix, c.Region, token)
 	}
-	return newID(prefix)
+	return madeID(c, prefix)
 }
 
 // keptResource finds a resource. Errors: the kind's own.

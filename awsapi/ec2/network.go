@@ -169,7 +169,7 @@ func (s *Service) createVPC(ctx context.Context, c *wire.Call, in object) (objec
 	case in.Is("AmazonProvidedIpv6CidrBlock") || in.Has("Ipv6CidrBlock"):
 		return nil, unsupported("IPv6 of a VPC")
 	}
-	id := newID("vpc-")
+	id := madeID(c, "vpc-")
 	if err := s.makeVPC(ctx, c.Region, id, cidr.Masked().String(), false, in); err != nil {
 		return nil, err
 	}
@@ -272,8 +272,9 @@ func (s *Service) createSubnet(ctx context.Context, c *wire.Call, in object) (ob
 	if err != nil {
 		return nil, err
 	}
+	id := madeID(c, "subnet-")
 	for _, o := range others {
-		if other, err := netip.ParsePrefix(o.Text("CidrBlock")); err == nil && other.Overlaps(cidr) {
+		if other, err := netip.ParsePrefix(o.Text("CidrBlock")); err == nil && other.Overlaps(cidr) && o.Text("SubnetId") != id {
 			return nil, wire.Errorf("InvalidSubnet.Conflict", "The CIDR '%s' conflicts with another subnet", text)
 		}
 	}
@@ -290,7 +291,7 @@ func (s *Service) createSubnet(ctx context.Context, c *wire.Call, in object) (ob
 	if !slices.Contains(zones, zone) {
 		return nil, wire.Errorf("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: %s.", zone, strings.Join(zones, ", "))
 	}
-	data, err := s.keep(ctx, c.Region, "subnet", s.subnet(c.Region, newID("subnet-"), in.Text("VpcId"), zone, cidr.String()), nil, in)
+	data, err := s.keep(ctx, c.Region, "subnet", s.subnet(c.Region, id, in.Text("VpcId"), zone, cidr.String()), nil, in)
 	return object{"Subnet": data}, err
 }
 

@@ -19,6 +19,15 @@ func newID(prefix string) string {
 	return prefix + hex.EncodeToString(b[:])[:17]
 }
 
+// madeID is the identifier of what a call makes. What another service of the
+// endpoint asks for again has the same one.
+func madeID(c *wire.Call, prefix string) string {
+	if c.Token != "" {
+		return derivedID(prefix, c.Region, c.Token)
+	}
+	return newID(prefix)
+}
+
 // derivedID is an identifier that follows from others.
 func derivedID(prefix string, parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))

@@ -55,7 +55,7 @@ func (s *Service) deleteTags(ctx context.Context, c *wire.Call, in object) (obje
 // setTags changes the tags of resources that are there.
 func (s *Service) setTags(ctx context.Context, region string, ids []string, in object, change func(map[string]string, object)) error {
 	for _, t := range in.Objects("Tags") {
-		if strings.HasPrefix(t.Text("Key"), "aws:") {
+		if strings.HasPrefix(t.Text("Key"), "aws:") && !wire.IsInside(ctx) {
 			return wire.Errorf("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
 		}
 	}

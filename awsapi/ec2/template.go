@@ -126,7 +126,7 @@ func (s *Service) createTemplate(ctx context.Context, c *wire.Call, in object) (
 		return nil, err
 	}
 	now, request := s.Now().UTC(), digest(in)
-	t := template{ID: tokenID(in, "lt-", c.Region), Name: in.Text("LaunchTemplateName"), Created: now, By: c.Caller, Default: 1, Latest: 1, Token: in.Text("ClientToken"), Request: request,
+	t := template{ID: tokenID(c, in, "lt-"), Name: in.Text("LaunchTemplateName"), Created: now, By: c.Caller, Default: 1, Latest: 1, Token: in.Text("ClientToken"), Request: request,
 		Versions: []templateVersion{{Number: 1, Description: in.Text("VersionDescription"), Data: data, Created: now, By: c.Caller}}}
 	have, _, err := s.template(ctx, c.Region, object{"LaunchTemplateName": t.Name})
 	switch {

@@ -58,11 +58,12 @@ type service struct {
 	docs   state.Collection[document]
 	values Values
 	now    func() time.Time
+	public []Published
 }
 
 // Service is the operations of ssm that are served.
-func Service(records state.Records, values Values, now func() time.Time) wire.Service {
-	s := &service{docs: state.New[document](records, collection), values: values, now: now}
+func Service(records state.Records, values Values, now func() time.Time, public ...Published) wire.Service {
+	s := &service{docs: state.New[document](records, collection), values: values, now: now, public: public}
 	return wire.Service{Name: "ssm", Operations: map[string]wire.Handler{
 		"PutParameter":           wire.Handle(s.put),
 		"GetParameter":           wire.Handle(s.get),
@@ -104,6 +105,9 @@ func notFound(name string) error {
 
 // arn is a parameter's; a name that is a path brings its own slash.
 func arn(c *wire.Call, name string) string {
+	if strings.HasPrefix(name, publishedPrefix) {
+		return "arn:aws:ssm:" + c.Region + "::parameter" + name
+	}
 	return "arn:aws:ssm:" + c.Region + ":" + c.Account + ":parameter/" + strings.TrimPrefix(name, "/")
 }
 
@@ -117,6 +121,9 @@ func (s *service) selected(ctx context.Context, c *wire.Call, id string) (d docu
 		}
 	}
 	name, selector, _ = strings.Cut(name, ":")
+	if d, ok := s.published(name); ok {
+		return d, d.current(), "", nil
+	}
 	d, err = s.docs.Get(ctx, key(c, name))
 	if problem.CodeOf(err) == problem.NotFound && !strings.HasPrefix(name, "/") && name != id {
 		d, err = s.docs.Get(ctx, key(c, "/"+name)) // an ARN does not tell /a from a

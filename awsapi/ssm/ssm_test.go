@@ -34,7 +34,7 @@ func open(t *testing.T) *client {
 	t.Helper()
 	c := &client{records: &recordtest.Records{}}
 	c.secrets = secret.New(c.records, secret.Options{KeyFile: filepath.Join(t.TempDir(), "key")})
-	c.Client = awstest.New(t, ssm.Service(c.records, values{c.secrets}, time.Now))
+	c.Client = awstest.New(t, ssm.Service(c.records, values{c.secrets}, time.Now, ssm.Images("ami-1")))
 	return c
 }
 
@@ -167,4 +167,16 @@ func TestWhatIsRefused(t *testing.T) {
 	if _, code, _ := c.Try("ssm", "DescribeParameters", object{"ParameterFilters": []object{{"Key": "Nonsense"}}}); code != "InvalidFilterKey" && code != "ValidationException" {
 		t.Errorf("a filter nobody knows: %s", code)
 	}
+}
+
+func TestPublishedImages(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	const name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+	p := c.Call("ssm", "GetParameter", object{"Name": name})["Parameter"].(object)
+	if p["Value"] != "ami-1" || p["DataType"] != "aws:ec2:image" || p["ARN"] != "arn:aws:ssm:us-west-2::parameter"+name {
+		t.Errorf("the parameter is %v", p)
+	}
+	c.Refused("ssm", "PutParameter", object{"Name": name, "Type": "String", "Value": "x", "Overwrite": true}, "ValidationException", "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive).")
+	c.Refused("ssm", "GetParameter", object{"Name": "/aws/service/other"}, "ParameterNotFound", "")
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,20 @@ import (
 	"strconv"
 	"strings"
 )
+
+type insideKey struct{}
+
+// WithInside marks the context of a call that another service of this endpoint makes.
+func WithInside(ctx context.Context) context.Context {
+	return context.WithValue(ctx, insideKey{}, true)
+}
+
+// IsInside says whether another service of this endpoint calls: it may set tags
+// whose keys begin with aws:, which clients may not.
+func IsInside(ctx context.Context) bool {
+	inside, _ := ctx.Value(insideKey{}).(bool)
+	return inside
+}
 
 // Inside makes a request of a service that another service of this endpoint asks
 // for, without bytes in between. Its values may be as templates write them: a

@@ -14,6 +14,9 @@ type Call struct {
 	// Caller is the principal's ARN.
 	Caller string
 	Key    string // the access key that signed
+	// Token is set of a call of another service of this endpoint: the same whenever
+	// the same act is asked for again, so that what it makes is made once.
+	Token string
 }
 
 // Handler carries out one operation.

@@ -13,12 +13,12 @@ func computeTypes() []*Type {
 	return []*Type{{
 		Name: "AWS::EC2::LaunchTemplate", Properties: list("LaunchTemplateName", "LaunchTemplateData", "TagSpecifications", "VersionDescription"), Required: list("LaunchTemplateData"),
 		Replace: list("LaunchTemplateName"), Attributes: list("LaunchTemplateId", "LatestVersionNumber", "DefaultVersionNumber"), Identifiers: list("LaunchTemplateId"),
-		Needs: [2]string{"ec2", "CreateLaunchTemplate"}, Handler: launchTemplate{},
+		Repeatable: true, Needs: [2]string{"ec2", "CreateLaunchTemplate"}, Handler: launchTemplate{},
 	}, {
 		Name: "AWS::EC2::Instance", Properties: list("ImageId", "InstanceType", "LaunchTemplate", "SubnetId", "SecurityGroupIds", "SecurityGroups", "UserData", "KeyName", "IamInstanceProfile", "AvailabilityZone", "Tags", "Monitoring", "EbsOptimized", "BlockDeviceMappings", "NetworkInterfaces", "DisableApiTermination"),
 		Replace:    list("ImageId", "InstanceType", "LaunchTemplate", "SubnetId", "SecurityGroupIds", "SecurityGroups", "UserData", "KeyName", "IamInstanceProfile", "AvailabilityZone", "NetworkInterfaces", "BlockDeviceMappings", "EbsOptimized", "Monitoring"),
 		Attributes: list("InstanceId", "PrivateIp", "PublicIp", "AvailabilityZone", "PrivateDnsName", "PublicDnsName"), Identifiers: list("InstanceId"), Tagged: true, Assigned: true,
-		Needs: [2]string{"ec2", "RunInstances"}, Handler: instance{},
+		Repeatable: true, Needs: [2]string{"ec2", "RunInstances"}, Handler: instance{},
 	}, {
 		Name: "AWS::AutoScaling::LaunchConfiguration", Properties: list("LaunchConfigurationName", "ImageId", "InstanceType", "SecurityGroups", "UserData", "KeyName", "IamInstanceProfile", "AssociatePublicIpAddress", "BlockDeviceMappings", "InstanceMonitoring", "MetadataOptions", "EbsOptimized"),
 		Required:   list("ImageId", "InstanceType"),

@@ -7,7 +7,7 @@ import (
 
 func networkTypes() []*Type {
 	kind := func(name string, properties, required, replace, attributes []string, k *ec2Kind) *Type {
-		return &Type{Name: name, Properties: properties, Required: required, Replace: replace, Attributes: attributes, Identifiers: attributes[:1], Tagged: true, Assigned: true,
+		return &Type{Name: name, Properties: properties, Required: required, Replace: replace, Attributes: attributes, Identifiers: attributes[:1], Tagged: true, Assigned: true, Repeatable: true,
 			Needs: [2]string{"ec2", k.create}, Handler: k}
 	}
 	list := func(names ...string) []string { return names }

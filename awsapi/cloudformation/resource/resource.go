@@ -109,6 +109,7 @@ type Type struct {
 	IAM         bool // making one needs CAPABILITY_IAM, and CAPABILITY_NAMED_IAM with a name
 	Tagged      bool // it takes the stack's tags
 	Assigned    bool // the service gives the identifier when one is made: none can be taken
+	Repeatable  bool // making one again with the same token makes nothing more
 	// Check refuses properties that cannot be honoured, before anything is made.
 	Check func(properties map[string]any) error
 	// Needs is the operation that has to be served: service and name.
@@ -364,7 +365,9 @@ func (r *Request) oldTagKeys() []any {
 
 // call is Call for the resource's region and caller.
 func (r *Request) call(ctx context.Context, service, operation string, in map[string]any) (map[string]any, error) {
-	return r.Services.Call(ctx, r.Call, service, operation, in)
+	c := r.Call
+	c.Token = r.Token
+	return r.Services.Call(ctx, c, service, operation, in)
 }
 
 // gone makes nothing of an error that says that what is to go is not there.
