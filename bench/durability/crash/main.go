@@ -166,7 +166,7 @@ func (f *fleet) deliver(ctx context.Context) error {
 	l := newLoad(f)
 	l.begin(ctx)
 	began := time.Now()
-	if err := f.strike(ctx, l); err != nil {
+	if err := f.killRandomly(ctx, l); err != nil {
 		return err
 	}
 	if err := l.finish(ctx); err != nil {
@@ -178,8 +178,8 @@ func (f *fleet) deliver(ctx context.Context) error {
 	return f.refuse(ctx)
 }
 
-// strike kills replicas until the plan is done.
-func (f *fleet) strike(ctx context.Context, l *load) error {
+// killRandomly kills replicas until the plan is done.
+func (f *fleet) killRandomly(ctx context.Context, l *load) error {
 	random := rand.New(rand.NewPCG(f.seed, 1))
 	middle := f.kills / 2
 	for n := range f.kills {
@@ -208,7 +208,7 @@ func (f *fleet) strike(ctx context.Context, l *load) error {
 			return err
 		}
 		if n == middle {
-			if err := f.interlude(ctx, l); err != nil {
+			if err := f.midRunEvent(ctx, l); err != nil {
 				return err
 			}
 		}
@@ -217,13 +217,13 @@ func (f *fleet) strike(ctx context.Context, l *load) error {
 		}
 	}
 	if f.kills == 0 {
-		return f.interlude(ctx, l)
+		return f.midRunEvent(ctx, l)
 	}
 	return nil
 }
 
-// interlude is the single event in the middle: the upgrade or the outage.
-func (f *fleet) interlude(ctx context.Context, l *load) error {
+// midRunEvent is the single event in the middle: the upgrade or the outage.
+func (f *fleet) midRunEvent(ctx context.Context, l *load) error {
 	if f.old != "" {
 		fmt.Printf("upgrading, one replica after the other, with %s\n", l.progress())
 		for _, r := range f.members {
@@ -236,7 +236,7 @@ func (f *fleet) interlude(ctx context.Context, l *load) error {
 		if f.server == nil {
 			return fmt.Errorf("-outage needs the private server of -database postgres")
 		}
-		return f.blackout(ctx, l)
+		return f.databaseOutage(ctx, l)
 	}
 	if f.kills == 0 && f.outage == 0 {
 		return pause(ctx, 10*time.Second)

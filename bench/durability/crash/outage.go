@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// blackout makes the database unreachable for a while: stopped, or paused so that
+// databaseOutage makes the database unreachable for a while: stopped, or paused so that
 // nothing is refused and everything hangs.
-func (f *fleet) blackout(ctx context.Context, l *load) error {
+func (f *fleet) databaseOutage(ctx context.Context, l *load) error {
 	how, down, up := "stopped", f.server.Down, f.server.Up
 	if f.pause {
 		how, down, up = "paused", f.server.Pause, func(context.Context) error { return f.server.Resume() }
@@ -34,7 +34,7 @@ func (f *fleet) blackout(ctx context.Context, l *load) error {
 	if err := pause(ctx, f.outage/2); err != nil {
 		return err
 	}
-	looked := f.lookAway(ctx)
+	looked := f.checkDuringOutage(ctx)
 	if err := pause(ctx, f.outage/2); err != nil {
 		return err
 	}
@@ -49,12 +49,12 @@ func (f *fleet) blackout(ctx context.Context, l *load) error {
 	}
 	l.excuse(false)
 	fmt.Printf("the database is back; the first execution ended %s later, and no control plane was started anew\n", time.Since(back).Round(time.Millisecond))
-	return errors.Join(looked, f.lookAgain(ctx), pause(ctx, 5*time.Second))
+	return errors.Join(looked, f.checkAfterOutage(ctx), pause(ctx, 5*time.Second))
 }
 
-// away is the expected answer of a control plane while the database is
+// outageAnswer is the expected answer of a control plane while the database is
 // unreachable.
-type away struct {
+type outageAnswer struct {
 	method, path string
 	status       int
 	stale        bool   // marked as data of an earlier time
@@ -62,7 +62,7 @@ type away struct {
 	within       time.Duration
 }
 
-var answersAway = []away{
+var answersAway = []outageAnswer{
 	{http.MethodGet, "/healthz", 200, false, "ok", time.Second},
 	{http.MethodGet, "/readyz", 503, false, "", 2 * time.Second},
 	{http.MethodGet, "/api/v1/applications", 200, true, `"crash"`, time.Second},
@@ -76,9 +76,9 @@ var answersAway = []away{
 	{http.MethodDelete, "/api/v1/applications/crash", 503, false, "", 2 * time.Second},
 }
 
-// lookAway checks the answers of every control plane while the database is
+// checkDuringOutage checks the answers of every control plane while the database is
 // unreachable.
-func (f *fleet) lookAway(ctx context.Context) error {
+func (f *fleet) checkDuringOutage(ctx context.Context) error {
 	var errs []error
 	for _, r := range f.members {
 		for _, a := range answersAway {
@@ -90,11 +90,11 @@ func (f *fleet) lookAway(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// lookAgain checks that answers are current once the database is back.
-func (f *fleet) lookAgain(ctx context.Context) error {
+// checkAfterOutage checks that answers are current once the database is back.
+func (f *fleet) checkAfterOutage(ctx context.Context) error {
 	for _, r := range f.members {
 		for try := 0; ; try++ {
-			err := r.look(ctx, away{http.MethodGet, "/executions", 200, false, "", 5 * time.Second})
+			err := r.look(ctx, outageAnswer{http.MethodGet, "/executions", 200, false, "", 5 * time.Second})
 			if err == nil {
 				break
 			}
@@ -109,7 +109,7 @@ func (f *fleet) lookAgain(ctx context.Context) error {
 	return nil
 }
 
-func (r *replica) look(ctx context.Context, a away) error {
+func (r *replica) look(ctx context.Context, a outageAnswer) error {
 	req, err := http.NewRequestWithContext(ctx, a.method, "http://"+r.listen+a.path, strings.NewReader("{}"))
 	if err != nil {
 		return err

@@ -17,9 +17,9 @@ const (
 	// hosts.
 	spreadStage = 300 * time.Millisecond
 	spreadLimit = 15 * time.Minute
-	// spreadKeeps is the fraction of the rate of one host with as many places
+	// minSpreadRatio is the fraction of the rate of one host with as many places
 	// that several hosts have to reach together.
-	spreadKeeps = 0.7
+	minSpreadRatio = 0.7
 )
 
 // spread measures the rate of the parallel stages of one execution on one host
@@ -39,7 +39,7 @@ func spread(ctx context.Context, p plan, w *world, databases func(context.Contex
 			continue
 		}
 		fmt.Printf("  %.2f times the speed of one host\n", rate/alone)
-		if rate < spreadKeeps*alone*float64(hosts) {
+		if rate < minSpreadRatio*alone*float64(hosts) {
 			return fmt.Errorf("%d hosts are %.2f times as fast as one", hosts, rate/alone)
 		}
 	}
@@ -76,7 +76,7 @@ func spreadOver(ctx context.Context, p plan, w *world, databases func(context.Co
 		return 0, nil, err
 	}
 	for {
-		counted, byHost, err := f.ranWhere(effects)
+		counted, byHost, err := f.countByHost(effects)
 		if err != nil || len(counted) == p.spread {
 			rate = float64(p.spread) / time.Since(began).Seconds()
 			for stage, n := range counted {
@@ -92,8 +92,8 @@ func spreadOver(ctx context.Context, p plan, w *world, databases func(context.Co
 	}
 }
 
-// ranWhere counts finished stages by stage and by host.
-func (f *fleet) ranWhere(effects string) (byStage map[string]int, byHost []int, err error) {
+// countByHost counts finished stages by stage and by host.
+func (f *fleet) countByHost(effects string) (byStage map[string]int, byHost []int, err error) {
 	text, err := os.ReadFile(effects)
 	if err != nil && !errors.Is(err, os.ErrNotExist) { // no stage has written yet
 		return nil, nil, err

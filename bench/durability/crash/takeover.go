@@ -21,7 +21,7 @@ const (
 	// further delay: leases are checked ten times a second.
 	lease      = 5 * time.Second
 	leaseSlack = time.Second
-	// running executions of the victim at the moment of a strike
+	// running executions of the victim when it is killed or stopped
 	struck = 6
 	// hungRounds is how many replicas of each fleet size are stopped; each takes
 	// a lease.
@@ -38,7 +38,7 @@ const audit = `CREATE TABLE audit (position bigint, execution text, stage text, 
 
 // takeover kills and stops replicas of fleets of several sizes, and measures how
 // long their executions stand still.
-func takeover(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error), ask asker) error {
+func takeover(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error), ask databaseQuery) error {
 	var errs []error
 	for _, size := range p.sizes {
 		f := &fleet{plan: p, world: w}
@@ -47,7 +47,7 @@ func takeover(ctx context.Context, p plan, w *world, databases func(context.Cont
 		if f.address, err = databases(ctx); err != nil {
 			return err
 		}
-		err = f.strikes(ctx, ask)
+		err = f.takeoverTrials(ctx, ask)
 		f.stop()
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%d replicas: %w", size, err))
@@ -56,10 +56,10 @@ func takeover(ctx context.Context, p plan, w *world, databases func(context.Cont
 	return errors.Join(errs...)
 }
 
-// asker queries the database itself.
-type asker func(ctx context.Context, address, text string) ([][]string, error)
+// databaseQuery queries the database itself.
+type databaseQuery func(ctx context.Context, address, text string) ([][]string, error)
 
-func (f *fleet) strikes(ctx context.Context, ask asker) error {
+func (f *fleet) takeoverTrials(ctx context.Context, ask databaseQuery) error {
 	if err := f.start(ctx); err != nil {
 		return err
 	}
@@ -71,14 +71,14 @@ func (f *fleet) strikes(ctx context.Context, ask asker) error {
 	foreign, doubled := 0, 0
 	for n := range f.takeovers + hungRounds {
 		hang := n >= f.takeovers
-		s := &strike{fleet: f, victim: f.members[random.IntN(len(f.members))]}
+		s := &takeoverTrial{fleet: f, victim: f.members[random.IntN(len(f.members))]}
 		if err := s.begin(ctx); err != nil {
 			return err
 		}
 		if err := pause(ctx, time.Duration(random.IntN(150))*time.Millisecond); err != nil {
 			return err
 		}
-		first, all, err := s.strike(ctx, hang)
+		first, all, err := s.run(ctx, hang)
 		if err != nil {
 			return err
 		}
@@ -124,11 +124,11 @@ func middle(d []time.Duration) time.Duration {
 	return d[len(d)/2].Round(time.Millisecond)
 }
 
-// strike is one replica and the executions that only it is running.
-type strike struct {
+// takeoverTrial is one replica and the executions that only it is running.
+type takeoverTrial struct {
 	fleet    *fleet
 	victim   *replica
-	ids      map[string]time.Time // time of the first event after the strike
+	ids      map[string]time.Time // time of the first event after the kill
 	ended    map[string]bool
 	position int64
 	taken    time.Time // time at which all of them had continued
@@ -137,7 +137,7 @@ type strike struct {
 }
 
 // begin starts executions at the victim and waits until each has progressed.
-func (s *strike) begin(ctx context.Context) error {
+func (s *takeoverTrial) begin(ctx context.Context) error {
 	s.ids, s.ended, s.stages = map[string]time.Time{}, map[string]bool{}, map[string]int{}
 	var page struct{ Next int64 }
 	if err := s.victim.call(ctx, http.MethodGet, "/api/v1/events?limit=1&from=-1", nil, &page, ""); err == nil {
@@ -163,7 +163,7 @@ func (s *strike) begin(ctx context.Context) error {
 }
 
 // read reads the log at a replica until it has the needed events.
-func (s *strike) read(ctx context.Context, at *replica, enough func(event) bool) error {
+func (s *takeoverTrial) read(ctx context.Context, at *replica, enough func(event) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
@@ -197,9 +197,9 @@ func (s *strike) read(ctx context.Context, at *replica, enough func(event) bool)
 	}
 }
 
-// strike kills or stops the victim. It returns the times until the first and the
+// run kills or stops the victim. It returns the times until the first and the
 // last of its executions continued on another replica.
-func (s *strike) strike(ctx context.Context, hang bool) (first, all time.Duration, err error) {
+func (s *takeoverTrial) run(ctx context.Context, hang bool) (first, all time.Duration, err error) {
 	at := time.Now()
 	if hang {
 		s.victim.mu.Lock()
@@ -237,7 +237,7 @@ func (s *strike) strike(ctx context.Context, hang bool) (first, all time.Duratio
 
 // afterwards resumes a stopped victim, and asks the database how many events it
 // wrote afterwards for executions that others had taken.
-func (s *strike) afterwards(ctx context.Context, ask asker) (int, error) {
+func (s *takeoverTrial) afterwards(ctx context.Context, ask databaseQuery) (int, error) {
 	woken := time.Now()
 	if err := s.victim.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		return 0, err
@@ -261,7 +261,7 @@ func (s *strike) afterwards(ctx context.Context, ask asker) (int, error) {
 }
 
 // finish waits until all have ended.
-func (s *strike) finish(ctx context.Context) error {
+func (s *takeoverTrial) finish(ctx context.Context) error {
 	over := func() bool {
 		for id := range s.ids {
 			if !s.ended[id] {

@@ -19,15 +19,15 @@ const (
 	// startsWithin is how long a start is retried: a busy replica says when to
 	// try again.
 	startsWithin = time.Minute
-	// waitingKeeps is the fraction of the reference rate that has to be kept.
-	waitingKeeps = 0.7
+	// minRateRatio is the fraction of the reference rate that has to be kept.
+	minRateRatio = 0.7
 )
 
 // waiting measures the rate of commands while very many wait for a place: a
 // hundred executions alone, one execution of a thousand parallel stages, and then
 // p.waiting executions, all started on one replica, before and after each replica
 // was killed. No command may have its effect twice.
-func waiting(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error), ask asker) error {
+func waiting(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error), ask databaseQuery) error {
 	f := &fleet{plan: p, world: w}
 	var err error
 	if f.address, err = databases(ctx); err != nil {
@@ -45,7 +45,7 @@ func waiting(ctx context.Context, p plan, w *world, databases func(context.Conte
 	var slow []string
 	say := func(what string, rate float64) {
 		fmt.Printf("%s: %.1f commands/s, %.2f of the first\n", what, rate, rate/first)
-		if rate < waitingKeeps*first {
+		if rate < minRateRatio*first {
 			slow = append(slow, what)
 		}
 	}

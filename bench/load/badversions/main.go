@@ -42,8 +42,8 @@ type bad struct {
 	healthy bool
 }
 
-// ways are all kinds of bad versions.
-var ways = []bad{
+// badKinds are all kinds of bad versions.
+var badKinds = []bad{
 	{name: "never healthy", mode: "never-healthy", codes: []string{"NEVER_HEALTHY", "HEALTH_TIMEOUT"}, tells: []string{"503", "cannot reach the database", "serves version"}},
 	{name: "healthy, then crashes", mode: "crashes", codes: []string{"CRASH_LOOP"}, tells: []string{"exit code 3", "panic: index out of range"}, healthy: true},
 	{name: "healthy, then SIGSEGV", mode: "kills-itself", codes: []string{"CRASH_LOOP"}, tells: []string{"segmentation"}, healthy: true},
@@ -136,7 +136,7 @@ func (t *trial) all(ctx context.Context, only string) (bool, error) {
 	}
 	fmt.Printf("%-24s %-5s %-14s %8s %8s %7s %7s %7s  %s\n", "the version", "exit", "code", "took", "requests", "failed", "others", "by it", "cause")
 	kept := true
-	for _, b := range ways {
+	for _, b := range badKinds {
 		if only != "" && !slices.Contains(strings.Split(only, ","), b.mode) {
 			continue
 		}

@@ -124,7 +124,7 @@ func (t *trial) try(ctx context.Context, b bad) (wrong []string, err error) {
 		}
 	default:
 		row(failure.Code, failure.Cause)
-		wrong = append(wrong, unclear(b, said, *failure)...)
+		wrong = append(wrong, missingParts(b, said, *failure)...)
 		if t.verbose {
 			fmt.Printf("    evidence:\n      %s\n    undone:\n      %s\n    help: %s\n", strings.Join(failure.Evidence, "\n      "), strings.Join(failure.Undone, "\n      "), failure.Help)
 		}
@@ -173,8 +173,8 @@ func (t *trial) failure(ctx context.Context) (*stage.Failure, error) {
 	return s.Failure, nil
 }
 
-// unclear lists the missing parts of a failure.
-func unclear(b bad, said world.Said, f stage.Failure) (wrong []string) {
+// missingParts lists the missing parts of a failure.
+func missingParts(b bad, said world.Said, f stage.Failure) (wrong []string) {
 	if said.Exit != 4 {
 		wrong = append(wrong, fmt.Sprintf("exit %d, not 4 (rolled back)", said.Exit))
 	}

@@ -108,7 +108,7 @@ func (r *releases) release(ctx context.Context, by string) (took time.Duration, 
 		if err != nil {
 			return took, wrong, err
 		}
-		if why := unlike(groups, commit, r.instances, strategies[at].kept, strategies[at].empty); why != "" {
+		if why := differences(groups, commit, r.instances, strategies[at].kept, strategies[at].empty); why != "" {
 			wrong = append(wrong, fmt.Sprintf("after %s, %s: %s", version, region, why))
 		}
 	}
@@ -121,8 +121,8 @@ func (r *releases) release(ctx context.Context, by string) (took time.Duration, 
 	return took, wrong, err
 }
 
-// unlike describes how a region's groups differ from the strategy's promise.
-func unlike(groups []cloud.ServerGroup, version string, instances, kept int, empty bool) string {
+// differences describes how a region's groups differ from the strategy's promise.
+func differences(groups []cloud.ServerGroup, version string, instances, kept int, empty bool) string {
 	others := 0
 	for i, g := range groups {
 		switch newest := i == len(groups)-1; {

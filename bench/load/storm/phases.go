@@ -20,10 +20,10 @@ var phases = map[string]phase{
 		return w.phase(ctx, s, func() (string, error) { return "nothing", nil })
 	},
 	"kills": func(ctx context.Context, w fleet, s settings, rng *rand.Rand) (row, error) {
-		return w.phase(ctx, s, func() (string, error) { return w.blows(ctx, s, rng, s.kills, syscall.SIGKILL) })
+		return w.phase(ctx, s, func() (string, error) { return w.signalInstances(ctx, s, rng, s.kills, syscall.SIGKILL) })
 	},
 	"hangs": func(ctx context.Context, w fleet, s settings, rng *rand.Rand) (row, error) {
-		return w.phase(ctx, s, func() (string, error) { return w.blows(ctx, s, rng, s.hangs, syscall.SIGSTOP) })
+		return w.phase(ctx, s, func() (string, error) { return w.signalInstances(ctx, s, rng, s.hangs, syscall.SIGSTOP) })
 	},
 	"zone": func(ctx context.Context, w fleet, s settings, rng *rand.Rand) (row, error) {
 		return w.phase(ctx, s, func() (string, error) { return w.zone(ctx, s, rng) })
@@ -51,9 +51,9 @@ func (w fleet) phase(ctx context.Context, s settings, f func() (string, error)) 
 	return r, err
 }
 
-// blows sends a signal to n random serving instances at random times of the
+// signalInstances sends a signal to n random serving instances at random times of the
 // phase, whether or not earlier ones have been replaced.
-func (w fleet) blows(ctx context.Context, s settings, rng *rand.Rand, n int, sig syscall.Signal) (string, error) {
+func (w fleet) signalInstances(ctx context.Context, s settings, rng *rand.Rand, n int, sig syscall.Signal) (string, error) {
 	began := time.Now()
 	at := make([]time.Duration, n)
 	for i := range at {

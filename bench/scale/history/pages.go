@@ -13,11 +13,11 @@ import (
 	"showrunner/execution"
 )
 
-// leafed is how many pages are read one after the other, twice.
-const leafed = 1500
+// pagesRead is how many pages are read one after the other, twice.
+const pagesRead = 1500
 
-// manyEnough is the number of executions from which every full page is full.
-const manyEnough = 50_000
+// minForFullPages is the number of executions from which every full page is full.
+const minForFullPages = 50_000
 
 // starts is how often a control plane is started on a full store.
 const starts = 3
@@ -115,14 +115,14 @@ func (o options) pages(ctx context.Context, p place, f *fill, fresh *plane) erro
 			over = "  OVER BUDGET"
 			o.must(false, "%s: %s took %.1f ms (p99)", p.kind, q.what, most)
 		}
-		o.must(q.rows < 0 || rows == q.rows || q.rows == 50 && o.n < manyEnough, "%s: %s has %d rows, want %d", p.kind, q.what, rows, q.rows)
+		o.must(q.rows < 0 || rows == q.rows || q.rows == 50 && o.n < minForFullPages, "%s: %s has %d rows, want %d", p.kind, q.what, rows, q.rows)
 		fmt.Printf("  %-31s %4d rows: p50 %6.2f ms, p99 %6.2f ms, worst of %d %6.2f ms%s\n", q.what, rows, took[len(took)/2], most, o.asked, last, over)
 	}
-	middle, err := c.leaf(ctx, leafed)
+	middle, err := c.leaf(ctx, pagesRead)
 	if err != nil {
 		return err
 	}
-	after, err := c.leaf(ctx, leafed)
+	after, err := c.leaf(ctx, pagesRead)
 	if err != nil {
 		return err
 	}

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// mostPruned is the maximum number of removed executions; removing them takes a
+// maxPruned is the maximum number of removed executions; removing them takes a
 // minute or two.
-const mostPruned = 100_000
+const maxPruned = 100_000
 
 // prunes has the retention policy remove the oldest executions, at most half of
 // them, while deliveries continue.
 func (o options) prunes(ctx context.Context, p place, f *fill) error {
-	old := min(o.n/2, mostPruned)
+	old := min(o.n/2, maxPruned)
 	age := time.Since(f.at(old).created)
 	c, err := o.start(ctx, p, "--keep", "87600h", "--keep-events", "87600h")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// weighed is how many executions are measured.
-const weighed = 30
+// measuredExecutions is how many executions are measured.
+const measuredExecutions = 30
 
 // marker is a value that the parent gets and its children do not.
 var marker = strings.Repeat("of-the-parent-alone-", 200)
@@ -65,7 +65,7 @@ func (o options) weigh(ctx context.Context, kind string) (*sample, *plane, error
 	if c, err = o.start(ctx, p); err != nil {
 		return nil, nil, err
 	}
-	for range weighed {
+	for range measuredExecutions {
 		for try := 0; ; try++ { // a busy machine may answer that the request has to be repeated
 			if _, err := c.run(ctx, "release", map[string]string{"version": "1.0.0", "notes": marker}, trigger); err == nil {
 				break
@@ -75,7 +75,7 @@ func (o options) weigh(ctx context.Context, kind string) (*sample, *plane, error
 			pause(2 * time.Second)
 		}
 	}
-	if err := c.ends(ctx, "release", weighed); err != nil {
+	if err := c.ends(ctx, "release", measuredExecutions); err != nil {
 		return nil, nil, err
 	}
 	rows, err := c.rows(ctx)
@@ -87,9 +87,9 @@ func (o options) weigh(ctx context.Context, kind string) (*sample, *plane, error
 	}
 	logs := filesLike(filepath.Join(p.data, "logs") + "/")
 	parent, child := rows.of("release"), rows.of("smoke")
-	each := float64(p.size()-before) / weighed / 1024
+	each := float64(p.size()-before) / measuredExecutions / 1024
 	fmt.Printf("%s: an execution of 10 stages with its outputs, a parameter of %d bytes and a child keeps %.1f KB of rows and events (its child %.1f KB); with both and every index the database grew by %.1f KB each; their logs are %.1f KB\n",
-		kind, len(marker), float64(parent.bytes)/1024, float64(child.bytes)/1024, each, float64(logs)/weighed/1024)
+		kind, len(marker), float64(parent.bytes)/1024, float64(child.bytes)/1024, each, float64(logs)/measuredExecutions/1024)
 	o.must(parent.bytes < 64<<10 && each < 64, "%s: an execution of 10 stages keeps %.1f KB", kind, max(float64(parent.bytes)/1024, each))
 	o.must(!strings.Contains(child.text, marker), "%s: a child holds what its parent was given", kind)
 	return rows.sample("short"), fresh, nil
