@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"showrunner/control"
+	"showrunner/problem"
 	"showrunner/server"
 )
 
@@ -106,7 +107,7 @@ func toolCheck(ctx context.Context, name, args, need string) check {
 	}
 	out, err := exec.CommandContext(ctx, path, args).Output()
 	if err != nil {
-		return check{name, "failed", err.Error(), need + " need it"}
+		return check{name, "failed", problem.Text(err), need + " need it"}
 	}
 	return check{name, "ok", firstLine(string(out)), ""}
 }
@@ -120,14 +121,14 @@ func folderCheck(data string) check {
 		return c
 	}
 	if err != nil {
-		return check{c.Name, "failed", err.Error(), "name another with --data"}
+		return check{c.Name, "failed", problem.Text(err), "name another with --data"}
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return check{c.Name, "warning", fmt.Sprintf("%s can be read by others (%s)", data, info.Mode().Perm()), "chmod 700 " + data}
 	}
 	f, err := os.CreateTemp(data, "doctor-*")
 	if err != nil {
-		return check{c.Name, "failed", err.Error(), "name another with --data"}
+		return check{c.Name, "failed", problem.Text(err), "name another with --data"}
 	}
 	f.Close()
 	os.Remove(f.Name())
@@ -164,7 +165,7 @@ func (a *app) processesState(ctx context.Context) []check {
 	var regions []control.RegionStatus
 	c := a.connect()
 	if err := c.Do(ctx, http.MethodGet, "/regions", nil, &regions); err != nil {
-		return append(list, check{"control plane", "failed", err.Error(), "start it: showrunner up"})
+		return append(list, check{"control plane", "failed", problem.Text(err), "start it: showrunner up"})
 	}
 	list = append(list, check{"control plane", "ok", c.Base(), ""})
 	for _, r := range regions {
@@ -177,7 +178,7 @@ func (a *app) processesState(ctx context.Context) []check {
 	}
 	var missing []control.Missing
 	if err := c.Do(ctx, http.MethodGet, "/missing", nil, &missing); err != nil {
-		return append(list, check{"what was deployed", "failed", err.Error(), ""})
+		return append(list, check{"what was deployed", "failed", problem.Text(err), ""})
 	}
 	for _, m := range missing {
 		name := m.Subject.String()
@@ -188,7 +189,7 @@ func (a *app) processesState(ctx context.Context) []check {
 	}
 	var triggers []control.TriggerStatus
 	if err := c.Do(ctx, http.MethodGet, "/triggers", nil, &triggers); err != nil {
-		return append(list, check{"triggers", "warning", err.Error(), ""})
+		return append(list, check{"triggers", "warning", problem.Text(err), ""})
 	}
 	for _, t := range triggers {
 		if t.Fails() {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -101,15 +100,8 @@ func (a *app) clustersNamed(ctx context.Context, all []control.Cluster, name str
 // missingText says what should be there and is not.
 func missingText(w io.Writer, missing []control.Missing) {
 	for _, m := range missing {
-		fmt.Fprintf(w, "✕ Not there: %s. %s.\n", clean(m.String()), clean(upperFirst(m.Help)))
+		fmt.Fprintf(w, "✕ Not there: %s\n  help: %s\n", clean(m.String()), clean(m.Help))
 	}
-}
-
-func upperFirst(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func clustersText(w io.Writer, clusters []control.Cluster) {

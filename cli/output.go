@@ -102,7 +102,7 @@ func (a *app) printError(err error) {
 		code = string(e.Code)
 	}
 	if a.output == "json" {
-		details := map[string]any{"code": code, "message": err.Error(), "help": help}
+		details := map[string]any{"code": code, "message": problem.Text(err), "help": help}
 		var spec *buildspec.Error
 		if errors.As(err, &spec) {
 			details["diagnostics"] = spec.Findings

@@ -18,7 +18,7 @@ func (a *app) executionsRestart() *cobra.Command {
 		Use: "restart EXECUTION STAGE", Short: "Let an ended execution go on from a stage", Args: exactArgs("EXECUTION", "STAGE"),
 		Long: `Restart runs a stage of an ended execution again, and every stage that needs it. It
 says which these are, and what they change, and asks before it does so; in a script,
-where nobody can be asked, say --yes.`,
+without a terminal, give --yes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := a.connect()
 			path := "/executions/" + seg(args[0]) + "/stages/" + seg(args[1]) + "/restart"
@@ -60,14 +60,14 @@ func restartText(w io.Writer, plan control.RestartPlan) {
 	}
 }
 
-// confirm asks on a terminal whether to go on. Where nobody can be asked, yes has to
+// confirm asks on a terminal whether to go on. Without a terminal, yes has to
 // be given. Errors: usage, and one that says that nothing was done.
 func (a *app) confirm(yes bool, question string) error {
 	if yes {
 		return nil
 	}
 	if _, _, terminal := a.Terminal(); !terminal {
-		return usage("nobody can be asked here").WithHelp("say --yes when you mean it")
+		return usage("this needs a confirmation, and there is no terminal to ask for it").WithHelp("give --yes to go on without a question")
 	}
 	fmt.Fprint(a.Err, question+" [y/N] ")
 	answer, err := bufio.NewReader(a.In).ReadString('\n')

@@ -90,6 +90,8 @@ Start here:
 			return a.configure(cmd)
 		},
 	}
+	root.Version = thisBuild().String()
+	root.SetVersionTemplate("{{.Version}}\n") // --version is what people try first
 	f := root.PersistentFlags()
 	f.StringVar(&a.data, "data", "", "data folder (default: "+defaultData(a.Getenv)+")")
 	f.StringVar(&a.server, "server", "", "control plane URL, or several with commas between, of which the next is asked where one is away (default: the one that runs on the data folder, else http://127.0.0.1:7070)")

@@ -62,17 +62,19 @@ func (v buildVersion) String() string {
 
 // Version is what this binary was built from: a release's tag, or what Go calls
 // the commit.
-func Version() string {
+func Version() string { return thisBuild().Version }
+
+// thisBuild is what the running program was built from.
+func thisBuild() buildVersion {
 	info, _ := debug.ReadBuildInfo()
-	return versionOf(info).Version
+	return versionOf(info)
 }
 
 func newVersionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version, the commit and what it was built with", Args: exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
-			info, _ := debug.ReadBuildInfo()
-			v := versionOf(info)
+			v := thisBuild()
 			return a.print(v, func() []string { return []string{v.Version} }, func(w io.Writer) { fmt.Fprintln(w, v) })
 		},
 	}

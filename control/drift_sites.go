@@ -92,7 +92,7 @@ func (s *Service) seeSite(ctx context.Context, st SiteStatus) (siteSeen, error) 
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && problem.CodeOf(err) != problem.NotFound {
-				seen.away[r.Name] = err.Error()
+				seen.away[r.Name] = awayText(err)
 				return
 			}
 			seen.history[r.Name], seen.changes[r.Name] = history, changes

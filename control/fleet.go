@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +33,22 @@ type Cluster struct {
 // answerWithin bounds how long a region is waited for when people look: one that
 // hangs is away like one that is gone.
 const answerWithin = 2 * time.Second
+
+// awayText says why a region could not be asked, for people: what the cloud says of it,
+// without who asked what, and without the sockets below.
+func awayText(err error) string {
+	text := problem.Text(err)
+	for e, ok := problem.Of(err); ok; e, ok = problem.Of(e.Err) {
+		var transport *url.Error
+		switch {
+		case e.Err == nil, errors.As(e.Err, &transport):
+			text = e.Message
+		default:
+			text = problem.Text(e.Err)
+		}
+	}
+	return text
+}
 
 // asking is for one question to a region, when people look.
 func asking(ctx context.Context, r cloud.Region) (context.Context, context.CancelFunc) {
@@ -109,7 +127,7 @@ func observe(ctx context.Context, a *cloud.Account, cluster string) (observed, e
 	for i, r := range regions {
 		out.regions = append(out.regions, r.Name)
 		if answers[i].err != nil {
-			out.away[r.Name] = answers[i].err.Error()
+			out.away[r.Name] = awayText(answers[i].err)
 			continue
 		}
 		for _, g := range answers[i].groups {

@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/cloud/cloudtest/memcloud"
 	"showrunner/pipeline"
+	"showrunner/problem"
 )
 
 // hung is a cloud with a region that takes calls and answers none.
@@ -46,4 +49,23 @@ func TestClustersDoNotWaitForAHungRegion(t *testing.T) {
 			t.Errorf("%+v", list)
 		}
 	})
+}
+
+// Why a region is away is the region's own sentence: without operations, and without
+// the socket that was tried.
+func TestWhyARegionIsAway(t *testing.T) {
+	dial := &url.Error{Op: "Get", URL: "http://region/x", Err: errors.New("dial unix /run/a.sock: no such file")}
+	asked := func(err error) error {
+		return problem.Wrap(err, "", "cloud.server-groups", "reading server groups in a")
+	}
+	for want, err := range map[string]error{
+		"region a does not answer":      asked(problem.Wrap(dial, problem.Unavailable, "rpc.call", "region a does not answer")),
+		"it has not answered within 2s": asked(problem.Wrap(errors.New("it has not answered within 2s"), problem.Unavailable, "rpc.call", "region a")),
+		"the store is full":             asked(problem.New(problem.Unavailable, "x", "the store is full")),
+		"plain":                         errors.New("plain"),
+	} {
+		if got := awayText(err); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }

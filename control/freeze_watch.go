@@ -7,6 +7,7 @@ import (
 
 	"showrunner/execution"
 	"showrunner/pipeline"
+	"showrunner/problem"
 	"showrunner/store/record"
 )
 
@@ -77,7 +78,7 @@ func (f *FreezeWatch) Allows(_ context.Context, e execution.Head, st *pipeline.S
 		return false, "the freezes have not been read yet", now.Add(recheck)
 	}
 	if known.err != nil {
-		return false, "the freezes cannot be read: " + known.err.Error(), now.Add(recheck)
+		return false, "the freezes cannot be read: " + problem.Text(known.err), now.Add(recheck)
 	}
 	for _, freeze := range known.list {
 		if st.Kind == "rollback" && !freeze.Rollbacks {

@@ -101,7 +101,8 @@ func (f Freeze) check() error {
 	case len(f.Exempt) > 0 && f.ExemptReason == "":
 		return problem.New(problem.Invalid, opFreeze, "freeze %s exempts pipelines without a reason", f.Name).WithHelp("give exemptReason")
 	case !f.To.IsZero() && !f.To.After(f.From):
-		return problem.New(problem.Invalid, opFreeze, "freeze %s ends before it begins", f.Name)
+		return problem.New(problem.Invalid, opFreeze, "freeze %s ends at %s, before it begins at %s", f.Name, f.To.UTC().Format(time.RFC3339), f.From.UTC().Format(time.RFC3339)).
+			WithHelp("both times count from now, such as --from 2h --to 3h")
 	}
 	for _, g := range append(append([]string{}, f.Applications...), f.Exempt...) {
 		if _, err := path.Match(g, ""); err != nil {

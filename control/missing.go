@@ -53,7 +53,7 @@ func (s *Service) Missing(ctx context.Context, p Principal, application string) 
 		}
 		for _, r := range regions {
 			if !r.Healthy {
-				list = append(list, Missing{Subject: Subject{Kind: KindRegion, Name: r.Name, Account: name}, Region: r.Name, Why: "it does not answer", Help: "showrunner doctor says more"})
+				list = append(list, Missing{Subject: Subject{Kind: KindRegion, Name: r.Name, Account: name}, Region: r.Name, Why: "it does not answer", Help: fmt.Sprintf("showrunner regions start %s brings back a region that was stopped; showrunner doctor says more", r.Name)})
 			}
 		}
 		found, err := s.missingIn(ctx, a, regions, application)

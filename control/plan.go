@@ -19,7 +19,7 @@ func (s *Service) previewStage(ctx context.Context, st pipeline.Stage, scope pip
 	if reason, _, err := execution.WindowClosed(st.Windows, s.Now()); reason != "" {
 		ps.Held = reason
 	} else if err != nil {
-		ps.Unknown = err.Error()
+		ps.Unknown = problem.Text(err)
 		return
 	}
 	switch st.Kind {
@@ -31,7 +31,7 @@ func (s *Service) previewStage(ctx context.Context, st pipeline.Stage, scope pip
 	}
 	config, err := pipeline.Resolve(st, scope)
 	if err != nil {
-		ps.Unknown = "its configuration needs what earlier stages put out: " + err.Error()
+		ps.Unknown = "its configuration needs what earlier stages put out: " + problem.Text(err)
 		return
 	}
 	switch c := config.(type) {
@@ -83,7 +83,7 @@ func (s *Service) previewSite(ctx context.Context, c pipeline.DeploySite, ps *Pr
 	}
 	sites, err := a.Sites()
 	if err != nil {
-		ps.Unknown = err.Error()
+		ps.Unknown = problem.Text(err)
 		return
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("it has not answered within %s", answerWithin))
@@ -134,13 +134,13 @@ func noRegion(account, region string, known []cloud.Region) error {
 // not there refuses the stage, anything else leaves unknown what it would do.
 func cannotTarget(err error, ps *PreviewStage) {
 	if problem.CodeOf(err) == problem.NotFound {
-		ps.Refused = err.Error()
+		ps.Refused = problem.Text(err)
 		if help := problem.HelpOf(err); help != "" {
 			ps.Refused += "; " + help
 		}
 		return
 	}
-	ps.Unknown = err.Error()
+	ps.Unknown = problem.Text(err)
 }
 
 // targets finds the account and the regions of a deployment, wave by wave.

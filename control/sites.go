@@ -78,7 +78,7 @@ func sitesOf(ctx context.Context, a *cloud.Account, sites *cloud.Sites) ([]SiteS
 		found, err := sites.List(bounded, r.Name)
 		cancel()
 		if err != nil {
-			away[r.Name] = err.Error()
+			away[r.Name] = awayText(err)
 			continue
 		}
 		for _, site := range found {

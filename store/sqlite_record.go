@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"showrunner/execution"
@@ -36,7 +37,7 @@ func (s *SQLite) GetRecord(ctx context.Context, collection, key string) (record.
 }
 
 func noRecord(collection, key string) error {
-	return problem.New(problem.NotFound, "store.record", "there is no %s %q", collection, key)
+	return problem.New(problem.NotFound, "store.record", "there is no %s %q", strings.TrimSuffix(collection, "s"), key)
 }
 
 func recordConflict(r record.Record) error {

@@ -155,7 +155,7 @@ func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipelin
 		}
 		groups, err := account.ServerGroups(ctx, region, c.Cluster)
 		if err != nil {
-			away[region] = err.Error()
+			away[region] = problem.Text(err)
 		} else if len(groups) > 0 {
 			observed[region] = groups
 		}
@@ -202,7 +202,7 @@ func orPrevious(to string) string {
 	if to == "" {
 		return "earlier version"
 	}
-	return "version " + to
+	return fmt.Sprintf("version %q", to)
 }
 
 func sortedRegions[V any](m map[string]V) []string {

@@ -135,11 +135,11 @@ func (k *Site) begin(ctx context.Context, in *stage.Input) (*siteRun, *stage.Fai
 	}
 	account, err := k.accounts.Account(accountOrLocal(c.Account))
 	if err != nil {
-		return nil, &stage.Failure{Code: "ACCOUNT_UNKNOWN", Cause: err.Error(), Help: problem.HelpOf(err)}, nil
+		return nil, &stage.Failure{Code: "ACCOUNT_UNKNOWN", Cause: problem.Text(err), Help: problem.HelpOf(err)}, nil
 	}
 	sites, err := account.Sites()
 	if err != nil {
-		return nil, &stage.Failure{Code: "ACCOUNT_WITHOUT_SITES", Cause: err.Error(), Help: "choose an account that hosts websites"}, nil
+		return nil, &stage.Failure{Code: "ACCOUNT_WITHOUT_SITES", Cause: problem.Text(err), Help: "choose an account that hosts websites"}, nil
 	}
 	r := &siteRun{in: in, config: c, sites: sites, request: cloud.PublishRequest{
 		Config: c, Artifact: ref, Version: k.version(ctx, in, ref), Execution: in.Key.Execution, Order: in.StageStarted.UnixNano(),

@@ -21,7 +21,7 @@ func (k *Rollback) site(ctx context.Context, in *stage.Input, account *cloud.Acc
 		if problem.CodeOf(err) == problem.Unavailable {
 			return stage.Result{}, err
 		}
-		f := stage.Failure{Code: "ROLLBACK_TARGET_MISSING", Cause: err.Error(), Help: problem.HelpOf(err)}
+		f := stage.Failure{Code: "ROLLBACK_TARGET_MISSING", Cause: problem.Text(err), Help: problem.HelpOf(err)}
 		for _, d := range done {
 			f.Evidence = append(f.Evidence, d.Region+" serves "+d.ID+" ("+d.Version+")")
 		}

@@ -169,7 +169,7 @@ func (r *siteRun) fail(ctx context.Context, regions []string, worst error, errs 
 	}
 	for _, err := range errs {
 		if err != nil {
-			f.Evidence = append(f.Evidence, err.Error())
+			f.Evidence = append(f.Evidence, problem.Text(err))
 		}
 	}
 	// The undoing does not end with the stage's context: a half undone deployment

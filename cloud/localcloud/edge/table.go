@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -253,7 +254,11 @@ func (t *table) setWeights(weights map[string]*float64) error {
 	for name, w := range weights {
 		i := slices.IndexFunc(t.regions, func(r *region) bool { return r.Name == name })
 		if i < 0 {
-			return problem.New(problem.NotFound, "edge.weights", "there is no region %q", name)
+			var known []string
+			for _, r := range t.regions {
+				known = append(known, r.Name)
+			}
+			return problem.New(problem.NotFound, "edge.weights", "there is no region %q", name).WithHelp("there are: %s", strings.Join(known, ", "))
 		}
 		if w != nil && (!(*w >= 0) || math.IsInf(*w, 0)) {
 			return problem.New(problem.Invalid, "edge.weights", "the weight of %s is %v; a weight is 0 or more", name, *w)
