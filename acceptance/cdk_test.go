@@ -3,6 +3,7 @@ package acceptance
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,5 +132,60 @@ func TestTheCDK(t *testing.T) {
 	w.cdkSays("Demo: destroyed", dir, nil, app("destroy", "--force")...)
 	if out := w.aws("s3api", "list-buckets", "--query", "Buckets[].Name", "--output", "text"); strings.Contains(out, bucket) {
 		t.Errorf("the site's bucket is left: %s", out)
+	}
+}
+
+// The article's stack: the pipeline that it makes builds a site out of a
+// repository, and its bucket answers with it.
+func TestTheArticlesStack(t *testing.T) {
+	dir := cdkApp(t, filepath.Join("..", "examples", "cdk"))
+	w := newAWSWorld(t, "us-east-1", "us-west-2")
+	r := newRepo(t, map[string]string{
+		"package.json": `{"name": "site", "version": "1.0.0", "private": true, "scripts": {"build": "mkdir -p dist && cp index.html dist/"}}`,
+		"index.html":   "<h1>built here</h1>",
+	})
+	w.must("aws", "repository", "YOUR_GITHUB_USERNAME/YOUR_REPO_NAME="+r.dir)
+	w.cdkSays("bootstrapped", dir, nil, "bootstrap", "aws://000000000000/us-east-1")
+	deploy := []string{"deploy", "--require-approval", "never"}
+	if out, err := w.cdk(dir, nil, deploy...); err == nil || !strings.Contains(out, "github-token") {
+		t.Errorf("without the secret: %v\n%s", err, out)
+	}
+	w.aws("secretsmanager", "create-secret", "--name", "github-token", "--secret-string", "a-token")
+	out := w.cdkSays("NetflixCicdDemoStack.BucketURL = http://", dir, nil, deploy...)
+	_, rest, _ := strings.Cut(out, "BucketURL = http://")
+	bucket, _, _ := strings.Cut(rest, ".localhost")
+	w.eventually(2*time.Minute, "the built page", func() error {
+		if status, body := w.get(bucket, "/"); status != 200 || !strings.Contains(body, "built here") {
+			return fmt.Errorf("%d %s", status, body)
+		}
+		return nil
+	})
+	if got := w.aws("codepipeline", "list-pipelines", "--query", "pipelines[].name", "--output", "text"); got != "NetflixDemoPipeline" {
+		t.Errorf("the pipelines are %s", got)
+	}
+	w.aws("s3", "rm", "--recursive", "s3://"+bucket)
+	w.cdkSays("NetflixCicdDemoStack: destroyed", dir, nil, "destroy", "--force")
+	if got := w.aws("codepipeline", "list-pipelines", "--query", "length(pipelines)"); got != "0" {
+		t.Errorf("%s pipelines are left", got)
+	}
+}
+
+// A group of instances in a network of its own, as the CDK's construct makes it.
+func TestTheCDKMakesAGroupOfInstances(t *testing.T) {
+	dir := cdkApp(t, filepath.Join("testdata", "cdk"))
+	w := newAWSWorld(t, "us-east-1")
+	w.cdkSays("bootstrapped", dir, nil, "bootstrap", "aws://000000000000/us-east-1")
+	app := func(args ...string) []string { return append(args, "--app", "node group.js") }
+	deploy := app("deploy", "--require-approval", "never")
+	w.cdkSays("Web", dir, nil, deploy...)
+	w.answer(2)
+	w.cdkSays("Web", dir, []string{"CAPACITY=3"}, deploy...)
+	w.answer(3)
+	w.cdkSays("Web: destroyed", dir, nil, app("destroy", "--force")...)
+	if got := w.aws("ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=running", "--query", "length(Reservations)"); got != "0" {
+		t.Errorf("%s instances run still", got)
+	}
+	if got := w.aws("ec2", "describe-vpcs", "--query", "length(Vpcs)"); got != "1" {
+		t.Errorf("there are %s VPCs", got)
 	}
 }

@@ -90,6 +90,8 @@ func (s *Stacks) Run(ctx context.Context) {
 	if s.Alone {
 		s.disown(ctx)
 	}
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
@@ -99,6 +101,10 @@ func (s *Stacks) Run(ctx context.Context) {
 		case <-tick.C:
 		case <-again.C:
 		case <-s.wake:
+		case <-sweep.C:
+			if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+				s.Log.Warn("removing stacks that were deleted long ago", "error", err)
+			}
 		case <-ctx.Done():
 			for range len(active) {
 				<-busy

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +43,8 @@ type world struct {
 	objects *objects
 	fleet   *awstest.Fleet // nil: no instances
 	server  *awsapi.Server
+	stacks  *cloudformation.Stacks
+	later   atomic.Int64 // how much later it is, in nanoseconds
 	stop    func()
 	dead    *mortal
 }
@@ -81,7 +84,7 @@ func (w *world) start(writes int) {
 	}
 	in := &inside{}
 	log := slog.New(slog.DiscardHandler)
-	stacks := cloudformation.New(cloudformation.Config{Records: w.dead, Values: secrets, Services: in, Alone: true, Now: time.Now, Log: log,
+	stacks := cloudformation.New(cloudformation.Config{Records: w.dead, Values: secrets, Services: in, Alone: true, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, Log: log,
 		Zones: func(_ context.Context, region string) ([]string, error) {
 			return []string{region + "a", region + "b"}, nil
 		},
@@ -101,7 +104,7 @@ func (w *world) start(writes int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.server = in.Server
+	w.server, w.stacks = in.Server, stacks
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); stacks.Run(ctx) }()
