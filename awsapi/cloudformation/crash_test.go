@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const crashTemplate = `
@@ -33,7 +34,9 @@ func (w *world) crash(writes int, operation string, in object) bool {
 	_, err := w.try(operation, in)
 	died := w.dead.alive() != nil
 	if !died { // it may still die while the stack settles
-		for {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for ; ; <-tick.C {
 			d, derr := w.try("DescribeStacks", object{"StackName": in["StackName"]})
 			if died = w.dead.alive() != nil; died || derr != nil {
 				break

@@ -207,7 +207,9 @@ func (w *world) refused(operation string, in object, code, message string) {
 // stack is a stack once nothing changes it any more.
 func (w *world) stack(id string) object {
 	w.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
 		list := w.call("DescribeStacks", object{"StackName": id})["Stacks"].([]any)
 		one := list[0].(object)
 		if status := one["StackStatus"].(string); !strings.HasSuffix(status, "_IN_PROGRESS") || status == "REVIEW_IN_PROGRESS" {
