@@ -111,7 +111,7 @@ func TestDriftOfAWebsite(t *testing.T) {
 // The version that was put into traffic last counts, not the execution that
 // started last: an older run that is approved after a newer one is not drift, and
 // repair leaves it alone.
-func TestTheRunThatEndedLastIsNoDrift(t *testing.T) {
+func TestTheVersionPutIntoTrafficLastIsNotDrift(t *testing.T) {
 	w := newWorld(t)
 	files := siteFiles("one")
 	files["showrunner.yaml"] = strings.Replace(sitePipeline, "pipelines:\n", `pipelines:
@@ -170,7 +170,7 @@ func TestTheRunThatEndedLastIsNoDrift(t *testing.T) {
 
 // A state that is restored beside an empty cloud lists what is lost, until a
 // person confirms that it was removed on purpose.
-func TestARestoredStateMissesWhatIsLost(t *testing.T) {
+func TestDriftAfterARestoredState(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("one"))
 	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))

@@ -156,7 +156,7 @@ func (w *world) clusters() []control.Cluster {
 
 // No retryable request fails while every strategy replaces versions, instances
 // are killed and hang, and a region process dies.
-func TestNobodyNoticesAnything(t *testing.T) {
+func TestClientsNoticeNoFailures(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, serviceFiles("red-black", "good", "v0"))
 	if errs, code := w.deliver(r); code != 0 {

@@ -29,9 +29,9 @@ func (w *world) deliverFile(text string) {
 	w.must("apply", "-f", file)
 }
 
-// TestWhatGitFetches: a branch, a tag, a commit, and a repository behind ssh,
+// TestRefsThatGitFetches: a branch, a tag, a commit, and a repository behind ssh,
 // each with exactly its files.
-func TestWhatGitFetches(t *testing.T) {
+func TestRefsThatGitFetches(t *testing.T) {
 	// A replacement for ssh and its remote machine: it runs the command on this
 	// machine.
 	bin := t.TempDir()

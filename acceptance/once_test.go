@@ -217,13 +217,13 @@ func archived(t *testing.T, dir string) (all []record.Event) {
 	return all
 }
 
-// TestWhatIsPeriodicHappensOnceInTheFleet: three control planes on one database
+// TestPeriodicWorkHappensOnceOverReplicas: three control planes on one database
 // poll a repository, keep schedules, follow pipelines, send events, archive them
 // and remove expired data. Each is killed at random moments, and so are the
 // sending replica, and two replicas at the full minute. Every commit and every
 // minute starts one execution, every event reaches the subscriber in order, and
 // the archive has every position once.
-func TestWhatIsPeriodicHappensOnceInTheFleet(t *testing.T) {
+func TestPeriodicWorkHappensOnceOverReplicas(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	hosts, _ := newHosts(t, "10m", 3)

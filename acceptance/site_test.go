@@ -83,7 +83,7 @@ func TestCommitBecomesWebsite(t *testing.T) {
 
 // Visitors notice neither deployments nor a killed region: no request fails, and
 // every page finds the asset that it names.
-func TestNobodyNoticesDeploymentsAndARegionsDeath(t *testing.T) {
+func TestVisitorsNoticeNoDeploymentsAndNoKilledRegion(t *testing.T) {
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("v0"))
 	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))

@@ -250,7 +250,7 @@ func TestDamageIsNoticed(t *testing.T) {
 }
 
 // Content of the wrong size, as disk damage leaves it, is stored again.
-func TestPutMendsCutContent(t *testing.T) {
+func TestPutRepairsTruncatedContent(t *testing.T) {
 	ctx, s := context.Background(), open(t)
 	dir := tree(t, map[string]string{"f": "content"})
 	ref, m, _ := s.PutDir(ctx, dir, nil)

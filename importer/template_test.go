@@ -84,7 +84,7 @@ func TestIntrinsicFunctions(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeResolvedIsNoted(t *testing.T) {
+func TestUnresolvedFunctionsAreNoted(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{
 		`!Ref Nobody`, `!GetAtt Nobody.Arn`, `!Select [9, [a]]`, `!Join [a]`, `!Split ["", x]`, `!FindInMap [Sizes, nowhere, small]`,

@@ -202,9 +202,9 @@ func TestSweepKeepsCaches(t *testing.T) {
 	}
 }
 
-// TestSweepLeavesWhatItCannotJudge: while a region does not answer, no artifact
+// TestSweepKeepsArtifactsWhileARegionIsDown: while a region does not answer, no artifact
 // is removed, but logs and builds still are.
-func TestSweepLeavesWhatItCannotJudge(t *testing.T) {
+func TestSweepKeepsArtifactsWhileARegionIsDown(t *testing.T) {
 	w := newFixture(t)
 	ref, log := w.artifact("maybe"), w.folder("logs", "0gone")
 	w.makeOld()

@@ -13,7 +13,7 @@ import (
 // The wait for an unreachable region is counted from the moment it went away,
 // however long its step has lasted: a short interruption in a long pause is not
 // an outage.
-func TestABlipInALongPauseIsNoOutage(t *testing.T) {
+func TestAShortInterruptionIsNotAnOutage(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	s := newSim(rand.New(rand.NewPCG(1, 2)), regions, capacity)
 	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
@@ -100,7 +100,7 @@ func TestABakeDoesNotEndWhileTooFewServe(t *testing.T) {
 
 // The time that a region is away does not count as time in which its instances
 // failed to become healthy.
-func TestAnOutageIsNotIllHealth(t *testing.T) {
+func TestAnOutageDoesNotCountAsUnhealthy(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	capacity := pipeline.Capacity{Min: 1, Desired: 1, Max: 1}
 	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,

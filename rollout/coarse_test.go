@@ -207,7 +207,7 @@ func TestACloudThatSettlesLaterThanItSaysLosesRequests(t *testing.T) {
 
 // A strategy that the cloud cannot carry out is refused with the reason, by the
 // plan and by the rollout before it makes anything.
-func TestWhatACoarseCloudCannotDoIsRefused(t *testing.T) {
+func TestUnsupportedStrategiesAreRefused(t *testing.T) {
 	allOrNothing, uncounted, two, coarser := coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts()
 	allOrNothing.AllOrNothing, uncounted.Counts, two.MaxInTraffic, coarser.Resolution = true, nil, 2, 25
 	strategies := coarseStrategies()

@@ -51,7 +51,7 @@ func TestARolloutDoesNotFightWithAPerson(t *testing.T) {
 }
 
 // A stale observation is not taken for a change by others.
-func TestAnOldPictureIsNobodysChange(t *testing.T) {
+func TestAStaleObservationIsNotAChange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec, old, name := drawSpec(t)
 		s := newSimOf(t, old)

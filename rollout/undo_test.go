@@ -98,7 +98,7 @@ func (s *sim) abort(spec rollout.Spec, st rollout.State, ticks int) (rollout.Sta
 }
 
 // Undoing restores the old version's bounds even when its last change is refused.
-func TestUndoingEndsOnceTheOldVersionIsSeenAsItWas(t *testing.T) {
+func TestUndoingEndsOnceTheOldVersionIsRestored(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	now := time.Unix(1000, 0)
 	old := cloud.ServerGroup{Name: "api-v000", Weight: 100, Capacity: pipeline.Capacity{Min: 3, Desired: 3, Max: 6},
@@ -207,7 +207,7 @@ func TestTheOldVersionIsKeptAsLargeAsItBecame(t *testing.T) {
 // The control plane is down for an hour while a rollout is undone, or waits for
 // instances or a region. It goes on from there, and gives up nothing that has not
 // had its time.
-func TestAnHourInWhichNobodyLookedIsNotCounted(t *testing.T) {
+func TestDowntimeDoesNotCountAgainstTimeLimits(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	for name, way := range map[string]struct {
 		bad  bool

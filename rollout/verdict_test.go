@@ -121,7 +121,7 @@ func TestNoDataNeverPasses(t *testing.T) {
 
 // Restarted counters are not guessed: old errors are not forgotten in the
 // version's favour, and new errors are not charged twice. The judge starts again.
-func TestTheJudgeSeesThatCountsBeganAnew(t *testing.T) {
+func TestTheJudgeSeesRestartedCounters(t *testing.T) {
 	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
 	c.count("one", 1000, 0, 9000, 0)
 	c.decide()
@@ -231,7 +231,7 @@ func TestProgressTellsWhatFailingChecksAnswer(t *testing.T) {
 }
 
 // The message of a failure says what was restored.
-func TestWhatWasUndoneIsToldInWords(t *testing.T) {
+func TestMessageOfAnUndoing(t *testing.T) {
 	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
 	c.decide()
 	c.count("epoch", 20, 20, 500, 0)

@@ -189,7 +189,7 @@ func TestTwoProcessesMakeOneKey(t *testing.T) {
 	}
 }
 
-func TestCiphertextsTellNothingAndStayWhereTheyAre(t *testing.T) {
+func TestCiphertextsAreOpaqueAndBoundToTheirName(t *testing.T) {
 	s, records, _ := open(t)
 	set(t, s, "a", "the-value-of-a")
 	set(t, s, "b", "the-value-of-b")

@@ -410,7 +410,7 @@ func TestWaitingForAMirrorEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestTidyKeepsWhatIsWanted(t *testing.T) {
+func TestTidySparesTheNeededCommit(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	first := r.commit("first", "a", "1")

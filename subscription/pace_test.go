@@ -12,7 +12,7 @@ import (
 // A receiver that refuses a message now and then gets its events almost as fast
 // as a receiver that accepts all: a refused message is sent again soon, and the
 // pause grows with each refusal.
-func TestOneRefusedMessageHoldsLittleUp(t *testing.T) {
+func TestARefusedMessageDelaysLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records, l := &recordtest.Records{}, &log{}
 		r := &receiver{t: t, answer: func(n int) int {

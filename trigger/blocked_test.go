@@ -9,7 +9,7 @@ import (
 )
 
 // A trigger that cannot start anything says why, and what to do.
-func TestWhatCanStartNothing(t *testing.T) {
+func TestBlockedTriggers(t *testing.T) {
 	def := func(parameters ...pipeline.Parameter) Definition {
 		return Definition{Application: "shop", Pipeline: pipeline.Pipeline{Name: "release", Parameters: parameters}}
 	}

@@ -174,9 +174,9 @@ func TestARefusedKeyMayStandForAnotherRequest(t *testing.T) {
 	}
 }
 
-// TestTheStoreIsAway: without a record of the intent the driver is not called,
+// TestTheStoreIsUnreachable: without a record of the intent the driver is not called,
 // and without a record of the answer the caller gets an error.
-func TestTheStoreIsAway(t *testing.T) {
+func TestTheStoreIsUnreachable(t *testing.T) {
 	m, j := newJournal()
 	var calls []bool
 	m.fail = "begin"

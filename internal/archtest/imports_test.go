@@ -222,9 +222,9 @@ func forbidden(target string, own bool, trees []string) bool {
 	return false
 }
 
-// TestRulesBite proves that a rule finds a violation: a test that cannot fail is
+// TestRulesFindViolations proves that a rule finds a violation: a test that cannot fail is
 // a defect.
-func TestRulesBite(t *testing.T) {
+func TestRulesFindViolations(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		target string

@@ -116,7 +116,7 @@ func TestDeploymentsInDifferentRegionsGoOn(t *testing.T) {
 }
 
 // A waiting rollout is canceled without any query or change.
-func TestWhatWaitsIsCanceled(t *testing.T) {
+func TestAWaitingRolloutIsCanceled(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v0")
 	c.deliver(t, "v1")

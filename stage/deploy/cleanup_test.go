@@ -249,7 +249,7 @@ func TestARolloutWaitsForAChangeThatIsBeingMade(t *testing.T) {
 }
 
 // The cloud refuses a planned change when the group serves again.
-func TestWhatServesAgainIsNotCleanedUp(t *testing.T) {
+func TestAGroupThatServesAgainIsNotCleanedUp(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
 	c.cleanUp(t)

@@ -309,7 +309,7 @@ func TestAFailedWaveIsUndone(t *testing.T) {
 	}
 }
 
-func TestASiteThatFallsIllWhileItBakesIsUndone(t *testing.T) {
+func TestASiteThatFailsWhileItBakesIsUndone(t *testing.T) {
 	c := newSitesCloud("a", "b")
 	newTask(t, c, "e0", pipeline.DeploySite{}).run()
 	d := newTask(t, c, "e1", pipeline.DeploySite{Waves: waves(10*time.Second, "a", "b")})

@@ -193,7 +193,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestTriesEnd(t *testing.T) {
+func TestTriesAreLimited(t *testing.T) {
 	b := newFixture(t, pipeline.Webhook{URL: "SERVER/services/${{ secrets.path }}", Headers: map[string]string{"X-Token": "${{ secrets.token }}"}}, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(502)
 		fmt.Fprintf(w, "no upstream for %s with %s", r.URL.Path, r.Header.Get("X-Token"))

@@ -11,7 +11,7 @@ import (
 )
 
 // An instance gets only the named variables of the region's environment.
-func TestInstancesHaveWhatIsNamedAlone(t *testing.T) {
+func TestInstancesInheritOnlyNamedVariables(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "of whoever started it")
 	t.Setenv("PASSED", "on purpose")
 	r := openReal(t, func(c *Config) { c.PassEnv = []string{"PASSED"} })

@@ -158,7 +158,7 @@ func TestAddToLoadBalancerSuspended(t *testing.T) {
 }
 
 // The reason why an instance was ended is reported, not that it ignored SIGTERM.
-func TestIllAndIgnoresTerm(t *testing.T) {
+func TestUnhealthyAndIgnoresTerm(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	spec := r.Spec("app", cloudtest.UnhealthyIgnoreTerm, 1)
@@ -284,7 +284,7 @@ func TestHungIsReplacedLaunchFirst(t *testing.T) {
 
 // An ejection by the balancer counts as a failed check and triggers the next
 // check at once.
-func TestEjectHastensTheVerdict(t *testing.T) {
+func TestEjectTriggersACheck(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	spec := r.Spec("app", cloudtest.ToggleHealth, 1)
@@ -361,7 +361,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 
 // A child that is executing another program has no environment for a moment: it
 // is found all the same.
-func TestNoChildEscapesByBeginning(t *testing.T) {
+func TestAChildDuringExecIsFound(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	var names []string

@@ -68,7 +68,7 @@ func TestEvidenceOutlivesAVersion(t *testing.T) {
 }
 
 // Ended instances of removed groups are limited by number, by size and by age.
-func TestThePastHasLimits(t *testing.T) {
+func TestEndedInstancesAreLimited(t *testing.T) {
 	f := &folder{path: t.TempDir()}
 	now := epoch.Add(30 * 24 * time.Hour)
 	keep := func(n int, ended time.Time, output int) string {

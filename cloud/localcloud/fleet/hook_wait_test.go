@@ -39,7 +39,7 @@ func inHook(state driver.Lifecycle) func(driver.ServerGroup) bool {
 // An instance whose hooks wait neither serves nor ends before the answer comes.
 // It shows that it waits, and until when. A repeated answer, and an answer to an
 // instance that does not wait, are reported as such.
-func TestHooksWaitForAWord(t *testing.T) {
+func TestHooksWaitForAnAnswer(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	client := r.client(t)
@@ -107,7 +107,7 @@ func TestHooksWaitForAWord(t *testing.T) {
 }
 
 // A hook without an answer has failed at its timeout.
-func TestHooksWhoseWordDoesNotCome(t *testing.T) {
+func TestHooksWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	late := &pipeline.LifecycleHook{Wait: true, Timeout: pipeline.Duration(100 * time.Millisecond)}
@@ -133,7 +133,7 @@ func TestHooksWhoseWordDoesNotCome(t *testing.T) {
 // A hook with a command and wait needs both the command's end and the answer: the
 // command may notify the system that answers, and the answer may come before the
 // command has ended.
-func TestHooksThatTellAndWait(t *testing.T) {
+func TestHooksWithCommandAndWait(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	dir := t.TempDir()
@@ -185,7 +185,7 @@ func TestHooksThatTellAndWait(t *testing.T) {
 
 // An instance that became unhealthy while it waited does not serve when its hook
 // is done.
-func TestIllAfterItsLaunchHook(t *testing.T) {
+func TestUnhealthyAfterItsLaunchHook(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	spec := r.Spec("app", cloudtest.ToggleHealth, 1)

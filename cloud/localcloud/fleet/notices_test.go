@@ -18,7 +18,7 @@ import (
 // Clients of the region's own balancer under load notice no failed request during
 // kills, a hang, a graceful end, growth and shrinkage, a zone outage, and a shift
 // to another version.
-func TestNobodyNotices(t *testing.T) {
+func TestClientsNoticeNothing(t *testing.T) {
 	var f *Fleet
 	front := balancer.New(balancer.Config{OnEject: func(id, reason string) { f.Eject(id, reason) }})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -51,7 +51,7 @@ func TestAStateOfFormOneIsTakenOver(t *testing.T) {
 }
 
 // An unsupported specification is refused by name before anything is made.
-func TestWhatIsNoProcessIsRefused(t *testing.T) {
+func TestOnlyProcessesAreRun(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	image := r.Spec("app", cloudtest.Serve, 1)

@@ -62,7 +62,7 @@ func (w *world) show(site string, files map[string]string) map[string]string {
 // After a death at any step, visitors see the complete old content or the
 // complete new content. After the restart the bucket matches it, and repeating
 // the publish completes it.
-func TestDyingAtAnyStepLeavesAWholeSite(t *testing.T) {
+func TestACrashAtAnyStepLeavesACompleteSite(t *testing.T) {
 	w := newWorld(t)
 	for _, before := range []map[string]string{one, nil} { // nil: the first publish dies
 		dead := true

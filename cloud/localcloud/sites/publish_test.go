@@ -20,7 +20,7 @@ var (
 	two = map[string]string{"index.html": "2 app.2222bbbb.js", "app.2222bbbb.js": "js 2", "style.css": "css 2", "same.css": "same"}
 )
 
-func TestOnlyWhatChangedTravels(t *testing.T) {
+func TestOnlyChangedFilesAreCopied(t *testing.T) {
 	w := newWorld(t)
 	a := w.publish("p1", one)
 	if a.Uploaded != 6 || a.Unchanged != 0 || a.Deleted != 0 || !a.Current || a.Document != "index.html" {
@@ -110,7 +110,7 @@ func TestLateVisitorsFindTheAssetsOfTheirPage(t *testing.T) {
 	}
 }
 
-func TestWhatIsPreparedIsThereBeforeItIsLive(t *testing.T) {
+func TestPreparedAssetsAreServedBeforeTheyAreLive(t *testing.T) {
 	w := newWorld(t)
 	w.publish("p1", one)
 	prepare := func(key string, files map[string]string, order int64) {
@@ -293,7 +293,7 @@ func TestPartsOfASiteAreIndependent(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeASite(t *testing.T) {
+func TestRefusedPublishes(t *testing.T) {
 	w := newWorld(t)
 	for name, change := range map[string]func(*driver.PublishRequest){
 		"a bad name":        func(r *driver.PublishRequest) { r.Config.Site = "../x" },

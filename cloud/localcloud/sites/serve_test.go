@@ -34,7 +34,7 @@ func served(t *testing.T) *world {
 	return w
 }
 
-func TestPagesAreServedWithWhatTheyAre(t *testing.T) {
+func TestPagesAreServedWithTheirAttributes(t *testing.T) {
 	w := served(t)
 	for path, want := range map[string][3]string{ // body, type, caching
 		"/":                                {"<h1>home</h1>", "text/html; charset=utf-8", cacheNever},
@@ -151,7 +151,7 @@ func TestStoredCompressionIsNegotiated(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThere(t *testing.T) {
+func TestMissingPages(t *testing.T) {
 	w := served(t)
 	for _, path := range []string{"/nothing", "/docs/nothing.html", "/../index.html/x", "/%2e%2e/%2e%2e/state.json", "/..%2f..%2fstate.json",
 		"/docs/../../sites/demo/state.json", "/assets/app.js/", "/index.html%00", "/.sgwtmp/x", "/./docs/"} {
