@@ -79,7 +79,7 @@ func run(mode string) error {
 		return err
 	case <-stop.Done():
 	}
-	if mode == modeIgnoresTerm || mode == modeDeafAndIll {
+	if mode == modeIgnoresTerm || mode == modeUnhealthyIgnoresTerm {
 		fmt.Println("SIGTERM? not now")
 		select {}
 	}

@@ -15,27 +15,27 @@ import (
 // The ways in which a version may be bad, by MODE. AFTER is the time until the
 // bad behaviour of a mode that starts well.
 const (
-	modeNeverHealthy    = "never-healthy"
-	modeCrashes         = "crashes"           // healthy, then exits with 3
-	modeExits           = "exits-at-once"     // with 7
-	modeIgnoresTerm     = "ignores-sigterm"   // and is otherwise good
-	modeDeafAndIll      = "ill-and-deaf"      // never healthy, and ignores SIGTERM
-	modeLeaks           = "leaks-handles"     // until it can accept no more connections
-	modeWrongPort       = "wrong-port"        // it ignores PORT
-	modeWrongHost       = "wrong-host"        // it listens on 127.0.0.1 alone
-	modeSlowStart       = "slow-start"        // healthy after AFTER
-	modeTurnsIll        = "turns-ill"         // 500 on its health check after AFTER
-	modeForks           = "forks-and-crashes" // leaves children in sessions of their own behind
-	modeFloods          = "floods-and-ill"    // writes without end, and is never healthy
-	modeClosesListener  = "closes-listener"   // and lives on
-	modeHangs           = "hangs"             // stops answering anything, health checks included
-	modeEatsMemory      = "eats-memory"
-	modeSlowHealth      = "slow-health" // answers its health check later than may be
-	modeKilledBySignal  = "kills-itself"
-	childSeconds        = "600"
-	handlesAtOnce       = 8
-	memoryStep          = 8 << 20
-	waitBetweenTheSteps = 50 * time.Millisecond
+	modeNeverHealthy         = "never-healthy"
+	modeCrashes              = "crashes"           // healthy, then exits with 3
+	modeExits                = "exits-at-once"     // with 7
+	modeIgnoresTerm          = "ignores-sigterm"   // and is otherwise good
+	modeUnhealthyIgnoresTerm = "ill-and-deaf"      // never healthy, and ignores SIGTERM
+	modeLeaks                = "leaks-handles"     // until it can accept no more connections
+	modeWrongPort            = "wrong-port"        // it ignores PORT
+	modeWrongHost            = "wrong-host"        // it listens on 127.0.0.1 alone
+	modeSlowStart            = "slow-start"        // healthy after AFTER
+	modeTurnsUnhealthy       = "turns-ill"         // 500 on its health check after AFTER
+	modeForks                = "forks-and-crashes" // leaves children in sessions of their own behind
+	modeFloods               = "floods-and-ill"    // writes without end, and is never healthy
+	modeClosesListener       = "closes-listener"   // and lives on
+	modeHangs                = "hangs"             // stops answering anything, health checks included
+	modeUsesMemory           = "eats-memory"
+	modeSlowHealth           = "slow-health" // answers its health check later than may be
+	modeKilledBySignal       = "kills-itself"
+	childSeconds             = "600"
+	handlesAtOnce            = 8
+	memoryStep               = 8 << 20
+	waitBetweenTheSteps      = 50 * time.Millisecond
 )
 
 type behaviour struct {
@@ -85,9 +85,9 @@ func (b behaviour) address() string {
 func (b behaviour) health(w http.ResponseWriter, r *http.Request) {
 	late := time.Since(b.began) > b.after
 	switch {
-	case b.mode == modeNeverHealthy, b.mode == modeDeafAndIll, b.mode == modeFloods:
+	case b.mode == modeNeverHealthy, b.mode == modeUnhealthyIgnoresTerm, b.mode == modeFloods:
 		http.Error(w, "cannot reach the database", http.StatusServiceUnavailable)
-	case b.mode == modeTurnsIll && late:
+	case b.mode == modeTurnsUnhealthy && late:
 		http.Error(w, "the queue is stuck", http.StatusInternalServerError)
 	case b.mode == modeSlowHealth:
 		time.Sleep(5 * time.Second)
@@ -124,7 +124,7 @@ func (b behaviour) serving(l net.Listener) {
 			fmt.Println("waiting for a lock that nobody gives back")
 			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 		})
-	case modeEatsMemory:
+	case modeUsesMemory:
 		go b.eat()
 	}
 }
