@@ -53,7 +53,7 @@ bench: build ## the benchmarks, beside their peers where those are installed
 	for part in storm deployments badversions killsteps visit push; do \
 		(cd bench && $(GO) run ./load $$part -showrunner ../bin/showrunner) || exit 1; done
 	$(BENCH) ./durability crash -showrunner ../bin/showrunner
-	$(BENCH) ./durability crash -showrunner ../bin/showrunner -takeover 20 -scale
+	$(BENCH) ./durability crash -showrunner ../bin/showrunner -takeover 20 -scale -spread 200
 	$(BENCH) ./scale fleet -showrunner ../bin/showrunner
 	$(BENCH) ./scale history -showrunner ../bin/showrunner -n 20000
 	$(BENCH) ./scale overload -showrunner ../bin/showrunner

@@ -57,7 +57,9 @@ func (c *conn) ReadFrom(from io.Reader) (int64, error) {
 		if err := c.raw.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 			return sum, err
 		}
+		c.waits.begin()
 		n, err := tcp.ReadFrom(&io.LimitedReader{R: limited.R, N: min(filePiece, limited.N-sum)})
+		c.waits.end()
 		if sum += n; err != nil {
 			return sum, err
 		}

@@ -172,6 +172,14 @@ func (i *Instance) answer(c net.Conn, in *bufio.Reader, r *http.Request) bool {
 		var b strings.Builder
 		_ = r.Header.Write(&b) // to memory
 		say("200 OK", length(b.String()), b.String())
+	case "huge":
+		piece := make([]byte, 64<<10)
+		say("200 OK", fmt.Sprintf("Content-Length: %d\r\n", 256*len(piece)), "")
+		for range 256 {
+			if _, err := c.Write(piece); err != nil {
+				return false
+			}
+		}
 	case "large":
 		say("200 OK", length(text(30_000)), text(30_000))
 	default:

@@ -15,16 +15,18 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// slowClients are what clients begin with that then send one byte after the other.
+// slowClients are what clients begin with that then send one byte after the other, and
+// read nothing.
 var slowClients = map[string]string{
 	"heads":       "GET / HTTP/1.1\r\nHost: " + Host + "\r\nX: ",
 	"bodies":      "POST /?mode= HTTP/1.1\r\nHost: " + Host + "\r\nX-Id: slow\r\nContent-Length: 100\r\n\r\n",
 	"long bodies": "POST /?mode= HTTP/1.1\r\nHost: " + Host + "\r\nX-Id: slow\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 70_000),
+	"answers":     "GET /?mode=huge HTTP/1.1\r\nHost: " + Host + "\r\nX-Id: slow\r\n\r\n",                                // which they do not read
 	"HTTP/2":      http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00" + "\x00\x40\x00\x01\x04\x00\x00\x00\x01", // settings, and a head of 16 KiB
 }
 
 // servedWithin is how long a client may wait while slow ones take all descriptors.
-const servedWithin = 5 * time.Second
+const servedWithin = 8 * time.Second
 
 // tooManySlowClients has slow clients come again and again, more than there may be.
 // Others are served soon all the same.
@@ -61,6 +63,7 @@ func trickle(ctx context.Context, address, begin string, connected chan<- struct
 		return
 	}
 	defer c.Close()
+	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10) // it does not read
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	if _, err := io.WriteString(c, begin); err != nil {
 		return
