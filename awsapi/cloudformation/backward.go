@@ -44,6 +44,10 @@ func (r *run) failed(ctx context.Context, name string, cause error, physical ...
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	kind := ""
+	if one := r.cached.template.Resource(name); one != nil {
+		kind = one.Type
+	}
 	reason := reasonOf(refusal(cause), resource.UUID(r.op, name))
 	return r.commit(ctx, func(d *stack) {
 		st := d.Operation.Steps[name]
@@ -52,10 +56,10 @@ func (r *run) failed(ctx context.Context, name string, cause error, physical ...
 			if d.Operation.Steps == nil {
 				d.Operation.Steps = map[string]*step{}
 			}
-			st = &step{Action: actUpdate, Since: r.Now().UTC()}
+			st = &step{Action: actUpdate, Type: kind, Since: r.Now().UTC()}
 			if !one.there() {
 				st.Action = actCreate
-				one = &stackResource{Type: r.kindOf(d, name)}
+				one = &stackResource{Type: kind}
 				if d.Resources == nil {
 					d.Resources = map[string]*stackResource{}
 				}
@@ -233,7 +237,7 @@ func (r *run) undo(ctx context.Context) (time.Duration, error) {
 			made.Unsure = one.Unsure
 		}
 		if st.Action == actReplace {
-			made.Type, made.Properties = r.kindNow(st, one), st.Properties
+			made.Type, made.Properties = st.Type, st.Properties
 			if made.Unsure || one.Physical == st.Physical {
 				d.Operation.Clean = append(d.Operation.Clean, &deletion{Logical: name, Resource: made, Replaced: true})
 			}
@@ -248,14 +252,6 @@ func (r *run) undo(ctx context.Context) (time.Duration, error) {
 		}
 		delete(d.Resources, name)
 	})
-}
-
-// kindNow is the type of the resource that a replacement made.
-func (r *run) kindNow(st *step, one *stackResource) string {
-	if one.Physical == st.Physical {
-		return one.Type
-	}
-	return st.Old.Type
 }
 
 // restore gives a resource the properties that it had before.

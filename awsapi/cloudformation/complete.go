@@ -48,7 +48,8 @@ func (r *run) unwanted(d *stack, p *prepared) []*deletion {
 	old := map[string]*stackResource{}
 	replaced := map[string]bool{}
 	for name, st := range d.Operation.Steps {
-		if st.Old.there() && (st.Action == actReplace || st.Action == actCreate) {
+		again := st.Action == actCreate && st.Old.there() && d.Resources[name].Physical == st.Old.Physical
+		if st.Old.there() && !again && (st.Action == actReplace || st.Action == actCreate) {
 			old[name], replaced[name] = st.Old, true
 		}
 	}

@@ -152,3 +152,37 @@ func (c crashCase) run(t *testing.T, instances bool, first object, census func(*
 		t.Errorf("only %d points: the test kills nothing", points)
 	}
 }
+
+// Where several control planes have the same records, one that dies loses its claim
+// on an operation after a while, and not before.
+func TestAnotherControlPlaneCarriesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.several = true
+	w.stop()
+	w.start(12)
+	_, _ = w.try("CreateStack", crashInput("1", "named", "last"))
+	<-w.dead.died
+	w.stop()
+	w.start(-1)
+	if status := w.first("s").(object)["StackStatus"]; status != "CREATE_IN_PROGRESS" {
+		t.Fatalf("the stack is %v: the claim of the dead one does not count", status)
+	}
+	w.later.Store(int64(time.Minute))
+	w.is("s", "CREATE_COMPLETE")
+}
+
+// A stack whose creation failed and was left as it is can be mended by an update.
+func TestAnUpdateMendsAFailedCreation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	in := crashInput("1", "named", "aws-last")
+	in["OnFailure"] = "DO_NOTHING"
+	w.call("CreateStack", in)
+	w.is("s", "CREATE_FAILED")
+	w.call("UpdateStack", crashInput("1", "named", "last"))
+	w.is("s", "UPDATE_COMPLETE")
+	if got := w.census(); got["parameter last"] != "version 1" || got["buckets made"] != "1" || got["parameter named"] != "version 1" {
+		t.Errorf("there is %v", got)
+	}
+}

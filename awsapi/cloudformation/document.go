@@ -134,6 +134,7 @@ const (
 // step is what an operation does with one resource.
 type step struct {
 	Action     string         `json:"action"`
+	Type       string         `json:"type"` // of the resource as the template has it now
 	State      string         `json:"state"`
 	Physical   string         `json:"physical,omitempty"` // that the new resource has, or gets
 	Properties map[string]any `json:"properties,omitempty"`

@@ -230,7 +230,7 @@ func (r *run) intend(ctx context.Context, p *prepared, one *template.Resource, k
 		return nil, r.failed(ctx, name, err)
 	}
 	retagged := !slices.Equal(r.d.Operation.Before.Tags, r.d.Operation.Target.Tags)
-	st := &step{Action: decide(kind, had, e.properties, e.metadata, retagged), State: stateIntent, Properties: e.properties, Since: r.Now().UTC()}
+	st := &step{Action: decide(kind, had, e.properties, e.metadata, retagged), Type: kind.Name, State: stateIntent, Properties: e.properties, Since: r.Now().UTC()}
 	if had.there() {
 		st.Old = had
 	}
@@ -307,6 +307,10 @@ func (r *run) taken(ctx context.Context, kind *resource.Type, req *resource.Requ
 		return nil
 	}
 	_, found, err := kind.Handler.Find(ctx, req)
+	if had := st.Old; err == nil && found && had != nil && had.Status == createFailed && had.Physical == req.Physical {
+		st.Adopt = true // the stack's own, which was not finished
+		return nil
+	}
 	if err == nil && found && r.d.Operation.Import && st.Action == actCreate {
 		st.Adopt = true
 		return nil
@@ -342,7 +346,7 @@ func (r *run) outcome(ctx context.Context, name string, made resource.Made, err 
 				d.set(r.Now(), name, one, createInProgress, "Resource creation Initiated", physical)
 			}
 		case actReplace:
-			one.Type = r.kindOf(d, name)
+			one.Type = st.Type
 			if initiated {
 				shown := *one
 				shown.Properties = st.Properties
@@ -359,16 +363,6 @@ func (r *run) outcome(ctx context.Context, name string, made resource.Made, err 
 		st.State = stateDone
 		d.set(r.Now(), name, one, status, "", physical)
 	})
-}
-
-// kindOf is the type that the operation's template gives a resource.
-func (r *run) kindOf(d *stack, name string) string {
-	if r.cached != nil {
-		if one := r.cached.template.Resource(name); one != nil {
-			return one.Type
-		}
-	}
-	return d.Resources[name].Type
 }
 
 // withReferences keeps references in attributes that only repeat a property: what

@@ -128,8 +128,8 @@ func (s *Stacks) begins(ctx context.Context, c *wire.Call, key string, how func(
 			return err
 		}
 		if d.Operation != nil && d.Operation.Token != "" {
-			if d.Tokens == nil {
-				d.Tokens = map[string]string{}
+			if d.Tokens == nil || len(d.Tokens) > mostTokens {
+				d.Tokens = map[string]string{} // old ones are not sent again
 			}
 			d.Tokens[d.Operation.Token] = d.Operation.Kind
 		}
@@ -144,6 +144,9 @@ func (s *Stacks) begins(ctx context.Context, c *wire.Call, key string, how func(
 	s.await(ctx, ended)
 	return nil
 }
+
+// mostTokens bounds the clients' tokens that a stack remembers.
+const mostTokens = 100
 
 type updateInput struct {
 	StackName, TemplateBody, TemplateURL, RoleARN, ClientRequestToken, StackPolicyBody string
@@ -214,7 +217,7 @@ func (s *Stacks) updateStack(ctx context.Context, c *wire.Call, in *updateInput)
 	if in.DisableRollback {
 		o.OnFailure = "DO_NOTHING"
 	}
-	return out, s.begins(ctx, c, d.key(), func(now *stack) error {
+	err = s.begins(ctx, c, d.key(), func(now *stack) error {
 		if !slices.Contains(updatable, now.Status) {
 			return notUpdatable(now, c.Account)
 		}
@@ -224,6 +227,10 @@ func (s *Stacks) updateStack(ctx context.Context, c *wire.Call, in *updateInput)
 		s.updates(now, c, o)
 		return nil
 	})
+	if err == nil {
+		err = s.obsolete(ctx, &d, "")
+	}
+	return out, err
 }
 
 // updates writes an update into the stack.

@@ -44,6 +44,7 @@ type world struct {
 	fleet   *awstest.Fleet // nil: no instances
 	server  *awsapi.Server
 	stacks  *cloudformation.Stacks
+	several bool         // control planes may have the same records
 	later   atomic.Int64 // how much later it is, in nanoseconds
 	stop    func()
 	dead    *mortal
@@ -84,7 +85,7 @@ func (w *world) start(writes int) {
 	}
 	in := &inside{}
 	log := slog.New(slog.DiscardHandler)
-	stacks := cloudformation.New(cloudformation.Config{Records: w.dead, Values: secrets, Services: in, Alone: true, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, Log: log,
+	stacks := cloudformation.New(cloudformation.Config{Records: w.dead, Values: secrets, Services: in, Alone: !w.several, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, Log: log,
 		Zones: func(_ context.Context, region string) ([]string, error) {
 			return []string{region + "a", region + "b"}, nil
 		},
