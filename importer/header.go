@@ -19,8 +19,13 @@ func header(in *input, r Result, kind string) []byte {
 		}
 		b.WriteString("# " + text + "\n")
 	}
-	line("Imported by `showrunner import %s` from %s.", kind, path.Base(strings.ReplaceAll(in.opts.File, `\`, "/")))
-	if len(r.Secrets) > 0 {
+	if in.opts.Here {
+		line("Made from the %s at the endpoint for clients of AWS.", in.opts.File)
+		line("It is made anew when that changes: change it there, or apply a file of your own in its place.")
+	} else {
+		line("Imported by `showrunner import %s` from %s.", kind, path.Base(strings.ReplaceAll(in.opts.File, `\`, "/")))
+	}
+	if len(r.Secrets) > 0 && !in.opts.Here {
 		line("")
 		line("Secrets to set before the first run, each with `showrunner secret set NAME`:")
 		for _, s := range r.Secrets {

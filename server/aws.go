@@ -143,6 +143,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, errors.Join(err, metrics.Close())
 	}
+	c.awsURL = "http://" + l.Addr().String()
 	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, stacks: stacks, metrics: metrics, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {

@@ -31,5 +31,6 @@ func (b awsBuilds) State(ctx context.Context, k stage.Key) (codebuild.State, err
 
 // renderer makes pipelines of what clients of AWS declare.
 func (c *controlPlane) renderer(p control.Principal) delivery.Renderer {
-	return delivery.Renderer{Principal: p, Buckets: regionObjects{c}, Repositories: c.control, Secrets: allSecrets{c.secrets, c}, Projects: codebuild.NewProjects(c.store)}
+	return delivery.Renderer{Principal: p, Buckets: regionObjects{c}, Repositories: c.control, Secrets: allSecrets{c.secrets, c}, Projects: codebuild.NewProjects(c.store),
+		Endpoint: func() string { return c.awsURL }}
 }

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"strings"
 
+	"showrunner/awsapi/delivery"
 	"showrunner/awsapi/secretsmanager"
 	"showrunner/awsapi/ssm"
+	"showrunner/cloud/localcloud"
+	"showrunner/cloud/localcloud/objectstore"
 	"showrunner/importer"
 	"showrunner/problem"
 	"showrunner/secret"
@@ -29,6 +32,10 @@ func (s allSecrets) Resolve(ctx context.Context, name string) (string, error) {
 	value, missing := s.Store.Resolve(ctx, name)
 	if missing == nil || problem.CodeOf(missing) != problem.NotFound {
 		return value, missing
+	}
+	if name == delivery.KeySecret || name == delivery.SecretSecret {
+		key, err := objectstore.LoadCredentials(localcloud.CredentialsFile(s.c.Data))
+		return map[string]string{delivery.KeySecret: key.AccessKey, delivery.SecretSecret: key.SecretKey}[name], err
 	}
 	values := secretValues{s.Store}
 	secrets := func(ctx context.Context, region string, matches func(string) bool) (string, bool, error) {

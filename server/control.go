@@ -110,6 +110,7 @@ type controlPlane struct {
 	cleaner      *deploy.Cleaner
 	listener     net.Listener
 	aws          *awsEndpoint // nil: none is asked for
+	awsURL       string       // of the endpoint; set before anything is served
 	urlGiven     bool         // URL is what a person gave
 }
 

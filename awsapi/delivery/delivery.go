@@ -53,7 +53,15 @@ type Renderer struct {
 	Repositories Repositories
 	Secrets      Secrets
 	Projects     Projects
+	// Endpoint is where builds reach the endpoint; nil or "": they do not.
+	Endpoint func() string
 }
+
+// The secrets that hold the endpoint's key, for builds.
+const (
+	KeySecret    = "aws.endpoint.access-key"
+	SecretSecret = "aws.endpoint.secret-key"
+)
 
 // Refusal says what of a declaration cannot be carried out, and why.
 type Refusal struct {
@@ -237,10 +245,39 @@ func (r Renderer) project(ctx context.Context, region string, a Action, options 
 	}
 	if p == nil {
 		p = missingProject(region, name)
+	} else {
+		r.lead(p, region)
 	}
 	data, err := json.Marshal(p)
 	options.Projects[name] = data
 	return err
+}
+
+// lead adds the variables that lead the clients of AWS in a build to the endpoint, as
+// a build's role does on AWS. What the project sets itself stays.
+func (r Renderer) lead(p Object, region string) {
+	address := ""
+	if r.Endpoint != nil {
+		address = r.Endpoint()
+	}
+	environment, _ := p["environment"].(Object)
+	if address == "" || environment == nil {
+		return
+	}
+	given := map[string]bool{}
+	list, _ := environment["environmentVariables"].([]any)
+	for _, v := range Objects(environment["environmentVariables"]) {
+		given[Text(v["name"])] = true
+	}
+	for _, v := range []struct{ name, value, kind string }{
+		{"AWS_ENDPOINT_URL", address, "PLAINTEXT"}, {"AWS_ACCESS_KEY_ID", KeySecret, "SECRETS_MANAGER"}, {"AWS_SECRET_ACCESS_KEY", SecretSecret, "SECRETS_MANAGER"},
+		{"AWS_REGION", region, "PLAINTEXT"}, {"AWS_DEFAULT_REGION", region, "PLAINTEXT"},
+	} {
+		if !given[v.name] {
+			list = append(list, Object{"name": v.name, "value": v.value, "type": v.kind})
+		}
+	}
+	environment["environmentVariables"] = list
 }
 
 func missingProject(region, name string) Object {
