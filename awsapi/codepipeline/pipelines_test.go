@@ -124,3 +124,31 @@ func TestTags(t *testing.T) {
 		}
 	}
 }
+
+// What newer clients of AWS say of a pipeline is understood too: commands, and
+// retries of a stage.
+func TestCommandsAndRetries(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	p := shop(func(stages []any) {
+		stages[1] = object{"name": "Build", "onFailure": object{"result": "RETRY", "retryConfiguration": object{"retryMode": "FAILED_ACTIONS"}}, "actions": []any{
+			action("Compute", "Commands", "Compile", object{"commands": []any{"make", "make test"}, "inputArtifacts": []any{object{"name": "src"}},
+				"outputArtifacts": []any{object{"name": "out", "files": []any{"dist/**"}}}})}}
+	})
+	p["pipelineType"] = "V2"
+	w.create(p)
+	app, err := w.control.Application(t.Context(), control.Principal{}, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := app.Pipelines[0].Stages[1]
+	if st.Kind != "build" || st.Retry == nil || st.Retry.Attempts != 1 || !strings.Contains(string(st.With), "make test") || !strings.Contains(string(st.With), "dist/**") {
+		t.Errorf("the stage is %+v %s", st, st.With)
+	}
+	got := string(jsonOf(w.Call("codepipeline", "GetPipeline", object{"name": "shop"})))
+	for _, want := range []string{`"commands":["make","make test"]`, `"retryMode":"FAILED_ACTIONS"`, `"files":["dist/**"]`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it is told without %s: %s", want, got)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +36,10 @@ func main() {
 	check(json.Unmarshal(out, &module))
 	list, err := os.ReadFile("operations.txt")
 	check(err)
+	text, err := os.ReadFile("newer.model")
+	check(err)
+	var newer map[string]map[string]object
+	check(json.Unmarshal(text, &newer))
 	var sums strings.Builder
 	for line := range strings.Lines(string(list)) {
 		fields := strings.Fields(line)
@@ -45,6 +50,7 @@ func main() {
 		check(err)
 		var model object
 		check(json.Unmarshal(text, &model))
+		amend(model, newer[fields[0]])
 		trim(model, fields[2:], fields[0])
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
@@ -55,6 +61,25 @@ func main() {
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(b.Bytes()), name)
 	}
 	check(os.WriteFile("SHA256SUMS", []byte(sums.String()), 0o644))
+}
+
+// amend adds what AWS's API reference has and the source has not: newer.model holds
+// shapes, and members and values of shapes, by service.
+func amend(model object, shapes map[string]object) {
+	known := model["shapes"].(object)
+	for name, more := range shapes {
+		shape, ok := known[name].(object)
+		if !ok {
+			known[name] = more
+			continue
+		}
+		if members, ok := more["members"].(object); ok {
+			maps.Copy(shape["members"].(object), members)
+		}
+		if values, ok := more["enum"].([]any); ok {
+			shape["enum"] = append(shape["enum"].([]any), values...)
+		}
+	}
 }
 
 // trim leaves the named operations and what they reach; "*" leaves all.
