@@ -1,7 +1,9 @@
 package codepipeline
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +46,10 @@ func (g *Gate) Watch(ctx context.Context, log control.EventLog) {
 		from, err := log.End(ctx)
 		if err == nil {
 			g.Read(ctx)
-			for range log.Follow(ctx, from, record.Filter{Types: []string{"audit.aws.call"}}) {
-				g.Read(ctx)
+			for some := range log.Follow(ctx, from, record.Filter{Types: []string{"audit.aws.call"}}) {
+				if some.Reset || slices.ContainsFunc(some.Events, ofCodePipeline) {
+					g.Read(ctx)
+				}
 			}
 			continue
 		}
@@ -56,6 +60,9 @@ func (g *Gate) Watch(ctx context.Context, log control.EventLog) {
 		}
 	}
 }
+
+// ofCodePipeline says whether an event may be of a call of CodePipeline.
+func ofCodePipeline(e record.Event) bool { return bytes.Contains(e.Data, []byte("codepipeline")) }
 
 // Read reads the holds anew.
 func (g *Gate) Read(ctx context.Context) {

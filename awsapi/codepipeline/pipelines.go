@@ -2,10 +2,12 @@ package codepipeline
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -55,13 +57,14 @@ func (s *Service) create(ctx context.Context, c *wire.Call, in *createInput) (*c
 	if err := s.carriedOut(ctx, d); err != nil {
 		return nil, err
 	}
-	if err := s.keep(ctx, d, values); err != nil {
+	if err := s.keep(ctx, values); err != nil {
 		return nil, err
 	}
-	if err = s.docs.Create(ctx, d.key(), d); problem.CodeOf(err) == problem.Conflict {
-		return nil, inUse(name)
-	}
-	if err != nil {
+	if err = s.docs.Create(ctx, d.key(), d); err != nil {
+		err = errors.Join(err, s.drop(ctx, slices.Collect(maps.Keys(values))))
+		if problem.CodeOf(err) == problem.Conflict {
+			return nil, inUse(name)
+		}
 		return nil, err
 	}
 	if err := s.settle(ctx, d.key()); err != nil {
@@ -79,7 +82,7 @@ func (s *Service) undo(ctx context.Context, d document, cause error) error {
 	if problem.CodeOf(cause) == problem.Unavailable {
 		return cause // it is carried on later
 	}
-	return errors.Join(cause, s.docs.Delete(ctx, d.key(), nil))
+	return errors.Join(cause, s.drop(ctx, slices.Collect(maps.Values(d.Tokens))), s.docs.Delete(ctx, d.key(), nil))
 }
 
 // checked refuses what cannot be, and takes the credentials out of the structure.
@@ -95,7 +98,7 @@ func (s *Service) checked(ctx context.Context, d *document, kept map[string]stri
 		}
 	}
 	values, d.Tokens, err = credentials(d.Structure, kept, func(action string) string {
-		sum := sha256.Sum256([]byte(d.key() + "\n" + action))
+		sum := sha256.Sum256([]byte(d.key() + "\n" + action + "\n" + rand.Text())) // each try has its own
 		return "aws.codepipeline." + hex.EncodeToString(sum[:12])
 	})
 	return values, err
@@ -130,18 +133,30 @@ func (s *Service) freeApplication(ctx context.Context, c *wire.Call, name string
 	return "", wire.Errorf("PipelineNameInUseException", "There are applications named %s already: choose another name", name)
 }
 
-// keep keeps the credentials of a document and the structure of its version.
-func (s *Service) keep(ctx context.Context, d document, values map[string]string) error {
+// keep keeps credentials, by the names of their secrets.
+func (s *Service) keep(ctx context.Context, values map[string]string) error {
 	for name, value := range values {
 		if err := s.Values.Set(ctx, name, []byte(value)); err != nil {
 			return err
 		}
 	}
-	_, err := s.versions.Put(ctx, versionKey(d.key(), d.Version), func(o *object) error {
-		*o = d.Structure
-		return nil
-	})
-	return err
+	return nil
+}
+
+// drop forgets credentials.
+func (s *Service) drop(ctx context.Context, names []string) error {
+	for _, name := range names {
+		if err := ignoreMissing(s.Values.Delete(ctx, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unused are the secrets of one document that another does not have.
+func unused(before, after document) []string {
+	kept := slices.Collect(maps.Values(after.Tokens))
+	return slices.DeleteFunc(slices.Collect(maps.Values(before.Tokens)), func(name string) bool { return slices.Contains(kept, name) })
 }
 
 func versionKey(key string, version int64) string { return fmt.Sprintf("%s/%010d", key, version) }
@@ -216,7 +231,7 @@ func (s *Service) update(ctx context.Context, c *wire.Call, in *updateInput) (*u
 	if err := s.carriedOut(ctx, next); err != nil {
 		return nil, err
 	}
-	if err := s.keep(ctx, next, values); err != nil {
+	if err := s.keep(ctx, values); err != nil {
 		return nil, err
 	}
 	_, err = s.docs.Update(ctx, next.key(), func(d *document) error {
@@ -230,8 +245,11 @@ func (s *Service) update(ctx context.Context, c *wire.Call, in *updateInput) (*u
 		*d = next
 		return nil
 	})
-	if err == nil {
-		err = s.settle(ctx, next.key())
+	if err != nil {
+		return nil, errors.Join(err, s.drop(ctx, slices.Collect(maps.Keys(values))))
+	}
+	if err = s.settle(ctx, next.key()); err == nil {
+		err = s.drop(ctx, unused(*t.doc, next))
 	}
 	if err == nil && next.Version > mostVersions {
 		err = ignoreMissing(s.versions.Delete(ctx, versionKey(next.key(), next.Version-mostVersions), nil))

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"showrunner/awsapi/delivery"
@@ -59,6 +61,15 @@ func (s *Service) settle(ctx context.Context, key string) error {
 	f, rendered, err := s.file(ctx, d)
 	if err != nil {
 		return err
+	}
+	if d.Pending != "" {
+		_, err := s.versions.Put(ctx, versionKey(key, d.Version), func(o *object) error {
+			*o = d.Structure
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	app, err := s.Control.Application(ctx, s.Principal, d.Application)
 	missing := problem.CodeOf(err) == problem.NotFound
@@ -124,10 +135,8 @@ func (s *Service) forget(ctx context.Context, d document) error {
 	if err := ignoreMissing(s.Control.DeleteApplication(ctx, s.Principal, d.Application)); err != nil {
 		return err
 	}
-	for _, name := range d.Tokens {
-		if err := ignoreMissing(s.Values.Delete(ctx, name)); err != nil {
-			return err
-		}
+	if err := s.drop(ctx, slices.Collect(maps.Values(d.Tokens))); err != nil {
+		return err
 	}
 	for e, err := range s.versions.All(ctx, d.key()+"/") {
 		if err == nil {
