@@ -216,7 +216,7 @@ func (a *app) specError(err error) error {
 }
 
 // readSpec reads the buildspec: the one named, as seen from the working folder
-// or else from dir, or the one that dir has.
+// or else from dir, or the buildspec in dir.
 func readSpec(dir, name string) (string, []byte, error) {
 	candidates := []string{filepath.Join(dir, "buildspec.yml"), filepath.Join(dir, "buildspec.yaml"), filepath.Join(dir, "buildspec.json")}
 	if name != "" {

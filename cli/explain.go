@@ -131,7 +131,7 @@ var findings = map[string]explanation{
 	pipeline.CodeConflict:         {"In a file, two fields exclude each other. Of a command: it exists already, or changed since you looked (exit code 7).", "In a file, keep one of them. Otherwise look again, then decide."},
 	pipeline.CodeNoKind:           {"A stage has no kind, so it would do nothing.", "Give it one of the kinds in docs/pipeline.md."},
 	pipeline.CodeTwoKinds:         {"A stage has more than one kind.", "Make it two stages, joined by needs."},
-	pipeline.CodeUnknownStage:     {"A stage needs, or speaks of, one that is not there.", "Take the suggestion, or add the stage."},
+	pipeline.CodeUnknownStage:     {"A stage names another stage that is not there.", "Take the suggestion, or add the stage."},
 	pipeline.CodeNotUpstream:      {"An expression speaks of a stage that has not necessarily run by then.", "Add it to needs."},
 	pipeline.CodeCycle:            {"Stages, or pipelines, wait for each other in a circle.", "Take one needs out of the circle that the message shows."},
 	pipeline.CodeUnknownArtifact:  {"No earlier stage makes the artifact.", "An artifact is named after its stage; a secondary one is stage.identifier."},

@@ -115,7 +115,7 @@ func (a *app) surroundings(ctx context.Context) pipeline.Surroundings {
 }
 
 // folderOf is the folder that relative paths in a pipeline file are relative to: the one
-// it is in, or this one for standard input.
+// it is in, or the working folder for standard input.
 func folderOf(file string) string {
 	base := "."
 	if file != "-" {

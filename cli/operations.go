@@ -254,7 +254,7 @@ cloudevents each line is a CloudEvents 1.0 document.`,
 	fl.StringVarP(&f.Application, "application", "a", "", "of this application")
 	fl.StringVarP(&f.Pipeline, "pipeline", "p", "", "of this pipeline")
 	fl.StringVarP(&f.Execution, "execution", "e", "", "of this execution")
-	fl.StringSliceVar(&f.Types, "type", nil, `of these types; one that ends with "." is a prefix`)
+	fl.StringSliceVar(&f.Types, "type", nil, `of these types; a type that ends with "." is a prefix`)
 	return cmd
 }
 

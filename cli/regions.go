@@ -61,7 +61,7 @@ when no other region serves.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&r.Reason, "reason", "", "why; whoever finds it down reads it")
+	cmd.Flags().StringVar(&r.Reason, "reason", "", "why, for the people who find it down")
 	cmd.Flags().BoolVar(&r.Kill, "kill", false, "as an outage does: without asking the region first")
 	return cmd
 }

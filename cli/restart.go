@@ -61,7 +61,7 @@ func restartText(w io.Writer, plan control.RestartPlan) {
 }
 
 // confirm asks on a terminal whether to go on. Without a terminal, yes has to
-// be given. Errors: usage, and one that says that nothing was done.
+// be given. Errors: usage, also when the answer is no.
 func (a *app) confirm(yes bool, question string) error {
 	if yes {
 		return nil

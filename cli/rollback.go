@@ -39,7 +39,7 @@ rollback lists them for every cluster and website, and ends with exit code 2.`,
 				if err := a.listKept(cmd.Context(), r.Account, "", site); err != nil {
 					return err
 				}
-				return usage("CLUSTER or SITE is missing").WithHelp("showrunner rollback NAME returns to the version before, showrunner rollback NAME --to VERSION to one that is listed")
+				return usage("CLUSTER or SITE is missing").WithHelp("showrunner rollback NAME returns to the version before, showrunner rollback NAME --to VERSION to a version of the list")
 			}
 			if list {
 				return a.listKept(cmd.Context(), r.Account, args[0], site)

@@ -42,7 +42,7 @@ three days, and is then parked with the reason until it is resumed.`,
 	f := set.Flags()
 	f.StringVar(&r.URL, "url", "", "where events are sent, http or https")
 	f.StringVar(&r.Secret, "secret", "", "name of the secret that signs")
-	f.StringSliceVar(&r.Types, "type", nil, `of these types; one that ends with "." is a prefix (default all but stage.progress)`)
+	f.StringSliceVar(&r.Types, "type", nil, `of these types; a type that ends with "." is a prefix (default all but stage.progress)`)
 	f.StringVarP(&r.Application, "application", "a", "", "of this application")
 	f.StringVarP(&r.Pipeline, "pipeline", "p", "", "of this pipeline")
 	f.StringVar(&r.Format, "format", eventlog.FormatCloudEvents, "cloudevents or event")

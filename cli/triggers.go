@@ -66,7 +66,7 @@ to. What came in there, "showrunner deliveries" tells.`,
 func triggerState(t control.TriggerStatus) string {
 	switch {
 	case t.Blocked != "":
-		return "✕ can start nothing: " + t.Blocked
+		return "✕ cannot start a run: " + t.Blocked
 	case t.Failures > 0:
 		return fmt.Sprintf("✕ failed %d× since %s: %s", t.Failures, stamp(t.Failing), t.Error)
 	case t.Kind == "push" || t.Kind == "webhook":

@@ -64,7 +64,7 @@ type storedApplication struct {
 type Applied struct {
 	Application string               `json:"application"`
 	Version     int64                `json:"version"`
-	Changed     bool                 `json:"changed"` // false: the file is the one that was there
+	Changed     bool                 `json:"changed"` // false: the same file was applied before
 	Created     []string             `json:"created,omitempty"`
 	Updated     []string             `json:"updated,omitempty"`
 	Removed     []string             `json:"removed,omitempty"`
@@ -132,7 +132,7 @@ func applicationSubject(name string) Subject {
 	return Subject{Kind: KindApplication, Name: name, Application: name}
 }
 
-// put keeps an application's file, unless it is the one that is there.
+// put keeps an application's file, unless the same file is there.
 func (s *Service) put(ctx context.Context, p Principal, f File, doc *pipeline.Document, version int64, done record.Event) (Applied, error) {
 	for {
 		old, rec, err := s.application(ctx, doc.Application)

@@ -43,7 +43,7 @@ func (s *Service) differs(ctx context.Context, application string, file []byte) 
 }
 
 // Differs says how a pipeline file of the application, as a commit has it, differs
-// from the one that is applied, and what to do; empty: it does not, or the file is
+// from the applied file, and what to do; empty: it does not, or the file is
 // another application's. Errors: those of reading the applied one.
 func (s *Service) Differs(ctx context.Context, application string, file []byte) (string, error) {
 	d, err := s.differs(ctx, application, file)

@@ -19,7 +19,7 @@ type Drift struct {
 	Site        string `json:"site,omitempty"`
 	Account     string `json:"account"`
 	Application string `json:"application"`
-	// Execution is the one that put it into traffic last, by deploying, rolling back or
+	// Execution is the execution that put it into traffic last, by deploying, rolling back or
 	// repairing; empty when none is known any more.
 	Execution string `json:"execution,omitempty"`
 	Version   string `json:"version,omitempty"`
@@ -49,7 +49,7 @@ type Difference struct {
 	Kind        DifferenceKind     `json:"kind"`
 	Region      string             `json:"region"`
 	ServerGroup string             `json:"serverGroup,omitempty"`
-	Deployment  string             `json:"deployment,omitempty"` // of a website, the one that was deployed last
+	Deployment  string             `json:"deployment,omitempty"` // of a website, the newest deployment
 	Objects     []cloud.SiteChange `json:"objects,omitempty"`    // of DriftObjects
 	Deployed    string             `json:"deployed"`
 	Runs        string             `json:"runs"`

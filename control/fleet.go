@@ -30,8 +30,8 @@ type Cluster struct {
 	Away map[string]string `json:"away,omitempty"`
 }
 
-// answerWithin bounds how long a region is waited for when people look: one that
-// hangs is away like one that is gone.
+// answerWithin bounds how long a region is waited for when people look: a region that
+// hangs is away like a region that is gone.
 const answerWithin = 2 * time.Second
 
 // awayText says why a region could not be asked, for people: what the cloud says of it,

@@ -16,7 +16,7 @@ import (
 const freezes = "freezes"
 
 // Freeze holds deployments back. A stage that runs when a freeze begins ends;
-// the next one that changes a cloud waits until the freeze is over.
+// the next stage that changes a cloud waits until the freeze is over.
 type Freeze struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
@@ -83,7 +83,7 @@ func (s *Service) applicationsKnown(ctx context.Context, f Freeze) error {
 		if !plainName(name) || slices.Contains(names, name) {
 			continue
 		}
-		help := "showrunner applications lists them; --force sets the freeze for one that comes later"
+		help := "showrunner applications lists them; --force sets the freeze for an application that comes later"
 		if meant := nearestApplication(name, names); meant != "" {
 			help = "did you mean " + meant + "? " + help
 		}

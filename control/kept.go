@@ -156,6 +156,11 @@ func keptOfSite(st SiteStatus, deployments []cloud.SiteDeployment) Kept {
 			v.Before = append(v.Before, d.Region)
 		}
 	}
+	for _, v := range k.Versions { // regions answer in any order
+		slices.Sort(v.Regions)
+		slices.Sort(v.Live)
+		slices.Sort(v.Before)
+	}
 	sortKept(k.Versions)
 	return k
 }

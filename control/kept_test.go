@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,5 +40,25 @@ func TestWhatIsKeptIsWhatARollbackTakes(t *testing.T) {
 	}
 	if v := k.Versions[1]; v.Number != 0 || v.Revision != nil {
 		t.Errorf("its execution is no longer kept: %+v", v)
+	}
+}
+
+// The regions of a website answer in any order; the list has one.
+func TestWhatIsKeptOfASite(t *testing.T) {
+	in := func(region, id, previous string, current bool, at string) cloud.SiteDeployment {
+		return cloud.SiteDeployment{ID: id, Region: region, Version: "c" + id, Execution: "e" + id, Current: current, Previous: previous, At: at}
+	}
+	deployments := []cloud.SiteDeployment{in("b", "d1", "d0", true, "2026-11-30T12:01:00Z"), in("a", "d1", "d0", true, "2026-11-30T12:01:01Z"),
+		in("b", "d0", "", false, "2026-11-30T12:00:00Z"), in("a", "d0", "", false, "2026-11-30T12:00:01Z")}
+	const want = "[d1 cd1 ed1 [a b] [a b] [] d0 cd0 ed0 [a b] [] [a b]]"
+	for range 2 {
+		var got []any
+		for _, v := range keptOfSite(SiteStatus{Name: "shop"}, deployments).Versions {
+			got = append(got, v.Name, v.Version, v.Execution, v.Regions, v.Live, v.Before)
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+		slices.Reverse(deployments)
 	}
 }

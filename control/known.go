@@ -29,7 +29,7 @@ func (s *Service) applicationNames(ctx context.Context) ([]string, error) {
 }
 
 // noApplication is the error for an application whose file was never handed over;
-// it names the one that was probably meant.
+// it names the application that was probably meant.
 func (s *Service) noApplication(ctx context.Context, name string) error {
 	none := problem.New(problem.NotFound, "application", "there is no application %q", name).
 		WithHelp("hand its pipeline file over: showrunner apply -f FILE; showrunner applications lists those there are")

@@ -130,7 +130,7 @@ func noRegion(account, region string, known []cloud.Region) error {
 	return problem.New(problem.NotFound, "plan", "there is no region %q in account %s", region, account).WithHelp("%s", help)
 }
 
-// cannotTarget says in a preview why a stage's regions cannot be used: one that is
+// cannotTarget says in a preview why a stage's regions cannot be used: a region that is
 // not there refuses the stage, anything else leaves unknown what it would do.
 func cannotTarget(err error, ps *PreviewStage) {
 	if problem.CodeOf(err) == problem.NotFound {

@@ -93,7 +93,7 @@ type RegionStop struct {
 func (s *Service) StopRegion(ctx context.Context, p Principal, region string, r RegionStop) error {
 	return s.perform(ctx, p, opRegionStop, regionSubject(region), map[string]any{"reason": r.Reason, "kill": r.Kill}, func() (map[string]any, error) {
 		if r.Reason == "" {
-			return nil, problem.New(problem.Invalid, opRegionStop, "no reason is given").WithHelp("say why the region is stopped: whoever finds it down will read it")
+			return nil, problem.New(problem.Invalid, opRegionStop, "no reason is given").WithHelp("say why the region is stopped, for the people who find it down")
 		}
 		if err := s.localRegion(ctx, opRegionStop, region, true); err != nil {
 			return nil, err

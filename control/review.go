@@ -133,11 +133,11 @@ func (s *Service) newerThan(ctx context.Context, e execution.Execution, r Review
 		}
 		later := span.Text(x.Created.Sub(e.Created))
 		if x.Pipeline == RollbackPipeline {
-			list = append(list, fmt.Sprintf("%s was rolled back to %s by execution %s, which started %s after this one: approving delivers over the rollback",
+			list = append(list, fmt.Sprintf("%s was rolled back to %s by execution %s, which started %s after this execution: approving delivers over the rollback",
 				r.Target, d.Version, d.Execution, later))
 			continue
 		}
-		list = append(list, fmt.Sprintf("%s runs %s, which execution %s put there; that one started %s after this one: approving brings the older version back",
+		list = append(list, fmt.Sprintf("%s runs %s, which execution %s put there; it started %s after this execution: approving brings the older version back",
 			r.Target, d.Version, d.Execution, later))
 	}
 	return list

@@ -108,7 +108,7 @@ func (s *Service) unclaimed(ctx context.Context, p Principal, r RollbackRequest)
 		return err
 	}
 	if e, err := s.Engine.Get(ctx, holder); err == nil && e.Pipeline == RollbackPipeline {
-		return nil // this one, asked for again, or one that it waits for
+		return nil // this rollback, asked for again, or a rollback that it waits for
 	}
 	return problem.New(problem.Conflict, opRollback, "execution %s is changing %s in %s", holder, c.Name, region).
 		WithHelp("showrunner executions cancel %s puts back what it has changed", holder)
@@ -213,7 +213,7 @@ func (s *Service) previewSiteRollback(ctx context.Context, p Principal, r Rollba
 }
 
 // returningSite says what a region serves after a rollback, by the rule of the rollback's
-// stage: the deployment before the current one, or the one that is named.
+// stage: the deployment before the current deployment, or the deployment that is named.
 func returningSite(history []cloud.SiteDeployment, to string) (line string, ok bool) {
 	find := func(fits func(cloud.SiteDeployment) bool) *cloud.SiteDeployment {
 		if i := slices.IndexFunc(history, fits); i >= 0 {

@@ -17,7 +17,7 @@ type SiteStatus struct {
 	URL     string                 `json:"url"`
 	Current []cloud.SiteDeployment `json:"current"` // for each region and part (prefix) of the site
 	Away    map[string]string      `json:"away,omitempty"`
-	// Application is the one that put it into traffic last; empty when that is not known any more.
+	// Application is the application that put it into traffic last; empty when that is not known any more.
 	Application string `json:"application,omitempty"`
 }
 

@@ -281,7 +281,7 @@ func (c *checks) calls(origins []*origin) {
 			if p == nil || p.Application != "" && p.Application != c.doc.Application {
 				continue
 			}
-			if j, ok := index[p.Pipeline]; ok { // the end of that one starts this one
+			if j, ok := index[p.Pipeline]; ok { // the end of that pipeline starts this pipeline
 				maybe[j].Needs = append(maybe[j].Needs, o.pipeline.Name)
 			}
 		}

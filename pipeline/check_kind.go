@@ -45,20 +45,20 @@ func (c *checks) kindRules(i int, s *stageOrigin) {
 // approvalRules refuses what nobody can satisfy: whoever holds the control plane's
 // token is its owner, and no other person is known to it.
 func (c *checks) approvalRules(s *stageOrigin, v Approval) {
-	const one = "a control plane knows one person so far, its owner: whoever holds the token decides"
+	const owner = "a control plane knows one person so far, its owner: whoever holds the token decides"
 	if n := find(s.with, "approvers"); n != find(s.with) {
 		named := ""
 		if len(v.Approvers) > 0 {
 			named = " (" + strings.Join(v.Approvers, ", ") + ")"
 		}
-		c.reportWith(n, Diagnostic{Code: CodeValue, Message: fmt.Sprintf("%s names approvers%s, and nobody can approve under such a name", c.where, named), Help: one + "; leave approvers out"})
+		c.reportWith(n, Diagnostic{Code: CodeValue, Message: fmt.Sprintf("%s names approvers%s, and nobody can approve under such a name", c.where, named), Help: owner + "; leave approvers out"})
 	}
 	if v.Minimum > 1 {
-		c.reportWith(find(s.with, "minimum"), Diagnostic{Code: CodeValue, Message: fmt.Sprintf("%s asks for %d approvals, and there is nobody for the second", c.where, v.Minimum), Help: one + "; leave minimum out"})
+		c.reportWith(find(s.with, "minimum"), Diagnostic{Code: CodeValue, Message: fmt.Sprintf("%s asks for %d approvals, and there is nobody for the second", c.where, v.Minimum), Help: owner + "; leave minimum out"})
 	}
 	if v.ForbidSelf {
 		c.reportWith(find(s.with, "forbidSelf"), Diagnostic{Severity: SeverityWarning, Code: CodeValue,
-			Message: fmt.Sprintf("%s cannot be approved in a run that the owner starts by hand", c.where), Help: one})
+			Message: fmt.Sprintf("%s cannot be approved in a run that the owner starts by hand", c.where), Help: owner})
 	}
 }
 

@@ -39,7 +39,7 @@ func (Object) Kind() string { return "object" }
 
 // Build runs a buildspec over a source artifact.
 type Build struct {
-	Source     string            `json:"source,omitempty" lang:"static" check:"artifact"`     // artifact; default: the one that a needed stage makes
+	Source     string            `json:"source,omitempty" lang:"static" check:"artifact"`     // artifact; default: the artifact that a needed stage makes
 	Sources    map[string]string `json:"sources,omitempty" lang:"static" check:"artifacts"`   // further inputs by identifier
 	Spec       string            `json:"spec,omitempty" check:"path" default:"buildspec.yml"` // path in the source; default buildspec.yml
 	Inline     string            `json:"inline,omitempty"`                                    // the buildspec itself; excludes Spec
@@ -139,7 +139,7 @@ func (Webhook) Kind() string { return "webhook" }
 
 // Call starts another pipeline.
 type Call struct {
-	Application string            `json:"application,omitempty" check:"application"` // default this one
+	Application string            `json:"application,omitempty" check:"application"` // default this application
 	Pipeline    string            `json:"pipeline" check:"name"`
 	Parameters  map[string]string `json:"parameters,omitempty"`
 	Wait        *bool             `json:"wait,omitempty" default:"true"` // default true: take its outcome

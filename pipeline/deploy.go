@@ -103,7 +103,7 @@ type LifecycleHooks struct {
 type LifecycleHook struct {
 	Command       []string `json:"command,omitempty"`
 	Wait          bool     `json:"wait,omitempty"`                                                    // for `showrunner complete-hook INSTANCE continue|abandon`, or the same through the API
-	Timeout       Duration `json:"timeout,omitempty" default:"1m" min:"1000000"`                      // then it has failed, and its command is killed; of one that waits, each `showrunner heartbeat INSTANCE` begins it anew, to at most 100 times as long or 48 hours in all; default 1m
+	Timeout       Duration `json:"timeout,omitempty" default:"1m" min:"1000000"`                      // then it has failed, and its command is killed; of a hook that waits, each `showrunner heartbeat INSTANCE` begins it anew, to at most 100 times as long or 48 hours in all; default 1m
 	DefaultResult string   `json:"defaultResult,omitempty" enum:"abandon|continue" default:"abandon"` // of a launch hook that failed: abandon (default) ends the instance, to be replaced, continue lets it serve; an end goes on in any case
 }
 

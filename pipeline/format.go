@@ -17,7 +17,7 @@ const flowWidth = 72
 
 // Format writes a document as canonical YAML: the fields in the order of the
 // language, defaults left out, short values on one line. Parse reads back an
-// equal document, provided that doc is one that Parse would accept.
+// equal document, provided that Parse would accept doc.
 func Format(doc *Document) ([]byte, error) {
 	pipelines := mappingNode()
 	for _, p := range doc.Pipelines {

@@ -24,7 +24,7 @@ func newGraph(stages []Stage) *graph {
 	for i, s := range stages {
 		g.index[s.Name] = i
 	}
-	seen := make([]int, len(stages)) // 1 + the last stage that needed this one
+	seen := make([]int, len(stages)) // 1 + the last stage that needed this stage
 	for i, s := range stages {
 		for _, n := range s.Needs {
 			if j, ok := g.index[n]; ok && seen[j] != i+1 {

@@ -19,7 +19,7 @@ var kinds = []Kind{
 			{"authorEmail", StringOutput, "the author's address"},
 			{"date", StringOutput, "the author date, RFC 3339"},
 			{"url", StringOutput, "the repository, without credentials"},
-			{"note", StringOutput, "how the commit's showrunner.yaml differs from the one that is applied, or empty"},
+			{"note", StringOutput, "how the commit's showrunner.yaml differs from the applied file, or empty"},
 		},
 		Example: "git: { url: https://git.example.com/shop/storefront.git, branch: main }",
 	},

@@ -242,7 +242,7 @@ func numberFor(n *yaml.Node) string {
 	return ""
 }
 
-// nameFor is a name that keeps the words of one that cannot be a name.
+// nameFor is a name that keeps the words of a text that cannot be a name.
 func nameFor(text string, rule format) string {
 	var b strings.Builder
 	for _, c := range strings.ToLower(text) {

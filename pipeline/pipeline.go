@@ -123,7 +123,7 @@ type ScheduleTrigger struct {
 
 // PipelineTrigger starts when another pipeline ends.
 type PipelineTrigger struct {
-	Application string            `json:"application,omitempty" check:"application"` // default this one
+	Application string            `json:"application,omitempty" check:"application"` // default this application
 	Pipeline    string            `json:"pipeline" check:"name"`
 	Status      []string          `json:"status,omitempty" lang:"one" enum:"succeeded|failed|canceled" default:"[\"succeeded\"]"` // succeeded (default), failed, canceled
 	Parameters  map[string]string `json:"parameters,omitempty" lang:"trigger"`

@@ -9,7 +9,7 @@ import (
 
 // Scope is what expressions see, built by the engine as plain data. It must
 // hold every parameter of the pipeline (as ResolveParameters returns them) and
-// the stages upstream of the one that is resolved.
+// the stages upstream of the resolved stage.
 type Scope struct {
 	Parameters map[string]string
 	// Trigger is what started the execution. Fields that are missing read as
@@ -39,7 +39,7 @@ type StageScope struct {
 }
 
 // stageStatuses are what the engine calls the outcome of a stage that is
-// upstream of one that starts; a stage that never ran has "".
+// upstream of a stage that starts; a stage that never ran has "".
 var stageStatuses = []string{"Succeeded", "FailedContinue", "Terminal", "Canceled", "Stopped", "Skipped", ""}
 
 // roots are the names that an expression may start with.

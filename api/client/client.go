@@ -28,7 +28,7 @@ import (
 // safe for concurrent use.
 type Client struct {
 	bases []string
-	at    atomic.Int64 // the one that answered last
+	at    atomic.Int64 // index of the address that answered last
 	token string
 	http  *http.Client
 	// Stale is told of when an answer is that is not of now: the control plane's
