@@ -374,3 +374,19 @@ func TestDeletedStacksAreKeptForAWhile(t *testing.T) {
 	w.refused("DescribeStacks", object{"StackName": id}, "ValidationError", "Stack with id "+id+" does not exist")
 	w.is("other", "CREATE_COMPLETE")
 }
+
+func TestAChangeThatNothingCanCarryOutIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stream := func(shards int) object {
+		return object{"StackName": "s", "TemplateBody": fmt.Sprintf("Resources: {S: {Type: 'AWS::Kinesis::Stream', Properties: {ShardCount: %d}}}", shards)}
+	}
+	w.call("CreateStack", stream(1))
+	w.is("s", "CREATE_COMPLETE")
+	const why = "The property ShardCount of S, of type AWS::Kinesis::Stream, cannot be changed here"
+	w.refused("UpdateStack", stream(2), "ValidationError", why)
+	set := stream(2)
+	set["ChangeSetName"] = "c"
+	w.refused("CreateChangeSet", set, "ValidationError", why)
+	w.is("s", "CREATE_COMPLETE")
+}

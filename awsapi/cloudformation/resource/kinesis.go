@@ -5,11 +5,15 @@ import (
 	"strconv"
 )
 
-func streamTypes() []*Type {
+func streamTypes(served func(service, operation string) bool) []*Type {
+	var fixed []string
+	if !served("kinesis", "UpdateShardCount") {
+		fixed = []string{"ShardCount", "StreamModeDetails"}
+	}
 	return []*Type{{
-		Name:        "AWS::Kinesis::Stream",
-		Properties:  []string{"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails", "Tags"},
-		Replace:     []string{"Name"},
+		Name:       "AWS::Kinesis::Stream",
+		Properties: []string{"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails", "Tags"},
+		Replace:    []string{"Name"}, Fixed: fixed,
 		Attributes:  []string{"Arn"},
 		Named:       "Name",
 		Identifiers: []string{"Name"}, Tagged: true,
