@@ -51,6 +51,25 @@ func (a *Account) Terminate(ctx context.Context, region, instance string, opts T
 	})
 }
 
+// SetLoadBalancer makes a load balancer, or replaces one of the same name.
+func (a *Account) SetLoadBalancer(ctx context.Context, region string, lb LoadBalancer, key string) error {
+	const op = "cloud.set-load-balancer"
+	d, lacks := ability[driver.LoadBalancing](a, op, "load balancers with rules")
+	refused := first(lacks, driver.CheckLoadBalancer(lb))
+	return a.change(ctx, change{op, region, "load balancer", lb.Name, key, "setting the load balancer " + lb.Name, lb, refused}, func(ctx context.Context) error {
+		return d.SetLoadBalancer(ctx, region, lb, key)
+	})
+}
+
+// RemoveLoadBalancer removes a load balancer.
+func (a *Account) RemoveLoadBalancer(ctx context.Context, region, name, key string) error {
+	const op = "cloud.remove-load-balancer"
+	d, lacks := ability[driver.LoadBalancing](a, op, "removing load balancers with rules")
+	return a.change(ctx, change{op, region, "load balancer", name, key, "removing the load balancer " + name, nil, lacks}, func(ctx context.Context) error {
+		return d.RemoveLoadBalancer(ctx, region, name, key)
+	})
+}
+
 // Counts reads the load balancer's raw counts for a cluster.
 func (a *Account) Counts(ctx context.Context, region, cluster string) (counts []Counts, err error) {
 	const op = "cloud.counts"

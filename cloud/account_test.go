@@ -132,8 +132,12 @@ func TestAbilitiesThatADriverLacks(t *testing.T) {
 	a := cloud.NewAccount("lambda", functions{memcloud.New(memcloud.Config{Regions: []string{"r"}})}, cloud.Options{})
 	ctx := t.Context()
 	for says, call := range map[string]func() error{
-		"resizing":      func() error { return a.Resize(ctx, "r", "app-v000", pipeline.Capacity{}, cloud.Guard{}, "k") },
-		"amending":      func() error { return a.Amend(ctx, "r", "app-v000", spec(), "k") },
+		"resizing": func() error { return a.Resize(ctx, "r", "app-v000", pipeline.Capacity{}, cloud.Guard{}, "k") },
+		"amending": func() error { return a.Amend(ctx, "r", "app-v000", spec(), "k") },
+		"balancers with": func() error {
+			return a.SetLoadBalancer(ctx, "r", cloud.LoadBalancer{Name: "lb"}, "k")
+		},
+		"removing load": func() error { return a.RemoveLoadBalancer(ctx, "r", "lb", "k") },
 		"terminating":   func() error { return a.Terminate(ctx, "r", "i-1", cloud.TerminateOptions{}, "k") },
 		"counting":      func() error { _, err := a.Counts(ctx, "r", "app"); return err },
 		"standby":       func() error { return a.SetStandby(ctx, "r", "i-1", true, "k") },

@@ -9,31 +9,38 @@ import "showrunner/cloud/driver"
 // The types of the contract are declared in package driver. Callers use them by
 // the names below, so that they import only this package.
 type (
-	Region           = driver.Region
-	ServerGroupSpec  = driver.ServerGroupSpec
-	Workload         = driver.Workload
-	WorkloadKind     = driver.WorkloadKind
-	Process          = driver.Process
-	Image            = driver.Image
-	Function         = driver.Function
-	EnvValue         = driver.EnvValue
-	ServerGroup      = driver.ServerGroup
-	Instance         = driver.Instance
-	InstanceFailure  = driver.InstanceFailure
-	Lifecycle        = driver.Lifecycle
-	HookState        = driver.HookState
-	HookAnswer       = driver.HookAnswer
-	Guard            = driver.Guard
-	Counts           = driver.Counts
-	StatusCounts     = driver.StatusCounts
-	Facts            = driver.Facts
-	CountFacts       = driver.CountFacts
-	Changes          = driver.Changes
-	TerminateOptions = driver.TerminateOptions
-	PublishRequest   = driver.PublishRequest
-	SiteDeployment   = driver.SiteDeployment
-	SiteChange       = driver.SiteChange
-	Site             = driver.Site
+	Region            = driver.Region
+	ServerGroupSpec   = driver.ServerGroupSpec
+	Workload          = driver.Workload
+	WorkloadKind      = driver.WorkloadKind
+	Process           = driver.Process
+	Image             = driver.Image
+	Function          = driver.Function
+	EnvValue          = driver.EnvValue
+	ServerGroup       = driver.ServerGroup
+	Instance          = driver.Instance
+	InstanceFailure   = driver.InstanceFailure
+	Lifecycle         = driver.Lifecycle
+	HookState         = driver.HookState
+	HookAnswer        = driver.HookAnswer
+	Guard             = driver.Guard
+	Counts            = driver.Counts
+	StatusCounts      = driver.StatusCounts
+	Facts             = driver.Facts
+	CountFacts        = driver.CountFacts
+	Changes           = driver.Changes
+	TerminateOptions  = driver.TerminateOptions
+	PublishRequest    = driver.PublishRequest
+	LoadBalancer      = driver.LoadBalancer
+	Pool              = driver.Pool
+	BalancerRule      = driver.BalancerRule
+	PoolShare         = driver.PoolShare
+	FixedAnswer       = driver.FixedAnswer
+	Redirect          = driver.Redirect
+	BalancerCondition = driver.BalancerCondition
+	SiteDeployment    = driver.SiteDeployment
+	SiteChange        = driver.SiteChange
+	Site              = driver.Site
 )
 
 // The kinds of workloads.

@@ -32,6 +32,8 @@ const (
 	opForget       = "cluster.forget"
 	opCreateGroup  = "cluster.create"
 	opAmend        = "cluster.amend"
+	opBalance      = "load-balancer.set"
+	opUnbalance    = "load-balancer.remove"
 	opResize       = "cluster.resize"
 	opWeights      = "cluster.weights"
 	opDestroy      = "cluster.destroy"
@@ -63,7 +65,7 @@ const (
 // triggers and the stages can ask for.
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
-		opRollback, opRepair, opForget, opCreateGroup, opAmend, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
+		opRollback, opRepair, opForget, opCreateGroup, opAmend, opBalance, opUnbalance, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
 		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository}
 }
 
@@ -78,6 +80,7 @@ const (
 	KindCluster      SubjectKind = "cluster"
 	KindSite         SubjectKind = "site"
 	KindInstance     SubjectKind = "instance"
+	KindBalancer     SubjectKind = "load balancer"
 	KindRegion       SubjectKind = "region"
 	KindEdge         SubjectKind = "edge"
 	KindSecret       SubjectKind = "secret"

@@ -124,6 +124,21 @@ func (g *Groups) SetProcesses(ctx context.Context, region, group string, process
 	})
 }
 
+// SetLoadBalancer makes a load balancer of a region, or replaces it.
+func (g *Groups) SetLoadBalancer(ctx context.Context, region string, lb cloud.LoadBalancer, key string) error {
+	details := map[string]any{"region": region, "hosts": lb.Hosts, "rules": len(lb.Rules), "pools": len(lb.Pools)}
+	return g.act(ctx, opBalance, Subject{Kind: KindBalancer, Name: lb.Name}, details, func(a *cloud.Account) error {
+		return a.SetLoadBalancer(ctx, region, lb, key)
+	})
+}
+
+// RemoveLoadBalancer removes a load balancer of a region.
+func (g *Groups) RemoveLoadBalancer(ctx context.Context, region, name, key string) error {
+	return g.act(ctx, opUnbalance, Subject{Kind: KindBalancer, Name: name}, map[string]any{"region": region}, func(a *cloud.Account) error {
+		return a.RemoveLoadBalancer(ctx, region, name, key)
+	})
+}
+
 // Change makes one change of an instance of a region.
 func (g *Groups) Change(ctx context.Context, region string, i cloud.Instance, ch InstanceChange) error {
 	subject := Subject{Kind: KindInstance, Name: i.ID, Application: cloud.ApplicationOfGroup(i.ServerGroup)}

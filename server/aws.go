@@ -22,6 +22,7 @@ import (
 	"showrunner/awsapi/codebuild"
 	"showrunner/awsapi/codepipeline"
 	"showrunner/awsapi/ec2"
+	"showrunner/awsapi/elbv2"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
 	"showrunner/awsapi/logs"
@@ -75,6 +76,7 @@ type awsEndpoint struct {
 	logs      *logs.Logs
 	ec2       *ec2.Service
 	scaling   *autoscaling.Service
+	balancing *elbv2.Service
 	pipelines *codepipeline.Service
 	measurer  measurer
 }
@@ -99,6 +101,8 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	instances := ec2.New(ec2.Config{Records: c.store, Groups: groups, Artifacts: c.artifacts, Sample: []string{c.Exe, "sample-service"}, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
 	scaling := autoscaling.New(autoscaling.Config{Records: c.store, Groups: groups, EC2: instances, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
 	instances.Use(scaling)
+	balancing := elbv2.New(elbv2.Config{Records: c.store, Groups: groups, EC2: instances, Attached: []elbv2.Attached{scaling.Clusters}, Regions: c.Regions, Account: awsapi.Account, Edge: c.Edge, Log: c.Log, Now: c.Now})
+	scaling.Use(balancing)
 	streams := kinesis.New(c.store, kinesis.Events{Log: c.reads, Since: time.Unix(0, 0)}, c.Now)
 	inside := &insideServices{}
 	stacks := cloudformation.New(cloudformation.Config{
@@ -127,6 +131,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			logs.Service(),
 			instances.Service(),
 			scaling.Service(),
+			balancing.Service(),
 			pipelines.Service(),
 			codebuild.Service(codebuild.Config{Records: c.store, Control: c.control, Principal: owner, Builds: awsBuilds{c.builder}, Renderer: c.renderer(owner),
 				Pipelines: pipelines, Changed: pipelines.ProjectChanged, URL: c.URL, Now: c.Now}),
@@ -144,7 +149,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, errors.Join(err, metrics.Close())
 	}
 	c.awsURL = "http://" + l.Addr().String()
-	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, stacks: stacks, metrics: metrics, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, stacks: stacks, metrics: metrics, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close(), metrics.Close())
@@ -221,6 +226,7 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	group.Go(func() error { repeat(ctx, sweepEvery, log, "removing old log events", e.logs.Sweep); return nil })
 	group.Go(func() error { e.ec2.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.scaling.Run(ctx, carryEvery); return nil })
+	group.Go(func() error { e.balancing.Run(ctx, carryEvery); return nil })
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")

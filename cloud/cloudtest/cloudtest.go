@@ -73,6 +73,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		"Operator":   testOperator,
 		"Amend":      testAmend,
 		"Hooks":      testHooks,
+		"Balance":    testBalance,
 		"Serving":    testServing,
 	} {
 		t.Run(name, func(t *testing.T) { check(New(t, open(t))) })

@@ -179,6 +179,43 @@ func testAmend(s *Suite) {
 	}
 }
 
+func testBalance(s *Suite) {
+	b, ok := s.Cloud.(driver.LoadBalancing)
+	if !ok {
+		s.t.Log("this driver has no load balancers with rules")
+		return
+	}
+	ctx := s.t.Context()
+	g := s.Create(s.Spec("app", Serve, 1))
+	s.WaitServing(g.Name, 1)
+	lb := driver.LoadBalancer{Name: "front", Hosts: []string{"front.elb"}, Pools: []driver.Pool{{Name: "all", Clusters: []string{"app"}}},
+		Rules: []driver.BalancerRule{{Conditions: []driver.BalancerCondition{{On: driver.ConditionPath, Values: []string{"/fixed*"}}}, Answer: &driver.FixedAnswer{Status: 200, Body: "fixed"}},
+			{Forward: []driver.PoolShare{{Pool: "all", Weight: 1}}}}}
+	key := s.Key()
+	s.want("set", b.SetLoadBalancer(ctx, s.Region, lb, key), "")
+	s.want("the same again", b.SetLoadBalancer(ctx, s.Region, lb, key), "")
+	if s.Reach != nil {
+		for path, want := range map[string]string{"/": "1.0 ", "/fixed/x": "fixed"} {
+			if body, err := s.Reach(ctx, "front.elb", path); err != nil || !strings.HasPrefix(body, want) {
+				s.t.Errorf("%s: %q, %v; want %q", path, body, err, want)
+			}
+		}
+	}
+	other := lb
+	other.Hosts = []string{"other.elb"}
+	s.want("another under the key", b.SetLoadBalancer(ctx, s.Region, other, key), problem.Conflict)
+	other.Rules = []driver.BalancerRule{{Forward: []driver.PoolShare{{Pool: "none", Weight: 1}}}}
+	s.want("a pool that is not there", b.SetLoadBalancer(ctx, s.Region, other, s.Key()), problem.Invalid)
+	s.want("no key", b.SetLoadBalancer(ctx, s.Region, lb, ""), problem.Invalid)
+	s.want("remove", b.RemoveLoadBalancer(ctx, s.Region, "front", s.Key()), "")
+	s.want("remove what is gone", b.RemoveLoadBalancer(ctx, s.Region, "front", s.Key()), "")
+	if s.Reach != nil {
+		if body, err := s.Reach(ctx, "front.elb", "/"); err == nil {
+			s.t.Errorf("removed it answers %q", body)
+		}
+	}
+}
+
 func testHooks(s *Suite) {
 	h, ok := s.Cloud.(driver.HookAnswerer)
 	if !ok {

@@ -78,6 +78,15 @@ type Terminator interface {
 	Terminate(ctx context.Context, region, instance string, opts TerminateOptions, key string) error
 }
 
+// LoadBalancing is the ability to have hosts whose requests rules spread over pools of
+// instances.
+type LoadBalancing interface {
+	// SetLoadBalancer makes a load balancer, or replaces one of the same name in one atomic change.
+	SetLoadBalancer(ctx context.Context, region string, lb LoadBalancer, key string) error
+	// RemoveLoadBalancer removes one; one that is gone already is success.
+	RemoveLoadBalancer(ctx context.Context, region, name, key string) error
+}
+
 // Counter is the ability to count a cluster's requests.
 type Counter interface {
 	// Counts reads the load balancer's raw counts for a cluster, per group and per instance.

@@ -14,6 +14,7 @@ type regionFleet interface {
 	driver.Cloud
 	driver.Capacity
 	driver.Amender
+	driver.LoadBalancing
 	driver.Terminator
 	driver.Counter
 	driver.Watcher
@@ -79,6 +80,24 @@ func (c *Client) Amend(ctx context.Context, region, serverGroup string, spec clo
 		return err
 	}
 	return f.Amend(ctx, region, serverGroup, spec, key)
+}
+
+// SetLoadBalancer implements driver.LoadBalancing.
+func (c *Client) SetLoadBalancer(ctx context.Context, region string, lb cloud.LoadBalancer, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.SetLoadBalancer(ctx, region, lb, key)
+}
+
+// RemoveLoadBalancer implements driver.LoadBalancing.
+func (c *Client) RemoveLoadBalancer(ctx context.Context, region, name, key string) error {
+	f, err := c.fleet(region)
+	if err != nil {
+		return err
+	}
+	return f.RemoveLoadBalancer(ctx, region, name, key)
 }
 
 // SetWeights implements driver.Traffic.

@@ -50,6 +50,7 @@ type region struct {
 	last      map[string]int                     // sequence by cluster
 	keys      map[string]remembered
 	counts    map[string][]driver.Counts
+	balancers map[string]driver.LoadBalancer
 	revision  uint64            // of the last change of any cluster
 	revisions map[string]uint64 // by cluster
 }
@@ -60,17 +61,18 @@ type remembered struct {
 }
 
 var (
-	_ driver.Cloud        = (*Cloud)(nil)
-	_ driver.Capacity     = (*Cloud)(nil)
-	_ driver.Amender      = (*Cloud)(nil)
-	_ driver.Terminator   = (*Cloud)(nil)
-	_ driver.Counter      = (*Cloud)(nil)
-	_ driver.Watcher      = (*Cloud)(nil)
-	_ driver.Logs         = (*Cloud)(nil)
-	_ driver.Standby      = (*Cloud)(nil)
-	_ driver.Protection   = (*Cloud)(nil)
-	_ driver.HealthSetter = (*Cloud)(nil)
-	_ driver.Suspender    = (*Cloud)(nil)
+	_ driver.Cloud         = (*Cloud)(nil)
+	_ driver.Capacity      = (*Cloud)(nil)
+	_ driver.Amender       = (*Cloud)(nil)
+	_ driver.LoadBalancing = (*Cloud)(nil)
+	_ driver.Terminator    = (*Cloud)(nil)
+	_ driver.Counter       = (*Cloud)(nil)
+	_ driver.Watcher       = (*Cloud)(nil)
+	_ driver.Logs          = (*Cloud)(nil)
+	_ driver.Standby       = (*Cloud)(nil)
+	_ driver.Protection    = (*Cloud)(nil)
+	_ driver.HealthSetter  = (*Cloud)(nil)
+	_ driver.Suspender     = (*Cloud)(nil)
 )
 
 // New makes an empty cloud.
@@ -88,7 +90,7 @@ func New(config Config) *Cloud {
 	c := &Cloud{config: config, regions: map[string]*region{}, changed: make(chan struct{}), revision: 1}
 	for _, name := range config.Regions {
 		c.regions[name] = &region{since: config.Now(), fails: map[string]*driver.InstanceFailure{}, last: map[string]int{}, keys: map[string]remembered{},
-			counts: map[string][]driver.Counts{}, revisions: map[string]uint64{}}
+			counts: map[string][]driver.Counts{}, balancers: map[string]driver.LoadBalancer{}, revisions: map[string]uint64{}}
 	}
 	return c
 }

@@ -3,6 +3,7 @@ package memcloud
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -181,4 +182,35 @@ func (c *Cloud) setSuspended(op, name, group string, named []string, key string,
 		return g.Spec.Cluster, nil, nil
 	})
 	return err
+}
+
+// SetLoadBalancer implements driver.LoadBalancing.
+func (c *Cloud) SetLoadBalancer(_ context.Context, name string, lb driver.LoadBalancer, key string) error {
+	if err := driver.CheckLoadBalancer(lb); err != nil {
+		return err
+	}
+	_, err := c.mutate("memcloud.set-load-balancer", name, key, lb, func(r *region) (string, any, error) {
+		r.balancers[lb.Name] = lb
+		return "", nil, nil
+	})
+	return err
+}
+
+// RemoveLoadBalancer implements driver.LoadBalancing.
+func (c *Cloud) RemoveLoadBalancer(_ context.Context, name, balancer, key string) error {
+	_, err := c.mutate("memcloud.remove-load-balancer", name, key, balancer, func(r *region) (string, any, error) {
+		delete(r.balancers, balancer)
+		return "", nil, nil
+	})
+	return err
+}
+
+// LoadBalancers are the load balancers of a region by name, for tests.
+func (c *Cloud) LoadBalancers(name string) map[string]driver.LoadBalancer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.regions[name]; r != nil {
+		return maps.Clone(r.balancers)
+	}
+	return nil
 }

@@ -30,8 +30,10 @@ type Cluster struct {
 	// second target as well. 0: never.
 	HedgingDelay time.Duration `json:"hedgingDelay,omitempty"`
 	// VersionHeader says whether requests may choose a version.
-	VersionHeader bool    `json:"versionHeader,omitempty"`
-	Groups        []Group `json:"groups"`
+	VersionHeader bool `json:"versionHeader,omitempty"`
+	// Shared says that the targets are another cluster's, which limits them.
+	Shared bool    `json:"shared,omitempty"`
+	Groups []Group `json:"groups"`
 }
 
 // Group is one server group of a cluster. Weights are relative to the other
@@ -83,6 +85,7 @@ type Balancer struct {
 
 	mu       sync.RWMutex
 	clusters map[string]*cluster
+	rules    map[string]*Rules  // by host
 	targets  map[string]*target // by instance, those still in flight included
 	changed  chan struct{}      // closed and replaced with every change
 }
@@ -98,7 +101,7 @@ func New(config Config) *Balancer {
 	if config.Suspicion <= 0 {
 		config.Suspicion = time.Second
 	}
-	b := &Balancer{config: config, clusters: map[string]*cluster{}, targets: map[string]*target{}, changed: make(chan struct{})}
+	b := &Balancer{config: config, clusters: map[string]*cluster{}, rules: map[string]*Rules{}, targets: map[string]*target{}, changed: make(chan struct{})}
 	b.server = proxy.New(proxy.Config{Route: b.route, Trusts: b.trusts, Log: config.Log})
 	return b
 }
@@ -155,6 +158,9 @@ func (b *Balancer) Shutdown(ctx context.Context) error {
 
 // route finds the cluster that a request is for.
 func (b *Balancer) route(r *http.Request) (proxy.Service, http.Handler) {
+	if service, handler, found := b.ruled(r); found {
+		return service, handler
+	}
 	if c := b.resolve(hostName(r.Host)); c != nil {
 		return c, nil
 	}

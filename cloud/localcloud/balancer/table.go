@@ -91,7 +91,9 @@ func (b *Balancer) SetCluster(c Cluster) {
 				b.targets[t.ID] = n
 			}
 			n.set(t.Draining)
-			n.limit(c.MaxInFlight, next.queue)
+			if !c.Shared || n.queue == nil {
+				n.limit(c.MaxInFlight, next.queue)
+			}
 			ng.targets = append(ng.targets, n)
 		}
 		next.groups = append(next.groups, ng)

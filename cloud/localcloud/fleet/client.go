@@ -23,18 +23,19 @@ type Client struct {
 }
 
 var (
-	_ driver.Cloud        = (*Client)(nil)
-	_ driver.Capacity     = (*Client)(nil)
-	_ driver.Amender      = (*Client)(nil)
-	_ driver.Terminator   = (*Client)(nil)
-	_ driver.Counter      = (*Client)(nil)
-	_ driver.Watcher      = (*Client)(nil)
-	_ driver.Logs         = (*Client)(nil)
-	_ driver.Standby      = (*Client)(nil)
-	_ driver.Protection   = (*Client)(nil)
-	_ driver.HealthSetter = (*Client)(nil)
-	_ driver.Suspender    = (*Client)(nil)
-	_ driver.ZoneSetter   = (*Client)(nil)
+	_ driver.Cloud         = (*Client)(nil)
+	_ driver.Capacity      = (*Client)(nil)
+	_ driver.Amender       = (*Client)(nil)
+	_ driver.LoadBalancing = (*Client)(nil)
+	_ driver.Terminator    = (*Client)(nil)
+	_ driver.Counter       = (*Client)(nil)
+	_ driver.Watcher       = (*Client)(nil)
+	_ driver.Logs          = (*Client)(nil)
+	_ driver.Standby       = (*Client)(nil)
+	_ driver.Protection    = (*Client)(nil)
+	_ driver.HealthSetter  = (*Client)(nil)
+	_ driver.Suspender     = (*Client)(nil)
+	_ driver.ZoneSetter    = (*Client)(nil)
 
 	_ driver.HookAnswerer = (*Client)(nil)
 )
@@ -97,6 +98,16 @@ func (c *Client) ServerGroups(ctx context.Context, region, cluster string) (list
 // Amend implements driver.Amender.
 func (c *Client) Amend(ctx context.Context, region, group string, spec driver.ServerGroupSpec, key string) error {
 	return c.post(ctx, region, "server-groups/"+url.PathEscape(group)+"/spec", amendBody{key, spec}, nil)
+}
+
+// SetLoadBalancer implements driver.LoadBalancing.
+func (c *Client) SetLoadBalancer(ctx context.Context, region string, lb driver.LoadBalancer, key string) error {
+	return c.post(ctx, region, "load-balancers", balancerBody{key, lb}, nil)
+}
+
+// RemoveLoadBalancer implements driver.LoadBalancing.
+func (c *Client) RemoveLoadBalancer(ctx context.Context, region, name, key string) error {
+	return c.post(ctx, region, "load-balancers/"+url.PathEscape(name)+"/remove", destroyBody{Key: key}, nil)
 }
 
 // Resize implements driver.Capacity.

@@ -19,6 +19,10 @@ type Balancer interface {
 	// change.
 	SetCluster(balancer.Cluster)
 	RemoveCluster(name string)
+	// SetRules replaces where the requests of a load balancer's hosts go; RemoveRules has
+	// its hosts be unknown.
+	SetRules(balancer.Rules)
+	RemoveRules(name string)
 	// Drain returns when the instance has no request in flight, or ctx ends.
 	Drain(ctx context.Context, instanceID string) error
 	// Counts are raw and cumulative, per group and per instance.

@@ -82,6 +82,9 @@ func New(config Config) (*Fleet, error) {
 	for cluster := range f.clusters() {
 		f.push(cluster)
 	}
+	for _, lb := range f.doc.LoadBalancers {
+		f.pushLoadBalancer(lb, lb)
+	}
 	go f.loop()
 	return f, nil
 }

@@ -202,6 +202,7 @@ func (f *Fleet) weightOf(name string) float64 { return f.doc.Groups[name].Weight
 
 // push sends the present state of a cluster to the balancer.
 func (f *Fleet) push(cluster string) {
+	defer f.pushPools(cluster)
 	groups := f.groupsOf(cluster)
 	if len(groups) == 0 {
 		f.config.Balancer.RemoveCluster(cluster)
@@ -219,15 +220,7 @@ func (f *Fleet) push(cluster string) {
 		if r.Destroying {
 			target.Weight = 0
 		}
-		for _, i := range g.sorted() {
-			switch {
-			case !i.running || !i.registered:
-			case i.lifecycle == driver.InService:
-				target.Targets = append(target.Targets, balancer.Target{ID: i.id, Address: i.address, Draining: !i.ready || !i.live})
-			case i.draining:
-				target.Targets = append(target.Targets, balancer.Target{ID: i.id, Address: i.address, Draining: true})
-			}
-		}
+		target.Targets = f.targets(g)
 		c.Groups = append(c.Groups, target)
 	}
 	f.config.Balancer.SetCluster(c)
@@ -250,18 +243,19 @@ func (f *Fleet) Resolve(name string) string {
 }
 
 var (
-	_ driver.Cloud        = (*Fleet)(nil)
-	_ driver.Capacity     = (*Fleet)(nil)
-	_ driver.Amender      = (*Fleet)(nil)
-	_ driver.Terminator   = (*Fleet)(nil)
-	_ driver.Counter      = (*Fleet)(nil)
-	_ driver.Watcher      = (*Fleet)(nil)
-	_ driver.Logs         = (*Fleet)(nil)
-	_ driver.Standby      = (*Fleet)(nil)
-	_ driver.Protection   = (*Fleet)(nil)
-	_ driver.HealthSetter = (*Fleet)(nil)
-	_ driver.Suspender    = (*Fleet)(nil)
-	_ driver.ZoneSetter   = (*Fleet)(nil)
+	_ driver.Cloud         = (*Fleet)(nil)
+	_ driver.Capacity      = (*Fleet)(nil)
+	_ driver.Amender       = (*Fleet)(nil)
+	_ driver.LoadBalancing = (*Fleet)(nil)
+	_ driver.Terminator    = (*Fleet)(nil)
+	_ driver.Counter       = (*Fleet)(nil)
+	_ driver.Watcher       = (*Fleet)(nil)
+	_ driver.Logs          = (*Fleet)(nil)
+	_ driver.Standby       = (*Fleet)(nil)
+	_ driver.Protection    = (*Fleet)(nil)
+	_ driver.HealthSetter  = (*Fleet)(nil)
+	_ driver.Suspender     = (*Fleet)(nil)
+	_ driver.ZoneSetter    = (*Fleet)(nil)
 
 	_ driver.HookAnswerer = (*Fleet)(nil)
 )

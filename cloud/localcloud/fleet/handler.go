@@ -58,6 +58,16 @@ func (f *Fleet) Handler() http.Handler {
 			return nil, f.Resume(r.Context(), region, r.PathValue("name"), b.Processes, b.Key)
 		})
 	})
+	mux.HandleFunc("POST /fleet/load-balancers", func(w http.ResponseWriter, r *http.Request) {
+		handle(w, r, func(b balancerBody) (any, error) {
+			return nil, f.SetLoadBalancer(r.Context(), region, b.Balancer, b.Key)
+		})
+	})
+	mux.HandleFunc("POST /fleet/load-balancers/{name}/remove", func(w http.ResponseWriter, r *http.Request) {
+		handle(w, r, func(b destroyBody) (any, error) {
+			return nil, f.RemoveLoadBalancer(r.Context(), region, r.PathValue("name"), b.Key)
+		})
+	})
 	f.handleInstances(mux)
 	mux.HandleFunc("GET /fleet/counts", func(w http.ResponseWriter, r *http.Request) {
 		answer(w)(f.Counts(r.Context(), region, r.URL.Query().Get("cluster")))

@@ -53,6 +53,7 @@ func (selfArtifact) Extract(_ context.Context, ref artifact.Ref, dir string) err
 // turn; a target is drained when it has no request in flight.
 type fakeBalancer struct {
 	mu       sync.Mutex
+	rules    map[string]balancer.Rules
 	clusters map[string]balancer.Cluster
 	history  []balancer.Cluster
 	counts   map[string][]driver.Counts
@@ -62,7 +63,7 @@ type fakeBalancer struct {
 }
 
 func newFakeBalancer() *fakeBalancer {
-	return &fakeBalancer{clusters: map[string]balancer.Cluster{}, counts: map[string][]driver.Counts{}, flight: map[string]int{}, idle: make(chan struct{})}
+	return &fakeBalancer{clusters: map[string]balancer.Cluster{}, rules: map[string]balancer.Rules{}, counts: map[string][]driver.Counts{}, flight: map[string]int{}, idle: make(chan struct{})}
 }
 
 func (b *fakeBalancer) SetCluster(c balancer.Cluster) {
@@ -76,6 +77,40 @@ func (b *fakeBalancer) RemoveCluster(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.clusters, name)
+}
+
+func (b *fakeBalancer) SetRules(r balancer.Rules) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rules[r.Name] = r
+}
+
+func (b *fakeBalancer) RemoveRules(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.rules, name)
+}
+
+// ruled is the cluster that a load balancer's host forwards to, or its fixed answer:
+// of rules it knows those of the conformance suite.
+func (b *fakeBalancer) ruled(host, path string) (cluster, answer string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, lb := range b.rules {
+		if !slices.Contains(lb.Hosts, host) {
+			continue
+		}
+		for _, r := range lb.Rules {
+			if len(r.Conditions) > 0 && !strings.HasPrefix(path, strings.TrimSuffix(r.Conditions[0].Values[0], "*")) {
+				continue
+			}
+			if r.Answer != nil {
+				return "", r.Answer.Body
+			}
+			return lb.Pools[r.Forward[0].Pool], ""
+		}
+	}
+	return host, ""
 }
 
 func (b *fakeBalancer) Drain(ctx context.Context, id string) error {
@@ -136,6 +171,10 @@ func (b *fakeBalancer) begin(id string) (end func()) {
 }
 
 func (b *fakeBalancer) reach(ctx context.Context, cluster, path string) (string, error) {
+	cluster, answer := b.ruled(cluster, path)
+	if answer != "" {
+		return answer, nil
+	}
 	targets := b.open(cluster)
 	if len(targets) == 0 {
 		return "", fmt.Errorf("no target for %s", cluster)

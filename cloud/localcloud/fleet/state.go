@@ -37,12 +37,13 @@ const (
 // document is the state that survives a killed region. It is replaced as a whole:
 // values inside a saved document are never changed.
 type document struct {
-	Form      int                  `json:"form"`
-	Mark      string               `json:"mark"` // in the environment of every process of this fleet
-	Sequences map[string]int       `json:"sequences"`
-	Groups    map[string]record    `json:"groups"`
-	Keys      map[string]keyRecord `json:"keys"`
-	DownZones map[string]time.Time `json:"downZones"` // since when
+	Form          int                            `json:"form"`
+	Mark          string                         `json:"mark"` // in the environment of every process of this fleet
+	Sequences     map[string]int                 `json:"sequences"`
+	Groups        map[string]record              `json:"groups"`
+	Keys          map[string]keyRecord           `json:"keys"`
+	LoadBalancers map[string]driver.LoadBalancer `json:"loadBalancers,omitempty"`
+	DownZones     map[string]time.Time           `json:"downZones"` // since when
 }
 
 // record is one server group's durable part.
@@ -80,6 +81,7 @@ type madeOnce struct {
 func (d document) clone() document {
 	d.Sequences, d.Groups = maps.Clone(d.Sequences), maps.Clone(d.Groups)
 	d.Keys, d.DownZones = maps.Clone(d.Keys), maps.Clone(d.DownZones)
+	d.LoadBalancers = maps.Clone(d.LoadBalancers)
 	return d
 }
 

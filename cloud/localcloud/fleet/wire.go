@@ -15,6 +15,10 @@ type (
 		Key  string                 `json:"key"`
 		Spec driver.ServerGroupSpec `json:"spec"`
 	}
+	balancerBody struct {
+		Key      string              `json:"key"`
+		Balancer driver.LoadBalancer `json:"balancer"`
+	}
 	resizeBody struct {
 		Key      string            `json:"key"`
 		Capacity pipeline.Capacity `json:"capacity"`

@@ -1,0 +1,403 @@
+package elbv2
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"showrunner/awsapi/wire"
+)
+
+// shares are the target groups that an action forwards to, with their weights.
+func shares(action object) []object {
+	out := action.Inner("ForwardConfig").Objects("TargetGroups")
+	if arn := action.Text("TargetGroupArn"); len(out) == 0 && arn != "" {
+		out = append(out, object{"TargetGroupArn": arn, "Weight": 1})
+	}
+	return out
+}
+
+// checkActions refuses actions that cannot be carried out, and returns them whole.
+func (s *Service) checkActions(ctx context.Context, region string, in []object) ([]object, error) {
+	if len(in) != 1 {
+		return nil, unsupported("more than one action, or none: there is forward, fixed-response or redirect")
+	}
+	a := in[0].Clone()
+	switch kind := a.Text("Type"); kind {
+	case "forward":
+		all := shares(a)
+		if len(all) == 0 {
+			return nil, invalid("A target group ARN must be specified")
+		}
+		if len(all) > groupsPerRule {
+			return nil, wire.Errorf("TooManyTargetGroups", "The maximum number of target groups specified in a forward action is %d", groupsPerRule)
+		}
+		for _, t := range all {
+			if w := t.Number("Weight", 1); w < 0 || w > 999 {
+				return nil, invalid("The weight %d must be between 0 and 999", w)
+			}
+			if err := s.CheckTargetGroup(ctx, region, t.Text("TargetGroupArn")); err != nil {
+				return nil, wire.Errorf("TargetGroupNotFound", "Target group '%s' not found", t.Text("TargetGroupArn"))
+			}
+		}
+		if a.Inner("ForwardConfig").Inner("TargetGroupStickinessConfig").Is("Enabled") {
+			return nil, unsupported("TargetGroupStickinessConfig: a request chooses its target group anew; stickiness is an attribute of target groups")
+		}
+		var whole []object
+		for _, t := range all {
+			whole = append(whole, object{"TargetGroupArn": t.Text("TargetGroupArn"), "Weight": t.Number("Weight", 1)})
+		}
+		a["ForwardConfig"] = object{"TargetGroups": wire.List(whole), "TargetGroupStickinessConfig": object{"Enabled": false}}
+		if len(all) == 1 {
+			a["TargetGroupArn"] = all[0].Text("TargetGroupArn")
+		} else {
+			delete(a, "TargetGroupArn")
+		}
+	case "fixed-response":
+		if status, err := strconv.Atoi(a.Inner("FixedResponseConfig").Text("StatusCode")); err != nil || status < 200 || status > 599 || status/100 == 3 {
+			return nil, invalid("The status code '%s' of a fixed response is 2XX, 4XX or 5XX", a.Inner("FixedResponseConfig").Text("StatusCode"))
+		}
+	case "redirect":
+		r := a.Inner("RedirectConfig")
+		if code := r.Text("StatusCode"); code != "HTTP_301" && code != "HTTP_302" {
+			return nil, invalid("The status code '%s' of a redirect is HTTP_301 or HTTP_302", code)
+		}
+		whole := object{"Protocol": "#{protocol}", "Host": "#{host}", "Port": "#{port}", "Path": "/#{path}", "Query": "#{query}"}
+		for k, v := range r {
+			whole[k] = v
+		}
+		a["RedirectConfig"] = whole
+	default:
+		return nil, unsupported("the action " + kind + "; there are forward, fixed-response and redirect")
+	}
+	return []object{a.Clone()}, nil
+}
+
+func (l *listener) told(b balancer) object {
+	return object{"ListenerArn": l.ARN, "LoadBalancerArn": b.ARN, "Port": l.Port, "Protocol": "HTTP", "DefaultActions": wire.List(l.Default)}
+}
+
+func checkProtocol(in object) error {
+	if p := in.Text("Protocol"); p != "" && p != "HTTP" {
+		return wire.Errorf("UnsupportedProtocol", "This cannot be had here: the protocol %s of a listener; there is HTTP", p)
+	}
+	if len(in.Objects("Certificates")) > 0 || in.Text("SslPolicy") != "" {
+		return unsupported("certificates: a listener speaks HTTP")
+	}
+	return nil
+}
+
+func (s *Service) createListener(ctx context.Context, c *wire.Call, in object) (object, error) {
+	port := in.Number("Port", 0)
+	if err := checkProtocol(in); err != nil {
+		return nil, err
+	}
+	if port < 1 || port > 65535 {
+		return nil, invalid("The port %d must be between 1 and 65535", port)
+	}
+	actions, err := s.checkActions(ctx, c.Region, in.Objects("DefaultActions"))
+	if err != nil {
+		return nil, err
+	}
+	var made *listener
+	b, err := s.reroute(ctx, c.Region, in.Text("LoadBalancerArn"), func(b *balancer) error {
+		if slices.ContainsFunc(b.Listeners, func(l *listener) bool { return l.Port == port }) {
+			return wire.Errorf("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", b.ARN)
+		}
+		made = &listener{ARN: strings.Replace(b.ARN, ":loadbalancer/", ":listener/", 1) + "/" + newHex(), Port: port, Default: actions, Tags: tagsIn(in)}
+		b.Listeners = append(b.Listeners, made)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return object{"Listeners": []any{made.told(b)}}, nil
+}
+
+func (s *Service) describeListeners(ctx context.Context, c *wire.Call, in object) (object, error) {
+	var all []object
+	if arn := in.Text("LoadBalancerArn"); arn != "" {
+		b, err := s.balancer(ctx, c.Region, arn)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range b.Listeners {
+			all = append(all, l.told(b))
+		}
+	}
+	for _, arn := range in.Texts("ListenerArns") {
+		b, err := s.balancer(ctx, c.Region, arn)
+		if err != nil {
+			return nil, err
+		}
+		l, r := b.find(arn)
+		if l == nil || r != nil {
+			return nil, missing(arn)
+		}
+		all = append(all, l.told(b))
+	}
+	slices.SortFunc(all, func(a, b object) int { return cmp.Compare(a.Text("ListenerArn"), b.Text("ListenerArn")) })
+	return answer(in, "Listeners", all, by("ListenerArn"))
+}
+
+func (s *Service) modifyListener(ctx context.Context, c *wire.Call, in object) (object, error) {
+	if err := checkProtocol(in); err != nil {
+		return nil, err
+	}
+	var actions []object
+	if in.Has("DefaultActions") {
+		var err error
+		if actions, err = s.checkActions(ctx, c.Region, in.Objects("DefaultActions")); err != nil {
+			return nil, err
+		}
+	}
+	arn := in.Text("ListenerArn")
+	var found *listener
+	b, err := s.reroute(ctx, c.Region, arn, func(b *balancer) error {
+		l, r := b.find(arn)
+		if l == nil || r != nil {
+			return missing(arn)
+		}
+		found = l
+		if port := in.Number("Port", l.Port); port != l.Port {
+			if slices.ContainsFunc(b.Listeners, func(l *listener) bool { return l.Port == port }) {
+				return wire.Errorf("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", b.ARN)
+			}
+			l.Port = port
+		}
+		if actions != nil {
+			l.Default = actions
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return object{"Listeners": []any{found.told(b)}}, nil
+}
+
+func (s *Service) deleteListener(ctx context.Context, c *wire.Call, in object) (object, error) {
+	arn := in.Text("ListenerArn")
+	_, err := s.reroute(ctx, c.Region, arn, func(b *balancer) error {
+		left := slices.DeleteFunc(slices.Clone(b.Listeners), func(l *listener) bool { return l.ARN == arn })
+		if len(left) == len(b.Listeners) {
+			return missing(arn)
+		}
+		b.Listeners = left
+		return nil
+	})
+	return object{}, err
+}
+
+func (r *rule) told() object {
+	return object{"RuleArn": r.ARN, "Priority": strconv.Itoa(r.Priority), "Conditions": wire.List(r.Conditions), "Actions": wire.List(r.Actions), "IsDefault": false}
+}
+
+func (l *listener) rules() []object {
+	slices.SortFunc(l.Rules, func(a, b *rule) int { return cmp.Compare(a.Priority, b.Priority) })
+	var out []object
+	for _, r := range l.Rules {
+		out = append(out, r.told())
+	}
+	return append(out, object{"RuleArn": l.defaultRule(), "Priority": "default", "Conditions": []any{}, "Actions": wire.List(l.Default), "IsDefault": true})
+}
+
+// configs are the members of a condition that hold its values.
+var configs = map[string]string{"host-header": "HostHeaderConfig", "path-pattern": "PathPatternConfig", "http-request-method": "HttpRequestMethodConfig", "http-header": "HttpHeaderConfig",
+	"query-string": "QueryStringConfig", "source-ip": "SourceIpConfig"}
+
+// checkConditions refuses conditions that are not whole, and returns them whole.
+func checkConditions(in []object) ([]object, error) {
+	if len(in) == 0 {
+		return nil, invalid("A condition must be specified")
+	}
+	var out []object
+	for _, c := range in {
+		c = c.Clone()
+		field := c.Text("Field")
+		config, known := configs[field]
+		if !known {
+			return nil, wire.Errorf("InvalidConfigurationRequest", "The condition field '%s' is not known", field)
+		}
+		if field == "host-header" || field == "path-pattern" {
+			values := c.Texts("Values")
+			if len(values) == 0 {
+				values = c.Inner(config).Texts("Values")
+			}
+			c["Values"], c[config] = wire.List(values), object{"Values": wire.List(values)}
+		}
+		if len(c.Inner(config).Texts("Values"))+len(c.Inner(config).Objects("Values")) == 0 {
+			return nil, invalid("A condition value must be specified for the field '%s'", field)
+		}
+		out = append(out, c.Clone())
+	}
+	return out, nil
+}
+
+func (s *Service) createRule(ctx context.Context, c *wire.Call, in object) (object, error) {
+	arn, priority := in.Text("ListenerArn"), in.Number("Priority", 0)
+	if priority < 1 || priority > 50000 {
+		return nil, invalid("The priority %d must be between 1 and 50000", priority)
+	}
+	conditions, err := checkConditions(in.Objects("Conditions"))
+	if err != nil {
+		return nil, err
+	}
+	actions, err := s.checkActions(ctx, c.Region, in.Objects("Actions"))
+	if err != nil {
+		return nil, err
+	}
+	var made *rule
+	_, err = s.reroute(ctx, c.Region, arn, func(b *balancer) error {
+		l, r := b.find(arn)
+		if l == nil || r != nil {
+			return missing(arn)
+		}
+		if slices.ContainsFunc(l.Rules, func(r *rule) bool { return r.Priority == priority }) {
+			return wire.Errorf("PriorityInUse", "Priority '%d' is currently in use", priority)
+		}
+		if len(l.Rules) >= 100 {
+			return wire.Errorf("TooManyRules", "The maximum number of rules per load balancer has been reached")
+		}
+		made = &rule{ARN: strings.Replace(l.ARN, ":listener/", ":listener-rule/", 1) + "/" + newHex(), Priority: priority, Conditions: conditions, Actions: actions, Tags: tagsIn(in)}
+		l.Rules = append(l.Rules, made)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return object{"Rules": []any{made.told()}}, nil
+}
+
+func (s *Service) describeRules(ctx context.Context, c *wire.Call, in object) (object, error) {
+	var all []object
+	if arn := in.Text("ListenerArn"); arn != "" {
+		b, err := s.balancer(ctx, c.Region, arn)
+		if err != nil {
+			return nil, err
+		}
+		l, r := b.find(arn)
+		if l == nil || r != nil {
+			return nil, missing(arn)
+		}
+		all = l.rules()
+	}
+	for _, arn := range in.Texts("RuleArns") {
+		b, err := s.balancer(ctx, c.Region, arn)
+		if err != nil {
+			return nil, err
+		}
+		l, _ := b.find(arn)
+		if l == nil {
+			return nil, missing(arn)
+		}
+		for _, o := range l.rules() {
+			if o.Text("RuleArn") == arn {
+				all = append(all, o)
+			}
+		}
+	}
+	return answer(in, "Rules", all, func(o object) string {
+		n, err := strconv.Atoi(o.Text("Priority"))
+		if err != nil {
+			n = 1 << 20 // the default comes last
+		}
+		return fmt.Sprintf("%08d", n)
+	})
+}
+
+func (s *Service) modifyRule(ctx context.Context, c *wire.Call, in object) (object, error) {
+	arn := in.Text("RuleArn")
+	var conditions, actions []object
+	var err error
+	if in.Has("Conditions") {
+		conditions, err = checkConditions(in.Objects("Conditions"))
+	}
+	if err == nil && in.Has("Actions") {
+		actions, err = s.checkActions(ctx, c.Region, in.Objects("Actions"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	var found *rule
+	_, err = s.reroute(ctx, c.Region, arn, func(b *balancer) error {
+		if _, found = b.find(arn); found == nil {
+			if strings.HasSuffix(arn, "/default") {
+				return wire.Errorf("OperationNotPermitted", "Default rule '%s' cannot be modified", arn)
+			}
+			return missing(arn)
+		}
+		if conditions != nil {
+			found.Conditions = conditions
+		}
+		if actions != nil {
+			found.Actions = actions
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return object{"Rules": []any{found.told()}}, nil
+}
+
+func (s *Service) deleteRule(ctx context.Context, c *wire.Call, in object) (object, error) {
+	arn := in.Text("RuleArn")
+	_, err := s.reroute(ctx, c.Region, arn, func(b *balancer) error {
+		l, r := b.find(arn)
+		switch {
+		case r != nil:
+			l.Rules = slices.DeleteFunc(l.Rules, func(r *rule) bool { return r.ARN == arn })
+		case l != nil:
+			return wire.Errorf("OperationNotPermitted", "Default rule '%s' cannot be deleted", arn)
+		default:
+			return missing(arn)
+		}
+		return nil
+	})
+	return object{}, err
+}
+
+func (s *Service) setPriorities(ctx context.Context, c *wire.Call, in object) (object, error) {
+	wanted := map[string]int{}
+	for _, p := range in.Objects("RulePriorities") {
+		wanted[p.Text("RuleArn")] = p.Number("Priority", 0)
+	}
+	out := []any{}
+	for _, arn := range slices.Sorted(maps.Keys(wanted)) {
+		var moved object
+		_, err := s.reroute(ctx, c.Region, arn, func(b *balancer) error {
+			l, r := b.find(arn)
+			if r == nil {
+				return missing(arn)
+			}
+			used := map[int]bool{}
+			for _, r := range l.Rules {
+				p, moved := wanted[r.ARN]
+				if !moved {
+					p = r.Priority
+				}
+				if used[p] || p < 1 || p > 50000 {
+					return wire.Errorf("PriorityInUse", "Priority '%d' is currently in use", p)
+				}
+				used[p] = true
+			}
+			for _, r := range l.Rules { // all of the listener's at once: they may change places
+				if p, moved := wanted[r.ARN]; moved {
+					r.Priority = p
+				}
+			}
+			moved = r.told()
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, moved)
+	}
+	return object{"Rules": out}, nil
+}
