@@ -357,6 +357,10 @@ aws secretsmanager create-secret --name app/db --secret-string '{"password":"pas
 	if got := w.aws("codebuild", "batch-get-builds", "--ids", first, "--query", "builds[0].[exportedEnvironmentVariables[0].value,artifacts.location]", "--output", "text"); got != "13\tarn:aws:s3:::results/job" {
 		t.Errorf("the build says %q", got)
 	}
+	_, stream, _ := strings.Cut(first, ":")
+	if log := w.aws("logs", "get-log-events", "--log-group-name", "/aws/codebuild/job", "--log-stream-name", stream, "--query", "events[].message", "--output", "text"); !strings.Contains(log, "Running command: cp page.txt out.txt") || strings.Contains(log, "password-9c1b") {
+		t.Errorf("its log events are %s", log)
+	}
 	_, _, code := w.awsCLI("s3api", "get-bucket-website", "--bucket", "results")
 	if code == 0 {
 		t.Error("the bucket of the artifacts has become a website")

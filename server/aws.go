@@ -118,6 +118,9 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	alarms := cloudwatch.New(c.store, metrics, c.alarmActions(owner, scaling), c.Now)
 	pipelines := codepipeline.New(codepipeline.Config{Records: c.store, Control: c.control, Principal: owner, Renderer: c.renderer(owner), Values: secretValues{c.secrets},
 		MayDecide: mayDecide, Gate: c.transitions, URL: c.URL, Log: c.Log, Now: c.Now})
+	builds := codebuild.New(codebuild.Config{Records: c.store, Control: c.control, Principal: owner, Builds: awsBuilds{c.builder}, Renderer: c.renderer(owner),
+		Pipelines: pipelines, Changed: pipelines.ProjectChanged, Logs: logs, URL: c.URL, Now: c.Now})
+	logs.Fill = builds.FillLogs
 	endpoint, err := awsapi.New(awsapi.Config{
 		Keys: keys, Regions: c.Regions, S3: objects, Log: c.Log, Now: c.Now,
 		Services: []wire.Service{
@@ -133,8 +136,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			scaling.Service(),
 			balancing.Service(),
 			pipelines.Service(),
-			codebuild.Service(codebuild.Config{Records: c.store, Control: c.control, Principal: owner, Builds: awsBuilds{c.builder}, Renderer: c.renderer(owner),
-				Pipelines: pipelines, Changed: pipelines.ProjectChanged, URL: c.URL, Now: c.Now}),
+			builds.Service(),
 		},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)

@@ -13,7 +13,7 @@ import (
 
 // settingsOf are the settings that a build was started with; a build in a pipeline,
 // and one whose document a crash has prevented, has those of its project.
-func (s *service) settingsOf(ctx context.Context, c *wire.Call, b found) (startedBuild, error) {
+func (s *Service) settingsOf(ctx context.Context, c *wire.Call, b found) (startedBuild, error) {
 	kept, err := s.started.Get(ctx, c.Region+"/"+b.id)
 	if err == nil || problem.CodeOf(err) != problem.NotFound {
 		return kept, err
@@ -33,7 +33,7 @@ func (s *service) settingsOf(ctx context.Context, c *wire.Call, b found) (starte
 }
 
 // told is a build as it is answered.
-func (s *service) told(ctx context.Context, c *wire.Call, b found) object {
+func (s *Service) told(ctx context.Context, c *wire.Call, b found) object {
 	kept, err := s.settingsOf(ctx, c, b)
 	if err != nil {
 		kept.Settings = settings{Name: b.project}
@@ -101,7 +101,7 @@ func exported(b found) []any {
 const inProgress = "IN_PROGRESS"
 
 // progress says how far a build is: its status, phases, current phase and end.
-func (s *service) progress(ctx context.Context, b found) (status string, phases []any, current string, ended time.Time) {
+func (s *Service) progress(ctx context.Context, b found) (status string, phases []any, current string, ended time.Time) {
 	state, err := s.Builds.State(ctx, b.key())
 	if err != nil && b.attempt == b.state.Attempt { // its folder is no longer kept, or it has not begun
 		state = keptState(b.state)

@@ -43,7 +43,7 @@ func (b found) over() bool {
 }
 
 // builds are the builds of an execution, the newest last.
-func (s *service) builds(e execution.Execution) []found {
+func (s *Service) builds(e execution.Execution) []found {
 	var list []found
 	if e.Definition == nil {
 		return nil
@@ -83,7 +83,7 @@ func identifier(id string) string {
 }
 
 // find is the build of an identifier. Its execution can be read from it.
-func (s *service) find(ctx context.Context, c *wire.Call, id string) (found, error) {
+func (s *Service) find(ctx context.Context, c *wire.Call, id string) (found, error) {
 	id = identifier(id)
 	_, uuid, ok := strings.Cut(id, ":")
 	if !ok {
@@ -118,7 +118,7 @@ type buildsOutput struct {
 	BuildsNotFound []string
 }
 
-func (s *service) batchGetBuilds(ctx context.Context, c *wire.Call, in *idsInput) (*buildsOutput, error) {
+func (s *Service) batchGetBuilds(ctx context.Context, c *wire.Call, in *idsInput) (*buildsOutput, error) {
 	out := &buildsOutput{Builds: []any{}, BuildsNotFound: []string{}}
 	for _, id := range in.Ids {
 		b, err := s.find(ctx, c, id)
@@ -143,11 +143,11 @@ type buildListOutput struct {
 	NextToken string
 }
 
-func (s *service) listBuilds(ctx context.Context, c *wire.Call, in *allBuildsInput) (*buildListOutput, error) {
+func (s *Service) listBuilds(ctx context.Context, c *wire.Call, in *allBuildsInput) (*buildListOutput, error) {
 	return s.listed(ctx, c, "", in.SortOrder, in.NextToken)
 }
 
-func (s *service) listForProject(ctx context.Context, c *wire.Call, in *buildListInput) (*buildListOutput, error) {
+func (s *Service) listForProject(ctx context.Context, c *wire.Call, in *buildListInput) (*buildListOutput, error) {
 	name := nameOf(in.ProjectName)
 	if p, err := s.Project(ctx, c.Region, name); err != nil || p == nil {
 		if err == nil {
@@ -161,11 +161,11 @@ func (s *service) listForProject(ctx context.Context, c *wire.Call, in *buildLis
 // mostExecutions is how many executions of a pipeline are looked at for builds.
 const mostExecutions = 500
 
-// listed are the builds of a project, or of all, the newest first unless asked otherwise.
-func (s *service) listed(ctx context.Context, c *wire.Call, project, order, token string) (*buildListOutput, error) {
+// all are the builds of a project, or of all, the newest first.
+func (s *Service) all(ctx context.Context, region, project string) ([]found, error) {
 	pipelines := [][2]string{{Application, project}}
 	if s.Pipelines != nil {
-		more, err := s.Pipelines.InRegion(ctx, c.Region)
+		more, err := s.Pipelines.InRegion(ctx, region)
 		if err != nil {
 			return nil, err
 		}
@@ -186,13 +186,22 @@ func (s *service) listed(ctx context.Context, c *wire.Call, project, order, toke
 				return nil, err
 			}
 			for _, b := range s.builds(e) {
-				if (project == "" || b.project == project) && b.in(c.Region) {
+				if (project == "" || b.project == project) && b.in(region) {
 					all = append(all, b)
 				}
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b found) int { return b.began().Compare(a.began()) })
+	return all, nil
+}
+
+// listed are the identifiers of builds, the newest first unless asked otherwise.
+func (s *Service) listed(ctx context.Context, c *wire.Call, project, order, token string) (*buildListOutput, error) {
+	all, err := s.all(ctx, c.Region, project)
+	if err != nil {
+		return nil, err
+	}
 	ids := []string{}
 	for _, b := range all {
 		ids = append(ids, b.id)

@@ -3,6 +3,7 @@ package codebuild_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"showrunner/awsapi/codebuild"
 	"showrunner/awsapi/delivery"
 	"showrunner/awsapi/delivery/deliverytest"
+	"showrunner/awsapi/logs"
 	"showrunner/control"
 	"showrunner/execution"
 	"showrunner/internal/execid"
@@ -42,16 +44,27 @@ type world struct {
 	t       *testing.T
 	control *deliverytest.Control
 	builds  builds
+	service *codebuild.Service
 	changed []string
+	lines   []string // that were appended to log groups
+}
+
+// Append implements codebuild.Logs.
+func (w *world) Append(_ context.Context, region, group, stream string, lines []logs.Line) error {
+	for _, l := range lines {
+		w.lines = append(w.lines, fmt.Sprintf("%s %s %s %s %s", region, group, stream, l.At.UTC().Format(time.TimeOnly), l.Text))
+	}
+	return nil
 }
 
 func open(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, builds: builds{}, control: deliverytest.New(map[string]string{"uploads": awstest.Region, "results": "eu-west-1"})}
 	w.control.Names["acme/shop"] = "/srv/shop.git"
-	w.Client = awstest.New(t, codebuild.Service(codebuild.Config{Records: &recordtest.Records{}, Control: w.control, Principal: control.Principal{Name: "owner", Owner: true}, Builds: w.builds,
+	w.service = codebuild.New(codebuild.Config{Records: &recordtest.Records{}, Logs: w, Control: w.control, Principal: control.Principal{Name: "owner", Owner: true}, Builds: w.builds,
 		Renderer: delivery.Renderer{Buckets: w.control, Repositories: w.control, Secrets: w.control}, URL: "http://pages", Now: time.Now,
-		Changed: func(_ context.Context, region, name string) { w.changed = append(w.changed, region+"/"+name) }}))
+		Changed: func(_ context.Context, region, name string) { w.changed = append(w.changed, region+"/"+name) }})
+	w.Client = awstest.New(t, w.service.Service())
 	return w
 }
 
@@ -259,5 +272,42 @@ func TestHowABuildGoes(t *testing.T) {
 	missing := w.Call("codebuild", "BatchGetBuilds", object{"ids": []any{"shop:00000000-0000-4000-8000-000000000000"}})["buildsNotFound"].([]any)
 	if len(missing) != 1 {
 		t.Errorf("not found: %v", missing)
+	}
+}
+
+// What a build writes becomes log events when its group is read, each line once and
+// only when it is whole.
+func TestLinesBecomeLogEvents(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.Call("codebuild", "CreateProject", project(nil))
+	id := w.Call("codebuild", "StartBuild", object{"projectName": "shop"})["build"].(object)["id"].(string)
+	_, stream, _ := strings.Cut(id, ":")
+	e := w.newest()
+	fill := func(text string, status execution.Status) []string {
+		w.control.Written[e.ID+"/build"] += text
+		w.control.Change(e.ID, func(e *execution.Execution) {
+			e.Created, e.Status = began, status
+			e.Stages[0] = execution.StageState{Name: "build", Kind: "build", Attempt: 1, Status: status, Started: &began}
+		})
+		w.lines = nil
+		for range 2 {
+			if err := w.service.FillLogs(t.Context(), awstest.Region, "/aws/codebuild/shop"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return w.lines
+	}
+	prefix := "us-west-2 /aws/codebuild/shop " + stream + " "
+	got := fill("early\n[Container] 2026/03/01 12:00:05.000000 Running command: make\nhalf a", execution.Running)
+	if want := []string{prefix + "12:00:00 early", prefix + "12:00:05 [Container] 2026/03/01 12:00:05.000000 Running command: make"}; !slices.Equal(got, want) {
+		t.Errorf("first %q", got)
+	}
+	if got := fill(" line\n\nrest", execution.Succeeded); !slices.Equal(got, []string{prefix + "12:00:05 half a line", prefix + "12:00:05 rest"}) {
+		t.Errorf("then %q", got)
+	}
+	w.lines = nil
+	if err := w.service.FillLogs(t.Context(), awstest.Region, "/other"); err != nil || len(w.lines) > 0 {
+		t.Errorf("another group: %v %v", w.lines, err)
 	}
 }

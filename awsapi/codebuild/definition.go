@@ -27,7 +27,7 @@ const (
 
 // definition is a project's build as a pipeline: it fetches the sources, builds,
 // and uploads the artifacts. The structure is read as a pipeline's is.
-func (s *service) definition(ctx context.Context, region string, b startedBuild) (pipeline.Pipeline, error) {
+func (s *Service) definition(ctx context.Context, region string, b startedBuild) (pipeline.Pipeline, error) {
 	none := pipeline.Pipeline{}
 	build := action("Build/CodeBuild", buildAction, object{"ProjectName": b.Settings.Name})
 	var sources []any

@@ -2,8 +2,10 @@ package codebuild
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"showrunner/awsapi/delivery"
@@ -21,6 +23,7 @@ type Control interface {
 	Execution(ctx context.Context, p control.Principal, id string) (execution.Execution, error)
 	Executions(ctx context.Context, p control.Principal, q execution.Query) (execution.Page, error)
 	Cancel(ctx context.Context, p control.Principal, id, reason string) error
+	StageLog(ctx context.Context, p control.Principal, r control.LogRequest, w io.Writer) error
 }
 
 // Builds knows the builds of the build stages.
@@ -59,6 +62,7 @@ type Config struct {
 	Pipelines Pipelines
 	// Changed is told of a project that was made, changed or deleted.
 	Changed func(ctx context.Context, region, name string)
+	Logs    Logs   // nil: builds have no log events
 	URL     string // of the pages
 	Now     func() time.Time
 }
@@ -91,16 +95,24 @@ func nameOf(id string) string {
 	return id
 }
 
-type service struct {
+// Service is the projects and builds of all regions.
+type Service struct {
 	Config
 	Projects
 	started state.Collection[startedBuild]
+	copied  state.Collection[copiedLog]
+	filling sync.Mutex
+}
+
+// New makes the service.
+func New(c Config) *Service {
+	s := &Service{Config: c, Projects: NewProjects(c.Records), started: state.New[startedBuild](c.Records, "aws.codebuild.build"), copied: state.New[copiedLog](c.Records, "aws.codebuild.log")}
+	s.Renderer.Projects = s.Projects
+	return s
 }
 
 // Service is the operations of codebuild that are served.
-func Service(c Config) wire.Service {
-	s := &service{Config: c, Projects: NewProjects(c.Records), started: state.New[startedBuild](c.Records, "aws.codebuild.build")}
-	s.Renderer.Projects = s.Projects
+func (s *Service) Service() wire.Service {
 	return wire.Service{Name: "codebuild", Invalid: "InvalidInputException", Operations: map[string]wire.Handler{
 		"CreateProject":          wire.Handle(s.create),
 		"UpdateProject":          wire.Handle(s.update),
@@ -117,7 +129,7 @@ func Service(c Config) wire.Service {
 	}}
 }
 
-func (s *service) changed(ctx context.Context, c *wire.Call, name string) {
+func (s *Service) changed(ctx context.Context, c *wire.Call, name string) {
 	if s.Changed != nil {
 		s.Changed(ctx, c.Region, name)
 	}
@@ -129,7 +141,7 @@ func notFound(c *wire.Call, name string) error {
 
 type projectOutput struct{ Project any }
 
-func (s *service) create(ctx context.Context, c *wire.Call, in *settings) (*projectOutput, error) {
+func (s *Service) create(ctx context.Context, c *wire.Call, in *settings) (*projectOutput, error) {
 	in.fill(c)
 	if err := in.check(); err != nil {
 		return nil, err
@@ -147,7 +159,7 @@ func (s *service) create(ctx context.Context, c *wire.Call, in *settings) (*proj
 	return &projectOutput{d.told(c)}, nil
 }
 
-func (s *service) update(ctx context.Context, c *wire.Call, in *settings) (*projectOutput, error) {
+func (s *Service) update(ctx context.Context, c *wire.Call, in *settings) (*projectOutput, error) {
 	name := nameOf(in.Name)
 	d, err := s.docs.Update(ctx, c.Region+"/"+name, func(d *document) error {
 		d.Settings.merge(*in)
@@ -167,7 +179,7 @@ func (s *service) update(ctx context.Context, c *wire.Call, in *settings) (*proj
 
 type nameInput struct{ Name string }
 
-func (s *service) delete(ctx context.Context, c *wire.Call, in *nameInput) (*struct{}, error) {
+func (s *Service) delete(ctx context.Context, c *wire.Call, in *nameInput) (*struct{}, error) {
 	name := nameOf(in.Name)
 	err := s.docs.Delete(ctx, c.Region+"/"+name, nil)
 	if err != nil && problem.CodeOf(err) != problem.NotFound {
@@ -180,7 +192,7 @@ func (s *service) delete(ctx context.Context, c *wire.Call, in *nameInput) (*str
 type projectNameInput struct{ ProjectName string }
 
 // invalidateCache refuses: the next build's cache is what its key says.
-func (s *service) invalidateCache(_ context.Context, _ *wire.Call, _ *projectNameInput) (*struct{}, error) {
+func (s *Service) invalidateCache(_ context.Context, _ *wire.Call, _ *projectNameInput) (*struct{}, error) {
 	return nil, invalid("InvalidateProjectCache is not served here: change the key of the buildspec's cache, or set the project's cache to NO_CACHE")
 }
 
@@ -191,7 +203,7 @@ type projectsOutput struct {
 	ProjectsNotFound []string
 }
 
-func (s *service) batchGet(ctx context.Context, c *wire.Call, in *namesInput) (*projectsOutput, error) {
+func (s *Service) batchGet(ctx context.Context, c *wire.Call, in *namesInput) (*projectsOutput, error) {
 	out := &projectsOutput{Projects: []any{}, ProjectsNotFound: []string{}}
 	for _, id := range in.Names {
 		d, err := s.docs.Get(ctx, c.Region+"/"+nameOf(id))
@@ -217,7 +229,7 @@ type listOutput struct {
 // pageSize is how many names or identifiers AWS lists at once.
 const pageSize = 100
 
-func (s *service) list(ctx context.Context, c *wire.Call, in *listInput) (*listOutput, error) {
+func (s *Service) list(ctx context.Context, c *wire.Call, in *listInput) (*listOutput, error) {
 	all, err := s.docs.List(ctx, c.Region+"/")
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package codebuild
 
 import (
 	"context"
+	"strings"
 
 	"showrunner/awsapi/wire"
 	"showrunner/execution"
@@ -104,7 +105,7 @@ func overridden(list, over []variable) []variable {
 
 type buildOutput struct{ Build any }
 
-func (s *service) start(ctx context.Context, c *wire.Call, in *startInput) (*buildOutput, error) {
+func (s *Service) start(ctx context.Context, c *wire.Call, in *startInput) (*buildOutput, error) {
 	name := nameOf(in.ProjectName)
 	d, err := s.docs.Get(ctx, c.Region+"/"+name)
 	if problem.CodeOf(err) == problem.NotFound {
@@ -128,7 +129,7 @@ func (s *service) start(ctx context.Context, c *wire.Call, in *startInput) (*bui
 }
 
 // run starts a build. The same token starts one build only.
-func (s *service) run(ctx context.Context, c *wire.Call, b startedBuild, token string) (*buildOutput, error) {
+func (s *Service) run(ctx context.Context, c *wire.Call, b startedBuild, token string) (*buildOutput, error) {
 	def, err := s.definition(ctx, c.Region, b)
 	if err != nil {
 		return nil, err
@@ -149,10 +150,15 @@ func (s *service) run(ctx context.Context, c *wire.Call, b startedBuild, token s
 			return nil, err
 		}
 	}
+	if _, uuid, _ := strings.Cut(id, ":"); fresh && s.Logs != nil { // the stream is there from the start
+		if err := s.Logs.Append(ctx, c.Region, logGroups+b.Settings.Name, uuid, nil); err != nil {
+			return nil, err
+		}
+	}
 	return s.answer(ctx, c, id)
 }
 
-func (s *service) answer(ctx context.Context, c *wire.Call, id string) (*buildOutput, error) {
+func (s *Service) answer(ctx context.Context, c *wire.Call, id string) (*buildOutput, error) {
 	b, err := s.find(ctx, c, id)
 	if err != nil {
 		return nil, err
@@ -163,7 +169,7 @@ func (s *service) answer(ctx context.Context, c *wire.Call, id string) (*buildOu
 type retryInput struct{ Id, IdempotencyToken string }
 
 // retry starts a build with the settings of another.
-func (s *service) retry(ctx context.Context, c *wire.Call, in *retryInput) (*buildOutput, error) {
+func (s *Service) retry(ctx context.Context, c *wire.Call, in *retryInput) (*buildOutput, error) {
 	b, err := s.find(ctx, c, in.Id)
 	if err != nil {
 		return nil, err
@@ -181,7 +187,7 @@ func (s *service) retry(ctx context.Context, c *wire.Call, in *retryInput) (*bui
 type idInput struct{ Id string }
 
 // stop ends a build. One in a pipeline ends with its execution.
-func (s *service) stop(ctx context.Context, c *wire.Call, in *idInput) (*buildOutput, error) {
+func (s *Service) stop(ctx context.Context, c *wire.Call, in *idInput) (*buildOutput, error) {
 	b, err := s.find(ctx, c, in.Id)
 	if err != nil {
 		return nil, err

@@ -201,6 +201,9 @@ func (l *Logs) get(ctx context.Context, call *wire.Call, in *getInput) (*getOutp
 	if err != nil {
 		return nil, err
 	}
+	if err := l.filled(ctx, call.Region, name); err != nil {
+		return nil, err
+	}
 	g, err := l.groups.Get(ctx, groupKey(call.Region, name))
 	if err != nil {
 		return nil, absent(err, errNoGroup)
@@ -323,6 +326,9 @@ type filterOutput struct {
 func (l *Logs) filter(ctx context.Context, call *wire.Call, in *filterInput) (*filterOutput, error) {
 	name, err := named(in.LogGroupName, in.LogGroupIdentifier)
 	if err != nil {
+		return nil, err
+	}
+	if err := l.filled(ctx, call.Region, name); err != nil {
 		return nil, err
 	}
 	if len(in.LogStreamNames) > 0 && in.LogStreamNamePrefix != "" {

@@ -35,6 +35,10 @@ type stream struct {
 
 // Logs is the service.
 type Logs struct {
+	// Fill, when it is set, is called before a group is read: what writes into the
+	// group by itself appends what it has.
+	Fill func(ctx context.Context, region, group string) error
+
 	groups  state.Collection[group]
 	streams state.Collection[stream]
 	chunks  state.Collection[chunk]
@@ -297,6 +301,9 @@ func named(name, identifier string) (string, error) {
 func (l *Logs) describeStreams(ctx context.Context, call *wire.Call, in *describeStreamsInput) (*describeStreamsOutput, error) {
 	name, err := named(in.LogGroupName, in.LogGroupIdentifier)
 	if err != nil {
+		return nil, err
+	}
+	if err := l.filled(ctx, call.Region, name); err != nil {
 		return nil, err
 	}
 	byTime := in.OrderBy == "LastEventTime"

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/base32"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -33,11 +34,12 @@ type Control struct {
 	Regions    map[string][]string
 	Names      map[string]string // repositories
 	Secrets    map[string]string
+	Written    map[string]string // what stages wrote, by EXECUTION/STAGE
 }
 
 // New is a control plane whose two regions have the buckets named.
 func New(buckets map[string]string) *Control {
-	c := &Control{apps: map[string]control.Application{}, events: map[string]string{}, Names: map[string]string{}, Secrets: map[string]string{}, Regions: map[string][]string{}, Now: time.Now}
+	c := &Control{apps: map[string]control.Application{}, events: map[string]string{}, Names: map[string]string{}, Secrets: map[string]string{}, Written: map[string]string{}, Regions: map[string][]string{}, Now: time.Now}
 	for bucket, region := range buckets {
 		c.Regions[bucket] = []string{region}
 	}
@@ -246,6 +248,14 @@ func (c *Control) Cancel(_ context.Context, _ control.Principal, id, reason stri
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.begin("cancel", id)
+}
+
+// StageLog is what a stage wrote.
+func (c *Control) StageLog(_ context.Context, _ control.Principal, r control.LogRequest, w io.Writer) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := io.WriteString(w, c.Written[r.Execution+"/"+r.Stage][r.From:])
+	return err
 }
 
 // Restart only counts.
