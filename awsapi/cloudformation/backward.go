@@ -48,7 +48,7 @@ func (r *run) failed(ctx context.Context, name string, cause error, physical ...
 	if one := r.cached.template.Resource(name); one != nil {
 		kind = one.Type
 	}
-	reason := reasonOf(refusal(cause), resource.UUID(r.op, name))
+	reason := r.masked(reasonOf(refusal(cause), resource.UUID(r.op, name)))
 	return r.commit(ctx, func(d *stack) {
 		st := d.Operation.Steps[name]
 		one := d.Resources[name]
@@ -314,7 +314,7 @@ func (r *run) notRestored(ctx context.Context, name string, cause error) error {
 	return r.commit(ctx, func(d *stack) {
 		o := d.Operation
 		o.Steps[name].State = stateFailed
-		d.set(r.Now(), name, d.Resources[name], updateFailed, reasonOf(cause, resource.UUID(r.op, name)), d.Resources[name].Physical)
+		d.set(r.Now(), name, d.Resources[name], updateFailed, r.masked(reasonOf(cause, resource.UUID(r.op, name))), d.Resources[name].Physical)
 		d.become(r.Now(), r.account, updateRollbackFailed, fmt.Sprintf("The following resource(s) failed to update: [%s]. ", name))
 		d.Held, d.Operation = o, nil
 	})

@@ -124,7 +124,7 @@ func (r *run) notDeleted(ctx context.Context, at int, cause error) error {
 	return r.commit(ctx, func(d *stack) {
 		one := d.Operation.Clean[at]
 		one.State = stateFailed
-		d.set(r.Now(), one.Logical, &one.Resource, deleteFailed, reasonOf(cause, resource.UUID(r.op, one.Logical)), one.Resource.Physical)
+		d.set(r.Now(), one.Logical, &one.Resource, deleteFailed, r.masked(reasonOf(cause, resource.UUID(r.op, one.Logical))), one.Resource.Physical)
 		r.mirror(d, one)
 		if !one.Replaced && d.Operation.Kind == opUpdate {
 			delete(d.Resources, one.Logical) // it is not the stack's any more, and stays

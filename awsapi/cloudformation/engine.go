@@ -274,6 +274,7 @@ type run struct {
 	d                stack
 	cached           *prepared
 	cachedOf         string
+	secrets          []string // what references were resolved to
 }
 
 // mostOutbox is how many events a stack's document holds before they are moved.

@@ -390,3 +390,16 @@ func TestAChangeThatNothingCanCarryOutIsRefused(t *testing.T) {
 	w.refused("CreateChangeSet", set, "ValidationError", why)
 	w.is("s", "CREATE_COMPLETE")
 }
+
+// A service's refusal repeats the value that it refuses; the events do not.
+func TestReasonsDoNotTellSecrets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const template = "Parameters: {Secret: {Type: String, NoEcho: true}}\nResources: {P: {Type: 'AWS::SSM::Parameter', Properties: {Type: String, Value: x, Tier: !Sub 'is ${Secret}'}}}"
+	w.call("CreateStack", object{"StackName": "s", "TemplateBody": template, "Parameters": given(map[string]string{"Secret": "do-not-tell"})})
+	w.is("s", "ROLLBACK_COMPLETE")
+	events := strings.Join(w.events("s"), "\n")
+	if !strings.Contains(events, "Value 'is ****' at 'tier' failed") || strings.Contains(events, "do-not-tell") {
+		t.Errorf("the events are\n%s", events)
+	}
+}

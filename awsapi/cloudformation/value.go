@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"showrunner/awsapi/cloudformation/template"
@@ -53,24 +54,43 @@ func (s *Stacks) reveal(ctx context.Context, text string) (string, error) {
 	return out, err
 }
 
-// resolve resolves all dynamic references in properties: it is done at the last
-// moment, and nothing that comes out of it is kept.
-func (s *Stacks) resolve(ctx context.Context, c wire.Call, properties map[string]any) (map[string]any, error) {
-	v, err := template.References(properties, func(service, reference string) (string, error) {
-		switch service {
-		case hiddenService:
-			return s.Values.Resolve(ctx, reference)
-		case "ssm", "ssm-secure":
-			return s.parameterValue(ctx, c, reference, service == "ssm-secure")
-		case "secretsmanager":
-			return s.secretValue(ctx, c, reference)
-		}
-		return "", invalid("Dynamic references of %s are not served here: {{resolve:%s:%s}}", service, service, reference)
-	})
-	if v == nil {
-		return map[string]any{}, err
+// resolveOne resolves one dynamic reference: it is done at the last moment, and
+// nothing that comes out of it is kept.
+func (s *Stacks) resolveOne(ctx context.Context, c wire.Call, service, reference string) (string, error) {
+	switch service {
+	case hiddenService:
+		return s.Values.Resolve(ctx, reference)
+	case "ssm", "ssm-secure":
+		return s.parameterValue(ctx, c, reference, service == "ssm-secure")
+	case "secretsmanager":
+		return s.secretValue(ctx, c, reference)
 	}
-	return v.(map[string]any), err
+	return "", invalid("Dynamic references of %s are not served here: {{resolve:%s:%s}}", service, service, reference)
+}
+
+// resolve resolves all dynamic references in properties, and remembers what came out
+// of it, so that the reason of a failure does not tell it.
+func (r *run) resolve(ctx context.Context, c wire.Call, properties map[string]any) (map[string]any, error) {
+	v, err := template.References(properties, func(service, reference string) (string, error) {
+		text, err := r.Stacks.resolveOne(ctx, c, service, reference)
+		if err == nil && service != "ssm" && !slices.Contains(r.secrets, text) && text != "" {
+			r.secrets = append(r.secrets, text)
+		}
+		return text, err
+	})
+	out, _ := v.(map[string]any)
+	if out == nil {
+		out = map[string]any{}
+	}
+	return out, err
+}
+
+// masked is a text without what was resolved.
+func (r *run) masked(text string) string {
+	for _, secret := range r.secrets {
+		text = strings.ReplaceAll(text, secret, "****")
+	}
+	return text
 }
 
 // parameterValue is the value of a parameter of Systems Manager.
