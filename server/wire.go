@@ -42,6 +42,7 @@ func (c *controlPlane) wire(ctx context.Context) (err error) {
 	}
 	c.freezes = control.NewFreezeWatch(records, c.Now)
 	c.transitions = codepipeline.NewGate(records, c.Now)
+	c.transitions.Read(ctx) // so that nothing waits for the first look at the log
 	c.engine, err = execution.New(execution.Config{
 		Store: c.store, Resolver: resolver{}, Logs: c.logs, Log: c.Log, Now: c.Now,
 		Gate:      c.allows,

@@ -103,6 +103,7 @@ func TestProjects(t *testing.T) {
 	if len(got["projects"].([]any)) != 1 || !slices.Equal(got["projectsNotFound"].([]any), []any{"none"}) {
 		t.Errorf("%v", got)
 	}
+	w.Refused("codebuild", "ListProjects", object{"nextToken": "bm9uZQ=="}, "InvalidInputException", "Invalid next token")
 	w.Call("codebuild", "DeleteProject", object{"name": "shop"})
 	w.Call("codebuild", "DeleteProject", object{"name": "shop"})
 	if !slices.Equal(w.changed, []string{"us-west-2/shop", "us-west-2/shop", "us-west-2/another", "us-west-2/shop", "us-west-2/shop"}) {

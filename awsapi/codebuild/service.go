@@ -261,7 +261,11 @@ func page(list []string, token string) (part []string, next string, err error) {
 		return nil, "", invalid("Invalid next token")
 	}
 	if after != "" {
-		list = list[slices.Index(list, after)+1:]
+		i := slices.Index(list, after)
+		if i < 0 { // it is gone, or the token is of another list
+			return nil, "", invalid("Invalid next token")
+		}
+		list = list[i+1:]
 	}
 	if len(list) > pageSize {
 		return list[:pageSize], wire.Token(list[pageSize-1]), nil

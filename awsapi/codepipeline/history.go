@@ -77,7 +77,11 @@ func (s *Service) actionExecutions(ctx context.Context, c *wire.Call, in *histor
 	}
 	slices.SortStableFunc(all, func(a, b historyEntry) int { return b.StartTime.Compare(a.StartTime) })
 	if after != "" {
-		all = all[slices.IndexFunc(all, func(e historyEntry) bool { return e.ActionExecutionId == after })+1:]
+		i := slices.IndexFunc(all, func(e historyEntry) bool { return e.ActionExecutionId == after })
+		if i < 0 { // it is gone, or the token is of another list
+			return nil, badToken()
+		}
+		all = all[i+1:]
 	}
 	out := &historyOutput{ActionExecutionDetails: []historyEntry{}}
 	if most := wire.Page(in.MaxResults, 100); len(all) > most {

@@ -92,6 +92,11 @@ func TestStatesAreTheEngines(t *testing.T) {
 	if len(rest) != 1 {
 		t.Errorf("the rest: %s", jsonOf(rest))
 	}
+	for _, operation := range []string{"ListActionExecutions", "ListPipelineExecutions"} {
+		if _, code, _ := w.Try("codepipeline", operation, object{"pipelineName": "shop", "nextToken": "no token"}); code != "InvalidNextTokenException" {
+			t.Errorf("%s with another token: %s", operation, code)
+		}
+	}
 }
 
 func TestRetryAndStop(t *testing.T) {

@@ -6,6 +6,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -181,7 +182,7 @@ func (r Renderer) prepare(ctx context.Context, region string, a Action, reposito
 	case "Source/CodeCommit":
 		return a.refuse("there is no CodeCommit here: use a GitHub source, and say which repository stands for it: showrunner aws repository OWNER/NAME=PATH-OR-URL")
 	case "Build/CodeBuild", "Test/CodeBuild":
-		return r.project(ctx, region, a, options)
+		return r.project(ctx, cmp.Or(Text(a.Object["region"]), region), a, options)
 	}
 	return nil
 }
