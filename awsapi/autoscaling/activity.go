@@ -74,12 +74,22 @@ func (a activity) told(g group) object {
 		"StartTime": a.Started, "EndTime": a.Ended, "StatusCode": a.Status, "StatusMessage": a.Message, "Progress": a.Progress}.With(nil)
 }
 
+// watch takes note of what the region has done to a group by itself: its capacity
+// first, which is why instances were launched and ended then.
+func (s *Service) watch(ctx context.Context, region string, g group, sg *cloud.ServerGroup) (group, error) {
+	if sg == nil {
+		return g, nil
+	}
+	g, err := s.followScaling(ctx, region, g, sg)
+	if err != nil {
+		return g, err
+	}
+	return g, s.witness(ctx, region, g, *sg)
+}
+
 // witness writes down what has become of a group's instances since it was looked at
 // last: what began, what has ended, and why.
-func (s *Service) witness(ctx context.Context, region string, g group, sg *cloud.ServerGroup) error {
-	if sg == nil {
-		return nil
-	}
+func (s *Service) witness(ctx context.Context, region string, g group, sg cloud.ServerGroup) error {
 	prefix := activityPrefix(region, g)
 	known := map[string]activity{}
 	for e, err := range s.activities.All(ctx, prefix) {
@@ -94,7 +104,7 @@ func (s *Service) witness(ctx context.Context, region string, g group, sg *cloud
 		}
 		known[e.Doc.ID] = e.Doc
 	}
-	for _, a := range happened(g, *sg, known) {
+	for _, a := range happened(g, sg, known) {
 		_, err := s.activities.Put(ctx, prefix+a.ID, func(have *activity) error {
 			if have.ID != "" { // the cause that was written first stays
 				a.Cause, a.Started = have.Cause, have.Started
@@ -238,7 +248,7 @@ func (s *Service) describeActivities(ctx context.Context, c *wire.Call, in objec
 		groups = []group{g}
 		sg, err := s.see(ctx, c.Region, g)
 		if err == nil {
-			err = s.witness(ctx, c.Region, g, sg)
+			_, err = s.watch(ctx, c.Region, g, sg)
 		}
 		if err != nil {
 			return nil, err

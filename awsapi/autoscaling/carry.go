@@ -166,7 +166,8 @@ func (s *Service) Carry(ctx context.Context, region string) error {
 
 // tend does for one group what is due.
 func (s *Service) tend(ctx context.Context, region string, g group, sg *cloud.ServerGroup) error {
-	if err := s.witness(ctx, region, g, sg); err != nil {
+	g, err := s.watch(ctx, region, g, sg)
+	if err != nil {
 		return err
 	}
 	if g.Deleting && sg == nil && len(g.Pending) == 0 {
@@ -187,10 +188,6 @@ func (s *Service) tend(ctx context.Context, region string, g group, sg *cloud.Se
 	}
 	if g.Deleting || sg == nil {
 		return nil
-	}
-	g, err := s.followScaling(ctx, region, g, sg)
-	if err != nil {
-		return err
 	}
 	if err := s.followTemplate(ctx, region, g); err != nil {
 		return err

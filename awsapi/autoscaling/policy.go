@@ -282,21 +282,21 @@ func adjusted(kind string, current, change, least int) int {
 	return current + change
 }
 
-// notices what a policy of the region has done to a group's capacity.
+// followScaling takes over what a policy of the region has done to a group's capacity.
 func (s *Service) followScaling(ctx context.Context, region string, g group, sg *cloud.ServerGroup) (group, error) {
-	if sg.Capacity == g.Capacity || len(g.Pending) > 0 {
+	if sg.Capacity == g.Capacity || len(g.Pending) > 0 || g.Deleting {
 		return g, nil
 	}
 	made, err := s.groups.Update(ctx, region+"/"+g.Name, func(now *group) error {
 		if len(now.Pending) > 0 || now.Capacity == sg.Capacity || now.Capacity != g.Capacity || now.Actions != g.Actions {
 			return nil
 		}
-		why := "the capacity was changed on the region's side"
+		why, at := "the capacity was changed on the region's side", s.Now()
 		if sg.Scaled != nil && sg.Scaled.To == sg.Capacity.Desired {
-			why = "a monitor of the region (" + sg.Scaled.Why + ") triggered policy " + sg.Scaled.Policy
+			at, why = sg.Scaled.At, "a monitor of the region ("+sg.Scaled.Why+") triggered policy "+sg.Scaled.Policy
 		}
 		if now.Capacity.Desired != sg.Capacity.Desired {
-			now.because(s.Now(), "%s changing the desired capacity from %d to %d.", why, now.Capacity.Desired, sg.Capacity.Desired)
+			now.because(at, "%s changing the desired capacity from %d to %d.", why, now.Capacity.Desired, sg.Capacity.Desired)
 		}
 		now.Capacity = sg.Capacity
 		return nil

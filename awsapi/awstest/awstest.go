@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"html"
 	"io"
 	"log/slog"
@@ -29,8 +30,9 @@ const Region = "us-west-2"
 
 // Client speaks to an endpoint that serves until the test ends.
 type Client struct {
-	t   *testing.T
-	url string
+	t      *testing.T
+	url    string
+	server *awsapi.Server
 }
 
 // New serves the services and returns a client.
@@ -46,7 +48,7 @@ func New(t *testing.T, services ...wire.Service) *Client {
 	}
 	s := httptest.NewServer(server)
 	t.Cleanup(s.Close)
-	return &Client{t: t, url: s.URL}
+	return &Client{t: t, url: s.URL, server: server}
 }
 
 // Try calls an operation of a JSON service and returns its answer, or the code and
@@ -132,6 +134,21 @@ func (c *Client) Ask(service, operation string, form ...string) (body, code, mes
 		return string(raw), "", ""
 	}
 	return "", Between(string(raw), "<Code>", "</Code>"), html.UnescapeString(Between(string(raw), "<Message>", "</Message>"))
+}
+
+// Inside calls an operation as another service does, and returns the members that a
+// client would read, or the error's code and message under Error.
+func (c *Client) Inside(service, operation string, in map[string]any) map[string]any {
+	c.t.Helper()
+	out, err := c.server.Call(c.t.Context(), wire.Call{Region: Region, Caller: "arn:aws:iam::" + awsapi.Account + ":root"}, service, operation, in)
+	var e *wire.Error
+	if errors.As(err, &e) {
+		return map[string]any{"Error": map[string]any{"Code": e.Code, "Message": e.Message}}
+	}
+	if err != nil {
+		c.t.Fatalf("%s.%s(%v): %v", service, operation, in, err)
+	}
+	return out
 }
 
 // Get is Ask for an operation that has to succeed.
