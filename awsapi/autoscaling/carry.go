@@ -2,46 +2,33 @@ package autoscaling
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"showrunner/awsapi/carry"
 	"showrunner/awsapi/wire"
 	"showrunner/cloud"
 	"showrunner/problem"
 )
 
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // it never fails
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-// carry asks the region for what a group's record says is still to be asked, one
-// action after the other, each by its key, and strikes it out. It may be called again
-// for the same, by several at once.
+// carry asks the region for what a group's record says is still to be asked. It may
+// be called again for the same, by several at once.
 func (s *Service) carry(ctx context.Context, region string, g group) (group, error) {
-	for len(g.Pending) > 0 {
-		a := g.Pending[0]
-		made, err := s.act(ctx, region, &g, a)
-		switch code := problem.CodeOf(err); {
-		case err == nil, code == problem.NotFound && a.Do != "create": // the group went away meanwhile
-		case code == problem.Unavailable, ctx.Err() != nil:
-			return g, err
-		default:
-			g, strike := s.struck(ctx, region, g, a, "")
-			if strike != nil {
-				return g, strike
+	q := carry.Queue[group, action]{
+		First: func(g group) (action, bool) {
+			if len(g.Pending) == 0 {
+				return action{}, false
 			}
-			return g, err // it will never be done
-		}
-		if g, err = s.struck(ctx, region, g, a, made); err != nil {
-			return g, err
-		}
+			return g.Pending[0], true
+		},
+		Act: func(ctx context.Context, g *group, a action) (string, error) { return s.act(ctx, region, g, a) },
+		Strike: func(ctx context.Context, g group, a action, made string, _ error) (group, error) {
+			return s.struck(ctx, region, g, a, made)
+		},
+		Makes: func(a action) bool { return a.Do == "create" },
 	}
-	return g, nil
+	return q.Drain(ctx, g)
 }
 
 // struck is a group without an action that was asked for.
@@ -74,9 +61,9 @@ func (s *Service) act(ctx context.Context, region string, g *group, a action) (m
 			case see != nil:
 				return "", see
 			case have != nil:
-				return have.Name, s.Groups.Amend(ctx, region, have.Name, spec, key+"/"+newUUID())
+				return have.Name, s.Groups.Amend(ctx, region, have.Name, spec, key+"/"+carry.NewUUID())
 			}
-			sg, err = s.Groups.Create(ctx, region, spec, key+"/"+newUUID())
+			sg, err = s.Groups.Create(ctx, region, spec, key+"/"+carry.NewUUID())
 		}
 		return sg.Name, err
 	case "amend":
@@ -86,7 +73,7 @@ func (s *Service) act(ctx context.Context, region string, g *group, a action) (m
 		}
 		err = s.Groups.Amend(ctx, region, g.ServerGroup, spec, key)
 		if problem.CodeOf(err) == problem.Conflict { // it was asked for before a crash, and the group is another by now
-			err = s.Groups.Amend(ctx, region, g.ServerGroup, spec, key+"/"+newUUID())
+			err = s.Groups.Amend(ctx, region, g.ServerGroup, spec, key+"/"+carry.NewUUID())
 		}
 		return "", err
 	case "resize":
@@ -115,34 +102,7 @@ func (s *Service) spec(ctx context.Context, region string, g *group) (cloud.Serv
 // schedules, and writes activities down, until ctx ends: when a region changes, and
 // every so often.
 func (s *Service) Run(ctx context.Context, every time.Duration) {
-	done := make(chan struct{})
-	for _, region := range s.Regions {
-		go func() {
-			s.follow(ctx, region, every)
-			done <- struct{}{}
-		}()
-	}
-	for range s.Regions {
-		<-done
-	}
-}
-
-// follow is Run for one region.
-func (s *Service) follow(ctx context.Context, region string, every time.Duration) {
-	var revision uint64
-	for ctx.Err() == nil {
-		if err := s.Carry(ctx, region); err != nil && ctx.Err() == nil {
-			s.Log.Warn("carrying on with Auto Scaling groups", "region", region, "error", err)
-		}
-		wait, cancel := context.WithTimeout(ctx, every)
-		changes, err := s.Groups.WaitChanges(wait, region, revision)
-		if err == nil {
-			revision = changes.Revision
-		} else if problem.CodeOf(err) == problem.Unavailable || wait.Err() == nil {
-			<-wait.Done() // a region that is away is not asked at once again
-		}
-		cancel()
-	}
+	carry.Loop{Watcher: s.Groups, Regions: s.Regions, Every: every, Once: s.Carry, What: "Auto Scaling groups", Log: s.Log}.Run(ctx)
 }
 
 // Carry does once what Run does.

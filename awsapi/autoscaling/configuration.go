@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/awsapi/carry"
 	"showrunner/awsapi/wire"
 	"showrunner/problem"
 )
@@ -74,7 +75,7 @@ func (s *Service) createConfiguration(ctx context.Context, c *wire.Call, in obje
 		data[k] = v
 	}
 	d := configuration{Name: name, Created: s.Now().UTC(), Data: data.Clone(),
-		ARN: "arn:aws:autoscaling:" + c.Region + ":" + c.Account + ":launchConfiguration:" + newUUID() + ":launchConfigurationName/" + name}
+		ARN: "arn:aws:autoscaling:" + c.Region + ":" + c.Account + ":launchConfiguration:" + carry.NewUUID() + ":launchConfigurationName/" + name}
 	var e *wire.Error
 	if err := s.EC2.CheckLaunch(ctx, c.Region, d.launchData()); errors.As(err, &e) {
 		return nil, invalid("%s", e.Message)

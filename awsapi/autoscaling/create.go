@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/awsapi/carry"
 	"showrunner/awsapi/wire"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -29,10 +30,10 @@ func (s *Service) create(ctx context.Context, c *wire.Call, in object) (object, 
 	}
 	created := s.Now().UTC()
 	g := group{Name: name, Created: created, HealthCheckType: "EC2", Cooldown: 300, Launches: map[string]launch{},
-		Cluster: clusterOf(name, func(cluster string) bool {
+		Cluster: carry.ClusterName(clusterPrefix, name, func(cluster string) bool {
 			return slices.ContainsFunc(others, func(g group) bool { return g.Cluster == cluster && g.Name != name })
 		}),
-		ARN: "arn:aws:autoscaling:" + c.Region + ":" + c.Account + ":autoScalingGroup:" + newUUID() + ":autoScalingGroupName/" + name}
+		ARN: "arn:aws:autoscaling:" + c.Region + ":" + c.Account + ":autoScalingGroup:" + carry.NewUUID() + ":autoScalingGroupName/" + name}
 	if err := s.apply(ctx, c.Region, &g, in); err != nil {
 		return nil, err
 	}

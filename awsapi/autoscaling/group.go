@@ -2,10 +2,7 @@ package autoscaling
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -106,30 +103,6 @@ func (g *group) key(a action) string {
 
 // clusterPrefix is what the clusters of Auto Scaling groups are called.
 const clusterPrefix = "aws-asg-"
-
-var plainName = regexp.MustCompile(`^[a-z0-9._]([a-z0-9._-]*[a-z0-9._])?$`)
-
-// clusterOf is the cluster of a group: its name, in lower case as host names are,
-// with a digest where others would be called the same.
-func clusterOf(name string, taken func(cluster string) bool) string {
-	lower := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
-			return r
-		}
-		return '-'
-	}, strings.ToLower(name))
-	lower = strings.Trim(lower[:min(len(lower), 80)], "-")
-	cluster := clusterPrefix + lower
-	if plainName.MatchString(lower) && !versionEnd.MatchString(lower) && !taken(cluster) {
-		return cluster
-	}
-	sum := sha256.Sum256([]byte(name))
-	return clusterPrefix + strings.Trim(lower+"-"+hex.EncodeToString(sum[:4]), "-")
-}
-
-// versionEnd is how the name of a server group ends, which no cluster's may.
-var versionEnd = regexp.MustCompile(`-v[0-9]{3}$`)
 
 // spec completes the specification of what is launched with what the group says.
 func (g *group) spec(s cloud.ServerGroupSpec) cloud.ServerGroupSpec {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"showrunner/awsapi/carry"
 	"showrunner/awsapi/wire"
 	"showrunner/cloud"
 	"showrunner/control"
@@ -52,7 +53,7 @@ func (s *Service) startRefresh(ctx context.Context, c *wire.Call, in object) (ob
 	if err != nil {
 		return nil, err
 	}
-	made := refresh{ID: newUUID(), Status: "Pending", Started: s.Now().UTC(), Kept: in.Only("Preferences", "DesiredConfiguration").Clone()}
+	made := refresh{ID: carry.NewUUID(), Status: "Pending", Started: s.Now().UTC(), Kept: in.Only("Preferences", "DesiredConfiguration").Clone()}
 	_, err = s.change(ctx, c.Region, g.Name, func(g *group) error {
 		if n := len(g.Refreshes); n > 0 && !g.Refreshes[n-1].over() {
 			return wire.Errorf("InstanceRefreshInProgress", "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.")
