@@ -74,6 +74,7 @@ eval "$(showrunner aws env)". The key is random and means nothing at AWS.`,
 		},
 	})
 	cmd.AddCommand(newAWSRepositoryCommand(a))
+	cmd.AddCommand(newAWSImageCommand(a))
 	return cmd
 }
 

@@ -55,6 +55,8 @@ const (
 	opAWS          = "aws.call"
 	opRepository   = "aws.repository.set"
 	opNoRepository = "aws.repository.delete"
+	opImage        = "aws.image.set"
+	opNoImage      = "aws.image.delete"
 
 	// opRead is the right to look; it leaves no audit event.
 	opRead = "read"
@@ -66,7 +68,7 @@ const (
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
 		opRollback, opRepair, opForget, opCreateGroup, opAmend, opBalance, opUnbalance, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
-		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository}
+		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage}
 }
 
 // SubjectKind says what kind of thing an operation is about.

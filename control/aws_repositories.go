@@ -2,14 +2,12 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
 	"showrunner/problem"
-	"showrunner/store/record"
 )
 
 // awsRepositories is the collection of the settings that say where the repositories
@@ -41,60 +39,15 @@ func (r AWSRepository) check() error {
 // SetAWSRepository keeps which repository stands for a name. Errors: invalid, denied.
 func (s *Service) SetAWSRepository(ctx context.Context, p Principal, r AWSRepository) (AWSRepository, error) {
 	r.By, r.Updated = p.Name, s.Now().UTC()
-	err := s.commit(ctx, p, opRepository, Subject{Kind: KindAWS, Name: r.Name}, map[string]any{"url": r.URL}, func(done record.Event) error {
-		if err := r.check(); err != nil {
-			return err
-		}
-		data, err := json.Marshal(r)
-		if err != nil {
-			return problem.Wrap(err, problem.Internal, opRepository, "encoding %s", r.Name)
-		}
-		for {
-			old, err := s.Records.GetRecord(ctx, awsRepositories, r.Name)
-			if err != nil && problem.CodeOf(err) != problem.NotFound {
-				return err
-			}
-			_, err = s.Records.PutRecord(ctx, record.Record{Collection: awsRepositories, Key: r.Name, Version: old.Version, Data: data}, done)
-			if problem.CodeOf(err) != problem.Conflict || ctx.Err() != nil {
-				return err
-			}
-		}
-	})
-	return r, err
+	return r, setAWS(ctx, s, p, opRepository, awsRepositories, r.Name, map[string]any{"url": r.URL}, r, r.check)
 }
 
 // DeleteAWSRepository forgets what stands for a name. Errors: not_found, denied.
 func (s *Service) DeleteAWSRepository(ctx context.Context, p Principal, name string) error {
-	return s.commit(ctx, p, opNoRepository, Subject{Kind: KindAWS, Name: name}, nil, func(done record.Event) error {
-		old, err := s.Records.GetRecord(ctx, awsRepositories, name)
-		if err != nil {
-			return problem.Wrap(err, "", opNoRepository, "the repository %s", name)
-		}
-		return s.Records.DeleteRecord(ctx, awsRepositories, name, old.Version, done)
-	})
+	return deleteAWS(ctx, s, p, opNoRepository, awsRepositories, "repository", name)
 }
 
 // AWSRepositories lists by name what stands for which repository.
 func (s *Service) AWSRepositories(ctx context.Context, p Principal) ([]AWSRepository, error) {
-	if err := s.permit(p, opRead, Subject{Kind: KindAWS}); err != nil {
-		return nil, err
-	}
-	const page = 200
-	list := []AWSRepository{}
-	for after := ""; ; {
-		recs, err := s.Records.ListRecords(ctx, awsRepositories, "", after, page)
-		if err != nil {
-			return nil, problem.Wrap(err, "", "aws.repository.list", "listing repositories")
-		}
-		for _, rec := range recs {
-			var r AWSRepository
-			if err := json.Unmarshal(rec.Data, &r); err != nil {
-				return nil, problem.Wrap(err, problem.Internal, "aws.repository.list", "the stored form of repository %s cannot be read", rec.Key)
-			}
-			list, after = append(list, r), rec.Key
-		}
-		if len(recs) < page {
-			return list, nil
-		}
-	}
+	return listAWS[AWSRepository](ctx, s, p, awsRepositories, "repository")
 }

@@ -112,6 +112,8 @@ var requests = map[string]struct{ word, path, body string }{
 	"delete-freezes":          {"freeze.delete", "/freezes/peak", ``},
 	"set-aws-repositories":    {"aws.repository.set", "/aws/repositories?name=shop/web", `{"url":"/srv/web.git"}`},
 	"delete-aws-repositories": {"aws.repository.delete", "/aws/repositories?name=shop/web", ``},
+	"set-aws-images":          {"aws.image.set", "/aws/images?name=shop", `{"artifact":"sample"}`},
+	"delete-aws-images":       {"aws.image.delete", "/aws/images?name=shop", ``},
 	"put-subscriptions":       {"subscription.put", "/subscriptions/siem", `{"url":"https://siem.example","secret":"s"}`},
 	"resume-subscriptions":    {"subscription.resume", "/subscriptions/siem/resume", ``},
 	"delete-subscriptions":    {"subscription.delete", "/subscriptions/siem", ``},
