@@ -22,6 +22,7 @@ import (
 	"showrunner/awsapi/codebuild"
 	"showrunner/awsapi/codepipeline"
 	"showrunner/awsapi/ec2"
+	"showrunner/awsapi/ecs"
 	"showrunner/awsapi/elbv2"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
@@ -77,6 +78,7 @@ type awsEndpoint struct {
 	ec2       *ec2.Service
 	scaling   *autoscaling.Service
 	balancing *elbv2.Service
+	ecs       *ecs.Service
 	pipelines *codepipeline.Service
 	measurer  measurer
 }
@@ -103,6 +105,10 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	instances.Use(scaling)
 	balancing := elbv2.New(elbv2.Config{Records: c.store, Groups: groups, EC2: instances, Attached: []elbv2.Attached{scaling.Clusters}, Regions: c.Regions, Account: awsapi.Account, Edge: c.Edge, Log: c.Log, Now: c.Now})
 	scaling.Use(balancing)
+	containers := ecs.New(ecs.Config{Records: c.store, Groups: groups, EC2: instances, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now,
+		Image: func(ctx context.Context, name string) (control.AWSImage, error) {
+			return c.control.AWSImage(ctx, owner, name)
+		}})
 	streams := kinesis.New(c.store, kinesis.Events{Log: c.reads, Since: time.Unix(0, 0)}, c.Now)
 	inside := &insideServices{}
 	stacks := cloudformation.New(cloudformation.Config{
@@ -135,6 +141,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			instances.Service(),
 			scaling.Service(),
 			balancing.Service(),
+			containers.Service(),
 			pipelines.Service(),
 			builds.Service(),
 		},
@@ -151,7 +158,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, errors.Join(err, metrics.Close())
 	}
 	c.awsURL = "http://" + l.Addr().String()
-	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, stacks: stacks, metrics: metrics, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, stacks: stacks, metrics: metrics, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close(), metrics.Close())
@@ -229,6 +236,7 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	group.Go(func() error { e.ec2.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.scaling.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.balancing.Run(ctx, carryEvery); return nil })
+	group.Go(func() error { e.ecs.Run(ctx, carryEvery); return nil })
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")

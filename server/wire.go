@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"showrunner/api"
+	"showrunner/artifact"
 	"showrunner/awsapi/codepipeline"
 	"showrunner/cloud/localcloud/edge"
 	"showrunner/control"
@@ -147,9 +148,29 @@ func (c *controlPlane) sweeper() *retention.Sweeper {
 		sweeper.Claims = c.builder.Fleet
 	}
 	if c.aws != nil {
-		sweeper.Images = c.aws.ec2.ImageArtifacts
+		sweeper.Images = c.imageArtifacts
 	}
 	return sweeper
+}
+
+// imageArtifacts are the artifacts that clients of AWS may run: those of images, of what
+// stands for container images, and of services' deployments.
+func (c *controlPlane) imageArtifacts(ctx context.Context) ([]artifact.Ref, error) {
+	all, err := c.aws.ec2.ImageArtifacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	deployed, err := c.aws.ecs.Artifacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	images, err := c.control.AWSImages(ctx, control.Principal{Name: ownerName(), Owner: true})
+	for _, i := range images {
+		if i.Artifact != control.SampleImage {
+			all = append(all, artifact.Ref(i.Artifact))
+		}
+	}
+	return append(all, deployed...), err
 }
 
 // readyLimit is how long the database may take to answer when it is asked

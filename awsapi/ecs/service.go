@@ -1,0 +1,112 @@
+package ecs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"time"
+
+	"showrunner/awsapi/ec2"
+	"showrunner/awsapi/state"
+	"showrunner/awsapi/wire"
+	"showrunner/control"
+)
+
+// Config is what the service needs.
+type Config struct {
+	Records state.Records
+	Groups  *control.Groups
+	EC2     *ec2.Service
+	// Image finds what stands for a container image. Errors: not_found.
+	Image   func(ctx context.Context, name string) (control.AWSImage, error)
+	Regions []string
+	Account string
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// Service is ECS.
+type Service struct {
+	Config
+	clusters    state.Collection[cluster]
+	families    state.Collection[family]
+	definitions state.Collection[definition]
+	services    state.Collection[service]
+	stops       state.Collection[stopped]
+}
+
+// New makes the service.
+func New(c Config) *Service {
+	return &Service{Config: c, clusters: state.New[cluster](c.Records, "aws.ecs.clusters"), families: state.New[family](c.Records, "aws.ecs.families"),
+		definitions: state.New[definition](c.Records, "aws.ecs.definitions"), services: state.New[service](c.Records, "aws.ecs.services"), stops: state.New[stopped](c.Records, "aws.ecs.stops")}
+}
+
+// operation carries out one operation.
+type operation func(ctx context.Context, c *wire.Call, in object) (object, error)
+
+func handle(f operation) wire.Handler {
+	return wire.Handle(func(ctx context.Context, c *wire.Call, in *object) (*object, error) {
+		out, err := f(ctx, c, *in)
+		return &out, err
+	})
+}
+
+// Service is the operations of ECS that are served.
+func (s *Service) Service() wire.Service {
+	o := map[string]wire.Handler{}
+	for name, f := range map[string]operation{
+		"CreateCluster": s.createCluster, "DescribeClusters": s.describeClusters, "ListClusters": s.listClusters, "UpdateCluster": s.updateCluster, "DeleteCluster": s.deleteCluster,
+		"RegisterTaskDefinition": s.register, "DescribeTaskDefinition": s.describeDefinition, "ListTaskDefinitions": s.listDefinitions, "ListTaskDefinitionFamilies": s.listFamilies,
+		"DeregisterTaskDefinition": s.deregister, "DeleteTaskDefinitions": s.deleteDefinitions,
+		"CreateService": s.createService, "DescribeServices": s.describeServices, "ListServices": s.listServices, "UpdateService": s.updateService, "DeleteService": s.deleteService,
+		"ListTasks": s.listTasks, "DescribeTasks": s.describeTasks, "StopTask": s.stopTask, "ListContainerInstances": s.listContainerInstances,
+		"TagResource": s.tag, "UntagResource": s.untag, "ListTagsForResource": s.listTags,
+	} {
+		o[name] = handle(f)
+	}
+	return wire.Service{Name: "ecs", Invalid: "InvalidParameterException", Operations: o}
+}
+
+func invalid(format string, args ...any) error {
+	return wire.Errorf("InvalidParameterException", format, args...)
+}
+
+func refusal(format string, args ...any) error {
+	return wire.Errorf("ClientException", format, args...)
+}
+
+// unsupported refuses by name what cannot be had here.
+func unsupported(what string) error { return refusal("This cannot be had here: %s", what) }
+
+// arn is the name of a resource for all of AWS.
+func (s *Service) arn(region, resource string) string {
+	return "arn:aws:ecs:" + region + ":" + s.Account + ":" + resource
+}
+
+// last is the name that an ARN ends with, or the name itself.
+func last(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// digest is what tells two requests apart.
+func digest(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return "" // not reached: a request is plain data
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:16])
+}
+
+// page is one page of a list of names as an answer's member.
+func page(in object, member string, all []string) (object, error) {
+	p := wire.Paging{Token: "nextToken", Most: "maxResults", Least: 1, Greatest: 100, Otherwise: 100,
+		BadToken: func(string) error { return invalid("Invalid token.") },
+		BadCount: func(string) error { return invalid("maxResults must be between 1 and 100.") }}
+	out, next, err := wire.Cut(p, in, all, func(v string) string { return v })
+	return object{member: wire.List(out)}.With(object{"nextToken": next}), err
+}
+
+// missing is a resource that was asked for and is not there.
+func missing(arn string) object { return object{"arn": arn, "reason": "MISSING"} }
