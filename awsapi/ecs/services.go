@@ -217,6 +217,10 @@ func (s *Service) updateService(ctx context.Context, c *wire.Call, in object) (o
 
 func (s *Service) deleteService(ctx context.Context, c *wire.Call, in object) (object, error) {
 	name, cluster := last(in.Text("service")), clusterOf(in, "cluster")
+	if v, err := s.services.Get(ctx, c.Region+"/"+cluster+"/"+name); err == nil && v.Status == draining { // it is being deleted
+		told, err := s.tellService(ctx, c.Region, v, true)
+		return object{"service": told}, err
+	}
 	v, err := s.update(ctx, c.Region, cluster, name, func(v *service) error {
 		if v.Desired > 0 && !in.Is("force") {
 			return invalid("The service cannot be stopped while it is scaled above 0.")
