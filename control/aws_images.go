@@ -96,14 +96,22 @@ func (s *Service) AWSImage(ctx context.Context, p Principal, name string) (AWSIm
 	if err != nil {
 		return AWSImage{}, err
 	}
-	plain := strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), "library/")
-	for _, wanted := range []string{name, plain, untagged(name), untagged(plain)} {
-		if at := slices.IndexFunc(list, func(i AWSImage) bool { return i.Name == wanted }); at >= 0 {
-			return list[at], nil
-		}
+	if i, ok := standing(list, name); ok {
+		return i, nil
 	}
 	return AWSImage{}, problem.New(problem.NotFound, "aws.image", "nothing stands for the image %s here", name).
 		WithHelp("showrunner aws image %s=ARTIFACT -- COMMAND, or %s=sample for the built-in program", untagged(name), untagged(name))
+}
+
+// standing is what stands for an image of a list.
+func standing(list []AWSImage, name string) (AWSImage, bool) {
+	plain := strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), "library/")
+	for _, wanted := range []string{name, plain, untagged(name), untagged(plain)} {
+		if at := slices.IndexFunc(list, func(i AWSImage) bool { return i.Name == wanted }); at >= 0 {
+			return list[at], true
+		}
+	}
+	return AWSImage{}, false
 }
 
 // untagged is an image's name without its tag and its digest.

@@ -1,0 +1,164 @@
+package acceptance
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The commands as the article prints them, with the smallest file that they read.
+const articleService = `cat > task-def.json <<'END'
+{"family":"MyTask","containerDefinitions":[{"name":"app","image":"nginx","memory":128}]}
+END
+aws ecs create-cluster --cluster-name MyCluster
+aws ecs register-task-definition --cli-input-json file://task-def.json
+aws ecs create-service --cluster MyCluster --service-name MyService --task-definition MyTask --desired-count 2
+aws ecs wait services-stable --cluster MyCluster --services MyService
+`
+
+// taskAddresses lists the addresses of a service's tasks by the tasks' names.
+const taskAddresses = `aws ecs describe-tasks --cluster MyCluster --tasks $(aws ecs list-tasks --cluster MyCluster --service-name MyService --query taskArns --output text) \
+  --query 'tasks[].[taskArn,taskDefinitionArn,containers[0].networkBindings[0].bindIP,to_string(containers[0].networkBindings[0].hostPort)]' --output text`
+
+// serving are the tasks of the article's service that answer HTTP, with the revision that each runs.
+func (w *world) serving() (map[string]string, error) {
+	out, err := w.shell(taskAddresses)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		if len(f) != 4 {
+			return nil, fmt.Errorf("no task's line: %q", line)
+		}
+		res, err := http.Get("http://" + f[2] + ":" + f[3] + "/")
+		if err != nil {
+			continue
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err == nil && res.StatusCode == http.StatusOK && strings.Contains(string(body), "aws-ecs-mycluster-myservice-v") {
+			found[f[0]] = f[1][strings.LastIndexByte(f[1], '/')+1:]
+		}
+	}
+	return found, nil
+}
+
+// serve waits until n tasks answer that run a revision, and none of those that are gone.
+func (w *world) serve(n int, revision string, gone ...string) map[string]string {
+	w.t.Helper()
+	var found map[string]string
+	w.eventually(time.Minute, fmt.Sprintf("%d tasks of %s answer", n, revision), func() (err error) {
+		if found, err = w.serving(); err != nil {
+			return err
+		}
+		for task, runs := range found {
+			if runs != revision {
+				return fmt.Errorf("%s runs %s", task, runs)
+			}
+		}
+		for _, task := range gone {
+			if found[task] != "" {
+				return fmt.Errorf("%s answers still", task)
+			}
+		}
+		if len(found) != n {
+			return fmt.Errorf("%d answer", len(found))
+		}
+		return nil
+	})
+	return found
+}
+
+const stable = "aws ecs wait services-stable --cluster MyCluster --services MyService"
+
+// The article's service is stable because its tasks answer. A stopped task is replaced,
+// an update runs through, a bad revision is undone, and what is deleted is gone.
+func TestTheArticlesService(t *testing.T) {
+	w := newAWSWorld(t, "us-east-1")
+	began := time.Now()
+	w.mustShell(articleService)
+	t.Logf("the service is stable %.1f s after create-cluster began", time.Since(began).Seconds())
+	before := w.serve(2, "MyTask:1")
+
+	began = time.Now()
+	stopped := ""
+	for task := range before {
+		stopped = task
+	}
+	w.mustShell("aws ecs stop-task --cluster MyCluster --task " + stopped + " --reason chaos")
+	w.serve(2, "MyTask:1", stopped)
+	t.Logf("the replacement answers %.1f s after stop-task began", time.Since(began).Seconds())
+	if out := w.mustShell("aws ecs describe-tasks --cluster MyCluster --tasks " + stopped + " --query 'tasks[].[lastStatus,stopCode,stoppedReason]' --output text"); strings.TrimSpace(out) != "STOPPED\tUserInitiated\tchaos" {
+		t.Errorf("the stopped task is %q", out)
+	}
+
+	const revision = `aws ecs register-task-definition --family MyTask --container-definitions '[{"name":"app","image":"nginx","memory":128,%s}]' --query taskDefinition.revision
+aws ecs update-service --cluster MyCluster --service MyService --task-definition MyTask --deployment-configuration 'deploymentCircuitBreaker={enable=true,rollback=true}' --query service.status
+`
+	began = time.Now()
+	w.mustShell(fmt.Sprintf(revision, `"environment":[{"name":"A","value":"b"}]`) + stable)
+	w.serve(2, "MyTask:2")
+	t.Logf("the new revision is stable %.1f s after its registration began", time.Since(began).Seconds())
+
+	began = time.Now()
+	w.mustShell(fmt.Sprintf(revision, `"command":["false"]`))
+	w.eventually(time.Minute, "the bad revision is undone", func() error {
+		out, err := w.shell("aws ecs describe-services --cluster MyCluster --services MyService --query 'services[].deployments[].[rolloutState,taskDefinition]' --output text")
+		if err == nil && (strings.Count(out, "\n") != 1 || !strings.HasPrefix(out, "COMPLETED") || !strings.Contains(out, "MyTask:2")) {
+			err = fmt.Errorf("deployments: %s", out)
+		}
+		return err
+	})
+	t.Logf("the bad revision is undone %.1f s after its registration began", time.Since(began).Seconds())
+	w.serve(2, "MyTask:2")
+	if out := w.mustShell("aws ecs describe-services --cluster MyCluster --services MyService --query 'services[].events[].message' --output text"); !strings.Contains(out, "deployment failed: tasks failed to start.") || !strings.Contains(out, "rolling back to deployment ecs-svc/") {
+		t.Errorf("events: %s", out)
+	}
+
+	w.mustShell("aws ecs delete-service --cluster MyCluster --service MyService --force\naws ecs wait services-inactive --cluster MyCluster --services MyService\naws ecs delete-cluster --cluster MyCluster")
+	if out := w.mustShell("aws ec2 describe-instances --filters Name=instance-state-name,Values=pending,running --query 'length(Reservations)'"); strings.TrimSpace(out) != "0" {
+		t.Errorf("%s instances are left", out)
+	}
+}
+
+// A kill -9 of control in the middle of an operation or a deployment leaves what the
+// next one completes; the region replaces tasks without control.
+func TestServicesOfECSSurviveAKilledControl(t *testing.T) {
+	w := newAWSWorld(t, "us-east-1")
+	w.mustShell(articleService)
+	for round, delay := range []time.Duration{300, 500, 700, 900} {
+		killed := make(chan struct{}, 2)
+		kill := func() { w.kill("control"); killed <- struct{}{} }
+		time.AfterFunc(delay*time.Millisecond, kill)
+		update := "aws ecs update-service --cluster MyCluster --service MyService --task-definition MyTask:"
+		register := fmt.Sprintf(`aws ecs register-task-definition --family MyTask --container-definitions '[{"name":"app","image":"nginx","memory":128,"environment":[{"name":"ROUND","value":"%d"}]}]' --query taskDefinition.revision --output text`, round)
+		out, err := w.shell(register)
+		<-killed
+		if err != nil { // whatever came of it, a revision more may be there
+			w.eventually(time.Minute, register, func() (err error) { out, err = w.shell(register); return err })
+		}
+		number := strings.TrimSpace(out)
+		time.AfterFunc(delay*time.Millisecond, kill)
+		_, _ = w.shell(update + number) // whatever comes of it
+		<-killed
+		w.mustShellRetry(update + number + " --desired-count 2\n" + stable)
+		w.serve(2, "MyTask:"+number)
+	}
+	if out := w.mustShell(taskAddresses + " | wc -l"); strings.TrimSpace(out) != "2" {
+		t.Errorf("%s tasks", out)
+	}
+	for task := range w.serve(2, strings.TrimSpace(w.mustShell("aws ecs describe-services --cluster MyCluster --services MyService --query 'services[0].taskDefinition' --output text | sed 's#.*/##'"))) {
+		w.kill("control")
+		w.mustShellRetry("aws ecs stop-task --cluster MyCluster --task " + task)
+		w.mustShellRetry(stable)
+		w.mustShellRetry("aws ecs delete-service --cluster MyCluster --service MyService --force")
+		w.kill("control")
+		break
+	}
+	w.mustShellRetry("aws ecs wait services-inactive --cluster MyCluster --services MyService")
+}
