@@ -190,12 +190,17 @@ func (s *Service) observe(ctx context.Context, region string) ([]object, error) 
 			return nil, err
 		}
 	}
-	seen := map[string]object{}
+	seen, own := map[string]object{}, map[string]*cloud.ServerGroup{}
+	for n := range groups {
+		if id, ok := instanceOf(groups[n]); ok {
+			own[id] = &groups[n]
+		}
+	}
 	for e, err := range s.machines.All(ctx, region+"/") {
 		if err != nil {
 			return nil, err
 		}
-		seen[e.Doc.ID] = s.tellMachine(ctx, region, e.Doc, find(groups, e.Doc.ID), tags[e.Doc.ID])
+		seen[e.Doc.ID] = s.tellMachine(ctx, region, e.Doc, own[e.Doc.ID], tags[e.Doc.ID])
 	}
 	add := func(g *cloud.ServerGroup, cluster string, i cloud.Instance) {
 		if _, known := seen[i.ID]; known || strings.HasPrefix(cluster, clusterPrefix) || i.Lifecycle == cloud.Terminated && s.Now().Sub(i.Ended) > endedKept {
