@@ -170,15 +170,23 @@ func TestTheArticlesStack(t *testing.T) {
 	}
 }
 
-// A group of instances in a network of its own, as the CDK's construct makes it.
+// A group of instances behind a load balancer, as the CDK's constructs make them.
 func TestTheCDKMakesAGroupOfInstances(t *testing.T) {
 	dir := cdkApp(t, filepath.Join("testdata", "cdk"))
 	w := newAWSWorld(t, "us-east-1")
 	w.cdkSays("bootstrapped", dir, nil, "bootstrap", "aws://000000000000/us-east-1")
 	app := func(args ...string) []string { return append(args, "--app", "node group.js") }
 	deploy := app("deploy", "--require-approval", "never")
-	w.cdkSays("Web", dir, nil, deploy...)
+	out := w.cdkSays("Web.Address = ", dir, nil, deploy...)
 	w.answer(2)
+	_, rest, _ := strings.Cut(out, "Web.Address = ")
+	host, _, _ := strings.Cut(rest, ".localhost")
+	w.eventually(time.Minute, "an answer through the load balancer", func() error {
+		if status, body := w.get(host, "/"); status != 200 || !strings.HasPrefix(body, "instance i-") {
+			return fmt.Errorf("%d %s", status, body)
+		}
+		return nil
+	})
 	w.cdkSays("Web", dir, []string{"CAPACITY=3"}, deploy...)
 	w.answer(3)
 	w.cdkSays("Web: destroyed", dir, nil, app("destroy", "--force")...)

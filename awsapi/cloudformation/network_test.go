@@ -20,8 +20,12 @@ const network = `{"Resources": {
 	"Address": {"Type": "AWS::EC2::EIP", "Properties": {"Domain": "vpc"}},
 	"Nat": {"Type": "AWS::EC2::NatGateway", "DependsOn": ["Route", "Association"], "Properties": {"SubnetId": {"Ref": "Subnet"}, "AllocationId": {"Fn::GetAtt": ["Address", "AllocationId"]}}},
 	"Door": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "d", "VpcId": {"Ref": "Vpc"}, "SecurityGroupIngress": [{"IpProtocol": "tcp", "FromPort": %d, "ToPort": %[1]d, "CidrIp": "0.0.0.0/0"}]}},
+	"Second": {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": {"Ref": "Vpc"}, "CidrBlock": {"Fn::Select": [1, {"Fn::Cidr": [{"Fn::GetAtt": ["Vpc", "CidrBlock"]}, 2, 8]}]}, "AvailabilityZone": {"Fn::Select": [1, {"Fn::GetAZs": ""}]}}},
+	"Balancer": {"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": {"Subnets": [{"Ref": "Subnet"}, {"Ref": "Second"}], "SecurityGroups": [{"Fn::GetAtt": ["Door", "GroupId"]}], "LoadBalancerAttributes": [{"Key": "deletion_protection.enabled", "Value": "false"}]}},
+	"Targets": {"Type": "AWS::ElasticLoadBalancingV2::TargetGroup", "Properties": {"Port": 80, "Protocol": "HTTP", "VpcId": {"Ref": "Vpc"}, "TargetType": "instance"}},
+	"Listener": {"Type": "AWS::ElasticLoadBalancingV2::Listener", "Properties": {"LoadBalancerArn": {"Ref": "Balancer"}, "Port": 80, "Protocol": "HTTP", "DefaultActions": [{"Type": "forward", "TargetGroupArn": {"Ref": "Targets"}}]}},
 	"Template": {"Type": "AWS::EC2::LaunchTemplate", "Properties": {"LaunchTemplateData": {"ImageId": "%[2]s", "InstanceType": "t3.micro", "SecurityGroupIds": [{"Fn::GetAtt": ["Door", "GroupId"]}]}}},
-	"Group": {"Type": "AWS::AutoScaling::AutoScalingGroup", "Properties": {"MinSize": "1", "MaxSize": "3", "DesiredCapacity": "1", "VPCZoneIdentifier": [{"Ref": "Subnet"}], "LaunchTemplate": {"LaunchTemplateId": {"Ref": "Template"}, "Version": {"Fn::GetAtt": ["Template", "LatestVersionNumber"]}}}}
+	"Group": {"Type": "AWS::AutoScaling::AutoScalingGroup", "Properties": {"MinSize": "1", "MaxSize": "3", "DesiredCapacity": "1", "VPCZoneIdentifier": [{"Ref": "Subnet"}], "TargetGroupARNs": [{"Ref": "Targets"}], "LaunchTemplate": {"LaunchTemplateId": {"Ref": "Template"}, "Version": {"Fn::GetAtt": ["Template", "LatestVersionNumber"]}}}}
 }}`
 
 func networkInput(port int) object {
@@ -60,6 +64,14 @@ func networkCensus(w *world) map[string]string {
 		slices.Sort(words)
 		out[name] = string(words)
 	}
+	balancers, _ := w.call("elasticloadbalancingv2.DescribeLoadBalancers", object{})["LoadBalancers"].([]any)
+	out["balancers"] = fmt.Sprint(len(balancers))
+	for _, b := range balancers {
+		listeners, _ := w.call("elasticloadbalancingv2.DescribeListeners", object{"LoadBalancerArn": b.(object)["LoadBalancerArn"]})["Listeners"].([]any)
+		out["listeners"] += fmt.Sprint(len(listeners))
+	}
+	targets, _ := w.call("elasticloadbalancingv2.DescribeTargetGroups", object{})["TargetGroups"].([]any)
+	out["target groups"] = fmt.Sprint(len(targets))
 	groups, _ := w.call("autoscaling.DescribeAutoScalingGroups", object{})["AutoScalingGroups"].([]any)
 	out["groups"] = fmt.Sprint(len(groups))
 	list, err := w.fleet.Cloud.ServerGroups(w.t.Context(), region, "")
@@ -77,7 +89,7 @@ func TestANetworkIsMadeChangedAndDeleted(t *testing.T) {
 	id := w.call("CreateStack", networkInput(80))["StackId"].(string)
 	w.is("s", "CREATE_COMPLETE")
 	made := networkCensus(w)
-	for name, want := range map[string]string{"Vpcs": "2", "Subnets": "4", "NatGateways": "1", "Addresses": "1", "LaunchTemplates": "2", "groups": "1", "server groups": "1", "port": "80 "} {
+	for name, want := range map[string]string{"Vpcs": "2", "Subnets": "5", "balancers": "1", "listeners": "1", "target groups": "1", "NatGateways": "1", "Addresses": "1", "LaunchTemplates": "2", "groups": "1", "server groups": "1", "port": "80 "} {
 		if made[name] != want {
 			t.Errorf("%s: %s, want %s", name, made[name], want)
 		}
@@ -90,7 +102,7 @@ func TestANetworkIsMadeChangedAndDeleted(t *testing.T) {
 	w.call("DeleteStack", object{"StackName": "s"})
 	w.is(id, "DELETE_COMPLETE")
 	after := networkCensus(w)
-	for _, name := range []string{"Vpcs", "Subnets", "InternetGateways", "RouteTables", "Addresses", "NatGateways", "SecurityGroups", "LaunchTemplates", "groups"} {
+	for _, name := range []string{"Vpcs", "Subnets", "InternetGateways", "RouteTables", "Addresses", "NatGateways", "SecurityGroups", "LaunchTemplates", "groups", "balancers", "listeners", "target groups"} {
 		if after[name] != before[name] {
 			t.Errorf("%s: %s are left, there were %s", name, after[name], before[name])
 		}

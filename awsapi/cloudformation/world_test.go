@@ -21,6 +21,7 @@ import (
 	"showrunner/awsapi/awstest"
 	"showrunner/awsapi/cloudformation"
 	"showrunner/awsapi/ec2"
+	"showrunner/awsapi/elbv2"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
 	"showrunner/awsapi/secretsmanager"
@@ -99,7 +100,9 @@ func (w *world) start(writes int) {
 		instances := ec2.New(ec2.Config{Records: w.dead, Groups: groups, Artifacts: w.fleet.Artifacts, Sample: []string{"showrunner", "sample-service"}, Regions: []string{region}, Account: awsapi.Account, Log: log, Now: time.Now})
 		scaling := autoscaling.New(autoscaling.Config{Records: w.dead, Groups: groups, EC2: instances, Regions: []string{region}, Account: awsapi.Account, Log: log, Now: time.Now})
 		instances.Use(scaling)
-		services = append(services, instances.Service(), scaling.Service())
+		balancing := elbv2.New(elbv2.Config{Records: w.dead, Groups: groups, EC2: instances, Attached: []elbv2.Attached{scaling.Clusters}, Regions: []string{region}, Account: awsapi.Account, Edge: "127.0.0.1:8080", Log: log, Now: time.Now})
+		scaling.Use(balancing)
+		services = append(services, instances.Service(), scaling.Service(), balancing.Service())
 	}
 	in.Server, err = awsapi.New(awsapi.Config{Keys: keys, Regions: []string{region}, S3: mortalObjects{w.objects, w.dead}, Log: log, Now: time.Now, Services: services})
 	if err != nil {
