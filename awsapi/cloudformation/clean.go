@@ -132,6 +132,34 @@ func (r *run) notDeleted(ctx context.Context, at int, cause error) error {
 	})
 }
 
+// ending is what a stack is at the end of an operation.
+type ending struct {
+	status     string
+	outputs    []output
+	gone, kept version // the version whose hidden values go, but for those of another
+}
+
+// ending says how an operation ends; stuck says that something could not be deleted.
+func (r *run) ending(o *operation, stuck bool) ending {
+	e := ending{updateComplete, r.d.Outputs, o.Before, r.d.Current}
+	switch {
+	case o.Kind == opDelete && stuck && !o.Force:
+		e.status, e.gone = deleteFailed, version{}
+	case o.Kind == opDelete:
+		e = ending{deleteComplete, nil, r.d.Current, version{}}
+		if len(e.gone.Parameters) == 0 {
+			e.gone = o.Before
+		}
+	case o.Kind == opCreate && stuck:
+		e.status, e.outputs = rollbackFailed, nil
+	case o.Kind == opCreate:
+		e.status, e.outputs = rollbackComplete, nil
+	case o.RolledBack:
+		e.status, e.gone = updateRollbackComplete, o.Target
+	}
+	return e
+}
+
 // end ends an operation.
 func (r *run) end(ctx context.Context) error {
 	o := r.d.Operation
@@ -142,23 +170,8 @@ func (r *run) end(ctx context.Context) error {
 		}
 	}
 	slices.Sort(stuck)
-	outputs, gone, kept := r.d.Outputs, o.Before, r.d.Current
-	status := updateComplete
-	switch {
-	case o.Kind == opDelete && len(stuck) > 0 && !o.Force:
-		status, gone = deleteFailed, version{}
-	case o.Kind == opDelete:
-		status, outputs, gone, kept = deleteComplete, nil, r.d.Current, version{}
-		if len(gone.Parameters) == 0 {
-			gone = o.Before
-		}
-	case o.Kind == opCreate && len(stuck) > 0:
-		status, outputs = rollbackFailed, nil
-	case o.Kind == opCreate:
-		status, outputs = rollbackComplete, nil
-	case o.RolledBack:
-		status, gone = updateRollbackComplete, o.Target
-	}
+	e := r.ending(o, len(stuck) > 0)
+	status, outputs := e.status, e.outputs
 	if err := r.export(ctx, &r.d, outputs); err != nil {
 		return err
 	}
@@ -179,7 +192,7 @@ func (r *run) end(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.forget(ctx, gone, kept); err != nil {
+	if err := r.forget(ctx, e.gone, e.kept); err != nil {
 		r.Log.Warn("removing the values of hidden parameters", "stack", r.d.Name, "error", err)
 	}
 	if status == deleteComplete {

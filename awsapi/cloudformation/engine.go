@@ -66,13 +66,9 @@ func (s *Stacks) announce(key string) {
 	}
 }
 
-// answerWithin is how long a request waits for the operation that it began: most
-// end within it, and clients that poll see the end with their first look.
-const answerWithin = 3 * time.Second
-
 // await waits for the stack's operation, but not for long.
 func (s *Stacks) await(ctx context.Context, ended <-chan struct{}) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.AnswerWithin)
 	defer cancel()
 	select {
 	case <-ended:

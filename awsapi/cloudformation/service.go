@@ -1,6 +1,7 @@
 package cloudformation
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strings"
@@ -33,8 +34,11 @@ type Config struct {
 	// Alone says that no other control plane has these records: operations that are
 	// found when the service starts are then nobody's.
 	Alone bool
-	Now   func() time.Time
-	Log   *slog.Logger
+	// AnswerWithin is how long a request waits for the operation that it began: most
+	// end within it, and clients that poll see the end with their first look. 0: 3 s.
+	AnswerWithin time.Duration
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 // Stacks is the service.
@@ -61,6 +65,7 @@ type name struct {
 
 // New makes the service; Run has to run for anything to happen.
 func New(c Config) *Stacks {
+	c.AnswerWithin = cmp.Or(c.AnswerWithin, 3*time.Second)
 	s := &Stacks{
 		Config: c, stacks: state.New[stack](c.Records, "aws.cloudformation.stacks").Paged(8), names: state.New[name](c.Records, "aws.cloudformation.names"),
 		changeSets: state.New[changeSet](c.Records, "aws.cloudformation.changesets").Paged(8), chunks: state.New[chunk](c.Records, "aws.cloudformation.events").Paged(8),

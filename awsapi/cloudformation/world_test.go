@@ -86,7 +86,7 @@ func (w *world) start(writes int) {
 	}
 	in := &inside{}
 	log := slog.New(slog.DiscardHandler)
-	stacks := cloudformation.New(cloudformation.Config{Records: w.dead, Values: secrets, Services: in, Alone: !w.several, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, Log: log,
+	stacks := cloudformation.New(cloudformation.Config{Records: w.dead, Values: secrets, Services: in, Alone: !w.several, AnswerWithin: 200 * time.Millisecond, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, Log: log,
 		Zones: func(_ context.Context, region string) ([]string, error) {
 			return []string{region + "a", region + "b"}, nil
 		},
