@@ -134,6 +134,8 @@ func (s *session) delivering() {
 func (s *session) capacity() {
 	s.say("resize fleet", 2, "no number was given")
 	s.say("resize nothing --desired 2", 6, "nothing")
+	s.say("resize fleeet --desired 2", 6, "did you mean fleet?")
+	s.say("resize fleet --desired 2 --region us-wst-2", 6, `no region "us-wst-2"`, "did you mean us-west-2?")
 	s.say("resize fleet --desired 4 --region us-east-1", 0, "us-east-1", "4 instances")
 	s.see("us-east-1 serves with four", func(groups []cloud.ServerGroup) error {
 		for _, g := range groups {
@@ -291,6 +293,7 @@ func (s *session) rollback() {
 		return nil
 	})
 	s.say("rollback fleet --to nonsense", 1, "NO_EARLIER_VERSION")
+	s.say("rollback fleet --region us-wst-2", 6, `no region "us-wst-2"`, "did you mean us-west-2?")
 	// Fast path: the version that was just replaced is delivered again, and
 	// nothing is built anew.
 	s.say("rollback fleet --to fleet-v001", 0)

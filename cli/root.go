@@ -220,7 +220,11 @@ func usage(format string, args ...any) *problem.Error {
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
-			return usage("%s is missing", strings.Join(names[len(args):], " and ")).WithHelp("usage: %s", cmd.UseLine())
+			verb := "is"
+			if len(names)-len(args) > 1 {
+				verb = "are"
+			}
+			return usage("%s %s missing", strings.Join(names[len(args):], " and "), verb).WithHelp("usage: %s", cmd.UseLine())
 		}
 		if len(args) > len(names) {
 			if meant := nearestSubcommand(cmd, args[len(names)]); meant != "" {

@@ -33,8 +33,11 @@ func (a Application) Pipeline(name string) (pipeline.Pipeline, error) {
 		}
 		known = append(known, p.Name)
 	}
-	return pipeline.Pipeline{}, problem.New(problem.NotFound, "pipeline", "application %s has no pipeline %q", a.Name, name).
-		WithHelp("it has: %s", join(known))
+	help := "it has: " + join(known)
+	if meant := pipeline.Nearest(name, known); meant != "" {
+		help = "did you mean " + meant + "? " + help
+	}
+	return pipeline.Pipeline{}, problem.New(problem.NotFound, "pipeline", "application %s has no pipeline %q", a.Name, name).WithHelp("%s", help)
 }
 
 func join(names []string) string {

@@ -165,8 +165,7 @@ func (s *Service) cluster(ctx context.Context, p Principal, account, name string
 		return nil, Cluster{}, err
 	}
 	if len(list) == 0 {
-		return nil, Cluster{}, problem.New(problem.NotFound, "cluster", "there is no cluster %q in account %s", name, account).
-			WithHelp("showrunner clusters lists them")
+		return nil, Cluster{}, s.noCluster(ctx, p, account, name)
 	}
 	return a, list[0], nil
 }
@@ -187,6 +186,22 @@ func (s *Service) Cluster(ctx context.Context, p Principal, account, name string
 		c.Counts = append(c.Counts, counts...)
 	}
 	return c, nil
+}
+
+// noCluster is the error for a cluster that an account does not have.
+func (s *Service) noCluster(ctx context.Context, p Principal, account, name string) error {
+	help := "showrunner clusters lists them"
+	all, err := s.Clusters(ctx, p, account, "", "")
+	if err == nil {
+		var names []string
+		for _, c := range all {
+			names = append(names, c.Name)
+		}
+		if meant := pipeline.Nearest(name, names); meant != "" {
+			help = "did you mean " + meant + "? " + help
+		}
+	}
+	return problem.New(problem.NotFound, "cluster", "there is no cluster %q in account %s", name, account).WithHelp("%s", help)
 }
 
 func regionsOf(groups []cloud.ServerGroup) []string {
@@ -238,6 +253,11 @@ func (s *Service) ChangeCluster(ctx context.Context, p Principal, ch ClusterChan
 	err := s.perform(ctx, p, op, clusterSubject(ch.Account, ch.Cluster, c), ch.details(), func() (_ map[string]any, err error) {
 		if unknown != nil {
 			return nil, unknown
+		}
+		if ch.Region != "" {
+			if err := s.knowRegions(ctx, ch.Account, ch.Region); err != nil {
+				return nil, err
+			}
 		}
 		done, err = s.changeGroups(ctx, a, c, op, ch)
 		return map[string]any{"done": done}, err

@@ -130,6 +130,15 @@ func noRegion(account, region string, known []cloud.Region) error {
 	return problem.New(problem.NotFound, "plan", "there is no region %q in account %s", region, account).WithHelp("%s", help)
 }
 
+// knowRegions refuses regions that an account does not have. Errors: not_found.
+func (s *Service) knowRegions(ctx context.Context, account string, names ...string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	_, _, err := s.targets(ctx, account, []pipeline.Wave{{Regions: names}})
+	return err
+}
+
 // cannotTarget says in a preview why a stage's regions cannot be used: a region that is
 // not there refuses the stage, anything else leaves unknown what it would do.
 func cannotTarget(err error, ps *PreviewStage) {

@@ -42,6 +42,9 @@ func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) 
 	}
 	application, undoes, err := s.present(ctx, p, r)
 	if err == nil {
+		err = s.knowRegions(ctx, r.Account, r.Regions...)
+	}
+	if err == nil {
 		err = s.unclaimed(ctx, p, r)
 	}
 	subject.Application = application
@@ -75,7 +78,7 @@ func (s *Service) startRollback(ctx context.Context, p Principal, r RollbackRequ
 	}
 	request := execution.StartRequest{
 		Application: application, Pipeline: RollbackPipeline,
-		Definition: pipeline.Pipeline{Name: RollbackPipeline, Description: "returns " + subject + " to an earlier version", Concurrency: pipeline.Queue,
+		Definition: pipeline.Pipeline{Name: RollbackPipeline, Description: "returns " + subject + " to an earlier version", Concurrency: pipeline.Parallel, // claims put those of one cluster in order
 			Stages: []pipeline.Stage{{Name: "rollback", Kind: "rollback", With: with}}},
 		Trigger:    map[string]any{"kind": "rollback", "actor": p.Name, "subject": subject, "message": "roll back " + subject},
 		By:         p.Name,

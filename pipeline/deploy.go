@@ -148,7 +148,7 @@ type Judge struct {
 	MaxErrorRate float64  `json:"maxErrorRate,omitempty" min:"0" max:"1"` // fraction of requests answered 5xx, 0 to 1; 0: not above the old version's, of which minRequests have to be seen too
 	MaxP99       Duration `json:"maxP99,omitempty" min:"0"`
 	MinRequests  int      `json:"minRequests,omitempty" default:"20" min:"1"`           // per step, fewer is no verdict, except that 5 errors of the new version above the limit fail it; default 20
-	WhenNoData   string   `json:"whenNoData,omitempty" enum:"fail|pass" default:"fail"` // without a verdict the rollout fails (default); pass goes on, and the log and the outputs say so: for regions that have no traffic
+	WhenNoData   string   `json:"whenNoData,omitempty" enum:"fail|pass" default:"fail"` // a step without a verdict fails the rollout (default) once its pause and the time that a version has to become healthy are over: the progress says when; pass goes on, and the log and the outputs say so: for regions that have no traffic
 }
 
 // ScalingPolicy changes the desired capacity. Exactly one of Target, Step and Schedule is set.

@@ -53,7 +53,7 @@ func Unsupported(s pipeline.Strategy, kind cloud.WorkloadKind, region string, f 
 			return refuse("gives a version %g %% of the traffic, and this cloud gives one version all of it", st.Weight)
 		case f.MaxInTraffic == 1:
 			return refuse("gives a version %g %% of the traffic, and this cloud has one version in traffic at a time", st.Weight)
-		case share <= before || share >= 100:
+		case f.Resolution > 0 && (share <= before || share >= 100):
 			return refuse("has a step of %g %%, and this cloud sets shares in steps of %g %%: it would be %g %%", st.Weight, f.Resolution, share)
 		}
 		before = share

@@ -65,8 +65,8 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 			rs.Unjudged = append(rs.Unjudged, fmt.Sprintf("%g%%: %s", s.Weight, what))
 		}
 	} else if what != "" {
-		d.note(region, "%s at %g%%", what, s.Weight)
 		deadline := latest(rs.WeightsSetAt, rs.Counted).Add(max(d.spec.Timeout, s.Pause) + d.delay(region))
+		d.note(region, "%s at %g%%; without them the rollout fails at %s", what, s.Weight, deadline.UTC().Format("15:04:05 MST"))
 		if !d.now.Before(deadline) {
 			d.fail(region, stage.Failure{Code: "CANARY_NO_DATA", Cause: fmt.Sprintf("%s: too few requests for a verdict on %s at %g%%: %s", region, rs.New, s.Weight, what),
 				Help: noDataHelp(region)})

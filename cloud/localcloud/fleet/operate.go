@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"showrunner/cloud/driver"
@@ -220,7 +221,7 @@ func (f *Fleet) setSuspended(op, region, name string, processes []string, key st
 	}
 	for _, p := range processes {
 		if !slices.Contains(suspendable, p) {
-			return problem.New(problem.Invalid, op, "there is no process %q to suspend", p).WithHelp("choose from %v", suspendable)
+			return problem.New(problem.Invalid, op, "there is no process %q to suspend", p).WithHelp("there are: %s", strings.Join(suspendable, ", "))
 		}
 	}
 	_, err := f.mutate(op, region, key, []any{name, processes}, func(next *document) (func(), *madeOnce, error) {
