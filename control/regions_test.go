@@ -35,7 +35,7 @@ func TestFilesAreCheckedAgainstWhatCloudsCanDo(t *testing.T) {
 		"too fine a step":     {coarsecloud.Config{Facts: coarse}, "canary: { steps: [2, 50] }", "", "sets shares in steps of 10 %"},
 		"no latencies":        {coarsecloud.Config{Facts: coarsecloud.Facts()}, slow, "", "measures none"},
 		"it can":              {coarsecloud.Config{Facts: coarsecloud.Facts()}, canary, "", ""},
-		"steps that fall": {coarsecloud.Config{Facts: fine}, "canary: { steps: [50, 10] }", "", "must rise"},
+		"steps that fall":     {coarsecloud.Config{Facts: fine}, "canary: { steps: [50, 10] }", "", "must rise"},
 		"it runs images":      {coarsecloud.Config{Facts: images}, "red-black", "", "no workloads of the kind process"},
 		"another region":      {coarsecloud.Config{Facts: coarsecloud.Facts()}, canary, "waves: [{ regions: [c] }]", `no region "c"; this control plane has a, b`},
 		"another account":     {coarsecloud.Config{Facts: coarsecloud.Facts()}, canary, "account: locale", `no account "locale"; this control plane has local`},
