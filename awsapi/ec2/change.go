@@ -270,6 +270,12 @@ func (s *Service) describeAttribute(ctx context.Context, c *wire.Call, in object
 		out[name] = object{"Value": o.Text(name)}
 	case "BlockDeviceMapping":
 		out["BlockDeviceMappings"] = []any{}
+	case "ProductCodes":
+		out[name] = []any{}
+	case "EnclaveOptions":
+		out[name] = object{"Enabled": false}
+	case "Kernel", "Ramdisk":
+		out[name+"Id"] = object{}
 	default:
 		out[name] = object{}
 	}

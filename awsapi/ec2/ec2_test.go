@@ -92,8 +92,12 @@ func TestInstancesRunStopStartAndEnd(t *testing.T) {
 	body := w.get("RunInstances", "ImageId", ec2.SampleImage, "MinCount", "2", "MaxCount", "2", "InstanceType", "t3.micro", "ClientToken", "once",
 		"TagSpecification.1.ResourceType", "instance", "TagSpecification.1.Tag.1.Key", "Name", "TagSpecification.1.Tag.1.Value", "web")
 	ids := awstest.All(body, "<instanceId>", "</instanceId>")
-	if len(ids) != 2 {
+	if len(ids) != 2 || strings.Count(body, "<groupName>default</groupName>") != 2 {
 		t.Fatal(body)
+	}
+	for _, attribute := range []string{"instanceType", "kernel", "ramdisk", "userData", "disableApiTermination", "instanceInitiatedShutdownBehavior", "rootDeviceName", "blockDeviceMapping", "productCodes",
+		"sourceDestCheck", "groupSet", "ebsOptimized", "sriovNetSupport", "enaSupport", "enclaveOptions", "disableApiStop"} {
+		w.get("DescribeInstanceAttribute", "InstanceId", ids[0], "Attribute", attribute)
 	}
 	described := w.get("DescribeInstances", "Filter.1.Name", "tag:Name", "Filter.1.Value.1", "we?")
 	if n := len(awstest.All(described, "<reservationId>", "</reservationId>")); n != 2 {

@@ -78,7 +78,7 @@ func (s *Service) tell(region string, a about) object {
 		"State": stateOf(a.state), "Placement": object{"AvailabilityZone": a.zone, "GroupName": "", "Tenancy": "default"}, "Monitoring": object{"State": monitored(a.data)},
 		"SubnetId": a.subnet, "VpcId": a.vpc, "Architecture": architecture(), "AmiLaunchIndex": 0, "Hypervisor": "xen", "VirtualizationType": "hvm", "RootDeviceType": "ebs", "RootDeviceName": "/dev/xvda",
 		"BlockDeviceMappings": []any{}, "NetworkInterfaces": []any{}, "ProductCodes": []any{}, "EbsOptimized": a.data.Is("EbsOptimized"), "EnaSupport": true, "SourceDestCheck": true, "PlatformDetails": "Linux/UNIX", "UsageOperation": "RunInstances",
-		"SecurityGroups": s.told(region, a), "Tags": tagList(a.tags), "ReservationId": a.reservation,
+		"SecurityGroups": securityGroups(a), "Tags": tagList(a.tags), "ReservationId": a.reservation,
 	}
 	if arn := a.data.Inner("IamInstanceProfile"); arn != nil {
 		name := cmp.Or(arn.Text("Arn"), "arn:aws:iam::"+s.Account+":instance-profile/"+arn.Text("Name"))
@@ -99,14 +99,14 @@ func monitored(data object) string {
 	return "disabled"
 }
 
-// told are an instance's security groups.
-func (s *Service) told(_ string, a about) []any {
+// securityGroups are an instance's, by identifier: nameGroups names them.
+func securityGroups(a about) []any {
 	out := []any{}
 	for _, id := range groupsOf(a.data) {
-		out = append(out, object{"GroupId": id, "GroupName": a.data.Text("group-name/" + id)})
+		out = append(out, object{"GroupId": id})
 	}
 	if len(out) == 0 && a.vpc != "" {
-		out = append(out, object{"GroupId": defaultGroup(a.vpc), "GroupName": "default"})
+		out = append(out, object{"GroupId": defaultGroup(a.vpc)})
 	}
 	return out
 }
@@ -229,15 +229,18 @@ func (s *Service) observe(ctx context.Context, region string) ([]object, error) 
 	}
 	out := make([]object, 0, len(seen))
 	for _, o := range seen {
-		for _, g := range o.Objects("SecurityGroups") {
-			if g.Text("GroupName") == "" {
-				g["GroupName"] = names[g.Text("GroupId")]
-			}
-		}
+		nameGroups(o, names)
 		out = append(out, o)
 	}
 	slices.SortFunc(out, func(a, b object) int { return cmp.Compare(a.Text("InstanceId"), b.Text("InstanceId")) })
 	return out, nil
+}
+
+// nameGroups completes an instance's security groups with their names.
+func nameGroups(o object, names map[string]string) {
+	for _, g := range o.Objects("SecurityGroups") {
+		g["GroupName"] = names[g.Text("GroupId")]
+	}
 }
 
 // subnetVPCs are the VPCs of a region's subnets.

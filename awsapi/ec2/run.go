@@ -146,6 +146,10 @@ func (s *Service) claim(ctx context.Context, region string, in object, made []ma
 
 // launch records the instances and has the region make them.
 func (s *Service) launch(ctx context.Context, c *wire.Call, made []machine) (object, error) {
+	names, err := s.groupNames(ctx, c.Region)
+	if err != nil {
+		return nil, err
+	}
 	var out []object
 	for n, m := range made {
 		key := c.Region + "/" + m.ID
@@ -168,6 +172,7 @@ func (s *Service) launch(ctx context.Context, c *wire.Call, made []machine) (obj
 		made[n] = m
 		o := s.tellMachine(ctx, c.Region, m, nil, tags)
 		o["State"] = stateOf("pending")
+		nameGroups(o, names)
 		delete(o, "ReservationId") // of describing, where each has its own
 		out = append(out, o)
 	}
