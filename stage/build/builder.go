@@ -75,6 +75,11 @@ func uuid(k stage.Key, start int) string {
 	if start > 1 {
 		text += "/" + strconv.Itoa(start)
 	}
+	return digestUUID(text)
+}
+
+// digestUUID is a text's digest in the form of a UUID.
+func digestUUID(text string) string {
 	b := sha256.Sum256([]byte(text))
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])

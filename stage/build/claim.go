@@ -60,7 +60,12 @@ func (c claim) same(o claim) bool { return c.Host == o.Host && c.Start == o.Star
 // closed says that the build was canceled before it began, so that no host may begin it.
 func (c claim) closed() bool { return c.GivenUp && c.Cancel != "" }
 
-func claimKey(k stage.Key) string { return uuid(k, 1) }
+// claimKey is of the whole key: two attempts must never have one claim. uuid has
+// no more than 16 bits of a stage's name.
+func claimKey(k stage.Key) string {
+	k.Task = "execute"
+	return digestUUID(k.String())
+}
 
 // claim reads which host has an attempt's build; a zero Start says that none has.
 func (f *Fleet) claim(ctx context.Context, k stage.Key) (c claim, err error) {

@@ -2,6 +2,7 @@ package build
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -64,6 +65,27 @@ func TestAHostIsLostByItsSilenceAlone(t *testing.T) {
 	}
 	if b.lost("nobody") {
 		t.Error("a host that was never heard of is lost at once")
+	}
+}
+
+// Two attempts with one claim would have one build: the second would have the first's
+// result without having run.
+func TestEachAttemptHasItsOwnClaim(t *testing.T) {
+	seen := map[string]stage.Key{}
+	for i := range 20_000 {
+		for attempt := 1; attempt <= 2; attempt++ {
+			k := stage.Key{Execution: "06h2t51kvhdb9gkac0", Stage: fmt.Sprint("s", i), Attempt: attempt, Task: "execute"}
+			if other, there := seen[claimKey(k)]; there {
+				t.Fatalf("%s and %s have the same claim", k, other)
+			}
+			seen[claimKey(k)] = k
+		}
+	}
+	k := stage.Key{Execution: "06h2t51kvhdb9gkac0", Stage: "s", Attempt: 1, Task: "execute"}
+	again := k
+	again.Attempt += 1 << 10
+	if claimKey(k) == claimKey(again) {
+		t.Error("a later attempt has the claim of an earlier one")
 	}
 }
 
