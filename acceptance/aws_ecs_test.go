@@ -162,3 +162,51 @@ func TestServicesOfECSSurviveAKilledControl(t *testing.T) {
 	}
 	w.mustShellRetry("aws ecs wait services-inactive --cluster MyCluster --services MyService")
 }
+
+// A load balancer reaches the tasks of a service, also after an update.
+func TestALoadBalancerBeforeAServiceOfECS(t *testing.T) {
+	w := newAWSWorld(t, "us-east-1")
+	name := w.mustShell(`VPC=$(aws ec2 describe-vpcs --query 'Vpcs[0].VpcId' --output text)
+LB=$(aws elbv2 create-load-balancer --name web --subnets subnet-12345678 subnet-87654321 --query 'LoadBalancers[0].LoadBalancerArn' --output text)
+TG=$(aws elbv2 create-target-group --name tasks --target-type ip --protocol HTTP --port 80 --vpc-id $VPC --query 'TargetGroups[0].TargetGroupArn' --output text)
+aws elbv2 create-listener --load-balancer-arn $LB --protocol HTTP --port 80 --default-actions Type=forward,TargetGroupArn=$TG > listener.json
+aws ecs create-cluster --cluster-name MyCluster > cluster.json
+for n in 1 2; do aws ecs register-task-definition --family MyTask --container-definitions '[{"name":"app","image":"nginx","memory":128,"portMappings":[{"containerPort":80}]}]' > task.json; done
+aws ecs create-service --cluster MyCluster --service-name MyService --task-definition MyTask:1 --desired-count 2 --load-balancers targetGroupArn=$TG,containerName=app,containerPort=80 > service.json
+` + stable + `
+aws elbv2 wait target-in-service --target-group-arn $TG
+aws elbv2 describe-load-balancers --query 'LoadBalancers[0].DNSName' --output text`)
+	ask := func() (string, error) {
+		r, err := http.NewRequest(http.MethodGet, "http://"+w.edge+"/", nil)
+		if err != nil {
+			return "", err
+		}
+		r.Host = strings.TrimSpace(name)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return "", err
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err == nil && res.StatusCode != http.StatusOK {
+			err = fmt.Errorf("%s: %s", res.Status, body)
+		}
+		return string(body), err
+	}
+	instances := map[string]bool{}
+	for range 20 {
+		body, err := ask()
+		if err != nil {
+			t.Fatal(err)
+		}
+		instances[strings.Fields(body)[1]] = true
+	}
+	if len(instances) != 2 {
+		t.Errorf("the load balancer reached %v", instances)
+	}
+	w.mustShell("aws ecs update-service --cluster MyCluster --service MyService --task-definition MyTask:2\n" + stable)
+	w.serve(2, "MyTask:2")
+	if body, err := ask(); err != nil || !strings.Contains(body, "myservice-v001") {
+		t.Errorf("after the update it answers %q, %v", body, err)
+	}
+}

@@ -103,12 +103,13 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	instances := ec2.New(ec2.Config{Records: c.store, Groups: groups, Artifacts: c.artifacts, Sample: []string{c.Exe, "sample-service"}, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
 	scaling := autoscaling.New(autoscaling.Config{Records: c.store, Groups: groups, EC2: instances, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
 	instances.Use(scaling)
-	balancing := elbv2.New(elbv2.Config{Records: c.store, Groups: groups, EC2: instances, Attached: []elbv2.Attached{scaling.Clusters}, Regions: c.Regions, Account: awsapi.Account, Edge: c.Edge, Log: c.Log, Now: c.Now})
-	scaling.Use(balancing)
 	containers := ecs.New(ecs.Config{Records: c.store, Groups: groups, EC2: instances, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now,
 		Image: func(ctx context.Context, name string) (control.AWSImage, error) {
 			return c.control.AWSImage(ctx, owner, name)
 		}})
+	balancing := elbv2.New(elbv2.Config{Records: c.store, Groups: groups, EC2: instances, Attached: []elbv2.Attached{scaling.Clusters, containers.Clusters}, Regions: c.Regions, Account: awsapi.Account, Edge: c.Edge, Log: c.Log, Now: c.Now})
+	scaling.Use(balancing)
+	containers.Use(balancing)
 	streams := kinesis.New(c.store, kinesis.Events{Log: c.reads, Since: time.Unix(0, 0)}, c.Now)
 	inside := &insideServices{}
 	stacks := cloudformation.New(cloudformation.Config{

@@ -104,6 +104,10 @@ func (s *Service) Carry(ctx context.Context, region string) error {
 
 // tend does for one service what is due. The groups were listed after the service was read.
 func (s *Service) tend(ctx context.Context, region string, v service, groups []cloud.ServerGroup) (service, error) {
+	v, err := s.tellTargets(ctx, region, v)
+	if err != nil {
+		return v, err
+	}
 	if v.Status == inactive {
 		if s.Now().Sub(v.Ended) < inactiveKept {
 			return v, nil

@@ -77,6 +77,7 @@ type service struct {
 	Steady      bool         `json:"steady,omitempty"` // an event has said so
 	Stuck       bool         `json:"stuck,omitempty"`  // an event has said that its bounds allow no step
 
+	Untold  []string `json:"untold,omitempty"`  // target groups whose load balancers have still to look at it
 	Pending []action `json:"pending,omitempty"` // to be asked of the region, in this order
 	Actions int      `json:"actions"`           // that there have been: each has a number
 }

@@ -12,6 +12,7 @@ import (
 	"showrunner/awsapi/awstest"
 	"showrunner/awsapi/ec2"
 	"showrunner/awsapi/ecs"
+	"showrunner/awsapi/wire"
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/problem"
@@ -23,6 +24,24 @@ type world struct {
 	*awstest.Fleet
 	t       *testing.T
 	service *ecs.Service
+	told    []string // target groups of which something has changed
+}
+
+// web is the target group that is there.
+const web = "arn:web"
+
+// CheckTargetGroup implements ecs.TargetGroups.
+func (w *world) CheckTargetGroup(_ context.Context, _, arn string) error {
+	if arn != web {
+		return &wire.Error{Code: "TargetGroupNotFound", Message: "One or more target groups not found"}
+	}
+	return nil
+}
+
+// Changed implements ecs.TargetGroups.
+func (w *world) Changed(_ context.Context, _ string, arns []string) error {
+	w.told = append(w.told, arns...)
+	return nil
 }
 
 func open(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet) *world {
@@ -35,6 +54,7 @@ func open(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet) *worl
 	groups, log := fleet.Control(t, records, time.Now), slog.New(slog.NewTextHandler(t.Output(), nil))
 	instances := ec2.New(ec2.Config{Records: records, Groups: groups, Artifacts: fleet.Artifacts, Sample: []string{"showrunner", "sample-service"}, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: time.Now})
 	w.service = ecs.New(ecs.Config{Records: records, Groups: groups, EC2: instances, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: time.Now, Image: image})
+	w.service.Use(w)
 	w.Client = awstest.New(t, instances.Service(), w.service.Service())
 	return w
 }
@@ -259,7 +279,18 @@ func TestWhatCannotBeHadIsRefusedBeforeAnythingIsMade(t *testing.T) {
 		in[member] = value
 		return in
 	}
-	w.refused("ClientException", "loadBalancers", "CreateService", with("loadBalancers", []any{object{"containerPort": 80}}))
+	balanced := func(arn, container string, port int) object {
+		in := with("taskDefinition", "ports")
+		in["loadBalancers"] = []any{object{"targetGroupArn": arn, "containerName": container, "containerPort": port}}
+		return in
+	}
+	ports := task(object{"portMappings": []any{object{"containerPort": 80}}})
+	ports["family"] = "ports"
+	w.call("RegisterTaskDefinition", ports)
+	w.refused("InvalidParameterException", "The target group none does not exist.", "CreateService", balanced("none", "app", 80))
+	w.refused("InvalidParameterException", "did not have a container port 81", "CreateService", balanced(web, "app", 81))
+	w.refused("InvalidParameterException", "The container other does not exist", "CreateService", balanced(web, "other", 80))
+	w.refused("ClientException", "loadBalancerName", "CreateService", with("loadBalancers", []any{object{"loadBalancerName": "classic"}}))
 	w.refused("ClientException", "TaskDefinition not found.", "CreateService", with("taskDefinition", "none"))
 	w.refused("ClientException", "DAEMON", "CreateService", with("schedulingStrategy", "DAEMON"))
 	w.refused("InvalidParameterException", "will block deployments", "CreateService", with("deploymentConfiguration", object{"minimumHealthyPercent": 100, "maximumPercent": 100}))
@@ -281,6 +312,37 @@ func TestWhatCannotBeHadIsRefusedBeforeAnythingIsMade(t *testing.T) {
 	w.call("CreateService", in)
 	if g := w.groups(); len(g) != 1 || !slices.Equal(g[0].Spec.Zones, []string{"us-west-2b"}) {
 		t.Errorf("%+v", g)
+	}
+}
+
+// The tasks of a service are a target group's as long as the service is active.
+func TestServicesAreAttachedToTargetGroups(t *testing.T) {
+	t.Parallel()
+	w := open(t, &recordtest.Records{}, nil)
+	w.begin()
+	w.call("RegisterTaskDefinition", task(object{"portMappings": []any{object{"containerPort": 80}}}))
+	attached := func(want ...string) {
+		t.Helper()
+		if got, err := w.service.Clusters(t.Context(), awstest.Region, web); err != nil || !slices.Equal(got, want) {
+			t.Errorf("attached are %v, %v; want %v", got, err, want)
+		}
+	}
+	in := article()
+	in["loadBalancers"] = []any{object{"targetGroupArn": web, "containerName": "app", "containerPort": 80}}
+	if v := w.call("CreateService", in)["service"].(object); len(v["loadBalancers"].([]any)) != 1 {
+		t.Errorf("%v", v)
+	}
+	attached("aws-ecs-mycluster-myservice")
+	w.carry()
+	w.refused("InvalidParameterException", "did not have a container port 80", "UpdateService", object{"cluster": "MyCluster", "service": "MyService", "taskDefinition": "MyTask:1"})
+	w.call("UpdateService", object{"cluster": "MyCluster", "service": "MyService", "loadBalancers": []any{}})
+	attached()
+	w.call("UpdateService", object{"cluster": "MyCluster", "service": "MyService", "loadBalancers": in["loadBalancers"]})
+	attached("aws-ecs-mycluster-myservice")
+	w.call("DeleteService", object{"cluster": "MyCluster", "service": "MyService", "force": true})
+	attached()
+	if len(w.told) != 4 {
+		t.Errorf("the load balancers were told of %v", w.told)
 	}
 }
 
@@ -310,19 +372,23 @@ func TestServicesSurviveTheDeathOfControl(t *testing.T) {
 			records := &recordtest.Records{}
 			w := open(t, records, nil)
 			w.begin()
-			w.call("RegisterTaskDefinition", task(object{"command": []any{"other"}}))
+			ports := []any{object{"containerPort": 80}}
+			w.call("RegisterTaskDefinition", task(object{"portMappings": ports}))
+			w.call("RegisterTaskDefinition", task(object{"portMappings": ports, "command": []any{"other"}}))
 			in, want := article(), 2
-			in["taskDefinition"] = "MyTask:1"
+			in["taskDefinition"] = "MyTask:2"
+			in["loadBalancers"] = []any{object{"targetGroupArn": web, "containerName": "app", "containerPort": 80}}
 			if operation != "CreateService" {
 				w.call("CreateService", in)
 				w.carry()
 			}
 			switch operation {
 			case "UpdateService":
-				in, want = object{"cluster": "MyCluster", "service": "MyService", "taskDefinition": "MyTask:2", "desiredCount": 3}, 3
+				in, want = object{"cluster": "MyCluster", "service": "MyService", "taskDefinition": "MyTask:3", "desiredCount": 3, "loadBalancers": in["loadBalancers"]}, 3
 			case "DeleteService":
 				in, want = object{"cluster": "MyCluster", "service": "MyService", "force": true}, 0
 			}
+			w.told = nil
 			left := n
 			records.Fail = func(op, _, _ string) error {
 				if op == "put" || op == "append" || op == "delete" {
@@ -350,8 +416,11 @@ func TestServicesSurviveTheDeathOfControl(t *testing.T) {
 				instances += len(g.Instances)
 			}
 			v := next.described()
-			if instances != want || len(groups) > 1 || number(v, "runningCount") != want || operation == "UpdateService" && groups[0].Spec.Version != "MyTask:2" || (v["status"] == "INACTIVE") != (want == 0) {
+			if instances != want || len(groups) > 1 || number(v, "runningCount") != want || operation == "UpdateService" && groups[0].Spec.Version != "MyTask:3" || (v["status"] == "INACTIVE") != (want == 0) {
 				t.Fatalf("%s, dead at write %d: %v %+v", operation, n, v, groups)
+			}
+			if len(w.told)+len(next.told) == 0 {
+				t.Errorf("%s, dead at write %d: the load balancers are not told", operation, n)
 			}
 			if !died {
 				break

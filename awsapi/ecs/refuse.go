@@ -96,7 +96,6 @@ func checkService(in object) error {
 		asked bool
 		what  string
 	}{
-		{len(in.Objects("loadBalancers")) > 0, "loadBalancers: the tasks answer at their network bindings, and the service at the edge"},
 		{len(in.Objects("serviceRegistries")) > 0, "serviceRegistries (service discovery)"},
 		{in.Inner("serviceConnectConfiguration").Is("enabled"), "serviceConnectConfiguration"},
 		{len(in.Objects("volumeConfigurations")) > 0, "volumeConfigurations"},

@@ -15,6 +15,14 @@ import (
 	"showrunner/control"
 )
 
+// TargetGroups knows the load balancers' target groups.
+type TargetGroups interface {
+	// CheckTargetGroup refuses a target group that is not there.
+	CheckTargetGroup(ctx context.Context, region, arn string) error
+	// Changed is told that what is attached to target groups has changed.
+	Changed(ctx context.Context, region string, arns []string) error
+}
+
 // Config is what the service needs.
 type Config struct {
 	Records state.Records
@@ -36,6 +44,7 @@ type Service struct {
 	definitions state.Collection[definition]
 	services    state.Collection[service]
 	stops       state.Collection[stopped]
+	targets     TargetGroups
 }
 
 // New makes the service.
@@ -43,6 +52,9 @@ func New(c Config) *Service {
 	return &Service{Config: c, clusters: state.New[cluster](c.Records, "aws.ecs.clusters"), families: state.New[family](c.Records, "aws.ecs.families"),
 		definitions: state.New[definition](c.Records, "aws.ecs.definitions"), services: state.New[service](c.Records, "aws.ecs.services"), stops: state.New[stopped](c.Records, "aws.ecs.stops")}
 }
+
+// Use tells the service who knows target groups. It is called once, before it serves.
+func (s *Service) Use(t TargetGroups) { s.targets = t }
 
 // operation carries out one operation.
 type operation func(ctx context.Context, c *wire.Call, in object) (object, error)

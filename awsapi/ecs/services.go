@@ -91,7 +91,7 @@ func (v *service) configure(in object) error {
 const mostTasks = 5000
 
 // keptMembers are members of a service that are returned as they were given.
-var keptMembers = []string{"launchType", "platformVersion", "networkConfiguration", "placementStrategy", "healthCheckGracePeriodSeconds", "enableECSManagedTags", "propagateTags", "capacityProviderStrategy"}
+var keptMembers = []string{"launchType", "platformVersion", "networkConfiguration", "placementStrategy", "healthCheckGracePeriodSeconds", "enableECSManagedTags", "propagateTags", "capacityProviderStrategy", "loadBalancers"}
 
 func (s *Service) createService(ctx context.Context, c *wire.Call, in object) (object, error) {
 	name, cluster := in.Text("serviceName"), clusterOf(in, "cluster")
@@ -113,6 +113,9 @@ func (s *Service) createService(ctx context.Context, c *wire.Call, in object) (o
 		return nil, err
 	}
 	d, l, err := s.launchable(ctx, c.Region, in.Text("taskDefinition"), in.Inner("networkConfiguration"))
+	if err == nil {
+		err = s.checkBalancers(ctx, c.Region, in, d)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +130,7 @@ func (s *Service) createService(ctx context.Context, c *wire.Call, in object) (o
 		return nil, err
 	}
 	v.deploy(d.name(), l, now)
+	v.Untold = targetGroups(v.Kept)
 	made := false
 	kept, err := s.services.Put(ctx, serviceKey(c.Region, v), func(have *service) error {
 		made = false
@@ -190,18 +194,25 @@ func (s *Service) updateService(ctx context.Context, c *wire.Call, in object) (o
 	if network == nil {
 		network = have.Kept.Inner("networkConfiguration")
 	}
-	again := in.Is("forceNewDeployment") || in.Has("networkConfiguration")
+	again := in.Is("forceNewDeployment") || in.Has("networkConfiguration") || in.Has("loadBalancers")
 	named := in.Text("taskDefinition")
 	var d definition
 	var l launch
 	if err == nil && (named != "" || again) { // of a service that is not there the update says so
-		if d, l, err = s.launchable(ctx, c.Region, cmp.Or(named, have.Definition), network); err != nil {
+		if d, l, err = s.launchable(ctx, c.Region, cmp.Or(named, have.Definition), network); err == nil {
+			err = s.checkBalancers(ctx, c.Region, have.Kept.With(in.Only("loadBalancers")), d)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	v, err := s.update(ctx, c.Region, cluster, name, func(v *service) error {
+		before := targetGroups(v.Kept)
 		if err := v.configure(in); err != nil {
 			return err
+		}
+		if in.Has("loadBalancers") {
+			v.Untold = slices.Concat(v.Untold, before, targetGroups(v.Kept))
 		}
 		if again || named != "" && d.name() != v.Definition {
 			v.deploy(d.name(), l, s.Now())
@@ -226,6 +237,7 @@ func (s *Service) deleteService(ctx context.Context, c *wire.Call, in object) (o
 			return invalid("The service cannot be stopped while it is scaled above 0.")
 		}
 		v.Status, v.Desired, v.Steady = draining, 0, false
+		v.Untold = append(v.Untold, targetGroups(v.Kept)...)
 		for n := range v.Deployments {
 			if d := &v.Deployments[n]; !d.Ending {
 				d.Ending = true
