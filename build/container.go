@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -49,7 +51,8 @@ func startContainer(ctx context.Context, b *run) (*container, error) {
 // containerName follows from the build, so that it is found after a crash.
 func containerName(id string) string {
 	_, uuid, _ := strings.Cut(id, ":")
-	return "showrunner-" + uuid
+	sum := sha256.Sum256([]byte(id)) // the UUID alone does not tell all stages of an execution apart
+	return "showrunner-" + uuid + "-" + hex.EncodeToString(sum[:4])
 }
 
 // findEngine returns the first of docker and podman that answers.
