@@ -1,6 +1,7 @@
 package autoscaling_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"showrunner/awsapi/autoscaling"
 	"showrunner/awsapi/awstest"
 	"showrunner/awsapi/ec2"
+	"showrunner/awsapi/wire"
 	"showrunner/cloud"
 	"showrunner/problem"
 	"showrunner/store/record/recordtest"
@@ -24,6 +26,21 @@ type world struct {
 	service *autoscaling.Service
 	records *recordtest.Records
 	later   *atomic.Int64
+	told    []string // target groups of which something has changed
+}
+
+// CheckTargetGroup implements autoscaling.TargetGroups.
+func (w *world) CheckTargetGroup(_ context.Context, _, arn string) error {
+	if arn != "arn:web" {
+		return &wire.Error{Code: "TargetGroupNotFound", Message: "One or more target groups not found"}
+	}
+	return nil
+}
+
+// Changed implements autoscaling.TargetGroups.
+func (w *world) Changed(_ context.Context, _ string, arns []string) error {
+	w.told = append(w.told, arns...)
+	return nil
 }
 
 func open(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet) *world {
@@ -38,6 +55,7 @@ func open(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet) *worl
 	instances := ec2.New(ec2.Config{Records: records, Groups: groups, Artifacts: fleet.Artifacts, Sample: []string{"showrunner", "sample-service"}, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: now})
 	w.service = autoscaling.New(autoscaling.Config{Records: records, Groups: groups, EC2: instances, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: now})
 	instances.Use(w.service)
+	w.service.Use(w)
 	w.Client = awstest.New(t, instances.Service(), w.service.Service())
 	return w
 }
@@ -257,7 +275,7 @@ func TestGroupsSurviveTheDeathOfControl(t *testing.T) {
 			records := &recordtest.Records{}
 			w := open(t, records, nil)
 			w.Get("ec2", "DescribeVpcs") // the default network is another test's
-			form := article("g")
+			form := append(article("g"), "TargetGroupARNs.member.1", "arn:web")
 			if operation != "CreateAutoScalingGroup" {
 				w.get("CreateAutoScalingGroup", form...)
 				form = []string{"AutoScalingGroupName", "g"}
@@ -270,6 +288,7 @@ func TestGroupsSurviveTheDeathOfControl(t *testing.T) {
 			case "DeleteAutoScalingGroup":
 				form = append(form, "ForceDelete", "true")
 			}
+			w.told = nil
 			left := n
 			records.Fail = func(op, _, _ string) error {
 				if op == "put" || op == "append" || op == "delete" {
@@ -299,6 +318,9 @@ func TestGroupsSurviveTheDeathOfControl(t *testing.T) {
 			}
 			if !ok {
 				t.Fatalf("%s, dead at write %d: %s", operation, n, fmt.Sprint(groups))
+			}
+			if told := len(w.told) + len(next.told); told == 0 && (operation == "CreateAutoScalingGroup" || operation == "DeleteAutoScalingGroup") {
+				t.Errorf("%s, dead at write %d: the load balancers are not told", operation, n)
 			}
 			if !died {
 				break

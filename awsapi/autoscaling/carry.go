@@ -80,6 +80,8 @@ func (s *Service) act(ctx context.Context, region string, g *group, a action) (m
 		return "", s.Groups.Resize(ctx, region, g.ServerGroup, *a.Capacity, key)
 	case "suspend", "resume":
 		return "", s.Groups.SetProcesses(ctx, region, g.ServerGroup, a.Processes, a.Do == "suspend", key)
+	case "targets":
+		return "", s.targets.Changed(ctx, region, a.Targets)
 	}
 	name := g.ServerGroup
 	if name == "" { // its creation may have been asked for

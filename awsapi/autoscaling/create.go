@@ -67,6 +67,7 @@ func (s *Service) create(ctx context.Context, c *wire.Call, in object) (object, 
 	}
 	g.because(created, "a user request created an AutoScalingGroup changing the desired capacity from 0 to %d.", g.Capacity.Desired)
 	g.ask(action{Do: "create"})
+	g.tellTargets(g.TargetGroups)
 	if err := s.groups.Create(ctx, c.Region+"/"+name, g); err != nil {
 		if problem.CodeOf(err) == problem.Conflict {
 			err = exists(name)
@@ -76,7 +77,7 @@ func (s *Service) create(ctx context.Context, c *wire.Call, in object) (object, 
 	if _, err = s.carry(ctx, c.Region, g); err != nil && problem.CodeOf(err) != problem.Unavailable {
 		return nil, errors.Join(err, s.groups.Delete(ctx, c.Region+"/"+name, nil))
 	}
-	return object{}, s.tellTargets(ctx, c.Region, g.TargetGroups)
+	return object{}, nil
 }
 
 func exists(name string) error {
@@ -351,6 +352,7 @@ func (s *Service) remove(ctx context.Context, c *wire.Call, in object) (object, 
 		if !g.Deleting {
 			g.Deleting = true
 			g.ask(action{Do: "destroy"})
+			g.tellTargets(g.TargetGroups)
 		}
 		return nil
 	})
@@ -363,5 +365,5 @@ func (s *Service) remove(ctx context.Context, c *wire.Call, in object) (object, 
 	if err != nil && problem.CodeOf(err) != problem.Unavailable && problem.CodeOf(err) != problem.NotFound {
 		return nil, err
 	}
-	return object{}, s.tellTargets(ctx, c.Region, g.TargetGroups)
+	return object{}, nil
 }

@@ -84,9 +84,10 @@ func (g *group) because(now time.Time, format string, args ...any) {
 // action is one thing that is to be asked of the region.
 type action struct {
 	Number    int                `json:"number"`
-	Do        string             `json:"do"` // create, amend, resize, suspend, resume, destroy
+	Do        string             `json:"do"` // create, amend, resize, suspend, resume, destroy, or targets: have their load balancers look
 	Capacity  *pipeline.Capacity `json:"capacity,omitempty"`
 	Processes []string           `json:"processes,omitempty"`
+	Targets   []string           `json:"targets,omitempty"` // target groups of which something has changed
 }
 
 // ask adds an action to what is to be asked of the region.

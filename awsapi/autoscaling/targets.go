@@ -31,11 +31,10 @@ func (s *Service) targetGroups(ctx context.Context, region string, in object) ([
 }
 
 // tellTargets has the load balancers look at what is attached.
-func (s *Service) tellTargets(ctx context.Context, region string, arns []string) error {
-	if s.targets == nil || len(arns) == 0 {
-		return nil
+func (g *group) tellTargets(arns []string) {
+	if len(arns) > 0 {
+		g.ask(action{Do: "targets", Targets: arns})
 	}
-	return s.targets.Changed(ctx, region, arns)
 }
 
 // attach changes which target groups a group's instances are registered with.
@@ -62,12 +61,10 @@ func (s *Service) attach(ctx context.Context, c *wire.Call, in object, attach bo
 				g.TargetGroups = slices.DeleteFunc(g.TargetGroups, func(have string) bool { return have == arn })
 			}
 		}
+		g.tellTargets(arns)
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return object{}, s.tellTargets(ctx, c.Region, arns)
+	return object{}, err
 }
 
 func (s *Service) attachTargets(ctx context.Context, c *wire.Call, in object) (object, error) {
