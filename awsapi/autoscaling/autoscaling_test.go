@@ -27,6 +27,7 @@ type world struct {
 	records *recordtest.Records
 	later   *atomic.Int64
 	told    []string // target groups of which something has changed
+	dead    bool     // control is: nothing is told any more
 }
 
 // CheckTargetGroup implements autoscaling.TargetGroups.
@@ -39,6 +40,9 @@ func (w *world) CheckTargetGroup(_ context.Context, _, arn string) error {
 
 // Changed implements autoscaling.TargetGroups.
 func (w *world) Changed(_ context.Context, _ string, arns []string) error {
+	if w.dead {
+		return problem.New(problem.Unavailable, "test", "control is dead")
+	}
 	w.told = append(w.told, arns...)
 	return nil
 }
@@ -295,6 +299,7 @@ func TestGroupsSurviveTheDeathOfControl(t *testing.T) {
 					left--
 				}
 				if left <= 0 {
+					w.dead = true
 					return problem.New(problem.Unavailable, "test", "control is dead")
 				}
 				return nil

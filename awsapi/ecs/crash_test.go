@@ -42,6 +42,7 @@ func TestServicesSurviveTheDeathOfControl(t *testing.T) {
 					left--
 				}
 				if left <= 0 {
+					w.dead = true
 					return problem.New(problem.Unavailable, "test", "control is dead")
 				}
 				return nil

@@ -25,6 +25,7 @@ type world struct {
 	t       *testing.T
 	service *ecs.Service
 	told    []string // target groups of which something has changed
+	dead    bool     // control is: nothing is told any more
 }
 
 // web is the target group that is there.
@@ -40,6 +41,9 @@ func (w *world) CheckTargetGroup(_ context.Context, _, arn string) error {
 
 // Changed implements ecs.TargetGroups.
 func (w *world) Changed(_ context.Context, _ string, arns []string) error {
+	if w.dead {
+		return problem.New(problem.Unavailable, "test", "control is dead")
+	}
 	w.told = append(w.told, arns...)
 	return nil
 }
