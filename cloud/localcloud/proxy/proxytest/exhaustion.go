@@ -86,12 +86,26 @@ func startFront(t *testing.T, name, instance string) (address string) {
 // checkOne asks on a connection of its own.
 func checkOne(t *testing.T, address, id string) {
 	t.Helper()
+	checkAnswer(t, id, askOne(t, address, id))
+}
+
+// askOne is the whole answer to a request on a connection of its own.
+func askOne(t *testing.T, address, id string) string {
+	t.Helper()
 	c := connect(t, address)
 	defer c.Close()
 	fmt.Fprintf(c, "GET /?mode= HTTP/1.1\r\nHost: %s\r\nX-Id: %s\r\nConnection: close\r\n\r\n", Host, id)
 	answer, err := io.ReadAll(c)
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") || !strings.Contains(string(answer), "X-Echo-Id: "+id+"\r\n") {
-		t.Errorf("%s is answered %.200q, %v", id, answer, err)
+	if err != nil {
+		t.Errorf("%s: %v", id, err)
+	}
+	return string(answer)
+}
+
+func checkAnswer(t *testing.T, id, answer string) {
+	t.Helper()
+	if !strings.HasPrefix(answer, "HTTP/1.1 200 ") || !strings.Contains(answer, "X-Echo-Id: "+id+"\r\n") {
+		t.Errorf("%s is answered %.200q", id, answer)
 	}
 }
 

@@ -26,7 +26,7 @@ var slowClients = map[string]string{
 }
 
 // servedWithin is how long a client may wait while slow ones take all descriptors.
-const servedWithin = 8 * time.Second
+const servedWithin = 20 * time.Second
 
 // tooManySlowClients has slow clients come again and again, more than there may be.
 // Others are served soon all the same.
@@ -48,7 +48,15 @@ func tooManySlowClients(t *testing.T, address, begin string) {
 	}
 	for i := range 4 {
 		began := time.Now()
-		checkOne(t, address, fmt.Sprintf("beside-slow-%d", i))
+		id := fmt.Sprintf("beside-slow-%d", i)
+		answer := askOne(t, address, id)
+		// The front may refuse with 503 while it has no descriptor for the instance; a client that
+		// comes again after the time it is told is served.
+		for strings.HasPrefix(answer, "HTTP/1.1 503 ") && strings.Contains(answer, "\r\nRetry-After: 1\r\n") && time.Since(began) < servedWithin {
+			<-time.After(time.Second)
+			answer = askOne(t, address, id)
+		}
+		checkAnswer(t, id, answer)
 		if took := time.Since(began); took > servedWithin {
 			t.Errorf("a client was served after %s", took)
 		}
