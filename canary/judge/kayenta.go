@@ -80,6 +80,10 @@ type Pair struct {
 	} `json:"values"`
 }
 
+// greatest is the largest value that is judged: the sum of squares of larger ones is
+// no number any more.
+const greatest = 1e150
+
 // Values are the points of a series. In JSON a point without a value is "NaN" or null.
 type Values []float64
 
@@ -95,10 +99,13 @@ func (v *Values) UnmarshalJSON(text []byte) error {
 		case nil:
 			list = append(list, math.NaN())
 		case float64:
+			if math.Abs(x) > greatest {
+				return fmt.Errorf("value %d is %g, and values are at most %g", i, x, greatest)
+			}
 			list = append(list, x)
 		case string:
 			n, err := strconv.ParseFloat(x, 64)
-			if err != nil || math.IsInf(n, 0) {
+			if err != nil || math.Abs(n) > greatest {
 				return fmt.Errorf("value %d is %q, which is no number", i, x)
 			}
 			list = append(list, n)

@@ -243,6 +243,7 @@ func TestJudgeRequest(t *testing.T) {
 
 func TestRequestsThatCannotBeJudged(t *testing.T) {
 	for text, want := range map[string]string{
+		`{"canaryConfig": {}, "scoreThresholds": {}, "metricSetPairList": [{"name": "b", "values": {"control": [1e200]}}]}`: "values are at most",
 		`{`:                       "not what a judge reads",
 		`{"scoreThresholds": {}}`: "no canaryConfig",
 		`{"canaryConfig": {}}`:    "no scoreThresholds",
