@@ -53,8 +53,6 @@ type Config struct {
 
 	Maintenance pipeline.Maintenance // of groups without their own; default 100 and 110
 	Scaling     Scaling
-
-	runner runner // tests replace the processes
 }
 
 // Scaling says how often policies are evaluated, and how many periods of evidence

@@ -15,6 +15,7 @@ import (
 
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/internal/process"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -99,7 +100,7 @@ func otherProcess(t *testing.T, r *realFleet) (*exec.Cmd, *Client) {
 			_ = region.Wait() // the process was killed
 		}
 		if t.Failed() {
-			killMarked([]string{markName + "=" + r.mark})
+			process.KillMarked([]string{markName + "=" + r.mark})
 		}
 	})
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {

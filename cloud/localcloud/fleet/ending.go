@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/internal/process"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 func (f *Fleet) end(i *instance, why string, kill bool) {
 	if i.lifecycle == driver.Terminating || i.lifecycle == driver.Terminated {
 		if kill && i.process != nil {
-			i.process.signal(killSignal)
+			i.process.Signal(killSignal)
 		}
 		return
 	}
@@ -70,11 +71,11 @@ func (f *Fleet) stop(i *instance, drain, kill bool) {
 		return
 	}
 	if kill {
-		started.signal(killSignal)
+		started.Signal(killSignal)
 		return
 	}
-	started.signal(syscall.SIGTERM)
-	started.signal(syscall.SIGCONT) // SIGCONT, so that a process stopped by SIGSTOP receives the signal too
+	started.Signal(syscall.SIGTERM)
+	started.Signal(syscall.SIGCONT) // SIGCONT, so that a process stopped by SIGSTOP receives the signal too
 	timeout := time.NewTimer(cmp.Or(spec.StopTimeout, defaultStopTimeout))
 	defer timeout.Stop()
 	select {
@@ -83,12 +84,12 @@ func (f *Fleet) stop(i *instance, drain, kill bool) {
 		f.mu.Lock()
 		i.stopTimedOut = true
 		f.mu.Unlock()
-		started.signal(killSignal)
+		started.Signal(killSignal)
 	}
 }
 
 // exited records that an instance's process has ended, or never started.
-func (f *Fleet) exited(i *instance, end *exit, failure *driver.InstanceFailure) {
+func (f *Fleet) exited(i *instance, end *process.Exit, failure *driver.InstanceFailure) {
 	lines := lastLines(f.output(i.group.name, i.id))
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,7 +140,7 @@ func (f *Fleet) exited(i *instance, end *exit, failure *driver.InstanceFailure) 
 	f.requestPass()
 }
 
-func (f *Fleet) endCause(i *instance, end exit, now time.Time) string {
+func (f *Fleet) endCause(i *instance, end process.Exit, now time.Time) string {
 	how := fmt.Sprintf("it exited with code %d", end.Code)
 	if end.Signal != 0 {
 		how = "it was ended by " + unix.SignalName(end.Signal)

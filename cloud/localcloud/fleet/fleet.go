@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/internal/process"
 	"showrunner/problem"
 )
 
@@ -20,7 +21,7 @@ import (
 type Fleet struct {
 	config Config
 	folder *folder
-	runner runner
+	runner *process.System
 	client *http.Client // of probes
 	since  time.Time
 	mark   string // in the environment of every process of this fleet
@@ -61,7 +62,7 @@ func New(config Config) (*Fleet, error) {
 		return nil, err
 	}
 	f := &Fleet{
-		config: config, folder: folder, runner: config.runner, client: newProbeClient(), since: config.Now(),
+		config: config, folder: folder, client: newProbeClient(), since: config.Now(),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), looped: make(chan struct{}),
 		groups: map[string]*group{}, instances: map[string]*instance{}, revisions: map[string]uint64{}, changed: make(chan struct{}),
 	}
@@ -71,10 +72,8 @@ func New(config Config) (*Fleet, error) {
 		folder.close()
 		return nil, err
 	}
-	if f.runner == nil {
-		f.runner = newSystem(config.Log)
-	}
-	if n := f.runner.sweep(markName + "=" + f.mark); n > 0 {
+	f.runner = process.NewSystem(config.Log)
+	if n := f.runner.Sweep(markName + "=" + f.mark); n > 0 {
 		config.Log.Info("ended processes that an earlier region process left", "region", config.Region, "count", n)
 	}
 	f.addresses = openAddresses(config.Region, config.Zones)
@@ -322,7 +321,7 @@ func (f *Fleet) Close(ctx context.Context) error {
 		f.mu.Lock()
 		for _, i := range f.instances {
 			if i.process != nil {
-				i.process.signal(syscall.SIGKILL)
+				i.process.Signal(syscall.SIGKILL)
 				err = errors.Join(err, problem.New(problem.Unavailable, "fleet.close", "%s did not stop in time and was killed", i.id))
 			}
 		}
@@ -330,7 +329,7 @@ func (f *Fleet) Close(ctx context.Context) error {
 	}
 	f.cancel()
 	<-ended
-	f.runner.close()
+	f.runner.Close()
 	f.client.CloseIdleConnections()
 	f.addresses.close()
 	f.folder.close()

@@ -11,6 +11,7 @@ import (
 
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
+	"showrunner/cloud/localcloud/internal/process"
 )
 
 const (
@@ -79,10 +80,10 @@ type instance struct {
 	markedUnhealthy         bool // by SetHealth; it serves until it is replaced
 	outage                  bool // ended by an outage of its zone
 	stopTimedOut            bool
-	process                 process      // nil until it has started
-	program                 program      // the instance's program, also used for its hooks
-	hook                    *runningHook // the running hook
-	answered                *runningHook // the last hook that was completed from outside
+	process                 *process.Process // nil until it has started
+	program                 process.Program  // the instance's program, also used for its hooks
+	hook                    *runningHook     // the running hook
+	answered                *runningHook     // the last hook that was completed from outside
 	launchHookPassed        bool
 	cpu                     float64
 	memory                  int64
@@ -152,7 +153,7 @@ func (f *Fleet) describe(i *instance) driver.Instance {
 		d.ServingSince = i.serving
 	}
 	if i.process != nil && i.running {
-		d.PID = i.process.pid()
+		d.PID = i.process.PID()
 	}
 	return d
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/internal/process"
 	"showrunner/pipeline"
 )
 
@@ -22,7 +23,7 @@ const (
 
 // watch checks an instance for as long as its process lives: first whether it
 // becomes ready, then whether it stays healthy.
-func (f *Fleet) watch(i *instance, spec driver.ServerGroupSpec, job program) {
+func (f *Fleet) watch(i *instance, spec driver.ServerGroupSpec, job process.Program) {
 	ctx, cancel := context.WithCancel(i.ctx)
 	defer cancel()
 	f.work.Go(func() {
@@ -177,7 +178,7 @@ func (f *Fleet) descriptorHint(i *instance) string {
 	if spec.Limits == nil || spec.Limits.Files <= 0 || started == nil {
 		return ""
 	}
-	if n := openFiles(started.pid()); n >= spec.Limits.Files-1 {
+	if n := process.OpenFiles(started.PID()); n >= spec.Limits.Files-1 {
 		return "; it holds " + strconv.Itoa(n) + " open files, its limit is " + strconv.Itoa(spec.Limits.Files)
 	}
 	return ""

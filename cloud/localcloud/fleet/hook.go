@@ -200,14 +200,14 @@ func (f *Fleet) hookCommand(ctx context.Context, i *instance, h *runningHook) st
 	job := i.program
 	job.Command = h.spec.Command
 	job.Env = append(job.Env[:len(job.Env):len(job.Env)], "SHOWRUNNER_HOOK="+h.name)
-	said, end, err := runCommand(ctx, f.runner, job, i.output)
+	said, end, err := f.runner.Run(ctx, job, i.output)
 	switch {
 	case err != nil:
 		return fmt.Sprintf(" could not be started: %v", err)
 	case end.Code == 0:
 		return ""
 	}
-	return ": " + strings.TrimSuffix(end.how()+": "+said, ": ")
+	return ": " + strings.TrimSuffix(end.How()+": "+said, ": ")
 }
 
 // AnswerHook implements driver.HookAnswerer. Repeating an answer succeeds until

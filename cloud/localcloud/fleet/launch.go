@@ -12,6 +12,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/internal/process"
 )
 
 // markName is the environment variable by which a later region process finds the
@@ -71,11 +72,11 @@ func (f *Fleet) run(i *instance, r record, env map[string]string, port int) {
 		return
 	}
 	f.work.Go(func() { f.watch(i, r.Spec, job) })
-	end := i.process.wait()
+	end := i.process.Wait()
 	i.cancel() // a process that removed the mark from its environment may hold the output open, so its end is not awaited
 	// Processes that the program started and left in another process group are
 	// killed too, and those of hooks.
-	f.runner.sweep("SHOWRUNNER_INSTANCE=" + i.id)
+	f.runner.Sweep("SHOWRUNNER_INSTANCE=" + i.id)
 	<-pump
 	i.output.Close()
 	f.exited(i, &end, nil)
@@ -83,19 +84,19 @@ func (f *Fleet) run(i *instance, r record, env map[string]string, port int) {
 
 // prepare unpacks the group's artifact, once per group, and makes the instance's
 // folder. r and env are the group's when the instance was launched.
-func (f *Fleet) prepare(i *instance, r record, env map[string]string, port int) (program, error) {
+func (f *Fleet) prepare(i *instance, r record, env map[string]string, port int) (process.Program, error) {
 	g, spec, root := i.group, r.Spec, f.folder.root(i.group.name, r.Copies)
 	g.prepared.Lock()
 	err := f.unpack(i.ctx, spec.Workload.Artifact(), root)
 	g.prepared.Unlock()
 	if err != nil {
-		return program{}, err
+		return process.Program{}, err
 	}
 	home, tmp := f.folder.instance(g.name, i.id), f.temp(i)
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
-		return program{}, err
+		return process.Program{}, err
 	}
-	job := program{Command: spec.Workload.Process.Command, Dir: root}
+	job := process.Program{Command: spec.Workload.Process.Command, Dir: root}
 	if spec.Limits != nil {
 		job.Files = spec.Limits.Files
 		if spec.Limits.CPUs > 0 {
@@ -138,7 +139,7 @@ func (f *Fleet) unpack(ctx context.Context, ref artifact.Ref, root string) error
 }
 
 // begin starts the process; pump closes when all of its output is stored.
-func (f *Fleet) begin(i *instance, job program) (pump chan struct{}, err error) {
+func (f *Fleet) begin(i *instance, job process.Program) (pump chan struct{}, err error) {
 	if i.ctx.Err() != nil {
 		return nil, fmt.Errorf("stopped before it started")
 	}
@@ -152,7 +153,7 @@ func (f *Fleet) begin(i *instance, job program) (pump chan struct{}, err error) 
 		return nil, err
 	}
 	job.Output = w
-	started, err := f.runner.start(job)
+	started, err := f.runner.Start(job)
 	w.Close()
 	if err != nil {
 		r.Close()
@@ -162,7 +163,7 @@ func (f *Fleet) begin(i *instance, job program) (pump chan struct{}, err error) 
 	f.mu.Lock()
 	i.process, i.output, i.program, i.sampled = started, out, job, f.config.Now()
 	if i.lifecycle == driver.Terminating || i.ctx.Err() != nil {
-		started.signal(killSignal) // it was ended while it started, so no requests are lost
+		started.Signal(killSignal) // it was ended while it started, so no requests are lost
 	}
 	f.bump(i.group.cluster)
 	f.mu.Unlock()

@@ -287,7 +287,7 @@ func (f *Fleet) killZone(zone string) {
 		i.outage = true
 		i.failure = &driver.InstanceFailure{Code: "EXITED", Cause: "its zone " + zone + " is in outage", At: f.config.Now()}
 		if i.process != nil {
-			i.process.signal(killSignal)
+			i.process.Signal(killSignal)
 		} else {
 			i.cancel()
 		}

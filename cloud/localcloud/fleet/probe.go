@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"showrunner/cloud/localcloud/internal/process"
 	"showrunner/pipeline"
 )
 
@@ -21,8 +22,8 @@ const probeBody = 256
 type probe struct {
 	pipeline.Health
 	address string
-	program program // the settings of a command probe, except its command and output
-	runner  runner
+	program process.Program // the settings of a command probe, except its command and output
+	runner  *process.System
 	client  *http.Client
 }
 
@@ -111,12 +112,12 @@ func (p *probe) run(ctx context.Context) (string, error) {
 	detail := strings.Join(p.Command, " ")
 	job := p.program
 	job.Command = p.Command
-	said, end, err := runCommand(ctx, p.runner, job, io.Discard)
+	said, end, err := p.runner.Run(ctx, job, io.Discard)
 	if err != nil {
 		return detail, err
 	}
 	if end.Code != 0 {
-		return detail, errors.New(strings.TrimSpace(end.how() + " " + said))
+		return detail, errors.New(strings.TrimSpace(end.How() + " " + said))
 	}
 	return detail + ": exit code 0", nil
 }

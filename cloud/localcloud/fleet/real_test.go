@@ -21,6 +21,7 @@ import (
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
+	"showrunner/cloud/localcloud/internal/process"
 	"showrunner/cloud/localcloud/rpc"
 )
 
@@ -246,7 +247,7 @@ func (r *realFleet) stop() {
 	}
 	if left := running(r.mark); len(left) > 0 {
 		r.t.Errorf("processes are left: %v", left)
-		killMarked([]string{markName + "=" + r.mark})
+		process.KillMarked([]string{markName + "=" + r.mark})
 	}
 }
 
@@ -259,7 +260,7 @@ func running(mark string) []string {
 	var list []string
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil && marked(pid, []string{markName + "=" + mark}) {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && process.Marked(pid, []string{markName + "=" + mark}) {
 			list = append(list, e.Name())
 		}
 	}

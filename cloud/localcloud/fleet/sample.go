@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/internal/process"
 	"showrunner/pipeline"
 )
 
@@ -17,10 +18,10 @@ import (
 func (f *Fleet) sample() {
 	type reading struct {
 		*instance
-		process
-		used   time.Duration
-		memory int64
-		ok     bool
+		process *process.Process
+		used    time.Duration
+		memory  int64
+		ok      bool
 	}
 	f.mu.Lock()
 	var list []reading
@@ -31,7 +32,7 @@ func (f *Fleet) sample() {
 	}
 	f.mu.Unlock()
 	for n := range list {
-		list[n].used, list[n].memory, list[n].ok = list[n].process.usage()
+		list[n].used, list[n].memory, list[n].ok = list[n].process.Usage()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -55,7 +56,7 @@ func (f *Fleet) sample() {
 // holdMemory enforces the memory limit on resident memory, which is what people
 // expect. A limit on address space (RLIMIT_AS) would end programs that only
 // reserve memory, as every Go and Node program does.
-func (f *Fleet) holdMemory(i *instance, p process) {
+func (f *Fleet) holdMemory(i *instance, p *process.Process) {
 	limits := f.doc.Groups[i.group.name].Spec.Limits
 	if limits == nil || limits.Memory == "" || i.lifecycle == driver.Terminating {
 		return
@@ -66,7 +67,7 @@ func (f *Fleet) holdMemory(i *instance, p process) {
 	}
 	i.failure = &driver.InstanceFailure{Code: "OVER_LIMIT",
 		Cause: fmt.Sprintf("it was killed because it used %d MiB of memory; its limit is %s", i.memory>>20, limits.Memory)}
-	p.signal(killSignal)
+	p.Signal(killSignal)
 }
 
 // settleDown resets a group's back-off once it has a stable instance, and clears

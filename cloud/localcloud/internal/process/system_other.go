@@ -1,6 +1,6 @@
 //go:build !linux
 
-package fleet
+package process
 
 import (
 	"syscall"
@@ -16,11 +16,11 @@ func awaitEnd(int) bool { return false }
 // their own.
 func treeUsage(int) (time.Duration, int64, bool) { return 0, 0, false }
 
-// killMarked does nothing: other systems do not show environments, so only the
+// KillMarked does nothing: other systems do not show environments, so only the
 // guard ends process groups.
-func killMarked([]string) int { return 0 }
+func KillMarked([]string) int { return 0 }
 
-func marked(int, []string) bool { return false }
+func Marked(int, []string) bool { return false }
 
-// openFiles is not supported on other systems.
-func openFiles(int) int { return 0 }
+// OpenFiles is not supported on other systems.
+func OpenFiles(int) int { return 0 }

@@ -1,4 +1,4 @@
-package fleet
+package process
 
 import (
 	"bytes"
@@ -93,9 +93,9 @@ func treeUsage(root int) (cpu time.Duration, memory int64, ok bool) {
 // process that waits for the disk dies only after the disk's answer.
 const endWithin = 5 * time.Second
 
-// killMarked reads every environment that it may read, kills the processes that
+// KillMarked reads every environment that it may read, kills the processes that
 // carry one of the marks, and returns once they are gone.
-func killMarked(marks []string) int {
+func KillMarked(marks []string) int {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0
@@ -104,7 +104,7 @@ func killMarked(marks []string) int {
 	var ending []int
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() || !marked(pid, marks) {
+		if err != nil || pid == os.Getpid() || !Marked(pid, marks) {
 			continue
 		}
 		// The process id may have been reused meanwhile. So the process is killed
@@ -116,7 +116,7 @@ func killMarked(marks []string) int {
 				found++
 			}
 		case err != nil: // the process ended meanwhile
-		case marked(pid, marks) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil:
+		case Marked(pid, marks) && unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil:
 			found++
 			ending = append(ending, fd)
 		default:
@@ -131,10 +131,10 @@ func killMarked(marks []string) int {
 	return found
 }
 
-// marked says whether a process carries one of the marks. A process that is
+// Marked says whether a process carries one of the marks. A process that is
 // executing another program (execve) has no environment for a moment, so it is
 // read again until it has one. Otherwise the process would be missed.
-func marked(pid int, marks []string) bool {
+func Marked(pid int, marks []string) bool {
 	dir := "/proc/" + strconv.Itoa(pid)
 	begun := 0
 	for range 200 {
@@ -180,8 +180,8 @@ func awaitPidfd(fd int, deadline time.Time) {
 	}
 }
 
-// openFiles counts a process's file descriptors; 0 when they cannot be read.
-func openFiles(pid int) int {
+// OpenFiles counts a process's file descriptors; 0 when they cannot be read.
+func OpenFiles(pid int) int {
 	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
 	if err != nil {
 		return 0

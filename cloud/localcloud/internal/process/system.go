@@ -1,4 +1,4 @@
-package fleet
+package process
 
 import (
 	"errors"
@@ -17,13 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// system runs real processes. Each is the leader of its own process group and
+// System runs real processes. Each is the leader of its own process group and
 // dies with this process, by two means. The kernel kills the leader when the
 // thread that started it ends (Linux). A guard, a small shell that briefly
 // outlives this process, kills the whole groups when it reads the end of a pipe.
 // Processes that escape their process group are found by their environment at the
 // next start.
-type system struct {
+type System struct {
 	work chan func()
 	done chan struct{}
 	guard
@@ -41,8 +41,9 @@ type batch struct {
 	found int
 }
 
-// sweep waits for a scan of the machine's processes that began after the call.
-func (s *system) sweep(mark string) int {
+// Sweep kills every process of the machine that has the mark, NAME=value, in its
+// environment, and returns their number. It waits for a scan of the machine's processes that began after the call.
+func (s *System) Sweep(mark string) int {
 	s.batching.Lock()
 	if s.batch == nil {
 		s.batch = &batch{}
@@ -56,15 +57,15 @@ func (s *system) sweep(mark string) int {
 		s.batching.Lock()
 		s.batch = nil // closed: later calls need a later scan
 		s.batching.Unlock()
-		mine.found = killMarked(mine.marks)
+		mine.found = KillMarked(mine.marks)
 	})
 	return mine.found
 }
 
-// newSystem returns a runner whose starting thread lives until close. The
+// NewSystem returns a runner whose starting thread lives until Close. The
 // kernel's parent-death signal depends on the thread, not on the process.
-func newSystem(log *slog.Logger) *system {
-	s := &system{work: make(chan func()), done: make(chan struct{}), guard: guard{log: log, live: map[int]bool{}}}
+func NewSystem(log *slog.Logger) *System {
+	s := &System{work: make(chan func()), done: make(chan struct{}), guard: guard{log: log, live: map[int]bool{}}}
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
 		defer close(s.done)
@@ -75,13 +76,13 @@ func newSystem(log *slog.Logger) *system {
 	return s
 }
 
-func (s *system) close() {
+func (s *System) Close() {
 	close(s.work)
 	<-s.done
 	s.guard.close()
 }
 
-func (s *system) start(p program) (process, error) {
+func (s *System) Start(p Program) (*Process, error) {
 	path, err := resolve(p.Command[0], p.Dir)
 	if err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func (s *system) start(p program) (process, error) {
 		_ = unix.Setpriority(unix.PRIO_PGRP, cmd.Process.Pid, p.Nice) // a refusal only leaves the priority unchanged
 	}
 	s.guard.add(cmd.Process.Pid)
-	return &child{cmd: cmd, pidfd: pidfd, guard: &s.guard}, nil
+	return &Process{cmd: cmd, pidfd: pidfd, guard: &s.guard}, nil
 }
 
 // resolve finds a command as a shell in dir would, with a better error message.
@@ -148,7 +149,8 @@ func startError(err error, name string) error {
 	return err
 }
 
-type child struct {
+// Process is a started program with all processes it starts, as one process group.
+type Process struct {
 	cmd   *exec.Cmd
 	pidfd int
 	guard *guard
@@ -157,37 +159,37 @@ type child struct {
 	gone bool // waited for: its process id may now belong to another process
 }
 
-func (c *child) pid() int { return c.cmd.Process.Pid }
+func (c *Process) PID() int { return c.cmd.Process.Pid }
 
-func (c *child) signal(s syscall.Signal) {
+func (c *Process) Signal(s syscall.Signal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.gone {
-		_ = syscall.Kill(-c.pid(), s) // signaling a group that is gone is not an error
+		_ = syscall.Kill(-c.PID(), s) // signaling a group that is gone is not an error
 	}
 }
 
-func (c *child) wait() exit {
+func (c *Process) Wait() Exit {
 	if awaitEnd(c.pidfd) {
 		c.mu.Lock()
-		_ = syscall.Kill(-c.pid(), syscall.SIGKILL) // processes that the program left in its group
+		_ = syscall.Kill(-c.PID(), syscall.SIGKILL) // processes that the program left in its group
 		_ = c.cmd.Wait()                            // its state has all details
 	} else {
 		_ = c.cmd.Wait()
 		c.mu.Lock()
-		_ = syscall.Kill(-c.pid(), syscall.SIGKILL)
+		_ = syscall.Kill(-c.PID(), syscall.SIGKILL)
 	}
 	c.gone = true
 	c.mu.Unlock()
-	c.guard.drop(c.pid())
+	c.guard.drop(c.PID())
 	status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {
-		return exit{Code: -1, Signal: status.Signal()}
+		return Exit{Code: -1, Signal: status.Signal()}
 	}
-	return exit{Code: c.cmd.ProcessState.ExitCode()}
+	return Exit{Code: c.cmd.ProcessState.ExitCode()}
 }
 
-func (c *child) usage() (time.Duration, int64, bool) { return treeUsage(c.pid()) }
+func (c *Process) Usage() (time.Duration, int64, bool) { return treeUsage(c.PID()) }
 
 // guard is a shell that keeps a list of living process groups and kills them when
 // its input ends, which happens when this process ends.
