@@ -71,7 +71,7 @@ is back; nothing has to be started anew.`,
 	f := cmd.Flags()
 	f.StringVar(&config.Listen, "listen", "127.0.0.1:7070", "API and pages, host:port")
 	f.StringVar(&config.Edge, "edge", "127.0.0.1:8080", "where people find sites and services")
-	f.StringVar(&config.AWS, "aws", "", "AWS-compatible endpoint, host:port or the next free port (default: none)")
+	f.StringVar(&config.AWS, "aws", "", "AWS-compatible endpoint, host:port or the next free port (default: off)")
 	f.StringSliceVar(&config.Regions, "regions", []string{"us-west-2", "us-east-1", "eu-west-1"}, "local regions, the nearest first")
 	f.StringVar(&config.Database, "database", "", "PostgreSQL URL (default: SQLite in the data folder)")
 	f.StringVar(&config.DatabaseDirect, "database-direct", "", "the server's own URL, where --database leads through a connection pooler")

@@ -20,6 +20,7 @@ import (
 	"showrunner/examples"
 	"showrunner/internal/loadtest"
 	"showrunner/problem"
+	"showrunner/server"
 )
 
 func newDemoCommand(a *app) *cobra.Command {
@@ -56,6 +57,9 @@ are replaced by free ones; other commands find it by its data folder.`,
 			a.say("Starting the control plane, the edge and %d regions; data in %s", len(o.regions), a.data)
 			if err := a.freePorts(cmd, &o); err != nil {
 				return err
+			}
+			if o.aws, err = server.CheckAWS(o.aws); err != nil {
+				return usage("%v", err)
 			}
 			delivered := errors.New("delivered")
 			err = a.up(cmd.Context(), o, func(ctx context.Context) error {
@@ -179,12 +183,12 @@ func (d *demo) next(ctx context.Context, c *client.Client, o upOptions) {
 		back = "  showrunner rollback --site " + d.site + "\n"
 	}
 	fmt.Fprintf(d.a.Err, `  %s%s   (pages; this link signs you in once)
-
+%s
 Try next:
   edit a file in %s and commit it: it arrives by itself
 %s  showrunner executions list
   Ctrl-C stops everything; `+"`showrunner demo`"+` goes on where it was
-`, c.Base(), link.Path, d.folder, back)
+`, c.Base(), link.Path, d.a.awsText(o), d.folder, back)
 	if flag := d.a.dataFlag(); flag != "" {
 		fmt.Fprintf(d.a.Err, "  (add%s to these commands)\n", flag)
 	}

@@ -174,7 +174,7 @@ func (a *app) processesState(ctx context.Context) []check {
 		}
 	}
 	if address, err := server.AWSAddress(a.data); err == nil && answers(ctx, address) {
-		list = append(list, check{"endpoint for AWS", "ok", "http://" + address + "; IAM's roles and policies are kept and returned, not enforced", ""})
+		list = append(list, check{"endpoint for AWS", "ok", "http://" + address + "; IAM's roles and policies are kept and returned, not enforced", fmt.Sprintf("use it: eval \"$(showrunner%s aws env)\", or showrunner%s aws -- s3 ls", a.dataFlag(), a.dataFlag())})
 	}
 	var missing []control.Missing
 	if err := c.Do(ctx, http.MethodGet, "/missing", nil, &missing); err != nil {

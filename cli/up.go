@@ -35,7 +35,7 @@ func (o *upOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:7070", "the control plane's address: API and pages")
 	f.StringVar(&o.edge, "edge", "127.0.0.1:8080", "the edge's address: sites and services")
-	f.StringVar(&o.aws, "aws", "", "the AWS-compatible endpoint's address, such as 127.0.0.1:4566, or the next free port (default: none)")
+	f.StringVar(&o.aws, "aws", server.DefaultAWS, "the AWS-compatible endpoint's address, or the next free port after it; off for none")
 	f.StringSliceVar(&o.regions, "regions", slices.Clone(defaultRegions), "local regions, the nearest first")
 	f.StringSliceVar(&o.passEnv, "pass-env", nil, "names of variables of this shell that regions and their instances have too (default: PATH, LANG, LC_ALL and TZ alone)")
 	f.StringVar(&o.database, "database", "", "PostgreSQL URL for the control plane's state (default: SQLite in the data folder)")
@@ -65,6 +65,9 @@ everything in order. Killing the control plane never touches traffic.`,
 			if o.listen, err = fixedPort(o.listen); err == nil {
 				o.edge, err = fixedPort(o.edge)
 			}
+			if err == nil {
+				o.aws, err = server.CheckAWS(o.aws)
+			}
 			if err != nil {
 				return usage("%v", err)
 			}
@@ -84,9 +87,26 @@ func (a *app) upText(o upOptions) {
 Showrunner is up.
   pages     http://%s   (sign in with the link of: showrunner open)
   sites     http://SITE.%s   services http://CLUSTER.%s
-  next      showrunner apply -f showrunner.yaml && showrunner run APP/PIPELINE --watch
+%s  next      showrunner apply -f showrunner.yaml && showrunner run APP/PIPELINE --watch
   stop      Ctrl-C
-`, o.listen, atLocalhost(o.edge), atLocalhost(o.edge))
+`, o.listen, atLocalhost(o.edge), atLocalhost(o.edge), a.awsText(o))
+}
+
+// awsText says how clients of AWS use the endpoint; nothing when there is none.
+func (a *app) awsText(o upOptions) string {
+	if o.aws == "" {
+		return ""
+	}
+	address, err := server.AWSAddress(a.data)
+	if err != nil {
+		return ""
+	}
+	taken := ""
+	if address != o.aws && !strings.HasSuffix(o.aws, ":0") {
+		taken = fmt.Sprintf(", since %s was taken", o.aws)
+	}
+	flag := a.dataFlag()
+	return fmt.Sprintf("  AWS       eval \"$(showrunner%s aws env)\"   or: showrunner%s aws -- s3 ls   (http://%s%s)\n", flag, flag, address, taken)
 }
 
 // up supervises the whole until ctx ends; ready is called once when everything
@@ -112,7 +132,8 @@ func (a *app) up(ctx context.Context, o upOptions, ready func(context.Context) e
 	var readyErr error
 	var work sync.WaitGroup
 	level := slog.LevelWarn
-	options := server.Options{Data: a.data, Processes: processes, Before: o.portsFree,
+	before := func() error { return errors.Join(o.portsFree(), server.ForgetAWS(a.data)) }
+	options := server.Options{Data: a.data, Processes: processes, Before: before,
 		Log: slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: level})),
 		Report: func(e server.Event) {
 			print(e)

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -43,27 +45,58 @@ import (
 // AWSAddressFile holds the address of a data folder's AWS-compatible endpoint.
 func AWSAddressFile(data string) string { return filepath.Join(data, "aws.addr") }
 
-// portsTried is how many ports after the one asked for are tried when it is taken.
+// DefaultAWS is where the endpoint of `showrunner up` listens unless another address is asked for.
+const DefaultAWS = "127.0.0.1:4566"
+
+// portsTried is how many ports from the one asked for on are tried when it is taken.
 const portsTried = 20
 
-// listenAWS listens at the address, or at the next free port.
-func listenAWS(address string) (net.Listener, error) {
-	const op = "control.aws"
+// CheckAWS takes an address of an endpoint: host:port, or off or nothing for none,
+// which is the empty address. Errors: invalid.
+func CheckAWS(address string) (string, error) {
+	if address == "" || address == "off" {
+		return "", nil
+	}
+	_, _, err := splitPort(address)
+	return address, err
+}
+
+func splitPort(address string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(address)
-	port, err2 := strconv.Atoi(text)
+	number, err2 := strconv.ParseUint(text, 10, 16)
 	if err = errors.Join(err, err2); err != nil {
-		return nil, problem.Wrap(err, problem.Invalid, op, "--aws %s is no address", address).WithHelp("give host:port, or an empty one for no endpoint")
+		return "", 0, problem.Wrap(err, problem.Invalid, "control.aws", "--aws %s is no address", address).WithHelp("give host:port, or off for no endpoint")
+	}
+	return host, int(number), nil
+}
+
+// listenAWS listens at the address, at the next free port when that is taken, or at
+// any free port when the next ones are taken too. Where the endpoint was last comes
+// first, so that a restart keeps the port that its clients know.
+func listenAWS(address, last string) (net.Listener, error) {
+	host, port, err := splitPort(address)
+	if err != nil {
+		return nil, err
+	}
+	var ports []int
+	if lastHost, lastPort, err := splitPort(last); err == nil && lastHost == host {
+		ports = append(ports, lastPort)
 	}
 	for n := range portsTried {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port+n)))
-		switch {
-		case err == nil:
-			return l, nil
-		case !errors.Is(err, syscall.EADDRINUSE) || port == 0:
-			return nil, problem.Wrap(err, problem.Conflict, op, "listening on %s", address).WithHelp("choose another address with --aws")
+		if port > 0 && port+n <= math.MaxUint16 {
+			ports = append(ports, port+n)
 		}
 	}
-	return nil, problem.New(problem.Conflict, op, "the ports %d to %d of %s are all in use", port, port+portsTried-1, host).WithHelp("choose another address with --aws")
+	for _, port := range append(ports, 0) {
+		l, failed := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if failed == nil {
+			return l, nil
+		}
+		if err = failed; !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return nil, problem.Wrap(err, problem.Conflict, "control.aws", "listening on %s", address).WithHelp("choose another address with --aws, or --aws off")
 }
 
 // awsEndpoint is the AWS-compatible endpoint of a control plane.
@@ -154,7 +187,8 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, errors.Join(problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint"), metrics.Close())
 	}
 	inside.Server = endpoint
-	l, err := listenAWS(c.AWS)
+	last, _ := AWSAddress(c.Data) // none at the first start
+	l, err := listenAWS(c.AWS, last)
 	if err != nil {
 		return nil, errors.Join(err, metrics.Close())
 	}
@@ -280,11 +314,19 @@ func announceAWS(data string, l net.Listener) error {
 	return nil
 }
 
+// ForgetAWS removes what says where the endpoint of a data folder is: none runs there.
+func ForgetAWS(data string) error {
+	if err := os.Remove(AWSAddressFile(data)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return problem.Wrap(err, problem.Unavailable, "control.aws", "removing %s", AWSAddressFile(data))
+	}
+	return nil
+}
+
 // AWSAddress is where the endpoint of a data folder was last. Errors: not_found.
 func AWSAddress(data string) (string, error) {
 	raw, err := os.ReadFile(AWSAddressFile(data))
 	if err != nil {
-		return "", problem.Wrap(err, problem.NotFound, "aws", "no AWS-compatible endpoint has run on %s", data).WithHelp("start it: showrunner up")
+		return "", problem.Wrap(err, problem.NotFound, "aws", "no AWS-compatible endpoint has run on %s", data).WithHelp("start it: showrunner up, without --aws off")
 	}
 	return strings.TrimSpace(string(raw)), nil
 }

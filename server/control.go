@@ -53,7 +53,7 @@ type ControlConfig struct {
 	Token          string   // empty: the one in Data
 	Identity       string   // age identity for secrets; empty: the key in Data
 	URL            string   // where others reach this control plane, for call-backs; empty: http://Listen
-	// AWS is where the AWS-compatible endpoint listens, or at the next free port; empty: nowhere.
+	// AWS is where the AWS-compatible endpoint listens, or at the next free port; empty or off: nowhere.
 	AWS     string
 	Version string
 	Exe     string // this program, which supervises builds
@@ -189,6 +189,9 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 		c.URL = "http://" + c.listener.Addr().String()
 	}
 	if err := c.wire(ctx); err != nil {
+		return nil, err
+	}
+	if c.AWS, err = CheckAWS(c.AWS); err != nil {
 		return nil, err
 	}
 	if c.AWS != "" {
