@@ -150,11 +150,11 @@ func TestSignInLinkWorksOnceInTheFleet(t *testing.T) {
 	if !slices.Equal(codes, []int{http.StatusOK, http.StatusForbidden, http.StatusForbidden}) {
 		t.Errorf("%v", codes)
 	}
-	records.Fail = func(string, string, string) error { return problem.New(problem.Unavailable, "test", "away") }
+	records.Fail = func(string, string, string) error { return problem.New(problem.Unavailable, "test", "unreachable") }
 	w := httptest.NewRecorder()
 	one.SignIn(w, httptest.NewRequest(http.MethodGet, "/login?ticket="+one.Ticket(), nil))
 	if w.Code != http.StatusServiceUnavailable || len(w.Result().Cookies()) != 0 {
-		t.Errorf("with the database away: status %d, cookies %v", w.Code, w.Result().Cookies())
+		t.Errorf("with the database unreachable: status %d, cookies %v", w.Code, w.Result().Cookies())
 	}
 }
 

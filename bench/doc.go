@@ -2,5 +2,5 @@
 // product does not depend on their dependencies. Four commands group them by
 // purpose: peers (comparison with other programs), load (users' requests during
 // deployments and failures), durability (random kills) and scale (large numbers).
-// Packages world, local and command are shared.
+// Packages environment, local and command are shared.
 package bench

@@ -40,7 +40,7 @@ func (a *app) connect() *client.Client {
 		}
 	}
 	c := client.New(server, token)
-	c.Stale = func(asOf string) { a.say("the database of the control plane is away: this is as of %s", asOf) }
+	c.Stale = func(asOf string) { a.say("the database of the control plane is unreachable: this is as of %s", asOf) }
 	return c
 }
 

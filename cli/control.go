@@ -44,7 +44,7 @@ A connection pooler in transaction mode may stand before the database, and need 
 know of prepared statements; each control plane then needs one connection of its
 own, with --database-direct, for its lock and its notifications.
 
-While the database is away, reads answer with what was known last and say of when
+While the database is unreachable, reads answer with what was known last and say of when
 that is, changes are refused with when to ask again, and what runs goes on once it
 is back; nothing has to be started anew.`,
 		Args: exactArgs(),

@@ -119,8 +119,8 @@ func clustersText(w io.Writer, clusters []control.Cluster) {
 			row(w, c.Name, g.Region, g.Name, g.Spec.Version, share(c.Groups, g), fmt.Sprintf("%d/%d", g.Serving(), g.Capacity.Desired),
 				fmt.Sprintf("%d..%d", g.Capacity.Min, g.Capacity.Max), ago(g.Created), note)
 		}
-		for region, why := range c.Away {
-			row(w, c.Name, region, "✕ away: "+why)
+		for region, why := range c.Unreachable {
+			row(w, c.Name, region, "✕ unreachable: "+why)
 		}
 	}
 }

@@ -122,8 +122,8 @@ func keptText(w io.Writer, list []control.Kept) {
 			}
 			row(w, k.Name, v.Name, v.Version, commit, message, author, ago(v.Created), strings.Join(v.Regions, ","), keptNote(v))
 		}
-		for region, why := range k.Away {
-			row(w, k.Name, "✕ "+region+" is away: "+why)
+		for region, why := range k.Unreachable {
+			row(w, k.Name, "✕ "+region+" is unreachable: "+why)
 		}
 	}
 }

@@ -94,7 +94,7 @@ Start here:
 	root.SetVersionTemplate("{{.Version}}\n") // --version is what people try first
 	f := root.PersistentFlags()
 	f.StringVar(&a.data, "data", "", "data folder (default: "+defaultData(a.Getenv)+")")
-	f.StringVar(&a.server, "server", "", "control plane URL, or several with commas between, of which the next is asked where one is away (default: the one that runs on the data folder, else http://127.0.0.1:7070)")
+	f.StringVar(&a.server, "server", "", "control plane URL, or several with commas between, of which the next is asked where one is unreachable (default: the one that runs on the data folder, else http://127.0.0.1:7070)")
 	f.StringVar(&a.token, "token", "", "API token (default: the one in the data folder)")
 	f.StringVarP(&a.output, "output", "o", "table", "output: table, wide, json, yaml or name")
 	f.StringVar(&a.progress, "progress", "auto", "progress on stderr: auto, tty, plain, json, errors-only or none")

@@ -34,7 +34,7 @@ func (a *app) logEnd(ctx context.Context, c *client.Client) (int64, error) {
 func (a *app) tell(ctx context.Context, c *client.Client, position int64, known string) {
 	views := map[string]*plainView{}
 	for ctx.Err() == nil {
-		// It ends when the control plane is away for long, and begins again.
+		// It ends when the control plane is unreachable for long, and begins again.
 		_ = c.Follow(ctx, position, record.Filter{Types: []string{"execution.", "stage.", "trigger."}}, patience, func(e client.Event) error {
 			position = max(position, e.Position)
 			if e.Execution != known {
@@ -95,7 +95,7 @@ func (a *app) tellFleet(ctx context.Context, c *client.Client) {
 		}
 		var clusters []control.Cluster
 		if err := c.Do(ctx, http.MethodGet, "/clusters", nil, &clusters); err != nil {
-			continue // the supervisor tells of a control plane that is away
+			continue // the supervisor tells of a control plane that is unreachable
 		}
 		for _, line := range f.changes(clusters) {
 			a.say("%s %s", now(), clean(line))
@@ -129,7 +129,7 @@ func (f *fleetWatch) failed(where string, g cloud.ServerGroup) string {
 	return fmt.Sprintf("%s: an instance failed, %s: %s; %d of %d serve", where, g.LastFailure.Code, g.LastFailure.Cause, g.Serving(), g.Capacity.Desired)
 }
 
-const regionAway = "the region is away; the edge serves from the others"
+const regionUnreachable = "the region is unreachable; the edge serves from the others"
 
 // changes compares what serves with what was said, and keeps what is said now.
 func (f *fleetWatch) changes(clusters []control.Cluster) []string {
@@ -151,8 +151,8 @@ func (f *fleetWatch) changes(clusters []control.Cluster) []string {
 				standing[where] = fmt.Sprintf("%d of %d instances serve", serving, g.Capacity.Desired)
 			}
 		}
-		for region := range cluster.Away {
-			standing[cluster.Name+" in "+region] = regionAway
+		for region := range cluster.Unreachable {
+			standing[cluster.Name+" in "+region] = regionUnreachable
 		}
 	}
 	for _, where := range slices.Sorted(maps.Keys(standing)) {
@@ -165,7 +165,7 @@ func (f *fleetWatch) changes(clusters []control.Cluster) []string {
 		if _, ok := standing[where]; ok {
 			continue
 		}
-		if f.said[where] == regionAway {
+		if f.said[where] == regionUnreachable {
 			lines = append(lines, where+": the region answers again")
 		}
 		delete(f.said, where) // replaced, or destroyed

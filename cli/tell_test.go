@@ -11,7 +11,7 @@ import (
 )
 
 // The demo tells of instances that are missing and back again, and of regions
-// that are away; a new version that is still growing is no trouble.
+// that are unreachable; a new version that is still growing is no trouble.
 func TestFleetChanges(t *testing.T) {
 	t.Parallel()
 	group := func(name string, serving int) cloud.ServerGroup {
@@ -26,8 +26,8 @@ func TestFleetChanges(t *testing.T) {
 	}
 	killed := group("v2", 2)
 	killed.LastFailure = &cloud.InstanceFailure{Code: "EXITED", Cause: "signal: killed", At: time.Unix(1, 0)}
-	away := cluster()
-	away.Away = map[string]string{"us": "no answer"}
+	unreachable := cluster()
+	unreachable.Unreachable = map[string]string{"us": "no answer"}
 	f := newFleetWatch()
 	for i, step := range []struct {
 		now  control.Cluster
@@ -42,7 +42,7 @@ func TestFleetChanges(t *testing.T) {
 		{cluster(group("v2", 2)), nil},                                                                    // v1 is gone, on purpose
 		{cluster(killed), []string{"v2 in eu: an instance failed, EXITED: signal: killed; 2 of 2 serve"}}, // replaced between two looks
 		{cluster(killed), nil},
-		{away, []string{"shop in us: the region is away; the edge serves from the others"}},
+		{unreachable, []string{"shop in us: the region is unreachable; the edge serves from the others"}},
 		{cluster(killed), []string{"shop in us: the region answers again"}},
 	} {
 		if got := f.changes([]control.Cluster{step.now}); !slices.Equal(got, step.want) {

@@ -26,7 +26,7 @@ type watchOptions struct {
 	silent bool
 }
 
-// patience is how long a watch lets the control plane be away before it says
+// patience is how long a watch lets the control plane be unreachable before it says
 // that the outcome is unknown; a restart takes far less.
 const patience = 30 * time.Second
 

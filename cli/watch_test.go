@@ -62,7 +62,7 @@ func TestThePlainWatchSaysWhyItWaits(t *testing.T) {
 	}
 	running("wave 1/1, canary step 1/3, 10% of traffic: r1 shop-v006 0/2 healthy")
 	running("wave 1/1, canary step 1/3, 10% of traffic: r1 shop-v006 0/2 healthy (GET /healthz: 404 Not Found)")
-	running("wave 1/1, canary step 1/3, 10% of traffic: r1 away: no answer")
+	running("wave 1/1, canary step 1/3, 10% of traffic: r1 unreachable: no answer")
 	running("wave 1/1, canary step 1/3, 10% of traffic: r1 0 of 20 requests to the new version counted at 10%")
 	running("wave 1/1, canary step 1/3, 10% of traffic: r1 7 of 20 requests to the new version counted at 10%")
 	running("wave 1/1, canary step 2/3, 10% of traffic: r1 0 of 20 requests to the new version counted at 10%")
@@ -73,7 +73,7 @@ func TestThePlainWatchSaysWhyItWaits(t *testing.T) {
 		}
 	}
 	step := "Running wave 1/1, canary step 1/3, 10% of traffic"
-	want := []string{"Frozen " + frozen, step, step + ": r1 shop-v006 0/2 healthy (GET /healthz: 404 Not Found)", step + ": r1 away: no answer",
+	want := []string{"Frozen " + frozen, step, step + ": r1 shop-v006 0/2 healthy (GET /healthz: 404 Not Found)", step + ": r1 unreachable: no answer",
 		step + ": r1 0 of 20 requests to the new version counted at 10%",
 		"Running wave 1/1, canary step 2/3, 10% of traffic: r1 0 of 20 requests to the new version counted at 10%"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

@@ -61,7 +61,7 @@ func TestACrashLeavesTheIntent(t *testing.T) {
 // and one whose caller has hung up is written.
 func TestWithoutAnAuditLogNothingIsDone(t *testing.T) {
 	s, records := auditing(t)
-	records.Fail = func(string, string, string) error { return problem.New(problem.Unavailable, "store", "away") }
+	records.Fail = func(string, string, string) error { return problem.New(problem.Unavailable, "store", "unreachable") }
 	err := s.perform(t.Context(), owner, opResize, shopping, nil, func() (map[string]any, error) {
 		t.Error("it acted")
 		return nil, nil
@@ -71,7 +71,7 @@ func TestWithoutAnAuditLogNothingIsDone(t *testing.T) {
 	}
 	records.Fail = nil
 	err = s.perform(t.Context(), owner, opResize, shopping, nil, func() (map[string]any, error) {
-		records.Fail = func(string, string, string) error { return problem.New(problem.Unavailable, "store", "away") }
+		records.Fail = func(string, string, string) error { return problem.New(problem.Unavailable, "store", "unreachable") }
 		return nil, nil
 	})
 	if problem.CodeOf(err) != problem.Unavailable || !strings.Contains(err.Error(), "it was done") {

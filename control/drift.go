@@ -65,14 +65,14 @@ type Difference struct {
 
 // Drift compares every cluster and website (of an application, or one by name)
 // with what was last put into traffic. What should be there and is not comes
-// first. Regions that are away are told, not waited for. Errors:
+// first. Regions that are unreachable are told, not waited for. Errors:
 // not_found (an unknown application), denied, unavailable.
 func (s *Service) Drift(ctx context.Context, p Principal, account, application, cluster, site string) ([]Drift, error) {
 	if err := s.permit(p, opRead, Subject{Kind: KindCluster, Name: cluster, Application: application, Account: account}); err != nil {
 		return nil, err
 	}
 	if err := s.readDeployed(ctx); err != nil && problem.CodeOf(err) != problem.Unavailable {
-		return nil, err // while the database is away, what is remembered has to do
+		return nil, err // while the database is unreachable, what is remembered has to do
 	}
 	restored, err := s.restoredAt(ctx)
 	if err != nil {

@@ -75,7 +75,7 @@ func (s *Service) withMissing(ctx context.Context, a *cloud.Account, cluster str
 		e.by[d.Region] = d
 		want[d.Name] = e
 		if !slices.ContainsFunc(found.clusters, func(c Cluster) bool { return c.Name == d.Name }) {
-			found.clusters = append(found.clusters, Cluster{Name: d.Name, Account: a.Name(), Application: d.Application, Away: found.away})
+			found.clusters = append(found.clusters, Cluster{Name: d.Name, Account: a.Name(), Application: d.Application, Unreachable: found.unreachable})
 		}
 	}
 	for _, c := range found.clusters {
@@ -163,11 +163,11 @@ func compare(c Cluster, want expected) []Difference {
 	slices.Sort(regions)
 	for _, region := range regions {
 		w, known := want.by[region]
-		why, away := c.Away[region]
+		why, unreachable := c.Unreachable[region]
 		if known && !slices.Contains(want.regions, region) {
-			why, away = "it is no region of this control plane", true
+			why, unreachable = "it is no region of this control plane", true
 		}
-		if away {
+		if unreachable {
 			if known {
 				list = append(list, Difference{Kind: DriftUnknown, Region: region, ServerGroup: w.ServerGroup, Deployed: w.ServerGroup + " (" + w.Version + ")", Runs: "cannot be asked: " + why,
 					Help: "bring the region back and ask again, " + orForget(c)})

@@ -19,7 +19,7 @@ type siteSeen struct {
 	regions       []string                          // of the account
 	history       map[string][]cloud.SiteDeployment // by region, newest first
 	changes       map[string][]cloud.SiteChange     // by region
-	away          map[string]string                 // regions that cannot be asked, with the reason
+	unreachable   map[string]string                 // regions that cannot be asked, with the reason
 	unknown       map[string]bool                   // executions that this control plane knows nothing of
 	restored      time.Time                         // of the state, from a backup; zero: never
 }
@@ -62,7 +62,7 @@ func (s *Service) siteDrift(ctx context.Context, p Principal, account, applicati
 
 // seeSite asks every region what it serves of a site.
 func (s *Service) seeSite(ctx context.Context, st SiteStatus) (siteSeen, error) {
-	seen := siteSeen{name: st.Name, account: st.Account, history: map[string][]cloud.SiteDeployment{}, changes: map[string][]cloud.SiteChange{}, away: map[string]string{}}
+	seen := siteSeen{name: st.Name, account: st.Account, history: map[string][]cloud.SiteDeployment{}, changes: map[string][]cloud.SiteChange{}, unreachable: map[string]string{}}
 	a, err := s.Accounts.Account(st.Account)
 	if err != nil {
 		return seen, err
@@ -92,7 +92,7 @@ func (s *Service) seeSite(ctx context.Context, st SiteStatus) (siteSeen, error) 
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && problem.CodeOf(err) != problem.NotFound {
-				seen.away[r.Name] = awayText(err)
+				seen.unreachable[r.Name] = unreachableText(err)
 				return
 			}
 			seen.history[r.Name], seen.changes[r.Name] = history, changes
@@ -199,13 +199,13 @@ func comparePart(seen siteSeen, w Deployed) (Difference, bool) {
 	live := slices.IndexFunc(history, func(d cloud.SiteDeployment) bool {
 		return d.Current && d.Prefix == w.Prefix && d.Archive == w.Archive
 	})
-	why, away := seen.away[w.Region]
+	why, unreachable := seen.unreachable[w.Region]
 	if !slices.Contains(seen.regions, w.Region) {
-		why, away = "it is no region of this control plane", true
+		why, unreachable = "it is no region of this control plane", true
 	}
 	orForget := "or say that it is gone on purpose: showrunner drift --site " + w.Name + " --forget"
 	switch {
-	case away:
+	case unreachable:
 		x.Kind, x.Runs, x.Help = DriftUnknown, "cannot be asked: "+why, "bring the region back and ask again, "+orForget
 		return x, true
 	case live >= 0 && history[live].ID == w.Deployment:

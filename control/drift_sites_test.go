@@ -14,7 +14,7 @@ func TestCompareSite(t *testing.T) {
 		return cloud.SiteDeployment{ID: id, Version: "v-" + id, Prefix: prefix, Current: current}
 	}
 	good := func() siteSeen {
-		return siteSeen{name: "shop", regions: []string{"a", "b"}, away: map[string]string{}, changes: map[string][]cloud.SiteChange{}, history: map[string][]cloud.SiteDeployment{
+		return siteSeen{name: "shop", regions: []string{"a", "b"}, unreachable: map[string]string{}, changes: map[string][]cloud.SiteChange{}, history: map[string][]cloud.SiteDeployment{
 			"a": {at("two", "", true), at("docs", "docs", true), at("one", "", false)},
 			"b": {at("two", "", true), at("docs", "docs", true), at("one", "", false)},
 		}}
@@ -30,7 +30,7 @@ func TestCompareSite(t *testing.T) {
 		}, []string{"deployment b two false"}},
 		"a part is gone": {func(s *siteSeen) { s.history["b"] = s.history["b"][:1] }, []string{"deployment b docs false"}},
 		"region lost it": {func(s *siteSeen) { delete(s.history, "b") }, []string{"deployment b docs false", "deployment b two false"}},
-		"away":           {func(s *siteSeen) { delete(s.history, "b"); s.away["b"] = "refused" }, []string{"unknown b docs false", "unknown b two false"}},
+		"unreachable":    {func(s *siteSeen) { delete(s.history, "b"); s.unreachable["b"] = "refused" }, []string{"unknown b docs false", "unknown b two false"}},
 		"changed by hand": {func(s *siteSeen) {
 			s.changes["a"] = []cloud.SiteChange{{Key: "index.html", Deployment: "two", Change: "replaced"}, {Key: "app.js", Deployment: "two", Change: "removed"}}
 		}, []string{"objects a two true"}},

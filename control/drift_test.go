@@ -47,8 +47,8 @@ func TestCompare(t *testing.T) {
 		"suspended":      {func(c *Cluster, _ map[string]Deployed) { c.Groups[3].Suspended = []string{"Launch"} }, []string{"suspended b api-v002 true"}},
 		"gone":           {func(c *Cluster, _ map[string]Deployed) { c.Groups = c.Groups[:3] }, []string{"gone b api-v002 false"}},
 		"region lost it": {func(c *Cluster, _ map[string]Deployed) { c.Groups = c.Groups[:2] }, []string{"gone b api-v002 false"}},
-		"away": {func(c *Cluster, _ map[string]Deployed) {
-			c.Groups, c.Away = c.Groups[:2], map[string]string{"b": "refused"}
+		"unreachable": {func(c *Cluster, _ map[string]Deployed) {
+			c.Groups, c.Unreachable = c.Groups[:2], map[string]string{"b": "refused"}
 		}, []string{"unknown b api-v002 false"}},
 		"by an execution not known, later": {func(c *Cluster, w map[string]Deployed) {
 			c.Groups[0].Weight, c.Groups[1].Weight, c.Groups[0].Created = 100, 0, time.Unix(2000, 0)

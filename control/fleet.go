@@ -26,17 +26,17 @@ type Cluster struct {
 	Counts      []cloud.Counts      `json:"counts,omitempty"`
 	// GroupCleanUps are the clean-ups of groups that a rollout has replaced.
 	GroupCleanUps []GroupCleanUp `json:"fates,omitempty"`
-	// Away names the regions that could not be asked, with the reason.
-	Away map[string]string `json:"away,omitempty"`
+	// Unreachable names the regions that could not be asked, with the reason.
+	Unreachable map[string]string `json:"unreachable,omitempty"`
 }
 
 // answerWithin bounds how long a region is waited for when people look: a region that
-// hangs is away like a region that is gone.
+// hangs is unreachable like a region that is gone.
 const answerWithin = 2 * time.Second
 
-// awayText says why a region could not be asked, for people: what the cloud says of it,
+// unreachableText says why a region could not be asked, for people: what the cloud says of it,
 // without who asked what, and without the sockets below.
-func awayText(err error) string {
+func unreachableText(err error) string {
 	text := problem.Text(err)
 	for e, ok := problem.Of(err); ok; e, ok = problem.Of(e.Err) {
 		var transport *url.Error
@@ -60,7 +60,7 @@ func asking(ctx context.Context, r cloud.Region) (context.Context, context.Cance
 }
 
 // Clusters observes clusters; application and cluster, when given, select.
-// An empty account is every account. Regions that are away are told, not waited for.
+// An empty account is every account. Regions that are unreachable are told, not waited for.
 func (s *Service) Clusters(ctx context.Context, p Principal, account, application, cluster string) ([]Cluster, error) {
 	if err := s.permit(p, opRead, Subject{Kind: KindCluster, Name: cluster, Application: application, Account: account}); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (s *Service) Clusters(ctx context.Context, p Principal, account, applicatio
 		if err != nil {
 			return nil, err
 		}
-		if len(found.clusters) == 0 && len(found.away) == len(found.regions) && len(found.regions) > 0 {
+		if len(found.clusters) == 0 && len(found.unreachable) == len(found.regions) && len(found.regions) > 0 {
 			return nil, problem.New(problem.Unavailable, "clusters", "no region of account %s answers", a.Name()).WithHelp("showrunner doctor")
 		}
 		s.setGroupCleanUps(ctx, name, found.clusters, cluster)
@@ -97,9 +97,9 @@ func (s *Service) Clusters(ctx context.Context, p Principal, account, applicatio
 
 // observed is what the regions of an account say of its clusters.
 type observed struct {
-	clusters []Cluster
-	regions  []string
-	away     map[string]string // regions that could not be asked, with the reason
+	clusters    []Cluster
+	regions     []string
+	unreachable map[string]string // regions that could not be asked, with the reason
 }
 
 // observe asks every region of an account for its clusters, or for one by name.
@@ -123,11 +123,11 @@ func observe(ctx context.Context, a *cloud.Account, cluster string) (observed, e
 	}
 	wg.Wait()
 	byName := map[string]*Cluster{}
-	out := observed{away: map[string]string{}}
+	out := observed{unreachable: map[string]string{}}
 	for i, r := range regions {
 		out.regions = append(out.regions, r.Name)
 		if answers[i].err != nil {
-			out.away[r.Name] = awayText(answers[i].err)
+			out.unreachable[r.Name] = unreachableText(answers[i].err)
 			continue
 		}
 		for _, g := range answers[i].groups {
@@ -142,8 +142,8 @@ func observe(ctx context.Context, a *cloud.Account, cluster string) (observed, e
 		}
 	}
 	for _, c := range byName {
-		if len(out.away) > 0 {
-			c.Away = out.away
+		if len(out.unreachable) > 0 {
+			c.Unreachable = out.unreachable
 		}
 		out.clusters = append(out.clusters, *c)
 	}

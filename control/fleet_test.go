@@ -29,7 +29,7 @@ func (h hung) ServerGroups(ctx context.Context, region, cluster string) ([]cloud
 	return h.Cloud.ServerGroups(ctx, region, cluster)
 }
 
-// A region that hangs is told to be away, and not waited for.
+// A region that hangs is told to be unreachable, and not waited for.
 func TestClustersDoNotWaitForAHungRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := memcloud.New(memcloud.Config{Regions: []string{"a", "b"}})
@@ -45,15 +45,15 @@ func TestClustersDoNotWaitForAHungRegion(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 		list := found.clusters
-		if len(list) != 1 || len(list[0].Groups) != 1 || !strings.Contains(list[0].Away["b"], "not answered within") {
+		if len(list) != 1 || len(list[0].Groups) != 1 || !strings.Contains(list[0].Unreachable["b"], "not answered within") {
 			t.Errorf("%+v", list)
 		}
 	})
 }
 
-// Why a region is away is the region's own sentence: without operations, and without
+// Why a region is unreachable is the region's own sentence: without operations, and without
 // the socket that was tried.
-func TestWhyARegionIsAway(t *testing.T) {
+func TestWhyARegionIsUnreachable(t *testing.T) {
 	dial := &url.Error{Op: "Get", URL: "http://region/x", Err: errors.New("dial unix /run/a.sock: no such file")}
 	asked := func(err error) error {
 		return problem.Wrap(err, "", "cloud.server-groups", "reading server groups in a")
@@ -64,7 +64,7 @@ func TestWhyARegionIsAway(t *testing.T) {
 		"the store is full":             asked(problem.New(problem.Unavailable, "x", "the store is full")),
 		"plain":                         errors.New("plain"),
 	} {
-		if got := awayText(err); got != want {
+		if got := unreachableText(err); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -42,7 +42,7 @@ func TestARunUsesTheFileOfTheCommitThatItFollows(t *testing.T) {
 		"changed":              {before, commitFile{text: after}, 3, 2},
 		"the same":             {before, commitFile{text: before}, 2, 1},
 		"none":                 {before, commitFile{err: problem.New(problem.NotFound, "artifact.read", "no file")}, 2, 1},
-		"not reached":          {before, commitFile{err: problem.New(problem.Unavailable, "git", "away")}, 2, 1},
+		"not reached":          {before, commitFile{err: problem.New(problem.Unavailable, "git", "unreachable")}, 2, 1},
 		"with errors":          {before, commitFile{text: before + "      more: { needs: [nothing] }\n"}, 2, 1},
 		"another's":            {before, commitFile{text: strings.Replace(after, "shop", "other", 1)}, 2, 1},
 		"without the pipeline": {before, commitFile{text: strings.Replace(after, "release:", "nightly:", 1)}, 0, 2},

@@ -21,8 +21,8 @@ type Kept struct {
 	Name        string        `json:"name"`
 	Application string        `json:"application,omitempty"`
 	Versions    []KeptVersion `json:"versions"` // newest first
-	// Away names the regions that could not be asked, with the reason.
-	Away map[string]string `json:"away,omitempty"`
+	// Unreachable names the regions that could not be asked, with the reason.
+	Unreachable map[string]string `json:"unreachable,omitempty"`
 }
 
 // KeptVersion is one version that a rollback can return to.
@@ -93,7 +93,7 @@ func (s *Service) describeKept(ctx context.Context, versions []KeptVersion) {
 
 // keptOfCluster asks the rollout's own rule which groups can be returned to.
 func keptOfCluster(c Cluster) Kept {
-	k := Kept{Kind: KindCluster, Account: c.Account, Name: c.Name, Application: c.Application, Away: c.Away, Versions: []KeptVersion{}}
+	k := Kept{Kind: KindCluster, Account: c.Account, Name: c.Name, Application: c.Application, Unreachable: c.Unreachable, Versions: []KeptVersion{}}
 	byRegion := map[string][]cloud.ServerGroup{}
 	for _, g := range c.Groups {
 		byRegion[g.Region] = append(byRegion[g.Region], g)
@@ -131,7 +131,7 @@ func keptOfCluster(c Cluster) Kept {
 }
 
 func keptOfSite(st SiteStatus, deployments []cloud.SiteDeployment) Kept {
-	k := Kept{Kind: KindSite, Account: st.Account, Name: st.Name, Application: st.Application, Away: st.Away, Versions: []KeptVersion{}}
+	k := Kept{Kind: KindSite, Account: st.Account, Name: st.Name, Application: st.Application, Unreachable: st.Unreachable, Versions: []KeptVersion{}}
 	before := map[string]string{} // by region
 	for _, d := range deployments {
 		if d.Current && d.Previous != "" {

@@ -39,7 +39,7 @@ func (s *Service) Missing(ctx context.Context, p Principal, application string) 
 		return nil, err
 	}
 	if err := s.readDeployed(ctx); err != nil && problem.CodeOf(err) != problem.Unavailable {
-		return nil, err // while the database is away, what is remembered has to do
+		return nil, err // while the database is unreachable, what is remembered has to do
 	}
 	list := []Missing{}
 	for _, name := range s.Accounts.Names() {
@@ -115,7 +115,7 @@ func missingWhy(d Deployed, regions []cloud.Region, groups observed, sites []Sit
 	}
 	if d.Kind == KindSite {
 		for _, st := range sites {
-			if st.Name == d.Name && (st.Away[d.Region] != "" || slices.ContainsFunc(st.Current, func(x cloud.SiteDeployment) bool {
+			if st.Name == d.Name && (st.Unreachable[d.Region] != "" || slices.ContainsFunc(st.Current, func(x cloud.SiteDeployment) bool {
 				return x.Region == d.Region && x.Prefix == d.Prefix && x.Archive == d.Archive
 			})) {
 				return ""
@@ -123,7 +123,7 @@ func missingWhy(d Deployed, regions []cloud.Region, groups observed, sites []Sit
 		}
 		return "nothing of it is live"
 	}
-	if why := groups.away[d.Region]; why != "" {
+	if why := groups.unreachable[d.Region]; why != "" {
 		return "region " + d.Region + " cannot be asked: " + why
 	}
 	for _, c := range groups.clusters {

@@ -177,7 +177,7 @@ func (s *Service) PreviewRollback(ctx context.Context, p Principal, r RollbackRe
 		}
 		lines = append(lines, region+": "+returning(observed[region], to))
 	}
-	for _, region := range slices.Sorted(maps.Keys(c.Away)) {
+	for _, region := range slices.Sorted(maps.Keys(c.Unreachable)) {
 		lines = append(lines, region+": cannot be asked now; it may come back with the version that is rolled back")
 	}
 	if busy, ok := problem.Of(s.unclaimed(ctx, p, r)); ok && busy.Code == problem.Conflict {

@@ -12,11 +12,11 @@ import (
 
 // SiteStatus is a website, and what each region serves of it.
 type SiteStatus struct {
-	Name    string                 `json:"name"`
-	Account string                 `json:"account"`
-	URL     string                 `json:"url"`
-	Current []cloud.SiteDeployment `json:"current"` // for each region and part (prefix) of the site
-	Away    map[string]string      `json:"away,omitempty"`
+	Name        string                 `json:"name"`
+	Account     string                 `json:"account"`
+	URL         string                 `json:"url"`
+	Current     []cloud.SiteDeployment `json:"current"` // for each region and part (prefix) of the site
+	Unreachable map[string]string      `json:"unreachable,omitempty"`
 	// Application is the application that put it into traffic last; empty when that is not known any more.
 	Application string `json:"application,omitempty"`
 }
@@ -45,7 +45,7 @@ func (s *Service) Sites(ctx context.Context, p Principal) ([]SiteStatus, error) 
 		}
 		kept, err := s.deployed(ctx, KindSite, name, "")
 		if err != nil && problem.CodeOf(err) != problem.Unavailable {
-			return nil, err // while the database is away, sites are listed without their applications
+			return nil, err // while the database is unreachable, sites are listed without their applications
 		}
 		for i := range found {
 			found[i].Application = applicationOfSite(found[i].Name, kept)
@@ -72,13 +72,13 @@ func sitesOf(ctx context.Context, a *cloud.Account, sites *cloud.Sites) ([]SiteS
 		return nil, err
 	}
 	byName := map[string]*SiteStatus{}
-	away := map[string]string{}
+	unreachable := map[string]string{}
 	for _, r := range regions {
 		bounded, cancel := asking(ctx, r)
 		found, err := sites.List(bounded, r.Name)
 		cancel()
 		if err != nil {
-			away[r.Name] = awayText(err)
+			unreachable[r.Name] = unreachableText(err)
 			continue
 		}
 		for _, site := range found {
@@ -92,8 +92,8 @@ func sitesOf(ctx context.Context, a *cloud.Account, sites *cloud.Sites) ([]SiteS
 	}
 	list := make([]SiteStatus, 0, len(byName))
 	for _, st := range byName {
-		if len(away) > 0 {
-			st.Away = away
+		if len(unreachable) > 0 {
+			st.Unreachable = unreachable
 		}
 		list = append(list, *st)
 	}

@@ -218,7 +218,7 @@ func (e *Engine) persist(m *membership, changes []*Change, stop <-chan struct{})
 			return ErrLost
 		case <-stop:
 			t.Stop()
-			return problem.Wrap(err, problem.Unavailable, "execution.commit", "the engine stops while the database is away")
+			return problem.Wrap(err, problem.Unavailable, "execution.commit", "the engine stops while the database is unreachable")
 		}
 	}
 }

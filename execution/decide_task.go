@@ -190,7 +190,7 @@ func (s *state) unknown(ev answered, now time.Time, c *changes) {
 		f := *failureOf(ev.err)
 		f.Code = CodeParked
 		f.Evidence = append([]string{"asked " + itoa(r.Tries) + " times; the last answer: " + ev.err.Error()}, f.Evidence...)
-		f.Help = "Mend what is away, then signal retry to this stage; or done, or fail."
+		f.Help = "Mend what is unreachable, then signal retry to this stage; or done, or fail."
 		s.park(ev.stage, f, now, c)
 		return
 	}

@@ -271,13 +271,13 @@ func (e *Engine) await(ctx context.Context, op string) (*membership, error) {
 	}
 	m := e.session.Load()
 	if e.outage.is() || m == nil || m.lost() {
-		return nil, away(op)
+		return nil, unreachable(op)
 	}
 	return m, nil
 }
 
-func away(op string) error {
-	return unavailable(op, "the database is away; what runs goes on once it is back")
+func unreachable(op string) error {
+	return unavailable(op, "the database is unreachable; what runs goes on once it is back")
 }
 
 // Standing returns nil when this replica can take work on, or why it cannot.
@@ -290,28 +290,28 @@ func (e *Engine) Standing(ctx context.Context) error {
 		return unavailable(op, "the engine has not joined its store yet")
 	}
 	if m := e.session.Load(); e.outage.is() || m == nil || m.lost() {
-		return away(op)
+		return unreachable(op)
 	}
 	_, err := e.End(ctx) // the store answers
 	return err
 }
 
-// outage knows whether the database is away, and tells goroutines that wait for that.
+// outage knows whether the database is unreachable, and tells goroutines that wait for that.
 type outage struct {
-	mu    sync.Mutex
-	away  bool
-	began chan struct{}
+	mu          sync.Mutex
+	unreachable bool
+	began       chan struct{}
 }
 
-// set records whether the database is away, and says whether that has changed.
-func (o *outage) set(away bool) bool {
+// set records whether the database is unreachable, and says whether that has changed.
+func (o *outage) set(unreachable bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.away == away {
+	if o.unreachable == unreachable {
 		return false
 	}
-	o.away = away
-	if away && o.began != nil {
+	o.unreachable = unreachable
+	if unreachable && o.began != nil {
 		close(o.began)
 		o.began = nil
 	}
@@ -321,7 +321,7 @@ func (o *outage) set(away bool) bool {
 func (o *outage) is() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.away
+	return o.unreachable
 }
 
 // next returns a channel that is closed when the next outage begins.

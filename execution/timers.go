@@ -97,7 +97,7 @@ func (e *Engine) timerLoop(ctx context.Context) {
 // fire acts on one timer.
 func (e *Engine) fire(x timer) {
 	r, err := e.load(e.base, x.id, false)
-	if err != nil && !errors.Is(err, ErrLost) && e.base.Err() == nil { // the store is away: try again
+	if err != nil && !errors.Is(err, ErrLost) && e.base.Err() == nil { // the store is unreachable: try again
 		e.timers.add(timer{at: e.now().Add(time.Second), id: x.id, stage: x.stage})
 	}
 	if err != nil || r == nil {

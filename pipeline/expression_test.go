@@ -157,7 +157,7 @@ func TestInjectedReferences(t *testing.T) {
 	if err != nil || got != "${{ secrets.TOKEN }} ${{ 1|v${{ secrets.TOKEN }}" || asked != "OWN" {
 		t.Errorf("%q, asked for %q: %v", got, asked, err)
 	}
-	failure := errors.New("away")
+	failure := errors.New("unreachable")
 	if _, err := ExpandSecrets("${{ secrets.A }}", func(string) (string, error) { return "", failure }); !errors.Is(err, failure) {
 		t.Error(err)
 	}

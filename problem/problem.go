@@ -27,7 +27,7 @@ const (
 	Denied Code = "denied"
 	// Precondition: a safety check refused, or could not be carried out.
 	Precondition Code = "precondition"
-	// Unavailable: something needed is away or overloaded; the only code worth retrying.
+	// Unavailable: something needed is unreachable or overloaded; the only code worth retrying.
 	Unavailable Code = "unavailable"
 	// Internal: our own defect, or a failure we cannot classify.
 	Internal Code = "internal"
@@ -41,7 +41,7 @@ type Error struct {
 	Help    string // what to do next; may be empty
 	// RetryAfter is how long to wait before asking again; only with Unavailable, zero when unknown.
 	RetryAfter time.Duration
-	// Busy says that nothing is away: more is asked for than is taken on, and the
+	// Busy says that nothing is unreachable: more is asked for than is taken on, and the
 	// asker should slow down; only with Unavailable.
 	Busy bool
 	Err  error

@@ -21,8 +21,8 @@ func TestTogether(t *testing.T) {
 	if both.Error() != "secret: a is missing; secret: b is missing" || problem.CodeOf(both) != problem.NotFound || problem.HelpOf(both) != "set a set b" {
 		t.Errorf("two: %v, %s, %s", both, problem.CodeOf(both), problem.HelpOf(both))
 	}
-	away := problem.New(problem.Unavailable, "secret", "no answer")
-	if err := problem.Together(a, away); !errors.Is(err, away) || problem.CodeOf(err) != problem.Unavailable {
+	unreachable := problem.New(problem.Unavailable, "secret", "no answer")
+	if err := problem.Together(a, unreachable); !errors.Is(err, unreachable) || problem.CodeOf(err) != problem.Unavailable {
 		t.Errorf("with one that could not be found out: %v", err)
 	}
 }

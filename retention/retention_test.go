@@ -61,7 +61,7 @@ func (a accounts) Account(string) (*cloud.Account, error) { return a.local, nil 
 type unreachableCloud struct{ *memcloud.Cloud }
 
 func (a unreachableCloud) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
-	return nil, problem.New(problem.Unavailable, "test", "region %s is away", region)
+	return nil, problem.New(problem.Unavailable, "test", "region %s is unreachable", region)
 }
 
 // fixture is a data folder in which all files are older than age.

@@ -114,7 +114,7 @@ func Refusal(spec Spec, obs Observed, now time.Time) *stage.Failure {
 	for _, w := range spec.Waves {
 		for _, region := range w.Regions {
 			o := obs.Regions[region]
-			if o.Away != "" {
+			if o.Unreachable != "" {
 				continue
 			}
 			d := decider{spec: spec, shape: shapeOf(spec.Strategy), obs: obs, now: now, st: State{Regions: map[string]*RegionState{region: {}}}, wait: maxWait}

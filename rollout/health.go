@@ -21,8 +21,8 @@ func (d *decider) noteLook() {
 			if rs.Phase == Undoing {
 				rs.Entered = d.now
 			}
-			if rs.away() {
-				rs.Away = d.now
+			if rs.unreachable() {
+				rs.Unreachable = d.now
 			}
 			if !rs.TooFewSince.IsZero() {
 				rs.TooFewSince = d.now
@@ -34,22 +34,22 @@ func (d *decider) noteLook() {
 	}
 }
 
-func (rs *RegionState) away() bool { return !rs.Away.IsZero() }
+func (rs *RegionState) unreachable() bool { return !rs.Unreachable.IsZero() }
 
 // reaches says whether a region could be asked, and records when it goes away and
 // comes back. Its instances went away with it, so they get the full time again to
 // become healthy.
 func (d *decider) reaches(region string) bool {
 	rs := d.st.Regions[region]
-	if d.obs.Regions[region].Away != "" {
-		if !rs.away() {
-			rs.Away = d.now
+	if d.obs.Regions[region].Unreachable != "" {
+		if !rs.unreachable() {
+			rs.Unreachable = d.now
 		}
 		d.until(d.now.Add(awayRetry))
 		return false
 	}
-	if rs.away() {
-		rs.Away, rs.Back, rs.TooFewSince = time.Time{}, d.now, time.Time{}
+	if rs.unreachable() {
+		rs.Unreachable, rs.Back, rs.TooFewSince = time.Time{}, d.now, time.Time{}
 	}
 	return true
 }
@@ -58,9 +58,9 @@ func (d *decider) reaches(region string) bool {
 // does not go on without it, since the state of the version in that region is
 // unknown.
 func (d *decider) waitForRegion(region string) {
-	why, rs := d.obs.Regions[region].Away, d.st.Regions[region]
-	d.note(region, "away: %s", why)
-	deadline := rs.Away.Add(d.spec.Timeout)
+	why, rs := d.obs.Regions[region].Unreachable, d.st.Regions[region]
+	d.note(region, "unreachable: %s", why)
+	deadline := rs.Unreachable.Add(d.spec.Timeout)
 	if !d.now.Before(deadline) {
 		d.fail(region, stage.Failure{Code: "REGION_UNAVAILABLE", Cause: fmt.Sprintf("%s could not be reached for %s", region, d.spec.Timeout),
 			Evidence: []string{why}, Help: "bring the region back, or take it out of the waves", Retryable: true})

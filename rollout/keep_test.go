@@ -63,7 +63,7 @@ func TestAVersionThatWasRolledBackIsNotKeptInsteadOfAGoodOne(t *testing.T) {
 	}
 }
 
-// A region that is away at clean-up time delays only its own clean-up, for as
+// A region that is unreachable at clean-up time delays only its own clean-up, for as
 // long as it takes: the actions are decided from the state at that time.
 func TestCleaningUpLate(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 5}
@@ -72,17 +72,17 @@ func TestCleaningUpLate(t *testing.T) {
 	spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
 		Strategy: pipeline.Strategy{RedBlack: &pipeline.RedBlack{ScaleDownDelay: pipeline.Duration(delay)}}, Waves: []pipeline.Wave{{Regions: regions}}}
 	s.outage = true
-	away := false
+	unreachable := false
 	st, failure, done := s.run(spec, false, func(st rollout.State) {
-		if !st.Finished.IsZero() && !away {
-			away = true
+		if !st.Finished.IsZero() && !unreachable {
+			unreachable = true
 			s.killRegion(regions[0])
 		}
-		if away && s.now.Sub(st.Finished) > 20*time.Minute {
-			s.regions[regions[0]].away = false
+		if unreachable && s.now.Sub(st.Finished) > 20*time.Minute {
+			s.regions[regions[0]].unreachable = false
 		}
 	})
-	if !done || failure != nil || !away {
+	if !done || failure != nil || !unreachable {
 		t.Fatalf("done %v, failure %+v", done, failure)
 	}
 	for region, r := range s.regions {

@@ -40,7 +40,7 @@ const (
 	// regionTimeout bounds one change of one region.
 	regionTimeout = 20 * time.Second
 	// observeTimeout bounds one query of one region: a region that does not
-	// answer in time counts as away.
+	// answer in time counts as unreachable.
 	observeTimeout = 5 * time.Second
 )
 
@@ -103,7 +103,7 @@ func (l *Loop) Observe(ctx context.Context, spec Spec) Observed {
 					o.Counts, err = l.Cloud.Counts(ctx, r, spec.Group.Cluster)
 				}
 				if o.Groups = groups; err != nil {
-					o = Region{Away: problem.Text(err)}
+					o = Region{Unreachable: problem.Text(err)}
 				}
 				mu.Lock()
 				defer mu.Unlock()

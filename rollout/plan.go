@@ -101,11 +101,11 @@ type Observed struct {
 
 // Region is one region's part of Observed.
 type Region struct {
-	// Away says that the region could not be reached; the other fields are empty
+	// Unreachable says that the region could not be reached; the other fields are empty
 	// then.
-	Away   string
-	Groups []cloud.ServerGroup // of the cluster, oldest first
-	Counts []cloud.Counts      // set when the strategy has a judge and the cloud counts
+	Unreachable string
+	Groups      []cloud.ServerGroup // of the cluster, oldest first
+	Counts      []cloud.Counts      // set when the strategy has a judge and the cloud counts
 	// Facts are the facts that the cloud states for the region; nil is a cloud
 	// that can do everything, without delay.
 	Facts *cloud.Facts
@@ -175,10 +175,10 @@ type RegionState struct {
 	// FailuresBefore is the group's failure count when the region's turn came; a
 	// reused group may have failed before.
 	FailuresBefore int `json:"failBase,omitempty"`
-	// Away is the time since which the region is unreachable, Back when it last
+	// Unreachable is the time since which the region is unreachable, Back when it last
 	// became reachable again.
-	Away time.Time `json:"away,omitzero"`
-	Back time.Time `json:"back,omitzero"`
+	Unreachable time.Time `json:"unreachable,omitzero"`
+	Back        time.Time `json:"back,omitzero"`
 	// TrafficDriftSince is the time since which the traffic differs from the
 	// rollout's last change.
 	TrafficDriftSince time.Time `json:"astray,omitzero"`

@@ -18,8 +18,8 @@ func Preview(spec Spec, obs Observed, now time.Time) []string {
 		for _, region := range w.Regions {
 			head := fmt.Sprintf("wave %d, %s: ", i+1, region)
 			o := obs.Regions[region]
-			if o.Away != "" {
-				lines = append(lines, head+"cannot be asked now ("+o.Away+"); the rollout waits for it, at most "+spec.Timeout.String())
+			if o.Unreachable != "" {
+				lines = append(lines, head+"cannot be asked now ("+o.Unreachable+"); the rollout waits for it, at most "+spec.Timeout.String())
 				continue
 			}
 			for _, line := range previewRegion(spec, region, o, now) {

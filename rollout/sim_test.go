@@ -48,12 +48,12 @@ type sim struct {
 }
 
 type simRegion struct {
-	away   bool
-	groups []cloud.ServerGroup
-	next   int
-	made   map[string]string // idempotency key → answer
-	asked  map[string]string // idempotency key → request
-	killed int               // serving instances that chaos killed and that are not yet replaced
+	unreachable bool
+	groups      []cloud.ServerGroup
+	next        int
+	made        map[string]string // idempotency key → answer
+	asked       map[string]string // idempotency key → request
+	killed      int               // serving instances that chaos killed and that are not yet replaced
 }
 
 func newSim(rng *rand.Rand, regions []string, old pipeline.Capacity) *sim {
@@ -117,15 +117,15 @@ func nowSize(g cloud.ServerGroup) int       { return len(g.Instances) }
 // against the present state, and a missing group is not_found.
 func (s *sim) apply(c rollout.Change) (made string, err error) {
 	r := s.regions[c.Region]
-	if r.away {
-		return "", problem.New(problem.Unavailable, "sim", "away")
+	if r.unreachable {
+		return "", problem.New(problem.Unavailable, "sim", "unreachable")
 	}
 	if c.Kind == rollout.Validate {
 		if s.hook != nil {
 			return "", s.hook(c)
 		}
 		if s.rng.IntN(8) == 0 && s.flaky {
-			return "", problem.New(problem.Unavailable, "sim", "the hook is away")
+			return "", problem.New(problem.Unavailable, "sim", "the hook is unreachable")
 		}
 		return "", nil
 	}
@@ -216,9 +216,9 @@ func (s *sim) live() {
 	for _, name := range slices.Sorted(maps.Keys(s.regions)) {
 		r := s.regions[name]
 		if s.flaky && s.rng.IntN(20) == 0 {
-			r.away = true
+			r.unreachable = true
 		} else if s.rng.IntN(3) == 0 && !s.outage {
-			r.away = false
+			r.unreachable = false
 		}
 		r.killed = 0
 		for i := range r.groups {
@@ -268,7 +268,7 @@ func (s *sim) scale(g *cloud.ServerGroup) {
 // killRegion ends a region's process for a while, with all its instances.
 func (s *sim) killRegion(name string) {
 	r := s.regions[name]
-	r.away = true
+	r.unreachable = true
 	for i := range r.groups {
 		for j := range r.groups[i].Instances {
 			r.groups[i].Instances[j].Healthy = false
@@ -279,8 +279,8 @@ func (s *sim) killRegion(name string) {
 func (s *sim) observe() rollout.Observed {
 	obs := rollout.Observed{Regions: map[string]rollout.Region{}}
 	for name, r := range s.regions {
-		if r.away {
-			obs.Regions[name] = rollout.Region{Away: "connection refused"}
+		if r.unreachable {
+			obs.Regions[name] = rollout.Region{Unreachable: "connection refused"}
 			continue
 		}
 		groups := slices.Clone(r.groups)
@@ -344,7 +344,7 @@ func (s *sim) cleanUp(spec rollout.Spec, st rollout.State, check func(rollout.St
 		for range 1000 {
 			o := s.picture().Regions[region]
 			changes, underWay := left.CleanUp(region, o.Groups, s.now)
-			if o.Away == "" && len(changes) == 0 && !underWay && !s.stale {
+			if o.Unreachable == "" && len(changes) == 0 && !underWay && !s.stale {
 				done = true
 				break
 			}

@@ -41,7 +41,7 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 	deadline := latest(rs.Entered, rs.Back).Add(d.spec.Timeout + d.facts(region).Settle)
 	if !d.now.Before(deadline) {
 		if rs.Refused == "" {
-			rs.Refused = o.Away
+			rs.Refused = o.Unreachable
 		}
 		d.st.Failure.Undone = append(d.st.Failure.Undone, fmt.Sprintf("NOT undone in %s after %s: %s", region, d.spec.Timeout, orElse(rs.Refused, "the old version does not serve")))
 		rs.Phase = Undone
@@ -49,7 +49,7 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 	}
 	d.until(deadline)
 	if !there {
-		d.note(region, "away: %s", o.Away)
+		d.note(region, "unreachable: %s", o.Unreachable)
 		return
 	}
 	if rs.New == "" {

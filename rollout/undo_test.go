@@ -144,8 +144,8 @@ func TestUndoingWaitsForARegionThatComesBack(t *testing.T) {
 		case began.IsZero():
 			s.killRegion(regions[1])
 			s.canceled, began = true, s.now
-		case s.now.Sub(began) > 55*time.Second && r.away:
-			r.away = false
+		case s.now.Sub(began) > 55*time.Second && r.unreachable:
+			r.unreachable = false
 			for i := range r.groups { // the old version starts slowly
 				for j := range r.groups[i].Instances {
 					if r.groups[i].Instances[j].Healthy = true; i == 0 {
@@ -215,11 +215,11 @@ func TestDowntimeDoesNotCountAgainstTimeLimits(t *testing.T) {
 	}{
 		"undoing": {true, func(_ *sim, _ rollout.State, rs *rollout.RegionState) bool { return rs.Phase == rollout.Undoing }},
 		"ill":     {false, func(_ *sim, _ rollout.State, rs *rollout.RegionState) bool { return !rs.TooFewSince.IsZero() }},
-		"away": {false, func(s *sim, _ rollout.State, rs *rollout.RegionState) bool {
-			if rs.Phase == rollout.Stepping && rs.Away.IsZero() {
+		"unreachable": {false, func(s *sim, _ rollout.State, rs *rollout.RegionState) bool {
+			if rs.Phase == rollout.Stepping && rs.Unreachable.IsZero() {
 				s.killRegion(regions[0])
 			}
-			return !rs.Away.IsZero()
+			return !rs.Unreachable.IsZero()
 		}},
 	} {
 		s := newSim(rand.New(rand.NewPCG(6, 2)), regions[:1], capacity)

@@ -35,7 +35,7 @@ type measurer struct {
 	regions []string
 }
 
-// measure publishes once. Regions that are away are left out: they have no data then.
+// measure publishes once. Regions that are unreachable are left out: they have no data then.
 func (m measurer) measure(ctx context.Context) error {
 	var failures []error
 	for _, region := range m.regions {

@@ -70,18 +70,18 @@ func (o regionObjects) home(ctx context.Context, asked, bucket string) (region, 
 	if err != nil {
 		return "", "", err
 	}
-	var away []string
+	var unreachable []string
 	for _, r := range regions {
 		if asked != "" && r.Name != asked {
 			continue
 		}
 		if r.Endpoint == "" {
-			away = append(away, r.Name)
+			unreachable = append(unreachable, r.Name)
 			continue
 		}
 		res, err := o.ask(ctx, http.MethodHead, r.Name, r.Endpoint, "/"+url.PathEscape(bucket))
 		if err != nil {
-			away = append(away, r.Name)
+			unreachable = append(unreachable, r.Name)
 			continue
 		}
 		res.Body.Close()
@@ -89,8 +89,8 @@ func (o regionObjects) home(ctx context.Context, asked, bucket string) (region, 
 			return r.Name, r.Endpoint, nil
 		}
 	}
-	if len(away) > 0 {
-		return "", "", problem.New(problem.Unavailable, op, "whether there is a bucket %s cannot be told: %s does not answer", bucket, strings.Join(away, ", "))
+	if len(unreachable) > 0 {
+		return "", "", problem.New(problem.Unavailable, op, "whether there is a bucket %s cannot be told: %s does not answer", bucket, strings.Join(unreachable, ", "))
 	}
 	return "", "", problem.New(problem.NotFound, op, "there is no bucket %s", bucket).WithHelp("make it: showrunner aws -- s3 mb s3://%s", bucket)
 }

@@ -8,11 +8,11 @@ import (
 	"showrunner/web"
 )
 
-// warmed bounds how many pages of each sort are kept for when the database is away.
+// warmed bounds how many pages of each sort are kept for when the database is unreachable.
 const warmed = 40
 
 // warm asks for what people look at first, so that it is known when the database
-// is away: the front page, the lists and what runs. What it cannot read is not
+// is unreachable: the front page, the lists and what runs. What it cannot read is not
 // kept.
 func (c *controlPlane) warm(ctx context.Context) {
 	who := control.Principal{Name: "control", Owner: true}

@@ -67,7 +67,7 @@ func TestPostgresGoesAwayAndComesBack(t *testing.T) {
 			break
 		}
 		if deadline.Err() != nil {
-			t.Fatalf("with the database away a start was answered %v", err)
+			t.Fatalf("with the database unreachable a start was answered %v", err)
 		}
 	}
 	if err := own.Up(t.Context()); err != nil {

@@ -95,7 +95,7 @@ BEGIN
           c_createds, c_starteds, c_endeds, c_requests, c_states, c_terms) WITH ORDINALITY
         AS u (id, application, pipeline, status, live, plan, lane, parent, rollback_of, created, started, ended, request, state, terms, n)
       WHERE dropped IS NULL OR u.id <> ALL (dropped)),
-    -- A pipeline counts its executions; in a lane they get the owner of the lane, when that one lives.
+    -- A pipeline counts its executions; those of an ordered pipeline (lane 1) get the owner of their pipeline, when that replica lives.
     p AS (
       INSERT INTO pipeline AS p (application, name, number, ord, owner)
         SELECT c.application, c.pipeline, count(*), count(*), CASE max(c.lane) WHEN 1 THEN me ELSE '' END

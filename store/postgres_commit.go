@@ -20,7 +20,7 @@ type pgExecutor interface {
 }
 
 // commitTimeout is how long a batch may take before it is asked what became of
-// it; a database that hangs is then known to be away.
+// it; a database that hangs is then known to be unreachable.
 const commitTimeout = 10 * time.Second
 
 // Commit implements execution.Session. All but the rare changes go in one call,

@@ -20,7 +20,7 @@ const (
 	replicaLock = 0x5368
 	// watchEvery is how often peers are looked at, and so how soon a killed one is noticed.
 	watchEvery = 100 * time.Millisecond
-	// sessionGrace is how long the dedicated connection may be away before the
+	// sessionGrace is how long the dedicated connection may be unreachable before the
 	// session counts as lost and running work is handed over.
 	sessionGrace = time.Second
 	channel      = "showrunner"
@@ -215,7 +215,7 @@ func (s *pgSession) watch(ctx context.Context) {
 		}
 		gone, err := s.checkPeers(ctx)
 		if err != nil {
-			continue // the database is away; so it is for the peers
+			continue // the database is unreachable; so it is for the peers
 		}
 		s.mu.Lock()
 		found := gone || len(s.dead) > 0

@@ -6,8 +6,8 @@ CREATE FUNCTION showrunner_facet(name text, value text) RETURNS text IMMUTABLE L
   SELECT '_' || substr(encode(sha256(convert_to(name || '=' || value, 'UTF8')), 'hex'), 1, 16)
 $$;
 
--- A new execution, unless its trigger event has started one before. In a lane it
--- gets the owner of the lane, when that one lives.
+-- A new execution, unless its trigger event has started one before. That of an ordered
+-- pipeline (lane 1) gets the owner of its pipeline, when that replica lives.
 CREATE OR REPLACE FUNCTION showrunner_create(me text, new_id text, app text, pipe text, new_status text, new_live bigint, new_plan text, plan_data bytea,
   new_lane bigint, new_parent text, new_rollback text, new_created bigint, new_started bigint, new_ended bigint,
   new_request bytea, new_state bytea, new_words text[], trigger_id text, event_id text,

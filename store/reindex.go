@@ -44,7 +44,7 @@ func (r *reindexer) begin(step func(context.Context) (done bool, err error)) {
 			if err == nil {
 				continue
 			}
-			t := time.NewTimer(reindexRetry) // the database may be away
+			t := time.NewTimer(reindexRetry) // the database may be unreachable
 			select {
 			case <-t.C:
 			case <-ctx.Done():

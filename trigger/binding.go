@@ -58,7 +58,7 @@ func (h *Hooks) bind(ctx context.Context, keys []string, receiver string) error 
 // boundTo refuses a signature that another receiver has.
 func (h *Hooks) boundTo(ctx context.Context, key, receiver string) error {
 	r, err := h.o.Records.GetRecord(ctx, signatures, key)
-	if err != nil { // removed meanwhile, or the database is away
+	if err != nil { // removed meanwhile, or the database is unreachable
 		return problem.Wrap(err, problem.Unavailable, "trigger.bind", "who has received the signature")
 	}
 	var b boundSignature

@@ -107,10 +107,10 @@ func TestScheduleClockSetBack(t *testing.T) {
 }
 
 // A start that is refused temporarily is made later; nothing is lost or doubled.
-func TestScheduleWhileTheEngineIsAway(t *testing.T) {
+func TestScheduleWhileTheEngineIsUnreachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, hourly(""))
-		w.engine.setFail(problem.New(problem.Unavailable, "execution.start", "away"))
+		w.engine.setFail(problem.New(problem.Unavailable, "execution.start", "unreachable"))
 		stop := w.running(time.Now)
 		pass(time.Hour + time.Minute)
 		w.engine.setFail(nil)
@@ -304,12 +304,12 @@ func TestPipelineEnds(t *testing.T) {
 	})
 }
 
-func TestPipelineEndsWhileTheEngineIsAway(t *testing.T) {
+func TestPipelineEndsWhileTheEngineIsUnreachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t, def("shop", "smoke", pipeline.Trigger{Pipeline: &pipeline.PipelineTrigger{Pipeline: "release"}}))
 		stop := w.running(time.Now)
 		pass(time.Second)
-		w.engine.setFail(problem.New(problem.Unavailable, "execution.start", "away"))
+		w.engine.setFail(problem.New(problem.Unavailable, "execution.start", "unreachable"))
 		w.events.add("execution.succeeded", "shop", "release", "e1")
 		pass(time.Second)
 		w.engine.setFail(nil)

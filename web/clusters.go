@@ -54,8 +54,8 @@ type clusterView struct {
 	MayRollBack     bool
 }
 
-// regionColumn is one region; Away says why it cannot be asked.
-type regionColumn struct{ Name, Away string }
+// regionColumn is one region; Unreachable says why it cannot be asked.
+type regionColumn struct{ Name, Unreachable string }
 
 type versionView struct {
 	Name, Version string
@@ -64,10 +64,10 @@ type versionView struct {
 
 // cell is one version in one region.
 type cell struct {
-	Region string
-	Away   bool
-	Group  *cloud.ServerGroup // nil where it is not deployed, or not known
-	Share  float64            // percent of the region's traffic
+	Region      string
+	Unreachable bool
+	Group       *cloud.ServerGroup // nil where it is not deployed, or not known
+	Share       float64            // percent of the region's traffic
 }
 
 func (p *Pages) clusters(w http.ResponseWriter, r *http.Request) error {
@@ -119,8 +119,8 @@ func viewOf(c control.Cluster) clusterView {
 		}
 		total[g.Region] += g.Weight
 	}
-	for _, region := range slices.Sorted(maps.Keys(c.Away)) {
-		v.Regions = append(v.Regions, regionColumn{Name: region, Away: c.Away[region]})
+	for _, region := range slices.Sorted(maps.Keys(c.Unreachable)) {
+		v.Regions = append(v.Regions, regionColumn{Name: region, Unreachable: c.Unreachable[region]})
 	}
 	for i := range c.Groups {
 		g := &c.Groups[i]
@@ -128,7 +128,7 @@ func viewOf(c control.Cluster) clusterView {
 		if at < 0 {
 			row := versionView{Name: g.Name, Version: g.Spec.Version}
 			for _, r := range v.Regions {
-				row.Cells = append(row.Cells, cell{Region: r.Name, Away: r.Away != ""})
+				row.Cells = append(row.Cells, cell{Region: r.Name, Unreachable: r.Unreachable != ""})
 			}
 			v.Versions, at = append(v.Versions, row), len(v.Versions)
 		}
@@ -151,8 +151,8 @@ func viewOf(c control.Cluster) clusterView {
 // that are ill.
 func troublesOf(c control.Cluster) []trouble {
 	var list []trouble
-	for _, region := range slices.Sorted(maps.Keys(c.Away)) {
-		list = append(list, trouble{Glyph: "▲", Class: "wait", Cluster: c.Name, Where: region, What: "unreachable", Cause: c.Away[region]})
+	for _, region := range slices.Sorted(maps.Keys(c.Unreachable)) {
+		list = append(list, trouble{Glyph: "▲", Class: "wait", Cluster: c.Name, Where: region, What: "unreachable", Cause: c.Unreachable[region]})
 	}
 	for _, g := range c.Groups {
 		ill := 0

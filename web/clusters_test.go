@@ -11,7 +11,7 @@ import (
 	"showrunner/pipeline"
 )
 
-// a cluster in the middle of a canary: one region is away, an instance is ill.
+// a cluster in the middle of a canary: one region is unreachable, an instance is ill.
 func canaryCluster() control.Cluster {
 	group := func(region string, seq int, version string, weight float64, n int) cloud.ServerGroup {
 		g := cloud.ServerGroup{Name: fmt.Sprintf("shop-v%03d", seq), Region: region, Weight: weight, Capacity: pipeline.Capacity{Min: 1, Desired: n, Max: 9}, Spec: cloud.ServerGroupSpec{Cluster: "shop", Version: version}}
@@ -23,7 +23,7 @@ func canaryCluster() control.Cluster {
 	ill := group("a", 1, "new", 20, 2)
 	ill.Instances[1].Healthy = false
 	ill.Instances[1].Failure = &cloud.InstanceFailure{Code: "UNHEALTHY", Cause: "3 checks in a row failed", Probe: "GET /healthz: 503"}
-	return control.Cluster{Name: "shop", Account: "local", Groups: []cloud.ServerGroup{group("a", 0, "old", 80, 4), ill, group("b", 0, "old", 100, 1)}, Away: map[string]string{"c": "no answer"}}
+	return control.Cluster{Name: "shop", Account: "local", Groups: []cloud.ServerGroup{group("a", 0, "old", 80, 4), ill, group("b", 0, "old", 100, 1)}, Unreachable: map[string]string{"c": "no answer"}}
 }
 
 // The grid keeps a column for a region that cannot be asked, and the strip says
@@ -32,7 +32,7 @@ func TestClustersShowWhatNeedsAttention(t *testing.T) {
 	v := clustersView{}
 	v.add(canaryCluster())
 	c := v.Clusters[0]
-	if len(c.Regions) != 3 || c.Regions[2].Name != "c" || c.Regions[2].Away == "" || !c.Versions[0].Cells[2].Away {
+	if len(c.Regions) != 3 || c.Regions[2].Name != "c" || c.Regions[2].Unreachable == "" || !c.Versions[0].Cells[2].Unreachable {
 		t.Errorf("regions %+v", c.Regions)
 	}
 	if c.Serving != 6 || c.Wanted != 7 || c.Versions[0].Version != "new" || c.Versions[0].Cells[0].Share != 20 || c.Versions[0].Cells[1].Group != nil {

@@ -81,7 +81,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	var regionsErr, missingErr error
 	var asked sync.WaitGroup // together: a region that hangs is waited for once
 	asked.Go(func() { regions, regionsErr = p.Control.Regions(ctx, who) })
-	asked.Go(func() { sites, _ = p.Control.Sites(ctx, who) })                   // a region that is away shows below
+	asked.Go(func() { sites, _ = p.Control.Sites(ctx, who) })                   // a region that is unreachable shows below
 	asked.Go(func() { clusters, _ = p.Control.Clusters(ctx, who, "", "", "") }) // as above
 	asked.Go(func() { missing, missingErr = p.Control.Missing(ctx, who, "") })
 	asked.Wait()
@@ -90,7 +90,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 		data["Unknown"] = problem.Text(triggersErr)
 	}
 	if err := cmp.Or(regionsErr, missingErr); err != nil {
-		data["Away"] = problem.Text(err)
+		data["Unreachable"] = problem.Text(err)
 	}
 	return p.show(w, r, "overview", view{Title: "Overview", Nav: "overview", Same: "showrunner executions list", Live: runEvents + triggerEvents, Every: 5, Data: data})
 }

@@ -171,7 +171,7 @@ type view struct {
 	Execution string
 	Every     int // seconds after which it asks anyway, 0 never
 	URL       string
-	// Stale is of when the page is, while the database is away; zero: of now.
+	// Stale is of when the page is, while the database is unreachable; zero: of now.
 	Stale time.Time
 	User  string
 	Edge  string

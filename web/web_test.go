@@ -43,7 +43,7 @@ func gallery() map[string]view {
 		group.Instances = append(group.Instances, cloud.Instance{ID: "i", Lifecycle: cloud.InService, Healthy: true})
 	}
 	group.Instances = append(group.Instances, cloud.Instance{ID: "i-bad", Zone: "us-west-2a", Lifecycle: cloud.InService, Failure: &cloud.InstanceFailure{Cause: hostile}})
-	cluster := control.Cluster{Name: "shop", Account: "local", Groups: []cloud.ServerGroup{group, {Name: "shop-v000", Region: "eu-west-1"}}, Away: map[string]string{"us-east-1": hostile}}
+	cluster := control.Cluster{Name: "shop", Account: "local", Groups: []cloud.ServerGroup{group, {Name: "shop-v000", Region: "eu-west-1"}}, Unreachable: map[string]string{"us-east-1": hostile}}
 	clusters := clustersView{More: 2}
 	clusters.add(cluster)
 	site := control.SiteStatus{Name: "shop", URL: "http://shop.localhost:8080", Current: []cloud.SiteDeployment{{Region: "us-west-2", Version: hostile}}}
@@ -54,7 +54,7 @@ func gallery() map[string]view {
 	return map[string]view{
 		"overview": {Data: map[string]any{"Apps": []overviewApp{{Name: "shop", Pipelines: []overviewPipeline{{Name: "release", Runs: []execution.Execution{e}, Failing: []control.TriggerStatus{failed, {Kind: "push", Trigger: hostile, Blocked: hostile}}}, {Name: "never", Asks: true}}}},
 			"Waiting": []execution.Execution{e}, "Regions": []control.RegionStatus{{Region: cloud.Region{Name: "us-west-2", Healthy: true}}, {Region: cloud.Region{Name: "eu-west-1"}}},
-			"Sites": []control.SiteStatus{site}, "Clusters": []control.Cluster{cluster}, "Away": hostile, "Unknown": hostile}},
+			"Sites": []control.SiteStatus{site}, "Clusters": []control.Cluster{cluster}, "Unreachable": hostile, "Unknown": hostile}},
 		"overview empty":   {Data: map[string]any{}},
 		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Starts": starts, "Statuses": execution.Listed()}},
 		"executions empty": {Data: map[string]any{"Page": execution.Page{}, "Query": execution.Query{}}},

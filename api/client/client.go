@@ -32,7 +32,7 @@ type Client struct {
 	token string
 	http  *http.Client
 	// Stale is told of when an answer is that is not of now: the control plane's
-	// database is away. It may be nil.
+	// database is unreachable. It may be nil.
 	Stale func(asOf string)
 }
 
@@ -110,7 +110,7 @@ func (c *Client) Stream(ctx context.Context, path string, options ...Option) (io
 }
 
 // send asks the control plane that answered last, and those after it where one
-// cannot be reached, or is away and the request may be made twice.
+// cannot be reached, or is unreachable and the request may be made twice.
 func (c *Client) send(ctx context.Context, method, path string, content []byte, contentType string, options ...Option) (*http.Response, error) {
 	first := c.at.Load()
 	var failed error

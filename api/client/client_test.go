@@ -21,17 +21,17 @@ func replica(t *testing.T, status int) (string, *atomic.Int64) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		_, _ = w.Write([]byte(`{"detail":"away","code":"unavailable"}`))
+		_, _ = w.Write([]byte(`{"detail":"unreachable","code":"unavailable"}`))
 	}))
 	t.Cleanup(s.Close)
 	return s.URL, &asked
 }
 
-func TestAnotherControlPlaneIsAskedWhereOneIsAway(t *testing.T) {
+func TestAnotherControlPlaneIsAskedWhereOneIsUnreachable(t *testing.T) {
 	const gone = "http://127.0.0.1:1"
 	good, goodAsked := replica(t, 200)
 	dying, dyingAsked := replica(t, 0)
-	away, _ := replica(t, 503)
+	unreachable, _ := replica(t, 503)
 	denying, _ := replica(t, 403)
 	for name, tc := range map[string]struct {
 		servers, method string
@@ -39,13 +39,13 @@ func TestAnotherControlPlaneIsAskedWhereOneIsAway(t *testing.T) {
 		code            problem.Code // empty: answered
 	}{
 		"refused":                      {gone + "," + good, http.MethodPost, nil, ""},
-		"read, 503":                    {away + "," + good, http.MethodGet, nil, ""},
-		"change, 503":                  {away + "," + good, http.MethodPost, nil, problem.Unavailable},
-		"change with a key, 503":       {away + ", " + good + "/", http.MethodPost, []client.Option{client.IdempotencyKey("k")}, ""},
+		"read, 503":                    {unreachable + "," + good, http.MethodGet, nil, ""},
+		"change, 503":                  {unreachable + "," + good, http.MethodPost, nil, problem.Unavailable},
+		"change with a key, 503":       {unreachable + ", " + good + "/", http.MethodPost, []client.Option{client.IdempotencyKey("k")}, ""},
 		"change, broken off":           {dying + "," + good, http.MethodPost, nil, problem.Unavailable},
 		"change with a key, broken":    {dying + "," + good, http.MethodPost, []client.Option{client.IdempotencyKey("k")}, ""},
 		"a refusal is an answer":       {denying + "," + good, http.MethodGet, nil, problem.Denied},
-		"all away":                     {gone + "," + away, http.MethodGet, nil, problem.Unavailable},
+		"all unreachable":              {gone + "," + unreachable, http.MethodGet, nil, problem.Unavailable},
 		"the only one":                 {good, http.MethodGet, nil, ""},
 		"the last one answers, 3 gone": {strings.Join([]string{gone, gone, gone, good}, ","), http.MethodGet, nil, ""},
 	} {
@@ -53,7 +53,7 @@ func TestAnotherControlPlaneIsAskedWhereOneIsAway(t *testing.T) {
 			goodAsked.Store(0)
 			c := client.New(tc.servers, "token")
 			err := c.Do(t.Context(), tc.method, "/x", struct{}{}, nil, tc.options...)
-			if tc.code == "" && err != nil || tc.code != "" && (problem.CodeOf(err) != tc.code && !strings.Contains(err.Error(), "away")) {
+			if tc.code == "" && err != nil || tc.code != "" && (problem.CodeOf(err) != tc.code && !strings.Contains(err.Error(), "unreachable")) {
 				t.Fatalf("answered %v", err)
 			}
 			if answered := goodAsked.Load() == 1; answered != (tc.code == "") {
@@ -67,15 +67,15 @@ func TestAnotherControlPlaneIsAskedWhereOneIsAway(t *testing.T) {
 }
 
 func TestTheOneThatAnsweredIsAskedFirst(t *testing.T) {
-	away, awayAsked := replica(t, 503)
+	unreachable, unreachableAsked := replica(t, 503)
 	good, _ := replica(t, 200)
-	c := client.New(away+","+good, "token")
+	c := client.New(unreachable+","+good, "token")
 	for range 3 {
 		if err := c.Do(t.Context(), http.MethodGet, "/x", nil, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := awayAsked.Load(); n != 1 || c.Base() != good {
-		t.Errorf("the one that is away was asked %d times; %s", n, c.Base())
+	if n := unreachableAsked.Load(); n != 1 || c.Base() != good {
+		t.Errorf("the one that is unreachable was asked %d times; %s", n, c.Base())
 	}
 }

@@ -62,7 +62,7 @@ func (s *Service) create(ctx context.Context, c *wire.Call, in object) (object, 
 	if _, err := s.EC2.Spec(ctx, c.Region, g.Launches[g.Version].Data); err != nil {
 		return nil, err
 	}
-	if _, err := s.Groups.List(ctx, c.Region, g.Cluster); err != nil { // a region that is away makes nothing
+	if _, err := s.Groups.List(ctx, c.Region, g.Cluster); err != nil { // a region that is unreachable makes nothing
 		return nil, err
 	}
 	g.because(created, "a user request created an AutoScalingGroup changing the desired capacity from 0 to %d.", g.Capacity.Desired)

@@ -108,7 +108,7 @@ func (s *Service) find(ctx context.Context, region, name string) (group, error) 
 }
 
 // change updates a group that is not being deleted, and has what it asks of the
-// region carried out. A region that is away is asked again later.
+// region carried out. A region that is unreachable is asked again later.
 func (s *Service) change(ctx context.Context, region, name string, how func(*group) error) (group, error) {
 	g, err := s.groups.Update(ctx, region+"/"+name, func(g *group) error {
 		if g.Deleting {

@@ -56,7 +56,7 @@ func (l Loop) follow(ctx context.Context, region string) {
 		if err == nil {
 			revision = changes.Revision
 		} else if problem.CodeOf(err) == problem.Unavailable || wait.Err() == nil {
-			<-wait.Done() // a region that is away is not asked at once again
+			<-wait.Done() // a region that is unreachable is not asked at once again
 		}
 		cancel()
 	}

@@ -221,12 +221,12 @@ func TestRefusals(t *testing.T) {
 // A control plane that dies while a pipeline is made or deleted carries that on.
 func TestACrashIsCarriedOn(t *testing.T) {
 	t.Parallel()
-	away := problem.New(problem.Unavailable, "test", "the process died")
+	unreachable := problem.New(problem.Unavailable, "test", "the process died")
 	for _, dies := range []string{"apply", "start"} {
 		w := open(t)
 		w.control.Fail = func(op string) error {
 			if op == dies {
-				return away
+				return unreachable
 			}
 			return nil
 		}
@@ -242,7 +242,7 @@ func TestACrashIsCarriedOn(t *testing.T) {
 		}
 		w.control.Fail = func(op string) error {
 			if op == "delete" {
-				return away
+				return unreachable
 			}
 			return nil
 		}

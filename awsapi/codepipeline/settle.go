@@ -190,7 +190,7 @@ func (s *Service) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(again): // the database is away
+		case <-time.After(again): // the database is unreachable
 		}
 	}
 }

@@ -86,7 +86,7 @@ func (s *Service) run(ctx context.Context, c *wire.Call, in object) (object, err
 	if _, err := s.Spec(ctx, c.Region, data); err != nil {
 		return nil, err
 	}
-	if _, err := s.Groups.List(ctx, c.Region, clusterPrefix); err != nil { // a region that is away runs nothing
+	if _, err := s.Groups.List(ctx, c.Region, clusterPrefix); err != nil { // a region that is unreachable runs nothing
 		return nil, err
 	}
 	var made []machine

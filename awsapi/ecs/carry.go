@@ -158,7 +158,7 @@ func (s service) clone() service {
 	return s
 }
 
-// settle carries a service on as far as it can be now. A region that is away is asked
+// settle carries a service on as far as it can be now. A region that is unreachable is asked
 // again later.
 func (s *Service) settle(ctx context.Context, region, key string) (service, error) {
 	v, err := s.services.Get(ctx, key)

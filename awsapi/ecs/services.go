@@ -126,7 +126,7 @@ func (s *Service) createService(ctx context.Context, c *wire.Call, in object) (o
 	v.Fleet = carry.ClusterName(fleetPrefix, cluster+"-"+name, func(fleet string) bool {
 		return slices.ContainsFunc(others, func(o service) bool { return o.Fleet == fleet && (o.Cluster != cluster || o.Name != name) })
 	})
-	if _, err := s.Groups.List(ctx, c.Region, v.Fleet); err != nil { // a region that is away makes nothing
+	if _, err := s.Groups.List(ctx, c.Region, v.Fleet); err != nil { // a region that is unreachable makes nothing
 		return nil, err
 	}
 	v.deploy(d.name(), l, now)

@@ -11,6 +11,6 @@ import (
 
 func main() {
 	command.Run("durability",
-		command.Part{Name: "crash", Summary: "control planes killed or hung, the database away, an upgrade", Main: crash.Main},
+		command.Part{Name: "crash", Summary: "control planes killed or hung, the database unreachable, an upgrade", Main: crash.Main},
 	)
 }

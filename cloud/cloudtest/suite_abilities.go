@@ -90,8 +90,8 @@ func testOperator(s *Suite) {
 	ctx := s.t.Context()
 	g := s.Create(s.Spec("app", Serve, 2))
 	g = s.WaitServing(g.Name, 2)
-	away, kept := g.Instances[0].ID, g.Instances[1].ID
-	s.want("standby", op.SetStandby(ctx, s.Region, away, true, s.Key()), "")
+	standby, kept := g.Instances[0].ID, g.Instances[1].ID
+	s.want("standby", op.SetStandby(ctx, s.Region, standby, true, s.Key()), "")
 	g = s.Wait(g.Name, "one in standby", func(g driver.ServerGroup) bool { return g.Serving() == 1 })
 	if g.Capacity.Desired != 1 || len(g.Instances) != 2 {
 		s.t.Fatalf("in standby: %+v", g)
@@ -101,14 +101,14 @@ func testOperator(s *Suite) {
 	if s.want("the last one in standby", err, problem.Precondition); !strings.Contains(err.Error(), "last serving") {
 		s.t.Errorf("the last one in standby: %v", err)
 	}
-	s.want("back", op.SetStandby(ctx, s.Region, away, false, s.Key()), "")
+	s.want("back", op.SetStandby(ctx, s.Region, standby, false, s.Key()), "")
 	if g = s.WaitServing(g.Name, 2); g.Capacity.Desired != 2 {
 		s.t.Fatalf("back from standby: %+v", g)
 	}
-	s.want("healthy", op.SetHealth(ctx, s.Region, away, true, s.Key()), "") // unchanged
-	s.want("unhealthy", op.SetHealth(ctx, s.Region, away, false, s.Key()), "")
+	s.want("healthy", op.SetHealth(ctx, s.Region, standby, true, s.Key()), "") // unchanged
+	s.want("unhealthy", op.SetHealth(ctx, s.Region, standby, false, s.Key()), "")
 	g = s.Wait(g.Name, "the instance that was set to unhealthy is replaced", func(g driver.ServerGroup) bool {
-		return g.Serving() == 2 && !slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == away })
+		return g.Serving() == 2 && !slices.ContainsFunc(g.Instances, func(i driver.Instance) bool { return i.ID == standby })
 	})
 	s.want("the health of none", op.SetHealth(ctx, s.Region, "i-0", false, s.Key()), problem.NotFound)
 	s.want("protect", op.SetProtection(ctx, s.Region, kept, true, s.Key()), "")

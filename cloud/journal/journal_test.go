@@ -140,7 +140,7 @@ func TestErrors(t *testing.T) {
 		"not found":    {problem.New(problem.NotFound, "t", "no group"), false},
 		"invalid":      {problem.New(problem.Invalid, "t", "no"), false},
 		"denied":       {problem.New(problem.Denied, "t", "no"), false},
-		"unavailable":  {problem.New(problem.Unavailable, "t", "away"), true},
+		"unavailable":  {problem.New(problem.Unavailable, "t", "unreachable"), true},
 		"internal":     {problem.New(problem.Internal, "t", "what?"), true},
 		"cancelled":    {context.Canceled, true},
 		"no code":      {errors.New("reset"), true},

@@ -45,7 +45,7 @@ func (c *Client) publish(ctx context.Context, region, what string, req cloud.Pub
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
-			return cloud.SiteDeployment{}, r.Away(ctx, err)
+			return cloud.SiteDeployment{}, r.Unreachable(ctx, err)
 		}
 		switch {
 		case line.Error != nil:
@@ -151,7 +151,7 @@ func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeplo
 	q.Host = d.Site + ".localhost"
 	resp, err := probeTransport.RoundTrip(q)
 	if err != nil {
-		return r.Away(ctx, err)
+		return r.Unreachable(ctx, err)
 	}
 	defer resp.Body.Close()
 	beginning, _ := io.ReadAll(io.LimitReader(resp.Body, 120)) // the answer is only evidence

@@ -12,7 +12,7 @@ import (
 
 const (
 	// readLimit is how long the database may take to say where its log ends before
-	// it counts as away: one that hangs refuses nothing. No read with an answer that
+	// it counts as unreachable: one that hangs refuses nothing. No read with an answer that
 	// is remembered waits longer.
 	readLimit = 3 * time.Second
 	// patience is how long a read may take that nothing is remembered for: slow is
@@ -32,12 +32,12 @@ const (
 type Memory struct {
 	now func() time.Time
 
-	mu      sync.Mutex
-	answers map[string]*list.Element
-	order   list.List // of *answer, the most recently used first
-	away    bool
-	present context.Context // ends when the database goes away
-	gone    context.CancelFunc
+	mu          sync.Mutex
+	answers     map[string]*list.Element
+	order       list.List // of *answer, the most recently used first
+	unreachable bool
+	present     context.Context // ends when the database goes away
+	gone        context.CancelFunc
 }
 
 type answer struct {
@@ -90,24 +90,24 @@ func note(ctx context.Context, at time.Time) {
 	}
 }
 
-// Away tells whether the database was away when it was asked last.
-func (m *Memory) Away() bool {
+// Unreachable tells whether the database was unreachable when it was asked last.
+func (m *Memory) Unreachable() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.away
+	return m.unreachable
 }
 
 // set says how it stands.
-func (m *Memory) set(away bool) {
+func (m *Memory) set(unreachable bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
-	case away:
+	case unreachable:
 		m.gone()
-	case m.away:
+	case m.unreachable:
 		m.present, m.gone = context.WithCancel(context.Background())
 	}
-	m.away = away
+	m.unreachable = unreachable
 }
 
 // whilePresent returns a context that also ends when the database goes away.
@@ -147,10 +147,10 @@ func (m *Memory) recall(key string) (*answer, bool) {
 	return e.Value.(*answer), true
 }
 
-// read asks the database, and where it is away, the memory. What is returned is
+// read asks the database, and where it is unreachable, the memory. What is returned is
 // shared: it must not be changed. An empty key is not remembered.
 func read[T any](ctx context.Context, m *Memory, key string, ask func(context.Context) (T, error)) (T, error) {
-	if !m.Away() {
+	if !m.Unreachable() {
 		limit := readLimit
 		if _, known := m.recall(key); !known {
 			limit = patience
@@ -168,17 +168,17 @@ func read[T any](ctx context.Context, m *Memory, key string, ask func(context.Co
 		if problem.CodeOf(err) != problem.Unavailable || ctx.Err() != nil {
 			return v, err
 		}
-		if !slow { // whether it is away or only slow, Run finds out
+		if !slow { // whether it is unreachable or only slow, Run finds out
 			m.set(true)
 		}
 	}
 	var none T
 	a, ok := m.recall(key)
-	if !ok && !m.Away() {
+	if !ok && !m.Unreachable() {
 		return none, unavailable("read", "the database does not answer in time")
 	}
 	if !ok {
-		return none, unavailable("read", "the database is away, and this was not read before it went")
+		return none, unavailable("read", "the database is unreachable, and this was not read before it went")
 	}
 	v, ok := a.value.(T)
 	if !ok {
@@ -188,11 +188,11 @@ func read[T any](ctx context.Context, m *Memory, key string, ask func(context.Co
 	return v, nil
 }
 
-// write refuses changes while the database is away, and does not wait for one that hangs.
+// write refuses changes while the database is unreachable, and does not wait for one that hangs.
 func write[T any](ctx context.Context, m *Memory, do func(context.Context) (T, error)) (T, error) {
 	var none T
-	if m.Away() {
-		return none, unavailable("write", "the database is away; nothing was changed")
+	if m.Unreachable() {
+		return none, unavailable("write", "the database is unreachable; nothing was changed")
 	}
 	limited, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()

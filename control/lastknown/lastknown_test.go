@@ -17,12 +17,12 @@ import (
 	"showrunner/store/record"
 )
 
-// database is one that can be away, or hang.
+// database is one that can be unreachable, or hang.
 type database struct {
 	control.Engine
 	control.Records
-	away, hangs atomic.Bool
-	slow        time.Duration // of a list
+	unreachable, hangs atomic.Bool
+	slow               time.Duration // of a list
 }
 
 func (d *database) answer(ctx context.Context) error {
@@ -30,7 +30,7 @@ func (d *database) answer(ctx context.Context) error {
 		<-ctx.Done()
 		return problem.Wrap(ctx.Err(), problem.Unavailable, "test", "given up")
 	}
-	if d.away.Load() {
+	if d.unreachable.Load() {
 		return problem.New(problem.Unavailable, "test", "refused")
 	}
 	return nil
@@ -70,14 +70,14 @@ func (d *database) PutRecord(ctx context.Context, r record.Record, _ ...record.E
 }
 
 func TestReadsAnswerWithWhatWasKnownAndWritesAreRefused(t *testing.T) {
-	for name, goAway := range map[string]func(*database){"refuses": func(d *database) { d.away.Store(true) }, "hangs": func(d *database) { d.hangs.Store(true) }} {
+	for name, goAway := range map[string]func(*database){"refuses": func(d *database) { d.unreachable.Store(true) }, "hangs": func(d *database) { d.hangs.Store(true) }} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { testAway(t, goAway) })
+			synctest.Test(t, func(t *testing.T) { testUnreachable(t, goAway) })
 		})
 	}
 }
 
-func testAway(t *testing.T, goAway func(*database)) {
+func testUnreachable(t *testing.T, goAway func(*database)) {
 	d := &database{}
 	m := lastknown.New(time.Now)
 	e, r := lastknown.Engine{Engine: d, Memory: m}, lastknown.Records{Records: d, Memory: m}
@@ -116,7 +116,7 @@ func testAway(t *testing.T, goAway func(*database)) {
 	if p, ok := problem.Of(err); !ok || p.Code != problem.Unavailable || p.RetryAfter <= 0 || time.Since(began) > 0 {
 		t.Errorf("a write was answered %v after %s", err, time.Since(began))
 	}
-	d.away.Store(false)
+	d.unreachable.Store(false)
 	d.hangs.Store(false)
 	<-time.After(4 * time.Second) // the bubble's clock
 	ctx = lastknown.Track(t.Context())
@@ -132,7 +132,7 @@ func testAway(t *testing.T, goAway func(*database)) {
 }
 
 // A database that is slow with one thing is not away for everything else.
-func TestSlowIsNotAway(t *testing.T) {
+func TestSlowIsNotUnreachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &database{slow: 10 * time.Second}
 		m := lastknown.New(time.Now)
@@ -152,8 +152,8 @@ func TestSlowIsNotAway(t *testing.T) {
 			t.Error("what was remembered is not marked")
 		}
 		d.slow = time.Minute
-		if _, err := e.List(t.Context(), execution.Query{Limit: 6}); problem.CodeOf(err) != problem.Unavailable || e.Away() {
-			t.Error(err, e.Away())
+		if _, err := e.List(t.Context(), execution.Query{Limit: 6}); problem.CodeOf(err) != problem.Unavailable || e.Unreachable() {
+			t.Error(err, e.Unreachable())
 		}
 		if _, err := r.PutRecord(t.Context(), record.Record{}); err != nil {
 			t.Error(err)
@@ -170,10 +170,10 @@ func TestWaitingEndsWhenItGoesAway(t *testing.T) {
 		defer stop()
 		go e.Run(run, func(context.Context) {})
 		synctest.Wait()
-		d.away.Store(true)
+		d.unreachable.Store(true)
 		began := time.Now()
-		if _, err := e.List(t.Context(), execution.Query{Limit: 5}); problem.CodeOf(err) != problem.Unavailable || time.Since(began) > time.Second || !e.Away() {
-			t.Error(err, time.Since(began), e.Away())
+		if _, err := e.List(t.Context(), execution.Query{Limit: 5}); problem.CodeOf(err) != problem.Unavailable || time.Since(began) > time.Second || !e.Unreachable() {
+			t.Error(err, time.Since(began), e.Unreachable())
 		}
 	})
 }
@@ -181,14 +181,14 @@ func TestWaitingEndsWhenItGoesAway(t *testing.T) {
 func TestOtherErrorsAreNoOutage(t *testing.T) {
 	d := &database{}
 	e := lastknown.Engine{Engine: d, Memory: lastknown.New(time.Now)}
-	if _, err := e.Get(t.Context(), "none"); problem.CodeOf(err) != problem.NotFound || e.Away() {
-		t.Error(err, e.Away())
+	if _, err := e.Get(t.Context(), "none"); problem.CodeOf(err) != problem.NotFound || e.Unreachable() {
+		t.Error(err, e.Unreachable())
 	}
 	given, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the caller has gone"))
 	d.hangs.Store(true)
-	if _, err := e.Get(given, "x"); err == nil || e.Away() {
-		t.Error(err, e.Away())
+	if _, err := e.Get(given, "x"); err == nil || e.Unreachable() {
+		t.Error(err, e.Unreachable())
 	}
 }
 
@@ -202,12 +202,12 @@ func TestAnswersThatAreOldSaySo(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusOK)
 	}), time.Now)
-	for _, away := range []bool{false, true} {
-		d.away.Store(away)
+	for _, unreachable := range []bool{false, true} {
+		d.unreachable.Store(unreachable)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-		if marked := w.Header().Get(lastknown.AsOfHeader) != ""; marked != away || (w.Header().Get("Warning") != "") != away {
-			t.Errorf("away %t: %v", away, w.Header())
+		if marked := w.Header().Get(lastknown.AsOfHeader) != ""; marked != unreachable || (w.Header().Get("Warning") != "") != unreachable {
+			t.Errorf("unreachable %t: %v", unreachable, w.Header())
 		}
 	}
 }

@@ -52,11 +52,11 @@ type tail struct {
 	events    []record.Event
 }
 
-// Events implements control.Engine. While the database is away it answers for the
+// Events implements control.Engine. While the database is unreachable it answers for the
 // newest events only.
 func (e Engine) Events(ctx context.Context, from int64, f record.Filter, limit int) (record.Slice, error) {
 	s, err := read(ctx, e.Memory, "", func(ctx context.Context) (record.Slice, error) { return e.Engine.Events(ctx, from, f, limit) })
-	if err == nil || !e.Away() {
+	if err == nil || !e.Unreachable() {
 		return s, err
 	}
 	a, ok := e.recall("tail")
@@ -127,7 +127,7 @@ func (r Records) AppendEvents(ctx context.Context, events ...record.Event) error
 }
 
 // Run keeps what people look at first in memory until ctx ends, and asks for a
-// database that is away. Warm reads through this Engine, as people do, so
+// database that is unreachable. Warm reads through this Engine, as people do, so
 // that the same answers are remembered.
 func (e Engine) Run(ctx context.Context, warm func(context.Context)) {
 	t := time.NewTimer(0)

@@ -152,7 +152,7 @@ func killChild(dir string, open func(ctx context.Context, address string) (execu
 			for {
 				x, _, err := e.Start(ctx, execution.StartRequest{Application: "app", Definition: killPipeline(), TriggerID: "loop", EventID: fmt.Sprint(i)})
 				if err != nil {
-					pause(5 * time.Millisecond) // the store is away or busy
+					pause(5 * time.Millisecond) // the store is unreachable or busy
 					continue
 				}
 				if err := acknowledged.act(x.ID); err != nil {

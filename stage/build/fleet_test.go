@@ -46,7 +46,7 @@ func TestAHostIsLostByItsSilenceAlone(t *testing.T) {
 	if b.lost("a") || b.lost("b") {
 		t.Fatal("a host that lives is lost")
 	}
-	// Everybody is away for an hour, as with the database, and b is back first.
+	// Everybody is unreachable for an hour, as with the database, and b is back first.
 	*now = now.Add(time.Hour)
 	looks(t, b)
 	if b.lost("a") {

@@ -88,7 +88,7 @@ func TestStartRefused(t *testing.T) {
 	if got, err := p.start(t.Context(), in); err != nil || got.Failure == nil || !strings.Contains(got.Failure.Cause, "is required") {
 		t.Errorf("invalid: %+v, %v", got, err)
 	}
-	e.fail = problem.New(problem.Unavailable, "execution.start", "away")
+	e.fail = problem.New(problem.Unavailable, "execution.start", "unreachable")
 	if got, err := p.start(t.Context(), in); err == nil {
 		t.Errorf("unavailable is no failure of the stage: %+v", got)
 	}

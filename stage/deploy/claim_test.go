@@ -126,7 +126,7 @@ func TestAWaitingRolloutIsCanceled(t *testing.T) {
 	if r := second.step(t); r.Outcome != stage.Again {
 		t.Fatalf("it does not wait: %+v", r)
 	}
-	c.away.Store("every one")
+	c.unreachable.Store("every one")
 	if err := second.kind.Tasks()[0].Cancel(t.Context(), second.in); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestAClaimThatCannotBeJudgedCounts(t *testing.T) {
 	first.step(t)
 	first.step(t)
 	c.claims.UnderWay = func(context.Context, stage.Key) (bool, error) {
-		return false, problem.New(problem.Unavailable, "test", "the database is away")
+		return false, problem.New(problem.Unavailable, "test", "the database is unreachable")
 	}
 	if _, err := second.kind.Tasks()[0].Run(t.Context(), second.in); problem.CodeOf(err) != problem.Unavailable {
 		t.Fatalf("it went on: %v", err)

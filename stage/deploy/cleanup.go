@@ -70,7 +70,7 @@ type subject struct {
 	regions          []string
 	// away are regions that a rollback should change and cannot reach. Their
 	// groups are kept, since they may be returned to later.
-	away []string
+	unreachable []string
 	// claimed are the regions whose claims the rollback has; it includes all of
 	// regions. It is fixed at the first call: two rollouts that both extended
 	// their claims while they wait could wait for each other.
@@ -81,7 +81,7 @@ func (s subject) key(region string) string { return claimKey(s.account, s.cluste
 
 // untouched are the claimed regions in which there is nothing to change.
 func (s subject) untouched() []string {
-	return slices.DeleteFunc(slices.Clone(s.claimed), func(r string) bool { return slices.Contains(s.regions, r) || slices.Contains(s.away, r) })
+	return slices.DeleteFunc(slices.Clone(s.claimed), func(r string) bool { return slices.Contains(s.regions, r) || slices.Contains(s.unreachable, r) })
 }
 
 // read returns a clean-up and its record; nil when there is none.
@@ -207,7 +207,7 @@ func (c *CleanUps) take(ctx context.Context, s subject, in *stage.Input, left ma
 			return err
 		}
 	}
-	for _, region := range s.away {
+	for _, region := range s.unreachable {
 		if err := c.keepAll(ctx, s.key(region), in.Key); err != nil {
 			return err
 		}

@@ -187,10 +187,10 @@ func TestACleanUpThatFailsIsItsOwnProblem(t *testing.T) {
 	if r := c.deployment("v2", func(d *pipeline.Deploy) { d.Strategy = pipeline.Strategy{Highlander: &struct{}{}} }).end(t, c); r.Outcome != stage.Done {
 		t.Fatalf("%+v", r)
 	}
-	c.away.Store("us-east-1")
+	c.unreachable.Store("us-east-1")
 	for range 3 * failingAfter {
 		if left := c.cleanUp(t); left != 1 {
-			t.Fatalf("%d clean-ups are left, want that of the region that is away", left)
+			t.Fatalf("%d clean-ups are left, want that of the region that is unreachable", left)
 		}
 		c.skip(lastRetry)
 	}
@@ -202,7 +202,7 @@ func TestACleanUpThatFailsIsItsOwnProblem(t *testing.T) {
 	if err != nil || len(list) != 1 || !strings.Contains(list[0].Text(c.now()), "connection refused") {
 		t.Errorf("%+v, %v", list, err)
 	}
-	c.away.Store("")
+	c.unreachable.Store("")
 	if left := c.cleanUp(t); left != 0 {
 		t.Errorf("%d clean-ups are left", left)
 	}
@@ -282,18 +282,18 @@ func TestAGroupThatServesAgainIsNotCleanedUp(t *testing.T) {
 
 // A rollback that cannot reach a region keeps the groups there, since the region
 // may be returned to them.
-func TestARollbackKeepsWhatARegionThatIsAwayMayReturnTo(t *testing.T) {
+func TestARollbackKeepsWhatARegionThatIsUnreachableMayReturnTo(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
 	c.cleanUp(t)
 	if r := c.deployment("v2", delayed).end(t, c); r.Outcome != stage.Done {
 		t.Fatalf("%+v", r)
 	}
-	c.away.Store("us-east-1")
+	c.unreachable.Store("us-east-1")
 	if r := c.back("back").end(t, c); r.Failure == nil || r.Failure.Code != "ROLLED_BACK_PARTLY" {
 		t.Fatalf("%+v", r)
 	}
-	c.away.Store("")
+	c.unreachable.Store("")
 	c.skip(time.Hour)
 	if left := c.cleanUp(t); left != 0 {
 		t.Errorf("%d clean-ups are left", left)

@@ -125,9 +125,9 @@ func (j job) release(ctx context.Context, st serviceState) error {
 }
 
 func (j job) subject(st serviceState) subject {
-	s := subject{account: j.account.Name(), cluster: j.spec.Group.Cluster, regions: waveRegions(st.Waves), away: sortedRegions(st.Away), claimed: st.Claimed}
+	s := subject{account: j.account.Name(), cluster: j.spec.Group.Cluster, regions: waveRegions(st.Waves), unreachable: sortedRegions(st.Unreachable), claimed: st.Claimed}
 	if len(s.claimed) == 0 {
-		s.claimed = slices.Concat(s.regions, s.away)
+		s.claimed = slices.Concat(s.regions, s.unreachable)
 	}
 	return s
 }

@@ -17,9 +17,9 @@ import (
 	"showrunner/stage"
 )
 
-// gone returns an error for a region that is away.
+// gone returns an error for a region that is unreachable.
 func (c *fleetCloud) gone(region string) error {
-	if away := c.away.Load(); away == region || away == "every one" {
+	if unreachable := c.unreachable.Load(); unreachable == region || unreachable == "every one" {
 		return problem.New(problem.Unavailable, "test", "connection refused")
 	}
 	return nil
@@ -182,7 +182,7 @@ func TestRolloutsAndCleanUpsInAnyOrder(t *testing.T) {
 					w.begin()
 				}
 			case 1:
-				w.away.Store(rapid.SampledFrom([]string{"", "", threeRegions[0], threeRegions[1]}).Draw(t, "away"))
+				w.unreachable.Store(rapid.SampledFrom([]string{"", "", threeRegions[0], threeRegions[1]}).Draw(t, "unreachable"))
 			case 2:
 				w.skip(rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, 2 * time.Minute}).Draw(t, "time"))
 			case 3:
@@ -213,7 +213,7 @@ func TestRolloutsAndCleanUpsInAnyOrder(t *testing.T) {
 
 // settle runs everything to its end.
 func (w *ordersFixture) settle() {
-	w.away.Store("")
+	w.unreachable.Store("")
 	for range 2000 {
 		if len(w.runs) == 0 {
 			break

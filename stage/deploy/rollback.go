@@ -85,13 +85,13 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 			return stage.Result{}, err
 		}
 	}
-	to, away, failure, err := k.target(ctx, account, c, st)
+	to, unreachable, failure, err := k.target(ctx, account, c, st)
 	if err != nil || failure != nil {
 		return stage.FailIf(failure), err
 	}
 	if st.Rollout.Version == 0 {
 		st.Waves = []pipeline.Wave{{Regions: sortedRegions(to.Groups)}}
-		st.Away = away
+		st.Unreachable = unreachable
 	}
 	j := k.job(in, account, to.spec(c, st.Waves))
 	if answer, err := k.begin(ctx, in, j.subject(st), &st); err != nil || answer != nil {
@@ -101,7 +101,7 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 	result, err := j.carry(ctx, st, func(r rollout.State) map[string]any {
 		return outputsOf(r, c.Account, c.Cluster, j.spec, map[string]any{"regions": toAny(waveRegions(st.Waves))})
 	})
-	if err == nil && result.Outcome == stage.Done && len(st.Away) > 0 {
+	if err == nil && result.Outcome == stage.Done && len(st.Unreachable) > 0 {
 		partly := stage.Fail(partialRollback(c, to, st))
 		partly.Outputs = result.Outputs
 		return partly, nil
@@ -114,10 +114,10 @@ func (k *Rollback) cluster(ctx context.Context, in *stage.Input, account *cloud.
 func partialRollback(c pipeline.Rollback, to target, st serviceState) stage.Failure {
 	f := stage.Failure{Code: "ROLLED_BACK_PARTLY", Retryable: true,
 		Cause: fmt.Sprintf("%s is back at %s in %s; %s could not be asked and may come back with the version that was rolled back", c.Cluster, to.Version,
-			strings.Join(waveRegions(st.Waves), ", "), strings.Join(sortedRegions(st.Away), ", ")),
-		Help: fmt.Sprintf("once it answers: showrunner rollback %s --to %s --region %s", c.Cluster, to.Version, strings.Join(sortedRegions(st.Away), ","))}
-	for _, region := range sortedRegions(st.Away) {
-		f.Evidence = append(f.Evidence, region+": "+st.Away[region])
+			strings.Join(waveRegions(st.Waves), ", "), strings.Join(sortedRegions(st.Unreachable), ", ")),
+		Help: fmt.Sprintf("once it answers: showrunner rollback %s --to %s --region %s", c.Cluster, to.Version, strings.Join(sortedRegions(st.Unreachable), ","))}
+	for _, region := range sortedRegions(st.Unreachable) {
+		f.Evidence = append(f.Evidence, region+": "+st.Unreachable[region])
 	}
 	return f
 }
@@ -139,11 +139,11 @@ func (t target) spec(c pipeline.Rollback, waves []pipeline.Wave) rollout.Spec {
 // it chooses in every region the group to return to. When no version is asked
 // for, only regions that serve the newest version are changed: the others already
 // serve an earlier one. away are the unreachable regions, with the reason.
-func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipeline.Rollback, st serviceState) (t target, away map[string]string, failure *stage.Failure, err error) {
+func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipeline.Rollback, st serviceState) (t target, unreachable map[string]string, failure *stage.Failure, err error) {
 	if st.Target != nil {
 		return *st.Target, nil, nil, nil
 	}
-	t, away = target{Groups: map[string]string{}}, map[string]string{}
+	t, unreachable = target{Groups: map[string]string{}}, map[string]string{}
 	regions := st.Claimed
 	if st.Rollout.Version != 0 { // begun by an earlier version of this program, which saved no target
 		regions = waveRegions(st.Waves)
@@ -155,13 +155,13 @@ func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipelin
 		}
 		groups, err := account.ServerGroups(ctx, region, c.Cluster)
 		if err != nil {
-			away[region] = problem.Text(err)
+			unreachable[region] = problem.Text(err)
 		} else if len(groups) > 0 {
 			observed[region] = groups
 		}
 	}
-	if len(observed) == 0 && len(away) > 0 {
-		return t, nil, nil, problem.New(problem.Unavailable, "rollback", "no region could be asked: %s", strings.Join(sortedRegions(away), ", "))
+	if len(observed) == 0 && len(unreachable) > 0 {
+		return t, nil, nil, problem.New(problem.Unavailable, "rollback", "no region could be asked: %s", strings.Join(sortedRegions(unreachable), ", "))
 	}
 	chosen, missing := rollout.Restorable(observed, c.To, t.Groups)
 	for _, region := range sortedRegions(chosen) {
@@ -175,7 +175,7 @@ func (k *Rollback) target(ctx context.Context, account *cloud.Account, c pipelin
 	case len(t.Groups) == 0:
 		return t, nil, &stage.Failure{Code: "NO_CLUSTER", Cause: fmt.Sprintf("no region has the cluster %s", c.Cluster), Help: "showrunner clusters lists them"}, nil
 	}
-	return t, away, nil, nil
+	return t, unreachable, nil, nil
 }
 
 // regionsToAsk are the regions that the stage names, otherwise all of the

@@ -38,10 +38,10 @@ func (k *Service) Tasks() []stage.Task {
 type serviceState struct {
 	Waves   []pipeline.Wave `json:"waves"` // fixed when the rollout begins
 	Rollout rollout.State   `json:"rollout"`
-	// Target is the target of a rollback; Away are the regions that it could not
+	// Target is the target of a rollback; Unreachable are the regions that it could not
 	// reach when it began.
-	Target *target           `json:"target,omitempty"`
-	Away   map[string]string `json:"away,omitempty"`
+	Target      *target           `json:"target,omitempty"`
+	Unreachable map[string]string `json:"unreachable,omitempty"`
 	// Claimed are the regions that a rollback claims: all regions that it may
 	// have to change.
 	Claimed []string `json:"claimed,omitempty"`

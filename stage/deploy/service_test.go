@@ -25,7 +25,7 @@ var threeRegions = []string{"eu-west-1", "us-east-1", "us-west-2"}
 // fleetCloud is a fleet in memory; one of its regions can be unreachable.
 type fleetCloud struct {
 	*memcloud.Cloud
-	away        atomic.Value // string
+	unreachable atomic.Value // string
 	claims      *Claims
 	kinds       *Rollouts
 	clean       *Cleaner
@@ -59,7 +59,7 @@ func newFleetCloud(t cleaner) *fleetCloud {
 	cleanUps := &CleanUps{Records: c.records, Claims: c.claims, Now: c.now}
 	c.clean = NewCleaner(&Cleaner{CleanUps: cleanUps, Accounts: c, Watchers: watchers, Waker: c, Now: c.now, Log: slog.New(slog.DiscardHandler)})
 	c.kinds = &Rollouts{Accounts: c, Now: c.now, Claims: c.claims, CleanUps: cleanUps, Watchers: watchers, Waker: c}
-	c.away.Store("")
+	c.unreachable.Store("")
 	c.Cloud = memcloud.New(memcloud.Config{Regions: threeRegions, Fails: func(s cloud.ServerGroupSpec) *cloud.InstanceFailure {
 		if strings.HasPrefix(s.Version, "bad") {
 			return &cloud.InstanceFailure{Code: "EXITED", Cause: "exit status 3", LastLog: []string{"cannot read configuration"}}
@@ -74,7 +74,7 @@ func (c *fleetCloud) Account(string) (*cloud.Account, error) {
 }
 
 func (c *fleetCloud) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
-	if away := c.away.Load(); away == region || away == "every one" {
+	if unreachable := c.unreachable.Load(); unreachable == region || unreachable == "every one" {
 		return nil, problem.New(problem.Unavailable, "test", "connection refused")
 	}
 	return c.Cloud.ServerGroups(ctx, region, cluster)
@@ -174,7 +174,7 @@ func TestRollbackSaysWhichRegionItCouldNotAsk(t *testing.T) {
 	c := newFleetCloud(t)
 	c.deliver(t, "v1")
 	c.deliver(t, "v2")
-	c.away.Store("us-east-1")
+	c.unreachable.Store("us-east-1")
 	r := c.rollback(t, "back", pipeline.Rollback{Cluster: "api"})
 	if r.Failure == nil || r.Failure.Code != "ROLLED_BACK_PARTLY" || !strings.Contains(r.Failure.Help, "--to v1 --region us-east-1") || len(r.Failure.Evidence) != 1 {
 		t.Fatalf("%+v", r)
@@ -182,7 +182,7 @@ func TestRollbackSaysWhichRegionItCouldNotAsk(t *testing.T) {
 	if got := c.weights(t, "us-west-2"); got != "v1=100 v2=0" {
 		t.Errorf("us-west-2: %s", got)
 	}
-	c.away.Store("")
+	c.unreachable.Store("")
 	if r := c.rollback(t, "again", pipeline.Rollback{Cluster: "api", To: "v1", Regions: []string{"us-east-1"}}); r.Outcome != stage.Done {
 		t.Fatalf("%+v", r)
 	}

@@ -52,9 +52,9 @@ func (k *Site) Tasks() []stage.Task {
 }
 
 const (
-	// awayLimit is how long a region may be unreachable before the stage fails:
+	// unreachableLimit is how long a region may be unreachable before the stage fails:
 	// long enough for a restart of the region.
-	awayLimit = 30 * time.Second
+	unreachableLimit = 30 * time.Second
 	// bakeEvery is how often a site is probed while it bakes.
 	bakeEvery = 2 * time.Second
 )
@@ -67,11 +67,11 @@ type siteState struct {
 	Prepared map[string]bool `json:"prepared"`
 	// Changed holds the published deployment by region; Live says which of them
 	// answer.
-	Changed map[string]cloud.SiteDeployment `json:"changed"`
-	Live    map[string]bool                 `json:"live"`
-	Bake    time.Time                       `json:"bake,omitzero"`
-	Away    time.Time                       `json:"away,omitzero"` // since when a region of the wave is unreachable
-	Tries   int                             `json:"tries,omitempty"`
+	Changed     map[string]cloud.SiteDeployment `json:"changed"`
+	Live        map[string]bool                 `json:"live"`
+	Bake        time.Time                       `json:"bake,omitzero"`
+	Unreachable time.Time                       `json:"unreachable,omitzero"` // since when a region of the wave is unreachable
+	Tries       int                             `json:"tries,omitempty"`
 }
 
 // siteRun is one call of the task.

@@ -396,9 +396,9 @@ func TestRollbackOfASite(t *testing.T) {
 	if _, err := RollbackSite(t.Context(), account, "shop", "nonsense", nil, "k"); problem.CodeOf(err) != problem.NotFound {
 		t.Errorf("to what is not kept: %v", err)
 	}
-	c.broken["b"] = problem.New(problem.Unavailable, "call", "away")
+	c.broken["b"] = problem.New(problem.Unavailable, "call", "unreachable")
 	done, err := RollbackSite(t.Context(), account, "shop", "c-e1", nil, "k2")
 	if len(done) != 1 || problem.CodeOf(err) != problem.Unavailable {
-		t.Errorf("with a region away: %v, %v", done, err)
+		t.Errorf("with a region unreachable: %v, %v", done, err)
 	}
 }

@@ -117,13 +117,13 @@ func (r *siteRun) bake(ctx context.Context) (*stage.Result, error) {
 // judge decides what errors mean: unreachable regions get some time to come back;
 // any other error fails the stage, which is undone.
 func (r *siteRun) judge(ctx context.Context, regions []string, errs []error) (*stage.Result, error) {
-	var away, broken []string
+	var unreachable, broken []string
 	var worst error
 	for i, err := range errs {
 		switch {
 		case err == nil:
 		case problem.CodeOf(err) == problem.Unavailable:
-			away = append(away, regions[i])
+			unreachable = append(unreachable, regions[i])
 			if worst == nil {
 				worst = err
 			}
@@ -136,19 +136,19 @@ func (r *siteRun) judge(ctx context.Context, regions []string, errs []error) (*s
 	}
 	switch {
 	case worst == nil:
-		r.state.Away, r.state.Tries = time.Time{}, 0
+		r.state.Unreachable, r.state.Tries = time.Time{}, 0
 		return nil, nil
 	case len(broken) > 0:
 		return r.fail(ctx, broken, worst, errs), nil
 	}
-	if r.state.Away.IsZero() {
-		r.state.Away = r.in.Now
+	if r.state.Unreachable.IsZero() {
+		r.state.Unreachable = r.in.Now
 	}
-	if r.in.Now.Sub(r.state.Away) >= awayLimit {
-		return r.fail(ctx, away, worst, errs), nil
+	if r.in.Now.Sub(r.state.Unreachable) >= unreachableLimit {
+		return r.fail(ctx, unreachable, worst, errs), nil
 	}
 	r.state.Tries++
-	return r.again(min(100*time.Millisecond<<min(r.state.Tries, 6), 2*time.Second), "waits for "+list(away)+" to come back", time.Time{})
+	return r.again(min(100*time.Millisecond<<min(r.state.Tries, 6), 2*time.Second), "waits for "+list(unreachable)+" to come back", time.Time{})
 }
 
 // fail undoes by the stage's policy and returns the failure with all details.

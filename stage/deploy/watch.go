@@ -95,27 +95,27 @@ const (
 
 // watch follows the changes of one region while any caller waits for a change.
 func (w *Watchers) watch(k [2]string, r *regionWatch) {
-	revision, away, pause := uint64(0), false, reachFirst
+	revision, unreachable, pause := uint64(0), false, reachFirst
 	for {
 		now, err := r.account.WaitChanges(w.ctx, r.region, revision)
 		if w.ctx.Err() != nil {
 			return
 		}
 		switch {
-		case err != nil && !away:
+		case err != nil && !unreachable:
 			w.wake(r, nil) // the region has gone away
-		case err == nil && (away || now.All):
+		case err == nil && (unreachable || now.All):
 			w.wake(r, nil)
 		case err == nil:
 			w.wake(r, now.Clusters)
 		}
-		if revision, away = now.Revision, err != nil; !away {
+		if revision, unreachable = now.Revision, err != nil; !unreachable {
 			pause = reachFirst
 		}
 		if w.idle(k, r) {
 			return
 		}
-		if away {
+		if unreachable {
 			clock := time.NewTimer(pause)
 			select {
 			case <-clock.C:

@@ -22,7 +22,7 @@ import (
 	"showrunner/store"
 )
 
-// WaitChanges fails while the region is away.
+// WaitChanges fails while the region is unreachable.
 func (c *fleetCloud) WaitChanges(ctx context.Context, region string, revision uint64) (cloud.Changes, error) {
 	if err := c.gone(region); err != nil {
 		return cloud.Changes{}, err
@@ -74,12 +74,12 @@ func TestWatchersWakeThoseConcerned(t *testing.T) {
 	change("web")
 	expect("when web changes", "web")
 	watch("api")
-	c.away.Store(threeRegions[0])
+	c.unreachable.Store(threeRegions[0])
 	change("other") // the running wait returns, and the next one fails
 	expect("when the region goes", "api")
 	watch("api")
 	watch("web")
-	c.away.Store("")
+	c.unreachable.Store("")
 	expect("when it is back", "api", "web")
 }
 

@@ -124,7 +124,7 @@ func TestFetchTakesTheResolvedCommit(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	r := &remote{err: problem.New(problem.Unavailable, "source", "away").WithHelp("wait")}
+	r := &remote{err: problem.New(problem.Unavailable, "source", "unreachable").WithHelp("wait")}
 	in, _ := input(pipeline.Git{URL: "u"}, nil)
 	got, err := Git{Fetcher: r}.resolve(t.Context(), in)
 	if err != nil || got.Failure == nil || !got.Failure.Retryable || got.Failure.Help != "wait" {

@@ -25,7 +25,7 @@ const token = "crash-loop-token-of-this-run-alone"
 // fleet is the control planes under test.
 type fleet struct {
 	plan
-	world   *world
+	targets *targets
 	server  *pgtest.Server // nil: not our server
 	address string         // address of the database; empty: SQLite
 	direct  string         // the server's own address, when a pooler is used
@@ -82,9 +82,9 @@ func (f *fleet) start(ctx context.Context) error {
 		return nil
 	}
 	if f.waiting > 0 {
-		return f.apply(ctx, f.world.manyPipelines())
+		return f.apply(ctx, f.targets.manyPipelines())
 	}
-	return f.apply(ctx, f.world.pipelines())
+	return f.apply(ctx, f.targets.pipelines())
 }
 
 func (f *fleet) stop() {

@@ -105,12 +105,12 @@ func run(ctx context.Context, p plan) (err error) {
 			return err
 		}
 	}
-	w, err := newWorld(p.dir)
+	w, err := newTargets(p.dir)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	f := &fleet{plan: p, world: w}
+	f := &fleet{plan: p, targets: w}
 	if p.database == "postgres" {
 		server, err := pgtest.StartIn(ctx, p.dir, pgtest.Durable)
 		if err != nil {
@@ -147,16 +147,16 @@ func (f *fleet) compare(ctx context.Context, server *pgtest.Server) error {
 	fmt.Printf("seed %d\n", f.seed)
 	var errs []error
 	if f.takeovers > 0 {
-		errs = append(errs, takeover(ctx, f.plan, f.world, server.Database, server.Query))
+		errs = append(errs, takeover(ctx, f.plan, f.targets, server.Database, server.Query))
 	}
 	if f.waiting > 0 {
-		errs = append(errs, waiting(ctx, f.plan, f.world, server.Database, server.Query))
+		errs = append(errs, waiting(ctx, f.plan, f.targets, server.Database, server.Query))
 	}
 	if f.spread > 0 {
-		errs = append(errs, spread(ctx, f.plan, f.world, server.Database))
+		errs = append(errs, spread(ctx, f.plan, f.targets, server.Database))
 	}
 	if f.scale {
-		errs = append(errs, scale(ctx, f.plan, f.world, server.Database))
+		errs = append(errs, scale(ctx, f.plan, f.targets, server.Database))
 	}
 	return errors.Join(errs...)
 }

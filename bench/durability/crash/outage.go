@@ -62,14 +62,14 @@ type outageAnswer struct {
 	within       time.Duration
 }
 
-var answersAway = []outageAnswer{
+var unreachableAnswers = []outageAnswer{
 	{http.MethodGet, "/healthz", 200, false, "ok", time.Second},
 	{http.MethodGet, "/readyz", 503, false, "", 2 * time.Second},
 	{http.MethodGet, "/api/v1/applications", 200, true, `"crash"`, time.Second},
 	{http.MethodGet, "/api/v1/executions", 200, true, `"ship"`, time.Second},
-	{http.MethodGet, "/", 200, true, "The database is away", 2 * time.Second},
-	{http.MethodGet, "/executions", 200, true, "The database is away", time.Second},
-	{http.MethodGet, "/activity", 200, true, "The database is away", time.Second},
+	{http.MethodGet, "/", 200, true, "The database is unreachable", 2 * time.Second},
+	{http.MethodGet, "/executions", 200, true, "The database is unreachable", time.Second},
+	{http.MethodGet, "/activity", 200, true, "The database is unreachable", time.Second},
 	{http.MethodGet, "/sites", 200, true, "", 2 * time.Second},
 	{http.MethodGet, "/api/v1/regions", 200, false, "", 2 * time.Second},
 	{http.MethodPost, "/api/v1/applications/crash/pipelines/ship/executions", 503, false, "", 2 * time.Second},
@@ -81,9 +81,9 @@ var answersAway = []outageAnswer{
 func (f *fleet) checkDuringOutage(ctx context.Context) error {
 	var errs []error
 	for _, r := range f.members {
-		for _, a := range answersAway {
+		for _, a := range unreachableAnswers {
 			if err := r.look(ctx, a); err != nil {
-				errs = append(errs, fmt.Errorf("away, %s: %w", r.listen, err))
+				errs = append(errs, fmt.Errorf("unreachable, %s: %w", r.listen, err))
 			}
 		}
 	}

@@ -17,10 +17,10 @@ const (
 
 // scale measures the throughput of fleets of several sizes for the same work:
 // real control planes, one database, executions started over HTTP.
-func scale(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error)) error {
+func scale(ctx context.Context, p plan, w *targets, databases func(context.Context) (string, error)) error {
 	var alone float64
 	for _, size := range []int{1, 2, 4} {
-		f := &fleet{plan: p, world: w}
+		f := &fleet{plan: p, targets: w}
 		f.replicas = size
 		var err error
 		if f.address, err = databases(ctx); err != nil {

@@ -25,7 +25,7 @@ const (
 // spread measures the rate of the parallel stages of one execution on one host
 // and on p.replicas hosts, each with a data folder and places of its own, and
 // counts the stages of each host.
-func spread(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error)) error {
+func spread(ctx context.Context, p plan, w *targets, databases func(context.Context) (string, error)) error {
 	var alone float64
 	for _, hosts := range []int{1, p.replicas} {
 		p.replicas = hosts
@@ -47,14 +47,14 @@ func spread(ctx context.Context, p plan, w *world, databases func(context.Contex
 }
 
 // spreadOver runs one execution on hosts of its own.
-func spreadOver(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error)) (rate float64, byHost []int, err error) {
+func spreadOver(ctx context.Context, p plan, w *targets, databases func(context.Context) (string, error)) (rate float64, byHost []int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, spreadLimit)
 	defer cancel()
 	p.dir = filepath.Join(p.dir, fmt.Sprintf("spread-%d", p.replicas))
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return 0, nil, err
 	}
-	f := &fleet{plan: p, world: w}
+	f := &fleet{plan: p, targets: w}
 	if f.address, err = databases(ctx); err != nil {
 		return 0, nil, err
 	}

@@ -38,10 +38,10 @@ const audit = `CREATE TABLE audit (position bigint, execution text, stage text, 
 
 // takeover kills and stops replicas of fleets of several sizes, and measures how
 // long their executions stand still.
-func takeover(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error), ask databaseQuery) error {
+func takeover(ctx context.Context, p plan, w *targets, databases func(context.Context) (string, error), ask databaseQuery) error {
 	var errs []error
 	for _, size := range p.sizes {
-		f := &fleet{plan: p, world: w}
+		f := &fleet{plan: p, targets: w}
 		f.replicas = size
 		var err error
 		if f.address, err = databases(ctx); err != nil {

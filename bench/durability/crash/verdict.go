@@ -22,11 +22,11 @@ func (f *fleet) verdict(ctx context.Context, l *load, took time.Duration) error 
 	if err != nil {
 		return err
 	}
-	effects, err := f.world.count()
+	effects, err := f.targets.count()
 	if err != nil {
 		return err
 	}
-	keys, calls := f.world.called()
+	keys, calls := f.targets.called()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var lost, notDone, doubled, missing, unknown []string

@@ -27,8 +27,8 @@ const (
 // hundred executions alone, one execution of a thousand parallel stages, and then
 // p.waiting executions, all started on one replica, before and after each replica
 // was killed. No command may have its effect twice.
-func waiting(ctx context.Context, p plan, w *world, databases func(context.Context) (string, error), ask databaseQuery) error {
-	f := &fleet{plan: p, world: w}
+func waiting(ctx context.Context, p plan, w *targets, databases func(context.Context) (string, error), ask databaseQuery) error {
+	f := &fleet{plan: p, targets: w}
 	var err error
 	if f.address, err = databases(ctx); err != nil {
 		return err
@@ -86,7 +86,7 @@ func waiting(ctx context.Context, p plan, w *world, databases func(context.Conte
 
 // eachOnce checks that each effect happened once.
 func (f *fleet) eachOnce(slow []string) error {
-	effects, err := f.world.count()
+	effects, err := f.targets.count()
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ const effectBytes = len("18-characters-long 0000\n")
 
 // effects is how many commands have had their effect.
 func (f *fleet) effects() int {
-	info, err := os.Stat(f.world.effects)
+	info, err := os.Stat(f.targets.effects)
 	if err != nil {
 		return 0 // no command has written yet
 	}
@@ -177,7 +177,7 @@ func (f *fleet) rate(ctx context.Context) (float64, error) {
 }
 
 // manyPipelines are the pipelines of the waiting benchmark.
-func (w *world) manyPipelines() string {
+func (w *targets) manyPipelines() string {
 	var b strings.Builder
 	b.WriteString("application: many\npipelines:\n")
 	for _, p := range []struct {

@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"showrunner/bench/command"
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 )
 
 const cluster = "fleet"
@@ -92,7 +92,7 @@ func run(ctx context.Context, exe string, rate int, only string, verbose bool) (
 		return false, err
 	}
 	defer os.RemoveAll(dir)
-	w, err := world.Start(ctx, exe, dir)
+	w, err := environment.Start(ctx, exe, dir)
 	if err != nil {
 		return false, err
 	}
@@ -102,7 +102,7 @@ func run(ctx context.Context, exe string, rate int, only string, verbose bool) (
 	if err != nil {
 		return false, err
 	}
-	if err := world.Until(ctx, 5*time.Second, "everything has ended", func() error {
+	if err := environment.Until(ctx, 5*time.Second, "everything has ended", func() error {
 		if list := w.Processes(); len(list) > 0 {
 			return fmt.Errorf("%v", list)
 		}
@@ -122,10 +122,10 @@ func run(ctx context.Context, exe string, rate int, only string, verbose bool) (
 // all tries every kind, starting from a good version that is delivered first.
 func (t *trial) all(ctx context.Context, only string) (bool, error) {
 	var err error
-	if t.repository, err = world.NewRepository(ctx, filepath.Join(t.Dir, "repository")); err != nil {
+	if t.repository, err = environment.NewRepository(ctx, filepath.Join(t.Dir, "repository")); err != nil {
 		return false, err
 	}
-	if err := world.Service(ctx, t.repository.Dir); err != nil {
+	if err := environment.Service(ctx, t.repository.Dir); err != nil {
 		return false, err
 	}
 	if err := t.Apply(ctx, t.pipeline()); err != nil {

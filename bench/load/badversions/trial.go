@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 	"showrunner/cloud"
 	"showrunner/execution"
 	"showrunner/stage"
@@ -17,13 +17,13 @@ const instances = 3
 
 // trial delivers versions and checks the results.
 type trial struct {
-	*world.World
+	*environment.World
 	rate       int
 	verbose    bool
-	repository world.Repository
+	repository environment.Repository
 	versions   int
 	tried      int
-	total      world.Load
+	total      environment.Load
 }
 
 func (t *trial) pipeline() string {
@@ -47,11 +47,11 @@ pipelines:
           waves: [ { regions: [%s], bake: 10s }, { regions: [%s] } ]
           drain: 3s
           stopTimeout: 1s
-`, cluster, t.repository.Dir, cluster, instances, instances, 2*instances, world.Regions()[0], strings.Join(world.Regions()[1:], ", "))
+`, cluster, t.repository.Dir, cluster, instances, instances, 2*instances, environment.Regions()[0], strings.Join(environment.Regions()[1:], ", "))
 }
 
 // deliver commits a version and runs the pipeline.
-func (t *trial) deliver(ctx context.Context, name string, b bad) (version string, said world.Said, err error) {
+func (t *trial) deliver(ctx context.Context, name string, b bad) (version string, said environment.Said, err error) {
 	t.versions++
 	version = fmt.Sprintf("%s-%d", strings.ReplaceAll(name, " ", "-"), t.versions)
 	if _, err = t.repository.Commit(ctx, "version", version); err != nil {
@@ -85,7 +85,7 @@ func (t *trial) try(ctx context.Context, b bad) (wrong []string, err error) {
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	before := t.Groups(ctx, cluster)
 	var version, stopped string
-	var said world.Said
+	var said environment.Said
 	began := time.Now()
 	load, err := t.Attack(ctx, cluster, t.rate, func() error {
 		if version, said, err = t.deliver(ctx, b.name, b); err != nil || len(b.codes) > 0 {
@@ -174,7 +174,7 @@ func (t *trial) failure(ctx context.Context) (*stage.Failure, error) {
 }
 
 // missingParts lists the missing parts of a failure.
-func missingParts(b bad, said world.Said, f stage.Failure) (wrong []string) {
+func missingParts(b bad, said environment.Said, f stage.Failure) (wrong []string) {
 	if said.Exit != 4 {
 		wrong = append(wrong, fmt.Sprintf("exit %d, not 4 (rolled back)", said.Exit))
 	}

@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"showrunner/bench/command"
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 )
 
 // settings are the command line's options.
@@ -69,7 +69,7 @@ type row struct {
 	Deployments int             `json:"deployments"`
 	Took        []time.Duration `json:"took,omitempty"` // each, in order
 	Wrong       []string        `json:"wrong,omitempty"`
-	world.Load
+	environment.Load
 }
 
 func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
@@ -78,7 +78,7 @@ func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	w, err := world.Start(ctx, exe, dir)
+	w, err := environment.Start(ctx, exe, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +95,8 @@ func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
 	if _, wrong, err := r.release(ctx, "highlander"); err != nil || len(wrong) > 0 {
 		return nil, fmt.Errorf("the first version: %w %v", err, wrong)
 	}
-	fmt.Printf("%d requests a second for at least %s a phase, %d deployments each into %d regions with %d instances\n", s.rate, s.length, s.count, len(world.Regions()), s.instances)
-	fmt.Printf("%-10s %s  %s\n", "phase", world.LoadHead(), "what happened")
+	fmt.Printf("%d requests a second for at least %s a phase, %d deployments each into %d regions with %d instances\n", s.rate, s.length, s.count, len(environment.Regions()), s.instances)
+	fmt.Printf("%-10s %s  %s\n", "phase", environment.LoadHead(), "what happened")
 	for _, name := range s.phases {
 		phase, err := r.phase(ctx, name)
 		rows = append(rows, phase)
@@ -108,7 +108,7 @@ func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
 	w.Stop()
 	stopped = true
 	left := row{Phase: "the end"}
-	if err := world.Until(ctx, 5*time.Second, "everything has ended", func() error {
+	if err := environment.Until(ctx, 5*time.Second, "everything has ended", func() error {
 		if list := w.Processes(); len(list) > 0 {
 			return fmt.Errorf("%d processes run: %v", len(list), list)
 		}
@@ -170,13 +170,13 @@ func verdict(rows []row) bool {
 }
 
 // newReleases makes the repository and applies the pipelines.
-func newReleases(ctx context.Context, w *world.World, s settings) (*releases, error) {
+func newReleases(ctx context.Context, w *environment.World, s settings) (*releases, error) {
 	r := &releases{World: w, settings: s}
 	var err error
-	if r.repository, err = world.NewRepository(ctx, filepath.Join(w.Dir, "repository")); err != nil {
+	if r.repository, err = environment.NewRepository(ctx, filepath.Join(w.Dir, "repository")); err != nil {
 		return nil, err
 	}
-	if err := world.Service(ctx, r.repository.Dir); err != nil {
+	if err := environment.Service(ctx, r.repository.Dir); err != nil {
 		return nil, err
 	}
 	return r, w.Apply(ctx, pipelines(r.repository.Dir, s.instances))

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 	"showrunner/cloud"
 )
 
@@ -47,16 +47,16 @@ func pipelines(repository string, instances int) string {
           waves: [ { regions: [%s], bake: 200ms }, { regions: [%s] } ]
           drain: 10s
           stopTimeout: 5s
-`, s.name, repository, cluster, instances, instances, 2*instances, s.text, world.Regions()[0], strings.Join(world.Regions()[1:], ", "))
+`, s.name, repository, cluster, instances, instances, 2*instances, s.text, environment.Regions()[0], strings.Join(environment.Regions()[1:], ", "))
 	}
 	return b.String()
 }
 
 // releases delivers version after version.
 type releases struct {
-	*world.World
+	*environment.World
 	settings
-	repository world.Repository
+	repository environment.Repository
 	made       int
 }
 
@@ -76,7 +76,7 @@ func (r *releases) phase(ctx context.Context, name string) (row, error) {
 			out.Deployments++
 			out.Took, out.Wrong = append(out.Took, took), append(out.Wrong, wrong...)
 		}
-		return world.Sleep(ctx, time.Until(end))
+		return environment.Sleep(ctx, time.Until(end))
 	})
 	out.Load = load
 	return out, err
@@ -103,7 +103,7 @@ func (r *releases) release(ctx context.Context, by string) (took time.Duration, 
 		wrong = append(wrong, fmt.Sprintf("after %s: %s", version, err))
 	}
 	at := slices.IndexFunc(strategies, func(s strategy) bool { return s.name == by })
-	for _, region := range world.Regions() {
+	for _, region := range environment.Regions() {
 		groups, err := r.Cloud.ServerGroups(ctx, region, cluster)
 		if err != nil {
 			return took, wrong, err
@@ -112,7 +112,7 @@ func (r *releases) release(ctx context.Context, by string) (took time.Duration, 
 			wrong = append(wrong, fmt.Sprintf("after %s, %s: %s", version, region, why))
 		}
 	}
-	load, err := r.Attack(ctx, cluster, 100, func() error { return world.Sleep(ctx, 100*time.Millisecond) })
+	load, err := r.Attack(ctx, cluster, 100, func() error { return environment.Sleep(ctx, 100*time.Millisecond) })
 	for v, n := range load.Versions {
 		if v != version {
 			wrong = append(wrong, fmt.Sprintf("after %s, %d requests were answered by %s", version, n, v))

@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"showrunner/bench/command"
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 )
 
 const cluster = "fleet"
@@ -81,7 +81,7 @@ func (m *matrix) run(ctx context.Context, exe, only string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if m.World, err = world.Start(ctx, exe, dir); err != nil {
+	if m.World, err = environment.Start(ctx, exe, dir); err != nil {
 		return err
 	}
 	err = m.all(ctx, only)
@@ -89,7 +89,7 @@ func (m *matrix) run(ctx context.Context, exe, only string) error {
 	if err != nil {
 		return err
 	}
-	m.check(world.Until(ctx, 5*time.Second, "everything has ended", func() error {
+	m.check(environment.Until(ctx, 5*time.Second, "everything has ended", func() error {
 		if list := m.Processes(); len(list) > 0 {
 			return fmt.Errorf("%v", list)
 		}

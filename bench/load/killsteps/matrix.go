@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"showrunner/api/client"
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 	"showrunner/execution"
 	"showrunner/rollout"
 )
@@ -25,15 +25,15 @@ const (
 
 // matrix holds the results so far.
 type matrix struct {
-	*world.World
+	*environment.World
 	rate       int
 	victims    []string
-	repository world.Repository
+	repository environment.Repository
 	api        *client.Client
 	versions   int
 
 	kills, well, undone, missed, wrong int
-	total                              world.Load
+	total                              environment.Load
 }
 
 func (m *matrix) check(err error) {
@@ -44,10 +44,10 @@ func (m *matrix) check(err error) {
 }
 
 func (m *matrix) prepare(ctx context.Context) (err error) {
-	if m.repository, err = world.NewRepository(ctx, filepath.Join(m.Dir, "repository")); err != nil {
+	if m.repository, err = environment.NewRepository(ctx, filepath.Join(m.Dir, "repository")); err != nil {
 		return err
 	}
-	if err := world.Service(ctx, m.repository.Dir); err != nil {
+	if err := environment.Service(ctx, m.repository.Dir); err != nil {
 		return err
 	}
 	token, err := os.ReadFile(filepath.Join(m.Data, "token"))
@@ -82,7 +82,7 @@ func (m *matrix) prepare(ctx context.Context) (err error) {
           waves: [ { regions: [%s], bake: 300ms }, { regions: [%s] } ]
           drain: 5s
           stopTimeout: 2s
-`, s.name, m.repository.Dir, cluster, mode, instances, instances, 4*instances, s.text, world.Regions()[0], strings.Join(world.Regions()[1:], ", "))
+`, s.name, m.repository.Dir, cluster, mode, instances, instances, 4*instances, s.text, environment.Regions()[0], strings.Join(environment.Regions()[1:], ", "))
 	}
 	if err := m.Apply(ctx, b.String()); err != nil {
 		return err
@@ -139,7 +139,7 @@ func (m *matrix) deploy(ctx context.Context, name, step, victim string) (d deplo
 				m.kills++
 				who := victim
 				if victim == "region" {
-					who = "region-" + cmp.Or(region, world.Regions()[0])
+					who = "region-" + cmp.Or(region, environment.Regions()[0])
 				}
 				if err := m.Kill(ctx, who); err != nil {
 					return d, err
@@ -176,7 +176,7 @@ func stepOf(e *execution.Execution) (name, region string) {
 		return "", ""
 	}
 	r := st.Rollout
-	region = world.Regions()[min(r.Wave, 1)]
+	region = environment.Regions()[min(r.Wave, 1)]
 	rs := r.Regions[region]
 	if rs == nil {
 		return "", ""
@@ -271,8 +271,8 @@ func (m *matrix) newest(ctx context.Context) string {
 		}
 		found[g.Region] = string(text)
 	}
-	first := found[world.Regions()[0]]
-	for _, r := range world.Regions() {
+	first := found[environment.Regions()[0]]
+	for _, r := range environment.Regions() {
 		if found[r] != first {
 			return fmt.Sprint(found)
 		}

@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"showrunner/bench/command"
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 	"showrunner/pipeline"
 )
 
@@ -76,7 +76,7 @@ func Main(args []string) {
 type row struct {
 	Phase string `json:"phase"`
 	What  string `json:"what"`
-	world.Load
+	environment.Load
 }
 
 func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
@@ -85,7 +85,7 @@ func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	base, err := world.Start(ctx, exe, dir)
+	base, err := environment.Start(ctx, exe, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +95,8 @@ func run(ctx context.Context, exe string, s settings) (rows []row, err error) {
 	if err := w.deploy(ctx, capacity, nil); err != nil {
 		return nil, err
 	}
-	fmt.Printf("seed %d: %d requests a second for at least %s a phase, %d instances in each of %d regions\n", s.seed, s.rate, s.length, s.instances, len(world.Regions()))
-	fmt.Printf("%-8s %s  %s\n", "phase", world.LoadHead(), "what happened")
+	fmt.Printf("seed %d: %d requests a second for at least %s a phase, %d instances in each of %d regions\n", s.seed, s.rate, s.length, s.instances, len(environment.Regions()))
+	fmt.Printf("%-8s %s  %s\n", "phase", environment.LoadHead(), "what happened")
 	for n, name := range s.phases {
 		phase := phases[name]
 		if phase == nil {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 	"showrunner/cloud"
 	"showrunner/pipeline"
 )
@@ -46,7 +46,7 @@ func (w fleet) phase(ctx context.Context, s settings, f func() (string, error)) 
 		if err := w.Whole(ctx, cluster, 2*time.Minute); err != nil {
 			return err
 		}
-		return world.Sleep(ctx, time.Until(end))
+		return environment.Sleep(ctx, time.Until(end))
 	})
 	return r, err
 }
@@ -62,7 +62,7 @@ func (w fleet) signalInstances(ctx context.Context, s settings, rng *rand.Rand, 
 	slices.Sort(at)
 	hit := 0
 	for _, when := range at {
-		if err := world.Sleep(ctx, time.Until(began.Add(when))); err != nil {
+		if err := environment.Sleep(ctx, time.Until(began.Add(when))); err != nil {
 			return "", err
 		}
 		serving := w.Serving(ctx, cluster)
@@ -82,21 +82,21 @@ func (w fleet) signalInstances(ctx context.Context, s settings, rng *rand.Rand, 
 
 // zone takes one zone away for a third of the phase.
 func (w fleet) zone(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
-	region := world.Regions()[rng.IntN(len(world.Regions()))]
+	region := environment.Regions()[rng.IntN(len(environment.Regions()))]
 	list, err := w.Cloud.Regions(ctx)
 	if err != nil {
 		return "", err
 	}
 	at := slices.IndexFunc(list, func(r cloud.Region) bool { return r.Name == region })
 	name := list[at].Zones[rng.IntN(len(list[at].Zones))]
-	if err := world.Sleep(ctx, s.length/6); err != nil {
+	if err := environment.Sleep(ctx, s.length/6); err != nil {
 		return "", err
 	}
 	if err := w.Cloud.SetZone(ctx, region, name, true, w.Key()); err != nil {
 		return "", err
 	}
 	began := time.Now()
-	if err := world.Until(ctx, time.Minute, "nothing runs in "+name, func() error {
+	if err := environment.Until(ctx, time.Minute, "nothing runs in "+name, func() error {
 		for _, g := range w.Groups(ctx, cluster) {
 			for _, i := range g.Instances {
 				if i.Zone == name {
@@ -112,7 +112,7 @@ func (w fleet) zone(ctx context.Context, s settings, rng *rand.Rand) (string, er
 		return "", err
 	}
 	whole := time.Since(began)
-	if err := world.Sleep(ctx, s.length/3); err != nil {
+	if err := environment.Sleep(ctx, s.length/3); err != nil {
 		return "", err
 	}
 	if err := w.Cloud.SetZone(ctx, region, name, false, w.Key()); err != nil {
@@ -123,8 +123,8 @@ func (w fleet) zone(ctx context.Context, s settings, rng *rand.Rand) (string, er
 
 // region kills a region's process with everything in it; up restarts it.
 func (w fleet) region(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
-	name := world.Regions()[rng.IntN(len(world.Regions()))]
-	if err := world.Sleep(ctx, s.length/6); err != nil {
+	name := environment.Regions()[rng.IntN(len(environment.Regions()))]
+	if err := environment.Sleep(ctx, s.length/6); err != nil {
 		return "", err
 	}
 	var before []int
@@ -144,7 +144,7 @@ func (w fleet) region(ctx context.Context, s settings, rng *rand.Rand) (string, 
 	}
 	whole := time.Since(began)
 	for _, i := range before {
-		if world.Runs(i) {
+		if environment.Runs(i) {
 			return "", fmt.Errorf("instance process %d outlived its region", i)
 		}
 	}
@@ -167,16 +167,16 @@ func surge(ctx context.Context, w fleet, s settings, _ *rand.Rand) (r row, err e
 		return n
 	}
 	before := size()
-	calm, err := w.Attack(ctx, cluster, s.surgeBase*len(world.Regions()), func() error { return world.Sleep(ctx, s.length/4) })
+	calm, err := w.Attack(ctx, cluster, s.surgeBase*len(environment.Regions()), func() error { return environment.Sleep(ctx, s.length/4) })
 	if err != nil {
 		return r, err
 	}
 	var held time.Duration
 	peak := 0
-	r.Load, err = w.Attack(ctx, cluster, s.surgePeak*len(world.Regions()), func() error {
+	r.Load, err = w.Attack(ctx, cluster, s.surgePeak*len(environment.Regions()), func() error {
 		began := time.Now()
-		need := len(world.Regions()) * s.surgePeak / int(target)
-		if err := world.Until(ctx, time.Minute, "the surge is held", func() error {
+		need := len(environment.Regions()) * s.surgePeak / int(target)
+		if err := environment.Until(ctx, time.Minute, "the surge is held", func() error {
 			if n := size(); n < need {
 				return fmt.Errorf("%d instances serve, %d are needed", n, need)
 			}
@@ -190,26 +190,26 @@ func surge(ctx context.Context, w fleet, s settings, _ *rand.Rand) (r row, err e
 	if err != nil {
 		return r, err
 	}
-	holding, err := w.Attack(ctx, cluster, s.surgePeak*len(world.Regions()), func() error { return world.Sleep(ctx, s.length/2) })
+	holding, err := w.Attack(ctx, cluster, s.surgePeak*len(environment.Regions()), func() error { return environment.Sleep(ctx, s.length/2) })
 	if err != nil {
 		return r, err
 	}
 	peak = size()
-	after, err := w.Attack(ctx, cluster, s.surgeBase*len(world.Regions()), func() error {
-		return world.Until(ctx, 2*time.Minute, "the fleet has shrunk", func() error {
-			if n := size(); n > before+len(world.Regions()) {
+	after, err := w.Attack(ctx, cluster, s.surgeBase*len(environment.Regions()), func() error {
+		return environment.Until(ctx, 2*time.Minute, "the fleet has shrunk", func() error {
+			if n := size(); n > before+len(environment.Regions()) {
 				return fmt.Errorf("%d instances serve, %d did before", n, before)
 			}
 			return nil
 		})
 	})
-	for _, l := range []world.Load{calm, holding, after} {
+	for _, l := range []environment.Load{calm, holding, after} {
 		r.Safe.Requests, r.Safe.Failed = r.Safe.Requests+l.Safe.Requests, r.Safe.Failed+l.Safe.Failed
 		r.Safe.Failures = append(r.Safe.Failures, l.Safe.Failures...)
 		r.Unsafe.Requests, r.Unsafe.Failed = r.Unsafe.Requests+l.Unsafe.Requests, r.Unsafe.Failed+l.Unsafe.Failed
 	}
 	r.What = fmt.Sprintf("%d/s → %d/s → %d/s: %d instances → %d (enough after %s) → %d; times are of the growing, p99 was %s before it, %s once there were enough and %s after the surge",
-		s.surgeBase*len(world.Regions()), s.surgePeak*len(world.Regions()), s.surgeBase*len(world.Regions()), before, peak, held.Round(time.Millisecond), size(),
+		s.surgeBase*len(environment.Regions()), s.surgePeak*len(environment.Regions()), s.surgeBase*len(environment.Regions()), before, peak, held.Round(time.Millisecond), size(),
 		calm.Safe.P99.Round(time.Millisecond), holding.Safe.P99.Round(time.Millisecond), after.Safe.P99.Round(time.Millisecond))
 	return r, err
 }
@@ -222,7 +222,7 @@ func (w fleet) replaceAll(ctx context.Context, capacity pipeline.Capacity, scali
 			return err
 		}
 	}
-	if err := world.Until(ctx, time.Minute, "the earlier groups are gone", func() error {
+	if err := environment.Until(ctx, time.Minute, "the earlier groups are gone", func() error {
 		if n := len(w.Groups(ctx, cluster)); n > 0 {
 			return fmt.Errorf("%d groups are there", n)
 		}

@@ -7,15 +7,15 @@ import (
 	"time"
 
 	"showrunner/artifact"
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 	"showrunner/cloud"
 	"showrunner/pipeline"
 )
 
 const cluster = "storm"
 
-// fleet is a world with the service in every region of it.
-type fleet struct{ *world.World }
+// fleet is an environment with the service in every region of it.
+type fleet struct{ *environment.World }
 
 // deploy creates the service in every region and waits until it serves.
 func (w fleet) deploy(ctx context.Context, capacity pipeline.Capacity, scaling []pipeline.ScalingPolicy) error {
@@ -23,7 +23,7 @@ func (w fleet) deploy(ctx context.Context, capacity pipeline.Capacity, scaling [
 	if err != nil {
 		return err
 	}
-	if err := world.Service(ctx, dir); err != nil {
+	if err := environment.Service(ctx, dir); err != nil {
 		return err
 	}
 	store, err := artifact.Open(filepath.Join(w.Data, "artifacts"))
@@ -34,7 +34,7 @@ func (w fleet) deploy(ctx context.Context, capacity pipeline.Capacity, scaling [
 	if err != nil {
 		return err
 	}
-	for _, r := range world.Regions() {
+	for _, r := range environment.Regions() {
 		spec := cloud.ServerGroupSpec{Cluster: cluster, Version: "1", Workload: cloud.Workload{Process: &cloud.Process{Artifact: ref, Command: []string{"./service"}}},
 			Health:   pipeline.Health{Path: "/healthz", Interval: pipeline.Duration(500 * time.Millisecond), Timeout: pipeline.Duration(time.Second)},
 			Capacity: capacity, Scaling: scaling, Drain: 10 * time.Second, StopTimeout: 5 * time.Second, Weight: 100}

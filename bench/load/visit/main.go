@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"showrunner/bench/command"
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 )
 
 const site = "vite"
@@ -62,7 +62,7 @@ func run(ctx context.Context, exe, template string, deliveries, visitors int, th
 	if err != nil {
 		return nil, err
 	}
-	w, err := world.Start(ctx, exe, dir)
+	w, err := environment.Start(ctx, exe, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func run(ctx context.Context, exe, template string, deliveries, visitors int, th
 	killed := make(chan error, 1)
 	for n := 1; n <= deliveries; n++ {
 		if n == deliveries/2+1 {
-			go func() { killed <- w.Kill(ctx, "region-"+world.Regions()[1]) }()
+			go func() { killed <- w.Kill(ctx, "region-"+environment.Regions()[1]) }()
 		}
 		d, err := deliver(ctx, w, repository, fmt.Sprintf("v%d", n))
 		if err != nil {
@@ -128,29 +128,29 @@ func some(list []string) string { return strings.Join(list[:min(3, len(list))], 
 // scaffold makes the site's repository with a fixed major version of Vite. The
 // newest version's dependencies are not always available, and `npm ci` then
 // refuses the lock file.
-func scaffold(ctx context.Context, dir, template string) (world.Repository, error) {
+func scaffold(ctx context.Context, dir, template string) (environment.Repository, error) {
 	for _, c := range [][]string{{"npm", "create", "--yes", "vite@7", site, "--", "--template", template, "--no-interactive"},
 		{"npm", "install", "--package-lock-only", "--no-audit", "--no-fund", "--prefix", site}} {
 		cmd := exec.CommandContext(ctx, c[0], c[1:]...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return world.Repository{}, fmt.Errorf("%s: %w: %s", strings.Join(c, " "), err, out)
+			return environment.Repository{}, fmt.Errorf("%s: %w: %s", strings.Join(c, " "), err, out)
 		}
 	}
 	folder := filepath.Join(dir, site)
 	entries, err := filepath.Glob(filepath.Join(folder, "src", "main.*"))
 	if err != nil || len(entries) != 1 {
-		return world.Repository{}, fmt.Errorf("the template has no src/main: %v", err)
+		return environment.Repository{}, fmt.Errorf("the template has no src/main: %v", err)
 	}
 	// The version, from one line of one file, appears in the page and in its
 	// script.
 	if err := edit(entries[0], func(s string) string { return s + "\nconsole.log('version ' + import.meta.env.VITE_VERSION + '.')\n" }); err != nil {
-		return world.Repository{}, err
+		return environment.Repository{}, err
 	}
 	if err := edit(filepath.Join(folder, "index.html"), func(s string) string {
 		return strings.Replace(s, "</head>", "  <meta name=\"version\" content=\"%VITE_VERSION%\" />\n  </head>", 1)
 	}); err != nil {
-		return world.Repository{}, err
+		return environment.Repository{}, err
 	}
 	if err := os.WriteFile(filepath.Join(folder, "buildspec.yml"), []byte(`version: 0.2
 env:
@@ -162,9 +162,9 @@ artifacts:
   base-directory: dist
   files: [ '**/*' ]
 `), 0o644); err != nil {
-		return world.Repository{}, err
+		return environment.Repository{}, err
 	}
-	return world.NewRepository(ctx, folder)
+	return environment.NewRepository(ctx, folder)
 }
 
 func edit(name string, change func(string) string) error {
@@ -192,7 +192,7 @@ pipelines:
           site: %s
           artifact: build
           waves: [ { regions: [%s] }, { regions: [%s] } ]
-`, site, repository, site, world.Regions()[0], strings.Join(world.Regions()[1:], ", "))
+`, site, repository, site, environment.Regions()[0], strings.Join(environment.Regions()[1:], ", "))
 }
 
 // delivered is the result of one run in the region where most work was done.
@@ -202,7 +202,7 @@ type delivered struct {
 }
 
 // deliver commits a version, "" for none, and runs the pipeline to its end.
-func deliver(ctx context.Context, w *world.World, r world.Repository, version string) (d delivered, err error) {
+func deliver(ctx context.Context, w *environment.World, r environment.Repository, version string) (d delivered, err error) {
 	if version != "" {
 		if _, err := r.Commit(ctx, ".env", "VITE_VERSION="+version+"\n"); err != nil {
 			return d, err

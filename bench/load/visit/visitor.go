@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 )
 
 // visits is the sum of all visitors' results.
@@ -25,7 +25,7 @@ type visits struct {
 	failed, mixed            []string
 	took                     []time.Duration
 	stop                     context.CancelFunc
-	away                     sync.WaitGroup
+	visitors                 sync.WaitGroup
 }
 
 // visitor is one browser: it keeps the last page, and revalidates it.
@@ -45,10 +45,10 @@ func gather(ctx context.Context, edge string, n int, think time.Duration) *visit
 	for i := range n {
 		v := &visitor{visits: all, edge: edge, fresh: i%2 == 0, client: &http.Client{Timeout: 30 * time.Second,
 			Transport: &http.Transport{DisableKeepAlives: i%2 == 0, DisableCompression: true}}}
-		all.away.Go(func() {
+		all.visitors.Go(func() {
 			for round := 0; ctx.Err() == nil; round++ {
 				v.visit(round%3 == 2)
-				_ = world.Sleep(ctx, think) // the loop ends with its context
+				_ = environment.Sleep(ctx, think) // the loop ends with its context
 			}
 		})
 	}
@@ -57,7 +57,7 @@ func gather(ctx context.Context, edge string, n int, think time.Duration) *visit
 
 func (v *visits) leave() *visits {
 	v.stop()
-	v.away.Wait()
+	v.visitors.Wait()
 	slices.Sort(v.took)
 	return v
 }

@@ -30,7 +30,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/bench/command"
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 	"showrunner/cloud"
 	"showrunner/cloud/localcloud"
 	"showrunner/pipeline"
@@ -128,7 +128,7 @@ func (w *whole) stop() {
 // startWhole starts all processes, and records the duration and the memory of
 // each process a moment later.
 func startWhole(ctx context.Context, exe, data string, f *figures) (*whole, error) {
-	listen, edge, err := world.FreePorts()
+	listen, edge, err := environment.FreePorts()
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 )
 
 const (
@@ -92,7 +92,7 @@ func (b *bench) among(ctx context.Context, name string, flood int, many, one str
 	b.must(left > 0, "%s: the flood ended too early to show that no other run waits behind it", name)
 	b.must(among[turns-1] < alone[turns-1]+fairBudget, "%s: another application's run took %s among the flood", name, ms(among[turns-1]))
 	for _, id := range ids {
-		if err := world.Until(ctx, 5*time.Minute, "the flood ends", func() error {
+		if err := environment.Until(ctx, 5*time.Minute, "the flood ends", func() error {
 			if s, err := b.status(ctx, id); err != nil || s == "NotStarted" || s == "Running" {
 				return fmt.Errorf("%s is %s: %w", id, s, err)
 			}
@@ -116,7 +116,7 @@ func (b *bench) timed(ctx context.Context, application string) (took []time.Dura
 		if err != nil {
 			return nil, err
 		}
-		if err := world.Until(ctx, 2*time.Minute, "another application's run ends", func() error {
+		if err := environment.Until(ctx, 2*time.Minute, "another application's run ends", func() error {
 			s, err := b.status(ctx, id)
 			if s == "Terminal" {
 				b.must(false, "%s failed", id)

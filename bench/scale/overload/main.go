@@ -29,7 +29,7 @@ import (
 	"time"
 
 	"showrunner/bench/command"
-	"showrunner/bench/world"
+	"showrunner/bench/environment"
 )
 
 const (
@@ -42,7 +42,7 @@ const (
 )
 
 type bench struct {
-	*world.World
+	*environment.World
 	listen, token string
 	failed        []string
 }
@@ -76,7 +76,7 @@ func run(ctx context.Context, binary, dir, only string) ([]string, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	w, err := world.Start(ctx, binary, dir)
+	w, err := environment.Start(ctx, binary, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func (b *bench) wide(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := world.Until(ctx, time.Minute, "another application's run ends", func() error {
+			if err := environment.Until(ctx, time.Minute, "another application's run ends", func() error {
 				if s, err := b.status(ctx, other); err != nil || s != "Succeeded" {
 					return fmt.Errorf("it is %s: %w", s, err)
 				}

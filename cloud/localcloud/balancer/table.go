@@ -215,11 +215,11 @@ func (t *target) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	waited := t.most > 0 && t.queue.length.Load() > 0 && !t.draining && !t.closed && t.inFlight <= t.most
-	well := waited && !time.Now().Before(t.until)
-	if well && t.queue.give(t) {
+	healthy := waited && !time.Now().Before(t.until)
+	if healthy && t.queue.give(t) {
 		return
 	}
-	if waited && !well {
+	if waited && !healthy {
 		defer t.queue.tell(t)
 	}
 	if t.inFlight--; t.inFlight == 0 && t.idle != nil {
@@ -229,8 +229,8 @@ func (t *target) release() {
 }
 
 // load is how busy the target is; ok says whether it is in service, full that it
-// has no place, well that passive health has nothing against it.
-func (t *target) load(now time.Time) (n int, ok, full, well bool) {
+// has no place, healthy that passive health has nothing against it.
+func (t *target) load(now time.Time) (n int, ok, full, healthy bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.inFlight, !t.draining && !t.closed, t.full(), !now.Before(t.until)
@@ -263,8 +263,8 @@ func (b *Balancer) choose(name string, call *proxy.Call, tried []*target, now ti
 			}
 		}
 	}
-	var few [4]group
-	groups := c.eligible(c.version(call), few[:0])
+	var array [4]group // on the stack for the usual number of groups
+	groups := c.eligible(c.version(call), array[:0])
 	none := errNoTarget
 	for len(groups) > 0 {
 		i := drawGroup(groups)
@@ -314,35 +314,36 @@ func drawGroup(groups []group) int {
 	return len(groups) - 1
 }
 
-// pick takes the less busy of two random targets that are well; when none is
-// well, of those that are not: trying is better than failing. full says that there
-// is none because of a limit; one that is well and full is better waited for.
+// pick takes the less busy of two random targets that passive health has nothing
+// against; when there is none, of those that it has: trying is better than failing.
+// full says that there is none because of a limit; a healthy target that is full is
+// better waited for.
 func (g group) pick(tried []*target, now time.Time) (t *target, full bool) {
-	var few, others [16]*target
-	well, sick := few[:0], others[:0]
+	var healthyArray, suspectArray [16]*target // on the stack for the usual number of targets
+	healthy, suspect := healthyArray[:0], suspectArray[:0]
 	crowded := false
 	for _, t := range g.targets {
 		if slices.Contains(tried, t) {
 			continue
 		}
-		_, ok, busy, fine := t.load(now)
+		_, ok, busy, healthyNow := t.load(now)
 		switch {
 		case !ok:
 		case busy:
-			full, crowded = true, crowded || fine
-		case fine:
-			well = append(well, t)
+			full, crowded = true, crowded || healthyNow
+		case healthyNow:
+			healthy = append(healthy, t)
 		default:
-			sick = append(sick, t)
+			suspect = append(suspect, t)
 		}
 	}
-	if t := take(well, now); t != nil {
+	if t := take(healthy, now); t != nil {
 		return t, false
 	}
 	if crowded {
 		return nil, true
 	}
-	return take(sick, now), full
+	return take(suspect, now), full
 }
 
 // take counts a request in at the less busy of two, as long as there are any.

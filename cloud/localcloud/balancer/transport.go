@@ -343,7 +343,7 @@ func stick(res *http.Response) {
 // Whether it is ill is for its own checks to say: it does answer.
 func (t *target) judge(res *http.Response) {
 	if res.StatusCode < 500 {
-		t.well()
+		t.forgetFailures()
 		return
 	}
 	t.mu.Lock()
@@ -354,8 +354,8 @@ func (t *target) judge(res *http.Response) {
 	t.mu.Unlock()
 }
 
-// well forgets a target's failures.
-func (t *target) well() {
+// forgetFailures forgets a target's failures.
+func (t *target) forgetFailures() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.failures > 0 || t.errors > 0 {

@@ -200,20 +200,20 @@ type choice struct {
 func (t *table) choices(chance func() float64) []choice {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var serving, away, down []*region
+	var serving, unreachable, down []*region
 	for _, r := range t.regions {
 		switch {
 		case r.Address == "":
 		case !r.Healthy:
 			down = append(down, r)
 		case r.Weight != nil && *r.Weight == 0:
-			away = append(away, r)
+			unreachable = append(unreachable, r)
 		default:
 			serving = append(serving, r)
 		}
 	}
 	list := make([]choice, 0, len(t.regions))
-	for _, r := range slices.Concat(byWeight(serving, chance), away) {
+	for _, r := range slices.Concat(byWeight(serving, chance), unreachable) {
 		list = append(list, choice{r.Name, r.Address, r.alive})
 	}
 	for _, r := range down { // nothing ends the attempt: that it is down is only believed

@@ -156,7 +156,7 @@ func (c *Client) InstanceLog(ctx context.Context, region, instance string, follo
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(to, resp.Body); err != nil && ctx.Err() == nil {
-		return c.rpc.Away(ctx, err)
+		return c.rpc.Unreachable(ctx, err)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (c *Client) Call(ctx context.Context, method, path string, body, to any) er
 		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(to); err != nil {
-		return c.Away(ctx, err)
+		return c.Unreachable(ctx, err)
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (c *Client) Open(ctx context.Context, method, path string, body any) (*http
 	}
 	resp, err := c.HTTP.Do(q)
 	if err != nil {
-		return nil, c.Away(ctx, err)
+		return nil, c.Unreachable(ctx, err)
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -69,8 +69,8 @@ func (c *Client) Open(ctx context.Context, method, path string, body any) (*http
 	return nil, e.Problem()
 }
 
-// Away is the error for a process that gave no answer, or an incomplete one.
-func (c *Client) Away(ctx context.Context, err error) error {
+// Unreachable is the error for a process that gave no answer, or an incomplete one.
+func (c *Client) Unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return problem.Wrap(context.Cause(ctx), problem.Unavailable, op, "asking %s", c.Name)
 	}

@@ -24,7 +24,7 @@ func TestAShortInterruptionIsNotAnOutage(t *testing.T) {
 		if rs == nil || rs.WeightsSetAt.IsZero() || blips == 3 {
 			return
 		}
-		if r.away = !r.away && s.now.Sub(rs.WeightsSetAt) > time.Duration(blips+1)*10*time.Minute; r.away {
+		if r.unreachable = !r.unreachable && s.now.Sub(rs.WeightsSetAt) > time.Duration(blips+1)*10*time.Minute; r.unreachable {
 			blips++
 		}
 	})
@@ -34,9 +34,9 @@ func TestAShortInterruptionIsNotAnOutage(t *testing.T) {
 }
 
 // A wave ends when each of its regions has been observed for the whole bake and
-// serves. A region that goes away during the bake, with its instances, is waited
+// serves. A region that becomes unreachable during the bake, with its instances, is waited
 // for, and starts its bake anew when it is back.
-func TestABakeWaitsForARegionThatIsAway(t *testing.T) {
+func TestABakeWaitsForARegionThatIsUnreachable(t *testing.T) {
 	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 6}
 	bake := 30 * time.Second
 	for name, outage := range map[string]time.Duration{"back in time": 45 * time.Second, "for good": time.Hour} {
@@ -53,7 +53,7 @@ func TestABakeWaitsForARegionThatIsAway(t *testing.T) {
 				s.killRegion(regions[0])
 				went = s.now
 			case back.IsZero() && s.now.Sub(went) >= outage:
-				r.away, back = false, s.now
+				r.unreachable, back = false, s.now
 			case !back.IsZero() && full.IsZero() && r.serving(nowWeight, nowSize) == 3:
 				full = s.now
 			}
@@ -98,7 +98,7 @@ func TestABakeDoesNotEndWhileTooFewServe(t *testing.T) {
 	}
 }
 
-// The time that a region is away does not count as time in which its instances
+// The time that a region is unreachable does not count as time in which its instances
 // failed to become healthy.
 func TestAnOutageDoesNotCountAsUnhealthy(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -108,12 +108,12 @@ func TestAnOutageDoesNotCountAsUnhealthy(t *testing.T) {
 	groups := []cloud.ServerGroup{{Name: "api-v000", Capacity: capacity, Spec: cloud.ServerGroupSpec{Version: "new"}}}
 	st := rollout.State{Version: 1, Regions: map[string]*rollout.RegionState{regions[0]: {Phase: rollout.Stepping, New: "api-v000", Entered: began, FinalCapacity: capacity}}}
 	for _, look := range []struct {
-		seconds int
-		away    string
-		fails   bool
+		seconds     int
+		unreachable string
+		fails       bool
 	}{{0, "", false}, {30, "", false}, {35, "refused", false}, {80, "refused", false}, {90, "", false}, {110, "", false}, {130, "", false}, {149, "", false}, {150, "", true}} {
-		r := rollout.Region{Away: look.away}
-		if look.away == "" {
+		r := rollout.Region{Unreachable: look.unreachable}
+		if look.unreachable == "" {
 			r.Groups = groups
 		}
 		d := rollout.Decide(spec, st, rollout.Observed{Regions: map[string]rollout.Region{regions[0]: r}}, began.Add(time.Duration(look.seconds)*time.Second))

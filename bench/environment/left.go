@@ -1,4 +1,4 @@
-package world
+package environment
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Process is one process of the machine that belongs to a world.
+// Process is one process of the machine that belongs to a environment.
 type Process struct {
 	PID     int
 	Command string

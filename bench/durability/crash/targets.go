@@ -11,10 +11,10 @@ import (
 	"sync"
 )
 
-// world holds the targets of stages: a file to which a shell's echo appends,
+// targets is what stages act on: a file to which a shell's echo appends,
 // where every repetition shows, and an HTTP service that recognises a repeated
 // call by its key, as such services do.
-type world struct {
+type targets struct {
 	effects string
 	service *http.Server
 	address string
@@ -23,8 +23,8 @@ type world struct {
 	calls map[string]int // by Idempotency-Key
 }
 
-func newWorld(dir string) (*world, error) {
-	w := &world{effects: filepath.Join(dir, "effects"), calls: map[string]int{}}
+func newTargets(dir string) (*targets, error) {
+	w := &targets{effects: filepath.Join(dir, "effects"), calls: map[string]int{}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -35,9 +35,9 @@ func newWorld(dir string) (*world, error) {
 	return w, nil
 }
 
-func (w *world) close() { w.service.Close() }
+func (w *targets) close() { w.service.Close() }
 
-func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
+func (w *targets) serve(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	w.calls[r.URL.Path+" "+r.Header.Get("Idempotency-Key")]++
 	w.mu.Unlock()
@@ -53,7 +53,7 @@ var (
 
 // pipelines are the delivered pipelines: six stages with a fork and a join, and
 // two pipelines in strict order whose executions have one owner at a time.
-func (w *world) pipelines() string {
+func (w *targets) pipelines() string {
 	act := func(stage, needs string) string {
 		return fmt.Sprintf("      %s: { %srun: { commands: [\"echo ${{ execution.id }} %s >> %s\"] } }\n", stage, needs, stage, w.effects)
 	}
@@ -85,7 +85,7 @@ func waits(name string, stages int, each string) string {
 }
 
 // count returns how often each effect happened.
-func (w *world) count() (map[string]int, error) {
+func (w *targets) count() (map[string]int, error) {
 	f, err := os.Open(w.effects)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (w *world) count() (map[string]int, error) {
 
 // called returns how many different keys a path was called with, and the number
 // of calls.
-func (w *world) called() (keys map[string]int, total int) {
+func (w *targets) called() (keys map[string]int, total int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	keys = map[string]int{}

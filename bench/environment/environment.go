@@ -1,4 +1,4 @@
-package world
+package environment
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 	"showrunner/server"
 )
 
-// Regions are the regions of every world, in the order of their waves.
+// Regions are the regions of every environment, in the order of their waves.
 func Regions() []string { return []string{"us-west-2", "us-east-1", "eu-west-1"} }
 
 // World is one `showrunner up` with a data folder of its own.
@@ -145,7 +145,7 @@ func (w *World) Kill(ctx context.Context, name string) error {
 // Key is a new idempotency key.
 func (w *World) Key() string {
 	w.keys++
-	return fmt.Sprint("world/", w.keys)
+	return fmt.Sprint("environment/", w.keys)
 }
 
 // Said is the output of a command.
@@ -154,7 +154,7 @@ type Said struct {
 	Exit     int
 }
 
-// CLI runs the program's command line against this world. An exit code other than
+// CLI runs the program's command line against this environment. An exit code other than
 // 0 is a result, not an error.
 func (w *World) CLI(ctx context.Context, args ...string) (Said, error) {
 	return w.CLIWith(ctx, "", args...)

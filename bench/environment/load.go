@@ -1,4 +1,4 @@
-package world
+package environment
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 	"showrunner/internal/loadtest"
 )
 
-// Service builds the service under test, world/service, into a folder.
+// Service builds the service under test, environment/service, into a folder.
 func Service(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "service"), "showrunner/bench/world/service")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "service"), "showrunner/bench/environment/service")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the service: %w: %s", err, out)
