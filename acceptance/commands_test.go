@@ -292,7 +292,7 @@ func (s *session) rollback() {
 		}
 		return nil
 	})
-	s.say("rollback fleet --to nonsense", 1, "NO_EARLIER_VERSION")
+	s.say("rollback fleet --to nonsense", 6, `cluster fleet keeps no version "nonsense"`, "it can be returned to: fleet-v001")
 	s.say("rollback fleet --region us-wst-2", 6, `no region "us-wst-2"`, "did you mean us-west-2?")
 	// Fast path: the version that was just replaced is delivered again, and
 	// nothing is built anew.

@@ -42,7 +42,7 @@ var explanations = map[string]explanation{
 	"TRAFFIC_CHANGED":     {"Somebody else, by hand or with a rollback, changed the traffic of a cluster while it was deployed. The rollout did not fight: it stopped and was undone, and left what they had put into traffic.", "`showrunner audit` says who. Deliver again when nobody else changes this cluster."},
 	"CLOUD_REFUSED":       {"The cloud refused a change of the rollout.", "The message says what it refused and why."},
 	"NO_ARTIFACT":         {"A stage needs an artifact that no earlier stage made.", "Check the names; a buildspec's secondary artifact is stage.identifier."},
-	"NO_EARLIER_VERSION":  {"A rollback found no kept version to return to.", "`showrunner rollback NAME --list` says what is kept. Otherwise run the pipeline at the older commit."},
+	"NO_EARLIER_VERSION":  {"A rollback stage found no kept version to return to.", "`showrunner rollback NAME --list` says what is kept. Otherwise run the pipeline at the older commit."},
 	"NO_CLUSTER":          {"No region has the cluster.", "`showrunner clusters` lists them."},
 	"CANCELED":            {"Somebody canceled the execution.", "`showrunner audit` says who."},
 	"TIMEOUT":             {"The stage took longer than its timeout.", "Raise the stage's timeout, or find what it waited for in its log."},

@@ -25,6 +25,10 @@ func newRollbackCommand(a *app) *cobra.Command {
 is still kept: nothing is built or uploaded. Without --to it is the version before.
 Where a cluster and a website have the same name, --site means the website.
 
+What cannot be returned to is refused at once, and nothing is started: a version that
+is not kept with exit code 6, with the versions that are; where no earlier version is
+kept, or not in every region, with exit code 7.
+
 --list shows the versions that --to takes, and starts nothing. Without CLUSTER or SITE
 rollback lists them for every cluster and website, and ends with exit code 2.`,
 		Example: "  showrunner rollback storefront-prod\n  showrunner rollback storefront-prod --list\n  showrunner rollback --site storefront --to 4f1c2ab",
@@ -52,7 +56,7 @@ rollback lists them for every cluster and website, and ends with exit code 2.`,
 			var e execution.Execution
 			c := a.connect()
 			err := c.Do(cmd.Context(), http.MethodPost, "/rollbacks", r, &e)
-			if problem.CodeOf(err) == problem.NotFound && !site && a.isSite(cmd.Context(), r.Cluster) {
+			if problem.CodeOf(err) == problem.NotFound && !site && a.isOnlySite(cmd.Context(), r.Account, r.Cluster) {
 				r.Site, r.Cluster = r.Cluster, ""
 				err = c.Do(cmd.Context(), http.MethodPost, "/rollbacks", r, &e)
 			}
@@ -77,13 +81,13 @@ rollback lists them for every cluster and website, and ends with exit code 2.`,
 	return cmd
 }
 
-// isSite tells whether a website has the name.
-func (a *app) isSite(ctx context.Context, name string) bool {
-	var sites []control.SiteStatus
-	if err := a.connect().Do(ctx, http.MethodGet, "/sites", nil, &sites); err != nil {
+// isOnlySite tells whether a website has the name, and no cluster.
+func (a *app) isOnlySite(ctx context.Context, account, name string) bool {
+	var kept []control.Kept
+	if err := a.connect().Do(ctx, http.MethodGet, "/kept-versions"+query("account", account, "name", name), nil, &kept); err != nil {
 		return false
 	}
-	return slices.ContainsFunc(sites, func(s control.SiteStatus) bool { return s.Name == name })
+	return len(kept) > 0 && !slices.ContainsFunc(kept, func(k control.Kept) bool { return k.Kind != control.KindSite })
 }
 
 // listKept prints the versions that a rollback takes as its target; site leaves

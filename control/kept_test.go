@@ -3,11 +3,13 @@ package control
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"showrunner/cloud"
 	"showrunner/execution"
+	"showrunner/problem"
 )
 
 // What can be returned to is what a rollback would take: not what is being destroyed,
@@ -60,5 +62,21 @@ func TestWhatIsKeptOfASite(t *testing.T) {
 			t.Errorf("%v, want %s", got, want)
 		}
 		slices.Reverse(deployments)
+	}
+}
+
+// An error names the newest versions that can be returned to, and how many more there are.
+func TestWhatCanBeReturnedToIsNamed(t *testing.T) {
+	k := Kept{Kind: KindSite, Name: "shop"}
+	for n := range 20 {
+		k.Versions = append(k.Versions, KeptVersion{Name: fmt.Sprint("d", n), Version: fmt.Sprint("c", n), Regions: []string{"a"}})
+	}
+	k.Versions[0].Live = []string{"a"}
+	err := refuseTarget(k, "unknown", nil, []string{"a"})
+	if help := problem.HelpOf(err); problem.CodeOf(err) != problem.NotFound || !strings.HasPrefix(help, "it can be returned to: d1 (c1) in a; ") || strings.Contains(help, "d9 ") || !strings.Contains(help, "and 11 more (showrunner rollback shop --list)") {
+		t.Errorf("%v: %s", err, help)
+	}
+	if err := refuseTarget(k, "", []string{"a"}, nil); err != nil {
+		t.Error(err)
 	}
 }

@@ -4,16 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
-	"showrunner/cloud"
 	"showrunner/execution"
 	"showrunner/pipeline"
 	"showrunner/problem"
-	"showrunner/rollout"
 )
 
 // RollbackRequest returns a cluster or a site to an earlier version.
@@ -45,12 +40,20 @@ func (s *Service) Rollback(ctx context.Context, p Principal, r RollbackRequest) 
 		err = s.knowRegions(ctx, r.Account, r.Regions...)
 	}
 	if err == nil {
+		_, err = s.planRollback(ctx, p, r)
+	}
+	if err == nil {
 		err = s.unclaimed(ctx, p, r)
 	}
 	subject.Application = application
 	var e execution.Execution
 	err = s.perform(ctx, p, opRollback, subject, map[string]any{"to": r.To, "regions": r.Regions}, func() (map[string]any, error) {
 		if err != nil {
+			// Asked for again, it may have nothing to return to since it was carried out.
+			if earlier, ok := s.startedBefore(ctx, application, r); ok {
+				e = earlier
+				return map[string]any{"execution": e.ID, "started": false}, nil
+			}
 			return nil, err
 		}
 		var startErr error
@@ -70,6 +73,25 @@ func (r RollbackRequest) subject() Subject {
 	return s
 }
 
+// triggerID is that of its execution: together with the key, it starts at most one.
+func (r RollbackRequest) triggerID() string { return "rollback/" + r.Cluster + r.Site }
+
+// startedBefore finds the execution that the same request, with its key, has started.
+func (s *Service) startedBefore(ctx context.Context, application string, r RollbackRequest) (execution.Execution, bool) {
+	if r.Key == "" || application == "" {
+		return execution.Execution{}, false
+	}
+	page, err := s.Engine.List(ctx, execution.Query{Application: application, Pipeline: RollbackPipeline, Limit: 500})
+	if err != nil {
+		return execution.Execution{}, false
+	}
+	i := slices.IndexFunc(page.Executions, func(e execution.Execution) bool { return e.TriggerID == r.triggerID() && e.EventID == r.Key })
+	if i < 0 {
+		return execution.Execution{}, false
+	}
+	return page.Executions[i], true
+}
+
 func (s *Service) startRollback(ctx context.Context, p Principal, r RollbackRequest, application, undoes string) (execution.Execution, error) {
 	subject := r.Cluster + r.Site
 	with, err := json.Marshal(pipeline.Rollback{Account: r.Account, Cluster: r.Cluster, Site: r.Site, To: r.To, Regions: r.Regions})
@@ -85,7 +107,7 @@ func (s *Service) startRollback(ctx context.Context, p Principal, r RollbackRequ
 		RollbackOf: undoes,
 	}
 	if r.Key != "" {
-		request.TriggerID, request.EventID = "rollback/"+subject, r.Key
+		request.TriggerID, request.EventID = r.triggerID(), r.Key
 	}
 	e, _, err := s.Engine.Start(ctx, request)
 	return e, err
@@ -148,123 +170,4 @@ func (s *Service) present(ctx context.Context, p Principal, r RollbackRequest) (
 		}
 	}
 	return r.Site, "", nil
-}
-
-// PreviewRollback says what a rollback would do now, region by region, without
-// doing it; refused says why it would not be done at all. Errors: not_found, denied.
-func (s *Service) PreviewRollback(ctx context.Context, p Principal, r RollbackRequest) (lines []string, refused string, err error) {
-	if r.Site != "" {
-		return s.previewSiteRollback(ctx, p, r)
-	}
-	_, c, err := s.cluster(ctx, p, r.Account, r.Cluster)
-	if err != nil {
-		return nil, "", err
-	}
-	observed := map[string][]cloud.ServerGroup{}
-	for _, g := range c.Groups {
-		if len(r.Regions) == 0 || slices.Contains(r.Regions, g.Region) {
-			observed[g.Region] = append(observed[g.Region], g)
-		}
-	}
-	chosen, missing := rollout.Restorable(observed, r.To, nil)
-	for _, region := range slices.Sorted(maps.Keys(observed)) {
-		to, ok := chosen[region]
-		if !ok {
-			if !slices.Contains(missing, region) {
-				lines = append(lines, region+": stays as it is, it does not serve the newest version")
-			}
-			continue
-		}
-		lines = append(lines, region+": "+returning(observed[region], to))
-	}
-	for _, region := range slices.Sorted(maps.Keys(c.Unreachable)) {
-		lines = append(lines, region+": cannot be asked now; it may come back with the version that is rolled back")
-	}
-	if busy, ok := problem.Of(s.unclaimed(ctx, p, r)); ok && busy.Code == problem.Conflict {
-		refused = "Busy: " + busy.Message + "; " + problem.HelpOf(busy) + "."
-	}
-	if len(missing) > 0 {
-		refused = "No earlier version is kept in " + strings.Join(missing, ", ") + ": run the pipeline at an older commit instead."
-	}
-	return lines, refused, nil
-}
-
-// previewSiteRollback is PreviewRollback of a website.
-func (s *Service) previewSiteRollback(ctx context.Context, p Principal, r RollbackRequest) (lines []string, refused string, err error) {
-	deployments, err := s.SiteDeployments(ctx, p, r.Account, r.Site)
-	if err != nil {
-		return nil, "", err
-	}
-	byRegion := map[string][]cloud.SiteDeployment{}
-	for _, d := range deployments {
-		if len(r.Regions) == 0 || slices.Contains(r.Regions, d.Region) {
-			byRegion[d.Region] = append(byRegion[d.Region], d)
-		}
-	}
-	possible := false
-	for _, region := range slices.Sorted(maps.Keys(byRegion)) {
-		line, ok := returningSite(byRegion[region], r.To)
-		lines, possible = append(lines, region+": "+line), possible || ok
-	}
-	if !possible {
-		refused = "No earlier deployment is kept: run the pipeline at an older commit instead."
-		if r.To != "" {
-			refused = "No deployment " + r.To + " is kept: run the pipeline at that commit instead."
-		}
-	}
-	return lines, refused, nil
-}
-
-// returningSite says what a region serves after a rollback, by the rule of the rollback's
-// stage: the deployment before the current deployment, or the deployment that is named.
-func returningSite(history []cloud.SiteDeployment, to string) (line string, ok bool) {
-	find := func(fits func(cloud.SiteDeployment) bool) *cloud.SiteDeployment {
-		if i := slices.IndexFunc(history, fits); i >= 0 {
-			return &history[i]
-		}
-		return nil
-	}
-	now := find(func(d cloud.SiteDeployment) bool { return d.Current })
-	var then *cloud.SiteDeployment
-	if to != "" {
-		then = find(func(d cloud.SiteDeployment) bool {
-			return d.ID == to || d.Execution == to || d.Version == to || len(to) >= 7 && strings.HasPrefix(d.Version, to)
-		})
-	} else if last := find(func(d cloud.SiteDeployment) bool { return d.Current && d.Previous != "" }); last != nil {
-		now, then = last, find(func(d cloud.SiteDeployment) bool { return d.ID == last.Previous })
-	}
-	switch {
-	case then == nil && now == nil:
-		return "serves nothing of it", false
-	case then == nil:
-		return fmt.Sprintf("keeps nothing to return to, and goes on serving %s (%s)", now.ID, now.Version), false
-	case now != nil && then.ID == now.ID:
-		return fmt.Sprintf("serves %s (%s) already", then.ID, then.Version), true
-	case now == nil:
-		return fmt.Sprintf("serves %s (%s), at once", then.ID, then.Version), true
-	}
-	return fmt.Sprintf("serves %s (%s) in place of %s (%s), at once", then.ID, then.Version, now.ID, now.Version), true
-}
-
-// returning says how traffic returns to a group.
-func returning(groups []cloud.ServerGroup, to cloud.ServerGroup) string {
-	var from []string
-	wanted := 0
-	for _, g := range groups {
-		if g.Enabled() && g.Name != to.Name {
-			from = append(from, fmt.Sprintf("%s (%s)", g.Name, g.Spec.Version))
-			wanted = max(wanted, g.Capacity.Desired)
-		}
-	}
-	switch {
-	case len(from) == 0 && to.Enabled():
-		return fmt.Sprintf("%s (%s) has all traffic already", to.Name, to.Spec.Version)
-	case len(from) == 0:
-		return fmt.Sprintf("traffic goes to %s (%s); nothing has any now", to.Name, to.Spec.Version)
-	}
-	how := fmt.Sprintf("at once, %d instances are ready", to.Serving())
-	if wanted = max(wanted, to.Capacity.Desired); to.Serving() < wanted {
-		how = fmt.Sprintf("once it serves with %d instances, %d are ready", wanted, to.Serving())
-	}
-	return fmt.Sprintf("traffic returns from %s to %s (%s) %s", strings.Join(from, " and "), to.Name, to.Spec.Version, how)
 }

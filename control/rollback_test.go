@@ -44,6 +44,15 @@ func (s *started) Start(_ context.Context, r execution.StartRequest) (execution.
 	return execution.Execution{}, true, nil
 }
 
+// List has what was started, as the executions of a cluster's rollbacks.
+func (s *started) List(context.Context, execution.Query) (execution.Page, error) {
+	var page execution.Page
+	for _, r := range s.requests {
+		page.Executions = append(page.Executions, execution.Execution{ID: "earlier", TriggerID: r.TriggerID, EventID: r.EventID})
+	}
+	return page, nil
+}
+
 func (s *started) Get(context.Context, string) (execution.Execution, error) {
 	return execution.Execution{Pipeline: s.pipeline}, nil
 }
@@ -53,14 +62,8 @@ func (s *started) Get(context.Context, string) (execution.Execution, error) {
 // is asked for again.
 func TestARollbackIsRefusedWhileADeploymentIsUnderWay(t *testing.T) {
 	m := memcloud.New(memcloud.Config{Regions: []string{"a", "b"}})
-	for _, region := range []string{"a", "b"} {
-		for _, version := range []string{"1", "2"} {
-			spec := cloud.ServerGroupSpec{Cluster: "shop", Version: version, Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./shop"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Desired: 1}, Weight: 100}
-			if _, err := m.CreateServerGroup(t.Context(), region, spec, version); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	keep(t, m, "a", "1", "2")
+	keep(t, m, "b", "1", "2")
 	for name, tt := range map[string]struct {
 		regions  []string
 		pipeline string
@@ -86,6 +89,68 @@ func TestARollbackIsRefusedWhileADeploymentIsUnderWay(t *testing.T) {
 		if err != nil || strings.Contains(refused, "e-1 is changing shop in a") != tt.refused {
 			t.Errorf("%s: the preview says %q, %v", name, refused, err)
 		}
+	}
+}
+
+// keep makes server groups of the cluster shop in a region, one for each version.
+func keep(t *testing.T, m *memcloud.Cloud, region string, versions ...string) {
+	t.Helper()
+	for _, version := range versions {
+		spec := cloud.ServerGroupSpec{Cluster: "shop", Version: version, Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./shop"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Desired: 1}, Weight: 100}
+		if _, err := m.CreateServerGroup(t.Context(), region, spec, region+version); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What is not kept is refused before anything is started, with the versions that are.
+func TestARollbackToWhatIsNotKeptStartsNothing(t *testing.T) {
+	m := memcloud.New(memcloud.Config{Regions: []string{"a", "b", "empty"}})
+	keep(t, m, "a", "first", "second")
+	keep(t, m, "b", "first")
+	for name, tt := range map[string]struct {
+		r          RollbackRequest
+		code       problem.Code
+		says, help string
+	}{
+		"unknown":         {RollbackRequest{To: "v9"}, problem.NotFound, `cluster shop keeps no version "v9" in a, b`, "shop-v000 (first) in a, b"},
+		"a typo":          {RollbackRequest{To: "frist"}, problem.NotFound, `no version "frist"`, "did you mean first?"},
+		"in one region":   {RollbackRequest{To: "second"}, problem.Precondition, `keeps version "second" in a, and not in b`, "--region a"},
+		"nothing earlier": {RollbackRequest{Regions: []string{"b"}}, problem.Precondition, "keeps no earlier version in b", "at that commit"},
+		"not there":       {RollbackRequest{Regions: []string{"empty"}}, problem.NotFound, "cluster shop is not in empty", "it is in a, b"},
+		"kept":            {RollbackRequest{To: "second", Regions: []string{"a"}}, "", "", ""},
+		"by group":        {RollbackRequest{To: "shop-v000"}, "", "", ""},
+		"the one before":  {RollbackRequest{}, "", "", ""},
+	} {
+		engine := &started{pipeline: "release"}
+		s := New(Deps{Engine: engine, Accounts: one{cloud.NewAccount("local", m, cloud.Options{})}, Records: noEvents{}, Now: time.Now})
+		tt.r.Cluster, tt.r.Key = "shop", "k"
+		_, err := s.Rollback(t.Context(), owner, tt.r)
+		if problem.CodeOf(err) != tt.code || (len(engine.requests) == 0) != (tt.code != "") {
+			t.Errorf("%s: %v, %d started", name, err, len(engine.requests))
+		}
+		if err != nil && (!strings.Contains(err.Error(), tt.says) || !strings.Contains(problem.HelpOf(err), tt.help)) {
+			t.Errorf("%s: %v (%s)", name, err, problem.HelpOf(err))
+		}
+		_, refused, err := s.PreviewRollback(t.Context(), owner, tt.r)
+		if err != nil || !strings.Contains(refused, tt.says) || (refused == "") != (tt.code == "") {
+			t.Errorf("%s: the preview says %q, %v", name, refused, err)
+		}
+	}
+}
+
+// A rollback that is asked for again after it was carried out, when nothing earlier is
+// left, is the same rollback.
+func TestARollbackAskedForAgainIsTheSame(t *testing.T) {
+	m := memcloud.New(memcloud.Config{Regions: []string{"a"}})
+	keep(t, m, "a", "1")
+	engine := &started{requests: []execution.StartRequest{{TriggerID: "rollback/shop", EventID: "k"}}}
+	s := New(Deps{Engine: engine, Accounts: one{cloud.NewAccount("local", m, cloud.Options{})}, Records: noEvents{}, Now: time.Now})
+	if e, err := s.Rollback(t.Context(), owner, RollbackRequest{Cluster: "shop", Key: "k"}); err != nil || e.ID != "earlier" {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if _, err := s.Rollback(t.Context(), owner, RollbackRequest{Cluster: "shop", Key: "another"}); problem.CodeOf(err) != problem.Precondition {
+		t.Errorf("another request: %v", err)
 	}
 }
 
