@@ -92,11 +92,15 @@ func TestARollbackIsRefusedWhileADeploymentIsUnderWay(t *testing.T) {
 	}
 }
 
-// keep makes server groups of the cluster shop in a region, one for each version.
+// keep makes server groups of the cluster shop in a region, one for each version. The
+// last version has the traffic.
 func keep(t *testing.T, m *memcloud.Cloud, region string, versions ...string) {
 	t.Helper()
-	for _, version := range versions {
-		spec := cloud.ServerGroupSpec{Cluster: "shop", Version: version, Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./shop"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Desired: 1}, Weight: 100}
+	for i, version := range versions {
+		spec := cloud.ServerGroupSpec{Cluster: "shop", Version: version, Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./shop"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Desired: 1}}
+		if i == len(versions)-1 {
+			spec.Weight = 100
+		}
 		if _, err := m.CreateServerGroup(t.Context(), region, spec, region+version); err != nil {
 			t.Fatal(err)
 		}
@@ -106,8 +110,8 @@ func keep(t *testing.T, m *memcloud.Cloud, region string, versions ...string) {
 // What is not kept is refused before anything is started, with the versions that are.
 func TestARollbackToWhatIsNotKeptStartsNothing(t *testing.T) {
 	m := memcloud.New(memcloud.Config{Regions: []string{"a", "b", "empty"}})
-	keep(t, m, "a", "first", "second")
 	keep(t, m, "b", "first")
+	keep(t, m, "a", "first", "second")
 	for name, tt := range map[string]struct {
 		r          RollbackRequest
 		code       problem.Code
