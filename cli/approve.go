@@ -83,10 +83,30 @@ func (a *app) approvalStage(ctx context.Context, id string) (string, error) {
 		WithHelp("showrunner executions show %s", e.ID)
 }
 
+// reviews says what the approvals that wait in an execution let happen. Where that
+// cannot be had, it says so: the decision does not depend on it.
+func (a *app) reviews(ctx context.Context, w io.Writer, e execution.Execution) {
+	for _, st := range e.Stages {
+		if st.Activity != execution.WaitingForApproval {
+			continue
+		}
+		fmt.Fprintln(w, clean("What an approval of "+st.Name+" lets happen:"))
+		var review control.Review
+		if err := a.connect().Do(ctx, http.MethodGet, "/executions/"+seg(e.ID)+"/stages/"+seg(st.Name)+"/decision", nil, &review); err != nil {
+			fmt.Fprintln(w, clean("not known now: "+problem.Text(err)))
+			continue
+		}
+		reviewText(w, review)
+	}
+}
+
 // reviewText says what an approval lets happen.
 func reviewText(w io.Writer, r control.Review) {
 	if r.Revision != nil {
 		fmt.Fprintf(w, "delivers %.8s %s (%s)\n", clean(r.Revision.Commit), clean(firstLine(r.Revision.Message)), clean(r.Revision.Author))
+	}
+	for _, c := range r.Commits {
+		commitsText(w, c)
 	}
 	for _, st := range r.Next {
 		line := fmt.Sprintf("then %s (%s)", st.Name, st.Kind)
@@ -95,7 +115,11 @@ func reviewText(w io.Writer, r control.Review) {
 		}
 		fmt.Fprintln(w, clean(line))
 		for _, d := range st.Live {
-			live := fmt.Sprintf("  live in %s: %s, by %s", d.Region, d.Version, d.Execution)
+			by := d.Execution
+			if d.Number > 0 {
+				by = fmt.Sprintf("%s/%s#%d", d.Application, d.Pipeline, d.Number)
+			}
+			live := fmt.Sprintf("  live in %s: %s, by %s", d.Region, d.Version, by)
 			if d.Revision != nil {
 				live += fmt.Sprintf(" “%s” (%s)", firstLine(d.Revision.Message), d.Revision.Author)
 			}
@@ -106,4 +130,46 @@ func reviewText(w io.Writer, r control.Review) {
 	for _, warning := range r.Warnings {
 		fmt.Fprintln(w, "▲ "+clean(warning))
 	}
+}
+
+// mostCommits is how many commits of a list are printed.
+const mostCommits = 30
+
+// commitsText lists what lies between what is live and what is delivered.
+func commitsText(w io.Writer, c control.ReviewCommits) {
+	where := strings.Join(c.Where, ", ")
+	switch {
+	case c.Unknown != "":
+		fmt.Fprintln(w, clean("commits since what is live as "+where+" cannot be listed: "+c.Unknown))
+		return
+	case len(c.Added)+len(c.Removed) == 0:
+		fmt.Fprintln(w, clean("the same commit is live as "+where))
+		return
+	}
+	list := func(title, sign string, commits []control.Commit) {
+		if len(commits) == 0 {
+			return
+		}
+		fmt.Fprintln(w, clean(title))
+		for _, x := range commits[:min(len(commits), mostCommits)] {
+			fmt.Fprintln(w, clean(fmt.Sprintf("  %s %s %s (%s)", sign, execution.ShortCommit(x.Commit), x.Subject, x.Author)))
+		}
+		if more := len(commits) - mostCommits; more > 0 || c.Partial {
+			fmt.Fprintf(w, "    and %s more\n", atLeast(max(more, 0), c.Partial))
+		}
+	}
+	live := execution.ShortCommit(c.From) + ", live as " + where
+	list("commits since "+live+":", "+", c.Added)
+	list("commits that are taken back, of "+live+":", "-", c.Removed)
+}
+
+// atLeast is a number that may be larger than what was counted.
+func atLeast(n int, partial bool) string {
+	switch {
+	case partial && n == 0:
+		return "perhaps"
+	case partial:
+		return fmt.Sprintf("at least %d", n)
+	}
+	return fmt.Sprint(n)
 }

@@ -304,6 +304,7 @@ func (a *app) executionsShow() *cobra.Command {
 				for _, line := range a.tree(e, time.Now()) {
 					fmt.Fprintln(w, line)
 				}
+				a.reviews(cmd.Context(), w, e)
 				for _, u := range left {
 					fmt.Fprintln(w, clean(u.Text))
 				}

@@ -11,12 +11,16 @@ import (
 	"showrunner/problem"
 )
 
-// Repositories reads pipeline files where applications are kept.
+// Repositories reads pipeline files and commits where applications are kept.
 type Repositories interface {
 	// PipelineFile is the pipeline file of the commit that a run with this trigger
 	// fetches by the stage, and the commit. Errors: not_found (the commit has none),
 	// and those of fetching.
 	PipelineFile(ctx context.Context, g pipeline.Git, trigger map[string]any) (file []byte, commit string, err error)
+	// CommitsBetween lists what lies between two commits of the repository that a stage
+	// fetches from. to is a full commit, from has at least seven digits. Errors: invalid,
+	// denied, not_found, unavailable.
+	CommitsBetween(ctx context.Context, g pipeline.Git, from, to string) (CommitsBetween, error)
 }
 
 // followTimeout bounds the fetching before a run starts. What takes longer, the

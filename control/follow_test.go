@@ -17,6 +17,7 @@ import (
 
 // commitFile is a repository whose commit has a pipeline file.
 type commitFile struct {
+	Repositories
 	text string
 	err  error
 }

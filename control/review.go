@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ type Review struct {
 	// Next are the stages that the approval lets begin, directly or by way of others,
 	// with what they change and what is live there now.
 	Next []ReviewStage `json:"next"`
+	// Commits are what lies between the commits that are live in what the stages change,
+	// and the commit that is delivered: one entry for each live commit.
+	Commits []ReviewCommits `json:"commits,omitempty"`
 	// Warnings say what speaks against it, such as that something newer is live.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -62,11 +66,19 @@ func (s *Service) ReviewApproval(ctx context.Context, p Principal, id, stageName
 			if err := s.reviewPlace(ctx, e, def, &r); err != nil {
 				return Review{}, err
 			}
-			if def.Kind != "rollback" { // it is there to bring an older version back
-				out.Warnings = append(out.Warnings, s.newerThan(ctx, e, r)...)
-			}
 		}
 		out.Next = append(out.Next, r)
+	}
+	out.Commits = s.reviewCommits(ctx, e, out.Next)
+	for _, r := range out.Next {
+		if r.Kind != "rollback" { // it is there to bring an older version back
+			out.Warnings = append(out.Warnings, s.newerThan(ctx, e, r, out.Commits)...)
+		}
+	}
+	for _, c := range out.Commits {
+		if warning := c.warning(); warning != "" {
+			out.Warnings = append(out.Warnings, warning)
+		}
 	}
 	return out, nil
 }
@@ -118,8 +130,9 @@ func placeOf(def pipeline.Stage, scope pipeline.Scope) Subject {
 	return subject
 }
 
-// newerThan says where something is live that a later execution has put there.
-func (s *Service) newerThan(ctx context.Context, e execution.Execution, r ReviewStage) []string {
+// newerThan says where something is live that a later execution has put there, and by
+// the commits whether it is newer: a later execution may deliver an older commit.
+func (s *Service) newerThan(ctx context.Context, e execution.Execution, r ReviewStage, commits []ReviewCommits) []string {
 	var list []string
 	asked := map[string]bool{}
 	for _, d := range r.Live {
@@ -137,8 +150,17 @@ func (s *Service) newerThan(ctx context.Context, e execution.Execution, r Review
 				r.Target, d.Version, d.Execution, later))
 			continue
 		}
-		list = append(list, fmt.Sprintf("%s runs %s, which execution %s put there; it started %s after this execution: approving brings the older version back",
-			r.Target, d.Version, d.Execution, later))
+		text := fmt.Sprintf("%s runs %s, which execution %s put there; it started %s after this execution", r.Target, d.Version, d.Execution, later)
+		i := slices.IndexFunc(commits, func(c ReviewCommits) bool { return c.Unknown == "" && c.is(liveCommit(d)) })
+		switch {
+		case i < 0 || len(commits[i].Removed) > 0:
+			text += ": approving brings the older version back"
+		case len(commits[i].Added) > 0:
+			text += ", with an older commit"
+		default:
+			text += ", with the same commit"
+		}
+		list = append(list, text)
 	}
 	return list
 }

@@ -11,6 +11,7 @@ import (
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/secret"
+	"showrunner/source"
 	"showrunner/stage"
 	"showrunner/stage/call"
 	"showrunner/stage/deploy"
@@ -82,8 +83,29 @@ type repositories struct{ c *controlPlane }
 
 // PipelineFile implements control.Repositories.
 func (r repositories) PipelineFile(ctx context.Context, g pipeline.Git, trigger map[string]any) ([]byte, string, error) {
-	return stagesource.Git{Fetcher: r.c.repositories, Files: r.c.artifacts}.PipelineFile(ctx, &stage.Input{Config: g, Trigger: trigger,
-		Log: io.Discard, Progress: func(string, ...any) {}, Secrets: &secret.Expander{Secrets: allSecrets{r.c.secrets, r.c}}})
+	return stagesource.Git{Fetcher: r.c.repositories, Files: r.c.artifacts}.PipelineFile(ctx, r.input(g, trigger))
+}
+
+// CommitsBetween implements control.Repositories.
+func (r repositories) CommitsBetween(ctx context.Context, g pipeline.Git, from, to string) (control.CommitsBetween, error) {
+	h, err := stagesource.Git{Fetcher: r.c.repositories}.Between(ctx, r.input(g, nil), from, to)
+	if err != nil {
+		return control.CommitsBetween{}, err
+	}
+	return control.CommitsBetween{From: h.From, Added: commits(h.Added), Removed: commits(h.Removed), Partial: h.Partial}, nil
+}
+
+func commits(list []source.Commit) []control.Commit {
+	out := make([]control.Commit, len(list))
+	for i, c := range list {
+		out[i] = control.Commit{Commit: c.Commit, Subject: c.Subject, Author: c.Author, Date: c.Date}
+	}
+	return out
+}
+
+// input is that of a git stage which is not part of a run.
+func (r repositories) input(g pipeline.Git, trigger map[string]any) *stage.Input {
+	return &stage.Input{Config: g, Trigger: trigger, Log: io.Discard, Progress: func(string, ...any) {}, Secrets: &secret.Expander{Secrets: allSecrets{r.c.secrets, r.c}}}
 }
 
 // stageStarter starts what a stage of the kind pipeline asks for.

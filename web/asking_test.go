@@ -43,6 +43,10 @@ func (askingControl) End(context.Context) (int64, error) { return 0, nil }
 func (a askingControl) ReviewApproval(_ context.Context, _ control.Principal, id, stage string) (control.Review, error) {
 	return control.Review{Execution: id, Stage: stage, Revision: &execution.Revision{Commit: "4f1c2ab9e0", Message: "Say hello", Author: "Ada"},
 		Warnings: []string{"shop-prod runs v2, which execution ex9 put there"},
+		Commits: []control.ReviewCommits{
+			{CommitsBetween: control.CommitsBetween{From: "0da74ed000", Added: []control.Commit{{Commit: "4f1c2ab9e0", Subject: "Say hello", Author: "Ada"}, {Commit: "77aa11bb22", Subject: "Say more", Author: "Bob"}}}, Where: []string{"shop-prod in us-west-2"}},
+			{CommitsBetween: control.CommitsBetween{From: "99cc88dd77", Removed: []control.Commit{{Commit: "99cc88dd77", Subject: "Say newer things", Author: "Eve"}}}, Where: []string{"shop-prod in us-east-1"}},
+			{CommitsBetween: control.CommitsBetween{From: "55ee55ee55"}, Where: []string{"shop-prod in eu-west-1"}, Unknown: "the repository cannot be reached"}},
 		Next: []control.ReviewStage{{PreviewStage: control.PreviewStage{Name: "service", Kind: "deploy", Changes: []string{"wave 1, us-west-2: create shop-prod-v003"}}, Target: "shop-prod",
 			Live: []control.Live{{Deployed: control.Deployed{Region: "us-west-2", Version: "v2", Execution: "ex9"}, Number: 9, Pipeline: "release", Revision: &execution.Revision{Message: "Say goodbye"}}}}}}, a.review
 }
@@ -74,7 +78,9 @@ func TestAnApprovalShowsWhatItLetsHappen(t *testing.T) {
 	t.Parallel()
 	_, doc := pageOf(t, askingControl{}, "/executions/ex1")
 	said := text(doc)
-	for _, want := range []string{"4f1c2ab", "Say hello", "Ada", "▲ shop-prod runs v2, which execution ex9 put there", "service", "shop-prod", "wave 1, us-west-2: create shop-prod-v003", "Say goodbye", "release #9"} {
+	for _, want := range []string{"4f1c2ab", "Say hello", "Ada", "▲ shop-prod runs v2, which execution ex9 put there", "service", "shop-prod", "wave 1, us-west-2: create shop-prod-v003", "Say goodbye", "release #9",
+		"2 commits since0da74ed, live as shop-prod in us-west-2", "77aa11bSay moreBob", "Takes back 1 commit of99cc88d, live as shop-prod in us-east-1", "Say newer thingsEve",
+		"what is live as shop-prod in eu-west-1 cannot be listed: the repository cannot be reached"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the page does not say %q", want)
 		}

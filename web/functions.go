@@ -205,6 +205,16 @@ func functions(now func() time.Time) template.FuncMap {
 		},
 		"short":  shorten,
 		"commit": execution.ShortCommit,
+		"list":   func(names []string) string { return strings.Join(names, ", ") },
+		"commits": func(n int, partial bool) string {
+			switch {
+			case partial:
+				return fmt.Sprintf("%d commits or more", n)
+			case n == 1:
+				return "1 commit"
+			}
+			return fmt.Sprintf("%d commits", n)
+		},
 		"attempts": func(n int) []int { // the newest twenty, oldest first
 			var list []int
 			for i := max(1, n-19); i <= n; i++ {

@@ -20,6 +20,7 @@ type Fetcher interface {
 	Resolve(ctx context.Context, q source.Request) (source.Revision, error)
 	Fetch(ctx context.Context, q source.Request) (source.Tree, error)
 	Refs(ctx context.Context, q source.Request) (source.Refs, error)
+	Between(ctx context.Context, q source.Request, from, to string) (source.History, error)
 }
 
 // Files reads a small file of an artifact. Errors: not_found, invalid (it is larger
@@ -202,6 +203,16 @@ func (g Git) PipelineFile(ctx context.Context, in *stage.Input) (file []byte, co
 	}
 	file, err = g.Files.ReadFile(ctx, tree.Artifact, definition, mostDefinition)
 	return file, commit, err
+}
+
+// Between lists the commits between two of the repository that a stage with this input
+// fetches from. Errors: those of source.Fetcher.Between.
+func (g Git) Between(ctx context.Context, in *stage.Input, from, to string) (source.History, error) {
+	q, err := request(ctx, in)
+	if err != nil {
+		return source.History{}, err
+	}
+	return g.Fetcher.Between(ctx, q, from, to)
 }
 
 // request is what the stage asks of git, its secrets resolved.

@@ -49,6 +49,10 @@ func (r *remote) Refs(context.Context, source.Request) (source.Refs, error) {
 	return source.Refs{Head: "main", HeadTip: commitB, Branches: map[string]string{"main": commitB}, Tags: map[string]string{"v1": commitA}}, r.err
 }
 
+func (r *remote) Between(_ context.Context, _ source.Request, from, _ string) (source.History, error) {
+	return source.History{From: from}, r.err
+}
+
 type values map[string]string
 
 func (v values) Resolve(_ context.Context, name string) (string, error) {
