@@ -1,6 +1,10 @@
 package alarm
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -46,6 +50,50 @@ func TestTablesOfTheUserGuide(t *testing.T) {
 				}
 				if got := (Rule{c.periods, c.datapoints, treat}).Evaluate(points(c.points), before); got.State != expected {
 					t.Errorf("%s, %d of %d, %s, %s before: %s, want %s", c.points, c.datapoints, c.periods, treat, before, got.State, expected)
+				}
+			}
+		}
+	}
+}
+
+// The rows of the user guide, as they are kept in testdata, for each way to treat
+// missing points and each state from before.
+func TestRowsOfTheUserGuide(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rows struct {
+			Alarms []struct {
+				Periods    int                `json:"evaluationPeriods"`
+				Datapoints int                `json:"datapointsToAlarm"`
+				Range      int                `json:"evaluationRange"`
+				Points     []string           `json:"points"`
+				Expected   map[Missing]string `json:"expected"`
+			} `json:"cloudwatchAlarms"`
+		}
+		if err := json.Unmarshal(text, &rows); err != nil || len(rows.Alarms) == 0 {
+			t.Fatalf("%s: %d rows, %v", file, len(rows.Alarms), err)
+		}
+		for _, row := range rows.Alarms {
+			list := points(strings.Join(row.Points, ""))
+			if got := (Rule{Periods: row.Periods}).Range(); got != row.Range {
+				t.Errorf("%d periods: %d are looked at, want %d", row.Periods, got, row.Range)
+			}
+			for treat, want := range row.Expected {
+				for _, before := range []State{OK, Alarm, InsufficientData} {
+					expected := State(want)
+					if want == "RETAIN" {
+						expected = before
+					}
+					if got := (Rule{row.Periods, row.Datapoints, treat}).Evaluate(list, before); got.State != expected {
+						t.Errorf("%v, %d of %d, %s, %s before: %s, want %s", row.Points, row.Datapoints, row.Periods, treat, before, got.State, expected)
+					}
 				}
 			}
 		}
