@@ -23,7 +23,7 @@ import (
 func newImportCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Write a pipeline file from CodePipeline, CloudFormation, Terraform or Spinnaker",
+		Short: "Write a pipeline file from CodePipeline, CloudFormation, Terraform, Spinnaker or Chaos Monkey",
 		Long: `Reads a document of another system and writes the equivalent showrunner.yaml,
 with copies of its inline buildspecs beside it. The file is valid as it is
 written: what the original has and Showrunner has not is left out of it.
@@ -48,6 +48,7 @@ Terraform's own language (HCL) is not read; give its JSON: see
 		newImporterCommand(a, "codepipeline", "what `aws codepipeline get-pipeline` prints", importer.CodePipeline),
 		newImporterCommand(a, "terraform", "what `terraform show -json` prints of a state or a plan", importer.Terraform),
 		newImporterCommand(a, "spinnaker", "a Spinnaker pipeline's JSON, or a list of them", importer.Spinnaker),
+		newChaosImportCommand(a),
 	)
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"showrunner/build/buildspec"
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -91,6 +92,15 @@ func (a *app) say(format string, args ...any) {
 	}
 }
 
+// findingsError is a document that cannot be used, with everything that is wrong
+// with it.
+type findingsError struct{ findings pipeline.Diagnostics }
+
+func (e *findingsError) Error() string { return e.findings.Err().Error() }
+
+// Unwrap lets problem.Of find the code.
+func (e *findingsError) Unwrap() error { return e.findings.Err() }
+
 // printError writes the error as the last thing a person sees, or as JSON.
 func (a *app) printError(err error) {
 	var exit exitError
@@ -101,11 +111,19 @@ func (a *app) printError(err error) {
 	if e, ok := problem.Of(err); ok {
 		code = string(e.Code)
 	}
+	var found *findingsError
+	if errors.As(err, &found) && a.output != "json" {
+		fmt.Fprint(a.Err, found.findings.Text())
+		return
+	}
 	if a.output == "json" {
 		details := map[string]any{"code": code, "message": problem.Text(err), "help": help}
 		var spec *buildspec.Error
 		if errors.As(err, &spec) {
 			details["diagnostics"] = spec.Findings
+		}
+		if found != nil {
+			details["diagnostics"] = found.findings
 		}
 		_ = json.NewEncoder(a.Err).Encode(map[string]any{"error": details})
 		return

@@ -1,7 +1,8 @@
 // Package importer reads the pipelines of other systems and writes the
 // equivalent pipeline file: CloudFormation templates as `cdk synth` writes
 // them, CodePipeline documents as `aws codepipeline get-pipeline` prints them,
-// what `terraform show -json` prints, and Spinnaker's pipeline JSON.
+// what `terraform show -json` prints, and Spinnaker's pipeline JSON. The settings of
+// Chaos Monkey become the chaos block of a pipeline file.
 //
 // It is pure: bytes in, a document, its YAML and notes out. Two things hold for
 // every document, and tests over whole documents verify them:

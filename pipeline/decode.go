@@ -30,6 +30,8 @@ type decoder struct {
 	mode  mode
 
 	around Surroundings
+
+	chaosAlone bool // ParseChaos
 }
 
 // member is one key of a mapping with its value, aliases followed.

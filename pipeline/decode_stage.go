@@ -49,7 +49,12 @@ func (d *decoder) document(root *yaml.Node) *Document {
 	var origins []*origin
 	ms := d.members(root)
 	d.where = "the file"
-	d.required(root, shapeOf(reflect.TypeFor[Document]()), ms)
+	if !d.chaosAlone {
+		d.required(root, shapeOf(reflect.TypeFor[Document]()), ms)
+	} else if d.isBlock(ms) {
+		d.chaos(root, doc)
+		return doc
+	}
 	for i, m := range ms {
 		switch {
 		case m.name == "application":
@@ -58,12 +63,14 @@ func (d *decoder) document(root *yaml.Node) *Document {
 				d.path = nil
 			}
 			d.path = nil
+		case m.name == "chaos":
+			d.chaos(m.value, doc)
 		case m.name == "pipelines":
 			origins = d.pipelines(m.value)
 		case strings.HasPrefix(m.name, "x-"): // a place for anchors
 		default:
 			d.where = "the file"
-			d.unknownField(ms, i, []string{"application", "pipelines"})
+			d.unknownField(ms, i, []string{"application", "chaos", "pipelines"})
 		}
 	}
 	d.check(doc, origins)

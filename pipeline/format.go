@@ -29,7 +29,23 @@ func Format(doc *Document) ([]byte, error) {
 	}
 	root := mappingNode()
 	put(root, "application", stringNode(doc.Application))
+	if doc.Chaos != nil {
+		put(root, "chaos", chaosNode(doc.Chaos))
+	}
 	put(root, "pipelines", pipelines)
+	return dump(root, doc.Application)
+}
+
+// FormatChaos writes an application's block of Chaos Monkey as canonical YAML: what
+// ParseChaos reads.
+func FormatChaos(application string, c *Chaos) ([]byte, error) {
+	root := mappingNode()
+	put(root, "application", stringNode(application))
+	put(root, "chaos", chaosNode(c))
+	return dump(root, application)
+}
+
+func dump(root *yaml.Node, application string) ([]byte, error) {
 	var b bytes.Buffer
 	dumper, err := yaml.NewDumper(&b, yaml.WithV4Defaults(), yaml.WithIndent(2), yaml.WithLineWidth(-1))
 	if err == nil {
@@ -39,9 +55,18 @@ func Format(doc *Document) ([]byte, error) {
 		err = dumper.Close()
 	}
 	if err != nil {
-		return nil, problem.Wrap(err, problem.Internal, "pipeline.format", "application %q", doc.Application)
+		return nil, problem.Wrap(err, problem.Internal, "pipeline.format", "application %q", application)
 	}
 	return b.Bytes(), nil
+}
+
+// chaosNode renders the block of Chaos Monkey; short lists stand on one line.
+func chaosNode(c *Chaos) *yaml.Node {
+	n := structNode(reflect.ValueOf(*c))
+	for _, value := range n.Content {
+		compact(value)
+	}
+	return n
 }
 
 func formatPipeline(p Pipeline) (*yaml.Node, error) {

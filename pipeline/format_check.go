@@ -59,12 +59,13 @@ var formats = map[string]format{
 	"urlpath":     {nil, "a path that starts with /", checkURLPath},
 	"path":        {nil, "a relative path inside its folder", checkPath},
 	"time":        {nil, "a time in RFC 3339 form such as 2030-01-31T09:00:00Z", checkTime},
+	"holiday":     {nil, "a calendar of holidays (" + strings.Join(HolidayCalendars(), ", ") + "), a day such as 2026-12-24, a span such as 2026-12-24..2027-01-01, or a day of every year such as 12-24", checkHoliday},
 	"pointer":     {nil, "a JSON pointer such as /data/id, or \"\" for the whole", checkPointer},
 }
 
 // itemFormats are the `check` tags of lists and maps: what each item must be.
 var itemFormats = map[string]string{
-	"globs": "glob", "regions": "region", "identifiers": "identifier", "artifacts": "artifact", "pointers": "pointer",
+	"globs": "glob", "regions": "region", "identifiers": "identifier", "artifacts": "artifact", "pointers": "pointer", "holidays": "holiday",
 }
 
 // keyPatterns are the `check` tags of maps: what each key must be.
@@ -76,7 +77,7 @@ var keyPatterns = map[string]string{
 func (d *decoder) checkText(n *yaml.Node, f *field) {
 	if len(f.enum) > 0 {
 		if !slices.Contains(f.enum, n.Value) {
-			d.reportWith(n, Diagnostic{Code: CodeValue, Suggestion: Nearest(n.Value, f.enum),
+			d.reportWith(n, Diagnostic{Code: CodeValue, Suggestion: nearestOf(n.Value, f.enum),
 				Message: fmt.Sprintf("%s must be one of %s, not %q", d.subject(), strings.Join(f.enum, ", "), firstLine(n.Value))})
 		}
 		return
@@ -99,6 +100,17 @@ func (d *decoder) checkText(n *yaml.Node, f *field) {
 	if err := rule.accepts(n.Value); err != nil {
 		d.reportWith(n, Diagnostic{Code: CodeValue, Suggestion: textFor(name, n.Value, rule), Message: fmt.Sprintf("%s must be %s: %v", d.subject(), rule.says, err)})
 	}
+}
+
+// nearestOf is the word of a closed list that was probably meant: also the short
+// form of a longer word, such as mon for Monday.
+func nearestOf(text string, words []string) string {
+	for _, w := range words {
+		if len(w) >= 3 && strings.HasPrefix(strings.ToLower(text), w) {
+			return w
+		}
+	}
+	return Nearest(text, words)
 }
 
 func (r format) accepts(s string) error {

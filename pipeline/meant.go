@@ -29,6 +29,11 @@ var synonyms = map[string][]string{
 	"bucket": {"site"}, "website": {"site", "deploy-site"}, "dir": {"artifact"}, "directory": {"artifact"}, "folder": {"artifact"}, "input": {"artifact", "source"},
 	"duration": {"for", "pause"}, "time": {"for"}, "seconds": {"for"}, "delay": {"for", "pause"}, "percent": {"steps"}, "weights": {"steps"},
 	"bluegreen": {"red-black"}, "recreate": {"highlander"}, "linear": {"rolling"}, "allatonce": {"highlander"},
+	"mean": {"meanTimeBetweenKillsInWorkDays"}, "meandays": {"meanTimeBetweenKillsInWorkDays"}, "meantimebetweenkills": {"meanTimeBetweenKillsInWorkDays"}, "mtbf": {"meanTimeBetweenKillsInWorkDays"},
+	"min": {"minTimeBetweenKillsInWorkDays"}, "mindays": {"minTimeBetweenKillsInWorkDays"}, "mintimebetweenkills": {"minTimeBetweenKillsInWorkDays"},
+	"regionsindependent": {"regionsAreIndependent"}, "independentregions": {"regionsAreIndependent"}, "timezone": {"zone"}, "tz": {"zone"}, "leashed": {"dryRun"}, "group": {"grouping"}, "groupby": {"grouping"},
+	"holidaycalendars": {"holidays"}, "calendars": {"holidays"}, "calendar": {"holidays"}, "exclude": {"exceptions"}, "excludes": {"exceptions"}, "weekdays": {"days"}, "workdays": {"days"},
+	"start": {"from"}, "end": {"to"}, "begin": {"from"}, "until": {"to"}, "monkey": {"chaos"}, "chaosmonkey": {"chaos"},
 	"checkout": {"git"}, "scm": {"git"}, "clone": {"git"}, "shell": {"run"}, "exec": {"run"}, "test": {"run"},
 	"manual": {"approval"}, "judgment": {"approval"}, "manualjudgment": {"approval"}, "approve": {"approval"}, "sleep": {"wait"}, "notify": {"webhook"}, "trigger": {"triggers", "pipeline"}, "release": {"deploy"},
 }
@@ -46,6 +51,10 @@ var advice = map[string]string{
 	"push":     "write triggers: [{ push: { branches: [main] } }]",
 	"poll":     "write triggers: [{ poll: { url: ., branches: [main] } }]",
 	"version":  "leave it out: the file has no version of its own",
+
+	"starthour": `write hours: { from: "09:00", to: "15:00" }`,
+	"endhour":   `write hours: { from: "09:00", to: "15:00" }`,
+	"whitelist": "in Chaos Monkey it means that nothing is ended: write enabled: false, or exceptions",
 }
 
 // meant is what a field that does not exist was probably meant to be, or what to
@@ -106,6 +115,12 @@ func mappingFor(n *yaml.Node, t reflect.Type) string {
 		}
 	case reflect.TypeFor[Run]():
 		return "write { commands: [" + value + "] }"
+	case reflect.TypeFor[ChaosHours]():
+		return hoursFor(n.Value)
+	case reflect.TypeFor[Chaos]():
+		if n.Tag == "!!bool" {
+			return "write { enabled: " + n.Value + " }"
+		}
 	case reflect.TypeFor[Wave]():
 		return "write { regions: [" + value + "] }"
 	case reflect.TypeFor[Retry]():
@@ -269,6 +284,8 @@ func textFor(check, text string, rule format) string {
 		}
 	case "name", "application", "site", "region", "secret", "cluster":
 		return nameFor(text, rule)
+	case "holiday":
+		return holidayFor(text)
 	}
 	return ""
 }

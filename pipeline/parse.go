@@ -43,6 +43,17 @@ func Parse(name string, src []byte, buildspec ...BuildspecCheck) (*Document, Dia
 // carry out, are errors.
 func ParseFor(around Surroundings, name string, src []byte) (*Document, Diagnostics) {
 	d := &decoder{src: newSource(name, ""), tagged: map[*yaml.Node]bool{}, around: around}
+	return d.parse(name, src)
+}
+
+// ParseChaos is Parse for a reader of the chaos block alone: application and
+// pipelines may be missing, and a file without any of the three is the block itself.
+func ParseChaos(name string, src []byte) (*Document, Diagnostics) {
+	d := &decoder{src: newSource(name, ""), tagged: map[*yaml.Node]bool{}, chaosAlone: true}
+	return d.parse(name, src)
+}
+
+func (d *decoder) parse(name string, src []byte) (*Document, Diagnostics) {
 	if len(src) > MaxFileSize {
 		d.add(Diagnostic{Code: CodeTooLarge, Message: fmt.Sprintf("the file is larger than %d bytes, which no pipeline file is", MaxFileSize)})
 		return nil, d.result()

@@ -5,6 +5,7 @@ import "encoding/json"
 // Document is one pipeline file: an application and its pipelines.
 type Document struct {
 	Application string     `json:"application" check:"application"`
+	Chaos       *Chaos     `json:"chaos,omitempty"`
 	Pipelines   []Pipeline `json:"pipelines"` // in file order
 }
 

@@ -16,6 +16,7 @@ func Reference() []byte {
 	r.typeTable("Parameter", reflect.TypeFor[Parameter](), "name")
 	r.typeTable("Trigger", reflect.TypeFor[Trigger]())
 	r.typeTable("Stage", reflect.TypeFor[Stage](), "name", "kind", "with")
+	r.typeTable("Chaos", reflect.TypeFor[Chaos]())
 	r.print("\n## Kinds\n\n| kind | | artifact | default timeout |\n|---|---|---|---|\n")
 	for _, k := range kinds {
 		artifact := ""
@@ -38,7 +39,7 @@ const referenceIntro = `# The pipeline file
 
 Generated from the code; ` + "`go test ./pipeline -update`" + ` rewrites it. Editors get the same as a JSON Schema from ` + "`showrunner schema`" + `.
 
-A file names one ` + "`application`" + ` and its ` + "`pipelines`" + `. A pipeline is a graph of ` + "`stages`" + `; a stage has exactly one kind, named by its key. ` + "`showrunner validate`" + ` prints everything that is wrong in one pass. Keys at the top that start with ` + "`x-`" + ` are left alone, as a place for YAML anchors; merge keys (` + "`<<`" + `) work. More in [examples/pipelines](../examples/pipelines).
+A file names one ` + "`application`" + ` and its ` + "`pipelines`" + `, and may let Chaos Monkey end instances of its services (` + "`chaos`" + `). A pipeline is a graph of ` + "`stages`" + `; a stage has exactly one kind, named by its key. ` + "`showrunner validate`" + ` prints everything that is wrong in one pass. Keys at the top that start with ` + "`x-`" + ` are left alone, as a place for YAML anchors; merge keys (` + "`<<`" + `) work. More in [examples/pipelines](../examples/pipelines).
 
 A duration is a number and a unit: ` + "`500ms`, `30s`, `5m`, `1h30m`, `1d`" + `. A field marked \* is required. Fields marked **one** take a single value for a list of one. Where a text is expected, a number or truth value stands for its own text.
 `

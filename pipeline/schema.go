@@ -65,6 +65,8 @@ func (b *schemaBuilder) document() *jsonschema.Schema {
 	s.Description = b.comments["Document"]
 	s.PatternProperties = map[string]*jsonschema.Schema{"^x-": {}}
 	s.Properties.Set("application", scalar(namePattern))
+	chaos := b.value(&field{}, reflect.TypeFor[*Chaos](), false)
+	s.Properties.Set("chaos", chaos)
 	pipelines := named(namePattern, b.pipeline())
 	pipelines.MinProperties = ptr(uint64(1))
 	s.Properties.Set("pipelines", pipelines)

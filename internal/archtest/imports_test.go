@@ -25,7 +25,7 @@ var faces = []string{"api", "awsapi", "web", "cli", "server", "cmd"}
 
 // pure are the packages whose results depend only on their arguments.
 var pure = []string{
-	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "telemetry/alarm",
+	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "telemetry/alarm", "chaos/monkey", "chaos/holiday", "chaos/chaosmonkey",
 	"rollout/decide.go", "rollout/step.go", "rollout/traffic.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "execution/decide.go",
 }
 
@@ -48,7 +48,7 @@ var edges = []edge{
 	{
 		name: "engines know no face",
 		from: []string{
-			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "importer", "canary", "telemetry",
+			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "importer", "canary", "telemetry", "chaos",
 			"store", "control", "retention", "eventlog", "subscription", "internal/sockpath", "internal/ready",
 		},
 		to:  faces,
@@ -150,7 +150,7 @@ var edges = []edge{
 	{
 		name: "the language stands on nothing of ours",
 		from: []string{"pipeline"},
-		to:   []string{"stage", "execution", "artifact", "cloud", "store", "build", "rollout", "control", "secret", "source", "trigger"},
+		to:   []string{"stage", "execution", "artifact", "cloud", "store", "build", "rollout", "control", "secret", "source", "trigger", "chaos"},
 		why:  "everything else uses its types; one import back would create a cycle",
 	},
 }
