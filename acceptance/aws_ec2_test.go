@@ -88,58 +88,6 @@ func (w *world) answer(n int, gone ...string) map[string]bool {
 	return found
 }
 
-// The commands as the article prints them.
-const (
-	articleGroup = `aws autoscaling create-auto-scaling-group \
-  --auto-scaling-group-name NetflixASG \
-  --launch-template LaunchTemplateName=MyTemplate \
-  --min-size 2 --max-size 10 --desired-capacity 2 \
-  --vpc-zone-identifier "subnet-12345678,subnet-87654321"
-`
-	articleChaos = "# List running EC2 instances\n" +
-		"aws ec2 describe-instances --query 'Reservations[*].Instances[?State.Name==`running`].InstanceId' --output text > instances.txt\n" +
-		"# Pick a random instance and terminate it\n" +
-		"instance=$(shuf -n 1 instances.txt)\n" +
-		"aws ec2 terminate-instances --instance-ids $instance\n"
-)
-
-// The article's group has two instances that answer. The instance that its random
-// kill ends is replaced by another that answers, also when control is killed.
-func TestTheArticlesGroupHeals(t *testing.T) {
-	w := newAWSWorld(t, "us-east-1")
-	began := time.Now()
-	if out := w.mustShell(articleGroup); out != "" {
-		t.Errorf("the article's command printed %q", out)
-	}
-	before := w.answer(2)
-	t.Logf("two instances answer %.1f s after create-auto-scaling-group began", time.Since(began).Seconds())
-
-	began = time.Now()
-	out := w.mustShell(articleChaos)
-	victim := ""
-	for id := range before {
-		if strings.Contains(out, id) {
-			victim = id
-		}
-	}
-	if victim == "" || !strings.Contains(out, `"Name": "shutting-down"`) {
-		t.Fatalf("terminate-instances said %s of %v", out, before)
-	}
-	w.answer(2, victim)
-	t.Logf("the replacement answers %.1f s after the random kill began", time.Since(began).Seconds())
-	if out := w.mustShell("aws autoscaling describe-scaling-activities --auto-scaling-group-name NetflixASG --query 'Activities[].Cause' --output text"); !strings.Contains(out, "needing to be replaced") || !strings.Contains(out, "health check indicating it has been terminated") {
-		t.Errorf("activities: %s", out)
-	}
-
-	// The region heals without control.
-	for id := range w.answer(2) {
-		w.kill("control")
-		w.mustShellRetry("aws ec2 terminate-instances --instance-ids " + id)
-		w.answer(2, id)
-		break
-	}
-}
-
 // mustShellRetry runs lines again until they succeed: control comes back.
 func (w *world) mustShellRetry(lines string) {
 	w.t.Helper()

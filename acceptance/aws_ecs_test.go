@@ -76,9 +76,9 @@ func (w *world) serve(n int, revision string, gone ...string) map[string]string 
 
 const stable = "aws ecs wait services-stable --cluster MyCluster --services MyService"
 
-// The article's service is stable because its tasks answer. A stopped task is replaced,
+// A service is stable because its tasks answer. A stopped task is replaced,
 // an update runs through, a bad revision is undone, and what is deleted is gone.
-func TestTheArticlesService(t *testing.T) {
+func TestServicesOfECS(t *testing.T) {
 	w := newAWSWorld(t, "us-east-1")
 	began := time.Now()
 	w.mustShell(articleService)

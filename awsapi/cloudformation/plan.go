@@ -117,8 +117,8 @@ type planning struct {
 	out      []change
 }
 
-// context is a resource as the stack's template has it. What refers to another
-// resource is shown as unknown, as AWS does.
+// context is a resource that is removed, as the stack's template has it. What refers
+// to another resource is shown as unknown, as AWS does.
 func (pl *planning) context(name string) string {
 	if pl.before == nil {
 		return ""
@@ -158,7 +158,7 @@ func (pl *planning) resource(one *template.Resource) error {
 			}
 		}
 		c := pl.modified(one, kind, had, e, retagged)
-		c.Before, c.After = pl.context(one.Name), after
+		c.Before, c.After = shownContext(had.Properties, had.Metadata), after
 		pl.replaced[one.Name] = c.Replacement == "True"
 		if c.Replacement != "False" {
 			c.Policy = policyAction("ReplaceAnd", e.replace)
