@@ -51,7 +51,7 @@ func startContainer(ctx context.Context, b *run) (*container, error) {
 // containerName follows from the build, so that it is found after a crash.
 func containerName(id string) string {
 	_, uuid, _ := strings.Cut(id, ":")
-	sum := sha256.Sum256([]byte(id)) // the UUID alone does not tell all stages of an execution apart
+	sum := sha256.Sum256([]byte(id)) // the UUID has the last bits of the attempt alone
 	return "showrunner-" + uuid + "-" + hex.EncodeToString(sum[:4])
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/internal/execid"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -40,6 +41,7 @@ type planStage struct {
 	timeout    time.Duration // of one attempt
 	unknown    string        // why tasks is empty, for people
 	mentions   []string      // stages whose names occur in the configuration or the condition
+	mark       uint32        // 16 bits that no other stage of the pipeline has
 }
 
 // defaultTimeout ends an attempt whose definition and kind set none: nothing stays for ever.
@@ -132,8 +134,13 @@ func compilePlan(digest string, def *pipeline.Pipeline, versions map[string]int,
 			p.stages[n].dependents = append(p.stages[n].dependents, i)
 		}
 	}
+	names := make([]string, len(def.Stages))
 	for i := range p.stages {
 		p.stages[i].mentions = p.mentioned(i)
+		names[i] = def.Stages[i].Name
+	}
+	for i, mark := range execid.Marks(names) {
+		p.stages[i].mark = mark
 	}
 	if name, ok := p.cyclic(); ok {
 		return nil, invalid("stage %q waits for itself through its needs", name)

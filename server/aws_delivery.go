@@ -14,7 +14,9 @@ import (
 type awsBuilds struct{ builder *stagebuild.Builder }
 
 // ID implements codebuild.Builds.
-func (awsBuilds) ID(project string, k stage.Key) string { return stagebuild.ID(project, k) }
+func (awsBuilds) ID(project string, k stage.Key, mark uint32) string {
+	return stagebuild.ID(project, k, mark)
+}
 
 // State implements codebuild.Builds.
 func (b awsBuilds) State(ctx context.Context, k stage.Key) (codebuild.State, error) {

@@ -106,6 +106,9 @@ type Input struct {
 	Version string
 	Trigger map[string]any
 	Stage   pipeline.Stage
+	// Mark is 16 bits that no other stage of the execution has, for identifiers that
+	// have no room for the stage's name.
+	Mark uint32
 	// Config is the stage's configuration with every expression resolved but
 	// references to secrets, which Secrets.Expand resolves at the last moment.
 	Config pipeline.Config

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/awsapi/delivery"
 	"showrunner/awsapi/wire"
 	"showrunner/execution"
 	"showrunner/internal/execid"
@@ -48,7 +49,8 @@ func (s *Service) builds(e execution.Execution) []found {
 	if e.Definition == nil {
 		return nil
 	}
-	for _, def := range e.Definition.Stages {
+	marks := delivery.Marks(e.Definition.Stages)
+	for i, def := range e.Definition.Stages {
 		var with pipeline.Build
 		if def.Kind != "build" || json.Unmarshal(def.With, &with) != nil || with.Project == "" {
 			continue
@@ -63,7 +65,7 @@ func (s *Service) builds(e execution.Execution) []found {
 		}
 		for attempt := 1; attempt <= last; attempt++ {
 			b := found{e: e, state: st, attempt: attempt, project: with.Project}
-			b.id = s.Builds.ID(with.Project, b.key())
+			b.id = s.Builds.ID(with.Project, b.key(), marks[i])
 			list = append(list, b)
 		}
 	}

@@ -27,8 +27,8 @@ type object = map[string]any
 // builds are how far builds are, by execution.
 type builds map[string]codebuild.State
 
-func (builds) ID(project string, k stage.Key) string {
-	text, _ := execid.UUID(k.Execution, uint32(k.Attempt))
+func (builds) ID(project string, k stage.Key, mark uint32) string {
+	text, _ := execid.UUID(k.Execution, mark<<16|uint32(k.Attempt))
 	return project + ":" + text
 }
 

@@ -29,7 +29,8 @@ type Control interface {
 // Builds knows the builds of the build stages.
 type Builds interface {
 	// ID is the identifier of the build of a project that an attempt at a stage starts.
-	ID(project string, k stage.Key) string
+	// mark is the stage's, of execid.Marks.
+	ID(project string, k stage.Key, mark uint32) string
 	// State is how far that build is, as far as this host knows. Errors: not_found.
 	State(ctx context.Context, k stage.Key) (State, error)
 }

@@ -2,10 +2,13 @@ package codebuild
 
 import (
 	"context"
+	"slices"
 	"strings"
 
+	"showrunner/awsapi/delivery"
 	"showrunner/awsapi/wire"
 	"showrunner/execution"
+	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
 )
@@ -128,6 +131,8 @@ func (s *Service) start(ctx context.Context, c *wire.Call, in *startInput) (*bui
 	return s.run(ctx, c, b, in.IdempotencyToken)
 }
 
+func isBuild(st pipeline.Stage) bool { return st.Name == buildAction }
+
 // run starts a build. The same token starts one build only.
 func (s *Service) run(ctx context.Context, c *wire.Call, b startedBuild, token string) (*buildOutput, error) {
 	def, err := s.definition(ctx, c.Region, b)
@@ -143,7 +148,7 @@ func (s *Service) run(ctx context.Context, c *wire.Call, b startedBuild, token s
 	if err != nil {
 		return nil, err
 	}
-	id := s.Builds.ID(b.Settings.Name, stage.Key{Execution: e.ID, Stage: buildAction, Attempt: 1})
+	id := s.Builds.ID(b.Settings.Name, stage.Key{Execution: e.ID, Stage: buildAction, Attempt: 1}, delivery.Marks(def.Stages)[slices.IndexFunc(def.Stages, isBuild)])
 	if fresh {
 		// A build without this document is told with the settings of its project.
 		if err := s.started.Create(ctx, c.Region+"/"+id, b); err != nil && problem.CodeOf(err) != problem.Conflict {

@@ -28,6 +28,7 @@ func (r run) uuid() string {
 type action struct {
 	stage, name string
 	def         pipeline.Stage
+	mark        uint32 // of its stage, which no other has
 	state       execution.StageState
 	attempt     int
 }
@@ -38,12 +39,13 @@ func (r run) actions() []action {
 		return nil
 	}
 	var list []action
-	for _, def := range r.Definition.Stages {
+	marks := delivery.Marks(r.Definition.Stages)
+	for i, def := range r.Definition.Stages {
 		st, ok := r.Stage(def.Name)
 		if !ok {
 			st = execution.StageState{Name: def.Name, Kind: def.Kind, Status: execution.NotStarted}
 		}
-		a := action{def: def, state: st, attempt: st.Attempt}
+		a := action{def: def, mark: marks[i], state: st, attempt: st.Attempt}
 		a.stage, a.name = place(def)
 		list = append(list, a)
 	}
@@ -60,7 +62,7 @@ func (a action) active() bool {
 
 // id is the action execution's identifier.
 func (a action) id(executionID string) string {
-	text, _ := execid.UUID(executionID, execid.Mark(a.def.Name)<<16|uint32(a.attempt&0xffff))
+	text, _ := execid.UUID(executionID, a.mark<<16|uint32(a.attempt&0xffff))
 	return text
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"showrunner/control"
 	"showrunner/importer"
+	"showrunner/internal/execid"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -356,4 +357,13 @@ func copied(o Object) (Object, error) {
 		return nil, problem.Wrap(err, problem.Internal, "delivery.render", "copying the structure")
 	}
 	return out, nil
+}
+
+// Marks are the marks of stages, in their order, for the UUIDs of what they execute.
+func Marks(stages []pipeline.Stage) []uint32 {
+	names := make([]string, len(stages))
+	for i, st := range stages {
+		names[i] = st.Name
+	}
+	return execid.Marks(names)
 }

@@ -58,8 +58,28 @@ func ParseUUID(text string) (id string, mark uint32, ok bool) {
 	return id, uint32(tail), again == strings.ToLower(text)
 }
 
-// Mark is 16 bits of a text, for a UUID's mark.
-func Mark(text string) uint32 {
+// Marks gives each of an execution's stages 16 bits for a UUID's mark. They follow from
+// the name; a stage whose bits an earlier stage has gets the next that are free. The
+// names are in the order of the execution's definition.
+func Marks(names []string) []uint32 {
+	const all = 1 << 16 // a pipeline has fewer stages
+	used, taken := make(map[uint32]bool, len(names)), make(map[uint32]bool, len(names))
+	for _, name := range names {
+		taken[mark(name)] = true
+	}
+	marks := make([]uint32, len(names))
+	for i, name := range names {
+		m := mark(name)
+		for n := 0; n < all && (n > 0 || used[m]) && taken[m]; n++ {
+			m = (m + 1) % all
+		}
+		marks[i], used[m], taken[m] = m, true, true
+	}
+	return marks
+}
+
+// mark is 16 bits of a text.
+func mark(text string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(text))
 	return h.Sum32()>>16 ^ h.Sum32()&0xffff

@@ -2,6 +2,7 @@ package execid
 
 import (
 	"regexp"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -36,4 +37,37 @@ func TestOtherTextsAreNoExecutions(t *testing.T) {
 			t.Errorf("%q reads as %s", text, id)
 		}
 	}
+}
+
+// Stages of one execution have marks of their own. A stage keeps the mark of its name
+// wherever no earlier stage has it, so that identifiers stay as they were.
+func TestMarksTellStagesApart(t *testing.T) {
+	t.Parallel()
+	if mark("package-7") != mark("build-458") {
+		t.Fatal("the two names have different bits: the test needs others")
+	}
+	if marks := Marks([]string{"package-7", "build-458", "build"}); marks[0] != mark("package-7") || marks[1] == marks[0] || marks[2] != mark("build") {
+		t.Errorf("%v", marks)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 3000).Draw(t, "stages") // some of which have the same bits
+		prefix := rapid.StringMatching(`[a-z]{0,5}`).Draw(t, "prefix")
+		names := make([]string, n)
+		for i := range names {
+			names[i] = prefix + strconv.Itoa(i)
+		}
+		marks := Marks(names)
+		by := map[uint32]bool{}
+		first := map[uint32]bool{}
+		for i, m := range marks {
+			if m > 0xffff || by[m] {
+				t.Fatalf("%s has the mark %d, which is taken or too large", names[i], m)
+			}
+			by[m] = true
+			if own := mark(names[i]); !first[own] && m != own {
+				t.Fatalf("%s has the mark %d, and %d was free", names[i], m, own)
+			}
+			first[mark(names[i])] = true
+		}
+	})
 }

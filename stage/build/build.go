@@ -135,7 +135,7 @@ func (b *Builder) specText(ctx context.Context, c pipeline.Build, ref artifact.R
 // newJob fills in what every build gets to know of its execution.
 func (b *Builder) newJob(in *stage.Input, project, source string) build.Job {
 	job := build.Job{Store: b.Store, Request: build.Request{
-		ID: project + ":" + uuid(in.Key, 1), Number: in.Number, Project: project, Initiator: cmp.Or(text(in.Trigger, "initiator"), "codepipeline/"+in.Pipeline),
+		ID: project + ":" + uuid(in.Key, in.Mark, 1), Number: in.Number, Project: project, Initiator: cmp.Or(text(in.Trigger, "initiator"), "codepipeline/"+in.Pipeline),
 		Inherit: b.Inherit, Origin: originOf(in, source), Webhook: webhook(in),
 	}}
 	// Where the source does not tell, what started the run does.
@@ -271,8 +271,9 @@ func buildOutputs(r build.Result) map[string]any {
 	return out
 }
 
-// ID is the identifier of the build of a project that an attempt at a stage starts.
-func ID(project string, k stage.Key) string { return project + ":" + uuid(k, 1) }
+// ID is the identifier of the build of a project that an attempt at a stage starts. mark
+// is the stage's, as in stage.Input.
+func ID(project string, k stage.Key, mark uint32) string { return project + ":" + uuid(k, mark, 1) }
 
 // State is how far the build of an attempt is, or how it ended. Errors: not_found
 // when none has begun on this host, or its folder is no longer kept.

@@ -66,8 +66,8 @@ func (b *Builder) folder(k stage.Key, start int) string {
 }
 
 // uuid makes the identifier of a start of an attempt's build: the same for the same one.
-func uuid(k stage.Key, start int) string {
-	if text, ok := execid.UUID(k.Execution, execid.Mark(k.Stage)<<16|uint32(k.Attempt&0x3ff)<<6|uint32(start&0x3f)); ok {
+func uuid(k stage.Key, mark uint32, start int) string {
+	if text, ok := execid.UUID(k.Execution, mark<<16|uint32(k.Attempt&0x3ff)<<6|uint32(start&0x3f)); ok {
 		return text // the execution can be found by it
 	}
 	k.Task = "execute"
@@ -175,7 +175,7 @@ func (b *Builder) start(ctx context.Context, in *stage.Input, c claim, w work, p
 				return refused(ctx, err)
 			}
 			if b.Fleet != nil {
-				job.ID = job.Project + ":" + uuid(in.Key, c.Start)
+				job.ID = job.Project + ":" + uuid(in.Key, in.Mark, c.Start)
 				if err := noteClaim(dir, c); err != nil { // which may stem from a control plane that had not
 					return stage.Result{}, err
 				}

@@ -153,7 +153,7 @@ func (h *helper) begin(ctx context.Context, t ticket) error {
 	if before.Start == 0 {
 		fmt.Fprintf(in.Log, "begins on %s, which has a place\n", h.Fleet.Name)
 	}
-	job.ID, job.Place = job.Project+":"+uuid(t.Key, own.Start), place
+	job.ID, job.Place = job.Project+":"+uuid(t.Key, in.Mark, own.Start), place
 	h.building.Go(func() {
 		defer closeLog(in.Log)
 		err := h.carry(ctx, in, own, job, secrets)
