@@ -127,10 +127,13 @@ type Input struct {
 	StageStarted time.Time
 	Now          time.Time
 	// Log is the stage's log, kept and followed live. Writes never fail the task.
+	// It is the only output in which the values of secrets are masked: a failure,
+	// an output, a State or a Waits that may hold one is masked by the task.
 	Log io.Writer
 	// Secrets resolves secret references and masks their values in Log from then on.
 	Secrets Secrets
-	// Progress replaces the one line that watchers see beside the stage ("wave 1/2: 14 of 20 objects").
+	// Progress replaces the one line that watchers see beside the stage ("wave 1/2: 14 of 20 objects")
+	// until this call returns; what a waiting task shows is Result.Waits.
 	Progress func(format string, args ...any)
 }
 
@@ -176,7 +179,9 @@ type Result struct {
 	// the execution over: a wake-up does not outlive the process that promised it.
 	After time.Duration
 	// Waits says, for people, what it waits for, as long as it does; WaitsUntil is
-	// when that will be over, if it is known. Only with Again.
+	// when that will be over, if it is known. Only with Again. Each change of the two
+	// is an event. Without Waits, people are shown the time of the next call as the
+	// end of the wait.
 	Waits      string
 	WaitsUntil time.Time
 	Failure    *Failure
