@@ -146,9 +146,14 @@ func TestAbilitiesThatADriverLacks(t *testing.T) {
 		"suspending":    func() error { return a.Suspend(ctx, "r", "app-v000", nil, "k") },
 		"resuming":      func() error { return a.Resume(ctx, "r", "app-v000", nil, "k") },
 		"hooks":         func() error { return a.AnswerHook(ctx, "r", "i-1", cloud.HookContinue, "k") },
-		"output":        func() error { return a.InstanceLog(ctx, "r", "i-1", false, nil) },
-		"watching":      func() error { _, err := a.WaitChanges(ctx, "r", 0); return err },
-		"hosts no webs": func() error { _, err := a.Sites(); return err },
+		"running functions": func() error {
+			_, err := a.Invoke(ctx, "r", cloud.Invocation{}, nil)
+			return err
+		},
+		"ending functions": func() error { return a.EndFunction(ctx, "r", "f") },
+		"output":           func() error { return a.InstanceLog(ctx, "r", "i-1", false, nil) },
+		"watching":         func() error { _, err := a.WaitChanges(ctx, "r", 0); return err },
+		"hosts no webs":    func() error { _, err := a.Sites(); return err },
 	} {
 		if err := call(); problem.CodeOf(err) != problem.Precondition || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", says, err)

@@ -38,6 +38,11 @@ type (
 	FixedAnswer       = driver.FixedAnswer
 	Redirect          = driver.Redirect
 	BalancerCondition = driver.BalancerCondition
+	Invocation        = driver.Invocation
+	InvocationResult  = driver.InvocationResult
+	LogLines          = driver.LogLines
+	LogLine           = driver.LogLine
+	Runtime           = driver.Runtime
 	SiteDeployment    = driver.SiteDeployment
 	SiteChange        = driver.SiteChange
 	Site              = driver.Site
@@ -59,6 +64,12 @@ const (
 	TerminatingWait = driver.TerminatingWait
 	Terminated      = driver.Terminated
 	Standby         = driver.InStandby
+)
+
+// The limits that refuse a request to a function.
+const (
+	ThrottledByReserved = driver.ThrottledByReserved
+	ThrottledByRegion   = driver.ThrottledByRegion
 )
 
 // The answers to a lifecycle hook.

@@ -109,6 +109,21 @@ type Logs interface {
 	InstanceLog(ctx context.Context, region, instance string, follow bool, to io.Writer) error
 }
 
+// FunctionRunner is the ability to run functions.
+type FunctionRunner interface {
+	// Runtimes lists the runtimes that functions may name, also those that the region's
+	// machine lacks, with what they need.
+	Runtimes(ctx context.Context, region string) ([]Runtime, error)
+	// Invoke runs a function once and returns when it has answered; log is called with
+	// what is written meanwhile. A request that was begun ends by itself: when ctx ends
+	// first, its outcome is not known. Errors: invalid, precondition for a runtime that
+	// cannot run, unavailable.
+	Invoke(ctx context.Context, region string, in Invocation, log func(LogLines)) (InvocationResult, error)
+	// EndFunction ends what the function has running and does not need for a request; it
+	// does not wait for requests.
+	EndFunction(ctx context.Context, region, function string) error
+}
+
 // History is the ability to list the ended instances of destroyed versions.
 type History interface {
 	// EndedInstances lists these instances, newest first, for as long as the

@@ -65,6 +65,7 @@ func (r *region) api() http.Handler {
 		return act(q, r.sites.Revert)
 	}))
 	mux.Handle("/fleet/", r.fleet.Handler())
+	mux.Handle("/functions/", r.functions.Handler())
 	return mux
 }
 

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/fleet"
+	"showrunner/cloud/localcloud/function"
 	"showrunner/cloud/localcloud/rpc"
 	"showrunner/internal/sockpath"
 	"showrunner/problem"
@@ -42,7 +44,8 @@ type Client struct {
 
 type regionClient struct {
 	rpc.Client
-	fleet regionFleet
+	fleet     regionFleet
+	functions driver.FunctionRunner
 
 	mu   sync.Mutex
 	seen cloud.Region // last known state
@@ -82,7 +85,7 @@ func newRegionClient(e Endpoint) (*regionClient, error) {
 	}
 	client := &http.Client{Transport: withToken{e.Token, transport}}
 	c := rpc.Client{HTTP: client, Base: base, Name: "region " + e.Region, Help: "it may be restarting, or was stopped on purpose; see: showrunner regions"}
-	return &regionClient{Client: c, fleet: fleet.NewClient(e.Region, &c), seen: cloud.Region{Name: e.Region, Zones: defaultZones(e.Region)}}, nil
+	return &regionClient{Client: c, fleet: fleet.NewClient(e.Region, &c), functions: function.NewClient(e.Region, &c), seen: cloud.Region{Name: e.Region, Zones: defaultZones(e.Region)}}, nil
 }
 
 // withToken adds the token to every request.

@@ -14,6 +14,7 @@ import (
 	"showrunner/artifact"
 	"showrunner/cloud/localcloud/balancer"
 	"showrunner/cloud/localcloud/fleet"
+	"showrunner/cloud/localcloud/function"
 	"showrunner/cloud/localcloud/objectstore"
 	"showrunner/cloud/localcloud/sites"
 	"showrunner/internal/ready"
@@ -91,14 +92,15 @@ func (c RegionConfig) dir(elem ...string) string {
 
 // region is a running region and its parts.
 type region struct {
-	config   RegionConfig
-	started  time.Time
-	objects  *objectstore.Store
-	sites    *sites.Sites
-	fleet    *fleet.Fleet
-	balancer *balancer.Balancer
-	front    net.Listener
-	edgeKey  string
+	config    RegionConfig
+	started   time.Time
+	objects   *objectstore.Store
+	sites     *sites.Sites
+	fleet     *fleet.Fleet
+	functions *function.Host
+	balancer  *balancer.Balancer
+	front     net.Listener
+	edgeKey   string
 }
 
 // RunRegion runs a region in this process until ctx ends, and then shuts it down
@@ -167,6 +169,9 @@ func (r *region) open(ctx context.Context) error {
 		Address: r.front.Addr().String(), S3: r.objects.Endpoint(), PassEnv: c.PassEnv,
 	})
 	if err != nil {
+		return err
+	}
+	if r.functions, err = function.New(function.Config{Region: c.Name, Dir: c.dir("functions"), Artifacts: store, PassEnv: c.PassEnv, Log: c.Log, Now: c.Now}); err != nil {
 		return err
 	}
 	return savePorts(c.dir("ports.json"), ports{Front: r.front.Addr().String(), S3: r.objects.Address(), EdgeKey: r.edgeKey})
@@ -243,6 +248,9 @@ func (r *region) close() {
 		if err := r.fleet.Close(stop); err != nil {
 			r.config.Log.Warn("instances were killed", "region", r.config.Name, "error", err)
 		}
+	}
+	if r.functions != nil {
+		r.functions.Close()
 	}
 	if r.front != nil {
 		r.front.Close()
