@@ -26,6 +26,9 @@ type Config struct {
 	// S3 serves requests whose signature has been verified; it finds the scope in
 	// the request's context (ScopeOf). Nil: S3 is not served.
 	S3 http.Handler
+	// Open finds what answers a request that needs no signature; nil, or nil for a
+	// request: it does.
+	Open func(r *http.Request) http.Handler
 	// Perform carries out an operation that may change something, with the right
 	// checked and the act recorded. Nil: it is carried out as it is.
 	Perform func(ctx context.Context, c *wire.Call, service, operation string, act func() error) error
@@ -74,6 +77,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := newID()
 	w.Header().Set("X-Amz-Request-Id", id)
 	w.Header().Set("Server", "showrunner")
+	if s.Open != nil {
+		if open := s.Open(r); open != nil {
+			open.ServeHTTP(w, r)
+			return
+		}
+	}
 	if err := s.serve(w, r, id); err != nil {
 		var f *failed
 		q := &wire.Request{Protocol: guess(r)}

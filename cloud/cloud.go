@@ -66,6 +66,9 @@ const (
 	Standby         = driver.InStandby
 )
 
+// MostFunctionsAtOnce is how many requests the functions of a region answer at once.
+const MostFunctionsAtOnce = driver.MostFunctionsAtOnce
+
 // The limits that refuse a request to a function.
 const (
 	ThrottledByReserved = driver.ThrottledByReserved

@@ -6,15 +6,16 @@ import (
 	"showrunner/cloud/driver"
 )
 
-// Runtimes lists the runtimes of functions in a region, with what they need.
-func (a *Account) Runtimes(ctx context.Context, region string) (list []Runtime, err error) {
+// Runtimes lists the runtimes of functions in a region, with what they need: the one of
+// a name, or with none all of them.
+func (a *Account) Runtimes(ctx context.Context, region, name string) (list []Runtime, err error) {
 	const op = "cloud.runtimes"
 	d, err := ability[driver.FunctionRunner](a, op, "running functions")
 	if err != nil {
 		return nil, err
 	}
 	err = a.do(op, region, "listing the runtimes of functions", func() error {
-		list, err = d.Runtimes(ctx, region)
+		list, err = d.Runtimes(ctx, region, name)
 		return err
 	})
 	return list, err

@@ -13,9 +13,10 @@ type Functions struct{ groups *Groups }
 // Functions makes them for a principal.
 func (s *Service) Functions(p Principal) *Functions { return &Functions{s.Groups(p)} }
 
-// Runtimes lists the runtimes of a region, with what they need. Errors: denied, unavailable.
-func (f *Functions) Runtimes(ctx context.Context, region string) (list []cloud.Runtime, err error) {
-	err = f.groups.read(func(a *cloud.Account) error { list, err = a.Runtimes(ctx, region); return err })
+// Runtimes lists the runtimes of a region, with what they need: the one of a name, or
+// with none all of them. Errors: denied, unavailable.
+func (f *Functions) Runtimes(ctx context.Context, region, name string) (list []cloud.Runtime, err error) {
+	err = f.groups.read(func(a *cloud.Account) error { list, err = a.Runtimes(ctx, region, name); return err })
 	return list, err
 }
 

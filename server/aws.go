@@ -28,6 +28,7 @@ import (
 	"showrunner/awsapi/elbv2"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
+	"showrunner/awsapi/lambda"
 	"showrunner/awsapi/logs"
 	"showrunner/awsapi/s3"
 	"showrunner/awsapi/secretsmanager"
@@ -112,6 +113,8 @@ type awsEndpoint struct {
 	scaling   *autoscaling.Service
 	balancing *elbv2.Service
 	ecs       *ecs.Service
+	functions *lambda.Service
+	meter     *functionMeter
 	pipelines *codepipeline.Service
 	measurer  measurer
 }
@@ -161,8 +164,11 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	builds := codebuild.New(codebuild.Config{Records: c.store, Control: c.control, Principal: owner, Builds: awsBuilds{c.builder}, Renderer: c.renderer(owner),
 		Pipelines: pipelines, Changed: pipelines.ProjectChanged, Logs: logs, URL: c.URL, Now: c.Now})
 	logs.Fill = builds.FillLogs
+	meter := &functionMeter{}
+	functions := lambda.New(lambda.Config{Records: c.store, Values: secretValues{c.secrets}, Functions: c.control.Functions(owner), Services: inside, Artifacts: c.artifacts, Logs: logs, Used: meter.add,
+		Watch: streams.Watch, Session: functionSession(keys), Endpoint: func() string { return c.awsURL }, Verify: verifyURL(keys, c.Now), Regions: c.Regions, Account: awsapi.Account, Alone: c.Database == "", Log: c.Log, Now: c.Now})
 	endpoint, err := awsapi.New(awsapi.Config{
-		Keys: keys, Regions: c.Regions, S3: objects, Log: c.Log, Now: c.Now,
+		Keys: keys, Regions: c.Regions, S3: objects, Open: functions.Open, Log: c.Log, Now: c.Now,
 		Services: []wire.Service{
 			sts.Service(keys, c.Now),
 			secretsmanager.Service(c.store, secretValues{c.secrets}, c.Now),
@@ -178,6 +184,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			containers.Service(),
 			pipelines.Service(),
 			builds.Service(),
+			functions.Service(),
 		},
 		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
 			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
@@ -193,7 +200,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, errors.Join(err, metrics.Close())
 	}
 	c.awsURL = "http://" + l.Addr().String()
-	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, stacks: stacks, metrics: metrics, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, functions: functions, meter: meter, stacks: stacks, metrics: metrics, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close(), metrics.Close())
@@ -272,6 +279,8 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	group.Go(func() error { e.scaling.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.balancing.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.ecs.Run(ctx, carryEvery); return nil })
+	group.Go(func() error { e.functions.Run(ctx, carryEvery); return nil })
+	group.Go(func() error { e.meter.run(ctx, e.alarms, log); return nil })
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 			return problem.Wrap(err, problem.Unavailable, "control.aws", "serving")

@@ -154,7 +154,7 @@ func (c *controlPlane) sweeper() *retention.Sweeper {
 }
 
 // imageArtifacts are the artifacts that clients of AWS may run: those of images, of what
-// stands for container images, and of services' deployments.
+// stands for container images, of services' deployments, and of functions.
 func (c *controlPlane) imageArtifacts(ctx context.Context) ([]artifact.Ref, error) {
 	all, err := c.aws.ec2.ImageArtifacts(ctx)
 	if err != nil {
@@ -170,7 +170,11 @@ func (c *controlPlane) imageArtifacts(ctx context.Context) ([]artifact.Ref, erro
 			all = append(all, artifact.Ref(i.Artifact))
 		}
 	}
-	return append(all, deployed...), err
+	if err != nil {
+		return nil, err
+	}
+	code, err := c.aws.functions.Code(ctx)
+	return append(append(all, deployed...), code...), err
 }
 
 // readyLimit is how long the database may take to answer when it is asked

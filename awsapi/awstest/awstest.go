@@ -38,11 +38,17 @@ type Client struct {
 // New serves the services and returns a client.
 func New(t *testing.T, services ...wire.Service) *Client {
 	t.Helper()
+	return Opened(t, nil, services...)
+}
+
+// Opened is New for an endpoint that answers some requests without a signature.
+func Opened(t *testing.T, open func(*http.Request) http.Handler, services ...wire.Service) *Client {
+	t.Helper()
 	keys, err := awsapi.NewKeys("AKIATEST", "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := awsapi.New(awsapi.Config{Keys: keys, Regions: []string{Region}, Services: services, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: time.Now})
+	server, err := awsapi.New(awsapi.Config{Keys: keys, Regions: []string{Region}, Services: services, Open: open, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,3 +209,56 @@ func (c *Client) Refused(service, operation string, in map[string]any, code, mes
 		c.t.Errorf("%s.%s(%v): %v %s: %s\nwant %s: %s", service, operation, in, answer, got, text, code, message)
 	}
 }
+
+// Answer is what a request to a service of REST was answered with.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Object is the body as members.
+func (a Answer) Object() map[string]any {
+	var out map[string]any
+	_ = json.Unmarshal([]byte(a.Body), &out) // what is no object has no members
+	return out
+}
+
+// REST sends a signed request to a service that is found by its path; header is names
+// and values, in turn.
+func (c *Client) REST(service, method, path, body string, header ...string) Answer {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	sum := sha256.Sum256([]byte(body))
+	if err := v4.NewSigner().SignHTTP(c.t.Context(), aws.Credentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, r, hex.EncodeToString(sum[:]), service, Region, time.Now()); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.Do(r)
+}
+
+// Do sends a request as it is; its host may be any that the endpoint answers for.
+func (c *Client) Do(r *http.Request) Answer {
+	c.t.Helper()
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return Answer{res.StatusCode, res.Header, string(text)}
+}
+
+// URL is where the endpoint is.
+func (c *Client) URL() string { return c.url }
+
+// Server is the endpoint itself.
+func (c *Client) Server() *awsapi.Server { return c.server }

@@ -158,6 +158,7 @@ func (s *Streams) putShards(ctx context.Context, c *wire.Call, d stream, entries
 		if err != nil {
 			return nil, err
 		}
+		s.tell(c.Region, d.Name)
 		for n, i := range places {
 			out[i] = result{ShardId: shardID(index), SequenceNumber: sequence(index, number, place+n)}
 		}

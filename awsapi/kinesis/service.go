@@ -21,8 +21,9 @@ type Streams struct {
 	events Events
 	now    func() time.Time
 
-	mu     sync.Mutex
-	shards map[string]*local
+	mu      sync.Mutex
+	shards  map[string]*local
+	watched map[string]map[chan struct{}]bool // by region and stream
 }
 
 // local is what a replica knows of a shard: its writer and its limits.
@@ -44,7 +45,7 @@ const (
 
 // New makes the service. events is the log that is there as a stream; without a Log none is.
 func New(records state.Records, events Events, now func() time.Time) *Streams {
-	return &Streams{docs: state.New[stream](records, "aws.kinesis"), graves: state.New[grave](records, "aws.kinesis.deleted"), chunks: state.New[chunk](records, "aws.kinesis.chunks").Paged(8), events: events, now: now, shards: map[string]*local{}}
+	return &Streams{docs: state.New[stream](records, "aws.kinesis"), graves: state.New[grave](records, "aws.kinesis.deleted"), chunks: state.New[chunk](records, "aws.kinesis.chunks").Paged(8), events: events, now: now, shards: map[string]*local{}, watched: map[string]map[chan struct{}]bool{}}
 }
 
 // Service is the operations of kinesis that are served.

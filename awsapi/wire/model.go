@@ -187,6 +187,7 @@ func route(path string) (*regexp.Regexp, []string) {
 		}
 		rest = rest[at[1]:]
 	}
-	pattern.WriteString(regexp.QuoteMeta(rest))
-	return regexp.MustCompile("^" + pattern.String() + "$"), names
+	// Clients leave the slash at the end out, whatever the model of this version says.
+	pattern.WriteString(regexp.QuoteMeta(strings.TrimSuffix(rest, "/")))
+	return regexp.MustCompile("^" + pattern.String() + "/?$"), names
 }

@@ -112,8 +112,8 @@ type Logs interface {
 // FunctionRunner is the ability to run functions.
 type FunctionRunner interface {
 	// Runtimes lists the runtimes that functions may name, also those that the region's
-	// machine lacks, with what they need.
-	Runtimes(ctx context.Context, region string) ([]Runtime, error)
+	// machine lacks, with what they need: the one of a name, or with none all of them.
+	Runtimes(ctx context.Context, region, name string) ([]Runtime, error)
 	// Invoke runs a function once and returns when it has answered; log is called with
 	// what is written meanwhile. A request that was begun ends by itself: when ctx ends
 	// first, its outcome is not known. Errors: invalid, precondition for a runtime that

@@ -10,9 +10,9 @@ import (
 // Invocation is one request to a function.
 type Invocation struct {
 	ID string `json:"id"` // of the request
-	// Joins is true of a request that may be asked for again after a crash: the second
-	// time it joins the first one, which is under way or has just ended.
-	Joins bool `json:"joins,omitempty"`
+	// Joins names a request that may be asked for again after a crash: the second time
+	// it joins the first one, which is under way or has just ended. Empty: it runs anew.
+	Joins string `json:"joins,omitempty"`
 	// Function is counted for its reserved concurrency, over all of its versions.
 	Function string `json:"function"`
 	Version  string `json:"version"` // of the function, as its log names it
@@ -47,6 +47,10 @@ type InvocationResult struct {
 	Started    bool          `json:"started,omitempty"`
 	MemoryUsed int           `json:"memoryUsed,omitempty"` // MiB, the most that was seen
 }
+
+// MostFunctionsAtOnce is how many requests the functions of a region of the local cloud
+// answer at once.
+const MostFunctionsAtOnce = 200
 
 // Throttles of an invocation.
 const (

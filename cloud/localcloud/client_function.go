@@ -7,12 +7,12 @@ import (
 )
 
 // Runtimes implements driver.FunctionRunner.
-func (c *Client) Runtimes(ctx context.Context, region string) ([]driver.Runtime, error) {
+func (c *Client) Runtimes(ctx context.Context, region, name string) ([]driver.Runtime, error) {
 	r, err := c.region(region)
 	if err != nil {
 		return nil, err
 	}
-	return r.functions.Runtimes(ctx, region)
+	return r.functions.Runtimes(ctx, region, name)
 }
 
 // Invoke implements driver.FunctionRunner.

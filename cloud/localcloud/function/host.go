@@ -22,8 +22,6 @@ const (
 	idleFor = 5 * time.Minute
 	// oldest is the greatest age of an environment: its credentials end some time.
 	oldest = 6 * time.Hour
-	// MostAtOnce is how many requests all functions of a region answer at once.
-	MostAtOnce = 200
 	// remembered is how long the result of a request is kept for who asks again.
 	remembered = 2 * time.Minute
 )
@@ -55,7 +53,7 @@ type Host struct {
 
 	mu        sync.Mutex
 	functions map[string]*function   // by driver.Invocation.Function
-	requests  map[string]*invocation // under way, or remembered
+	requests  map[string]*invocation // that may be joined
 	all       map[*environment]bool
 	atOnce    int
 	closed    bool
@@ -123,8 +121,9 @@ func (h *Host) Close() {
 	h.system.Close()
 }
 
-// Runtimes lists the runtimes, with what they need here.
-func (h *Host) Runtimes() []driver.Runtime { return h.runtimes.list() }
+// Runtimes lists the runtimes, with what they need here: the one of a name, or with none
+// all of them.
+func (h *Host) Runtimes(name string) []driver.Runtime { return h.runtimes.list(name) }
 
 // EndFunction ends the environments of a function that are idle, and those that answer
 // a request once they have answered it.

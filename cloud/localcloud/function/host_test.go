@@ -394,7 +394,7 @@ func TestAskedForAgainItRunsOnce(t *testing.T) {
 	w := open(t, nil)
 	ref := w.code(map[string]string{"index.js": "let n = 0; exports.handler = async () => { console.log('once'); await new Promise((r) => setTimeout(r, 300)); return ++n; };"})
 	in := w.request(ref, "nodejs20.x", "index.handler", "{}")
-	in.Joins = true
+	in.Joins = "one"
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := w.Invoke(ctx, in, func(l driver.LogLines) { cancel() }) // the caller dies while it runs
 	if problem.CodeOf(err) != problem.Unavailable {

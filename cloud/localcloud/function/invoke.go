@@ -82,15 +82,15 @@ func keyOf(in driver.Invocation) environmentKey {
 }
 
 // Invoke runs a function once and passes on what it logs. The request goes on when ctx
-// ends: whoever asks again for one that Joins finds it. Errors: invalid; precondition
+// ends: whoever asks again for one that may be joined finds it. Errors: invalid; precondition
 // for a runtime that is not there; unavailable.
 func (h *Host) Invoke(ctx context.Context, in driver.Invocation, log func(driver.LogLines)) (driver.InvocationResult, error) {
 	if err := driver.CheckInvocation(in); err != nil {
 		return driver.InvocationResult{}, err
 	}
 	h.mu.Lock()
-	v := h.requests[in.ID]
-	if v == nil || !in.Joins {
+	v := h.requests[in.Joins]
+	if v == nil {
 		var throttled string
 		var err error
 		if v, throttled, err = h.begin(in); err != nil || throttled != "" {
@@ -115,7 +115,7 @@ func (h *Host) begin(in driver.Invocation) (v *invocation, throttled string, err
 	switch {
 	case in.Reserved != nil && f.atOnce >= *in.Reserved:
 		return nil, driver.ThrottledByReserved, nil
-	case h.atOnce >= MostAtOnce:
+	case h.atOnce >= driver.MostFunctionsAtOnce:
 		return nil, driver.ThrottledByRegion, nil
 	}
 	v = &invocation{Invocation: in, changed: make(chan struct{})}
@@ -129,7 +129,9 @@ func (h *Host) begin(in driver.Invocation) (v *invocation, throttled string, err
 	}
 	f.atOnce++
 	h.atOnce++
-	h.requests[in.ID] = v
+	if in.Joins != "" {
+		h.requests[in.Joins] = v
+	}
 	for _, old := range outdated {
 		h.work.Go(old.end)
 	}
@@ -161,7 +163,7 @@ func (f *function) take(key environmentKey) (found *environment, outdated []*env
 // makeRoom ends the environment that has been idle for longest when there are too many.
 // The host is locked.
 func (h *Host) makeRoom() {
-	if len(h.all) < MostAtOnce {
+	if len(h.all) < driver.MostFunctionsAtOnce {
 		return
 	}
 	var from *function
@@ -183,9 +185,6 @@ func (h *Host) release(e *environment, f *function, v *invocation) {
 	f.atOnce--
 	h.atOnce--
 	v.Payload = nil // it may be large, and nobody reads it again
-	if !v.Joins {
-		delete(h.requests, v.ID)
-	}
 	e.used = h.config.Now()
 	free := e.free() && !e.retired && !h.closed
 	if free {

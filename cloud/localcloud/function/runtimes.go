@@ -35,8 +35,15 @@ type runtimes struct {
 	found map[string]interpreter // by the name that was looked for
 }
 
-// interpreter is a program that runs code.
-type interpreter struct{ path, version string }
+// interpreter is a program that runs code, or why there is none.
+type interpreter struct {
+	path, version string
+	missing       error
+	looked        time.Time
+}
+
+// missingFor is how long a program that is missing is not looked for again.
+const missingFor = 10 * time.Second
 
 // runtime is what runs the functions of one runtime.
 type runtime struct {
@@ -66,10 +73,14 @@ func newRuntimes(dir string) (*runtimes, error) {
 	return &runtimes{dir: dir, found: map[string]interpreter{}}, nil
 }
 
-// list is every runtime, with what it needs on this machine.
-func (r *runtimes) list() (list []driver.Runtime) {
+// list is the runtime of a name, or every one, with what it needs on this machine.
+func (r *runtimes) list(wanted string) (list []driver.Runtime) {
+	list = []driver.Runtime{}
 	for _, names := range [][]string{provided, nodes, pythons} {
 		for _, name := range names {
+			if wanted != "" && name != wanted {
+				continue
+			}
 			one := driver.Runtime{Name: name}
 			if rt, err := r.find(name); err != nil {
 				one.Missing = err.Error()
@@ -124,27 +135,33 @@ func contains(list []string, s string) bool {
 func (r *runtimes) interpreter(name string, args ...string) (interpreter, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i, ok := r.found[name]; ok {
-		return i, nil
+	if i, ok := r.found[name]; ok && (i.missing == nil || time.Since(i.looked) < missingFor) {
+		return i, i.missing
 	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return interpreter{}, err
+	i := lookFor(name, args)
+	r.found[name] = i
+	return i, i.missing
+}
+
+// lookFor runs a program to see what it is.
+func lookFor(name string, args []string) interpreter {
+	i := interpreter{looked: time.Now()}
+	if i.path, i.missing = exec.LookPath(name); i.missing != nil {
+		return i
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	said, err := exec.CommandContext(ctx, path, args...).Output()
+	said, err := exec.CommandContext(ctx, i.path, args...).Output()
 	if err != nil {
-		return interpreter{}, fmt.Errorf("%s does not run: %w", path, err)
+		i.missing = fmt.Errorf("%s does not run: %w", i.path, err)
+		return i
 	}
-	i := interpreter{path: path}
 	lines := strings.Split(strings.TrimSpace(string(said)), "\n")
 	i.version = lines[len(lines)-1]
 	if len(lines) > 1 { // the program itself, where path is a script that starts it
 		i.path = lines[0]
 	}
-	r.found[name] = i
-	return i, nil
+	return i
 }
 
 // version names what runs the function.
@@ -172,5 +189,10 @@ func (r runtime) command(root string, layers []string, f driver.Function) ([]str
 			return []string{filepath.Join(dir, "bootstrap")}, nil
 		}
 	}
-	return nil, fmt.Errorf("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]") //nolint:staticcheck // AWS's words
+	return nil, wording("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
 }
+
+// wording is an error in AWS's words.
+type wording string
+
+func (w wording) Error() string { return string(w) }

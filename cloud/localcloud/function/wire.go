@@ -26,7 +26,9 @@ type line struct {
 // Handler is the host's interface for the control plane, below /functions/.
 func (h *Host) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /functions/runtimes", func(w http.ResponseWriter, _ *http.Request) { rpc.Answer(w, h.Runtimes(), nil) })
+	mux.HandleFunc("GET /functions/runtimes", func(w http.ResponseWriter, q *http.Request) {
+		rpc.Answer(w, h.Runtimes(q.URL.Query().Get("name")), nil)
+	})
 	mux.HandleFunc("POST /functions/end", func(w http.ResponseWriter, q *http.Request) {
 		h.EndFunction(q.URL.Query().Get("function"))
 		rpc.Answer(w, nil, nil)
@@ -79,11 +81,11 @@ func (c *Client) here(region string) error {
 }
 
 // Runtimes implements driver.FunctionRunner.
-func (c *Client) Runtimes(ctx context.Context, region string) (list []driver.Runtime, err error) {
+func (c *Client) Runtimes(ctx context.Context, region, name string) (list []driver.Runtime, err error) {
 	if err := c.here(region); err != nil {
 		return nil, err
 	}
-	err = c.rpc.Call(ctx, http.MethodGet, "/functions/runtimes", nil, &list)
+	err = c.rpc.Call(ctx, http.MethodGet, "/functions/runtimes?name="+url.QueryEscape(name), nil, &list)
 	return list, err
 }
 
@@ -109,7 +111,7 @@ func (c *Client) Invoke(ctx context.Context, region string, in driver.Invocation
 	for {
 		var l line
 		if err := d.Decode(&l); err != nil {
-			return driver.InvocationResult{}, c.rpc.Away(ctx, err)
+			return driver.InvocationResult{}, c.rpc.Unreachable(ctx, err)
 		}
 		switch {
 		case l.Error != nil:
