@@ -144,6 +144,12 @@ func TestABuildWhoseSupervisorIsKilled(t *testing.T) {
 	id := strings.TrimSpace(w.must("run", "shop/release", "-o", "name"))
 	h := &host{world: w}
 	shell, supervisor := h.shell(notes, 0), h.supervisor()
+	w.eventually(time.Minute, "the first attempt's line is in its log", func() error { // output passes through the supervisor
+		if text, stderr, code := w.cli("executions", "logs", id, "act"); code != 0 || !strings.Contains(text, "this is start 0") {
+			return fmt.Errorf("exit %d: %s%s", code, text, stderr)
+		}
+		return nil
+	})
 	if err := syscall.Kill(supervisor, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
