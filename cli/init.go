@@ -146,5 +146,10 @@ func initText(w io.Writer, dir string, s starter.Start, repo repository) {
   showrunner run %[2]s/release --watch
 Then look at http://%[3]s.localhost:8080/ . Each further commit on %[4]s is delivered by itself:
   showrunner executions watch '%[2]s/release#2'
+
+8080 is the edge's port, where visitors come in; showrunner up --edge 127.0.0.1:9000 takes another.
 `, starter.FileName, s.Application, s.Host, repo.branch)
+	if s.Service {
+		fmt.Fprintln(w, "Nobody chooses the ports of instances: each is told the HOST and PORT to listen on (docs/service.md).")
+	}
 }

@@ -76,7 +76,7 @@ func (c *checks) buildRules(i int, s *stageOrigin, b Build) {
 		c.artifactRef(i, b.Source, s.with, "source")
 		return
 	}
-	if !c.whole || len(s.stage.Needs) != len(c.graph.needs[i]) {
+	if !c.whole || c.needsUnknown(i) {
 		return // what is wrong with needs was reported
 	}
 	candidates := c.makers(c.graph.needs[i])
@@ -141,12 +141,26 @@ func (c *checks) artifactFault(i int, name string) *fault {
 	return c.notUpstream(i, j)
 }
 
+// needsUnknown tells whether something is wrong with what stage i needs.
+func (c *checks) needsUnknown(i int) bool {
+	s := c.at.stages[i]
+	return s.misspelt || len(s.stage.Needs) != len(c.graph.needs[i])
+}
+
+// upstreamUnknown is needsUnknown of stage i or of any stage upstream of it.
+func (c *checks) upstreamUnknown(i int) bool {
+	return c.needsUnknown(i) || slices.ContainsFunc(c.graph.upstream(i), c.needsUnknown)
+}
+
 // notUpstream is the fault when stage j has not ended when stage i starts.
 func (c *checks) notUpstream(i, j int) *fault {
 	if !c.whole || i != j && c.graph.upstreamOf(i, j) {
 		return nil
 	}
 	name := c.graph.stages[j].Name
+	if i != j && c.upstreamUnknown(i) {
+		return nil // what is wrong with needs was reported
+	}
 	if i == j {
 		return &fault{code: CodeNotUpstream, message: fmt.Sprintf("stage %q refers to itself", name)}
 	}

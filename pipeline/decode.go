@@ -215,17 +215,18 @@ func (d *decoder) object(n *yaml.Node, s *shape, dst reflect.Value) json.RawMess
 	}
 	ms := d.members(n)
 	parts := make(map[string]json.RawMessage, len(ms))
+	var misspelt []string
 	for i, m := range ms {
 		f, ok := s.byName[m.name]
 		if !ok {
-			d.unknownField(ms, i, s.names())
+			misspelt = append(misspelt, d.unknownField(ms, i, s.names()))
 			continue
 		}
 		if raw := d.member(m, f, dst.Field(f.index)); raw != nil {
 			parts[f.name] = raw
 		}
 	}
-	d.required(n, s, ms)
+	d.required(n, s, ms, misspelt)
 	d.groups(n, s, ms)
 	return joinObject(s, parts)
 }
@@ -245,8 +246,9 @@ func isStructPointer(t reflect.Type) bool {
 	return t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct
 }
 
-// unknownField reports member i of a mapping, which has no field of that name.
-func (d *decoder) unknownField(ms []member, i int, names []string) {
+// unknownField reports member i of a mapping, which has no field of that name, and
+// returns the field that was probably meant, or "".
+func (d *decoder) unknownField(ms []member, i int, names []string) string {
 	key := ms[i].key
 	suggestion, help := "", misindented(ms, i)
 	if help == "" {
@@ -254,11 +256,14 @@ func (d *decoder) unknownField(ms []member, i int, names []string) {
 	}
 	d.reportWith(key, Diagnostic{Code: CodeUnknownField, Suggestion: suggestion, Help: help,
 		Message: fmt.Sprintf("%s has no field %q", d.subject(), key.Value)})
+	return suggestion
 }
 
-func (d *decoder) required(n *yaml.Node, s *shape, ms []member) {
+// required reports the fields that are missing. One that was misspelt is not: that was
+// reported.
+func (d *decoder) required(n *yaml.Node, s *shape, ms []member, misspelt []string) {
 	for _, f := range s.fields {
-		if !f.required {
+		if !f.required || slices.Contains(misspelt, f.name) {
 			continue
 		}
 		i := slices.IndexFunc(ms, func(m member) bool { return m.name == f.name })

@@ -30,6 +30,8 @@ type stageOrigin struct {
 	node   *yaml.Node
 	with   *yaml.Node
 	exprs  []*expression
+	// misspelt: it has a field that was probably meant to be needs.
+	misspelt bool
 }
 
 type triggerOrigin struct {
@@ -49,12 +51,11 @@ func (d *decoder) document(root *yaml.Node) *Document {
 	var origins []*origin
 	ms := d.members(root)
 	d.where = "the file"
-	if !d.chaosAlone {
-		d.required(root, shapeOf(reflect.TypeFor[Document]()), ms)
-	} else if d.isBlock(ms) {
+	if d.chaosAlone && d.isBlock(ms) {
 		d.chaos(root, doc)
 		return doc
 	}
+	var misspelt []string
 	for i, m := range ms {
 		switch {
 		case m.name == "application":
@@ -70,8 +71,11 @@ func (d *decoder) document(root *yaml.Node) *Document {
 		case strings.HasPrefix(m.name, "x-"): // a place for anchors
 		default:
 			d.where = "the file"
-			d.unknownField(ms, i, []string{"application", "chaos", "pipelines"})
+			misspelt = append(misspelt, d.unknownField(ms, i, []string{"application", "chaos", "pipelines"}))
 		}
+	}
+	if d.where, d.path = "the file", nil; !d.chaosAlone {
+		d.required(root, shapeOf(reflect.TypeFor[Document]()), ms, misspelt)
 	}
 	d.check(doc, origins)
 	for _, o := range origins {
@@ -269,7 +273,7 @@ func (d *decoder) stage(m member, st *Stage) *stageOrigin {
 		common, ok := s.byName[f.name]
 		if !ok || slices.Contains([]string{"name", "kind", "with"}, f.name) {
 			unknown = true
-			d.unknownField(ms, i, stageFields())
+			o.misspelt = d.unknownField(ms, i, stageFields()) == "needs" || o.misspelt
 			continue
 		}
 		d.member(f, common, dst.Field(common.index))

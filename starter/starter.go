@@ -25,10 +25,11 @@ type Options struct {
 // Start is the first pipeline file of a project.
 type Start struct {
 	Application string   `json:"application"`
-	Kind        string   `json:"kind"`  // "Node service", for people
-	Found       []string `json:"found"` // what it was recognised by
-	Notes       []string `json:"notes"` // what may not be as it was taken to be, each with what to do
-	Host        string   `json:"host"`  // the first label of its address at the edge
+	Kind        string   `json:"kind"`    // "Node service", for people
+	Found       []string `json:"found"`   // what it was recognised by
+	Notes       []string `json:"notes"`   // what may not be as it was taken to be, each with what to do
+	Host        string   `json:"host"`    // the first label of its address at the edge
+	Service     bool     `json:"service"` // it has instances; a website has none
 	Source      string   `json:"source"`
 }
 
@@ -65,7 +66,7 @@ func Inspect(folder fs.FS, o Options) (Start, error) {
 		}
 	}
 	s.Host = s.Application
-	if p.command != nil {
+	if s.Service = p.command != nil; s.Service {
 		s.Host += "-prod"
 	}
 	s.Source = p.write(s.Application, o)
