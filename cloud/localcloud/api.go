@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/objectstore"
 	"showrunner/cloud/localcloud/rpc"
 	"showrunner/problem"
@@ -17,7 +17,7 @@ import (
 
 // Info describes a region.
 type Info struct {
-	cloud.Region
+	driver.Region
 	PID         int                     `json:"pid"`
 	Started     time.Time               `json:"started"`
 	Credentials objectstore.Credentials `json:"credentials"` // of its object storage
@@ -26,7 +26,7 @@ type Info struct {
 
 // publishBody is the request for one site deployment.
 type publishBody struct {
-	cloud.PublishRequest
+	driver.PublishRequest
 	Key string `json:"key"`
 }
 
@@ -39,10 +39,10 @@ type activateBody struct {
 // publishLine is one line of the answer to a publish: progress, and finally the
 // deployment or the error.
 type publishLine struct {
-	Done       int                   `json:"done,omitempty"`
-	Total      int                   `json:"total,omitempty"`
-	Deployment *cloud.SiteDeployment `json:"deployment,omitempty"`
-	Error      *rpc.Error            `json:"error,omitempty"`
+	Done       int                    `json:"done,omitempty"`
+	Total      int                    `json:"total,omitempty"`
+	Deployment *driver.SiteDeployment `json:"deployment,omitempty"`
+	Error      *rpc.Error             `json:"error,omitempty"`
 }
 
 // api is the region's control interface.
@@ -71,7 +71,7 @@ func (r *region) api() http.Handler {
 
 func (r *region) info() Info {
 	return Info{
-		Region: cloud.Region{
+		Region: driver.Region{
 			Name: r.config.Name, Zones: r.config.Zones, Healthy: true, Since: r.started,
 			Address: r.front.Addr().String(), S3: r.objects.Endpoint(),
 		},
@@ -79,7 +79,7 @@ func (r *region) info() Info {
 	}
 }
 
-func act(q *http.Request, do func(ctx context.Context, site, deployment, key string) (cloud.SiteDeployment, error)) (any, error) {
+func act(q *http.Request, do func(ctx context.Context, site, deployment, key string) (driver.SiteDeployment, error)) (any, error) {
 	var body activateBody
 	if err := rpc.Read(nil, q, &body); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func act(q *http.Request, do func(ctx context.Context, site, deployment, key str
 // progressEvery is how often a publish reports its progress.
 const progressEvery = 100 * time.Millisecond
 
-type publishFunc func(ctx context.Context, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error)
+type publishFunc func(ctx context.Context, req driver.PublishRequest, key string, progress func(done, total int)) (driver.SiteDeployment, error)
 
 // publish streams its answer: progress lines, and the result at the end.
 func (r *region) publish(do publishFunc) http.HandlerFunc {

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/fleet"
 	"showrunner/cloud/localcloud/function"
@@ -48,8 +47,8 @@ type regionClient struct {
 	functions driver.FunctionRunner
 
 	mu   sync.Mutex
-	seen cloud.Region // last known state
-	key  string       // last known key of the edge
+	seen driver.Region // last known state
+	key  string        // last known key of the edge
 }
 
 // NewClient makes a client. It does not connect: regions may come and go.
@@ -85,7 +84,7 @@ func newRegionClient(e Endpoint) (*regionClient, error) {
 	}
 	client := &http.Client{Transport: withToken{e.Token, transport}}
 	c := rpc.Client{HTTP: client, Base: base, Name: "region " + e.Region, Help: "it may be restarting, or was stopped on purpose; see: showrunner regions"}
-	return &regionClient{Client: c, fleet: fleet.NewClient(e.Region, &c), functions: function.NewClient(e.Region, &c), seen: cloud.Region{Name: e.Region, Zones: defaultZones(e.Region)}}, nil
+	return &regionClient{Client: c, fleet: fleet.NewClient(e.Region, &c), functions: function.NewClient(e.Region, &c), seen: driver.Region{Name: e.Region, Zones: defaultZones(e.Region)}}, nil
 }
 
 // withToken adds the token to every request.
@@ -122,8 +121,8 @@ const probeTimeout = 2 * time.Second
 
 // Regions lists the regions in order of preference. A region that does not answer
 // is unhealthy.
-func (c *Client) Regions(ctx context.Context) ([]cloud.Region, error) {
-	list := make([]cloud.Region, len(c.order))
+func (c *Client) Regions(ctx context.Context) ([]driver.Region, error) {
+	list := make([]driver.Region, len(c.order))
 	var wg sync.WaitGroup
 	for i, name := range c.order {
 		wg.Go(func() { list[i] = c.regions[name].observe(ctx, c.config.Now) })
@@ -133,7 +132,7 @@ func (c *Client) Regions(ctx context.Context) ([]cloud.Region, error) {
 }
 
 // observe asks the region for its state, and keeps the answer.
-func (r *regionClient) observe(ctx context.Context, now func() time.Time) cloud.Region {
+func (r *regionClient) observe(ctx context.Context, now func() time.Time) driver.Region {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var answer Info

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 
-	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 )
@@ -38,25 +37,25 @@ func (c *Client) fleet(region string) (regionFleet, error) {
 }
 
 // Facts implements driver.Cloud.
-func (c *Client) Facts(ctx context.Context, region string) (cloud.Facts, error) {
+func (c *Client) Facts(ctx context.Context, region string) (driver.Facts, error) {
 	f, err := c.fleet(region)
 	if err != nil {
-		return cloud.Facts{}, err
+		return driver.Facts{}, err
 	}
 	return f.Facts(ctx, region)
 }
 
 // CreateServerGroup implements driver.Versions.
-func (c *Client) CreateServerGroup(ctx context.Context, region string, spec cloud.ServerGroupSpec, key string) (cloud.ServerGroup, error) {
+func (c *Client) CreateServerGroup(ctx context.Context, region string, spec driver.ServerGroupSpec, key string) (driver.ServerGroup, error) {
 	f, err := c.fleet(region)
 	if err != nil {
-		return cloud.ServerGroup{}, err
+		return driver.ServerGroup{}, err
 	}
 	return f.CreateServerGroup(ctx, region, spec, key)
 }
 
 // ServerGroups implements driver.Versions.
-func (c *Client) ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error) {
+func (c *Client) ServerGroups(ctx context.Context, region, cluster string) ([]driver.ServerGroup, error) {
 	f, err := c.fleet(region)
 	if err != nil {
 		return nil, err
@@ -65,7 +64,7 @@ func (c *Client) ServerGroups(ctx context.Context, region, cluster string) ([]cl
 }
 
 // Resize implements driver.Capacity.
-func (c *Client) Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard cloud.Guard, key string) error {
+func (c *Client) Resize(ctx context.Context, region, serverGroup string, to pipeline.Capacity, guard driver.Guard, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
 		return err
@@ -74,7 +73,7 @@ func (c *Client) Resize(ctx context.Context, region, serverGroup string, to pipe
 }
 
 // Amend implements driver.Amender.
-func (c *Client) Amend(ctx context.Context, region, serverGroup string, spec cloud.ServerGroupSpec, key string) error {
+func (c *Client) Amend(ctx context.Context, region, serverGroup string, spec driver.ServerGroupSpec, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
 		return err
@@ -83,7 +82,7 @@ func (c *Client) Amend(ctx context.Context, region, serverGroup string, spec clo
 }
 
 // SetLoadBalancer implements driver.LoadBalancing.
-func (c *Client) SetLoadBalancer(ctx context.Context, region string, lb cloud.LoadBalancer, key string) error {
+func (c *Client) SetLoadBalancer(ctx context.Context, region string, lb driver.LoadBalancer, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
 		return err
@@ -101,7 +100,7 @@ func (c *Client) RemoveLoadBalancer(ctx context.Context, region, name, key strin
 }
 
 // SetWeights implements driver.Traffic.
-func (c *Client) SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard cloud.Guard, key string) error {
+func (c *Client) SetWeights(ctx context.Context, region, cluster string, weights map[string]float64, guard driver.Guard, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
 		return err
@@ -110,7 +109,7 @@ func (c *Client) SetWeights(ctx context.Context, region, cluster string, weights
 }
 
 // Destroy implements driver.Versions.
-func (c *Client) Destroy(ctx context.Context, region, serverGroup string, guard cloud.Guard, key string) error {
+func (c *Client) Destroy(ctx context.Context, region, serverGroup string, guard driver.Guard, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
 		return err
@@ -119,7 +118,7 @@ func (c *Client) Destroy(ctx context.Context, region, serverGroup string, guard 
 }
 
 // Terminate implements driver.Terminator.
-func (c *Client) Terminate(ctx context.Context, region, instance string, opts cloud.TerminateOptions, key string) error {
+func (c *Client) Terminate(ctx context.Context, region, instance string, opts driver.TerminateOptions, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
 		return err
@@ -128,7 +127,7 @@ func (c *Client) Terminate(ctx context.Context, region, instance string, opts cl
 }
 
 // Counts implements driver.Counter.
-func (c *Client) Counts(ctx context.Context, region, cluster string) ([]cloud.Counts, error) {
+func (c *Client) Counts(ctx context.Context, region, cluster string) ([]driver.Counts, error) {
 	f, err := c.fleet(region)
 	if err != nil {
 		return nil, err
@@ -155,7 +154,7 @@ func (c *Client) InstanceLog(ctx context.Context, region, instance string, follo
 }
 
 // EndedInstances implements driver.History.
-func (c *Client) EndedInstances(ctx context.Context, region string) ([]cloud.Instance, error) {
+func (c *Client) EndedInstances(ctx context.Context, region string) ([]driver.Instance, error) {
 	f, err := c.fleet(region)
 	if err != nil {
 		return nil, err
@@ -191,7 +190,7 @@ func (c *Client) SetHealth(ctx context.Context, region, instance string, healthy
 }
 
 // AnswerHook implements driver.HookAnswerer.
-func (c *Client) AnswerHook(ctx context.Context, region, instance string, answer cloud.HookAnswer, key string) error {
+func (c *Client) AnswerHook(ctx context.Context, region, instance string, answer driver.HookAnswer, key string) error {
 	f, err := c.fleet(region)
 	if err != nil {
 		return err

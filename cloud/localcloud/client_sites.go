@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/sites"
 	"showrunner/problem"
 )
@@ -18,24 +18,24 @@ import (
 func sitePath(site, what string) string { return "/v1/sites/" + url.PathEscape(site) + "/" + what }
 
 // Publish implements driver.Sites.
-func (c *Client) Publish(ctx context.Context, region string, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
+func (c *Client) Publish(ctx context.Context, region string, req driver.PublishRequest, key string, progress func(done, total int)) (driver.SiteDeployment, error) {
 	return c.publish(ctx, region, "publish", req, key, progress)
 }
 
 // PrepareSite implements driver.SitePreparer.
-func (c *Client) PrepareSite(ctx context.Context, region string, req cloud.PublishRequest, key string, progress func(done, total int)) error {
+func (c *Client) PrepareSite(ctx context.Context, region string, req driver.PublishRequest, key string, progress func(done, total int)) error {
 	_, err := c.publish(ctx, region, "prepare", req, key, progress)
 	return err
 }
 
-func (c *Client) publish(ctx context.Context, region, what string, req cloud.PublishRequest, key string, progress func(done, total int)) (cloud.SiteDeployment, error) {
+func (c *Client) publish(ctx context.Context, region, what string, req driver.PublishRequest, key string, progress func(done, total int)) (driver.SiteDeployment, error) {
 	r, err := c.region(region)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	resp, err := r.Open(ctx, http.MethodPost, sitePath(req.Config.Site, what), publishBody{req, key})
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
 	defer resp.Body.Close()
 	lines := json.NewDecoder(resp.Body)
@@ -45,11 +45,11 @@ func (c *Client) publish(ctx context.Context, region, what string, req cloud.Pub
 			if ctx.Err() != nil {
 				err = context.Cause(ctx)
 			}
-			return cloud.SiteDeployment{}, r.Unreachable(ctx, err)
+			return driver.SiteDeployment{}, r.Unreachable(ctx, err)
 		}
 		switch {
 		case line.Error != nil:
-			return cloud.SiteDeployment{}, line.Error.Problem()
+			return driver.SiteDeployment{}, line.Error.Problem()
 		case line.Deployment != nil:
 			return *line.Deployment, nil
 		}
@@ -58,51 +58,51 @@ func (c *Client) publish(ctx context.Context, region, what string, req cloud.Pub
 }
 
 // SiteDeployments implements driver.Sites.
-func (c *Client) SiteDeployments(ctx context.Context, region, site string) ([]cloud.SiteDeployment, error) {
+func (c *Client) SiteDeployments(ctx context.Context, region, site string) ([]driver.SiteDeployment, error) {
 	r, err := c.region(region)
 	if err != nil {
 		return nil, err
 	}
-	var list []cloud.SiteDeployment
+	var list []driver.SiteDeployment
 	return list, r.Call(ctx, http.MethodGet, sitePath(site, "deployments"), nil, &list)
 }
 
 // SiteChanges implements driver.SiteWatcher.
-func (c *Client) SiteChanges(ctx context.Context, region, site string) ([]cloud.SiteChange, error) {
+func (c *Client) SiteChanges(ctx context.Context, region, site string) ([]driver.SiteChange, error) {
 	r, err := c.region(region)
 	if err != nil {
 		return nil, err
 	}
-	var list []cloud.SiteChange
+	var list []driver.SiteChange
 	return list, r.Call(ctx, http.MethodGet, sitePath(site, "changes"), nil, &list)
 }
 
 // Activate implements driver.Sites.
-func (c *Client) Activate(ctx context.Context, region, site, deployment, key string) (cloud.SiteDeployment, error) {
+func (c *Client) Activate(ctx context.Context, region, site, deployment, key string) (driver.SiteDeployment, error) {
 	return c.actOnSite(ctx, region, site, "activate", activateBody{deployment, key})
 }
 
 // Revert implements driver.SiteReverter.
-func (c *Client) Revert(ctx context.Context, region, site, deployment, key string) (cloud.SiteDeployment, error) {
+func (c *Client) Revert(ctx context.Context, region, site, deployment, key string) (driver.SiteDeployment, error) {
 	return c.actOnSite(ctx, region, site, "revert", activateBody{deployment, key})
 }
 
-func (c *Client) actOnSite(ctx context.Context, region, site, what string, body activateBody) (cloud.SiteDeployment, error) {
+func (c *Client) actOnSite(ctx context.Context, region, site, what string, body activateBody) (driver.SiteDeployment, error) {
 	r, err := c.region(region)
 	if err != nil {
-		return cloud.SiteDeployment{}, err
+		return driver.SiteDeployment{}, err
 	}
-	var d cloud.SiteDeployment
+	var d driver.SiteDeployment
 	return d, r.Call(ctx, http.MethodPost, sitePath(site, what), body, &d)
 }
 
 // ListSites implements driver.SiteLister.
-func (c *Client) ListSites(ctx context.Context, region string) ([]cloud.Site, error) {
+func (c *Client) ListSites(ctx context.Context, region string) ([]driver.Site, error) {
 	r, err := c.region(region)
 	if err != nil {
 		return nil, err
 	}
-	var list []cloud.Site
+	var list []driver.Site
 	if err := r.Call(ctx, http.MethodGet, "/v1/sites", nil, &list); err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func siteHost(site, edge string) string {
 
 // ProbeSite implements driver.SiteProber. It sends a visitor's request directly
 // to the region's load balancer, not through the edge.
-func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeployment) error {
+func (c *Client) ProbeSite(ctx context.Context, region string, d driver.SiteDeployment) error {
 	r, err := c.region(region)
 	if err != nil {
 		return err
@@ -168,12 +168,12 @@ func (c *Client) ProbeSite(ctx context.Context, region string, d cloud.SiteDeplo
 // probeTransport makes one connection for each probe, as a new visitor does.
 var probeTransport http.RoundTripper = &http.Transport{DisableKeepAlives: true}
 
-func (c *Client) isLive(ctx context.Context, region string, d cloud.SiteDeployment) error {
+func (c *Client) isLive(ctx context.Context, region string, d driver.SiteDeployment) error {
 	list, err := c.SiteDeployments(ctx, region, d.Site)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(list, func(o cloud.SiteDeployment) bool { return o.ID == d.ID && o.Current }) {
+	if !slices.ContainsFunc(list, func(o driver.SiteDeployment) bool { return o.ID == d.ID && o.Current }) {
 		return problem.New(problem.Conflict, "localcloud.probe", "another deployment of site %s is live in %s", d.Site, region)
 	}
 	return nil

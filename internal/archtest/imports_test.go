@@ -94,7 +94,7 @@ var edges = []edge{
 	},
 	{
 		name:  "drivers know the contract, not the callers' side of it",
-		from:  []string{"cloud/driver", "cloud/cloudtest", "cloud/localcloud/fleet", "cloud/localcloud/sites"},
+		from:  []string{"cloud/driver", "cloud/cloudtest", "cloud/localcloud"},
 		to:    []string{"cloud"},
 		exact: true,
 		why:   "package cloud checks, measures and wraps once, above every driver; a driver that used it would do so twice",

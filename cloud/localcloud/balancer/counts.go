@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 )
 
 // sums are raw counts, added to without a lock.
@@ -17,7 +17,7 @@ type sums struct {
 	statuses         [5]atomic.Uint64 // by class: 2xx, 3xx, 4xx, 5xx, none
 	hedged           atomic.Uint64    // of requests
 	inFlight         atomic.Int64
-	buckets          [17]atomic.Uint64 // len(cloud.LatencyBounds)+1; a test holds them together
+	buckets          [17]atomic.Uint64 // len(driver.LatencyBounds)+1; a test holds them together
 }
 
 func (s *sums) begin() { s.inFlight.Add(1) }
@@ -33,7 +33,7 @@ func (s *sums) end(took time.Duration, status int, failed bool) {
 	if failed {
 		s.errors.Add(1)
 	}
-	s.buckets[sort.SearchFloat64s(cloud.LatencyBounds, took.Seconds())].Add(1)
+	s.buckets[sort.SearchFloat64s(driver.LatencyBounds, took.Seconds())].Add(1)
 }
 
 // class is where a status is counted.
@@ -47,10 +47,10 @@ func class(status int) int {
 	return min(status/100-2, 3)
 }
 
-func (s *sums) counts(group, instance string) cloud.Counts {
-	c := cloud.Counts{ServerGroup: group, Instance: instance, Epoch: s.epoch, Since: s.since, Until: time.Now(), Requests: s.requests.Load(), Errors: s.errors.Load(), Hedged: s.hedged.Load(),
+func (s *sums) counts(group, instance string) driver.Counts {
+	c := driver.Counts{ServerGroup: group, Instance: instance, Epoch: s.epoch, Since: s.since, Until: time.Now(), Requests: s.requests.Load(), Errors: s.errors.Load(), Hedged: s.hedged.Load(),
 		InFlight: int(max(s.inFlight.Load(), 0)), Buckets: make([]uint64, len(s.buckets))}
-	c.Statuses = cloud.StatusCounts{Success: s.statuses[0].Load(), Redirect: s.statuses[1].Load(), Client: s.statuses[2].Load(),
+	c.Statuses = driver.StatusCounts{Success: s.statuses[0].Load(), Redirect: s.statuses[1].Load(), Client: s.statuses[2].Load(),
 		Server: s.statuses[3].Load(), None: s.statuses[4].Load()}
 	for i := range s.buckets {
 		c.Buckets[i] = s.buckets[i].Load()
@@ -59,14 +59,14 @@ func (s *sums) counts(group, instance string) cloud.Counts {
 }
 
 // Counts reads a cluster's raw counts, one entry for each group and one for each instance.
-func (b *Balancer) Counts(name string) []cloud.Counts {
+func (b *Balancer) Counts(name string) []driver.Counts {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	c := b.clusters[name]
 	if c == nil {
 		return nil
 	}
-	var list []cloud.Counts
+	var list []driver.Counts
 	for _, g := range c.groups {
 		list = append(list, c.sums[g.config.Name].counts(g.config.Name, ""))
 		for _, t := range g.targets {

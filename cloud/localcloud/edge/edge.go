@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/proxy"
 	"showrunner/internal/ready"
 	"showrunner/internal/sockpath"
@@ -20,9 +20,9 @@ import (
 type Regions interface {
 	// Regions lists the regions in the order of preference, with the addresses of
 	// their load balancers; one that does not answer is not healthy.
-	Regions(ctx context.Context) ([]cloud.Region, error)
-	ListSites(ctx context.Context, region string) ([]cloud.Site, error)
-	ServerGroups(ctx context.Context, region, cluster string) ([]cloud.ServerGroup, error)
+	Regions(ctx context.Context) ([]driver.Region, error)
+	ListSites(ctx context.Context, region string) ([]driver.Site, error)
+	ServerGroups(ctx context.Context, region, cluster string) ([]driver.ServerGroup, error)
 	// EdgeKey proves to a region that a request comes from its edge, as the region
 	// last said it; empty when it is not known.
 	EdgeKey(region string) string

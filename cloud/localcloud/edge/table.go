@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/internal/checksum"
 	"showrunner/problem"
 )
@@ -119,12 +119,12 @@ func (t *table) probe(ctx context.Context, c Regions) {
 		t.learn(r)
 	}
 	order := func(name string) int {
-		return slices.IndexFunc(list, func(r cloud.Region) bool { return r.Name == name })
+		return slices.IndexFunc(list, func(r driver.Region) bool { return r.Name == name })
 	}
 	slices.SortStableFunc(t.regions, func(a, b *region) int { return order(a.Name) - order(b.Name) })
 }
 
-func (t *table) learn(now cloud.Region) {
+func (t *table) learn(now driver.Region) {
 	i := slices.IndexFunc(t.regions, func(r *region) bool { return r.Name == now.Name })
 	if i < 0 {
 		r := &region{Region: Region{Name: now.Name, Since: t.now()}}
