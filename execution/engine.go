@@ -91,7 +91,7 @@ type Limits struct {
 	Live    int // executions live on this replica; default 100,000
 	Share   int // of those, the most that one application may have; default half
 	Queued  int // executions live in one pipeline that is not parallel; default 1,000
-	Pending int // transitions waiting to be committed before starts are refused; default 8,192
+	Pending int // transitions that may wait to be committed; starts are refused from three quarters of them; default 8,192
 	// Grace is how long calls may take to return when the engine stops; default 5s.
 	Grace time.Duration
 }
