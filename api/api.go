@@ -59,6 +59,7 @@ func New(c Config) *Server {
 	s.executions()
 	s.fleet()
 	s.operations()
+	s.chaos()
 	s.subscriptions()
 	s.streams()
 	return s

@@ -21,6 +21,7 @@ type Application struct {
 	Updated   time.Time           `json:"updated"`
 	By        string              `json:"by,omitempty"`
 	Source    string              `json:"source,omitempty"` // the file's text; left out of lists
+	Chaos     *pipeline.Chaos     `json:"chaos,omitempty"`
 	Pipelines []pipeline.Pipeline `json:"pipelines"`
 }
 
@@ -215,7 +216,7 @@ func (s *Service) application(ctx context.Context, name string) (storedApplicati
 }
 
 func view(stored storedApplication, rec record.Record) Application {
-	return Application{Name: rec.Key, Version: rec.Version, Updated: rec.Updated, By: stored.By, Source: stored.Source, Pipelines: stored.Doc.Pipelines}
+	return Application{Name: rec.Key, Version: rec.Version, Updated: rec.Updated, By: stored.By, Source: stored.Source, Chaos: stored.Doc.Chaos, Pipelines: stored.Doc.Pipelines}
 }
 
 // Application returns one application. Errors: not_found.
@@ -267,7 +268,7 @@ func (s *Service) Documents(ctx context.Context) ([]pipeline.Document, error) {
 	}
 	docs := make([]pipeline.Document, 0, len(apps))
 	for _, a := range apps {
-		docs = append(docs, pipeline.Document{Application: a.Name, Pipelines: a.Pipelines})
+		docs = append(docs, pipeline.Document{Application: a.Name, Chaos: a.Chaos, Pipelines: a.Pipelines})
 	}
 	return docs, nil
 }

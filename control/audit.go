@@ -57,6 +57,9 @@ const (
 	opNoRepository = "aws.repository.delete"
 	opImage        = "aws.image.set"
 	opNoImage      = "aws.image.delete"
+	opChaosKill    = "chaos.kill"
+	opChaosStop    = "chaos.stop"
+	opChaosRelease = "chaos.release"
 
 	// opRead is the right to look; it leaves no audit event.
 	opRead = "read"
@@ -68,7 +71,7 @@ const (
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
 		opRollback, opRepair, opForget, opCreateGroup, opAmend, opBalance, opUnbalance, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
-		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage}
+		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease}
 }
 
 // SubjectKind says what kind of thing an operation is about.
@@ -92,6 +95,7 @@ const (
 	KindTrigger      SubjectKind = "trigger"
 	KindControl      SubjectKind = "control plane"
 	KindAWS          SubjectKind = "AWS service"
+	KindChaos        SubjectKind = "chaos"
 )
 
 // Subject is what an operation is about. An empty Name means all of the kind.

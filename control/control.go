@@ -67,12 +67,16 @@ type Deps struct {
 	Log             *slog.Logger
 	Now             func() time.Time
 	Repositories    Repositories // nil: no repository's pipeline file is followed
+	Alarms          OpenAlarms   // nil: there are no alarms
+	KillMetrics     KillMetrics  // nil: kills are not counted
+	Replicas        Replicas     // nil: this is the only control plane
 }
 
 // Service carries out operations. Its methods may be used from any goroutine.
 type Service struct {
 	Deps
 	deployedReader deployedReader
+	kills          killsUnderWay
 }
 
 // New makes a Service.

@@ -23,12 +23,14 @@ const (
 	ViaTrigger  Part = "trigger"  // start pipelines
 	ViaStage    Part = "stage"    // start pipelines
 	ViaCallback Part = "callback" // answer the stage that waits for a callback
+	ViaChaos    Part = "chaos"    // end instances
 )
 
 var partMay = map[Part][]string{
 	ViaTrigger:  {opRun},
 	ViaStage:    {opRun},
 	ViaCallback: {opCallback},
+	ViaChaos:    {opChaosKill},
 }
 
 // internal is the principal of reads that the control plane makes for itself.

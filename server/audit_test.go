@@ -117,6 +117,9 @@ var requests = map[string]struct{ word, path, body string }{
 	"put-subscriptions":       {"subscription.put", "/subscriptions/siem", `{"url":"https://siem.example","secret":"s"}`},
 	"resume-subscriptions":    {"subscription.resume", "/subscriptions/siem/resume", ``},
 	"delete-subscriptions":    {"subscription.delete", "/subscriptions/siem", ``},
+	"stop-chaos":              {"chaos.stop", "/chaos/stop", `{"reason":"incident"}`},
+	"release-chaos":           {"chaos.release", "/chaos/release", ``},
+	"start-kill":              {"chaos.kill", "/chaos/kills", `{"application":"shop"}`},
 	"make-link":               {"sign-in.link", "/sign-in-links", ``},
 	"delete-application":      {"application.delete", "/applications/other", ``},
 	"plan-executions":         {"", "", ""}, // says what a run would do

@@ -228,6 +228,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.freezes.Watch(ctx, c.reads); return nil })
 	group.Go(func() error { c.transitions.Watch(ctx, c.reads); return nil })
 	group.Go(func() error { c.control.WatchDeployed(ctx); return nil })
+	group.Go(func() error { c.control.RunMonkey(ctx); return nil })
 	group.Go(func() error { c.definitions.watch(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })

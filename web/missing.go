@@ -27,6 +27,7 @@ var places = []struct {
 	{lead{"/executions", "Executions: every run, with a search"}, []string{"executions", "runs", "builds", "deployments", "history", "approvals", "pipelines", "logs"}},
 	{lead{"/clusters", "Clusters: what runs where, and what needs attention"}, []string{"clusters", "services", "instances", "fleet", "servers"}},
 	{lead{"/sites", "Sites: what each region serves"}, []string{"sites", "websites", "buckets"}},
+	{lead{"/chaos", "Chaos: what ends instances, and the lever that stops it"}, []string{"chaos", "monkey", "faults", "experiments", "kills"}},
 	{lead{"/activity", "Activity: who did what"}, []string{"activity", "audit", "events"}},
 }
 

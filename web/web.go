@@ -52,6 +52,11 @@ type Control interface {
 	Rollback(ctx context.Context, p control.Principal, r control.RollbackRequest) (execution.Execution, error)
 	ListKept(ctx context.Context, p control.Principal, account, name string) ([]control.Kept, error)
 	PreviewRollback(ctx context.Context, p control.Principal, r control.RollbackRequest) (lines []string, refused string, err error)
+	ChaosLever(ctx context.Context, p control.Principal) (control.ChaosLever, error)
+	StopChaos(ctx context.Context, p control.Principal, reason string) (control.ChaosLever, error)
+	ReleaseChaos(ctx context.Context, p control.Principal) (control.ChaosLever, error)
+	MonkeySchedule(ctx context.Context, p control.Principal, application string) ([]control.MonkeyDay, error)
+	MonkeyHistory(ctx context.Context, p control.Principal, application string, limit int) ([]control.ChaosKill, error)
 	Triggers(ctx context.Context, p control.Principal, application, pipeline string) ([]control.TriggerStatus, error)
 	Events(ctx context.Context, p control.Principal, from int64, f record.Filter, limit int) (record.Slice, error)
 	End(ctx context.Context) (int64, error)
@@ -105,6 +110,9 @@ func New(c Config) *Pages {
 		"GET /sites":                      p.sites,
 		"GET /sites/{site}/rollback":      p.previewSiteRollback,
 		"POST /rollbacks":                 p.rollback,
+		"GET /chaos":                      p.chaos,
+		"POST /chaos/stop":                p.stopChaos,
+		"POST /chaos/release":             p.releaseChaos,
 		"GET /activity":                   p.activity,
 	} {
 		p.mux.HandleFunc(pattern, p.page(handler))

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"showrunner/chaos/monkey"
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/execution"
@@ -72,7 +73,12 @@ func gallery() map[string]view {
 		"change rollback":      {Title: hostile, Data: change{Cluster: "shop", Do: "rollback", Title: hostile, To: hostile, Kept: []control.KeptVersion{{Name: hostile, Version: hostile, Created: now, Regions: []string{hostile, "b"}, Live: []string{hostile}, Number: 3, Revision: e.Revision}, {Name: "plain"}}}},
 		"sites": {Data: []siteView{siteViewOf(site, []cloud.SiteDeployment{{ID: "d1", Region: "us-west-2", At: now.Format(time.RFC3339Nano), Current: true},
 			{ID: "d0", Region: "eu-west-1", Version: hostile, Execution: hostile}})}},
-		"sites empty":    {Data: []siteView(nil)},
+		"sites empty": {Data: []siteView(nil)},
+		"chaos": {Data: chaosView{Lever: control.ChaosLever{Stopped: true, Reason: hostile, By: hostile, At: now}, Due: []control.ChaosKill{{Application: hostile, Group: hostile, Due: now.Add(time.Hour)}},
+			Days:    []control.MonkeyDay{{Application: hostile, Zone: hostile, Drawn: now, Groups: 3}},
+			History: []control.ChaosKill{{Application: hostile, Outcome: control.Killed, Victim: monkey.Instance{ID: hostile}, Begun: now, OnDemand: true, By: hostile, Eligible: 3}, {Outcome: control.KillRefused, Reason: hostile, Ended: now}}}},
+		"chaos released": {Data: chaosView{Lever: control.ChaosLever{By: hostile, At: now}}},
+		"chaos never":    {Data: chaosView{}},
 		"activity":       {Data: []control.AuditEntry{{At: now, By: hostile, Operation: "apply", Subject: control.Subject{Kind: hostile, Name: hostile}, Outcome: hostile, Error: hostile}, {At: now, Outcome: control.NoOutcome}}},
 		"activity empty": {Data: []control.AuditEntry{}},
 		"error":          {Title: "Not Found", Data: errorPage{Message: hostile, Help: hostile, Leads: []lead{{"/", hostile}}}},

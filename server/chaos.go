@@ -1,0 +1,43 @@
+package server
+
+import (
+	"context"
+
+	"showrunner/awsapi/cloudwatch"
+	"showrunner/control"
+)
+
+// chaosAlarms are the alarms of the endpoint for clients of AWS, as an open one
+// holds kills back. Without the endpoint there are none.
+type chaosAlarms struct{ c *controlPlane }
+
+// OpenAlarms implements control.OpenAlarms.
+func (a chaosAlarms) OpenAlarms(ctx context.Context) ([]string, error) {
+	if a.c.aws == nil {
+		return nil, nil
+	}
+	return a.c.aws.alarms.Open(ctx)
+}
+
+// killMetrics counts kills in the metrics of the endpoint for clients of AWS.
+type killMetrics struct{ c *controlPlane }
+
+// CountKill implements control.KillMetrics.
+func (m killMetrics) CountKill(ctx context.Context, k control.ChaosKill) error {
+	if m.c.aws == nil {
+		return nil
+	}
+	return m.c.aws.alarms.Publish(ctx, k.Victim.Region, []cloudwatch.Measurement{{Namespace: "Showrunner/Chaos", Name: "Kills", Unit: "Count", Value: 1,
+		Dimensions: []string{"Application", k.Application, "Outcome", string(k.Outcome)}}})
+}
+
+// sessions are the control planes that share the store.
+type sessions struct{ c *controlPlane }
+
+// Owner implements control.Replicas.
+func (s sessions) Owner() string { return s.c.engine.Owner() }
+
+// Lives implements control.Replicas.
+func (s sessions) Lives(ctx context.Context, owner string) (bool, error) {
+	return s.c.store.Lives(ctx, owner)
+}

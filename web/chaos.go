@@ -1,0 +1,67 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+
+	"showrunner/api"
+	"showrunner/control"
+)
+
+// chaosEvents are the events after which the page asks for itself again.
+const chaosEvents = "chaos.scheduled chaos.begun chaos.killed chaos.dry-run chaos.skipped chaos.refused chaos.failed audit.chaos.stop audit.chaos.release"
+
+// chaosHistory is how many past kills the page shows.
+const chaosHistory = 50
+
+// chaosView is what the page shows.
+type chaosView struct {
+	Lever   control.ChaosLever
+	Due     []control.ChaosKill // scheduled, by time
+	Days    []control.MonkeyDay // the newest of each application
+	History []control.ChaosKill
+}
+
+func (p *Pages) chaos(w http.ResponseWriter, r *http.Request) error {
+	who := api.PrincipalOf(r)
+	lever, err := p.Control.ChaosLever(r.Context(), who)
+	if err != nil {
+		return err
+	}
+	days, err := p.Control.MonkeySchedule(r.Context(), who, "")
+	if err != nil {
+		return err
+	}
+	v := chaosView{Lever: lever}
+	for _, d := range days {
+		if !slices.ContainsFunc(v.Days, func(x control.MonkeyDay) bool { return x.Application == d.Application }) {
+			v.Days = append(v.Days, d)
+		}
+		for _, k := range d.Kills {
+			if k.Outcome == control.KillScheduled {
+				v.Due = append(v.Due, k)
+			}
+		}
+	}
+	slices.SortStableFunc(v.Due, func(a, b control.ChaosKill) int { return a.Due.Compare(b.Due) })
+	if v.History, err = p.Control.MonkeyHistory(r.Context(), who, "", chaosHistory); err != nil {
+		return err
+	}
+	return p.show(w, r, "chaos", view{Title: "Chaos", Nav: "chaos", Same: "showrunner chaos monkey schedule", Live: chaosEvents, Data: v})
+}
+
+// stopChaos pulls the lever.
+func (p *Pages) stopChaos(w http.ResponseWriter, r *http.Request) error {
+	if _, err := p.Control.StopChaos(r.Context(), api.PrincipalOf(r), r.FormValue("reason")); err != nil {
+		return err
+	}
+	return seeOther(w, r, "/chaos")
+}
+
+// releaseChaos lets chaos start again.
+func (p *Pages) releaseChaos(w http.ResponseWriter, r *http.Request) error {
+	if _, err := p.Control.ReleaseChaos(r.Context(), api.PrincipalOf(r)); err != nil {
+		return err
+	}
+	return seeOther(w, r, "/chaos")
+}
