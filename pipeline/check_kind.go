@@ -195,6 +195,9 @@ func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
 	}
 	c.capacity(s.with, v.Capacity)
 	c.scaling(s.with, v.Scaling)
+	if v.Strategy.Canary != nil && v.Strategy.Canary.Judge != nil {
+		c.judge(s.with, *v.Strategy.Canary.Judge)
+	}
 	if m := v.Maintenance; m != nil && m.MaxHealthy-m.MinHealthy > 100 {
 		c.report(find(s.with, "maintenance", "maxHealthy"), CodeValue, "maintenance of %s: maxHealthy %d is more than 100 above minHealthy %d", c.where, m.MaxHealthy, m.MinHealthy)
 	}
@@ -202,6 +205,21 @@ func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
 		if name == "HOST" || name == "PORT" || strings.HasPrefix(name, "SHOWRUNNER_") {
 			c.report(find(s.with, "env", name), CodeConflict, "%s sets %s, which every instance is given", c.where, name)
 		}
+	}
+}
+
+func (c *checks) judge(with *yaml.Node, j Judge) {
+	at := func(name string) *yaml.Node { return find(with, "strategy", "canary", "judge", name) }
+	if j.PassErrorRatio > 0 && j.MaxErrorRate > 0 && j.MaxErrorRatio == 0 {
+		c.report(at("passErrorRatio"), CodeConflict, "the judge of %s has maxErrorRate, which compares with no other version: add maxErrorRatio, which passErrorRatio goes with", c.where)
+		return
+	}
+	limit := j.MaxErrorRatio
+	if limit == 0 {
+		limit = 1
+	}
+	if j.PassErrorRatio > 0 && j.PassErrorRatio <= limit {
+		c.report(at("passErrorRatio"), CodeValue, "the judge of %s: passErrorRatio %v has to be above maxErrorRatio, which is %v", c.where, j.PassErrorRatio, limit)
 	}
 }
 

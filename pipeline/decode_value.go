@@ -227,6 +227,9 @@ func (d *decoder) duration(n *yaml.Node, f *field, dst reflect.Value) json.RawMe
 	if f.min != nil && float64(v) < *f.min {
 		d.report(n, CodeValue, "%s must be at least %s, not %s", d.subject(), Duration(*f.min), v)
 	}
+	if f.max != nil && float64(v) > *f.max {
+		d.report(n, CodeValue, "%s must be at most %s, not %s", d.subject(), Duration(*f.max), v)
+	}
 	dst.SetInt(int64(v))
 	return encodeString(v.String())
 }

@@ -143,12 +143,19 @@ type Canary struct {
 	Judge          *Judge    `json:"judge,omitempty"`
 }
 
-// Judge bounds what the new version may do at each step, on the load balancer's raw counts.
+// Judge decides about the new version at each step, from the load balancer's raw counts, and may look as often as it likes: a version that is no worse fails with the probability alpha at most.
 type Judge struct {
-	MaxErrorRate float64  `json:"maxErrorRate,omitempty" min:"0" max:"1"` // fraction of requests answered 5xx, 0 to 1; 0: not above the old version's, of which minRequests have to be seen too
-	MaxP99       Duration `json:"maxP99,omitempty" min:"0"`
-	MinRequests  int      `json:"minRequests,omitempty" default:"20" min:"1"`           // per step, fewer is no verdict, except that 5 errors of the new version above the limit fail it; default 20
-	WhenNoData   string   `json:"whenNoData,omitempty" enum:"fail|pass" default:"fail"` // a step without a verdict fails the rollout (default) once its pause and the time that a version has to become healthy are over: the progress says when; pass goes on, and the log and the outputs say so: for regions that have no traffic
+	MaxErrorRate     float64  `json:"maxErrorRate,omitempty" min:"0" max:"1"`                          // fraction of requests answered 5xx, 0 to 1; 0: the new version's is compared with the old version's
+	MaxErrorRatio    float64  `json:"maxErrorRatio,omitempty" min:"0" max:"100"`                       // how many times as often as the old version the new one may fail; default 1, and with maxErrorRate no limit
+	PassErrorRatio   float64  `json:"passErrorRatio,omitempty" min:"0" max:"100"`                      // a step ends only once the new version is shown to fail less than this many times as often as the old one; above maxErrorRatio; default: no such proof is needed
+	MaxP99           Duration `json:"maxP99,omitempty" min:"0" max:"16384000000"`                      // of which the load balancer knows those that double from 0.5ms to 16.384s: the next higher one counts
+	Latency          string   `json:"latency,omitempty" enum:"report|fail" default:"report"`           // what happens when the new version is slower than the old one: it is reported (default), or the rollout fails
+	MinRequests      int      `json:"minRequests,omitempty" default:"20" min:"1"`                      // per step, of the new version, and of the old one where it is compared with it: fewer is no verdict; default 20
+	WarmUp           Duration `json:"warmUp,omitempty" min:"0"`                                        // at the beginning, whose requests do not count
+	Alpha            float64  `json:"alpha,omitempty" default:"0.01" min:"0.000001" max:"0.5"`         // probability of a false alarm in the whole rollout, over all its regions and looks; default 0.01
+	Beta             float64  `json:"beta,omitempty" default:"0.05" min:"0.000001" max:"0.5"`          // probability that a version which is worse than passErrorRatio passes; default 0.05
+	WhenNoData       string   `json:"whenNoData,omitempty" enum:"fail|pass" default:"fail"`            // a step without enough requests fails the rollout (default) once its pause and the time that a version has to become healthy are over: the progress says when; pass goes on, and the log and the outputs say so: for regions that have no traffic
+	WhenInconclusive string   `json:"whenInconclusive,omitempty" enum:"fail|wait|pass" default:"fail"` // a step that is undecided then fails too (default), waits until the stage's timeout, or goes on; it always fails when the new version is already worse and only a guard holds the verdict back
 }
 
 // ScalingPolicy changes the desired capacity. Exactly one of Target, Step and Schedule is set.

@@ -24,7 +24,7 @@ const (
 	awayRetry = 2 * time.Second
 	// after this time while a judge compares counts, which change without a
 	// notice.
-	countInterval = 2 * time.Second
+	countInterval = time.Second
 )
 
 // crashLimit is how many failures of instances that had served end a rollout;
@@ -84,7 +84,7 @@ func clone(st State) State {
 	for name, r := range st.Regions {
 		c := *r
 		c.PreviousGroups = slices.Clone(r.PreviousGroups)
-		c.BaselineCounts = slices.Clone(r.BaselineCounts)
+		c.LastCounts = slices.Clone(r.LastCounts)
 		c.Unjudged = slices.Clone(r.Unjudged)
 		out.Regions[name] = &c
 	}

@@ -55,7 +55,7 @@ func (l *Loop) Tick(ctx context.Context, spec Spec, st State, prefix string) (De
 	d := Decide(spec, st, obs, l.Now())
 	for region, rs := range d.State.Regions {
 		for _, what := range rs.Unjudged[unjudged(st, region):] {
-			l.Log("%s: goes on without a verdict at %s (judge.whenNoData is pass)", region, what)
+			l.Log("%s: goes on without a verdict at %s", region, what)
 		}
 	}
 	var wg sync.WaitGroup

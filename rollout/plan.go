@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"showrunner/canary/judge/sequential"
 	"showrunner/cloud"
 	"showrunner/pipeline"
 	"showrunner/stage"
@@ -159,11 +160,22 @@ type RegionState struct {
 	// WeightsAccepted says that the cloud has accepted the present step's
 	// weights.
 	WeightsAccepted bool `json:"moved,omitempty"`
-	// BaselineCounts are the load balancer's counts at the start of the judge's
-	// comparison, and Counted is when they were read: once the step's weights had
-	// settled, and again whenever the counters restarted.
-	BaselineCounts []cloud.Counts `json:"base,omitempty"`
-	Counted        time.Time      `json:"counted,omitzero"`
+	// LastCounts are the load balancer's counts at the end of the judge's newest
+	// interval, and LastCounted is when they were read. Counted is when counting
+	// began at this step: once its weights had settled.
+	LastCounts  []cloud.Counts `json:"base,omitempty"`
+	LastCounted time.Time      `json:"lastCounted,omitzero"`
+	Counted     time.Time      `json:"counted,omitzero"`
+	// Uneven says that since LastCounted fewer instances of the new group served than
+	// the step needs: others then took its requests, so the interval says nothing
+	// about the division of the traffic.
+	Uneven bool `json:"uneven,omitempty"`
+	// Analysis is what the judge knows, in all steps, and Judge how it judges; both are
+	// set once counting begins. Verdict is its last one: that of a failure, or of the
+	// last judged step.
+	Analysis *sequential.Analysis `json:"analysis,omitempty"`
+	Judge    *sequential.Config   `json:"judge,omitempty"`
+	Verdict  *sequential.Verdict  `json:"verdict,omitempty"`
 	// Unjudged are the steps that passed without a verdict, each with the missing
 	// data.
 	Unjudged  []string `json:"unjudged,omitempty"`

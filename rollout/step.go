@@ -34,6 +34,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		return
 	}
 	if !d.health(region, rs, g, need) {
+		rs.Uneven = !rs.Counted.IsZero()
 		return
 	}
 	weights := d.weights(region, o, rs, s)
@@ -65,7 +66,7 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		return
 	}
 	rs.Step++
-	rs.Entered, rs.WeightsSetAt, rs.WeightsAccepted, rs.BaselineCounts, rs.Counted, rs.Validated, rs.TooFewSince = d.now, time.Time{}, false, nil, time.Time{}, false, time.Time{}
+	rs.Entered, rs.WeightsSetAt, rs.WeightsAccepted, rs.LastCounts, rs.LastCounted, rs.Counted, rs.Validated, rs.TooFewSince = d.now, time.Time{}, false, nil, time.Time{}, time.Time{}, false, time.Time{}
 	// Saved before the traffic moves: if it were lost afterwards, the traffic
 	// would move back for a moment.
 	d.wait = 0

@@ -1,11 +1,13 @@
 package rollout_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"showrunner/canary/judge/sequential"
 	"showrunner/cloud"
 	"showrunner/pipeline"
 	"showrunner/rollout"
@@ -47,7 +49,15 @@ func newCanary(j pipeline.Judge) *canary {
 
 func (c *canary) decide() rollout.Decision {
 	d := rollout.Decide(c.spec, c.st, rollout.Observed{Regions: map[string]rollout.Region{"r": {Groups: c.groups, Counts: c.counts, Facts: c.facts}}}, c.now)
-	c.st = d.State
+	// As after a restart of the process: the state is only what was saved.
+	text, err := json.Marshal(d.State)
+	if err != nil {
+		panic(err)
+	}
+	c.st = rollout.State{}
+	if err := json.Unmarshal(text, &c.st); err != nil {
+		panic(err)
+	}
 	return d
 }
 
@@ -58,6 +68,19 @@ func (c *canary) count(epoch string, newRequests, newErrors, oldRequests, oldErr
 		{ServerGroup: "api-v001", Epoch: epoch, Requests: newRequests, Errors: newErrors, Buckets: make([]uint64, len(cloud.LatencyBounds)+1)},
 	}
 	c.counts[0].Buckets[5], c.counts[1].Buckets[5] = oldRequests, newRequests
+}
+
+// serve lets time pass, second by second, with requests and errors of each version.
+func (c *canary) serve(seconds int, newRequests, newErrors, oldRequests, oldErrors uint64) {
+	for range seconds {
+		if c.st.Failure != nil {
+			return
+		}
+		old, fresh := c.counts[0], c.counts[1]
+		c.count(old.Epoch, fresh.Requests+newRequests, fresh.Errors+newErrors, old.Requests+oldRequests, old.Errors+oldErrors)
+		c.now = c.now.Add(time.Second)
+		c.decide()
+	}
 }
 
 func (c *canary) passes(after time.Duration) bool {
@@ -76,6 +99,7 @@ func (c *canary) code() string {
 // A version never passes without data: not with none, not with too little, and
 // not without data of the old version when the judge compares with it.
 func TestNoDataNeverPasses(t *testing.T) {
+	const nine = 9 // of ten requests are for the old version
 	for what, test := range map[string]struct {
 		judge    pipeline.Judge
 		new, old uint64
@@ -83,12 +107,13 @@ func TestNoDataNeverPasses(t *testing.T) {
 	}{
 		"nothing, and a minimum of 0":      {pipeline.Judge{MaxErrorRate: 0.1}, 0, 0, false},
 		"one, and a minimum of 0":          {pipeline.Judge{MaxErrorRate: 0.1}, 1, 0, true},
-		"too few":                          {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20}, 19, 500, false},
-		"enough":                           {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20}, 20, 0, true},
+		"too few":                          {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20}, 19, 19 * nine, false},
+		"too few by its share":             {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20}, 19, 5000, false},
+		"enough":                           {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20}, 20, 20 * nine, true},
 		"no old ones to compare with":      {pipeline.Judge{MinRequests: 20}, 100, 0, false},
-		"old ones to compare with":         {pipeline.Judge{MinRequests: 20}, 100, 20, true},
-		"too few for a p99":                {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20, MaxP99: pipeline.Duration(time.Second)}, 99, 99, false},
-		"enough for a p99":                 {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20, MaxP99: pipeline.Duration(time.Second)}, 100, 0, true},
+		"old ones to compare with":         {pipeline.Judge{MinRequests: 20}, 100, 100 * nine, true},
+		"too few for a p99":                {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20, MaxP99: pipeline.Duration(time.Second)}, 99, 99 * nine, false},
+		"enough for a p99":                 {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20, MaxP99: pipeline.Duration(time.Second)}, 100, 100 * nine, true},
 		"nothing, and the file says to go": {pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20, WhenNoData: "pass"}, 0, 0, true},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -119,28 +144,26 @@ func TestNoDataNeverPasses(t *testing.T) {
 	}
 }
 
-// Restarted counters are not guessed: old errors are not forgotten in the
-// version's favour, and new errors are not charged twice. The judge starts again.
+// Restarted counters are not guessed: the requests around the restart are left out,
+// errors before it are not forgotten in the version's favour, and none is charged
+// twice.
 func TestTheJudgeSeesRestartedCounters(t *testing.T) {
-	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
+	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 50})
 	c.count("one", 1000, 0, 9000, 0)
 	c.decide()
-	c.count("one", 1030, 0, 9300, 0)
-	c.now = c.now.Add(5 * time.Second)
-	c.decide()
-	// The region restarts; by chance its new counters are at first higher than
-	// those at base.
+	c.serve(3, 10, 0, 90, 0)
+	// The region restarts; by chance its new counters are at first higher than those
+	// before.
 	c.count("two", 2000, 1900, 9500, 0)
-	if c.passes(5 * time.Second); c.code() != "" || c.st.Regions["r"].Step != 0 {
+	if c.passes(10 * time.Second); c.code() != "" || c.st.Regions["r"].Step != 0 {
 		t.Fatalf("counts from before the restart were compared: step %d, %q", c.st.Regions["r"].Step, c.code())
 	}
-	c.count("two", 2010, 1900, 9900, 0)
-	if c.passes(10 * time.Second) {
-		t.Fatal("it passed with 10 requests since the restart")
+	if got := c.st.Regions["r"].Analysis.Total.Canary.Requests; got != 30 {
+		t.Fatalf("%d requests are counted, want the 30 from before the restart", got)
 	}
-	c.count("two", 2040, 1940, 9950, 0)
-	if c.passes(time.Second); c.code() != "CANARY_ERRORS" {
-		t.Fatalf("40 errors in 40 requests: %q", c.code())
+	c.serve(20, 2, 2, 18, 0)
+	if got := c.st.Regions["r"].Analysis.Total.Canary; c.code() != "CANARY_ERRORS" || got.Events != got.Requests-30 {
+		t.Fatalf("%d errors in %d requests: %q", got.Events, got.Requests, c.code())
 	}
 }
 
@@ -166,29 +189,109 @@ func TestTheJudgeWaitsForLateCounts(t *testing.T) {
 	}
 }
 
-// One error proves little: below minRequests five errors are needed. The printed
-// interval is the computed one.
-func TestFewRequestsAreNoFailingVerdict(t *testing.T) {
+// Errors have to come one by one before they are a verdict: one burst proves nothing,
+// nor do a few errors. The failure names effect, interval, numbers and guards.
+func TestWhatFailsACanary(t *testing.T) {
+	type serve struct {
+		seconds                          int
+		requests, errors, old, oldErrors uint64
+	}
+	limit, compared := pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20}, pipeline.Judge{MinRequests: 20}
 	for what, test := range map[string]struct {
-		requests, errors uint64
-		fails            bool
+		judge  pipeline.Judge
+		served []serve
+		code   string
+		says   []string
 	}{
-		"one request, one error":      {1, 1, false},
-		"four errors":                 {4, 4, false},
-		"five errors":                 {5, 5, true},
-		"five errors, within a limit": {50, 5, false},
-		"enough requests":             {20, 20, true},
+		"one error":                   {limit, []serve{{1, 1, 1, 9, 0}}, "", nil},
+		"one burst":                   {limit, []serve{{3, 10, 0, 90, 0}, {1, 10, 10, 90, 0}}, "", nil},
+		"within the limit":            {limit, []serve{{9, 10, 1, 90, 9}}, "", nil},
+		"every request":               {limit, []serve{{9, 10, 10, 90, 0}}, "CANARY_ERRORS", []string{"100 % of requests", "limit 10 %", "guard dispersion"}},
+		"more than the old one":       {compared, []serve{{9, 10, 4, 90, 1}}, "CANARY_ERRORS", []string{"times as often as the old one", "% interval", "limit 1;", "alpha 0.01", "evidence", "guard split"}},
+		"as many as the old one":      {compared, []serve{{9, 10, 1, 90, 9}}, "", nil},
+		"allowed to be ten times bad": {pipeline.Judge{MaxErrorRatio: 40, MinRequests: 20}, []serve{{9, 10, 3, 90, 1}}, "", nil},
+		"only other requests":         {compared, []serve{{9, 60, 0, 40, 0}}, "CANARY_INCONCLUSIVE", []string{"at a weight of 10 %", "guard split"}},
 	} {
-		c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
+		t.Run(what, func(t *testing.T) {
+			c := newCanary(test.judge)
+			c.decide()
+			for _, s := range test.served {
+				c.serve(s.seconds, s.requests, s.errors, s.old, s.oldErrors)
+			}
+			if c.code() != test.code {
+				t.Fatalf("%q, want %q: %+v", c.code(), test.code, c.st.Failure)
+			}
+			if test.code == "" {
+				return
+			}
+			text := c.st.Failure.Cause + "\n" + strings.Join(c.st.Failure.Evidence, "\n")
+			for _, s := range test.says {
+				if !strings.Contains(text, s) {
+					t.Errorf("the failure does not say %q:\n%s", s, text)
+				}
+			}
+			reports := rollout.Reports(c.st, c.spec.Strategy, "new")
+			if r := reports["r"]; r.Verdict.Decision == sequential.Continue || r.Weight != 10 || len(r.Series) == 0 || r.ServerGroup != "api-v001" {
+				t.Errorf("the report: %+v", r)
+			}
+		})
+	}
+}
+
+// A step without a verdict in time does what the file says, and never goes on when the
+// version is worse already.
+func TestAnUndecidedStep(t *testing.T) {
+	proof := func(policy string) pipeline.Judge {
+		return pipeline.Judge{MinRequests: 20, PassErrorRatio: 1.5, WhenInconclusive: policy}
+	}
+	for policy, want := range map[string]struct {
+		code string
+		step int
+	}{"": {"CANARY_INCONCLUSIVE", 0}, "fail": {"CANARY_INCONCLUSIVE", 0}, "pass": {"", 1}, "wait": {"", 0}} {
+		c := newCanary(proof(policy))
 		c.decide()
-		c.count("epoch", test.requests, test.errors, 500, 0)
-		c.decide()
-		if got := c.code() == "CANARY_ERRORS"; got != test.fails {
-			t.Errorf("%s: it fails: %v (%+v)", what, got, c.st.Failure)
+		c.serve(90, 10, 0, 90, 0) // without errors nothing can be shown
+		if c.code() != want.code || c.st.Regions["r"].Step != want.step {
+			t.Errorf("%q: step %d, %q, want step %d, %q", policy, c.st.Regions["r"].Step, c.code(), want.step, want.code)
 		}
-		if what == "five errors" && c.st.Failure != nil && !strings.Contains(c.st.Failure.Cause, "(99.8% interval 34.37% to 100.00%)") {
-			t.Errorf("%s: %s", what, c.st.Failure.Cause)
+		if told := len(c.st.Regions["r"].Unjudged) > 0; told != (policy == "pass") {
+			t.Errorf("%q: steps without a verdict: %v", policy, c.st.Regions["r"].Unjudged)
 		}
+	}
+	bursts := newCanary(pipeline.Judge{MinRequests: 20, WhenInconclusive: "pass"})
+	bursts.decide()
+	for range 10 {
+		bursts.serve(9, 10, 0, 90, 0)
+		bursts.serve(1, 10, 10, 90, 0)
+	}
+	if bursts.code() != "CANARY_INCONCLUSIVE" || !strings.Contains(bursts.st.Failure.Cause, "clusters") {
+		t.Errorf("errors in bursts: step %d, %+v", bursts.st.Regions["r"].Step, bursts.st.Failure)
+	}
+	shown := newCanary(proof(""))
+	shown.decide()
+	shown.serve(59, 50, 2, 450, 45)
+	if shown.code() != "" || shown.st.Regions["r"].Step != 1 {
+		t.Errorf("shown to be no worse: step %d, %+v", shown.st.Regions["r"].Step, shown.st.Failure)
+	}
+}
+
+// While an instance of the new version is replaced, others take its requests. That is
+// no sign of a wrong division.
+func TestAReplacedInstanceDoesNotDivideTraffic(t *testing.T) {
+	c := newCanary(pipeline.Judge{MaxErrorRate: 0.5, MinRequests: 5000})
+	c.decide()
+	c.serve(5, 10, 0, 90, 0)
+	instances := c.groups[1].Instances
+	c.groups[1].Instances = nil
+	c.serve(8, 0, 0, 100, 0)
+	c.groups[1].Instances = instances
+	c.serve(5, 10, 0, 90, 0)
+	if c.code() != "" {
+		t.Fatalf("%+v", c.st.Failure)
+	}
+	c.serve(40, 0, 0, 100, 0) // and this is one
+	if a := c.st.Regions["r"].Analysis; a.Split.Most < 7 {
+		t.Errorf("the split guard has %v", a.Split.Most)
 	}
 }
 
@@ -234,8 +337,7 @@ func TestProgressTellsWhatFailingChecksAnswer(t *testing.T) {
 func TestMessageOfAnUndoing(t *testing.T) {
 	c := newCanary(pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20})
 	c.decide()
-	c.count("epoch", 20, 20, 500, 0)
-	c.decide()
+	c.serve(9, 10, 10, 90, 0)
 	c.groups = c.groups[:1]
 	c.groups[0].Weight = 100
 	c.decide()

@@ -217,8 +217,9 @@ type Counts struct {
 	Until    time.Time    `json:"until,omitzero"`
 	Requests uint64       `json:"requests"`
 	Statuses StatusCounts `json:"statuses"`
-	Errors   uint64       `json:"errors"`           // answered 5xx, or not answered although the client waited
-	Hedged   uint64       `json:"hedged,omitempty"` // part of Requests: sent here because another instance took longer than the hedging delay
+	Errors   uint64       `json:"errors"`            // answered 5xx, or not answered although the client waited
+	Hedged   uint64       `json:"hedged,omitempty"`  // part of Requests: sent here because another instance took longer than the hedging delay
+	Retried  uint64       `json:"retried,omitempty"` // part of Requests: sent here because another instance had failed
 	// Buckets count requests by latency: Buckets[i] took at most
 	// LatencyBounds[i], and the last one counts all longer ones. Nil where the
 	// cloud measures no latencies.

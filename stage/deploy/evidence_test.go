@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"showrunner/canary/judge/sequential"
 	"showrunner/cloud"
 	"showrunner/pipeline"
 	"showrunner/problem"
+	"showrunner/rollout"
 )
 
 // talking is a fleet whose instances write output, which may be unreadable.
@@ -61,7 +63,7 @@ func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 		in.Secrets = vault{}
 		worst := ""
 		counted := func(requests, errors uint64) {
-			list := []cloud.Counts{{ServerGroup: "api-v001", Epoch: "1", Requests: requests, Errors: errors}}
+			list := []cloud.Counts{{ServerGroup: "api-v000", Epoch: "1", Requests: requests}, {ServerGroup: "api-v001", Epoch: "1", Requests: requests, Errors: errors}}
 			groups, err := c.Cloud.ServerGroups(t.Context(), "us-west-2", "api")
 			if err != nil {
 				t.Fatal(err)
@@ -76,10 +78,11 @@ func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 			}
 			c.SetCounts("us-west-2", "api", list)
 		}
-		counting := false
+		counting, seconds := false, uint64(0)
 		r := drive(t, NewService(c.kinds), in, func() bool {
 			if counting = counting || strings.Contains(string(in.State), `"counted"`); counting {
-				counted(400, 200)
+				seconds++
+				counted(40*seconds, 20*seconds)
 			} else {
 				counted(0, 0)
 			}
@@ -89,6 +92,10 @@ func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 		if r.Failure == nil || r.Failure.Code != "CANARY_ERRORS" {
 			t.Fatalf("%q: %+v\n%s", name, r, log.String())
 		}
+		reports, _ := r.Outputs[OutputVerdicts].(map[string]rollout.Report)
+		if v := reports["us-west-2"].Verdict; v.Decision != sequential.Fail || len(v.Metrics) == 0 || len(reports["us-west-2"].Series) == 0 {
+			t.Errorf("the report of a failed canary: %+v", r.Outputs)
+		}
 		text := strings.Join(r.Failure.Evidence, "\n")
 		if mute != nil {
 			if !strings.Contains(text, "could not be read: the disk is gone") {
@@ -96,7 +103,7 @@ func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 			}
 			continue
 		}
-		for _, want := range []string{worst + " in us-west-2", "50 errors in 200 requests", "log: panic: cannot log in with ***", "log: request 4999 of " + worst} {
+		for _, want := range []string{worst + " in us-west-2b: 40 errors in 160 requests", "limit 5 %; failed: 160 of 320", "log: panic: cannot log in with ***", "log: request 4999 of " + worst} {
 			if !strings.Contains(text, want) {
 				t.Errorf("the evidence does not say %q:\n%s", want, text)
 			}

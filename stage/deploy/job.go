@@ -78,7 +78,9 @@ func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.St
 		if err := j.release(ctx, st); err != nil {
 			return stage.Result{}, err
 		}
-		return stage.Fail(*d.Failure), nil
+		failed := stage.Fail(*d.Failure)
+		failed.Outputs = verdictsOf(d.State, j.spec)
+		return failed, nil
 	case d.Done:
 		if err := j.recordLeftovers(ctx, st); err != nil {
 			return stage.Result{}, err

@@ -95,7 +95,7 @@ type MetricPoint struct {
 // kept for the chart.
 const (
 	coarseSeconds = 10
-	mostPoints    = 120
+	mostPoints    = 60
 )
 
 // Add counts an interval and says whether it was taken: one that begins before the end

@@ -174,6 +174,30 @@ func TestARestartChangesNothing(t *testing.T) {
 	})
 }
 
+// A clone shares nothing with its original: what is added to one does not change the
+// other.
+func TestClonesAreIndependent(t *testing.T) {
+	c, r := standard(), rand.New(rand.NewPCG(1, 1))
+	c.Metrics[0].Accept = 2
+	x := traffic{load: 100, share: .5, baseline: .1, canary: .1}
+	var a Analysis
+	for at := range 3 * mostPoints {
+		a.Add(c, x.second(r, at))
+		before, err := json.Marshal(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := a.Clone()
+		for more := range 3 {
+			b.Add(c, x.second(r, at+1+more))
+		}
+		b.Mark(9)
+		if after, err := json.Marshal(a); err != nil || string(after) != string(before) {
+			t.Fatalf("after %d intervals: %v\n%s\n%s", at, err, before, after)
+		}
+	}
+}
+
 // Whatever the counts: a version without enough data of its own, and of the baseline
 // where it is compared with it, never passes.
 func TestWithoutDataNothingPasses(t *testing.T) {

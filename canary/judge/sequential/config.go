@@ -108,8 +108,8 @@ func (m Metric) check(bounds int) error {
 			return fmt.Errorf("a limit above 0 is needed, and accept above it: %g, %g", m.Limit, m.Accept)
 		}
 	case ErrorRate, SlowRate:
-		if !(m.Limit > 0 && m.Limit < 1) || m.Accept != 0 && (m.Accept < m.Limit || m.Accept >= 1) {
-			return fmt.Errorf("a limit between 0 and 1 is needed, and accept between it and 1: %g, %g", m.Limit, m.Accept)
+		if !(m.Limit > 0 && m.Limit <= 1) || m.Accept != 0 && (m.Accept < m.Limit || m.Accept >= 1) {
+			return fmt.Errorf("a limit above 0 and at most 1 is needed, and accept between it and 1: %g, %g", m.Limit, m.Accept)
 		}
 		if m.Kind == SlowRate && (m.Bound < 0 || m.Bound >= bounds) {
 			return fmt.Errorf("there is no bound %d", m.Bound)

@@ -177,8 +177,11 @@ func (a *Analysis) sentence(c Config, m Metric, r MetricResult) string {
 	counts := fmt.Sprintf("%d of %d requests to the new version and %d of %d to the old one", r.Canary.Events, r.Canary.Requests, r.Baseline.Events, r.Baseline.Requests)
 	switch m.Kind {
 	case ErrorRatio:
-		return fmt.Sprintf("the new version fails %s times as often as the old one (%.4g %% interval %s, limit %.4g; failed: %s)",
-			number(r.Effect, "an unknown number of"), level, interval(r.Low, r.High), m.Limit, counts)
+		times := number(r.Effect, "more than "+number(r.Low, "0")) + " times as often as the old one"
+		if r.Effect == nil && r.Low == nil {
+			times = "as often as the old one or not: too few failures to say"
+		}
+		return fmt.Sprintf("the new version fails %s (%.4g %% interval %s, limit %.4g; failed: %s)", times, level, interval(r.Low, r.High), m.Limit, counts)
 	case ErrorRate:
 		return fmt.Sprintf("the new version answers %s of requests with errors (%.4g %% interval %s, limit %.4g %%; failed: %d of %d)",
 			percent(r.Effect), level, percents(r.Low, r.High), 100*m.Limit, r.Canary.Events, r.Canary.Requests)

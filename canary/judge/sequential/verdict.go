@@ -122,6 +122,7 @@ func (a *Analysis) Verdict(c Config, deadline bool) Verdict {
 // decide goes through the conditions in their order: the division first, since without
 // it nothing else can be compared.
 func (v *Verdict) decide(a *Analysis, c Config, accepted bool) {
+	v.Lacking = a.lacking(c)
 	if split := v.guard(GuardSplit); split.Tripped {
 		v.Decision, v.Guard, v.Reason = Inconclusive, GuardSplit, split.Reason
 		return
@@ -141,7 +142,7 @@ func (v *Verdict) decide(a *Analysis, c Config, accepted bool) {
 	if v.Suspect {
 		return
 	}
-	if v.Lacking = a.lacking(c); v.Lacking != "" {
+	if v.Lacking != "" {
 		v.Guard, v.Reason = GuardData, "too few data for a verdict: "+v.Lacking
 		return
 	}

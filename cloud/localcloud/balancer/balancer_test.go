@@ -158,6 +158,13 @@ func TestRetriesWhatDoesNoHarm(t *testing.T) {
 	if hits.Load() == 0 || ejected.Load() == 0 {
 		t.Errorf("the broken instance was asked %d times and ejected %d times", hits.Load(), ejected.Load())
 	}
+	retried := map[string]uint64{}
+	for _, c := range b.Counts("shop") {
+		retried[c.Instance] = c.Retried
+	}
+	if retried["good"] == 0 || retried["bad"] != 0 || retried[""] != retried["good"] {
+		t.Errorf("retried: %v", retried)
+	}
 	// A POST that has been sent is not sent again, unless it says that it may be.
 	b.SetCluster(balancer.Cluster{Name: "shop", Groups: []balancer.Group{{Name: "h", Weight: 1, Targets: []balancer.Target{{ID: "bad2", Address: broken(t, &hits)}}}}})
 	if status, _, _ := ask(t, http.MethodPost, address, "x"); status != http.StatusBadGateway {

@@ -16,6 +16,7 @@ type sums struct {
 	requests, errors atomic.Uint64
 	statuses         [5]atomic.Uint64 // by class: 2xx, 3xx, 4xx, 5xx, none
 	hedged           atomic.Uint64    // of requests
+	retried          atomic.Uint64    // of requests
 	inFlight         atomic.Int64
 	buckets          [17]atomic.Uint64 // len(driver.LatencyBounds)+1; a test holds them together
 }
@@ -48,7 +49,7 @@ func class(status int) int {
 }
 
 func (s *sums) counts(group, instance string) driver.Counts {
-	c := driver.Counts{ServerGroup: group, Instance: instance, Epoch: s.epoch, Since: s.since, Until: time.Now(), Requests: s.requests.Load(), Errors: s.errors.Load(), Hedged: s.hedged.Load(),
+	c := driver.Counts{ServerGroup: group, Instance: instance, Epoch: s.epoch, Since: s.since, Until: time.Now(), Requests: s.requests.Load(), Errors: s.errors.Load(), Hedged: s.hedged.Load(), Retried: s.retried.Load(),
 		InFlight: int(max(s.inFlight.Load(), 0)), Buckets: make([]uint64, len(s.buckets))}
 	c.Statuses = driver.StatusCounts{Success: s.statuses[0].Load(), Redirect: s.statuses[1].Load(), Client: s.statuses[2].Load(),
 		Server: s.statuses[3].Load(), None: s.statuses[4].Load()}

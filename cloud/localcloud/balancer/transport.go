@@ -132,6 +132,10 @@ func (b *Balancer) carry(call *proxy.Call, name string, limit timing) (res *http
 		if err != nil {
 			return nil, spent, cmp.Or(last, err)
 		}
+		if len(tried) > 0 {
+			sums.retried.Add(1)
+			chosen.sums.retried.Add(1)
+		}
 		var a attempt
 		if limit.hedge > 0 && body == nil && replay.Harmless(r) && max(n, spent+1) < mayBeSent {
 			var sends int
