@@ -75,13 +75,18 @@ is back; nothing has to be started anew.`,
 	f.StringSliceVar(&config.Regions, "regions", []string{"us-west-2", "us-east-1", "eu-west-1"}, "local regions, the nearest first")
 	f.StringVar(&config.Database, "database", "", "PostgreSQL URL (default: SQLite in the data folder)")
 	f.StringVar(&config.DatabaseDirect, "database-direct", "", "the server's own URL, where --database leads through a connection pooler")
-	f.StringSliceVar(&config.Hosts, "host", nil, "names besides localhost that requests may be addressed to")
-	f.StringVar(&config.URL, "url", "", "where others reach this control plane, for call-backs (default: http://LISTEN)")
+	reachFlags(f, &config)
 	f.StringVar(&config.Shared, "shared", "", "folder that the control planes of several machines share (default: the data folder)")
 	f.DurationVar(&config.BuildsLostAfter, "builds-lost-after", time.Minute, "how long the machine of a build may be silent before the build is started anew on another")
 	keepFlags(f, &config)
 	placeFlags(f, &config)
 	return cmd
+}
+
+// reachFlags are the flags that say how others reach the control plane.
+func reachFlags(f *pflag.FlagSet, config *server.ControlConfig) {
+	f.StringSliceVar(&config.Hosts, "host", nil, "names besides localhost and that of --url that requests may be addressed to")
+	f.StringVar(&config.URL, "url", "", "where others reach this control plane, for webhooks and call-backs (default: http://LISTEN)")
 }
 
 // placeFlags are the flags that say how builds run.

@@ -3,7 +3,9 @@ package cli
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -75,20 +77,48 @@ func triggerState(t control.TriggerStatus) string {
 	return "✓ ok"
 }
 
-// triggerAddresses says where deliveries for pushes and webhooks are sent to.
+// triggerAddresses says where deliveries for pushes and webhooks are sent to. All pushes
+// of an application share one address at each forge.
 func triggerAddresses(w io.Writer, all []control.TriggerStatus) {
-	var said []string
+	said := map[string]bool{}
+	local := false
 	for _, t := range all {
-		for _, a := range t.Addresses {
-			if !slices.Contains(said, a) {
-				said = append(said, a)
+		if len(t.Addresses) == 0 {
+			continue
+		}
+		if len(said) == 0 {
+			fmt.Fprintln(w, "\nAddresses for webhooks (JSON, signed with the trigger's secret):")
+		}
+		title := t.Application + "/" + t.Pipeline + ", webhook " + t.Trigger
+		if t.Kind == "push" {
+			title = t.Application + ", pushes: one webhook of the repository starts every pipeline of the application that fits"
+			if len(t.Addresses) > 1 {
+				title += "; take the address of your forge"
 			}
 		}
+		for _, a := range t.Addresses {
+			if said[a] {
+				continue
+			}
+			if title != "" {
+				fmt.Fprintln(w, "  "+title)
+				title = ""
+			}
+			fmt.Fprintln(w, "    "+a)
+			said[a], local = true, local || isLocal(a)
+		}
 	}
-	if len(said) > 0 {
-		fmt.Fprintln(w, "\nAddresses for webhooks (JSON, signed with the trigger's secret):")
+	if local {
+		fmt.Fprintln(w, "Others reach the control plane by another address: start it with --url https://HOST.")
 	}
-	for _, a := range said {
-		fmt.Fprintln(w, "  "+a)
+}
+
+// isLocal tells whether an address means this machine to everybody else too.
+func isLocal(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
 	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -45,6 +45,8 @@ func newUpCommand(a *app) *cobra.Command {
 	var o upOptions
 	keeps := pflag.NewFlagSet("keeps", pflag.ContinueOnError)
 	keepFlags(keeps, &server.ControlConfig{})
+	var reach server.ControlConfig
+	reachFlags(keeps, &reach)
 	placeFlags(keeps, &server.ControlConfig{})
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -58,7 +60,10 @@ everything in order. Killing the control plane never touches traffic.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			keeps.VisitAll(func(f *pflag.Flag) {
-				if f.Changed {
+				switch list, several := f.Value.(pflag.SliceValue); {
+				case several && f.Changed:
+					o.keeps = append(o.keeps, "--"+f.Name+"="+strings.Join(list.GetSlice(), ","))
+				case f.Changed:
 					o.keeps = append(o.keeps, "--"+f.Name+"="+f.Value.String())
 				}
 			})
@@ -70,6 +75,9 @@ everything in order. Killing the control plane never touches traffic.`,
 			}
 			if err != nil {
 				return usage("%v", err)
+			}
+			if _, err := server.CheckURL(reach.URL); err != nil {
+				return err
 			}
 			return a.up(cmd.Context(), o, func(context.Context) error {
 				a.upText(o)
@@ -85,11 +93,11 @@ everything in order. Killing the control plane never touches traffic.`,
 func (a *app) upText(o upOptions) {
 	fmt.Fprintf(a.Err, `
 Showrunner is up.
-  pages     http://%s   (sign in with the link of: showrunner open)
-  sites     http://SITE.%s   services http://CLUSTER.%s
-%s  next      showrunner apply -f showrunner.yaml && showrunner run APP/PIPELINE --watch
+  pages     http://%[1]s   (sign in with the link of: showrunner%[2]s open)
+  sites     http://SITE.%[3]s   services http://CLUSTER.%[3]s
+%[4]s  next      showrunner%[2]s apply -f showrunner.yaml && showrunner%[2]s run APP/PIPELINE --watch
   stop      Ctrl-C
-`, o.listen, atLocalhost(o.edge), atLocalhost(o.edge), a.awsText(o))
+`, o.listen, a.dataFlag(), atLocalhost(o.edge), a.awsText(o))
 }
 
 // awsText says how clients of AWS use the endpoint; nothing when there is none.

@@ -93,7 +93,10 @@ type Trigger struct {
 	Webhook  *WebhookTrigger  `json:"webhook,omitempty"`
 }
 
-// PushTrigger starts on a signed push webhook of GitHub, GitLab, Gitea or Forgejo.
+// PushTrigger starts on a signed push webhook of GitHub, GitLab, Gitea or Forgejo, POST
+// /hooks/<forge>/<application>. One webhook of a repository is enough: it starts each
+// pipeline of the application whose push trigger fits. `showrunner triggers` prints the
+// address.
 type PushTrigger struct {
 	Repository string            `json:"repository,omitempty"`                              // "owner/name" or a clone URL; empty: any that is signed with Secret
 	Branches   []string          `json:"branches,omitempty" lang:"one" check:"globs"`       // globs; a leading "!" excludes

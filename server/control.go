@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -142,6 +144,13 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	}
 	config.BuildsAtOnce = cmp.Or(config.BuildsAtOnce, DefaultBuildsAtOnce())
 	config.BuildsLostAfter = cmp.Or(config.BuildsLostAfter, time.Minute)
+	outside, err := CheckURL(config.URL)
+	if err != nil {
+		return nil, err
+	}
+	if outside != "" {
+		config.Hosts = append(slices.Clone(config.Hosts), outside)
+	}
 	for _, dir := range []string{config.Data, config.Shared} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, problem.Wrap(err, problem.Precondition, op, "folder %s", dir)
@@ -200,6 +209,19 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 		}
 	}
 	return c, nil
+}
+
+// CheckURL returns the host of the URL by which others reach the control plane, and "" for
+// none. Errors: invalid.
+func CheckURL(text string) (host string, err error) {
+	if text == "" {
+		return "", nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return "", problem.New(problem.Invalid, "control", "--url is %q, which is no URL of HTTP", text).WithHelp("such as https://deploy.example.com")
+	}
+	return u.Hostname(), nil
 }
 
 // secretsOf gives a task its secrets, and a log that shows none of their values.
