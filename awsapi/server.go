@@ -1,17 +1,19 @@
 package awsapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"showrunner/awsapi/signature"
 	"showrunner/awsapi/wire"
@@ -40,11 +42,12 @@ type Config struct {
 type Server struct {
 	Config
 	services map[string]wire.Service
+	room     *semaphore.Weighted // for bodies
 }
 
 // New makes an endpoint. The error is of a service whose structs do not fit its model.
 func New(c Config) (*Server, error) {
-	s := &Server{Config: c, services: map[string]wire.Service{}}
+	s := &Server{Config: c, services: map[string]wire.Service{}, room: semaphore.NewWeighted(bodiesAtOnce)}
 	for _, one := range c.Services {
 		if err := one.Check(); err != nil {
 			return nil, err
@@ -115,17 +118,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, id string) error 
 	s3 := guess(r) == wire.S3 && !isREST(r)
 	var body []byte
 	if !s3 {
-		var err error
-		if body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxBody)); err != nil {
-			var long *http.MaxBytesError
-			if errors.As(err, &long) {
-				return &wire.Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge, Message: "the body is longer than what is taken"}
-			}
-			return &wire.Error{Code: "IncompleteBody", Status: http.StatusBadRequest, Message: "the body ended too early"}
+		if err := signature.Before(r, s.Now(), s.Keys.Find); err != nil {
+			return err
 		}
-		if body == nil {
-			body = []byte{}
+		read, free, err := s.body(w, r)
+		defer free()
+		if err != nil {
+			return err
 		}
+		body = read
 	}
 	scope, err := s.verify(r, body, s3)
 	if err != nil {
@@ -134,6 +135,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, id string) error 
 	if s3 {
 		if s.S3 == nil {
 			return &wire.Error{Code: "NotImplemented", Status: http.StatusNotImplemented, Message: "S3 is not served here"}
+		}
+		if scope.Service != "s3" && !scope.OldLink {
+			return &wire.Error{Code: "SignatureDoesNotMatch", Status: http.StatusForbidden, Message: "Credential should be scoped to correct service."}
 		}
 		s.S3.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), scopeKey{}, scope)))
 		return nil
@@ -145,10 +149,60 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, id string) error 
 	if err != nil {
 		return &failed{q, err}
 	}
+	if !q.SignedFor(scope.Service) {
+		return &failed{q, &wire.Error{Code: "SignatureDoesNotMatch", Status: http.StatusForbidden, Message: "Credential should be scoped to correct service."}}
+	}
 	if err := s.run(w, r, q, scope, body, id); err != nil {
 		return &failed{q, err}
 	}
 	return nil
+}
+
+const (
+	// bodiesAtOnce bounds the bodies that are in memory together, in bytes; those that
+	// come while there is no room wait.
+	bodiesAtOnce = 2 * wire.MaxUpload
+	// bodyTime is how long a client may take to send a body that is not S3's.
+	bodyTime = time.Minute
+)
+
+// body reads a body into memory, once there is room for it. free gives the room back.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) (body []byte, free func(), err error) {
+	free = func() {}
+	limit := int64(wire.MaxBody)
+	if isREST(r) {
+		limit = wire.MaxUpload
+	}
+	if r.ContentLength > limit {
+		return nil, free, wire.TooLong()
+	}
+	size := r.ContentLength
+	if size < 0 {
+		size = limit
+	}
+	if err := s.room.Acquire(r.Context(), size); err != nil {
+		return nil, free, &wire.Error{Code: "ServiceUnavailable", Status: http.StatusServiceUnavailable, Message: "the request was given up while others were read"}
+	}
+	free = func() { s.room.Release(size) }
+	// Not every writer can do this; those of a test cannot.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	var text bytes.Buffer
+	if r.ContentLength > 0 {
+		text.Grow(int(min(r.ContentLength, 1<<20)) + bytes.MinRead)
+	}
+	if _, err := text.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		var long *http.MaxBytesError
+		if errors.As(err, &long) {
+			return nil, free, wire.TooLong()
+		}
+		return nil, free, &wire.Error{Code: "IncompleteBody", Status: http.StatusBadRequest, Message: "the body ended too early"}
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	body = text.Bytes()
+	if body == nil {
+		body = []byte{} // nil is a body that is streamed
+	}
+	return body, free, nil
 }
 
 // verify is the scope of a request's signature. A link of version 2 with the

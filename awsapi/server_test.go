@@ -131,6 +131,8 @@ func TestWhatIsRefusedSaysWhyInTheClientsForm(t *testing.T) {
 		"unknown action":    {owner, "sts", form, "Action=Nonsense", 400, "<Code>InvalidAction</Code>"},
 		"unknown target":    {owner, "x", target("Nonsense.Nonsense"), "{}", 400, `"__type":"UnknownOperationException"`},
 		"not served":        {owner, "kinesis", target("Kinesis_20131202.ListStreams"), "{}", 400, "ListStreams"},
+		"another scope":     {owner, "s3", target("Kinesis_20131202.DeleteStream"), `{"StreamName":"s"}`, 403, "Credential should be scoped to correct service"},
+		"too long":          {owner, "kinesis", target("Kinesis_20131202.DeleteStream"), strings.Repeat(" ", 17<<20), 413, "RequestEntityTooLargeException"},
 		"a required member": {owner, "sts", form, "Action=AssumeRole", 400, "2 validation errors detected: Value null at 'roleArn'"},
 		"not JSON":          {owner, "kinesis", target("Kinesis_20131202.DeleteStream"), "{", 400, "SerializationException"},
 		"a panic":           {owner, "kinesis", target("Kinesis_20131202.DescribeLimits"), "{}", 500, "InternalFailure"},

@@ -80,19 +80,9 @@ type claim struct {
 // The error is what AWS answers; a request without a signature is
 // MissingAuthenticationToken.
 func Verify(r *http.Request, body []byte, now time.Time, find Lookup) (Scope, error) {
-	c, err := read(r)
+	c, known, err := check(r, find)
 	if err != nil {
 		return Scope{}, err
-	}
-	if err := Loopback(r.Host); err != nil {
-		return Scope{}, err
-	}
-	known, found := find(c.key, c.token)
-	if !found {
-		return Scope{}, failure("InvalidClientTokenId", http.StatusForbidden, "The security token included in the request is invalid.")
-	}
-	if !slices.Contains(c.headers, "host") {
-		return Scope{}, failure("SignatureDoesNotMatch", http.StatusForbidden, "'Host' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	payload, err := c.payload(r, body)
 	if err != nil {
@@ -112,6 +102,41 @@ func Verify(r *http.Request, body []byte, now time.Time, find Lookup) (Scope, er
 		return Scope{}, failure("ExpiredToken", http.StatusForbidden, "The security token included in the request is expired")
 	}
 	return Scope{Credentials: known, Region: c.region, Service: c.service, Presigned: c.presigned, Payload: payload}, nil
+}
+
+// Before checks what can be known of a request before its body is read: that a known
+// key is claimed, for this host and this time. What passes is not verified yet.
+func Before(r *http.Request, now time.Time, find Lookup) error {
+	c, _, err := check(r, find)
+	if err != nil {
+		return err
+	}
+	return c.clock(now)
+}
+
+// check reads the claim of a request and finds its key.
+func check(r *http.Request, find Lookup) (c claim, known Credentials, err error) {
+	if c, err = read(r); err != nil {
+		return c, known, err
+	}
+	if err := Loopback(r.Host); err != nil {
+		return c, known, err
+	}
+	known, found := find(c.key, c.token)
+	if !found {
+		return c, known, failure("InvalidClientTokenId", http.StatusForbidden, "The security token included in the request is invalid.")
+	}
+	if !slices.Contains(c.headers, "host") {
+		return c, known, failure("SignatureDoesNotMatch", http.StatusForbidden, "'Host' must be a 'SignedHeader' in the AWS Authorization.")
+	}
+	for name := range r.Header {
+		name = strings.ToLower(name)
+		// The body's hash is signed as such.
+		if strings.HasPrefix(name, "x-amz-") && name != "x-amz-content-sha256" && !slices.Contains(c.headers, name) {
+			return c, known, failure("AccessDenied", http.StatusForbidden, "There were headers present in the request which were not signed: "+name)
+		}
+	}
+	return c, known, nil
 }
 
 func failure(code string, status int, message string) *wire.Error {

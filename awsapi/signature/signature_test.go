@@ -169,3 +169,18 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// A header of AWS's that the signature does not cover is not believed: whoever
+// carries the request could have changed it.
+func TestHeadersOfAWSAreSigned(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"Name":"a"}`)
+	r := signed(t, owner, "ssm", "POST", "/", body, now)
+	if _, err := Verify(r, body, now, find); err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Amz-Target", "AmazonSSM.DeleteParameter")
+	if _, err := Verify(r, body, now, find); code(err) != "AccessDenied" {
+		t.Errorf("a target that is not signed: %v", err)
+	}
+}

@@ -38,8 +38,13 @@ type Request struct {
 	shown     string // the JSON version of the request
 }
 
-// MaxBody bounds the body of a request, compressed and not, in bytes.
-const MaxBody = 64 << 20
+const (
+	// MaxBody bounds the body of a request, compressed and not, in bytes: what AWS
+	// takes of records at once, in base64.
+	MaxBody = 16 << 20
+	// MaxUpload bounds the body of a request for Lambda, which may hold a program.
+	MaxUpload = 72 << 20
+)
 
 // ErrNotOurs is a request for S3, which this package does not read.
 var ErrNotOurs = errors.New("a request for S3")
@@ -105,6 +110,11 @@ func unknown(format string, args ...any) *Error {
 	return Errorf("UnknownOperationException", format, args...)
 }
 
+// SignedFor says whether the scope of a signature is that of the chosen service.
+func (q *Request) SignedFor(service string) bool {
+	return q.model != nil && q.model.SigningName() == service
+}
+
 // find sets the model that fits and its operation.
 func (q *Request) find(fits func(*Model) bool) error {
 	for _, name := range Services() {
@@ -127,6 +137,11 @@ func (q *Request) find(fits func(*Model) bool) error {
 	return unknown("the service of the operation %q is not served here", q.Operation)
 }
 
+// TooLong is the error of a body that is longer than what is taken.
+func TooLong() *Error {
+	return &Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge, Message: "the body is longer than what is taken"}
+}
+
 // Unpack undoes the compression of a body, whose signature is of the compressed bytes.
 func Unpack(header http.Header, body []byte) ([]byte, error) {
 	switch encoding := header.Get("Content-Encoding"); encoding {
@@ -142,7 +157,7 @@ func Unpack(header http.Header, body []byte) ([]byte, error) {
 			return nil, malformed("the body is not gzip: %v", err)
 		}
 		if len(out) > MaxBody {
-			return nil, &Error{Code: "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge, Message: "the body is longer than what is taken"}
+			return nil, TooLong()
 		}
 		return out, nil
 	default:
