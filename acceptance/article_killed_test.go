@@ -84,6 +84,7 @@ var repeated = []string{"ResourceExistsException", "AlreadyExists", "not idempot
 // with SIGKILL at a random moment of each: its clients repeat requests by themselves,
 // and a command that failed is typed again. What it says has happened once.
 func TestTheArticleSurvivesKills(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

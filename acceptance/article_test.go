@@ -13,6 +13,7 @@ import (
 // compares what they print with what the page shows, and looks after each of them at
 // what has really happened. With -update it writes the page anew.
 func TestTheArticle(t *testing.T) {
+	t.Parallel()
 	parts := readPage(t)
 	r := newReader(t)
 	for _, p := range parts {

@@ -97,6 +97,7 @@ func (w *world) mustShellRetry(lines string) {
 // A kill -9 of control in the middle of an operation leaves the operation done or
 // not done, never half done, and repeating it completes it.
 func TestAWSOperationsSurviveAKilledControl(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1")
 	image := strings.TrimSpace(w.mustShell("aws ec2 describe-images --owners amazon --query 'Images[0].ImageId' --output text"))
 	for round, delay := range []time.Duration{300, 450, 600, 750, 900} {
@@ -130,6 +131,7 @@ func TestAWSOperationsSurviveAKilledControl(t *testing.T) {
 
 // boto3's waiters find the states that they wait for.
 func TestWaitersOfEC2(t *testing.T) {
+	t.Parallel()
 	if err := exec.Command("python3", "-c", "import boto3").Run(); err != nil {
 		t.Skip("python3 with boto3 is not installed")
 	}

@@ -79,6 +79,7 @@ const stable = "aws ecs wait services-stable --cluster MyCluster --services MySe
 // A service is stable because its tasks answer. A stopped task is replaced,
 // an update runs through, a bad revision is undone, and what is deleted is gone.
 func TestServicesOfECS(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1")
 	began := time.Now()
 	w.mustShell(articleService)
@@ -129,6 +130,7 @@ aws ecs update-service --cluster MyCluster --service MyService --task-definition
 // A kill -9 of control in the middle of an operation or a deployment leaves what the
 // next one completes; the region replaces tasks without control.
 func TestServicesOfECSSurviveAKilledControl(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1")
 	w.mustShell(articleService)
 	for round, delay := range []time.Duration{300, 500, 700, 900} {
@@ -165,6 +167,7 @@ func TestServicesOfECSSurviveAKilledControl(t *testing.T) {
 
 // A load balancer reaches the tasks of a service, also after an update.
 func TestALoadBalancerBeforeAServiceOfECS(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1")
 	name := w.mustShell(`VPC=$(aws ec2 describe-vpcs --query 'Vpcs[0].VpcId' --output text)
 LB=$(aws elbv2 create-load-balancer --name web --subnets subnet-12345678 subnet-87654321 --query 'LoadBalancers[0].LoadBalancerArn' --output text)

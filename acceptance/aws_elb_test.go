@@ -12,6 +12,7 @@ import (
 // A load balancer of AWS's clients spreads requests over the instances of two groups
 // by their weights, through the edge; its targets' health is the instances' own.
 func TestALoadBalancerOfAWSsClients(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1")
 	lines := `VPC=$(aws ec2 describe-vpcs --query 'Vpcs[0].VpcId' --output text)
 LB=$(aws elbv2 create-load-balancer --name web --subnets subnet-12345678 subnet-87654321 --query 'LoadBalancers[0].LoadBalancerArn' --output text)

@@ -184,6 +184,7 @@ func (d *awsDelivery) serves(want string) {
 // template, delivers the page; a commit delivers the next; on our side it is an
 // application like every other.
 func TestTheArticlesPipelineDelivers(t *testing.T) {
+	t.Parallel()
 	d := newAWSDelivery(t)
 	pipeline, project := d.template(nil)
 	d.aws("codebuild", "create-project", "--cli-input-json", project)
@@ -250,6 +251,7 @@ func (d *awsDelivery) token() string {
 // A failed stage is retried, an approval is given, an execution is stopped and
 // abandoned, and a transition holds, each of them over a kill -9 of control.
 func TestAWSClientsOperatePipelines(t *testing.T) {
+	t.Parallel()
 	d := newAWSDelivery(t)
 	d.repo.commit("broken", map[string]string{"package.json": `{"name":"site","version":"1.0.0","scripts":{"build":"sh -c 'test -e ` + d.repo.dir + `/mended && node build.js'"}}`})
 	pipeline, project := d.template(gated)
@@ -316,6 +318,7 @@ func TestAWSClientsOperatePipelines(t *testing.T) {
 // Builds run by themselves, from S3 to S3, with parameters and secrets; they are
 // stopped, and go on over a kill -9 of control.
 func TestAWSClientsBuild(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1", "us-west-2")
 	if _, err := exec.LookPath("zip"); err != nil {
 		t.Skip("zip is not installed")

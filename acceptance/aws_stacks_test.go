@@ -75,6 +75,7 @@ Outputs:
 
 // The unmodified aws command deploys, changes, describes, waits and deletes.
 func TestStacksOfTheAWSCommand(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1", "us-west-2")
 	template := writeFile(t, "site.yaml", siteStack)
 	w.aws("cloudformation", "validate-template", "--template-body", "file://"+template)
@@ -131,6 +132,7 @@ func TestStacksOfTheAWSCommand(t *testing.T) {
 // A stack of many resources is made while control is killed: each of them is made
 // once, and the stack is complete.
 func TestAStackSurvivesAKilledControlPlane(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1", "us-west-2")
 	var b strings.Builder
 	b.WriteString("Resources:\n  P0: {Type: 'AWS::SSM::Parameter', Properties: {Type: String, Value: v}}\n")

@@ -150,6 +150,7 @@ pipelines:
 // keyboard alone, and reads its log. No page logs to the console, runs foreign
 // scripts, or requests a missing resource.
 func TestAPersonInABrowser(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-west-2")
 	b := newBrowser(w)
 	file := filepath.Join(t.TempDir(), "showrunner.yaml")

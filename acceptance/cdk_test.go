@@ -91,6 +91,7 @@ func (w *world) cdkSays(want, dir string, more []string, args ...string) string 
 
 // A group of instances behind a load balancer, as the CDK's constructs make them.
 func TestTheCDKMakesAGroupOfInstances(t *testing.T) {
+	t.Parallel()
 	dir := cdkApp(t, filepath.Join("testdata", "cdk"))
 	w := newAWSWorld(t, "us-east-1")
 	w.cdkSays("bootstrapped", dir, nil, "bootstrap", "aws://000000000000/us-east-1")

@@ -64,6 +64,7 @@ type session struct {
 // Every operational command, one after the other as a person would type them, and
 // the state of the fleet afterwards.
 func TestEveryOperationalCommand(t *testing.T) {
+	t.Parallel()
 	files := serviceFiles("red-black", "good", "zero")
 	files["showrunner.yaml"] = commandsPipelines(time.Now())
 	s := &session{newWorld(t), newRepo(t, files)}

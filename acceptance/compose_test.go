@@ -31,6 +31,7 @@ type composeService struct {
 // same commands with a database and addresses of this machine. Both control
 // planes use one database and one data folder, and the regions of the first.
 func TestComposeFile(t *testing.T) {
+	t.Parallel()
 	server, err := pgtest.Start(t.Context())
 	if errors.Is(err, pgtest.ErrNone) {
 		t.Skip(err)

@@ -119,6 +119,7 @@ func sqlite(t *testing.T, db, statement string) string {
 // are never run again. Builds that the original ran after the copy are found in
 // the folder of builds when that is available, and only then.
 func TestACopyOfTheDatabaseRunsNothingAgain(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("sqlite3"); err != nil {
 		t.Skip("sqlite3 is not installed")
 	}

@@ -41,6 +41,7 @@ func (w *world) bucket(region string) *s3.Client {
 // A bucket is changed by hand in one region, and another region is returned to an
 // earlier deployment: drift reports both and repairs both.
 func TestDriftOfAWebsite(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("one"))
 	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))
@@ -112,6 +113,7 @@ func TestDriftOfAWebsite(t *testing.T) {
 // started last: an older run that is approved after a newer one is not drift, and
 // repair leaves it alone.
 func TestTheVersionPutIntoTrafficLastIsNotDrift(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	files := siteFiles("one")
 	files["showrunner.yaml"] = strings.Replace(sitePipeline, "pipelines:\n", `pipelines:
@@ -171,6 +173,7 @@ func TestTheVersionPutIntoTrafficLastIsNotDrift(t *testing.T) {
 // A state that is restored beside an empty cloud lists what is lost, until a
 // person confirms that it was removed on purpose.
 func TestDriftAfterARestoredState(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("one"))
 	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))

@@ -157,6 +157,7 @@ func (w *world) clusters() []control.Cluster {
 // No retryable request fails while every strategy replaces versions, instances
 // are killed and hang, and a region process dies.
 func TestClientsNoticeNoFailures(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := newRepo(t, serviceFiles("red-black", "good", "v0"))
 	if errs, code := w.deliver(r); code != 0 {
@@ -252,6 +253,7 @@ func (w *world) hitInstances(rng *rand.Rand, n int, sig syscall.Signal) {
 // A bad version ends with a clear reason; traffic never leaves the earlier
 // version; nothing is left behind.
 func TestBadVersionsAreUndone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := newRepo(t, serviceFiles("red-black", "good", "good"))
 	if errs, code := w.deliver(r); code != 0 {
@@ -310,6 +312,7 @@ func TestBadVersionsAreUndone(t *testing.T) {
 // When a canary's judge refuses a version, the failure contains the output of its
 // instances, so that people can read it after the version is gone.
 func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := newRepo(t, serviceFiles("canary", "good", "good"))
 	if errs, code := w.deliver(r); code != 0 {
@@ -336,6 +339,7 @@ func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 // The control plane is killed at random moments of rollouts by every strategy:
 // each rollout succeeds or is undone, and no request fails.
 func TestControlKilledDuringRollouts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := newRepo(t, serviceFiles("red-black", "good", "v0"))
 	if errs, code := w.deliver(r); code != 0 {

@@ -67,6 +67,7 @@ func TestRefsThatGitFetches(t *testing.T) {
 // TestPushesOfTags: deliveries as GitLab and Gitea send them, of tags that a
 // filter accepts and of a tag that it does not.
 func TestPushesOfTags(t *testing.T) {
+	t.Parallel()
 	w := outside(t)
 	w.deliverFile("application: shop\npipelines:\n  release:\n    concurrency: parallel\n    triggers: [{push: {tags: ['v*']}}]\n    stages: {s: {wait: {for: 1ms}}}\n")
 	if _, errs, code := w.cliIn(hookSecret, "secret", "set", "webhook"); code != 0 {
@@ -136,6 +137,7 @@ func TestPushesOfTags(t *testing.T) {
 // happened, and the stage's retry runs the build. The log is followed, searched
 // and fetched.
 func TestABuildWhoseSupervisorIsKilled(t *testing.T) {
+	t.Parallel()
 	w := outside(t)
 	notes := t.TempDir()
 	t.Cleanup(func() { os.WriteFile(filepath.Join(notes, "go"), nil, 0o600) })

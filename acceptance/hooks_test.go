@@ -152,6 +152,7 @@ func hostileHooks() map[string]struct {
 // hook. Nothing starts, the control plane's memory does not grow, and an honest
 // sender is served while a slow one holds its connection.
 func TestHostileWebhooksStartNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-west-2")
 	file := t.TempDir() + "/showrunner.yaml"
 	if err := os.WriteFile(file, []byte(hookPipeline), 0o600); err != nil {

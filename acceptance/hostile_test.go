@@ -113,6 +113,7 @@ func hostileFiles() map[string]struct{ text, says string } {
 // refused with exit code 2, a position and a reason, within bounds of time and
 // text.
 func TestHostileFilesAreRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var report bytes.Buffer
 	table := tabwriter.NewWriter(&report, 0, 0, 2, ' ', 0)
@@ -139,6 +140,7 @@ func TestHostileFilesAreRefused(t *testing.T) {
 // TestEndlessFilesAreRefused: an endless file is not read to its end, and reading
 // from a pipe without a writer can be interrupted.
 func TestEndlessFilesAreRefused(t *testing.T) {
+	t.Parallel()
 	if _, _, err := refuse(t.Context(), "/dev/zero", "larger than"); err != nil {
 		t.Error(err)
 	}

@@ -57,6 +57,7 @@ func (w *world) waiting(state cloud.Lifecycle, n int) (list []cloud.Instance) {
 // the command line. After a region is killed meanwhile, its new instances wait
 // for answers of their own.
 func TestLifecycleHooks(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-west-2")
 	files := serviceFiles("red-black", "good", "one")
 	files["showrunner.yaml"] = hookedPipeline

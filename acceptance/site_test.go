@@ -53,6 +53,7 @@ artifacts:
 // A commit becomes a website in three regions; a second commit uploads only
 // changed files; the site is rolled back without a build.
 func TestCommitBecomesWebsite(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("one"))
 	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))
@@ -84,6 +85,7 @@ func TestCommitBecomesWebsite(t *testing.T) {
 // Visitors notice neither deployments nor a killed region: no request fails, and
 // every page finds the asset that it names.
 func TestVisitorsNoticeNoDeploymentsAndNoKilledRegion(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	r := newRepo(t, siteFiles("v0"))
 	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))
@@ -185,6 +187,7 @@ func (c *counter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // The control plane is killed at random moments, again and again: every execution
 // ends, each effect happens once, no execution stays stuck.
 func TestControlKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
 	effects := &counter{seen: map[string]int{}}
 	outside := httptest.NewServer(effects)
 	defer outside.Close()

@@ -20,6 +20,7 @@ import (
 // answers through the edge with the page that npm built and with its assets; a
 // second commit uploads only changed files.
 func TestTheArticlesStackRuns(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("npm"); err != nil {
 		t.Skip("npm is not installed, so the article's site is not built here")
 	}

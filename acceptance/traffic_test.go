@@ -157,6 +157,7 @@ func trafficStage(cluster, gate string, instances int, traffic string) string {
 
 // The traffic options of a service, from the view of clients of a real fleet.
 func TestTrafficOptions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "us-west-2")
 	g := newGate(t)
 	r := newRepo(t, map[string]string{

@@ -39,6 +39,7 @@ func (w *world) page(path string) string {
 // TestAPollThatFailsIsSeen: a repository that cannot be reached is shown with the
 // reason in every face, and no longer once it answers.
 func TestAPollThatFailsIsSeen(t *testing.T) {
+	t.Parallel()
 	w := outside(t)
 	repo := filepath.Join(t.TempDir(), "shop.git")
 	r := newRepo(t, map[string]string{"version": "one"})

@@ -11,6 +11,7 @@ import (
 // With the same commit, every changed option makes a new version in every region,
 // and an unchanged delivery makes none.
 func TestAChangedOptionIsANewVersion(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	files := serviceFiles("red-black", "good", "v0")
 	r := newRepo(t, files)
