@@ -107,6 +107,10 @@ func (s *Server) executions() {
 }
 
 func (s *Server) stages(c *control.Service) {
+	huma.Register(s.api, operation(http.MethodGet, "/executions/{id}/stages/{stage}/verdicts", "get-verdicts", "What a canary's judge found in each region, while it runs and afterwards", 200),
+		func(ctx context.Context, in *StagePath) (*body[control.CanaryVerdicts], error) {
+			return answer(c.Verdicts(ctx, principal(ctx), in.ID, in.Stage))
+		})
 	huma.Register(s.api, operation(http.MethodGet, "/executions/{id}/stages/{stage}/restart", "get-restart", "What a restart from the stage would run again", 200),
 		func(ctx context.Context, in *StagePath) (*body[control.RestartPlan], error) {
 			return answer(c.PlanRestart(ctx, principal(ctx), in.ID, in.Stage))

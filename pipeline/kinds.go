@@ -94,7 +94,7 @@ var kinds = []Kind{
 			{"url", StringOutput, "where the edge serves the service"},
 			{"unjudged", StringMap, "the regions in which a canary's step went on without a verdict, with what was lacking"},
 			{"withoutVerdict", StringOutput, "how many of a canary's steps those are, such as `4 of 6 steps without a verdict`"},
-			{"verdicts", AnyOutput, "what a canary's judge found in each region, also when it failed: `showrunner executions show` prints it, and the page of the execution draws it"},
+			{"verdicts", AnyOutput, "what a canary's judge found in each region, also when it failed: effect, interval, numbers, alpha, guards and series; the page of the run draws it"},
 		},
 		Example: "deploy:\n  cluster: storefront-prod\n  artifact: build\n  command: [./storefront]\n  health: { path: /healthz }\n" +
 			"  capacity: { min: 2, desired: 2, max: 10 }\n  strategy: red-black",

@@ -8,7 +8,6 @@ import (
 
 	"showrunner/canary/judge/sequential"
 	"showrunner/cloud"
-	"showrunner/pipeline"
 )
 
 // The names of the judge's metrics.
@@ -81,11 +80,12 @@ func boundAbove(limit time.Duration) int {
 // count takes the counts since the newest interval as the next one, when there are any
 // and an interval is over. After the counters restarted the requests in between are
 // unknown, and nothing is guessed: the next interval begins with the new counts.
-func (d *decider) count(region string, o Region, rs *RegionState) {
+func (d *decider) count(region string, o Region, rs *RegionState, s step) {
 	isOld := func(g string) bool {
 		return slices.ContainsFunc(rs.PreviousGroups, func(b Snapshot) bool { return b.Name == g })
 	}
 	isNew := func(g string) bool { return g == rs.New }
+	rs.JudgedStep, rs.JudgedWeight = rs.Step+1, s.Weight
 	if rs.Counted.IsZero() {
 		rs.Counted = d.now
 		if rs.Judge == nil {
@@ -185,7 +185,6 @@ func sample(now, before []cloud.Counts, chosen func(group string) bool) sequenti
 type Report struct {
 	Region      string             `json:"region"`
 	ServerGroup string             `json:"serverGroup"`
-	Version     string             `json:"version"`
 	Against     []string           `json:"against"` // the groups it was compared with
 	Step        int                `json:"step"`    // from 1
 	Weight      float64            `json:"weight"`  // percent, at that step
@@ -196,17 +195,13 @@ type Report struct {
 
 // Reports are the judge's findings so far, by region; nil for a rollout without a
 // judge, or before counting begins.
-func Reports(st State, s pipeline.Strategy, version string) map[string]Report {
-	steps := shapeOf(s).steps
+func Reports(st State) map[string]Report {
 	var all map[string]Report
 	for region, rs := range st.Regions {
 		if rs.Judge == nil {
 			continue
 		}
-		r := Report{Region: region, ServerGroup: rs.New, Version: version, Series: rs.Analysis.Points}
-		if at := min(rs.Step, max(len(steps)-2, 0)); at < len(steps) {
-			r.Step, r.Weight = at+1, steps[at].Weight
-		}
+		r := Report{Region: region, ServerGroup: rs.New, Step: rs.JudgedStep, Weight: rs.JudgedWeight, Series: rs.Analysis.Points}
 		for _, b := range rs.PreviousGroups {
 			r.Against = append(r.Against, b.Name)
 		}

@@ -176,6 +176,10 @@ type RegionState struct {
 	Analysis *sequential.Analysis `json:"analysis,omitempty"`
 	Judge    *sequential.Config   `json:"judge,omitempty"`
 	Verdict  *sequential.Verdict  `json:"verdict,omitempty"`
+	// JudgedStep, from 1, and JudgedWeight, in percent, are of the newest step with
+	// counts.
+	JudgedStep   int     `json:"judgedStep,omitempty"`
+	JudgedWeight float64 `json:"judgedWeight,omitempty"`
 	// Unjudged are the steps that passed without a verdict, each with the missing
 	// data.
 	Unjudged  []string `json:"unjudged,omitempty"`

@@ -23,7 +23,7 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 		d.waits(begin)
 		return false
 	}
-	d.count(region, o, rs)
+	d.count(region, o, rs, s)
 	d.until(d.now.Add(countInterval))
 	v := rs.Analysis.Verdict(*rs.Judge, false)
 	if v.Decision == sequential.Pass {
@@ -43,11 +43,15 @@ func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last
 		if policy = d.shape.judge.WhenNoData; policy != "pass" {
 			d.note(region, "%s at %g%%; without them the rollout fails at %s", v.Lacking, s.Weight, deadline.UTC().Format("15:04:05 MST"))
 		}
-	case v.Suspect && policy != "wait":
-		policy = "fail" // it is worse already, and only a guard holds the verdict back
-		fallthrough
-	default:
-		d.note(region, "undecided at %g%%: %s", s.Weight, v.Reason)
+	case v.Suspect:
+		if policy != "wait" {
+			policy = "fail" // it is worse already, and only a guard holds the verdict back
+		}
+		d.note(region, "undecided at %g%%: the guard %s holds a verdict on %s back", s.Weight, v.Guard, v.Metric)
+	case v.Guard != "":
+		d.note(region, "undecided at %g%%: the guard %s allows no verdict", s.Weight, v.Guard)
+	default: // no numbers, which would change all the time
+		d.note(region, "undecided at %g%%: not shown yet to fail less than %g times as often as the old version", s.Weight, d.shape.judge.PassErrorRatio)
 	}
 	final := rs.Analysis.Verdict(*rs.Judge, true)
 	switch {

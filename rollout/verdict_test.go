@@ -230,7 +230,7 @@ func TestWhatFailsACanary(t *testing.T) {
 					t.Errorf("the failure does not say %q:\n%s", s, text)
 				}
 			}
-			reports := rollout.Reports(c.st, c.spec.Strategy, "new")
+			reports := rollout.Reports(c.st)
 			if r := reports["r"]; r.Verdict.Decision == sequential.Continue || r.Weight != 10 || len(r.Series) == 0 || r.ServerGroup != "api-v001" {
 				t.Errorf("the report: %+v", r)
 			}

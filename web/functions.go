@@ -169,6 +169,9 @@ type output struct {
 func outputs(all map[string]any) []output {
 	var list []output
 	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if name == "verdicts" {
+			continue // they have a page
+		}
 		o := output{Name: name}
 		switch v := all[name].(type) {
 		case nil:

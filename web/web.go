@@ -40,6 +40,7 @@ type Control interface {
 	ReviewApproval(ctx context.Context, p control.Principal, id, stage string) (control.Review, error)
 	Decide(ctx context.Context, p control.Principal, id, stage string, d control.Decision, may control.MayDecide) error
 	Signal(ctx context.Context, p control.Principal, id, stage, name string, data json.RawMessage) error
+	Verdicts(ctx context.Context, p control.Principal, id, stage string) (control.CanaryVerdicts, error)
 	StageLog(ctx context.Context, p control.Principal, r control.LogRequest, w io.Writer) error
 	SearchLog(ctx context.Context, p control.Principal, r control.LogSearch) (control.LogMatches, error)
 	Regions(ctx context.Context, p control.Principal) ([]control.RegionStatus, error)
@@ -98,11 +99,12 @@ func New(c Config) *Pages {
 		"GET /executions":                     p.executions,
 		"GET /executions/{id}":                p.execution,
 		"GET /executions/{id}/stages/{stage}": p.log,
-		"POST /executions/{id}/cancel":        p.cancel,
-		"GET /executions/{id}/stages/{stage}/restart": p.previewRestart,
-		"POST /executions/{id}/stages/{stage}/{do}":   p.stageAct,
-		"GET /applications/{app}/{pipeline}/run":      p.runForm,
-		"POST /applications/{app}/{pipeline}/run":     p.run,
+		"GET /executions/{id}/stages/{stage}/verdicts": p.verdicts,
+		"POST /executions/{id}/cancel":                 p.cancel,
+		"GET /executions/{id}/stages/{stage}/restart":  p.previewRestart,
+		"POST /executions/{id}/stages/{stage}/{do}":    p.stageAct,
+		"GET /applications/{app}/{pipeline}/run":       p.runForm,
+		"POST /applications/{app}/{pipeline}/run":      p.run,
 		"GET /clusters":                   p.clusters,
 		"GET /clusters/{cluster}/change":  p.previewChange,
 		"POST /clusters/{cluster}/change": p.changeCluster,

@@ -79,6 +79,8 @@ func gallery() map[string]view {
 			History: []control.ChaosKill{{Application: hostile, Outcome: control.Killed, Victim: monkey.Instance{ID: hostile}, Begun: now, OnDemand: true, By: hostile, Eligible: 3}, {Outcome: control.KillRefused, Reason: hostile, Ended: now}}}},
 		"chaos released": {Data: chaosView{Lever: control.ChaosLever{By: hostile, At: now}}},
 		"chaos never":    {Data: chaosView{}},
+		"verdicts":       {Title: hostile, Data: sampleVerdicts()},
+		"verdicts empty": {Data: verdictsData("shop", 7, control.CanaryVerdicts{Execution: "ex1", Stage: "service"})},
 		"activity":       {Data: []control.AuditEntry{{At: now, By: hostile, Operation: "apply", Subject: control.Subject{Kind: hostile, Name: hostile}, Outcome: hostile, Error: hostile}, {At: now, Outcome: control.NoOutcome}}},
 		"activity empty": {Data: []control.AuditEntry{}},
 		"error":          {Title: "Not Found", Data: errorPage{Message: hostile, Help: hostile, Leads: []lead{{"/", hostile}}}},

@@ -172,23 +172,10 @@ func outputsOf(st rollout.State, account, cluster string, spec rollout.Spec, mor
 	if len(unjudged) > 0 {
 		out["unjudged"], out["withoutVerdict"] = unjudged, rollout.WithoutVerdict(spec, st)
 	}
-	maps.Copy(out, verdictsOf(st, spec))
+	maps.Copy(out, verdictsOf(st))
 	maps.Copy(out, more)
 	return out
 }
-
-// verdictsOf is what a canary's judge found in each region, as an output: also of a
-// rollout that failed.
-func verdictsOf(st rollout.State, spec rollout.Spec) map[string]any {
-	reports := rollout.Reports(st, spec.Strategy, spec.Group.Version)
-	if len(reports) == 0 {
-		return nil
-	}
-	return map[string]any{OutputVerdicts: reports}
-}
-
-// OutputVerdicts is the output with the reports of a canary's judge, by region.
-const OutputVerdicts = "verdicts"
 
 // groupsOf is the new server group of each region.
 func groupsOf(st rollout.State) map[string]any {
