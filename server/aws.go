@@ -148,9 +148,14 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	containers.Use(balancing)
 	streams := kinesis.New(c.store, kinesis.Events{Log: c.reads, Since: time.Unix(0, 0)}, c.Now)
 	inside := &insideServices{}
+	var functions *lambda.Service // made below: it needs the others
 	stacks := cloudformation.New(cloudformation.Config{
 		Records: c.store, Values: secretValues{c.secrets}, Services: inside, Alone: c.Database == "", Now: c.Now, Log: c.Log,
-		Zones:   func(ctx context.Context, region string) ([]string, error) { return c.zones(ctx, owner, region) },
+		Zones:    func(ctx context.Context, region string) ([]string, error) { return c.zones(ctx, owner, region) },
+		Endpoint: func() string { return c.awsURL },
+		Failed: func(ctx context.Context, region, token string) (string, bool, error) {
+			return functions.Failed(ctx, region, token)
+		},
 		Website: func(bucket string) string { return "http://" + bucket + "." + edgeName(c.Edge) },
 	})
 	metrics, err := telemetry.Open(filepath.Join(c.Data, "metrics"), telemetry.Options{})
@@ -165,10 +170,10 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		Pipelines: pipelines, Changed: pipelines.ProjectChanged, Logs: logs, URL: c.URL, Now: c.Now})
 	logs.Fill = builds.FillLogs
 	meter := &functionMeter{}
-	functions := lambda.New(lambda.Config{Records: c.store, Values: secretValues{c.secrets}, Functions: c.control.Functions(owner), Services: inside, Artifacts: c.artifacts, Logs: logs, Used: meter.add,
+	functions = lambda.New(lambda.Config{Records: c.store, Values: secretValues{c.secrets}, Functions: c.control.Functions(owner), Services: inside, Artifacts: c.artifacts, Logs: logs, Used: meter.add,
 		Watch: streams.Watch, Session: functionSession(keys), Endpoint: func() string { return c.awsURL }, Verify: verifyURL(keys, c.Now), Regions: c.Regions, Account: awsapi.Account, Alone: c.Database == "", Log: c.Log, Now: c.Now})
 	endpoint, err := awsapi.New(awsapi.Config{
-		Keys: keys, Regions: c.Regions, S3: objects, Open: functions.Open, Log: c.Log, Now: c.Now,
+		Keys: keys, Regions: c.Regions, S3: objects, Open: openRequests(stacks, functions), Log: c.Log, Now: c.Now,
 		Services: []wire.Service{
 			sts.Service(keys, c.Now),
 			secretsmanager.Service(c.store, secretValues{c.secrets}, c.Now),

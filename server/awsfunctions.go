@@ -9,10 +9,22 @@ import (
 	"time"
 
 	"showrunner/awsapi"
+	"showrunner/awsapi/cloudformation"
 	"showrunner/awsapi/cloudwatch"
 	"showrunner/awsapi/lambda"
 	"showrunner/awsapi/signature"
 )
+
+// openRequests finds what answers a request that needs no signature: the answer of a
+// function to CloudFormation, a request to the address of a function, a link to code.
+func openRequests(stacks *cloudformation.Stacks, functions *lambda.Service) func(*http.Request) http.Handler {
+	return func(r *http.Request) http.Handler {
+		if h := stacks.Open(r); h != nil {
+			return h
+		}
+		return functions.Open(r)
+	}
+}
 
 // functionSession makes the credentials of a role for what a function calls.
 func functionSession(keys *awsapi.Keys) func(role, name string, until time.Time) (signature.Credentials, error) {

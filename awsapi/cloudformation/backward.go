@@ -269,7 +269,7 @@ func (r *run) restore(ctx context.Context, name string, st *step) (time.Duration
 		st = r.d.Operation.Steps[name]
 	}
 	req := r.request(&r.d, r.account, r.d.Operation.caller(r.account), r.op+"/undo/"+name, name, nil, nil, r.d.Operation.Before.Tags)
-	req.Physical, req.Attributes = st.Physical, st.Old.Attributes
+	req.Physical, req.Attributes, req.Type = st.Physical, st.Old.Attributes, st.Old.Type
 	var err error
 	if req.Properties, err = r.resolve(ctx, r.callOf(), st.Old.Properties); err != nil {
 		return 0, r.notRestored(ctx, name, err)
@@ -277,7 +277,7 @@ func (r *run) restore(ctx context.Context, name string, st *step) (time.Duration
 	if req.Old, err = r.resolve(ctx, r.callOf(), st.Properties); err != nil {
 		req.Old = st.Properties // what could not be resolved was never made
 	}
-	handler := r.types()[st.Old.Type].Handler
+	handler := r.types().Of(st.Old.Type).Handler
 	var made resource.Made
 	if settling {
 		made, err = handler.(resource.Settler).Settled(ctx, req)
@@ -301,6 +301,14 @@ func (r *run) restore(ctx context.Context, name string, st *step) (time.Duration
 		d.Operation.Undo = d.Operation.Undo[1:]
 		restored := *st.Old
 		restored.Attributes = withReferences(made.Attributes, st.Old.Properties)
+		if made.Physical != "" { // a custom resource may have another one by now
+			restored.Physical = made.Physical
+		}
+		if st.Physical != restored.Physical {
+			other := *d.Resources[name]
+			other.Physical = st.Physical
+			d.Operation.Clean = append(d.Operation.Clean, &deletion{Logical: name, Resource: other, Replaced: true})
+		}
 		d.Resources[name] = &restored
 		d.set(r.Now(), name, &restored, updateComplete, "", restored.Physical)
 	})

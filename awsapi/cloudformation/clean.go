@@ -56,13 +56,13 @@ func (r *run) delete(ctx context.Context, at int) (time.Duration, error) {
 		}
 		one = r.d.Operation.Clean[at]
 	}
-	kind := r.types()[one.Resource.Type]
+	kind := r.types().Of(one.Resource.Type)
 	if kind == nil {
 		return 0, r.notDeleted(ctx, at, invalid("The type %s is not served here any more", one.Resource.Type))
 	}
 	tags := r.d.Operation.Before.Tags
 	req := r.request(&r.d, r.account, r.d.Operation.caller(r.account), r.op+"/delete/"+one.Logical, one.Logical, nil, nil, tags)
-	req.Physical, req.Attributes = one.Resource.Physical, one.Resource.Attributes
+	req.Physical, req.Attributes, req.Type = one.Resource.Physical, one.Resource.Attributes, one.Resource.Type
 	if now := r.d.Resources[one.Logical]; one.Replaced && now != nil {
 		req.Replaced = now.Physical // what the stack has is never found in the place of what is to go
 	}

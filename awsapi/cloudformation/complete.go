@@ -49,7 +49,8 @@ func (r *run) unwanted(d *stack, p *prepared) []*deletion {
 	replaced := map[string]bool{}
 	for name, st := range d.Operation.Steps {
 		again := st.Action == actCreate && st.Old.there() && d.Resources[name].Physical == st.Old.Physical
-		if st.Old.there() && !again && (st.Action == actReplace || st.Action == actCreate) {
+		moved := st.Action == actUpdate && st.Old.there() && d.Resources[name].Physical != st.Old.Physical // as a custom resource may
+		if st.Old.there() && !again && (st.Action == actReplace || st.Action == actCreate) || moved {
 			old[name], replaced[name] = st.Old, true
 		}
 	}

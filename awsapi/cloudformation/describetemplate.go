@@ -117,7 +117,7 @@ func (s *Stacks) summary(ctx context.Context, c *wire.Call, in *summaryInput) (*
 		if !slices.Contains(out.ResourceTypes, r.Type) {
 			out.ResourceTypes = append(out.ResourceTypes, r.Type)
 		}
-		kind := s.types()[r.Type]
+		kind := s.types().Of(r.Type)
 		switch {
 		case kind == nil && !slices.Contains(unknown, r.Type):
 			unknown = append(unknown, r.Type)

@@ -102,7 +102,7 @@ func (r *run) waitsFor(p *prepared, one *template.Resource) bool {
 
 // step carries one resource on. It says whether that is done.
 func (r *run) step(ctx context.Context, p *prepared, one *template.Resource) (bool, error) {
-	st, kind := r.d.Operation.Steps[one.Name], r.types()[one.Type]
+	st, kind := r.d.Operation.Steps[one.Name], r.types().Of(one.Type)
 	resumed := st != nil
 	if st == nil {
 		var err error
@@ -149,7 +149,7 @@ func (r *run) step(ctx context.Context, p *prepared, one *template.Resource) (bo
 // requestFor is what a handler is told of a step.
 func (r *run) requestFor(logical string, st *step) *resource.Request {
 	req := r.request(&r.d, r.account, r.d.Operation.caller(r.account), r.op+"/"+logical, logical, st.Properties, nil, r.d.Operation.Target.Tags)
-	req.Physical = st.Physical
+	req.Physical, req.Type = st.Physical, st.Type
 	if st.Old != nil {
 		req.Attributes = st.Old.Attributes
 		if st.Action == actReplace {

@@ -109,7 +109,7 @@ func sameOutputs(a, b []output) bool { return slices.Equal(a, b) }
 
 // planning is a plan in the making.
 type planning struct {
-	types    map[string]*resource.Type
+	types    resource.Catalog
 	d        *stack
 	p        *prepared
 	before   *prepared // the stack as it is; nil for a new one
@@ -139,7 +139,7 @@ func (pl *planning) changedOf(name string) bool {
 }
 
 func (pl *planning) resource(one *template.Resource) error {
-	kind, had := pl.types[one.Type], pl.d.Resources[one.Name]
+	kind, had := pl.types.Of(one.Type), pl.d.Resources[one.Name]
 	e, err := evaluate(pl.p.env, one)
 	if err != nil {
 		return err

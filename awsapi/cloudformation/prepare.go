@@ -158,7 +158,7 @@ func (s *Stacks) served(t *template.Template) error {
 	}
 	var unknown []string
 	for _, r := range t.Resources {
-		if s.types()[r.Type] == nil && !slices.Contains(unknown, r.Type) {
+		if s.types().Of(r.Type) == nil && !slices.Contains(unknown, r.Type) {
 			unknown = append(unknown, r.Type)
 		}
 	}
@@ -168,7 +168,7 @@ func (s *Stacks) served(t *template.Template) error {
 	}
 	attributes := t.Attributes()
 	for _, r := range t.Resources {
-		kind := s.types()[r.Type]
+		kind := s.types().Of(r.Type)
 		for _, a := range attributes[r.Name] {
 			name, _, _ := strings.Cut(a, ".")
 			if !slices.Contains(kind.Attributes, a) && !slices.Contains(kind.Attributes, name) && !slices.Contains(kind.Attributes, "*") {
@@ -187,7 +187,7 @@ func (s *Stacks) properties(p *prepared) error {
 		if !r.Wanted(p.env.Conditions) {
 			continue
 		}
-		kind := s.types()[r.Type]
+		kind := s.types().Of(r.Type)
 		v, err := p.env.Eval(r.Properties)
 		if err != nil {
 			return refusal(err)
@@ -259,7 +259,7 @@ func (s *Stacks) capable(t *template.Template, capabilities []string) error {
 // capabilities is what a template needs, and the types that are why.
 func (s *Stacks) capabilities(t *template.Template) (need string, types []string) {
 	for _, r := range t.Resources {
-		kind := s.types()[r.Type]
+		kind := s.types().Of(r.Type)
 		if kind == nil || !kind.IAM {
 			continue
 		}

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
 
 	"showrunner/awsapi/cloudformation/resource"
+	"showrunner/awsapi/signature"
 	"showrunner/awsapi/state"
 	"showrunner/awsapi/wire"
 	"showrunner/problem"
@@ -31,6 +33,10 @@ type Config struct {
 	Zones func(ctx context.Context, region string) ([]string, error)
 	// Website is where a bucket's website is opened on this machine.
 	Website func(bucket string) string
+	// Endpoint is where this endpoint is reached by functions, Failed says whether one of
+	// theirs has failed for good (resource.Config).
+	Endpoint func() string
+	Failed   func(ctx context.Context, region, token string) (why string, failed bool, err error)
 	// Alone says that no other control plane has these records: operations that are
 	// found when the service starts are then nobody's.
 	Alone bool
@@ -44,7 +50,7 @@ type Config struct {
 // Stacks is the service.
 type Stacks struct {
 	Config
-	types      func() map[string]*resource.Type
+	types      func() resource.Catalog
 	stacks     state.Collection[stack]
 	names      state.Collection[name]
 	changeSets state.Collection[changeSet]
@@ -72,8 +78,8 @@ func New(c Config) *Stacks {
 		exports: state.New[export](c.Records, "aws.cloudformation.exports"), work: state.New[work](c.Records, "aws.cloudformation.work"),
 		me: newUUID(), wake: make(chan struct{}, 1), done: map[string]chan struct{}{},
 	}
-	s.types = sync.OnceValue(func() map[string]*resource.Type {
-		return resource.Types(resource.Config{Records: c.Records, Website: c.Website}, c.Services.Serves)
+	s.types = sync.OnceValue(func() resource.Catalog {
+		return resource.Types(resource.Config{Records: c.Records, Website: c.Website, Endpoint: c.Endpoint, Failed: c.Failed, Now: c.Now}, c.Services.Serves)
 	})
 	return s
 }
@@ -186,4 +192,13 @@ func (s *Stacks) claimName(ctx context.Context, d *stack, taken error) error {
 		return nil
 	})
 	return err
+}
+
+// Open is what answers a request that needs no signature: a function's answer about a
+// custom resource. nil for every other request.
+func (s *Stacks) Open(r *http.Request) http.Handler {
+	if r.Method != http.MethodPut || !strings.HasPrefix(r.URL.Path, resource.AnswerPath) || signature.Loopback(r.Host) != nil {
+		return nil
+	}
+	return resource.NewAnswers(s.Records)
 }

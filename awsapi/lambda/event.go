@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,10 @@ type event struct {
 	By            string    `json:"by,omitempty"`    // the process that carries it out
 	Until         time.Time `json:"until,omitzero"`  // when another one may
 	Depth         int       `json:"depth,omitempty"` // how many destinations led to it
+	// Watched is set of a request of another service here: it is kept when it has failed.
+	Watched bool      `json:"watched,omitempty"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Why     string    `json:"why,omitempty"` // it failed
 }
 
 func (e event) key() string { return e.Region + "/" + e.ID }
@@ -89,6 +94,14 @@ func (s *Service) dispatch(ctx context.Context, slots chan struct{}, busy *busyE
 				return next, err
 			}
 			v, now := e.Doc, s.Now()
+			if !v.Ended.IsZero() {
+				if now.Sub(v.Ended) > endedKept {
+					if err := s.forget(ctx, v); err != nil {
+						return next, err
+					}
+				}
+				continue
+			}
 			if wait := v.Due.Sub(now); wait > 0 {
 				next = min(next, wait)
 				continue
@@ -158,7 +171,7 @@ func (s *Service) carryOut(ctx context.Context, e event) error {
 	switch {
 	case err == nil && !r.Failed:
 		return s.done(ctx, e, &f, v, r, "Success", destinations.Inner("OnSuccess"))
-	case err == nil && e.Tries >= retries:
+	case err == nil && (e.Tries >= retries || e.Watched && hopeless(r.Payload)):
 		return s.done(ctx, e, &f, v, r, "RetriesExhausted", destinations.Inner("OnFailure"))
 	case old >= age:
 		return s.done(ctx, e, &f, v, r, "EventAgeExceeded", destinations.Inner("OnFailure"))
@@ -194,8 +207,35 @@ func (s *Service) forget(ctx context.Context, e event) error {
 	return err
 }
 
+// endedKept is how long a request that has failed is kept for the service that sent it.
+const endedKept = 24 * time.Hour
+
+// hopeless says whether a function failed because its code cannot be loaded.
+func hopeless(payload []byte) bool {
+	var said struct{ ErrorType string }
+	_ = json.Unmarshal(payload, &said) // what is no object says nothing
+	return slices.Contains([]string{"Runtime.ImportModuleError", "Runtime.HandlerNotFound", "Runtime.UserCodeSyntaxError", "Runtime.MalformedHandlerName", "Runtime.InvalidEntrypoint"}, said.ErrorType)
+}
+
+// Failed says of a request that another service here has sent with a token whether it
+// has failed for good, and why.
+func (s *Service) Failed(ctx context.Context, region, token string) (why string, failed bool, err error) {
+	e, err := s.queue.Get(ctx, event{ID: token, Region: region}.key())
+	if problem.CodeOf(err) == problem.NotFound {
+		return "", false, nil
+	}
+	return e.Why, !e.Ended.IsZero(), err
+}
+
 // done tells an event's destination, if there is one, and removes it.
 func (s *Service) done(ctx context.Context, e event, f *function, v *version, r outcome, condition string, destination object) error {
+	if e.Watched && condition != "Success" {
+		_, err := s.queue.Update(ctx, e.key(), func(e *event) error {
+			e.Ended, e.Why, e.Payload = s.Now().UTC(), condition+" "+string(r.Payload), nil
+			return nil
+		})
+		return err
+	}
 	if arn := destination.Text("Destination"); arn != "" && e.Depth < 16 {
 		if err := s.tell(ctx, e, f, v, r, condition, arn); err != nil {
 			return err

@@ -52,7 +52,11 @@ func (s *Service) invoke(ctx context.Context, c *wire.Call, in *invokeInput) (*i
 	case "DryRun":
 		return &invokeOutput{StatusCode: http.StatusNoContent, ExecutedVersion: v.Number}, nil
 	case "Event":
-		return &invokeOutput{StatusCode: http.StatusAccepted}, s.accept(ctx, c.Region, event{ID: c.ID, Function: f.Name, Created: f.Created, Qualifier: w.qualifier, Payload: payload, ClientContext: in.ClientContext})
+		e := event{ID: c.ID, Function: f.Name, Created: f.Created, Qualifier: w.qualifier, Payload: payload, ClientContext: in.ClientContext}
+		if c.Token != "" {
+			e.ID, e.Watched = c.Token, true
+		}
+		return &invokeOutput{StatusCode: http.StatusAccepted}, s.accept(ctx, c.Region, e)
 	}
 	r, err := s.run(ctx, request{region: c.Region, f: &f, v: v, qualifier: w.qualifier, id: c.ID, payload: payload, clientContext: in.ClientContext})
 	if err != nil {

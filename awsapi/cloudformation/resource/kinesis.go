@@ -3,6 +3,9 @@ package resource
 import (
 	"context"
 	"strconv"
+
+	"showrunner/awsapi/cloudformation/template"
+	"showrunner/awsapi/wire"
 )
 
 func streamTypes(served func(service, operation string) bool) []*Type {
@@ -12,14 +15,28 @@ func streamTypes(served func(service, operation string) bool) []*Type {
 	}
 	return []*Type{{
 		Name:       "AWS::Kinesis::Stream",
-		Properties: []string{"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails", "Tags"},
+		Properties: []string{"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails", "StreamEncryption", "Tags"},
+		Kept:       []string{"StreamEncryption"},
 		Replace:    []string{"Name"}, Fixed: fixed,
 		Attributes:  []string{"Arn"},
 		Named:       "Name",
 		Identifiers: []string{"Name"}, Tagged: true,
+		Check:   checkStream,
 		Needs:   [2]string{"kinesis", "CreateStream"},
 		Handler: stream{},
 	}}
+}
+
+// managedKey is the key that the CDK names for every stream. Nothing is encrypted with it
+// here, as describe-stream says.
+const managedKey = "alias/aws/kinesis"
+
+func checkStream(properties map[string]any) error {
+	encryption, _ := properties["StreamEncryption"].(map[string]any)
+	if key, known := template.Text(encryption["KeyId"]); known && key != managedKey {
+		return wire.Errorf("InvalidRequest", "a stream cannot be encrypted with the key %s here", key)
+	}
+	return nil
 }
 
 // stream acts for AWS::Kinesis::Stream.

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"showrunner/awsapi/cloudformation/template"
 	"showrunner/awsapi/state"
@@ -37,6 +38,7 @@ type Request struct {
 	StackID   string
 	StackName string
 	Logical   string
+	Type      string // the resource's
 	// Physical is the identifier: the one that the resource has, or, before it is
 	// made, the one that it gets if its type lets CloudFormation choose.
 	Physical string
@@ -122,12 +124,18 @@ type Config struct {
 	Records state.Records
 	// Website is where a bucket's website is opened on this machine.
 	Website func(bucket string) string
+	// Endpoint is where this endpoint is reached by functions.
+	Endpoint func() string
+	// Failed says of a request that was sent to a function with a token, and that nobody
+	// waits for, whether the function has failed for good, and why.
+	Failed func(ctx context.Context, region, token string) (why string, failed bool, err error)
+	Now    func() time.Time
 }
 
 // Types are all types, by name, that are served over these services.
-func Types(c Config, served func(service, operation string) bool) map[string]*Type {
-	out := map[string]*Type{}
-	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(served), logTypes(), deliveryTypes(c), networkTypes(), computeTypes(), balancerTypes(), nestedTypes(), keptTypes(c), ownTypes()} {
+func Types(c Config, served func(service, operation string) bool) Catalog {
+	out := Catalog{}
+	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(served), logTypes(), deliveryTypes(c), networkTypes(), computeTypes(), balancerTypes(), nestedTypes(), functionTypes(c), keptTypes(c), ownTypes()} {
 		for _, t := range family {
 			if t.Needs[0] == "" || served(t.Needs[0], t.Needs[1]) {
 				out[t.Name] = t

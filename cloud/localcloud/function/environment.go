@@ -170,7 +170,7 @@ func (e *environment) variables(root string, layers []string) []string {
 	}
 	before("PATH", bins...)
 	before("LD_LIBRARY_PATH", append([]string{root, filepath.Join(root, "lib")}, libs...)...)
-	before("NODE_PATH", modules...)
+	before("NODE_PATH", append(modules, e.runtime.modules()...)...)
 	before("PYTHONPATH", packages...)
 	all["HOME"], all["TMPDIR"] = e.dir, filepath.Join(e.dir, "tmp")
 	all["AWS_LAMBDA_RUNTIME_API"] = e.listener.Addr().String()

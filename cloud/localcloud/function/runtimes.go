@@ -175,6 +175,21 @@ func (r runtime) version() string {
 	return r.name + " (" + r.interpreter.version + ")"
 }
 
+// modules are the folders in which Node.js finds what was installed for the whole machine.
+func (r runtime) modules() []string {
+	if !strings.HasPrefix(r.name, "nodejs") {
+		return nil
+	}
+	var list []string
+	for _, prefix := range []string{filepath.Dir(filepath.Dir(r.path)), "/usr/local"} {
+		dir := filepath.Join(prefix, "lib", "node_modules")
+		if info, err := os.Stat(dir); err == nil && info.IsDir() && !contains(list, dir) {
+			list = append(list, dir)
+		}
+	}
+	return list
+}
+
 // command is what starts an environment of a function whose code and layers are in folders.
 func (r runtime) command(root string, layers []string, f driver.Function) ([]string, error) {
 	switch {

@@ -3,6 +3,8 @@
 'use strict';
 const fs = require('fs');
 const http = require('http');
+const https = require('https');
+const { syncBuiltinESMExports } = require('module');
 const path = require('path');
 const util = require('util');
 const { pathToFileURL } = require('url');
@@ -57,6 +59,25 @@ for (const [name, level] of [['log', 'INFO'], ['info', 'INFO'], ['debug', 'DEBUG
   console[name] = (...args) => log(level, util.format(...args));
 }
 
+// Handlers of custom resources answer to CloudFormation by https and on its port, whatever
+// the address says; here it is the endpoint's.
+const endpoint = process.env.AWS_ENDPOINT_URL ? new URL(process.env.AWS_ENDPOINT_URL) : null;
+const secure = https.request;
+https.request = function (...args) {
+  const options = args.find((a) => a && typeof a === 'object' && !(a instanceof URL));
+  if (endpoint && options && options.hostname === endpoint.hostname && (!options.port || Number(options.port) === 443) && String(options.path).startsWith('/_cloudformation/')) {
+    return http.request({ ...options, protocol: 'http:', port: endpoint.port, agent: undefined }, args.find((a) => typeof a === 'function'));
+  }
+  return secure.apply(this, args);
+};
+syncBuiltinESMExports();
+
+// What AWS puts beside a function and this machine may not have.
+function advice(message) {
+  const found = /Cannot find (?:module|package) '(@aws-sdk\/[^/']+|@smithy\/[^/']+|aws-sdk)/.exec(message);
+  return found ? ` (AWS puts this SDK beside functions; here it has to be installed, npm install -g ${found[1]}, or be in the zip file or a layer)` : '';
+}
+
 class Failure extends Error {
   constructor(kind, message, cause) {
     super(message);
@@ -99,7 +120,7 @@ async function load() {
   } catch (e) {
     if (e instanceof SyntaxError) throw new Failure('UserCodeSyntaxError', e.toString(), e);
     if (e && (e.code === 'MODULE_NOT_FOUND' || e.code === 'ERR_MODULE_NOT_FOUND')) {
-      throw new Failure('ImportModuleError', file ? e.toString() : `Error: Cannot find module '${path.basename(name)}'`, e);
+      throw new Failure('ImportModuleError', file ? e.toString() + advice(e.toString()) : `Error: Cannot find module '${path.basename(name)}'`, e);
     }
     throw e;
   }

@@ -107,6 +107,13 @@ def write_error(kind, message, trace):
     sys.stdout.write("\r".join(lines).replace("\n", "\r") + "\n")
 
 
+def advice(error):
+    """What AWS puts beside a function and this machine may not have."""
+    if getattr(error, "name", None) in ("boto3", "botocore"):
+        return " (AWS puts this SDK beside functions; here it has to be installed, pip install %s, or be in the zip file or a layer)" % error.name
+    return ""
+
+
 def load():
     named = os.environ.get("_HANDLER", "")
     try:
@@ -117,7 +124,7 @@ def load():
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise Failure("ImportModuleError", "Unable to import module '%s': %s" % (module_name, error))
+        raise Failure("ImportModuleError", "Unable to import module '%s': %s%s" % (module_name, error, advice(error)))
     except SyntaxError as error:
         raise Failure("UserCodeSyntaxError", "Syntax error in module '%s': %s" % (module_name, error),
                       ["  File \"%s\" Line %s\n    %s" % (error.filename, error.lineno, error.text)])
