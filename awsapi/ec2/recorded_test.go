@@ -1,23 +1,18 @@
 package ec2_test
 
 import (
-	"encoding/json"
-	"fmt"
-	"maps"
-	"os"
-	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"showrunner/awsapi/awstest"
 	"showrunner/store/record/recordtest"
 )
 
 type object = map[string]any
 
 // differences are recorded answers that are not AWS's here, by test and answer, each
-// with why. One that agrees after all fails the test, so that the list stays true.
+// with why.
 var differences = map[string]string{
 	"test_describe_availability_zones_filter_with_zone_names/availability_zones": "the models have no GroupLongName, and zones have identifiers of their own",
 	"test_describe_availability_zones_filter_with_zone_ids/availability_zones":   "as above",
@@ -83,99 +78,7 @@ func recordedCalls(w *world) map[string]func() object {
 // TestRecordedAnswers compares what is answered here with what AWS answered.
 func TestRecordedAnswers(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/recorded.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var recorded map[string]object
-	if err := json.Unmarshal(text, &recorded); err != nil {
-		t.Fatal(err)
-	}
-	agree, total := 0, 0
-	for _, name := range slices.Sorted(maps.Keys(recorded)) {
-		calls := recordedCalls(open(t, &recordtest.Records{}, nil))[name]
-		if calls == nil {
-			total += len(recorded[name])
-			if differences[name+"/*"] == "" {
-				t.Errorf("nobody makes the calls of %s", name)
-			}
-			continue
-		}
-		got, bound := calls(), map[string]string{}
-		for _, key := range slices.Sorted(maps.Keys(recorded[name])) {
-			total++
-			found := differ(recorded[name][key], got[key], key, bound)
-			switch why := differences[name+"/"+key]; {
-			case len(found) == 0 && why == "":
-				agree++
-			case len(found) == 0:
-				t.Errorf("%s/%s agrees, and is listed as different (%s)", name, key, why)
-			case why == "":
-				t.Errorf("%s/%s differs:\n  %s", name, key, strings.Join(found, "\n  "))
-			}
-		}
-	}
-	t.Logf("%d of %d recorded answers agree", agree, total)
-}
-
-var (
-	placeholder = regexp.MustCompile(`^<[a-z_:0-9-]+>$`)
-	unbound     = regexp.MustCompile(`<[a-z_:0-9-]+>`) // of which no value was seen yet
-)
-
-// differ says where an answer is not as it was recorded. A placeholder stands for one
-// value; the account and the region are ours.
-func differ(want, got any, path string, bound map[string]string) []string {
-	switch w := want.(type) {
-	case object:
-		g, ok := got.(object)
-		if !ok {
-			break
-		}
-		var out []string
-		for _, k := range slices.Sorted(maps.Keys(w)) {
-			if k != "ResponseMetadata" {
-				out = append(out, differ(w[k], g[k], path+"."+k, bound)...)
-			}
-		}
-		for k := range g {
-			if _, there := w[k]; !there {
-				out = append(out, fmt.Sprintf("%s.%s is %v, want nothing", path, k, g[k]))
-			}
-		}
-		return out
-	case []any:
-		g, ok := got.([]any)
-		if !ok || len(g) != len(w) {
-			break
-		}
-		var out []string
-		for i := range w {
-			out = append(out, differ(w[i], g[i], fmt.Sprintf("%s[%d]", path, i), bound)...)
-		}
-		return out
-	case string:
-		g, ok := got.(string)
-		if !ok {
-			break
-		}
-		w = strings.NewReplacer("<region>", "us-west-2", "111111111111", "000000000000").Replace(w)
-		if placeholder.MatchString(w) {
-			if bound[w] == "" {
-				bound[w] = g
-			}
-			w = bound[w]
-		}
-		for p, v := range bound { // inside of a sentence
-			w = strings.ReplaceAll(w, p, v)
-		}
-		if g == w || regexp.MustCompile("^"+unbound.ReplaceAllString(regexp.QuoteMeta(w), ".+")+"$").MatchString(g) {
-			return nil
-		}
-	default:
-		if n, ok := want.(float64); ok && reflect.ValueOf(got).IsValid() && fmt.Sprint(int64(n)) == fmt.Sprint(got) || want == got {
-			return nil
-		}
-	}
-	return []string{fmt.Sprintf("%s is %v, want %v", path, got, want)}
+	awstest.Recorded{File: "testdata/recorded.json", Region: awstest.Region, Different: differences, Share: "12 of 16"}.Compare(t, func(test string) func() awstest.Answers {
+		return recordedCalls(open(t, &recordtest.Records{}, nil))[test]
+	})
 }

@@ -53,7 +53,7 @@ func New(records state.Records, now func() time.Time) *Logs {
 
 // Service is the operations that are served.
 func (l *Logs) Service() wire.Service {
-	return wire.Service{Name: "logs", Data: []string{"PutLogEvents"}, Operations: map[string]wire.Handler{
+	return wire.Service{Name: "logs", Data: []string{"PutLogEvents"}, Invalid: "InvalidParameterException", Operations: map[string]wire.Handler{
 		"CreateLogGroup":        wire.Handle(l.createGroup),
 		"DeleteLogGroup":        wire.Handle(l.deleteGroup),
 		"DescribeLogGroups":     wire.Handle(l.describeGroups),
@@ -171,6 +171,8 @@ type shownGroup struct {
 	StoredBytes       int64
 	KmsKeyID          string `wire:"kmsKeyId"`
 	LogGroupClass     string
+	// DeletionProtectionEnabled is always false: deletion is not protected here.
+	DeletionProtectionEnabled bool
 }
 
 type describeGroupsOutput struct {

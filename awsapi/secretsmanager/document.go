@@ -18,7 +18,7 @@ type document struct {
 	Name        string    `json:"name"`
 	Description string    `json:"description,omitempty"`
 	KMSKey      string    `json:"kmsKey,omitempty"`
-	Tags        []tag     `json:"tags,omitempty"`
+	Tags        []tag     `json:"tags,omitzero"` // empty once all were removed, as AWS says
 	Policy      string    `json:"policy,omitempty"`
 	Created     time.Time `json:"created"`
 	Changed     time.Time `json:"changed"`
@@ -66,7 +66,8 @@ func (d *document) take(stage string) {
 	}
 }
 
-// move gives a stage to a version. The one that was current becomes the previous one.
+// move gives a stage to a version. The one that was current becomes the previous one,
+// and is not pending any more.
 func (d *document) move(stage string, to *version) {
 	had := d.staged(stage)
 	if had != nil && had.ID == to.ID {
@@ -75,7 +76,8 @@ func (d *document) move(stage string, to *version) {
 	d.take(stage)
 	if stage == current && had != nil {
 		d.take(previous)
-		had.Stages = append(had.Stages, previous)
+		had.Stages = append(slices.DeleteFunc(had.Stages, func(s string) bool { return s == pending }), previous)
+		slices.Sort(had.Stages)
 	}
 	to.Stages = append(to.Stages, stage)
 	slices.Sort(to.Stages)

@@ -36,6 +36,9 @@ type rotateInput struct{ SecretId, ClientRequestToken, RotationLambdaARN string 
 
 // rotate is refused: no function can be invoked here.
 func (s *service) rotate(ctx context.Context, c *wire.Call, in *rotateInput) (*secretOutput, error) {
+	if in.ClientRequestToken == "" {
+		return nil, wire.Errorf("InvalidParameterException", "You must provide a ClientRequestToken value. We recommend a UUID-type value.")
+	}
 	_, d, err := s.find(ctx, c, in.SecretId)
 	switch {
 	case err != nil:
