@@ -48,6 +48,39 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// A folder as a repository gives what is committed, whatever its work tree and its index
+// hold: files that were edited, staged, added, removed or only announced.
+func TestOnlyWhatIsCommittedIsFetched(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	r.commit("first", "edited", "committed", "staged", "committed", "removed", "committed", "kept", "committed", ".gitignore", "ignored")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("edited", "not committed")
+	for _, name := range []string{"untracked", "announced", "ignored"} {
+		write(name, "not committed")
+	}
+	r.git("add", "--intent-to-add", "announced")
+	if err := os.Remove(filepath.Join(r.dir, "removed")); err != nil {
+		t.Fatal(err)
+	}
+	commit := r.commit("without -a: nothing but the message")
+	write("staged", "not committed")
+	r.git("add", "staged")
+	want := map[string]string{"edited": "committed", "staged": "committed", "removed": "committed", "kept": "committed", ".gitignore": "ignored"}
+	b := newFixture(t)
+	for _, url := range []string{r.dir, "file://" + r.dir, r.dir + "/.git"} {
+		tree := b.fetch(Request{URL: url, Branch: "main"})
+		if got := b.files(tree.Artifact); tree.Commit != commit || fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s at %.7s: %v, want %v", url, tree.Commit, got, want)
+		}
+	}
+}
+
 func TestFetchIsTheWorkTree(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
