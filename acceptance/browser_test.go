@@ -179,6 +179,9 @@ func TestAPersonInABrowser(t *testing.T) {
 
 	b.open("/executions/" + e.ID + "/stages/say?q=script")
 	b.sees("2 lines hold")
+	if more, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.getElementById("more").checkVisibility()`)); err != nil || more {
+		b.t.Errorf("new lines are announced for a log that has ended: %v", err)
+	}
 	if title, err := chromedp.Run(b.ctx, chromedp.Title()); err != nil || title == "1" {
 		t.Errorf("a log's text ran as a script: title %q, %v", title, err)
 	}
@@ -230,6 +233,10 @@ func (b *browser) fitTelephones(paths []string) {
 		wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[int]("document.documentElement.scrollWidth"))
 		if err != nil || wide > width {
 			b.t.Errorf("%s is %d pixels wide on a screen of %d: %v", path, wide, width, err)
+		}
+		cut, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]string](`[...document.querySelectorAll("table")].filter(t => t.scrollWidth > t.clientWidth + 1).map(t => t.innerText.slice(0, 200))`))
+		if err != nil || len(cut) > 0 {
+			b.t.Errorf("%s: parts of tables are out of sight: %q, %v", path, cut, err)
 		}
 	}
 	b.do(chromedp.ResetViewport())

@@ -137,7 +137,7 @@ const mostCommits = 30
 
 // commitsText lists what lies between what is live and what is delivered.
 func commitsText(w io.Writer, c control.ReviewCommits) {
-	where := strings.Join(c.Where, ", ")
+	where := strings.Join(c.Where, " and ")
 	switch {
 	case c.Unknown != "":
 		fmt.Fprintln(w, clean("commits since what is live as "+where+" cannot be listed: "+c.Unknown))

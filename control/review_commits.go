@@ -34,7 +34,7 @@ type CommitsBetween struct {
 // approval lets be delivered: Added comes, Removed is taken back.
 type ReviewCommits struct {
 	CommitsBetween
-	Where []string `json:"where"` // it is live: "storefront-prod in us-west-2"
+	Where []string `json:"where"` // it is live: "storefront-prod in eu-west-1, us-west-2"
 	// Unknown says why nothing is listed.
 	Unknown string `json:"unknown,omitempty"`
 }
@@ -44,12 +44,27 @@ func (c ReviewCommits) is(commit string) bool {
 	return commit != "" && strings.HasPrefix(c.From, commit)
 }
 
+// addPlace notes that the commit is live in a region of a target.
+func (c *ReviewCommits) addPlace(target, region string) {
+	for i, where := range c.Where {
+		regions, same := strings.CutPrefix(where, target+" in ")
+		switch {
+		case !same:
+			continue
+		case !slices.Contains(strings.Split(regions, ", "), region):
+			c.Where[i] += ", " + region
+		}
+		return
+	}
+	c.Where = append(c.Where, target+" in "+region)
+}
+
 // warning says that something newer is live; "" where it is not.
 func (c ReviewCommits) warning() string {
 	if len(c.Removed) == 0 {
 		return ""
 	}
-	live := fmt.Sprintf("%s is live as %s", execution.ShortCommit(c.From), strings.Join(c.Where, ", "))
+	live := fmt.Sprintf("%s is live as %s", execution.ShortCommit(c.From), strings.Join(c.Where, " and "))
 	n := fmt.Sprintf("%d commits", len(c.Removed))
 	if len(c.Removed) == 1 {
 		n = "1 commit"
@@ -89,15 +104,13 @@ func (s *Service) reviewCommits(ctx context.Context, e execution.Execution, next
 			continue
 		}
 		for _, d := range r.Live {
-			commit, where := liveCommit(d), r.Target+" in "+d.Region
+			commit := liveCommit(d)
 			i := slices.IndexFunc(list, func(c ReviewCommits) bool { return c.is(commit) || c.From == commit })
 			if i < 0 {
 				i = len(list)
 				list = append(list, ReviewCommits{CommitsBetween: CommitsBetween{From: commit}})
 			}
-			if !slices.Contains(list[i].Where, where) {
-				list[i].Where = append(list[i].Where, where)
-			}
+			list[i].addPlace(r.Target, d.Region)
 		}
 	}
 	if len(list) == 0 {

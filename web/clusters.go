@@ -238,7 +238,9 @@ func (p *Pages) previewRollback(r *http.Request, ch *change) error {
 	if err != nil {
 		return err
 	}
-	ch.Lines = append(ch.Lines, "it runs as an execution of its own; nothing is built or destroyed")
+	if ch.Refused == "" {
+		ch.Lines = append(ch.Lines, "it runs as an execution of its own; nothing is built or destroyed")
+	}
 	kept, err := p.Control.ListKept(r.Context(), api.PrincipalOf(r), ch.Account, name)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/yuin/goldmark"
 
 	"showrunner/cloud"
+	"showrunner/control"
 	"showrunner/execution"
 	"showrunner/internal/span"
 )
@@ -164,8 +165,16 @@ type output struct {
 	Link        bool
 }
 
-// outputs are a stage's outputs that say something, by name. What is more than
-// one text is JSON, as expressions see it.
+// executionOf is the execution that an operation was about, or that it started.
+func executionOf(a control.AuditEntry) string {
+	if a.Subject.Kind == control.KindExecution {
+		return a.Subject.Name
+	}
+	id, _ := a.Details["execution"].(string)
+	return id
+}
+
+// outputs are a stage's outputs that say something, by name.
 func outputs(all map[string]any) []output {
 	var list []output
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -177,20 +186,99 @@ func outputs(all map[string]any) []output {
 		case nil:
 			continue
 		case string:
-			o.Value, o.Link = v, strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://")
+			o.Value, o.Link = valueText(v), strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://")
 		default:
-			raw, err := json.Marshal(v)
-			if err != nil {
-				raw = []byte(err.Error())
-			}
-			o.Value = string(raw)
+			o.Value = valueText(v)
 		}
-		if o.Value == "" || o.Value == "[]" || o.Value == "{}" {
+		if o.Value == "" {
 			continue
 		}
 		list = append(list, o)
 	}
 	return list
+}
+
+// valueText is a value as people read it; "" where it says nothing.
+func valueText(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		if at, err := time.Parse(time.RFC3339, v); err == nil {
+			return at.UTC().Format("2006-01-02 15:04:05 UTC")
+		}
+		return v
+	case map[string]any:
+		return mapText(v)
+	case []any:
+		var list []string
+		separator := ", "
+		for _, one := range v {
+			if _, nested := one.(map[string]any); nested {
+				separator = "; "
+			}
+			if text := valueText(one); text != "" {
+				list = append(list, text)
+			}
+		}
+		return strings.Join(list, separator)
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}
+
+// mapText names each value: "desired 2, max 4". What has a name, a status and two times is
+// told in a phrase: "BUILD succeeded in 2.0s"; counts that are all zero say nothing.
+func mapText(m map[string]any) string {
+	rest := maps.Clone(m)
+	var list []string
+	if name, _ := m["name"].(string); name != "" {
+		list = append(list, name)
+		delete(rest, "name")
+	}
+	started, ended := momentOf(m["started"]), momentOf(m["ended"])
+	if status, _ := m["status"].(string); status != "" && len(list) > 0 {
+		list = append(list, strings.ToLower(status))
+		delete(rest, "status")
+	}
+	if started != nil && ended != nil {
+		list = append(list, "in "+spanOf(started, ended))
+		delete(rest, "started")
+		delete(rest, "ended")
+	}
+	head, zero, separator := strings.Join(list, " "), len(list) == 0, ", "
+	list = nil
+	for _, key := range slices.Sorted(maps.Keys(rest)) {
+		text := valueText(rest[key])
+		if text == "" {
+			continue
+		}
+		zero = zero && text == "0"
+		if inner, nested := rest[key].(map[string]any); nested && len(inner) > 1 {
+			key, separator = key+":", "; "
+		}
+		list = append(list, key+" "+text)
+	}
+	if zero {
+		return ""
+	}
+	if head != "" && len(list) > 0 {
+		head += ": "
+	}
+	return head + strings.Join(list, separator)
+}
+
+// momentOf is a time that an output gives as text; nil for anything else.
+func momentOf(v any) *time.Time {
+	text, _ := v.(string)
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return nil
+	}
+	return &at
 }
 
 func functions(now func() time.Time) template.FuncMap {
@@ -208,7 +296,7 @@ func functions(now func() time.Time) template.FuncMap {
 		},
 		"short":  shorten,
 		"commit": execution.ShortCommit,
-		"list":   func(names []string) string { return strings.Join(names, ", ") },
+		"list":   func(names []string) string { return strings.Join(names, " and ") },
 		"commits": func(n int, partial bool) string {
 			switch {
 			case partial:
@@ -225,9 +313,10 @@ func functions(now func() time.Time) template.FuncMap {
 			}
 			return list
 		},
-		"outputs": outputs,
-		"width":   func(n int) int { return n * 14 },
-		"add":     func(a, b int) int { return a + b },
+		"outputs":     outputs,
+		"executionOf": executionOf,
+		"width":       func(n int) int { return n * 14 },
+		"add":         func(a, b int) int { return a + b },
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -116,7 +117,7 @@ func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := view{Title: "Executions", Nav: "executions", Same: "showrunner executions list", Live: runEvents}
+	v := view{Title: "Executions", Nav: "executions", Same: listCommand(query), Live: runEvents}
 	var triggers []control.TriggerStatus
 	if query.Application != "" && query.Pipeline != "" { // the page of one pipeline
 		triggers, err = p.Control.Triggers(r.Context(), api.PrincipalOf(r), query.Application, query.Pipeline)
@@ -134,6 +135,39 @@ func (p *Pages) executions(w http.ResponseWriter, r *http.Request) error {
 		"Statuses": execution.Listed(),
 		"Triggers": []string{"push", "poll", "schedule", "webhook", "pipeline", "manual", "rollback", "repair"}}
 	return p.show(w, r, "executions", v)
+}
+
+// listCommand is what lists the same executions on the command line.
+func listCommand(q execution.Query) string {
+	c := "showrunner executions list"
+	switch {
+	case q.Application != "" && q.Pipeline != "":
+		c += " " + shellWord(q.Application+"/"+q.Pipeline)
+	case q.Application != "":
+		c += " " + shellWord(q.Application)
+	case q.Pipeline != "":
+		c += " -p " + shellWord(q.Pipeline)
+	}
+	for _, s := range q.Statuses {
+		c += " --status " + shellWord(strings.ToLower(s.Look().Word))
+	}
+	if q.Trigger != "" {
+		c += " --trigger " + shellWord(q.Trigger)
+	}
+	if q.Text != "" {
+		c += " -q " + shellWord(q.Text)
+	}
+	return c
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
+
+// shellWord is one word of a command, quoted where it has to be.
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func (p *Pages) execution(w http.ResponseWriter, r *http.Request) error {
