@@ -17,14 +17,14 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	if !d.undisturbed(region, o, rs) {
 		return
 	}
-	if rs.WeightsSetAt.IsZero() && !d.shape.coexist {
-		d.matchOldCapacity(o, rs)
+	if rs.WeightsSetAt.IsZero() {
+		d.matchPresentCapacity(o, rs, g)
 	}
 	want := d.capacityAt(rs, s)
 	need := required(want.Desired)
 	if !rs.WeightsSetAt.IsZero() {
 		need = serveNeed(want, g)
-	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max || rs.changesBoundsOnly(g.Capacity) {
+	} else if g.Capacity.Desired < want.Desired || g.Capacity.Min > want.Desired || g.Capacity.Max < want.Max || s.Capacity >= 100 && otherBounds(g.Capacity, want) {
 		to := want
 		to.Desired = max(want.Desired, min(g.Capacity.Desired, want.Max))
 		// The change sets numbers and adds none, so it may be repeated when
@@ -91,20 +91,28 @@ func (d *decider) ends(region string, rs *RegionState, s step) time.Time {
 	return latest(begin, rs.LastCrash).Add(s.Pause + late)
 }
 
-// changesBoundsOnly says whether the version in traffic is the requested one and differs
-// only in the bounds of its capacity: the bounds are then changed without a new
-// version.
-func (rs *RegionState) changesBoundsOnly(now pipeline.Capacity) bool {
-	return rs.WeightBefore > 0 && (now.Min != rs.FinalCapacity.Min || now.Max != rs.FinalCapacity.Max)
-}
+// otherBounds says whether the bounds of two capacities differ. A group that is
+// used again, and one that earlier steps have pinned, get the final bounds at the
+// last step, also when the number of instances stays.
+func otherBounds(a, b pipeline.Capacity) bool { return a.Min != b.Min || a.Max != b.Max }
 
-// matchOldCapacity raises the new group's final capacity to the present capacity
-// of the old groups: scaling or a person may have raised it since the region's
-// turn came.
-func (d *decider) matchOldCapacity(o Region, rs *RegionState) {
+// matchPresentCapacity raises the new group's final capacity to the present
+// capacity of the old groups and of a group that is used again: scaling or a
+// person may have raised it, and a rollout takes no instances away. The final
+// capacity is then the capacity that the group has, with which drift compares.
+func (d *decider) matchPresentCapacity(o Region, rs *RegionState, g cloud.ServerGroup) {
+	raise := func(now pipeline.Capacity) {
+		rs.FinalCapacity.Desired = max(rs.FinalCapacity.Desired, min(now.Desired, rs.FinalCapacity.Max))
+	}
+	if rs.Reused {
+		raise(g.Capacity)
+	}
+	if d.shape.coexist {
+		return
+	}
 	for _, b := range rs.PreviousGroups {
-		if g, ok := find(o.Groups, b.Name); ok {
-			rs.FinalCapacity.Desired = max(rs.FinalCapacity.Desired, min(g.Capacity.Desired, rs.FinalCapacity.Max))
+		if old, ok := find(o.Groups, b.Name); ok {
+			raise(old.Capacity)
 		}
 	}
 }

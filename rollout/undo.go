@@ -105,13 +105,13 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.until(end)
 		return
 	}
-	if exists && rs.WeightBefore > 0 && !g.Destroying && (g.Capacity.Min != rs.CapacityBefore.Min || g.Capacity.Max != rs.CapacityBefore.Max) {
+	if exists && rs.WeightBefore > 0 && !g.Destroying && otherBounds(g.Capacity, rs.CapacityBefore) {
 		to := pipeline.Capacity{Min: rs.CapacityBefore.Min, Desired: min(max(g.Capacity.Desired, rs.CapacityBefore.Min), rs.CapacityBefore.Max), Max: rs.CapacityBefore.Max}
 		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-bounds/%s/%d", region, d.now.UnixNano()), ServerGroup: g.Name, Capacity: to, Guard: cloud.Guard{LastOne: true}})
 		d.note(region, "gives %s its bounds back", g.Name)
 		return
 	}
-	if exists && rs.Reused && rs.WeightBefore == 0 && !g.Destroying && g.Capacity.Desired > rs.CapacityBefore.Desired && d.spec.Restore[region] == "" {
+	if exists && rs.Reused && rs.WeightBefore == 0 && !g.Destroying && (g.Capacity.Desired > rs.CapacityBefore.Desired || otherBounds(g.Capacity, rs.CapacityBefore)) && d.spec.Restore[region] == "" {
 		// Back to the capacity it was kept with. A refusal is ignored, since the
 		// group serves nothing.
 		d.do(Change{Kind: Resize, Region: region, Key: "undo-shrink/" + region, ServerGroup: g.Name, Capacity: rs.CapacityBefore, Guard: cloud.Guard{LastOne: true}})
