@@ -47,6 +47,8 @@ func New(c Config) *Server {
 	for _, t := range []reflect.Type{reflect.TypeFor[pipeline.Duration](), reflect.TypeFor[time.Duration]()} {
 		hc.Components.Schemas.RegisterTypeAlias(t, reflect.TypeFor[durationText]())
 	}
+	hc.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())
+	hc.Transformers = append(hc.Transformers, frameworkProblem)
 	hc.Info.Description = "Pipelines, executions, clusters, sites and events. Every operation needs the token of the data folder as a bearer."
 	hc.DocsPath = "" // the pages under /docs are ours, without scripts from elsewhere
 	hc.OpenAPIPath = "/openapi"

@@ -3,9 +3,13 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"showrunner/control"
 	"showrunner/pipeline"
@@ -94,4 +98,45 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the connection is gone when this fails
+}
+
+// frameworkProblem turns the framework's own refusals of a request, such as a value
+// out of its bounds, into problem documents like all others: with a code, and with
+// each finding in the detail.
+func frameworkProblem(_ huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	code := problem.Invalid
+	switch {
+	case m.Status == http.StatusNotFound:
+		code = problem.NotFound
+	case m.Status >= http.StatusInternalServerError:
+		code = problem.Internal
+	}
+	p := &Problem{Type: "about:blank", Title: m.Title, Status: m.Status, Detail: m.Detail, Code: string(code)}
+	if len(m.Errors) > 0 {
+		findings := make([]string, len(m.Errors))
+		for i, e := range m.Errors {
+			findings[i] = finding(e)
+		}
+		p.Detail = strings.Join(findings, "; ")
+	}
+	return p, nil
+}
+
+// finding is one finding as a sentence: where, what is expected, and a short value.
+func finding(e *huma.ErrorDetail) string {
+	text := e.Message
+	if e.Location != "" {
+		text = e.Location + ": " + text
+	}
+	switch v := e.Value.(type) {
+	case string, bool, int, int64, float64:
+		if shown := fmt.Sprint(v); len(shown) <= 100 {
+			text += fmt.Sprintf(", not %q", shown)
+		}
+	}
+	return text
 }

@@ -170,7 +170,7 @@ func refusal(res *http.Response) error {
 		}
 		return problem.New(code, "api", "%s: %s", res.Status, strings.TrimSpace(string(raw[:min(len(raw), 500)])))
 	}
-	if p.Code == "" { // the framework's own checks of the request
+	if p.Code == "" { // of another server, such as a proxy in front of the control plane
 		p.Code = string(problem.Invalid)
 	}
 	e := problem.New(problem.Code(p.Code), p.Op, "%s", p.Detail)
