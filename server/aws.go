@@ -40,7 +40,6 @@ import (
 	"showrunner/control"
 	"showrunner/problem"
 	"showrunner/secret"
-	"showrunner/telemetry"
 )
 
 // AWSAddressFile holds the address of a data folder's AWS-compatible endpoint.
@@ -106,7 +105,6 @@ type awsEndpoint struct {
 	listener  net.Listener
 	streams   *kinesis.Streams
 	stacks    *cloudformation.Stacks
-	metrics   *telemetry.Store
 	alarms    *cloudwatch.CloudWatch
 	logs      *logs.Logs
 	ec2       *ec2.Service
@@ -158,12 +156,8 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		},
 		Website: func(bucket string) string { return "http://" + bucket + "." + edgeName(c.Edge) },
 	})
-	metrics, err := telemetry.Open(filepath.Join(c.Data, "metrics"), telemetry.Options{})
-	if err != nil {
-		return nil, err
-	}
 	logs := logs.New(c.store, c.Now)
-	alarms := cloudwatch.New(c.store, metrics, c.alarmActions(owner, scaling), c.Now)
+	alarms := cloudwatch.New(c.store, c.metrics, c.alarmActions(owner, scaling), c.Now)
 	pipelines := codepipeline.New(codepipeline.Config{Records: c.store, Control: c.control, Principal: owner, Renderer: c.renderer(owner), Values: secretValues{c.secrets},
 		MayDecide: mayDecide, Gate: c.transitions, URL: c.URL, Log: c.Log, Now: c.Now})
 	builds := codebuild.New(codebuild.Config{Records: c.store, Control: c.control, Principal: owner, Builds: awsBuilds{c.builder}, Renderer: c.renderer(owner),
@@ -196,19 +190,19 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		},
 	})
 	if err != nil {
-		return nil, errors.Join(problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint"), metrics.Close())
+		return nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint")
 	}
 	inside.Server = endpoint
 	last, _ := AWSAddress(c.Data) // none at the first start
 	l, err := listenAWS(c.AWS, last)
 	if err != nil {
-		return nil, errors.Join(err, metrics.Close())
+		return nil, err
 	}
 	c.awsURL = "http://" + l.Addr().String()
-	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, functions: functions, meter: meter, stacks: stacks, metrics: metrics, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, functions: functions, meter: meter, stacks: stacks, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
-		return nil, errors.Join(err, l.Close(), metrics.Close())
+		return nil, errors.Join(err, l.Close())
 	}
 	return e, nil
 }

@@ -37,6 +37,7 @@ import (
 	"showrunner/stage/deploy"
 	"showrunner/stage/notify"
 	"showrunner/store"
+	"showrunner/telemetry"
 	"showrunner/trigger"
 	"showrunner/web"
 )
@@ -111,6 +112,7 @@ type controlPlane struct {
 	watchers     *deploy.Watchers
 	cleaner      *deploy.Cleaner
 	listener     net.Listener
+	metrics      *telemetry.Store
 	aws          *awsEndpoint // nil: none is asked for
 	awsURL       string       // of the endpoint; set before anything is served
 	urlGiven     bool         // URL is what a person gave
@@ -203,6 +205,9 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	if c.AWS, err = CheckAWS(c.AWS); err != nil {
 		return nil, err
 	}
+	if c.metrics, err = openMetrics(c.Data); err != nil {
+		return nil, err
+	}
 	if c.AWS != "" {
 		if c.aws, err = c.awsEndpoint(); err != nil {
 			return nil, err
@@ -257,6 +262,10 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.cleaner.Run(ctx); return nil })
 	group.Go(func() error { c.sweeper().Run(ctx); return nil })
 	group.Go(func() error { c.builder.KeepQueue(ctx); return nil })
+	group.Go(func() error {
+		repeat(ctx, trafficEvery, c.Log, "recording the traffic", c.recordTraffic)
+		return nil
+	})
 	if c.Database != "" {
 		group.Go(func() error { return c.keepFolder(ctx) })
 		group.Go(func() error { c.builder.Keep(ctx); return nil })
@@ -336,8 +345,8 @@ func (c *controlPlane) close() {
 	if c.watchers != nil {
 		c.watchers.Close()
 	}
-	if c.aws != nil {
-		if err := c.aws.metrics.Close(); err != nil {
+	if c.metrics != nil {
+		if err := c.metrics.Close(); err != nil {
 			c.Log.Error("closing the metrics", "error", err)
 		}
 	}
@@ -356,6 +365,7 @@ func (c *controlPlane) handler() http.Handler {
 	mux.Handle("/api/", rest)
 	mux.Handle("/openapi.json", rest)
 	mux.Handle("/openapi.yaml", rest)
+	c.prometheus(mux)
 	mux.Handle(api.JudgePath, api.Judge())
 	mux.HandleFunc("GET /login", c.auth.SignIn)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })

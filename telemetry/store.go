@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -65,6 +67,9 @@ const day = 24 * time.Hour
 type Store struct {
 	db        *tsdb.DB
 	maxSeries uint64
+
+	mu        sync.Mutex
+	described map[string]Meta
 }
 
 // Open opens the database of a folder, which one process has at a time, and makes it
@@ -202,4 +207,37 @@ func failed(found storage.SeriesSet) error {
 		return problem.Wrap(err, problem.Unavailable, "telemetry.select", "reading metrics")
 	}
 	return nil
+}
+
+// Queryable is the store for package promapi, which evaluates queries over it.
+func (s *Store) Queryable() storage.Queryable { return s.db }
+
+// Meta says what a metric means.
+type Meta struct {
+	Type string `json:"type"` // counter, gauge, histogram, summary or unknown
+	Help string `json:"help"`
+	Unit string `json:"unit"`
+}
+
+// mostDescribed bounds the metrics whose meaning is kept.
+const mostDescribed = 10_000
+
+// Describe keeps what a metric means, for readers. It is not durable: writers say it
+// again after a restart.
+func (s *Store) Describe(metric string, m Meta) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.described == nil {
+		s.described = map[string]Meta{}
+	}
+	if _, known := s.described[metric]; known || len(s.described) < mostDescribed {
+		s.described[metric] = m
+	}
+}
+
+// Described is what is known of metrics.
+func (s *Store) Described() map[string]Meta {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.described)
 }
