@@ -117,3 +117,32 @@ func TestTheCDKMakesAGroupOfInstances(t *testing.T) {
 		t.Errorf("there are %s VPCs", got)
 	}
 }
+
+// A Fargate service behind a load balancer, as the CDK's pattern makes it: the stack is
+// complete once the tasks are healthy, an update rolls, and nothing is left.
+func TestTheCDKMakesAFargateService(t *testing.T) {
+	dir := cdkApp(t, filepath.Join("testdata", "cdk"))
+	w := newAWSWorld(t, "us-east-1")
+	w.cdkSays("bootstrapped", dir, nil, "bootstrap", "aws://000000000000/us-east-1")
+	app := func(args ...string) []string { return append(args, "--app", "node service.js") }
+	deploy := app("deploy", "--require-approval", "never")
+	out := w.cdkSays("Shop.Address = ", dir, nil, deploy...)
+	_, rest, _ := strings.Cut(out, "Shop.Address = ")
+	host, _, _ := strings.Cut(rest, ".localhost")
+	if status, body := w.get(host, "/"); status != 200 || !strings.HasPrefix(body, "instance i-") {
+		t.Errorf("once the stack is complete the load balancer answers %d %s", status, body)
+	}
+	w.cdkSays("Shop", dir, []string{"COUNT=3", "WORD=two"}, deploy...)
+	cluster := w.aws("ecs", "list-clusters", "--query", "clusterArns[0]", "--output", "text")
+	service := w.aws("ecs", "list-services", "--cluster", cluster, "--query", "serviceArns[0]", "--output", "text")
+	if got := strings.Fields(w.aws("ecs", "describe-services", "--cluster", cluster, "--services", service, "--query", "services[0].[runningCount,taskDefinition,deployments[].rolloutState]", "--output", "text")); len(got) != 3 || got[0] != "3" || !strings.HasSuffix(got[1], ":2") || got[2] != "COMPLETED" {
+		t.Errorf("after the update the service is %q", got)
+	}
+	w.cdkSays("Shop: destroyed", dir, nil, app("destroy", "--force")...)
+	if got := w.aws("ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=running", "--query", "length(Reservations)"); got != "0" {
+		t.Errorf("%s tasks run still", got)
+	}
+	if got := w.aws("ecs", "list-clusters", "--query", "length(clusterArns)"); got != "0" {
+		t.Errorf("%s clusters are left", got)
+	}
+}

@@ -120,8 +120,14 @@ type crashCase struct {
 // run kills the operation at every write and compares what there is at its end.
 func (c crashCase) run(t *testing.T, instances bool, first object, census func(*world) map[string]string) {
 	t.Helper()
+	c.runIn(t, func(t *testing.T) *world { t.Helper(); return newWorldOf(t, instances) }, first, census)
+}
+
+// runIn is run in worlds of the caller's.
+func (c crashCase) runIn(t *testing.T, open func(*testing.T) *world, first object, census func(*world) map[string]string) {
+	t.Helper()
 	setup := func() (*world, string) {
-		w := newWorldOf(t, instances)
+		w := open(t)
 		if !c.before {
 			return w, "s"
 		}

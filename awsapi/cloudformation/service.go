@@ -200,5 +200,26 @@ func (s *Stacks) Open(r *http.Request) http.Handler {
 	if r.Method != http.MethodPut || !strings.HasPrefix(r.URL.Path, resource.AnswerPath) || signature.Loopback(r.Host) != nil {
 		return nil
 	}
-	return resource.NewAnswers(s.Records)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if arn := resource.NewAnswers(s.Records).Take(w, r); arn != "" {
+			s.hasten(r.Context(), arn)
+		}
+	})
+}
+
+// hasten has a stack's operation carried on at once. One that is under way, or that
+// cannot be hastened, looks again by itself.
+func (s *Stacks) hasten(ctx context.Context, arn string) {
+	parts := strings.Split(arn, ":")
+	if len(parts) < 6 {
+		return
+	}
+	key := parts[3] + "/" + arn[strings.LastIndexByte(arn, '/')+1:]
+	if _, err := s.work.Update(ctx, key, func(w *work) error { w.Due = time.Time{}; return nil }); err != nil {
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }

@@ -24,7 +24,9 @@ import (
 	"showrunner/awsapi/elbv2"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
+	"showrunner/awsapi/lambda"
 	"showrunner/awsapi/secretsmanager"
+	"showrunner/awsapi/signature"
 	"showrunner/awsapi/ssm"
 	"showrunner/awsapi/wire"
 	"showrunner/secret"
@@ -43,6 +45,7 @@ type world struct {
 	key     string
 	objects *objects
 	fleet   *awstest.Fleet // nil: no instances
+	maker   *maker         // nil: no functions
 	server  *awsapi.Server
 	stacks  *cloudformation.Stacks
 	several bool         // control planes may have the same records
@@ -86,7 +89,10 @@ func (w *world) start(writes int) {
 	}
 	in := &inside{}
 	log := slog.New(slog.DiscardHandler)
-	stacks := cloudformation.New(cloudformation.Config{Records: w.dead, Values: secrets, Services: in, Alone: !w.several, AnswerWithin: 200 * time.Millisecond, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, Log: log,
+	failed := func(context.Context, string, string) (string, bool, error) { return "", false, nil }
+	stacks := cloudformation.New(cloudformation.Config{Endpoint: func() string { return "http://127.0.0.1:4566" }, Failed: func(ctx context.Context, region, token string) (string, bool, error) {
+		return failed(ctx, region, token)
+	}, Records: w.dead, Values: secrets, Services: in, Alone: !w.several, AnswerWithin: 200 * time.Millisecond, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, Log: log,
 		Zones: func(_ context.Context, region string) ([]string, error) {
 			return []string{region + "a", region + "b"}, nil
 		},
@@ -104,15 +110,26 @@ func (w *world) start(writes int) {
 		scaling.Use(balancing)
 		services = append(services, instances.Service(), scaling.Service(), balancing.Service())
 	}
+	run := func(context.Context) {}
+	if w.maker != nil {
+		functions := lambda.New(lambda.Config{Records: w.dead, Values: secrets, Functions: w.maker, Services: in, Artifacts: w.maker.artifacts, Logs: nothingLogged{}, Regions: []string{region}, Account: awsapi.Account, Alone: true, Log: log, Now: time.Now,
+			Session:  func(string, string, time.Time) (signature.Credentials, error) { return signature.Credentials{}, nil },
+			Endpoint: func() string { return "http://127.0.0.1:4566" }})
+		services = append(services, functions.Service())
+		failed = functions.Failed
+		run = func(ctx context.Context) { functions.Run(ctx, 10*time.Millisecond) }
+		w.maker.stacks.Store(stacks)
+	}
 	in.Server, err = awsapi.New(awsapi.Config{Keys: keys, Regions: []string{region}, S3: mortalObjects{w.objects, w.dead}, Log: log, Now: time.Now, Services: services})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.server, w.stacks = in.Server, stacks
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { defer close(ended); stacks.Run(ctx) }()
-	w.stop = func() { cancel(); <-ended }
+	var ended sync.WaitGroup
+	ended.Go(func() { stacks.Run(ctx) })
+	ended.Go(func() { run(ctx) })
+	w.stop = func() { cancel(); ended.Wait() }
 }
 
 // mortal are records of a process that dies: from its last write on nothing

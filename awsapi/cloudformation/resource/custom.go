@@ -38,6 +38,7 @@ func (c Catalog) Of(name string) *Type {
 type Asked struct {
 	Key    string    `json:"key"` // that its answer has to know
 	At     time.Time `json:"at"`
+	Stack  string    `json:"stack"`          // the stack's ARN
 	Sent   bool      `json:"sent,omitempty"` // the function has the request
 	Answer *Answer   `json:"answer,omitempty"`
 }
@@ -63,19 +64,19 @@ const AnswerPath = "/_cloudformation/answers/"
 // mostAnswer bounds an answer, in bytes. AWS takes 4,096.
 const mostAnswer = 4096
 
-// ServeHTTP takes an answer.
-func (a Answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Take takes an answer, and says which stack waits for it; empty when none does.
+func (a Answers) Take(w http.ResponseWriter, r *http.Request) (stack string) {
 	id, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, AnswerPath), "/")
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostAnswer+1))
 	if err != nil || len(raw) > mostAnswer {
 		http.Error(w, "an answer to CloudFormation has 4096 bytes at most", http.StatusRequestEntityTooLarge)
-		return
+		return ""
 	}
 	var answer Answer
 	if err := json.Unmarshal(raw, &answer); err != nil {
 		answer = Answer{Status: "FAILED", Reason: "Invalid response body: " + err.Error()}
 	}
-	_, err = a.docs.Update(r.Context(), id, func(d *Asked) error {
+	d, err := a.docs.Update(r.Context(), id, func(d *Asked) error {
 		if key == "" || d.Key != key {
 			return problem.New(problem.NotFound, "cloudformation.answer", "nothing was asked")
 		}
@@ -89,7 +90,10 @@ func (a Answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "nobody waits for this answer", http.StatusForbidden)
 	case err != nil:
 		http.Error(w, "the answer could not be kept", http.StatusServiceUnavailable)
+	default:
+		return d.Stack
 	}
+	return ""
 }
 
 func customTypes(c Config) []*Type {
@@ -142,7 +146,7 @@ func (h custom) ask(ctx context.Context, r *Request, kind string) (Made, error) 
 	id := UUID(r.Token, kind, r.Physical)
 	d, err := h.answers.docs.Put(ctx, id, func(d *Asked) error {
 		if d.Key == "" {
-			d.Key, d.At = rand.Text(), h.Now().UTC()
+			d.Key, d.At, d.Stack = rand.Text(), h.Now().UTC(), r.StackID
 		}
 		return nil
 	})
