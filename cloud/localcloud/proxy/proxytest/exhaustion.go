@@ -123,6 +123,10 @@ func tooManyClients(t *testing.T, address string) {
 	}
 }
 
+// streams is how many requests one connection of HTTP/2 makes at once: more than there
+// can be connections to instances, and fewer than a connection may have.
+const streams = 240
+
 // tooManyStreams has one client of HTTP/2 ask for more at once than there can be
 // connections to instances.
 func tooManyStreams(t *testing.T, instance *Instance, address string) {
@@ -130,10 +134,21 @@ func tooManyStreams(t *testing.T, instance *Instance, address string) {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	defer transport.CloseIdleConnections()
+	first, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/?mode=", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Host = Host
+	res, err := transport.RoundTrip(first) // the connection is there, and how many streams it may have is known
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	res.Body.Close()
 	var wg sync.WaitGroup
 	var answered, refused atomic.Int64
-	refusals := make(chan struct{}, 2*files)
-	for i := range 2 * files {
+	refusals := make(chan struct{}, streams)
+	for i := range streams {
 		wg.Go(func() {
 			id := fmt.Sprintf("stream-%d", i)
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/?mode=hold", nil)
