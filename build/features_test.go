@@ -363,3 +363,16 @@ func TestSpecThatCannotBeUsed(t *testing.T) {
 		t.Errorf("%+v", o.Failure)
 	}
 }
+
+// A report group that is named by its ARN keeps its own name.
+func TestReportNames(t *testing.T) {
+	for group, want := range map[string]string{
+		"unit": "demo-unit",
+		"arn:aws:codebuild:us-east-1:123456789012:report-group/unit-tests": "unit-tests",
+		"arn": "demo-arn",
+	} {
+		if got := reportName("demo", group); got != want {
+			t.Errorf("%s: %s, want %s", group, got, want)
+		}
+	}
+}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"showrunner/build/buildspec"
 	"showrunner/build/report"
+	"showrunner/problem"
 )
 
 // readReports reads the reports of every group. They say something about the
@@ -47,7 +49,7 @@ func first(lines []string) string {
 
 func (b *run) readGroup(ctx context.Context, group buildspec.ReportGroup) Report {
 	name := group.Name
-	r := Report{Name: b.req.Project + "-" + name, Group: name, Format: group.Format, Status: "SUCCEEDED", Files: []string{}}
+	r := Report{Name: reportName(b.req.Project, name), Group: name, Format: group.Format, Status: "SUCCEEDED", Files: []string{}}
 	r.Kind = report.KindOf(group.Format)
 	incomplete := func(message string) Report {
 		r.Status, r.Message = "INCOMPLETE", message
@@ -55,12 +57,12 @@ func (b *run) readGroup(ctx context.Context, group buildspec.ReportGroup) Report
 	}
 	set, err := b.expandSet(ctx, buildspec.ArtifactSet{Files: group.Files, BaseDirectory: group.BaseDirectory})
 	if err != nil {
-		return incomplete(err.Error())
+		return incomplete(problem.Text(err))
 	}
 	c := collector{root: b.src, say: func(string, ...any) {}}
 	files, err := c.artifact(set)
 	if err != nil {
-		return incomplete(err.Error())
+		return incomplete(problem.Text(err))
 	}
 	for _, f := range files {
 		one, err := readReport(group.Format, f.Source)
@@ -79,6 +81,14 @@ func (b *run) readGroup(ctx context.Context, group buildspec.ReportGroup) Report
 		r.Status = "FAILED"
 	}
 	return r
+}
+
+// reportName is a report's: project-group, or the group alone where it is named by its ARN.
+func reportName(project, group string) string {
+	if _, name, ok := strings.Cut(group, ":report-group/"); ok && strings.HasPrefix(group, "arn:") {
+		return name
+	}
+	return project + "-" + group
 }
 
 func readReport(format, name string) (report.Result, error) {

@@ -274,6 +274,9 @@ func (a *app) notesOfImport(r importer.Result, severity importer.Severity, title
 
 // nextAfterImport says which commands come next.
 func (a *app) nextAfterImport(r importer.Result, out string) {
+	if out == "-" && len(r.Secrets) == 0 {
+		return
+	}
 	a.say("\nnext:")
 	for _, s := range r.Secrets {
 		a.say("  showrunner secret set %s   # %s", clean(s.Name), clean(s.Source))

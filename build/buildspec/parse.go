@@ -70,7 +70,7 @@ func (p *parser) parse(text string) Spec {
 	}
 	spec := Spec{Phases: map[PhaseName]Phase{}}
 	sawPhases := false
-	p.fields(root, "", map[string]func(*yaml.Node){
+	misspelt := p.fields(root, "", map[string]func(*yaml.Node){
 		"version":   p.version,
 		"run-as":    func(n *yaml.Node) { spec.RunAs = p.user(n) },
 		"env":       func(n *yaml.Node) { spec.Env = p.env(n) },
@@ -87,7 +87,7 @@ func (p *parser) parse(text string) Spec {
 				"make each build of the batch a stage of the pipeline, joined by needs")
 		},
 	}, "version")
-	if !sawPhases {
+	if !sawPhases && !slices.Contains(misspelt, "phases") {
 		p.errorf(root, pipeline.CodeRequired, "phases is missing")
 	}
 	return spec
@@ -286,10 +286,10 @@ func (p *parser) artifacts(n *yaml.Node) *Artifacts {
 			a.Secondary = append(a.Secondary, s)
 		})
 	}
-	p.fields(n, "artifacts", fields)
+	misspelt := p.fields(n, "artifacts", fields)
 	// The service asks for files even when there are only secondary artifacts,
 	// and then ignores it; many files in use leave it out, and lose nothing by it.
-	if len(a.Files) == 0 && len(a.Secondary) == 0 {
+	if len(a.Files) == 0 && len(a.Secondary) == 0 && !slices.Contains(misspelt, "files") {
 		p.errorf(n, pipeline.CodeRequired, "artifacts.files is missing")
 	}
 	return a

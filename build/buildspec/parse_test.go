@@ -136,6 +136,7 @@ func TestFindings(t *testing.T) {
 		"0.1":               {"version: 0.1\nphases: {build: {commands: [a]}}", "1:10: version 0.1 is not run"},
 		"other version":     {"version: 2\nphases: {build: {commands: [a]}}", `1:10: there is no version "2"`},
 		"no phases":         {"version: 0.2", "1:1: phases is missing"},
+		"a list":            {"version: 0.2\nphases: {build: {commands: [a]}, install: {runtime-versions: [{nodejs: 10}]}}", "runtime-versions is a mapping, not a list"},
 		"empty phases":      {"version: 0.2\nphases: {}", "2:9: phases has no phase"},
 		"unknown phase":     {"version: 0.2\nphases: {biuld: {commands: [a]}}", `2:10: phases has no key "biuld"`},
 		"commands missing":  {"version: 0.2\nphases:\n  build:\n    finally: [a]", "4:5: phases.build.commands is missing"},
@@ -179,10 +180,17 @@ func TestAllFindingsInOnePass(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := e.Findings.Text()
-	for _, want := range []string{`did you mean "env"?`, `did you mean "install"?`, `did you mean "commands"?`, `on-failure cannot be "NO"`, "b.yml:2:1", "^^^^", "phases.build.commands is missing"} {
+	for _, want := range []string{`did you mean "env"?`, `did you mean "install"?`, `did you mean "commands"?`, `on-failure cannot be "NO"`, "b.yml:2:1", "^^^^"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
+	}
+	_, err = Parse("b.yml", []byte("version: 0.2\nphases: {install: {commands: [a], runtime-versions: [{nodejs: 10}]}}\n"))
+	if !errors.As(err, &e) || !strings.Contains(e.Findings.Text(), "without a dash") {
+		t.Errorf("a list in place of a mapping: %v", err)
+	}
+	if strings.Contains(text, "missing") {
+		t.Errorf("a misspelt key is told again as a missing one in\n%s", text)
 	}
 }
 

@@ -106,8 +106,9 @@ func (p *parser) syntax(text string, err error) *yaml.Node {
 }
 
 // fields hands the value of each key of a mapping to its reader, and reports
-// keys that have none, and required ones that are not there.
-func (p *parser) fields(n *yaml.Node, path string, readers map[string]func(*yaml.Node), required ...string) {
+// keys that have none, and required ones that are not there. A required key that was
+// misspelt is reported once. It returns the keys that misspelt ones probably meant.
+func (p *parser) fields(n *yaml.Node, path string, readers map[string]func(*yaml.Node), required ...string) (misspelt []string) {
 	where := "a buildspec"
 	if path != "" {
 		where = path
@@ -123,11 +124,13 @@ func (p *parser) fields(n *yaml.Node, path string, readers map[string]func(*yaml
 			return
 		}
 		known := slices.Sorted(maps.Keys(readers))
+		meant := nearest(key.Value, known)
+		misspelt = append(misspelt, meant)
 		p.add(key, pipeline.Diagnostic{Code: pipeline.CodeUnknownField, Message: fmt.Sprintf("%s has no key %q", where, key.Value),
-			Suggestion: nearest(key.Value, known), Help: "it has " + strings.Join(known, ", ")})
+			Suggestion: meant, Help: "it has " + strings.Join(known, ", ")})
 	})
 	for _, name := range required {
-		if !seen[name] && (n.Kind == yaml.MappingNode || isNull(n)) {
+		if !seen[name] && !slices.Contains(misspelt, name) && (n.Kind == yaml.MappingNode || isNull(n)) {
 			if path == "" {
 				p.errorf(n, pipeline.CodeRequired, "%s is missing", name)
 			} else {
@@ -135,6 +138,7 @@ func (p *parser) fields(n *yaml.Node, path string, readers map[string]func(*yaml
 			}
 		}
 	}
+	return misspelt
 }
 
 // each visits the entries of a mapping in file order, merge keys applied.
@@ -144,7 +148,11 @@ func (p *parser) each(n *yaml.Node, where string, visit func(key, value *yaml.No
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		p.errorf(n, pipeline.CodeType, "%s is a mapping, not %s", where, describe(n))
+		help := ""
+		if n.Kind == yaml.SequenceNode {
+			help = "begin each entry with its name and a colon, without a dash"
+		}
+		p.errorHelp(n, pipeline.CodeType, fmt.Sprintf("%s is a mapping, not %s", where, describe(n)), help)
 		return
 	}
 	seen := map[string]int{}
