@@ -11,9 +11,11 @@ import (
 
 // Preview lists what a rollout would create, shift and remove, region by region,
 // from the same decisions that carry it out. It leaves out what cannot be known
-// before the rollout runs, such as whether a kept group already has the version.
+// before the rollout runs, and says so of the version: its artifact and secrets
+// identify it, and a region may have it already.
 func Preview(spec Spec, obs Observed, now time.Time) []string {
 	var lines []string
+	deployed := false
 	for i, w := range spec.Waves {
 		for _, region := range w.Regions {
 			head := fmt.Sprintf("wave %d, %s: ", i+1, region)
@@ -22,6 +24,7 @@ func Preview(spec Spec, obs Observed, now time.Time) []string {
 				lines = append(lines, head+"cannot be asked now ("+o.Unreachable+"); the rollout waits for it, at most "+spec.Timeout.String())
 				continue
 			}
+			deployed = deployed || len(o.Groups) > 0
 			for _, line := range previewRegion(spec, region, o, now) {
 				lines = append(lines, head+line)
 			}
@@ -29,6 +32,9 @@ func Preview(spec Spec, obs Observed, now time.Time) []string {
 		if w.Bake > 0 {
 			lines = append(lines, fmt.Sprintf("wave %d: has to stay healthy for %s before the next begins", i+1, time.Duration(w.Bake)))
 		}
+	}
+	if deployed {
+		lines = append(lines, "a region that has this version already, with the same artifact and options, uses it: nothing is created there")
 	}
 	return lines
 }

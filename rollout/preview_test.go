@@ -44,6 +44,23 @@ func TestPreviewSaysWhatTheRolloutDoes(t *testing.T) {
 	}
 }
 
+// A preview does not know whether a region has the version already: it says what
+// happens then, where there is a version, and not for a first deployment.
+func TestPreviewSaysThatAVersionIsUsedAgain(t *testing.T) {
+	capacity := pipeline.Capacity{Min: 1, Desired: 3, Max: 5}
+	for name, c := range map[string]struct {
+		old  pipeline.Capacity
+		want bool
+	}{"first": {}, "next": {old: capacity, want: true}} {
+		s := newSim(rand.New(rand.NewPCG(1, 1)), regions, c.old)
+		spec := rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Strategy: strategies()["red-black"], Waves: []pipeline.Wave{{Regions: regions}}}
+		lines := strings.Join(rollout.Preview(spec, s.observe(), s.now), "\n")
+		if strings.Contains(lines, "has this version already") != c.want {
+			t.Errorf("%s:\n%s", name, lines)
+		}
+	}
+}
+
 // The preview of the judge matches its behaviour, with data and without.
 func TestPreviewSaysHowEachStepIsJudged(t *testing.T) {
 	for noData, want := range map[string]string{
