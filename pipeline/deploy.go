@@ -68,7 +68,7 @@ type Health struct {
 // Capacity is the number of instances in each region.
 type Capacity struct {
 	Min     int `json:"min" min:"0" max:"10000"`
-	Desired int `json:"desired" min:"0" max:"10000"`
+	Desired int `json:"desired" min:"0" max:"10000"` // of a first deployment; a later one never takes instances away: it keeps as many as serve, up to max, and resize lowers them
 	Max     int `json:"max" min:"0" max:"10000"`
 }
 
