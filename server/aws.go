@@ -112,6 +112,7 @@ type awsEndpoint struct {
 	balancing *elbv2.Service
 	ecs       *ecs.Service
 	functions *lambda.Service
+	secrets   *secretsmanager.Secrets
 	meter     *functionMeter
 	pipelines *codepipeline.Service
 	measurer  measurer
@@ -164,13 +165,14 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		Pipelines: pipelines, Changed: pipelines.ProjectChanged, Logs: logs, URL: c.URL, Now: c.Now})
 	logs.Fill = builds.FillLogs
 	meter := &functionMeter{}
+	rotated := secretsmanager.New(c.store, secretValues{c.secrets}, inside, c.Now)
 	functions = lambda.New(lambda.Config{Records: c.store, Values: secretValues{c.secrets}, Functions: c.control.Functions(owner), Services: inside, Artifacts: c.artifacts, Logs: logs, Used: meter.add,
 		Watch: streams.Watch, Session: functionSession(keys), Endpoint: func() string { return c.awsURL }, Verify: verifyURL(keys, c.Now), Regions: c.Regions, Account: awsapi.Account, Alone: c.Database == "", Log: c.Log, Now: c.Now})
 	endpoint, err := awsapi.New(awsapi.Config{
 		Keys: keys, Regions: c.Regions, S3: objects, Open: openRequests(stacks, functions), Log: c.Log, Now: c.Now,
 		Services: []wire.Service{
 			sts.Service(keys, c.Now),
-			secretsmanager.Service(c.store, secretValues{c.secrets}, c.Now),
+			rotated.Service(),
 			ssm.Service(c.store, secretValues{c.secrets}, c.Now, ssm.Images(ec2.SampleImage)),
 			iam.Service(c.store, c.Now),
 			streams.Service(),
@@ -199,7 +201,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, err
 	}
 	c.awsURL = "http://" + l.Addr().String()
-	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, functions: functions, meter: meter, stacks: stacks, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, functions: functions, secrets: rotated, meter: meter, stacks: stacks, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -279,6 +281,7 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	group.Go(func() error { e.balancing.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.ecs.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.functions.Run(ctx, carryEvery); return nil })
+	group.Go(func() error { e.secrets.Run(ctx, carryEvery, log); return nil })
 	group.Go(func() error { e.meter.run(ctx, e.alarms, log); return nil })
 	group.Go(func() error {
 		if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -27,6 +27,7 @@ type document struct {
 	Deletes  time.Time `json:"deletes,omitzero"`
 	Marked   time.Time `json:"marked,omitzero"` // when it was
 	Versions []version `json:"versions,omitempty"`
+	Rotation *rotation `json:"rotation,omitempty"` // nil: it was never rotated
 }
 
 type version struct {
@@ -35,7 +36,8 @@ type version struct {
 	Created  time.Time `json:"created"`
 	Accessed time.Time `json:"accessed,omitzero"` // the day
 	Binary   bool      `json:"binary,omitempty"`
-	Value    string    `json:"value"` // its name in the secret store
+	Empty    bool      `json:"empty,omitempty"` // a rotation has begun, and it has no value yet
+	Value    string    `json:"value"`           // its name in the secret store
 }
 
 // mostDeprecated is how many versions without a stage are kept.
@@ -97,7 +99,9 @@ func (d *document) prune() []string {
 			return false
 		}
 		deprecated--
-		gone = append(gone, v.Value)
+		if !v.Empty {
+			gone = append(gone, v.Value)
+		}
 		return true
 	})
 	return gone
@@ -107,6 +111,9 @@ func (d *document) prune() []string {
 func (d *document) values() []string {
 	var all []string
 	for _, v := range d.Versions {
+		if v.Empty {
+			continue
+		}
 		all = append(all, v.Value)
 	}
 	return all

@@ -60,7 +60,7 @@ func words(text, v string) bool {
 func separates(r rune) bool { return strings.ContainsRune(" /_+=.@-", r) }
 
 // search lists a page of the secrets that every filter selects, and the token of the next.
-func (s *service) search(ctx context.Context, c *wire.Call, filters []filter, planned bool, asked *int64, next string, otherwise int) ([]document, string, error) {
+func (s *Secrets) search(ctx context.Context, c *wire.Call, filters []filter, planned bool, asked *int64, next string, otherwise int) ([]document, string, error) {
 	after, err := openToken(next)
 	if err != nil {
 		return nil, "", err
@@ -82,7 +82,7 @@ func (s *service) search(ctx context.Context, c *wire.Call, filters []filter, pl
 	return found, "", nil
 }
 
-func (s *service) selected(c *wire.Call, e state.Entry[document], filters []filter, planned bool) bool {
+func (s *Secrets) selected(c *wire.Call, e state.Entry[document], filters []filter, planned bool) bool {
 	if s.over(e.Doc) || !planned && !e.Doc.Deletes.IsZero() {
 		return false
 	}
@@ -101,6 +101,8 @@ type listEntry struct {
 	CreatedDate, LastChangedDate, LastAccessedDate, DeletedDate time.Time
 	Tags                                                        []tag
 	SecretVersionsToStages                                      map[string][]string
+	RotationEnabled                                             *bool
+	RotationLambdaARN                                           string
 }
 
 type listOutput struct {
@@ -108,7 +110,7 @@ type listOutput struct {
 	NextToken  string
 }
 
-func (s *service) list(ctx context.Context, c *wire.Call, in *listInput) (*listOutput, error) {
+func (s *Secrets) list(ctx context.Context, c *wire.Call, in *listInput) (*listOutput, error) {
 	found, next, err := s.search(ctx, c, in.Filters, in.IncludePlannedDeletion, in.MaxResults, in.NextToken, 100)
 	if err != nil {
 		return nil, err
@@ -118,8 +120,12 @@ func (s *service) list(ctx context.Context, c *wire.Call, in *listInput) (*listO
 	}
 	out := &listOutput{SecretList: []listEntry{}, NextToken: next}
 	for _, d := range found {
-		out.SecretList = append(out.SecretList, listEntry{ARN: d.ARN, Name: d.Name, Description: d.Description, KmsKeyId: d.KMSKey, CreatedDate: d.Created,
-			LastChangedDate: d.Changed, LastAccessedDate: d.Accessed, DeletedDate: d.Marked, Tags: d.Tags, SecretVersionsToStages: d.stages()})
+		one := listEntry{ARN: d.ARN, Name: d.Name, Description: d.Description, KmsKeyId: d.KMSKey, CreatedDate: d.Created,
+			LastChangedDate: d.Changed, LastAccessedDate: d.Accessed, DeletedDate: d.Marked, Tags: d.Tags, SecretVersionsToStages: d.stages()}
+		if r := d.Rotation; r != nil {
+			one.RotationEnabled, one.RotationLambdaARN = &r.Enabled, r.Function
+		}
+		out.SecretList = append(out.SecretList, one)
 	}
 	return out, nil
 }

@@ -12,7 +12,7 @@ import (
 
 type policyInput struct{ SecretId, ResourcePolicy string }
 
-func (s *service) putPolicy(ctx context.Context, c *wire.Call, in *policyInput) (*nameOutput, error) {
+func (s *Secrets) putPolicy(ctx context.Context, c *wire.Call, in *policyInput) (*nameOutput, error) {
 	if !json.Valid([]byte(in.ResourcePolicy)) {
 		return nil, wire.Errorf("MalformedPolicyDocumentException", "This resource policy contains invalid Json.")
 	}
@@ -22,38 +22,14 @@ func (s *service) putPolicy(ctx context.Context, c *wire.Call, in *policyInput) 
 
 type policyOutput struct{ ARN, Name, ResourcePolicy string }
 
-func (s *service) policy(ctx context.Context, c *wire.Call, in *idInput) (*policyOutput, error) {
+func (s *Secrets) policy(ctx context.Context, c *wire.Call, in *idInput) (*policyOutput, error) {
 	_, d, err := s.find(ctx, c, in.SecretId)
 	return &policyOutput{d.ARN, d.Name, d.Policy}, err
 }
 
-func (s *service) deletePolicy(ctx context.Context, c *wire.Call, in *idInput) (*nameOutput, error) {
+func (s *Secrets) deletePolicy(ctx context.Context, c *wire.Call, in *idInput) (*nameOutput, error) {
 	d, err := s.change(ctx, c, in.SecretId, func(d *document) error { d.Policy = ""; return nil })
 	return &nameOutput{d.ARN, d.Name}, err
-}
-
-type rotateInput struct{ SecretId, ClientRequestToken, RotationLambdaARN string }
-
-// rotate is refused: no function can be invoked here.
-func (s *service) rotate(ctx context.Context, c *wire.Call, in *rotateInput) (*secretOutput, error) {
-	if in.ClientRequestToken == "" {
-		return nil, wire.Errorf("InvalidParameterException", "You must provide a ClientRequestToken value. We recommend a UUID-type value.")
-	}
-	_, d, err := s.find(ctx, c, in.SecretId)
-	switch {
-	case err != nil:
-		return nil, err
-	case !d.Deletes.IsZero():
-		return nil, marked()
-	case in.RotationLambdaARN == "":
-		return nil, wire.Errorf("InvalidRequestException", "No Lambda rotation function ARN is associated with this secret.")
-	}
-	return nil, wire.Errorf("AccessDeniedException", "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com.")
-}
-
-func (s *service) cancelRotation(ctx context.Context, c *wire.Call, in *idInput) (*secretOutput, error) {
-	d, err := s.change(ctx, c, in.SecretId, func(d *document) error { d.take(pending); return nil })
-	return &secretOutput{ARN: d.ARN, Name: d.Name}, err
 }
 
 type passwordInput struct {
@@ -66,7 +42,7 @@ type passwordInput struct {
 
 type passwordOutput struct{ RandomPassword string }
 
-func (s *service) password(_ context.Context, _ *wire.Call, in *passwordInput) (*passwordOutput, error) {
+func (s *Secrets) password(_ context.Context, _ *wire.Call, in *passwordInput) (*passwordOutput, error) {
 	var kinds []string
 	add := func(excluded bool, letters string) {
 		left := strings.Map(func(r rune) rune {

@@ -19,7 +19,7 @@ type getOutput struct {
 	VersionStages        []string
 }
 
-func (s *service) get(ctx context.Context, c *wire.Call, in *getInput) (*getOutput, error) {
+func (s *Secrets) get(ctx context.Context, c *wire.Call, in *getInput) (*getOutput, error) {
 	key, d, err := s.find(ctx, c, in.SecretId)
 	if err != nil {
 		return nil, err
@@ -30,6 +30,9 @@ func (s *service) get(ctx context.Context, c *wire.Call, in *getInput) (*getOutp
 	v, err := d.wanted(in)
 	if err != nil {
 		return nil, err
+	}
+	if v.Empty {
+		return nil, wire.Errorf("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: %s", v.ID)
 	}
 	text, err := s.values.Resolve(ctx, v.Value)
 	if err != nil {
@@ -70,7 +73,7 @@ func (d *document) wanted(in *getInput) (*version, error) {
 }
 
 // access notes the day of a read, at most once a day: AWS tells no more.
-func (s *service) access(ctx context.Context, key string, d document, v version) error {
+func (s *Secrets) access(ctx context.Context, key string, d document, v version) error {
 	day := s.now().UTC().Truncate(24 * time.Hour)
 	if d.Accessed.Equal(day) && v.Accessed.Equal(day) {
 		return nil
@@ -100,7 +103,7 @@ type batchOutput struct {
 	NextToken    string
 }
 
-func (s *service) batchGet(ctx context.Context, c *wire.Call, in *batchInput) (*batchOutput, error) {
+func (s *Secrets) batchGet(ctx context.Context, c *wire.Call, in *batchInput) (*batchOutput, error) {
 	if (len(in.SecretIdList) > 0) == (len(in.Filters) > 0) {
 		return nil, wire.Errorf("InvalidParameterException", "Either 'SecretIdList' or 'Filters' must be provided, but not both.")
 	}
@@ -135,15 +138,23 @@ type describeOutput struct {
 	CreatedDate, LastChangedDate, LastAccessedDate, DeletedDate time.Time
 	Tags                                                        []tag
 	VersionIdsToStages                                          map[string][]string
+	RotationEnabled                                             *bool
+	RotationLambdaARN                                           string
+	RotationRules                                               *rules
+	LastRotatedDate, NextRotationDate                           time.Time
 }
 
-func (s *service) describe(ctx context.Context, c *wire.Call, in *idInput) (*describeOutput, error) {
+func (s *Secrets) describe(ctx context.Context, c *wire.Call, in *idInput) (*describeOutput, error) {
 	_, d, err := s.find(ctx, c, in.SecretId)
 	if err != nil {
 		return nil, err
 	}
-	return &describeOutput{ARN: d.ARN, Name: d.Name, Description: d.Description, KmsKeyId: d.KMSKey, CreatedDate: d.Created, LastChangedDate: d.Changed,
-		LastAccessedDate: d.Accessed, DeletedDate: d.Marked, Tags: d.Tags, VersionIdsToStages: d.stages()}, nil
+	out := &describeOutput{ARN: d.ARN, Name: d.Name, Description: d.Description, KmsKeyId: d.KMSKey, CreatedDate: d.Created, LastChangedDate: d.Changed,
+		LastAccessedDate: d.Accessed, DeletedDate: d.Marked, Tags: d.Tags, VersionIdsToStages: d.stages()}
+	if r := d.Rotation; r != nil {
+		out.RotationEnabled, out.RotationLambdaARN, out.RotationRules, out.LastRotatedDate, out.NextRotationDate = &r.Enabled, r.Function, r.Rules, r.Last, r.Next
+	}
+	return out, nil
 }
 
 type versionsInput struct {
@@ -164,7 +175,7 @@ type versionsOutput struct {
 	Versions             []versionEntry
 }
 
-func (s *service) listVersions(ctx context.Context, c *wire.Call, in *versionsInput) (*versionsOutput, error) {
+func (s *Secrets) listVersions(ctx context.Context, c *wire.Call, in *versionsInput) (*versionsOutput, error) {
 	_, d, err := s.find(ctx, c, in.SecretId)
 	if err != nil {
 		return nil, err

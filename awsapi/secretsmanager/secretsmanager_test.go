@@ -37,7 +37,7 @@ func open(t *testing.T) *client {
 	t.Helper()
 	records := &recordtest.Records{}
 	c := &client{t: t, store: secret.New(records, secret.Options{KeyFile: filepath.Join(t.TempDir(), "key")})}
-	c.Client = awstest.New(t, secretsmanager.Service(records, values{c.store}, func() time.Time { return time.Now().Add(time.Duration(c.later.Load())) }))
+	c.Client = awstest.New(t, secretsmanager.New(records, values{c.store}, nil, func() time.Time { return time.Now().Add(time.Duration(c.later.Load())) }).Service())
 	return c
 }
 

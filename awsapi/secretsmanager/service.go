@@ -25,15 +25,22 @@ type Values interface {
 // collection is where secrets are kept.
 const collection = "aws.secretsmanager"
 
-type service struct {
-	docs   state.Collection[document]
-	values Values
-	now    func() time.Time
+// Secrets is the service.
+type Secrets struct {
+	docs      state.Collection[document]
+	values    Values
+	functions Functions // nil: nothing is rotated
+	now       func() time.Time
+	wake      chan struct{}
+}
+
+// New makes the service.
+func New(records state.Records, values Values, functions Functions, now func() time.Time) *Secrets {
+	return &Secrets{docs: state.New[document](records, collection), values: values, functions: functions, now: now, wake: make(chan struct{}, 1)}
 }
 
 // Service is the operations of secretsmanager that are served.
-func Service(records state.Records, values Values, now func() time.Time) wire.Service {
-	s := &service{docs: state.New[document](records, collection), values: values, now: now}
+func (s *Secrets) Service() wire.Service {
 	return wire.Service{Name: "secretsmanager", Operations: map[string]wire.Handler{
 		"CreateSecret":             wire.Handle(s.create),
 		"PutSecretValue":           wire.Handle(s.put),
@@ -94,7 +101,7 @@ const suffixLength = 7
 
 // key is where the document of a SecretId (a name, an ARN, or an ARN without its
 // suffix) is kept, and the ARN that it has to have, if it was given.
-func (s *service) key(c *wire.Call, id string) (key, arn string, err error) {
+func (s *Secrets) key(c *wire.Call, id string) (key, arn string, err error) {
 	rest, isARN := strings.CutPrefix(id, arnPrefix(c))
 	if !isARN {
 		if strings.HasPrefix(id, "arn:") {
@@ -112,7 +119,7 @@ func (s *service) key(c *wire.Call, id string) (key, arn string, err error) {
 }
 
 // find is the document of a SecretId. One whose time has come is gone.
-func (s *service) find(ctx context.Context, c *wire.Call, id string) (string, document, error) {
+func (s *Secrets) find(ctx context.Context, c *wire.Call, id string) (string, document, error) {
 	key, arn, err := s.key(c, id)
 	if err != nil {
 		return "", document{}, err
@@ -124,10 +131,10 @@ func (s *service) find(ctx context.Context, c *wire.Call, id string) (string, do
 	return key, d, err
 }
 
-func (s *service) over(d document) bool { return !d.Deletes.IsZero() && !s.now().Before(d.Deletes) }
+func (s *Secrets) over(d document) bool { return !d.Deletes.IsZero() && !s.now().Before(d.Deletes) }
 
 // bury removes a secret whose time has come, with its values.
-func (s *service) bury(ctx context.Context, key string) error {
+func (s *Secrets) bury(ctx context.Context, key string) error {
 	d, err := s.docs.Get(ctx, key)
 	if problem.CodeOf(err) == problem.NotFound || err == nil && !s.over(d) {
 		return nil
@@ -142,7 +149,7 @@ func (s *service) bury(ctx context.Context, key string) error {
 }
 
 // change updates a secret that is not marked for deletion.
-func (s *service) change(ctx context.Context, c *wire.Call, id string, how func(*document) error) (document, error) {
+func (s *Secrets) change(ctx context.Context, c *wire.Call, id string, how func(*document) error) (document, error) {
 	key, _, err := s.find(ctx, c, id)
 	if err != nil {
 		return document{}, err
@@ -184,7 +191,18 @@ func needToken(token string) error {
 
 // addVersion keeps a value and adds its version with stages to the document. The
 // same token with the same value adds nothing; with another it is refused.
-func (s *service) addVersion(ctx context.Context, d *document, token string, value []byte, binary bool, stages []string) error {
+func (s *Secrets) addVersion(ctx context.Context, d *document, token string, value []byte, binary bool, stages []string) error {
+	name := valueName(d.ARN, token)
+	if v := d.version(token); v != nil && v.Empty {
+		if err := s.values.Set(ctx, name, value); err != nil {
+			return err
+		}
+		v.Empty, v.Binary, v.Value, d.Changed = false, binary, name, s.now().UTC()
+		for _, stage := range stages {
+			d.move(stage, v)
+		}
+		return nil
+	}
 	if v := d.version(token); v != nil {
 		had, err := s.values.Resolve(ctx, v.Value)
 		if err != nil {
@@ -195,7 +213,6 @@ func (s *service) addVersion(ctx context.Context, d *document, token string, val
 		}
 		return nil
 	}
-	name := valueName(d.ARN, token)
 	if err := s.values.Set(ctx, name, value); err != nil {
 		return err
 	}
@@ -212,7 +229,7 @@ func (s *service) addVersion(ctx context.Context, d *document, token string, val
 
 // forget removes values that no version has any more. One that stays because of a
 // failure is encrypted and named by nobody.
-func (s *service) forget(ctx context.Context, names []string) error {
+func (s *Secrets) forget(ctx context.Context, names []string) error {
 	for _, n := range names {
 		if err := s.values.Delete(ctx, n); err != nil && problem.CodeOf(err) != problem.NotFound {
 			return err

@@ -22,7 +22,7 @@ type secretOutput struct {
 	ARN, Name, VersionId string
 }
 
-func (s *service) create(ctx context.Context, c *wire.Call, in *createInput) (*secretOutput, error) {
+func (s *Secrets) create(ctx context.Context, c *wire.Call, in *createInput) (*secretOutput, error) {
 	if err := checkName(in.Name); err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ type putOutput struct {
 	VersionStages        []string
 }
 
-func (s *service) put(ctx context.Context, c *wire.Call, in *putInput) (*putOutput, error) {
+func (s *Secrets) put(ctx context.Context, c *wire.Call, in *putInput) (*putOutput, error) {
 	value, binary, without, err := content(in.SecretString, in.SecretBinary)
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ type updateInput struct {
 	SecretBinary                 []byte
 }
 
-func (s *service) update(ctx context.Context, c *wire.Call, in *updateInput) (*secretOutput, error) {
+func (s *Secrets) update(ctx context.Context, c *wire.Call, in *updateInput) (*secretOutput, error) {
 	value, binary, without, err := content(in.SecretString, in.SecretBinary)
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ type stageInput struct{ SecretId, VersionStage, RemoveFromVersionId, MoveToVersi
 
 type nameOutput struct{ ARN, Name string }
 
-func (s *service) moveStage(ctx context.Context, c *wire.Call, in *stageInput) (*nameOutput, error) {
+func (s *Secrets) moveStage(ctx context.Context, c *wire.Call, in *stageInput) (*nameOutput, error) {
 	d, err := s.change(ctx, c, in.SecretId, func(d *document) error {
 		had := d.staged(in.VersionStage)
 		if in.RemoveFromVersionId != "" && (had == nil || had.ID != in.RemoveFromVersionId) {
@@ -198,7 +198,7 @@ type deleteOutput struct {
 	DeletionDate time.Time
 }
 
-func (s *service) delete(ctx context.Context, c *wire.Call, in *deleteInput) (*deleteOutput, error) {
+func (s *Secrets) delete(ctx context.Context, c *wire.Call, in *deleteInput) (*deleteOutput, error) {
 	days := int64(30)
 	if in.RecoveryWindowInDays != nil {
 		if in.ForceDeleteWithoutRecovery {
@@ -238,7 +238,7 @@ func (s *service) delete(ctx context.Context, c *wire.Call, in *deleteInput) (*d
 
 type idInput struct{ SecretId string }
 
-func (s *service) restore(ctx context.Context, c *wire.Call, in *idInput) (*nameOutput, error) {
+func (s *Secrets) restore(ctx context.Context, c *wire.Call, in *idInput) (*nameOutput, error) {
 	key, _, err := s.find(ctx, c, in.SecretId)
 	if err != nil {
 		return nil, err
@@ -257,7 +257,7 @@ type tagInput struct {
 
 type none struct{}
 
-func (s *service) tag(ctx context.Context, c *wire.Call, in *tagInput) (*none, error) {
+func (s *Secrets) tag(ctx context.Context, c *wire.Call, in *tagInput) (*none, error) {
 	_, err := s.change(ctx, c, in.SecretId, func(d *document) error {
 		for _, t := range in.Tags {
 			i := slices.IndexFunc(d.Tags, func(o tag) bool { return o.Key == t.Key })
@@ -277,7 +277,7 @@ type untagInput struct {
 	TagKeys  []string
 }
 
-func (s *service) untag(ctx context.Context, c *wire.Call, in *untagInput) (*none, error) {
+func (s *Secrets) untag(ctx context.Context, c *wire.Call, in *untagInput) (*none, error) {
 	_, err := s.change(ctx, c, in.SecretId, func(d *document) error {
 		d.Tags = slices.DeleteFunc(d.Tags, func(t tag) bool { return slices.Contains(in.TagKeys, t.Key) })
 		return nil

@@ -27,7 +27,51 @@ func secretTypes() []*Type {
 		Attributes: []string{"Id"},
 		Needs:      [2]string{"secretsmanager", "PutResourcePolicy"},
 		Handler:    secretPolicy{},
+	}, {
+		Name:       "AWS::SecretsManager::RotationSchedule",
+		Properties: []string{"SecretId", "RotationLambdaARN", "RotationRules", "RotateImmediatelyOnUpdate"},
+		Required:   []string{"SecretId", "RotationLambdaARN"},
+		Replace:    []string{"SecretId"},
+		Attributes: []string{"Id"},
+		Needs:      [2]string{"lambda", "Invoke"},
+		Handler:    secretRotation{},
 	}}
+}
+
+// secretRotation acts for AWS::SecretsManager::RotationSchedule, whose identifier is its secret's.
+type secretRotation struct{}
+
+func (secretRotation) made(r *Request) Made {
+	return Made{Physical: r.Physical, Attributes: map[string]any{"Id": r.Physical}}
+}
+
+func (h secretRotation) Create(ctx context.Context, r *Request) (Made, error) {
+	in := r.pick(map[string]string{"SecretId": "SecretId", "RotationLambdaARN": "RotationLambdaARN", "RotationRules": "RotationRules"})
+	in["ClientRequestToken"] = UUID(r.Token)
+	if v := r.Text("RotateImmediatelyOnUpdate"); v != "" {
+		in["RotateImmediately"] = v
+	}
+	_, err := r.call(ctx, "secretsmanager", "RotateSecret", in)
+	return h.made(r), err
+}
+
+func (h secretRotation) Update(ctx context.Context, r *Request) (Made, error) {
+	return h.Create(ctx, r)
+}
+
+func (secretRotation) Delete(ctx context.Context, r *Request) error {
+	_, err := r.call(ctx, "secretsmanager", "CancelRotateSecret", map[string]any{"SecretId": r.Properties["SecretId"]})
+	return gone(err, "ResourceNotFoundException", "InvalidRequestException")
+}
+
+// Find is the rotation of a secret that has one.
+func (h secretRotation) Find(ctx context.Context, r *Request) (Made, bool, error) {
+	out, err := r.call(ctx, "secretsmanager", "DescribeSecret", map[string]any{"SecretId": r.Properties["SecretId"]})
+	if err != nil {
+		return absent(h.made(r), err, "ResourceNotFoundException")
+	}
+	on, _ := out["RotationEnabled"].(bool)
+	return h.made(r), on && textAt(out, "RotationLambdaARN") == r.Text("RotationLambdaARN"), nil
 }
 
 // secret acts for AWS::SecretsManager::Secret. Its identifier is the ARN; before
