@@ -10,6 +10,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/problem"
 	"showrunner/telemetry"
+	"showrunner/telemetry/ingest"
 	"showrunner/telemetry/promapi"
 	"showrunner/telemetry/traffic"
 )
@@ -32,12 +33,16 @@ func openMetrics(data string) (*telemetry.Store, error) {
 	return s, err
 }
 
-// prometheus puts the query API of Prometheus behind the same token as the API.
+// prometheus puts the query API of Prometheus, and what takes metrics from others,
+// behind the same token as the API.
 func (c *controlPlane) prometheus(mux *http.ServeMux) {
 	answers := c.auth.Require(promapi.New(c.metrics, c.Version, c.Now))
 	for _, path := range promapi.Paths() {
 		mux.Handle(path, answers)
 	}
+	sent := ingest.New(c.metrics, c.Now)
+	mux.Handle(ingest.RemoteWritePath, c.auth.Require(http.HandlerFunc(sent.RemoteWrite)))
+	mux.Handle(ingest.OTLPPath, c.auth.Require(http.HandlerFunc(sent.OTLP)))
 }
 
 // recordTraffic writes once what the load balancers of all accounts have counted. A

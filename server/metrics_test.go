@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +70,19 @@ func TestTrafficIsFoundThroughPrometheusAPI(t *testing.T) {
 	status, got := ask("the-token", query)
 	if status != http.StatusOK || len(got) != 2 || got["shop-prod/one"] != "70" || got["shop-prod/two"] != "5" {
 		t.Errorf("%d: %v", status, got)
+	}
+	for _, path := range []string{"/api/v1/write", "/api/v1/otlp/v1/metrics"} {
+		for token, want := range map[string]int{"": http.StatusUnauthorized, "the-token": http.StatusBadRequest} {
+			r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1"+path, strings.NewReader("{"))
+			if token != "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s with the token %q: %d, want %d", path, token, w.Code, want)
+			}
+		}
 	}
 	if _, got := ask("the-token", `sum(showrunner_server_group_requests_total)`); got["/"] != "75" {
 		t.Errorf("the sum over both lives is %v", got)
