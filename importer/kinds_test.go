@@ -2,6 +2,7 @@ package importer_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -263,5 +264,21 @@ func TestProjectsNamedByParameters(t *testing.T) {
 		if !hasNote(r, what) {
 			t.Errorf("nothing says %s: %+v", what, r.NotCarried)
 		}
+	}
+}
+
+// A name that the document does not have is not invented in silence.
+func TestAnUnnamedSpinnakerPipeline(t *testing.T) {
+	r, err := run("spinnaker", []byte(`{"stages": [{"type": "wait", "name": "w", "refId": "1", "waitTime": 1}]}`), importer.Options{File: "p.json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Document.Application != "pipeline" || r.Document.Pipelines[0].Name != "pipeline" {
+		t.Errorf("it is %s/%s", r.Document.Application, r.Document.Pipelines[0].Name)
+	}
+	if !slices.ContainsFunc(r.NotCarried, func(n importer.Note) bool {
+		return n.Severity == importer.Warning && strings.Contains(n.Why, "taken as pipeline")
+	}) {
+		t.Errorf("nothing says that its name was invented: %+v", r.NotCarried)
 	}
 }

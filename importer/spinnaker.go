@@ -2,6 +2,7 @@ package importer
 
 import (
 	"bytes"
+	"cmp"
 	"regexp"
 	"slices"
 	"sort"
@@ -38,6 +39,8 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 		pipelineNames[i] = name
 		if there := def.get("name").static(); there != "" {
 			siblings[there] = name
+		} else {
+			in.note(Warning, def.path, "name", "the pipeline has none: taken as %s; rename it in the file", name)
 		}
 		if id := def.get("id"); id.ok() {
 			siblings[id.static()] = name
@@ -60,8 +63,8 @@ func Spinnaker(src []byte, opts Options) (Result, error) {
 		app := def.get("application").static()
 		if doc.Application == "" {
 			if app == "" {
-				app = name
-				in.note(Info, def.path, "application "+name, "the pipeline names no application, so it is named after the pipeline; --application gives another")
+				app = cmp.Or(name, pipelineNames[i])
+				in.note(Info, def.path, "application "+app, "the pipeline names no application, so it is named after the pipeline; --application gives another")
 			}
 			if doc.Application = opts.Application; doc.Application == "" {
 				doc.Application = slug(app, "application", 40)
