@@ -83,7 +83,7 @@ func (a *app) init(ctx context.Context, dir string, o starter.Options, force boo
 	if err := writeFile(file, s.Source, force); err != nil {
 		return err
 	}
-	return a.print(s, func() []string { return []string{s.Application} }, func(w io.Writer) { initText(w, dir, s, repo) })
+	return a.print(s, func() []string { return []string{s.Application} }, func(w io.Writer) { initText(w, dir, a.dataFlag(), s, repo) })
 }
 
 // writeFile does not replace a file that has come meanwhile, unless it may.
@@ -122,7 +122,7 @@ func inspectRepository(ctx context.Context, dir string) repository {
 	return r
 }
 
-func initText(w io.Writer, dir string, s starter.Start, repo repository) {
+func initText(w io.Writer, dir, flag string, s starter.Start, repo repository) {
 	fmt.Fprintf(w, "Found a %s: %s.\n", s.Kind, clean(strings.Join(s.Found, "; ")))
 	fmt.Fprintf(w, "Wrote %s, application %s.\n", filepath.Join(dir, starter.FileName), s.Application)
 	for _, n := range s.Notes {
@@ -141,14 +141,14 @@ func initText(w io.Writer, dir string, s starter.Start, repo repository) {
 	default:
 		fmt.Fprintf(w, "  git add %s && git commit -m \"Add the pipeline\"\n", starter.FileName)
 	}
-	fmt.Fprintf(w, `  showrunner up                         # in a terminal of its own
-  showrunner apply -f %[1]s
-  showrunner run %[2]s/release --watch
+	fmt.Fprintf(w, `  showrunner%[5]s up                         # in a terminal of its own
+  showrunner%[5]s apply -f %[1]s
+  showrunner%[5]s run %[2]s/release --watch
 Then look at http://%[3]s.localhost:8080/ . Each further commit on %[4]s is delivered by itself:
-  showrunner executions watch '%[2]s/release#2'
+  showrunner%[5]s executions watch '%[2]s/release#2'
 
 8080 is the edge's port, where visitors come in; showrunner up --edge 127.0.0.1:9000 takes another.
-`, starter.FileName, s.Application, s.Host, repo.branch)
+`, starter.FileName, s.Application, s.Host, repo.branch, flag)
 	if s.Service {
 		fmt.Fprintln(w, "Nobody chooses the ports of instances: each is told the HOST and PORT to listen on (docs/service.md).")
 	}
