@@ -125,7 +125,7 @@ func TestFunctionsSurviveAKilledControl(t *testing.T) {
 	if len(w.marked()) == 0 {
 		t.Error("no environment is warm")
 	}
-	w.kill("region us-east-1")
+	w.kill("region-us-east-1")
 	w.eventually(20*time.Second, "nothing is left of the region that was killed", func() error {
 		if pids := w.marked(); len(pids) > 0 {
 			return fmt.Errorf("processes %v", pids)

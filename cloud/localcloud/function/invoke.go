@@ -38,6 +38,20 @@ func (v *invocation) say(stream string, lines ...driver.LogLine) {
 	v.changed = make(chan struct{})
 }
 
+// body is the payload, until it is dropped.
+func (v *invocation) body() []byte {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.Payload
+}
+
+// drop forgets the payload: it may be large, and nobody reads it again.
+func (v *invocation) drop() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.Payload = nil
+}
+
 // end sets the outcome; the first one counts.
 func (v *invocation) end(now time.Time, r driver.InvocationResult, failure error) {
 	v.mu.Lock()
@@ -184,7 +198,7 @@ func (h *Host) release(e *environment, f *function, v *invocation) {
 	h.mu.Lock()
 	f.atOnce--
 	h.atOnce--
-	v.Payload = nil // it may be large, and nobody reads it again
+	v.drop()
 	e.used = h.config.Now()
 	free := e.free() && !e.retired && !h.closed
 	if free {

@@ -52,8 +52,9 @@ func (e *environment) next(w http.ResponseWriter, q *http.Request) {
 	if v.ClientContext != "" {
 		h.Set("Lambda-Runtime-Client-Context", v.ClientContext)
 	}
-	h.Set("Content-Length", strconv.Itoa(len(v.Payload)))
-	_, _ = w.Write(v.Payload) // a process that has ended is noticed by its end
+	body := v.body()
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // a process that has ended is noticed by its end
 }
 
 // accept answers a report of the runtime.
