@@ -16,6 +16,7 @@ func TestTheEndpointOfAWSIsOnByDefault(t *testing.T) {
 	if _, err := exec.LookPath("aws"); err != nil {
 		t.Skip("the aws command is not installed")
 	}
+	t.Setenv("AWS_PROFILE", "of-somebody-else") // showrunner aws uses none
 	first, second := newWorld(t, "us-east-1"), newWorld(t, "us-east-1")
 	seen := map[string]bool{}
 	for _, w := range []*world{first, second} {

@@ -12,16 +12,22 @@ import (
 	"time"
 )
 
-// cdkModules is a folder with the CDK that the example asks for. It is installed
-// once and kept in the user's cache.
+// cdkModules is a folder with the CDK that the example asks for.
 func cdkModules(t *testing.T) string {
+	t.Helper()
+	return nodeModules(t, "cdk", filepath.Join("..", "examples", "cdk", "package.json"), "aws-cdk-lib")
+}
+
+// nodeModules is a folder with the packages that a package.json asks for, one of which
+// is named. They are installed once and kept in the user's cache.
+func nodeModules(t *testing.T, name, packages, one string) string {
 	t.Helper()
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skip(tool + " is not installed")
 		}
 	}
-	wanted, err := os.ReadFile(filepath.Join("..", "examples", "cdk", "package.json"))
+	wanted, err := os.ReadFile(packages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,14 +36,14 @@ func cdkModules(t *testing.T) string {
 		t.Skip("no cache folder: ", err)
 	}
 	sum := sha256.Sum256(wanted)
-	dir := filepath.Join(cache, "showrunner-tests", "cdk-"+hex.EncodeToString(sum[:6]))
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "aws-cdk-lib")); err == nil {
+	dir := filepath.Join(cache, "showrunner-tests", name+"-"+hex.EncodeToString(sum[:6]))
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", one)); err == nil {
 		return filepath.Join(dir, "node_modules")
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		t.Skip("no cache folder: ", err)
 	}
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "cdk-new-")
+	fresh, err := os.MkdirTemp(filepath.Dir(dir), name+"-new-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +52,7 @@ func cdkModules(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if out, err := runFor(t, 5*time.Minute, fresh, os.Environ(), "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"); err != nil {
-		t.Skipf("the CDK could not be installed: %v\n%s", err, out)
+		t.Skipf("%s could not be installed: %v\n%s", name, err, out)
 	}
 	if err := os.Rename(fresh, dir); err != nil { // another test was first
 		if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {

@@ -209,6 +209,15 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	return e, nil
 }
 
+// awsProtocols are what clients of AWS speak without TLS: the SDK for JavaScript speaks
+// HTTP/2 to Kinesis, without asking first.
+func awsProtocols() *http.Protocols {
+	var p http.Protocols
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return &p
+}
+
 // insideServices are the endpoint's services for one another: the endpoint itself,
 // which is made after them.
 type insideServices struct{ *awsapi.Server }
@@ -266,6 +275,7 @@ const (
 // serve adds the endpoint to what runs until ctx ends.
 func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slog.Logger) {
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	e.server.Protocols = awsProtocols()
 	e.server.BaseContext = func(net.Listener) context.Context { return requests }
 	group.Go(func() error { e.pipelines.Run(ctx); return nil })
 	group.Go(func() error { e.streams.Run(ctx, sweepEvery, log); return nil })

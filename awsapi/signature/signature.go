@@ -62,6 +62,8 @@ const (
 	longest    = 7 * 24 * time.Hour // of a presigned URL
 	unsigned   = "UNSIGNED-PAYLOAD"
 	hashHeader = "X-Amz-Content-Sha256"
+	// authority is how the SDK for JavaScript signs the host over HTTP/2.
+	authority = ":authority"
 )
 
 // claim is what a request says of its signature.
@@ -126,7 +128,7 @@ func check(r *http.Request, find Lookup) (c claim, known Credentials, err error)
 	if !found {
 		return c, known, failure("InvalidClientTokenId", http.StatusForbidden, "The security token included in the request is invalid.")
 	}
-	if !slices.Contains(c.headers, "host") {
+	if !slices.Contains(c.headers, "host") && !(r.ProtoMajor == 2 && slices.Contains(c.headers, authority)) {
 		return c, known, failure("SignatureDoesNotMatch", http.StatusForbidden, "'Host' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	for name := range r.Header {
@@ -280,7 +282,7 @@ func unescape(path string) string {
 
 func headerText(r *http.Request, name string) string {
 	switch name {
-	case "host":
+	case "host", authority:
 		return r.Host
 	case "content-length":
 		if r.ContentLength >= 0 {

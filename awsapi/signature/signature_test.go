@@ -184,3 +184,24 @@ func TestHeadersOfAWSAreSigned(t *testing.T) {
 		t.Errorf("a target that is not signed: %v", err)
 	}
 }
+
+// Over HTTP/2 the SDK for JavaScript signs :authority in the place of the host.
+func TestTheHostOfHTTP2IsSignedAsAuthority(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"StreamName":"s"}`)
+	r := signed(t, owner, "kinesis", "POST", "/", body, now)
+	sum := sha256.Sum256(body)
+	c := claim{key: owner.Key, date: now.Format("20060102"), region: "us-east-1", service: "kinesis", at: now, headers: []string{":authority", "x-amz-date"}}
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+owner.Key+"/"+c.date+"/us-east-1/kinesis/aws4_request, SignedHeaders=:authority;x-amz-date, Signature="+c.sign(owner.Secret, canonical(r, c, hex.EncodeToString(sum[:]))))
+	if _, err := Verify(r, body, now, find); code(err) != "SignatureDoesNotMatch" {
+		t.Errorf("over HTTP/1: %v", err)
+	}
+	r.ProtoMajor = 2
+	if _, err := Verify(r, body, now, find); err != nil {
+		t.Error(err)
+	}
+	r.Host = "127.0.0.1:9"
+	if _, err := Verify(r, body, now, find); code(err) != "SignatureDoesNotMatch" {
+		t.Errorf("another host: %v", err)
+	}
+}
