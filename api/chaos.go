@@ -49,6 +49,7 @@ func (s *Server) chaos() {
 		}) (*body[[]control.MonkeyDay], error) {
 			return answer(c.MonkeySchedule(ctx, principal(ctx), in.Application))
 		})
+	s.faults()
 	huma.Register(s.api, operation(http.MethodGet, "/chaos/eligible", "list-eligible", "Which instances a kill could choose now, and why not the others", 200),
 		func(ctx context.Context, in *struct {
 			Application string `query:"application" required:"true"`
@@ -57,5 +58,26 @@ func (s *Server) chaos() {
 			Region      string `query:"region"`
 		}) (*body[monkey.Decision], error) {
 			return answer(c.MonkeyEligible(ctx, principal(ctx), control.ChaosRequest{Application: in.Application, Cluster: in.Cluster, Account: in.Account, Region: in.Region}))
+		})
+}
+
+func (s *Server) faults() {
+	c := s.Control
+	huma.Register(s.api, operation(http.MethodPost, "/chaos/faults", "start-fault", "Begin a fault, which ends by itself after its duration", 201),
+		func(ctx context.Context, in *struct {
+			Key  string `header:"Idempotency-Key"`
+			Body control.FaultRequest
+		}) (*body[control.ChaosFault], error) {
+			return answer(c.StartFault(ctx, principal(ctx), in.Body, keyOr(in.Key)))
+		})
+	huma.Register(s.api, operation(http.MethodGet, "/chaos/faults", "list-faults", "Faults that are active, or ended lately, newest first", 200),
+		func(ctx context.Context, _ *struct{}) (*body[[]control.ChaosFault], error) {
+			return answer(c.Faults(ctx, principal(ctx)))
+		})
+	huma.Register(s.api, operation(http.MethodPost, "/chaos/faults/{fault}/undo", "undo-fault", "End a fault at once", 200),
+		func(ctx context.Context, in *struct {
+			Fault string `path:"fault"`
+		}) (*body[control.ChaosFault], error) {
+			return answer(c.UndoFault(ctx, principal(ctx), in.Fault))
 		})
 }

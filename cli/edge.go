@@ -32,7 +32,7 @@ the next one when a region does not answer. "showrunner up" starts one.`,
 				level = slog.LevelDebug
 			}
 			log := slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: level}))
-			config := localcloud.ClientConfig{Edge: listen, Now: time.Now}
+			config := localcloud.ClientConfig{Edge: listen, ForEdge: true, Now: time.Now}
 			for _, r := range regions {
 				config.Regions = append(config.Regions, localcloud.Endpoint{Region: r, Data: a.data})
 			}

@@ -140,12 +140,17 @@ func TestAbilitiesThatADriverLacks(t *testing.T) {
 		"removing load": func() error { return a.RemoveLoadBalancer(ctx, "r", "lb", "k") },
 		"terminating":   func() error { return a.Terminate(ctx, "r", "i-1", cloud.TerminateOptions{}, "k") },
 		"counting":      func() error { _, err := a.Counts(ctx, "r", "app"); return err },
-		"standby":       func() error { return a.SetStandby(ctx, "r", "i-1", true, "k") },
-		"protecting":    func() error { return a.SetProtection(ctx, "r", "i-1", true, "k") },
-		"health":        func() error { return a.SetHealth(ctx, "r", "i-1", true, "k") },
-		"suspending":    func() error { return a.Suspend(ctx, "r", "app-v000", nil, "k") },
-		"resuming":      func() error { return a.Resume(ctx, "r", "app-v000", nil, "k") },
-		"hooks":         func() error { return a.AnswerHook(ctx, "r", "i-1", cloud.HookContinue, "k") },
+		"injecting faults": func() error {
+			return a.Inject(ctx, "r", cloud.Fault{ID: "f", Kind: "partition", Duration: 1}, "k")
+		},
+		"undoing faults": func() error { return a.Undo(ctx, "r", "f", "k") },
+		"listing faults": func() error { _, err := a.ActiveFaults(ctx, "r"); return err },
+		"standby":        func() error { return a.SetStandby(ctx, "r", "i-1", true, "k") },
+		"protecting":     func() error { return a.SetProtection(ctx, "r", "i-1", true, "k") },
+		"health":         func() error { return a.SetHealth(ctx, "r", "i-1", true, "k") },
+		"suspending":     func() error { return a.Suspend(ctx, "r", "app-v000", nil, "k") },
+		"resuming":       func() error { return a.Resume(ctx, "r", "app-v000", nil, "k") },
+		"hooks":          func() error { return a.AnswerHook(ctx, "r", "i-1", cloud.HookContinue, "k") },
 		"running functions": func() error {
 			_, err := a.Invoke(ctx, "r", cloud.Invocation{}, nil)
 			return err

@@ -60,6 +60,8 @@ const (
 	opChaosKill    = "chaos.kill"
 	opChaosStop    = "chaos.stop"
 	opChaosRelease = "chaos.release"
+	opFaultStart   = "chaos.fault.start"
+	opFaultUndo    = "chaos.fault.undo"
 
 	// opRead is the right to look; it leaves no audit event.
 	opRead = "read"
@@ -71,7 +73,7 @@ const (
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
 		opRollback, opRepair, opForget, opCreateGroup, opAmend, opBalance, opUnbalance, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
-		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease}
+		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opFaultStart, opFaultUndo}
 }
 
 // SubjectKind says what kind of thing an operation is about.
@@ -96,6 +98,7 @@ const (
 	KindControl      SubjectKind = "control plane"
 	KindAWS          SubjectKind = "AWS service"
 	KindChaos        SubjectKind = "chaos"
+	KindFault        SubjectKind = "fault"
 )
 
 // Subject is what an operation is about. An empty Name means all of the kind.

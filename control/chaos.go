@@ -58,7 +58,8 @@ func (s *Service) ChaosLever(ctx context.Context, p Principal) (ChaosLever, erro
 	return l, err
 }
 
-// StopChaos pulls the lever: no kill happens from then on, until ReleaseChaos. A
+// StopChaos pulls the lever: every fault is undone, and no kill and no fault happens
+// from then on, until ReleaseChaos. A
 // lever that is pulled already gets the new reason. Errors: invalid (no reason), denied.
 func (s *Service) StopChaos(ctx context.Context, p Principal, reason string) (ChaosLever, error) {
 	reason = strings.TrimSpace(reason)
@@ -72,6 +73,13 @@ func (s *Service) StopChaos(ctx context.Context, p Principal, reason string) (Ch
 		}
 		return nil
 	})
+	if err == nil {
+		// What cannot be undone now, such as in a region that does not answer, is
+		// tried again until it is.
+		if _, err := s.tendFaults(ctx); err != nil {
+			s.Log.Warn("a fault is not undone yet", "error", err)
+		}
+	}
 	return l, err
 }
 

@@ -77,6 +77,7 @@ type Service struct {
 	Deps
 	deployedReader deployedReader
 	kills          killsUnderWay
+	wakeMonkey     chan struct{} // holds one word: look again now
 }
 
 // New makes a Service.
@@ -84,5 +85,5 @@ func New(d Deps) *Service {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{Deps: d}
+	return &Service{Deps: d, wakeMonkey: make(chan struct{}, 1)}
 }

@@ -62,6 +62,7 @@ func (s *Service) RunMonkey(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
+		case <-s.wakeMonkey:
 		}
 		timer.Stop()
 	}
@@ -71,11 +72,18 @@ func (s *Service) RunMonkey(ctx context.Context) {
 // the next kill is due.
 func (s *Service) monkeyTurn(ctx context.Context) (next time.Time, err error) {
 	next = s.Now().Add(monkeyEvery)
+	var problems []error
+	over, err := s.tendFaults(ctx)
+	if err != nil {
+		problems = append(problems, err)
+	}
+	if !over.IsZero() && over.Before(next) {
+		next = over
+	}
 	apps, err := s.chaosApplications(ctx)
 	if err != nil {
 		return next, err
 	}
-	var problems []error
 	for application, settings := range apps {
 		if err := s.draw(ctx, application, settings); err != nil {
 			problems = append(problems, err)

@@ -69,7 +69,7 @@ func newMonkeyStage(t *testing.T, desired int, block string) *monkeyStage {
 	st := &monkeyStage{t: t, records: &recordtest.Records{}, now: time.Date(2026, 12, 9, 8, 0, 0, 0, time.UTC)} // a Wednesday
 	st.cloud = &endings{Cloud: memcloud.New(memcloud.Config{Regions: []string{"a"}}), ended: map[string]int{}}
 	_, err := st.cloud.CreateServerGroup(t.Context(), "a", cloud.ServerGroupSpec{Application: "shop", Cluster: "shop-web", Version: "1", Weight: 100,
-		Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./shop"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Min: 1, Desired: desired, Max: 9}}, "key")
+		Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./shop"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Min: 1, Desired: desired, Max: 19}}, "key")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,6 +119,8 @@ var requests = map[string]struct{ word, path, body string }{
 	"delete-subscriptions":    {"subscription.delete", "/subscriptions/siem", ``},
 	"stop-chaos":              {"chaos.stop", "/chaos/stop", `{"reason":"incident"}`},
 	"release-chaos":           {"chaos.release", "/chaos/release", ``},
+	"start-fault":             {"chaos.fault.start", "/chaos/faults", `{"kind":"partition","region":"a","durationSeconds":1}`},
+	"undo-fault":              {"chaos.fault.undo", "/chaos/faults/none/undo", ``},
 	"start-kill":              {"chaos.kill", "/chaos/kills", `{"application":"shop"}`},
 	"make-link":               {"sign-in.link", "/sign-in-links", ``},
 	"delete-application":      {"application.delete", "/applications/other", ``},

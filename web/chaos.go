@@ -9,7 +9,7 @@ import (
 )
 
 // chaosEvents are the events after which the page asks for itself again.
-const chaosEvents = "chaos.scheduled chaos.begun chaos.killed chaos.dry-run chaos.skipped chaos.refused chaos.failed audit.chaos.stop audit.chaos.release"
+const chaosEvents = "chaos.scheduled chaos.begun chaos.killed chaos.dry-run chaos.skipped chaos.refused chaos.failed chaos.fault-begun chaos.fault-active chaos.fault-undone chaos.fault-failed audit.chaos.stop audit.chaos.release"
 
 // chaosHistory is how many past kills the page shows.
 const chaosHistory = 50
@@ -17,6 +17,7 @@ const chaosHistory = 50
 // chaosView is what the page shows.
 type chaosView struct {
 	Lever   control.ChaosLever
+	Faults  []control.ChaosFault
 	Due     []control.ChaosKill // scheduled, by time
 	Days    []control.MonkeyDay // the newest of each application
 	History []control.ChaosKill
@@ -33,6 +34,10 @@ func (p *Pages) chaos(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := chaosView{Lever: lever}
+	if v.Faults, err = p.Control.Faults(r.Context(), who); err != nil {
+		return err
+	}
+	v.Faults = v.Faults[:min(len(v.Faults), chaosHistory)]
 	for _, d := range days {
 		if !slices.ContainsFunc(v.Days, func(x control.MonkeyDay) bool { return x.Application == d.Application }) {
 			v.Days = append(v.Days, d)
@@ -61,6 +66,14 @@ func (p *Pages) stopChaos(w http.ResponseWriter, r *http.Request) error {
 // releaseChaos lets chaos start again.
 func (p *Pages) releaseChaos(w http.ResponseWriter, r *http.Request) error {
 	if _, err := p.Control.ReleaseChaos(r.Context(), api.PrincipalOf(r)); err != nil {
+		return err
+	}
+	return seeOther(w, r, "/chaos")
+}
+
+// undoFault ends a fault.
+func (p *Pages) undoFault(w http.ResponseWriter, r *http.Request) error {
+	if _, err := p.Control.UndoFault(r.Context(), api.PrincipalOf(r), r.PathValue("id")); err != nil {
 		return err
 	}
 	return seeOther(w, r, "/chaos")

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/html"
 
 	"showrunner/api"
+	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/problem"
 )
@@ -20,7 +21,8 @@ import (
 // leverControl has the lever, and one kill that is due.
 type leverControl struct {
 	Control
-	lever control.ChaosLever
+	lever  control.ChaosLever
+	faults []control.ChaosFault
 }
 
 func (*leverControl) End(context.Context) (int64, error) { return 0, nil }
@@ -40,6 +42,19 @@ func (c *leverControl) StopChaos(_ context.Context, p control.Principal, reason 
 func (c *leverControl) ReleaseChaos(_ context.Context, p control.Principal) (control.ChaosLever, error) {
 	c.lever = control.ChaosLever{By: p.Name, At: now}
 	return c.lever, nil
+}
+
+func (c *leverControl) Faults(context.Context, control.Principal) ([]control.ChaosFault, error) {
+	return c.faults, nil
+}
+
+func (c *leverControl) UndoFault(_ context.Context, _ control.Principal, id string) (control.ChaosFault, error) {
+	for i := range c.faults {
+		if c.faults[i].ID == id {
+			c.faults[i].State = control.FaultUndone
+		}
+	}
+	return control.ChaosFault{}, nil
 }
 
 func (*leverControl) MonkeySchedule(context.Context, control.Principal, string) ([]control.MonkeyDay, error) {
@@ -91,6 +106,13 @@ func TestTheLeverIsAForm(t *testing.T) {
 	}
 	if body, forms := page(); len(forms) != 1 || forms[0] != "post /chaos/release" || !strings.Contains(body, "All chaos is stopped") || !strings.Contains(body, "incident 7") || !strings.Contains(body, "mia") {
 		t.Errorf("%v: %s", forms, body)
+	}
+	c.faults = []control.ChaosFault{{Fault: cloud.Fault{ID: "hang-1", Kind: "hang", Cluster: "shop-prod"}, State: control.FaultActive, Until: now.Add(time.Minute)}}
+	if _, forms := page(); len(forms) != 2 || forms[1] != "post /chaos/faults/hang-1/undo" {
+		t.Errorf("an active fault: %v", forms)
+	}
+	if w := ask(http.MethodPost, "/chaos/faults/hang-1/undo", nil); w.Code != http.StatusSeeOther || c.faults[0].Open() {
+		t.Errorf("undo: %d, %+v", w.Code, c.faults)
 	}
 	if w := ask(http.MethodPost, "/chaos/release", nil); w.Code != http.StatusSeeOther || c.lever.Stopped {
 		t.Errorf("release: %d, %+v", w.Code, c.lever)

@@ -56,6 +56,8 @@ type Control interface {
 	ChaosLever(ctx context.Context, p control.Principal) (control.ChaosLever, error)
 	StopChaos(ctx context.Context, p control.Principal, reason string) (control.ChaosLever, error)
 	ReleaseChaos(ctx context.Context, p control.Principal) (control.ChaosLever, error)
+	Faults(ctx context.Context, p control.Principal) ([]control.ChaosFault, error)
+	UndoFault(ctx context.Context, p control.Principal, id string) (control.ChaosFault, error)
 	MonkeySchedule(ctx context.Context, p control.Principal, application string) ([]control.MonkeyDay, error)
 	MonkeyHistory(ctx context.Context, p control.Principal, application string, limit int) ([]control.ChaosKill, error)
 	Triggers(ctx context.Context, p control.Principal, application, pipeline string) ([]control.TriggerStatus, error)
@@ -115,6 +117,7 @@ func New(c Config) *Pages {
 		"GET /chaos":                      p.chaos,
 		"POST /chaos/stop":                p.stopChaos,
 		"POST /chaos/release":             p.releaseChaos,
+		"POST /chaos/faults/{id}/undo":    p.undoFault,
 		"GET /activity":                   p.activity,
 	} {
 		p.mux.HandleFunc(pattern, p.page(handler))

@@ -75,6 +75,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		"Hooks":      testHooks,
 		"Balance":    testBalance,
 		"Serving":    testServing,
+		"Faults":     testFaults,
 	} {
 		t.Run(name, func(t *testing.T) { check(New(t, open(t))) })
 	}

@@ -30,7 +30,9 @@ type ClientConfig struct {
 	Regions []Endpoint // in the order of preference
 	// Edge is the edge's address for users, host:port.
 	Edge string
-	Now  func() time.Time // default time.Now
+	// ForEdge says that the client is the edge's.
+	ForEdge bool
+	Now     func() time.Time // default time.Now
 }
 
 // Client drives the regions of a local cloud. It implements driver.Cloud,
@@ -58,7 +60,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 	}
 	c := &Client{config: config, regions: map[string]*regionClient{}}
 	for _, e := range config.Regions {
-		r, err := newRegionClient(e)
+		r, err := newRegionClient(e, config.ForEdge)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +70,7 @@ func NewClient(config ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-func newRegionClient(e Endpoint) (*regionClient, error) {
+func newRegionClient(e Endpoint, forEdge bool) (*regionClient, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute}
 	base := strings.TrimSuffix(e.URL, "/")
 	if base == "" {
@@ -82,21 +84,27 @@ func newRegionClient(e Endpoint) (*regionClient, error) {
 			return d.DialContext(ctx, "unix", path)
 		}
 	}
-	client := &http.Client{Transport: withToken{e.Token, transport}}
+	client := &http.Client{Transport: withToken{e.Token, forEdge, transport}}
 	c := rpc.Client{HTTP: client, Base: base, Name: "region " + e.Region, Help: "it may be restarting, or was stopped on purpose; see: showrunner regions"}
 	return &regionClient{Client: c, fleet: fleet.NewClient(e.Region, &c), functions: function.NewClient(e.Region, &c), seen: driver.Region{Name: e.Region, Zones: defaultZones(e.Region)}}, nil
 }
 
-// withToken adds the token to every request.
+// withToken adds the token to every request, and the mark of the edge to its own.
 type withToken struct {
-	token string
-	next  http.RoundTripper
+	token   string
+	forEdge bool
+	next    http.RoundTripper
 }
 
 func (t withToken) RoundTrip(r *http.Request) (*http.Response, error) {
-	if t.token != "" {
+	if t.token != "" || t.forEdge {
 		r = r.Clone(r.Context())
+	}
+	if t.token != "" {
 		r.Header.Set("Authorization", "Bearer "+t.token)
+	}
+	if t.forEdge {
+		r.Header.Set(edgeHeader, "1")
 	}
 	return t.next.RoundTrip(r)
 }

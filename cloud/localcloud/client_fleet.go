@@ -25,6 +25,7 @@ type regionFleet interface {
 	driver.Suspender
 	driver.HookAnswerer
 	driver.ZoneSetter
+	driver.FaultInjector
 }
 
 // fleet finds the fleet of a region.

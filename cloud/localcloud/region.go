@@ -200,7 +200,7 @@ func (r *region) serve(ctx context.Context) error {
 		return problem.Wrap(err, problem.Unavailable, "region.run", "the control socket of %s", c.Name)
 	}
 	listeners := []net.Listener{socket}
-	api := r.api()
+	api := r.partition(r.api())
 	servers := []*http.Server{{Handler: api, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}}
 	message := ready.Message{Process: "region " + c.Name, Listens: map[string]string{"http": r.front.Addr().String(), "s3": r.objects.Address()}}
 	if c.Control != "" {

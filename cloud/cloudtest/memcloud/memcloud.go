@@ -51,6 +51,7 @@ type region struct {
 	keys      map[string]remembered
 	counts    map[string][]driver.Counts
 	balancers map[string]driver.LoadBalancer
+	faults    map[string]driver.ActiveFault
 	revision  uint64            // of the last change of any cluster
 	revisions map[string]uint64 // by cluster
 }
@@ -73,6 +74,7 @@ var (
 	_ driver.Protection    = (*Cloud)(nil)
 	_ driver.HealthSetter  = (*Cloud)(nil)
 	_ driver.Suspender     = (*Cloud)(nil)
+	_ driver.FaultInjector = (*Cloud)(nil)
 )
 
 // New makes an empty cloud.
@@ -90,7 +92,7 @@ func New(config Config) *Cloud {
 	c := &Cloud{config: config, regions: map[string]*region{}, changed: make(chan struct{}), revision: 1}
 	for _, name := range config.Regions {
 		c.regions[name] = &region{since: config.Now(), fails: map[string]*driver.InstanceFailure{}, last: map[string]int{}, keys: map[string]remembered{},
-			counts: map[string][]driver.Counts{}, balancers: map[string]driver.LoadBalancer{}, revisions: map[string]uint64{}}
+			counts: map[string][]driver.Counts{}, balancers: map[string]driver.LoadBalancer{}, faults: map[string]driver.ActiveFault{}, revisions: map[string]uint64{}}
 	}
 	return c
 }

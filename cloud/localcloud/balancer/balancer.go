@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"showrunner/cloud/localcloud/proxy"
@@ -82,6 +83,7 @@ type Balancer struct {
 	config Config
 	server *proxy.Server
 	budget budget
+	faults atomic.Pointer[[]Fault]
 
 	mu       sync.RWMutex
 	clusters map[string]*cluster

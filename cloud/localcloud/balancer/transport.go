@@ -195,7 +195,9 @@ func (b *Balancer) try(r *http.Request, f *flight, timeout time.Duration) attemp
 		}
 	}
 	f.depart(r)
-	res, sent, err := f.call.Send(r, t.pool, proxy.Attempt{Cancel: &f.cancel, Beside: f.done != nil, Written: f.written})
+	res, sent, err := b.send(r, f, func() (*http.Response, bool, error) {
+		return f.call.Send(r, t.pool, proxy.Attempt{Cancel: &f.cancel, Beside: f.done != nil, Written: f.written})
+	})
 	if limit != nil && limit.answered() && err == nil { // the answer came with the end of its time
 		res.Body.Close()
 		sent, err = true, f.cancel.Err()

@@ -207,3 +207,19 @@ func (c *Client) Zones(ctx context.Context, region string) (list []ZoneState, er
 	err = c.get(ctx, region, "zones", nil, &list)
 	return list, err
 }
+
+// Inject implements driver.FaultInjector.
+func (c *Client) Inject(ctx context.Context, region string, f driver.Fault, key string) error {
+	return c.post(ctx, region, "faults", faultBody{key, f}, nil)
+}
+
+// Undo implements driver.FaultInjector.
+func (c *Client) Undo(ctx context.Context, region, fault, key string) error {
+	return c.post(ctx, region, "faults/"+url.PathEscape(fault)+"/undo", destroyBody{Key: key}, nil)
+}
+
+// ActiveFaults implements driver.FaultInjector.
+func (c *Client) ActiveFaults(ctx context.Context, region string) (list []driver.ActiveFault, err error) {
+	err = c.get(ctx, region, "faults", nil, &list)
+	return list, err
+}

@@ -23,6 +23,8 @@ type Balancer interface {
 	// its hosts be unknown.
 	SetRules(balancer.Rules)
 	RemoveRules(name string)
+	// SetFaults replaces the faults of the connections to instances.
+	SetFaults([]balancer.Fault)
 	// Drain returns when the instance has no request in flight, or ctx ends.
 	Drain(ctx context.Context, instanceID string) error
 	// Counts are raw and cumulative, per group and per instance.

@@ -112,6 +112,10 @@ func (f *Fleet) restore() error {
 		g.ended = g.ended[:min(len(g.ended), endedKept)]
 		f.groups[name] = g
 	}
+	for id, a := range doc.Faults {
+		fresh.withoutFault(a.Fault)
+		f.config.Log.Warn("undone a fault that an earlier region process left", "fault", id, "kind", a.Kind)
+	}
 	f.doc, f.mark = fresh, fresh.Mark
 	if err := f.folder.save(fresh); err != nil {
 		return problem.Wrap(err, problem.Unavailable, "fleet.open", "state of %s", f.folder.path)
@@ -199,6 +203,7 @@ func (f *Fleet) reconcile() (next time.Time) {
 		return time.Time{}
 	}
 	now := f.config.Now()
+	next = f.expireFaults(now)
 	for _, g := range f.groupsOf("") {
 		members := make([]member, 0, len(g.instances))
 		for _, i := range g.sorted() {

@@ -14,6 +14,10 @@ import (
 // maxWait bounds one wait for a change; a Client then waits again.
 const maxWait = 30 * time.Second
 
+// FaultsPath is where faults are injected and undone: also while a fault cuts the
+// rest of the control interface off.
+const FaultsPath = "/fleet/faults"
+
 // Handler serves the fleet's operations to a Client, under /fleet/. It trusts its
 // callers: the listener decides who can reach it.
 func (f *Fleet) Handler() http.Handler {
@@ -76,6 +80,15 @@ func (f *Fleet) Handler() http.Handler {
 		answer(w)(f.EndedInstances(r.Context(), region))
 	})
 	mux.HandleFunc("GET /fleet/changes", f.serveChanges)
+	mux.HandleFunc("GET "+FaultsPath, func(w http.ResponseWriter, r *http.Request) {
+		answer(w)(f.ActiveFaults(r.Context(), region))
+	})
+	mux.HandleFunc("POST "+FaultsPath, func(w http.ResponseWriter, r *http.Request) {
+		handle(w, r, func(b faultBody) (any, error) { return nil, f.Inject(r.Context(), region, b.Fault, b.Key) })
+	})
+	mux.HandleFunc("POST "+FaultsPath+"/{id}/undo", func(w http.ResponseWriter, r *http.Request) {
+		handle(w, r, func(b destroyBody) (any, error) { return nil, f.Undo(r.Context(), region, r.PathValue("id"), b.Key) })
+	})
 	mux.HandleFunc("GET /fleet/zones", func(w http.ResponseWriter, r *http.Request) {
 		answer(w)(f.Zones(r.Context(), region))
 	})

@@ -62,6 +62,13 @@ type fakeBalancer struct {
 	flight   map[string]int
 	idle     chan struct{}
 	next     int
+	faults   []balancer.Fault
+}
+
+func (b *fakeBalancer) SetFaults(list []balancer.Fault) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.faults = list
 }
 
 func newFakeBalancer() *fakeBalancer {

@@ -44,6 +44,7 @@ type document struct {
 	Keys          map[string]keyRecord           `json:"keys"`
 	LoadBalancers map[string]driver.LoadBalancer `json:"loadBalancers,omitempty"`
 	DownZones     map[string]time.Time           `json:"downZones"` // since when
+	Faults        map[string]driver.ActiveFault  `json:"faults,omitempty"`
 }
 
 // record is one server group's durable part.

@@ -45,6 +45,10 @@ type (
 		Key string `json:"key"`
 		On  bool   `json:"on"`
 	}
+	faultBody struct {
+		Key   string       `json:"key"`
+		Fault driver.Fault `json:"fault"`
+	}
 	processesBody struct {
 		Key       string   `json:"key"`
 		Processes []string `json:"processes"`

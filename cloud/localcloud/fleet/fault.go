@@ -1,0 +1,202 @@
+package fleet
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/balancer"
+	"showrunner/problem"
+)
+
+// Inject implements driver.FaultInjector. The fault is recorded before it begins.
+// When its time is over the loop undoes it; a region process that starts undoes
+// every fault that it finds recorded: hung instances died with the earlier process.
+func (f *Fleet) Inject(_ context.Context, region string, fault driver.Fault, key string) error {
+	const op = "fleet.inject"
+	if err := driver.CheckFault(fault); err != nil {
+		return err
+	}
+	_, err := f.mutate(op, region, key, fault, func(next *document) (func(), *madeOnce, error) {
+		if _, taken := next.Faults[fault.ID]; taken {
+			return nil, nil, problem.New(problem.Conflict, op, "a fault %s is under way already", fault.ID).WithHelp("undo it first, or choose another name")
+		}
+		if err := f.checkFault(op, next, fault); err != nil {
+			return nil, nil, err
+		}
+		now := f.config.Now()
+		next.Faults = maps.Clone(next.Faults)
+		if next.Faults == nil {
+			next.Faults = map[string]driver.ActiveFault{}
+		}
+		next.Faults[fault.ID] = driver.ActiveFault{Fault: fault, Began: now, Until: now.Add(fault.Duration)}
+		if fault.Kind == driver.FaultZone {
+			next.DownZones[fault.Zone] = now
+		}
+		return func() { f.beginFault(fault) }, nil, nil
+	})
+	return err
+}
+
+// checkFault refuses a fault whose target is not there.
+func (f *Fleet) checkFault(op string, next *document, fault driver.Fault) error {
+	if fault.Kind == driver.FaultZone {
+		if !slices.Contains(f.config.Zones, fault.Zone) {
+			return problem.New(problem.NotFound, op, "there is no zone %s in %s", fault.Zone, f.config.Region).WithHelp("the zones are %s", strings.Join(f.config.Zones, ", "))
+		}
+		if _, down := next.DownZones[fault.Zone]; down {
+			return problem.New(problem.Precondition, op, "zone %s is down already", fault.Zone)
+		}
+		return nil
+	}
+	if fault.Cluster != "" && !f.clusters()[fault.Cluster] {
+		return problem.New(problem.NotFound, op, "there is no cluster %s in %s", fault.Cluster, f.config.Region)
+	}
+	for _, id := range fault.Instances {
+		i := f.instances[id]
+		switch {
+		case i == nil || !i.running || i.group.cluster != fault.Cluster:
+			return problem.New(problem.NotFound, op, "cluster %s has no running instance %s in %s", fault.Cluster, id, f.config.Region)
+		case fault.Kind == driver.FaultHang && i.process == nil:
+			return problem.New(problem.Precondition, op, "instance %s is no process, so it cannot hang", id)
+		}
+	}
+	return nil
+}
+
+// beginFault has a recorded fault take effect. The fleet is locked.
+func (f *Fleet) beginFault(fault driver.Fault) {
+	switch fault.Kind {
+	case driver.FaultHang:
+		f.signal(fault.Instances, syscall.SIGSTOP)
+	case driver.FaultZone:
+		f.killZone(fault.Zone)
+	}
+	f.pushFaults()
+}
+
+// endFault takes the effect of a fault back that is not recorded any more. The
+// fleet is locked.
+func (f *Fleet) endFault(fault driver.Fault) {
+	if fault.Kind == driver.FaultHang {
+		var still []string // hung by another fault
+		for _, other := range f.doc.Faults {
+			if other.Kind == driver.FaultHang {
+				still = append(still, other.Instances...)
+			}
+		}
+		f.signal(slices.DeleteFunc(slices.Clone(fault.Instances), func(id string) bool { return slices.Contains(still, id) }), syscall.SIGCONT)
+	}
+	f.pushFaults()
+}
+
+func (f *Fleet) signal(instances []string, s syscall.Signal) {
+	for _, id := range instances {
+		if i := f.instances[id]; i != nil && i.process != nil {
+			i.process.Signal(s)
+		}
+	}
+}
+
+// pushFaults hands the faults of traffic to the load balancer.
+func (f *Fleet) pushFaults() {
+	list := []balancer.Fault{}
+	for _, id := range slices.Sorted(maps.Keys(f.doc.Faults)) {
+		a := f.doc.Faults[id]
+		b := balancer.Fault{Cluster: a.Cluster, Instances: a.Instances, Percent: a.Percent, Path: a.Path, Header: a.Header}
+		switch a.Kind {
+		case driver.FaultLatency:
+			b.Latency, b.Jitter = a.Latency, a.Jitter
+		case driver.FaultErrors:
+			b.Status = a.Status
+		case driver.FaultAbort:
+			b.Abort = true
+		default:
+			continue
+		}
+		list = append(list, b)
+	}
+	f.config.Balancer.SetFaults(list)
+}
+
+// withoutFault removes a fault from a document that is a copy.
+func (d *document) withoutFault(fault driver.Fault) {
+	d.Faults = maps.Clone(d.Faults)
+	delete(d.Faults, fault.ID)
+	if fault.Kind == driver.FaultZone {
+		delete(d.DownZones, fault.Zone)
+	}
+}
+
+// Undo implements driver.FaultInjector.
+func (f *Fleet) Undo(_ context.Context, region, fault, key string) error {
+	_, err := f.mutate("fleet.undo", region, key, fault, func(next *document) (func(), *madeOnce, error) {
+		had, ok := next.Faults[fault]
+		if !ok {
+			return nil, nil, nil
+		}
+		next.withoutFault(had.Fault)
+		return func() { f.endFault(had.Fault) }, nil, nil
+	})
+	return err
+}
+
+// ActiveFaults implements driver.FaultInjector.
+func (f *Fleet) ActiveFaults(_ context.Context, region string) ([]driver.ActiveFault, error) {
+	if err := f.checkRegion("fleet.faults", region); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := []driver.ActiveFault{}
+	for _, id := range slices.Sorted(maps.Keys(f.doc.Faults)) {
+		list = append(list, f.doc.Faults[id])
+	}
+	return list, nil
+}
+
+// Partitioned tells whether a fault cuts the control interface off.
+func (f *Fleet) Partitioned() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, a := range f.doc.Faults {
+		if a.Kind == driver.FaultPartition {
+			return true
+		}
+	}
+	return false
+}
+
+// expireFaults undoes the faults whose time is over, and returns when the next one
+// is. The fleet is locked.
+func (f *Fleet) expireFaults(now time.Time) (next time.Time) {
+	var over []driver.Fault
+	for _, a := range f.doc.Faults {
+		switch {
+		case !a.Until.After(now):
+			over = append(over, a.Fault)
+		case next.IsZero() || a.Until.Before(next):
+			next = a.Until
+		}
+	}
+	if len(over) == 0 {
+		return next
+	}
+	doc := f.doc.clone()
+	for _, fault := range over {
+		doc.withoutFault(fault)
+	}
+	if err := f.folder.save(doc); err != nil {
+		f.config.Log.Error("cannot record the end of a fault; its effect is taken back all the same", "err", err)
+	}
+	f.doc = doc // also unsaved: a region that starts undoes what it finds
+	for _, fault := range over {
+		f.endFault(fault)
+		f.config.Log.Info("a fault is over", "fault", fault.ID, "kind", fault.Kind)
+	}
+	return next
+}

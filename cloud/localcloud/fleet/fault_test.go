@@ -1,0 +1,174 @@
+package fleet
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"showrunner/cloud/cloudtest"
+	"showrunner/cloud/driver"
+	"showrunner/problem"
+)
+
+// processState is the state letter of a process as the kernel tells it: T is stopped.
+func processState(t *testing.T, pid int) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	return rest[:1]
+}
+
+// patient is a group whose instances are not replaced while they hang.
+func patient(r *realFleet, n int) driver.ServerGroup {
+	spec := r.Spec("app", cloudtest.Serve, n)
+	spec.Health.Unhealthy = 10_000
+	return r.WaitServing(r.Create(spec).Name, n)
+}
+
+func (r *realFleet) faultsLeft(t *testing.T) int {
+	t.Helper()
+	list, err := r.ActiveFaults(t.Context(), "test-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.balancer.mu.Lock()
+	defer r.balancer.mu.Unlock()
+	return len(list) + len(r.balancer.faults)
+}
+
+// TestHang: a hung process is stopped until the fault is undone, by hand or because
+// its time is over.
+func TestHang(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("the state of a process is read from /proc")
+	}
+	r := openReal(t)
+	g := patient(r, 2)
+	hit, other := g.Instances[0], g.Instances[1]
+	fault := driver.Fault{ID: "f1", Kind: driver.FaultHang, Duration: time.Hour, Cluster: "app", Instances: []string{hit.ID}}
+	if err := r.Inject(t.Context(), "test-1", fault, "k1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Inject(t.Context(), "test-1", fault, "k1"); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	eventually(t, "it is stopped", func() bool { return processState(t, hit.PID) == "T" })
+	if processState(t, other.PID) == "T" {
+		t.Error("another instance is stopped")
+	}
+	if err := r.Inject(t.Context(), "test-1", fault, "k2"); problem.CodeOf(err) != problem.Conflict {
+		t.Errorf("the same name: %v", err)
+	}
+	if err := r.Undo(t.Context(), "test-1", "f1", "k3"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it goes on", func() bool { s := processState(t, hit.PID); return s != "T" && s != "" })
+	if n := r.faultsLeft(t); n != 0 {
+		t.Errorf("%d faults left", n)
+	}
+	if err := r.Undo(t.Context(), "test-1", "f1", "k4"); err != nil {
+		t.Errorf("undone again: %v", err)
+	}
+	fault.ID, fault.Duration = "f2", 300*time.Millisecond
+	if err := r.Inject(t.Context(), "test-1", fault, "k5"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it goes on by itself", func() bool { return r.faultsLeft(t) == 0 && processState(t, hit.PID) != "T" })
+	for name, wrong := range map[string]driver.Fault{
+		"instance":  {ID: "x", Kind: driver.FaultHang, Duration: time.Hour, Cluster: "app", Instances: []string{"i-none"}},
+		"cluster":   {ID: "x", Kind: driver.FaultLatency, Duration: time.Hour, Cluster: "other", Latency: 1},
+		"zone":      {ID: "x", Kind: driver.FaultZone, Duration: time.Hour, Zone: "mars"},
+		"no target": {ID: "x", Kind: driver.FaultHang, Duration: time.Hour, Cluster: "app"},
+	} {
+		if err := r.Inject(t.Context(), "test-1", wrong, "wrong "+name); err == nil {
+			t.Errorf("a wrong %s is accepted", name)
+		}
+	}
+}
+
+// TestKilledRegionUndoesItsFaults: a region that is killed in the middle of faults
+// leaves none of them, and no stopped process.
+func TestKilledRegionUndoesItsFaults(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("instances outlive a killed region elsewhere, until its next start")
+	}
+	r := openReal(t)
+	g := patient(r, 3)
+	r.stop()
+	region, client := otherProcess(t, r)
+	var pid int
+	eventually(t, "the other process serves", func() bool {
+		groups, err := client.ServerGroups(t.Context(), "test-1", "app")
+		if err != nil || len(groups) != 1 || groups[0].Serving() != 3 {
+			return false
+		}
+		g, pid = groups[0], groups[0].Instances[0].PID
+		return true
+	})
+	for i, f := range []driver.Fault{
+		{ID: "hang", Kind: driver.FaultHang, Duration: time.Hour, Cluster: "app", Instances: []string{g.Instances[0].ID}},
+		{ID: "latency", Kind: driver.FaultLatency, Duration: time.Hour, Cluster: "app", Latency: time.Second},
+		{ID: "zone", Kind: driver.FaultZone, Duration: time.Hour, Zone: g.Instances[1].Zone},
+		{ID: "partition", Kind: driver.FaultPartition, Duration: time.Hour},
+	} {
+		if err := client.Inject(t.Context(), "test-1", f, fmt.Sprint("fault ", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "it is stopped", func() bool { return processState(t, pid) == "T" })
+	if err := region.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = region.Wait() // killed
+	r.start()
+	eventually(t, "the stopped process is gone", func() bool { return processState(t, pid) == "" })
+	if n := r.faultsLeft(t); n != 0 || r.Partitioned() {
+		t.Errorf("%d faults left", n)
+	}
+	again := cloudtest.New(t, r.target())
+	g = again.WaitServing(g.Name, 3)
+	zones := map[string]bool{}
+	for _, i := range g.Instances {
+		zones[i.Zone] = true
+	}
+	if len(zones) != 3 {
+		t.Errorf("instances are in %v: a zone is still down", zones)
+	}
+}
+
+// TestZoneOutageAsAFault: the zone is back when the fault is over.
+func TestZoneOutageAsAFault(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 3)).Name, 3)
+	fault := driver.Fault{ID: "z", Kind: driver.FaultZone, Duration: time.Hour, Zone: "test-1b"}
+	if err := r.Inject(t.Context(), "test-1", fault, "k1"); err != nil {
+		t.Fatal(err)
+	}
+	r.Wait(g.Name, "served by two zones", func(g driver.ServerGroup) bool {
+		for _, i := range g.Instances {
+			if i.Zone == "test-1b" {
+				return false
+			}
+		}
+		return g.Serving() == 3
+	})
+	if err := r.Undo(t.Context(), "test-1", "z", "k2"); err != nil {
+		t.Fatal(err)
+	}
+	r.Wait(g.Name, "served by three zones", func(g driver.ServerGroup) bool {
+		zones := map[string]bool{}
+		for _, i := range g.Instances {
+			zones[i.Zone] = i.Serving()
+		}
+		return len(zones) == 3 && g.Serving() == 3
+	})
+}

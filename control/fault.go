@@ -1,0 +1,366 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/chaos/monkey"
+	"showrunner/cloud"
+	"showrunner/problem"
+	"showrunner/store/record"
+)
+
+// faultRecords holds a document for each fault: the journal of intents, by which
+// every fault that was begun is undone, whatever happens to who began it.
+const faultRecords = "chaos-faults"
+
+// FaultState is how a fault stands.
+type FaultState string
+
+// The states of a fault. One that is begun may have taken effect.
+const (
+	FaultBegun  FaultState = "begun"
+	FaultActive FaultState = "active"
+	FaultUndone FaultState = "undone"
+	FaultFailed FaultState = "failed" // it never took effect
+)
+
+// ChaosFault is a fault that was asked for.
+type ChaosFault struct {
+	cloud.Fault
+	Account     string     `json:"account"`
+	Region      string     `json:"region"`
+	Application string     `json:"application,omitempty"`
+	State       FaultState `json:"state"`
+	By          string     `json:"by"`
+	Began       time.Time  `json:"began"`
+	Until       time.Time  `json:"until"` // the cloud undoes it then by itself
+	Ended       time.Time  `json:"ended,omitzero"`
+	Reason      string     `json:"reason,omitempty"` // why it ended, or why it is not undone yet
+	Owner       string     `json:"owner,omitempty"`  // the session of the control plane that began it
+}
+
+// FaultRequest asks for a fault. Without a selection of instances, latency, errors
+// and abort hit every instance of the cluster, and hang one.
+type FaultRequest struct {
+	Kind     cloud.FaultKind `json:"kind"`
+	Account  string          `json:"account,omitempty"` // empty: the local one
+	Region   string          `json:"region"`
+	Cluster  string          `json:"cluster,omitempty"`
+	Zone     string          `json:"zone,omitempty"`     // that goes down, or of the instances that are hit
+	Version  string          `json:"version,omitempty"`  // server group or version of the instances that are hit
+	Instance []string        `json:"instance,omitempty"` // these alone
+	Count    int             `json:"count,omitempty"`    // so many of the instances, chosen at random
+	Share    float64         `json:"share,omitempty"`    // so many percent of them, rounded down, at least one
+	All      bool            `json:"all,omitempty"`      // of hang: every one that can be spared
+	// DurationSeconds is how long it lasts.
+	DurationSeconds float64 `json:"durationSeconds"`
+	LatencyMillis   float64 `json:"latencyMillis,omitempty"`
+	JitterMillis    float64 `json:"jitterMillis,omitempty"`
+	Status          int     `json:"status,omitempty"`
+	Percent         float64 `json:"percent,omitempty"`
+	Path            string  `json:"path,omitempty"`
+	Header          string  `json:"header,omitempty"`
+	Forced          bool    `json:"force,omitempty"`          // also below the least capacity
+	DuringRollouts  bool    `json:"duringRollouts,omitempty"` // also while a rollout changes the cluster
+}
+
+// StartFault begins a fault: its checks are those of a kill on demand. The intent is
+// recorded first. Errors: invalid, not_found, precondition (a check does not allow
+// it, or the cloud cannot do the fault), denied.
+func (s *Service) StartFault(ctx context.Context, p Principal, r FaultRequest, key string) (f ChaosFault, err error) {
+	if r.Account == "" {
+		r.Account = DefaultAccount
+	}
+	f = ChaosFault{Fault: r.fault(), Account: r.Account, Region: r.Region, State: FaultBegun, By: p.Name, Began: s.Now().UTC(), Owner: s.session()}
+	f.ID = faultName(r, key)
+	f.Until = f.Began.Add(f.Duration)
+	subject := Subject{Kind: KindFault, Name: f.ID, Account: r.Account}
+	details := map[string]any{"kind": r.Kind, "region": r.Region, "cluster": r.Cluster, "zone": r.Zone, "seconds": r.DurationSeconds}
+	err = s.perform(ctx, p, opFaultStart, subject, details, func() (map[string]any, error) {
+		if kept, _, err := s.fault(ctx, f.ID); err == nil { // the same request again
+			f = kept
+			return nil, nil
+		}
+		if err := s.allowFault(ctx, r, &f); err != nil {
+			return nil, err
+		}
+		return map[string]any{"instances": f.Instances}, s.beginFault(ctx, &f)
+	})
+	return f, err
+}
+
+// faultName names a fault by its kind and the request's key.
+func faultName(r FaultRequest, key string) string {
+	id := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return -1
+	}, strings.TrimPrefix(key, "request/"))
+	return string(r.Kind) + "-" + strings.ToLower(id[:min(len(id), 10)])
+}
+
+func (r FaultRequest) fault() cloud.Fault {
+	f := cloud.Fault{Kind: r.Kind, Cluster: r.Cluster, Instances: r.Instance, Duration: time.Duration(r.DurationSeconds * float64(time.Second)), Latency: time.Duration(r.LatencyMillis * float64(time.Millisecond)),
+		Jitter: time.Duration(r.JitterMillis * float64(time.Millisecond)), Status: r.Status, Percent: r.Percent, Path: r.Path, Header: r.Header}
+	if r.Kind == "zone-outage" {
+		f.Zone = r.Zone
+	}
+	return f
+}
+
+// beginFault records the intent, injects the fault, and records that it is active.
+// A fault of which it is not known whether it was injected stays begun, and is
+// undone like an active one.
+func (s *Service) beginFault(ctx context.Context, f *ChaosFault) error {
+	if err := s.putFault(ctx, 0, *f); err != nil {
+		return err
+	}
+	a, err := s.Accounts.Account(f.Account)
+	if err == nil {
+		err = a.Inject(ctx, f.Region, f.Fault, "fault "+f.ID)
+	}
+	if err != nil && problem.CodeOf(err) != problem.Unavailable && problem.CodeOf(err) != problem.Internal {
+		f.State, f.Ended, f.Reason = FaultFailed, s.Now().UTC(), problem.Text(err)
+	} else if err == nil {
+		f.State = FaultActive
+	}
+	if recorded := s.changeFault(ctx, f.ID, func(kept *ChaosFault) bool {
+		if kept.State != FaultBegun {
+			*f = *kept
+			return false
+		}
+		*kept = *f
+		return true
+	}); recorded != nil && err == nil {
+		return recorded
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case s.wakeMonkey <- struct{}{}: // so that it learns when the fault is over
+	default:
+	}
+	// A lever that was pulled meanwhile found nothing to undo yet.
+	if lever, _, leverErr := s.lever(ctx); leverErr != nil || lever.Stopped {
+		if *f, err = s.undo(ctx, *f, "all chaos is stopped: "+lever.text()); err == nil {
+			err = problem.New(problem.Precondition, opFaultStart, "it was undone at once: all chaos is stopped: %s", lever.text())
+		}
+	}
+	return err
+}
+
+// allowFault makes the checks of a fault, and chooses its instances.
+func (s *Service) allowFault(ctx context.Context, r FaultRequest, f *ChaosFault) error {
+	if err := s.knowRegions(ctx, r.Account, r.Region); err != nil {
+		return err
+	}
+	k := ChaosKill{GroupOf: monkey.Group{Grouping: monkey.App, Account: r.Account, Region: r.Region}, OnDemand: true, Forced: r.Forced}
+	var groups []Cluster
+	a, err := s.Accounts.Account(r.Account)
+	if err != nil {
+		return err
+	}
+	if r.Cluster != "" {
+		_, c, err := s.cluster(ctx, internal, r.Account, r.Cluster)
+		if err != nil {
+			return err
+		}
+		groups, f.Application = []Cluster{c}, c.Application
+	} else if r.Kind == "zone-outage" {
+		seen, err := observe(ctx, a, "")
+		if err != nil {
+			return err
+		}
+		groups = seen.clusters
+		for region, why := range seen.unreachable {
+			if region == r.Region {
+				return problem.New(problem.Precondition, opFaultStart, "region %s does not answer: %s", region, why)
+			}
+		}
+	}
+	k.Application = f.Application
+	sit := s.situation(ctx, k)
+	for _, check := range []func(monkey.Situation) string{stopped, alarmed, frozen} {
+		if why := check(sit); why != "" {
+			return problem.New(problem.Precondition, opFaultStart, "nothing was begun: %s", why).WithHelp("%s", chaosHelp("stop"))
+		}
+	}
+	var instances []monkey.Instance
+	for _, c := range groups {
+		more, err := s.clusterInstances(ctx, c)
+		if err != nil {
+			return err
+		}
+		for _, i := range more {
+			if i.Region == r.Region && i.Enabled {
+				instances = append(instances, i)
+			}
+		}
+	}
+	if err := r.choose(instances, f); err != nil {
+		return err
+	}
+	return cloud.CheckFault(f.Fault)
+}
+
+func stopped(s monkey.Situation) string {
+	if s.Stopped.Err != nil {
+		return "whether all chaos is stopped could not be found out: " + s.Stopped.Err.Error()
+	}
+	if s.Stopped.Value != "" {
+		return "all chaos is stopped: " + s.Stopped.Value
+	}
+	return ""
+}
+
+func alarmed(s monkey.Situation) string {
+	if s.Alarms.Err != nil {
+		return "whether an alarm is open could not be found out: " + s.Alarms.Err.Error()
+	}
+	if len(s.Alarms.Value) > 0 {
+		return "an alarm is open: " + join(s.Alarms.Value)
+	}
+	return ""
+}
+
+func frozen(s monkey.Situation) string {
+	if s.Freeze.Err != nil {
+		return "whether a freeze holds could not be found out: " + s.Freeze.Err.Error()
+	}
+	if s.Freeze.Value != "" {
+		return "frozen: " + s.Freeze.Value
+	}
+	return ""
+}
+
+// choose selects the instances that a fault hits, and refuses a fault that would
+// leave a cluster without a serving instance. Errors: precondition, not_found.
+func (r FaultRequest) choose(instances []monkey.Instance, f *ChaosFault) error {
+	refuse := func(format string, args ...any) error {
+		return problem.New(problem.Precondition, opFaultStart, "nothing was begun: "+format, args...)
+	}
+	var candidates []monkey.Instance
+	for _, i := range instances {
+		switch {
+		case i.Comparison || (monkey.Settings{}).Protected(i.Cluster) != "":
+			if r.Cluster != "" {
+				return refuse("a version of cluster %s is compared with another one in %s", i.Name, i.Region)
+			}
+		case i.Rollout != "" && !r.DuringRollouts:
+			return refuse("execution %s changes cluster %s", i.Rollout, i.Name)
+		}
+		if r.Kind == "zone-outage" && i.Zone != r.Zone || r.Kind != "zone-outage" && r.Zone != "" && i.Zone != r.Zone || r.Version != "" && i.ServerGroup != r.Version {
+			continue
+		}
+		if len(r.Instance) == 0 || slices.Contains(r.Instance, i.ID) {
+			candidates = append(candidates, i)
+		}
+	}
+	chosen, narrowed := r.narrow(candidates)
+	if r.Kind == "zone-outage" || r.Kind == "hang" {
+		if err := r.spares(chosen, refuse); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.Kind == "partition" || r.Kind == "zone-outage":
+		return nil
+	case len(chosen) == 0:
+		return refuse("no instance of cluster %s in %s is selected", r.Cluster, r.Region)
+	case narrowed:
+		f.Instances = nil
+		for _, i := range chosen {
+			f.Instances = append(f.Instances, i.ID)
+		}
+		slices.Sort(f.Instances)
+	}
+	return nil
+}
+
+// narrow applies the selection; narrowed is false for every instance, those included
+// that start meanwhile.
+func (r FaultRequest) narrow(list []monkey.Instance) (chosen []monkey.Instance, narrowed bool) {
+	count := len(list)
+	switch {
+	case r.Kind == "zone-outage":
+		return list, true
+	case r.Count > 0:
+		count = min(r.Count, len(list))
+	case r.Share > 0:
+		count = min(max(1, int(float64(len(list))*r.Share/100)), len(list))
+	case r.Kind == "hang" && !r.All && len(r.Instance) == 0:
+		count = min(1, len(list))
+	case r.Kind != "hang" && len(r.Instance) == 0 && r.Zone == "" && r.Version == "":
+		return list, false
+	}
+	list = slices.Clone(list)
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list[:count], true
+}
+
+// spares refuses a fault that takes the last serving instance of a cluster, or goes
+// below its least capacity.
+func (r FaultRequest) spares(chosen []monkey.Instance, refuse func(string, ...any) error) error {
+	left := map[monkey.Cluster]int{}
+	for _, i := range chosen {
+		if _, ok := left[i.Cluster]; !ok {
+			left[i.Cluster] = i.ServingInCluster
+		}
+		if i.Serving {
+			left[i.Cluster]--
+		}
+	}
+	for _, i := range chosen {
+		switch n := left[i.Cluster]; {
+		case n < 1:
+			return refuse("cluster %s in %s would have no serving instance left", i.Name, i.Region)
+		case n < i.Minimum && !r.Forced:
+			return refuse("cluster %s in %s would have %d of %d serving instances left, and its least capacity is %d (--force allows it)", i.Name, i.Region, n, i.ServingInCluster, i.Minimum)
+		}
+	}
+	return nil
+}
+
+func (s *Service) fault(ctx context.Context, id string) (ChaosFault, int64, error) {
+	rec, err := s.Records.GetRecord(ctx, faultRecords, id)
+	if err != nil {
+		return ChaosFault{}, 0, err
+	}
+	var f ChaosFault
+	if err := json.Unmarshal(rec.Data, &f); err != nil {
+		return f, 0, problem.Wrap(err, problem.Internal, "chaos.fault", "the stored form of fault %s cannot be read", id)
+	}
+	return f, rec.Version, nil
+}
+
+func (s *Service) putFault(ctx context.Context, version int64, f ChaosFault) error {
+	data, err := json.Marshal(f)
+	if err != nil {
+		return problem.Wrap(err, problem.Internal, "chaos.fault", "encoding fault %s", f.ID)
+	}
+	event := record.Event{Time: s.Now().UTC(), Type: "chaos.fault-" + string(f.State), Application: f.Application, By: f.By, Data: data}
+	_, err = s.Records.PutRecord(ctx, record.Record{Collection: faultRecords, Key: f.ID, Version: version, Data: data}, event)
+	return err
+}
+
+// changeFault changes a fault's record, again when another control plane was faster.
+// change answers false when there is nothing to change.
+func (s *Service) changeFault(ctx context.Context, id string, change func(*ChaosFault) bool) error {
+	for {
+		f, version, err := s.fault(ctx, id)
+		if err != nil || !change(&f) {
+			return err
+		}
+		if err = s.putFault(ctx, version, f); problem.CodeOf(err) == problem.Conflict && ctx.Err() == nil {
+			continue
+		}
+		return err
+	}
+}
