@@ -10,7 +10,7 @@ type commandGroup struct {
 
 // commandGroups lists every public command, in the order of the help.
 var commandGroups = []commandGroup{
-	{"start", "Start:", []func(*app) *cobra.Command{newDemoCommand, newUpCommand, newDoctorCommand, newOpenCommand}},
+	{"start", "Start:", []func(*app) *cobra.Command{newDemoCommand, newUpCommand, newDoctorCommand, newOpenCommand, newGamedayCommand}},
 	{"file", "Pipeline files:", []func(*app) *cobra.Command{newInitCommand, newValidateCommand, newSchemaCommand, newImportCommand, newApplyCommand, newApplicationsCommand, newTriggersCommand, newPlanCommand, newBuildCommand}},
 	{"run", "Executions:", []func(*app) *cobra.Command{newRunCommand, newExecutionsCommand, newApproveCommand, newRejectCommand, newJudgeCommand, newExplainCommand}},
 	{"fleet", "What runs:", []func(*app) *cobra.Command{newClustersCommand, newInstancesCommand, newLogsCommand, newSitesCommand, newRegionsCommand, newDriftCommand, newRollbackCommand, newChaosCommand,

@@ -20,6 +20,17 @@ type Target struct {
 	Header http.Header
 	// Accept says whether an answer counts as success; nil accepts below 500.
 	Accept func(status int, body []byte) bool
+	// Seen is told of each request; nil: nobody. It is called from many goroutines.
+	Seen func(Result)
+}
+
+// Result is one request.
+type Result struct {
+	Due    time.Time
+	Took   time.Duration // since it was due
+	Status int           // 0: no answer
+	OK     bool
+	Err    error // without an answer
 }
 
 // Report is the result of an attack.
@@ -89,6 +100,9 @@ func (c *collector) one(client *http.Client, t Target, due time.Time) {
 	ok := err == nil && status < 500
 	if err == nil && t.Accept != nil {
 		ok = t.Accept(status, body)
+	}
+	if t.Seen != nil {
+		t.Seen(Result{Due: due, Took: took, Status: status, OK: ok, Err: err})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

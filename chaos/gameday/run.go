@@ -1,0 +1,234 @@
+package gameday
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"showrunner/problem"
+)
+
+// Environment is the system that a game day is held on.
+type Environment interface {
+	// Requests makes repeatable requests at a rate, and others at a tenth of it, until
+	// ctx ends and the last one is answered. It calls answered for each.
+	Requests(ctx context.Context, rate int, answered func(Answer))
+	// Deploy delivers a new version and says what became of it, such as "v3: succeeded".
+	Deploy(ctx context.Context, n int) (what string, err error)
+	// Kill ends one instance. Errors: precondition when a check does not allow it now.
+	Kill(ctx context.Context, choice float64) (Effect, error)
+	// Zone takes a zone away and Region a region, each for a time; they return when it
+	// is back. gone is called once it is away.
+	Zone(ctx context.Context, choice float64, lasts time.Duration, gone func(Effect)) error
+	Region(ctx context.Context, choice float64, lasts time.Duration, gone func(Effect)) error
+	// Whole answers nil when everything that should serve in a region does.
+	Whole(ctx context.Context, region string) error
+	// Heal switches the replacing of instances off or on.
+	Heal(ctx context.Context, on bool) error
+}
+
+// Effect is what an event did.
+type Effect struct {
+	What   string    // such as the instance that ended
+	Region string    // where it was
+	Since  time.Time // when it was asked for: recoveries count from then
+}
+
+// Happened is an event that was carried out, or not and why.
+type Happened struct {
+	Event
+	What string `json:"what"`
+	// Began is when it took effect, since the beginning.
+	Began time.Duration `json:"began"`
+	// Recovery is the time from then until everything in its region that should serve
+	// did. Unrecovered says that it was not until the end.
+	Recovery    time.Duration `json:"recovery"`
+	Unrecovered bool          `json:"unrecovered,omitempty"`
+	// Failure says why it could not be carried out.
+	Failure string `json:"failure,omitempty"`
+}
+
+// recoveryLimit is how long after the last event everything may take to serve.
+const recoveryLimit = 2 * time.Minute
+
+// Run holds a game day and reports it; say tells of each event as it ends. An event that
+// cannot be carried out is in the report, and does not end the day. The end of ctx ends
+// it early: outages are taken back, and the report is of what there was.
+// Errors: invalid, and those of Heal, before anything has begun.
+func Run(ctx context.Context, s Settings, env Environment, say func(format string, args ...any)) (*Report, error) {
+	plan, err := s.Plan()
+	if err != nil {
+		return nil, err
+	}
+	if !s.Healing {
+		if err := env.Heal(ctx, false); err != nil {
+			return nil, err
+		}
+		defer func() { _ = env.Heal(context.WithoutCancel(ctx), true) }() // the environment says so when it cannot
+	}
+	d := &day{env: env, say: say, began: time.Now(), happened: make([]Happened, len(plan)), limit: s.Length}
+	if s.Healing { // otherwise nothing comes back, however long one waits
+		d.limit += recoveryLimit
+	}
+	d.meter = newMeter(d.began)
+	load, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var requests, events sync.WaitGroup
+	requests.Go(func() { env.Requests(load, s.Rate, d.meter.add) })
+	// Deployments wait for each other, everything else for nothing: what happens at once
+	// in the world happens at once here.
+	var deployments []int
+	for i, e := range plan {
+		d.happened[i] = Happened{Event: e}
+		if e.Kind == Deployment {
+			deployments = append(deployments, i)
+			continue
+		}
+		events.Go(func() { d.carry(ctx, i) })
+	}
+	events.Go(func() {
+		for _, i := range deployments {
+			d.carry(ctx, i)
+		}
+	})
+	events.Wait()
+	sleep(ctx, time.Until(d.began.Add(s.Length)))
+	ended := time.Since(d.began)
+	stop()
+	requests.Wait()
+	return d.report(s, ended), nil
+}
+
+// day is a game day that is under way.
+type day struct {
+	env   Environment
+	say   func(format string, args ...any)
+	began time.Time
+	meter *meter
+	limit time.Duration // since began, for recoveries
+
+	mu       sync.Mutex
+	happened []Happened
+}
+
+// retry is how long after a refusal an event is tried again; refusals end with a rollout.
+const retry = time.Second
+
+// patience is how long an event that is refused is tried again.
+const patience = 30 * time.Second
+
+// carry waits for an event's time, carries it out, and waits until everything serves.
+func (d *day) carry(ctx context.Context, i int) {
+	h := d.happened[i]
+	if sleep(ctx, time.Until(d.began.Add(h.At))); ctx.Err() != nil {
+		h.Failure = "the game day ended before"
+		d.put(i, h)
+		return
+	}
+	var err error
+	var gone sync.Once
+	recovered := make(chan struct{})
+	began := func(e Effect) {
+		gone.Do(func() {
+			h.What, h.Began = e.What, e.Since.Sub(d.began)
+			d.say("%5.0fs  %s: %s", h.Began.Seconds(), h.Kind, e.What)
+			go func() {
+				defer close(recovered)
+				h.Recovery, h.Unrecovered = d.recovery(ctx, e)
+			}()
+		})
+	}
+	switch h.Kind {
+	case Deployment:
+		n := d.number(i)
+		h.Began = time.Since(d.began)
+		h.What, err = d.env.Deploy(ctx, n)
+		h.Recovery = time.Since(d.began) - h.Began // of a deployment: how long it took
+		d.say("%5.0fs  deployment: %s %s after %.1fs", h.Began.Seconds(), h.What, failureText(err), h.Recovery.Seconds())
+		close(recovered)
+	case Kill:
+		err = d.kill(ctx, h, began)
+	case ZoneOutage:
+		err = d.env.Zone(ctx, h.Choice, h.Lasts, began)
+	case RegionOutage:
+		err = d.env.Region(ctx, h.Choice, h.Lasts, began)
+	}
+	if err != nil {
+		h.Failure = problem.Text(err)
+		gone.Do(func() {
+			d.say("%5.0fs  %s: not carried out: %s", time.Since(d.began).Seconds(), h.Kind, h.Failure)
+			if h.Kind != Deployment {
+				close(recovered)
+			}
+		})
+	}
+	<-recovered
+	d.put(i, h)
+}
+
+func failureText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return "(" + problem.Text(err) + ")"
+}
+
+// number counts the deployments up to this one, from 1.
+func (d *day) number(i int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for _, h := range d.happened[:i+1] {
+		if h.Kind == Deployment {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *day) put(i int, h Happened) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.happened[i] = h
+}
+
+// kill ends an instance. A check that does not allow it now is asked again for a while.
+func (d *day) kill(ctx context.Context, h Happened, began func(Effect)) error {
+	end := time.Now().Add(patience)
+	for {
+		effect, err := d.env.Kill(ctx, h.Choice)
+		if err == nil {
+			began(effect)
+			return nil
+		}
+		if problem.CodeOf(err) != problem.Precondition || time.Now().After(end) || ctx.Err() != nil {
+			return err
+		}
+		sleep(ctx, retry)
+	}
+}
+
+// look is how often it is looked whether everything serves again.
+const look = 50 * time.Millisecond
+
+// recovery waits until everything in the region serves, and says how long that took.
+func (d *day) recovery(ctx context.Context, e Effect) (took time.Duration, never bool) {
+	for {
+		if d.env.Whole(ctx, e.Region) == nil {
+			return time.Since(e.Since), false
+		}
+		if time.Since(d.began) > d.limit || ctx.Err() != nil {
+			return time.Since(e.Since), true
+		}
+		sleep(ctx, look)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
