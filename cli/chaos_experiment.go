@@ -78,7 +78,11 @@ func newExperimentRun(a *app) *cobra.Command {
 		Use: "run FILE", Short: "Run an experiment and write its journal", Args: exactArgs("FILE"),
 		Long: `Run carries an experiment out and writes its journal, in Chaos Toolkit's form. Programs
 run in the current folder. The exit code is 0 when the steady state held, 1 when it
-deviated or the experiment failed, and 130 when it was interrupted.`,
+deviated or the experiment failed, and 130 when it was interrupted.
+
+Where a control plane answers (--data, --server), its lever holds: "showrunner chaos stop"
+refuses an experiment that would begin, and interrupts one that runs, whose rollbacks then
+run.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := a.experiment(cmd.Context(), args[0])
 			if err != nil {
@@ -88,7 +92,12 @@ deviated or the experiment failed, and 130 when it was interrupted.`,
 			if err != nil {
 				return err
 			}
-			j, err := e.Run(cmd.Context(), o)
+			ctx, done, err := a.underLever(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer done()
+			j, err := e.Run(ctx, o)
 			if err != nil {
 				return err
 			}
