@@ -148,11 +148,13 @@ func TestWhatCannotBeHadIsRefusedByName(t *testing.T) {
 		}
 	}
 	w.refused("InvalidParameterValue", "RunInstances", run("InstanceType", "t9.huge")...)
+	w.refused("DryRunOperation", "DescribeInstances", "DryRun", "true")
 	w.refused("InvalidSubnetID.NotFound", "RunInstances", run("SubnetId", "subnet-00000000")...)
 	w.refused("InvalidKeyPair.NotFound", "RunInstances", run("KeyName", "none")...)
 	w.refused("InvalidGroup.NotFound", "RunInstances", run("SecurityGroupId.1", "sg-00000000")...)
 	w.refused("InvalidAMIID.NotFound", "RunInstances", "ImageId", "ami-12345678", "MinCount", "1", "MaxCount", "1")
 	w.refused("InvalidAMIID.Malformed", "RunInstances", "ImageId", "nginx", "MinCount", "1", "MaxCount", "1")
+	w.refused("InvalidAMIID.Malformed", "DescribeImages", "ImageId.1", "ami-nothex")
 	w.refused("MissingParameter", "TerminateInstances")
 	w.refused("MissingParameter", "TerminateInstances", "InstanceId.1", "")
 	w.refused("InvalidInstanceID.NotFound", "TerminateInstances", "InstanceId.1", "i-0123456789abcdef0")

@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"showrunner/artifact"
@@ -98,13 +98,19 @@ func imageID(ref artifact.Ref, command []string) string {
 	return derivedID("ami-", append([]string{string(ref)}, command...)...)
 }
 
-// Image finds an image. Errors: InvalidAMIID.NotFound.
+var imageIDs = regexp.MustCompile(`^ami-([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+func malformedImage(id string) error {
+	return wire.Errorf("InvalidAMIID.Malformed", "Invalid id: \"%s\" (expecting \"ami-...\")", id)
+}
+
+// Image finds an image. Errors: InvalidAMIID.Malformed, InvalidAMIID.NotFound.
 func (s *Service) Image(ctx context.Context, region, id string) (image, error) {
 	if id == SampleImage {
 		return s.sample(ctx)
 	}
-	if !strings.HasPrefix(id, "ami-") {
-		return image{}, wire.Errorf("InvalidAMIID.Malformed", "Invalid id: \"%s\" (expecting \"ami-...\")", id)
+	if !imageIDs.MatchString(id) {
+		return image{}, malformedImage(id)
 	}
 	i, err := s.images.Get(ctx, region+"/"+id)
 	if problem.CodeOf(err) != problem.NotFound {
@@ -157,6 +163,9 @@ func (s *Service) describeImages(ctx context.Context, c *wire.Call, in object) (
 	}
 	for _, id := range ids {
 		if !slices.ContainsFunc(all, func(i image) bool { return i.ID == id }) {
+			if !imageIDs.MatchString(id) {
+				return nil, malformedImage(id)
+			}
 			return nil, wire.Errorf("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
 		}
 	}

@@ -90,6 +90,9 @@ func (s *Service) handle(f operation) wire.Handler {
 			return nil, err
 		}
 		out, err := f(ctx, c, *in)
+		if err == nil { // a dry run of something that only reads
+			err = dryRun(*in)
+		}
 		return &out, err
 	})
 }

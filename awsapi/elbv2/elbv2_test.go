@@ -153,6 +153,8 @@ func TestWhatCannotBeBalancedIsRefused(t *testing.T) {
 	w.get("CreateListener", listen(six[:2+2*5]...)...) // five may be
 	w.refused("DuplicateListener", "CreateListener", listen(six[:4]...)...)
 	w.refused("UnsupportedProtocol", "CreateListener", "LoadBalancerArn", arn, "Protocol", "HTTPS", "Port", "443", "DefaultActions.member.1.Type", "forward", "DefaultActions.member.1.TargetGroupArn", groups[0])
+	w.refused("ValidationError", "DescribeListeners")
+	w.refused("ValidationError", "DescribeRules")
 	w.refused("ValidationError", "CreateLoadBalancer", "Name", "net", "Type", "network", "Subnets.member.1", "subnet-12345678", "Subnets.member.2", "subnet-87654321")
 	w.refused("ValidationError", "CreateLoadBalancer", "Name", "one", "Subnets.member.1", "subnet-12345678")
 	w.refused("SubnetNotFound", "CreateLoadBalancer", "Name", "none", "Subnets.member.1", "subnet-12345678", "Subnets.member.2", "subnet-00000000")

@@ -119,6 +119,9 @@ func (s *Service) createListener(ctx context.Context, c *wire.Call, in object) (
 }
 
 func (s *Service) describeListeners(ctx context.Context, c *wire.Call, in object) (object, error) {
+	if in.Text("LoadBalancerArn") == "" && len(in.Texts("ListenerArns")) == 0 {
+		return nil, wire.Errorf("ValidationError", "You must specify either listener ARNs or a load balancer ARN")
+	}
 	var all []object
 	if arn := in.Text("LoadBalancerArn"); arn != "" {
 		b, err := s.balancer(ctx, c.Region, arn)
@@ -274,6 +277,9 @@ func (s *Service) createRule(ctx context.Context, c *wire.Call, in object) (obje
 }
 
 func (s *Service) describeRules(ctx context.Context, c *wire.Call, in object) (object, error) {
+	if in.Text("ListenerArn") == "" && len(in.Texts("RuleArns")) == 0 {
+		return nil, wire.Errorf("ValidationError", "You must specify either listener rule ARNs or a listener ARN")
+	}
 	var all []object
 	if arn := in.Text("ListenerArn"); arn != "" {
 		b, err := s.balancer(ctx, c.Region, arn)
