@@ -20,7 +20,6 @@ import (
 const program = `package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
