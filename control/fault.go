@@ -10,6 +10,7 @@ import (
 
 	"showrunner/chaos/monkey"
 	"showrunner/cloud"
+	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/store/record"
 )
@@ -78,7 +79,7 @@ func (s *Service) StartFault(ctx context.Context, p Principal, r FaultRequest, k
 	}
 	f = ChaosFault{Fault: r.fault(), Account: r.Account, Region: r.Region, State: FaultBegun, By: p.Name, Began: s.Now().UTC(), Owner: s.session()}
 	f.ID = faultName(r, key)
-	f.Until = f.Began.Add(f.Duration)
+	f.Until = f.Began.Add(time.Duration(f.Duration))
 	subject := Subject{Kind: KindFault, Name: f.ID, Account: r.Account}
 	details := map[string]any{"kind": r.Kind, "region": r.Region, "cluster": r.Cluster, "zone": r.Zone, "seconds": r.DurationSeconds}
 	err = s.perform(ctx, p, opFaultStart, subject, details, func() (map[string]any, error) {
@@ -106,8 +107,8 @@ func faultName(r FaultRequest, key string) string {
 }
 
 func (r FaultRequest) fault() cloud.Fault {
-	f := cloud.Fault{Kind: r.Kind, Cluster: r.Cluster, Instances: r.Instance, Duration: time.Duration(r.DurationSeconds * float64(time.Second)), Latency: time.Duration(r.LatencyMillis * float64(time.Millisecond)),
-		Jitter: time.Duration(r.JitterMillis * float64(time.Millisecond)), Status: r.Status, Percent: r.Percent, Path: r.Path, Header: r.Header}
+	f := cloud.Fault{Kind: r.Kind, Cluster: r.Cluster, Instances: r.Instance, Duration: pipeline.Duration(r.DurationSeconds * float64(time.Second)), Latency: pipeline.Duration(r.LatencyMillis * float64(time.Millisecond)),
+		Jitter: pipeline.Duration(r.JitterMillis * float64(time.Millisecond)), Status: r.Status, Percent: r.Percent, Path: r.Path, Header: r.Header}
 	if r.Kind == "zone-outage" {
 		f.Zone = r.Zone
 	}

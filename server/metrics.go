@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -24,13 +25,28 @@ const (
 	mostSeries = 200_000
 )
 
-// openMetrics opens the store of metrics of a data folder.
-func openMetrics(data string) (*telemetry.Store, error) {
-	s, err := telemetry.Open(filepath.Join(data, "metrics"), telemetry.Options{MaxSeries: mostSeries})
-	if err == nil {
-		traffic.Describe(s)
+// mostStores bounds the control planes that share a data folder, each with a store.
+const mostStores = 16
+
+// openMetrics opens the store of metrics of a data folder: metrics, or metrics-2 and so
+// on where another control plane of the same folder has it. Each of them writes what all
+// load balancers count, so that each answers for itself.
+func openMetrics(data string) (s *telemetry.Store, err error) {
+	for n := 1; n <= mostStores; n++ {
+		dir := filepath.Join(data, "metrics")
+		if n > 1 {
+			dir = fmt.Sprintf("%s-%d", dir, n)
+		}
+		s, err = telemetry.Open(dir, telemetry.Options{MaxSeries: mostSeries})
+		if err == nil {
+			traffic.Describe(s)
+			return s, nil
+		}
+		if !telemetry.InUse(err) {
+			return nil, err
+		}
 	}
-	return s, err
+	return nil, err
 }
 
 // prometheus puts the query API of Prometheus, and what takes metrics from others,

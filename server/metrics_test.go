@@ -88,3 +88,15 @@ func TestTrafficIsFoundThroughPrometheusAPI(t *testing.T) {
 		t.Errorf("the sum over both lives is %v", got)
 	}
 }
+
+// Control planes that share a data folder each have a store of metrics.
+func TestControlPlanesShareAFolderOfMetrics(t *testing.T) {
+	data := t.TempDir()
+	for range 3 {
+		s, err := openMetrics(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -106,6 +107,9 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	return &Store{db: db, maxSeries: o.MaxSeries}, nil
 }
+
+// InUse says whether Open failed because another process has the folder.
+func InUse(err error) bool { return errors.Is(err, syscall.EAGAIN) }
 
 // Close writes what is in memory, as far as the next start needs it.
 func (s *Store) Close() error { return s.db.Close() }

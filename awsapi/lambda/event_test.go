@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -252,7 +253,10 @@ func TestStreamsFeedFunctions(t *testing.T) {
 		defer mu.Unlock()
 		b, _ := batchOf(in)
 		for _, r := range b.Records {
-			got[r.Kinesis.PartitionKey] = append(got[r.Kinesis.PartitionKey], string(r.Kinesis.Data))
+			key, data := r.Kinesis.PartitionKey, string(r.Kinesis.Data)
+			if !slices.Contains(got[key], data) { // a batch whose place was not kept before the stop comes again
+				got[key] = append(got[key], data)
+			}
 			if !strings.HasPrefix(r.EventID, "shardId-00000000000") || r.InvokeIdentityArn != role {
 				t.Errorf("%+v", r)
 			}

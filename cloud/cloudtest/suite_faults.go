@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"showrunner/cloud/driver"
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -16,7 +17,7 @@ func testFaults(s *Suite) {
 	}
 	ctx := s.t.Context()
 	g := s.WaitServing(s.Create(s.Spec("app", Serve, 2)).Name, 2)
-	fault := driver.Fault{ID: "late", Kind: driver.FaultLatency, Duration: time.Hour, Cluster: "app", Instances: []string{g.Instances[0].ID}, Latency: time.Millisecond, Percent: 50}
+	fault := driver.Fault{ID: "late", Kind: driver.FaultLatency, Duration: pipeline.Duration(time.Hour), Cluster: "app", Instances: []string{g.Instances[0].ID}, Latency: pipeline.Duration(time.Millisecond), Percent: 50}
 	active := func() []driver.ActiveFault {
 		s.t.Helper()
 		list, err := d.ActiveFaults(ctx, s.Region)
@@ -46,7 +47,7 @@ func testFaults(s *Suite) {
 	if list := active(); len(list) != 0 {
 		s.t.Errorf("still active: %+v", list)
 	}
-	fault.ID, fault.Duration = "short", 50*time.Millisecond
+	fault.ID, fault.Duration = "short", pipeline.Duration(50*time.Millisecond)
 	s.want("injecting a short one", d.Inject(ctx, s.Region, fault, s.Key()), "")
 	for len(active()) > 0 {
 		select {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -46,15 +47,15 @@ type Fault struct {
 	ID   string    `json:"id"` // names the fault for its undo
 	Kind FaultKind `json:"kind"`
 	// Duration is after what time the cloud undoes the fault by itself.
-	Duration time.Duration `json:"duration"`
-	Cluster  string        `json:"cluster,omitempty"` // of hang, latency, errors and abort
+	Duration pipeline.Duration `json:"duration"`
+	Cluster  string            `json:"cluster,omitempty"` // of hang, latency, errors and abort
 	// Instances of the cluster that are hit; of latency, errors and abort, none is
 	// every one, those included that start meanwhile.
-	Instances []string      `json:"instances,omitempty"`
-	Zone      string        `json:"zone,omitempty"`
-	Latency   time.Duration `json:"latency,omitempty"`
-	Jitter    time.Duration `json:"jitter,omitempty"`
-	Status    int           `json:"status,omitempty"`
+	Instances []string          `json:"instances,omitempty"`
+	Zone      string            `json:"zone,omitempty"`
+	Latency   pipeline.Duration `json:"latency,omitempty"`
+	Jitter    pipeline.Duration `json:"jitter,omitempty"`
+	Status    int               `json:"status,omitempty"`
 	// Percent of the requests that are hit; 0 is all of them.
 	Percent float64 `json:"percent,omitempty"`
 	// Path is what the path of a request begins with, Header a field that it has, as
@@ -100,7 +101,7 @@ func CheckFault(f Fault) error {
 		return bad("one of "+strings.Join(names, ", "), "of the kind %q is not known", f.Kind)
 	case !faultID.MatchString(f.ID):
 		return bad("letters, digits, dots, hyphens and underscores", "cannot have the name %q", f.ID)
-	case f.Duration <= 0 || f.Duration > MaxFault:
+	case f.Duration <= 0 || f.Duration > pipeline.Duration(MaxFault):
 		return bad("give more than 0 and at most 24h", "cannot last %s", f.Duration)
 	case (traffic || f.Kind == FaultHang) && f.Cluster == "":
 		return bad("name the cluster that is hit", "of the kind %s has no cluster", f.Kind)

@@ -10,6 +10,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud"
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -42,7 +43,7 @@ func TestPartition(t *testing.T) {
 		}
 		return list[0].Healthy
 	}
-	fault := cloud.Fault{ID: "cut", Kind: driver.FaultPartition, Duration: time.Hour}
+	fault := cloud.Fault{ID: "cut", Kind: driver.FaultPartition, Duration: pipeline.Duration(time.Hour)}
 	begin := func(key string) {
 		t.Helper()
 		if err := control.Inject(t.Context(), "west", fault, key); err != nil {

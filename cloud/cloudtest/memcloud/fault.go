@@ -4,8 +4,10 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"showrunner/cloud/driver"
+
 	"showrunner/problem"
 )
 
@@ -25,7 +27,7 @@ func (c *Cloud) Inject(_ context.Context, name string, f driver.Fault, key strin
 			}
 		}
 		now := c.config.Now()
-		r.faults[f.ID] = driver.ActiveFault{Fault: f, Began: now, Until: now.Add(f.Duration)}
+		r.faults[f.ID] = driver.ActiveFault{Fault: f, Began: now, Until: now.Add(time.Duration(f.Duration))}
 		return f.Cluster, nil, nil
 	})
 	return err

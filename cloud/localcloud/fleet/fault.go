@@ -33,7 +33,7 @@ func (f *Fleet) Inject(_ context.Context, region string, fault driver.Fault, key
 		if next.Faults == nil {
 			next.Faults = map[string]driver.ActiveFault{}
 		}
-		next.Faults[fault.ID] = driver.ActiveFault{Fault: fault, Began: now, Until: now.Add(fault.Duration)}
+		next.Faults[fault.ID] = driver.ActiveFault{Fault: fault, Began: now, Until: now.Add(time.Duration(fault.Duration))}
 		if fault.Kind == driver.FaultZone {
 			next.DownZones[fault.Zone] = now
 		}
@@ -110,7 +110,7 @@ func (f *Fleet) pushFaults() {
 		b := balancer.Fault{Cluster: a.Cluster, Instances: a.Instances, Percent: a.Percent, Path: a.Path, Header: a.Header}
 		switch a.Kind {
 		case driver.FaultLatency:
-			b.Latency, b.Jitter = a.Latency, a.Jitter
+			b.Latency, b.Jitter = time.Duration(a.Latency), time.Duration(a.Jitter)
 		case driver.FaultErrors:
 			b.Status = a.Status
 		case driver.FaultAbort:

@@ -10,6 +10,7 @@ import (
 
 	"showrunner/cloud/cloudtest"
 	"showrunner/cloud/driver"
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -52,7 +53,7 @@ func TestHang(t *testing.T) {
 	r := openReal(t)
 	g := patient(r, 2)
 	hit, other := g.Instances[0], g.Instances[1]
-	fault := driver.Fault{ID: "f1", Kind: driver.FaultHang, Duration: time.Hour, Cluster: "app", Instances: []string{hit.ID}}
+	fault := driver.Fault{ID: "f1", Kind: driver.FaultHang, Duration: pipeline.Duration(time.Hour), Cluster: "app", Instances: []string{hit.ID}}
 	if err := r.Inject(t.Context(), "test-1", fault, "k1"); err != nil {
 		t.Fatal(err)
 	}
@@ -76,16 +77,16 @@ func TestHang(t *testing.T) {
 	if err := r.Undo(t.Context(), "test-1", "f1", "k4"); err != nil {
 		t.Errorf("undone again: %v", err)
 	}
-	fault.ID, fault.Duration = "f2", 300*time.Millisecond
+	fault.ID, fault.Duration = "f2", pipeline.Duration(300*time.Millisecond)
 	if err := r.Inject(t.Context(), "test-1", fault, "k5"); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "it goes on by itself", func() bool { return r.faultsLeft(t) == 0 && processState(t, hit.PID) != "T" })
 	for name, wrong := range map[string]driver.Fault{
-		"instance":  {ID: "x", Kind: driver.FaultHang, Duration: time.Hour, Cluster: "app", Instances: []string{"i-none"}},
-		"cluster":   {ID: "x", Kind: driver.FaultLatency, Duration: time.Hour, Cluster: "other", Latency: 1},
-		"zone":      {ID: "x", Kind: driver.FaultZone, Duration: time.Hour, Zone: "mars"},
-		"no target": {ID: "x", Kind: driver.FaultHang, Duration: time.Hour, Cluster: "app"},
+		"instance":  {ID: "x", Kind: driver.FaultHang, Duration: pipeline.Duration(time.Hour), Cluster: "app", Instances: []string{"i-none"}},
+		"cluster":   {ID: "x", Kind: driver.FaultLatency, Duration: pipeline.Duration(time.Hour), Cluster: "other", Latency: 1},
+		"zone":      {ID: "x", Kind: driver.FaultZone, Duration: pipeline.Duration(time.Hour), Zone: "mars"},
+		"no target": {ID: "x", Kind: driver.FaultHang, Duration: pipeline.Duration(time.Hour), Cluster: "app"},
 	} {
 		if err := r.Inject(t.Context(), "test-1", wrong, "wrong "+name); err == nil {
 			t.Errorf("a wrong %s is accepted", name)
@@ -114,10 +115,10 @@ func TestKilledRegionUndoesItsFaults(t *testing.T) {
 		return true
 	})
 	for i, f := range []driver.Fault{
-		{ID: "hang", Kind: driver.FaultHang, Duration: time.Hour, Cluster: "app", Instances: []string{g.Instances[0].ID}},
-		{ID: "latency", Kind: driver.FaultLatency, Duration: time.Hour, Cluster: "app", Latency: time.Second},
-		{ID: "zone", Kind: driver.FaultZone, Duration: time.Hour, Zone: g.Instances[1].Zone},
-		{ID: "partition", Kind: driver.FaultPartition, Duration: time.Hour},
+		{ID: "hang", Kind: driver.FaultHang, Duration: pipeline.Duration(time.Hour), Cluster: "app", Instances: []string{g.Instances[0].ID}},
+		{ID: "latency", Kind: driver.FaultLatency, Duration: pipeline.Duration(time.Hour), Cluster: "app", Latency: pipeline.Duration(time.Second)},
+		{ID: "zone", Kind: driver.FaultZone, Duration: pipeline.Duration(time.Hour), Zone: g.Instances[1].Zone},
+		{ID: "partition", Kind: driver.FaultPartition, Duration: pipeline.Duration(time.Hour)},
 	} {
 		if err := client.Inject(t.Context(), "test-1", f, fmt.Sprint("fault ", i)); err != nil {
 			t.Fatal(err)
@@ -149,7 +150,7 @@ func TestZoneOutageAsAFault(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)
 	g := r.WaitServing(r.Create(r.Spec("app", cloudtest.Serve, 3)).Name, 3)
-	fault := driver.Fault{ID: "z", Kind: driver.FaultZone, Duration: time.Hour, Zone: "test-1b"}
+	fault := driver.Fault{ID: "z", Kind: driver.FaultZone, Duration: pipeline.Duration(time.Hour), Zone: "test-1b"}
 	if err := r.Inject(t.Context(), "test-1", fault, "k1"); err != nil {
 		t.Fatal(err)
 	}
