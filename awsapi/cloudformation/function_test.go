@@ -29,6 +29,7 @@ type maker struct {
 	mu    sync.Mutex
 	words map[string]int // that are there, by how often they were made
 	asked []string
+	seen  map[string]bool // requests that were carried out: an event may come twice, also late
 	work  sync.WaitGroup
 }
 
@@ -56,7 +57,13 @@ func (m *maker) Invoke(_ context.Context, _ string, in cloud.Invocation, _ func(
 	}
 	answer := object{"Status": "SUCCESS", "StackId": event.StackID, "RequestId": event.RequestID, "LogicalResourceId": event.LogicalResourceID, "PhysicalResourceId": "word-" + word, "Data": object{"Loud": strings.ToUpper(word), "Number": 1}}
 	m.mu.Lock()
+	again := m.seen[event.RequestID]
+	m.seen[event.RequestID] = true
 	switch {
+	case again && word != "bad": // as functions of custom resources have to be: what was done is done
+		if event.RequestType == "Delete" {
+			answer["PhysicalResourceId"] = event.PhysicalResourceID
+		}
 	case word == "bad":
 		answer["Status"], answer["Reason"] = "FAILED", "a bad word"
 		answer["PhysicalResourceId"] = "word-bad"
@@ -101,7 +108,7 @@ func newWorldOfFunctions(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.maker = &maker{artifacts: store, words: map[string]int{}}
+	w.maker = &maker{artifacts: store, words: map[string]int{}, seen: map[string]bool{}}
 	t.Cleanup(w.maker.work.Wait)
 	w.start(-1)
 	return w
