@@ -219,11 +219,11 @@ func (a Axis) scale(low, high, start, end float64) scale {
 	if a.From != a.To {
 		low, high = a.From, a.To
 	}
-	if low == high {
+	switch {
+	case low == high && a.Log:
+		low, high = max(low/2, math.SmallestNonzeroFloat64), high*2
+	case low == high:
 		low, high = low-0.5, high+0.5
-		if a.Log {
-			low, high = (low+0.5)/2, (high-0.5)*2
-		}
 	}
 	return scale{from: low, to: high, start: start, end: end, log: a.Log}
 }
@@ -235,7 +235,10 @@ func ticks(s scale, wanted int) (list []float64) {
 		if math.Log10(s.to/s.from) > 3 {
 			steps = steps[:1]
 		}
-		for e := math.Floor(math.Log10(s.from)); e <= math.Ceil(math.Log10(s.to)); e++ {
+		// The exponents of every number there is: a scale that reaches one that is too small
+		// for its logarithm would have no first.
+		from, to := max(math.Floor(math.Log10(s.from)), -324), min(math.Ceil(math.Log10(s.to)), 309)
+		for e := from; e <= to; e++ {
 			for _, m := range steps {
 				if v := m * math.Pow(10, e); v >= s.from*0.999 && v <= s.to*1.001 {
 					list = append(list, v)

@@ -68,3 +68,12 @@ func TestTicksAreRoundAndInside(t *testing.T) {
 		}
 	}
 }
+
+// A scale of logarithms that reaches the smallest numbers has an end.
+func TestTicksOfTheSmallestNumbers(t *testing.T) {
+	for _, from := range []float64{0, 5e-324, 1e-320} {
+		if list := ticks(scale{log: true, from: from, to: math.MaxFloat64}, 7); len(list) > 2000 {
+			t.Errorf("from %g: %d ticks", from, len(list))
+		}
+	}
+}
