@@ -12,7 +12,6 @@ var printedEndpoint = regexp.MustCompile(`AWS +eval "\$\(.* aws env\)".*\((http:
 // Without any flag up serves clients of AWS, says how to use them, and two of them
 // on one machine do not collide; the address outlives a kill -9 of control.
 func TestTheEndpointOfAWSIsOnByDefault(t *testing.T) {
-	t.Parallel()
 	if _, err := exec.LookPath("aws"); err != nil {
 		t.Skip("the aws command is not installed")
 	}

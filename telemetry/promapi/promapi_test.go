@@ -128,7 +128,7 @@ func TestQueriesArePostedAndEnd(t *testing.T) {
 	for query, want := range map[string]struct {
 		timeout string
 		status  int
-	}{`count_over_time(requests_total[10m])`: {"", 200}, `sum_over_time(sum_over_time(requests_total[5m:1s])[10m:1s])`: {"0.000001", 503}} {
+	}{`count_over_time(requests_total[10m])`: {"", 200}, `sum_over_time(sum_over_time(requests_total[5m:1s])[10m:1s])`: {"0.000000001", 503}} {
 		res, err := http.PostForm(server.URL+"/api/v1/query", url.Values{"query": {query}, "timeout": {want.timeout}, "time": {noon.Format(time.RFC3339)}})
 		if err != nil {
 			t.Fatal(err)
