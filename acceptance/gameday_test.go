@@ -17,8 +17,8 @@ func TestAGameDay(t *testing.T) {
 		flags []string
 		exit  int
 	}{
-		"healing":         {[]string{"--kills", "4", "--deployments", "1", "--zones", "1", "--regions-lost", "1"}, 0},
-		"without healing": {[]string{"--kills", "3", "--deployments", "0", "--zones", "0", "--regions-lost", "0", "--without-healing"}, 1},
+		"healing":         {[]string{"--kills", "4", "--deployments", "1", "--zone-outages", "1", "--region-outages", "1"}, 0},
+		"without healing": {[]string{"--kills", "3", "--deployments", "0", "--zone-outages", "0", "--region-outages", "0", "--without-healing"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -24,7 +24,7 @@ import (
 )
 
 func newGamedayCommand(a *app) *cobra.Command {
-	s := gameday.Settings{Length: 10 * time.Minute, Rate: 1000, Kills: 50, Deployments: 10, Zones: 1, Regions: 1, Healing: true}
+	s := gameday.Settings{Length: gameday.Seconds(10 * time.Minute), Rate: 1000, Kills: 50, Deployments: 10, Zones: 1, Regions: 1, Healing: true}
 	var o upOptions
 	var out string
 	var unhealed, keep bool
@@ -64,12 +64,12 @@ It needs git and go. Ctrl-C ends it early, with a report of what there was.`,
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&s.Length, "for", s.Length, "how long it lasts")
+	f.DurationVar((*time.Duration)(&s.Length), "for", s.Length.Duration(), "how long it lasts")
 	f.IntVar(&s.Rate, "rate", s.Rate, "requests a second that may be repeated; others are made at a tenth of it")
 	f.IntVar(&s.Kills, "kills", s.Kills, "instances to end")
 	f.IntVar(&s.Deployments, "deployments", s.Deployments, "versions to deliver")
-	f.IntVar(&s.Zones, "zones", s.Zones, "outages of a zone")
-	f.IntVar(&s.Regions, "regions-lost", s.Regions, "outages of a region")
+	f.IntVar(&s.Zones, "zone-outages", s.Zones, "outages of a zone")
+	f.IntVar(&s.Regions, "region-outages", s.Regions, "outages of a region")
 	f.Uint64Var(&s.Seed, "seed", 0, "seed of the plan (default: drawn, and in the report)")
 	f.StringVar(&out, "out", "", "folder of the report (default gameday-SEED)")
 	f.BoolVar(&unhealed, "without-healing", false, "replace nothing, to see that the report can fail")
@@ -140,12 +140,12 @@ func (a *app) gameday(cmd *cobra.Command, s gameday.Settings, o upOptions, out s
 
 // holdGameday delivers the service, holds the game day, and writes the report.
 func (a *app) holdGameday(ctx context.Context, s gameday.Settings, o upOptions, out string) (*gameday.Report, error) {
-	g := &gamedayService{app: a, client: a.connect(), edge: o.edge, regions: o.regions, folder: filepath.Join(a.data, "gameday"), seed: s.Seed, healing: s.Healing}
+	g := &gamedayService{app: a, client: a.connect(), edge: o.edge, regions: o.regions, folder: filepath.Join(a.data, "gameday"), seed: s.Seed}
 	a.say("delivering the service into %d regions; the first build takes up to a minute", len(o.regions))
 	if err := g.prepare(ctx); err != nil {
 		return nil, err
 	}
-	a.say("game day with seed %d: %s at %d requests a second", s.Seed, s.Length, s.Rate)
+	a.say("game day with seed %d: %s at %d requests a second", s.Seed, s.Length.Duration(), s.Rate)
 	r, err := gameday.Run(ctx, s, g, a.say)
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ import (
 	"showrunner/examples"
 	"showrunner/execution"
 	"showrunner/internal/loadtest"
+	"showrunner/internal/pause"
 	"showrunner/problem"
 )
 
@@ -59,7 +60,6 @@ type gamedayService struct {
 	regions []string
 	folder  string // the service's repository
 	seed    uint64
-	healing bool
 	unheals atomic.Bool // whether new groups are to be kept from healing
 	keys    atomic.Int64
 }
@@ -221,8 +221,7 @@ func (g *gamedayService) Zone(ctx context.Context, choice float64, lasts time.Du
 		return err
 	}
 	gone(gameday.Effect{What: fmt.Sprintf("%s for %s", at.zone, lasts.Round(time.Second)), Region: at.region, Since: since})
-	waitFor(ctx, lasts)
-	if ctx.Err() != nil { // undone at once
+	if err := pause.For(ctx, lasts); err != nil { // undone at once
 		return g.do(context.WithoutCancel(ctx), http.MethodPost, "/chaos/faults/"+seg(fault.ID)+"/undo", nil, &fault)
 	}
 	return nil
@@ -235,17 +234,8 @@ func (g *gamedayService) Region(ctx context.Context, choice float64, lasts time.
 		return err
 	}
 	gone(gameday.Effect{What: fmt.Sprintf("%s for %s", region, lasts.Round(time.Second)), Region: region, Since: since})
-	waitFor(ctx, lasts)
+	_ = pause.For(ctx, lasts) // the region is started in any case
 	return g.do(context.WithoutCancel(ctx), http.MethodPost, "/regions/"+seg(region)+"/start", nil, nil)
-}
-
-func waitFor(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // Whole implements gameday.Environment: the groups of a region that have traffic have the

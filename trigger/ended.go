@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"showrunner/internal/pause"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/store/record"
@@ -41,16 +42,7 @@ func (s *Service) followEnds(ctx context.Context) {
 		if err != nil {
 			s.o.Log.Warn("the ends of executions could not be followed", "error", err)
 		}
-		wait(ctx, retryAfter(failures))
-	}
-}
-
-func wait(ctx context.Context, pause time.Duration) {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		_ = pause.For(ctx, retryAfter(failures)) // the loop ends with ctx
 	}
 }
 

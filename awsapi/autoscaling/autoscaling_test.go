@@ -1,7 +1,6 @@
 package autoscaling_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"showrunner/awsapi/autoscaling"
 	"showrunner/awsapi/awstest"
 	"showrunner/awsapi/ec2"
-	"showrunner/awsapi/wire"
 	"showrunner/cloud"
 	"showrunner/problem"
 	"showrunner/store/record/recordtest"
@@ -22,29 +20,11 @@ import (
 type world struct {
 	*awstest.Client
 	*awstest.Fleet
+	awstest.TargetGroups
 	t       *testing.T
 	service *autoscaling.Service
 	records *recordtest.Records
 	later   *atomic.Int64
-	told    []string // target groups of which something has changed
-	dead    bool     // control is: nothing is told any more
-}
-
-// CheckTargetGroup implements autoscaling.TargetGroups.
-func (w *world) CheckTargetGroup(_ context.Context, _, arn string) error {
-	if arn != "arn:web" {
-		return &wire.Error{Code: "TargetGroupNotFound", Message: "One or more target groups not found"}
-	}
-	return nil
-}
-
-// Changed implements autoscaling.TargetGroups.
-func (w *world) Changed(_ context.Context, _ string, arns []string) error {
-	if w.dead {
-		return problem.New(problem.Unavailable, "test", "control is dead")
-	}
-	w.told = append(w.told, arns...)
-	return nil
 }
 
 func open(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet) *world {
@@ -59,7 +39,7 @@ func open(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet) *worl
 	instances := ec2.New(ec2.Config{Records: records, Groups: groups, Artifacts: fleet.Artifacts, Sample: []string{"showrunner", "sample-service"}, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: now})
 	w.service = autoscaling.New(autoscaling.Config{Records: records, Groups: groups, EC2: instances, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: now})
 	instances.Use(w.service)
-	w.service.Use(w)
+	w.service.Use(&w.TargetGroups)
 	w.Client = awstest.New(t, instances.Service(), w.service.Service())
 	return w
 }
@@ -292,14 +272,14 @@ func TestGroupsSurviveTheDeathOfControl(t *testing.T) {
 			case "DeleteAutoScalingGroup":
 				form = append(form, "ForceDelete", "true")
 			}
-			w.told = nil
+			w.Told = nil
 			left := n
 			records.Fail = func(op, _, _ string) error {
 				if op == "put" || op == "append" || op == "delete" {
 					left--
 				}
 				if left <= 0 {
-					w.dead = true
+					w.Dead = true
 					return problem.New(problem.Unavailable, "test", "control is dead")
 				}
 				return nil
@@ -324,7 +304,7 @@ func TestGroupsSurviveTheDeathOfControl(t *testing.T) {
 			if !ok {
 				t.Fatalf("%s, dead at write %d: %s", operation, n, fmt.Sprint(groups))
 			}
-			if told := len(w.told) + len(next.told); told == 0 && (operation == "CreateAutoScalingGroup" || operation == "DeleteAutoScalingGroup") {
+			if told := len(w.Told) + len(next.Told); told == 0 && (operation == "CreateAutoScalingGroup" || operation == "DeleteAutoScalingGroup") {
 				t.Errorf("%s, dead at write %d: the load balancers are not told", operation, n)
 			}
 			if !died {

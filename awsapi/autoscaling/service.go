@@ -52,20 +52,10 @@ func New(c Config) *Service {
 // Use tells the service who knows target groups. It is called once, before it serves.
 func (s *Service) Use(t TargetGroups) { s.targets = t }
 
-// operation carries out one operation.
-type operation func(ctx context.Context, c *wire.Call, in object) (object, error)
-
-func handle(f operation) wire.Handler {
-	return wire.Handle(func(ctx context.Context, c *wire.Call, in *object) (*object, error) {
-		out, err := f(ctx, c, *in)
-		return &out, err
-	})
-}
-
 // Service is the operations of Auto Scaling that are served.
 func (s *Service) Service() wire.Service {
 	o := map[string]wire.Handler{}
-	for name, f := range map[string]operation{
+	for name, f := range map[string]wire.ObjectFunc{
 		"CreateAutoScalingGroup": s.create, "UpdateAutoScalingGroup": s.update, "DeleteAutoScalingGroup": s.remove, "DescribeAutoScalingGroups": s.describe,
 		"SetDesiredCapacity": s.setDesired, "DescribeAutoScalingInstances": s.describeInstances,
 		"TerminateInstanceInAutoScalingGroup": s.terminate, "SetInstanceHealth": s.setHealth, "SetInstanceProtection": s.protect, "EnterStandby": s.enterStandby, "ExitStandby": s.exitStandby,
@@ -85,7 +75,7 @@ func (s *Service) Service() wire.Service {
 		"DescribeTerminationPolicyTypes": terminationTypes, "DescribeMetricCollectionTypes": metricTypes, "DescribeLoadBalancers": noLoadBalancers,
 		"DescribeNotificationConfigurations": s.describeNotifications,
 	} {
-		o[name] = handle(f)
+		o[name] = wire.HandleObject(f)
 	}
 	return wire.Service{Name: "autoscaling", Invalid: "ValidationError", Operations: o}
 }

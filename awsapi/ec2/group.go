@@ -160,7 +160,7 @@ func (s *Service) rulesOf(region, group string, egress bool, in object) []object
 	return out
 }
 
-func (s *Service) authorize(egress bool) operation {
+func (s *Service) authorize(egress bool) wire.ObjectFunc {
 	return func(ctx context.Context, c *wire.Call, in object) (object, error) {
 		group, err := s.groupID(ctx, c.Region, in)
 		if err != nil {
@@ -192,7 +192,7 @@ func (s *Service) authorize(egress bool) operation {
 	}
 }
 
-func (s *Service) revoke(egress bool) operation {
+func (s *Service) revoke(egress bool) wire.ObjectFunc {
 	return func(ctx context.Context, c *wire.Call, in object) (object, error) {
 		group, err := s.groupID(ctx, c.Region, in)
 		if err != nil {

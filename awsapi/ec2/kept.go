@@ -152,7 +152,7 @@ func (s *Service) all(ctx context.Context, region, name string) ([]object, error
 
 // describe is the operation that describes resources of a kind. fill completes what
 // is described; nil: nothing is to be completed.
-func (s *Service) describe(name string, fill func(ctx context.Context, region string, all []object) error) operation {
+func (s *Service) describe(name string, fill func(ctx context.Context, region string, all []object) error) wire.ObjectFunc {
 	k := kinds()[name]
 	return func(ctx context.Context, c *wire.Call, in object) (object, error) {
 		all, err := s.all(ctx, c.Region, name)

@@ -94,7 +94,7 @@ func (s *Service) makeDefaults(ctx context.Context, region string) error {
 
 // network adds the operations of what is kept and returned.
 func (s *Service) network(o map[string]wire.Handler) {
-	for name, f := range map[string]operation{
+	for name, f := range map[string]wire.ObjectFunc{
 		"CreateVpc": s.createVPC, "DeleteVpc": s.deleteVPC, "ModifyVpcAttribute": s.modifyVPC,
 		"CreateSubnet": s.createSubnet, "DeleteSubnet": s.deleteSubnet, "ModifySubnetAttribute": s.modifySubnet,
 		"CreateRouteTable": s.createRouteTable, "DeleteRouteTable": s.deleteRouteTable, "CreateRoute": s.createRoute, "DeleteRoute": s.deleteRoute,
@@ -111,7 +111,7 @@ func (s *Service) network(o map[string]wire.Handler) {
 	} {
 		o[name] = s.change(f)
 	}
-	for name, f := range map[string]operation{
+	for name, f := range map[string]wire.ObjectFunc{
 		"DescribeVpcs": s.describe("vpc", nil), "DescribeVpcAttribute": s.describeVPCAttribute, "DescribeSubnets": s.describe("subnet", nil),
 		"DescribeRouteTables": s.describe("route-table", nil), "DescribeInternetGateways": s.describe("internet-gateway", nil),
 		"DescribeNatGateways": s.describe("natgateway", nil), "DescribeAddresses": s.describeAddresses, "DescribeVpcEndpoints": s.describe("vpc-endpoint", nil),
@@ -124,7 +124,7 @@ func (s *Service) network(o map[string]wire.Handler) {
 }
 
 // none is the operation that describes what there never is here.
-func none(member string) operation {
+func none(member string) wire.ObjectFunc {
 	return func(context.Context, *wire.Call, object) (object, error) { return object{member: []any{}}, nil }
 }
 

@@ -80,25 +80,22 @@ func New(c Config) *Service {
 // Use tells the service who knows Auto Scaling groups. It is called once, before it serves.
 func (s *Service) Use(m Members) { s.members = m }
 
-// operation carries out one operation.
-type operation func(ctx context.Context, c *wire.Call, in object) (object, error)
-
 // handle has the default network of the region be there first.
-func (s *Service) handle(f operation) wire.Handler {
-	return wire.Handle(func(ctx context.Context, c *wire.Call, in *object) (*object, error) {
+func (s *Service) handle(f wire.ObjectFunc) wire.Handler {
+	return wire.HandleObject(func(ctx context.Context, c *wire.Call, in object) (object, error) {
 		if err := s.seed(ctx, c.Region); err != nil {
 			return nil, err
 		}
-		out, err := f(ctx, c, *in)
+		out, err := f(ctx, c, in)
 		if err == nil { // a dry run of something that only reads
-			err = dryRun(*in)
+			err = dryRun(in)
 		}
-		return &out, err
+		return out, err
 	})
 }
 
 // change is handle for what changes something: a dry run is answered before it.
-func (s *Service) change(f operation) wire.Handler {
+func (s *Service) change(f wire.ObjectFunc) wire.Handler {
 	return s.handle(func(ctx context.Context, c *wire.Call, in object) (object, error) {
 		if err := dryRun(in); err != nil {
 			return nil, err

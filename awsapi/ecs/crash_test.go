@@ -24,7 +24,7 @@ func TestServicesSurviveTheDeathOfControl(t *testing.T) {
 			w.call("RegisterTaskDefinition", task(object{"portMappings": ports, "command": []any{"other"}}))
 			in, want := article(), 2
 			in["taskDefinition"] = "MyTask:2"
-			in["loadBalancers"] = []any{object{"targetGroupArn": web, "containerName": "app", "containerPort": 80}}
+			in["loadBalancers"] = []any{object{"targetGroupArn": awstest.WebTargets, "containerName": "app", "containerPort": 80}}
 			if operation != "CreateService" {
 				w.call("CreateService", in)
 				w.carry()
@@ -35,14 +35,14 @@ func TestServicesSurviveTheDeathOfControl(t *testing.T) {
 			case "DeleteService":
 				in, want = object{"cluster": "MyCluster", "service": "MyService", "force": true}, 0
 			}
-			w.told = nil
+			w.Told = nil
 			left := n
 			records.Fail = func(op, _, _ string) error {
 				if op == "put" || op == "append" || op == "delete" {
 					left--
 				}
 				if left <= 0 {
-					w.dead = true
+					w.Dead = true
 					return problem.New(problem.Unavailable, "test", "control is dead")
 				}
 				return nil
@@ -67,7 +67,7 @@ func TestServicesSurviveTheDeathOfControl(t *testing.T) {
 			if instances != want || len(groups) > 1 || number(v, "runningCount") != want || operation == "UpdateService" && groups[0].Spec.Version != "MyTask:3" || (v["status"] == "INACTIVE") != (want == 0) {
 				t.Fatalf("%s, dead at write %d: %v %+v", operation, n, v, groups)
 			}
-			if len(w.told)+len(next.told) == 0 {
+			if len(w.Told)+len(next.Told) == 0 {
 				t.Errorf("%s, dead at write %d: the load balancers are not told", operation, n)
 			}
 			if !died {

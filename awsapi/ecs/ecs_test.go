@@ -12,7 +12,6 @@ import (
 	"showrunner/awsapi/awstest"
 	"showrunner/awsapi/ec2"
 	"showrunner/awsapi/ecs"
-	"showrunner/awsapi/wire"
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/problem"
@@ -22,30 +21,9 @@ import (
 type world struct {
 	*awstest.Client
 	*awstest.Fleet
+	awstest.TargetGroups
 	t       *testing.T
 	service *ecs.Service
-	told    []string // target groups of which something has changed
-	dead    bool     // control is: nothing is told any more
-}
-
-// web is the target group that is there.
-const web = "arn:web"
-
-// CheckTargetGroup implements ecs.TargetGroups.
-func (w *world) CheckTargetGroup(_ context.Context, _, arn string) error {
-	if arn != web {
-		return &wire.Error{Code: "TargetGroupNotFound", Message: "One or more target groups not found"}
-	}
-	return nil
-}
-
-// Changed implements ecs.TargetGroups.
-func (w *world) Changed(_ context.Context, _ string, arns []string) error {
-	if w.dead {
-		return problem.New(problem.Unavailable, "test", "control is dead")
-	}
-	w.told = append(w.told, arns...)
-	return nil
 }
 
 func open(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet) *world {
@@ -58,7 +36,7 @@ func open(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet) *worl
 	groups, log := fleet.Control(t, records, time.Now), slog.New(slog.NewTextHandler(t.Output(), nil))
 	instances := ec2.New(ec2.Config{Records: records, Groups: groups, Artifacts: fleet.Artifacts, Sample: []string{"showrunner", "sample-service"}, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: time.Now})
 	w.service = ecs.New(ecs.Config{Records: records, Groups: groups, EC2: instances, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: time.Now, Image: image})
-	w.service.Use(w)
+	w.service.Use(&w.TargetGroups)
 	w.Client = awstest.New(t, instances.Service(), w.service.Service())
 	return w
 }
@@ -292,8 +270,8 @@ func TestWhatCannotBeHadIsRefusedBeforeAnythingIsMade(t *testing.T) {
 	ports["family"] = "ports"
 	w.call("RegisterTaskDefinition", ports)
 	w.refused("InvalidParameterException", "The target group none does not exist.", "CreateService", balanced("none", "app", 80))
-	w.refused("InvalidParameterException", "did not have a container port 81", "CreateService", balanced(web, "app", 81))
-	w.refused("InvalidParameterException", "The container other does not exist", "CreateService", balanced(web, "other", 80))
+	w.refused("InvalidParameterException", "did not have a container port 81", "CreateService", balanced(awstest.WebTargets, "app", 81))
+	w.refused("InvalidParameterException", "The container other does not exist", "CreateService", balanced(awstest.WebTargets, "other", 80))
 	w.refused("ClientException", "loadBalancerName", "CreateService", with("loadBalancers", []any{object{"loadBalancerName": "classic"}}))
 	w.refused("ClientException", "TaskDefinition not found.", "CreateService", with("taskDefinition", "none"))
 	w.refused("ClientException", "DAEMON", "CreateService", with("schedulingStrategy", "DAEMON"))
@@ -327,12 +305,12 @@ func TestServicesAreAttachedToTargetGroups(t *testing.T) {
 	w.call("RegisterTaskDefinition", task(object{"portMappings": []any{object{"containerPort": 80}}}))
 	attached := func(want ...string) {
 		t.Helper()
-		if got, err := w.service.Clusters(t.Context(), awstest.Region, web); err != nil || !slices.Equal(got, want) {
+		if got, err := w.service.Clusters(t.Context(), awstest.Region, awstest.WebTargets); err != nil || !slices.Equal(got, want) {
 			t.Errorf("attached are %v, %v; want %v", got, err, want)
 		}
 	}
 	in := article()
-	in["loadBalancers"] = []any{object{"targetGroupArn": web, "containerName": "app", "containerPort": 80}}
+	in["loadBalancers"] = []any{object{"targetGroupArn": awstest.WebTargets, "containerName": "app", "containerPort": 80}}
 	if v := w.call("CreateService", in)["service"].(object); len(v["loadBalancers"].([]any)) != 1 {
 		t.Errorf("%v", v)
 	}
@@ -345,8 +323,8 @@ func TestServicesAreAttachedToTargetGroups(t *testing.T) {
 	attached("aws-ecs-mycluster-myservice")
 	w.call("DeleteService", object{"cluster": "MyCluster", "service": "MyService", "force": true})
 	attached()
-	if len(w.told) != 4 {
-		t.Errorf("the load balancers were told of %v", w.told)
+	if len(w.Told) != 4 {
+		t.Errorf("the load balancers were told of %v", w.Told)
 	}
 }
 

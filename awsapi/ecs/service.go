@@ -56,20 +56,10 @@ func New(c Config) *Service {
 // Use tells the service who knows target groups. It is called once, before it serves.
 func (s *Service) Use(t TargetGroups) { s.targets = t }
 
-// operation carries out one operation.
-type operation func(ctx context.Context, c *wire.Call, in object) (object, error)
-
-func handle(f operation) wire.Handler {
-	return wire.Handle(func(ctx context.Context, c *wire.Call, in *object) (*object, error) {
-		out, err := f(ctx, c, *in)
-		return &out, err
-	})
-}
-
 // Service is the operations of ECS that are served.
 func (s *Service) Service() wire.Service {
 	o := map[string]wire.Handler{}
-	for name, f := range map[string]operation{
+	for name, f := range map[string]wire.ObjectFunc{
 		"CreateCluster": s.createCluster, "DescribeClusters": s.describeClusters, "ListClusters": s.listClusters, "UpdateCluster": s.updateCluster, "DeleteCluster": s.deleteCluster,
 		"RegisterTaskDefinition": s.register, "DescribeTaskDefinition": s.describeDefinition, "ListTaskDefinitions": s.listDefinitions, "ListTaskDefinitionFamilies": s.listFamilies,
 		"DeregisterTaskDefinition": s.deregister, "DeleteTaskDefinitions": s.deleteDefinitions,
@@ -77,7 +67,7 @@ func (s *Service) Service() wire.Service {
 		"ListTasks": s.listTasks, "DescribeTasks": s.describeTasks, "StopTask": s.stopTask, "ListContainerInstances": s.listContainerInstances,
 		"TagResource": s.tag, "UntagResource": s.untag, "ListTagsForResource": s.listTags,
 	} {
-		o[name] = handle(f)
+		o[name] = wire.HandleObject(f)
 	}
 	return wire.Service{Name: "ecs", Invalid: "InvalidParameterException", Operations: o}
 }

@@ -52,12 +52,10 @@ func New(c Config) *Service {
 	return &Service{Config: c, balancers: state.New[balancer](c.Records, "aws.elbv2.balancers"), targets: state.New[targetGroup](c.Records, "aws.elbv2.targets")}
 }
 
-type operation func(ctx context.Context, c *wire.Call, in object) (object, error)
-
 // Service is the operations of Elastic Load Balancing that are served.
 func (s *Service) Service() wire.Service {
 	o := map[string]wire.Handler{}
-	for name, f := range map[string]operation{
+	for name, f := range map[string]wire.ObjectFunc{
 		"CreateLoadBalancer": s.createBalancer, "DescribeLoadBalancers": s.describeBalancers, "DeleteLoadBalancer": s.deleteBalancer,
 		"DescribeLoadBalancerAttributes": s.describeBalancerAttributes, "ModifyLoadBalancerAttributes": s.modifyBalancerAttributes,
 		"SetSecurityGroups": s.setSecurityGroups, "SetSubnets": s.setSubnets,
@@ -68,10 +66,7 @@ func (s *Service) Service() wire.Service {
 		"RegisterTargets": s.register, "DeregisterTargets": s.deregister, "DescribeTargetHealth": s.describeHealth,
 		"AddTags": s.addTags, "RemoveTags": s.removeTags, "DescribeTags": s.describeTags, "DescribeAccountLimits": limits,
 	} {
-		o[name] = wire.Handle(func(ctx context.Context, c *wire.Call, in *object) (*object, error) {
-			out, err := f(ctx, c, *in)
-			return &out, err
-		})
+		o[name] = wire.HandleObject(f)
 	}
 	return wire.Service{Name: "elasticloadbalancingv2", Invalid: "ValidationError", Operations: o}
 }

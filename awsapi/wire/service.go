@@ -43,6 +43,17 @@ func Handle[In, Out any](f func(ctx context.Context, c *Call, in *In) (*Out, err
 	}
 }
 
+// ObjectFunc carries out an operation whose input and output are members by name.
+type ObjectFunc func(ctx context.Context, c *Call, in Object) (Object, error)
+
+// HandleObject makes a handler of it.
+func HandleObject(f ObjectFunc) Handler {
+	return Handle(func(ctx context.Context, c *Call, in *Object) (*Object, error) {
+		out, err := f(ctx, c, *in)
+		return &out, err
+	})
+}
+
 // Run carries out the request.
 func (h Handler) Run(ctx context.Context, c *Call, q *Request) (any, error) { return h.run(ctx, c, q) }
 

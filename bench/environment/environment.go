@@ -220,18 +220,6 @@ func Until(ctx context.Context, limit time.Duration, what string, ask func() err
 	}
 }
 
-// Sleep waits while other processes work, unless ctx ends.
-func Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // FreePorts returns two unused addresses of this machine.
 func FreePorts() (a, b string, err error) {
 	x, err := net.Listen("tcp", "127.0.0.1:0")

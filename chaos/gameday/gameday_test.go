@@ -18,11 +18,13 @@ import (
 	"showrunner/problem"
 )
 
+const minute = gameday.Seconds(time.Minute)
+
 // The same settings give the same plan; everything is within the time, in order, and no
 // two outages are at once.
 func TestAPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := gameday.Settings{Seed: rapid.Uint64().Draw(t, "seed"), Length: time.Duration(rapid.Int64Range(int64(20*time.Second), int64(time.Hour)).Draw(t, "length")), Rate: 1,
+		s := gameday.Settings{Seed: rapid.Uint64().Draw(t, "seed"), Length: gameday.Seconds(rapid.Int64Range(int64(20*time.Second), int64(time.Hour)).Draw(t, "length")), Rate: 1,
 			Kills: rapid.IntRange(0, 100).Draw(t, "kills"), Deployments: rapid.IntRange(0, 20).Draw(t, "deployments"), Zones: rapid.IntRange(0, 5).Draw(t, "zones"), Regions: rapid.IntRange(0, 5).Draw(t, "regions")}
 		plan, err := s.Plan()
 		if err != nil {
@@ -33,11 +35,11 @@ func TestAPlan(t *testing.T) {
 			t.Fatal("the same seed gives another plan")
 		}
 		counts := map[gameday.Kind]int{}
-		var last, outageEnds time.Duration
+		var last, outageEnds gameday.Seconds
 		for _, e := range plan {
 			counts[e.Kind]++
-			if e.At < last || e.At < s.Length/10 || e.At+e.Lasts > s.Length*9/10+time.Millisecond {
-				t.Fatalf("%+v in %s", e, s.Length)
+			if e.At < last || e.At < s.Length/10 || e.At+e.Lasts > s.Length*9/10+gameday.Seconds(time.Millisecond) {
+				t.Fatalf("%+v in %s", e, s.Length.Duration())
 			}
 			if last = e.At; e.Lasts > 0 {
 				if e.At < outageEnds {
@@ -50,7 +52,7 @@ func TestAPlan(t *testing.T) {
 			t.Fatalf("%v of %+v", counts, s)
 		}
 	})
-	for _, s := range []gameday.Settings{{Length: time.Second, Rate: 1}, {Length: time.Minute}, {Length: time.Minute, Rate: 1, Kills: -1}, {Length: time.Minute, Rate: 1, Regions: 21}} {
+	for _, s := range []gameday.Settings{{Length: gameday.Seconds(time.Second), Rate: 1}, {Length: minute}, {Length: minute, Rate: 1, Kills: -1}, {Length: minute, Rate: 1, Regions: 21}} {
 		if _, err := s.Plan(); problem.CodeOf(err) != problem.Invalid {
 			t.Errorf("%+v: %v", s, err)
 		}
@@ -146,7 +148,7 @@ func TestAGameDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := &fake{heals: true}
 		env.refusals.Store(3)
-		s := gameday.Settings{Seed: 7, Length: 2 * time.Minute, Rate: 50, Kills: 5, Deployments: 3, Zones: 1, Healing: true}
+		s := gameday.Settings{Seed: 7, Length: 2 * minute, Rate: 50, Kills: 5, Deployments: 3, Zones: 1, Healing: true}
 		r, err := gameday.Run(t.Context(), s, env, quietly)
 		if err != nil {
 			t.Fatal(err)
@@ -158,11 +160,11 @@ func TestAGameDay(t *testing.T) {
 			t.Errorf("%d in three parts, %d in all", sum, r.All.Requests)
 		}
 		for _, h := range r.Events {
-			if h.What == "" || h.Recovery < 2*time.Second || h.Recovery > 8*time.Second {
+			if h.What == "" || h.Recovery.Duration() < 2*time.Second || h.Recovery.Duration() > 8*time.Second {
 				t.Errorf("%+v", h)
 			}
 		}
-		if len(r.Timeline) < 119 || r.All.P99 != 2*time.Millisecond {
+		if len(r.Timeline) < 119 || r.All.P99.Duration() != 2*time.Millisecond {
 			t.Errorf("%d seconds, %+v", len(r.Timeline), r.All)
 		}
 		var page strings.Builder
@@ -176,7 +178,7 @@ func TestAGameDay(t *testing.T) {
 func TestAGameDayThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := &fake{heals: true, failing: true}
-		s := gameday.Settings{Seed: 7, Length: time.Minute, Rate: 20, Kills: 2, Regions: 1}
+		s := gameday.Settings{Seed: 7, Length: minute, Rate: 20, Kills: 2, Regions: 1}
 		r, err := gameday.Run(t.Context(), s, env, quietly)
 		if err != nil {
 			t.Fatal(err)
@@ -198,8 +200,8 @@ func TestAGameDayThatIsInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		time.AfterFunc(30*time.Second, stop)
-		r, err := gameday.Run(ctx, gameday.Settings{Seed: 1, Length: 10 * time.Minute, Rate: 10, Kills: 50, Healing: true}, &fake{heals: true}, quietly)
-		if err != nil || r.Passed || r.Took > time.Minute || r.All.Requests == 0 {
+		r, err := gameday.Run(ctx, gameday.Settings{Seed: 1, Length: 10 * minute, Rate: 10, Kills: 50, Healing: true}, &fake{heals: true}, quietly)
+		if err != nil || r.Passed || r.Took > minute || r.All.Requests == 0 {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
@@ -208,7 +210,7 @@ func TestAGameDayThatIsInterrupted(t *testing.T) {
 // Names from outside do not end a cell or an element.
 func TestHostileNamesInTheReport(t *testing.T) {
 	hostile := "<script>alert(1)</script> | x\n| y"
-	r := gameday.Report{Events: []gameday.Happened{{Event: gameday.Event{Kind: gameday.Kill}, What: hostile}}, Failures: []gameday.Reason{{Why: hostile, Requests: 1}}, Took: time.Minute}
+	r := gameday.Report{Events: []gameday.Happened{{Event: gameday.Event{Kind: gameday.Kill}, What: hostile}}, Failures: []gameday.Reason{{Why: hostile, Requests: 1}}, Took: minute}
 	var page strings.Builder
 	if err := r.Page(&page); err != nil || strings.Contains(page.String(), "<script>") {
 		t.Error(err, page.String())

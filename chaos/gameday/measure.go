@@ -55,13 +55,13 @@ func (m *meter) add(a Answer) {
 
 // Stretch is what users had in a part of the day.
 type Stretch struct {
-	Requests     int           `json:"requests"` // repeatable ones
-	Failed       int           `json:"failed"`
-	Others       int           `json:"others"` // requests that must not be repeated
-	OthersFailed int           `json:"othersFailed"`
-	P50          time.Duration `json:"p50"`
-	P99          time.Duration `json:"p99"`
-	Max          time.Duration `json:"max"`
+	Requests     int     `json:"requests"` // repeatable ones
+	Failed       int     `json:"failed"`
+	Others       int     `json:"others"` // requests that must not be repeated
+	OthersFailed int     `json:"othersFailed"`
+	P50          Seconds `json:"p50Seconds"`
+	P99          Seconds `json:"p99Seconds"`
+	Max          Seconds `json:"maxSeconds"`
 }
 
 // Availability is the share of repeatable requests that were answered; 0 without any.
@@ -73,13 +73,13 @@ func (s Stretch) Availability() float64 {
 }
 
 // between sums up the seconds from one time to another.
-func (m *meter) between(from, to time.Duration) Stretch {
+func (m *meter) between(from, to Seconds) Stretch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out Stretch
 	var took []time.Duration
 	for at, s := range m.secs {
-		if d := time.Duration(at) * time.Second; d < from || d >= to {
+		if d := Seconds(at) * Seconds(time.Second); d < from || d >= to {
 			continue
 		}
 		out.Requests, out.Failed = out.Requests+s.requests[0], out.Failed+s.failed[0]
@@ -90,22 +90,22 @@ func (m *meter) between(from, to time.Duration) Stretch {
 	return out
 }
 
-func quantiles(took []time.Duration) (p50, p99, most time.Duration) {
+func quantiles(took []time.Duration) (p50, p99, most Seconds) {
 	if len(took) == 0 {
 		return 0, 0, 0
 	}
 	slices.Sort(took)
 	n := len(took)
-	return took[n/2], took[min(n-1, n*99/100)], took[n-1]
+	return Seconds(took[n/2]), Seconds(took[min(n-1, n*99/100)]), Seconds(took[n-1])
 }
 
 // Point is one second of the timeline.
 type Point struct {
-	Second   int           `json:"second"`
-	Requests int           `json:"requests"`
-	Failed   int           `json:"failed"`
-	Others   int           `json:"othersFailed,omitempty"` // failed requests that must not be repeated
-	P99      time.Duration `json:"p99"`
+	Second   int     `json:"second"`
+	Requests int     `json:"requests"`
+	Failed   int     `json:"failed"`
+	Others   int     `json:"othersFailed,omitempty"` // failed requests that must not be repeated
+	P99      Seconds `json:"p99Seconds"`
 }
 
 func (m *meter) timeline() []Point {
@@ -143,4 +143,4 @@ type Reason struct {
 	Requests int    `json:"requests"`
 }
 
-func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
+func milliseconds(s Seconds) string { return fmt.Sprintf("%.1f ms", s.float()*1000) }

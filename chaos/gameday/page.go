@@ -14,7 +14,7 @@ var pageText string
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
 	"percent": percent, "milliseconds": milliseconds, "seconds": seconds, "recovery": recoveryText,
-	"at": func(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) },
+	"at": func(s Seconds) string { return fmt.Sprintf("%.0f s", s.float()) },
 }).Parse(pageText))
 
 // Page writes the report as one HTML file with a picture of its time.
@@ -37,19 +37,19 @@ const (
 // of it is made of numbers, so that nothing in it needs escaping.
 func (r *Report) picture() template.HTML {
 	var b strings.Builder
-	length := max(r.Took.Seconds(), 1)
+	length := max(r.Took.float(), 1)
 	x := func(s float64) float64 { return s / length * pictureWidth }
-	most := 10 * time.Millisecond
+	most := Seconds(10 * time.Millisecond)
 	for _, p := range r.Timeline {
 		most = max(most, p.P99)
 	}
-	y := func(d time.Duration) float64 {
+	y := func(d Seconds) float64 {
 		return plotBottom - float64(d)/float64(most)*(plotBottom-plotTop)
 	}
 	fmt.Fprintf(&b, `<svg viewBox="0 -14 %d %d" role="img" aria-label="p99, failed requests and events by time">`, pictureWidth, pictureHeight+14)
 	for _, h := range r.Events {
 		if h.Lasts > 0 && h.Failure == "" {
-			fmt.Fprintf(&b, `<rect class="outage" x="%.1f" y="%d" width="%.1f" height="%d"><title>%s</title></rect>`, x(h.Began.Seconds()), plotTop, max(x(h.Lasts.Seconds()), 1), plotBottom-plotTop, h.Kind)
+			fmt.Fprintf(&b, `<rect class="outage" x="%.1f" y="%d" width="%.1f" height="%d"><title>%s</title></rect>`, x(h.Began.float()), plotTop, max(x(h.Lasts.float()), 1), plotBottom-plotTop, h.Kind)
 		}
 	}
 	points := make([]string, 0, len(r.Timeline))
@@ -66,7 +66,7 @@ func (r *Report) picture() template.HTML {
 	}
 	// Each kind has a height and a shape of its own.
 	for _, h := range r.Events {
-		at := x(h.Began.Seconds())
+		at := x(h.Began.float())
 		switch {
 		case h.Began == 0:
 		case h.Kind == Deployment:

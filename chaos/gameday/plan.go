@@ -21,23 +21,23 @@ const (
 
 // Event is one thing that happens, at a time since the beginning.
 type Event struct {
-	At   time.Duration `json:"at"`
-	Kind Kind          `json:"kind"`
+	At   Seconds `json:"atSeconds"`
+	Kind Kind    `json:"kind"`
 	// Lasts is how long an outage lasts; 0 for the others.
-	Lasts time.Duration `json:"lasts,omitempty"`
+	Lasts Seconds `json:"lastsSeconds,omitempty"`
 	// Choice is from 0 to 1 and chooses the target among those that there are.
 	Choice float64 `json:"choice"`
 }
 
 // Settings say what a game day has.
 type Settings struct {
-	Seed        uint64        `json:"seed"`
-	Length      time.Duration `json:"length"`
-	Rate        int           `json:"rate"` // repeatable requests a second; others at a tenth of it
-	Kills       int           `json:"kills"`
-	Deployments int           `json:"deployments"`
-	Zones       int           `json:"zones"`
-	Regions     int           `json:"regions"`
+	Seed        uint64  `json:"seed"`
+	Length      Seconds `json:"lengthSeconds"`
+	Rate        int     `json:"rate"` // repeatable requests a second; others at a tenth of it
+	Kills       int     `json:"kills"`
+	Deployments int     `json:"deployments"`
+	Zones       int     `json:"zones"`
+	Regions     int     `json:"regions"`
 	// Healing false: nothing is replaced, to see that the report can fail.
 	Healing bool `json:"healing"`
 }
@@ -46,14 +46,17 @@ type Settings struct {
 // is done: before and after are measured there.
 const quiet = 0.1
 
+// begin is when the first quiet part ends.
+func (s Settings) begin() Seconds { return Seconds(quiet * float64(s.Length)) }
+
 // Check refuses settings that cannot be planned. Errors: invalid.
 func (s Settings) Check() error {
 	bad := func(format string, args ...any) error {
 		return problem.New(problem.Invalid, "gameday", format, args...)
 	}
 	switch {
-	case s.Length < 20*time.Second || s.Length > 24*time.Hour:
-		return bad("a game day lasts from 20s to 24h, not %s", s.Length)
+	case s.Length.Duration() < 20*time.Second || s.Length.Duration() > 24*time.Hour:
+		return bad("a game day lasts from 20s to 24h, not %s", s.Length.Duration())
 	case s.Rate < 1 || s.Rate > 100_000:
 		return bad("a rate is from 1 to 100000 requests a second, not %d", s.Rate)
 	case s.Kills < 0 || s.Deployments < 0 || s.Zones < 0 || s.Regions < 0:
@@ -72,7 +75,7 @@ func (s Settings) Plan() ([]Event, error) {
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(s.Seed, 0x67616d6564617921))
-	begin := time.Duration(quiet * float64(s.Length))
+	begin := s.begin()
 	busy := s.Length - 2*begin
 	var events []Event
 	outages := make([]Kind, 0, s.Zones+s.Regions)
@@ -84,17 +87,17 @@ func (s Settings) Plan() ([]Event, error) {
 	}
 	rng.Shuffle(len(outages), func(i, j int) { outages[i], outages[j] = outages[j], outages[i] })
 	for i, kind := range outages {
-		part := busy / time.Duration(len(outages))
+		part := busy / Seconds(len(outages))
 		lasts := part / 3
-		at := begin + time.Duration(i)*part + time.Duration(rng.Float64()*float64(part/3))
+		at := begin + Seconds(i)*part + Seconds(rng.Float64()*float64(part/3))
 		events = append(events, Event{At: at, Kind: kind, Lasts: lasts, Choice: rng.Float64()})
 	}
 	for i := range s.Deployments {
-		part := busy / time.Duration(s.Deployments)
-		events = append(events, Event{At: begin + time.Duration(i)*part + time.Duration(rng.Float64()*float64(part)/4), Kind: Deployment})
+		part := busy / Seconds(s.Deployments)
+		events = append(events, Event{At: begin + Seconds(i)*part + Seconds(rng.Float64()*float64(part)/4), Kind: Deployment})
 	}
 	for range s.Kills {
-		events = append(events, Event{At: begin + time.Duration(rng.Float64()*float64(busy)), Kind: Kill, Choice: rng.Float64()})
+		events = append(events, Event{At: begin + Seconds(rng.Float64()*float64(busy)), Kind: Kill, Choice: rng.Float64()})
 	}
 	slices.SortStableFunc(events, func(a, b Event) int { return int(a.At - b.At) })
 	return events, nil

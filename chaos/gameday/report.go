@@ -10,9 +10,9 @@ import (
 // Report is what a game day showed.
 type Report struct {
 	Settings
-	Began  time.Time     `json:"began"`
-	Took   time.Duration `json:"took"`
-	Passed bool          `json:"passed"` // no repeatable request failed, and everything happened
+	Began  time.Time `json:"began"`
+	Took   Seconds   `json:"tookSeconds"`
+	Passed bool      `json:"passed"` // no repeatable request failed, and everything happened
 
 	Before Stretch `json:"before"` // the first and the last tenth, in which nothing was done
 	During Stretch `json:"during"`
@@ -25,8 +25,8 @@ type Report struct {
 	Timeline       []Point    `json:"timeline"`
 }
 
-func (d *day) report(s Settings, ended time.Duration) *Report {
-	begin := time.Duration(quiet * float64(s.Length))
+func (d *day) report(s Settings, ended Seconds) *Report {
+	begin := s.begin()
 	r := &Report{Settings: s, Began: d.began.UTC(), Took: ended, Events: d.happened, Timeline: d.meter.timeline(),
 		Failures: d.meter.failures(0), OthersFailures: d.meter.failures(1)}
 	const ever = 1 << 62
@@ -60,7 +60,7 @@ func percent(share float64) string {
 	return strings.Replace(text, "100.0000", "100", 1)
 }
 
-// Kinds sums the events up, one row for each kind that there was.
+// kinds sums the events up, one row for each kind that there was.
 func (r *Report) kinds() []kindRow {
 	var rows []kindRow
 	for _, kind := range []Kind{Deployment, Kill, ZoneOutage, RegionOutage} {
@@ -73,7 +73,7 @@ func (r *Report) kinds() []kindRow {
 			row.planned++
 			if h.Failure == "" {
 				row.done++
-				took = append(took, h.Recovery)
+				took = append(took, h.Recovery.Duration())
 			}
 			if h.Unrecovered {
 				row.unrecovered++
@@ -90,10 +90,10 @@ func (r *Report) kinds() []kindRow {
 type kindRow struct {
 	kind                       Kind
 	planned, done, unrecovered int
-	p50, most                  time.Duration
+	p50, most                  Seconds
 }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+func seconds(s Seconds) string { return fmt.Sprintf("%.2f s", s.float()) }
 
 // Markdown is the report as a page.
 func (r *Report) Markdown() string {
@@ -103,7 +103,7 @@ func (r *Report) Markdown() string {
 		healing = " Nothing was replaced: self-healing was off."
 	}
 	fmt.Fprintf(&b, "# Game day, %s\n\n**%s.**\n\n", r.Began.Format("2 January 2006 15:04 UTC"), r.Verdict())
-	fmt.Fprintf(&b, "Seed %d, %s, %d repeatable requests a second and %d others.%s\n\n", r.Seed, r.Took.Round(time.Second), r.Rate, max(1, r.Rate/10), healing)
+	fmt.Fprintf(&b, "Seed %d, %s, %d repeatable requests a second and %d others.%s\n\n", r.Seed, r.Took.Duration().Round(time.Second), r.Rate, max(1, r.Rate/10), healing)
 	b.WriteString("| | requests | failed | availability | p50 | p99 | max | others | failed |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, s := range []struct {
 		name string
@@ -129,7 +129,7 @@ func (r *Report) Markdown() string {
 	}
 	b.WriteString("\n## Events\n\nThe recovery of a deployment is how long it took; that of the others is the time until everything in its region that should serve did.\n\n| at | event | what | recovery |\n|---|---|---|---|\n")
 	for _, h := range r.Events {
-		fmt.Fprintf(&b, "| %.0f s | %s | %s | %s |\n", h.At.Seconds(), h.Kind, cell(strings.TrimSpace(h.What+" "+h.Failure)), recoveryText(h))
+		fmt.Fprintf(&b, "| %.0f s | %s | %s | %s |\n", h.At.float(), h.Kind, cell(strings.TrimSpace(h.What+" "+h.Failure)), recoveryText(h))
 	}
 	return b.String()
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"showrunner/internal/pause"
 	"showrunner/problem"
 )
 
@@ -39,11 +40,11 @@ type Happened struct {
 	Event
 	What string `json:"what"`
 	// Began is when it took effect, since the beginning.
-	Began time.Duration `json:"began"`
+	Began Seconds `json:"beganSeconds"`
 	// Recovery is the time from then until everything in its region that should serve
 	// did. Unrecovered says that it was not until the end.
-	Recovery    time.Duration `json:"recovery"`
-	Unrecovered bool          `json:"unrecovered,omitempty"`
+	Recovery    Seconds `json:"recoverySeconds"`
+	Unrecovered bool    `json:"unrecovered,omitempty"`
 	// Failure says why it could not be carried out.
 	Failure string `json:"failure,omitempty"`
 }
@@ -66,7 +67,7 @@ func Run(ctx context.Context, s Settings, env Environment, say func(format strin
 		}
 		defer func() { _ = env.Heal(context.WithoutCancel(ctx), true) }() // the environment says so when it cannot
 	}
-	d := &day{env: env, say: say, began: time.Now(), happened: make([]Happened, len(plan)), limit: s.Length}
+	d := &day{env: env, say: say, began: time.Now(), happened: make([]Happened, len(plan)), limit: s.Length.Duration()}
 	if s.Healing { // otherwise nothing comes back, however long one waits
 		d.limit += recoveryLimit
 	}
@@ -92,8 +93,8 @@ func Run(ctx context.Context, s Settings, env Environment, say func(format strin
 		}
 	})
 	events.Wait()
-	sleep(ctx, time.Until(d.began.Add(s.Length)))
-	ended := time.Since(d.began)
+	_ = pause.For(ctx, time.Until(d.began.Add(s.Length.Duration())))
+	ended := d.now()
 	stop()
 	requests.Wait()
 	return d.report(s, ended), nil
@@ -111,6 +112,9 @@ type day struct {
 	happened []Happened
 }
 
+// now is the time since the beginning.
+func (d *day) now() Seconds { return Seconds(time.Since(d.began)) }
+
 // retry is how long after a refusal an event is tried again; refusals end with a rollout.
 const retry = time.Second
 
@@ -120,7 +124,7 @@ const patience = 30 * time.Second
 // carry waits for an event's time, carries it out, and waits until everything serves.
 func (d *day) carry(ctx context.Context, i int) {
 	h := d.happened[i]
-	if sleep(ctx, time.Until(d.began.Add(h.At))); ctx.Err() != nil {
+	if err := pause.For(ctx, time.Until(d.began.Add(h.At.Duration()))); err != nil {
 		h.Failure = "the game day ended before"
 		d.put(i, h)
 		return
@@ -130,8 +134,8 @@ func (d *day) carry(ctx context.Context, i int) {
 	recovered := make(chan struct{})
 	began := func(e Effect) {
 		gone.Do(func() {
-			h.What, h.Began = e.What, e.Since.Sub(d.began)
-			d.say("%5.0fs  %s: %s", h.Began.Seconds(), h.Kind, e.What)
+			h.What, h.Began = e.What, Seconds(e.Since.Sub(d.began))
+			d.say("%5.0fs  %s: %s", h.Began.float(), h.Kind, e.What)
 			go func() {
 				defer close(recovered)
 				h.Recovery, h.Unrecovered = d.recovery(ctx, e)
@@ -141,26 +145,26 @@ func (d *day) carry(ctx context.Context, i int) {
 	switch h.Kind {
 	case Deployment:
 		n := d.number(i)
-		h.Began = time.Since(d.began)
+		h.Began = d.now()
 		h.What, err = d.env.Deploy(ctx, n)
-		h.Recovery = time.Since(d.began) - h.Began // of a deployment: how long it took
-		d.say("%5.0fs  deployment: %s %s after %.1fs", h.Began.Seconds(), h.What, failureText(err), h.Recovery.Seconds())
+		h.Recovery = d.now() - h.Began // of a deployment: how long it took
+		d.say("%5.0fs  deployment: %s %s after %.1fs", h.Began.float(), h.What, failureText(err), h.Recovery.float())
 		close(recovered)
 	case Kill:
 		err = d.kill(ctx, h, began)
 	case ZoneOutage:
-		err = d.env.Zone(ctx, h.Choice, h.Lasts, began)
+		err = d.env.Zone(ctx, h.Choice, h.Lasts.Duration(), began)
 	case RegionOutage:
-		err = d.env.Region(ctx, h.Choice, h.Lasts, began)
+		err = d.env.Region(ctx, h.Choice, h.Lasts.Duration(), began)
 	}
 	if err != nil {
 		h.Failure = problem.Text(err)
-		gone.Do(func() {
-			d.say("%5.0fs  %s: not carried out: %s", time.Since(d.began).Seconds(), h.Kind, h.Failure)
-			if h.Kind != Deployment {
+		if h.Kind != Deployment { // which is told of above
+			gone.Do(func() {
+				d.say("%5.0fs  %s: not carried out: %s", d.now().float(), h.Kind, h.Failure)
 				close(recovered)
-			}
-		})
+			})
+		}
 	}
 	<-recovered
 	d.put(i, h)
@@ -204,7 +208,7 @@ func (d *day) kill(ctx context.Context, h Happened, began func(Effect)) error {
 		if problem.CodeOf(err) != problem.Precondition || time.Now().After(end) || ctx.Err() != nil {
 			return err
 		}
-		sleep(ctx, retry)
+		_ = pause.For(ctx, retry)
 	}
 }
 
@@ -212,23 +216,14 @@ func (d *day) kill(ctx context.Context, h Happened, began func(Effect)) error {
 const look = 50 * time.Millisecond
 
 // recovery waits until everything in the region serves, and says how long that took.
-func (d *day) recovery(ctx context.Context, e Effect) (took time.Duration, never bool) {
+func (d *day) recovery(ctx context.Context, e Effect) (took Seconds, never bool) {
 	for {
 		if d.env.Whole(ctx, e.Region) == nil {
-			return time.Since(e.Since), false
+			return Seconds(time.Since(e.Since)), false
 		}
 		if time.Since(d.began) > d.limit || ctx.Err() != nil {
-			return time.Since(e.Since), true
+			return Seconds(time.Since(e.Since)), true
 		}
-		sleep(ctx, look)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+		_ = pause.For(ctx, look)
 	}
 }

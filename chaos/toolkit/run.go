@@ -1,6 +1,7 @@
 package toolkit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"showrunner/internal/pause"
 	"showrunner/problem"
 )
 
@@ -209,7 +211,7 @@ func (e *Experiment) Rollback(ctx context.Context, j *Journal, o Options) (*Jour
 
 // steps are the hypothesis, the method, and the hypothesis again.
 func (r *runner) steps(ctx context.Context) error {
-	strategy := first(r.options.Hypothesis, r.choices.hypothesis, StrategyDefault)
+	strategy := cmp.Or(r.options.Hypothesis, r.choices.hypothesis, StrategyDefault)
 	if r.Hypothesis == nil || len(r.Hypothesis.Probes) == 0 {
 		strategy = StrategySkip
 	}
@@ -234,15 +236,6 @@ func (r *runner) steps(ctx context.Context) error {
 	return nil
 }
 
-func first[T ~string](choices ...T) T {
-	for _, c := range choices {
-		if c != "" {
-			return c
-		}
-	}
-	return ""
-}
-
 // deviated records a hypothesis that is not met: a probe that could not be made is a
 // failure, one that is out of tolerance is what the experiment was made to find.
 func (r *runner) deviated(s State) {
@@ -265,7 +258,7 @@ func (r *runner) look(ctx context.Context, when string) State {
 		result.ToleranceMet = &met
 		s.Probes = append(s.Probes, result)
 		if !met {
-			r.say("steady state %s the method: %s: %s", when, a.Name, first(result.Deviation, strings.Join(result.Exception, "; ")))
+			r.say("steady state %s the method: %s: %s", when, a.Name, cmp.Or(result.Deviation, strings.Join(result.Exception, "; ")))
 			return s
 		}
 	}
@@ -310,16 +303,7 @@ func (r *runner) method(ctx context.Context, strategy Strategy) error {
 		}
 	}
 	background.Wait()
-	return firstError(err, r.keep(results[:done], &r.journal.Run))
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(err, r.keep(results[:done], &r.journal.Run))
 }
 
 // keep records results; those in the background that still run are left out.
@@ -380,7 +364,7 @@ func (r *runner) watch(ctx context.Context, stop context.CancelFunc) {
 
 // rollsBack says whether the rollbacks run, by the strategy.
 func (r *runner) rollsBack() bool {
-	switch first(r.options.Rollbacks, r.choices.rollbacks, RollbacksAlways) {
+	switch cmp.Or(r.options.Rollbacks, r.choices.rollbacks, RollbacksAlways) {
 	case RollbacksNever:
 		return false
 	case RollbacksDeviated:
@@ -413,7 +397,7 @@ func (r *runner) rollbacks(ctx context.Context) {
 
 // carry runs one activity with its pauses.
 func (r *runner) carry(ctx context.Context, a Activity) Result {
-	pause(ctx, a.Before)
+	_ = pause.For(ctx, a.Before) // its end is seen below
 	begin := time.Now()
 	out := Result{Activity: a.document, Status: succeeded, Start: Time{begin}}
 	var err error
@@ -428,18 +412,6 @@ func (r *runner) carry(ctx context.Context, a Activity) Result {
 	} else {
 		r.say("%s %s: %s", a.Type, a.Name, short(out.Output))
 	}
-	pause(ctx, a.After)
+	_ = pause.For(ctx, a.After) // the caller sees its end
 	return out
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

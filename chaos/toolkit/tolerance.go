@@ -42,7 +42,7 @@ func (r *reader) typedTolerance(m map[string]any, place string) tolerance {
 		return &asked{r.provider(m, place)}
 	case "regex":
 		pattern := r.text(m, place, "pattern")
-		if _, err := expression(pattern); err != nil && !variable.MatchString(pattern) {
+		if _, err := regexp.Compile(pattern); err != nil && !variable.MatchString(pattern) {
 			r.problem(member(place, "pattern"), "look-ahead, look-behind and back references are not read", "%v", err)
 		}
 		return matched{pattern, target}
@@ -160,10 +160,8 @@ func (t *asked) met(ctx context.Context, run *runner, output any) string {
 
 type matched struct{ pattern, target string }
 
-func expression(pattern string) (*regexp.Regexp, error) { return regexp.Compile(pattern) }
-
 func (t matched) met(_ context.Context, run *runner, output any) string {
-	rx, err := expression(run.values.text(t.pattern))
+	rx, err := regexp.Compile(run.values.text(t.pattern))
 	if err != nil {
 		return err.Error()
 	}

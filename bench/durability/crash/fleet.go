@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"showrunner/internal/pause"
 	"showrunner/store/pgtest"
 )
 
@@ -160,7 +161,7 @@ func (r *replica) hang(ctx context.Context, d time.Duration, say bool) error {
 	if err := process.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	err := pause(ctx, d)
+	err := pause.For(ctx, d)
 	return errors.Join(err, process.Signal(syscall.SIGCONT))
 }
 
@@ -192,7 +193,7 @@ func (r *replica) ready(ctx context.Context) error {
 		if err := r.call(ctx, http.MethodGet, "/api/v1/executions?limit=1", nil, nil, ""); err == nil {
 			return nil
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
 			log, _ := os.ReadFile(r.log.Name())
 			return fmt.Errorf("%s does not become ready: %s", r.listen, log)
 		}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"showrunner/internal/pause"
 )
 
 // stuckAfter is how long an execution may show no progress.
@@ -93,7 +95,7 @@ func (l *load) one(ctx context.Context, random *rand.Rand) {
 			l.mu.Unlock()
 		}
 		if id = out.Execution.ID; id == "" {
-			_ = pause(ctx, 20*time.Millisecond) // the loop ends when ctx does
+			_ = pause.For(ctx, 20*time.Millisecond) // the loop ends when ctx does
 		}
 	}
 	// The same key at another replica has to return the same execution.
@@ -114,7 +116,7 @@ func (l *load) one(ctx context.Context, random *rand.Rand) {
 		if over {
 			return
 		}
-		_ = pause(ctx, 10*time.Millisecond) // the loop ends when ctx does
+		_ = pause.For(ctx, 10*time.Millisecond) // the loop ends when ctx does
 	}
 }
 
@@ -137,7 +139,7 @@ func (l *load) tail(ctx context.Context) {
 		}
 		l.look()
 		if err != nil || len(page.Events) < 1000 {
-			_ = pause(ctx, 20*time.Millisecond) // the loop ends when ctx does
+			_ = pause.For(ctx, 20*time.Millisecond) // the loop ends when ctx does
 		}
 	}
 }

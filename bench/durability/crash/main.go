@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"showrunner/bench/command"
+	"showrunner/internal/pause"
 	"showrunner/store/pgtest"
 )
 
@@ -183,7 +184,7 @@ func (f *fleet) killRandomly(ctx context.Context, l *load) error {
 	random := rand.New(rand.NewPCG(f.seed, 1))
 	middle := f.kills / 2
 	for n := range f.kills {
-		if err := pause(ctx, time.Duration(float64(f.every)*(0.2+1.6*random.Float64()))); err != nil {
+		if err := pause.For(ctx, time.Duration(float64(f.every)*(0.2+1.6*random.Float64()))); err != nil {
 			return err
 		}
 		victim := f.members[random.IntN(len(f.members))]
@@ -201,7 +202,7 @@ func (f *fleet) killRandomly(ctx context.Context, l *load) error {
 		if f.verbose {
 			fmt.Printf("kill %d: %s\n", n+1, victim.listen)
 		}
-		if err := pause(ctx, time.Duration(random.IntN(300))*time.Millisecond); err != nil {
+		if err := pause.For(ctx, time.Duration(random.IntN(300))*time.Millisecond); err != nil {
 			return err
 		}
 		if err := victim.start(); err != nil {
@@ -239,19 +240,7 @@ func (f *fleet) midRunEvent(ctx context.Context, l *load) error {
 		return f.databaseOutage(ctx, l)
 	}
 	if f.kills == 0 && f.outage == 0 {
-		return pause(ctx, 10*time.Second)
+		return pause.For(ctx, 10*time.Second)
 	}
 	return nil
-}
-
-// pause waits while other processes work.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"showrunner/internal/pause"
 )
 
 // databaseOutage makes the database unreachable for a while: stopped, or paused so that
@@ -19,11 +21,11 @@ func (f *fleet) databaseOutage(ctx context.Context, l *load) error {
 	}
 	fmt.Printf("the database will be %s for %s with %s\n", how, f.outage, l.progress())
 	for l.ends() < 20 { // some data have to be known first
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	if err := pause(ctx, 7*time.Second); err != nil {
+	if err := pause.For(ctx, 7*time.Second); err != nil {
 		return err
 	}
 	before := l.ends()
@@ -31,11 +33,11 @@ func (f *fleet) databaseOutage(ctx context.Context, l *load) error {
 	if err := down(); err != nil {
 		return err
 	}
-	if err := pause(ctx, f.outage/2); err != nil {
+	if err := pause.For(ctx, f.outage/2); err != nil {
 		return err
 	}
 	looked := f.checkDuringOutage(ctx)
-	if err := pause(ctx, f.outage/2); err != nil {
+	if err := pause.For(ctx, f.outage/2); err != nil {
 		return err
 	}
 	if err := up(ctx); err != nil {
@@ -43,13 +45,13 @@ func (f *fleet) databaseOutage(ctx context.Context, l *load) error {
 	}
 	back := time.Now()
 	for l.ends() == before {
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	l.excuse(false)
 	fmt.Printf("the database is back; the first execution ended %s later, and no control plane was started anew\n", time.Since(back).Round(time.Millisecond))
-	return errors.Join(looked, f.checkAfterOutage(ctx), pause(ctx, 5*time.Second))
+	return errors.Join(looked, f.checkAfterOutage(ctx), pause.For(ctx, 5*time.Second))
 }
 
 // outageAnswer is the expected answer of a control plane while the database is
@@ -101,7 +103,7 @@ func (f *fleet) checkAfterOutage(ctx context.Context) error {
 			if try == 100 {
 				return fmt.Errorf("back, %s: %w", r.listen, err)
 			}
-			if err := pause(ctx, 50*time.Millisecond); err != nil {
+			if err := pause.For(ctx, 50*time.Millisecond); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"showrunner/internal/pause"
 )
 
 const (
@@ -56,7 +58,7 @@ func (f *fleet) throughput(ctx context.Context) (executions, events float64, err
 				var out struct{ Execution struct{ ID string } }
 				if err := r.call(load, http.MethodPost, "/api/v1/applications/crash/pipelines/chain/executions", struct{}{}, &out, ""); err != nil {
 					failed.Add(1)
-					_ = pause(load, 10*time.Millisecond) // load ends the loop
+					_ = pause.For(load, 10*time.Millisecond) // load ends the loop
 					continue
 				}
 				ch := make(chan struct{})
@@ -100,15 +102,15 @@ func (f *fleet) throughput(ctx context.Context) (executions, events float64, err
 			}
 			mu.Unlock()
 			if len(page.Events) < 1000 {
-				_ = pause(load, 10*time.Millisecond) // load ends the loop
+				_ = pause.For(load, 10*time.Millisecond) // load ends the loop
 			}
 		}
 	})
-	if err := pause(ctx, 3*time.Second); err != nil { // until the rate is steady
+	if err := pause.For(ctx, 3*time.Second); err != nil { // until the rate is steady
 		return 0, 0, err
 	}
 	x, n, began := ends.Load(), seen.Load(), time.Now()
-	if err := pause(ctx, scaleFor); err != nil {
+	if err := pause.For(ctx, scaleFor); err != nil {
 		return 0, 0, err
 	}
 	took := time.Since(began).Seconds()

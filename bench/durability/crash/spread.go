@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"showrunner/internal/pause"
 )
 
 const (
@@ -86,7 +88,7 @@ func spreadOver(ctx context.Context, p plan, w *targets, databases func(context.
 			}
 			return rate, byHost, err
 		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return 0, nil, fmt.Errorf("%d of %d stages ran: %w", len(counted), p.spread, err)
 		}
 	}

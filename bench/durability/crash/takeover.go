@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"showrunner/internal/pause"
 )
 
 const (
@@ -75,7 +77,7 @@ func (f *fleet) takeoverTrials(ctx context.Context, ask databaseQuery) error {
 		if err := s.begin(ctx); err != nil {
 			return err
 		}
-		if err := pause(ctx, time.Duration(random.IntN(150))*time.Millisecond); err != nil {
+		if err := pause.For(ctx, time.Duration(random.IntN(150))*time.Millisecond); err != nil {
 			return err
 		}
 		first, all, err := s.run(ctx, hang)
@@ -191,7 +193,7 @@ func (s *takeoverTrial) read(ctx context.Context, at *replica, enough func(event
 		if done {
 			return nil
 		}
-		if err := pause(ctx, 2*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 2*time.Millisecond); err != nil {
 			return fmt.Errorf("waiting for events of %d executions: %w", len(s.ids), err)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"showrunner/internal/pause"
 )
 
 // verdict counts losses and repetitions, from the database's answers and from the
@@ -148,7 +150,7 @@ func (f *fleet) ask(ctx context.Context, path string, out any) error {
 		if err = f.members[i%len(f.members)].call(ctx, http.MethodGet, path, nil, out, ""); err == nil {
 			return nil
 		}
-		if perr := pause(ctx, 50*time.Millisecond); perr != nil {
+		if perr := pause.For(ctx, 50*time.Millisecond); perr != nil {
 			return perr
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"showrunner/internal/pause"
 )
 
 const (
@@ -116,7 +118,7 @@ func (f *fleet) timed(ctx context.Context, pipeline string, executions, commands
 		return 0, err
 	}
 	for f.effects()-before < commands {
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
 			return 0, fmt.Errorf("%d of %d commands: %w", f.effects()-before, commands, err)
 		}
 	}
@@ -136,7 +138,7 @@ func (f *fleet) begin(ctx context.Context, pipeline string, n int) error {
 				err := errors.New("not tried")
 				for began := time.Now(); err != nil && time.Since(began) < startsWithin; {
 					if err = f.members[0].call(ctx, http.MethodPost, "/api/v1/applications/many/pipelines/"+pipeline+"/executions", struct{}{}, nil, key); err != nil {
-						_ = pause(ctx, 200*time.Millisecond) // ctx makes the next call fail
+						_ = pause.For(ctx, 200*time.Millisecond) // ctx makes the next call fail
 					}
 				}
 				if err != nil {
@@ -166,11 +168,11 @@ func (f *fleet) effects() int {
 
 // rate measures the effects per second, for a while.
 func (f *fleet) rate(ctx context.Context) (float64, error) {
-	if err := pause(ctx, 3*time.Second); err != nil { // until the rate is steady
+	if err := pause.For(ctx, 3*time.Second); err != nil { // until the rate is steady
 		return 0, err
 	}
 	before, began := f.effects(), time.Now()
-	if err := pause(ctx, f.waitingFor); err != nil {
+	if err := pause.For(ctx, f.waitingFor); err != nil {
 		return 0, err
 	}
 	return float64(f.effects()-before) / time.Since(began).Seconds(), nil

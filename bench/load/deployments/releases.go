@@ -9,6 +9,7 @@ import (
 
 	"showrunner/bench/environment"
 	"showrunner/cloud"
+	"showrunner/internal/pause"
 )
 
 const cluster = "fleet"
@@ -76,7 +77,7 @@ func (r *releases) phase(ctx context.Context, name string) (row, error) {
 			out.Deployments++
 			out.Took, out.Wrong = append(out.Took, took), append(out.Wrong, wrong...)
 		}
-		return environment.Sleep(ctx, time.Until(end))
+		return pause.For(ctx, time.Until(end))
 	})
 	out.Load = load
 	return out, err
@@ -112,7 +113,7 @@ func (r *releases) release(ctx context.Context, by string) (took time.Duration, 
 			wrong = append(wrong, fmt.Sprintf("after %s, %s: %s", version, region, why))
 		}
 	}
-	load, err := r.Attack(ctx, cluster, 100, func() error { return environment.Sleep(ctx, 100*time.Millisecond) })
+	load, err := r.Attack(ctx, cluster, 100, func() error { return pause.For(ctx, 100*time.Millisecond) })
 	for v, n := range load.Versions {
 		if v != version {
 			wrong = append(wrong, fmt.Sprintf("after %s, %d requests were answered by %s", version, n, v))

@@ -23,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"showrunner/bench/command"
+	"showrunner/internal/pause"
 	"slices"
 	"strings"
 	"syscall"
@@ -95,7 +96,7 @@ func run(ctx context.Context, n int, program string, every time.Duration) error 
 		if i >= warm {
 			answered, started = append(answered, said), append(started, at.Sub(sent))
 		}
-		if err := pause(ctx, every); err != nil {
+		if err := pause.For(ctx, every); err != nil {
 			return err
 		}
 	}
@@ -135,17 +136,6 @@ func quantile(d []time.Duration, q float64) time.Duration {
 	return d[min(len(d)-1, int(q*float64(len(d))))].Round(10 * time.Microsecond)
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // control is the measured control plane.
 type control struct {
 	program, dir, listen string
@@ -173,7 +163,7 @@ func (c *control) start(ctx context.Context) error {
 				return nil
 			}
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}

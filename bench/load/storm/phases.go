@@ -10,6 +10,7 @@ import (
 
 	"showrunner/bench/environment"
 	"showrunner/cloud"
+	"showrunner/internal/pause"
 	"showrunner/pipeline"
 )
 
@@ -46,7 +47,7 @@ func (w fleet) phase(ctx context.Context, s settings, f func() (string, error)) 
 		if err := w.Whole(ctx, cluster, 2*time.Minute); err != nil {
 			return err
 		}
-		return environment.Sleep(ctx, time.Until(end))
+		return pause.For(ctx, time.Until(end))
 	})
 	return r, err
 }
@@ -62,7 +63,7 @@ func (w fleet) signalInstances(ctx context.Context, s settings, rng *rand.Rand, 
 	slices.Sort(at)
 	hit := 0
 	for _, when := range at {
-		if err := environment.Sleep(ctx, time.Until(began.Add(when))); err != nil {
+		if err := pause.For(ctx, time.Until(began.Add(when))); err != nil {
 			return "", err
 		}
 		serving := w.Serving(ctx, cluster)
@@ -89,7 +90,7 @@ func (w fleet) zone(ctx context.Context, s settings, rng *rand.Rand) (string, er
 	}
 	at := slices.IndexFunc(list, func(r cloud.Region) bool { return r.Name == region })
 	name := list[at].Zones[rng.IntN(len(list[at].Zones))]
-	if err := environment.Sleep(ctx, s.length/6); err != nil {
+	if err := pause.For(ctx, s.length/6); err != nil {
 		return "", err
 	}
 	if err := w.Cloud.SetZone(ctx, region, name, true, w.Key()); err != nil {
@@ -112,7 +113,7 @@ func (w fleet) zone(ctx context.Context, s settings, rng *rand.Rand) (string, er
 		return "", err
 	}
 	whole := time.Since(began)
-	if err := environment.Sleep(ctx, s.length/3); err != nil {
+	if err := pause.For(ctx, s.length/3); err != nil {
 		return "", err
 	}
 	if err := w.Cloud.SetZone(ctx, region, name, false, w.Key()); err != nil {
@@ -124,7 +125,7 @@ func (w fleet) zone(ctx context.Context, s settings, rng *rand.Rand) (string, er
 // region kills a region's process with everything in it; up restarts it.
 func (w fleet) region(ctx context.Context, s settings, rng *rand.Rand) (string, error) {
 	name := environment.Regions()[rng.IntN(len(environment.Regions()))]
-	if err := environment.Sleep(ctx, s.length/6); err != nil {
+	if err := pause.For(ctx, s.length/6); err != nil {
 		return "", err
 	}
 	var before []int
@@ -167,7 +168,7 @@ func surge(ctx context.Context, w fleet, s settings, _ *rand.Rand) (r row, err e
 		return n
 	}
 	before := size()
-	calm, err := w.Attack(ctx, cluster, s.surgeBase*len(environment.Regions()), func() error { return environment.Sleep(ctx, s.length/4) })
+	calm, err := w.Attack(ctx, cluster, s.surgeBase*len(environment.Regions()), func() error { return pause.For(ctx, s.length/4) })
 	if err != nil {
 		return r, err
 	}
@@ -190,7 +191,7 @@ func surge(ctx context.Context, w fleet, s settings, _ *rand.Rand) (r row, err e
 	if err != nil {
 		return r, err
 	}
-	holding, err := w.Attack(ctx, cluster, s.surgePeak*len(environment.Regions()), func() error { return environment.Sleep(ctx, s.length/2) })
+	holding, err := w.Attack(ctx, cluster, s.surgePeak*len(environment.Regions()), func() error { return pause.For(ctx, s.length/2) })
 	if err != nil {
 		return r, err
 	}

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"showrunner/bench/environment"
+	"showrunner/internal/pause"
 )
 
 // visits is the sum of all visitors' results.
@@ -48,7 +48,7 @@ func gather(ctx context.Context, edge string, n int, think time.Duration) *visit
 		all.visitors.Go(func() {
 			for round := 0; ctx.Err() == nil; round++ {
 				v.visit(round%3 == 2)
-				_ = environment.Sleep(ctx, think) // the loop ends with its context
+				_ = pause.For(ctx, think) // the loop ends with its context
 			}
 		})
 	}
