@@ -65,7 +65,11 @@ func Run(ctx context.Context, s Settings, env Environment, say func(format strin
 		if err := env.Heal(ctx, false); err != nil {
 			return nil, err
 		}
-		defer func() { _ = env.Heal(context.WithoutCancel(ctx), true) }() // the environment says so when it cannot
+		defer func() {
+			if err := env.Heal(context.WithoutCancel(ctx), true); err != nil {
+				say("self-healing is still off: %s", problem.Text(err))
+			}
+		}()
 	}
 	d := &day{env: env, say: say, began: time.Now(), happened: make([]Happened, len(plan)), limit: s.Length.Duration()}
 	if s.Healing { // otherwise nothing comes back, however long one waits

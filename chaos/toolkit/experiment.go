@@ -261,8 +261,13 @@ func (r *reader) runtime(e *Experiment) {
 			}
 		}
 		e.choices.frequency = r.seconds(h, "runtime.hypothesis", "frequency")
-		e.choices.failFast, _ = h["fail_fast"].(bool)
-		e.choices.failRatio, _ = number(h["fail_fast_ratio"])
+		var ok bool
+		if e.choices.failFast, ok = h["fail_fast"].(bool); !ok && h["fail_fast"] != nil {
+			r.problem("runtime.hypothesis.fail_fast", "", "fail_fast must be true or false")
+		}
+		if e.choices.failRatio, ok = number(h["fail_fast_ratio"]); !ok && h["fail_fast_ratio"] != nil {
+			r.problem("runtime.hypothesis.fail_fast_ratio", "", "fail_fast_ratio must be a number of percent")
+		}
 	}
 	if b := r.object(m, "runtime", "rollbacks"); b != nil {
 		if s, _ := b["strategy"].(string); s != "" {

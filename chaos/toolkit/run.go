@@ -14,6 +14,7 @@ import (
 
 	"showrunner/internal/pause"
 	"showrunner/problem"
+	"showrunner/secret"
 )
 
 // Options are what a run needs from outside.
@@ -79,6 +80,7 @@ type runner struct {
 	options Options
 	client  *http.Client
 	values  values
+	hidden  []string // values of secrets, which neither the journal nor a line of progress has
 
 	mu      sync.Mutex // over journal
 	journal *Journal
@@ -88,7 +90,7 @@ func (r *runner) environ() []string { return r.options.environ() }
 
 func (r *runner) say(format string, args ...any) {
 	if r.options.Say != nil {
-		r.options.Say(format, args...)
+		r.options.Say("%s", r.mask(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -99,6 +101,11 @@ func (e *Experiment) newRunner(ctx context.Context, o Options) (*runner, error) 
 		return nil, err
 	}
 	r := &runner{Experiment: e, options: o, client: o.Client, values: v}
+	for _, names := range v.secrets {
+		for _, x := range names {
+			r.hidden = append(r.hidden, plain(x))
+		}
+	}
 	if r.client == nil {
 		r.client = http.DefaultClient
 	}
@@ -136,7 +143,7 @@ func (r *runner) dynamic(ctx context.Context) {
 func (r *runner) note(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.journal.Notes = append(r.journal.Notes, fmt.Sprintf(format, args...))
+	r.journal.Notes = append(r.journal.Notes, r.mask(fmt.Sprintf(format, args...)))
 }
 
 // record keeps the journal as it is now.
@@ -256,6 +263,7 @@ func (r *runner) look(ctx context.Context, when string) State {
 			met = result.Deviation == ""
 		}
 		result.ToleranceMet = &met
+		result = r.masked(result)
 		s.Probes = append(s.Probes, result)
 		if !met {
 			r.say("steady state %s the method: %s: %s", when, a.Name, cmp.Or(result.Deviation, strings.Join(result.Exception, "; ")))
@@ -293,9 +301,9 @@ func (r *runner) method(ctx context.Context, strategy Strategy) error {
 			break
 		}
 		if a.Background {
-			background.Go(func() { set(i, r.carry(ctx, a)) })
+			background.Go(func() { set(i, r.masked(r.carry(ctx, a))) })
 		} else {
-			set(i, r.carry(ctx, a))
+			set(i, r.masked(r.carry(ctx, a)))
 		}
 		done = i + 1
 		if !a.Background {
@@ -381,10 +389,10 @@ func (r *runner) rollbacks(ctx context.Context) {
 	var background sync.WaitGroup
 	for i, a := range r.Rollbacks {
 		if a.Background {
-			background.Go(func() { results[i] = r.carry(ctx, a) })
+			background.Go(func() { results[i] = r.masked(r.carry(ctx, a)) })
 			continue
 		}
-		results[i] = r.carry(ctx, a)
+		results[i] = r.masked(r.carry(ctx, a))
 	}
 	background.Wait()
 	for i := range results {
@@ -414,4 +422,35 @@ func (r *runner) carry(ctx context.Context, a Activity) Result {
 	}
 	_ = pause.For(ctx, a.After) // the caller sees its end
 	return out
+}
+
+func (r *runner) mask(text string) string { return secret.Mask(text, r.hidden...) }
+
+// masked is a result as the journal has it: without the values of secrets.
+func (r *runner) masked(x Result) Result {
+	x.Output, x.Deviation = r.maskedValue(x.Output), r.mask(x.Deviation)
+	for i := range x.Exception {
+		x.Exception[i] = r.mask(x.Exception[i])
+	}
+	return x
+}
+
+func (r *runner) maskedValue(x any) any {
+	switch t := x.(type) {
+	case string:
+		return r.mask(t)
+	case []any:
+		out := make([]any, len(t))
+		for i := range t {
+			out[i] = r.maskedValue(t[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(t))
+		for k := range t {
+			out[k] = r.maskedValue(t[k])
+		}
+		return out
+	}
+	return x
 }

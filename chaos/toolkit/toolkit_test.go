@@ -147,6 +147,24 @@ func TestTheOrderOfARun(t *testing.T) {
 	}
 }
 
+// The value of a secret is neither in the journal nor in what is said; a tolerance sees it.
+func TestSecretsAreMasked(t *testing.T) {
+	var said strings.Builder
+	o := toolkit.Options{Environ: append(os.Environ(), "WORD=hunter2hunter2"), Say: func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }}
+	j := run(t, o, `{"title": "t", "description": "d", "secrets": {"g": {"word": {"type": "env", "key": "WORD"}}}, "steady-state-hypothesis": {"title": "h", "probes": [
+		{"type": "probe", "name": "p", "tolerance": {"type": "regex", "pattern": "${word}", "target": "stdout"}, "provider": {"type": "process", "path": "echo", "arguments": ["${word}"]}}]},
+		"method": [{"type": "action", "name": "a", "provider": {"type": "http", "url": "http://127.0.0.1:1/${word}"}}]}`)
+	text, err := json.Marshal(j)
+	if err != nil || j.States.Before == nil || !j.States.Before.Met {
+		t.Errorf("%+v, %v", j.States.Before, err)
+	}
+	for where, text := range map[string]string{"the journal": string(text), "what is said": said.String()} {
+		if strings.Contains(text, "hunter2hunter2") || !strings.Contains(text, "***") {
+			t.Errorf("%s: %s", where, text)
+		}
+	}
+}
+
 // Rollbacks run when a probe could not be made, unless the file or the caller says otherwise.
 func TestWhenRollbacksRun(t *testing.T) {
 	text := `{"title": "t", "description": "d", RUNTIME "steady-state-hypothesis": {"title": "h", "probes": [
@@ -266,7 +284,7 @@ func TestPythonFunctions(t *testing.T) {
 		t.Skip("no python3")
 	}
 	dir := t.TempDir()
-	code := "def threshold(value, target): return value < target\ndef both(x, configuration=None, secrets=None):\n    print('noise')\n    return [x, configuration['c'], secrets['s']]\ndef bad(): raise ValueError('no such thing')\n"
+	code := "def threshold(value, target): return value < target\ndef both(x, configuration=None, secrets=None):\n    print('noise')\n    return [x, configuration['c'], len(secrets['s'])]\ndef bad(): raise ValueError('no such thing')\n"
 	if err := os.WriteFile(filepath.Join(dir, "ours.py"), []byte(code), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +295,7 @@ func TestPythonFunctions(t *testing.T) {
 				"provider": {"type": "python", "module": "os", "func": "getpid"}}]},
 		"method": [{"type": "action", "name": "both", "provider": {"type": "python", "module": "ours", "func": "both", "arguments": {"x": "${c}"}, "secrets": ["g"]}},
 			{"type": "action", "name": "bad", "provider": {"type": "python", "module": "ours", "func": "bad"}}]}`)
-	if j.States.Before == nil || !j.States.Before.Met || fmt.Sprint(j.Run[0].Output) != "[3 3 hidden]" || j.Run[1].Exception[0] != "ValueError: no such thing" {
+	if j.States.Before == nil || !j.States.Before.Met || fmt.Sprint(j.Run[0].Output) != "[3 3 6]" || j.Run[1].Exception[0] != "ValueError: no such thing" {
 		t.Errorf("%+v %+v", j.States.Before, j.Run)
 	}
 }
