@@ -20,3 +20,16 @@ func TestEveryWriteIsACrashPoint(t *testing.T) {
 		})
 	}
 }
+
+func TestASuccessorDiesToo(t *testing.T) {
+	for _, fault := range []executiontest.Fault{executiontest.CrashBefore, executiontest.CrashAfter} {
+		t.Run(fault.String(), func(t *testing.T) {
+			t.Parallel()
+			executiontest.SimulateTwice(t, func(t *testing.T) execution.Store {
+				st := openSQLite(t, filepath.Join(t.TempDir(), "db"))
+				t.Cleanup(func() { closeStore(t, st) })
+				return st
+			}, fault, 10)
+		})
+	}
+}

@@ -111,18 +111,8 @@ func Simulate(t *testing.T, open func(t *testing.T) execution.Store, faults ...F
 	want := ""
 	for _, fault := range faults {
 		for at := 1; ; at++ {
-			var got string
-			var reached bool
-			// Each in a test of its own, whose end closes its store.
-			if !t.Run(fmt.Sprintf("%v write %d", fault, at), func(t *testing.T) { got, reached = simulateOne(t, open(t), fault, at) }) {
-				t.FailNow()
-			}
-			if want == "" {
-				want = got
-			}
-			if got != want {
-				t.Fatalf("%v write %d: the outcome is\n%s, want\n%s", fault, at, got, want)
-			}
+			got, reached := simulateOne(t, open, want, fault, at)
+			want = got
 			if !reached {
 				t.Logf("%v: %d writes, each survived", fault, at-1)
 				break
@@ -131,51 +121,100 @@ func Simulate(t *testing.T, open func(t *testing.T) execution.Store, faults ...F
 	}
 }
 
-func simulateOne(t *testing.T, st execution.Store, fault Fault, at int) (got string, reached bool) {
+// SimulateTwice is Simulate for a process whose successor dies too, at each of
+// its first writes; a third process then goes on.
+func SimulateTwice(t *testing.T, open func(t *testing.T) execution.Store, fault Fault, writes int) {
+	want := ""
+	for at := 1; ; at++ {
+		for second := 1; second <= writes; second++ {
+			got, reached := simulateOne(t, open, want, fault, at, second)
+			want = got
+			if !reached && second == 1 {
+				t.Logf("%v: %d writes, each survived", fault, at-1)
+				return
+			}
+		}
+	}
+}
+
+// simulateOne is one run, in a test of its own, whose end closes its store. Its
+// outcome has to be want, unless that is empty.
+func simulateOne(t *testing.T, open func(t *testing.T) execution.Store, want string, fault Fault, at ...int) (got string, reached bool) {
 	t.Helper()
-	w := &World{at: at}
-	f := &faulty{Store: st, fault: fault, at: at, hit: make(chan struct{}), wake: make(chan struct{})}
-	f.onHit = func() { w.Kill() } // a stalled process's calls are stalled too
-	first, err := execution.New(execution.Config{Store: f, Kinds: w.Kinds(w.Live()), Resolver: Plain{}, Log: slog.New(slog.DiscardHandler)})
+	name := fmt.Sprint(fault, " write")
+	for _, n := range at {
+		name += fmt.Sprint(" ", n)
+	}
+	if !t.Run(name, func(t *testing.T) { got, reached = simulate(t, open(t), fault, at) }) {
+		t.FailNow()
+	}
+	if want != "" && got != want {
+		t.Fatalf("%s: the outcome is\n%s, want\n%s", name, got, want)
+	}
+	return got, reached
+}
+
+// simulate runs the scenario with one process for each of the writes at which
+// one goes wrong, each the successor of the one before, and a sound one at last.
+// It tells whether all the writes were reached.
+func simulate(t *testing.T, st execution.Store, fault Fault, at []int) (got string, reached bool) {
+	t.Helper()
+	w := &World{}
+	id := ""
+	var wakes []func()
+	for _, n := range at {
+		w.at = n
+		f := &faulty{Store: st, fault: fault, at: n, hit: make(chan struct{}), wake: make(chan struct{})}
+		f.onHit = w.Kill // a stalled process's calls are stalled too
+		var wake func()
+		if id, reached, wake = f.live(t, w, id); !reached {
+			return verdictOf(t, w, st, id), false
+		}
+		wakes = append(wakes, wake)
+	}
+	last, stop := Start(t, execution.Config{Store: st, Kinds: w.Kinds(w.Live())})
+	id, _ = drive(t, last, w, id, nil)
+	stop()
+	for _, wake := range wakes {
+		wake()
+	}
+	return verdictOf(t, w, st, id), true
+}
+
+// live runs one process on the faulty store until its write is reached or the
+// scenario has ended. A stalled process stays; wake lets it go on and makes sure
+// that it is told that its session is lost.
+func (f *faulty) live(t *testing.T, w *World, id string) (_ string, reached bool, wake func()) {
+	t.Helper()
+	e, err := execution.New(execution.Config{Store: f, Kinds: w.Kinds(w.Live()), Resolver: Plain{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, kill := context.WithCancel(t.Context())
-	defer kill()
+	ctx, kill := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- first.Run(ctx) }()
+	go func() { ended <- e.Run(ctx) }()
 	select {
-	case <-first.Ready():
+	case <-e.Ready():
 	case err := <-ended:
+		kill()
 		t.Fatalf("the engine did not start: %v", err)
 	}
-	id, reached := drive(t, first, w, "", f.hit)
-	if !reached {
-		kill()
-		if err := <-ended; err != nil {
-			t.Fatal(err)
-		}
-		return verdictOf(t, w, st, id), false
-	}
-	if fault != Stall {
-		kill()
-		<-ended // whatever it says: it is dead
-	}
-	second, stop := Start(t, execution.Config{Store: st, Kinds: w.Kinds(w.Live())})
-	id, _ = drive(t, second, w, id, nil)
-	stop()
-	if fault == Stall {
-		close(f.wake)
-		kill()
-		<-ended
-		f.mu.Lock()
-		woken := f.woken
-		f.mu.Unlock()
-		if !errors.Is(woken, execution.ErrLost) {
-			t.Fatalf("write %d: a process that had stalled was answered %v when it woke, not that its session is lost", at, woken)
+	id, reached = drive(t, e, w, id, f.hit)
+	if reached && f.fault == Stall {
+		return id, true, func() {
+			close(f.wake)
+			kill()
+			<-ended
+			if !errors.Is(f.woken, execution.ErrLost) {
+				t.Fatalf("write %d: a process that had stalled was answered %v when it woke, not that its session is lost", f.at, f.woken)
+			}
 		}
 	}
-	return verdictOf(t, w, st, id), true
+	kill()
+	if err := <-ended; err != nil && !reached { // whatever the dead say
+		t.Fatal(err)
+	}
+	return id, reached, func() {}
 }
 
 // drive starts the scenario (again, by the same event) and is its person, until
@@ -256,7 +295,9 @@ func person(ctx context.Context, e *execution.Engine, w *World, x execution.Exec
 		if s.Kind == "blind" && !w.did(key.String()) {
 			say = execution.SignalRetry
 		}
-		_ = e.Signal(ctx, x.ID, s.Name, stage.Signal{ID: say + " " + key.String(), Name: say, By: "test"})
+		// A stage that is parked again has seen the answer to the first time: it is asked for another one.
+		id := fmt.Sprint(say, " ", key, " ", s.Seen)
+		_ = e.Signal(ctx, x.ID, s.Name, stage.Signal{ID: id, Name: say, By: "test"})
 	}
 	if s, _ := x.Stage("ask"); s.Phase == execution.PhaseWaiting {
 		if restarted {
