@@ -166,7 +166,7 @@ func ahead(text string, now time.Time) (time.Time, error) {
 		return t, nil
 	}
 	var d pipeline.Duration
-	if err := json.Unmarshal([]byte(strconv.Quote(text)), &d); err == nil && d > 0 {
+	if err := json.Unmarshal([]byte(strconv.Quote(text)), &d); err == nil && d >= 0 {
 		return now.Add(time.Duration(d)).UTC().Truncate(time.Second), nil
 	}
 	return time.Time{}, usage("%q is no time", text).WithHelp("write it as 2026-12-27T00:00:00Z, or how long from now, such as 2h or 3d")

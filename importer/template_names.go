@@ -61,6 +61,7 @@ func (t *template) name(id string) string {
 		name = id
 		if kind == "AWS::S3::Bucket" {
 			name = t.freshName(kebab(cdkHash.ReplaceAllString(id, "")), id)
+			t.in.note(Info, pointer("/Resources", id), "bucket "+id, "it has no BucketName: it is called %q here, after its logical ID", name)
 		}
 	}
 	t.names[id] = name
