@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"showrunner/api"
 	"showrunner/problem"
 	"showrunner/starter"
 )
@@ -83,7 +87,7 @@ func (a *app) init(ctx context.Context, dir string, o starter.Options, force boo
 	if err := writeFile(file, s.Source, force); err != nil {
 		return err
 	}
-	return a.print(s, func() []string { return []string{s.Application} }, func(w io.Writer) { initText(w, dir, a.dataFlag(), s, repo) })
+	return a.print(s, func() []string { return []string{s.Application} }, func(w io.Writer) { initText(w, dir, a.dataFlag(), a.runningEdge(ctx), s, repo) })
 }
 
 // writeFile does not replace a file that has come meanwhile, unless it may.
@@ -122,7 +126,25 @@ func inspectRepository(ctx context.Context, dir string) repository {
 	return r
 }
 
-func initText(w io.Writer, dir, flag string, s starter.Start, repo repository) {
+// runningEdge is the address of visitors, host:port, of the control plane that
+// runs on the data folder; "" where none answers.
+func (a *app) runningEdge(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var v api.Version
+	if err := a.connect().Do(ctx, http.MethodGet, "/version", nil, &v); err != nil {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(v.Edge, "http://"))
+	if err != nil {
+		return ""
+	}
+	return "localhost:" + port
+}
+
+// initText writes the next steps; edge is where visitors come in, "" where
+// nothing runs yet.
+func initText(w io.Writer, dir, flag, edge string, s starter.Start, repo repository) {
 	fmt.Fprintf(w, "Found a %s: %s.\n", s.Kind, clean(strings.Join(s.Found, "; ")))
 	fmt.Fprintf(w, "Wrote %s, application %s.\n", filepath.Join(dir, starter.FileName), s.Application)
 	for _, n := range s.Notes {
@@ -141,14 +163,20 @@ func initText(w io.Writer, dir, flag string, s starter.Start, repo repository) {
 	default:
 		fmt.Fprintf(w, "  git add %s && git commit -m \"Add the pipeline\"\n", starter.FileName)
 	}
-	fmt.Fprintf(w, `  showrunner%[5]s up                         # in a terminal of its own
-  showrunner%[5]s apply -f %[1]s
+	address := edge
+	if edge == "" {
+		address = "localhost:8080"
+		fmt.Fprintf(w, "  showrunner%s up                         # in a terminal of its own\n", flag)
+	}
+	fmt.Fprintf(w, `  showrunner%[5]s apply -f %[1]s
   showrunner%[5]s run %[2]s/release --watch
-Then look at http://%[3]s.localhost:8080/ . Each further commit on %[4]s is delivered by itself:
+Then look at http://%[3]s.%[6]s/ . Each further commit on %[4]s is delivered by itself:
   showrunner%[5]s executions watch '%[2]s/release#2'
 
-8080 is the edge's port, where visitors come in; showrunner up --edge 127.0.0.1:9000 takes another.
-`, starter.FileName, s.Application, s.Host, repo.branch, flag)
+`, starter.FileName, s.Application, s.Host, repo.branch, flag, address)
+	if edge == "" {
+		fmt.Fprintln(w, "8080 is the edge's port, where visitors come in; showrunner up --edge 127.0.0.1:9000 takes another.")
+	}
 	if s.Service {
 		fmt.Fprintln(w, "Nobody chooses the ports of instances: each is told the HOST and PORT to listen on (docs/service.md).")
 	}

@@ -77,6 +77,7 @@ func TestReadmeSession(t *testing.T) {
 			t.Errorf("$ %s\nREADME.md shows\n  %s\nit prints\n  %s", c.command, strings.Join(want, "\n  "), strings.Join(have, "\n  "))
 		}
 	}
+	s.startsAProjectOfItsOwn()
 	if *update {
 		var b strings.Builder
 		for i, c := range r.commands {
@@ -149,6 +150,17 @@ func (s *shell) run(command string) []string {
 	}
 	s.dir = strings.TrimSpace(string(dir))
 	return s.tidy(string(out))
+}
+
+// startsAProjectOfItsOwn types init in a folder beside what runs: its next steps
+// name the port of that edge, and start no second one.
+func (s *shell) startsAProjectOfItsOwn() {
+	s.t.Helper()
+	s.run("mkdir ~/shop && cd ~/shop && git init -q -b main && echo hello > index.html")
+	out := strings.Join(s.run("showrunner init"), "\n")
+	if !strings.Contains(out, "http://shop.localhost:8080/") || strings.Contains(out, "showrunner up") { // tidied: the edge's own port
+		s.t.Errorf("beside a running control plane, init says\n%s", out)
+	}
 }
 
 // start leaves `showrunner up` running until the test ends, and answers with
