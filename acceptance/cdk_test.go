@@ -1,15 +1,14 @@
 package acceptance
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"showrunner/internal/nodetest"
 )
 
 // cdkModules is a folder with the CDK that the example asks for.
@@ -22,44 +21,11 @@ func cdkModules(t *testing.T) string {
 // is named. They are installed once and kept in the user's cache.
 func nodeModules(t *testing.T, name, packages, one string) string {
 	t.Helper()
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(tool + " is not installed")
-		}
-	}
 	wanted, err := os.ReadFile(packages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skip("no cache folder: ", err)
-	}
-	sum := sha256.Sum256(wanted)
-	dir := filepath.Join(cache, "showrunner-tests", name+"-"+hex.EncodeToString(sum[:6]))
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", one)); err == nil {
-		return filepath.Join(dir, "node_modules")
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		t.Skip("no cache folder: ", err)
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), name+"-new-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(fresh)
-	if err := os.WriteFile(filepath.Join(fresh, "package.json"), wanted, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := runFor(t, 5*time.Minute, fresh, os.Environ(), "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"); err != nil {
-		t.Skipf("%s could not be installed: %v\n%s", name, err, out)
-	}
-	if err := os.Rename(fresh, dir); err != nil { // another test was first
-		if _, err := os.Stat(filepath.Join(dir, "node_modules")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return filepath.Join(dir, "node_modules")
+	return nodetest.Modules(t, name, wanted, one)
 }
 
 // cdkApp is a folder with an app and the CDK beside it.

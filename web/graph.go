@@ -44,7 +44,8 @@ func graphOf(e execution.Execution) graph {
 		look := st.Look()
 		n := node{X: margin + c.Column*(nodeWidth+gapX), Y: margin + c.Row*(nodeHeight+gapY), W: nodeWidth, H: nodeHeight,
 			Class: "n-" + string(look.Tone), Title: look.Shape + " " + shorten(c.Stage, 18), Note: shorten(graphNote(st, def.Stages[i].Kind), 24),
-			Label: c.Stage + ": " + look.Word, Href: "#stage-" + c.Stage}
+			Href: "#stage-" + c.Stage}
+		n.Label = n.Title + " " + n.Note + ": " + look.Word // begins with what is seen
 		at[c.Stage] = n
 		g.Nodes = append(g.Nodes, n)
 		g.Width, g.Height = max(g.Width, n.X+n.W+margin), max(g.Height, n.Y+n.H+margin)

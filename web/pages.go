@@ -38,6 +38,27 @@ type overviewPipeline struct {
 	Failing []control.TriggerStatus
 }
 
+// urgency orders applications: those where a person is needed first, then those that
+// failed, then those at work.
+func (a overviewApp) urgency() int {
+	least := 4
+	for _, pl := range a.Pipelines {
+		rank := 4
+		switch latest := pl.Latest(); {
+		case latest != nil && latest.Look().Tone == execution.Wait:
+			rank = 0
+		case len(pl.Failing) > 0:
+			rank = 1
+		case latest != nil && latest.Look().Tone == execution.Bad:
+			rank = 2
+		case latest != nil && latest.Look().Tone == execution.Busy:
+			rank = 3
+		}
+		least = min(least, rank)
+	}
+	return least
+}
+
 // Latest is the newest run, nil without any.
 func (o overviewPipeline) Latest() *execution.Execution {
 	if len(o.Runs) == 0 {
@@ -45,6 +66,9 @@ func (o overviewPipeline) Latest() *execution.Execution {
 	}
 	return &o.Runs[len(o.Runs)-1]
 }
+
+// appsShown is how many applications the front page shows at once, the most urgent first.
+const appsShown = 40
 
 // RecentRuns is how many runs of a pipeline the front page shows.
 const RecentRuns = 30
@@ -56,9 +80,15 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	triggers, triggersErr := p.Control.Triggers(ctx, who, "", "")
+	query := strings.TrimSpace(r.URL.Query().Get("q"))
 	var rows []overviewApp
 	var waiting []execution.Execution
+	hidden := 0
 	for _, a := range apps {
+		if query != "" && !strings.Contains(a.Name, query) {
+			hidden++
+			continue
+		}
 		row := overviewApp{Name: a.Name}
 		for _, pl := range a.Pipelines {
 			page, err := p.Control.Executions(ctx, who, execution.Query{Application: a.Name, Pipeline: pl.Name, Limit: RecentRuns})
@@ -75,6 +105,9 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 		}
 		rows = append(rows, row)
 	}
+	slices.SortStableFunc(rows, func(a, b overviewApp) int { return cmp.Compare(a.urgency(), b.urgency()) })
+	more := max(0, len(rows)-appsShown)
+	rows = rows[:len(rows)-more]
 	var regions []control.RegionStatus
 	var sites []control.SiteStatus
 	var clusters []control.Cluster
@@ -86,7 +119,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	asked.Go(func() { clusters, _ = p.Control.Clusters(ctx, who, "", "", "") }) // as above
 	asked.Go(func() { missing, missingErr = p.Control.Missing(ctx, who, "") })
 	asked.Wait()
-	data := map[string]any{"Missing": missing, "Apps": rows, "Waiting": waiting, "Regions": regions, "Sites": sites, "Clusters": clusters}
+	data := map[string]any{"Query": query, "Hidden": hidden, "More": more, "MoreWaiting": max(0, len(waiting)-mostNamed), "Missing": missing, "Apps": rows, "Waiting": waiting[:min(len(waiting), mostNamed)], "Regions": regions, "Sites": sites, "Clusters": clusters}
 	if triggersErr != nil {
 		data["Unknown"] = problem.Text(triggersErr)
 	}

@@ -1,11 +1,12 @@
 // Asks for what comes of a log, part after part, and hands the page each as HTML.
-onmessage = ({ data: { url, at } }) => {
+onmessage = ({ data: { url, at, line } }) => {
   const step = async () => {
     for (;;) {
-      const answer = await fetch(url + "&from=" + at, { headers: { Accept: "text/html" } });
+      const answer = await fetch(`${url}&from=${at}&line=${line}`, { headers: { Accept: "text/html" } });
       if (!answer.ok) throw new Error(answer.status);
       const html = await answer.text();
       at = Number(answer.headers.get("X-Log-Next"));
+      line = Number(answer.headers.get("X-Log-Line"));
       if (html) postMessage(html);
       if (answer.headers.get("X-Log-End") === "true") return;
     }

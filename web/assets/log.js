@@ -2,8 +2,13 @@
 // The asking is done in a worker, because an answer may be waited for: live.js says why.
 const log = document.getElementById("log");
 const more = document.getElementById("more");
+// A line whose address the page was opened at, and which comes later.
+let wanted = document.getElementById(location.hash.slice(1)) ? "" : location.hash.slice(1);
+log?.addEventListener("click", ({ target }) => {
+  if (target.className === "ln") location.hash = target.id;
+});
 if (log && log.dataset.follow === "true") {
-  let pinned = true;
+  let pinned = !location.hash;
   addEventListener("scroll", () => {
     pinned = innerHeight + scrollY >= document.documentElement.scrollHeight - 40;
     if (pinned) more.hidden = true;
@@ -12,8 +17,11 @@ if (log && log.dataset.follow === "true") {
   const follower = new Worker("/assets/follow.js");
   follower.onmessage = ({ data: html }) => {
     log.insertAdjacentHTML("beforeend", html);
-    if (pinned) scrollTo(0, document.documentElement.scrollHeight);
+    if (wanted && document.getElementById(wanted)) {
+      location.replace("#" + wanted);
+      wanted = "";
+    } else if (pinned) scrollTo(0, document.documentElement.scrollHeight);
     else more.hidden = false;
   };
-  follower.postMessage({ url: log.dataset.more, at: Number(log.dataset.from) });
+  follower.postMessage({ url: log.dataset.more, at: Number(log.dataset.from), line: Number(log.dataset.line) });
 }
