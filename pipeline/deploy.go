@@ -21,6 +21,14 @@ type Deploy struct {
 	Hooks       *LifecycleHooks   `json:"hooks,omitempty"`
 	Maintenance *Maintenance      `json:"maintenance,omitempty"`
 	Scaling     []ScalingPolicy   `json:"scaling,omitempty"`
+	Metrics     *MetricsEndpoint  `json:"metrics,omitempty"` // default: the instances are not asked
+}
+
+// MetricsEndpoint says where instances tell what they measure, in Prometheus's text form or as OpenMetrics. The control plane asks each of them again and again and keeps the answers, labelled with application, cluster, server group, version, instance, zone and region (docs/metrics.md).
+type MetricsEndpoint struct {
+	Path     string   `json:"path,omitempty" check:"urlpath" default:"/metrics"` // default /metrics
+	Port     int      `json:"port,omitempty" min:"0" max:"65535"`                // default: the instance's PORT
+	Interval Duration `json:"interval,omitempty" default:"10s" min:"1000000000"` // default 10s, at least 1s
 }
 
 // Name is the strategy's word in the file; without one it is red-black.

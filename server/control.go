@@ -38,6 +38,7 @@ import (
 	"showrunner/stage/notify"
 	"showrunner/store"
 	"showrunner/telemetry"
+	"showrunner/telemetry/scrape"
 	"showrunner/trigger"
 	"showrunner/web"
 )
@@ -113,6 +114,9 @@ type controlPlane struct {
 	cleaner      *deploy.Cleaner
 	listener     net.Listener
 	metrics      *telemetry.Store
+	scraper      *scrape.Scraper
+	targets      map[string][]scrape.Target // of account/region
+	own          *ownMetrics
 	aws          *awsEndpoint // nil: none is asked for
 	awsURL       string       // of the endpoint; set before anything is served
 	urlGiven     bool         // URL is what a person gave
@@ -208,6 +212,9 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	if c.metrics, err = openMetrics(c.Data); err != nil {
 		return nil, err
 	}
+	c.scraper = &scrape.Scraper{Store: c.metrics, Client: scrape.NewClient(), Now: c.Now, Log: c.Log}
+	c.targets = map[string][]scrape.Target{}
+	c.own = c.newOwnMetrics()
 	if c.AWS != "" {
 		if c.aws, err = c.awsEndpoint(); err != nil {
 			return nil, err
@@ -257,6 +264,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.control.WatchDeployed(ctx); return nil })
 	group.Go(func() error { c.control.RunMonkey(ctx); return nil })
 	group.Go(func() error { c.definitions.watch(ctx); return nil })
+	group.Go(func() error { c.own.figures.Run(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })
 	group.Go(func() error { c.cleaner.Run(ctx); return nil })
@@ -264,6 +272,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.builder.KeepQueue(ctx); return nil })
 	group.Go(func() error {
 		repeat(ctx, trafficEvery, c.Log, "recording the traffic", c.recordTraffic)
+		c.scraper.Wait()
 		return nil
 	})
 	if c.Database != "" {
@@ -366,14 +375,18 @@ func (c *controlPlane) handler() http.Handler {
 	mux.Handle("/openapi.json", rest)
 	mux.Handle("/openapi.yaml", rest)
 	c.prometheus(mux)
+	c.serveOwnMetrics(mux)
 	mux.Handle(api.JudgePath, api.Judge())
 	mux.HandleFunc("GET /login", c.auth.SignIn)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	alive := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+	mux.HandleFunc("GET /healthz", alive)
+	mux.HandleFunc("GET /-/healthy", alive) // as Prometheus
+	mux.HandleFunc("GET /-/ready", c.readyz)
 	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("/", pages)
 	mux.Handle(trigger.HooksPath, c.hooks)
 	mux.Handle(notify.CallbackPath, c.callbacks)
-	return c.auth.Host(guard(lastknown.Mark(mux, c.Now)))
+	return c.own.count(c.auth.Host(guard(lastknown.Mark(mux, c.Now))))
 }
 
 // guard refuses requests that a page of another site made a browser send.

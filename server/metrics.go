@@ -1,10 +1,15 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -13,6 +18,7 @@ import (
 	"showrunner/telemetry"
 	"showrunner/telemetry/ingest"
 	"showrunner/telemetry/promapi"
+	"showrunner/telemetry/scrape"
 	"showrunner/telemetry/traffic"
 )
 
@@ -21,6 +27,8 @@ const (
 	trafficEvery = 5 * time.Second
 	// trafficTimeout bounds the question to one region.
 	trafficTimeout = 4 * time.Second
+	// scrapeEvery is the interval of a specification that names none.
+	scrapeEvery = 10 * time.Second
 	// mostSeries bounds the series in memory.
 	mostSeries = 200_000
 )
@@ -52,7 +60,7 @@ func openMetrics(data string) (s *telemetry.Store, err error) {
 // prometheus puts the query API of Prometheus, and what takes metrics from others,
 // behind the same token as the API.
 func (c *controlPlane) prometheus(mux *http.ServeMux) {
-	answers := c.auth.Require(promapi.New(c.metrics, c.Version, c.Now))
+	answers := c.reader(promapi.New(c.metrics, c.Version, c.Now))
 	for _, path := range promapi.Paths() {
 		mux.Handle(path, answers)
 	}
@@ -61,12 +69,20 @@ func (c *controlPlane) prometheus(mux *http.ServeMux) {
 	mux.Handle(ingest.OTLPPath, c.auth.Require(http.HandlerFunc(sent.OTLP)))
 }
 
-// recordTraffic writes once what the load balancers of all accounts have counted. A
-// region that does not answer has no samples then.
+// regionTraffic is what one look at a region found.
+type regionTraffic struct {
+	samples []telemetry.Sample
+	targets []scrape.Target
+}
+
+// recordTraffic writes once what the load balancers of all accounts have counted, and
+// tells the scraper which instances there are. A region that does not answer has no
+// samples then, and keeps its instances.
 func (c *controlPlane) recordTraffic(ctx context.Context) error {
 	var mu sync.Mutex
 	var all []telemetry.Sample
 	var regions sync.WaitGroup
+	complete := true
 	for _, name := range c.accounts.Names() {
 		account, err := c.accounts.Account(name)
 		if err != nil {
@@ -78,14 +94,20 @@ func (c *controlPlane) recordTraffic(ctx context.Context) error {
 		}
 		for _, r := range list {
 			regions.Go(func() {
-				samples := trafficOf(ctx, account, r.Name, c.Now())
+				found, ok := trafficOf(ctx, account, r.Name, c.Now())
 				mu.Lock()
 				defer mu.Unlock()
-				all = append(all, samples...)
+				if all = append(all, found.samples...); ok {
+					c.targets[name+"/"+r.Name] = found.targets
+				}
+				complete = complete && ok
 			})
 		}
 	}
 	regions.Wait()
+	if err := c.scraper.Set(ctx, slices.Concat(slices.Collect(maps.Values(c.targets))...), complete); err != nil {
+		return err
+	}
 	if len(all) == 0 {
 		return nil
 	}
@@ -95,13 +117,13 @@ func (c *controlPlane) recordTraffic(ctx context.Context) error {
 	return nil
 }
 
-// trafficOf asks one region.
-func trafficOf(ctx context.Context, account *cloud.Account, region string, now time.Time) []telemetry.Sample {
+// trafficOf asks one region; ok is false when it does not answer.
+func trafficOf(ctx context.Context, account *cloud.Account, region string, now time.Time) (found regionTraffic, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, trafficTimeout)
 	defer cancel()
 	groups, err := account.ServerGroups(ctx, region, "")
 	if err != nil {
-		return nil
+		return regionTraffic{}, false
 	}
 	var counts []cloud.Counts
 	asked := map[string]bool{}
@@ -116,5 +138,28 @@ func trafficOf(ctx context.Context, account *cloud.Account, region string, now t
 		}
 		counts = append(counts, list...)
 	}
-	return traffic.Samples(region, groups, counts, now)
+	return regionTraffic{samples: traffic.Samples(region, groups, counts, now), targets: targetsOf(region, groups)}, true
+}
+
+// targetsOf are the instances that are asked for their metrics: those of groups whose
+// specification says where, from the moment they have served.
+func targetsOf(region string, groups []cloud.ServerGroup) (list []scrape.Target) {
+	for _, g := range groups {
+		m := g.Spec.Metrics
+		if m == nil {
+			continue
+		}
+		for _, i := range g.Instances {
+			host, port, err := net.SplitHostPort(i.Address)
+			if err != nil || i.ServingSince.IsZero() {
+				continue
+			}
+			if m.Port > 0 {
+				port = strconv.Itoa(m.Port)
+			}
+			list = append(list, scrape.Target{URL: "http://" + net.JoinHostPort(host, port) + cmp.Or(m.Path, "/metrics"),
+				Interval: cmp.Or(time.Duration(m.Interval), scrapeEvery), Labels: traffic.Of(region, g, i)})
+		}
+	}
+	return list
 }

@@ -100,3 +100,40 @@ func TestControlPlanesShareAFolderOfMetrics(t *testing.T) {
 		t.Cleanup(func() { _ = s.Close() })
 	}
 }
+
+// What control measures of itself needs the token, as Bearer or as a password, and the
+// name of a region is never a path.
+func TestOwnMetricsNeedTheToken(t *testing.T) {
+	c, err := newControlPlane(t.Context(), ControlConfig{Data: t.TempDir(), Listen: "127.0.0.1:0", Token: "the-token", Regions: []string{"us-west-2"}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	handler := c.handler()
+	for _, ask := range []struct {
+		path, user, password string
+		status               int
+	}{
+		{"/metrics", "", "", http.StatusUnauthorized},
+		{"/metrics", "anyone", "another", http.StatusUnauthorized},
+		{"/metrics", "anyone", "the-token", http.StatusOK},
+		{"/api/v1/query?query=up", "anyone", "the-token", http.StatusOK},
+		{"/metrics/edge", "", "", http.StatusUnauthorized},
+		{"/metrics/edge", "x", "the-token", http.StatusBadGateway},
+		{"/metrics/regions/us-west-2", "x", "the-token", http.StatusBadGateway},
+		{"/metrics/regions/..%2F..%2Fx", "x", "the-token", http.StatusNotFound},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1"+ask.path, nil)
+		if ask.user != "" {
+			r.SetBasicAuth(ask.user, ask.password)
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != ask.status {
+			t.Errorf("%s as %s: %d, want %d: %s", ask.path, ask.user, w.Code, ask.status, w.Body)
+		}
+		if ask.path == "/metrics" && w.Code == http.StatusOK && !strings.Contains(w.Body.String(), `showrunner_control_http_requests_total{code="401",part="metrics"} 2`) {
+			t.Errorf("the requests before are not counted:\n%s", w.Body)
+		}
+	}
+}

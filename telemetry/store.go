@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/timestamp"
+	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -26,12 +27,20 @@ type Labels map[string]string
 // MetricName is the label of a metric's name.
 const MetricName = "__name__"
 
-// Sample is a value of a series at a time, to the millisecond. NaN and ±Inf are refused.
+// Sample is a value of a series at a time, to the millisecond. NaN and ±Inf are refused,
+// apart from Stale.
 type Sample struct {
 	Labels Labels
 	Time   time.Time
 	Value  float64
 }
+
+// Stale is the value that ends a series, as in Prometheus: queries of a later time do not
+// find its last value any more. Select leaves it out.
+var Stale = math.Float64frombits(value.StaleNaN)
+
+// IsStale says whether a value is Stale; another NaN is not.
+func IsStale(v float64) bool { return value.IsStaleNaN(v) }
 
 // Series is the samples of one series, oldest first.
 type Series struct {
@@ -117,27 +126,64 @@ func (s *Store) Close() error { return s.db.Close() }
 // Append adds samples, all or none. Errors: invalid for a value that is no number or
 // a time that is too old, precondition for too many series.
 func (s *Store) Append(ctx context.Context, samples []Sample) error {
+	_, err := s.append(ctx, samples, s.maxSeries, false)
+	return err
+}
+
+// foreignShare is the part of the greatest number of series that AppendSome leaves to
+// Append.
+const foreignShare = 0.25
+
+// AppendSome adds the samples of series that are there, and new series as long as there
+// are few enough: a quarter of all series is kept free for Append. So a service with too
+// many series never stops what is measured of the others. It says how many samples were
+// left out. Errors: as Append, apart from precondition.
+func (s *Store) AppendSome(ctx context.Context, samples []Sample) (left int, err error) {
+	return s.append(ctx, samples, s.maxSeries-uint64(foreignShare*float64(s.maxSeries)), true)
+}
+
+// append adds samples. A new series beyond the limit is refused, with everything, or is
+// left out where some may be.
+func (s *Store) append(ctx context.Context, samples []Sample, limit uint64, some bool) (left int, err error) {
 	const op = "telemetry.append"
-	if s.db.Head().NumSeries() >= s.maxSeries {
-		return problem.New(problem.Precondition, op, "there are %d series, and no more are kept", s.maxSeries)
-	}
 	a := s.db.Appender(ctx)
 	for _, x := range samples {
-		if math.IsNaN(x.Value) || math.IsInf(x.Value, 0) {
-			return errors.Join(problem.New(problem.Invalid, op, "%v is no value of a metric", x.Value), a.Rollback())
+		if (math.IsNaN(x.Value) || math.IsInf(x.Value, 0)) && !IsStale(x.Value) {
+			return 0, errors.Join(problem.New(problem.Invalid, op, "%v is no value of a metric", x.Value), a.Rollback())
 		}
-		if _, err := a.Append(0, labels.FromMap(x.Labels), timestamp.FromTime(x.Time), x.Value); err != nil {
+		names := labels.FromMap(x.Labels)
+		if s.db.Head().NumSeries() >= limit && !known(a, names) {
+			if some {
+				left++
+				continue
+			}
+			return 0, errors.Join(problem.New(problem.Precondition, op, "there are %d series, and no more are kept", limit), a.Rollback())
+		}
+		if _, err := a.Append(0, names, timestamp.FromTime(x.Time), x.Value); err != nil {
 			code := problem.Unavailable
 			if errors.Is(err, storage.ErrTooOldSample) || errors.Is(err, storage.ErrOutOfBounds) || errors.Is(err, storage.ErrDuplicateSampleForTimestamp) {
 				code = problem.Invalid
 			}
-			return errors.Join(problem.Wrap(err, code, op, "the sample of %s", x.Time.UTC().Format(time.RFC3339)), a.Rollback())
+			return 0, errors.Join(problem.Wrap(err, code, op, "the sample of %s", x.Time.UTC().Format(time.RFC3339)), a.Rollback())
 		}
 	}
 	if err := a.Commit(); err != nil {
-		return problem.Wrap(err, problem.Unavailable, op, "writing %d samples", len(samples))
+		return 0, problem.Wrap(err, problem.Unavailable, op, "writing %d samples", len(samples))
 	}
-	return nil
+	return left, nil
+}
+
+// Series is how many series were written to lately.
+func (s *Store) Series() uint64 { return s.db.Head().NumSeries() }
+
+// known says whether a series was written to lately.
+func known(a storage.Appender, names labels.Labels) bool {
+	refs, ok := a.(storage.GetRef)
+	if !ok {
+		return false
+	}
+	ref, _ := refs.GetRef(names, names.Hash())
+	return ref != 0
 }
 
 // Select returns the samples of the matching series from one time, included, to
@@ -159,6 +205,9 @@ func (s *Store) Select(ctx context.Context, from, to time.Time, matches ...Match
 				continue
 			}
 			t, v := it.At()
+			if IsStale(v) {
+				continue
+			}
 			one.Times, one.Values = append(one.Times, t), append(one.Values, v)
 		}
 		if err := it.Err(); err != nil {

@@ -83,6 +83,7 @@ func checkFunction(s ServerGroupSpec) error {
 		"hooks":       s.Hooks != nil,
 		"maintenance": s.Maintenance != nil,
 		"scaling":     len(s.Scaling) > 0,
+		"metrics":     s.Metrics != nil,
 		"zones":       len(s.Zones) > 0,
 		"capacity":    s.Capacity != pipeline.Capacity{},
 	} {

@@ -36,6 +36,8 @@ type ServerGroupSpec struct {
 	Hooks       *pipeline.LifecycleHooks `json:"hooks,omitempty"`
 	Maintenance *pipeline.Maintenance    `json:"maintenance,omitempty"`
 	Scaling     []pipeline.ScalingPolicy `json:"scaling,omitempty"`
+	// Metrics is where the control plane asks the instances for what they measure.
+	Metrics *pipeline.MetricsEndpoint `json:"metrics,omitempty"`
 	// Zones are the region's zones for launches; none named means all.
 	Zones []string `json:"zones,omitempty"`
 	// Instance is the identifier that the group's only instance has, as long as no other instance

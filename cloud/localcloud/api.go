@@ -64,6 +64,7 @@ func (r *region) api() http.Handler {
 	mux.HandleFunc("POST /v1/sites/{site}/revert", answer(func(q *http.Request) (any, error) {
 		return act(q, r.sites.Revert)
 	}))
+	mux.Handle("GET "+metricsPath, r.metrics())
 	mux.Handle("/fleet/", r.fleet.Handler())
 	mux.Handle("/functions/", r.functions.Handler())
 	return mux

@@ -126,7 +126,7 @@ func specOf(ctx context.Context, in *stage.Input, c pipeline.Deploy, waves []pip
 	group := cloud.ServerGroupSpec{Application: in.Application, Cluster: c.Cluster, Version: in.Version,
 		Workload: cloud.Workload{Process: &cloud.Process{Artifact: ref, Command: c.Command}}, Env: cloud.Values(env),
 		Health: c.Health, Liveness: c.Liveness, Capacity: c.Capacity, Drain: time.Duration(c.Drain), StopTimeout: time.Duration(c.StopTimeout),
-		Limits: c.Limits, Sticky: c.Sticky, Traffic: c.Traffic, Hooks: c.Hooks, Maintenance: c.Maintenance, Scaling: c.Scaling, Execution: in.Key.Execution}
+		Limits: c.Limits, Sticky: c.Sticky, Traffic: c.Traffic, Hooks: c.Hooks, Maintenance: c.Maintenance, Scaling: c.Scaling, Metrics: c.Metrics, Execution: in.Key.Execution}
 	return rollout.Spec{Group: group, Strategy: c.Strategy, Waves: waves, Undo: c.OnFailure, Timeout: rollout.DefaultTimeout(c.Health, c.Hooks)}, nil, nil
 }
 

@@ -56,6 +56,11 @@ func (in *Ingest) read(w http.ResponseWriter, r *http.Request) (body []byte, don
 	return body, done, nil
 }
 
+// tooMany says that samples were left out. Senders do not try again.
+func tooMany(left, of int) *problem.Error {
+	return problem.New(problem.Precondition, "metrics.ingest", "%d of %d samples are of new series, and there are too many series already: the others are kept", left, of)
+}
+
 // statusOf is the status for an error. Senders try again after 5xx and 429 only.
 func statusOf(err error) int {
 	switch problem.CodeOf(err) {

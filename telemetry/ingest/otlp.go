@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -69,8 +70,13 @@ func (in *Ingest) otlp(w http.ResponseWriter, r *http.Request, asJSON bool) (pme
 	}
 	t := translation{now: in.now(), described: map[string]telemetry.Meta{}}
 	t.all(request.Metrics())
-	if err := in.store.Append(r.Context(), t.samples); err != nil {
+	left, err := in.store.AppendSome(r.Context(), t.samples)
+	if err != nil {
 		return answer, err
+	}
+	if left > 0 {
+		t.rejected += left
+		t.why = cmp.Or(t.why, tooMany(left, len(t.samples)).Message)
 	}
 	for name, m := range t.described {
 		in.store.Describe(name, m)

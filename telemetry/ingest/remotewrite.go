@@ -14,9 +14,9 @@ import (
 	"showrunner/telemetry"
 )
 
-// RemoteWrite answers Prometheus's remote write. Marks of staleness are left out, and so
-// are exemplars; native histograms are refused by name. A request is taken whole or not
-// at all.
+// RemoteWrite answers Prometheus's remote write. Marks of staleness end a series; exemplars
+// are left out; native histograms are refused by name. A request is taken whole or not
+// at all, apart from new series when there are too many.
 func (in *Ingest) RemoteWrite(w http.ResponseWriter, r *http.Request) {
 	if err := in.remoteWrite(w, r); err != nil {
 		http.Error(w, problem.Text(err), statusOf(err))
@@ -53,7 +53,11 @@ func (in *Ingest) remoteWrite(w http.ResponseWriter, r *http.Request) error {
 	for _, m := range request.Metadata {
 		in.store.Describe(m.MetricFamilyName, telemetry.Meta{Type: strings.ToLower(m.Type.String()), Help: m.Help, Unit: m.Unit})
 	}
-	return in.store.Append(r.Context(), samples)
+	left, err := in.store.AppendSome(r.Context(), samples)
+	if err == nil && left > 0 {
+		return tooMany(left, len(samples))
+	}
+	return err
 }
 
 func samplesOf(request prompb.WriteRequest) ([]telemetry.Sample, error) {
@@ -74,8 +78,8 @@ func samplesOf(request prompb.WriteRequest) ([]telemetry.Sample, error) {
 			return nil, problem.New(problem.Invalid, op, "%s is a native histogram, which is not kept", labels[telemetry.MetricName]).WithHelp("send its classic form: send_native_histograms: false")
 		}
 		for _, s := range series.Samples {
-			if math.IsNaN(s.Value) || math.IsInf(s.Value, 0) {
-				continue // no value, such as a mark of staleness
+			if (math.IsNaN(s.Value) || math.IsInf(s.Value, 0)) && !telemetry.IsStale(s.Value) {
+				continue // no value
 			}
 			samples = append(samples, telemetry.Sample{Labels: labels, Time: time.UnixMilli(s.Timestamp), Value: s.Value})
 		}

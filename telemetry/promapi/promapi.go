@@ -45,7 +45,8 @@ type API struct {
 
 // Paths are the paths that an API answers, without their methods.
 func Paths() []string {
-	return []string{"/api/v1/query", "/api/v1/query_range", "/api/v1/labels", "/api/v1/label/{name}/values", "/api/v1/series", "/api/v1/metadata", "/api/v1/status/buildinfo"}
+	return []string{"/api/v1/query", "/api/v1/query_range", "/api/v1/labels", "/api/v1/label/{name}/values", "/api/v1/series", "/api/v1/metadata", "/api/v1/status/buildinfo",
+		"/api/v1/query_exemplars", "/api/v1/format_query", "/api/v1/rules", "/api/v1/alerts"}
 }
 
 // New makes the handler. version is that of this program.
@@ -57,6 +58,8 @@ func New(store *telemetry.Store, version string, now func() time.Time) *API {
 	for path, answer := range map[string]func(*http.Request) (any, []string, error){
 		"/api/v1/query": a.query, "/api/v1/query_range": a.queryRange, "/api/v1/labels": a.labels, "/api/v1/label/{name}/values": a.labelValues,
 		"/api/v1/series": a.series, "/api/v1/metadata": a.metadata, "/api/v1/status/buildinfo": a.buildInfo,
+		"/api/v1/query_exemplars": a.exemplars, "/api/v1/format_query": a.formatQuery,
+		"/api/v1/rules": none("groups"), "/api/v1/alerts": none("alerts"),
 	} {
 		a.mux.HandleFunc("GET "+path, a.answer(answer))
 		a.mux.HandleFunc("POST "+path, a.answer(answer))

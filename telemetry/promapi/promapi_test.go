@@ -67,6 +67,18 @@ func TestPrometheusClientsReadIt(t *testing.T) {
 	if v, _, err := c.Query(ctx, `absent(requests_total)`, noon); err != nil || len(v.(model.Vector)) != 0 {
 		t.Errorf("an empty answer: %v, %v", v, err)
 	}
+	if rules, err := c.Rules(ctx); err != nil || len(rules.Groups) != 0 {
+		t.Errorf("rules: %v, %v", rules, err)
+	}
+	if alerts, err := c.Alerts(ctx); err != nil || len(alerts.Alerts) != 0 {
+		t.Errorf("alerts: %v, %v", alerts, err)
+	}
+	if exemplars, err := c.QueryExemplars(ctx, "requests_total", r.Start, r.End); err != nil || len(exemplars) != 0 {
+		t.Errorf("exemplars: %v, %v", exemplars, err)
+	}
+	if text, err := c.FormatQuery(ctx, `sum  by(zone)(requests_total)`); err != nil || text != "sum by (zone) (requests_total)" {
+		t.Errorf("format: %q, %v", text, err)
+	}
 	if v, _, err := c.Query(ctx, `2+2`, noon); err != nil || v.(*model.Scalar).Value != 4 {
 		t.Errorf("a scalar: %v, %v", v, err)
 	}

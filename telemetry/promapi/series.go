@@ -182,3 +182,24 @@ func (a *API) metadata(r *http.Request) (any, []string, error) {
 func (a *API) buildInfo(*http.Request) (any, []string, error) {
 	return map[string]string{"version": "3.0.0", "revision": a.version, "branch": "showrunner", "buildUser": "", "buildDate": "", "goVersion": ""}, nil, nil
 }
+
+// exemplars are none: the store keeps none. The query is still checked.
+func (a *API) exemplars(r *http.Request) (any, []string, error) {
+	if _, err := a.parser.ParseExpr(r.Form.Get("query")); err != nil {
+		return nil, nil, bad("invalid parameter \"query\": %v", err)
+	}
+	return []struct{}{}, nil, nil
+}
+
+func (a *API) formatQuery(r *http.Request) (any, []string, error) {
+	e, err := a.parser.ParseExpr(r.Form.Get("query"))
+	if err != nil {
+		return nil, nil, bad("invalid parameter \"query\": %v", err)
+	}
+	return e.Pretty(0), nil, nil
+}
+
+// none answers an empty list: rules are not evaluated here, and alarms are CloudWatch's.
+func none(name string) func(*http.Request) (any, []string, error) {
+	return func(*http.Request) (any, []string, error) { return map[string][]struct{}{name: {}}, nil, nil }
+}

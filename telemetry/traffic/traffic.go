@@ -8,6 +8,7 @@
 package traffic
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,15 +45,27 @@ var described = map[string]telemetry.Meta{
 	"requests_in_flight":       {Type: "gauge", Help: "Requests that have not ended."},
 	"weight":                   {Type: "gauge", Help: "Weight of a server group in the traffic of its cluster."},
 	"serving_instances":        {Type: "gauge", Help: "Instances of a server group that serve."},
+	"failures_total":           {Type: "counter", Help: "Instances that ended or were given up before they ever served."},
+	"crashes_total":            {Type: "counter", Help: "Instances that ended on their own or became unhealthy after they had served."},
+	"cpu_cores":                {Type: "gauge", Help: "Cores that an instance used during the last interval."},
+	"memory_bytes":             {Type: "gauge", Help: "Resident memory of an instance.", Unit: "bytes"},
 }
+
+// The metrics that only groups have, and those that only instances have.
+var (
+	ofGroups    = []string{"weight", "serving_instances", "failures_total", "crashes_total"}
+	ofInstances = []string{"cpu_cores", "memory_bytes"}
+)
 
 // Describe tells a store what the metrics mean.
 func Describe(s *telemetry.Store) {
 	for name, m := range described {
-		if name != "weight" && name != "serving_instances" {
+		if !slices.Contains(ofGroups, name) {
 			s.Describe(instancePrefix+name, m)
 		}
-		s.Describe(groupPrefix+name, m)
+		if !slices.Contains(ofInstances, name) {
+			s.Describe(groupPrefix+name, m)
+		}
 	}
 }
 
@@ -66,6 +79,16 @@ func Samples(region string, groups []driver.ServerGroup, counts []driver.Counts,
 		labels := base(region, g)
 		b.add(groupPrefix+"weight", labels, g.Weight)
 		b.add(groupPrefix+"serving_instances", labels, float64(g.Serving()))
+		b.add(groupPrefix+"failures_total", labels, float64(g.Failures))
+		b.add(groupPrefix+"crashes_total", labels, float64(g.Crashes))
+		for _, i := range g.Instances {
+			if i.PID == 0 {
+				continue // not measured
+			}
+			labels := Of(region, g, i)
+			b.add(instancePrefix+"cpu_cores", labels, i.CPU)
+			b.add(instancePrefix+"memory_bytes", labels, float64(i.Memory))
+		}
 	}
 	for _, c := range counts {
 		g, ok := byName[c.ServerGroup]
@@ -85,6 +108,14 @@ func Samples(region string, groups []driver.ServerGroup, counts []driver.Counts,
 		b.counts(prefix, labels, c)
 	}
 	return b.samples
+}
+
+// Of are the labels of what an instance says of itself. Its epoch is the time of its launch.
+func Of(region string, g driver.ServerGroup, i driver.Instance) telemetry.Labels {
+	labels := base(region, g)
+	labels[LabelInstance], labels[LabelZone] = i.ID, i.Zone
+	labels[LabelEpoch] = strconv.FormatInt(i.Launched.UnixMilli(), 36)
+	return labels
 }
 
 func base(region string, g driver.ServerGroup) telemetry.Labels {

@@ -17,6 +17,7 @@ import (
 func (e *Edge) control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+regionsPath, func(w http.ResponseWriter, _ *http.Request) { rpc.Answer(w, e.table.snapshot(), nil) })
+	mux.Handle("GET "+metricsPath, e.metrics())
 	mux.HandleFunc("PUT "+regionsPath, func(w http.ResponseWriter, r *http.Request) {
 		var weights map[string]*float64
 		err := rpc.Read(w, r, &weights)
