@@ -44,7 +44,8 @@ func filled(t *testing.T) *httptest.Server {
 
 // The client that promtool and many others use understands every answer.
 func TestPrometheusClientsReadIt(t *testing.T) {
-	client, err := api.NewClient(api.Config{Address: filled(t).URL})
+	server := filled(t)
+	client, err := api.NewClient(api.Config{Address: server.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +77,15 @@ func TestPrometheusClientsReadIt(t *testing.T) {
 	if exemplars, err := c.QueryExemplars(ctx, "requests_total", r.Start, r.End); err != nil || len(exemplars) != 0 {
 		t.Errorf("exemplars: %v, %v", exemplars, err)
 	}
-	if text, err := c.FormatQuery(ctx, `sum  by(zone)(requests_total)`); err != nil || text != "sum by (zone) (requests_total)" {
-		t.Errorf("format: %q, %v", text, err)
+	if res, err := http.Get(server.URL + "/api/v1/format_query?query=" + url.QueryEscape(`sum  by(zone)(requests_total)`)); err != nil || res.StatusCode != http.StatusOK {
+		t.Errorf("format: %v, %v", res, err)
+	} else {
+		var answer struct{ Data string }
+		err := json.NewDecoder(res.Body).Decode(&answer)
+		_ = res.Body.Close()
+		if err != nil || answer.Data != "sum by (zone) (requests_total)" {
+			t.Errorf("format: %q, %v", answer.Data, err)
+		}
 	}
 	if v, _, err := c.Query(ctx, `2+2`, noon); err != nil || v.(*model.Scalar).Value != 4 {
 		t.Errorf("a scalar: %v, %v", v, err)
