@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -19,9 +18,9 @@ import (
 // endpoint is a running server of AWS's API, and the environment that leads the
 // aws command to it.
 type endpoint struct {
-	url, key, secret string
-	env              []string
-	stop             func()
+	environment.AWS
+	env  []string
+	stop func()
 }
 
 const region = "us-east-1"
@@ -32,23 +31,12 @@ func startOurs(ctx context.Context, exe, dir string) (*endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := exec.CommandContext(ctx, w.Exe, "--data", w.Data, "aws", "env").Output()
+	api, err := environment.AWSOf(ctx, w.Exe, w.Data)
 	if err != nil {
 		w.Stop()
-		return nil, fmt.Errorf("showrunner aws env: %w", err)
+		return nil, err
 	}
-	vars := map[string]string{}
-	for line := range strings.Lines(string(out)) {
-		name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
-		if ok {
-			vars[name] = strings.Trim(value, `'"`)
-		}
-	}
-	e := &endpoint{url: vars["AWS_ENDPOINT_URL"], key: vars["AWS_ACCESS_KEY_ID"], secret: vars["AWS_SECRET_ACCESS_KEY"], stop: w.Stop}
-	if e.url == "" || e.key == "" || e.secret == "" {
-		w.Stop()
-		return nil, fmt.Errorf("showrunner aws env prints no endpoint or key:\n%s", out)
-	}
+	e := &endpoint{AWS: api, stop: w.Stop}
 	e.env = clientEnv(dir, e)
 	return e, nil
 }
@@ -67,7 +55,7 @@ func startMoto(ctx context.Context, dir string) (*endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoint{url: "http://" + address, key: "AKIAIOSFODNN7EXAMPLE", secret: "worthless"}
+	e := &endpoint{AWS: environment.AWS{URL: "http://" + address, Key: "AKIAIOSFODNN7EXAMPLE", Secret: "worthless"}}
 	e.env = clientEnv(dir, e)
 	var said bytes.Buffer
 	cmd := exec.Command(program, "-H", host, "-p", port)
@@ -98,6 +86,6 @@ func startMoto(ctx context.Context, dir string) (*endpoint, error) {
 // own, no telemetry, and no proxy in between.
 func clientEnv(dir string, e *endpoint) []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8",
-		"AWS_ENDPOINT_URL=" + e.url, "AWS_ACCESS_KEY_ID=" + e.key, "AWS_SECRET_ACCESS_KEY=" + e.secret,
+		"AWS_ENDPOINT_URL=" + e.URL, "AWS_ACCESS_KEY_ID=" + e.Key, "AWS_SECRET_ACCESS_KEY=" + e.Secret,
 		"AWS_DEFAULT_REGION=" + region, "AWS_REGION=" + region, "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "NO_PROXY=*"}
 }

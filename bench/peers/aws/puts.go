@@ -3,19 +3,15 @@ package aws
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"showrunner/bench/environment"
 )
 
 // load is how requests are made.
@@ -66,7 +62,7 @@ func comparePuts(ctx context.Context, l load, ours, moto *endpoint) ([]put, erro
 			for i, e := range []*endpoint{ours, moto} {
 				one, err := e.round(ctx, l, r)
 				if err != nil {
-					return nil, fmt.Errorf("%s at %s: %w", r.name, e.url, err)
+					return nil, fmt.Errorf("%s at %s: %w", r.name, e.URL, err)
 				}
 				at[i] = append(at[i], one)
 			}
@@ -117,29 +113,8 @@ func (e *endpoint) send(client *http.Client, r request, n int) (time.Duration, e
 	if err != nil {
 		return 0, err
 	}
-	req, err := http.NewRequest(http.MethodPost, e.url+"/", bytes.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	req.Header.Set("Content-Type", r.form)
-	req.Header.Set("X-Amz-Target", r.target)
-	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: e.key, SecretAccessKey: e.secret}, req, hex.EncodeToString(sum[:]), r.service, region, time.Now()); err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	answer, err := io.ReadAll(resp.Body)
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return 0, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("status %d: %s", resp.StatusCode, answer)
-	}
-	return time.Since(began), nil
+	_, took, err := e.Send(context.Background(), client, environment.AWSRequest{Region: region, Service: r.service, Target: r.target, MediaType: r.form, Body: body})
+	return took, err
 }
 
 // median is the round in the middle by requests a second.

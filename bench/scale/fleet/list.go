@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"showrunner/bench/environment"
 	"showrunner/bench/local"
 	"showrunner/cloud"
 	"showrunner/cloud/localcloud"
@@ -45,7 +46,7 @@ func list(ctx context.Context, s settings) (met bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	p, err := local.Spawn(ctx, s.exe, "control", "--data", data, "--listen", listen, "--regions", local.Name)
+	p, err := local.Spawn(ctx, s.exe, "control", "--data", data, "--listen", listen, "--regions", local.Name, "--aws", "127.0.0.1:0")
 	if err != nil {
 		return false, err
 	}
@@ -72,9 +73,14 @@ func list(ctx context.Context, s settings) (met bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	described, answer, err := describe(ctx, s.exe, data)
+	if err != nil {
+		return false, err
+	}
 	met = api.p99 <= mostList
 	fmt.Printf("list of %d simulated instances in %d clusters: API p50 %s, p99 %s (%d KiB; budget %s: %s); command p50 %s with its own start; page's HTML p50 %s, p99 %s (%d KiB)\n",
 		s.simulated, s.simulated/clusterSize, ms(api.p50), ms(api.p99), size>>10, mostList, verdict(met), ms(command.p50), ms(html.p50), ms(html.p99), page>>10)
+	fmt.Printf("DescribeInstances of them all: p50 %s, p99 %s (%d KiB)\n", ms(described.p50), ms(described.p99), answer>>10)
 	paint, err := firstPaint(ctx, "http://"+listen, token)
 	if errors.Is(err, exec.ErrNotFound) {
 		fmt.Println("first paint: chromium is not installed: it is left out")
@@ -86,6 +92,19 @@ func list(ctx context.Context, s settings) (met bool, err error) {
 	painted := paint.p99 <= mostPaint
 	fmt.Printf("first paint of the clusters page in a browser: p50 %s, worst %s (budget %s: %s)\n", ms(paint.p50), ms(paint.p99), mostPaint, verdict(painted))
 	return met && painted, nil
+}
+
+// describe asks for all instances as AWS's clients do.
+func describe(ctx context.Context, exe, data string) (spread, int, error) {
+	aws, err := environment.AWSOf(ctx, exe, data)
+	if err != nil {
+		return spread{}, 0, err
+	}
+	r := environment.AWSRequest{Region: local.Name, Service: "ec2", MediaType: "application/x-www-form-urlencoded", Body: []byte("Action=DescribeInstances&Version=2016-11-15")}
+	return timed(100, func() (int, error) {
+		size, _, err := aws.Send(ctx, http.DefaultClient, r)
+		return size, err
+	})
 }
 
 type spread struct{ p50, p99 time.Duration }
@@ -246,6 +265,7 @@ func simulate(n int) http.Handler {
 		cluster := r.URL.Query().Get("cluster")
 		return slices.DeleteFunc(slices.Clone(groups), func(g cloud.ServerGroup) bool { return cluster != "" && g.Spec.Cluster != cluster })
 	}))
+	mux.HandleFunc("GET /fleet/ended", say(func(*http.Request) any { return []cloud.Instance{} }))
 	mux.HandleFunc("GET /fleet/counts", say(func(*http.Request) any { return []cloud.Counts{} }))
 	mux.HandleFunc("GET /fleet/changes", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }) // nothing changes
 	return mux
