@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/big"
+	"sync"
 
 	"showrunner/awsapi/wire"
 )
@@ -133,35 +134,57 @@ func (s *Streams) putShards(ctx context.Context, c *wire.Call, d stream, entries
 		}
 		byShard[sh.Index] = append(byShard[sh.Index], i)
 	}
-	now := s.now().UTC()
-	for _, index := range order {
-		l := s.local(c.Region, d, index)
-		var records []record
-		var places []int
-		for _, i := range byShard[index] {
-			e := entries[i]
-			if !l.bytes.AllowN(now, len(e.Data)+len(e.PartitionKey)) || !l.records.AllowN(now, 1) {
-				out[i] = result{ErrorCode: "ProvisionedThroughputExceededException",
-					ErrorMessage: "Rate exceeded for shard " + shardID(index) + " in stream " + d.Name + " under account " + c.Account + "."}
-				continue
-			}
-			records, places = append(records, record{Key: e.PartitionKey, Hash: e.ExplicitHashKey, Data: e.Data, Arrived: now}), append(places, i)
-		}
-		if len(records) == 0 {
-			continue
-		}
-		number, place, err := l.writer.append(ctx, records)
-		if errors.Is(err, errClosed) {
-			again = append(again, places...)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		s.tell(c.Region, d.Name)
-		for n, i := range places {
-			out[i] = result{ShardId: shardID(index), SequenceNumber: sequence(index, number, place+n)}
-		}
+	shards := make([]shardPut, len(order))
+	var all sync.WaitGroup
+	for n, index := range order {
+		all.Go(func() {
+			shards[n] = s.putShard(ctx, c, d, index, entries, byShard[index], out)
+		})
 	}
-	return again, nil
+	all.Wait()
+	for _, p := range shards {
+		again = append(again, p.again...)
+		err = errors.Join(err, p.err)
+	}
+	return again, err
+}
+
+// shardPut is what became of the records for one shard.
+type shardPut struct {
+	again []int // the places of those that found it closed
+	err   error
+}
+
+// putShard puts the entries at some places into a shard, as far as its limits
+// allow, and fills in their results. A put waits for the disk once, however many
+// shards its records are for: their appends run beside each other.
+func (s *Streams) putShard(ctx context.Context, c *wire.Call, d stream, index int, entries []entry, at []int, out []result) shardPut {
+	now := s.now().UTC()
+	l := s.local(c.Region, d, index)
+	var records []record
+	var places []int
+	for _, i := range at {
+		e := entries[i]
+		if !l.bytes.AllowN(now, len(e.Data)+len(e.PartitionKey)) || !l.records.AllowN(now, 1) {
+			out[i] = result{ErrorCode: "ProvisionedThroughputExceededException",
+				ErrorMessage: "Rate exceeded for shard " + shardID(index) + " in stream " + d.Name + " under account " + c.Account + "."}
+			continue
+		}
+		records, places = append(records, record{Key: e.PartitionKey, Hash: e.ExplicitHashKey, Data: e.Data, Arrived: now}), append(places, i)
+	}
+	if len(records) == 0 {
+		return shardPut{}
+	}
+	number, place, err := l.writer.append(ctx, records)
+	if errors.Is(err, errClosed) {
+		return shardPut{again: places}
+	}
+	if err != nil {
+		return shardPut{err: err}
+	}
+	s.tell(c.Region, d.Name)
+	for n, i := range places {
+		out[i] = result{ShardId: shardID(index), SequenceNumber: sequence(index, number, place+n)}
+	}
+	return shardPut{}
 }

@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 func Main(args []string) {
 	flags := flag.NewFlagSet("peers aws", flag.ExitOnError)
 	exe := command.ProgramFlag(flags)
+	parts := flags.String("parts", "steps,puts", "what to compare")
 	rounds := flags.Int("rounds", 3, "rounds of each request at each endpoint, in turns")
 	last := flags.Duration("last", 4*time.Second, "how long a round lasts")
 	clients := flags.Int("clients", 16, "requests under way at once")
@@ -35,7 +37,7 @@ func Main(args []string) {
 	_ = flags.Parse(args) // the flag set exits on an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	f, err := measure(ctx, *exe, load{*rounds, *last, *clients})
+	f, err := measure(ctx, *exe, strings.Split(*parts, ","), load{*rounds, *last, *clients})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "aws:", err)
 		os.Exit(2)
@@ -89,7 +91,7 @@ type outcome struct {
 	Said     string        `json:"said,omitempty"` // the error, when it was not answered as typed
 }
 
-func measure(ctx context.Context, exe string, l load) (*figures, error) {
+func measure(ctx context.Context, exe string, parts []string, l load) (*figures, error) {
 	dir, err := os.MkdirTemp("", "showrunner-peers-aws")
 	if err != nil {
 		return nil, err
@@ -106,11 +108,20 @@ func measure(ctx context.Context, exe string, l load) (*figures, error) {
 	}
 	defer moto.stop()
 	f := &figures{}
-	if f.Steps, err = takeSteps(ctx, dir, ours, moto); err != nil {
-		return nil, err
+	for _, part := range parts {
+		switch part {
+		case "steps":
+			f.Steps, err = takeSteps(ctx, dir, ours, moto)
+		case "puts":
+			f.Puts, err = comparePuts(ctx, l, ours, moto)
+		default:
+			err = fmt.Errorf("there is no part %q: steps, puts", part)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	f.Puts, err = comparePuts(ctx, l, ours, moto)
-	return f, err
+	return f, nil
 }
 
 func (f *figures) missed() bool {
@@ -124,6 +135,19 @@ func (f *figures) missed() bool {
 
 func (f *figures) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(f.Steps) > 0 {
+		f.printSteps(w, t)
+	}
+	if len(f.Puts) > 0 {
+		fmt.Fprintln(t, "REQUEST\tSHOWRUNNER/S\tP50\tP99\tMOTO/S\tP50\tP99\tRATIO")
+		for _, p := range f.Puts {
+			fmt.Fprintf(t, "%s\t%.0f\t%s\t%s\t%.0f\t%s\t%s\t%.1f\n", p.Request, p.Ours.PerSecond, ms(p.Ours.P50), ms(p.Ours.P99), p.Moto.PerSecond, ms(p.Moto.P50), ms(p.Moto.P99), p.Ratio)
+		}
+		t.Flush()
+	}
+}
+
+func (f *figures) printSteps(w io.Writer, t *tabwriter.Writer) {
 	fmt.Fprintln(t, "STEP\tSHOWRUNNER\tHAPPENED\tMOTO\tHAPPENED")
 	for _, s := range f.Steps {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", s.Name, s.Ours.answer(), s.Ours.event(), s.Moto.answer(), s.Moto.event())
@@ -138,11 +162,6 @@ func (f *figures) print(w io.Writer) {
 		}
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(t, "REQUEST\tSHOWRUNNER/S\tP50\tP99\tMOTO/S\tP50\tP99\tRATIO")
-	for _, p := range f.Puts {
-		fmt.Fprintf(t, "%s\t%.0f\t%s\t%s\t%.0f\t%s\t%s\t%.1f\n", p.Request, p.Ours.PerSecond, ms(p.Ours.P50), ms(p.Ours.P99), p.Moto.PerSecond, ms(p.Moto.P50), ms(p.Moto.P99), p.Ratio)
-	}
-	t.Flush()
 }
 
 func (o outcome) answer() string {
