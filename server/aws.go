@@ -104,6 +104,7 @@ type awsEndpoint struct {
 	server    *http.Server
 	listener  net.Listener
 	streams   *kinesis.Streams
+	objects   *s3.Front
 	stacks    *cloudformation.Stacks
 	alarms    *cloudwatch.CloudWatch
 	logs      *logs.Logs
@@ -132,7 +133,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	owner := control.Principal{Name: ownerName(), Owner: true}
 	objects := s3.New(s3.Config{
 		Regions: func(ctx context.Context) ([]s3.Region, error) { return c.objectStores(ctx, owner) },
-		Owner:   keys.Owner(), Scope: awsapi.ScopeOf, Log: c.Log, Now: c.Now,
+		Owner:   keys.Owner(), Scope: awsapi.ScopeOf, Records: c.store, Perform: c.performAWS(owner), Log: c.Log, Now: c.Now,
 	})
 	groups := c.control.Groups(owner)
 	instances := ec2.New(ec2.Config{Records: c.store, Groups: groups, Artifacts: c.artifacts, Sample: []string{c.Exe, "sample-service"}, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
@@ -187,9 +188,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			builds.Service(),
 			functions.Service(),
 		},
-		Perform: func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
-			return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
-		},
+		Perform: c.performAWS(owner),
 	})
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint")
@@ -201,12 +200,20 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, err
 	}
 	c.awsURL = "http://" + l.Addr().String()
-	e := &awsEndpoint{streams: streams, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, functions: functions, secrets: rotated, meter: meter, stacks: stacks, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, objects: objects, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, functions: functions, secrets: rotated, meter: meter, stacks: stacks, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return e, nil
+}
+
+// performAWS carries out what clients of AWS change: with the right checked and the act
+// recorded.
+func (c *controlPlane) performAWS(owner control.Principal) func(context.Context, *wire.Call, string, string, func() error) error {
+	return func(ctx context.Context, call *wire.Call, service, operation string, act func() error) error {
+		return c.control.AWS(ctx, owner, control.AWSCall{Service: service, Operation: operation, Region: call.Region, Caller: call.Caller, Request: call.ID}, act)
+	}
 }
 
 // awsProtocols are what clients of AWS speak without TLS: the SDK for JavaScript speaks
@@ -286,6 +293,10 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 		return nil
 	})
 	group.Go(func() error { repeat(ctx, sweepEvery, log, "removing old log events", e.logs.Sweep); return nil })
+	group.Go(func() error {
+		repeat(ctx, sweepEvery, log, "removing objects by lifecycle rules", func(ctx context.Context) error { return e.objects.Expire(ctx, time.Now()) })
+		return nil
+	})
 	group.Go(func() error { e.ec2.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.scaling.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.balancing.Run(ctx, carryEvery); return nil })

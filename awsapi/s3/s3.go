@@ -1,8 +1,10 @@
 // Package s3 leads S3's requests, whose signature has been verified, to the object
 // storage of the region that has the bucket: one endpoint for all regions, as
-// AWS's clients expect. It owns which region that is, the list of all buckets, and
-// signing the request again for that region. It refuses to know the protocol: a
-// region's object storage speaks it.
+// AWS's clients expect. It owns which region that is, the list of all buckets,
+// signing the request again for that region, copies between regions, and the parts
+// of a bucket's configuration that an object storage does not know: encryption,
+// public access and lifecycle rules. It refuses by name what nothing here carries
+// out. Everything else of the protocol is a region's object storage's.
 package s3
 
 import (
@@ -19,6 +21,7 @@ import (
 	"time"
 
 	"showrunner/awsapi/signature"
+	"showrunner/awsapi/state"
 	"showrunner/awsapi/wire"
 )
 
@@ -36,15 +39,21 @@ type Config struct {
 	Owner signature.Credentials
 	// Scope is the verified scope of a request.
 	Scope func(ctx context.Context) (signature.Scope, bool)
-	Log   *slog.Logger
-	Now   func() time.Time
+	// Records keep what the regions' object storages do not know of a bucket.
+	Records state.Records
+	// Perform carries out a change of a bucket's settings, with the right checked and
+	// the act recorded. Nil: it is carried out as it is.
+	Perform func(ctx context.Context, c *wire.Call, service, operation string, act func() error) error
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Front is the handler.
 type Front struct {
 	Config
-	client *http.Client
-	proxy  *httputil.ReverseProxy
+	client  *http.Client
+	carrier *http.Client // of objects, which may take long
+	proxy   *httputil.ReverseProxy
 
 	mu    sync.Mutex
 	homes map[string]string // bucket → region, as last found
@@ -53,7 +62,7 @@ type Front struct {
 // New makes a front.
 func New(c Config) *Front {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, DisableCompression: true, ExpectContinueTimeout: time.Second}
-	f := &Front{Config: c, client: &http.Client{Transport: transport, Timeout: 30 * time.Second}, homes: map[string]string{}}
+	f := &Front{Config: c, client: &http.Client{Transport: transport, Timeout: 30 * time.Second}, carrier: &http.Client{Transport: transport}, homes: map[string]string{}}
 	f.proxy = &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite:   func(*httputil.ProxyRequest) {}, // ServeHTTP has made the request
@@ -86,21 +95,50 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.listBuckets(w, r, regions)
 		return
 	}
-	home, err := f.home(r, bucket, scope, regions)
-	if err != nil {
+	if err := f.serve(w, r, bucket, scope, regions); err != nil {
 		f.fail(w, err)
-		return
+	}
+}
+
+// serve carries out a request about a bucket or an object.
+func (f *Front) serve(w http.ResponseWriter, r *http.Request, bucket string, scope signature.Scope, regions []Region) error {
+	home, found, err := f.home(r, bucket, scope, regions)
+	if err != nil {
+		return err
 	}
 	if home.Endpoint == "" {
-		f.fail(w, &wire.Error{Code: "ServiceUnavailable", Status: http.StatusServiceUnavailable, Message: "the region " + home.Name + " does not answer"})
-		return
+		return &wire.Error{Code: "ServiceUnavailable", Status: http.StatusServiceUnavailable, Message: "the region " + home.Name + " does not answer"}
+	}
+	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	b := target{f, home, bucket}
+	if name, p, ok := partOf(r, key != ""); ok {
+		if !found {
+			return notFound("NoSuchBucket", "The specified bucket does not exist")
+		}
+		return f.configure(w, r, scope, name, p, b)
+	}
+	if done, err := f.inFront(w, r, b, key); done || err != nil {
+		return err
+	}
+	if err := f.mayOpen(r, &scope, b, key != ""); err != nil {
+		return err
+	}
+	if source, path, query, ok := copySource(r); ok {
+		if from, there := f.find(r.Context(), source, regions); there && from.Name != home.Name {
+			return f.copyAcross(metadataWriter{w}, r, from, home, path, query)
+		}
+	}
+	if makes(r) && !found {
+		if err := f.forget(r.Context(), bucket); err != nil { // of a bucket of the same name
+			return err
+		}
 	}
 	out, err := f.signed(r, scope, home)
 	if err != nil {
-		f.fail(w, err)
-		return
+		return err
 	}
 	f.proxy.ServeHTTP(metadataWriter{w}, out)
+	return nil
 }
 
 // metadataWriter writes the names of an object's own metadata in lower case, as S3
@@ -135,13 +173,13 @@ func bucketOf(path string) string {
 }
 
 // home is the region that a request is for: the one that has its bucket, or where
-// it is to be made.
-func (f *Front) home(r *http.Request, bucket string, scope signature.Scope, regions []Region) (Region, error) {
+// it is to be made. found says that it has it.
+func (f *Front) home(r *http.Request, bucket string, scope signature.Scope, regions []Region) (home Region, found bool, err error) {
 	asked := scope.Region
 	if makes(r) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, mostConfiguration))
 		if err != nil {
-			return Region{}, wire.Errorf("IncompleteBody", "the body ended too early")
+			return Region{}, false, wire.Errorf("IncompleteBody", "the body ended too early")
 		}
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		var configuration struct {
@@ -151,15 +189,15 @@ func (f *Front) home(r *http.Request, bucket string, scope signature.Scope, regi
 			asked = configuration.LocationConstraint
 		}
 	}
-	if found, ok := f.find(r.Context(), bucket, regions); ok {
-		return found, nil
+	if home, ok := f.find(r.Context(), bucket, regions); ok {
+		return home, true, nil
 	}
 	for _, one := range regions {
 		if one.Name == asked {
-			return one, nil
+			return one, false, nil
 		}
 	}
-	return Region{}, wire.Errorf("InvalidLocationConstraint", "there is no local region %s", asked)
+	return Region{}, false, wire.Errorf("InvalidLocationConstraint", "there is no local region %s", asked)
 }
 
 // makes says whether a request makes a bucket.

@@ -27,6 +27,7 @@ import (
 	"showrunner/awsapi/s3"
 	"showrunner/awsapi/signature"
 	"showrunner/cloud/localcloud/objectstore"
+	"showrunner/store/record/recordtest"
 )
 
 const west, east = "us-west-2", "us-east-1"
@@ -83,10 +84,11 @@ func startStore(t *testing.T, region string) string {
 
 // world is an endpoint over the object storages of two regions.
 type world struct {
-	t    *testing.T
-	url  string
-	keys *awsapi.Keys
-	down atomic.Pointer[string] // the region that does not answer
+	t     *testing.T
+	url   string
+	keys  *awsapi.Keys
+	front *s3.Front
+	down  atomic.Pointer[string] // the region that does not answer
 }
 
 func open(t *testing.T) *world {
@@ -100,7 +102,7 @@ func open(t *testing.T) *world {
 	for _, name := range []string{west, east} {
 		regions = append(regions, s3.Region{Name: name, Endpoint: startStore(t, name)})
 	}
-	front := s3.New(s3.Config{Owner: keys.Owner(), Scope: awsapi.ScopeOf, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	w.front = s3.New(s3.Config{Owner: keys.Owner(), Scope: awsapi.ScopeOf, Records: &recordtest.Records{}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		Regions: func(context.Context) ([]s3.Region, error) {
 			list := append([]s3.Region(nil), regions...)
 			for i := range list {
@@ -110,7 +112,7 @@ func open(t *testing.T) *world {
 			}
 			return list, nil
 		}})
-	server, err := awsapi.New(awsapi.Config{Keys: keys, Regions: []string{west, east}, S3: front, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	server, err := awsapi.New(awsapi.Config{Keys: keys, Regions: []string{west, east}, S3: w.front, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func objectTypes(c Config) []*Type {
 		Name: "AWS::S3::Bucket",
 		Properties: []string{"BucketName", "AccessControl", "BucketEncryption", "CorsConfiguration", "LifecycleConfiguration", "ObjectLockConfiguration", "ObjectLockEnabled",
 			"OwnershipControls", "PublicAccessBlockConfiguration", "Tags", "VersioningConfiguration", "WebsiteConfiguration"},
-		Kept:        []string{"BucketEncryption", "LifecycleConfiguration", "PublicAccessBlockConfiguration"},
+		Kept:        []string{"BucketEncryption"},
 		Replace:     []string{"BucketName"},
 		Attributes:  []string{"Arn", "DomainName", "DualStackDomainName", "RegionalDomainName", "WebsiteURL"},
 		Named:       "BucketName",
@@ -157,6 +157,9 @@ var bucketParts = []bucketPart{
 		return node{name: "VersioningConfiguration", children: []node{leaf("Status", at(v, "Status"))}}
 	}},
 	{"OwnershipControls", "ownershipControls", func(v any, _ *Request) any { return tree("OwnershipControls", v, ownership) }},
+	{"BucketEncryption", "encryption", func(v any, _ *Request) any { return encrypted(v) }},
+	{"PublicAccessBlockConfiguration", "publicAccessBlock", func(v any, _ *Request) any { return tree("PublicAccessBlockConfiguration", v, nil) }},
+	{"LifecycleConfiguration", "lifecycle", func(v any, _ *Request) any { return lifecycle(v) }},
 	{"WebsiteConfiguration", "website", func(v any, _ *Request) any { return website(v) }},
 	{"CorsConfiguration", "cors", func(v any, _ *Request) any { return tree("CORSConfiguration", v, cors) }},
 	{"ObjectLockConfiguration", "object-lock", func(v any, _ *Request) any { return tree("ObjectLockConfiguration", v, nil) }},
