@@ -64,6 +64,8 @@ func (s *Streams) Service() wire.Service {
 		"GetRecords":                    wire.Handle(s.records),
 		"SplitShard":                    wire.Handle(s.split),
 		"MergeShards":                   wire.Handle(s.merge),
+		"UpdateShardCount":              wire.Handle(s.updateCount),
+		"UpdateStreamMode":              wire.Handle(s.updateMode),
 		"IncreaseStreamRetentionPeriod": wire.Handle(s.increaseRetention),
 		"DecreaseStreamRetentionPeriod": wire.Handle(s.decreaseRetention),
 		"AddTagsToStream":               wire.Handle(s.tag),
