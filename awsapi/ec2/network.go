@@ -117,23 +117,17 @@ func (s *Service) network(o map[string]wire.Handler) {
 		"DescribeNatGateways": s.describe("natgateway", nil), "DescribeAddresses": s.describeAddresses, "DescribeVpcEndpoints": s.describe("vpc-endpoint", nil),
 		"DescribeVpnGateways": s.describe("vpn-gateway", nil), "DescribeKeyPairs": s.describeKeyPairs,
 		"DescribeSecurityGroups": s.describeGroups, "DescribeSecurityGroupRules": s.describe("security-group-rule", nil), "GetSecurityGroupsForVpc": s.groupsForVPC,
-		"DescribeNetworkInterfaces": none("NetworkInterfaces"), "DescribeVolumes": none("Volumes"),
 	} {
 		o[name] = s.handle(f)
 	}
-}
-
-// none is the operation that describes what there never is here.
-func none(member string) wire.ObjectFunc {
-	return func(context.Context, *wire.Call, object) (object, error) { return object{member: []any{}}, nil }
 }
 
 func localRoute(cidr string) object {
 	return object{"DestinationCidrBlock": cidr, "GatewayId": "local", "Origin": "CreateRouteTable", "State": "active"}
 }
 
-func (s *Service) vpc(id, cidr, tenancy string, isDefault bool) object {
-	return object{"VpcId": id, "CidrBlock": cidr, "State": "available", "IsDefault": isDefault, "OwnerId": s.Account, "InstanceTenancy": tenancy, "DhcpOptionsId": "default",
+func (s *Service) vpc(region, id, cidr, tenancy string, isDefault bool) object {
+	return object{"VpcId": id, "CidrBlock": cidr, "State": "available", "IsDefault": isDefault, "OwnerId": s.Account, "InstanceTenancy": tenancy, "DhcpOptionsId": dhcpOptions(region),
 		"CidrBlockAssociationSet":     []any{object{"AssociationId": derivedID("vpc-cidr-assoc-", id), "CidrBlock": cidr, "CidrBlockState": object{"State": "associated"}}},
 		"Ipv6CidrBlockAssociationSet": []any{}}
 }
@@ -145,7 +139,7 @@ func (s *Service) makeVPC(ctx context.Context, region, id, cidr string, isDefaul
 	if tenancy == "" {
 		tenancy = "default"
 	}
-	if _, err := s.keep(ctx, region, "vpc", s.vpc(id, cidr, tenancy, isDefault), object{"EnableDnsSupport": true, "EnableDnsHostnames": isDefault}, in); err != nil {
+	if _, err := s.keep(ctx, region, "vpc", s.vpc(region, id, cidr, tenancy, isDefault), object{"EnableDnsSupport": true, "EnableDnsHostnames": isDefault}, in); err != nil {
 		return err
 	}
 	main := derivedID("rtb-", id, "main")

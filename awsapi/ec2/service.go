@@ -138,6 +138,7 @@ func (s *Service) Service() wire.Service {
 		"DescribeLaunchTemplateVersions": s.handle(s.describeVersions),
 	}
 	s.network(o)
+	s.more(o)
 	return wire.Service{Name: "ec2", Invalid: "InvalidParameterValue", Operations: o}
 }
 

@@ -82,7 +82,7 @@ func (v *validation) value(shape *Shape, value any, path string) {
 	case string:
 		quoted := "'" + x + "'"
 		v.length(shape, utf8.RuneCountInString(x), quoted, path)
-		if len(shape.Enum) > 0 && !slices.Contains(shape.Enum, x) {
+		if len(shape.Enum) > 0 && len(shape.Enum) <= mostNamed && !slices.Contains(shape.Enum, x) {
 			v.add(quoted, path, "satisfy enum value set: ["+strings.Join(shape.Enum, ", ")+"]")
 		}
 		if p := compiled(shape.Pattern); p != nil && !p.MatchString(x) {
@@ -96,6 +96,10 @@ func (v *validation) value(shape *Shape, value any, path string) {
 		v.span(shape, x, "'"+strconv.FormatFloat(x, 'f', -1, 64)+"'", path)
 	}
 }
+
+// mostNamed bounds the lists of values that are checked by the model. Longer ones, such
+// as that of the instance types, grow faster than the model: their service checks them.
+const mostNamed = 200
 
 func (v *validation) length(shape *Shape, n int, value, path string) {
 	if shape.Min != nil && float64(n) < *shape.Min {
