@@ -197,3 +197,15 @@ func noLoadBalancers(context.Context, *wire.Call, object) (object, error) {
 func (s *Service) describeNotifications(ctx context.Context, c *wire.Call, _ object) (object, error) {
 	return object{"NotificationConfigurations": []any{}}, nil
 }
+
+// notificationTypes are those of AWS; nothing here sends notifications.
+func notificationTypes(context.Context, *wire.Call, object) (object, error) {
+	return object{"AutoScalingNotificationTypes": []any{"autoscaling:EC2_INSTANCE_LAUNCH", "autoscaling:EC2_INSTANCE_LAUNCH_ERROR", "autoscaling:EC2_INSTANCE_TERMINATE",
+		"autoscaling:EC2_INSTANCE_TERMINATE_ERROR", "autoscaling:TEST_NOTIFICATION"}}, nil
+}
+
+// describeWarmPool answers for a group without one: none can be made here.
+func (s *Service) describeWarmPool(ctx context.Context, c *wire.Call, in object) (object, error) {
+	_, err := s.find(ctx, c.Region, in.Text("AutoScalingGroupName"))
+	return object{"Instances": []any{}}, err
+}

@@ -3,6 +3,7 @@ package autoscaling
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -118,6 +119,51 @@ func (s *Service) deleteSchedule(ctx context.Context, c *wire.Call, in object) (
 		return nil
 	})
 	return object{}, err
+}
+
+// putSchedules puts several actions; those that fail are named.
+func (s *Service) putSchedules(ctx context.Context, c *wire.Call, in object) (object, error) {
+	group, failed := in.Only("AutoScalingGroupName"), []any{}
+	if _, err := s.find(ctx, c.Region, in.Text("AutoScalingGroupName")); err != nil {
+		return nil, err
+	}
+	for _, a := range in.Objects("ScheduledUpdateGroupActions") {
+		if _, err := s.putSchedule(ctx, c, group.With(a)); err != nil {
+			one, fatal := failedSchedule(a.Text("ScheduledActionName"), err)
+			if fatal != nil {
+				return nil, fatal
+			}
+			failed = append(failed, one)
+		}
+	}
+	return object{"FailedScheduledUpdateGroupActions": failed}, nil
+}
+
+// deleteSchedules deletes several actions; those that fail are named.
+func (s *Service) deleteSchedules(ctx context.Context, c *wire.Call, in object) (object, error) {
+	group, failed := in.Only("AutoScalingGroupName"), []any{}
+	if _, err := s.find(ctx, c.Region, in.Text("AutoScalingGroupName")); err != nil {
+		return nil, err
+	}
+	for _, name := range in.Texts("ScheduledActionNames") {
+		if _, err := s.deleteSchedule(ctx, c, group.With(object{"ScheduledActionName": name})); err != nil {
+			one, fatal := failedSchedule(name, err)
+			if fatal != nil {
+				return nil, fatal
+			}
+			failed = append(failed, one)
+		}
+	}
+	return object{"FailedScheduledActions": failed}, nil
+}
+
+// failedSchedule tells of an action that was refused; fatal is an error of another kind.
+func failedSchedule(name string, err error) (told object, fatal error) {
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		return nil, err
+	}
+	return object{"ScheduledActionName": name, "ErrorCode": e.Code, "ErrorMessage": e.Message}, nil
 }
 
 // followSchedule carries out the actions that are due. One that was missed while

@@ -73,7 +73,8 @@ func (s *Service) Service() wire.Service {
 		"EnableMetricsCollection": s.enableMetrics, "DisableMetricsCollection": s.disableMetrics,
 		"DescribeAccountLimits": s.limits, "DescribeScalingProcessTypes": processTypes, "DescribeAdjustmentTypes": adjustmentTypes, "DescribeLifecycleHookTypes": hookTypes,
 		"DescribeTerminationPolicyTypes": terminationTypes, "DescribeMetricCollectionTypes": metricTypes, "DescribeLoadBalancers": noLoadBalancers,
-		"DescribeNotificationConfigurations": s.describeNotifications,
+		"DescribeNotificationConfigurations": s.describeNotifications, "DescribeAutoScalingNotificationTypes": notificationTypes,
+		"BatchPutScheduledUpdateGroupAction": s.putSchedules, "BatchDeleteScheduledAction": s.deleteSchedules, "DescribeWarmPool": s.describeWarmPool,
 	} {
 		o[name] = wire.HandleObject(f)
 	}

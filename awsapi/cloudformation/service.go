@@ -113,6 +113,8 @@ func (s *Stacks) Service() wire.Service {
 		"ListExports":                 wire.Handle(s.listExports),
 		"ListImports":                 wire.Handle(s.listImports),
 		"DescribeAccountLimits":       wire.Handle(s.limits),
+		"ListTypes":                   wire.HandleObject(s.listTypes),
+		"ListStackSets":               wire.Always(wire.Object{"Summaries": []any{}}), // none can be made here
 	}}
 }
 

@@ -31,8 +31,10 @@ type CloudWatch struct {
 	keeper  *keeper
 	alarms  state.Collection[alarmDocument]
 	history state.Collection[historyItem]
-	act     Act
-	now     func() time.Time
+	// dashboards are those of all regions, by name.
+	dashboards state.Collection[dashboard]
+	act        Act
+	now        func() time.Time
 }
 
 // New makes the service over records and a metrics store; without act every action of
@@ -44,7 +46,7 @@ func New(records state.Records, metrics Metrics, act Act, now func() time.Time) 
 		}
 	}
 	return &CloudWatch{keeper: &keeper{metrics: metrics}, alarms: state.New[alarmDocument](records, "aws.cloudwatch.alarms"),
-		history: state.New[historyItem](records, "aws.cloudwatch.history"), act: act, now: now}
+		history: state.New[historyItem](records, "aws.cloudwatch.history"), dashboards: state.New[dashboard](records, "aws.cloudwatch.dashboards"), act: act, now: now}
 }
 
 // Service is the operations that are served.
@@ -66,6 +68,14 @@ func (c *CloudWatch) Service() wire.Service {
 		"TagResource":             wire.Handle(c.tag),
 		"UntagResource":           wire.Handle(c.untag),
 		"ListTagsForResource":     wire.Handle(c.tags),
+		"PutDashboard":            wire.HandleObject(c.putDashboard),
+		"GetDashboard":            wire.HandleObject(c.getDashboard),
+		"ListDashboards":          wire.HandleObject(c.listDashboards),
+		"DeleteDashboards":        wire.HandleObject(c.deleteDashboards),
+		// None of these can be made here.
+		"DescribeAnomalyDetectors": wire.Always(wire.Object{"AnomalyDetectors": []any{}}),
+		"DescribeInsightRules":     wire.Always(wire.Object{"InsightRules": []any{}}),
+		"ListMetricStreams":        wire.Always(wire.Object{"Entries": []any{}}),
 	}}
 }
 

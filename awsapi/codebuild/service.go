@@ -127,6 +127,14 @@ func (s *Service) Service() wire.Service {
 		"BatchGetBuilds":         wire.Handle(s.batchGetBuilds),
 		"ListBuilds":             wire.Handle(s.listBuilds),
 		"ListBuildsForProject":   wire.Handle(s.listForProject),
+		// None of these can be made here.
+		"ListSourceCredentials":        wire.Always(wire.Object{"sourceCredentialsInfos": []any{}}),
+		"ListReportGroups":             wire.Always(wire.Object{"reportGroups": []any{}}),
+		"ListReports":                  wire.Always(wire.Object{"reports": []any{}}),
+		"ListSharedProjects":           wire.Always(wire.Object{"projects": []any{}}),
+		"ListFleets":                   wire.Always(wire.Object{"fleets": []any{}}),
+		"ListBuildBatches":             wire.Always(wire.Object{"ids": []any{}}),
+		"ListCuratedEnvironmentImages": wire.Always(curatedImages()),
 	}}
 }
 

@@ -96,6 +96,10 @@ func (s *Service) Service() wire.Service {
 		"TagResource":            wire.Handle(s.tag),
 		"UntagResource":          wire.Handle(s.untag),
 		"ListTagsForResource":    wire.Handle(s.tags),
+		"ListActionTypes":        wire.HandleObject(listActionTypes),
+		// None of these can be made here.
+		"ListWebhooks":  wire.Always(wire.Object{"webhooks": []any{}}),
+		"ListRuleTypes": wire.Always(wire.Object{"ruleTypes": []any{}}),
 	}}
 }
 

@@ -133,6 +133,15 @@ func (s *Service) Subnet(ctx context.Context, region, id string) (zone, vpc stri
 	return d.Data.Text("AvailabilityZone"), d.Data.Text("VpcId"), err
 }
 
+// VPC refuses one that is not there.
+func (s *Service) VPC(ctx context.Context, region, id string) error {
+	if err := s.seed(ctx, region); err != nil {
+		return err
+	}
+	_, err := s.keptResource(ctx, region, "vpc", id)
+	return err
+}
+
 // place is where an instance goes that names a subnet, a zone or neither: its zone
 // and subnet. turn spreads those that name neither.
 func (s *Service) place(ctx context.Context, region string, data object, turn int) (zone, subnet string, err error) {

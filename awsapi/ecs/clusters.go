@@ -33,10 +33,8 @@ func (s *Service) createCluster(ctx context.Context, c *wire.Call, in object) (o
 	if !plainName(name) {
 		return nil, invalid("Identifier was of invalid length or contains invalid characters. It may hold up to 255 letters, digits, - and _.")
 	}
-	for _, p := range in.Texts("capacityProviders") {
-		if p != "FARGATE" && p != "FARGATE_SPOT" {
-			return nil, unsupported("the capacity provider " + p + ": tasks run in the region, without instances of the caller's")
-		}
+	if err := checkProviders(in.Texts("capacityProviders")); err != nil {
+		return nil, err
 	}
 	made, err := s.clusters.Put(ctx, c.Region+"/"+name, func(have *cluster) error {
 		if have.Status != active {
@@ -128,12 +126,21 @@ func (s *Service) listClusters(ctx context.Context, c *wire.Call, in object) (ob
 }
 
 func (s *Service) updateCluster(ctx context.Context, c *wire.Call, in object) (object, error) {
+	return s.changeCluster(ctx, c, in, "settings", "configuration", "serviceConnectDefaults")
+}
+
+func (s *Service) updateSettings(ctx context.Context, c *wire.Call, in object) (object, error) {
+	return s.changeCluster(ctx, c, in, "settings")
+}
+
+// changeCluster keeps members of a request as a cluster's.
+func (s *Service) changeCluster(ctx context.Context, c *wire.Call, in object, members ...string) (object, error) {
 	name := clusterOf(in, "cluster")
 	changed, err := s.clusters.Update(ctx, c.Region+"/"+name, func(have *cluster) error {
 		if have.Status != active {
 			return noCluster()
 		}
-		have.Kept = have.Kept.With(in.Only("settings", "configuration", "serviceConnectDefaults").Clone())
+		have.Kept = have.Kept.With(in.Only(members...).Clone())
 		return nil
 	})
 	if problem.CodeOf(err) == problem.NotFound {

@@ -44,13 +44,15 @@ type Service struct {
 	definitions state.Collection[definition]
 	services    state.Collection[service]
 	stops       state.Collection[stopped]
+	settings    state.Collection[settings]
 	targets     TargetGroups
 }
 
 // New makes the service.
 func New(c Config) *Service {
 	return &Service{Config: c, clusters: state.New[cluster](c.Records, "aws.ecs.clusters"), families: state.New[family](c.Records, "aws.ecs.families"),
-		definitions: state.New[definition](c.Records, "aws.ecs.definitions"), services: state.New[service](c.Records, "aws.ecs.services"), stops: state.New[stopped](c.Records, "aws.ecs.stops")}
+		definitions: state.New[definition](c.Records, "aws.ecs.definitions"), services: state.New[service](c.Records, "aws.ecs.services"), stops: state.New[stopped](c.Records, "aws.ecs.stops"),
+		settings: state.New[settings](c.Records, "aws.ecs.settings")}
 }
 
 // Use tells the service who knows target groups. It is called once, before it serves.
@@ -65,6 +67,9 @@ func (s *Service) Service() wire.Service {
 		"DeregisterTaskDefinition": s.deregister, "DeleteTaskDefinitions": s.deleteDefinitions,
 		"CreateService": s.createService, "DescribeServices": s.describeServices, "ListServices": s.listServices, "UpdateService": s.updateService, "DeleteService": s.deleteService,
 		"ListTasks": s.listTasks, "DescribeTasks": s.describeTasks, "StopTask": s.stopTask, "ListContainerInstances": s.listContainerInstances,
+		"ListAccountSettings": s.listSettings, "PutAccountSetting": s.putSetting, "PutAccountSettingDefault": s.putSetting, "DeleteAccountSetting": s.deleteSetting,
+		"DescribeCapacityProviders": s.describeProviders, "PutClusterCapacityProviders": s.putProviders, "UpdateClusterSettings": s.updateSettings,
+		"DescribeContainerInstances": s.describeContainerInstances, "ListAttributes": s.listAttributes,
 		"TagResource": s.tag, "UntagResource": s.untag, "ListTagsForResource": s.listTags,
 	} {
 		o[name] = wire.HandleObject(f)

@@ -68,6 +68,10 @@ func (s *Service) Service() wire.Service {
 	} {
 		o[name] = wire.HandleObject(f)
 	}
+	// Listeners with certificates cannot be made here.
+	o["DescribeSSLPolicies"] = wire.Always(object{"SslPolicies": []any{}})
+	o["DescribeListenerCertificates"] = wire.Always(object{"Certificates": []any{}})
+	o["DescribeTrustStores"] = wire.Always(object{"TrustStores": []any{}})
 	return wire.Service{Name: "elasticloadbalancingv2", Invalid: "ValidationError", Operations: o}
 }
 

@@ -76,6 +76,12 @@ func (s *Service) createTargets(ctx context.Context, c *wire.Call, in object) (o
 	case in.Text("VpcId") == "":
 		return nil, invalid("A VPC ID must be specified")
 	}
+	switch err := s.EC2.VPC(ctx, c.Region, in.Text("VpcId")); {
+	case strings.HasPrefix(wire.CodeOf(err), "InvalidVpcID"):
+		return nil, invalid("The VPC ID '%s' is not found", in.Text("VpcId"))
+	case err != nil:
+		return nil, err
+	}
 	data := checks.Clone()
 	for k, v := range in.Only("HealthCheckEnabled", "HealthCheckIntervalSeconds", "HealthCheckPath", "HealthCheckPort", "HealthCheckProtocol", "HealthCheckTimeoutSeconds", "HealthyThresholdCount", "UnhealthyThresholdCount", "Port", "VpcId") {
 		data[k] = v

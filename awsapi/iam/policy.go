@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -46,7 +47,7 @@ type toldPolicy struct {
 
 func (p policy) told(c *wire.Call, attached int) toldPolicy {
 	return toldPolicy{
-		Arn: arn(c, "policy", p.Path, p.Name), DefaultVersionId: versionID(p.Default), Description: p.Description, Path: p.Path, PolicyId: p.ID, PolicyName: p.Name,
+		Arn: p.arn(c), DefaultVersionId: versionID(p.Default), Description: p.Description, Path: p.Path, PolicyId: p.ID, PolicyName: p.Name,
 		AttachmentCount: attached, IsAttachable: true, CreateDate: p.Created, UpdateDate: p.Changed, Tags: p.Tags,
 	}
 }
@@ -61,6 +62,9 @@ func policyKey(c *wire.Call, id string) (string, bool) {
 }
 
 func (s *service) policy(ctx context.Context, c *wire.Call, id string) (policy, error) {
+	if p, ok := managedPolicy(id); ok {
+		return p, nil
+	}
 	key, ok := policyKey(c, id)
 	if !ok {
 		return policy{}, noPolicy(id)
@@ -72,8 +76,16 @@ func (s *service) policy(ctx context.Context, c *wire.Call, id string) (policy, 
 	return p, err
 }
 
+// notOurs refuses a change of a policy of AWS's own.
+func notOurs(id string) error {
+	return wire.Errorf("AccessDenied", "The policy %s is AWS's own and cannot be changed.", id)
+}
+
 // changePolicy updates a policy.
 func (s *service) changePolicy(ctx context.Context, c *wire.Call, id string, how func(*policy) error) (policy, error) {
+	if managedByAWS(id) {
+		return policy{}, notOurs(id)
+	}
 	if _, err := s.policy(ctx, c, id); err != nil {
 		return policy{}, err
 	}
@@ -150,6 +162,15 @@ func (s *service) listPolicies(ctx context.Context, c *wire.Call, in *policiesIn
 		return nil, err
 	}
 	var all []toldPolicy
+	if in.Scope != "Local" {
+		for path := range managed {
+			id := "arn:aws:iam::aws:policy" + path
+			p, _ := managedPolicy(id)
+			if t := p.told(c, counts[id]); strings.HasPrefix(t.Path, in.PathPrefix) && (!in.OnlyAttached || t.AttachmentCount > 0) {
+				all = append(all, t)
+			}
+		}
+	}
 	for e, err := range s.policies.All(ctx, "") {
 		if err != nil {
 			return nil, err
@@ -160,12 +181,16 @@ func (s *service) listPolicies(ctx context.Context, c *wire.Call, in *policiesIn
 			all = append(all, p)
 		}
 	}
+	slices.SortFunc(all, func(a, b toldPolicy) int { return cmp.Compare(a.PolicyName, b.PolicyName) })
 	out := &policiesOutput{}
 	out.Policies, out.IsTruncated, out.Marker, err = page(all, func(p toldPolicy) string { return p.PolicyName }, listInput{Marker: in.Marker, MaxItems: in.MaxItems})
 	return out, err
 }
 
 func (s *service) deletePolicy(ctx context.Context, c *wire.Call, in *policyInput) (*none, error) {
+	if managedByAWS(in.PolicyArn) {
+		return nil, notOurs(in.PolicyArn)
+	}
 	if _, err := s.policy(ctx, c, in.PolicyArn); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
 	"net/url"
@@ -68,6 +69,23 @@ func Service(records state.Records, now func() time.Time) wire.Service {
 		"GetUser":                       wire.Handle(s.getUser),
 		"ListUsers":                     wire.Handle(s.listUsers),
 		"ListAccountAliases":            wire.Handle(s.listAliases),
+		"ListEntitiesForPolicy":         wire.HandleObject(s.listEntities),
+		"TagPolicy":                     wire.Handle(s.tagPolicy),
+		"UntagPolicy":                   wire.Handle(s.untagPolicy),
+		"ListPolicyTags":                wire.Handle(s.listPolicyTags),
+		"GetAccountSummary":             wire.HandleObject(s.accountSummary),
+		"GetAccountPasswordPolicy":      wire.HandleObject(noPasswordPolicy),
+		"ListAccessKeys":                wire.HandleObject(s.listKeys),
+		"ListMFADevices":                wire.HandleObject(listDevices),
+		"ListUserPolicies":              wire.HandleObject(noUser),
+		"ListAttachedUserPolicies":      wire.HandleObject(noUser),
+		"ListGroupsForUser":             wire.HandleObject(noUser),
+		// None of these can be made here.
+		"ListGroups":                 wire.Always(wire.Object{"Groups": []any{}, "IsTruncated": false}),
+		"ListVirtualMFADevices":      wire.Always(wire.Object{"VirtualMFADevices": []any{}, "IsTruncated": false}),
+		"ListOpenIDConnectProviders": wire.Always(wire.Object{"OpenIDConnectProviderList": []any{}}),
+		"ListSAMLProviders":          wire.Always(wire.Object{"SAMLProviderList": []any{}}),
+		"ListServerCertificates":     wire.Always(wire.Object{"ServerCertificateMetadataList": []any{}, "IsTruncated": false}),
 	}}
 }
 
@@ -100,6 +118,12 @@ func newID(prefix string) string {
 	var b [11]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	return prefix + base32.StdEncoding.EncodeToString(b[:])[:17]
+}
+
+// derivedID is an identifier that follows from a name.
+func derivedID(prefix, name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return prefix + base32.StdEncoding.EncodeToString(sum[:])[:17]
 }
 
 func arn(c *wire.Call, kind, path, name string) string {

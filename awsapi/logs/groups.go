@@ -72,6 +72,12 @@ func (l *Logs) Service() wire.Service {
 		"TagLogGroup":           wire.Handle(l.tagGroup),
 		"UntagLogGroup":         wire.Handle(l.untagGroup),
 		"ListTagsLogGroup":      wire.Handle(l.groupTags),
+		// None of these can be made here.
+		"DescribeDestinations":     wire.Always(wire.Object{"destinations": []any{}}),
+		"DescribeExportTasks":      wire.Always(wire.Object{"exportTasks": []any{}}),
+		"DescribeQueries":          wire.Always(wire.Object{"queries": []any{}}),
+		"DescribeQueryDefinitions": wire.Always(wire.Object{"queryDefinitions": []any{}}),
+		"DescribeAccountPolicies":  wire.Always(wire.Object{"accountPolicies": []any{}}),
 	}}
 }
 

@@ -20,6 +20,23 @@ func (s *Secrets) putPolicy(ctx context.Context, c *wire.Call, in *policyInput) 
 	return &nameOutput{d.ARN, d.Name}, err
 }
 
+// validatePolicy says what is wrong with a policy, without a secret too.
+func (s *Secrets) validatePolicy(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
+	if id := in.Text("SecretId"); id != "" {
+		if _, _, err := s.find(ctx, c, id); err != nil {
+			return nil, err
+		}
+	}
+	var policy struct{ Statement any }
+	if json.Unmarshal([]byte(in.Text("ResourcePolicy")), &policy) != nil {
+		return nil, wire.Errorf("MalformedPolicyDocumentException", "This resource policy contains invalid Json.")
+	}
+	if policy.Statement == nil {
+		return nil, wire.Errorf("MalformedPolicyDocumentException", "This resource policy contains a syntax error.")
+	}
+	return wire.Object{"PolicyValidationPassed": true, "ValidationErrors": []any{}}, nil
+}
+
 type policyOutput struct{ ARN, Name, ResourcePolicy string }
 
 func (s *Secrets) policy(ctx context.Context, c *wire.Call, in *idInput) (*policyOutput, error) {

@@ -58,6 +58,7 @@ func (s *Secrets) Service() wire.Service {
 		"PutResourcePolicy":        wire.Handle(s.putPolicy),
 		"GetResourcePolicy":        wire.Handle(s.policy),
 		"DeleteResourcePolicy":     wire.Handle(s.deletePolicy),
+		"ValidateResourcePolicy":   wire.HandleObject(s.validatePolicy),
 		"RotateSecret":             wire.Handle(s.rotate),
 		"CancelRotateSecret":       wire.Handle(s.cancelRotation),
 		"GetRandomPassword":        wire.Handle(s.password),

@@ -77,6 +77,10 @@ func Service(records state.Records, values Values, now func() time.Time, public 
 		"AddTagsToResource":      wire.Handle(s.tag),
 		"RemoveTagsFromResource": wire.Handle(s.untag),
 		"ListTagsForResource":    wire.Handle(s.tags),
+		// Nothing here is managed by an agent, and no documents are kept.
+		"DescribeInstanceInformation": wire.Always(wire.Object{"InstanceInformationList": []any{}}),
+		"ListCommands":                wire.Always(wire.Object{"Commands": []any{}}),
+		"ListDocuments":               wire.Always(wire.Object{"DocumentIdentifiers": []any{}}),
 	}}
 }
 

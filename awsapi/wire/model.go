@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,6 +48,7 @@ type Operation struct {
 
 	route *regexp.Regexp // of rest-json
 	names []string       // of the groups of route
+	query url.Values     // that tells the operation from others of its path
 }
 
 // Ref is a use of a shape, with what the use adds.
@@ -137,7 +139,9 @@ func load(name string) (*Model, error) {
 		}
 	}
 	for _, o := range m.Operations {
-		o.route, o.names = route(o.HTTP.Path)
+		path, query, _ := strings.Cut(o.HTTP.Path, "?")
+		o.route, o.names = route(path)
+		o.query, _ = url.ParseQuery(query) // of a committed model
 	}
 	if name == "monitoring" {
 		// The model knows the query protocol alone; today's clients speak JSON and CBOR.

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // findRoute is the operation of a rest-json request and the values of its path.
 func (m *Model) findRoute(r *http.Request) (*Operation, map[string]string) {
-	path := r.URL.EscapedPath()
+	path, query := r.URL.EscapedPath(), r.URL.Query()
 	var best *Operation
 	var values map[string]string
 	for _, o := range m.Operations {
@@ -17,8 +18,11 @@ func (m *Model) findRoute(r *http.Request) (*Operation, map[string]string) {
 			continue
 		}
 		found := o.route.FindStringSubmatch(path)
-		if found == nil || best != nil && len(best.names) <= len(o.names) {
-			continue // the one with fewer parameters is the more exact one
+		if found == nil || !has(query, o.query) {
+			continue
+		}
+		if best != nil && (len(best.names) < len(o.names) || len(best.names) == len(o.names) && len(best.query) >= len(o.query)) {
+			continue // the one with fewer parameters, or with a query of its own, is the more exact one
 		}
 		vs := map[string]string{}
 		for i, n := range o.names {
@@ -31,6 +35,16 @@ func (m *Model) findRoute(r *http.Request) (*Operation, map[string]string) {
 		best, values = o, vs
 	}
 	return best, values
+}
+
+// has says whether a query has all values of another.
+func has(query, wanted url.Values) bool {
+	for name, values := range wanted {
+		if !slices.Equal(query[name], values) {
+			return false
+		}
+	}
+	return true
 }
 
 // restInput is the value of a rest-json operation's input.

@@ -96,3 +96,9 @@ func (s Service) Check() error {
 	}
 	return nil
 }
+
+// Always makes a handler whose answer is the same whatever is asked: of what there is
+// once and for all, or never.
+func Always(answer Object) Handler {
+	return HandleObject(func(context.Context, *Call, Object) (Object, error) { return answer, nil })
+}

@@ -1,0 +1,130 @@
+package iam
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"showrunner/awsapi/sts"
+	"showrunner/awsapi/wire"
+)
+
+// accountSummary counts what is kept.
+func (s *service) accountSummary(ctx context.Context, _ *wire.Call, _ wire.Object) (wire.Object, error) {
+	counts := wire.Object{"Users": 0, "UsersQuota": 5000, "Groups": 0, "GroupsQuota": 300, "ServerCertificates": 0, "ServerCertificatesQuota": 20, "MFADevices": 0, "MFADevicesInUse": 0, "AccountMFAEnabled": 0, "AccountAccessKeysPresent": 1,
+		"AccountSigningCertificatesPresent": 0, "AccountPasswordPresent": 0, "Providers": 0, "AccessKeysPerUserQuota": 2, "RolesQuota": 1000, "PoliciesQuota": 1500, "InstanceProfilesQuota": 1000, "VersionsPerPolicyQuota": mostVersions,
+		"AssumeRolePolicySizeQuota": 2048, "PolicySizeQuota": 6144, "RolePolicySizeQuota": 10240, "AttachedPoliciesPerRoleQuota": 10}
+	roles, policies, profiles, versions := 0, 0, 0, 0
+	for _, err := range s.roles.All(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		roles++
+	}
+	for e, err := range s.policies.All(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		policies++
+		versions += len(e.Doc.Versions)
+	}
+	for _, err := range s.profiles.All(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		profiles++
+	}
+	counts["Roles"], counts["Policies"], counts["InstanceProfiles"], counts["PolicyVersionsInUse"] = roles, policies, profiles, versions
+	return wire.Object{"SummaryMap": counts}, nil
+}
+
+// listEntities lists the roles that a policy is attached to; there are no users and groups.
+func (s *service) listEntities(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
+	id := in.Text("PolicyArn")
+	if !managedByAWS(id) {
+		if _, err := s.policy(ctx, c, id); err != nil {
+			return nil, err
+		}
+	}
+	roles := []any{}
+	filter := in.Text("EntityFilter")
+	for e, err := range s.roles.All(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		r := e.Doc
+		used := slices.Contains(r.Attached, id) && in.Text("PolicyUsageFilter") != "PermissionsBoundary" || r.Boundary == id && in.Text("PolicyUsageFilter") != "PermissionsPolicy"
+		if used && (filter == "" || filter == "Role" || managedFilter(filter, id)) && strings.HasPrefix(r.Path, in.Text("PathPrefix")) {
+			roles = append(roles, wire.Object{"RoleName": r.Name, "RoleId": sts.RoleID(r.Name)})
+		}
+	}
+	return wire.Object{"PolicyGroups": []any{}, "PolicyUsers": []any{}, "PolicyRoles": roles, "IsTruncated": false}, nil
+}
+
+// managedFilter says whether a filter by who keeps a policy lets it through.
+func managedFilter(filter, id string) bool {
+	return filter == "AWSManagedPolicy" && managedByAWS(id) || filter == "LocalManagedPolicy" && !managedByAWS(id)
+}
+
+// listKeys lists the owner's key, with which this call was signed or its session made.
+func (s *service) listKeys(_ context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
+	if name := in.Text("UserName"); name != "" {
+		return nil, notFound("The user with name %s cannot be found.", name)
+	}
+	keys := []any{}
+	if strings.HasPrefix(c.Key, "AKIA") { // a session's key is not kept
+		keys = append(keys, wire.Object{"AccessKeyId": c.Key, "Status": "Active", "CreateDate": time.Unix(0, 0).UTC()})
+	}
+	return wire.Object{"AccessKeyMetadata": keys, "IsTruncated": false}, nil
+}
+
+// noUser answers for a user: there are none.
+func noUser(_ context.Context, _ *wire.Call, in wire.Object) (wire.Object, error) {
+	return nil, notFound("The user with name %s cannot be found.", in.Text("UserName"))
+}
+
+// listDevices lists the devices of a user: the owner has none.
+func listDevices(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
+	if in.Has("UserName") {
+		return noUser(ctx, c, in)
+	}
+	return wire.Object{"MFADevices": []any{}, "IsTruncated": false}, nil
+}
+
+func noPasswordPolicy(_ context.Context, c *wire.Call, _ wire.Object) (wire.Object, error) {
+	return nil, notFound("The Password Policy with domain name %s cannot be found.", c.Account)
+}
+
+type policyTagsInput struct {
+	PolicyArn string
+	Tags      []tag
+}
+
+func (s *service) tagPolicy(ctx context.Context, c *wire.Call, in *policyTagsInput) (*none, error) {
+	_, err := s.changePolicy(ctx, c, in.PolicyArn, func(p *policy) error { p.Tags = putTags(p.Tags, in.Tags); return nil })
+	return &none{}, err
+}
+
+type policyUntagInput struct {
+	PolicyArn string
+	TagKeys   []string
+}
+
+func (s *service) untagPolicy(ctx context.Context, c *wire.Call, in *policyUntagInput) (*none, error) {
+	_, err := s.changePolicy(ctx, c, in.PolicyArn, func(p *policy) error { p.Tags = dropTags(p.Tags, in.TagKeys); return nil })
+	return &none{}, err
+}
+
+type policyTagsOutput struct {
+	Tags        []tag
+	IsTruncated bool
+}
+
+func (s *service) listPolicyTags(ctx context.Context, c *wire.Call, in *policyInput) (*policyTagsOutput, error) {
+	p, err := s.policy(ctx, c, in.PolicyArn)
+	if p.Tags == nil {
+		p.Tags = []tag{}
+	}
+	return &policyTagsOutput{Tags: p.Tags}, err
+}
