@@ -39,18 +39,26 @@ func newFaultStartCommand(a *app) *cobra.Command {
   latency      answers of instances are late by --latency, plus or minus up to --jitter
   errors       requests are answered with --status in the place of instances
   abort        requests are broken off, as by an instance that closes the connection
+  blackhole    requests are not answered until the fault is over, nor health checks
+  bandwidth    the bodies of answers come at --rate bytes a second
+  slow-close   the end of each answer comes --latency after the rest
   zone-outage  the instances of --zone are killed, and nothing starts there
   partition    control cannot reach the region, which goes on to serve
 
-hang hits one instance of --cluster, or as many as --count, --share or --all say;
-latency, errors and abort hit every instance, also those that start meanwhile, unless
-some are selected. --percent, --path and --header choose the requests.
+hang hits one instance of --cluster, or as many as --count, --share or --all say. Those
+that hit requests hit every instance, also those that start meanwhile, unless some are
+selected. --percent, --path and --header choose the requests.
 
-The checks are those of showrunner chaos now; hang and zone-outage never take the last
-instance of a cluster in the region that serves. Exit code 7 when one refused the
-fault: nothing was begun.`,
+--at says where requests are hit: at the instance, so that the load balancer tries
+another one; at the balancer, so that the caller sees it; or at the edge, on the way to
+the region. --from hits the requests of one service alone, at the balancer: it is the
+dependency of that service which seems ill, and nobody else notices.
+
+The checks are those of showrunner chaos now; hang, blackhole and zone-outage never take
+the last instance of a cluster in the region that serves. Exit code 7 when one refused
+the fault: nothing was begun.`,
 		Example: "  showrunner chaos fault start latency --region us-west-2 --cluster storefront-prod --latency 300ms --jitter 100ms --percent 50 --for 2m\n" +
-			"  showrunner chaos fault start errors --region us-west-2 --cluster storefront-prod --status 503 --path /cart --header 'X-Chaos: 1' --for 1m\n" +
+			"  showrunner chaos fault start errors --region us-west-2 --cluster catalog --from storefront-prod --status 503 --path /search --for 1m\n" +
 			"  showrunner chaos fault start hang --region eu-west-1 --cluster storefront-prod --count 2 --for 1m",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.Kind = cloud.FaultKind(args[0])
@@ -92,6 +100,9 @@ fault: nothing was begun.`,
 	f.IntVar(&r.Status, "status", 0, "errors: the status, from 400 to 599")
 	f.Float64Var(&r.Percent, "percent", 0, "of the requests (default all)")
 	f.StringVar(&r.Path, "path", "", "requests whose path begins with this")
+	f.StringVar((*string)(&r.At), "at", "", "where requests are hit: instance (default), balancer or edge")
+	f.StringVar(&r.From, "from", "", "the requests of this service alone, a cluster or a server group")
+	f.Int64Var(&r.Bandwidth, "rate", 0, "bandwidth: bytes a second")
 	f.StringVar(&r.Header, "header", "", "requests that have this field: Name, or 'Name: value'")
 	f.BoolVar(&r.Forced, "force", false, "also below the least capacity; never the last instance that serves")
 	f.BoolVar(&r.DuringRollouts, "during-rollouts", false, "also while a rollout changes the cluster")
@@ -116,6 +127,16 @@ func faultTable(w io.Writer, list []control.ChaosFault) {
 			what = fmt.Sprintf("latency %s ± %s", f.Latency, f.Jitter)
 		case "errors":
 			what = fmt.Sprintf("errors %d", f.Status)
+		case "bandwidth":
+			what = fmt.Sprintf("bandwidth %d B/s", f.Bandwidth)
+		case "slow-close":
+			what = fmt.Sprintf("slow-close %s", f.Latency)
+		}
+		if f.At != "" {
+			what += " at the " + string(f.At)
+		}
+		if f.From != "" {
+			what += " from " + f.From
 		}
 		if f.Percent > 0 {
 			what += fmt.Sprintf(", %v%%", f.Percent)

@@ -12,8 +12,17 @@ type (
 	Fault = driver.Fault
 	// FaultKind names what a fault does.
 	FaultKind = driver.FaultKind
+	// FaultPlace is where on its way a request is hit.
+	FaultPlace = driver.FaultPlace
 	// ActiveFault is a fault that has been injected and not been undone.
 	ActiveFault = driver.ActiveFault
+)
+
+// The places where a request is hit.
+const (
+	FaultAtInstance = driver.FaultAtInstance
+	FaultAtBalancer = driver.FaultAtBalancer
+	FaultAtEdge     = driver.FaultAtEdge
 )
 
 // CheckFault refuses a fault that no driver can inject. Errors: invalid.

@@ -45,8 +45,9 @@ type ChaosFault struct {
 	Owner       string     `json:"owner,omitempty"`  // the session of the control plane that began it
 }
 
-// FaultRequest asks for a fault. Without a selection of instances, latency, errors
-// and abort hit every instance of the cluster, and hang one.
+// FaultRequest asks for a fault. Without a selection of instances, kinds that hit
+// requests hit those of every instance of the cluster, and hang, cpu, memory and disk
+// hit one instance.
 type FaultRequest struct {
 	Kind     cloud.FaultKind `json:"kind"`
 	Account  string          `json:"account,omitempty"` // empty: the local one
@@ -66,8 +67,15 @@ type FaultRequest struct {
 	Percent         float64 `json:"percent,omitempty"`
 	Path            string  `json:"path,omitempty"`
 	Header          string  `json:"header,omitempty"`
-	Forced          bool    `json:"force,omitempty"`          // also below the least capacity
-	DuringRollouts  bool    `json:"duringRollouts,omitempty"` // also while a rollout changes the cluster
+	// At is where requests are hit: instance (default), balancer or edge. From is the
+	// service whose requests are, a cluster or server group; then it is the balancer.
+	At             cloud.FaultPlace `json:"at,omitempty"`
+	From           string           `json:"from,omitempty"`
+	Bandwidth      int64            `json:"bandwidth,omitempty"` // bytes a second
+	Cores          float64          `json:"cores,omitempty"`
+	Bytes          int64            `json:"bytes,omitempty"`
+	Forced         bool             `json:"force,omitempty"`          // also below the least capacity
+	DuringRollouts bool             `json:"duringRollouts,omitempty"` // also while a rollout changes the cluster
 }
 
 // StartFault begins a fault: its checks are those of a kill on demand. The intent is
@@ -108,7 +116,10 @@ func faultName(r FaultRequest, key string) string {
 
 func (r FaultRequest) fault() cloud.Fault {
 	f := cloud.Fault{Kind: r.Kind, Cluster: r.Cluster, Instances: r.Instance, Duration: pipeline.Duration(r.DurationSeconds * float64(time.Second)), Latency: pipeline.Duration(r.LatencyMillis * float64(time.Millisecond)),
-		Jitter: pipeline.Duration(r.JitterMillis * float64(time.Millisecond)), Status: r.Status, Percent: r.Percent, Path: r.Path, Header: r.Header}
+		Jitter: pipeline.Duration(r.JitterMillis * float64(time.Millisecond)), Status: r.Status, Percent: r.Percent, Path: r.Path, Header: r.Header, At: r.At, From: r.From, Bandwidth: r.Bandwidth, Cores: r.Cores, Bytes: r.Bytes}
+	if f.From != "" && f.At == "" {
+		f.At = cloud.FaultAtBalancer
+	}
 	if r.Kind == "zone-outage" {
 		f.Zone = r.Zone
 	}
@@ -264,8 +275,14 @@ func (r FaultRequest) choose(instances []monkey.Instance, f *ChaosFault) error {
 			candidates = append(candidates, i)
 		}
 	}
+	if f.At == cloud.FaultAtBalancer || f.At == cloud.FaultAtEdge {
+		if r.Zone != "" || r.Version != "" || r.Count > 0 || r.Share > 0 {
+			return refuse("requests at the %s are hit before an instance is chosen, so none can be selected", f.At)
+		}
+		return nil
+	}
 	chosen, narrowed := r.narrow(candidates)
-	if r.Kind == "zone-outage" || r.Kind == "hang" {
+	if r.Kind == "zone-outage" || r.Kind == "hang" || r.Kind == "blackhole" && r.Percent == 0 && r.Path == "" && r.Header == "" {
 		if err := r.spares(chosen, refuse); err != nil {
 			return err
 		}
@@ -296,9 +313,9 @@ func (r FaultRequest) narrow(list []monkey.Instance) (chosen []monkey.Instance, 
 		count = min(r.Count, len(list))
 	case r.Share > 0:
 		count = min(max(1, int(float64(len(list))*r.Share/100)), len(list))
-	case r.Kind == "hang" && !r.All && len(r.Instance) == 0:
+	case r.Kind.OfInstances() && !r.All && len(r.Instance) == 0:
 		count = min(1, len(list))
-	case r.Kind != "hang" && len(r.Instance) == 0 && r.Zone == "" && r.Version == "":
+	case !r.Kind.OfInstances() && len(r.Instance) == 0 && r.Zone == "" && r.Version == "":
 		return list, false
 	}
 	list = slices.Clone(list)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/injection"
 	"showrunner/cloud/localcloud/objectstore"
 	"showrunner/cloud/localcloud/rpc"
 	"showrunner/problem"
@@ -22,6 +23,10 @@ type Info struct {
 	Started     time.Time               `json:"started"`
 	Credentials objectstore.Credentials `json:"credentials"` // of its object storage
 	EdgeKey     string                  `json:"edgeKey"`     // authenticates the edge to the region's load balancer, which then trusts the edge's statements about clients
+	// EdgeFaults are what the edge does to the requests that it sends to this region;
+	// Callers says whether it tells the region from where each one came.
+	EdgeFaults []injection.Fault `json:"edgeFaults,omitempty"`
+	Callers    bool              `json:"callers,omitempty"`
 }
 
 // publishBody is the request for one site deployment.
@@ -71,12 +76,13 @@ func (r *region) api() http.Handler {
 }
 
 func (r *region) info() Info {
+	faults, callers := r.fleet.EdgeFaults()
 	return Info{
 		Region: driver.Region{
 			Name: r.config.Name, Zones: r.config.Zones, Healthy: true, Since: r.started,
 			Address: r.front.Addr().String(), S3: r.objects.Endpoint(),
 		},
-		PID: os.Getpid(), Started: r.started, Credentials: r.objects.Credentials(), EdgeKey: r.edgeKey,
+		PID: os.Getpid(), Started: r.started, Credentials: r.objects.Credentials(), EdgeKey: r.edgeKey, EdgeFaults: faults, Callers: callers,
 	}
 }
 

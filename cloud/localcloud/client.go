@@ -11,6 +11,7 @@ import (
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/fleet"
 	"showrunner/cloud/localcloud/function"
+	"showrunner/cloud/localcloud/injection"
 	"showrunner/cloud/localcloud/rpc"
 	"showrunner/internal/sockpath"
 	"showrunner/problem"
@@ -51,6 +52,9 @@ type regionClient struct {
 	mu   sync.Mutex
 	seen driver.Region // last known state
 	key  string        // last known key of the edge
+	// What the edge does, as the region last said it; nothing while it does not answer.
+	edgeFaults []injection.Fault
+	callers    bool
 }
 
 // NewClient makes a client. It does not connect: regions may come and go.
@@ -148,6 +152,7 @@ func (r *regionClient) observe(ctx context.Context, now func() time.Time) driver
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := r.seen.Healthy
+	r.edgeFaults, r.callers = answer.EdgeFaults, answer.Callers
 	if err == nil {
 		r.key = answer.EdgeKey
 		r.seen.Zones, r.seen.Address, r.seen.S3, r.seen.Processes = answer.Zones, answer.Address, answer.S3, answer.Processes
@@ -168,6 +173,18 @@ func (c *Client) EdgeKey(region string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.key
+}
+
+// EdgeFaults are what the edge does to the requests that it sends to a region, and
+// whether it tells the region from where each one came.
+func (c *Client) EdgeFaults(region string) (faults []injection.Fault, callers bool) {
+	r := c.regions[region]
+	if r == nil {
+		return nil, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.edgeFaults, r.callers
 }
 
 // Info asks one region for its description. Errors: not_found, unavailable.

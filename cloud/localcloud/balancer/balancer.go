@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"showrunner/cloud/localcloud/internal/caller"
 	"showrunner/cloud/localcloud/proxy"
 	"showrunner/cloud/localcloud/proxy/upstream"
 )
@@ -83,7 +84,9 @@ type Balancer struct {
 	config Config
 	server *proxy.Server
 	budget budget
-	faults atomic.Pointer[[]Fault]
+	faults atomic.Pointer[faultSet]
+	// callers finds out who sends requests, where a fault asks.
+	callers *caller.Finder
 
 	mu       sync.RWMutex
 	clusters map[string]*cluster
@@ -103,7 +106,7 @@ func New(config Config) *Balancer {
 	if config.Suspicion <= 0 {
 		config.Suspicion = time.Second
 	}
-	b := &Balancer{config: config, clusters: map[string]*cluster{}, rules: map[string]*Rules{}, targets: map[string]*target{}, changed: make(chan struct{})}
+	b := &Balancer{config: config, callers: caller.NewFinder(), clusters: map[string]*cluster{}, rules: map[string]*Rules{}, targets: map[string]*target{}, changed: make(chan struct{})}
 	b.server = proxy.New(proxy.Config{Route: b.route, Trusts: b.trusts, Log: config.Log})
 	return b
 }

@@ -1,71 +1,121 @@
 package balancer
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"time"
+
+	"showrunner/cloud/localcloud/injection"
+	"showrunner/cloud/localcloud/proxy"
 )
 
-// Fault is a fault of the connections between the balancer and instances. It
-// concerns an attempt, as if the instance behaved so: the balancer reacts with
-// what it has against ill instances.
+// Fault is a fault of requests. One of an attempt is as if the instance behaved so:
+// the balancer reacts with what it has against ill instances. One ahead of the
+// balancer hits a request before it is sent to any instance, so that the caller sees
+// it.
 type Fault struct {
-	Cluster   string
-	Instances []string // none: every one of the cluster
-	Percent   float64  // of the attempts; 0: all
-	Path      string   // what the request's path begins with
-	Header    string   // "Name" or "Name: value" that the request has
-	// One of: a delay of the answer by Latency plus a uniform time in [-Jitter,
-	// Jitter), an answer with Status in the instance's place, or an end without answer.
-	Latency, Jitter time.Duration
-	Status          int
-	Abort           bool
+	injection.Fault
+	Ahead bool
+}
+
+// faultSet are the faults of a while.
+type faultSet struct {
+	list    []Fault
+	changed chan struct{} // closed when another set takes its place
 }
 
 // SetFaults replaces the faults.
 func (b *Balancer) SetFaults(list []Fault) {
-	if len(list) == 0 {
-		b.faults.Store(nil)
-		return
+	old := b.faults.Swap(&faultSet{list: slices.Clone(list), changed: make(chan struct{})})
+	if old != nil {
+		close(old.changed)
 	}
-	list = slices.Clone(list)
-	b.faults.Store(&list)
 }
 
-var errFault = errors.New("a fault that was injected broke the request off")
-
 // faultsOf are the faults that hit an attempt.
-func (b *Balancer) faultsOf(r *http.Request, t *target) (hit []Fault) {
-	all := b.faults.Load()
-	if all == nil {
+func (b *Balancer) faultsOf(r *http.Request, t *target) (hit []injection.Fault) {
+	set := b.faults.Load()
+	if set == nil {
 		return nil
 	}
-	for _, f := range *all {
-		if f.concerns(r, t) && (f.Percent == 0 || rand.Float64()*100 < f.Percent) {
-			hit = append(hit, f)
+	for _, f := range set.list {
+		// A server group is called as its cluster, with -v and three digits.
+		if f.Ahead || f.Cluster != t.group[:max(0, strings.LastIndex(t.group, "-v"))] {
+			continue
+		}
+		if (len(f.Instances) == 0 || slices.Contains(f.Instances, t.id)) && f.Matches(r) && f.Draw() {
+			hit = append(hit, f.Fault)
 		}
 	}
 	return hit
 }
 
-func (f Fault) concerns(r *http.Request, t *target) bool {
-	// A server group is called as its cluster, with -v and three digits.
-	cluster := t.group[:max(0, strings.LastIndex(t.group, "-v"))]
-	switch {
-	case f.Cluster != cluster, len(f.Instances) > 0 && !slices.Contains(f.Instances, t.id), f.Path != "" && !strings.HasPrefix(urlOf(r).Path, f.Path):
-		return false
-	case f.Header == "":
-		return true
+// faultsAhead are the faults that hit a request to a cluster before it is sent to any
+// instance.
+func (b *Balancer) faultsAhead(call *proxy.Call, name string) (hit []injection.Fault) {
+	set := b.faults.Load()
+	if set == nil {
+		return nil
 	}
-	name, value, exact := strings.Cut(f.Header, ":")
-	values := r.Header.Values(strings.TrimSpace(name))
-	return len(values) > 0 && (!exact || slices.Contains(values, strings.TrimSpace(value)))
+	for _, f := range set.list {
+		if !f.Ahead || f.Cluster != name || !f.Matches(call.Request) {
+			continue
+		}
+		if f.From != "" && !b.callers.Find(call.Source()).Of(f.From) {
+			continue
+		}
+		if f.Draw() {
+			hit = append(hit, f.Fault)
+		}
+	}
+	return hit
+}
+
+// still says whether one of these faults is there, and when that may change.
+func (b *Balancer) still(ids []string) (bool, <-chan struct{}) {
+	set := b.faults.Load()
+	if set == nil {
+		return false, nil
+	}
+	return slices.ContainsFunc(set.list, func(f Fault) bool { return slices.Contains(ids, f.ID) }), set.changed
+}
+
+// blackhole returns when none of the faults is there any more, or ended is closed.
+func (b *Balancer) blackhole(ids []string, ended <-chan struct{}) {
+	for {
+		there, changed := b.still(ids)
+		if !there {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ended:
+			return
+		}
+	}
+}
+
+// ahead has faults act on a request before it is sent to any instance. It returns the
+// answer where a fault answers; done is false where the request goes on. The caller of
+// a request that is broken off sees its connection end.
+func (b *Balancer) ahead(r *http.Request, e injection.Effect) (res *http.Response, done bool, err error) {
+	ended := r.Context().Done()
+	if e.Delay > 0 && !injection.Pause(e.Delay, ended) {
+		return nil, true, r.Context().Err()
+	}
+	switch {
+	case len(e.Blackhole) > 0:
+		b.blackhole(e.Blackhole, ended)
+		return nil, true, proxy.ErrBreakOff
+	case e.Abort:
+		return nil, true, proxy.ErrBreakOff
+	case e.Status > 0:
+		return injection.Answer(r, e.Status), true, nil
+	}
+	return nil, false, nil
 }
 
 // send makes the attempt's exchange, or what faults make of it: do is the exchange
@@ -75,53 +125,47 @@ func (b *Balancer) send(r *http.Request, f *flight, do func() (*http.Response, b
 	if len(hit) == 0 {
 		return do()
 	}
-	var delay time.Duration
-	replaced := false
-	for _, fault := range hit {
-		switch {
-		case fault.Abort:
-			res, sent, err, replaced = nil, true, fmt.Errorf("%s: %w", f.target.id, errFault), true
-		case fault.Status > 0 && !replaced:
-			res, sent, replaced = faultAnswer(r, fault.Status), true, true
-		default:
-			delay += fault.Latency
-			if fault.Jitter > 0 {
-				delay += rand.N(2*fault.Jitter) - fault.Jitter
-			}
-		}
-	}
-	if !replaced {
-		res, sent, err = do()
-	} else if f.written != nil {
+	e := injection.Of(hit)
+	replaced := len(e.Blackhole) > 0 || e.Abort || e.Status > 0
+	if replaced && f.written != nil {
 		f.written() // the time for an answer begins
 	}
-	if delay > 0 && err == nil {
-		if ended := f.pause(r, delay); ended != nil {
+	switch {
+	case len(e.Blackhole) > 0:
+		err = f.until(r, func(ended <-chan struct{}) { b.blackhole(e.Blackhole, ended) })
+		if err == nil {
+			err = injection.Err
+		}
+		return nil, true, fmt.Errorf("%s: %w", f.target.id, err)
+	case e.Abort:
+		return nil, true, fmt.Errorf("%s: %w", f.target.id, injection.Err)
+	case e.Status > 0:
+		res, sent = injection.Answer(r, e.Status), true
+	default:
+		res, sent, err = do()
+	}
+	if err != nil {
+		return res, sent, err
+	}
+	if e.Delay > 0 {
+		if ended := f.until(r, func(ended <-chan struct{}) { injection.Pause(e.Delay, ended) }); ended != nil {
 			res.Body.Close()
 			return nil, true, ended
 		}
 	}
-	return res, sent, err
+	e.Shape(res, r.Context().Done())
+	return res, sent, nil
 }
 
-// pause waits before an answer is passed on. Errors: why the attempt was called off.
-func (f *flight) pause(r *http.Request, d time.Duration) error {
+// until waits before an answer is passed on, for as long as wait does; ended is closed
+// when the attempt is called off. Errors: why it was.
+func (f *flight) until(r *http.Request, wait func(ended <-chan struct{})) error {
 	ended := make(chan struct{})
-	if err := f.cancel.Ends(sync.OnceFunc(func() { close(ended) })); err != nil {
+	end := sync.OnceFunc(func() { close(ended) })
+	if err := f.cancel.Ends(end); err != nil {
 		return err
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ended:
-	case <-r.Context().Done():
-	}
+	defer context.AfterFunc(r.Context(), end)()
+	wait(ended)
 	return f.cancel.Ends(nil)
-}
-
-func faultAnswer(r *http.Request, status int) *http.Response {
-	text := "An injected fault answers in the instance's place.\n"
-	return &http.Response{Status: fmt.Sprintf("%d %s", status, http.StatusText(status)), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
-		Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, ContentLength: int64(len(text)), Body: io.NopCloser(strings.NewReader(text))}
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"showrunner/cloud/localcloud/injection"
 	"showrunner/cloud/localcloud/internal/replay"
 	"showrunner/cloud/localcloud/proxy"
 	"showrunner/cloud/localcloud/proxy/upstream"
@@ -90,6 +91,13 @@ func spareFlight(c *proxy.Call) *flight {
 func (c *cluster) Carry(call *proxy.Call) (*http.Response, error) {
 	b := c.balancer
 	b.budget.request(time.Now())
+	var shape injection.Effect
+	if hit := b.faultsAhead(call, c.config.Name); len(hit) > 0 {
+		shape = injection.Of(hit)
+		if res, done, err := b.ahead(call.Request, shape); done {
+			return res, err
+		}
+	}
 	limit := c.timing()
 	if call.Stream() {
 		limit = timing{}
@@ -103,6 +111,9 @@ func (c *cluster) Carry(call *proxy.Call) (*http.Response, error) {
 	}
 	if err == nil && c.config.Sticky {
 		stick(res)
+	}
+	if err == nil {
+		shape.Shape(res, call.Request.Context().Done())
 	}
 	return res, err
 }

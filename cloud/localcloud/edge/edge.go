@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/injection"
 	"showrunner/cloud/localcloud/proxy"
 	"showrunner/internal/ready"
 	"showrunner/internal/sockpath"
@@ -26,6 +27,9 @@ type Regions interface {
 	// EdgeKey proves to a region that a request comes from its edge, as the region
 	// last said it; empty when it is not known.
 	EdgeKey(region string) string
+	// EdgeFaults are the faults of the requests that the edge sends to a region, and
+	// whether the region has to be told from where each one came.
+	EdgeFaults(region string) (faults []injection.Fault, callers bool)
 }
 
 // Config is what an edge runs with.

@@ -7,16 +7,24 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"log/slog"
 
 	"showrunner/cloud"
+	"showrunner/cloud/localcloud/injection"
 )
 
 // fakeCloud is a cloud whose regions are as the test says.
-type fakeCloud struct{ list []cloud.Region }
+type fakeCloud struct {
+	list []cloud.Region
+
+	mu      sync.Mutex
+	faults  map[string][]injection.Fault // by region
+	callers bool
+}
 
 func (s *fakeCloud) Regions(context.Context) ([]cloud.Region, error) { return s.list, nil }
 func (s *fakeCloud) ListSites(context.Context, string) ([]cloud.Site, error) {
@@ -25,6 +33,19 @@ func (s *fakeCloud) ListSites(context.Context, string) ([]cloud.Site, error) {
 func (s *fakeCloud) ServerGroups(context.Context, string, string) ([]cloud.ServerGroup, error) {
 	return nil, errors.New("not asked here")
 }
+func (s *fakeCloud) EdgeFaults(region string) ([]injection.Fault, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults[region], s.callers
+}
+
+// inject replaces the faults.
+func (s *fakeCloud) inject(faults map[string][]injection.Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = faults
+}
+
 func (s *fakeCloud) EdgeKey(region string) string { return "key of " + region }
 
 // served is an edge that serves.

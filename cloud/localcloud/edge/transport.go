@@ -214,10 +214,21 @@ func (t *transport) try(call *proxy.Call, c choice, sends int) (res *http.Respon
 			cancel.Abort(wentDown)
 		}
 	})
-	res, sent, err = call.Send(r, t.pool(c.address), proxy.Attempt{Cancel: cancel, EdgeKey: t.edge.config.Cloud.EdgeKey(c.name), Sends: sends})
+	faults, callers := t.edge.config.Cloud.EdgeFaults(c.name)
+	shape, hit := faultsOn(r, faults)
+	if hit {
+		if res, sent, err, done := t.damage(r, c, shape); done {
+			unhook()
+			return res, sent, err
+		}
+	}
+	res, sent, err = call.Send(r, t.pool(c.address), proxy.Attempt{Cancel: cancel, EdgeKey: t.edge.config.Cloud.EdgeKey(c.name), Sends: sends, Source: callers})
 	if ended := !unhook(); ended && err == nil && replay.Harmless(r) { // both at once: the answer has begun, and its body ends with the wait
 		res.Body.Close()
 		sent, err = true, wentDown
+	}
+	if hit && err == nil {
+		shape.Shape(res, r.Context().Done())
 	}
 	var op *net.OpError
 	if err != nil && errors.As(err, &op) && op.Op == "dial" && !upstream.Exhausted(err) && r.Context().Err() == nil {

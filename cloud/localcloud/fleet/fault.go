@@ -10,6 +10,8 @@ import (
 
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
+	"showrunner/cloud/localcloud/injection"
+	"showrunner/cloud/localcloud/internal/caller"
 	"showrunner/problem"
 )
 
@@ -55,6 +57,13 @@ func (f *Fleet) checkFault(op string, next *document, fault driver.Fault) error 
 	}
 	if fault.Cluster != "" && !f.clusters()[fault.Cluster] {
 		return problem.New(problem.NotFound, op, "there is no cluster %s in %s", fault.Cluster, f.config.Region)
+	}
+	if slices.Contains([]driver.FaultKind{driver.FaultCPU, driver.FaultMemory, driver.FaultDisk}, fault.Kind) {
+		return problem.New(problem.Precondition, op, "the local cloud cannot inject faults of the kind %s", fault.Kind)
+	}
+	if fault.From != "" && !caller.Supported {
+		return problem.New(problem.Precondition, op, "this system does not tell which instance opened a connection, so calls of %s cannot be told apart", fault.From).
+			WithHelp("choose the requests by a header that the service sends, without its name")
 	}
 	for _, id := range fault.Instances {
 		i := f.instances[id]
@@ -102,25 +111,61 @@ func (f *Fleet) signal(instances []string, s syscall.Signal) {
 	}
 }
 
-// pushFaults hands the faults of traffic to the load balancer.
+// pushFaults hands the faults of requests to the load balancer.
 func (f *Fleet) pushFaults() {
 	list := []balancer.Fault{}
 	for _, id := range slices.Sorted(maps.Keys(f.doc.Faults)) {
-		a := f.doc.Faults[id]
-		b := balancer.Fault{Cluster: a.Cluster, Instances: a.Instances, Percent: a.Percent, Path: a.Path, Header: a.Header}
-		switch a.Kind {
-		case driver.FaultLatency:
-			b.Latency, b.Jitter = time.Duration(a.Latency), time.Duration(a.Jitter)
-		case driver.FaultErrors:
-			b.Status = a.Status
-		case driver.FaultAbort:
-			b.Abort = true
-		default:
-			continue
+		if a := f.doc.Faults[id]; a.Kind.OfRequests() && a.At != driver.FaultAtEdge {
+			list = append(list, balancer.Fault{Fault: injected(a.Fault), Ahead: a.At == driver.FaultAtBalancer})
 		}
-		list = append(list, b)
 	}
 	f.config.Balancer.SetFaults(list)
+}
+
+// injected is what a fault does to the requests that it hits.
+func injected(f driver.Fault) injection.Fault {
+	b := injection.Fault{ID: f.ID, Cluster: f.Cluster, Instances: f.Instances, From: f.From, Percent: f.Percent, Path: f.Path, Header: f.Header}
+	switch f.Kind {
+	case driver.FaultLatency:
+		b.Latency, b.Jitter = time.Duration(f.Latency), time.Duration(f.Jitter)
+	case driver.FaultErrors:
+		b.Status = f.Status
+	case driver.FaultAbort:
+		b.Abort = true
+	case driver.FaultBlackhole:
+		b.Blackhole = true
+	case driver.FaultBandwidth:
+		b.Bandwidth = f.Bandwidth
+	case driver.FaultSlowClose:
+		b.SlowClose = time.Duration(f.Latency)
+	}
+	return b
+}
+
+// EdgeFaults are the faults between the edge and the region; callers says whether the
+// load balancer has to know from where the requests come that the edge sends.
+func (f *Fleet) EdgeFaults() (list []injection.Fault, callers bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(f.doc.Faults)) {
+		a := f.doc.Faults[id]
+		if a.At == driver.FaultAtEdge {
+			list = append(list, injected(a.Fault))
+		}
+		callers = callers || a.From != ""
+	}
+	return list, callers
+}
+
+// blackholed says whether nothing reaches an instance. The fleet is locked.
+func (f *Fleet) blackholed(cluster, id string) bool {
+	for _, a := range f.doc.Faults {
+		everything := a.Percent == 0 && a.Path == "" && a.Header == ""
+		if a.Kind == driver.FaultBlackhole && (a.At == "" || a.At == driver.FaultAtInstance) && a.Cluster == cluster && everything && (len(a.Instances) == 0 || slices.Contains(a.Instances, id)) {
+			return true
+		}
+	}
+	return false
 }
 
 // withoutFault removes a fault from a document that is a copy.

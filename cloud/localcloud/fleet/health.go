@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"showrunner/cloud/driver"
+	"showrunner/cloud/localcloud/injection"
 	"showrunner/cloud/localcloud/internal/process"
 	"showrunner/pipeline"
 )
@@ -52,7 +53,7 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 	defer deadline.Stop()
 	began, wait := time.Now(), minCheckPause
 	for successes := 0; ; {
-		detail, err := p.check(ctx)
+		detail, err := f.askHealth(ctx, i, p)
 		if ctx.Err() != nil {
 			return false
 		}
@@ -91,6 +92,20 @@ func (f *Fleet) awaitReady(ctx context.Context, i *instance, p *probe) bool {
 			return false
 		}
 	}
+}
+
+// askHealth makes one check. Nothing reaches an instance in a blackhole, except for
+// what runs beside it.
+func (f *Fleet) askHealth(ctx context.Context, i *instance, p *probe) (string, error) {
+	f.mu.Lock()
+	lost := len(p.Command) == 0 && f.blackholed(i.group.cluster, i.id)
+	f.mu.Unlock()
+	if !lost {
+		return p.check(ctx)
+	}
+	injection.Pause(time.Duration(p.Timeout), ctx.Done())
+	err := fmt.Errorf("no answer within %s: an injected fault keeps everything from it", time.Duration(p.Timeout))
+	return err.Error(), err
 }
 
 // note keeps the answer to a check. Watchers of a starting instance are notified
@@ -252,7 +267,7 @@ func (f *Fleet) watchServing(ctx context.Context, i *instance, readiness, livene
 		// The interval counts from start to start, so a slow check does not delay
 		// the next one.
 		due.next = time.Now().Add(time.Duration(due.Interval))
-		detail, err := due.check(ctx)
+		detail, err := f.askHealth(ctx, i, due.probe)
 		if ctx.Err() != nil {
 			return false
 		}

@@ -19,6 +19,9 @@ type Call struct {
 	// Trusted says that the request came from our own edge, so that what it says of
 	// its client holds.
 	Trusted bool
+	// said is what our own edge says of the address that the request came from; empty:
+	// nothing.
+	said string
 	// Sends is how often the request may be sent, where our own edge says so; 0: it does not.
 	Sends int
 	// State is for the Service. It is kept from one request of a connection to the
@@ -47,6 +50,8 @@ type Attempt struct {
 	EdgeKey string
 	// Sends is how often the region may send it; 0: as often as it does otherwise.
 	Sends int
+	// Source has the region be told the address that the request came from.
+	Source bool
 }
 
 // Send sends the request to an address and returns the answer, whose body must be
@@ -63,7 +68,7 @@ func (c *Call) Send(r *http.Request, to *upstream.Pool, a Attempt) (res *http.Re
 	if c.grpc {
 		return c.sendGRPC(r, to.Address(), a)
 	}
-	up := upstream.Request{Request: r, Body: c.Body, Trusted: c.Trusted, Brief: c.brief, Upgrade: c.upgrade, EdgeKey: a.EdgeKey, Sends: a.Sends, Cancel: a.Cancel, Written: a.Written, Starved: c.server.starved}
+	up := upstream.Request{Request: r, Body: c.Body, Trusted: c.Trusted, Brief: c.brief, Upgrade: c.upgrade, EdgeKey: a.EdgeKey, Sends: a.Sends, Source: a.Source, Cancel: a.Cancel, Written: a.Written, Starved: c.server.starved}
 	if !a.Beside {
 		up.Spare, up.Inform = c.spare, c.inform
 	}
@@ -75,6 +80,15 @@ func (c *Call) Send(r *http.Request, to *upstream.Pool, a Attempt) (res *http.Re
 		c.reader.answered()
 	}
 	return res, wasSent(err), err
+}
+
+// Source is the address that the request came from, with the port, as our own edge says
+// it where the request came through that.
+func (c *Call) Source() string {
+	if c.said != "" {
+		return c.said
+	}
+	return c.Request.RemoteAddr
 }
 
 // Stream says whether the call is one of gRPC or an upgrade: its answer may take any time.
@@ -125,6 +139,9 @@ type Answer struct {
 	Text   string
 }
 
+// ErrBreakOff has a request get no answer: the connection of its client ends.
+var ErrBreakOff = errors.New("the connection is to end without an answer")
+
 // SlowBodyHeader tells our edge that the rest of a request did not come in time.
 const SlowBodyHeader = "X-Showrunner-Slow-Body"
 
@@ -134,6 +151,8 @@ const SlowBodyHeader = "X-Showrunner-Slow-Body"
 func clientFailure(err error, trusted bool) (a Answer, ours, silent bool) {
 	var broken *upstream.Error
 	switch {
+	case errors.Is(err, ErrBreakOff):
+		return Answer{}, true, true
 	case errors.Is(err, ErrSlowBody):
 		return Answer{Status: http.StatusRequestTimeout, Header: http.Header{SlowBodyHeader: {"1"}}, Text: "The rest of the request did not come in time.\n"}, true, !trusted
 	case errors.As(err, &broken) && broken.Client:

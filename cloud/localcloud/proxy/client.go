@@ -132,7 +132,7 @@ func (c *client) serveBuffered() next {
 		}
 		c.enter(servingPhase)
 		r := &c.request
-		c.call.Trusted, c.call.Sends = c.server.trusts(r)
+		c.call.Trusted, c.call.Sends, c.call.said = c.server.trusts(r)
 		c.to = http1.Reply{Method: r.Method, Old: r.ProtoMinor == 0, Last: r.Close}
 		if r.ContentLength != 0 || len(r.Header["Upgrade"]) > 0 || len(r.Header["Expect"]) > 0 || r.Method == http.MethodConnect || isHealthCheck(r) {
 			return goesOn
@@ -198,7 +198,9 @@ func (c *client) fail(service Service, err error) bool {
 	}
 	a, ours, silent := clientFailure(err, c.call.Trusted)
 	if silent {
-		c.raw.Close()
+		if !c.holds() { // else Close would wait for this goroutine; the connection is closed once it is not held
+			c.raw.Close()
+		}
 		return false
 	}
 	if !ours {
@@ -227,9 +229,9 @@ func (c *client) inform(status int, header http.Header) {
 	}
 }
 
-// trusts says whether a request came from our own edge, and how often it may be sent
-// where the edge says so, and takes off what says either.
-func (s *Server) trusts(r *http.Request) (trusted bool, sends int) {
+// trusts says whether a request came from our own edge, and, where the edge says so,
+// how often it may be sent and from what address it came. It takes off what says so.
+func (s *Server) trusts(r *http.Request) (trusted bool, sends int, source string) {
 	trusted = s.config.Trusts != nil && s.config.Trusts(r)
 	if said := r.Header[upstream.SendsHeader]; len(said) > 0 {
 		if n, err := strconv.Atoi(said[0]); trusted && err == nil && n > 0 {
@@ -237,8 +239,14 @@ func (s *Server) trusts(r *http.Request) (trusted bool, sends int) {
 		}
 		delete(r.Header, upstream.SendsHeader)
 	}
+	if said := r.Header[upstream.SourceHeader]; len(said) > 0 {
+		if trusted {
+			source = said[0]
+		}
+		delete(r.Header, upstream.SourceHeader)
+	}
 	delete(r.Header, upstream.EdgeKeyHeader)
-	return trusted, sends
+	return trusted, sends, source
 }
 
 // hasEnded says whether a client has closed its side that is waited for. It looks

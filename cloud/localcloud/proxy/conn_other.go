@@ -15,3 +15,6 @@ func (c *client) serveHeld() next { return c.serveBuffered() }
 
 // ended cannot be known here: that a client has left shows when it is answered.
 func ended(uintptr) bool { return false }
+
+// holds says whether the descriptor is held.
+func (c *conn) holds() bool { return false }

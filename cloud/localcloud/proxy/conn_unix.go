@@ -17,6 +17,9 @@ type held struct {
 	drained bool // all that had come was read
 }
 
+// holds says whether the descriptor is held.
+func (c *conn) holds() bool { return c.active }
+
 // Read implements io.Reader. Errors: errNotYet, io.EOF, the system's.
 func (c *conn) Read(p []byte) (int, error) {
 	if !c.active {

@@ -77,6 +77,9 @@ func (c *Call) outgoing(ctx context.Context, r *http.Request, address string, a 
 		if a.Sends > 0 {
 			out.Header[upstream.SendsHeader] = []string{strconv.Itoa(a.Sends)}
 		}
+		if a.Source {
+			out.Header[upstream.SourceHeader] = []string{r.RemoteAddr}
+		}
 	}
 	return out
 }

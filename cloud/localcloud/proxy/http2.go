@@ -33,8 +33,8 @@ func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The target or the length of this request is malformed.", http.StatusBadRequest)
 		return
 	}
-	trusted, sends := s.trusts(r)
-	call := &Call{server: s, Request: r, Trusted: trusted, Sends: sends, grpc: isGRPC(r), writes: &stream.waits,
+	trusted, sends, source := s.trusts(r)
+	call := &Call{server: s, Request: r, Trusted: trusted, Sends: sends, said: source, grpc: isGRPC(r), writes: &stream.waits,
 		inform: func(status int, header http.Header) { inform(w, status, header) }}
 	var body *bodyReader
 	if r.Body != nil && r.Body != http.NoBody {

@@ -40,6 +40,7 @@ type Request struct {
 	Body    *replay.Body // nil: none
 	Trusted bool         // its X-Forwarded headers are our own edge's
 	EdgeKey string       // proves to a region that its edge sends the request; empty: it does not
+	Source  bool         // tell the region the address that it came from, beside EdgeKey
 	Sends   int          // how often the region may send it, beside EdgeKey; 0: as often as it does otherwise
 	Upgrade string       // the protocol that the client asks for in place of HTTP; empty: none
 	// Brief says that nothing of the answer's header is used once its body is closed.

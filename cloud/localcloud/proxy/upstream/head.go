@@ -50,6 +50,9 @@ func appendHead(b []byte, r Request) ([]byte, error) {
 		if r.Sends > 0 {
 			b = append(strconv.AppendInt(append(b, SendsHeader+": "...), int64(r.Sends), 10), "\r\n"...)
 		}
+		if r.Source {
+			b = append(append(append(b, SourceHeader+": "...), r.RemoteAddr...), "\r\n"...)
+		}
 	}
 	if r.Upgrade != "" {
 		if b = appendField(append(b, "Connection: Upgrade\r\n"...), "Upgrade", r.Upgrade); b == nil {
@@ -203,6 +206,9 @@ const (
 	// SendsHeader is how often a region may send a request to instances, where the edge
 	// says so. It reaches no instance.
 	SendsHeader = "X-Showrunner-Sends"
+	// SourceHeader is the address that a request came from, where the edge says so. It
+	// reaches no instance.
+	SourceHeader = "X-Showrunner-Source"
 	// SpentHeader tells the edge how often a region has sent a request that it could not
 	// answer. It reaches no client.
 	SpentHeader = "X-Showrunner-Spent"
@@ -211,7 +217,7 @@ const (
 // dropped are the headers that are written anew, or not at all.
 func dropped(name string) bool {
 	switch name {
-	case "Host", "Content-Length", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", EdgeKeyHeader, SendsHeader:
+	case "Host", "Content-Length", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", EdgeKeyHeader, SendsHeader, SourceHeader:
 		return true
 	}
 	return false
