@@ -5,6 +5,7 @@ import (
 
 	"showrunner/execution"
 	"showrunner/problem"
+	"showrunner/stage/chaos"
 	"showrunner/stage/deploy"
 )
 
@@ -57,6 +58,10 @@ func activityOf(st execution.StageState) execution.Activity {
 	case "wait", "webhook": // a webhook waits for its callback
 		if st.Phase == execution.PhaseWaiting {
 			return execution.Waiting
+		}
+	case "chaos":
+		if chaos.Undoing(st.State) {
+			return execution.Undoing
 		}
 	case "deploy", "deploy-site", "rollback":
 		switch deploy.PhaseOf(st.State) {

@@ -76,6 +76,10 @@ type FaultRequest struct {
 	Bytes          int64            `json:"bytes,omitempty"`
 	Forced         bool             `json:"force,omitempty"`          // also below the least capacity
 	DuringRollouts bool             `json:"duringRollouts,omitempty"` // also while a rollout changes the cluster
+
+	// id is the fault's name, and execution the run whose experiment begins it on a server
+	// group of its own.
+	id, execution string
 }
 
 // StartFault begins a fault: its checks are those of a kill on demand. The intent is
@@ -86,7 +90,12 @@ func (s *Service) StartFault(ctx context.Context, p Principal, r FaultRequest, k
 		r.Account = DefaultAccount
 	}
 	f = ChaosFault{Fault: r.fault(), Account: r.Account, Region: r.Region, State: FaultBegun, By: p.Name, Began: s.Now().UTC(), Owner: s.session()}
-	f.ID = faultName(r, key)
+	if f.ID = r.id; f.ID == "" {
+		f.ID = faultName(r, key)
+	}
+	if r.execution != "" {
+		f.Owner = "" // the run goes on without the control plane that began it
+	}
 	f.Until = f.Began.Add(time.Duration(f.Duration))
 	subject := Subject{Kind: KindFault, Name: f.ID, Account: r.Account}
 	details := map[string]any{"kind": r.Kind, "region": r.Region, "cluster": r.Cluster, "zone": r.Zone, "seconds": r.DurationSeconds}
@@ -260,7 +269,11 @@ func (r FaultRequest) choose(instances []monkey.Instance, f *ChaosFault) error {
 	}
 	var candidates []monkey.Instance
 	for _, i := range instances {
+		if own := r.execution != "" && i.Rollout == r.execution && i.ServerGroup == r.Version; r.execution != "" && !own {
+			continue
+		}
 		switch {
+		case r.execution != "":
 		case i.Comparison || (monkey.Settings{}).Protected(i.Cluster) != "":
 			if r.Cluster != "" {
 				return refuse("a version of cluster %s is compared with another one in %s", i.Name, i.Region)

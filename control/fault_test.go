@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"showrunner/cloud"
+	"showrunner/pipeline"
 	"showrunner/problem"
 )
 
@@ -202,4 +205,61 @@ func TestFaultSelection(t *testing.T) {
 			t.Errorf("%s: %d instances, want %d, %v", name, len(f.Instances), tt.want, err)
 		}
 	}
+}
+
+// TestExperimentFault: a run's experiment may hit its own server group, or the calls of
+// that to another cluster, although a version is compared there; it is not undone when
+// the control plane that began it is gone, since the run goes on.
+func TestExperimentFault(t *testing.T) {
+	t.Parallel()
+	st := newMonkeyStage(t, 3, "")
+	s := st.plane("one")
+	s.Claims = heldBy("run-1")
+	g, err := st.cloud.CreateServerGroup(t.Context(), "a", cloud.ServerGroupSpec{Application: "shop", Cluster: "shop-web", Version: "2", Weight: 5, Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:2", Command: []string{"./shop"}}},
+		Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Min: 1, Desired: 1, Max: 1}}, "second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := Principal{Name: "bob", Via: ViaStage}
+	f := ExperimentFault{Fault: cloud.Fault{ID: "latency-1", Kind: "latency", Cluster: "shop-web", Latency: pipeline.Duration(time.Second), Duration: pipeline.Duration(time.Minute)}, Region: "a", ServerGroup: g.Name, Execution: "run-1"}
+	first, err := s.StartExperimentFault(t.Context(), asked, f)
+	if err != nil || len(first.Instances) != 1 || first.ID != "latency-1" {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if again, err := s.StartExperimentFault(t.Context(), asked, f); err != nil || again.ID != first.ID || len(st.active()) != 1 {
+		t.Errorf("the same again: %+v, %v", again, err)
+	}
+	calls := f
+	calls.ID, calls.At = "latency-2", cloud.FaultAtBalancer
+	second, err := s.StartExperimentFault(t.Context(), asked, calls)
+	if err != nil || len(second.Instances) != 0 || second.From != g.Name {
+		t.Errorf("%+v, %v", second, err)
+	}
+	other := f
+	other.ID, other.Execution = "latency-3", "run-2"
+	if _, err := s.StartExperimentFault(t.Context(), asked, other); problem.CodeOf(err) != problem.Precondition {
+		t.Errorf("a run that does not have the cluster: %v", err)
+	}
+	if _, err := st.plane("two", "one").monkeyTurn(t.Context()); err != nil || len(st.active()) != 2 {
+		t.Errorf("they ended with the control plane: %v, %v", st.active(), err)
+	}
+	if err := s.EndExperimentFault(t.Context(), asked, "latency-1"); err != nil {
+		t.Error(err)
+	}
+	if err := s.EndExperimentFault(t.Context(), asked, "never-begun"); err != nil {
+		t.Error(err)
+	}
+	if why, err := s.FaultOver(t.Context(), "latency-1"); err != nil || why != "undone by bob" {
+		t.Errorf("%q, %v", why, err)
+	}
+	if why, err := s.FaultOver(t.Context(), "latency-2"); err != nil || why != "" {
+		t.Errorf("%q, %v", why, err)
+	}
+}
+
+// heldBy are claims of one execution on every cluster.
+type heldBy string
+
+func (h heldBy) Holder(context.Context, string, string, []string) (string, string, error) {
+	return string(h), "a", nil
 }

@@ -21,14 +21,14 @@ type Part string
 // The parts, and what each may ask for besides reading.
 const (
 	ViaTrigger  Part = "trigger"  // start pipelines
-	ViaStage    Part = "stage"    // start pipelines
+	ViaStage    Part = "stage"    // start pipelines, begin and undo faults
 	ViaCallback Part = "callback" // answer the stage that waits for a callback
 	ViaChaos    Part = "chaos"    // end instances
 )
 
 var partMay = map[Part][]string{
 	ViaTrigger:  {opRun},
-	ViaStage:    {opRun},
+	ViaStage:    {opRun, opFaultStart, opFaultUndo},
 	ViaCallback: {opCallback},
 	ViaChaos:    {opChaosKill},
 }

@@ -23,6 +23,8 @@ func (c *checks) kindRules(i int, s *stageOrigin) {
 		c.waves(s.with, v.Account, v.Waves)
 	case Deploy:
 		c.deployRules(i, s, v)
+	case Experiment:
+		c.experimentRules(i, s, v)
 	case Approval:
 		c.approvalRules(s, v)
 	case Webhook:
@@ -196,20 +198,25 @@ func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
 	c.capacity(s.with, v.Capacity)
 	c.scaling(s.with, v.Scaling)
 	if v.Strategy.Canary != nil && v.Strategy.Canary.Judge != nil {
-		c.judge(s.with, *v.Strategy.Canary.Judge)
+		c.judge(func(name string) *yaml.Node { return find(s.with, "strategy", "canary", "judge", name) }, *v.Strategy.Canary.Judge)
 	}
 	if m := v.Maintenance; m != nil && m.MaxHealthy-m.MinHealthy > 100 {
 		c.report(find(s.with, "maintenance", "maxHealthy"), CodeValue, "maintenance of %s: maxHealthy %d is more than 100 above minHealthy %d", c.where, m.MaxHealthy, m.MinHealthy)
 	}
-	for _, name := range sortedKeys(v.Env) {
+	c.ownVariables(s.with, v.Env)
+}
+
+// ownVariables refuses variables that every instance is given.
+func (c *checks) ownVariables(with *yaml.Node, env map[string]string) {
+	for _, name := range sortedKeys(env) {
 		if name == "HOST" || name == "PORT" || strings.HasPrefix(name, "SHOWRUNNER_") {
-			c.report(find(s.with, "env", name), CodeConflict, "%s sets %s, which every instance is given", c.where, name)
+			c.report(find(with, "env", name), CodeConflict, "%s sets %s, which every instance is given", c.where, name)
 		}
 	}
 }
 
-func (c *checks) judge(with *yaml.Node, j Judge) {
-	at := func(name string) *yaml.Node { return find(with, "strategy", "canary", "judge", name) }
+// judge checks a judge, whose fields are at a place each.
+func (c *checks) judge(at func(name string) *yaml.Node, j Judge) {
 	if j.PassErrorRatio > 0 && j.MaxErrorRate > 0 && j.MaxErrorRatio == 0 {
 		c.report(at("passErrorRatio"), CodeConflict, "the judge of %s has maxErrorRate, which compares with no other version: add maxErrorRatio, which passErrorRatio goes with", c.where)
 		return

@@ -100,6 +100,20 @@ var kinds = []Kind{
 			"  capacity: { min: 2, desired: 2, max: 10 }\n  strategy: red-black",
 	},
 	{
+		Name: "chaos", Config: Experiment{}, Timeout: time.Hour,
+		Summary: "Tries a new version with faults before it is promoted.",
+		Doc: "Two server groups of the version join the cluster in one region, with equal shares of its traffic. One meets the faults, the other does not, and the load balancer's counts of both are compared, " +
+			"by the judge of canaries. The stage fails when the group with faults fails its users, or when a probe does; a stage that `needs` it then does not begin. " +
+			"In every case the faults are undone and both groups are gone at the end. `showrunner chaos stop` ends it too. The cluster has to serve already.",
+		Outputs: []Output{
+			{"region", StringOutput, "where it was tried"},
+			{"verdict", AnyOutput, "what the judge found: effect, interval, numbers, guards"},
+			{"note", StringOutput, "why there is no verdict, where the file allows that"},
+		},
+		Example: "chaos:\n  cluster: storefront-prod\n  artifact: build\n  command: [./storefront]\n  health: { path: /healthz }\n  for: 2m\n" +
+			"  faults: [{ kind: latency, to: catalog, latency: 5s }]\n  judge: { maxP99: 500ms }",
+	},
+	{
 		Name: "rollback", Config: Rollback{}, Timeout: time.Hour,
 		Summary: "Returns a service or a website to an earlier version that is still kept.",
 		Doc: "Exactly one of `cluster` and `site`. Nothing is built or uploaded: traffic returns to what is there, in every region at once. " +

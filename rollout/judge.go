@@ -8,6 +8,7 @@ import (
 
 	"showrunner/canary/judge/sequential"
 	"showrunner/cloud"
+	"showrunner/pipeline"
 )
 
 // The names of the judge's metrics.
@@ -21,14 +22,10 @@ const (
 // p99Share is the share of requests that may take longer than judge.maxP99.
 const p99Share = 0.01
 
-// judgeConfig is how a region's canary is judged. The regions share alpha, so that the
-// whole rollout has it.
-func (d *decider) judgeConfig(region string) sequential.Config {
-	j := *d.shape.judge
-	regions := 0
-	for _, w := range d.spec.Waves {
-		regions += len(w.Regions)
-	}
+// JudgeConfig is how a judge compares two groups: one region's part of a rollout over
+// so many regions, which share alpha. exact says that the weights alone divide the
+// requests between the two.
+func JudgeConfig(j pipeline.Judge, facts cloud.Facts, exact bool, regions int) sequential.Config {
 	orDefault := func(v, otherwise float64) float64 {
 		if v == 0 {
 			return otherwise
@@ -37,7 +34,7 @@ func (d *decider) judgeConfig(region string) sequential.Config {
 	}
 	c := sequential.Config{Alpha: orDefault(j.Alpha, sequential.DefaultAlpha) / float64(max(regions, 1)), Beta: orDefault(j.Beta, sequential.DefaultBeta),
 		LeastRequests: uint64(max(j.MinRequests, 1)), WarmUpSeconds: time.Duration(j.WarmUp).Seconds(), Bounds: cloud.LatencyBounds}
-	if d.dividesExactly(region) {
+	if exact {
 		c.SplitAlpha = sequential.DefaultSplitAlpha
 	}
 	compares := j.MaxErrorRate == 0 || j.MaxErrorRatio > 0
@@ -48,7 +45,7 @@ func (d *decider) judgeConfig(region string) sequential.Config {
 	if j.MaxErrorRate > 0 {
 		c.Metrics = append(c.Metrics, sequential.Metric{Name: metricRate, Kind: sequential.ErrorRate, Gate: true, Limit: j.MaxErrorRate})
 	}
-	if counted := d.facts(region).Counts; counted == nil || !counted.Latencies {
+	if facts.Counts == nil || !facts.Counts.Latencies {
 		c.Bounds = nil
 		return c
 	}
@@ -57,6 +54,15 @@ func (d *decider) judgeConfig(region string) sequential.Config {
 	}
 	c.Metrics = append(c.Metrics, sequential.Metric{Name: metricLatency, Kind: sequential.Distribution, Gate: j.Latency == "fail"})
 	return c
+}
+
+// judgeConfig is how a region's canary is judged.
+func (d *decider) judgeConfig(region string) sequential.Config {
+	regions := 0
+	for _, w := range d.spec.Waves {
+		regions += len(w.Regions)
+	}
+	return JudgeConfig(*d.shape.judge, d.facts(region), d.dividesExactly(region), regions)
 }
 
 // dividesExactly says whether each request of a region is given to a version by the
@@ -101,7 +107,7 @@ func (d *decider) count(region string, o Region, rs *RegionState, s step) {
 		config := d.judgeConfig(region)
 		rs.Judge, rs.Analysis, rs.LastCounted = &config, &sequential.Analysis{}, rs.Counted
 	}
-	if countersRestarted(o.Counts, rs.LastCounts, func(g string) bool { return isNew(g) || isOld(g) }) {
+	if CountersRestarted(o.Counts, rs.LastCounts, func(g string) bool { return isNew(g) || isOld(g) }) {
 		d.note(region, "the counts began anew: the requests until now are unknown")
 		d.countFrom(o, rs)
 		return
@@ -110,7 +116,7 @@ func (d *decider) count(region string, o Region, rs *RegionState, s step) {
 		return
 	}
 	i := sequential.Interval{Start: seconds(rs.LastCounted), End: seconds(d.now), Share: d.share(o, rs),
-		Baseline: sample(o.Counts, rs.LastCounts, isOld), Canary: sample(o.Counts, rs.LastCounts, isNew)}
+		Baseline: Sample(o.Counts, rs.LastCounts, isOld), Canary: Sample(o.Counts, rs.LastCounts, isNew)}
 	if i.Baseline.Requests == 0 && i.Canary.Requests == 0 {
 		return // late counts come in lumps: each is one interval
 	}
@@ -127,11 +133,11 @@ func (d *decider) count(region string, o Region, rs *RegionState, s step) {
 
 // countFrom begins the next interval.
 func (d *decider) countFrom(o Region, rs *RegionState) {
-	rs.LastCounts, rs.LastCounted, rs.Uneven = groupsAlone(o.Counts), d.now, false
+	rs.LastCounts, rs.LastCounted, rs.Uneven = GroupsAlone(o.Counts), d.now, false
 }
 
-// groupsAlone leaves out the counts of single instances.
-func groupsAlone(all []cloud.Counts) []cloud.Counts {
+// GroupsAlone leaves out the counts of single instances.
+func GroupsAlone(all []cloud.Counts) []cloud.Counts {
 	return slices.DeleteFunc(slices.Clone(all), func(c cloud.Counts) bool { return c.Instance != "" })
 }
 
@@ -154,8 +160,8 @@ func (d *decider) share(o Region, rs *RegionState) float64 {
 	return fresh / total
 }
 
-// sample is what the chosen groups did between two readings of the same epoch.
-func sample(now, before []cloud.Counts, chosen func(group string) bool) sequential.Side {
+// Sample is what the chosen groups did between two readings of the same epoch.
+func Sample(now, before []cloud.Counts, chosen func(group string) bool) sequential.Side {
 	total := sequential.Side{Buckets: make([]uint64, len(cloud.LatencyBounds)+1)}
 	latencies := false
 	add := func(all []cloud.Counts, sign int64) {

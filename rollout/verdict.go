@@ -135,9 +135,9 @@ func WithoutVerdict(spec Spec, st State) string {
 	return fmt.Sprintf("%d of %d steps without a verdict", without, of)
 }
 
-// countersRestarted says whether the counters have restarted since base: counters of a chosen
+// CountersRestarted says whether the counters have restarted since base: counters of a chosen
 // group are of another epoch, are new, or are gone.
-func countersRestarted(now, base []cloud.Counts, chosen func(group string) bool) bool {
+func CountersRestarted(now, base []cloud.Counts, chosen func(group string) bool) bool {
 	epochs := func(all []cloud.Counts) map[string]string {
 		m := map[string]string{}
 		for _, c := range all {

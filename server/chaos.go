@@ -5,6 +5,7 @@ import (
 
 	"showrunner/awsapi/cloudwatch"
 	"showrunner/control"
+	"showrunner/stage/chaos"
 )
 
 // chaosAlarms are the alarms of the endpoint for clients of AWS, as an open one
@@ -40,4 +41,29 @@ func (s sessions) Owner() string { return s.c.engine.Owner() }
 // Lives implements control.Replicas.
 func (s sessions) Lives(ctx context.Context, owner string) (bool, error) {
 	return s.c.store.Lives(ctx, owner)
+}
+
+// stageFaults begins and undoes the faults of the stage kind chaos.
+type stageFaults struct{ c *controlPlane }
+
+// Held implements chaos.Faults.
+func (s stageFaults) Held(ctx context.Context, application string) string {
+	return s.c.control.ChaosHeld(ctx, application)
+}
+
+// Begin implements chaos.Faults.
+func (s stageFaults) Begin(ctx context.Context, by, execution string, f chaos.Fault) error {
+	_, err := s.c.control.StartExperimentFault(ctx, control.Principal{Name: by, Via: control.ViaStage},
+		control.ExperimentFault{Fault: f.Fault, Account: f.Account, Region: f.Region, ServerGroup: f.Group, Execution: execution})
+	return err
+}
+
+// Over implements chaos.Faults.
+func (s stageFaults) Over(ctx context.Context, id string) (string, error) {
+	return s.c.control.FaultOver(ctx, id)
+}
+
+// Undo implements chaos.Faults.
+func (s stageFaults) Undo(ctx context.Context, by, id string) error {
+	return s.c.control.EndExperimentFault(ctx, control.Principal{Name: by, Via: control.ViaStage}, id)
 }

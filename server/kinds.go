@@ -14,6 +14,7 @@ import (
 	"showrunner/source"
 	"showrunner/stage"
 	"showrunner/stage/call"
+	"showrunner/stage/chaos"
 	"showrunner/stage/deploy"
 	"showrunner/stage/gate"
 	"showrunner/stage/notify"
@@ -38,6 +39,7 @@ func (c *controlPlane) kinds(engine *execution.Engine) ([]stage.Kind, error) {
 		deploy.NewSite(c.accounts, c.artifacts),
 		deploy.NewService(rollouts),
 		deploy.NewRollback(rollouts),
+		chaos.Experiment{Accounts: c.accounts, Claims: c.claims, Faults: stageFaults{c}, HTTP: client, Now: c.Now},
 		gate.Wait{},
 		gate.Approval{},
 		notify.Webhook{Client: notify.NewClient(), Callbacks: c.callbacks},

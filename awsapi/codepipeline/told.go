@@ -11,7 +11,7 @@ import (
 var toldKinds = map[string]struct{ category, owner, provider string }{
 	"git": {"Source", "Custom", "Git"}, "object": {"Source", "AWS", "S3"}, "build": {"Build", "AWS", "CodeBuild"}, "run": {"Test", "Custom", "Run"},
 	"deploy-site": {"Deploy", "AWS", "S3"}, "deploy": {"Deploy", "Custom", "Deploy"}, "rollback": {"Deploy", "Custom", "Rollback"},
-	"approval": {"Approval", "AWS", "Manual"}, "wait": {"Invoke", "Custom", "Wait"}, "webhook": {"Invoke", "Custom", "Webhook"}, "pipeline": {"Invoke", "AWS", "CodePipeline"},
+	"approval": {"Approval", "AWS", "Manual"}, "wait": {"Invoke", "Custom", "Wait"}, "chaos": {"Test", "Custom", "Chaos"}, "webhook": {"Invoke", "Custom", "Webhook"}, "pipeline": {"Invoke", "AWS", "CodePipeline"},
 }
 
 // told is what can be said in CodePipeline's terms of a pipeline file that a person

@@ -64,7 +64,7 @@ var edges = []edge{
 	{
 		name: "the engine knows the contract of a stage, not the kinds",
 		from: []string{"execution"},
-		to:   []string{"stage/source", "stage/build", "stage/deploy", "stage/gate", "stage/call", "stage/notify", "build", "source", "rollout", "cloud"},
+		to:   []string{"stage/source", "stage/build", "stage/deploy", "stage/gate", "stage/call", "stage/notify", "stage/chaos", "build", "source", "rollout", "cloud"},
 		why:  "a new kind is added without touching the engine",
 	},
 	{
