@@ -31,7 +31,7 @@ killed left its journal behind: "chaos experiment rollback JOURNAL" undoes it.
 What cannot be run is said with its line before anything begins.`,
 		Example: `  showrunner chaos experiment check experiment.json
   showrunner chaos experiment run experiment.yaml
-  showrunner chaos experiment run experiment.json --var url=http://127.0.0.1:8080/ --hypothesis-strategy continuous --fail-fast
+  showrunner chaos experiment run experiment.json --var url=http://127.0.0.1:8080/ --hypothesis-strategy continuously --fail-fast
   showrunner chaos experiment rollback journal.json`,
 	}
 	cmd.AddCommand(newExperimentCheck(a), newExperimentRun(a), newExperimentRollback(a))
@@ -124,7 +124,7 @@ func joined[T ~string](list []T) string {
 
 // options checks the flags.
 func (f experimentFlags) options(a *app) (toolkit.Options, error) {
-	o := toolkit.Options{Hypothesis: toolkit.Strategy(f.hypothesis), Rollbacks: toolkit.RollbackStrategy(f.rollbacks), Frequency: f.frequency,
+	o := toolkit.Options{Hypothesis: toolkit.StrategyOf(f.hypothesis), Rollbacks: toolkit.RollbackStrategy(f.rollbacks), Frequency: f.frequency,
 		FailFast: f.failFast, Version: Version(), Overrides: map[string]string{}}
 	if err := oneOf("--hypothesis-strategy", o.Hypothesis, toolkit.Strategies); err != nil {
 		return o, err

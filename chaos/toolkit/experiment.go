@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,12 +34,19 @@ type Hypothesis struct {
 type Activity struct {
 	Type, Name string
 	Background bool
-	Before     time.Duration // a pause
-	After      time.Duration
+	Before     wait
+	After      wait
 	Tolerance  tolerance // of a probe of the hypothesis
 	Provider   provider
 
 	document map[string]any // as the journal shows it
+}
+
+// wait is a pause: so long, or as long as the value says of which text is the
+// reference.
+type wait struct {
+	fixed time.Duration
+	text  string
 }
 
 // choices are the strategies that the file itself asks for; empty ones are not given.
@@ -59,12 +67,20 @@ const (
 	StrategyBefore     Strategy = "before-method-only"
 	StrategyAfter      Strategy = "after-method-only"
 	StrategyDuring     Strategy = "during-method-only"
-	StrategyContinuous Strategy = "continuous" // before, all the time during, and after
+	StrategyContinuous Strategy = "continuously" // before, all the time during, and after
 	StrategySkip       Strategy = "skip"
 )
 
 // Strategies lists the valid ones.
 var Strategies = []Strategy{StrategyDefault, StrategyBefore, StrategyAfter, StrategyDuring, StrategyContinuous, StrategySkip}
+
+// StrategyOf is the strategy of a name; "continuous" is one of StrategyContinuous, too.
+func StrategyOf(name string) Strategy {
+	if name == "continuous" {
+		return StrategyContinuous
+	}
+	return Strategy(name)
+}
 
 // RollbackStrategy says when rollbacks run.
 type RollbackStrategy string
@@ -134,6 +150,17 @@ func (r *reader) seconds(m map[string]any, place, name string) time.Duration {
 		return 0
 	}
 	return time.Duration(n * float64(time.Second))
+}
+
+// wait reads a pause.
+func (r *reader) wait(m map[string]any, place, name string) wait {
+	if text, ok := m[name].(string); ok {
+		if strings.Contains(text, "${") {
+			return wait{text: text}
+		}
+		m = map[string]any{name: convert("float", text)}
+	}
+	return wait{fixed: r.seconds(m, place, name)}
 }
 
 func (r *reader) experiment() *Experiment {
@@ -206,7 +233,7 @@ func (r *reader) activity(m map[string]any, place string, hypothesis bool) Activ
 		a.Background = background
 	}
 	if pauses := r.object(m, place, "pauses"); pauses != nil {
-		a.Before, a.After = r.seconds(pauses, member(place, "pauses"), "before"), r.seconds(pauses, member(place, "pauses"), "after")
+		a.Before, a.After = r.wait(pauses, member(place, "pauses"), "before"), r.wait(pauses, member(place, "pauses"), "after")
 	}
 	if c := r.list(m, place, "controls"); len(c) > 0 {
 		r.controls(c)
@@ -255,7 +282,7 @@ func (r *reader) runtime(e *Experiment) {
 	m := r.object(r.doc.root, "", "runtime")
 	if h := r.object(m, "runtime", "hypothesis"); h != nil {
 		if s, _ := h["strategy"].(string); s != "" {
-			e.choices.hypothesis = Strategy(s)
+			e.choices.hypothesis = StrategyOf(s)
 			if !slices.Contains(Strategies, e.choices.hypothesis) {
 				r.problem("runtime.hypothesis.strategy", fmt.Sprint("one of ", Strategies), "there is no strategy %q", s)
 			}

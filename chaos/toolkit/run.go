@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"runtime"
@@ -405,11 +406,13 @@ func (r *runner) rollbacks(ctx context.Context) {
 
 // carry runs one activity with its pauses.
 func (r *runner) carry(ctx context.Context, a Activity) Result {
-	_ = pause.For(ctx, a.Before) // its end is seen below
+	before, wrong := r.lasts(a.Before)
+	after, wrongAfter := r.lasts(a.After)
+	_ = pause.For(ctx, before) // its end is seen below
 	begin := time.Now()
 	out := Result{Activity: a.document, Status: succeeded, Start: Time{begin}}
 	var err error
-	if err = context.Cause(ctx); err == nil {
+	if err = cmp.Or(context.Cause(ctx), wrong, wrongAfter); err == nil {
 		out.Output, err = a.Provider.call(ctx, r, nil)
 	}
 	out.End = Time{time.Now()}
@@ -420,8 +423,24 @@ func (r *runner) carry(ctx context.Context, a Activity) Result {
 	} else {
 		r.say("%s %s: %s", a.Type, a.Name, short(out.Output))
 	}
-	_ = pause.For(ctx, a.After) // the caller sees its end
+	_ = pause.For(ctx, after) // the caller sees its end
 	return out
+}
+
+// lasts is how long a pause is. Errors: the value is no number of seconds.
+func (r *runner) lasts(w wait) (time.Duration, error) {
+	if w.text == "" {
+		return w.fixed, nil
+	}
+	value := r.values.substitute(w.text)
+	if text, ok := value.(string); ok {
+		value = convert("float", text)
+	}
+	n, ok := number(value)
+	if !ok || n < 0 || n > math.MaxInt32 {
+		return 0, fmt.Errorf("the pause %s is %v, which is no number of seconds", w.text, value)
+	}
+	return time.Duration(n * float64(time.Second)), nil
 }
 
 func (r *runner) mask(text string) string { return secret.Mask(text, r.hidden...) }

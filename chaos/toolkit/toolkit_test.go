@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"showrunner/chaos/toolkit"
 	"showrunner/problem"
@@ -342,5 +343,34 @@ method:
 	}
 	if _, err := e.Run(t.Context(), toolkit.Options{}); problem.CodeOf(err) != problem.Invalid || !strings.Contains(err.Error(), "NOT_SET_BY_ANYBODY") {
 		t.Error(err)
+	}
+}
+
+// TestPausesAndStrategiesOfFiles: a pause may be a value of the configuration, and the
+// strategy of the hypothesis is called as Chaos Toolkit calls it.
+func TestPausesAndStrategiesOfFiles(t *testing.T) {
+	t.Parallel()
+	text := func(pause, strategy string) []byte {
+		return []byte(`{"title": "t", "description": "d", "configuration": {"wait": ` + pause + `}, "runtime": {"hypothesis": {"strategy": "` + strategy + `"}}, "steady-state-hypothesis": {"title": "h", "probes":
+			[{"type": "probe", "name": "p", "tolerance": 0, "provider": {"type": "process", "path": "true"}}]}, "method": [{"type": "action", "name": "a", "pauses": {"before": "0.01", "after": "${wait}"}, "provider": {"type": "process", "path": "true"}}]}`)
+	}
+	for _, strategy := range []string{"continuously", "continuous"} {
+		e, err := toolkit.Parse(t.Context(), text("0.05", strategy), toolkit.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		j, err := e.Run(t.Context(), toolkit.Options{Environ: os.Environ()})
+		if err != nil || j.Status != "completed" || j.Deviated || time.Since(began) < 60*time.Millisecond || j.States.During == nil {
+			t.Errorf("%s: %+v, %v after %s", strategy, j, err, time.Since(began))
+		}
+	}
+	e, err := toolkit.Parse(t.Context(), text(`"soon"`, "default"), toolkit.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := e.Run(t.Context(), toolkit.Options{Environ: os.Environ()})
+	if err != nil || len(j.Run) != 1 || j.Run[0].Status != "failed" || !strings.Contains(j.Run[0].Exception[0], "no number of seconds") {
+		t.Errorf("%+v, %v", j, err)
 	}
 }
