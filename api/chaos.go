@@ -15,6 +15,11 @@ type StopChaosRequest struct {
 	Reason string `json:"reason" doc:"why; everybody whose chaos does not start reads it"`
 }
 
+// ChaosBudgetRequest changes the budget.
+type ChaosBudgetRequest struct {
+	Percent int `json:"percent" doc:"of all instances, from 1 to 100; 100 is no limit"`
+}
+
 func (s *Server) chaos() {
 	c := s.Control
 	huma.Register(s.api, operation(http.MethodGet, "/chaos", "get-chaos", "Whether all chaos is stopped, by whom and why", 200),
@@ -28,6 +33,14 @@ func (s *Server) chaos() {
 	huma.Register(s.api, operation(http.MethodPost, "/chaos/release", "release-chaos", "Let chaos start again", 200),
 		func(ctx context.Context, _ *struct{}) (*body[control.ChaosLever], error) {
 			return answer(c.ReleaseChaos(ctx, principal(ctx)))
+		})
+	huma.Register(s.api, operation(http.MethodGet, "/chaos/budget", "get-chaos-budget", "What faults and kills may hit at once, of all instances", 200),
+		func(ctx context.Context, _ *struct{}) (*body[control.ChaosBudget], error) {
+			return answer(c.ChaosBudget(ctx, principal(ctx)))
+		})
+	huma.Register(s.api, operation(http.MethodPut, "/chaos/budget", "set-chaos-budget", "Change what faults and kills may hit at once", 200),
+		func(ctx context.Context, in *struct{ Body ChaosBudgetRequest }) (*body[control.ChaosBudget], error) {
+			return answer(c.SetChaosBudget(ctx, principal(ctx), in.Body.Percent))
 		})
 	huma.Register(s.api, operation(http.MethodPost, "/chaos/kills", "start-kill", "End a random instance of an application at once", 200),
 		func(ctx context.Context, in *struct {

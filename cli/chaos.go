@@ -28,7 +28,7 @@ pipeline file; docs/chaos.md has the rules.
 	}
 	monkey := &cobra.Command{Use: "monkey", Short: "Chaos Monkey: its schedule, its history, and what it would do"}
 	monkey.AddCommand(newChaosScheduleCommand(a), newChaosEligibleCommand(a), newChaosNowCommand(a, "run"), newChaosHistoryCommand(a), newChaosSimulateCommand(a))
-	cmd.AddCommand(newChaosStatusCommand(a), newChaosStopCommand(a), newChaosReleaseCommand(a), newChaosNowCommand(a, "now"), monkey, newChaosFaultCommand(a), newChaosExperimentCommand(a))
+	cmd.AddCommand(newChaosStatusCommand(a), newChaosStopCommand(a), newChaosReleaseCommand(a), newChaosBudgetCommand(a), newChaosNowCommand(a, "now"), monkey, newChaosFaultCommand(a), newChaosExperimentCommand(a))
 	return cmd
 }
 

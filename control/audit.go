@@ -60,6 +60,7 @@ const (
 	opChaosKill    = "chaos.kill"
 	opChaosStop    = "chaos.stop"
 	opChaosRelease = "chaos.release"
+	opChaosBudget  = "chaos.budget"
 	opFaultStart   = "chaos.fault.start"
 	opFaultUndo    = "chaos.fault.undo"
 
@@ -73,7 +74,7 @@ const (
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
 		opRollback, opRepair, opForget, opCreateGroup, opAmend, opBalance, opUnbalance, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
-		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opFaultStart, opFaultUndo}
+		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opChaosBudget, opFaultStart, opFaultUndo}
 }
 
 // SubjectKind says what kind of thing an operation is about.

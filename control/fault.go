@@ -43,6 +43,8 @@ type ChaosFault struct {
 	Ended       time.Time  `json:"ended,omitzero"`
 	Reason      string     `json:"reason,omitempty"` // why it ended, or why it is not undone yet
 	Owner       string     `json:"owner,omitempty"`  // the session of the control plane that began it
+	// Hurt counts the instances that it hits, by application, when it begins.
+	Hurt map[string]int `json:"hurt,omitempty"`
 }
 
 // FaultRequest asks for a fault. Without a selection of instances, kinds that hit
@@ -142,7 +144,19 @@ func (s *Service) beginFault(ctx context.Context, f *ChaosFault) error {
 	if err := s.putFault(ctx, 0, *f); err != nil {
 		return err
 	}
-	a, err := s.Accounts.Account(f.Account)
+	// The budget is looked at once the intent is recorded: of two that begin at once,
+	// at least one sees the other.
+	why, err := s.overBudget(ctx, f.Hurt, f.ID)
+	switch {
+	case err != nil:
+		err = problem.New(problem.Precondition, opFaultStart, "nothing was begun: how many instances are hit already could not be found out: %s", problem.Text(err))
+	case why != "":
+		err = problem.New(problem.Precondition, opFaultStart, "nothing was begun: %s", why).WithHelp("undo a fault first (showrunner chaos fault list), or raise the budget: showrunner chaos budget, and chaos.budget of the pipeline file")
+	}
+	a, unknown := s.Accounts.Account(f.Account)
+	if err == nil {
+		err = unknown
+	}
 	if err == nil {
 		err = a.Inject(ctx, f.Region, f.Fault, "fault "+f.ID)
 	}
@@ -228,7 +242,32 @@ func (s *Service) allowFault(ctx context.Context, r FaultRequest, f *ChaosFault)
 	if err := r.choose(instances, f); err != nil {
 		return err
 	}
+	if f.From != "" {
+		if f.Hurt, err = s.callers(ctx, r.Account, r.Region, f.From); err != nil {
+			return err
+		}
+	}
 	return cloud.CheckFault(f.Fault)
+}
+
+// callers counts the instances of a service, a cluster or a server group, by
+// application: those whose requests a fault hits. A service that is not there has none.
+func (s *Service) callers(ctx context.Context, account, region, service string) (map[string]int, error) {
+	name := service
+	if at := strings.LastIndex(service, "-v"); at > 0 && strings.Trim(service[at+2:], "0123456789") == "" {
+		name = service[:at]
+	}
+	_, c, err := s.cluster(ctx, internal, account, name)
+	if problem.CodeOf(err) == problem.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	instances, err := s.clusterInstances(ctx, c)
+	return hurt(slices.DeleteFunc(instances, func(i monkey.Instance) bool {
+		return i.Region != region || !i.Enabled || service != name && i.ServerGroup != service
+	})), err
 }
 
 func stopped(s monkey.Situation) string {
@@ -292,9 +331,15 @@ func (r FaultRequest) choose(instances []monkey.Instance, f *ChaosFault) error {
 		if r.Zone != "" || r.Version != "" || r.Count > 0 || r.Share > 0 {
 			return refuse("requests at the %s are hit before an instance is chosen, so none can be selected", f.At)
 		}
+		if f.From == "" {
+			f.Hurt = hurt(candidates)
+		}
 		return nil
 	}
 	chosen, narrowed := r.narrow(candidates)
+	if r.Kind != "partition" {
+		f.Hurt = hurt(chosen)
+	}
 	if r.Kind == "zone-outage" || r.Kind == "hang" || r.Kind == "blackhole" && r.Percent == 0 && r.Path == "" && r.Header == "" {
 		if err := r.spares(chosen, refuse); err != nil {
 			return err
@@ -313,6 +358,15 @@ func (r FaultRequest) choose(instances []monkey.Instance, f *ChaosFault) error {
 		slices.Sort(f.Instances)
 	}
 	return nil
+}
+
+// hurt counts instances by application.
+func hurt(list []monkey.Instance) map[string]int {
+	count := map[string]int{}
+	for _, i := range list {
+		count[i.Application]++
+	}
+	return count
 }
 
 // narrow applies the selection; narrowed is false for every instance, those included

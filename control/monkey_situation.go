@@ -139,6 +139,7 @@ func (s *Service) situation(ctx context.Context, k ChaosKill) monkey.Situation {
 	}
 	sit.Freeze.Value, sit.Freeze.Err = s.frozen(ctx, k.Application)
 	sit.Settings.Value, sit.Settings.Err = s.monkeySettings(ctx, k.Application)
+	sit.Budget.Value, sit.Budget.Err = s.overBudget(ctx, map[string]int{k.Application: 1}, "")
 	sit.Instances.Value, sit.Unreachable, sit.Instances.Err = s.monkeyInstances(ctx, k.Application)
 	return sit
 }

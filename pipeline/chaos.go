@@ -26,6 +26,7 @@ type Chaos struct {
 	Holidays              []string         `json:"holidays,omitempty" lang:"one" check:"holidays"`                                                                   // days that are no working days: a country's public holidays (us, gb, de, …; ecb for the banks of the euro), a day (2026-12-24), a span of days (2026-12-24..2027-01-01), or a day of every year (12-24)
 	DryRun                bool             `json:"dryRun,omitempty"`                                                                                                 // decide and record as always, and end nothing
 	DuringRollouts        bool             `json:"duringRollouts,omitempty"`                                                                                         // instances may end while a rollout changes their cluster; default false
+	Budget                int              `json:"budget,omitempty" default:"100" min:"1" max:"100"`                                                                 // percent of the application's instances that faults and kills may hit at once; default 100
 }
 
 // ChaosException protects the clusters that match all its fields: each is a text that is equal, or `*` for any. A field that is left out matches clusters without that part alone.

@@ -119,6 +119,7 @@ var requests = map[string]struct{ word, path, body string }{
 	"delete-subscriptions":    {"subscription.delete", "/subscriptions/siem", ``},
 	"stop-chaos":              {"chaos.stop", "/chaos/stop", `{"reason":"incident"}`},
 	"release-chaos":           {"chaos.release", "/chaos/release", ``},
+	"set-chaos-budget":        {"chaos.budget", "/chaos/budget", `{"percent":50}`},
 	"start-fault":             {"chaos.fault.start", "/chaos/faults", `{"kind":"partition","region":"a","durationSeconds":1}`},
 	"undo-fault":              {"chaos.fault.undo", "/chaos/faults/none/undo", ``},
 	"start-kill":              {"chaos.kill", "/chaos/kills", `{"application":"shop"}`},

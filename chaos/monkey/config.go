@@ -38,6 +38,7 @@ type Settings struct {
 	Holidays              holiday.Calendar
 	DryRun                bool
 	DuringRollouts        bool
+	Budget                int // percent of the instances that may be hit at once; 0: no limit
 	// Draws says on which days a schedule is drawn; nil: on the working days. Days
 	// and Holidays alone count for the minimum between kills.
 	Draws func(Date) bool
@@ -64,7 +65,7 @@ func FromFile(c *pipeline.Chaos) (Settings, error) {
 		return Settings{}, nil
 	}
 	s := Settings{Enabled: c.Enabled, Grouping: Grouping(c.Grouping), Mean: c.Mean, Min: 1, RegionsAreIndependent: c.RegionsAreIndependent,
-		From: 9 * 60, To: 15 * 60, DryRun: c.DryRun, DuringRollouts: c.DuringRollouts}
+		From: 9 * 60, To: 15 * 60, DryRun: c.DryRun, DuringRollouts: c.DuringRollouts, Budget: c.Budget}
 	if s.Grouping == "" {
 		s.Grouping = ByCluster
 	}

@@ -44,6 +44,7 @@ type Situation struct {
 	Freeze   Known[string]   // that holds the application, "" for none
 	Accounts []string        // that the control plane has
 	Settings Known[Settings]
+	Budget   Known[string] // why one more instance would be too many, "" when it is not
 	// Instances of the application. Unreachable are regions that did not answer.
 	Instances   Known[[]Instance]
 	Unreachable []string
@@ -98,7 +99,7 @@ type check struct {
 // checks in their order: the first that ends the decision is its check.
 var checks = []check{
 	{"stop", checkStop}, {"alarms", checkAlarms}, {"freeze", checkFreeze}, {"account", checkAccount},
-	{"settings", checkSettings}, {"hours", checkHours}, {"instances", checkInstances}, {"minimum", checkMinimum},
+	{"settings", checkSettings}, {"hours", checkHours}, {"instances", checkInstances}, {"budget", checkBudget}, {"minimum", checkMinimum},
 }
 
 // Checks are the names of the checks, in their order.
@@ -162,6 +163,16 @@ func checkFreeze(s *Situation, _ *Decision, _ *rand.Rand) (Outcome, string) {
 		return Refused, "frozen: " + s.Freeze.Value
 	case s.Freeze.Value != "":
 		return Skipped, "frozen: " + s.Freeze.Value
+	}
+	return "", ""
+}
+
+func checkBudget(s *Situation, _ *Decision, _ *rand.Rand) (Outcome, string) {
+	switch {
+	case s.Budget.Err != nil:
+		return unknown("how many instances are hit already", s.Budget.Err)
+	case s.Budget.Value != "":
+		return Refused, s.Budget.Value
 	}
 	return "", ""
 }
