@@ -8,6 +8,9 @@ import (
 	"showrunner/store/record"
 )
 
+// SecretInfo is the public data of a secret.
+type SecretInfo = secret.Info
+
 // ListSecrets lists secrets by name, without values.
 func (s *Service) ListSecrets(ctx context.Context, p Principal) ([]secret.Info, error) {
 	if err := s.permit(p, opRead, Subject{Kind: KindSecret}); err != nil {

@@ -369,7 +369,7 @@ func (c *controlPlane) close() {
 // handler is everything that is served on the control plane's address.
 func (c *controlPlane) handler() http.Handler {
 	rest := api.New(api.Config{Control: c.control, Auth: c.auth, Version: c.Version, MayDecide: mayDecide, Edge: c.Edge, Backup: c.store.Backup})
-	pages := web.New(web.Config{Control: c.control, Auth: c.auth, MayDecide: mayDecide, Edge: edgeName(c.Edge), Log: c.Log, Now: c.Now})
+	pages := web.New(web.Config{Control: c.control, Auth: c.auth, MayDecide: mayDecide, Edge: edgeName(c.Edge), AWS: func() (string, error) { return AWSAddress(c.Data) }, Log: c.Log, Now: c.Now})
 	mux := http.NewServeMux()
 	mux.Handle("/api/", rest)
 	mux.Handle("/openapi.json", rest)

@@ -120,7 +120,7 @@ func squares(g *cloud.ServerGroup) []square {
 		}
 	}
 	for _, i := range g.Instances {
-		s := square{Label: fmt.Sprintf("%s %s in %s", i.ID, instanceWord(i), i.Zone)}
+		s := square{ID: i.ID, Label: fmt.Sprintf("%s %s in %s", i.ID, instanceWord(i), i.Zone)}
 		switch {
 		case i.Serving():
 			if serving > 12 {
@@ -143,8 +143,8 @@ func squares(g *cloud.ServerGroup) []square {
 }
 
 type square struct {
-	Class, Shape, Label string
-	Times               int
+	ID, Class, Shape, Label string
+	Times                   int
 }
 
 func instanceWord(i cloud.Instance) string {
@@ -313,11 +313,22 @@ func functions(now func() time.Time) template.FuncMap {
 			}
 			return list
 		},
-		"outputs":     outputs,
-		"executionOf": executionOf,
-		"width":       func(n int) int { return n * 14 },
-		"add":         func(a, b int) int { return a + b },
+		"outputs":      outputs,
+		"instanceWord": instanceWord,
+		"bytes":        bytesText,
+		"outcomes":     func() []string { return []string{"done", "failed", "denied", control.NoOutcome} },
+		"executionOf":  executionOf,
+		"width":        func(n int) int { return n * 14 },
+		"add":          func(a, b int) int { return a + b },
 	}
+}
+
+// bytesText is an amount of memory as people read it.
+func bytesText(n int64) string {
+	if n < 1<<30 {
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
 func failed(st execution.StageState) bool {

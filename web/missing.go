@@ -28,6 +28,11 @@ var places = []struct {
 	{lead{"/clusters", "Clusters: what runs where, and what needs attention"}, []string{"clusters", "services", "instances", "fleet", "servers"}},
 	{lead{"/sites", "Sites: what each region serves"}, []string{"sites", "websites", "buckets"}},
 	{lead{"/chaos", "Chaos: what ends instances, and the lever that stops it"}, []string{"chaos", "monkey", "faults", "experiments", "kills"}},
+	{lead{"/traffic", "Traffic: what the edge sends to each region, and evacuation"}, []string{"traffic", "edge", "weights", "evacuate", "regions"}},
+	{lead{"/drift", "Drift: what runs against what was deployed"}, []string{"drift", "repair", "differences"}},
+	{lead{"/triggers", "Triggers: what starts pipelines, and what webhooks delivered"}, []string{"triggers", "deliveries", "hooks", "webhooks", "schedules"}},
+	{lead{"/aws", "AWS: the endpoint for clients of AWS"}, []string{"aws", "endpoint", "s3", "ecs"}},
+	{lead{"/settings", "Settings: freezes, windows, secrets, subscriptions"}, []string{"settings", "freezes", "windows", "secrets", "subscriptions"}},
 	{lead{"/activity", "Activity: who did what"}, []string{"activity", "audit", "events"}},
 }
 

@@ -14,7 +14,6 @@ import (
 	"showrunner/execution"
 	"showrunner/pipeline"
 	"showrunner/problem"
-	"showrunner/store/record"
 )
 
 // runEvents are the events after which pages about executions are out of date.
@@ -391,22 +390,6 @@ func (p *Pages) rollback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return seeOther(w, r, "/executions/"+url.PathEscape(e.ID))
-}
-
-func (p *Pages) activity(w http.ResponseWriter, r *http.Request) error {
-	end, err := p.Control.End(r.Context())
-	if err != nil {
-		return err
-	}
-	// The newest stretch of the log is enough for a page; the command line reads all of it.
-	const stretch = 2000
-	slice, err := p.Control.Events(r.Context(), api.PrincipalOf(r), max(0, end-stretch), record.Filter{Types: []string{"audit."}}, 1000)
-	if err != nil {
-		return err
-	}
-	rows := control.AuditEntries(slice.Events)
-	slices.Reverse(rows)
-	return p.show(w, r, "activity", view{Title: "Activity", Nav: "activity", Same: "showrunner audit", Live: "audit.application.apply audit.execution.run audit.execution.decide audit.rollback", Every: 10, Data: rows})
 }
 
 // definition finds what a graph is drawn from.

@@ -20,6 +20,7 @@ import (
 	"showrunner/execution"
 	"showrunner/problem"
 	"showrunner/store/record"
+	"showrunner/subscription"
 )
 
 //go:embed assets/*.js assets/*.css
@@ -60,6 +61,21 @@ type Control interface {
 	UndoFault(ctx context.Context, p control.Principal, id string) (control.ChaosFault, error)
 	MonkeySchedule(ctx context.Context, p control.Principal, application string) ([]control.MonkeyDay, error)
 	MonkeyHistory(ctx context.Context, p control.Principal, application string, limit int) ([]control.ChaosKill, error)
+	Instances(ctx context.Context, p control.Principal, application string, ended bool) ([]cloud.Instance, error)
+	InstanceLog(ctx context.Context, p control.Principal, id string, follow bool, w io.Writer) error
+	EdgeRegions(ctx context.Context, p control.Principal) ([]control.EdgeRegion, error)
+	SetEdgeWeights(ctx context.Context, p control.Principal, weights map[string]*float64) ([]control.EdgeRegion, error)
+	Drift(ctx context.Context, p control.Principal, account, application, cluster, site string) ([]control.Drift, error)
+	Repair(ctx context.Context, p control.Principal, r control.RepairRequest) (control.Repaired, error)
+	Freezes(ctx context.Context, p control.Principal) ([]control.Freeze, error)
+	PutFreeze(ctx context.Context, p control.Principal, f control.Freeze, force bool) (control.Freeze, error)
+	DeleteFreeze(ctx context.Context, p control.Principal, name string) error
+	ListSecrets(ctx context.Context, p control.Principal) ([]control.SecretInfo, error)
+	Subscriptions(ctx context.Context, p control.Principal) ([]subscription.Subscription, error)
+	ResumeSubscription(ctx context.Context, p control.Principal, name string) error
+	Deliveries(ctx context.Context, p control.Principal, application string, limit int) (json.RawMessage, error)
+	AWSImages(ctx context.Context, p control.Principal) ([]control.AWSImage, error)
+	AWSRepositories(ctx context.Context, p control.Principal) ([]control.AWSRepository, error)
 	Triggers(ctx context.Context, p control.Principal, application, pipeline string) ([]control.TriggerStatus, error)
 	Events(ctx context.Context, p control.Principal, from int64, f record.Filter, limit int) (record.Slice, error)
 	End(ctx context.Context) (int64, error)
@@ -71,8 +87,10 @@ type Config struct {
 	Auth      *api.Auth
 	MayDecide control.MayDecide
 	Edge      string // where people find sites and services
-	Log       *slog.Logger
-	Now       func() time.Time
+	// AWS says where the endpoint for clients of AWS is; nil: nowhere.
+	AWS func() (string, error)
+	Log *slog.Logger
+	Now func() time.Time
 }
 
 // Pages serves the pages.
@@ -80,6 +98,7 @@ type Pages struct {
 	Config
 	templates *template.Template
 	mux       *http.ServeMux
+	rates     rates
 }
 
 // New makes the pages. It panics when a template is wrong, which a test finds first.
@@ -107,18 +126,30 @@ func New(c Config) *Pages {
 		"POST /executions/{id}/stages/{stage}/{do}":    p.stageAct,
 		"GET /applications/{app}/{pipeline}/run":       p.runForm,
 		"POST /applications/{app}/{pipeline}/run":      p.run,
-		"GET /clusters":                   p.clusters,
-		"GET /clusters/{cluster}/change":  p.previewChange,
-		"POST /clusters/{cluster}/change": p.changeCluster,
-		"POST /instances/{id}/terminate":  p.terminate,
-		"GET /sites":                      p.sites,
-		"GET /sites/{site}/rollback":      p.previewSiteRollback,
-		"POST /rollbacks":                 p.rollback,
-		"GET /chaos":                      p.chaos,
-		"POST /chaos/stop":                p.stopChaos,
-		"POST /chaos/release":             p.releaseChaos,
-		"POST /chaos/faults/{id}/undo":    p.undoFault,
-		"GET /activity":                   p.activity,
+		"GET /clusters":                              p.clusters,
+		"GET /clusters/{cluster}/change":             p.previewChange,
+		"POST /clusters/{cluster}/change":            p.changeCluster,
+		"POST /instances/{id}/terminate":             p.terminate,
+		"GET /sites":                                 p.sites,
+		"GET /sites/{site}/rollback":                 p.previewSiteRollback,
+		"POST /rollbacks":                            p.rollback,
+		"GET /chaos":                                 p.chaos,
+		"POST /chaos/stop":                           p.stopChaos,
+		"POST /chaos/release":                        p.releaseChaos,
+		"POST /chaos/faults/{id}/undo":               p.undoFault,
+		"GET /activity":                              p.activity,
+		"GET /instances/{id}":                        p.instance,
+		"GET /traffic":                               p.traffic,
+		"GET /traffic/{region}/evacuate":             p.previewEvacuation,
+		"POST /traffic/{region}/evacuate":            p.evacuate,
+		"GET /drift":                                 p.drift,
+		"POST /drift/repair":                         p.repair,
+		"GET /settings":                              p.settings,
+		"POST /settings/freezes":                     p.putFreeze,
+		"POST /settings/freezes/{name}/delete":       p.deleteFreeze,
+		"POST /settings/subscriptions/{name}/resume": p.resumeSubscription,
+		"GET /triggers":                              p.triggers,
+		"GET /aws":                                   p.aws,
 	} {
 		p.mux.HandleFunc(pattern, p.page(handler))
 	}

@@ -44,7 +44,7 @@ func (c *canned) definition() *pipeline.Pipeline {
 }
 
 func (c *canned) revision(n int) *execution.Revision {
-	return &execution.Revision{Commit: fmt.Sprintf("%040x", 0x4f1c2ab9e0+n*7919), Message: text(c.state, n, []string{"Give the checkout a retry budget", "Show prices with tax", "Cache the cart for a second", "Say hello to returning customers"}[n%4]), Author: text(c.state, n+1, []string{"Ada Lovelace", "Grace Hopper", "Mia"}[n%3])}
+	return &execution.Revision{Commit: fmt.Sprintf("%010x%030x", 0x4f1c2ab9e0+n*0x1b873593, n), Message: text(c.state, n, []string{"Give the checkout a retry budget", "Show prices with tax", "Cache the cart for a second", "Say hello to returning customers"}[n%4]), Author: text(c.state, n+1, []string{"Ada Lovelace", "Grace Hopper", "Mia"}[n%3])}
 }
 
 func (c *canned) failure(n int) *stage.Failure {

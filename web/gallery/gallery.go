@@ -50,7 +50,9 @@ func Pages(s State) []Page {
 		{Path: "/applications/" + esc(appName(s, "storefront")) + "/release/run", Needs: true},
 		{Path: "/clusters"}, {Path: "/clusters/storefront-prod/change?do=rollback", Needs: true},
 		{Path: "/clusters/storefront-prod/change?do=disable&region=us-west-2&group=storefront-prod-v007", Needs: true},
-		{Path: "/sites"}, {Path: "/sites/storefront/rollback", Needs: true}, {Path: "/chaos"}, {Path: "/activity"},
+		{Path: "/sites"}, {Path: "/sites/storefront/rollback", Needs: true}, {Path: "/chaos"}, {Path: "/activity"}, {Path: "/activity?who=mia&outcome=failed"},
+		{Path: "/instances/" + illInstance, Needs: true}, {Path: "/instances/" + endedInstance, Needs: true},
+		{Path: "/traffic"}, {Path: "/traffic/us-west-2/evacuate", Needs: true}, {Path: "/drift"}, {Path: "/triggers"}, {Path: "/aws"}, {Path: "/settings"},
 	}
 	var pages []Page
 	for _, p := range list {
@@ -67,7 +69,7 @@ const token = "gallery"
 // Handler serves the pages of a state. Forms lead to the error that says so. Events sends
 // the kind of an event, each time for every page that is open.
 func Handler(s State, now func() time.Time, events *Events) http.Handler {
-	pages := web.New(web.Config{Control: &canned{state: s, now: now}, Auth: api.NewAuth(token, "mia", nil, now, nil), Edge: "localhost:8080", Log: slog.New(slog.DiscardHandler), Now: now})
+	pages := web.New(web.Config{Control: &canned{state: s, now: now}, Auth: api.NewAuth(token, "mia", nil, now, nil), Edge: "localhost:8080", AWS: func() (string, error) { return "127.0.0.1:4566", nil }, Log: slog.New(slog.DiscardHandler), Now: now})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/events/stream", events.serve)
 	mux.HandleFunc("GET /api/v1/executions/{id}/stages/{stage}/log", func(w http.ResponseWriter, r *http.Request) {

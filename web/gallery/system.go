@@ -207,7 +207,11 @@ func (c *canned) MonkeyHistory(context.Context, control.Principal, string, int) 
 	return answer(c, c.kill(control.Killed), c.kill(control.KillRefused), c.kill(control.KillSkipped))
 }
 
-func (c *canned) Events(context.Context, control.Principal, int64, record.Filter, int) (record.Slice, error) {
+func (c *canned) Events(_ context.Context, _ control.Principal, _ int64, f record.Filter, _ int) (record.Slice, error) {
+	if f.Types[0] == "audit.aws.call" {
+		events, err := answer(c, c.audit(1, f.Types[0], "aws", "ecs", "done"), c.audit(2, f.Types[0], "aws", "cloudformation", "failed"))
+		return record.Slice{Events: events, Next: 1000}, err
+	}
 	events, err := answer(c,
 		c.audit(1, "audit.cluster.resize", "cluster", "storefront-prod", "done"), c.audit(2, "audit.execution.decide", "execution", "running", "failed"), c.audit(3, "audit.chaos.stop", "chaos", "", "done"))
 	return record.Slice{Events: events, Next: 1000}, err
@@ -215,5 +219,5 @@ func (c *canned) Events(context.Context, control.Principal, int64, record.Filter
 
 func (c *canned) audit(position int64, operation, kind, name, outcome string) record.Event {
 	return record.Event{Position: position, Time: *c.ago(time.Duration(position) * time.Minute), Type: operation, By: text(c.state, int(position), "mia"),
-		Data: []byte(fmt.Sprintf(`{"subject":{"kind":%q,"name":%q},"phase":%q,"error":%q}`, kind, name, outcome, map[string]string{"failed": text(c.state, 0, "somebody else decided first")}[outcome]))}
+		Data: []byte(fmt.Sprintf(`{"subject":{"kind":%q,"name":%q},"phase":%q,"details":{"operation":"CreateService","region":"us-west-2","caller":"arn:aws:iam::000000000000:user/mia","execution":%q},"error":%q}`, kind, name, outcome, "", map[string]string{"failed": text(c.state, 0, "somebody else decided first")}[outcome]))}
 }
