@@ -211,9 +211,23 @@ func (p *Pages) execution(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	look := cmp.Or(r.URL.Query().Get("view"), "graph")
+	if !slices.ContainsFunc(runViews(e.ID), func(v runView) bool { return v.Name == look }) {
+		return problem.New(problem.NotFound, "page", "a run has no view %q", look).WithHelp("graph, waterfall, definition and events are there")
+	}
 	stages := stagesShown(e, r.URL.Query())
 	data := map[string]any{"E": e, "Rollbacks": rollbacks.Executions, "Counts": countStages(e), "Stages": stages, "Asking": p.asking(r, e, stages.Asking)}
-	if len(e.Stages) <= manyStages {
+	data["Views"], data["View"], data["Targets"] = runViews(e.ID), look, rollbackTargets(e)
+	switch {
+	case look == "waterfall":
+		data["Waterfall"] = waterfallOf(e, p.Now())
+	case look == "definition":
+		data["Defined"] = definitionOf(e)
+	case look == "events":
+		if data["Events"], err = p.runEventsOf(r, e.ID); err != nil {
+			return err
+		}
+	case len(e.Stages) <= manyStages:
 		data["Graph"] = graphOf(e)
 	}
 	return p.show(w, r, "execution", view{Title: e.Application + " › " + e.Pipeline, Nav: "executions", Same: "showrunner executions show " + e.ID,

@@ -16,6 +16,7 @@ import (
 	"showrunner/execution/stagelog"
 	"showrunner/pipeline"
 	"showrunner/stage"
+	"showrunner/store/record"
 )
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -59,9 +60,12 @@ func gallery() map[string]view {
 		"overview empty":   {Data: map[string]any{}},
 		"executions":       {Data: map[string]any{"Page": execution.Page{Executions: []execution.Execution{e}}, "Query": execution.Query{Text: hostile}, "Status": "Running", "More": "/executions?after=x", "Starts": starts, "Statuses": execution.Listed()}},
 		"executions empty": {Data: map[string]any{"Page": execution.Page{}, "Query": execution.Query{}}},
-		"execution": {Data: map[string]any{"E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e), "Stages": stagesShown(e, url.Values{"status": {hostile}}),
+		"execution": {Data: map[string]any{"Views": runViews(e.ID), "View": "waterfall", "Waterfall": waterfallOf(e, now), "Targets": []rollbackTarget{{hostile, "/x", ""}, {hostile, "/x", hostile}}, "E": e, "Graph": graphOf(e), "Rollbacks": []execution.Execution{e}, "Counts": countStages(e), "Stages": stagesShown(e, url.Values{"status": {hostile}}),
 			"Asking": []asked{{StageState: e.Stages[1], Instructions: hostile, Review: &review}, {StageState: e.Stages[1], Unknown: hostile}, {StageState: e.Stages[0]}}}},
-		"restart": {Title: hostile, Data: restartView{control.RestartPlan{Execution: "ex1", Stages: []control.RestartStage{{Name: hostile, Kind: hostile, Status: execution.Terminal, Target: hostile, Version: hostile}}}, hostile}},
+		"execution definition": {Data: map[string]any{"View": "definition", "Defined": []definedStage{{Name: hostile, Kind: hostile, When: hostile, Settings: []output{{Name: hostile, Value: hostile}}, Policy: hostile}}, "E": e, "Stages": stagesShown(e, nil)}},
+		"execution events":     {Data: map[string]any{"View": "events", "Events": []record.Event{{Time: now, Type: hostile, Stage: hostile, By: hostile}}, "E": e, "Stages": stagesShown(e, nil)}},
+		"cancel":               {Title: hostile, Data: endingOf(e)},
+		"restart":              {Title: hostile, Data: restartView{control.RestartPlan{Execution: "ex1", Stages: []control.RestartStage{{Name: hostile, Kind: hostile, Status: execution.Terminal, Target: hostile, Version: hostile}}}, hostile}},
 		"log": {Data: logView{E: e, Stage: e.Stages[0], Attempt: 1, HTML: "x", At: 7, Same: "/x?attempt=1", Follow: true, Rest: true, Search: hostile,
 			Found: control.LogMatches{Total: 3, Matches: []stagelog.Match{{Line: 7, Offset: 99, Text: hostile}}}}},
 		"log empty":            {Data: logView{E: e, Stage: e.Stages[0], Same: "/x?attempt=1", Search: "x"}},

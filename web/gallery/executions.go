@@ -31,7 +31,7 @@ func (c *canned) definition() *pipeline.Pipeline {
 			{Name: "channel", Description: "Who gets it", Required: true, Options: []string{"stable", "beta", text(s, 3, "nightly")}}},
 		Stages: []pipeline.Stage{
 			{Name: "source", Kind: "git"}, {Name: "build", Kind: "build", Needs: []string{"source"}}, {Name: "lint", Kind: "run", Needs: []string{"source"}},
-			{Name: stageName(s, "canary"), Kind: "deploy", Needs: []string{"build"}}, {Name: "smoke", Kind: "run", Needs: []string{"build"}},
+			{Name: stageName(s, "canary"), Kind: "deploy", Needs: []string{"build"}, With: []byte(`{"cluster":"storefront-prod","command":["./storefront"],"capacity":{"min":2,"desired":4,"max":10},"strategy":{"canary":{"steps":[5,25,50]}}}`)}, {Name: "smoke", Kind: "run", Needs: []string{"build"}},
 			{Name: stageName(s, "approve"), Kind: "approval", Needs: []string{stageName(s, "canary"), "lint"}, With: with},
 			{Name: "everywhere", Kind: "deploy", Needs: []string{stageName(s, "approve")}}, {Name: "announce", Kind: "notify", Needs: []string{"everywhere", "smoke", "source"}},
 		}}
