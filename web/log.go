@@ -144,8 +144,9 @@ func renderLog(text []byte, first int) (html template.HTML, next int) {
 	return template.HTML(b.String()), next //nolint:gosec // the renderer escapes
 }
 
-// pollWait is how long an answer about a running log waits for something to say.
-const pollWait = 20 * time.Second
+// pollWait is how long an answer about a running log waits for something to say: short,
+// because a browser has six connections to a host, and may show more logs than that.
+const pollWait = 2 * time.Second
 
 // readLog reads a stretch; with wait it stays until something comes.
 func (p *Pages) readLog(ctx context.Context, r *http.Request, request control.LogRequest, wait bool) ([]byte, error) {

@@ -9,6 +9,7 @@ onmessage = ({ data: { url, at, line } }) => {
       line = Number(answer.headers.get("X-Log-Line"));
       if (html) postMessage(html);
       if (answer.headers.get("X-Log-End") === "true") return;
+      if (!html) await new Promise((go) => setTimeout(go, 500)); // others may use the connection
     }
   };
   const go = () => step().catch(() => setTimeout(go, 2000));

@@ -1,5 +1,5 @@
-// Keeps a page in step with the event log: one stream a tab, closed while the
-// tab is hidden, resumed where it broke off. What an event changes is asked of
+// Keeps a page in step with the event log: one stream a browser, which a tab leaves while
+// it is hidden, resumed where it broke off. What an event changes is asked of
 // the server again as HTML, at most four times a second. When the stream cannot
 // be had the page asks every five seconds, and says so.
 //
@@ -10,7 +10,6 @@
 
 const chip = document.getElementById("stream");
 const main = () => document.querySelector("[data-live]");
-let source = null;
 let failures = 0;
 let poll = 0;
 let due = 0;
@@ -22,8 +21,8 @@ function show(state, text) {
   chip.textContent = text;
 }
 
-// What a person has opened is left alone: it would close under their hands.
-const busy = () => main()?.querySelector("details[open]");
+// What a person has opened (data-open: what is open from the start) is left alone: it would close under their hands.
+const busy = () => main()?.querySelector("details[open]:not([data-open])");
 document.addEventListener("toggle", () => busy() || refresh(), true);
 
 function refresh() {
@@ -37,17 +36,30 @@ function refresh() {
   }, wait);
 }
 
-function open() {
-  const at = main();
-  if (source || document.hidden || !at) return;
-  const query = new URLSearchParams({ from: at.dataset.position || "0" });
-  if (at.dataset.execution) query.set("execution", at.dataset.execution);
-  source = new Worker("/assets/stream.js");
-  source.onmessage = ({ data }) => said[data]();
-  source.postMessage({ url: "/api/v1/events/stream?" + query, types: at.dataset.live.split(" ") });
+// The stream, which the tabs of a browser share where the browser can.
+let port = null;
+function stream() {
+  if (port) return port;
+  if (window.SharedWorker) port = new SharedWorker("/assets/stream.js").port;
+  else port = new Worker("/assets/stream.js");
+  port.onmessage = ({ data }) => joined && said[data]();
+  return port;
 }
 
-// What the worker says of the stream.
+let joined = false;
+function join() {
+  const at = main();
+  if (joined || document.hidden || !at) return;
+  joined = true;
+  stream().postMessage({ join: { types: at.dataset.live.split(" "), execution: at.dataset.execution || "", position: Number(at.dataset.position) || 0 } });
+}
+
+function leave() {
+  if (joined) port.postMessage({ leave: true });
+  joined = false;
+}
+
+// What the stream says.
 const said = {
   open() {
     failures = 0;
@@ -59,30 +71,29 @@ const said = {
   event: refresh,
   lost() {
     failures++;
-    show("lost", "◌ Reconnecting");
-    if (failures >= 3 && !poll) {
+    if (failures < 3) show("lost", "◌ Reconnecting");
+    else if (!poll) {
       show("stale", "▲ Stale since " + new Date().toLocaleTimeString() + ", asking every 5 s");
       poll = setInterval(refresh, 5000);
     }
   },
-  closed() {
-    close();
-    setTimeout(open, 1000 * Math.min(failures, 5));
-  },
 };
 
-function close() {
-  if (source) source.terminate();
-  source = null;
-}
+document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => {
+  if (ctx.response.status !== 401) return;
+  leave();
+  clearInterval(poll);
+  show("lost", "■ Signed out");
+});
 
-document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-window.addEventListener("pagehide", close);
+document.addEventListener("visibilitychange", () => (document.hidden ? leave() : join()));
+addEventListener("pagehide", leave);
+addEventListener("pageshow", ({ persisted }) => persisted && join());
 // Clusters change without an event of ours: instances come and go.
 const every = Number(main()?.dataset.every || 0);
 if (every) setInterval(() => document.hidden || refresh(), every * 1000);
 
-const quiet = () => setTimeout(open, 1000);
+const quiet = () => setTimeout(join, 1000);
 if (document.readyState === "complete") quiet();
 else addEventListener("load", quiet);
 
