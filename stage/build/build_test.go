@@ -15,6 +15,7 @@ import (
 
 	"showrunner/artifact"
 	"showrunner/build"
+	"showrunner/internal/filelock"
 	"showrunner/internal/sockpath"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -271,6 +272,59 @@ func TestDetachedBuildGoesOn(t *testing.T) {
 	}
 	if res, err := execute.Resume(t.Context(), in); err != nil || res.Outcome != stage.Done {
 		t.Errorf("asked again: %+v, %v", res, err)
+	}
+}
+
+// until asks again until there is no error.
+func (f *fixture) until(what string, ask func() error) {
+	f.Helper()
+	limit := time.After(20 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for err := ask(); err != nil; err = ask() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			f.Fatalf("%s: %v", what, err)
+		}
+	}
+}
+
+// TestTheResultWaitsForTheLog: while somebody else copies a build's log, the build
+// ends; its stage has its result no sooner than the log is whole.
+func TestTheResultWaitsForTheLog(t *testing.T) {
+	f := newFixture(t, nil)
+	w := newLog()
+	in := f.input(pipeline.Build{Inline: "version: 0.2\nphases: {build: {commands: [echo the last line]}}"}, w)
+	dir := f.b.folder(in.Key, 1)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := task(buildKind{f.b}, "execute").Run(t.Context(), in)
+		ended <- err
+	}()
+	// Another one copies from the moment that there is a folder, until the build has ended.
+	var lock *os.File
+	f.until("the build has a folder", func() (err error) {
+		lock, err = filelock.Try(filepath.Join(dir, fileWatched))
+		return err
+	})
+	var h *build.Handle
+	f.until("the build has begun", func() (err error) {
+		h, err = build.Attach(dir)
+		return err
+	})
+	if _, err := h.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close() // it dies without having copied anything
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(w.text(), "\nthe last line\n"); n != 1 {
+		t.Errorf("the last line is %d times in\n%s", n, w.text())
 	}
 }
 

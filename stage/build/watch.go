@@ -37,32 +37,29 @@ func (b *Builder) watch(ctx context.Context, in *stage.Input, h *build.Handle, c
 }
 
 // wait waits for a build's end and copies its log meanwhile; of several that wait
-// for the same one, one copies. When ctx ends, the answer is what end returns.
+// for the same one, one copies, and none returns before the log is whole. When ctx
+// ends, the answer is what end returns.
 func (b *Builder) wait(ctx context.Context, to io.Writer, h *build.Handle, dir string, end func() error) (build.Result, error) {
 	logCtx, stopLog := context.WithCancel(context.WithoutCancel(ctx))
+	over := make(chan struct{}) // the build has ended
 	var copying sync.WaitGroup
 	defer func() {
 		stopLog()
 		copying.Wait()
 	}()
-	lock, err := filelock.Try(filepath.Join(dir, fileWatched))
+	copier, err := openCopied(dir, to)
 	switch {
 	case err == nil:
-		defer lock.Close()
-		log, err := openCopied(filepath.Join(dir, "copied"), to)
-		if err != nil {
-			return build.Result{}, problem.Wrap(err, problem.Unavailable, "build.log", "remember what was copied")
-		}
-		copying.Go(func() {
-			defer log.close()
-			h.Log(logCtx, log.offset, log) //nolint:errcheck // a log never fails a stage
-		})
-	case !errors.Is(err, filelock.ErrHeld):
-		return build.Result{}, problem.Wrap(err, problem.Unavailable, "build.log", "folder %s", dir)
+		copying.Go(func() { copier.run(logCtx, h) })
+	case errors.Is(err, filelock.ErrHeld):
+		copying.Go(func() { copyAfter(logCtx, over, h, dir, to) })
+	default:
+		return build.Result{}, problem.Wrap(err, problem.Unavailable, "build.log", "remember what was copied, folder %s", dir)
 	}
 	result, err := h.Wait(ctx)
 	switch {
 	case err == nil:
+		close(over)
 		copying.Wait() // the log ends with the build
 	case ctx.Err() != nil:
 		err = end()
@@ -71,6 +68,37 @@ func (b *Builder) wait(ctx context.Context, to io.Writer, h *build.Handle, dir s
 		b.wakeNext()
 	}
 	return result, err
+}
+
+const (
+	copyAgain    = 50 * time.Millisecond // until the log's copier is asked for again
+	copyPatience = 30 * time.Second      // for another copier, once the build has ended
+)
+
+// copyAfter copies what another one that copies the log leaves, which is nothing
+// when that one comes to its end.
+func copyAfter(ctx context.Context, over <-chan struct{}, h *build.Handle, dir string, to io.Writer) {
+	tick := time.NewTicker(copyAgain)
+	defer tick.Stop()
+	var patience <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-patience: // a log never fails a stage
+			return
+		case <-over:
+			over, patience = nil, time.After(copyPatience)
+		case <-tick.C:
+		}
+		copier, err := openCopied(dir, to)
+		if err == nil {
+			copier.run(ctx, h)
+		}
+		if !errors.Is(err, filelock.ErrHeld) {
+			return
+		}
+	}
 }
 
 // stopped ends a build that may have begun, because ctx has ended.
@@ -99,23 +127,36 @@ func stopped(ctx context.Context, h *build.Handle, err error) (stage.Result, err
 type copied struct {
 	w      io.Writer
 	f      *os.File
+	lock   *os.File // one copies at a time
 	offset int64
 }
 
-func openCopied(name string, w io.Writer) (*copied, error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+// openCopied becomes the one that copies. Errors: filelock.ErrHeld while another is.
+func openCopied(dir string, w io.Writer) (*copied, error) {
+	lock, err := filelock.Try(filepath.Join(dir, fileWatched))
 	if err != nil {
 		return nil, err
 	}
+	f, err := os.OpenFile(filepath.Join(dir, "copied"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	c := &copied{w: w, f: f, lock: lock}
 	var text [20]byte
 	n, err := f.ReadAt(text[:], 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		f.Close()
+		c.close()
 		return nil, err
 	}
-	c := &copied{w: w, f: f}
 	c.offset, _ = strconv.ParseInt(strings.TrimSpace(string(text[:n])), 10, 64) // empty: nothing yet
 	return c, nil
+}
+
+// run copies to the end of the log, or until ctx ends.
+func (c *copied) run(ctx context.Context, h *build.Handle) {
+	defer c.close()
+	h.Log(ctx, c.offset, c) //nolint:errcheck // a log never fails a stage
 }
 
 func (c *copied) Write(p []byte) (int, error) {
@@ -125,4 +166,7 @@ func (c *copied) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-func (c *copied) close() { c.f.Close() }
+func (c *copied) close() {
+	c.f.Close()
+	c.lock.Close()
+}
