@@ -22,12 +22,13 @@ type activeExecution struct {
 	st      *state
 	gone    bool // unloaded, ended, or no longer ours
 	calls   map[int]*call
-	permits map[int]bool       // stages that hold a permit for a call, or wait for one (false)
-	queued  map[int]actionKind // calls that wait for a permit
-	stops   map[int]bool       // stages whose Cancel is under way
-	pending int                // commits under way
-	leads   bool               // the holder of the lock leads a commit afterwards
-	gathers bool               // the holder of the lock begins the jobs afterwards
+	permits map[int]bool   // stages that hold a permit for a call, or wait for one (false)
+	queued  map[int]action // calls that wait for a permit
+	stops   map[int]bool   // stages whose Cancel is under way
+	pending int            // commits under way
+	later   []action       // what follows once all of them are durable
+	leads   bool           // the holder of the lock leads a commit afterwards
+	gathers bool           // the holder of the lock begins the jobs afterwards
 	jobs    []job
 	revived bool   // restarted before its end was acted on here; it is then loaded again
 	mailSeq int64  // of the last message that was decided on
@@ -36,7 +37,7 @@ type activeExecution struct {
 
 func newActive(id string, m *membership, st *state) *activeExecution {
 	return &activeExecution{id: id, member: m, st: st, calls: map[int]*call{}, permits: map[int]bool{},
-		queued: map[int]actionKind{}, stops: map[int]bool{}}
+		queued: map[int]action{}, stops: map[int]bool{}}
 }
 
 // apply decides on an event and has the changes committed.
@@ -56,10 +57,15 @@ func (e *Engine) applyLocked(r *activeExecution, ev event) {
 	e.record(r, c, nil)
 }
 
-// record commits what was decided; the actions follow once it is durable.
-// create is the change of a new execution, which these changes join.
+// record commits what was decided; the actions follow once it is durable, and so
+// do those of a decision that changes nothing: it was made on what is not durable
+// yet. create is the change of a new execution, which these changes join.
 func (e *Engine) record(r *activeExecution, c *changes, create *Creation) {
 	if create == nil && len(c.order) == 0 && !c.head && len(c.events) == 0 {
+		if r.pending > 0 {
+			r.later = append(r.later, c.do...)
+			return
+		}
 		e.act(r, c.do)
 		return
 	}
@@ -119,6 +125,7 @@ func (e *Engine) recorded(r *activeExecution, c *changes, ch *Change) job {
 	r.gathers = true
 	e.updateOrder(r, c)
 	e.act(r, c.do)
+	e.actLater(r)
 	if c.ended && !r.gone {
 		e.unload(r)
 		e.disown(r.id)
@@ -169,6 +176,16 @@ func (e *Engine) act(r *activeExecution, actions []action) {
 	}
 }
 
+// actLater carries out what waited for the commits that were under way.
+func (e *Engine) actLater(r *activeExecution) {
+	if r.pending > 0 {
+		return
+	}
+	later := r.later
+	r.later = nil
+	e.act(r, later)
+}
+
 func stopCause(s *StageState) error {
 	if s.Stop == stopTimeout {
 		return stage.ErrTimedOut
@@ -178,7 +195,7 @@ func stopCause(s *StageState) error {
 
 // unloadIfWaiting unloads an execution that only waits, and for long.
 func (e *Engine) unloadIfWaiting(r *activeExecution) {
-	if r.gone || r.pending > 0 || len(r.calls) > 0 || len(r.stops) > 0 || len(r.permits) > 0 {
+	if r.gone || r.pending > 0 || len(r.later) > 0 || len(r.calls) > 0 || len(r.stops) > 0 || len(r.permits) > 0 {
 		return
 	}
 	near := e.now().Add(unloadFrom)

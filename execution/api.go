@@ -199,8 +199,9 @@ func (e *Engine) created(r *activeExecution, c *changes, ch *Change) job {
 			e.unload(r)
 			e.disown(r.id)
 		}
-		e.unloadIfWaiting(r)
 	}
+	e.actLater(r)
+	e.unloadIfWaiting(r)
 	return e.unlock(r)
 }
 

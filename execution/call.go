@@ -19,19 +19,20 @@ type call struct {
 	cancel  context.CancelCauseFunc
 }
 
-// startCall calls a stage's current task. The intent is durable. It does
-// nothing when the stage has moved on since.
+// startCall calls a stage's current task. The action's intent is durable. It does
+// nothing when the stage has moved on since: a later intent to call it may not be
+// durable yet, and is followed by an action of its own.
 func (e *Engine) startCall(r *activeExecution, a action) {
 	i := a.stage
 	row := r.st.rows[i]
-	if r.gone || row == nil || row.Phase != PhaseRunning {
+	if r.gone || row == nil || row.Phase != PhaseRunning || a.intent != r.st.intents[i] {
 		return
 	}
 	if c := r.calls[i]; c != nil && c.attempt == row.Attempt {
 		return
 	} // a call of an earlier attempt never returned, and was given up on
 	if !e.takePermit(r, i) {
-		r.queued[i] = a.kind
+		r.queued[i] = a
 		return
 	}
 	task, ok := e.kinds.task(r.st.plan.stages[i].def.Kind, row.Cursor)

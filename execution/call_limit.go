@@ -104,13 +104,13 @@ func (e *Engine) permitGranted(r *activeExecution, i int) {
 		return
 	}
 	r.permits[i] = true
-	kind, isCall := r.queued[i]
+	queued, isCall := r.queued[i]
 	delete(r.queued, i)
 	if isCall {
-		e.startCall(r, action{kind, i})
+		e.startCall(r, queued)
 	} else if r.st.enterable(i) {
 		now := e.now()
-		c := &changes{do: []action{{doEnter, i}}}
+		c := &changes{do: []action{{kind: doEnter, stage: i}}}
 		e.checkEntry(r, c, now)
 		e.record(r, c, nil)
 	}

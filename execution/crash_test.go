@@ -29,7 +29,7 @@ func TestASuccessorDiesToo(t *testing.T) {
 				st := openSQLite(t, filepath.Join(t.TempDir(), "db"))
 				t.Cleanup(func() { closeStore(t, st) })
 				return st
-			}, fault, 10)
+			}, fault, 1, 4, 6, 9)
 		})
 	}
 }

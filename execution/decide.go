@@ -132,7 +132,7 @@ func decideInto(s *state, ev event, now time.Time, c *changes) {
 		s.due(ev.stage, now, c)
 	case reconsider:
 		if r := s.rows[ev.stage]; r != nil && r.Phase == PhaseHeld {
-			c.do = append(c.do, action{doEnter, ev.stage})
+			c.do = append(c.do, action{kind: doEnter, stage: ev.stage})
 		}
 	case woken:
 		s.wake(ev, now, c)
@@ -159,11 +159,11 @@ func (s *state) begin(taken bool, now time.Time, c *changes) {
 				s.makeReady(i, c)
 			}
 		case r.Phase == PhaseRunning:
-			c.do = append(c.do, action{doResume, i})
+			c.do = append(c.do, action{doResume, i, s.intents[i]}) // the one there is
 		case r.Phase == PhaseCanceling:
-			c.do = append(c.do, action{doStop, i})
+			c.do = append(c.do, action{kind: doStop, stage: i})
 		case r.Phase == PhaseHeld:
-			c.do = append(c.do, action{doEnter, i})
+			c.do = append(c.do, action{kind: doEnter, stage: i})
 		case r.Phase == PhaseWaiting && (taken && r.Until == nil || len(s.mail[i]) > r.Seen):
 			s.call(i, now, c)
 		case r.Phase == PhaseParked:
@@ -179,7 +179,7 @@ func (s *state) begin(taken bool, now time.Time, c *changes) {
 func (s *state) makeReady(i int, c *changes) {
 	s.ready[i] = true
 	s.active++
-	c.do = append(c.do, action{doEnter, i})
+	c.do = append(c.do, action{kind: doEnter, stage: i})
 }
 
 // enterable tells whether a stage waits to be entered.
@@ -264,7 +264,7 @@ func (s *state) beginTask(i, cursor int, now time.Time, c *changes) {
 	r.Phase = PhaseRunning
 	r.Tasks = append(r.Tasks, TaskState{Name: r.Task, Started: now})
 	delete(s.rewake, i)
-	c.do = append(c.do, action{doRun, i})
+	s.intend(doRun, i, c)
 }
 
 // call records the intent to call a waiting task again.
@@ -272,14 +272,23 @@ func (s *state) call(i int, now time.Time, c *changes) {
 	r := s.touch(i, c) // Reason stays, to be compared with what it will wait for next
 	r.Phase, r.Until = PhaseRunning, nil
 	delete(s.rewake, i)
-	c.do = append(c.do, action{doRun, i})
+	s.intend(doRun, i, c)
 }
 
 // ask records that a task in doubt is asked again.
 func (s *state) ask(i int, kind actionKind, c *changes) {
 	r := s.touch(i, c)
 	r.Phase, r.Until = PhaseRunning, nil
-	c.do = append(c.do, action{kind, i})
+	s.intend(kind, i, c)
+}
+
+// intend has the task called once the present change is durable.
+func (s *state) intend(kind actionKind, i int, c *changes) {
+	if s.intents == nil {
+		s.intents = map[int]int{}
+	}
+	s.intents[i]++
+	c.do = append(c.do, action{kind, i, s.intents[i]})
 }
 
 // due acts on the time.
@@ -297,7 +306,7 @@ func (s *state) due(i int, now time.Time, c *changes) {
 	}
 	switch r.Phase {
 	case PhaseHeld:
-		c.do = append(c.do, action{doEnter, i})
+		c.do = append(c.do, action{kind: doEnter, stage: i})
 	case PhaseRetry:
 		s.attempt(i, now, c)
 	case PhaseWaiting:
@@ -307,7 +316,7 @@ func (s *state) due(i int, now time.Time, c *changes) {
 	case PhaseCanceling:
 		r = s.touch(i, c)
 		r.Until = nil
-		c.do = append(c.do, action{doStop, i})
+		c.do = append(c.do, action{kind: doStop, stage: i})
 	}
 }
 
@@ -322,7 +331,7 @@ func (s *state) wake(ev woken, now time.Time, c *changes) {
 	case PhaseCanceling:
 		if r.Until != nil && (r.Tries > 0 || r.Stopping) { // its end could not be confirmed the last time
 			s.touch(ev.stage, c).Until = nil
-			c.do = append(c.do, action{doStop, ev.stage})
+			c.do = append(c.do, action{kind: doStop, stage: ev.stage})
 			return
 		}
 		if r.Until == nil { // it is being asked to stop just now
@@ -351,7 +360,7 @@ func (s *state) signal(m Mail, now time.Time, c *changes) {
 		s.call(i, now, c)
 	case PhaseHeld:
 		if m.Signal.Name == SignalProceed {
-			c.do = append(c.do, action{doEnter, i})
+			c.do = append(c.do, action{kind: doEnter, stage: i})
 		}
 	case PhaseParked:
 		s.resolve(i, m.Signal, now, c)

@@ -117,9 +117,9 @@ func (s *state) stop(i int, why string, now time.Time, c *changes) {
 		// The call has to return first; one that does not is given up on.
 		at := now.Add(stopPatience)
 		r.Until = &at
-		c.do = append(c.do, action{doInterrupt, i})
+		c.do = append(c.do, action{kind: doInterrupt, stage: i})
 	} else {
-		c.do = append(c.do, action{doStop, i})
+		c.do = append(c.do, action{kind: doStop, stage: i})
 	}
 	s.emit(c, now, "stage.canceling", i, "", eventData{Attempt: r.Attempt, Task: r.Task, Reason: why})
 }
@@ -165,7 +165,7 @@ func (s *state) stopsLater(i int, still *stage.Stopping, now time.Time, c *chang
 	s.waits(i, still.Waits, still.WaitsUntil, false, now, c)
 	if s.rewake[i] {
 		delete(s.rewake, i)
-		c.do = append(c.do, action{doStop, i})
+		c.do = append(c.do, action{kind: doStop, stage: i})
 		return
 	}
 	at := now.Add(max(still.After, time.Millisecond))

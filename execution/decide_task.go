@@ -59,7 +59,7 @@ func (s *state) answer(ev answered, now time.Time, c *changes) {
 			s.confirm(stopped{stage: ev.stage, attempt: ev.attempt}, now, c)
 			return
 		}
-		c.do = append(c.do, action{doStop, ev.stage})
+		c.do = append(c.do, action{kind: doStop, stage: ev.stage})
 		return
 	default:
 		return
@@ -238,7 +238,7 @@ func (s *state) resolve(i int, sig stage.Signal, now time.Time, c *changes) bool
 		case SignalRetry:
 			r = s.touch(i, c)
 			r.Status, r.Phase, r.Tries, r.Until, r.Failure = Running, PhaseCanceling, 0, nil, nil
-			c.do = append(c.do, action{doStop, i})
+			c.do = append(c.do, action{kind: doStop, stage: i})
 		case SignalDone, SignalFail:
 			r = s.touch(i, c)
 			r.Status, r.Phase, r.Failure = Running, PhaseCanceling, nil

@@ -22,7 +22,9 @@ type state struct {
 	ready  []bool
 	rewake map[int]bool // woken while a call was under way
 	mail   map[int][]stage.Signal
-	made   map[int]struct{} // stages with artifacts
+	// intents counts, by stage, the intents to call its task since the state was loaded.
+	intents map[int]int
+	made    map[int]struct{} // stages with artifacts
 	// active counts the stages that are ready or begun and not complete; the
 	// execution ends when it reaches zero. halting: a stage failed under Halt.
 	active  int
@@ -53,6 +55,8 @@ const (
 type action struct {
 	kind  actionKind
 	stage int
+	// intent is which of the stage's intents to call its task a call follows.
+	intent int
 }
 
 func newState(p *plan, h Head) *state {

@@ -121,18 +121,19 @@ func Simulate(t *testing.T, open func(t *testing.T) execution.Store, faults ...F
 	}
 }
 
-// SimulateTwice is Simulate for a process whose successor dies too, at each of
-// its first writes; a third process then goes on.
-func SimulateTwice(t *testing.T, open func(t *testing.T) execution.Store, fault Fault, writes int) {
+// SimulateTwice is Simulate for a process whose successor dies too, at each of the
+// given ones of its writes; a third process then goes on.
+func SimulateTwice(t *testing.T, open func(t *testing.T) execution.Store, fault Fault, seconds ...int) {
 	want := ""
 	for at := 1; ; at++ {
-		for second := 1; second <= writes; second++ {
+		for n, second := range seconds {
 			got, reached := simulateOne(t, open, want, fault, at, second)
-			want = got
-			if !reached && second == 1 {
-				t.Logf("%v: %d writes, each survived", fault, at-1)
-				return
+			if reached || n > 0 {
+				want = got
+				continue
 			}
+			t.Logf("%v: %d writes, each survived", fault, at-1)
+			return
 		}
 	}
 }
