@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,50 @@ aws ecs update-service --cluster MyCluster --service MyService --task-definition
 	w.mustShell("aws ecs delete-service --cluster MyCluster --service MyService --force\naws ecs wait services-inactive --cluster MyCluster --services MyService\naws ecs delete-cluster --cluster MyCluster")
 	if out := w.mustShell("aws ec2 describe-instances --filters Name=instance-state-name,Values=pending,running --query 'length(Reservations)'"); strings.TrimSpace(out) != "0" {
 		t.Errorf("%s instances are left", out)
+	}
+}
+
+// A task that no service keeps runs once: it ends with its program, is not started
+// again, whatever dies, and is stopped by a call.
+func TestTasksOfECSRunOnce(t *testing.T) {
+	t.Parallel()
+	w := newAWSWorld(t, "us-east-1")
+	const run = `aws ecs run-task --cluster Once --task-definition MyTask --query 'tasks[0].taskArn' --output text `
+	w.mustShell(`aws ecs create-cluster --cluster-name Once
+aws ecs register-task-definition --family MyTask --container-definitions '[{"name":"app","image":"nginx","memory":128}]'`)
+	out := w.mustShell(`
+ending=$(` + run + `--overrides '{"containerOverrides":[{"name":"app","command":["sh","-c","echo began; exit 3"]}]}')
+aws ecs wait tasks-stopped --cluster Once --tasks $ending
+aws ecs describe-tasks --cluster Once --tasks $ending --query 'tasks[].[lastStatus,stopCode,containers[0].exitCode]' --output text
+staying=$(` + run + `)
+aws ecs wait tasks-running --cluster Once --tasks $staying
+aws ecs describe-clusters --clusters Once --query 'clusters[].runningTasksCount' --output text
+binding=$(aws ecs describe-tasks --cluster Once --tasks $staying --query 'tasks[].containers[].networkBindings[].[bindIP,hostPort]' --output text | tr '\t' :)
+curl -fsS -o answer http://$binding/ && echo answers
+echo $staying > ` + filepath.Join(w.data, "task") + `
+`)
+	if want := "STOPPED\tEssentialContainerExited\t3\n1\nanswers\n"; out != want {
+		t.Fatalf("the tasks: %q, want %q", out, want)
+	}
+	w.kill("control")
+	w.kill("region-us-east-1") // its processes die with it
+	w.eventually(time.Minute, "the task has ended with its region", func() error {
+		out, err := w.shell("aws ecs describe-tasks --cluster Once --tasks $(cat " + filepath.Join(w.data, "task") + ") --query 'tasks[].lastStatus' --output text && aws ecs list-tasks --cluster Once --query 'length(taskArns)'")
+		if err == nil && out != "STOPPED\n0\n" {
+			err = fmt.Errorf("it is %q", out)
+		}
+		return err
+	})
+	out = w.mustShell(`
+staying=$(` + run + `)
+aws ecs wait tasks-running --cluster Once --tasks $staying
+aws ecs stop-task --cluster Once --task $staying --reason enough --query task.desiredStatus --output text
+aws ecs wait tasks-stopped --cluster Once --tasks $staying
+aws ecs describe-tasks --cluster Once --tasks $staying --query 'tasks[].[stopCode,stoppedReason]' --output text
+aws ecs delete-cluster --cluster Once --query cluster.status --output text
+`)
+	if want := "STOPPED\nUserInitiated\tenough\nINACTIVE\n"; out != want {
+		t.Errorf("the stopped task: %q, want %q", out, want)
 	}
 }
 

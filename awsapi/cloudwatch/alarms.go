@@ -65,6 +65,9 @@ func (c *CloudWatch) putAlarm(ctx context.Context, call *wire.Call, in *alarmInp
 }
 
 func (m metricAlarm) check() error {
+	if err := checkUnit(m.Unit, "Unit"); err != nil {
+		return err
+	}
 	if !slices.Contains([]string{"", "missing", "ignore", "breaching", "notBreaching"}, m.Missing) {
 		return validation("Value '%s' at 'treatMissingData' failed to satisfy constraint: Member must satisfy enum value set: [breaching, notBreaching, ignore, missing]", m.Missing)
 	}

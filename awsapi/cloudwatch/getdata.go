@@ -302,6 +302,9 @@ func grid(from, to time.Time, period int64) (list []int64) {
 // fetch reads one statistic. Without a unit, and where there are several, the first one
 // counts, and a message names them.
 func (c *CloudWatch) fetch(ctx context.Context, region string, m metricStat, from, to time.Time) (series, []message, error) {
+	if err := checkUnit(m.Unit, "Unit"); err != nil {
+		return nil, nil, err
+	}
 	byUnit, err := c.keeper.read(ctx, metric{region, m.Metric.Namespace, m.Metric.MetricName, sortedDimensions(m.Metric.Dimensions)}, from, to)
 	if err != nil {
 		return nil, nil, err

@@ -142,6 +142,9 @@ func (c *CloudWatch) statistics(ctx context.Context, call *wire.Call, in *statis
 	if err := checkPeriod(in.Period); err != nil {
 		return nil, err
 	}
+	if err := checkUnit(in.Unit, "Unit"); err != nil {
+		return nil, err
+	}
 	if !in.StartTime.Before(in.EndTime) {
 		return nil, invalidValue("The parameter StartTime must be less than the parameter EndTime.")
 	}

@@ -3,6 +3,7 @@ package cloudwatch
 import (
 	"context"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,6 +127,18 @@ func (c *CloudWatch) putData(ctx context.Context, call *wire.Call, in *putInput)
 	return &nothing{}, c.keeper.put(ctx, data)
 }
 
+// units are those that a value may have.
+var units = []string{"Seconds", "Microseconds", "Milliseconds", "Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Bits", "Kilobits", "Megabits", "Gigabits", "Terabits", "Percent", "Count",
+	"Bytes/Second", "Kilobytes/Second", "Megabytes/Second", "Gigabytes/Second", "Terabytes/Second", "Bits/Second", "Kilobits/Second", "Megabits/Second", "Gigabits/Second", "Terabits/Second", "Count/Second", "None"}
+
+// checkUnit refuses a unit that there is not; none is one.
+func checkUnit(unit, where string) error {
+	if unit == "" || slices.Contains(units, unit) {
+		return nil
+	}
+	return invalidValue("The parameter %s must be a value in the set [ %s ].", where, strings.Join(units, ", "))
+}
+
 func invalidValue(format string, args ...any) error {
 	return wire.Errorf("InvalidParameterValue", format, args...)
 }
@@ -134,6 +147,9 @@ func (c *CloudWatch) datum(region, namespace, where string, in metricDatum) (dat
 	d := datum{metric: metric{region, namespace, in.MetricName, sortedDimensions(in.Dimensions)}, unit: in.Unit, at: in.Timestamp}
 	if d.unit == "" {
 		d.unit = noUnit
+	}
+	if err := checkUnit(d.unit, where+".Unit"); err != nil {
+		return d, err
 	}
 	now := c.now()
 	switch {

@@ -142,6 +142,15 @@ func (s *Service) VPC(ctx context.Context, region, id string) error {
 	return err
 }
 
+// SecurityGroup refuses one that is not there.
+func (s *Service) SecurityGroup(ctx context.Context, region, id string) error {
+	if err := s.seed(ctx, region); err != nil {
+		return err
+	}
+	_, err := s.keptResource(ctx, region, "security-group", id)
+	return err
+}
+
 // place is where an instance goes that names a subnet, a zone or neither: its zone
 // and subnet. turn spreads those that name neither.
 func (s *Service) place(ctx context.Context, region string, data object, turn int) (zone, subnet string, err error) {

@@ -82,6 +82,9 @@ func (s *Service) Run(ctx context.Context, every time.Duration) {
 
 // Carry does once what Run does.
 func (s *Service) Carry(ctx context.Context, region string) error {
+	if err := s.carryRuns(ctx, region); err != nil {
+		return err
+	}
 	list, err := s.list(ctx, region, "")
 	if err != nil || len(list) == 0 {
 		return err

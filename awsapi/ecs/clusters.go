@@ -73,6 +73,11 @@ func (s *Service) tellCluster(ctx context.Context, region string, c cluster, tag
 				running, pending = running+t.running, pending+t.pending
 			}
 		}
+		alone, waiting, err := s.countRuns(ctx, region, c.Name)
+		if err != nil {
+			return nil, err
+		}
+		running, pending = running+alone, pending+waiting
 	}
 	o := object{"clusterArn": s.clusterARN(region, c.Name), "clusterName": c.Name, "status": c.Status, "registeredContainerInstancesCount": 0, "runningTasksCount": running, "pendingTasksCount": pending,
 		"activeServicesCount": services, "statistics": []any{}, "tags": []any{}, "settings": []any{object{"name": "containerInsights", "value": "disabled"}}, "capacityProviders": []any{}, "defaultCapacityProviderStrategy": []any{}}.With(c.Kept)
@@ -169,6 +174,11 @@ func (s *Service) deleteCluster(ctx context.Context, c *wire.Call, in object) (o
 		case draining:
 			return nil, wire.Errorf("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
 		}
+	}
+	if running, pending, err := s.countRuns(ctx, c.Region, name); err != nil {
+		return nil, err
+	} else if running+pending > 0 {
+		return nil, wire.Errorf("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
 	}
 	gone, err := s.clusters.Update(ctx, c.Region+"/"+name, func(have *cluster) error { have.Status = inactive; return nil })
 	if err != nil {

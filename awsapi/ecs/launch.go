@@ -141,6 +141,14 @@ func (s *Service) Artifacts(ctx context.Context) ([]artifact.Ref, error) {
 			out = append(out, d.Launch.Artifact)
 		}
 	}
+	for e, err := range s.runs.All(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		if !e.Doc.Gone {
+			out = append(out, e.Doc.Launch.Artifact)
+		}
+	}
 	return out, nil
 }
 

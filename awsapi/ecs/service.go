@@ -45,6 +45,7 @@ type Service struct {
 	services    state.Collection[service]
 	stops       state.Collection[stopped]
 	settings    state.Collection[settings]
+	runs        state.Collection[run]
 	targets     TargetGroups
 }
 
@@ -52,7 +53,7 @@ type Service struct {
 func New(c Config) *Service {
 	return &Service{Config: c, clusters: state.New[cluster](c.Records, "aws.ecs.clusters"), families: state.New[family](c.Records, "aws.ecs.families"),
 		definitions: state.New[definition](c.Records, "aws.ecs.definitions"), services: state.New[service](c.Records, "aws.ecs.services"), stops: state.New[stopped](c.Records, "aws.ecs.stops"),
-		settings: state.New[settings](c.Records, "aws.ecs.settings")}
+		settings: state.New[settings](c.Records, "aws.ecs.settings"), runs: state.New[run](c.Records, "aws.ecs.runs")}
 }
 
 // Use tells the service who knows target groups. It is called once, before it serves.
@@ -66,7 +67,7 @@ func (s *Service) Service() wire.Service {
 		"RegisterTaskDefinition": s.register, "DescribeTaskDefinition": s.describeDefinition, "ListTaskDefinitions": s.listDefinitions, "ListTaskDefinitionFamilies": s.listFamilies,
 		"DeregisterTaskDefinition": s.deregister, "DeleteTaskDefinitions": s.deleteDefinitions,
 		"CreateService": s.createService, "DescribeServices": s.describeServices, "ListServices": s.listServices, "UpdateService": s.updateService, "DeleteService": s.deleteService,
-		"ListTasks": s.listTasks, "DescribeTasks": s.describeTasks, "StopTask": s.stopTask, "ListContainerInstances": s.listContainerInstances,
+		"ListTasks": s.listTasks, "DescribeTasks": s.describeTasks, "RunTask": s.runTask, "StopTask": s.stopTask, "ListContainerInstances": s.listContainerInstances,
 		"ListAccountSettings": s.listSettings, "PutAccountSetting": s.putSetting, "PutAccountSettingDefault": s.putSetting, "DeleteAccountSetting": s.deleteSetting,
 		"DescribeCapacityProviders": s.describeProviders, "PutClusterCapacityProviders": s.putProviders, "UpdateClusterSettings": s.updateSettings,
 		"DescribeContainerInstances": s.describeContainerInstances, "ListAttributes": s.listAttributes,

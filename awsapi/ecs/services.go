@@ -43,8 +43,8 @@ func (s *Service) groups(ctx context.Context, region string, services int) ([]cl
 	return s.Groups.List(ctx, region, "")
 }
 
-// launchable is a definition that a service may run, and what it runs now.
-func (s *Service) launchable(ctx context.Context, region, name string, network object) (definition, launch, error) {
+// launchable is a definition that may be run, with what overrides says, and what it runs now.
+func (s *Service) launchable(ctx context.Context, region, name string, network, overrides object) (definition, launch, error) {
 	d, err := s.definition(ctx, region, name)
 	switch {
 	case problem.CodeOf(err) == problem.NotFound:
@@ -57,6 +57,9 @@ func (s *Service) launchable(ctx context.Context, region, name string, network o
 		return d, launch{}, invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
 	case d.Data.Text("networkMode") != "awsvpc" && network.Inner("awsvpcConfiguration") != nil:
 		return d, launch{}, invalid("Network Configuration is not valid for the given networkMode of this task definition.")
+	}
+	if d, err = override(d, overrides); err != nil {
+		return d, launch{}, err
 	}
 	l, err := s.resolve(ctx, region, d, network)
 	return d, l, err
@@ -112,7 +115,7 @@ func (s *Service) createService(ctx context.Context, c *wire.Call, in object) (o
 	if err := v.configure(in); err != nil {
 		return nil, err
 	}
-	d, l, err := s.launchable(ctx, c.Region, in.Text("taskDefinition"), in.Inner("networkConfiguration"))
+	d, l, err := s.launchable(ctx, c.Region, in.Text("taskDefinition"), in.Inner("networkConfiguration"), nil)
 	if err == nil {
 		err = s.checkBalancers(ctx, c.Region, in, d)
 	}
@@ -199,7 +202,7 @@ func (s *Service) updateService(ctx context.Context, c *wire.Call, in object) (o
 	var d definition
 	var l launch
 	if err == nil && (named != "" || again) { // of a service that is not there the update says so
-		if d, l, err = s.launchable(ctx, c.Region, cmp.Or(named, have.Definition), network); err == nil {
+		if d, l, err = s.launchable(ctx, c.Region, cmp.Or(named, have.Definition), network, nil); err == nil {
 			err = s.checkBalancers(ctx, c.Region, have.Kept.With(in.Only("loadBalancers")), d)
 		}
 		if err != nil {

@@ -26,11 +26,33 @@ type stopped struct {
 // endedKept is how long a task is described after it has ended, as at AWS.
 const endedKept = time.Hour
 
-// task is an instance of a service.
+// task is an instance of a service, or one that runs once.
 type task struct {
 	id       string
-	service  service
+	service  service // of one that runs once: what it has in common with a service's
 	instance cloud.Instance
+	run      *run // nil of a service's
+}
+
+// group is the group of tasks that it belongs to.
+func (t task) group() string {
+	if t.run != nil {
+		return t.run.Group
+	}
+	return "service:" + t.service.Name
+}
+
+// startedBy is who started it: a deployment, or what the caller said.
+func (t task) startedBy() string {
+	if t.run != nil {
+		return t.run.StartedBy
+	}
+	for _, d := range t.service.Deployments {
+		if d.Group == t.instance.ServerGroup {
+			return d.ID
+		}
+	}
+	return ""
 }
 
 // taskID is the task that an instance is: 32 hexadecimal digits.
@@ -46,7 +68,11 @@ func (s *Service) taskARN(region string, t task) string {
 // tasks are those of a cluster, the ended ones of the last hour included, by identifier.
 func (s *Service) tasks(ctx context.Context, region, cluster string) ([]task, error) {
 	list, err := s.list(ctx, region, cluster)
-	if err != nil || len(list) == 0 {
+	if err != nil {
+		return nil, err
+	}
+	runs, err := s.runs.List(ctx, region+"/"+cluster+"/")
+	if err != nil || len(list)+len(runs) == 0 {
 		return nil, err
 	}
 	groups, err := s.Groups.List(ctx, region, "")
@@ -66,6 +92,15 @@ func (s *Service) tasks(ctx context.Context, region, cluster string) ([]task, er
 		fleets[v.Fleet] = v
 	}
 	var out []task
+	byID := map[string]cloud.Instance{}
+	for _, i := range all {
+		byID[i.ID] = i
+	}
+	for _, e := range runs {
+		if i := e.Doc.instance(region, byID); i.Lifecycle != cloud.Terminated || s.Now().Sub(i.Ended) <= endedKept {
+			out = append(out, e.Doc.task(i))
+		}
+	}
 	seen := map[string]bool{}
 	for _, i := range slices.Backward(all) { // those of groups that are there first
 		fleet, _, _ := cloud.ParseServerGroup(i.ServerGroup)
@@ -75,7 +110,7 @@ func (s *Service) tasks(ctx context.Context, region, cluster string) ([]task, er
 			continue
 		}
 		seen[i.ID] = true
-		out = append(out, task{taskID(i.ID), v, i})
+		out = append(out, task{id: taskID(i.ID), service: v, instance: i})
 	}
 	slices.SortFunc(out, func(a, b task) int { return cmp.Compare(a.id, b.id) })
 	return out, nil
@@ -100,6 +135,8 @@ func (t task) why(stop stopped, stopping bool) (code, reason string) {
 	switch {
 	case stopping:
 		return "UserInitiated", cmp.Or(stop.Reason, "Task stopped by user")
+	case t.run != nil && (i.Failure == nil || i.Failure.Code == "EXITED"):
+		return "EssentialContainerExited", "Essential container in task exited"
 	case i.Failure != nil && i.ServingSince.IsZero():
 		return "TaskFailedToStart", i.Failure.Cause
 	case i.Failure != nil && i.Failure.Code == "EXITED":
@@ -119,19 +156,22 @@ func (s *Service) tellTask(ctx context.Context, region string, t task, tags bool
 	}
 	is, wanted := t.status()
 	v := t.service
-	o := object{"taskArn": s.taskARN(region, t), "clusterArn": s.clusterARN(region, v.Cluster), "taskDefinitionArn": s.definitionARN(region, i.Version), "group": "service:" + v.Name, "launchType": v.launchType(),
-		"availabilityZone": i.Zone, "lastStatus": is, "desiredStatus": wanted, "healthStatus": healthOf(i), "connectivity": "CONNECTED", "connectivityAt": i.Launched, "createdAt": i.Launched, "pullStartedAt": i.Launched, "pullStoppedAt": i.Launched,
+	o := object{"taskArn": s.taskARN(region, t), "clusterArn": s.clusterARN(region, v.Cluster), "taskDefinitionArn": s.definitionARN(region, i.Version), "group": t.group(), "launchType": v.launchType(),
+		"availabilityZone": i.Zone, "lastStatus": is, "desiredStatus": wanted, "healthStatus": t.health(), "connectivity": "CONNECTED", "connectivityAt": i.Launched, "createdAt": i.Launched, "pullStartedAt": i.Launched, "pullStoppedAt": i.Launched,
 		"attachments": []any{}, "attributes": []any{}, "overrides": object{"containerOverrides": []any{}}, "tags": []any{}, "enableExecuteCommand": false, "version": 1,
 		"cpu": d.Data.Text("cpu"), "memory": d.Data.Text("memory"), "containers": []any{}}.With(nil)
-	for _, dep := range v.Deployments {
-		if dep.Group == i.ServerGroup {
-			o["startedBy"] = dep.ID
-		}
+	if by := t.startedBy(); by != "" {
+		o["startedBy"] = by
+	}
+	if t.run != nil && v.Kept.Has("overrides") {
+		o["overrides"] = v.Kept.Inner("overrides")
 	}
 	if !i.ServingSince.IsZero() {
 		o["startedAt"] = i.ServingSince
 	}
-	if tags && v.Kept.Text("propagateTags") == "SERVICE" {
+	if t.run != nil && tags {
+		o["tags"] = wire.List(t.run.Tags)
+	} else if tags && v.Kept.Text("propagateTags") == "SERVICE" {
 		o["tags"] = wire.List(v.Tags)
 	} else if tags && v.Kept.Text("propagateTags") == "TASK_DEFINITION" {
 		o["tags"] = wire.List(d.Tags)
@@ -152,8 +192,13 @@ func (s *Service) tellTask(ctx context.Context, region string, t task, tags bool
 	return o, nil
 }
 
-func healthOf(i cloud.Instance) string {
+// health is what the health check of its container says, or that of what stands for
+// the image.
+func (t task) health() string {
+	i := t.instance
 	switch {
+	case t.run != nil && !t.run.Checked:
+		return "UNKNOWN"
 	case i.Healthy:
 		return "HEALTHY"
 	case i.ServingSince.IsZero():
@@ -168,7 +213,7 @@ func (s *Service) tellContainer(region string, t task, d definition, status stri
 	i := t.instance
 	given := d.Data.Objects("containerDefinitions")[0]
 	o := object{"containerArn": s.arn(region, "container/"+t.service.Cluster+"/"+t.id+"/"+taskID(i.ID + "/container")[:32]), "taskArn": s.taskARN(region, t), "name": given.Text("name"), "image": given.Text("image"),
-		"runtimeId": i.ID, "lastStatus": status, "healthStatus": healthOf(i), "networkBindings": []any{}, "networkInterfaces": []any{}, "cpu": strconv.Itoa(given.Number("cpu", 0))}
+		"runtimeId": i.ID, "lastStatus": status, "healthStatus": t.health(), "networkBindings": []any{}, "networkInterfaces": []any{}, "cpu": strconv.Itoa(given.Number("cpu", 0))}
 	if given.Has("memory") {
 		o["memory"] = strconv.Itoa(given.Number("memory", 0))
 	}
@@ -217,8 +262,8 @@ func (s *Service) listTasks(ctx context.Context, c *wire.Call, in object) (objec
 	for _, t := range tasks {
 		_, status := t.status()
 		of, _, _ := strings.Cut(t.instance.Version, ":")
-		started := by == "" || slices.ContainsFunc(t.service.Deployments, func(d deployment) bool { return d.ID == by && d.Group == t.instance.ServerGroup })
-		if status == wanted && started && in.Text("containerInstance") == "" && (name == "" || name == t.service.Name) && (family == "" || family == of) && (kind == "" || kind == t.service.launchType()) {
+		started := by == "" || by == t.startedBy()
+		if status == wanted && started && in.Text("containerInstance") == "" && (name == "" || name == t.service.Name && t.run == nil) && (family == "" || family == of) && (kind == "" || kind == t.service.launchType()) {
 			all = append(all, s.taskARN(c.Region, t))
 		}
 	}
@@ -281,7 +326,9 @@ func (s *Service) stopTask(ctx context.Context, c *wire.Call, in object) (object
 			}
 			return nil
 		})
-		if err == nil {
+		if err == nil && t.run != nil && t.instance.ServerGroup == "" { // it was not launched yet, and will not be
+			_, err = s.changeRun(ctx, c.Region, *t.run, func(now *run) { now.Stop, now.Ended = true, s.Now().UTC() })
+		} else if err == nil {
 			err = s.Groups.Change(ctx, c.Region, t.instance, control.InstanceChange{Terminate: true, Last: true, Key: "aws.ecs/" + t.instance.ID + "/stop"})
 		}
 		if err != nil && problem.CodeOf(err) != problem.NotFound { // one that has ended meanwhile is stopped

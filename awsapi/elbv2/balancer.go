@@ -190,6 +190,9 @@ func (s *Service) createBalancer(ctx context.Context, c *wire.Call, in object) (
 	if len(places) < 2 {
 		return nil, invalid("At least two subnets in two different Availability Zones must be specified")
 	}
+	if err := s.checkGroups(ctx, c.Region, in); err != nil {
+		return nil, err
+	}
 	id := newHex()
 	b := balancer{Name: name, ARN: s.arn(c.Region, "loadbalancer/app/"+name+"/"+id), Scheme: scheme, VPC: vpc, Subnets: places, Groups: in.Texts("SecurityGroups"), Created: s.Now().UTC(), Tags: tagsIn(in), Generation: 1,
 		Host: strings.ToLower(name) + "-" + id[:10] + "." + c.Region + ".elb"}
@@ -299,7 +302,32 @@ func (s *Service) modifyBalancerAttributes(ctx context.Context, c *wire.Call, in
 	return object{"Attributes": attributes(b.Attributes, balancerAttributes)}, err
 }
 
+// checkGroups refuses security groups that are not there.
+func (s *Service) checkGroups(ctx context.Context, region string, in object) error {
+	for _, id := range in.Texts("SecurityGroups") {
+		switch err := s.EC2.SecurityGroup(ctx, region, id); {
+		case strings.HasPrefix(wire.CodeOf(err), "InvalidGroup"):
+			return wire.Errorf("InvalidSecurityGroup", "The security group '%s' does not exist", id)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// setAddressType takes the one type of addresses that there is here.
+func (s *Service) setAddressType(ctx context.Context, c *wire.Call, in object) (object, error) {
+	if kind := in.Text("IpAddressType"); kind != "ipv4" {
+		return nil, unsupported("the address type " + kind + "; there is ipv4")
+	}
+	_, err := s.changeBalancer(ctx, c.Region, in.Text("LoadBalancerArn"), func(*balancer) error { return nil })
+	return object{"IpAddressType": "ipv4"}, err
+}
+
 func (s *Service) setSecurityGroups(ctx context.Context, c *wire.Call, in object) (object, error) {
+	if err := s.checkGroups(ctx, c.Region, in); err != nil {
+		return nil, err
+	}
 	b, err := s.changeBalancer(ctx, c.Region, in.Text("LoadBalancerArn"), func(b *balancer) error {
 		b.Groups = in.Texts("SecurityGroups")
 		return nil

@@ -58,7 +58,7 @@ func (s *Service) Service() wire.Service {
 	for name, f := range map[string]wire.ObjectFunc{
 		"CreateLoadBalancer": s.createBalancer, "DescribeLoadBalancers": s.describeBalancers, "DeleteLoadBalancer": s.deleteBalancer,
 		"DescribeLoadBalancerAttributes": s.describeBalancerAttributes, "ModifyLoadBalancerAttributes": s.modifyBalancerAttributes,
-		"SetSecurityGroups": s.setSecurityGroups, "SetSubnets": s.setSubnets,
+		"SetSecurityGroups": s.setSecurityGroups, "SetSubnets": s.setSubnets, "SetIpAddressType": s.setAddressType,
 		"CreateListener": s.createListener, "DescribeListeners": s.describeListeners, "ModifyListener": s.modifyListener, "DeleteListener": s.deleteListener,
 		"CreateRule": s.createRule, "DescribeRules": s.describeRules, "ModifyRule": s.modifyRule, "DeleteRule": s.deleteRule, "SetRulePriorities": s.setPriorities,
 		"CreateTargetGroup": s.createTargets, "DescribeTargetGroups": s.describeTargets, "ModifyTargetGroup": s.modifyTargets, "DeleteTargetGroup": s.deleteTargets,

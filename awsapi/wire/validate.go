@@ -82,7 +82,7 @@ func (v *validation) value(shape *Shape, value any, path string) {
 	case string:
 		quoted := "'" + x + "'"
 		v.length(shape, utf8.RuneCountInString(x), quoted, path)
-		if len(shape.Enum) > 0 && len(shape.Enum) <= mostNamed && !slices.Contains(shape.Enum, x) {
+		if len(shape.Enum) > 0 && !ownWords[shape.Name] && !slices.Contains(shape.Enum, x) {
 			v.add(quoted, path, "satisfy enum value set: ["+strings.Join(shape.Enum, ", ")+"]")
 		}
 		if p := compiled(shape.Pattern); p != nil && !p.MatchString(x) {
@@ -97,9 +97,9 @@ func (v *validation) value(shape *Shape, value any, path string) {
 	}
 }
 
-// mostNamed bounds the lists of values that are checked by the model. Longer ones, such
-// as that of the instance types, grow faster than the model: their service checks them.
-const mostNamed = 200
+// ownWords are the shapes whose values their service checks, and refuses in other words:
+// there are more instance types than the model knows.
+var ownWords = map[string]bool{"InstanceType": true, "StandardUnit": true}
 
 func (v *validation) length(shape *Shape, n int, value, path string) {
 	if shape.Min != nil && float64(n) < *shape.Min {

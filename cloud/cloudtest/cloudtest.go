@@ -67,6 +67,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		"Guard":      testGuard,
 		"Destroy":    testDestroy,
 		"Terminate":  testTerminate,
+		"Once":       testOnce,
 		"Order":      testOrder,
 		"Concurrent": testConcurrent,
 		"Watch":      testWatch,

@@ -249,6 +249,20 @@ func testTerminate(s *Suite) {
 	s.want("decrement below min", err, problem.Precondition)
 }
 
+// testOnce: what has ended is not replaced, also when a place is added.
+func testOnce(s *Suite) {
+	ctx, spec := s.t.Context(), s.Spec("once", Serve, 1)
+	spec.Once = true
+	g := s.WaitServing(s.Create(spec).Name, 1)
+	first := g.Instances[0].ID
+	s.want("terminate", s.Cloud.Terminate(ctx, s.Region, first, driver.TerminateOptions{Kill: true}, s.Key()), "")
+	s.Wait(g.Name, "ended", func(g driver.ServerGroup) bool { return len(g.Instances) == 0 })
+	s.want("add a place", s.Cloud.Resize(ctx, s.Region, g.Name, pipeline.Capacity{Desired: 2, Max: 2}, driver.Guard{}, s.Key()), "")
+	if g = s.WaitServing(g.Name, 1); len(g.Instances) != 1 || g.Instances[0].ID == first {
+		s.t.Fatalf("after a place was added: %+v", g)
+	}
+}
+
 func testOrder(s *Suite) {
 	ctx := s.t.Context()
 	var names []string

@@ -42,7 +42,11 @@ type ServerGroupSpec struct {
 	Zones []string `json:"zones,omitempty"`
 	// Instance is the identifier that the group's only instance has, as long as no other instance
 	// has it; empty: the cloud chooses. The greatest capacity is then one.
-	Instance  string `json:"instance,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	// Once has each place of the group be launched a single time: an instance that has
+	// ended, for whatever reason, is not replaced, and a greater capacity launches no
+	// more than what is added.
+	Once      bool   `json:"once,omitempty"`
 	Execution string `json:"execution,omitempty"` // the execution that created it
 	// Weight is the share of traffic once healthy; 0 creates the group disabled.
 	Weight float64 `json:"weight"`

@@ -48,6 +48,7 @@ type region struct {
 	groups    []*driver.ServerGroup              // oldest first
 	fails     map[string]*driver.InstanceFailure // by group
 	last      map[string]int                     // sequence by cluster
+	launched  map[string]int                     // by group whose instances are not replaced
 	keys      map[string]remembered
 	counts    map[string][]driver.Counts
 	balancers map[string]driver.LoadBalancer
@@ -91,7 +92,7 @@ func New(config Config) *Cloud {
 	}
 	c := &Cloud{config: config, regions: map[string]*region{}, changed: make(chan struct{}), revision: 1}
 	for _, name := range config.Regions {
-		c.regions[name] = &region{since: config.Now(), fails: map[string]*driver.InstanceFailure{}, last: map[string]int{}, keys: map[string]remembered{},
+		c.regions[name] = &region{since: config.Now(), fails: map[string]*driver.InstanceFailure{}, last: map[string]int{}, launched: map[string]int{}, keys: map[string]remembered{},
 			counts: map[string][]driver.Counts{}, balancers: map[string]driver.LoadBalancer{}, faults: map[string]driver.ActiveFault{}, revisions: map[string]uint64{}}
 	}
 	return c
@@ -182,7 +183,8 @@ func (c *Cloud) settle(name string, r *region, g *driver.ServerGroup) {
 		}
 		return
 	}
-	for active() < g.Capacity.Desired {
+	for active() < g.Capacity.Desired && (!g.Spec.Once || r.launched[g.Name] < g.Capacity.Desired) {
+		r.launched[g.Name]++
 		g.Instances = append(g.Instances, c.launch(name, g))
 	}
 }

@@ -123,6 +123,25 @@ func TestRestartGivesStandbyBack(t *testing.T) {
 	}
 }
 
+// What is launched once is not launched again by the next process of the region, which
+// has taken the instance down with it.
+func TestRestartLaunchesNothingTwice(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	spec := r.Spec("once", cloudtest.Serve, 1)
+	spec.Once = true
+	g := r.WaitServing(r.Create(spec).Name, 1)
+	r.stop()
+	r.start()
+	again := cloudtest.New(t, r.target())
+	if err := r.Resize(t.Context(), "test-1", g.Name, pipeline.Capacity{Desired: 2, Max: 2}, driver.Guard{}, r.Key()); err != nil {
+		t.Fatal(err)
+	}
+	if now := again.WaitServing(g.Name, 1); len(now.Instances) != 1 || now.Instances[0].ID == g.Instances[0].ID {
+		t.Errorf("after a restart and one more place: %+v", now.Instances)
+	}
+}
+
 func TestSecondProcessIsRefused(t *testing.T) {
 	t.Parallel()
 	r := openReal(t)

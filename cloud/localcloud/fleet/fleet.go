@@ -213,7 +213,7 @@ func (f *Fleet) reconcile() (next time.Time) {
 		for _, e := range c.End {
 			f.end(g.instances[e.ID], e.Why, false)
 		}
-		for _, l := range c.Launch {
+		for _, l := range f.allowed(g, c.Launch) {
 			if err := f.launchSomewhere(g, l); err != nil {
 				f.config.Log.Error("cannot launch", "group", g.name, "zone", l.Zone, "err", err)
 				g.backoff.bump(now, now)
@@ -230,6 +230,28 @@ func (f *Fleet) reconcile() (next time.Time) {
 		}
 	}
 	return next
+}
+
+// allowed are the launches that a group may still have. Those of a group whose
+// instances are not replaced are counted first: what dies in between is not launched.
+func (f *Fleet) allowed(g *group, planned []launch) []launch {
+	r := f.doc.Groups[g.name]
+	if !r.Spec.Once || len(planned) == 0 {
+		return planned
+	}
+	planned = planned[:min(len(planned), max(0, r.Capacity.Desired-r.Launched))]
+	if len(planned) == 0 {
+		return nil
+	}
+	next := f.doc.clone()
+	r.Launched += len(planned)
+	next.Groups[g.name] = r
+	if err := f.folder.save(next); err != nil {
+		f.config.Log.Error("cannot count the launches of a group", "group", g.name, "err", err)
+		return nil // the next pass tries again
+	}
+	f.doc = next
+	return planned
 }
 
 func (f *Fleet) desired(g *group) desired {

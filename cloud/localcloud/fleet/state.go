@@ -62,6 +62,8 @@ type record struct {
 	Suspended    []string  `json:"suspended,omitempty"`
 	Standby      []string  `json:"standby,omitempty"` // instances in standby, by which the desired capacity is lowered
 	Destroying   bool      `json:"destroying,omitempty"`
+	// Launched counts the launches of a group whose instances are not replaced (Spec.Once).
+	Launched int `json:"launched,omitempty"`
 	// FailingSince is when the first launch after the last successful one failed.
 	FailingSince time.Time `json:"failingSince,omitzero"`
 }
