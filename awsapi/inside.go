@@ -27,7 +27,7 @@ func (s *Server) Call(ctx context.Context, c wire.Call, service, operation strin
 		return nil, err
 	}
 	if violations := q.Violations(); len(violations) > 0 {
-		return nil, wire.Errorf(s.invalidCode(q), "%s", wire.Summary(violations))
+		return nil, wire.Errorf(s.invalidCode(q), "%s", s.services[service].Violated(violations))
 	}
 	c.Account, c.ID = Account, newID()
 	if !s.services[service].Global && !slices.Contains(s.Regions, c.Region) {

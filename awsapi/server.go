@@ -237,7 +237,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, q *wire.Request, sc
 			name, _, _ = strings.Cut(name, "'")
 			return wire.Errorf("MissingParameter", "The request must contain the parameter %s", name)
 		}
-		return wire.Errorf(s.invalidCode(q), "%s", wire.Summary(violations))
+		return wire.Errorf(s.invalidCode(q), "%s", service.Violated(violations))
 	}
 	region := s.region(scope)
 	if !service.Global && !slices.Contains(s.Regions, region) {

@@ -160,6 +160,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	})
 	logs := logs.New(c.store, c.Now)
 	alarms := cloudwatch.New(c.store, c.metrics, c.alarmActions(owner, scaling), c.Now)
+	logs.Measure = filteredValues(alarms)
 	pipelines := codepipeline.New(codepipeline.Config{Records: c.store, Control: c.control, Principal: owner, Renderer: c.renderer(owner), Values: secretValues{c.secrets},
 		MayDecide: mayDecide, Gate: c.transitions, URL: c.URL, Log: c.Log, Now: c.Now})
 	builds := codebuild.New(codebuild.Config{Records: c.store, Control: c.control, Principal: owner, Builds: awsBuilds{c.builder}, Renderer: c.renderer(owner),
@@ -206,6 +207,17 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return e, nil
+}
+
+// filteredValues keeps in the store of metrics what metric filters make of log events.
+func filteredValues(metrics *cloudwatch.CloudWatch) func(context.Context, string, []logs.Value) error {
+	return func(ctx context.Context, region string, values []logs.Value) error {
+		list := make([]cloudwatch.Measurement, len(values))
+		for n, v := range values {
+			list[n] = cloudwatch.Measurement{Namespace: v.Namespace, Name: v.Name, Unit: v.Unit, Dimensions: v.Dimensions, Value: v.Value, At: v.At}
+		}
+		return metrics.Publish(ctx, region, list)
+	}
 }
 
 // performAWS carries out what clients of AWS change: with the right checked and the act

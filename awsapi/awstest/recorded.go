@@ -154,7 +154,7 @@ var (
 	placeholderForm = regexp.MustCompile(`<[A-Za-z0-9_:-]+>|CFN-[A-Za-z]+-\w{12}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 	wholeForm       = regexp.MustCompile(`^(?:` + placeholderForm.String() + `)$`)
 	// anyValue are words of the recordings that stand for any value.
-	anyValue = []string{"datetime", "<datetime>", "timestamp", "resource-status-reason", "secret-string", "shard-id", "date", "starting_hash", "ending_hash",
+	anyValue = []string{"datetime", "<datetime>", "timestamp", "last-updated-time", "resource-status-reason", "secret-string", "shard-id", "date", "starting_hash", "ending_hash",
 		"too-old-log-event-end-index", "too-new-log-event-start-index"}
 )
 

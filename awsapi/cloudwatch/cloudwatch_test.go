@@ -120,7 +120,7 @@ func TestWhatCannotBePut(t *testing.T) {
 		{object{"Value": 1, "Timestamp": at(noon.Add(-15 * 24 * time.Hour))}, "InvalidParameterValue", ""},
 		{object{"Value": 1, "Timestamp": at(noon.Add(3 * time.Hour))}, "InvalidParameterValue", ""},
 		{object{"Value": 1e200}, "InvalidParameterValue", ""},
-		{object{"Value": 1, "Unit": "Parsecs"}, "", "Parsecs"},
+		{object{"Value": 1, "Unit": "Parsecs"}, "InvalidParameterValue", "The parameter MetricData.member.1.Unit must be a value in the set [ Seconds,"},
 		{object{"Value": 1, "StorageResolution": 30}, "InvalidParameterValue", ""},
 	} {
 		x.datum["MetricName"] = "m"

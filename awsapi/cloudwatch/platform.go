@@ -1,7 +1,9 @@
 package cloudwatch
 
 import (
+	"cmp"
 	"context"
+	"time"
 )
 
 // Measurement is a value of a metric that this system measures itself, in a namespace
@@ -11,14 +13,19 @@ type Measurement struct {
 	// Dimensions are names and values, in turn.
 	Dimensions []string
 	Value      float64
+	At         time.Time // zero: now
 }
 
-// Publish keeps measurements of a region, as of now.
+// Publish keeps measurements of a region.
 func (c *CloudWatch) Publish(ctx context.Context, region string, list []Measurement) error {
 	now := c.now()
 	data := make([]datum, len(list))
 	for i, m := range list {
-		d := datum{metric: metric{region: region, namespace: m.Namespace, name: m.Name}, unit: m.Unit, at: now, observations: []observation{single(m.Value, 1)}}
+		d := datum{metric: metric{region: region, namespace: m.Namespace, name: m.Name}, unit: m.Unit, at: m.At, observations: []observation{single(m.Value, 1)}}
+		if d.at.IsZero() {
+			d.at = now
+		}
+		d.unit = cmp.Or(d.unit, noUnit)
 		for n := 0; n+1 < len(m.Dimensions); n += 2 {
 			d.metric.dimensions = append(d.metric.dimensions, dimension{m.Dimensions[n], m.Dimensions[n+1]})
 		}

@@ -81,8 +81,11 @@ func (l *Logs) put(ctx context.Context, call *wire.Call, in *putInput) (*putOutp
 	}
 	number := s.Next - 1
 	out.NextSequenceToken = sequenceToken(s.Next)
-	return out, l.chunks.Create(ctx, fmt.Sprintf("%s%020d", key, number), chunk{Stream: in.LogStreamName, Number: number, Ingested: now,
-		First: kept[0].Timestamp, Last: kept[len(kept)-1].Timestamp, Events: kept})
+	if err := l.chunks.Create(ctx, fmt.Sprintf("%s%020d", key, number), chunk{Stream: in.LogStreamName, Number: number, Ingested: now,
+		First: kept[0].Timestamp, Last: kept[len(kept)-1].Timestamp, Events: kept}); err != nil {
+		return nil, err
+	}
+	return out, l.measure(ctx, call.Region, g, kept)
 }
 
 // accepted are the events that are kept; those that are too old or too new are told.

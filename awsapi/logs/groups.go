@@ -21,6 +21,7 @@ type group struct {
 	KMSKey    string
 	Class     string
 	Tags      map[string]string
+	Filters   []metricFilter
 }
 
 // stream is what is kept of a log stream.
@@ -39,46 +40,67 @@ type Logs struct {
 	// group by itself appends what it has.
 	Fill func(ctx context.Context, region, group string) error
 
-	groups  state.Collection[group]
-	streams state.Collection[stream]
-	chunks  state.Collection[chunk]
-	now     func() time.Time
+	// Measure, when it is set, keeps the values that metric filters make.
+	Measure func(ctx context.Context, region string, values []Value) error
+
+	groups   state.Collection[group]
+	streams  state.Collection[stream]
+	chunks   state.Collection[chunk]
+	policies state.Collection[resourcePolicy]
+	now      func() time.Time
 }
 
 // New makes the service over records.
 func New(records state.Records, now func() time.Time) *Logs {
 	return &Logs{groups: state.New[group](records, "aws.logs.groups"), streams: state.New[stream](records, "aws.logs.streams"),
-		chunks: state.New[chunk](records, "aws.logs.chunks").Paged(20), now: now}
+		chunks: state.New[chunk](records, "aws.logs.chunks").Paged(20), policies: state.New[resourcePolicy](records, "aws.logs.policies"), now: now}
 }
 
 // Service is the operations that are served.
 func (l *Logs) Service() wire.Service {
-	return wire.Service{Name: "logs", Data: []string{"PutLogEvents"}, Invalid: "InvalidParameterException", Operations: map[string]wire.Handler{
-		"CreateLogGroup":        wire.Handle(l.createGroup),
-		"DeleteLogGroup":        wire.Handle(l.deleteGroup),
-		"DescribeLogGroups":     wire.Handle(l.describeGroups),
-		"PutRetentionPolicy":    wire.Handle(l.putRetention),
-		"DeleteRetentionPolicy": wire.Handle(l.deleteRetention),
-		"CreateLogStream":       wire.Handle(l.createStream),
-		"DeleteLogStream":       wire.Handle(l.deleteStream),
-		"DescribeLogStreams":    wire.Handle(l.describeStreams),
-		"PutLogEvents":          wire.Handle(l.put),
-		"GetLogEvents":          wire.Handle(l.get),
-		"FilterLogEvents":       wire.Handle(l.filter),
-		"TestMetricFilter":      wire.Handle(l.testFilter),
-		"TagResource":           wire.Handle(l.tag),
-		"UntagResource":         wire.Handle(l.untag),
-		"ListTagsForResource":   wire.Handle(l.tags),
-		"TagLogGroup":           wire.Handle(l.tagGroup),
-		"UntagLogGroup":         wire.Handle(l.untagGroup),
-		"ListTagsLogGroup":      wire.Handle(l.groupTags),
+	return wire.Service{Name: "logs", Data: []string{"PutLogEvents"}, Invalid: "InvalidParameterException", Words: tooLong, Operations: map[string]wire.Handler{
+		"CreateLogGroup":           wire.Handle(l.createGroup),
+		"DeleteLogGroup":           wire.Handle(l.deleteGroup),
+		"DescribeLogGroups":        wire.Handle(l.describeGroups),
+		"PutRetentionPolicy":       wire.Handle(l.putRetention),
+		"DeleteRetentionPolicy":    wire.Handle(l.deleteRetention),
+		"CreateLogStream":          wire.Handle(l.createStream),
+		"DeleteLogStream":          wire.Handle(l.deleteStream),
+		"DescribeLogStreams":       wire.Handle(l.describeStreams),
+		"PutLogEvents":             wire.Handle(l.put),
+		"GetLogEvents":             wire.Handle(l.get),
+		"FilterLogEvents":          wire.Handle(l.filter),
+		"TestMetricFilter":         wire.Handle(l.testFilter),
+		"TagResource":              wire.Handle(l.tag),
+		"UntagResource":            wire.Handle(l.untag),
+		"ListTagsForResource":      wire.Handle(l.tags),
+		"TagLogGroup":              wire.Handle(l.tagGroup),
+		"UntagLogGroup":            wire.Handle(l.untagGroup),
+		"ListTagsLogGroup":         wire.Handle(l.groupTags),
+		"PutMetricFilter":          wire.Handle(l.putMetricFilter),
+		"DescribeMetricFilters":    wire.HandleObject(l.describeMetricFilters),
+		"DeleteMetricFilter":       wire.Handle(l.deleteMetricFilter),
+		"DescribeResourcePolicies": wire.HandleObject(l.describeResourcePolicies),
+		"PutResourcePolicy":        wire.HandleObject(l.putResourcePolicy),
+		"DeleteResourcePolicy":     wire.HandleObject(l.deleteResourcePolicy),
 		// None of these can be made here.
-		"DescribeDestinations":     wire.Always(wire.Object{"destinations": []any{}}),
-		"DescribeExportTasks":      wire.Always(wire.Object{"exportTasks": []any{}}),
-		"DescribeQueries":          wire.Always(wire.Object{"queries": []any{}}),
-		"DescribeQueryDefinitions": wire.Always(wire.Object{"queryDefinitions": []any{}}),
-		"DescribeAccountPolicies":  wire.Always(wire.Object{"accountPolicies": []any{}}),
+		"DescribeSubscriptionFilters": wire.HandleObject(l.describeSubscriptions),
+		"DescribeDestinations":        wire.Always(wire.Object{"destinations": []any{}}),
+		"DescribeExportTasks":         wire.Always(wire.Object{"exportTasks": []any{}}),
+		"DescribeQueries":             wire.Always(wire.Object{"queries": []any{}}),
+		"DescribeQueryDefinitions":    wire.Always(wire.Object{"queryDefinitions": []any{}}),
+		"DescribeAccountPolicies":     wire.Always(wire.Object{"accountPolicies": []any{}}),
 	}}
+}
+
+// tooLong says of a group's or a stream's name what AWS says.
+func tooLong(violations []string) string {
+	for _, v := range violations {
+		if (strings.Contains(v, "' at 'logGroupName'") || strings.Contains(v, "' at 'logStreamName'")) && strings.HasSuffix(v, "length less than or equal to 512") {
+			return "Invalid LogGroup or LogStream, both must have length less than or equal to 512."
+		}
+	}
+	return ""
 }
 
 type nothing struct{}
@@ -87,6 +109,8 @@ type nothing struct{}
 const separator = "\x01"
 
 func groupKey(region, name string) string { return region + "/" + name + separator }
+
+func groupPrefix(region string) string { return region + "/" }
 
 func streamKey(region, group, name string) string { return groupKey(region, group) + name + separator }
 
@@ -208,7 +232,7 @@ func (l *Logs) describeGroups(ctx context.Context, call *wire.Call, in *describe
 			break
 		}
 		after = e.Key
-		shown := shownGroup{LogGroupName: g.Name, Arn: groupARN(call, g.Name) + ":*", LogGroupArn: groupARN(call, g.Name), CreationTime: g.Created,
+		shown := shownGroup{LogGroupName: g.Name, Arn: groupARN(call, g.Name) + ":*", LogGroupArn: groupARN(call, g.Name), CreationTime: g.Created, MetricFilterCount: int64(len(g.Filters)),
 			RetentionInDays: g.Retention, KmsKeyID: g.KMSKey, LogGroupClass: g.Class}
 		for s, err := range l.streams.All(ctx, e.Key) {
 			if err != nil {

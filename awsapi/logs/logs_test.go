@@ -1,6 +1,7 @@
 package logs_test
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
@@ -215,4 +216,48 @@ func TestFilters(t *testing.T) {
 	if got := fmt.Sprint(c.call("TestMetricFilter", object{"filterPattern": "x", "logEventMessages": []string{"a", "x"}})["matches"]); got != "[map[eventMessage:x eventNumber:2]]" {
 		t.Errorf("%s", got)
 	}
+}
+
+// A metric filter makes values of the events that match, with numbers and dimensions of
+// their members, also of events that something here has appended.
+func TestMetricFiltersMeasure(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	var seen []string
+	c.logs.Measure = func(_ context.Context, region string, values []logs.Value) error {
+		for _, v := range values {
+			seen = append(seen, fmt.Sprint(region, " ", v.Namespace, "/", v.Name, " ", v.Value, " ", v.Unit, v.Dimensions, " ", v.At.UTC().Format(time.TimeOnly)))
+		}
+		return nil
+	}
+	c.call("CreateLogGroup", object{"logGroupName": "g"})
+	c.call("CreateLogStream", object{"logGroupName": "g", "logStreamName": "s"})
+	put := func(name, pattern string, metric object) {
+		c.call("PutMetricFilter", object{"logGroupName": "g", "filterName": name, "filterPattern": pattern, "metricTransformations": []any{metric}})
+	}
+	put("errors", "ERROR", object{"metricName": "errors", "metricNamespace": "n", "metricValue": "1", "defaultValue": 0, "unit": "Count"})
+	put("latency", "{ $.ms > 100 }", object{"metricName": "slow", "metricNamespace": "n", "metricValue": "$.ms", "dimensions": object{"Path": "$.request.path"}})
+	events := func(messages ...string) []any {
+		var out []any
+		for n, m := range messages {
+			out = append(out, object{"timestamp": noon.Add(time.Duration(n) * time.Second).UnixMilli(), "message": m})
+		}
+		return out
+	}
+	c.call("PutLogEvents", object{"logGroupName": "g", "logStreamName": "s", "logEvents": events("an ERROR", "fine", `{"ms": 250.5, "request": {"path": "/a"}}`, `{"ms": 300}`, `{"ms": 5, "request": {"path": "/a"}}`)})
+	c.call("PutLogEvents", object{"logGroupName": "g", "logStreamName": "s", "logEvents": events("fine")})
+	if err := c.logs.Append(t.Context(), awstest.Region, "g", "own", []logs.Line{{At: noon, Text: "ERROR again"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"us-west-2 n/errors 1 Count[] 12:00:00", "us-west-2 n/slow 250.5 [Path /a] 12:00:02", "us-west-2 n/errors 0 Count[] 12:00:00", "us-west-2 n/errors 1 Count[] 12:00:00"}
+	if !reflect.DeepEqual(seen, want) {
+		t.Errorf("the values are\n%s\nnot\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
+	}
+	if got := c.call("DescribeLogGroups", object{})["logGroups"].([]any)[0].(object)["metricFilterCount"]; got != 2.0 {
+		t.Errorf("the group counts %v filters", got)
+	}
+	c.call("DeleteMetricFilter", object{"logGroupName": "g", "filterName": "errors"})
+	c.refused(t, "DeleteMetricFilter", object{"logGroupName": "g", "filterName": "errors"}, "ResourceNotFoundException", "The specified metric filter does not exist.")
+	c.refused(t, "PutMetricFilter", object{"logGroupName": "g", "filterName": "f", "filterPattern": "x", "metricTransformations": []any{object{"metricName": "m", "metricNamespace": "AWS/EC2", "metricValue": "1"}}}, "InvalidParameterException", "AWS's own")
+	c.refused(t, "DescribeMetricFilters", object{"metricName": "m"}, "InvalidParameterException", "together")
 }

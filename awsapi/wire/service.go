@@ -66,6 +66,9 @@ type Service struct {
 	// Data are operations that only add data, such as records of a stream: they are
 	// too many, and too plain, for the audit log.
 	Data []string
+	// Words, when it is set, says in words of the service's own what is wrong with an
+	// input that the model forbids; empty: in those of the model.
+	Words func(violations []string) string
 	// Invalid is the code for inputs that the model forbids; empty: ValidationException.
 	Invalid string
 }
@@ -95,6 +98,16 @@ func (s Service) Check() error {
 		}
 	}
 	return nil
+}
+
+// Violated says what is wrong with an input that the model forbids.
+func (s Service) Violated(violations []string) string {
+	if s.Words != nil {
+		if text := s.Words(violations); text != "" {
+			return text
+		}
+	}
+	return Summary(violations)
 }
 
 // Always makes a handler whose answer is the same whatever is asked: of what there is
