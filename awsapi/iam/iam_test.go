@@ -66,7 +66,7 @@ func TestARoleIsKeptAndReturned(t *testing.T) {
 	c.refused("GetRole", object{"RoleName": "none"}, "NoSuchEntity", "The role with name none cannot be found.")
 	c.call("PutRolePolicy", object{"RoleName": "r", "PolicyName": "p", "PolicyDocument": trust})
 	c.call("AttachRolePolicy", object{"RoleName": "r", "PolicyArn": "arn:aws:iam::aws:policy/AdministratorAccess"})
-	c.refused("AttachRolePolicy", object{"RoleName": "r", "PolicyArn": "arn:aws:iam::000000000000:policy/none"}, "NoSuchEntity", "Policy arn:aws:iam::000000000000:policy/none was not found.")
+	c.refused("AttachRolePolicy", object{"RoleName": "r", "PolicyArn": "arn:aws:iam::000000000000:policy/none"}, "NoSuchEntity", "Policy arn:aws:iam::000000000000:policy/none does not exist or is not attachable.")
 
 	c = open(t, records) // after a restart
 	r := c.call("GetRole", object{"RoleName": "r"})["Role"].(object)

@@ -94,15 +94,25 @@ func (s *service) createRole(ctx context.Context, c *wire.Call, in *createRoleIn
 
 type serviceRoleInput struct{ AWSServiceName, CustomSuffix, Description string }
 
+// serviceNames are how the roles of services are called whose names have capitals inside.
+var serviceNames = map[string]string{
+	"autoscaling": "AutoScaling", "ecs": "ECS", "elasticloadbalancing": "ElasticLoadBalancing", "rds": "RDS", "spot": "EC2Spot", "spotfleet": "EC2SpotFleet", "ssm": "AmazonSSM", "eks": "AmazonEKS",
+	"cloudwatch-crossaccount": "CloudWatchCrossAccount", "ops.apigateway": "APIGateway", "ecs.application-autoscaling": "ApplicationAutoScaling_ECSService", "es": "AmazonElasticsearchService",
+	"elasticache": "ElastiCache", "dynamodb.application-autoscaling": "ApplicationAutoScaling_DynamoDBTable", "lambda.application-autoscaling": "ApplicationAutoScaling_LambdaConcurrency",
+	"opensearchservice": "AmazonOpenSearchService", "cloudtrail": "CloudTrail", "access-analyzer": "AccessAnalyzer", "replicator.lambda": "LambdaReplicator",
+}
+
 // createServiceRole makes the role that a service of AWS would act with.
 func (s *service) createServiceRole(ctx context.Context, c *wire.Call, in *serviceRoleInput) (*roleOutput, error) {
 	host, found := strings.CutSuffix(in.AWSServiceName, ".amazonaws.com")
 	if !found || host == "" {
 		return nil, wire.Errorf("InvalidInput", "Service role is not supported for %s.", in.AWSServiceName)
 	}
-	name := "AWSServiceRoleFor"
-	for part := range strings.FieldsFuncSeq(host, func(r rune) bool { return r == '.' || r == '-' }) {
-		name += strings.ToUpper(part[:1]) + part[1:]
+	name := "AWSServiceRoleFor" + serviceNames[host]
+	if serviceNames[host] == "" {
+		for part := range strings.FieldsFuncSeq(host, func(r rune) bool { return r == '.' || r == '-' }) {
+			name += strings.ToUpper(part[:1]) + part[1:]
+		}
 	}
 	if in.CustomSuffix != "" {
 		name += "_" + in.CustomSuffix

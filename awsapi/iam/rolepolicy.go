@@ -78,7 +78,10 @@ func managedByAWS(arn string) bool { return strings.HasPrefix(arn, "arn:aws:iam:
 
 func (s *service) attach(ctx context.Context, c *wire.Call, in *attachInput) (*none, error) {
 	if !managedByAWS(in.PolicyArn) {
-		if _, err := s.policy(ctx, c, in.PolicyArn); err != nil {
+		switch _, err := s.policy(ctx, c, in.PolicyArn); {
+		case wire.CodeOf(err) == "NoSuchEntity":
+			return nil, notFound("Policy %s does not exist or is not attachable.", in.PolicyArn)
+		case err != nil:
 			return nil, err
 		}
 	}

@@ -177,6 +177,9 @@ func (f *Front) configure(w http.ResponseWriter, r *http.Request, scope signatur
 		if err != nil {
 			return err
 		}
+		if name == "lifecycle" { // S3's default; there is one storage class
+			w.Header().Set("X-Amz-Transition-Default-Minimum-Object-Size", "all_storage_classes_128K")
+		}
 		return answerXML(w, answer)
 	case http.MethodPut:
 		document, err := body(r, scope)

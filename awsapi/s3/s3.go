@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -96,8 +97,19 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := f.serve(w, r, bucket, scope, regions); err != nil {
-		f.fail(w, err)
+		f.fail(w, named(err, bucket))
 	}
+}
+
+// named is an error of a bucket's configuration with the bucket's name, as S3 has it.
+func named(err error, bucket string) error {
+	var e *wire.Error
+	if !errors.As(err, &e) || e.Status != http.StatusNotFound || e.Code == "NoSuchKey" {
+		return err
+	}
+	told := *e
+	told.Members = map[string]any{"BucketName": bucket}
+	return &told
 }
 
 // serve carries out a request about a bucket or an object.

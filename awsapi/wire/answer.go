@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -114,6 +116,11 @@ func (q *Request) Fail(w http.ResponseWriter, id string, err error, log *slog.Lo
 		x.open("Error")
 		x.element("Code", e.Code)
 		x.element("Message", e.Message)
+		for _, name := range slices.Sorted(maps.Keys(e.Members)) {
+			if text, ok := e.Members[name].(string); ok {
+				x.element(name, text)
+			}
+		}
 		x.element("RequestId", id)
 		x.close("Error")
 		body = x.b.Bytes()
