@@ -60,20 +60,25 @@ func TestDeletedStacksAreKeptForAWhile(t *testing.T) {
 	w.is("other", "CREATE_COMPLETE")
 }
 
-func TestAChangeThatNothingCanCarryOutIsRefused(t *testing.T) {
+func TestAStreamIsResized(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	stream := func(shards int) object {
-		return object{"StackName": "s", "TemplateBody": fmt.Sprintf("Resources: {S: {Type: 'AWS::Kinesis::Stream', Properties: {ShardCount: %d}}}", shards)}
+	stream := func(properties string) object {
+		return object{"StackName": "s", "TemplateBody": "Resources: {S: {Type: 'AWS::Kinesis::Stream', Properties: {Name: stream, " + properties + "}}}"}
 	}
-	w.call("CreateStack", stream(1))
+	w.call("CreateStack", stream("ShardCount: 1"))
 	w.is("s", "CREATE_COMPLETE")
-	const why = "The property ShardCount of S, of type AWS::Kinesis::Stream, cannot be changed here"
-	w.refused("UpdateStack", stream(2), "ValidationError", why)
-	set := stream(2)
-	set["ChangeSetName"] = "c"
-	w.refused("CreateChangeSet", set, "ValidationError", why)
-	w.is("s", "CREATE_COMPLETE")
+	for _, step := range []struct {
+		properties, mode string
+		open             float64
+	}{{"ShardCount: 2", "PROVISIONED", 2}, {"ShardCount: 1", "PROVISIONED", 1}, {"StreamModeDetails: {StreamMode: ON_DEMAND}", "ON_DEMAND", 1}, {"ShardCount: 2", "PROVISIONED", 2}} {
+		w.call("UpdateStack", stream(step.properties))
+		w.is("s", "UPDATE_COMPLETE")
+		got := w.call("kinesis.DescribeStreamSummary", object{"StreamName": "stream"})["StreamDescriptionSummary"].(object)
+		if fmt.Sprint(got["OpenShardCount"]) != fmt.Sprint(step.open) || got["StreamModeDetails"].(object)["StreamMode"] != step.mode {
+			t.Errorf("with %s the stream is %v", step.properties, got)
+		}
+	}
 }
 
 // A service's refusal repeats the value that it refuses; the events do not.

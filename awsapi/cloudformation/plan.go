@@ -151,12 +151,6 @@ func (pl *planning) resource(one *template.Resource) error {
 		pl.replaced[one.Name] = true
 		pl.out = append(pl.out, change{Action: "Add", Logical: one.Name, Type: one.Type, After: after})
 	case actReplace, actUpdate:
-		changed, _ := kind.Changed(had.Properties, e.properties)
-		for _, name := range changed {
-			if had.Type == one.Type && slices.Contains(kind.Fixed, name) {
-				return invalid("The property %s of %s, of type %s, cannot be changed here", name, one.Name, one.Type)
-			}
-		}
 		c := pl.modified(one, kind, had, e, retagged)
 		c.Before, c.After = shownContext(had.Properties, had.Metadata), after
 		pl.replaced[one.Name] = c.Replacement == "True"

@@ -8,16 +8,12 @@ import (
 	"showrunner/awsapi/wire"
 )
 
-func streamTypes(served func(service, operation string) bool) []*Type {
-	var fixed []string
-	if !served("kinesis", "UpdateShardCount") {
-		fixed = []string{"ShardCount", "StreamModeDetails"}
-	}
+func streamTypes() []*Type {
 	return []*Type{{
-		Name:       "AWS::Kinesis::Stream",
-		Properties: []string{"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails", "StreamEncryption", "Tags"},
-		Kept:       []string{"StreamEncryption"},
-		Replace:    []string{"Name"}, Fixed: fixed,
+		Name:        "AWS::Kinesis::Stream",
+		Properties:  []string{"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails", "StreamEncryption", "Tags"},
+		Kept:        []string{"StreamEncryption"},
+		Replace:     []string{"Name"},
 		Attributes:  []string{"Arn"},
 		Named:       "Name",
 		Identifiers: []string{"Name"}, Tagged: true,
@@ -92,7 +88,14 @@ func (s stream) Update(ctx context.Context, r *Request) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
-	if !Same(r.Old["ShardCount"], r.Properties["ShardCount"]) {
+	mode, _ := at(out, "StreamDescriptionSummary", "StreamModeDetails", "StreamMode").(string)
+	if wanted := streamMode(r); wanted != mode {
+		in := map[string]any{"StreamARN": s.made(r).Attributes["Arn"], "StreamModeDetails": map[string]any{"StreamMode": wanted}}
+		if _, err := r.call(ctx, "kinesis", "UpdateStreamMode", in); err != nil {
+			return Made{}, err
+		}
+	}
+	if r.Properties["ShardCount"] != nil && !Same(r.Old["ShardCount"], r.Properties["ShardCount"]) {
 		if _, err := r.call(ctx, "kinesis", "UpdateShardCount", map[string]any{"StreamName": r.Physical, "TargetShardCount": r.Properties["ShardCount"], "ScalingType": "UNIFORM_SCALING"}); err != nil {
 			return Made{}, err
 		}
@@ -103,6 +106,14 @@ func (s stream) Update(ctx context.Context, r *Request) (Made, error) {
 		}
 	}
 	return s.made(r), s.settle(ctx, r, retention(out))
+}
+
+// streamMode is the mode that a stream is to have.
+func streamMode(r *Request) string {
+	if mode := textAt(r.Object("StreamModeDetails"), "StreamMode"); mode != "" {
+		return mode
+	}
+	return "PROVISIONED"
 }
 
 // retention is how many hours a stream keeps records now.

@@ -99,7 +99,6 @@ type Type struct {
 	// Kept are those of Properties that are kept and returned without an effect here.
 	Kept       []string
 	Replace    []string // a change of one needs another resource
-	Fixed      []string // a change of one is refused, as nothing here can carry it out
 	Attributes []string // for Fn::GetAtt; "*" for any
 	// Named is the property that gives the identifier; empty when the service or
 	// CloudFormation chooses it.
@@ -135,7 +134,7 @@ type Config struct {
 // Types are all types, by name, that are served over these services.
 func Types(c Config, served func(service, operation string) bool) Catalog {
 	out := Catalog{}
-	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(served), logTypes(), deliveryTypes(c), networkTypes(), computeTypes(), balancerTypes(), nestedTypes(), functionTypes(c), containerTypes(), keptTypes(c), ownTypes()} {
+	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(), logTypes(), deliveryTypes(c), networkTypes(), computeTypes(), balancerTypes(), nestedTypes(), functionTypes(c), containerTypes(), keptTypes(c), ownTypes()} {
 		for _, t := range family {
 			if t.Needs[0] == "" || served(t.Needs[0], t.Needs[1]) {
 				out[t.Name] = t
