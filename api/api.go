@@ -40,7 +40,7 @@ func New(c Config) *Server {
 	s := &Server{Config: c, mux: http.NewServeMux()}
 	hc := huma.DefaultConfig("Showrunner", c.Version)
 	hc.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
-	for _, t := range []reflect.Type{reflect.TypeFor[pipeline.Pipeline](), reflect.TypeFor[pipeline.Health](), reflect.TypeFor[pipeline.ScalingPolicy](), reflect.TypeFor[pipeline.LifecycleHook](), reflect.TypeFor[pipeline.MetricsEndpoint]()} {
+	for _, t := range []reflect.Type{reflect.TypeFor[pipeline.Pipeline](), reflect.TypeFor[pipeline.Health](), reflect.TypeFor[pipeline.ScalingPolicy](), reflect.TypeFor[pipeline.LifecycleHook](), reflect.TypeFor[pipeline.MetricsEndpoint](), reflect.TypeFor[pipeline.Analysis]()} {
 		// The language's own tags mean other things than huma's, and it has a schema of its own.
 		hc.Components.Schemas.RegisterTypeAlias(t, reflect.TypeFor[languageObject]())
 	}

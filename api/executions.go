@@ -111,6 +111,10 @@ func (s *Server) stages(c *control.Service) {
 		func(ctx context.Context, in *StagePath) (*body[control.CanaryVerdicts], error) {
 			return answer(c.Verdicts(ctx, principal(ctx), in.ID, in.Stage))
 		})
+	huma.Register(s.api, operation(http.MethodPost, "/analyses", "analyze-metrics", "Judge kept metrics of a canary, at the time of a run's analysis or another; nothing is changed", 200),
+		func(ctx context.Context, in *struct{ Body control.AnalysisRequest }) (*body[control.AnalysisReport], error) {
+			return answer(c.Analyze(ctx, principal(ctx), in.Body))
+		})
 	huma.Register(s.api, operation(http.MethodGet, "/executions/{id}/stages/{stage}/restart", "get-restart", "What a restart from the stage would run again", 200),
 		func(ctx context.Context, in *StagePath) (*body[control.RestartPlan], error) {
 			return answer(c.PlanRestart(ctx, principal(ctx), in.ID, in.Stage))

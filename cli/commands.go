@@ -12,7 +12,7 @@ type commandGroup struct {
 var commandGroups = []commandGroup{
 	{"start", "Start:", []func(*app) *cobra.Command{newDemoCommand, newUpCommand, newDoctorCommand, newOpenCommand, newGamedayCommand}},
 	{"file", "Pipeline files:", []func(*app) *cobra.Command{newInitCommand, newValidateCommand, newSchemaCommand, newImportCommand, newApplyCommand, newApplicationsCommand, newTriggersCommand, newPlanCommand, newBuildCommand}},
-	{"run", "Executions:", []func(*app) *cobra.Command{newRunCommand, newExecutionsCommand, newApproveCommand, newRejectCommand, newJudgeCommand, newExplainCommand}},
+	{"run", "Executions:", []func(*app) *cobra.Command{newRunCommand, newExecutionsCommand, newApproveCommand, newRejectCommand, newJudgeCommand, newCanaryCommand, newExplainCommand}},
 	{"fleet", "What runs:", []func(*app) *cobra.Command{newClustersCommand, newInstancesCommand, newLogsCommand, newSitesCommand, newRegionsCommand, newDriftCommand, newRollbackCommand, newChaosCommand,
 		newResizeCommand, newEnableCommand, newDisableCommand, newDestroyCommand, newTerminateCommand, newStandbyCommand, newProtectCommand, newSetHealthCommand, newCompleteHookCommand, newHeartbeatCommand, newSuspendCommand, newResumeCommand}},
 	{"aws", "Clients of AWS:", []func(*app) *cobra.Command{newAWSCommand}},

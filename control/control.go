@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"showrunner/artifact"
+	"showrunner/canary"
 	"showrunner/cloud"
 	"showrunner/execution"
 	"showrunner/secret"
@@ -66,10 +67,11 @@ type Deps struct {
 	URL             string // where this control plane is reached from outside
 	Log             *slog.Logger
 	Now             func() time.Time
-	Repositories    Repositories // nil: no repository's pipeline file is followed
-	Alarms          OpenAlarms   // nil: there are no alarms
-	KillMetrics     KillMetrics  // nil: kills are not counted
-	Replicas        Replicas     // nil: this is the only control plane
+	Repositories    Repositories  // nil: no repository's pipeline file is followed
+	Alarms          OpenAlarms    // nil: there are no alarms
+	KillMetrics     KillMetrics   // nil: kills are not counted
+	Replicas        Replicas      // nil: this is the only control plane
+	Metrics         canary.Source // nil: there are no metrics
 }
 
 // Service carries out operations. Its methods may be used from any goroutine.

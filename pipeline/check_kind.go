@@ -200,6 +200,9 @@ func (c *checks) deployRules(i int, s *stageOrigin, v Deploy) {
 	if v.Strategy.Canary != nil && v.Strategy.Canary.Judge != nil {
 		c.judge(func(name string) *yaml.Node { return find(s.with, "strategy", "canary", "judge", name) }, *v.Strategy.Canary.Judge)
 	}
+	if v.Strategy.Canary != nil && v.Strategy.Canary.Analysis != nil {
+		c.analysis(s.with, *v.Strategy.Canary.Analysis)
+	}
 	if m := v.Maintenance; m != nil && m.MaxHealthy-m.MinHealthy > 100 {
 		c.report(find(s.with, "maintenance", "maxHealthy"), CodeValue, "maintenance of %s: maxHealthy %d is more than 100 above minHealthy %d", c.where, m.MaxHealthy, m.MinHealthy)
 	}
@@ -227,6 +230,35 @@ func (c *checks) judge(at func(name string) *yaml.Node, j Judge) {
 	}
 	if j.PassErrorRatio > 0 && j.PassErrorRatio <= limit {
 		c.report(at("passErrorRatio"), CodeValue, "the judge of %s: passErrorRatio %v has to be above maxErrorRatio, which is %v", c.where, j.PassErrorRatio, limit)
+	}
+}
+
+// analysis checks the rules over several fields of an analysis.
+func (c *checks) analysis(with *yaml.Node, a Analysis) {
+	at := func(path ...any) *yaml.Node {
+		return find(with, append([]any{"strategy", "canary", "analysis"}, path...)...)
+	}
+	if len(a.Metrics) == 0 && at("metrics") != nil {
+		c.report(at("metrics"), CodeRequired, "the analysis of %s has no metrics", c.where)
+	}
+	if a.Marginal > a.Pass {
+		c.report(at("marginal"), CodeValue, "the analysis of %s: marginal %v is above pass %v", c.where, a.Marginal, a.Pass)
+	}
+	if a.Interval > 0 && a.Step > a.Interval {
+		c.report(at("step"), CodeValue, "the analysis of %s: the step %s is longer than the interval %s", c.where, a.Step, a.Interval)
+	}
+	if a.Source != nil && a.Source.Token != "" && !hasExpression(a.Source.Token) {
+		c.plainSecret(at("source", "token"), "token of the metrics' source")
+	}
+	var names []string
+	for i, m := range a.Metrics {
+		if m.Name != "" && slices.Contains(names, m.Name) {
+			c.report(at("metrics", i, "name"), CodeDuplicateKey, "the analysis of %s has two metrics named %q", c.where, m.Name)
+		}
+		names = append(names, m.Name)
+		if counts := m.Requests != "" || m.Errors != ""; counts == (m.Query != "") || counts && (m.Requests == "" || m.Errors == "") {
+			c.report(at("metrics", i), CodeOneOf, "metric %q of %s has either a query, or requests and errors", m.Name, c.where)
+		}
 	}
 }
 

@@ -149,6 +149,48 @@ type Canary struct {
 	ScaleDownDelay Duration  `json:"scaleDownDelay,omitempty" default:"30s" min:"0"`
 	Validate       string    `json:"validate,omitempty" check:"url"`
 	Judge          *Judge    `json:"judge,omitempty"`
+	Analysis       *Analysis `json:"analysis,omitempty"`
+}
+
+// Analysis compares metrics of the new version with those of a baseline while the canary's steps last. A step ends only once all metrics have data and their score passes; metrics without data, and a source that does not answer, never pass.
+type Analysis struct {
+	Source           *MetricsSource   `json:"source,omitempty"`                                           // default: the metrics that control keeps
+	Baseline         string           `json:"baseline,omitempty" enum:"production" default:"production"`  // production: the instances of the old version that serve
+	Interval         Duration         `json:"interval,omitempty" default:"30s" min:"1000000000"`          // between two judgements; each of them judges everything since the first step's traffic had settled, or the lookback; default 30s
+	Step             Duration         `json:"step,omitempty" default:"5s" min:"1000000000"`               // between two points of a metric; default 5s
+	Lookback         Duration         `json:"lookback,omitempty" min:"0"`                                 // default: everything is judged
+	WarmUp           Duration         `json:"warmUp,omitempty" min:"0"`                                   // at the beginning, which is not judged
+	Delay            Duration         `json:"delay,omitempty" default:"15s" min:"0"`                      // after the end of an interval, until its last points are there; default 15s
+	Pass             float64          `json:"pass,omitempty" default:"95" min:"0" max:"100"`              // a score from which on the version passes; default 95
+	Marginal         float64          `json:"marginal,omitempty" default:"75" min:"0" max:"100"`          // a score up to which the rollout fails at once; default 75
+	MinPoints        int              `json:"minPoints,omitempty" default:"10" min:"8"`                   // of each side, for a verdict on a metric; default 10
+	Alpha            float64          `json:"alpha,omitempty" default:"0.01" min:"0.000001" max:"0.5"`    // probability of a false alarm by the metrics that count errors, over all regions and looks; default 0.01
+	WhenInconclusive string           `json:"whenInconclusive,omitempty" enum:"fail|wait" default:"fail"` // a step that is undecided after its pause and the time that a version has to become healthy fails (default), or waits until the stage's timeout
+	Metrics          []AnalysisMetric `json:"metrics"`
+}
+
+// MetricsSource is a server that answers Prometheus's query API.
+type MetricsSource struct {
+	URL   string `json:"url" check:"url"`               // without /api/v1
+	Token string `json:"token,omitempty" lang:"secret"` // sent as Bearer
+}
+
+// AnalysisMetric is a PromQL query for each side, judged by Kayenta's rules (netflix-aca-v1), or two counters, judged by the sequential judge. A query answers with one series. Variables in it: ${scope} (cluster, region and server group as label matchers of control's own metrics), ${groups} (the server groups as a regular expression), ${cluster}, ${region}, ${version}, ${step}.
+type AnalysisMetric struct {
+	Name            string   `json:"name" check:"name"`
+	Query           string   `json:"query,omitempty"`                                                        // such as sum(rate(orders_total{${scope}}[30s])); this, or requests and errors
+	Requests        string   `json:"requests,omitempty"`                                                     // the sum of a counter, without rate()
+	Errors          string   `json:"errors,omitempty"`                                                       // the sum of a counter of the failed ones among the requests
+	MaxRatio        float64  `json:"maxRatio,omitempty" min:"0" max:"100"`                                   // with errors: how many times as often as the baseline the new version may fail; default 1
+	Direction       string   `json:"direction,omitempty" enum:"increase|decrease|either" default:"increase"` // which change is bad; default increase
+	Critical        bool     `json:"critical,omitempty"`                                                     // a change fails the rollout whatever the score is
+	Group           string   `json:"group,omitempty" default:"metrics"`                                      // of the score
+	Measure         string   `json:"measure,omitempty" enum:"meanRatio|cles" default:"meanRatio"`            // of the effect's size: the ratio of the means (default), or the probability that a value of the new version is greater
+	AllowedIncrease *float64 `json:"allowedIncrease,omitempty" min:"0"`                                      // effects below it do not count
+	AllowedDecrease *float64 `json:"allowedDecrease,omitempty" min:"0"`                                      // effects above it do not count
+	NaN             string   `json:"nan,omitempty" enum:"remove|replace" default:"remove"`                   // points without a value: left out (default), or 0 as long as there are minPoints others
+	Outliers        string   `json:"outliers,omitempty" enum:"keep|remove" default:"keep"`                   // default keep
+	WhenNoData      string   `json:"whenNoData,omitempty" enum:"fail|ignore" default:"fail"`                 // too little data holds the step back and then fails it (default), or the metric is left out of the verdict
 }
 
 // Judge decides about the new version at each step, from the load balancer's raw counts, and may look as often as it likes: a version that is no worse fails with the probability alpha at most.

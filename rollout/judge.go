@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"showrunner/canary"
 	"showrunner/canary/judge/sequential"
 	"showrunner/cloud"
 	"showrunner/pipeline"
@@ -195,6 +196,9 @@ type Report struct {
 	Step        int                `json:"step"`    // from 1
 	Weight      float64            `json:"weight"`  // percent, at that step
 	Verdict     sequential.Verdict `json:"verdict"`
+	// Analysis is the newest judgement of the metrics; nil without an analysis, and
+	// before the first one.
+	Analysis *canary.Report `json:"analysis,omitempty"`
 	// Series are moments of the analysis, for a chart.
 	Series []sequential.Point `json:"series"`
 }
@@ -204,14 +208,17 @@ type Report struct {
 func Reports(st State) map[string]Report {
 	var all map[string]Report
 	for region, rs := range st.Regions {
-		if rs.Judge == nil {
+		if rs.Judge == nil && rs.Analyzed == nil {
 			continue
 		}
-		r := Report{Region: region, ServerGroup: rs.New, Step: rs.JudgedStep, Weight: rs.JudgedWeight, Series: rs.Analysis.Points}
+		r := Report{Region: region, ServerGroup: rs.New, Step: rs.JudgedStep, Weight: rs.JudgedWeight, Analysis: rs.Analyzed, Series: []sequential.Point{}}
 		for _, b := range rs.PreviousGroups {
 			r.Against = append(r.Against, b.Name)
 		}
-		if r.Verdict = rs.Analysis.Verdict(*rs.Judge, false); rs.Verdict != nil {
+		if rs.Judge != nil {
+			r.Verdict, r.Series = rs.Analysis.Verdict(*rs.Judge, false), rs.Analysis.Points
+		}
+		if rs.Verdict != nil {
 			r.Verdict = *rs.Verdict
 		}
 		if all == nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"showrunner/canary"
 	"showrunner/cloud"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -31,7 +32,9 @@ type Cloud interface {
 type Loop struct {
 	Cloud Cloud
 	HTTP  *http.Client // for validation hooks
-	Now   func() time.Time
+	// Metrics is the source of the strategy's analysis; nil where there is none.
+	Metrics canary.Source
+	Now     func() time.Time
 	// Log is called with one line for each action.
 	Log func(format string, args ...any)
 }
@@ -49,6 +52,10 @@ const (
 // with prefix.
 func (l *Loop) Tick(ctx context.Context, spec Spec, st State, prefix string) (Decision, error) {
 	obs := l.Observe(ctx, spec)
+	if err := ctx.Err(); err != nil {
+		return Decision{State: st}, err
+	}
+	l.measure(ctx, spec, st, obs)
 	if err := ctx.Err(); err != nil {
 		return Decision{State: st}, err
 	}
@@ -113,6 +120,31 @@ func (l *Loop) Observe(ctx context.Context, spec Spec) Observed {
 	}
 	wg.Wait()
 	return obs
+}
+
+// measure asks the source of the analysis for the windows that are due.
+func (l *Loop) measure(ctx context.Context, spec Spec, st State, obs Observed) {
+	analysis := shapeOf(spec.Strategy).analysis
+	if analysis == nil {
+		return
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for region, w := range Due(spec, st, l.Now()) {
+		o := obs.Regions[region]
+		if o.Unreachable != "" || l.Metrics == nil {
+			continue
+		}
+		wg.Go(func() {
+			base, fresh := scopes(spec, st.Regions[region], region)
+			measured := canary.Measure(ctx, l.Metrics, *analysis, base, fresh, w)
+			mu.Lock()
+			defer mu.Unlock()
+			o.Measured = &measured
+			obs.Regions[region] = o
+		})
+	}
+	wg.Wait()
 }
 
 // change makes one change; name is the group that a Create made.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"showrunner/canary"
 	"showrunner/canary/judge/sequential"
 	"showrunner/cloud"
 	"showrunner/pipeline"
@@ -107,6 +108,9 @@ type Region struct {
 	Unreachable string
 	Groups      []cloud.ServerGroup // of the cluster, oldest first
 	Counts      []cloud.Counts      // set when the strategy has a judge and the cloud counts
+	// Measured is what the analysis' source answered for the window that is due; nil when
+	// none is.
+	Measured *canary.Measured
 	// Facts are the facts that the cloud states for the region; nil is a cloud
 	// that can do everything, without delay.
 	Facts *cloud.Facts
@@ -180,6 +184,12 @@ type RegionState struct {
 	// counts.
 	JudgedStep   int     `json:"judgedStep,omitempty"`
 	JudgedWeight float64 `json:"judgedWeight,omitempty"`
+	// AnalysisBegan is the beginning of the first window of the analysis of metrics, and
+	// Analyzed its newest judgement. SourceFailed says why the source has no answer for
+	// the window that is due; empty when it has.
+	AnalysisBegan time.Time      `json:"analysisBegan,omitzero"`
+	Analyzed      *canary.Report `json:"analyzed,omitempty"`
+	SourceFailed  string         `json:"sourceFailed,omitempty"`
 	// Unjudged are the steps that passed without a verdict, each with the missing
 	// data.
 	Unjudged  []string `json:"unjudged,omitempty"`
@@ -247,6 +257,7 @@ type shape struct {
 	name     string
 	steps    []step
 	judge    *pipeline.Judge
+	analysis *pipeline.Analysis
 	validate string
 	coexist  bool // both versions stay in traffic
 	keep     int  // old groups that are kept after the end; -1 keeps all
@@ -296,7 +307,7 @@ func canaryShape(c pipeline.Canary) shape {
 	if pause == 0 {
 		pause = 30 * time.Second
 	}
-	sh := shape{name: "canary", validate: c.Validate, judge: c.Judge, keep: c.Keep, shrink: true, delay: time.Duration(c.ScaleDownDelay)}
+	sh := shape{name: "canary", validate: c.Validate, judge: c.Judge, analysis: c.Analysis, keep: c.Keep, shrink: true, delay: time.Duration(c.ScaleDownDelay)}
 	for _, p := range c.Steps {
 		if p > 0 && p < 100 {
 			sh.steps = append(sh.steps, step{Capacity: p, Weight: p, Pause: pause})

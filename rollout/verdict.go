@@ -11,10 +11,20 @@ import (
 	"showrunner/stage"
 )
 
-// verdict asks the strategy's judge whether a step may end. It uses the load
+// verdict asks the judge of the load balancer's counts, and the analysis of metrics,
+// whether a step may end: both have to agree.
+func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last bool) bool {
+	counts := d.countsVerdict(region, o, rs, s, last)
+	if d.st.Failure != nil {
+		return false
+	}
+	return d.metricsVerdict(region, o, rs, s, last) && counts
+}
+
+// countsVerdict asks the strategy's judge whether a step may end. It uses the load
 // balancer's raw counts since the step's weights had settled. A version never
 // passes without data unless the file allows it.
-func (d *decider) verdict(region string, o Region, rs *RegionState, s step, last bool) bool {
+func (d *decider) countsVerdict(region string, o Region, rs *RegionState, s step, last bool) bool {
 	if d.shape.judge == nil || len(rs.PreviousGroups) == 0 || rs.Reused || last {
 		return true
 	}

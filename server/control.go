@@ -38,7 +38,9 @@ import (
 	"showrunner/stage/notify"
 	"showrunner/store"
 	"showrunner/telemetry"
+	"showrunner/telemetry/promapi"
 	"showrunner/telemetry/scrape"
+	metricsource "showrunner/telemetry/source"
 	"showrunner/trigger"
 	"showrunner/web"
 )
@@ -114,6 +116,8 @@ type controlPlane struct {
 	cleaner      *deploy.Cleaner
 	listener     net.Listener
 	metrics      *telemetry.Store
+	promapi      *promapi.API
+	sourceClient *http.Client // of analyses
 	scraper      *scrape.Scraper
 	targets      map[string][]scrape.Target // of account/region
 	own          *ownMetrics
@@ -212,6 +216,7 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	if c.metrics, err = openMetrics(c.Data); err != nil {
 		return nil, err
 	}
+	c.promapi, c.sourceClient = promapi.New(c.metrics, c.Version, c.Now), metricsource.NewClient()
 	c.scraper = &scrape.Scraper{Store: c.metrics, Client: scrape.NewClient(), Now: c.Now, Log: c.Log}
 	c.targets = map[string][]scrape.Target{}
 	c.own = c.newOwnMetrics()

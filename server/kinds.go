@@ -53,7 +53,7 @@ func (c *controlPlane) rollouts(engine *execution.Engine, client *http.Client) *
 	c.claims.Waker = engine
 	c.watchers = deploy.NewWatchers()
 	c.cleaner = deploy.NewCleaner(&deploy.Cleaner{CleanUps: c.cleanUps, Accounts: c.accounts, Watchers: c.watchers, Waker: engine, Now: c.Now, Log: c.Log})
-	return &deploy.Rollouts{Accounts: c.accounts, HTTP: client, Now: c.Now, Claims: c.claims, CleanUps: c.cleanUps, Watchers: c.watchers, Waker: engine}
+	return &deploy.Rollouts{Accounts: c.accounts, HTTP: client, Now: c.Now, Claims: c.claims, CleanUps: c.cleanUps, Watchers: c.watchers, Waker: engine, Metrics: c.source}
 }
 
 // underWay says whether an attempt at a stage has begun and not ended.

@@ -13,12 +13,14 @@ import (
 	"sync"
 	"time"
 
+	"showrunner/canary"
 	"showrunner/cloud"
 	"showrunner/problem"
 	"showrunner/telemetry"
 	"showrunner/telemetry/ingest"
 	"showrunner/telemetry/promapi"
 	"showrunner/telemetry/scrape"
+	"showrunner/telemetry/source"
 	"showrunner/telemetry/traffic"
 )
 
@@ -60,13 +62,29 @@ func openMetrics(data string) (s *telemetry.Store, err error) {
 // prometheus puts the query API of Prometheus, and what takes metrics from others,
 // behind the same token as the API.
 func (c *controlPlane) prometheus(mux *http.ServeMux) {
-	answers := c.reader(promapi.New(c.metrics, c.Version, c.Now))
+	answers := c.reader(c.promapi)
 	for _, path := range promapi.Paths() {
 		mux.Handle(path, answers)
 	}
 	sent := ingest.New(c.metrics, c.Now)
 	mux.Handle(ingest.RemoteWritePath, c.auth.Require(http.HandlerFunc(sent.RemoteWrite)))
 	mux.Handle(ingest.OTLPPath, c.auth.Require(http.HandlerFunc(sent.OTLP)))
+}
+
+// source is the source of an analysis of metrics.
+func (c *controlPlane) source(url, token string) canary.Source {
+	if url == "" {
+		return c.promapi
+	}
+	return &source.Prometheus{URL: url, Token: token, Client: c.sourceClient}
+}
+
+// keptMetrics are the metrics that this control plane keeps.
+type keptMetrics struct{ c *controlPlane }
+
+// Range implements canary.Source.
+func (k keptMetrics) Range(ctx context.Context, query string, start, end time.Time, step time.Duration) ([][]canary.Point, error) {
+	return k.c.promapi.Range(ctx, query, start, end, step)
 }
 
 // regionTraffic is what one look at a region found.

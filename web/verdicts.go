@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"showrunner/api"
+	"showrunner/canary"
 	"showrunner/canary/judge/sequential"
 	"showrunner/control"
 	"showrunner/internal/plot"
@@ -19,6 +20,11 @@ type regionVerdict struct {
 	Shape  string
 	Rows   []metricRow
 	Charts []template.HTML
+	// Counted says that the judge of the load balancer's counts has a report, Decision is
+	// that of both judges, and ValueCharts are of the analysis' metrics.
+	Counted     bool
+	Decision    sequential.Decision
+	ValueCharts []template.HTML
 }
 
 // metricRow is a line of the table of metrics.
@@ -55,8 +61,16 @@ func verdictsData(name string, number int, v control.CanaryVerdicts) map[string]
 }
 
 func shown(r control.CanaryReport) regionVerdict {
-	v := regionVerdict{CanaryReport: r, Tone: "run", Shape: "…"}
-	switch r.Verdict.Decision {
+	v := regionVerdict{CanaryReport: r, Tone: "run", Shape: "…", Counted: r.Verdict.Decision != "", Decision: r.Verdict.Decision}
+	if a := r.Analysis; a != nil {
+		if !v.Counted || v.Decision == sequential.Pass || a.Decision == sequential.Fail {
+			v.Decision = a.Decision
+		}
+		for _, m := range a.Metrics {
+			v.ValueCharts = append(v.ValueCharts, valuesChart(*a, m))
+		}
+	}
+	switch v.Decision {
 	case sequential.Pass:
 		v.Tone, v.Shape = "ok", "✓"
 	case sequential.Fail:
@@ -146,6 +160,21 @@ func effectChart(r control.CanaryReport, m sequential.MetricResult, at int) temp
 		c.Rules = append(c.Rules, plot.Rule{Label: "to be shown below", Class: "c3", At: m.Accept * scale})
 	}
 	return template.HTML(c.SVG()) //nolint:gosec // plot escapes what it is given
+}
+
+// valuesChart draws the points of both sides of a metric.
+func valuesChart(a canary.Report, m canary.MetricReport) template.HTML {
+	side := func(label, class string, values canary.Values) plot.Line {
+		line := plot.Line{Label: label, Class: class}
+		length := a.Window.End.Sub(a.Window.Start).Seconds()
+		for i, v := range values {
+			line.Points = append(line.Points, [2]float64{length * float64(i) / float64(max(len(values)-1, 1)), v})
+		}
+		return line
+	}
+	return template.HTML(plot.Chart{Title: m.Name, Width: chartWidth, Height: chartHeight, Description: m.Reason,
+		X: plot.Axis{Label: "seconds since the window began"}, Y: plot.Axis{Label: m.Name},
+		Lines: []plot.Line{side("new version", "c1", m.CanaryValues), side("baseline", "c2", m.BaselineValues)}}.SVG()) //nolint:gosec // as above
 }
 
 // evidenceChart draws the evidence against the new version, and where it stops.

@@ -32,7 +32,7 @@ const (
 
 // witnessed are the failures that the output of the new version's instances can
 // explain.
-var witnessed = map[string]bool{"CANARY_ERRORS": true, "CANARY_SLOW": true, "CANARY_INCONCLUSIVE": true, "HEALTH_TIMEOUT": true, "CRASH_LOOP": true, "SERVER_GROUP_GONE": true, "VALIDATION_FAILED": true}
+var witnessed = map[string]bool{"CANARY_ERRORS": true, "CANARY_SLOW": true, "CANARY_METRICS": true, "CANARY_INCONCLUSIVE": true, "HEALTH_TIMEOUT": true, "CRASH_LOOP": true, "SERVER_GROUP_GONE": true, "VALIDATION_FAILED": true}
 
 // witness adds the last output of the failing version's instances to a failure,
 // before the version is taken out of traffic and destroyed: people look at the

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"showrunner/canary"
 	"showrunner/cloud"
 	"showrunner/rollout"
 	"showrunner/stage"
@@ -23,6 +24,8 @@ type Rollouts struct {
 	CleanUps *CleanUps
 	Watchers *Watchers
 	Waker    stage.Waker
+	// Metrics is the source of an analysis; without an address control's own metrics.
+	Metrics func(url, token string) canary.Source
 }
 
 // job is one rollout that a stage carries out, one step a call.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/canary"
 	"showrunner/cloud"
 	"showrunner/pipeline"
 	"showrunner/problem"
@@ -75,12 +76,31 @@ func (k *Service) run(ctx context.Context, in *stage.Input) (stage.Result, error
 	if j.secrets, err = secretsIn(ctx, in, c.Env); err != nil {
 		return stage.Result{}, err
 	}
+	if j.loop.Metrics, err = k.source(ctx, in, c.Strategy); err != nil {
+		return stage.Result{}, err
+	}
 	if answer, err := k.begin(ctx, in, j.subject(st), &st); err != nil || answer != nil {
 		return answer.OrNone(), err
 	}
 	return j.carry(ctx, st, func(r rollout.State) map[string]any {
 		return outputsOf(r, c.Account, c.Cluster, spec, map[string]any{"url": account.ServiceURL(c.Cluster)})
 	})
+}
+
+// source is the source of the metrics of a strategy's analysis, with its token.
+func (k *Service) source(ctx context.Context, in *stage.Input, s pipeline.Strategy) (canary.Source, error) {
+	if s.Canary == nil || s.Canary.Analysis == nil || k.Metrics == nil {
+		return nil, nil
+	}
+	from := s.Canary.Analysis.Source
+	if from == nil {
+		return k.Metrics("", ""), nil
+	}
+	token, err := in.Secrets.Expand(ctx, from.Token)
+	if err != nil {
+		return nil, err
+	}
+	return k.Metrics(from.URL, token), nil
 }
 
 // loadState reads the saved state of the task; the first call fixes the waves.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"showrunner/canary"
 	"showrunner/canary/judge/sequential"
 	"showrunner/chaos/monkey"
 	"showrunner/cloud"
@@ -172,9 +173,29 @@ func (c *canned) Verdicts(_ context.Context, _ control.Principal, id, name strin
 				Canary:   sequential.Side{Requests: 20, Started: 20, Failures: uint64(6 * (i - 1)), Buckets: []uint64{18, 1, 1}},
 				Baseline: sequential.Side{Requests: 80, Started: 80, Failures: 1, Buckets: []uint64{72, 4, 4}}})
 		}
-		v.Regions = append(v.Regions, control.CanaryReport{Region: r, ServerGroup: "storefront-prod-v008", Against: []string{"storefront-prod-v007"}, Step: 2, Weight: 25, Verdict: a.Verdict(config, false), Series: a.Points})
+		v.Regions = append(v.Regions, control.CanaryReport{Region: r, ServerGroup: "storefront-prod-v008", Against: []string{"storefront-prod-v007"}, Step: 2, Weight: 25, Verdict: a.Verdict(config, false), Series: a.Points, Analysis: c.analysis(i)})
 	}
 	return v, nil
+}
+
+// analysis is a judgement of metrics; the first region has none yet.
+func (c *canned) analysis(region int) *canary.Report {
+	if region == 0 {
+		return nil
+	}
+	config := pipeline.Analysis{Pass: 95, Marginal: 75, MinPoints: 8, Interval: pipeline.Duration(time.Minute), Step: pipeline.Duration(5 * time.Second), Metrics: []pipeline.AnalysisMetric{
+		{Name: text(c.state, 1, "orders"), Query: "x", Direction: "decrease", Group: "metrics"}, {Name: "memory", Query: "x", Critical: true, Group: "metrics"}}}
+	m := canary.Measured{Window: canary.WindowOf(config, c.now().Add(-time.Minute), 1), Baseline: map[string]canary.Side{}, Canary: map[string]canary.Side{}}
+	for _, metric := range config.Metrics {
+		base, fresh := make(canary.Values, 13), make(canary.Values, 13)
+		for i := range base {
+			base[i], fresh[i] = float64(10+i%3), float64(10+i%4+i*(region-1))
+		}
+		m.Baseline[metric.Name], m.Canary[metric.Name] = canary.Side{Values: base}, canary.Side{Values: fresh}
+	}
+	r := canary.Judge(config, m, len(regions))
+	r.Source = "control's own metrics"
+	return &r
 }
 
 func (c *canned) ChaosLever(context.Context, control.Principal) (control.ChaosLever, error) {
