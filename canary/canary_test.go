@@ -239,7 +239,7 @@ func TestMeasureIsBounded(t *testing.T) {
 // Names never end the quotes that they stand in.
 func TestExpand(t *testing.T) {
 	s := canary.Scope{Cluster: `a"b`, Region: "us-west-2", Version: "1.0", Groups: []string{"api-v001", "api-v.02"}}
-	w := canary.Window{Step: 5 * time.Second}
+	w := canary.Window{Step: pipeline.Duration(5 * time.Second)}
 	for query, want := range map[string]string{
 		`sum(rate(x{${scope}}[${step}]))`:                `sum(rate(x{cluster="a\"b",region="us-west-2",server_group=~"api-v001|api-v\\.02"}[5s]))`,
 		`x{v="${version}",r="${region}",g=~"${groups}"}`: `x{v="1.0",r="us-west-2",g=~"api-v001|api-v\\.02"}`,

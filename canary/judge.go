@@ -214,8 +214,8 @@ func (r *MetricReport) judgeCounts(a pipeline.Analysis, metric pipeline.Analysis
 		if !okB || !okC || b.Requests+c.Requests == 0 {
 			continue
 		}
-		start := float64(w.Start.Add(time.Duration(i-1)*w.Step).UnixMilli()) / 1000
-		analysis.Add(config, sequential.Interval{Start: start, End: start + w.Step.Seconds(), Baseline: b, Canary: c})
+		start := float64(w.Start.Add(time.Duration(i-1)*w.step()).UnixMilli()) / 1000
+		analysis.Add(config, sequential.Interval{Start: start, End: start + w.step().Seconds(), Baseline: b, Canary: c})
 	}
 	v := analysis.Verdict(config, false)
 	r.Counts, r.Reason = &v, v.Reason

@@ -24,15 +24,15 @@ type Scope struct {
 
 // Window is the time that is judged. Index numbers the windows of an analysis from 1.
 type Window struct {
-	Index int           `json:"index"`
-	Start time.Time     `json:"start"`
-	End   time.Time     `json:"end"`
-	Step  time.Duration `json:"step"`
+	Index int               `json:"index"`
+	Start time.Time         `json:"start"`
+	End   time.Time         `json:"end"`
+	Step  pipeline.Duration `json:"step"`
 }
 
 // WindowOf is the index-th window of an analysis that began at a time.
 func WindowOf(a pipeline.Analysis, began time.Time, index int) Window {
-	w := Window{Index: index, Start: began, End: began.Add(time.Duration(index) * time.Duration(a.Interval)), Step: time.Duration(a.Step)}
+	w := Window{Index: index, Start: began, End: began.Add(time.Duration(index) * time.Duration(a.Interval)), Step: a.Step}
 	if back := time.Duration(a.Lookback); back > 0 && w.End.Add(-back).After(w.Start) {
 		w.Start = w.End.Add(-back)
 	}
@@ -40,7 +40,9 @@ func WindowOf(a pipeline.Analysis, began time.Time, index int) Window {
 }
 
 // points is how many points the grid of the window has.
-func (w Window) points() int { return int(w.End.Sub(w.Start)/w.Step) + 1 }
+func (w Window) points() int { return int(w.End.Sub(w.Start)/w.step()) + 1 }
+
+func (w Window) step() time.Duration { return time.Duration(w.Step) }
 
 // mostPoints bounds the points of a window, as Prometheus does.
 const mostPoints = 11_000
@@ -163,7 +165,7 @@ func measureQuery(ctx context.Context, source Source, query string, w Window) (V
 	if w.points() > mostPoints {
 		return nil, problem.New(problem.Invalid, op, "%d points are more than %d: raise the step", w.points(), mostPoints)
 	}
-	series, err := source.Range(ctx, query, w.Start, w.End, w.Step)
+	series, err := source.Range(ctx, query, w.Start, w.End, w.step())
 	switch {
 	case err != nil:
 		return nil, problem.Wrap(err, problem.CodeOf(err), op, "asking for %s", query)
@@ -197,7 +199,7 @@ func Expand(query string, s Scope, w Window) string {
 	matchers := []string{`cluster="` + text(s.Cluster) + `"`, `region="` + text(s.Region) + `"`, `server_group=~"` + pattern + `"`}
 	return strings.NewReplacer(
 		"${scope}", strings.Join(matchers, ","), "${groups}", pattern, "${cluster}", text(s.Cluster), "${region}", text(s.Region),
-		"${version}", text(s.Version), "${step}", strconv.Itoa(max(1, int(w.Step.Seconds())))+"s",
+		"${version}", text(s.Version), "${step}", strconv.Itoa(max(1, int(w.step().Seconds())))+"s",
 	).Replace(query)
 }
 

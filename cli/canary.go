@@ -61,7 +61,7 @@ The exit code is 0 whatever the verdict is.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.config, "config", "", "the configuration, or - for standard input; default: the run's own")
-	flags.StringVar(&f.region, "region", "", "the region; default: the run's first")
+	flags.StringVar(&f.region, "region", "", "the region; default: the one that failed the run, or its first")
 	flags.StringVar(&f.cluster, "cluster", "", "the cluster, without an execution")
 	flags.StringSliceVar(&f.baseline, "baseline", nil, "server groups of the baseline")
 	flags.StringSliceVar(&f.canary, "canary", nil, "server groups of the canary")

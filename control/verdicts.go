@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"showrunner/canary"
+	"showrunner/canary/judge/sequential"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/rollout"
@@ -105,7 +106,7 @@ func (s *Service) Analyze(ctx context.Context, p Principal, q AnalysisRequest) (
 	case !q.End.After(q.Start):
 		return AnalysisReport{}, problem.New(problem.Invalid, op, "the end has to be after the start")
 	}
-	w := canary.Window{Index: 1, Start: q.Start, End: q.End, Step: time.Duration(config.Step)}
+	w := canary.Window{Index: 1, Start: q.Start, End: q.End, Step: config.Step}
 	r := canary.Judge(config, canary.Measure(ctx, s.Metrics, config, q.Baseline, q.Canary, w), 1)
 	r.Baseline, r.Canary, r.Source = q.Baseline, q.Canary, "control's own metrics"
 	return r, nil
@@ -119,36 +120,40 @@ func (s *Service) fromRun(ctx context.Context, p Principal, q AnalysisRequest) (
 		return q, err
 	}
 	var names []string
+	var found *canary.Report
 	for _, r := range v.Regions {
 		if r.Analysis == nil {
 			continue
 		}
-		if names = append(names, r.Region); q.Region != "" && q.Region != r.Region {
-			continue
+		names = append(names, r.Region)
+		// Without a region it is the one that failed the rollout, or the first.
+		if q.Region == r.Region || q.Region == "" && (found == nil || r.Analysis.Decision == sequential.Fail) {
+			found = r.Analysis
 		}
-		a := *r.Analysis
-		if q.UseConfig {
-			raw, err := json.Marshal(a.Config)
-			if err == nil {
-				err = json.Unmarshal(raw, &q.Config)
-			}
-			if err != nil {
-				return q, problem.Wrap(err, problem.Internal, op, "the configuration that was kept")
-			}
-		}
-		if len(q.Baseline.Groups) == 0 {
-			q.Baseline = a.Baseline
-		}
-		if len(q.Canary.Groups) == 0 {
-			q.Canary = a.Canary
-		}
-		if q.Start.IsZero() {
-			q.Start = a.Window.Start
-		}
-		if q.End.IsZero() {
-			q.End = a.Window.End
-		}
-		return q, nil
 	}
-	return q, problem.New(problem.NotFound, op, "stage %s of %s has no analysis of metrics in %q", q.Stage, q.Execution, q.Region).WithHelp("it has one in: %v", names)
+	if found == nil {
+		return q, problem.New(problem.NotFound, op, "stage %s of %s has no analysis of metrics in %q", q.Stage, q.Execution, q.Region).WithHelp("it has one in: %v", names)
+	}
+	if q.UseConfig {
+		raw, err := json.Marshal(found.Config)
+		if err == nil {
+			err = json.Unmarshal(raw, &q.Config)
+		}
+		if err != nil {
+			return q, problem.Wrap(err, problem.Internal, op, "the configuration that was kept")
+		}
+	}
+	if len(q.Baseline.Groups) == 0 {
+		q.Baseline = found.Baseline
+	}
+	if len(q.Canary.Groups) == 0 {
+		q.Canary = found.Canary
+	}
+	if q.Start.IsZero() {
+		q.Start = found.Window.Start
+	}
+	if q.End.IsZero() {
+		q.End = found.Window.End
+	}
+	return q, nil
 }

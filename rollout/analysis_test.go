@@ -36,7 +36,7 @@ func steady(by float64) source {
 func (s source) measure(w metrics.Window) *metrics.Measured {
 	m := metrics.Measured{Window: w, Baseline: map[string]metrics.Side{}, Canary: map[string]metrics.Side{}}
 	var base, fresh metrics.Values
-	for at := w.Start; !at.After(w.End); at = at.Add(w.Step) {
+	for at := w.Start; !at.After(w.End); at = at.Add(time.Duration(w.Step)) {
 		b, f := s(at)
 		base, fresh = append(base, b), append(fresh, f)
 	}
