@@ -1,9 +1,11 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -241,11 +243,17 @@ func (c *checks) analysis(with *yaml.Node, a Analysis) {
 	if len(a.Metrics) == 0 && at("metrics") != nil {
 		c.report(at("metrics"), CodeRequired, "the analysis of %s has no metrics", c.where)
 	}
+	// The defaults are filled in when a stage begins.
+	a.Pass, a.Marginal, a.MinPoints = cmp.Or(a.Pass, 95), cmp.Or(a.Marginal, 75), cmp.Or(a.MinPoints, 10)
+	a.Step, a.Interval = cmp.Or(a.Step, Duration(5*time.Second)), cmp.Or(a.Interval, Duration(30*time.Second))
 	if a.Marginal > a.Pass {
-		c.report(at("marginal"), CodeValue, "the analysis of %s: marginal %v is above pass %v", c.where, a.Marginal, a.Pass)
+		c.report(cmp.Or(at("marginal"), at("pass")), CodeValue, "the analysis of %s: marginal %v is above pass %v", c.where, a.Marginal, a.Pass)
 	}
-	if a.Interval > 0 && a.Step > a.Interval {
-		c.report(at("step"), CodeValue, "the analysis of %s: the step %s is longer than the interval %s", c.where, a.Step, a.Interval)
+	if a.Step > a.Interval {
+		c.report(cmp.Or(at("step"), at("interval")), CodeValue, "the analysis of %s: the step %s is longer than the interval %s", c.where, a.Step, a.Interval)
+	}
+	if a.Lookback > 0 && int(a.Lookback/a.Step)+1 < a.MinPoints {
+		c.report(at("lookback"), CodeValue, "the analysis of %s: a lookback of %s has fewer than the %d points that a verdict needs at a step of %s", c.where, a.Lookback, a.MinPoints, a.Step)
 	}
 	if a.Source != nil && a.Source.Token != "" && !hasExpression(a.Source.Token) {
 		c.plainSecret(at("source", "token"), "token of the metrics' source")
