@@ -31,6 +31,7 @@ each kind.`,
 func newFaultStartCommand(a *app) *cobra.Command {
 	var r control.FaultRequest
 	var duration, latency, jitter string
+	var mebibytes int64
 	cmd := &cobra.Command{
 		Use: "start KIND --region REGION --for DURATION", Short: "Begin a fault", Args: exactArgs("KIND"),
 		Long: `KIND is one of
@@ -42,11 +43,14 @@ func newFaultStartCommand(a *app) *cobra.Command {
   blackhole    requests are not answered until the fault is over, nor health checks
   bandwidth    the bodies of answers come at --rate bytes a second
   slow-close   the end of each answer comes --latency after the rest
+  cpu          a program beside each instance uses --cores of the processor
+  memory       a program beside each instance holds --mib MiB of memory
+  disk         --mib MiB of the disk are taken in the folder of each instance
   zone-outage  the instances of --zone are killed, and nothing starts there
   partition    control cannot reach the region, which goes on to serve
 
-hang hits one instance of --cluster, or as many as --count, --share or --all say. Those
-that hit requests hit every instance, also those that start meanwhile, unless some are
+hang, cpu, memory and disk hit one instance of --cluster, or as many as --count, --share
+or --all say. Those that hit requests hit every instance, also those that start meanwhile, unless some are
 selected. --percent, --path and --header choose the requests.
 
 --at says where requests are hit: at the instance, so that the load balancer tries
@@ -76,6 +80,7 @@ the fault: nothing was begun.`,
 				}
 				*d.seconds = time.Duration(v).Seconds() * d.scale
 			}
+			r.Bytes = mebibytes << 20
 			var out control.ChaosFault
 			if err := a.connect().Do(cmd.Context(), http.MethodPost, "/chaos/faults", r, &out, client.IdempotencyKey(rand.Text())); err != nil {
 				return err
@@ -102,6 +107,8 @@ the fault: nothing was begun.`,
 	f.StringVar(&r.Path, "path", "", "requests whose path begins with this")
 	f.StringVar((*string)(&r.At), "at", "", "where requests are hit: instance (default), balancer or edge")
 	f.StringVar(&r.From, "from", "", "the requests of this service alone, a cluster or a server group")
+	f.Float64Var(&r.Cores, "cores", 0, "cpu: so many cores, such as 0.5")
+	f.Int64Var(&mebibytes, "mib", 0, "memory and disk: MiB for each instance")
 	f.Int64Var(&r.Bandwidth, "rate", 0, "bandwidth: bytes a second")
 	f.StringVar(&r.Header, "header", "", "requests that have this field: Name, or 'Name: value'")
 	f.BoolVar(&r.Forced, "force", false, "also below the least capacity; never the last instance that serves")
@@ -127,6 +134,10 @@ func faultTable(w io.Writer, list []control.ChaosFault) {
 			what = fmt.Sprintf("latency %s ± %s", f.Latency, f.Jitter)
 		case "errors":
 			what = fmt.Sprintf("errors %d", f.Status)
+		case "cpu":
+			what = fmt.Sprintf("cpu %g cores", f.Cores)
+		case "memory", "disk":
+			what = fmt.Sprintf("%s %d MiB", f.Kind, f.Bytes>>20)
 		case "bandwidth":
 			what = fmt.Sprintf("bandwidth %d B/s", f.Bandwidth)
 		case "slow-close":

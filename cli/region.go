@@ -2,6 +2,7 @@ package cli
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -35,6 +36,9 @@ which asks for the token in SHOWRUNNER_REGION_TOKEN.`,
 				level = slog.LevelDebug
 			}
 			config.Data = a.data
+			if self, err := os.Executable(); err == nil { // without it the faults that need it are refused
+				config.Helper = self
+			}
 			config.Token = a.Getenv("SHOWRUNNER_REGION_TOKEN")
 			config.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: level}))
 			config.Ready = func(m ready.Message) {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"showrunner/cloud/localcloud"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -55,6 +56,7 @@ type app struct {
 
 // Main runs the command line and returns its exit code.
 func Main(args []string, s Streams) int {
+	localcloud.RunHelper()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a := &app{Streams: s}

@@ -37,6 +37,9 @@ type RegionConfig struct {
 	PassEnv []string
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Helper is a program that calls stress.Main, for faults that use things up; without
+	// one they are refused.
+	Helper string
 	// Ready is called once, when all parts serve. May be nil.
 	Ready func(ready.Message)
 	// ShutdownTimeout is how long requests and instances may take to end; default
@@ -166,7 +169,7 @@ func (r *region) open(ctx context.Context) error {
 	r.balancer = balancer.New(balancer.Config{Resolve: r.resolve, Fallback: r.sites, OnEject: r.eject, EdgeKey: r.edgeKey, Log: c.Log})
 	r.fleet, err = fleet.New(fleet.Config{
 		Region: c.Name, Zones: c.Zones, Dir: c.dir("fleet"), Artifacts: store, Balancer: r.balancer, Log: c.Log, Now: c.Now,
-		Address: r.front.Addr().String(), S3: r.objects.Endpoint(), PassEnv: c.PassEnv,
+		Address: r.front.Addr().String(), S3: r.objects.Endpoint(), PassEnv: c.PassEnv, Helper: c.Helper,
 	})
 	if err != nil {
 		return err

@@ -53,6 +53,10 @@ type Config struct {
 	// PATH, LANG, LC_ALL and TZ.
 	PassEnv []string
 
+	// Helper is a program that calls stress.Main, for faults that use things up; without
+	// one they are refused.
+	Helper string
+
 	Maintenance pipeline.Maintenance // of groups without their own; default 100 and 110
 	Scaling     Scaling
 }

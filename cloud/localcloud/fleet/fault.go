@@ -58,9 +58,6 @@ func (f *Fleet) checkFault(op string, next *document, fault driver.Fault) error 
 	if fault.Cluster != "" && !f.clusters()[fault.Cluster] {
 		return problem.New(problem.NotFound, op, "there is no cluster %s in %s", fault.Cluster, f.config.Region)
 	}
-	if slices.Contains([]driver.FaultKind{driver.FaultCPU, driver.FaultMemory, driver.FaultDisk}, fault.Kind) {
-		return problem.New(problem.Precondition, op, "the local cloud cannot inject faults of the kind %s", fault.Kind)
-	}
 	if fault.From != "" && !caller.Supported {
 		return problem.New(problem.Precondition, op, "this system does not tell which instance opened a connection, so calls of %s cannot be told apart", fault.From).
 			WithHelp("choose the requests by a header that the service sends, without its name")
@@ -70,11 +67,11 @@ func (f *Fleet) checkFault(op string, next *document, fault driver.Fault) error 
 		switch {
 		case i == nil || !i.running || i.group.cluster != fault.Cluster:
 			return problem.New(problem.NotFound, op, "cluster %s has no running instance %s in %s", fault.Cluster, id, f.config.Region)
-		case fault.Kind == driver.FaultHang && i.process == nil:
-			return problem.New(problem.Precondition, op, "instance %s is no process, so it cannot hang", id)
+		case fault.Kind.OfInstances() && i.process == nil:
+			return problem.New(problem.Precondition, op, "instance %s is no process, so a fault of the kind %s cannot hit it", id, fault.Kind)
 		}
 	}
-	return nil
+	return f.checkStress(op, fault)
 }
 
 // beginFault has a recorded fault take effect. The fleet is locked.
@@ -85,12 +82,14 @@ func (f *Fleet) beginFault(fault driver.Fault) {
 	case driver.FaultZone:
 		f.killZone(fault.Zone)
 	}
+	f.beginStress(fault)
 	f.pushFaults()
 }
 
 // endFault takes the effect of a fault back that is not recorded any more. The
 // fleet is locked.
 func (f *Fleet) endFault(fault driver.Fault) {
+	f.endStress(fault.ID)
 	if fault.Kind == driver.FaultHang {
 		var still []string // hung by another fault
 		for _, other := range f.doc.Faults {

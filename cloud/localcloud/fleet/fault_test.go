@@ -173,3 +173,102 @@ func TestZoneOutageAsAFault(t *testing.T) {
 		return len(zones) == 3 && g.Serving() == 3
 	})
 }
+
+// helpers are the programs that run beside an instance.
+func (r *realFleet) helpersOf(id string) (pids []int) {
+	r.Fleet.mu.Lock()
+	defer r.Fleet.mu.Unlock()
+	for _, h := range r.instances[id].helpers {
+		pids = append(pids, h.PID())
+	}
+	return pids
+}
+
+// TestStress: a fault uses up processor time, memory and disk beside an instance, which
+// the instance is charged with; its end leaves no process, and neither does the death of
+// the region.
+func TestStress(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("faults that use things up need Linux")
+	}
+	r := openReal(t)
+	g := patient(r, 1)
+	id := g.Instances[0].ID
+	const size = 48 << 20
+	instance := func() driver.Instance {
+		groups, err := r.ServerGroups(t.Context(), "test-1", "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return groups[0].Instances[0]
+	}
+	for name, tt := range map[string]struct {
+		fault driver.Fault
+		seen  func(pid int) bool
+	}{
+		"cpu":    {driver.Fault{Kind: driver.FaultCPU, Cores: 0.5}, func(int) bool { return instance().CPU > 0.1 }},
+		"memory": {driver.Fault{Kind: driver.FaultMemory, Bytes: size}, func(int) bool { return instance().Memory > size }},
+		"disk": {driver.Fault{Kind: driver.FaultDisk, Bytes: size}, func(pid int) bool {
+			files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+			if err != nil {
+				return false
+			}
+			for _, file := range files {
+				if info, err := os.Stat(fmt.Sprintf("/proc/%d/fd/%s", pid, file.Name())); err == nil && info.Mode().IsRegular() && info.Size() == size {
+					return true
+				}
+			}
+			return false
+		}},
+	} {
+		tt.fault.ID, tt.fault.Cluster, tt.fault.Instances, tt.fault.Duration = name, "app", []string{id}, pipeline.Duration(time.Hour)
+		if err := r.Inject(t.Context(), "test-1", tt.fault, "begin "+name); err != nil {
+			t.Fatal(err)
+		}
+		var pid int
+		eventually(t, name+" is used up", func() bool {
+			pids := r.helpersOf(id)
+			if len(pids) != 1 {
+				return false
+			}
+			pid = pids[0]
+			return tt.seen(pid)
+		})
+		if err := r.Undo(t.Context(), "test-1", name, "end "+name); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, name+" leaves no process", func() bool { return len(r.helpersOf(id)) == 0 && processState(t, pid) == "" })
+	}
+	for name, wrong := range map[string]driver.Fault{
+		"more cores than there are":  {Kind: driver.FaultCPU, Cores: 64},
+		"more memory than there is":  {Kind: driver.FaultMemory, Bytes: 1 << 40},
+		"more of the disk than free": {Kind: driver.FaultDisk, Bytes: 1 << 40},
+	} {
+		wrong.ID, wrong.Cluster, wrong.Instances, wrong.Duration = "wrong", "app", []string{id}, pipeline.Duration(time.Hour)
+		if wrong.Kind == driver.FaultCPU && runtime.NumCPU() >= 64 {
+			continue
+		}
+		if err := r.Inject(t.Context(), "test-1", wrong, name); problem.CodeOf(err) != problem.Precondition || !strings.Contains(err.Error(), string(wrong.Kind)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := r.faultsLeft(t); n != 0 {
+		t.Errorf("%d faults left", n)
+	}
+	last := driver.Fault{ID: "last", Kind: driver.FaultMemory, Bytes: size, Cluster: "app", Instances: []string{id}, Duration: pipeline.Duration(time.Hour)}
+	if err := r.Inject(t.Context(), "test-1", last, "last"); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	eventually(t, "the last one runs", func() bool {
+		if pids := r.helpersOf(id); len(pids) == 1 {
+			pid = pids[0]
+		}
+		return pid != 0
+	})
+	r.stop()
+	if processState(t, pid) != "" {
+		t.Error("it outlives its region")
+	}
+}

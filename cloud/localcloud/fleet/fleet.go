@@ -42,7 +42,8 @@ type Fleet struct {
 	addresses *addresses
 	revisions map[string]uint64 // by cluster
 	revision  uint64
-	changed   chan struct{} // closed and replaced with every revision
+	changed   chan struct{}                 // closed and replaced with every revision
+	helpers   map[string][]*process.Process // that faults run, by fault
 	closing   bool
 }
 
@@ -64,7 +65,7 @@ func New(config Config) (*Fleet, error) {
 	f := &Fleet{
 		config: config, folder: folder, client: newProbeClient(), since: config.Now(),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), looped: make(chan struct{}),
-		groups: map[string]*group{}, instances: map[string]*instance{}, revisions: map[string]uint64{}, changed: make(chan struct{}),
+		groups: map[string]*group{}, instances: map[string]*instance{}, helpers: map[string][]*process.Process{}, revisions: map[string]uint64{}, changed: make(chan struct{}),
 	}
 	// Revisions start above those of earlier region processes.
 	f.revision = uint64(f.since.UnixNano())

@@ -80,10 +80,11 @@ type instance struct {
 	markedUnhealthy         bool // by SetHealth; it serves until it is replaced
 	outage                  bool // ended by an outage of its zone
 	stopTimedOut            bool
-	process                 *process.Process // nil until it has started
-	program                 process.Program  // the instance's program, also used for its hooks
-	hook                    *runningHook     // the running hook
-	answered                *runningHook     // the last hook that was completed from outside
+	process                 *process.Process   // nil until it has started
+	helpers                 []*process.Process // that faults run beside it
+	program                 process.Program    // the instance's program, also used for its hooks
+	hook                    *runningHook       // the running hook
+	answered                *runningHook       // the last hook that was completed from outside
 	launchHookPassed        bool
 	cpu                     float64
 	memory                  int64

@@ -22,11 +22,13 @@ import (
 	"showrunner/cloud/driver"
 	"showrunner/cloud/localcloud/balancer"
 	"showrunner/cloud/localcloud/internal/process"
+	"showrunner/cloud/localcloud/internal/stress"
 	"showrunner/cloud/localcloud/rpc"
 )
 
 func TestMain(m *testing.M) {
 	cloudtest.Main() // an instance never returns from this call
+	stress.Main()    // nor does the program of a fault
 	regionMain()
 	goleak.VerifyTestMain(m)
 }
@@ -234,7 +236,11 @@ func openReal(t testing.TB, change ...func(*Config)) *realFleet {
 
 func (r *realFleet) start(change ...func(*Config)) {
 	r.t.Helper()
-	config := Config{Region: "test-1", Dir: r.dir, Artifacts: selfArtifact{}, Balancer: r.balancer, Scaling: Scaling{Period: 50 * time.Millisecond}}
+	self, err := os.Executable()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	config := Config{Region: "test-1", Dir: r.dir, Artifacts: selfArtifact{}, Balancer: r.balancer, Helper: self, Scaling: Scaling{Period: 50 * time.Millisecond}}
 	for _, c := range change {
 		c(&config)
 	}

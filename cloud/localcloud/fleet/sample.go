@@ -19,6 +19,7 @@ func (f *Fleet) sample() {
 	type reading struct {
 		*instance
 		process *process.Process
+		helpers []*process.Process
 		used    time.Duration
 		memory  int64
 		ok      bool
@@ -27,12 +28,16 @@ func (f *Fleet) sample() {
 	var list []reading
 	for _, i := range f.instances {
 		if i.process != nil && i.running {
-			list = append(list, reading{instance: i, process: i.process})
+			list = append(list, reading{instance: i, process: i.process, helpers: i.helpers})
 		}
 	}
 	f.mu.Unlock()
 	for n := range list {
 		list[n].used, list[n].memory, list[n].ok = list[n].process.Usage()
+		for _, h := range list[n].helpers { // what a fault uses up counts as the instance's
+			used, memory, _ := h.Usage()
+			list[n].used, list[n].memory = list[n].used+used, list[n].memory+memory
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
