@@ -193,7 +193,7 @@ func (r run) instance(region string, seen map[string]cloud.Instance) cloud.Insta
 	if !r.Ended.IsZero() { // it was stopped before its launch, could not be launched, or is forgotten
 		i.Lifecycle, i.Ended = cloud.Terminated, r.Ended
 		if r.Failure != "" {
-			i.Failure = &cloud.InstanceFailure{Code: "LAUNCH_FAILED", Cause: r.Failure, At: r.Ended}
+			i.Failure = &cloud.InstanceFailure{Code: "START_FAILED", Cause: r.Failure, At: r.Ended}
 		}
 	}
 	return i
