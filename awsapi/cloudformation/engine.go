@@ -204,11 +204,19 @@ func (s *Stacks) leave(ctx context.Context, key string, wait time.Duration, err 
 		wait = time.Nanosecond
 	}
 	if wait == 0 {
-		// A new operation may have begun since: it writes its stack first.
-		d, err := s.stacks.Get(ctx, key)
-		if err == nil && d.Operation != nil {
+		// A new operation may begin meanwhile: it writes its stack first, and then the
+		// work, whose removal is then thought over.
+		err := s.work.Delete(ctx, key, func(work) error {
+			d, err := s.stacks.Get(ctx, key)
+			if err == nil && d.Operation != nil {
+				return errSuperseded
+			}
+			return nil
+		})
+		switch {
+		case errors.Is(err, errSuperseded):
 			wait = time.Nanosecond
-		} else if err := s.work.Delete(ctx, key, nil); err != nil && problem.CodeOf(err) != problem.NotFound {
+		case err != nil && problem.CodeOf(err) != problem.NotFound:
 			s.Log.Warn("ending an operation of a stack", "stack", key, "error", err)
 		}
 	}

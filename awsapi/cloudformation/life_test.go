@@ -3,6 +3,7 @@ package cloudformation_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -92,4 +93,31 @@ func TestReasonsDoNotTellSecrets(t *testing.T) {
 	if !strings.Contains(events, "Value 'is ****' at 'tier' failed") || strings.Contains(events, "do-not-tell") {
 		t.Errorf("the events are\n%s", events)
 	}
+}
+
+// An update that comes in the moment in which the operation before is taken off the
+// list of work is carried out.
+func TestAnUpdateAtTheEndOfTheOperationBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	template := func(days string) object {
+		return object{"StackName": "s", "TemplateBody": "Resources: {S: {Type: 'AWS::Kinesis::Stream', Properties: {Name: stream, RetentionPeriodHours: " + days + "}}}"}
+	}
+	updated := make(chan error, 1)
+	var once sync.Once
+	w.dead.mu.Lock()
+	w.dead.deletes = func(collection string) {
+		if collection == "aws.cloudformation.work" {
+			once.Do(func() {
+				_, err := w.try("UpdateStack", template("48"))
+				updated <- err
+			})
+		}
+	}
+	w.dead.mu.Unlock()
+	w.call("CreateStack", template("24"))
+	if err := <-updated; err != nil {
+		t.Fatal(err)
+	}
+	w.is("s", "UPDATE_COMPLETE")
 }

@@ -139,6 +139,8 @@ type mortal struct {
 	mu   sync.Mutex
 	left int
 	died chan struct{}
+	// deletes is called before a record is removed.
+	deletes func(collection string)
 }
 
 var errDead = errors.New("the process is dead")
@@ -191,6 +193,12 @@ func (m *mortal) PutRecord(ctx context.Context, r record.Record, events ...recor
 func (m *mortal) DeleteRecord(ctx context.Context, collection, key string, version int64, events ...record.Event) error {
 	if err := m.write(); err != nil {
 		return err
+	}
+	m.mu.Lock()
+	hook := m.deletes
+	m.mu.Unlock()
+	if hook != nil {
+		hook(collection)
 	}
 	return m.Records.DeleteRecord(ctx, collection, key, version, events...)
 }
