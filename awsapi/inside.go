@@ -35,7 +35,7 @@ func (s *Server) Call(ctx context.Context, c wire.Call, service, operation strin
 	}
 	output, err := s.perform(wire.WithInside(ctx), &c, q, handler)
 	if err != nil {
-		return nil, translate(err)
+		return nil, wire.Translate(err)
 	}
 	return q.Values(output)
 }

@@ -92,7 +92,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if errors.As(err, &f) {
 			q, err = f.request, f.err
 		}
-		q.Fail(w, id, translate(err), s.Log)
+		q.Fail(w, id, wire.Translate(err), s.Log)
 	}
 }
 
@@ -311,27 +311,4 @@ func changes(operation string) bool {
 		}
 	}
 	return true
-}
-
-// translate gives a problem of ours the code of AWS that its clients act on; a
-// service's own errors stay as they are.
-func translate(err error) error {
-	var e *wire.Error
-	p, ok := problem.Of(err)
-	if errors.As(err, &e) || !ok {
-		return err
-	}
-	switch p.Code {
-	case problem.Invalid:
-		return &wire.Error{Code: "ValidationError", Message: err.Error(), Status: http.StatusBadRequest}
-	case problem.NotFound:
-		return &wire.Error{Code: "ResourceNotFoundException", Message: err.Error(), Status: http.StatusBadRequest}
-	case problem.Conflict, problem.Precondition:
-		return &wire.Error{Code: "ConflictException", Message: err.Error(), Status: http.StatusConflict}
-	case problem.Denied:
-		return &wire.Error{Code: "AccessDenied", Message: err.Error(), Status: http.StatusForbidden}
-	case problem.Unavailable:
-		return &wire.Error{Code: "ServiceUnavailable", Message: err.Error(), Status: http.StatusServiceUnavailable}
-	}
-	return err
 }

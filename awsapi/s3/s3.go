@@ -172,7 +172,7 @@ func (w metadataWriter) WriteHeader(status int) {
 func (w metadataWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (f *Front) fail(w http.ResponseWriter, err error) {
-	(&wire.Request{Protocol: wire.S3}).Fail(w, w.Header().Get("X-Amz-Request-Id"), err, f.Log)
+	(&wire.Request{Protocol: wire.S3}).Fail(w, w.Header().Get("X-Amz-Request-Id"), wire.Translate(err), f.Log)
 }
 
 // bucketOf is the first segment of a path.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"showrunner/problem"
 )
 
 // Error is what a service answers instead of a result.
@@ -53,4 +55,27 @@ func CodeOf(err error) string {
 		return e.Code
 	}
 	return "InternalFailure"
+}
+
+// Translate gives a problem of ours the code of AWS that its clients act on; a
+// service's own errors stay as they are.
+func Translate(err error) error {
+	var e *Error
+	p, ok := problem.Of(err)
+	if errors.As(err, &e) || !ok {
+		return err
+	}
+	switch p.Code {
+	case problem.Invalid:
+		return &Error{Code: "ValidationError", Message: err.Error(), Status: http.StatusBadRequest}
+	case problem.NotFound:
+		return &Error{Code: "ResourceNotFoundException", Message: err.Error(), Status: http.StatusBadRequest}
+	case problem.Conflict, problem.Precondition:
+		return &Error{Code: "ConflictException", Message: err.Error(), Status: http.StatusConflict}
+	case problem.Denied:
+		return &Error{Code: "AccessDenied", Message: err.Error(), Status: http.StatusForbidden}
+	case problem.Unavailable:
+		return &Error{Code: "ServiceUnavailable", Message: err.Error(), Status: http.StatusServiceUnavailable}
+	}
+	return err
 }
