@@ -212,7 +212,7 @@ func (f *faulty) live(t *testing.T, w *World, id string) (_ string, reached bool
 		}
 	}
 	kill()
-	if err := <-ended; err != nil && !reached { // whatever the dead say
+	if err := <-ended; err != nil && !reached { // a process that died may end with any error
 		t.Fatal(err)
 	}
 	return id, reached, func() {}

@@ -75,8 +75,9 @@ const (
 	copyPatience = 30 * time.Second      // for another copier, once the build has ended
 )
 
-// copyAfter copies what another one that copies the log leaves, which is nothing
-// when that one comes to its end.
+// copyAfter takes over the copying of a log when its present copier stops, and copies
+// the rest. There is no rest when that copier has reached the log's end. It gives up
+// when the files beside the log cannot be opened: a log never fails a stage.
 func copyAfter(ctx context.Context, over <-chan struct{}, h *build.Handle, dir string, to io.Writer) {
 	tick := time.NewTicker(copyAgain)
 	defer tick.Stop()
@@ -85,7 +86,7 @@ func copyAfter(ctx context.Context, over <-chan struct{}, h *build.Handle, dir s
 		select {
 		case <-ctx.Done():
 			return
-		case <-patience: // a log never fails a stage
+		case <-patience: // the build has ended, and the copier hangs
 			return
 		case <-over:
 			over, patience = nil, time.After(copyPatience)
