@@ -33,10 +33,11 @@ func newFaultStartCommand(a *app) *cobra.Command {
 	var duration, latency, jitter string
 	var mebibytes int64
 	cmd := &cobra.Command{
-		Use: "start KIND --region REGION --for DURATION", Short: "Begin a fault", Args: exactArgs("KIND"),
+		Use: "start KIND [--region REGION] --for DURATION", Short: "Begin a fault", Args: exactArgs("KIND"),
 		Long: `KIND is one of
 
   hang         instances are stopped: they take connections and answer nothing (SIGSTOP)
+  restart      instances are killed, and start again in place when the fault is over
   latency      answers of instances are late by --latency, plus or minus up to --jitter
   errors       requests are answered with --status in the place of instances
   abort        requests are broken off, as by an instance that closes the connection
@@ -47,9 +48,12 @@ func newFaultStartCommand(a *app) *cobra.Command {
   memory       a program beside each instance holds --mib MiB of memory
   disk         --mib MiB of the disk are taken in the folder of each instance
   zone-outage  the instances of --zone are killed, and nothing starts there
+  region-outage the region is killed with everything in it, and nothing starts there
   partition    control cannot reach the region, which goes on to serve
+  database-away this control plane's database refuses every call
+  slow-disk    each change of that database takes --latency longer, ± --jitter
 
-hang, cpu, memory and disk hit one instance of --cluster, or as many as --count, --share
+hang, restart, cpu, memory and disk hit one instance of --cluster, or as many as --count, --share
 or --all say. Those that hit requests hit every instance, also those that start meanwhile, unless some are
 selected. --percent, --path and --header choose the requests.
 
@@ -58,8 +62,9 @@ another one; at the balancer, so that the caller sees it; or at the edge, on the
 the region. --from hits the requests of one service alone, at the balancer: it is the
 dependency of that service which seems ill, and nobody else notices.
 
-The checks are those of showrunner chaos now; hang, blackhole and zone-outage never take
-the last instance of a cluster in the region that serves. Exit code 7 when one refused
+The checks are those of showrunner chaos now; hang, restart, blackhole and zone-outage never
+take the last instance of a cluster in the region that serves, and region-outage never
+the only region in which a cluster serves. Exit code 7 when one refused
 the fault: nothing was begun.`,
 		Example: "  showrunner chaos fault start latency --region us-west-2 --cluster storefront-prod --latency 300ms --jitter 100ms --percent 50 --for 2m\n" +
 			"  showrunner chaos fault start errors --region us-west-2 --cluster catalog --from storefront-prod --status 503 --path /search --for 1m\n" +
@@ -91,7 +96,7 @@ the fault: nothing was begun.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.Account, "account", "", "the account (default local)")
-	f.StringVar(&r.Region, "region", "", "the region (required)")
+	f.StringVar(&r.Region, "region", "", "the region (required, except for database-away and slow-disk)")
 	f.StringVar(&duration, "for", "", "how long, such as 2m (required)")
 	f.StringVar(&r.Cluster, "cluster", "", "the cluster that is hit")
 	f.StringVar(&r.Zone, "zone", "", "the zone that goes down, or of the instances that are hit")
@@ -99,7 +104,7 @@ the fault: nothing was begun.`,
 	f.StringSliceVar(&r.Instance, "instance", nil, "these instances alone")
 	f.IntVar(&r.Count, "count", 0, "so many of the instances, chosen at random")
 	f.Float64Var(&r.Share, "share", 0, "so many percent of the instances, rounded down, at least one")
-	f.BoolVar(&r.All, "all", false, "hang: every instance that is selected")
+	f.BoolVar(&r.All, "all", false, "hang, restart, cpu, memory, disk: every instance that is selected")
 	f.StringVar(&latency, "latency", "", "latency: how late answers are, such as 300ms")
 	f.StringVar(&jitter, "jitter", "", "latency: plus or minus up to so much")
 	f.IntVar(&r.Status, "status", 0, "errors: the status, from 400 to 599")
@@ -113,8 +118,7 @@ the fault: nothing was begun.`,
 	f.StringVar(&r.Header, "header", "", "requests that have this field: Name, or 'Name: value'")
 	f.BoolVar(&r.Forced, "force", false, "also below the least capacity; never the last instance that serves")
 	f.BoolVar(&r.DuringRollouts, "during-rollouts", false, "also while a rollout changes the cluster")
-	_ = cmd.MarkFlagRequired("region") // they have just been defined
-	_ = cmd.MarkFlagRequired("for")
+	_ = cmd.MarkFlagRequired("for") // it has just been defined
 	return cmd
 }
 
@@ -128,10 +132,16 @@ func faultTable(w io.Writer, list []control.ChaosFault) {
 		case len(f.Instances) > 0:
 			target += ": " + strings.Join(f.Instances, ", ")
 		}
+		if target == "" {
+			target = f.Region
+		}
+		if target == "" {
+			target = "the control plane"
+		}
 		what := string(f.Kind)
 		switch f.Kind {
-		case "latency":
-			what = fmt.Sprintf("latency %s ± %s", f.Latency, f.Jitter)
+		case "latency", control.FaultSlowDisk:
+			what = fmt.Sprintf("%s %s ± %s", f.Kind, f.Latency, f.Jitter)
 		case "errors":
 			what = fmt.Sprintf("errors %d", f.Status)
 		case "cpu":

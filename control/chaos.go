@@ -54,7 +54,7 @@ func (s *Service) ChaosLever(ctx context.Context, p Principal) (ChaosLever, erro
 	if err := s.permit(p, opRead, Subject{Kind: KindChaos}); err != nil {
 		return ChaosLever{}, err
 	}
-	l, _, err := s.lever(ctx)
+	l, _, err := s.lever(s.direct(ctx))
 	return l, err
 }
 
@@ -62,6 +62,7 @@ func (s *Service) ChaosLever(ctx context.Context, p Principal) (ChaosLever, erro
 // from then on, until ReleaseChaos. A
 // lever that is pulled already gets the new reason. Errors: invalid (no reason), denied.
 func (s *Service) StopChaos(ctx context.Context, p Principal, reason string) (ChaosLever, error) {
+	ctx = s.direct(ctx)
 	reason = strings.TrimSpace(reason)
 	l := ChaosLever{Stopped: true, Reason: reason, By: p.Name, At: s.Now().UTC()}
 	err := s.setLever(ctx, p, opChaosStop, l, map[string]any{"reason": reason}, func() error {

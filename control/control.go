@@ -70,6 +70,7 @@ type Deps struct {
 	Repositories    Repositories  // nil: no repository's pipeline file is followed
 	Alarms          OpenAlarms    // nil: there are no alarms
 	KillMetrics     KillMetrics   // nil: kills are not counted
+	StoreFaults     StoreFaults   // nil: faults of the database are refused
 	Replicas        Replicas      // nil: this is the only control plane
 	Metrics         canary.Source // nil: there are no metrics
 }

@@ -9,6 +9,7 @@ import (
 
 	"showrunner/chaos/monkey"
 	"showrunner/cloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/store/record"
@@ -42,12 +43,13 @@ type ChaosFault struct {
 	Ended       time.Time  `json:"ended,omitzero"`
 	Reason      string     `json:"reason,omitempty"` // why it ended, or why it is not undone yet
 	Owner       string     `json:"owner,omitempty"`  // the session of the control plane that began it
+	Asked       bool       `json:"asked,omitempty"`  // somebody asked for its end where it could not be ended
 	// Hurt counts the instances that it hits, by application, when it begins.
 	Hurt map[string]int `json:"hurt,omitempty"`
 }
 
 // FaultRequest asks for a fault. Without a selection of instances, kinds that hit
-// requests hit those of every instance of the cluster, and hang, cpu, memory and disk
+// requests hit those of every instance of the cluster, and hang, restart, cpu, memory and disk
 // hit one instance.
 type FaultRequest struct {
 	Kind     cloud.FaultKind `json:"kind"`
@@ -59,7 +61,7 @@ type FaultRequest struct {
 	Instance []string        `json:"instance,omitempty"` // these alone
 	Count    int             `json:"count,omitempty"`    // so many of the instances, chosen at random
 	Share    float64         `json:"share,omitempty"`    // so many percent of them, rounded down, at least one
-	All      bool            `json:"all,omitempty"`      // of hang: every one that can be spared
+	All      bool            `json:"all,omitempty"`      // of kinds that hit one instance: every one that can be spared
 	// DurationSeconds is how long it lasts.
 	DurationSeconds float64 `json:"durationSeconds"`
 	LatencyMillis   float64 `json:"latencyMillis,omitempty"`
@@ -87,6 +89,7 @@ type FaultRequest struct {
 // recorded first. Errors: invalid, not_found, precondition (a check does not allow
 // it, or the cloud cannot do the fault), denied.
 func (s *Service) StartFault(ctx context.Context, p Principal, r FaultRequest, key string) (f ChaosFault, err error) {
+	ctx = s.direct(ctx)
 	if r.Account == "" {
 		r.Account = DefaultAccount
 	}
@@ -97,8 +100,11 @@ func (s *Service) StartFault(ctx context.Context, p Principal, r FaultRequest, k
 	if r.execution != "" {
 		f.Owner = "" // the run goes on without the control plane that began it
 	}
+	if ofControlPlane(r.Kind) {
+		f.Account = ""
+	}
 	f.Until = f.Began.Add(time.Duration(f.Duration))
-	subject := Subject{Kind: KindFault, Name: f.ID, Account: r.Account}
+	subject := Subject{Kind: KindFault, Name: f.ID, Account: f.Account}
 	details := map[string]any{"kind": r.Kind, "region": r.Region, "cluster": r.Cluster, "zone": r.Zone, "seconds": r.DurationSeconds}
 	err = s.perform(ctx, p, opFaultStart, subject, details, func() (map[string]any, error) {
 		if kept, _, err := s.fault(ctx, f.ID); err == nil { // the same request again
@@ -152,12 +158,8 @@ func (s *Service) beginFault(ctx context.Context, f *ChaosFault) error {
 	case why != "":
 		err = problem.New(problem.Precondition, opFaultStart, "nothing was begun: %s", why).WithHelp("undo a fault first (showrunner chaos fault list), or raise the budget: showrunner chaos budget, and chaos.budget of the pipeline file")
 	}
-	a, unknown := s.Accounts.Account(f.Account)
 	if err == nil {
-		err = unknown
-	}
-	if err == nil {
-		err = a.Inject(ctx, f.Region, f.Fault, "fault "+f.ID)
+		err = s.inject(ctx, *f)
 	}
 	if err != nil && problem.CodeOf(err) != problem.Unavailable && problem.CodeOf(err) != problem.Internal {
 		f.State, f.Ended, f.Reason = FaultFailed, s.Now().UTC(), problem.Text(err)
@@ -190,40 +192,59 @@ func (s *Service) beginFault(ctx context.Context, f *ChaosFault) error {
 	return err
 }
 
+// inject has a fault take effect.
+func (s *Service) inject(ctx context.Context, f ChaosFault) error {
+	if ofControlPlane(f.Kind) {
+		s.beginInStore(f)
+		return nil
+	}
+	a, err := s.Accounts.Account(f.Account)
+	if err != nil {
+		return err
+	}
+	return a.Inject(ctx, f.Region, f.Fault, "fault "+f.ID)
+}
+
+// mayBegin makes the checks that do not depend on what a fault hits.
+func (s *Service) mayBegin(ctx context.Context, application string) error {
+	if why := s.ChaosHeld(ctx, application); why != "" {
+		return problem.New(problem.Precondition, opFaultStart, "nothing was begun: %s", why).WithHelp("%s", chaosHelp("stop"))
+	}
+	return nil
+}
+
 // allowFault makes the checks of a fault, and chooses its instances.
 func (s *Service) allowFault(ctx context.Context, r FaultRequest, f *ChaosFault) error {
+	if known := KnownFaults(); !slices.Contains(known, r.Kind) {
+		return problem.New(problem.Invalid, opFaultStart, "a fault of the kind %q is not known", r.Kind).WithHelp("one of %s", join(texts(known)))
+	}
+	if ofControlPlane(r.Kind) {
+		return s.allowStoreFault(ctx, r, f)
+	}
+	if r.Region == "" {
+		return problem.New(problem.Invalid, opFaultStart, "a fault of the kind %s needs a region", r.Kind).WithHelp("name it with --region; showrunner regions lists them")
+	}
+	if of := r.Kind; of == driver.FaultZone || of == driver.FaultRegion || of == driver.FaultPartition {
+		if r.Cluster != "" || r.Version != "" || len(r.Instance) > 0 || r.Count > 0 || r.Share > 0 || r.All || r.Zone != "" && of != driver.FaultZone {
+			return problem.New(problem.Invalid, opFaultStart, "a fault of the kind %s hits everything that is there, so nothing can be selected", of).WithHelp("leave cluster, instances and selection out")
+		}
+	}
 	if err := s.knowRegions(ctx, r.Account, r.Region); err != nil {
 		return err
 	}
-	k := ChaosKill{GroupOf: monkey.Group{Grouping: monkey.App, Account: r.Account, Region: r.Region}, OnDemand: true, Forced: r.Forced}
-	var groups []Cluster
-	a, err := s.Accounts.Account(r.Account)
+	groups, err := s.faultClusters(ctx, r)
 	if err != nil {
 		return err
 	}
 	if r.Cluster != "" {
-		_, c, err := s.cluster(ctx, internal, r.Account, r.Cluster)
-		if err != nil {
-			return err
-		}
-		groups, f.Application = []Cluster{c}, c.Application
-	} else if r.Kind == "zone-outage" {
-		seen, err := observe(ctx, a, "")
-		if err != nil {
-			return err
-		}
-		groups = seen.clusters
-		for region, why := range seen.unreachable {
-			if region == r.Region {
-				return problem.New(problem.Precondition, opFaultStart, "region %s does not answer: %s", region, why)
-			}
-		}
+		f.Application = groups[0].Application
 	}
-	k.Application = f.Application
-	sit := s.situation(ctx, k)
-	for _, check := range []func(monkey.Situation) string{stopped, alarmed, frozen} {
-		if why := check(sit); why != "" {
-			return problem.New(problem.Precondition, opFaultStart, "nothing was begun: %s", why).WithHelp("%s", chaosHelp("stop"))
+	if err := s.mayBegin(ctx, f.Application); err != nil {
+		return err
+	}
+	if r.Kind == driver.FaultRegion {
+		if err := s.spareRegion(ctx, r, groups); err != nil {
+			return err
 		}
 	}
 	var instances []monkey.Instance
@@ -247,6 +268,30 @@ func (s *Service) allowFault(ctx context.Context, r FaultRequest, f *ChaosFault)
 		}
 	}
 	return cloud.CheckFault(f.Fault)
+}
+
+// faultClusters are the clusters that a fault may hit: the one that it names, or for
+// the outage of a zone or a region every one.
+func (s *Service) faultClusters(ctx context.Context, r FaultRequest) ([]Cluster, error) {
+	if r.Cluster != "" {
+		_, c, err := s.cluster(ctx, internal, r.Account, r.Cluster)
+		return []Cluster{c}, err
+	}
+	if r.Kind != driver.FaultZone && r.Kind != driver.FaultRegion {
+		return nil, nil
+	}
+	a, err := s.Accounts.Account(r.Account)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := observe(ctx, a, "")
+	if err != nil {
+		return nil, err
+	}
+	if why, away := seen.unreachable[r.Region]; away {
+		return nil, problem.New(problem.Precondition, opFaultStart, "region %s does not answer: %s", r.Region, why)
+	}
+	return seen.clusters, nil
 }
 
 // callers counts the instances of a service, a cluster or a server group, by

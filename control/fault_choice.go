@@ -49,13 +49,13 @@ func (r FaultRequest) choose(instances []monkey.Instance, f *ChaosFault) error {
 	if r.Kind != "partition" {
 		f.Hurt = hurt(chosen)
 	}
-	if r.Kind == "zone-outage" || r.Kind == "hang" || r.Kind == "blackhole" && r.Percent == 0 && r.Path == "" && r.Header == "" {
+	if r.Kind.TakesAway() || r.Kind == "blackhole" && r.Percent == 0 && r.Path == "" && r.Header == "" {
 		if err := r.spares(chosen, refuse); err != nil {
 			return err
 		}
 	}
 	switch {
-	case r.Kind == "partition" || r.Kind == "zone-outage":
+	case r.Kind == "partition" || r.Kind == "zone-outage" || r.Kind == "region-outage":
 		return nil
 	case len(chosen) == 0:
 		return refuse("no instance of cluster %s in %s is selected", r.Cluster, r.Region)
@@ -83,7 +83,7 @@ func hurt(list []monkey.Instance) map[string]int {
 func (r FaultRequest) narrow(list []monkey.Instance) (chosen []monkey.Instance, narrowed bool) {
 	count := len(list)
 	switch {
-	case r.Kind == "zone-outage":
+	case r.Kind == "zone-outage" || r.Kind == "region-outage":
 		return list, true
 	case r.Count > 0:
 		count = min(r.Count, len(list))

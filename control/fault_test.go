@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"showrunner/cloud"
+	"showrunner/cloud/cloudtest/memcloud"
+	"showrunner/cloud/driver"
 	"showrunner/pipeline"
 	"showrunner/problem"
 )
@@ -262,4 +264,119 @@ type heldBy string
 
 func (h heldBy) Holder(context.Context, string, string, []string) (string, string, error) {
 	return string(h), "a", nil
+}
+
+// storeFaultsFake are the faults of one control plane's database.
+type storeFaultsFake struct{ has map[string]StoreFault }
+
+func (f storeFaultsFake) Begin(x StoreFault)                         { f.has[x.ID] = x }
+func (f storeFaultsFake) End(id string)                              { delete(f.has, id) }
+func (f storeFaultsFake) Has(id string) bool                         { _, ok := f.has[id]; return ok }
+func (f storeFaultsFake) Direct(ctx context.Context) context.Context { return ctx }
+
+// TestFaultsOfTheControlPlane: they end by hand, by the lever, with their process, and
+// where another control plane is asked.
+func TestFaultsOfTheControlPlane(t *testing.T) {
+	t.Parallel()
+	away := FaultRequest{Kind: FaultDatabase, DurationSeconds: 60}
+	stage := func() (*monkeyStage, *Service, storeFaultsFake, ChaosFault) {
+		st := newMonkeyStage(t, 3, "")
+		s, fake := st.plane("one"), storeFaultsFake{map[string]StoreFault{}}
+		s.StoreFaults = fake
+		f, err := s.StartFault(t.Context(), ada, away, "k")
+		if err != nil || f.State != FaultActive || !fake.has[f.ID].Away || !fake.has[f.ID].Until.Equal(f.Until) || f.Account != "" {
+			t.Fatalf("%+v, %v, %+v", f, err, fake.has)
+		}
+		return st, s, fake, f
+	}
+	ended := func(s *Service, fake storeFaultsFake, reason string) {
+		t.Helper()
+		list, err := s.Faults(t.Context(), ada)
+		if err != nil || len(list) != 1 || list[0].State != FaultUndone || !strings.Contains(list[0].Reason, reason) || len(fake.has) != 0 {
+			t.Errorf("%s: %+v, %v, %v", reason, list, err, fake.has)
+		}
+	}
+	_, s, fake, f := stage()
+	if _, err := s.UndoFault(t.Context(), ada, f.ID); err != nil {
+		t.Fatal(err)
+	}
+	ended(s, fake, "undone by ada")
+
+	_, s, fake, _ = stage()
+	if _, err := s.StopChaos(t.Context(), ada, "incident"); err != nil {
+		t.Fatal(err)
+	}
+	ended(s, fake, "incident")
+
+	st, s, fake, f := stage()
+	two := st.plane("two")
+	two.StoreFaults = storeFaultsFake{map[string]StoreFault{}}
+	if _, err := two.UndoFault(t.Context(), ada, f.ID); problem.CodeOf(err) != problem.Unavailable || len(fake.has) != 1 {
+		t.Errorf("undone at another control plane: %v, %v", err, fake.has)
+	}
+	if next, err := s.tendFaults(t.Context()); err != nil || next.After(st.clock().Add(2*time.Second)) {
+		t.Errorf("the owner looks again at %s, %v", next, err)
+	}
+	ended(s, fake, "asked for at another control plane")
+
+	st, _, _, _ = stage()
+	two = st.plane("two", "one")
+	if _, err := two.tendFaults(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ended(two, storeFaultsFake{}, "is gone")
+
+	for name, r := range map[string]FaultRequest{
+		"a region":       {Kind: FaultDatabase, Region: "a", DurationSeconds: 1},
+		"no duration":    {Kind: FaultDatabase},
+		"no latency":     {Kind: FaultSlowDisk, DurationSeconds: 1},
+		"jitter alone":   {Kind: FaultSlowDisk, DurationSeconds: 1, LatencyMillis: 1, JitterMillis: 2},
+		"away and late":  {Kind: FaultDatabase, DurationSeconds: 1, LatencyMillis: 1},
+		"of requests":    {Kind: FaultSlowDisk, DurationSeconds: 1, LatencyMillis: 1, Percent: 5},
+		"without region": {Kind: "partition", DurationSeconds: 1},
+	} {
+		s := newMonkeyStage(t, 3, "").plane("one")
+		s.StoreFaults = storeFaultsFake{map[string]StoreFault{}}
+		if _, err := s.StartFault(t.Context(), ada, r, "k"); problem.CodeOf(err) != problem.Invalid || problem.HelpOf(err) == "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	s = newMonkeyStage(t, 3, "").plane("one")
+	if _, err := s.StartFault(t.Context(), ada, away, "k"); problem.CodeOf(err) != problem.Precondition {
+		t.Errorf("a control plane that cannot have it: %v", err)
+	}
+}
+
+// TestRegionOutageSparesWhatServesNowhereElse: it needs another region that serves each
+// cluster, and hits everything that is in the region.
+func TestRegionOutageSparesWhatServesNowhereElse(t *testing.T) {
+	t.Parallel()
+	st := newMonkeyStage(t, 3, "")
+	st.cloud.Cloud = memcloud.New(memcloud.Config{Regions: []string{"a", "b"}})
+	create := func(region, cluster string) {
+		t.Helper()
+		_, err := st.cloud.CreateServerGroup(t.Context(), region, cloud.ServerGroupSpec{Application: "shop", Cluster: cluster, Version: "1", Weight: 100,
+			Workload: cloud.Workload{Process: &cloud.Process{Artifact: "sha256:1", Command: []string{"./shop"}}}, Health: pipeline.Health{Path: "/"}, Capacity: pipeline.Capacity{Min: 1, Desired: 2, Max: 3}}, region+cluster)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	create("a", "shop-web")
+	s := st.plane("one")
+	outage := FaultRequest{Kind: driver.FaultRegion, Region: "a", DurationSeconds: 60, Forced: true}
+	if _, err := s.StartFault(t.Context(), ada, outage, "k1"); problem.CodeOf(err) != problem.Precondition || !strings.Contains(err.Error(), "shop-web serves in a alone") {
+		t.Errorf("the only region of a cluster: %v", err)
+	}
+	create("b", "shop-web")
+	f, err := s.StartFault(t.Context(), ada, outage, "k2")
+	if err != nil || f.Hurt["shop"] != 2 || len(f.Instances) != 0 || !slices.Equal(st.active(), []string{f.ID}) {
+		t.Errorf("%+v, %v, active %v", f, err, st.active())
+	}
+	for name, change := range map[string]func(*FaultRequest){"cluster": func(r *FaultRequest) { r.Cluster = "shop-web" }, "zone": func(r *FaultRequest) { r.Zone = "aa" }, "count": func(r *FaultRequest) { r.Count = 1 }} {
+		r := outage
+		change(&r)
+		if _, err := s.StartFault(t.Context(), ada, r, name); problem.CodeOf(err) != problem.Invalid {
+			t.Errorf("with a %s: %v", name, err)
+		}
+	}
 }

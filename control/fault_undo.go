@@ -17,7 +17,7 @@ func (s *Service) Faults(ctx context.Context, p Principal) ([]ChaosFault, error)
 	if err := s.permit(p, opRead, Subject{Kind: KindFault}); err != nil {
 		return nil, err
 	}
-	return s.faults(ctx)
+	return s.faults(s.direct(ctx))
 }
 
 func (s *Service) faults(ctx context.Context) ([]ChaosFault, error) {
@@ -51,6 +51,7 @@ func (f ChaosFault) Open() bool { return f.State == FaultBegun || f.State == Fau
 // unavailable (its region does not answer: it is undone once that answers, or by the
 // region itself when its time is over), denied.
 func (s *Service) UndoFault(ctx context.Context, p Principal, id string) (f ChaosFault, err error) {
+	ctx = s.direct(ctx)
 	err = s.perform(ctx, p, opFaultUndo, Subject{Kind: KindFault, Name: id}, nil, func() (map[string]any, error) {
 		f, _, err = s.fault(ctx, id)
 		if problem.CodeOf(err) == problem.NotFound {
@@ -90,6 +91,9 @@ func (s *Service) undo(ctx context.Context, f ChaosFault, reason string) (ChaosF
 }
 
 func (s *Service) undoInCloud(ctx context.Context, f ChaosFault) error {
+	if ofControlPlane(f.Kind) {
+		return s.undoInStore(ctx, f)
+	}
 	a, err := s.Accounts.Account(f.Account)
 	if err != nil {
 		return err
@@ -113,6 +117,7 @@ func (s *Service) undoInCloud(ctx context.Context, f ChaosFault) error {
 // that is gone, and all of them while the lever is pulled. It returns when the next
 // one is over.
 func (s *Service) tendFaults(ctx context.Context) (next time.Time, err error) {
+	ctx = s.direct(ctx)
 	list, err := s.faults(ctx)
 	if err != nil {
 		return next, err
@@ -135,18 +140,35 @@ func (s *Service) tendFaults(ctx context.Context) (next time.Time, err error) {
 			reason = "all chaos is stopped: " + lever.text()
 		case s.abandoned(ctx, f):
 			reason = "the control plane that began it is gone"
+		case f.Asked && s.StoreFaults != nil && s.StoreFaults.Has(f.ID):
+			reason = "it was asked for at another control plane"
 		case f.State == FaultActive && active[f.Account+"/"+f.Region] != nil && !slices.Contains(active[f.Account+"/"+f.Region], f.ID):
 			reason = "its region has undone it: it restarted"
-		case next.IsZero() || f.Until.Before(next):
-			next = f.Until
+		default:
+			next = earlier(next, f.Until)
 		}
 		if reason != "" {
 			if _, err := s.undo(ctx, f, reason); err != nil {
 				problems = append(problems, err)
+				next = earlier(next, s.Now().Add(undoAgain))
 			}
+		}
+		if s.StoreFaults != nil && s.StoreFaults.Has(f.ID) {
+			next = earlier(next, s.Now().Add(storeFaultLook))
 		}
 	}
 	return next, problem.Together(slices.DeleteFunc(problems, func(err error) bool { return err == nil })...)
+}
+
+// undoAgain is how soon an undo that failed is tried again.
+const undoAgain = 2 * time.Second
+
+// earlier is the earlier of two times; zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // activeFaults are the faults that each region has, by account and region, of the
@@ -155,7 +177,7 @@ func (s *Service) activeFaults(ctx context.Context, list []ChaosFault) map[strin
 	found := map[string][]string{}
 	for _, f := range list {
 		key := f.Account + "/" + f.Region
-		if _, asked := found[key]; asked || !f.Open() {
+		if _, asked := found[key]; asked || !f.Open() || ofControlPlane(f.Kind) {
 			continue
 		}
 		found[key] = nil

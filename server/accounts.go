@@ -13,8 +13,8 @@ type accounts struct {
 }
 
 // newAccounts makes the account "local" over the regions of a data folder.
-func newAccounts(data, edge string, regions []string, options cloud.Options) (*accounts, error) {
-	config := localcloud.ClientConfig{Edge: edge, Now: options.Now}
+func newAccounts(data, edge string, regions []string, outages localcloud.Outages, options cloud.Options) (*accounts, error) {
+	config := localcloud.ClientConfig{Edge: edge, Outages: outages, Now: options.Now}
 	for _, r := range regions {
 		config.Regions = append(config.Regions, localcloud.Endpoint{Region: r, Data: data})
 	}

@@ -6,6 +6,7 @@ import (
 	"showrunner/awsapi/cloudwatch"
 	"showrunner/control"
 	"showrunner/stage/chaos"
+	"showrunner/store"
 )
 
 // chaosAlarms are the alarms of the endpoint for clients of AWS, as an open one
@@ -31,6 +32,12 @@ func (m killMetrics) CountKill(ctx context.Context, k control.ChaosKill) error {
 	return m.c.aws.alarms.Publish(ctx, k.Victim.Region, []cloudwatch.Measurement{{Namespace: "Showrunner/Chaos", Name: "Kills", Unit: "Count", Value: 1,
 		Dimensions: []string{"Application", k.Application, "Outcome", string(k.Outcome)}}})
 }
+
+// storeFaults hit the calls of this control plane to its database.
+type storeFaults struct{ *store.Faulty }
+
+// Begin implements control.StoreFaults.
+func (s storeFaults) Begin(f control.StoreFault) { s.Faulty.Begin(store.Fault(f)) }
 
 // sessions are the control planes that share the store.
 type sessions struct{ c *controlPlane }

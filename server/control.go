@@ -92,7 +92,7 @@ func DefaultBuildsAtOnce() int { return 2 * runtime.NumCPU() }
 // controlPlane is a running control plane and its parts.
 type controlPlane struct {
 	ControlConfig
-	store        store.Store
+	store        *store.Faulty
 	engine       *execution.Engine
 	memory       *lastknown.Memory // nil with SQLite
 	reads        control.Engine    // the engine, with what is remembered of it where there is a memory
@@ -103,6 +103,7 @@ type controlPlane struct {
 	triggers     *trigger.Service
 	hooks        *trigger.Hooks
 	definitions  *definitions
+	regions      *Supervisor
 	accounts     *accounts
 	artifacts    *artifact.Store
 	builder      *stagebuild.Builder
@@ -185,9 +186,11 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	if address == "" {
 		address = filepath.Join(c.Data, "showrunner.db")
 	}
-	if c.store, err = store.Open(ctx, address, store.Options{Now: c.Now, Direct: config.DatabaseDirect}); err != nil {
+	opened, err := store.Open(ctx, address, store.Options{Now: c.Now, Direct: config.DatabaseDirect})
+	if err != nil {
 		return nil, err
 	}
+	c.store = store.NewFaulty(opened, c.Now)
 	if config.Database != "" {
 		if err := c.claimFolder(ctx); err != nil {
 			return nil, err
@@ -200,7 +203,10 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	fingerprints := func(ctx context.Context) ([]byte, error) {
 		return c.secrets.DeriveKey(ctx, "fingerprints of server groups")
 	}
-	if c.accounts, err = newAccounts(c.Data, c.Edge, c.Regions, cloud.Options{Now: c.Now, Key: fingerprints, Journal: journal.New(c.store)}); err != nil {
+	if c.regions, err = NewSupervisor(c.Data); err != nil {
+		return nil, err
+	}
+	if c.accounts, err = newAccounts(c.Data, c.Edge, c.Regions, c.regions, cloud.Options{Now: c.Now, Key: fingerprints, Journal: journal.New(c.store)}); err != nil {
 		return nil, err
 	}
 	c.logs = stagelog.New(filepath.Join(c.Shared, "logs"))

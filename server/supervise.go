@@ -71,6 +71,7 @@ type Event struct {
 	Reason   string            `json:"reason,omitempty"` // of an end or a stop
 	LastLog  []string          `json:"lastLog,omitempty"`
 	NextWait time.Duration     `json:"nextWait,omitempty"` // before the next start
+	Outage   *Outage           `json:"outage,omitempty"`   // by which it is stopped
 }
 
 // serving are the variables that the processes which carry users' requests have

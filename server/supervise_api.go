@@ -19,6 +19,13 @@ const upSocket = "up"
 type stopBody struct {
 	Reason string `json:"reason"`
 	Kill   bool   `json:"kill"` // without asking it first: an outage
+	Outage        // empty: until it is brought up
+}
+
+// Outage is a fault by which a process is down for a time.
+type Outage struct {
+	Fault string    `json:"fault,omitempty"` // names it
+	Until time.Time `json:"until,omitzero"`  // the supervisor ends it then
 }
 
 // listen serves the supervisor's own interface: who runs, and taking regions
@@ -36,8 +43,8 @@ func (s *supervisor) listen() (closeAPI func(), err error) {
 		}
 		json.NewEncoder(w).Encode(list) // the client may have gone away
 	})
-	mux.HandleFunc("POST /v1/processes/{name}/stop", s.act(func(c *child, b stopBody) error { return c.take(b.Reason, b.Kill) }))
-	mux.HandleFunc("POST /v1/processes/{name}/start", s.act(func(c *child, _ stopBody) error { return c.bring() }))
+	mux.HandleFunc("POST /v1/processes/{name}/stop", s.act(func(c *child, b stopBody) error { return c.take(b) }))
+	mux.HandleFunc("POST /v1/processes/{name}/start", s.act(func(c *child, b stopBody) error { return c.bring(b.Fault) }))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(l) // it ends with Close
 	return func() { server.Close() }, nil
@@ -89,12 +96,33 @@ func (s *Supervisor) Processes(ctx context.Context) ([]Event, error) {
 // of the supervisor; with kill as an outage does, without asking. It returns
 // when everything in the region has ended.
 func (s *Supervisor) TakeDown(ctx context.Context, region, reason string, kill bool) error {
-	return s.call(ctx, http.MethodPost, "/v1/processes/region-"+region+"/stop", stopBody{reason, kill}, nil)
+	return s.call(ctx, http.MethodPost, "/v1/processes/region-"+region+"/stop", stopBody{Reason: reason, Kill: kill}, nil)
 }
 
 // BringUp ends a TakeDown. It does not wait for the region to serve.
 func (s *Supervisor) BringUp(ctx context.Context, region string) error {
 	return s.call(ctx, http.MethodPost, "/v1/processes/region-"+region+"/start", stopBody{}, nil)
+}
+
+// BeginOutage implements localcloud.Outages.
+func (s *Supervisor) BeginOutage(ctx context.Context, region, fault string, until time.Time) error {
+	return s.call(ctx, http.MethodPost, "/v1/processes/region-"+region+"/stop", stopBody{Reason: "fault " + fault, Kill: true, Outage: Outage{fault, until}}, nil)
+}
+
+// EndOutage implements localcloud.Outages.
+func (s *Supervisor) EndOutage(ctx context.Context, region, fault string) error {
+	return s.call(ctx, http.MethodPost, "/v1/processes/region-"+region+"/start", stopBody{Outage: Outage{Fault: fault}}, nil)
+}
+
+// Outage implements localcloud.Outages.
+func (s *Supervisor) Outage(ctx context.Context, region string) (fault string, began, until time.Time, err error) {
+	list, err := s.Processes(ctx)
+	for _, e := range list {
+		if e.Process == "region-"+region && e.Outage != nil {
+			return e.Outage.Fault, e.Since, e.Outage.Until, nil
+		}
+	}
+	return "", began, until, err
 }
 
 func (s *Supervisor) call(ctx context.Context, method, path string, body, to any) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +27,7 @@ type child struct {
 	now     Event
 	proc    *os.Process
 	ended   chan struct{} // closed when proc has ended; nil without one
-	down    bool          // on purpose
+	down    *down         // nil unless it is down on purpose
 	changed chan struct{} // closed and replaced when down changes
 	wasUp   bool          // has been ready once
 }
@@ -37,9 +36,8 @@ func newChild(s *supervisor, p Process) *child {
 	c := &child{s: s, process: p, changed: make(chan struct{}), now: Event{Process: p.Name, State: Stopped}}
 	c.log = &processLog{path: filepath.Join(s.options.Data, "logs", p.Name+".log"), echo: s.options.Echo, prefix: p.Name + " | "}
 	if p.Down != "" {
-		_, err := os.Stat(p.Down)
-		c.down = err == nil
-		c.wasUp = c.down // when it is brought up and fails, the others are not to suffer
+		c.down = readDown(p.Down)
+		c.wasUp = c.down != nil // when it is brought up and fails, the others are not to suffer
 	}
 	return c
 }
@@ -119,10 +117,13 @@ func (c *child) once() string {
 	cmd.SysProcAttr = childAttributes()
 	cmd.WaitDelay = time.Second // builds outlive the control process and may hold its output
 	began := c.s.options.Now()
-	c.set(func(e *Event) { e.State, e.PID, e.Listens, e.Took, e.NextWait = Starting, 0, nil, 0, 0; e.Starts++ })
+	c.set(func(e *Event) {
+		e.State, e.PID, e.Listens, e.Took, e.NextWait, e.Outage = Starting, 0, nil, 0, 0, nil
+		e.Starts++
+	})
 
 	c.mu.Lock()
-	if c.down || c.s.isStopping() {
+	if c.down != nil || c.s.isStopping() {
 		c.mu.Unlock()
 		w.Close()
 		return "stopped before it started"
@@ -197,7 +198,7 @@ func (s *supervisor) isStopping() bool {
 func (c *child) isDown() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.down || c.s.isStopping()
+	return c.down != nil || c.s.isStopping()
 }
 
 func (c *child) hasBeenUp() bool {
@@ -215,17 +216,23 @@ func (c *child) waitWanted() bool {
 		if c.s.isStopping() {
 			return false
 		}
-		if !down {
+		if down == nil {
 			return true
 		}
 		if e := c.event(); e.State != Stopped || e.Since.IsZero() {
-			c.set(func(e *Event) { e.State, e.PID = Stopped, 0 })
+			c.set(func(e *Event) { e.State, e.PID, e.Outage = Stopped, 0, down.outage() })
 		}
+		over, stop := down.over(c.s.options.Now())
 		select {
 		case <-changed:
+		case <-over:
+			if err := c.bring(down.Fault); err != nil {
+				c.s.options.Log.Error("an outage goes on after its time", "process", c.process.Name, "error", err)
+				c.pause(time.Second)
+			}
 		case <-c.s.stopping:
-			return false
 		}
+		stop()
 	}
 }
 
@@ -265,59 +272,4 @@ func (c *child) end(timeout time.Duration) {
 	c.s.options.Log.Warn("killed: it did not end in time", "process", c.process.Name, "timeout", timeout)
 	syscall.Kill(-proc.Pid, syscall.SIGKILL)
 	<-ended
-}
-
-// down is what the file of a process that is down on purpose says.
-type down struct {
-	Reason string    `json:"reason"`
-	At     time.Time `json:"at"`
-}
-
-// take takes the process down on purpose, and remembers that across restarts
-// of the supervisor. It returns when the process has ended.
-func (c *child) take(reason string, kill bool) error {
-	if c.process.Down == "" {
-		return problem.New(problem.Precondition, "supervisor.stop", "%s cannot be taken down alone", c.process.Name)
-	}
-	data, err := json.Marshal(down{reason, c.s.options.Now()})
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(c.process.Down), 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(c.process.Down, data, 0o600)
-	}
-	if err != nil {
-		return problem.Wrap(err, problem.Unavailable, "supervisor.stop", "marking %s as down", c.process.Name)
-	}
-	c.mark(true)
-	c.mu.Lock()
-	proc, ended := c.proc, c.ended
-	c.mu.Unlock()
-	if proc != nil && kill {
-		syscall.Kill(-proc.Pid, syscall.SIGKILL)
-		<-ended
-	} else {
-		c.end(c.s.options.StopTimeout)
-	}
-	c.set(func(e *Event) { e.State, e.PID, e.Reason = Stopped, 0, reason })
-	return nil
-}
-
-// bring has the process started again after take; it does not wait.
-func (c *child) bring() error {
-	if c.process.Down != "" {
-		if err := os.Remove(c.process.Down); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return problem.Wrap(err, problem.Unavailable, "supervisor.start", "%s stays down", c.process.Name)
-		}
-	}
-	c.mark(false)
-	return nil
-}
-
-func (c *child) mark(isDown bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.down = isDown
-	close(c.changed)
-	c.changed = make(chan struct{})
 }

@@ -337,3 +337,62 @@ func TestRegionsHaveWhatIsNamedAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestOutageOfARegion: an outage ends when it is asked to, or when its time is over, and
+// that also after the supervisor was replaced; it neither begins nor ends what is down for
+// another reason.
+func TestOutageOfARegion(t *testing.T) {
+	o := testOptions(t.TempDir())
+	r := supervise(t, o)
+	up := r.allReady(4)
+	client, err := NewSupervisor(o.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := func(e Event) bool { return e.Process == "region-west" && e.State == Ready }
+	begin := func(fault string, lasts time.Duration) {
+		t.Helper()
+		if err := client.BeginOutage(t.Context(), "west", fault, time.Now().Add(lasts)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin("f1", time.Hour)
+	begin("f1", time.Hour) // the same again
+	if fault, _, until, err := client.Outage(t.Context(), "west"); alive(up["region-west"].PID) || fault != "f1" || time.Until(until) < 59*time.Minute || err != nil {
+		t.Errorf("lives %v, outage %q until %s, %v", alive(up["region-west"].PID), fault, until, err)
+	}
+	if err := client.BeginOutage(t.Context(), "west", "f2", time.Now().Add(time.Hour)); problem.CodeOf(err) != problem.Precondition {
+		t.Errorf("a second outage: %v", err)
+	}
+	if err := client.EndOutage(t.Context(), "west", "f2"); err != nil {
+		t.Error(err)
+	}
+	if fault, _, _, _ := client.Outage(t.Context(), "west"); fault != "f1" {
+		t.Errorf("another outage's end ended it: %q", fault)
+	}
+	if err := client.EndOutage(t.Context(), "west", "f1"); err != nil {
+		t.Fatal(err)
+	}
+	r.await("the region again", ready)
+	if fault, _, _, err := client.Outage(t.Context(), "west"); fault != "" || err != nil {
+		t.Errorf("after its end: %q, %v", fault, err)
+	}
+	begin("f3", 300*time.Millisecond)
+	r.await("the region after its time", ready)
+	begin("f4", 1500*time.Millisecond)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r = supervise(t, o) // it ends the outage of the earlier one
+	r.await("the region of the second supervisor", ready)
+	if err := client.TakeDown(t.Context(), "west", "by hand", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.EndOutage(t.Context(), "west", "f4"); err != nil {
+		t.Error(err)
+	}
+	list, err := client.Processes(t.Context())
+	if i := slices.IndexFunc(list, func(e Event) bool { return e.Process == "region-west" }); err != nil || list[i].State != Stopped || list[i].Outage != nil {
+		t.Errorf("%+v, %v", list, err)
+	}
+}

@@ -78,10 +78,6 @@ func (c *controlPlane) allows(ctx context.Context, e execution.Head, st *pipelin
 func (c *controlPlane) makeControl(ctx context.Context, engine *execution.Engine, records control.Records) error {
 	c.claims = &deploy.Claims{Records: c.store, UnderWay: underWay(engine)}
 	c.cleanUps = &deploy.CleanUps{Records: c.store, Claims: c.claims, Now: c.Now}
-	regions, err := NewSupervisor(c.Data)
-	if err != nil {
-		return err
-	}
 	front, err := edge.NewClient(c.Data)
 	if err != nil {
 		return err
@@ -92,7 +88,7 @@ func (c *controlPlane) makeControl(ctx context.Context, engine *execution.Engine
 	}
 	c.control = control.New(control.Deps{Engine: c.reads, Records: records, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts, Claims: c.claims,
 		CleanUps: &deploy.CleanUps{Records: records, Now: c.Now}, Logs: c.logs,
-		DeliveryLog: &trigger.DeliveryLog{Records: c.store}, FreezeWatch: c.freezes, Edge: edgeProcess{front}, RegionProcesses: regions, Repositories: repositories{c}, Alarms: chaosAlarms{c}, KillMetrics: killMetrics{c}, Replicas: sessions{c}, Metrics: keptMetrics{c}, URL: c.URL, Log: c.Log, Now: c.Now})
+		DeliveryLog: &trigger.DeliveryLog{Records: c.store}, FreezeWatch: c.freezes, Edge: edgeProcess{front}, RegionProcesses: c.regions, Repositories: repositories{c}, Alarms: chaosAlarms{c}, KillMetrics: killMetrics{c}, StoreFaults: storeFaults{c.store}, Replicas: sessions{c}, Metrics: keptMetrics{c}, URL: c.URL, Log: c.Log, Now: c.Now})
 	c.callbacks, err = notify.OpenCallbacks(ctx, c.store, callbackSignaler{c.control}, c.URL, c.Now)
 	return err
 }

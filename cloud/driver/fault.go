@@ -19,6 +19,11 @@ const (
 	// FaultHang stops instances without ending them: they take connections and answer
 	// nothing. Undo: they go on where they were.
 	FaultHang FaultKind = "hang"
+	// FaultRestart kills the processes of instances, which start again as the same
+	// instances when the fault is over: with their identifiers, zones and addresses.
+	// Health checks go on meanwhile, and replace an instance that is away for longer
+	// than they allow.
+	FaultRestart FaultKind = "restart"
 	// FaultLatency delays each answer by Latency plus a time that is uniform in
 	// [-Jitter, Jitter), as the toxic latency of Toxiproxy does.
 	FaultLatency FaultKind = "latency"
@@ -43,6 +48,10 @@ const (
 	// FaultZone is the outage of a zone: its instances are killed, and nothing starts
 	// there.
 	FaultZone FaultKind = "zone-outage"
+	// FaultRegion is the outage of a region: its process is killed with everything in
+	// it, and nothing starts there. Undo: the process starts again, and restores what it
+	// ran.
+	FaultRegion FaultKind = "region-outage"
 	// FaultPartition cuts the region's control interface off: nothing can be asked of
 	// the region and nothing changed, while it goes on to serve.
 	FaultPartition FaultKind = "partition"
@@ -50,7 +59,7 @@ const (
 
 // FaultKinds are all kinds.
 func FaultKinds() []FaultKind {
-	return []FaultKind{FaultHang, FaultLatency, FaultErrors, FaultAbort, FaultBlackhole, FaultBandwidth, FaultSlowClose, FaultCPU, FaultMemory, FaultDisk, FaultZone, FaultPartition}
+	return []FaultKind{FaultHang, FaultRestart, FaultLatency, FaultErrors, FaultAbort, FaultBlackhole, FaultBandwidth, FaultSlowClose, FaultCPU, FaultMemory, FaultDisk, FaultZone, FaultRegion, FaultPartition}
 }
 
 // OfRequests says whether a fault of the kind hits requests.
@@ -58,9 +67,15 @@ func (k FaultKind) OfRequests() bool {
 	return slices.Contains([]FaultKind{FaultLatency, FaultErrors, FaultAbort, FaultBlackhole, FaultBandwidth, FaultSlowClose}, k)
 }
 
+// TakesAway says whether a fault of the kind takes the instances that it hits out of
+// service, whatever requests they get.
+func (k FaultKind) TakesAway() bool {
+	return slices.Contains([]FaultKind{FaultHang, FaultRestart, FaultZone}, k)
+}
+
 // OfInstances says whether a fault of the kind needs instances that it hits.
 func (k FaultKind) OfInstances() bool {
-	return slices.Contains([]FaultKind{FaultHang, FaultCPU, FaultMemory, FaultDisk}, k)
+	return slices.Contains([]FaultKind{FaultHang, FaultRestart, FaultCPU, FaultMemory, FaultDisk}, k)
 }
 
 // FaultPlace is where on its way a request is hit.
@@ -87,7 +102,7 @@ type Fault struct {
 	Kind FaultKind `json:"kind"`
 	// Duration is after what time the cloud undoes the fault by itself.
 	Duration pipeline.Duration `json:"duration"`
-	Cluster  string            `json:"cluster,omitempty"` // of all kinds but zone-outage and partition
+	Cluster  string            `json:"cluster,omitempty"` // of all kinds but those of a zone or a region
 	// At is where requests are hit.
 	At FaultPlace `json:"at,omitempty"`
 	// From is the service whose requests to the cluster are hit, as a cluster or a server
@@ -157,6 +172,8 @@ func CheckFault(f Fault) error {
 		return badFault("name the instances that are hit", "of the kind %s has no instance", f.Kind)
 	case f.Kind == FaultZone && f.Zone == "":
 		return badFault("name the zone", "of the kind zone-outage has no zone")
+	case (f.Kind == FaultZone || f.Kind == FaultRegion || f.Kind == FaultPartition) && (f.Cluster != "" || len(f.Instances) > 0):
+		return badFault("leave the cluster and the instances out", "of the kind %s hits everything that is there", f.Kind)
 	case f.Kind == FaultCPU && !(f.Cores > 0 && f.Cores <= mostCores):
 		return badFault("give more than 0 and at most 64", "cannot use %v cores", f.Cores)
 	case (f.Kind == FaultMemory || f.Kind == FaultDisk) && (f.Bytes <= 0 || f.Bytes > mostBytes):

@@ -33,6 +33,8 @@ type ClientConfig struct {
 	Edge string
 	// ForEdge says that the client is the edge's.
 	ForEdge bool
+	// Outages take regions down; without them a fault that does so is refused.
+	Outages Outages
 	Now     func() time.Time // default time.Now
 }
 

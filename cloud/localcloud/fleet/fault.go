@@ -55,6 +55,9 @@ func (f *Fleet) checkFault(op string, next *document, fault driver.Fault) error 
 		}
 		return nil
 	}
+	if fault.Kind == driver.FaultRegion {
+		return problem.New(problem.Precondition, op, "region %s cannot take itself down: nothing would start it again", f.config.Region).WithHelp("regions that showrunner up supervises are taken down by it")
+	}
 	if fault.Cluster != "" && !f.clusters()[fault.Cluster] {
 		return problem.New(problem.NotFound, op, "there is no cluster %s in %s", fault.Cluster, f.config.Region)
 	}
@@ -68,7 +71,9 @@ func (f *Fleet) checkFault(op string, next *document, fault driver.Fault) error 
 		case i == nil || !i.running || i.group.cluster != fault.Cluster:
 			return problem.New(problem.NotFound, op, "cluster %s has no running instance %s in %s", fault.Cluster, id, f.config.Region)
 		case fault.Kind.OfInstances() && i.process == nil:
-			return problem.New(problem.Precondition, op, "instance %s is no process, so a fault of the kind %s cannot hit it", id, fault.Kind)
+			return problem.New(problem.Precondition, op, "instance %s has no process now, so a fault of the kind %s cannot hit it", id, fault.Kind)
+		case fault.Kind == driver.FaultRestart && i.restart != nil:
+			return problem.New(problem.Precondition, op, "instance %s restarts already, by fault %s", id, i.restart.fault)
 		}
 	}
 	return f.checkStress(op, fault)
@@ -79,6 +84,8 @@ func (f *Fleet) beginFault(fault driver.Fault) {
 	switch fault.Kind {
 	case driver.FaultHang:
 		f.signal(fault.Instances, syscall.SIGSTOP)
+	case driver.FaultRestart:
+		f.beginRestart(fault)
 	case driver.FaultZone:
 		f.killZone(fault.Zone)
 	}
@@ -90,6 +97,7 @@ func (f *Fleet) beginFault(fault driver.Fault) {
 // fleet is locked.
 func (f *Fleet) endFault(fault driver.Fault) {
 	f.endStress(fault.ID)
+	f.endRestart(fault.ID)
 	if fault.Kind == driver.FaultHang {
 		var still []string // hung by another fault
 		for _, other := range f.doc.Faults {

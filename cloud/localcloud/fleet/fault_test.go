@@ -272,3 +272,62 @@ func TestStress(t *testing.T) {
 		t.Error("it outlives its region")
 	}
 }
+
+// TestRestart: a process that a fault kills stays away until the fault is over, and
+// starts again as the same instance; one that is terminated meanwhile ends.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	r := openReal(t)
+	g := patient(r, 2)
+	hit := g.Instances[0]
+	now := func(id string) (found driver.Instance) {
+		t.Helper()
+		groups, err := r.ServerGroups(t.Context(), "test-1", "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range groups[0].Instances {
+			if i.ID == id {
+				found = i
+			}
+		}
+		return found
+	}
+	fault := driver.Fault{ID: "f1", Kind: driver.FaultRestart, Duration: pipeline.Duration(time.Hour), Cluster: "app", Instances: []string{hit.ID}}
+	if err := r.Inject(t.Context(), "test-1", fault, "k1"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its process is gone", func() bool { return processState(t, hit.PID) == "" && now(hit.ID).PID == 0 })
+	twice := fault
+	twice.ID = "f2"
+	if err := r.Inject(t.Context(), "test-1", twice, "k2"); problem.CodeOf(err) != problem.Precondition {
+		t.Errorf("a second restart: %v", err)
+	}
+	if err := r.Undo(t.Context(), "test-1", "f1", "k3"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it serves again as the same instance", func() bool {
+		i := now(hit.ID)
+		return i.PID != 0 && i.PID != hit.PID && i.Zone == hit.Zone && i.Serving()
+	})
+	if now(g.Instances[1].ID).PID != g.Instances[1].PID {
+		t.Error("another instance restarted")
+	}
+	fault.ID = "f3"
+	if err := r.Inject(t.Context(), "test-1", fault, "k4"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is away", func() bool { return now(hit.ID).PID == 0 })
+	if err := r.Terminate(t.Context(), "test-1", hit.ID, driver.TerminateOptions{}, "k5"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it has ended", func() bool { return now(hit.ID).ID == "" })
+	if err := r.Undo(t.Context(), "test-1", "f3", "k6"); err != nil {
+		t.Fatal(err)
+	}
+	r.WaitServing(g.Name, 2)
+	whole := driver.Fault{ID: "all", Kind: driver.FaultRegion, Duration: pipeline.Duration(time.Hour)}
+	if err := r.Inject(t.Context(), "test-1", whole, "k7"); problem.CodeOf(err) != problem.Precondition {
+		t.Errorf("an outage of the region that nobody would end: %v", err)
+	}
+}

@@ -80,7 +80,8 @@ type instance struct {
 	markedUnhealthy         bool // by SetHealth; it serves until it is replaced
 	outage                  bool // ended by an outage of its zone
 	stopTimedOut            bool
-	process                 *process.Process   // nil until it has started
+	process                 *process.Process   // nil until it has started, and while a fault has it restart
+	restart                 *restart           // nil unless a fault restarts it
 	helpers                 []*process.Process // that faults run beside it
 	program                 process.Program    // the instance's program, also used for its hooks
 	hook                    *runningHook       // the running hook

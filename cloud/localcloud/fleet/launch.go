@@ -72,13 +72,19 @@ func (f *Fleet) run(i *instance, r record, env map[string]string, port int) {
 		return
 	}
 	f.work.Go(func() { f.watch(i, r.Spec, job) })
-	end := i.process.Wait()
+	end, outputs, err := f.live(i, job, pump)
 	i.cancel() // a process that removed the mark from its environment may hold the output open, so its end is not awaited
 	// Processes that the program started and left in another process group are
 	// killed too, and those of hooks.
 	f.runner.Sweep("SHOWRUNNER_INSTANCE=" + i.id)
-	<-pump
+	for _, stored := range outputs {
+		<-stored
+	}
 	i.output.Close()
+	if err != nil {
+		f.exited(i, nil, &driver.InstanceFailure{Code: "START_FAILED", Cause: err.Error()})
+		return
+	}
 	f.exited(i, &end, nil)
 }
 
@@ -143,9 +149,11 @@ func (f *Fleet) begin(i *instance, job process.Program) (pump chan struct{}, err
 	if i.ctx.Err() != nil {
 		return nil, fmt.Errorf("stopped before it started")
 	}
-	out, err := openOutput(f.output(i.group.name, i.id), outputSize)
-	if err != nil {
-		return nil, err
+	out := i.output // of the process before a restart
+	if out == nil {
+		if out, err = openOutput(f.output(i.group.name, i.id), outputSize); err != nil {
+			return nil, err
+		}
 	}
 	r, w, err := os.Pipe()
 	if err != nil {

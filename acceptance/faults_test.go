@@ -1,0 +1,175 @@
+package acceptance
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"showrunner/cloud"
+	"showrunner/control"
+	"showrunner/internal/loadtest"
+)
+
+// TestFaultsOfRegionsAndControl: the outage of a region, its partition, the restart of an
+// instance, and a database that is away end by themselves, on request, and after a
+// kill -9 of control or of the region in the middle; requests that may be repeated never
+// fail.
+func TestFaultsOfRegionsAndControl(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if errs, code := w.deliver(newRepo(t, serviceFiles("red-black", "good", "v1"))); code != 0 {
+		t.Fatalf("exit %d\n%s", code, errs)
+	}
+	target := []loadtest.Target{{URL: "http://" + w.edge + "/", Host: "api-prod.localhost"}}
+	report := attackWhile(context.Background(), 30, target, func() {
+		w.regionFaults()
+		w.restartFaults()
+		w.databaseFaults()
+		w.eventually(time.Minute, "everything serves", w.allServe)
+	})
+	noneFailed(t, "faults", report)
+	out, errs, code := w.cli("chaos", "fault", "list", "-o", "json")
+	if list := decode[[]control.ChaosFault](t, out); code != 0 || slices.ContainsFunc(list, control.ChaosFault.Open) {
+		t.Errorf("left behind: %s %s", out, errs)
+	}
+}
+
+// begin begins a fault of an hour, unless the arguments say otherwise.
+func (w *world) begin(kind string, args ...string) control.ChaosFault {
+	w.t.Helper()
+	var f control.ChaosFault
+	w.json(&f, append([]string{"chaos", "fault", "start", kind, "--for", "1h"}, args...)...)
+	if f.State != control.FaultActive {
+		w.t.Fatalf("%+v", f)
+	}
+	return f
+}
+
+// undone waits until a fault is recorded as undone.
+func (w *world) undone(f control.ChaosFault, why string) {
+	w.t.Helper()
+	w.eventually(time.Minute, string(f.Kind)+" is undone", func() error {
+		out, errs, code := w.cli("chaos", "fault", "list", "-o", "json")
+		if code != 0 {
+			return fmt.Errorf("%s", errs) // control restarts
+		}
+		for _, one := range decode[[]control.ChaosFault](w.t, out) {
+			if one.ID == f.ID && (one.State != control.FaultUndone || !strings.Contains(one.Reason, why)) {
+				return fmt.Errorf("%s: %s", one.State, one.Reason)
+			}
+		}
+		return nil
+	})
+}
+
+func (w *world) healthy(region string) error {
+	out, errs, code := w.cli("regions", "-o", "json")
+	if code != 0 {
+		return fmt.Errorf("%s", errs)
+	}
+	for _, r := range decode[[]control.RegionStatus](w.t, out) {
+		if r.Name == region && r.Healthy {
+			return nil
+		}
+	}
+	return fmt.Errorf("region %s does not answer", region)
+}
+
+func (w *world) regionFaults() {
+	const region = "us-east-1"
+	outage := w.begin("region-outage", "--region", region)
+	if w.healthy(region) == nil || w.pid("region-"+region) != 0 {
+		w.t.Error("the region lives in its outage")
+	}
+	if _, errs, code := w.cli("chaos", "fault", "start", "latency", "--region", region, "--cluster", "api-prod", "--latency", "1s", "--for", "1m"); code == 0 {
+		w.t.Errorf("a fault in a region that is away: %s", errs)
+	}
+	w.must("chaos", "fault", "undo", outage.ID)
+	if err := w.healthy(region); err != nil {
+		w.t.Errorf("undone, and yet: %v", err)
+	}
+	for _, kind := range []string{"region-outage", "partition"} {
+		w.eventually(time.Minute, "everything serves", w.allServe)
+		f := w.begin(kind, "--region", region)
+		w.kill("control")
+		w.undone(f, "the control plane that began it is gone")
+		w.eventually(time.Minute, "the region answers", func() error { return w.healthy(region) })
+	}
+	w.eventually(time.Minute, "everything serves", w.allServe)
+	w.begin("region-outage", "--region", region, "--for", "2s")
+	w.eventually(time.Minute, "it is over by itself", func() error { return w.healthy(region) })
+}
+
+func (w *world) restartFaults() {
+	const region = "us-west-2"
+	w.eventually(time.Minute, "everything serves", w.allServe)
+	find := func(id string) (found cloud.Instance) {
+		for _, i := range w.instances() {
+			if i.ID == id {
+				found = i
+			}
+		}
+		return found
+	}
+	restart := func() (control.ChaosFault, cloud.Instance) {
+		var hit cloud.Instance
+		for _, i := range w.instances() {
+			if i.Serving() && i.Zone[:len(region)] == region {
+				hit = i
+			}
+		}
+		return w.begin("restart", "--region", region, "--cluster", "api-prod", "--instance", hit.ID, "--force"), hit
+	}
+	f, hit := restart()
+	w.kill("control")
+	w.undone(f, "the control plane that began it is gone")
+	w.eventually(time.Minute, "everything serves", w.allServe)
+	if now := find(hit.ID); now.ID != "" && now.PID == hit.PID {
+		w.t.Errorf("%s did not restart: %+v", hit.ID, now)
+	}
+	f, hit = restart()
+	w.kill("region-" + region)
+	w.undone(f, "its region has undone it")
+	w.eventually(time.Minute, "everything serves", w.allServe)
+	if err := syscall.Kill(hit.PID, 0); err == nil {
+		w.t.Errorf("the process of %s outlives its region", hit.ID)
+	}
+}
+
+func (w *world) databaseFaults() {
+	budget := func() (string, time.Duration) {
+		began := time.Now()
+		_, errs, code := w.cli("chaos", "budget", "90")
+		if code == 0 {
+			errs = ""
+		}
+		return errs, time.Since(began)
+	}
+	if errs, _ := budget(); errs != "" {
+		w.t.Fatal(errs)
+	}
+	f := w.begin("database-away")
+	if errs, _ := budget(); !strings.Contains(errs, "fault "+f.ID+" keeps it away") {
+		w.t.Errorf("a change while the database is away: %q", errs)
+	}
+	w.must("chaos", "stop", "--reason", "it can be stopped without the database")
+	w.undone(f, "it can be stopped")
+	w.must("chaos", "release")
+	f = w.begin("database-away")
+	w.kill("control")
+	w.undone(f, "the control plane that began it is gone")
+	f = w.begin("database-away", "--for", "1s")
+	w.undone(f, "its time was over")
+	if errs, _ := budget(); errs != "" {
+		w.t.Error(errs)
+	}
+	f = w.begin("slow-disk", "--latency", "1500ms")
+	if errs, took := budget(); errs != "" || took < 1500*time.Millisecond {
+		w.t.Errorf("a change took %s on a slow disk, %s", took, errs)
+	}
+	w.must("chaos", "fault", "undo", f.ID)
+}
