@@ -51,11 +51,31 @@ func (w *world) cdk(dir string, more []string, args ...string) (string, error) {
 	return runFor(w.t, 4*time.Minute, dir, env, "node", append(args, "--no-notices", "--no-version-reporting")...)
 }
 
+// stateOfStacks is what the endpoint says of its stacks, and of what they are made of,
+// for a test that has failed.
+func (w *world) stateOfStacks() string {
+	var b strings.Builder
+	show := func(args ...string) string {
+		out, problems, code := w.awsCLI(append(args, "--output", "text")...)
+		fmt.Fprintf(&b, "aws %s (%d):\n%s%s\n", strings.Join(args, " "), code, out, problems)
+		return strings.TrimSpace(out)
+	}
+	show("cloudformation", "describe-stacks", "--query", "Stacks[].[StackName,StackStatus,StackStatusReason]")
+	show("ec2", "describe-instances", "--query", "Reservations[].Instances[].[InstanceId,State.Name,StateReason.Message]")
+	for _, cluster := range strings.Fields(show("ecs", "list-clusters", "--query", "clusterArns")) {
+		for _, service := range strings.Fields(show("ecs", "list-services", "--cluster", cluster, "--query", "serviceArns")) {
+			show("ecs", "describe-services", "--cluster", cluster, "--services", service, "--query", "services[].[status,desiredCount,runningCount,deployments[].[id,status,rolloutState],events[:5].message]")
+		}
+	}
+	return b.String()
+}
+
 // cdkSays runs the CDK, which has to succeed and to print a text.
 func (w *world) cdkSays(want, dir string, more []string, args ...string) string {
 	w.t.Helper()
 	out, err := w.cdk(dir, more, args...)
 	if err != nil || !strings.Contains(out, want) {
+		w.t.Log(w.stateOfStacks())
 		w.t.Fatalf("cdk %s: %v, want %q in\n%s", strings.Join(args, " "), err, want, out)
 	}
 	return out

@@ -105,7 +105,11 @@ func (w *world) stop() {
 	}
 	if w.t.Failed() {
 		w.t.Logf("up said:\n%s", w.output.String())
-		for _, name := range []string{"control", "edge"} {
+		names := []string{"control", "edge"}
+		for _, region := range w.regions {
+			names = append(names, "region-"+region)
+		}
+		for _, name := range names {
 			if log, err := os.ReadFile(filepath.Join(w.data, "logs", name+".log")); err == nil {
 				w.t.Logf("%s.log:\n%s", name, tail(string(log), 40))
 			}

@@ -78,8 +78,9 @@ type Queue[D, A any] struct {
 
 // Drain asks the region for what a document says is still to be asked, one action
 // after the other, and strikes it out. It may be called again for the same, by
-// several at once. The error is of an action that is tried again, when a region is
-// away, or that will never be done.
+// several at once. The error is of an action that is tried again, because a region is
+// unreachable or nobody knows whether it was done, or of one that was refused and will
+// never be done.
 func (q Queue[D, A]) Drain(ctx context.Context, d D) (D, error) {
 	for {
 		a, ok := q.First(d)
@@ -90,8 +91,8 @@ func (q Queue[D, A]) Drain(ctx context.Context, d D) (D, error) {
 		switch code := problem.CodeOf(err); {
 		case err == nil, code == problem.NotFound && !q.Makes(a): // it went away meanwhile
 			err = nil
-		case code == problem.Unavailable, ctx.Err() != nil:
-			return d, err
+		case code == problem.Unavailable, ctx.Err() != nil, !q.Makes(a) && !refused(code):
+			return d, err // struck out, it would never be done, and what was to go would stay
 		}
 		struck, strike := q.Strike(ctx, d, a, made, err)
 		if strike != nil || err != nil {
@@ -102,4 +103,14 @@ func (q Queue[D, A]) Drain(ctx context.Context, d D) (D, error) {
 		}
 		d = struck
 	}
+}
+
+// refused says whether the code of an error proves that an action was not done and
+// will not be done either when it is asked for again.
+func refused(code problem.Code) bool {
+	switch code {
+	case problem.Invalid, problem.NotFound, problem.Conflict, problem.Denied, problem.Precondition:
+		return true
+	}
+	return false
 }
