@@ -21,6 +21,7 @@ type Application struct {
 	Updated   time.Time           `json:"updated"`
 	By        string              `json:"by,omitempty"`
 	Source    string              `json:"source,omitempty"` // the file's text; left out of lists
+	Base      string              `json:"base,omitempty"`   // folder that relative repository paths of the file are relative to
 	Chaos     *pipeline.Chaos     `json:"chaos,omitempty"`
 	Pipelines []pipeline.Pipeline `json:"pipelines"`
 }
@@ -216,7 +217,7 @@ func (s *Service) application(ctx context.Context, name string) (storedApplicati
 }
 
 func view(stored storedApplication, rec record.Record) Application {
-	return Application{Name: rec.Key, Version: rec.Version, Updated: rec.Updated, By: stored.By, Source: stored.Source, Chaos: stored.Doc.Chaos, Pipelines: stored.Doc.Pipelines}
+	return Application{Name: rec.Key, Version: rec.Version, Updated: rec.Updated, By: stored.By, Source: stored.Source, Base: stored.Base, Chaos: stored.Doc.Chaos, Pipelines: stored.Doc.Pipelines}
 }
 
 // Application returns one application. Errors: not_found.

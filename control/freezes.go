@@ -53,6 +53,11 @@ func (f Freeze) held(application, pipelineName string, now time.Time) bool {
 			return false
 		}
 	}
+	return f.Concerns(application)
+}
+
+// Concerns says whether the freeze is about an application, at whatever time.
+func (f Freeze) Concerns(application string) bool {
 	if len(f.Applications) == 0 {
 		return true
 	}

@@ -191,6 +191,16 @@ func (d Diagnostic) text(b *strings.Builder) {
 	b.WriteByte('\n')
 }
 
+// Underlined is the line of the finding with carets below what is meant, without a line
+// number; empty where there is no line.
+func (d Diagnostic) Underlined() string {
+	if d.Source == "" {
+		return ""
+	}
+	pad, carets := caret(d.Source, d.SourceColumn, d.Length)
+	return printable(d.Source) + "\n" + pad + carets
+}
+
 func (d Diagnostic) note() string {
 	var parts []string
 	if d.Suggestion != "" {

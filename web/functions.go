@@ -17,6 +17,7 @@ import (
 	"showrunner/control"
 	"showrunner/execution"
 	"showrunner/internal/span"
+	"showrunner/pipeline"
 )
 
 // spanOf is how long something took, or since when it has been under way.
@@ -318,8 +319,12 @@ func functions(now func() time.Time) template.FuncMap {
 		"bytes":        bytesText,
 		"outcomes":     func() []string { return []string{"done", "failed", "denied", control.NoOutcome} },
 		"executionOf":  executionOf,
-		"width":        func(n int) int { return n * 14 },
-		"add":          func(a, b int) int { return a + b },
+		"under":        func(d pipeline.Diagnostic) string { return d.Underlined() },
+		"group": func(name string, pipelines []overviewPipeline) overviewApp {
+			return overviewApp{Name: name, Pipelines: pipelines}
+		},
+		"width": func(n int) int { return n * 14 },
+		"add":   func(a, b int) int { return a + b },
 	}
 }
 

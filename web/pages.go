@@ -26,6 +26,41 @@ const triggerEvents = " trigger.failed trigger.recovered"
 type overviewApp struct {
 	Name      string
 	Pipelines []overviewPipeline
+	Health    []regionHealth
+}
+
+// regionHealth is how many instances of an application serve in a region.
+type regionHealth struct {
+	Region          string
+	Serving, Wanted int
+	Unreachable     bool
+}
+
+// healthOf counts the instances of an application by region.
+func healthOf(application string, clusters []control.Cluster) []regionHealth {
+	var list []regionHealth
+	at := func(region string) *regionHealth {
+		i := slices.IndexFunc(list, func(h regionHealth) bool { return h.Region == region })
+		if i < 0 {
+			i, list = len(list), append(list, regionHealth{Region: region})
+		}
+		return &list[i]
+	}
+	for _, c := range clusters {
+		if c.Application != application {
+			continue
+		}
+		for _, g := range c.Groups {
+			if h := at(g.Region); g.Enabled() {
+				h.Serving, h.Wanted = h.Serving+g.Serving(), h.Wanted+g.Capacity.Desired
+			}
+		}
+		for region := range c.Unreachable {
+			at(region).Unreachable = true
+		}
+	}
+	slices.SortFunc(list, func(a, b regionHealth) int { return strings.Compare(a.Region, b.Region) })
+	return list
 }
 
 type overviewPipeline struct {
@@ -90,17 +125,11 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 		}
 		row := overviewApp{Name: a.Name}
 		for _, pl := range a.Pipelines {
-			page, err := p.Control.Executions(ctx, who, execution.Query{Application: a.Name, Pipeline: pl.Name, Limit: RecentRuns})
+			line, waits, err := p.pipelineRow(r, a.Name, pl, triggers)
 			if err != nil {
 				return err
 			}
-			for _, e := range page.Executions {
-				if e.Activity.WaitsForPerson() {
-					waiting = append(waiting, e)
-				}
-			}
-			slices.Reverse(page.Executions)
-			row.Pipelines = append(row.Pipelines, overviewPipeline{pl.Name, page.Executions, asksFor(pl), failing(triggers, a.Name, pl.Name)})
+			row.Pipelines, waiting = append(row.Pipelines, line), append(waiting, waits...)
 		}
 		rows = append(rows, row)
 	}
@@ -117,8 +146,17 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request) error {
 	asked.Go(func() { sites, _ = p.Control.Sites(ctx, who) })                   // a region that is unreachable shows below
 	asked.Go(func() { clusters, _ = p.Control.Clusters(ctx, who, "", "", "") }) // as above
 	asked.Go(func() { missing, missingErr = p.Control.Missing(ctx, who, "") })
+	var strip doraStrip
+	var stripErr error
+	asked.Go(func() { strip, stripErr = p.dora(ctx, who, "") })
 	asked.Wait()
+	for i := range rows {
+		rows[i].Health = healthOf(rows[i].Name, clusters)
+	}
 	data := map[string]any{"Query": query, "Hidden": hidden, "More": more, "MoreWaiting": max(0, len(waiting)-mostNamed), "Missing": missing, "Apps": rows, "Waiting": waiting[:min(len(waiting), mostNamed)], "Regions": regions, "Sites": sites, "Clusters": clusters}
+	if stripErr == nil && len(apps) > 0 { // an overview without figures is better than none
+		data["Dora"] = strip
+	}
 	if triggersErr != nil {
 		data["Unknown"] = problem.Text(triggersErr)
 	}

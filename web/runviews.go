@@ -264,9 +264,11 @@ func rollbackTargets(e execution.Execution) []rollbackTarget {
 			continue
 		}
 		switch {
+		case !st.Status.Complete() && s.Kind == "deploy-site":
+			t.Disabled = "its deployment is under way: canceling the run stops it, and the regions that were switched can be rolled back then"
 		case !st.Status.Complete():
 			t.Disabled = "its rollout is under way: canceling the run puts it back"
-		case st.Status != execution.Succeeded:
+		case st.Status == execution.Canceled && s.Kind == "deploy", st.Failure != nil && len(st.Failure.Undone) > 0:
 			t.Disabled = "the rollout did not succeed, and was put back by itself"
 		}
 		list = append(list, t)

@@ -9,6 +9,7 @@ import (
 
 	"showrunner/execution"
 	"showrunner/pipeline"
+	"showrunner/stage"
 )
 
 // A waterfall tells when a stage waited from when it worked, and keeps earlier attempts.
@@ -68,6 +69,24 @@ func TestARollbackIsOfferedWhereItCanBe(t *testing.T) {
 	list := rollbackTargets(e)
 	if len(list) != 2 || !strings.Contains(list[0].Disabled, "under way") || list[1] != (rollbackTarget{"web", "/sites/web/rollback?account=other", ""}) {
 		t.Errorf("%+v", list)
+	}
+	// What was not put back can be; a canceled deployment of a site leaves the regions that it had switched.
+	for _, c := range []struct {
+		kind   string
+		status execution.Status
+		undone []string
+		free   bool
+	}{
+		{"deploy", execution.Canceled, nil, false}, {"deploy-site", execution.Canceled, nil, true}, {"deploy-site", execution.Terminal, nil, true},
+		{"deploy", execution.Terminal, []string{"a is as before"}, false}, {"deploy-site", execution.Terminal, []string{"a is as before"}, false}, {"deploy", execution.Terminal, nil, true},
+	} {
+		e := execution.Execution{Definition: &pipeline.Pipeline{Stages: []pipeline.Stage{{Name: "a", Kind: c.kind, With: []byte(`{"cluster":"shop","site":"shop"}`)}}}, Stages: []execution.StageState{{Name: "a", Status: c.status, Attempt: 1}}}
+		if c.status == execution.Terminal {
+			e.Stages[0].Failure = &stage.Failure{Undone: c.undone}
+		}
+		if list := rollbackTargets(e); len(list) != 1 || (list[0].Disabled == "") != c.free {
+			t.Errorf("%s %s, undone %v: %+v", c.kind, c.status, c.undone, list)
+		}
 	}
 }
 

@@ -32,6 +32,10 @@ type freezeRow struct {
 	Active, Over bool
 }
 
+func freezeRowOf(f control.Freeze, now time.Time) freezeRow {
+	return freezeRow{f, !f.From.After(now) && (f.To.IsZero() || f.To.After(now)), !f.To.IsZero() && !f.To.After(now)}
+}
+
 // windowRow is a stage that begins only in its windows.
 type windowRow struct {
 	Application, Pipeline, Stage string
@@ -47,7 +51,7 @@ func (p *Pages) settings(w http.ResponseWriter, r *http.Request) error {
 	var v settingsView
 	now := p.Now()
 	for _, f := range freezes {
-		v.Freezes = append(v.Freezes, freezeRow{f, !f.From.After(now) && (f.To.IsZero() || f.To.After(now)), !f.To.IsZero() && !f.To.After(now)})
+		v.Freezes = append(v.Freezes, freezeRowOf(f, now))
 	}
 	apps, err := p.Control.Applications(ctx, who)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"showrunner/control"
 	"showrunner/control/lastknown"
 	"showrunner/execution"
+	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/store/record"
 	"showrunner/subscription"
@@ -32,6 +33,10 @@ var templates embed.FS
 // Control is what the pages ask for and change; *control.Service implements it.
 type Control interface {
 	Applications(ctx context.Context, p control.Principal) ([]control.Application, error)
+	Application(ctx context.Context, p control.Principal, name string) (control.Application, error)
+	Check(ctx context.Context, f control.File) (*pipeline.Document, pipeline.Diagnostics)
+	Apply(ctx context.Context, p control.Principal, f control.File, version int64) (control.Applied, error)
+	RepositoryFile(ctx context.Context, p control.Principal, application string) (control.RepositoryFile, error)
 	Executions(ctx context.Context, p control.Principal, q execution.Query) (execution.Page, error)
 	Execution(ctx context.Context, p control.Principal, id string) (execution.Execution, error)
 	Run(ctx context.Context, p control.Principal, r control.RunRequest) (execution.Execution, bool, error)
@@ -99,6 +104,7 @@ type Pages struct {
 	templates *template.Template
 	mux       *http.ServeMux
 	rates     rates
+	facts     deploymentFacts
 }
 
 // New makes the pages. It panics when a template is wrong, which a test finds first.
@@ -127,30 +133,37 @@ func New(c Config) *Pages {
 		"POST /executions/{id}/stages/{stage}/{do}":    p.stageAct,
 		"GET /applications/{app}/{pipeline}/run":       p.runForm,
 		"POST /applications/{app}/{pipeline}/run":      p.run,
-		"GET /clusters":                              p.clusters,
-		"GET /clusters/{cluster}/change":             p.previewChange,
-		"POST /clusters/{cluster}/change":            p.changeCluster,
-		"POST /instances/{id}/terminate":             p.terminate,
-		"GET /sites":                                 p.sites,
-		"GET /sites/{site}/rollback":                 p.previewSiteRollback,
-		"POST /rollbacks":                            p.rollback,
-		"GET /chaos":                                 p.chaos,
-		"POST /chaos/stop":                           p.stopChaos,
-		"POST /chaos/release":                        p.releaseChaos,
-		"POST /chaos/faults/{id}/undo":               p.undoFault,
-		"GET /activity":                              p.activity,
-		"GET /instances/{id}":                        p.instance,
-		"GET /traffic":                               p.traffic,
-		"GET /traffic/{region}/evacuate":             p.previewEvacuation,
-		"POST /traffic/{region}/evacuate":            p.evacuate,
-		"GET /drift":                                 p.drift,
-		"POST /drift/repair":                         p.repair,
-		"GET /settings":                              p.settings,
-		"POST /settings/freezes":                     p.putFreeze,
-		"POST /settings/freezes/{name}/delete":       p.deleteFreeze,
-		"POST /settings/subscriptions/{name}/resume": p.resumeSubscription,
-		"GET /triggers":                              p.triggers,
-		"GET /aws":                                   p.aws,
+		"GET /applications/{app}":                      p.application,
+		"GET /applications/{app}/file":                 p.editor,
+		"POST /applications/{app}/file":                p.applyFile,
+		"POST /applications/{app}/file/check":          p.checkFile,
+		"GET /apply":                                   p.editor,
+		"POST /apply":                                  p.applyFile,
+		"POST /apply/check":                            p.checkFile,
+		"GET /clusters":                                p.clusters,
+		"GET /clusters/{cluster}/change":               p.previewChange,
+		"POST /clusters/{cluster}/change":              p.changeCluster,
+		"POST /instances/{id}/terminate":               p.terminate,
+		"GET /sites":                                   p.sites,
+		"GET /sites/{site}/rollback":                   p.previewSiteRollback,
+		"POST /rollbacks":                              p.rollback,
+		"GET /chaos":                                   p.chaos,
+		"POST /chaos/stop":                             p.stopChaos,
+		"POST /chaos/release":                          p.releaseChaos,
+		"POST /chaos/faults/{id}/undo":                 p.undoFault,
+		"GET /activity":                                p.activity,
+		"GET /instances/{id}":                          p.instance,
+		"GET /traffic":                                 p.traffic,
+		"GET /traffic/{region}/evacuate":               p.previewEvacuation,
+		"POST /traffic/{region}/evacuate":              p.evacuate,
+		"GET /drift":                                   p.drift,
+		"POST /drift/repair":                           p.repair,
+		"GET /settings":                                p.settings,
+		"POST /settings/freezes":                       p.putFreeze,
+		"POST /settings/freezes/{name}/delete":         p.deleteFreeze,
+		"POST /settings/subscriptions/{name}/resume":   p.resumeSubscription,
+		"GET /triggers":                                p.triggers,
+		"GET /aws":                                     p.aws,
 	} {
 		p.mux.HandleFunc(pattern, p.page(handler))
 	}
@@ -241,6 +254,11 @@ const staleEvery = 3
 
 // show renders a page of a signed-in person.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, v view) error {
+	return p.showStatus(w, r, http.StatusOK, name, v)
+}
+
+// showStatus is show with another status than 200.
+func (p *Pages) showStatus(w http.ResponseWriter, r *http.Request, status int, name string, v view) error {
 	end, err := p.Control.End(r.Context())
 	if err != nil {
 		return err
@@ -249,7 +267,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, name string, v view
 	if at, old := lastknown.AsOf(r.Context()); old {
 		v.Stale, v.Every = at, staleEvery
 	}
-	p.render(w, http.StatusOK, name, v)
+	p.render(w, status, name, v)
 	return nil
 }
 

@@ -92,7 +92,15 @@ func gallery() map[string]view {
 		"error plain":    {Title: "Conflict", Data: errorPage{Message: hostile}},
 		"run": {Title: hostile, Data: map[string]any{"Application": hostile, "Pipeline": hostile, "Description": hostile,
 			"Fields": fieldsOf(pipeline.Pipeline{Parameters: []pipeline.Parameter{{Name: hostile, Required: true, Description: hostile}, {Name: "o", Options: []string{hostile, "b"}, Default: new(hostile)}}})}},
-		"signin": {Title: "Sign in"},
+		"application": {Data: applicationView{Application: control.Application{Name: "shop", By: hostile, Version: 3, Updated: now}, Applied: hostile, Unknown: []string{hostile}, Waiting: []execution.Execution{e},
+			Pipelines: []overviewPipeline{{Name: "release", Runs: []execution.Execution{e}, Failing: []control.TriggerStatus{failed}}}, Dora: doraStrip{Deployments: 3, Failed: 1, Frequency: hostile, Failure: hostile, Lead: hostile, Restore: hostile, Failing: 1, Restored: 1},
+			Clusters: []clusterView{viewOf(cluster)}, Troubles: troublesOf(cluster), Sites: []control.SiteStatus{site}, Triggers: starts, Freezes: []freezeRow{{control.Freeze{Name: hostile, Reason: hostile, To: now}, true, false}}, Windows: []windowRow{{Pipeline: hostile, Windows: []string{hostile, "b"}}}}},
+		"application empty": {Data: applicationView{Application: control.Application{Name: "shop"}}},
+		"editor": {Title: hostile, Data: editorView{Application: "shop", Text: "</textarea>" + hostile, Version: 3, Notice: hostile, Repository: &repositoryCompared{RepositoryFile: control.RepositoryFile{Repository: hostile, Commit: hostile}, Diff: diffLines("a\n", hostile)},
+			Checked: checkedFile{Errors: 1, Warnings: 2, Diff: diffLines("a\nb\n", hostile+"\nb"), Graphs: []pipelineGraph{{Name: hostile, Graph: previewGraph(*e.Definition)}, {Name: "b", Many: 300}},
+				Findings: pipeline.Diagnostics{{Severity: pipeline.SeverityError, Code: hostile, Message: hostile, Suggestion: hostile, Help: hostile, Source: hostile, SourceColumn: 3, Length: 2, Position: pipeline.Position{Line: 3, Column: 3}}, {Severity: pipeline.SeverityWarning, Message: "w"}}}}},
+		"editor new": {Data: editorView{Text: newFile, Repository: &repositoryCompared{Unknown: hostile}}},
+		"signin":     {Title: "Sign in"},
 	}
 }
 

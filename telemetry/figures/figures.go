@@ -160,8 +160,8 @@ func decisions(verdicts any) (list []string) {
 	return list
 }
 
-// isDeployment says whether an execution has a stage that deploys and did begin.
-func isDeployment(e execution.Execution) bool {
+// IsDeployment says whether an execution has a stage that deploys and did begin.
+func IsDeployment(e execution.Execution) bool {
 	return slices.ContainsFunc(e.Stages, func(st execution.StageState) bool {
 		return (st.Kind == "deploy" || st.Kind == "deploy-site") && st.Started != nil
 	})
@@ -169,7 +169,7 @@ func isDeployment(e execution.Execution) bool {
 
 // deployment counts for DORA's four figures. A deployment that was canceled is neither.
 func (f *Figures) deployment(ctx context.Context, e execution.Execution) error {
-	if !isDeployment(e) || e.Status == execution.Canceled {
+	if !IsDeployment(e) || e.Status == execution.Canceled {
 		return nil
 	}
 	if e.Status != execution.Succeeded {
@@ -177,7 +177,7 @@ func (f *Figures) deployment(ctx context.Context, e execution.Execution) error {
 		return nil
 	}
 	f.deployments.WithLabelValues(e.Application, "succeeded").Inc()
-	f.lead.WithLabelValues(e.Application).Observe(e.Ended.Sub(committed(e)).Seconds())
+	f.lead.WithLabelValues(e.Application).Observe(e.Ended.Sub(Committed(e)).Seconds())
 	since, err := f.failingSince(ctx, e)
 	if err == nil && !since.IsZero() {
 		f.restored.WithLabelValues(e.Application).Observe(e.Ended.Sub(since).Seconds())
@@ -185,9 +185,9 @@ func (f *Figures) deployment(ctx context.Context, e execution.Execution) error {
 	return err
 }
 
-// committed is when the change that an execution delivers was committed, as a source
+// Committed is when the change that an execution delivers was committed, as a source
 // stage says it.
-func committed(e execution.Execution) time.Time {
+func Committed(e execution.Execution) time.Time {
 	for _, st := range e.Stages {
 		text, _ := st.Outputs["date"].(string)
 		if at, err := time.Parse(time.RFC3339, text); err == nil && at.Before(*e.Ended) {
@@ -218,7 +218,7 @@ func (f *Figures) failingSince(ctx context.Context, e execution.Execution) (sinc
 		if err != nil {
 			return since, err
 		}
-		if isDeployment(before) {
+		if IsDeployment(before) {
 			since = *before.Ended
 		}
 	}

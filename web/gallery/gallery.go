@@ -48,6 +48,8 @@ func Pages(s State) []Page {
 		{Path: run, Needs: true}, {Path: run + "?view=waterfall", Needs: true}, {Path: run + "?view=definition", Needs: true}, {Path: run + "?view=events", Needs: true}, {Path: run + "/cancel", Needs: true}, {Path: run + "/stages/" + stage, Needs: true}, {Path: run + "/stages/" + stage + "?q=checkout", Needs: true},
 		{Path: run + "/stages/" + stage + "/verdicts", Needs: true}, {Path: "/executions/ended/stages/" + stage + "/restart", Needs: true}, {Path: "/executions/ended", Needs: true},
 		{Path: "/applications/" + esc(appName(s, "storefront")) + "/release/run", Needs: true},
+		{Path: "/applications/" + esc(appName(s, "storefront")), Needs: true}, {Path: "/applications/" + esc(appName(s, "storefront")) + "/file", Needs: true},
+		{Path: "/applications/" + esc(appName(s, "storefront")) + "/file?compare=repository", Needs: true}, {Path: "/apply"},
 		{Path: "/clusters"}, {Path: "/clusters/storefront-prod/change?do=rollback", Needs: true},
 		{Path: "/clusters/storefront-prod/change?do=disable&region=us-west-2&group=storefront-prod-v007", Needs: true},
 		{Path: "/sites"}, {Path: "/sites/storefront/rollback", Needs: true}, {Path: "/chaos"}, {Path: "/activity"}, {Path: "/activity?who=mia&outcome=failed"},
