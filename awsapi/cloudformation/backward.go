@@ -287,15 +287,15 @@ func (r *run) restore(ctx context.Context, name string, st *step) (time.Duration
 	var later *resource.Later
 	switch {
 	case errors.As(err, &later):
-		return settleEvery, nil
+		return r.SettleEvery, nil
 	case err != nil && ctx.Err() != nil:
 		return 0, ctx.Err()
 	case err != nil && passing(err) && r.Now().Sub(st.Since) < 2*patience:
-		return settleEvery, nil
+		return r.SettleEvery, nil
 	case err != nil:
 		return 0, r.notRestored(ctx, name, err)
 	case made.Settling:
-		return settleEvery, r.commit(ctx, func(d *stack) { d.Operation.Steps[name].State = restoring + stateSettling })
+		return r.SettleEvery, r.commit(ctx, func(d *stack) { d.Operation.Steps[name].State = restoring + stateSettling })
 	}
 	return 0, r.commit(ctx, func(d *stack) {
 		d.Operation.Undo = d.Operation.Undo[1:]

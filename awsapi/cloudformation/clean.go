@@ -76,11 +76,11 @@ func (r *run) delete(ctx context.Context, at int) (time.Duration, error) {
 	case err == nil:
 		return 0, r.commit(ctx, func(d *stack) { r.deleted(d, d.Operation.Clean[at], deleteComplete) })
 	case errors.As(err, &later):
-		return settleEvery, nil
+		return r.SettleEvery, nil
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case passing(err) && r.Now().Sub(one.Resource.Changed) < patience:
-		return settleEvery, nil
+		return r.SettleEvery, nil
 	}
 	return 0, r.notDeleted(ctx, at, err)
 }

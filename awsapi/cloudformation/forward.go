@@ -11,9 +11,6 @@ import (
 	"showrunner/awsapi/cloudformation/template"
 )
 
-// settleEvery is how often a resource that is not ready is asked.
-const settleEvery = 500 * time.Millisecond
-
 // prepared is the operation's target with what it is evaluated with now.
 func (r *run) prepared(ctx context.Context) (*prepared, error) {
 	if r.cached == nil || r.cachedOf != r.op {
@@ -83,7 +80,7 @@ func (r *run) forward(ctx context.Context) (time.Duration, error) {
 	case r.late():
 		return 0, r.fails(ctx, "create", "Stack creation time exceeded the specified timeout. Rollback requested by user.")
 	}
-	return settleEvery, nil
+	return r.SettleEvery, nil
 }
 
 // late says whether a stack had longer than it was given.

@@ -43,8 +43,10 @@ type Config struct {
 	// AnswerWithin is how long a request waits for the operation that it began: most
 	// end within it, and clients that poll see the end with their first look. 0: 3 s.
 	AnswerWithin time.Duration
-	Now          func() time.Time
-	Log          *slog.Logger
+	// SettleEvery is how often a resource that is not ready is asked again. 0: 500 ms.
+	SettleEvery time.Duration
+	Now         func() time.Time
+	Log         *slog.Logger
 }
 
 // Stacks is the service.
@@ -72,6 +74,7 @@ type name struct {
 // New makes the service; Run has to run for anything to happen.
 func New(c Config) *Stacks {
 	c.AnswerWithin = cmp.Or(c.AnswerWithin, 3*time.Second)
+	c.SettleEvery = cmp.Or(c.SettleEvery, 500*time.Millisecond)
 	s := &Stacks{
 		Config: c, stacks: state.New[stack](c.Records, "aws.cloudformation.stacks").Paged(8), names: state.New[name](c.Records, "aws.cloudformation.names"),
 		changeSets: state.New[changeSet](c.Records, "aws.cloudformation.changesets").Paged(8), chunks: state.New[chunk](c.Records, "aws.cloudformation.events").Paged(8),

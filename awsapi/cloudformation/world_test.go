@@ -92,7 +92,7 @@ func (w *world) start(writes int) {
 	failed := func(context.Context, string, string) (string, bool, error) { return "", false, nil }
 	stacks := cloudformation.New(cloudformation.Config{Endpoint: func() string { return "http://127.0.0.1:4566" }, Failed: func(ctx context.Context, region, token string) (string, bool, error) {
 		return failed(ctx, region, token)
-	}, Records: w.dead, Values: secrets, Services: in, Alone: !w.several, AnswerWithin: 200 * time.Millisecond, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, Log: log,
+	}, Records: w.dead, Values: secrets, Services: in, Alone: !w.several, AnswerWithin: 20 * time.Millisecond, SettleEvery: 5 * time.Millisecond, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, Log: log,
 		Zones: func(_ context.Context, region string) ([]string, error) {
 			return []string{region + "a", region + "b"}, nil
 		},
