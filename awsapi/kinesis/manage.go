@@ -19,6 +19,7 @@ type createInput struct {
 	StreamName        string
 	ShardCount        *int64
 	StreamModeDetails *mode
+	Tags              map[string]string
 }
 
 func (s *Streams) create(ctx context.Context, c *wire.Call, in *createInput) (*none, error) {
@@ -39,7 +40,7 @@ func (s *Streams) create(ctx context.Context, c *wire.Call, in *createInput) (*n
 	if n > mostShards {
 		return nil, wire.Errorf("LimitExceededException", "This request would exceed the shard limit for the account %s in %s. Limit: %d.", c.Account, c.Region, mostShards)
 	}
-	d := stream{ARN: arnPrefix(c) + in.StreamName, Name: in.StreamName, Mode: kind, RetentionHours: firstRetention, Created: s.now().UTC(), Shards: evenShards(int(n))}
+	d := stream{ARN: arnPrefix(c) + in.StreamName, Name: in.StreamName, Mode: kind, RetentionHours: firstRetention, Created: s.now().UTC(), Tags: in.Tags, Shards: evenShards(int(n))}
 	err := error(nil)
 	if s.isLog(in.StreamName) {
 		err = problem.New(problem.Conflict, "kinesis", "it is the event log")
@@ -52,15 +53,21 @@ func (s *Streams) create(ctx context.Context, c *wire.Call, in *createInput) (*n
 	return &none{}, err
 }
 
-type deleteInput struct{ StreamName, StreamARN string }
+type deleteInput struct {
+	StreamName, StreamARN   string
+	EnforceConsumerDeletion bool
+}
 
 func (s *Streams) delete(ctx context.Context, c *wire.Call, in *deleteInput) (*none, error) {
-	d, err := s.find(ctx, c, which(*in))
+	d, err := s.find(ctx, c, which{in.StreamName, in.StreamARN})
 	if err != nil {
 		return nil, err
 	}
 	if s.isLog(d.Name) {
 		return nil, wire.Errorf("ResourceInUseException", "The stream %s is the event log and cannot be deleted.", d.Name)
+	}
+	if len(d.Consumers) > 0 && !in.EnforceConsumerDeletion {
+		return nil, wire.Errorf("ResourceInUseException", "Stream %s under account %s has consumers and EnforceConsumerDeletion is not set.", d.Name, c.Account)
 	}
 	// From here on it is deleted, whatever dies: Sweep carries out what is not done.
 	g := grave{Region: c.Region, Stream: d}
@@ -103,6 +110,7 @@ type describeInput struct {
 
 type description struct {
 	StreamName, StreamARN, StreamStatus, EncryptionType string
+	KeyId                                               string
 	StreamModeDetails                                   mode
 	RetentionPeriodHours                                int64
 	StreamCreationTimestamp                             time.Time
@@ -118,8 +126,8 @@ func (s *Streams) describe(ctx context.Context, c *wire.Call, in *describeInput)
 	if err != nil {
 		return nil, err
 	}
-	out := description{StreamName: d.Name, StreamARN: d.ARN, StreamStatus: "ACTIVE", EncryptionType: "NONE", StreamModeDetails: mode{d.Mode}, RetentionPeriodHours: d.RetentionHours,
-		StreamCreationTimestamp: d.Created, EnhancedMonitoring: []monitoring{{[]string{}}}, Shards: []shardOutput{}}
+	out := description{StreamName: d.Name, StreamARN: d.ARN, StreamStatus: "ACTIVE", EncryptionType: d.encryption(), KeyId: d.Key, StreamModeDetails: mode{d.Mode}, RetentionPeriodHours: d.RetentionHours,
+		StreamCreationTimestamp: d.Created, EnhancedMonitoring: d.monitoring(), Shards: []shardOutput{}}
 	most := wire.Page(in.Limit, 100)
 	for _, sh := range d.Shards {
 		if sh.id() <= in.ExclusiveStartShardId {
@@ -136,6 +144,7 @@ func (s *Streams) describe(ctx context.Context, c *wire.Call, in *describeInput)
 
 type summary struct {
 	StreamName, StreamARN, StreamStatus, EncryptionType string
+	KeyId                                               string
 	StreamModeDetails                                   mode
 	RetentionPeriodHours, OpenShardCount, ConsumerCount int64
 	StreamCreationTimestamp                             time.Time
@@ -144,10 +153,10 @@ type summary struct {
 
 type summaryOutput struct{ StreamDescriptionSummary summary }
 
-func (s *Streams) summary(ctx context.Context, c *wire.Call, in *deleteInput) (*summaryOutput, error) {
-	d, err := s.find(ctx, c, which(*in))
-	return &summaryOutput{summary{StreamName: d.Name, StreamARN: d.ARN, StreamStatus: "ACTIVE", EncryptionType: "NONE", StreamModeDetails: mode{d.Mode}, RetentionPeriodHours: d.RetentionHours,
-		OpenShardCount: d.open(), StreamCreationTimestamp: d.Created, EnhancedMonitoring: []monitoring{{[]string{}}}}}, err
+func (s *Streams) summary(ctx context.Context, c *wire.Call, in *which) (*summaryOutput, error) {
+	d, err := s.find(ctx, c, *in)
+	return &summaryOutput{summary{StreamName: d.Name, StreamARN: d.ARN, StreamStatus: "ACTIVE", EncryptionType: d.encryption(), KeyId: d.Key, StreamModeDetails: mode{d.Mode}, RetentionPeriodHours: d.RetentionHours,
+		OpenShardCount: d.open(), ConsumerCount: int64(len(d.Consumers)), StreamCreationTimestamp: d.Created, EnhancedMonitoring: d.monitoring()}}, err
 }
 
 type limitsOutput struct{ ShardLimit, OpenShardCount, OnDemandStreamCount, OnDemandStreamCountLimit int64 }

@@ -24,6 +24,8 @@ type Streams struct {
 	mu      sync.Mutex
 	shards  map[string]*local
 	watched map[string]map[chan struct{}]bool // by region and stream
+	served  map[string]subscription           // by consumer and shard
+	ended   chan struct{}                     // closed when no more subscriptions are served
 }
 
 // local is what a replica knows of a shard: its writer and its limits.
@@ -45,12 +47,13 @@ const (
 
 // New makes the service. events is the log that is there as a stream; without a Log none is.
 func New(records state.Records, events Events, now func() time.Time) *Streams {
-	return &Streams{docs: state.New[stream](records, "aws.kinesis"), graves: state.New[grave](records, "aws.kinesis.deleted"), chunks: state.New[chunk](records, "aws.kinesis.chunks").Paged(8), events: events, now: now, shards: map[string]*local{}, watched: map[string]map[chan struct{}]bool{}}
+	return &Streams{docs: state.New[stream](records, "aws.kinesis"), graves: state.New[grave](records, "aws.kinesis.deleted"), chunks: state.New[chunk](records, "aws.kinesis.chunks").Paged(8), events: events, now: now, shards: map[string]*local{}, watched: map[string]map[chan struct{}]bool{},
+		served: map[string]subscription{}, ended: make(chan struct{})}
 }
 
 // Service is the operations of kinesis that are served.
 func (s *Streams) Service() wire.Service {
-	return wire.Service{Name: "kinesis", Data: []string{"PutRecord", "PutRecords"}, Operations: map[string]wire.Handler{
+	return wire.Service{Name: "kinesis", Data: []string{"PutRecord", "PutRecords", "SubscribeToShard"}, Operations: map[string]wire.Handler{
 		"CreateStream":                  wire.Handle(s.create),
 		"DeleteStream":                  wire.Handle(s.delete),
 		"DescribeStream":                wire.Handle(s.describe),
@@ -74,6 +77,18 @@ func (s *Streams) Service() wire.Service {
 		"PutResourcePolicy":             wire.Handle(s.putPolicy),
 		"GetResourcePolicy":             wire.Handle(s.policy),
 		"DeleteResourcePolicy":          wire.Handle(s.deletePolicy),
+		"RegisterStreamConsumer":        wire.Handle(s.registerConsumer),
+		"DescribeStreamConsumer":        wire.Handle(s.describeConsumer),
+		"ListStreamConsumers":           wire.Handle(s.listConsumers),
+		"DeregisterStreamConsumer":      wire.Handle(s.deregisterConsumer),
+		"SubscribeToShard":              wire.Handle(s.subscribe),
+		"StartStreamEncryption":         wire.Handle(s.startEncryption),
+		"StopStreamEncryption":          wire.Handle(s.stopEncryption),
+		"EnableEnhancedMonitoring":      wire.Handle(s.enableMonitoring),
+		"DisableEnhancedMonitoring":     wire.Handle(s.disableMonitoring),
+		"TagResource":                   wire.Handle(s.tagResource),
+		"UntagResource":                 wire.Handle(s.untagResource),
+		"ListTagsForResource":           wire.Handle(s.resourceTags),
 	}}
 }
 

@@ -20,6 +20,9 @@ type stream struct {
 	Created        time.Time         `json:"created"`
 	Tags           map[string]string `json:"tags,omitempty"`
 	Policy         string            `json:"policy,omitempty"`
+	Key            string            `json:"key,omitempty"`     // of its encryption; empty: there is none
+	Metrics        []string          `json:"metrics,omitempty"` // of its shards, kept and returned
+	Consumers      []consumer        `json:"consumers,omitempty"`
 	Shards         []shard           `json:"shards"`
 }
 

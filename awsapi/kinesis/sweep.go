@@ -11,8 +11,10 @@ import (
 )
 
 // Run removes what is older than the streams' retention, and what is left of
-// deleted streams, every so often until ctx ends.
+// deleted streams, every so often until ctx ends; then subscriptions end too. It is
+// called once.
 func (s *Streams) Run(ctx context.Context, every time.Duration, log *slog.Logger) {
+	defer close(s.ended)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {

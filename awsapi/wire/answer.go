@@ -16,6 +16,10 @@ import (
 // Answer writes the value of an operation's output: a struct, or nil. When it returns
 // an error nothing is written. A client that has gone is none.
 func (q *Request) Answer(w http.ResponseWriter, id string, output any) error {
+	if s, ok := output.(*Streamed); ok {
+		q.stream(w, id, *s)
+		return nil
+	}
 	var v map[string]any
 	var err error
 	if q.operation.Output != nil {

@@ -12,7 +12,6 @@ func streamTypes() []*Type {
 	return []*Type{{
 		Name:        "AWS::Kinesis::Stream",
 		Properties:  []string{"Name", "ShardCount", "RetentionPeriodHours", "StreamModeDetails", "StreamEncryption", "Tags"},
-		Kept:        []string{"StreamEncryption"},
 		Replace:     []string{"Name"},
 		Attributes:  []string{"Arn"},
 		Named:       "Name",
@@ -23,8 +22,7 @@ func streamTypes() []*Type {
 	}}
 }
 
-// managedKey is the key that the CDK names for every stream. Nothing is encrypted with it
-// here, as describe-stream says.
+// managedKey is the key that the CDK names for every stream. It is kept and returned.
 const managedKey = "alias/aws/kinesis"
 
 func checkStream(properties map[string]any) error {
@@ -57,7 +55,7 @@ func (s stream) Create(ctx context.Context, r *Request) (Made, error) {
 	return s.made(r), s.settle(ctx, r, defaultRetention)
 }
 
-// settle sets retention and tags.
+// settle sets retention, encryption and tags.
 func (s stream) settle(ctx context.Context, r *Request, had int) error {
 	hours, err := strconv.Atoi(r.Text("RetentionPeriodHours"))
 	if err != nil {
@@ -69,6 +67,15 @@ func (s stream) settle(ctx context.Context, r *Request, had int) error {
 	}
 	if hours != had {
 		if _, err := r.call(ctx, "kinesis", operation, map[string]any{"StreamName": r.Physical, "RetentionPeriodHours": hours}); err != nil {
+			return err
+		}
+	}
+	if key := textAt(r.Object("StreamEncryption"), "KeyId"); key != "" {
+		if _, err := r.call(ctx, "kinesis", "StartStreamEncryption", map[string]any{"StreamName": r.Physical, "EncryptionType": "KMS", "KeyId": key}); err != nil {
+			return err
+		}
+	} else if r.Old["StreamEncryption"] != nil {
+		if _, err := r.call(ctx, "kinesis", "StopStreamEncryption", map[string]any{"StreamName": r.Physical, "EncryptionType": "KMS", "KeyId": managedKey}); err != nil {
 			return err
 		}
 	}
@@ -132,7 +139,7 @@ func (s stream) Complete(ctx context.Context, r *Request) (Made, error) {
 }
 
 func (stream) Delete(ctx context.Context, r *Request) error {
-	_, err := r.call(ctx, "kinesis", "DeleteStream", map[string]any{"StreamName": r.Physical})
+	_, err := r.call(ctx, "kinesis", "DeleteStream", map[string]any{"StreamName": r.Physical, "EnforceConsumerDeletion": true})
 	return gone(err, "ResourceNotFoundException")
 }
 

@@ -64,10 +64,14 @@ func main() {
 }
 
 // amend adds what AWS's API reference has and the source has not: newer.model holds
-// shapes, and members and values of shapes, by service.
+// operations, shapes, and members and values of shapes, by service.
 func amend(model object, shapes map[string]object) {
 	known := model["shapes"].(object)
+	maps.Copy(model["operations"].(object), shapes["operations"])
 	for name, more := range shapes {
+		if name == "operations" {
+			continue
+		}
 		shape, ok := known[name].(object)
 		if !ok {
 			known[name] = more
