@@ -160,7 +160,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	})
 	logs := logs.New(c.store, c.Now)
 	alarms := cloudwatch.New(c.store, c.metrics, c.alarmActions(owner, scaling), c.Now)
-	logs.Measure = filteredValues(alarms)
+	logs.Measure, logs.Services, logs.Account = filteredValues(alarms), inside, awsapi.Account
 	pipelines := codepipeline.New(codepipeline.Config{Records: c.store, Control: c.control, Principal: owner, Renderer: c.renderer(owner), Values: secretValues{c.secrets},
 		MayDecide: mayDecide, Gate: c.transitions, URL: c.URL, Log: c.Log, Now: c.Now})
 	builds := codebuild.New(codebuild.Config{Records: c.store, Control: c.control, Principal: owner, Builds: awsBuilds{c.builder}, Renderer: c.renderer(owner),
@@ -305,6 +305,7 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 		return nil
 	})
 	group.Go(func() error { repeat(ctx, sweepEvery, log, "removing old log events", e.logs.Sweep); return nil })
+	group.Go(func() error { e.logs.Run(ctx, carryEvery, log); return nil })
 	group.Go(func() error {
 		repeat(ctx, sweepEvery, log, "removing objects by lifecycle rules", func(ctx context.Context) error { return e.objects.Expire(ctx, time.Now()) })
 		return nil

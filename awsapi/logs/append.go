@@ -20,7 +20,7 @@ const mostLines = 1000
 // Append adds lines, oldest first, to a stream. The stream and its group are made
 // where they are missing.
 func (l *Logs) Append(ctx context.Context, region, groupName, streamName string, lines []Line) error {
-	call := &wire.Call{Region: region}
+	call := &wire.Call{Region: region, Account: l.Account}
 	now := l.now().UnixMilli()
 	err := l.groups.Create(ctx, groupKey(region, groupName), group{Name: groupName, Created: now, Class: "STANDARD"})
 	if err != nil && problem.CodeOf(err) != problem.Conflict {

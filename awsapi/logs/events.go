@@ -85,6 +85,9 @@ func (l *Logs) put(ctx context.Context, call *wire.Call, in *putInput) (*putOutp
 		First: kept[0].Timestamp, Last: kept[len(kept)-1].Timestamp, Events: kept}); err != nil {
 		return nil, err
 	}
+	if err := l.subscribed(ctx, call, g, in.LogStreamName, number, kept); err != nil {
+		return nil, err
+	}
 	return out, l.measure(ctx, call.Region, g, kept)
 }
 

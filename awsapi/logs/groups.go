@@ -22,6 +22,8 @@ type group struct {
 	Class     string
 	Tags      map[string]string
 	Filters   []metricFilter
+
+	Subscriptions []subscription
 }
 
 // stream is what is kept of a log stream.
@@ -43,53 +45,66 @@ type Logs struct {
 	// Measure, when it is set, keeps the values that metric filters make.
 	Measure func(ctx context.Context, region string, values []Value) error
 
+	// Account is whose groups these are.
+	Account string
+
+	// Services, when it is set, takes what subscriptions send.
+	Services Services
+
 	groups   state.Collection[group]
 	streams  state.Collection[stream]
 	chunks   state.Collection[chunk]
 	policies state.Collection[resourcePolicy]
 	now      func() time.Time
+
+	deliveries  state.Collection[delivery]
+	undelivered chan struct{} // tells Run that there is something to send
 }
 
 // New makes the service over records.
 func New(records state.Records, now func() time.Time) *Logs {
 	return &Logs{groups: state.New[group](records, "aws.logs.groups"), streams: state.New[stream](records, "aws.logs.streams"),
-		chunks: state.New[chunk](records, "aws.logs.chunks").Paged(20), policies: state.New[resourcePolicy](records, "aws.logs.policies"), now: now}
+		chunks: state.New[chunk](records, "aws.logs.chunks").Paged(20), policies: state.New[resourcePolicy](records, "aws.logs.policies"), now: now,
+		deliveries: state.New[delivery](records, "aws.logs.deliveries").Paged(20), undelivered: make(chan struct{}, 1)}
 }
 
 // Service is the operations that are served.
 func (l *Logs) Service() wire.Service {
 	return wire.Service{Name: "logs", Data: []string{"PutLogEvents"}, Invalid: "InvalidParameterException", Words: tooLong, Operations: map[string]wire.Handler{
-		"CreateLogGroup":           wire.Handle(l.createGroup),
-		"DeleteLogGroup":           wire.Handle(l.deleteGroup),
-		"DescribeLogGroups":        wire.Handle(l.describeGroups),
-		"PutRetentionPolicy":       wire.Handle(l.putRetention),
-		"DeleteRetentionPolicy":    wire.Handle(l.deleteRetention),
-		"CreateLogStream":          wire.Handle(l.createStream),
-		"DeleteLogStream":          wire.Handle(l.deleteStream),
-		"DescribeLogStreams":       wire.Handle(l.describeStreams),
-		"PutLogEvents":             wire.Handle(l.put),
-		"GetLogEvents":             wire.Handle(l.get),
-		"FilterLogEvents":          wire.Handle(l.filter),
-		"TestMetricFilter":         wire.Handle(l.testFilter),
-		"TagResource":              wire.Handle(l.tag),
-		"UntagResource":            wire.Handle(l.untag),
-		"ListTagsForResource":      wire.Handle(l.tags),
-		"TagLogGroup":              wire.Handle(l.tagGroup),
-		"UntagLogGroup":            wire.Handle(l.untagGroup),
-		"ListTagsLogGroup":         wire.Handle(l.groupTags),
-		"PutMetricFilter":          wire.Handle(l.putMetricFilter),
-		"DescribeMetricFilters":    wire.HandleObject(l.describeMetricFilters),
-		"DeleteMetricFilter":       wire.Handle(l.deleteMetricFilter),
-		"DescribeResourcePolicies": wire.HandleObject(l.describeResourcePolicies),
-		"PutResourcePolicy":        wire.HandleObject(l.putResourcePolicy),
-		"DeleteResourcePolicy":     wire.HandleObject(l.deleteResourcePolicy),
-		// None of these can be made here.
+		"CreateLogGroup":              wire.Handle(l.createGroup),
+		"DeleteLogGroup":              wire.Handle(l.deleteGroup),
+		"DescribeLogGroups":           wire.Handle(l.describeGroups),
+		"PutRetentionPolicy":          wire.Handle(l.putRetention),
+		"DeleteRetentionPolicy":       wire.Handle(l.deleteRetention),
+		"CreateLogStream":             wire.Handle(l.createStream),
+		"DeleteLogStream":             wire.Handle(l.deleteStream),
+		"DescribeLogStreams":          wire.Handle(l.describeStreams),
+		"PutLogEvents":                wire.Handle(l.put),
+		"GetLogEvents":                wire.Handle(l.get),
+		"FilterLogEvents":             wire.Handle(l.filter),
+		"TestMetricFilter":            wire.Handle(l.testFilter),
+		"TagResource":                 wire.Handle(l.tag),
+		"UntagResource":               wire.Handle(l.untag),
+		"ListTagsForResource":         wire.Handle(l.tags),
+		"TagLogGroup":                 wire.Handle(l.tagGroup),
+		"UntagLogGroup":               wire.Handle(l.untagGroup),
+		"ListTagsLogGroup":            wire.Handle(l.groupTags),
+		"PutMetricFilter":             wire.Handle(l.putMetricFilter),
+		"DescribeMetricFilters":       wire.HandleObject(l.describeMetricFilters),
+		"DeleteMetricFilter":          wire.Handle(l.deleteMetricFilter),
+		"DescribeResourcePolicies":    wire.HandleObject(l.describeResourcePolicies),
+		"PutResourcePolicy":           wire.HandleObject(l.putResourcePolicy),
+		"DeleteResourcePolicy":        wire.HandleObject(l.deleteResourcePolicy),
+		"PutSubscriptionFilter":       wire.Handle(l.putSubscription),
+		"DeleteSubscriptionFilter":    wire.Handle(l.deleteSubscription),
 		"DescribeSubscriptionFilters": wire.HandleObject(l.describeSubscriptions),
-		"DescribeDestinations":        wire.Always(wire.Object{"destinations": []any{}}),
-		"DescribeExportTasks":         wire.Always(wire.Object{"exportTasks": []any{}}),
-		"DescribeQueries":             wire.Always(wire.Object{"queries": []any{}}),
-		"DescribeQueryDefinitions":    wire.Always(wire.Object{"queryDefinitions": []any{}}),
-		"DescribeAccountPolicies":     wire.Always(wire.Object{"accountPolicies": []any{}}),
+		"ListLogGroups":               wire.HandleObject(l.listGroups),
+		// None of these can be made here.
+		"DescribeDestinations":     wire.Always(wire.Object{"destinations": []any{}}),
+		"DescribeExportTasks":      wire.Always(wire.Object{"exportTasks": []any{}}),
+		"DescribeQueries":          wire.Always(wire.Object{"queries": []any{}}),
+		"DescribeQueryDefinitions": wire.Always(wire.Object{"queryDefinitions": []any{}}),
+		"DescribeAccountPolicies":  wire.Always(wire.Object{"accountPolicies": []any{}}),
 	}}
 }
 

@@ -186,12 +186,14 @@ func TestFilters(t *testing.T) {
 		"": 4, "ERROR": 2, "ERROR disk": 1, `"disk full"`: 1, "?full ?network": 2, "disk -ERROR": 1, "error": 1,
 		`{ $.level = "error" }`: 1, `{ $.code >= 500 && $.code < 504 }`: 1, `{ $.code = 404 || $.user.id = "u-*" }`: 1, `{ $.gone IS NULL }`: 1,
 		`{ $.none NOT EXISTS }`: 1, `{ $.level != "error" }`: 0, `{ $.tags[1] = y }`: 1, `{ ($.code = 503) }`: 1,
+		`%disk \w{4}$%`: 1, `?%^warn% ?network`: 2, `{ $.level = %^err% }`: 1, `{ $.level != %^err% }`: 0,
+		"[level, what]": 2, "[level, ...]": 4, "[level=ERROR, ..., last=full]": 1, "[(level=ERROR || level=warn), what=disk, ...]": 2, "[level!=ERROR, what]": 1, "[level=%^E%, ...]": 2,
 	} {
 		if got := messages(c.call("FilterLogEvents", object{"logGroupName": "g", "filterPattern": pattern})); len(got) != want {
 			t.Errorf("%s: %v", pattern, got)
 		}
 	}
-	for _, pattern := range []string{"[a, b]", "%x%", `"open`, "{ $.a = 1", "{ a = 1 }", "{ $.a }", "{ $.a > x }", "{ $.a = 1 } x", "{ " + strings.Repeat("(", 100) + "$.a = 1 }"} {
+	for _, pattern := range []string{"[a, b", "[a, b > x]", "[..., a, ...]", "[a=1 && b=2]", "%x", "%(%", "{ $.a > %x% }", `"open`, "{ $.a = 1", "{ a = 1 }", "{ $.a }", "{ $.a > x }", "{ $.a = 1 } x", "{ " + strings.Repeat("(", 100) + "$.a = 1 }"} {
 		c.refused(t, "FilterLogEvents", object{"logGroupName": "g", "filterPattern": pattern}, "InvalidParameterException", "Invalid filter pattern")
 	}
 	if got := messages(c.call("FilterLogEvents", object{"logGroupName": "g", "logStreamNames": []string{"b"}})); len(got) != 1 {
@@ -260,4 +262,19 @@ func TestMetricFiltersMeasure(t *testing.T) {
 	c.refused(t, "DeleteMetricFilter", object{"logGroupName": "g", "filterName": "errors"}, "ResourceNotFoundException", "The specified metric filter does not exist.")
 	c.refused(t, "PutMetricFilter", object{"logGroupName": "g", "filterName": "f", "filterPattern": "x", "metricTransformations": []any{object{"metricName": "m", "metricNamespace": "AWS/EC2", "metricValue": "1"}}}, "InvalidParameterException", "AWS's own")
 	c.refused(t, "DescribeMetricFilters", object{"metricName": "m"}, "InvalidParameterException", "together")
+}
+
+func TestMessagesDividedBySpaces(t *testing.T) {
+	t.Parallel()
+	c := open(t)
+	line := `127.0.0.1 - frank [10/Oct/2000:13:25:15 -0700] "GET /index.html HTTP/1.0" 404 1534`
+	out := c.call("TestMetricFilter", object{"filterPattern": `[ip, id, user, at, request=*html*, status=4*, bytes>1000]`, "logEventMessages": []string{line, "short"}})
+	matches := out["matches"].([]any)
+	if len(matches) != 1 {
+		t.Fatalf("%v", matches)
+	}
+	want := object{"$ip": "127.0.0.1", "$id": "-", "$user": "frank", "$at": "10/Oct/2000:13:25:15 -0700", "$request": "GET /index.html HTTP/1.0", "$status": "404", "$bytes": "1534"}
+	if got := matches[0].(object)["extractedValues"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
+	}
 }

@@ -21,7 +21,7 @@ type metricFilter struct {
 // transformation is the metric of a filter, and what each matching event adds to it.
 type transformation struct {
 	MetricName, MetricNamespace string
-	MetricValue                 string // a number, or $.MEMBER of an event in JSON
+	MetricValue                 string // a number, $.MEMBER of an event in JSON, or $FIELD of one divided by spaces
 	DefaultValue                *float64
 	Unit                        string
 	Dimensions                  map[string]string
@@ -75,8 +75,8 @@ func (m transformation) check() error {
 	if strings.HasPrefix(m.MetricNamespace, "AWS/") {
 		return invalid("Invalid metric transformation: the namespace %s is AWS's own", m.MetricNamespace)
 	}
-	if _, err := strconv.ParseFloat(m.MetricValue, 64); err != nil && !strings.HasPrefix(m.MetricValue, "$.") {
-		return invalid("Invalid metric transformation: metricValue must be a number or $.MEMBER")
+	if _, err := strconv.ParseFloat(m.MetricValue, 64); err != nil && !strings.HasPrefix(m.MetricValue, "$") {
+		return invalid("Invalid metric transformation: metricValue must be a number, $.MEMBER or $FIELD")
 	}
 	switch {
 	case m.DefaultValue != nil && len(m.Dimensions) > 0:
@@ -87,8 +87,8 @@ func (m transformation) check() error {
 		return invalid("Invalid metric transformation: there are at most 3 dimensions")
 	}
 	for _, v := range m.Dimensions {
-		if !strings.HasPrefix(v, "$.") {
-			return invalid("Invalid metric transformation: the value of a dimension must be $.MEMBER")
+		if !strings.HasPrefix(v, "$") {
+			return invalid("Invalid metric transformation: the value of a dimension must be $.MEMBER or $FIELD")
 		}
 	}
 	return nil
@@ -156,7 +156,7 @@ func (f metricFilter) told(group string) wire.Object {
 
 // measure has a group's filters make values of events that were kept.
 func (l *Logs) measure(ctx context.Context, region string, g group, events []event) error {
-	if l.Measure == nil || len(g.Filters) == 0 {
+	if l.Measure == nil || len(g.Filters) == 0 || len(events) == 0 {
 		return nil
 	}
 	var all []Value
@@ -170,7 +170,7 @@ func (l *Logs) measure(ctx context.Context, region string, g group, events []eve
 			if !match(e.Message) {
 				continue
 			}
-			if v, ok := f.Metric.value(e); ok {
+			if v, ok := f.Metric.value(f.Pattern, e); ok {
 				all = append(all, v)
 			}
 		}
@@ -185,24 +185,33 @@ func (l *Logs) measure(ctx context.Context, region string, g group, events []eve
 }
 
 // value is what an event adds; false when it has no number, or not the dimensions.
-func (m transformation) value(e event) (Value, bool) {
+func (m transformation) value(pattern string, e event) (Value, bool) {
 	v := Value{Namespace: m.MetricNamespace, Name: m.MetricName, Unit: m.Unit, At: time.UnixMilli(e.Timestamp)}
 	number, err := strconv.ParseFloat(m.MetricValue, 64)
 	if err != nil {
-		text, ok := memberOf(e.Message, m.MetricValue)
+		text, ok := partOf(pattern, e.Message, m.MetricValue)
 		if number, err = strconv.ParseFloat(text, 64); !ok || err != nil {
 			return v, false
 		}
 	}
 	v.Value = number
 	for name, at := range m.Dimensions {
-		text, ok := memberOf(e.Message, at)
+		text, ok := partOf(pattern, e.Message, at)
 		if !ok || text == "" {
 			return v, false
 		}
 		v.Dimensions = append(v.Dimensions, name, text)
 	}
 	return v, true
+}
+
+// partOf is a part of a message: $.MEMBER of JSON, or $FIELD as the pattern names it.
+func partOf(pattern, message, at string) (string, bool) {
+	if strings.HasPrefix(at, "$.") {
+		return memberOf(message, at)
+	}
+	text, ok := fieldsOf(pattern, message)[at]
+	return text, ok
 }
 
 // memberOf is a member of a message in JSON, by $.NAME.NAME.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,15 +20,23 @@ func errPattern(format string, args ...any) error {
 
 // parsePattern reads a filter pattern: terms that all have to be in the message, with
 // quotation marks around those with spaces, ?term for any of several and -term for none;
-// or a condition on the members of a JSON message. An empty one matches everything.
-// Patterns for messages divided by spaces, and regular expressions, are refused.
+// %expression% for a regular expression; a condition on the members of a JSON message; or
+// the fields of a message that is divided by spaces. An empty one matches everything.
 func parsePattern(text string) (pattern, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
 		return func(string) bool { return true }, nil
 	case strings.HasPrefix(text, "["):
-		return nil, errPattern("patterns for messages divided by spaces are not served")
+		inner, closed := brackets(text)
+		if !closed {
+			return nil, errPattern("the bracket is not closed")
+		}
+		f, err := parseFields(inner)
+		if err != nil {
+			return nil, err
+		}
+		return f.match, nil
 	case strings.HasPrefix(text, "{"):
 		if !strings.HasSuffix(text, "}") {
 			return nil, errPattern("the brace is not closed")
@@ -37,8 +46,9 @@ func parsePattern(text string) (pattern, error) {
 	return parseTerms(text)
 }
 
+// parseTerms reads terms, each of which tests the whole message.
 func parseTerms(text string) (pattern, error) {
-	var all, any, none []string
+	var all, any, none []pattern
 	for rest := text; rest != ""; rest = strings.TrimLeft(rest, " ") {
 		list := &all
 		switch rest[0] {
@@ -47,41 +57,46 @@ func parseTerms(text string) (pattern, error) {
 		case '-':
 			list, rest = &none, rest[1:]
 		}
-		term := rest
-		if strings.HasPrefix(rest, `"`) {
-			end := strings.IndexByte(rest[1:], '"')
-			if end < 0 {
-				return nil, errPattern("a quotation mark is not closed")
-			}
-			term, rest = rest[1:1+end], rest[end+2:]
-		} else {
-			term, rest, _ = strings.Cut(rest, " ")
+		test, after, err := parseTerm(rest)
+		if err != nil {
+			return nil, err
 		}
-		if term == "" {
-			return nil, errPattern("a term is empty")
-		}
-		if strings.HasPrefix(term, "%") {
-			return nil, errPattern("regular expressions are not served")
-		}
-		*list = append(*list, term)
+		*list, rest = append(*list, test), after
 	}
 	return func(message string) bool {
-		for _, t := range all {
-			if !strings.Contains(message, t) {
-				return false
-			}
-		}
-		for _, t := range none {
-			if strings.Contains(message, t) {
-				return false
-			}
-		}
-		found := len(any) == 0
-		for _, t := range any {
-			found = found || strings.Contains(message, t)
-		}
-		return found
+		holds := func(test pattern) bool { return test(message) }
+		return !slices.ContainsFunc(all, func(test pattern) bool { return !test(message) }) &&
+			!slices.ContainsFunc(none, holds) && (len(any) == 0 || slices.ContainsFunc(any, holds))
 	}, nil
+}
+
+// parseTerm reads the first term of a text.
+func parseTerm(text string) (test pattern, rest string, err error) {
+	for mark, name := range map[string]string{`"`: "a quotation mark", "%": "a percent sign"} {
+		inner, ok := strings.CutPrefix(text, mark)
+		if !ok {
+			continue
+		}
+		term, rest, closed := strings.Cut(inner, mark)
+		switch {
+		case !closed:
+			return nil, "", errPattern("%s is not closed", name)
+		case term == "":
+			return nil, "", errPattern("a term is empty")
+		case mark == `"`:
+			return func(message string) bool { return strings.Contains(message, term) }, rest, nil
+		}
+		re, err := expression(term)
+		if err != nil {
+			return nil, "", err
+		}
+		return re.MatchString, rest, nil
+	}
+	term, rest, _ := strings.Cut(text, " ")
+	if term == "" {
+		return nil, "", errPattern("a term is empty")
+	}
+	return func(message string) bool { return strings.Contains(message, term) }, rest, nil
 }
 
 // condition is a test of a message's JSON.
@@ -172,13 +187,26 @@ func (p *conditionParser) one(depth int) condition {
 	case p.take("IS FALSE"):
 		return func(root any) bool { v, _ := at(root, path); return v == false }
 	}
+	operator := p.operator()
+	if p.err != nil {
+		return nil
+	}
+	compare := p.comparer(operator)
+	return func(root any) bool {
+		v, ok := at(root, path)
+		return ok && compare(v, fmt.Sprint(v))
+	}
+}
+
+// operator reads an operator of comparison.
+func (p *conditionParser) operator() string {
 	for _, operator := range []string{"!=", ">=", "<=", "=", ">", "<"} {
 		if p.take(operator) {
-			return p.comparison(path, operator)
+			return operator
 		}
 	}
 	p.fail("a comparison is missing")
-	return nil
+	return ""
 }
 
 // path reads $.member.member[0].
@@ -236,60 +264,80 @@ func at(v any, path []any) (any, bool) {
 	return v, true
 }
 
-func (p *conditionParser) comparison(path []any, operator string) condition {
+// comparer reads a value, and compares others with it: a number, or a text.
+func (p *conditionParser) comparer(operator string) func(v any, text string) bool {
 	p.space()
 	var text string
 	quoted := strings.HasPrefix(p.rest, `"`)
-	if quoted {
-		end := strings.IndexByte(p.rest[1:], '"')
-		if end < 0 {
+	switch {
+	case quoted:
+		inner, rest, closed := strings.Cut(p.rest[1:], `"`)
+		if !closed {
 			p.fail("a quotation mark is not closed")
 			return nil
 		}
-		text, p.rest = p.rest[1:1+end], p.rest[end+2:]
-	} else {
+		text, p.rest = inner, rest
+	case strings.HasPrefix(p.rest, "%"):
+		return p.expressionComparer(operator)
+	default:
 		end := strings.IndexAny(p.rest, " )&|\t\n")
 		if end < 0 {
 			end = len(p.rest)
 		}
-		text, p.rest = p.rest[:end], p.rest[end:]
-		if text == "" {
+		if text, p.rest = p.rest[:end], p.rest[end:]; text == "" {
 			p.fail("a value is missing")
 			return nil
 		}
 	}
-	if strings.HasPrefix(text, "%") && !quoted {
-		p.fail("regular expressions are not served")
-		return nil
-	}
-	number, numberErr := strconv.ParseFloat(text, 64)
-	if numberErr != nil && operator != "=" && operator != "!=" {
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil && operator != "=" && operator != "!=" {
 		p.fail("%s compares with a number", operator)
 		return nil
 	}
-	return func(root any) bool {
-		v, ok := at(root, path)
-		if !ok {
-			return false
+	numeric := err == nil && !quoted
+	return func(v any, shown string) bool {
+		if n, isNumber := v.(float64); isNumber && numeric {
+			return compareNumbers(operator, n, number)
 		}
-		if n, isNumber := v.(float64); isNumber && numberErr == nil && !quoted {
-			switch operator {
-			case "=":
-				return n == number
-			case "!=":
-				return n != number
-			case ">":
-				return n > number
-			case ">=":
-				return n >= number
-			case "<":
-				return n < number
-			}
-			return n <= number
-		}
-		same := wildcard(text, fmt.Sprint(v))
+		same := wildcard(text, shown)
 		return operator == "=" && same || operator == "!=" && !same
 	}
+}
+
+// expressionComparer reads a regular expression, and compares texts with it.
+func (p *conditionParser) expressionComparer(operator string) func(v any, text string) bool {
+	inner, rest, closed := strings.Cut(p.rest[1:], "%")
+	if !closed {
+		p.fail("a percent sign is not closed")
+		return nil
+	}
+	if operator != "=" && operator != "!=" {
+		p.fail("%s compares with a number", operator)
+		return nil
+	}
+	re, err := expression(inner)
+	if err != nil {
+		p.err, p.rest = err, ""
+		return nil
+	}
+	p.rest = rest
+	return func(_ any, text string) bool { return re.MatchString(text) == (operator == "=") }
+}
+
+func compareNumbers(operator string, a, b float64) bool {
+	switch operator {
+	case "=":
+		return a == b
+	case "!=":
+		return a != b
+	case ">":
+		return a > b
+	case ">=":
+		return a >= b
+	case "<":
+		return a < b
+	}
+	return a <= b
 }
 
 // wildcard matches a text against one with * for anything.
@@ -318,8 +366,9 @@ type testInput struct {
 }
 
 type match struct {
-	EventNumber  int64
-	EventMessage string
+	EventNumber     int64
+	EventMessage    string
+	ExtractedValues map[string]string
 }
 
 type testOutput struct{ Matches []match }
@@ -332,7 +381,7 @@ func (l *Logs) testFilter(_ context.Context, _ *wire.Call, in *testInput) (*test
 	out := &testOutput{Matches: []match{}}
 	for i, m := range in.LogEventMessages {
 		if p(m) {
-			out.Matches = append(out.Matches, match{int64(i + 1), m})
+			out.Matches = append(out.Matches, match{int64(i + 1), m, fieldsOf(in.FilterPattern, m)})
 		}
 	}
 	return out, nil

@@ -61,11 +61,3 @@ func (l *Logs) deleteResourcePolicy(ctx context.Context, call *wire.Call, in wir
 	}
 	return wire.Object{}, err
 }
-
-// describeSubscriptions answers for a group without subscriptions: none can be made here.
-func (l *Logs) describeSubscriptions(ctx context.Context, call *wire.Call, in wire.Object) (wire.Object, error) {
-	if _, err := l.groups.Get(ctx, groupKey(call.Region, in.Text("logGroupName"))); err != nil {
-		return nil, absent(err, errNoGroup)
-	}
-	return wire.Object{"subscriptionFilters": []any{}}, nil
-}
