@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	_ "embed" // of filters.txt
 	"fmt"
 	"path"
 	"slices"
@@ -87,6 +88,47 @@ func reach(v any, at string) []string {
 		return []string{x.UTC().Format("2006-01-02T15:04:05.000Z")}
 	}
 	return []string{fmt.Sprint(v)}
+}
+
+//go:embed filters.txt
+var documentedFilters string
+
+// documented adds to filters the others that AWS documents for an operation: each looks
+// at the member of its name, so that it matches nothing where there is none here.
+func documented(operation string, names map[string]string) map[string]string {
+	for line := range strings.Lines(documentedFilters) {
+		words := strings.Fields(line)
+		if words[0] != operation {
+			continue
+		}
+		for _, name := range words[1:] {
+			if names[name] == "" {
+				names[name] = memberPath(name)
+			}
+		}
+	}
+	return names
+}
+
+// memberPath is the path of members that a filter's name means: a-b.c is AB.C.
+func memberPath(name string) string {
+	var b strings.Builder
+	first := true
+	for _, r := range name {
+		switch {
+		case r == '-':
+			first = true
+		case r == '.':
+			b.WriteRune(r)
+			first = true
+		case first:
+			b.WriteRune(unicode.ToUpper(r))
+			first = false
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // named makes filters of paths by AWS's own rule: a member in words with hyphens.

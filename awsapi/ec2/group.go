@@ -166,6 +166,9 @@ func (s *Service) authorize(egress bool) wire.ObjectFunc {
 		if err != nil {
 			return nil, err
 		}
+		if in, err = s.namedPeers(ctx, c.Region, in); err != nil {
+			return nil, err
+		}
 		rules := s.rulesOf(c.Region, group, egress, in)
 		if len(rules) == 0 {
 			return nil, missingParameter("ipPermissions")
@@ -196,6 +199,9 @@ func (s *Service) revoke(egress bool) wire.ObjectFunc {
 	return func(ctx context.Context, c *wire.Call, in object) (object, error) {
 		group, err := s.groupID(ctx, c.Region, in)
 		if err != nil {
+			return nil, err
+		}
+		if in, err = s.namedPeers(ctx, c.Region, in); err != nil {
 			return nil, err
 		}
 		ids := in.Texts("SecurityGroupRuleIds")

@@ -140,8 +140,9 @@ func (i image) told(account string, tags map[string]string) object {
 	return o
 }
 
-var imageFilters = named("Architecture", "CreationDate", "Description", "Hypervisor", "ImageId", "ImageType", "is-public=Public", "Name", "OwnerId", "owner-alias=ImageOwnerAlias",
-	"RootDeviceName", "RootDeviceType", "State", "VirtualizationType", "manifest-location=ImageLocation", "ena-support=EnaSupport", "Platform")
+var imageFilters = documented("DescribeImages", named("Architecture", "CreationDate", "Description", "Hypervisor", "ImageId", "ImageType", "is-public=Public", "Name", "OwnerId", "owner-alias=ImageOwnerAlias",
+	"RootDeviceName", "RootDeviceType", "State", "VirtualizationType", "manifest-location=ImageLocation", "ena-support=EnaSupport", "Platform", "block-device-mapping.device-name=BlockDeviceMappings.DeviceName",
+	"block-device-mapping.volume-type=BlockDeviceMappings.Ebs.VolumeType", "block-device-mapping.volume-size=BlockDeviceMappings.Ebs.VolumeSize"))
 
 func (s *Service) describeImages(ctx context.Context, c *wire.Call, in object) (object, error) {
 	all, err := s.allImages(ctx, c.Region)

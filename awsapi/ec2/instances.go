@@ -307,17 +307,22 @@ func (s *Service) named(ctx context.Context, region string, ids []string) ([]obj
 	return nil, wire.Errorf("InvalidInstanceID.NotFound", "The instance IDs '%s' do not exist", strings.Join(missing, ", "))
 }
 
-var instanceFilters = named("Architecture", "InstanceId", "InstanceType", "ImageId", "KeyName", "SubnetId", "VpcId", "availability-zone=Placement.AvailabilityZone", "instance-state-name=State.Name",
+var instanceFilters = documented("DescribeInstances", named("Architecture", "InstanceId", "InstanceType", "ImageId", "KeyName", "SubnetId", "VpcId", "availability-zone=Placement.AvailabilityZone", "instance-state-name=State.Name",
 	"instance-state-code=State.Code", "private-ip-address=PrivateIpAddress", "ip-address=PublicIpAddress", "dns-name=PublicDnsName", "private-dns-name=PrivateDnsName", "client-token=ClientToken",
 	"instance.group-id=SecurityGroups.GroupId", "instance.group-name=SecurityGroups.GroupName", "group-id=SecurityGroups.GroupId", "group-name=SecurityGroups.GroupName", "reservation-id=ReservationId",
 	"root-device-type=RootDeviceType", "root-device-name=RootDeviceName", "launch-time=LaunchTime", "monitoring-state=Monitoring.State", "tenancy=Placement.Tenancy", "hypervisor=Hypervisor", "virtualization-type=VirtualizationType",
 	"state-reason-code=StateReason.Code", "reason=StateTransitionReason", "iam-instance-profile.arn=IamInstanceProfile.Arn", "owner-id=OwnerId", "platform-details=PlatformDetails", "launch-index=AmiLaunchIndex",
-	"network-interface.subnet-id=SubnetId", "network-interface.vpc-id=VpcId", "platform=Platform", "instance-lifecycle=InstanceLifecycle")
+	"network-interface.subnet-id=SubnetId", "network-interface.vpc-id=VpcId", "platform=Platform", "instance-lifecycle=InstanceLifecycle", "availability-zone-id=Placement.AvailabilityZoneId", "source-dest-check=SourceDestCheck",
+	"network-interface.group-id=SecurityGroups.GroupId", "network-interface.group-name=SecurityGroups.GroupName", "network-interface.availability-zone=Placement.AvailabilityZone", "network-interface.owner-id=OwnerId",
+	"network-interface.addresses.private-ip-address=PrivateIpAddress", "network-interface.private-dns-name=PrivateDnsName", "placement-group-name=Placement.GroupName"))
 
 func (s *Service) describeInstances(ctx context.Context, c *wire.Call, in object) (object, error) {
 	found, err := s.chosen(ctx, c.Region, in)
 	if err != nil {
 		return nil, err
+	}
+	for _, o := range found {
+		o["OwnerId"] = c.Account
 	}
 	if found, err = filters(in, instanceFilters, found); err != nil {
 		return nil, err
@@ -335,6 +340,7 @@ func (s *Service) describeInstances(ctx context.Context, c *wire.Call, in object
 			}
 		}
 		delete(o, "ReservationId")
+		delete(o, "OwnerId")
 		reservations = append(reservations, r)
 	}
 	out["Reservations"] = reservations
@@ -379,8 +385,8 @@ func (s *Service) describeStatus(ctx context.Context, c *wire.Call, in object) (
 		all = append(all, object{"InstanceId": i.Text("InstanceId"), "AvailabilityZone": i.Inner("Placement").Text("AvailabilityZone"), "InstanceState": i.Inner("State"),
 			"InstanceStatus": summary(), "SystemStatus": summary(), "Events": []any{}})
 	}
-	all, err = filters(in, named("AvailabilityZone", "instance-state-name=InstanceState.Name", "instance-state-code=InstanceState.Code", "instance-status.status=InstanceStatus.Status",
-		"system-status.status=SystemStatus.Status", "instance-status.reachability=InstanceStatus.Details.Status", "system-status.reachability=SystemStatus.Details.Status"), all)
+	all, err = filters(in, documented("DescribeInstanceStatus", named("AvailabilityZone", "instance-state-name=InstanceState.Name", "instance-state-code=InstanceState.Code", "instance-status.status=InstanceStatus.Status",
+		"system-status.status=SystemStatus.Status", "instance-status.reachability=InstanceStatus.Details.Status", "system-status.reachability=SystemStatus.Details.Status")), all)
 	if err != nil {
 		return nil, err
 	}

@@ -38,15 +38,22 @@ func kinds() map[string]kind {
 	out := map[string]kind{}
 	for _, k := range []kind{
 		{"vpc", "vpc-", "VpcId", "VpcIds", "Vpcs", notFound("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist"),
-			named("VpcId", "State", "OwnerId", "cidr=CidrBlock", "CidrBlock", "is-default=IsDefault", "isDefault=IsDefault", "dhcp-options-id=DhcpOptionsId", "cidr-block-association.cidr-block=CidrBlockAssociationSet.CidrBlock")},
+			named("VpcId", "State", "OwnerId", "cidr=CidrBlock", "CidrBlock", "is-default=IsDefault", "isDefault=IsDefault", "dhcp-options-id=DhcpOptionsId", "cidr-block-association.cidr-block=CidrBlockAssociationSet.CidrBlock",
+				"cidr-block-association.association-id=CidrBlockAssociationSet.AssociationId", "cidr-block-association.state=CidrBlockAssociationSet.CidrBlockState.State")},
 		{"subnet", "subnet-", "SubnetId", "SubnetIds", "Subnets", notFound("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist"),
-			named("SubnetId", "VpcId", "State", "OwnerId", "AvailabilityZone", "availabilityZone=AvailabilityZone", "AvailabilityZoneId", "cidr=CidrBlock", "CidrBlock", "cidrBlock=CidrBlock", "default-for-az=DefaultForAz", "defaultForAz=DefaultForAz", "map-public-ip-on-launch=MapPublicIpOnLaunch", "subnet-arn=SubnetArn")},
+			named("SubnetId", "VpcId", "State", "OwnerId", "AvailabilityZone", "availabilityZone=AvailabilityZone", "AvailabilityZoneId", "cidr=CidrBlock", "CidrBlock", "cidrBlock=CidrBlock", "default-for-az=DefaultForAz", "defaultForAz=DefaultForAz", "map-public-ip-on-launch=MapPublicIpOnLaunch", "subnet-arn=SubnetArn", "available-ip-address-count=AvailableIpAddressCount", "ipv6-native=Ipv6Native", "enable-dns64=EnableDns64")},
 		{"security-group", "sg-", "GroupId", "GroupIds", "SecurityGroups", notFound("InvalidGroup.NotFound", "The security group '%s' does not exist"),
-			named("GroupId", "GroupName", "VpcId", "OwnerId", "Description", "ip-permission.cidr=IpPermissions.IpRanges.CidrIp", "ip-permission.from-port=IpPermissions.FromPort", "ip-permission.to-port=IpPermissions.ToPort", "ip-permission.protocol=IpPermissions.IpProtocol", "ip-permission.group-id=IpPermissions.UserIdGroupPairs.GroupId")},
+			named("GroupId", "GroupName", "VpcId", "OwnerId", "Description", "ip-permission.cidr=IpPermissions.IpRanges.CidrIp", "ip-permission.from-port=IpPermissions.FromPort", "ip-permission.to-port=IpPermissions.ToPort", "ip-permission.protocol=IpPermissions.IpProtocol", "ip-permission.group-id=IpPermissions.UserIdGroupPairs.GroupId", "ip-permission.group-name=IpPermissions.UserIdGroupPairs.GroupName", "ip-permission.user-id=IpPermissions.UserIdGroupPairs.UserId",
+				"ip-permission.ipv6-cidr=IpPermissions.Ipv6Ranges.CidrIpv6", "ip-permission.prefix-list-id=IpPermissions.PrefixListIds.PrefixListId",
+				"egress.ip-permission.cidr=IpPermissionsEgress.IpRanges.CidrIp", "egress.ip-permission.from-port=IpPermissionsEgress.FromPort", "egress.ip-permission.to-port=IpPermissionsEgress.ToPort",
+				"egress.ip-permission.protocol=IpPermissionsEgress.IpProtocol", "egress.ip-permission.group-id=IpPermissionsEgress.UserIdGroupPairs.GroupId", "egress.ip-permission.user-id=IpPermissionsEgress.UserIdGroupPairs.UserId",
+				"egress.ip-permission.ipv6-cidr=IpPermissionsEgress.Ipv6Ranges.CidrIpv6", "egress.ip-permission.prefix-list-id=IpPermissionsEgress.PrefixListIds.PrefixListId")},
 		{"security-group-rule", "sgr-", "SecurityGroupRuleId", "SecurityGroupRuleIds", "SecurityGroupRules", notFound("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist"),
 			named("GroupId", "SecurityGroupRuleId")},
 		{"route-table", "rtb-", "RouteTableId", "RouteTableIds", "RouteTables", notFound("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist"),
-			named("RouteTableId", "VpcId", "OwnerId", "association.main=Associations.Main", "association.subnet-id=Associations.SubnetId", "association.route-table-association-id=Associations.RouteTableAssociationId", "association.gateway-id=Associations.GatewayId", "route.destination-cidr-block=Routes.DestinationCidrBlock", "route.gateway-id=Routes.GatewayId", "route.nat-gateway-id=Routes.NatGatewayId", "route.state=Routes.State", "route.origin=Routes.Origin")},
+			named("RouteTableId", "VpcId", "OwnerId", "association.main=Associations.Main", "association.subnet-id=Associations.SubnetId", "association.route-table-association-id=Associations.RouteTableAssociationId", "association.gateway-id=Associations.GatewayId", "route.destination-cidr-block=Routes.DestinationCidrBlock", "route.gateway-id=Routes.GatewayId", "route.nat-gateway-id=Routes.NatGatewayId", "route.state=Routes.State", "route.origin=Routes.Origin",
+				"association.route-table-id=Associations.RouteTableId", "route.instance-id=Routes.InstanceId", "route.destination-ipv6-cidr-block=Routes.DestinationIpv6CidrBlock", "route.destination-prefix-list-id=Routes.DestinationPrefixListId",
+				"route.egress-only-internet-gateway-id=Routes.EgressOnlyInternetGatewayId", "route.transit-gateway-id=Routes.TransitGatewayId", "route.vpc-peering-connection-id=Routes.VpcPeeringConnectionId")},
 		{"internet-gateway", "igw-", "InternetGatewayId", "InternetGatewayIds", "InternetGateways", notFound("InvalidInternetGatewayID.NotFound", "The internetGateway ID '%s' does not exist"),
 			named("InternetGatewayId", "OwnerId", "attachment.vpc-id=Attachments.VpcId", "attachment.state=Attachments.State")},
 		{"natgateway", "nat-", "NatGatewayId", "NatGatewayIds", "NatGateways", notFound("NatGatewayNotFound", "The Nat Gateway %s was not found"),
@@ -154,6 +161,7 @@ func (s *Service) all(ctx context.Context, region, name string) ([]object, error
 // is described; nil: nothing is to be completed.
 func (s *Service) describe(name string, fill func(ctx context.Context, region string, all []object) error) wire.ObjectFunc {
 	k := kinds()[name]
+	k.filters = documented("Describe"+k.members, k.filters)
 	return func(ctx context.Context, c *wire.Call, in object) (object, error) {
 		all, err := s.all(ctx, c.Region, name)
 		if err == nil && fill != nil {

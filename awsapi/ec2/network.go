@@ -97,10 +97,12 @@ func (s *Service) network(o map[string]wire.Handler) {
 	for name, f := range map[string]wire.ObjectFunc{
 		"CreateVpc": s.createVPC, "DeleteVpc": s.deleteVPC, "ModifyVpcAttribute": s.modifyVPC,
 		"CreateSubnet": s.createSubnet, "DeleteSubnet": s.deleteSubnet, "ModifySubnetAttribute": s.modifySubnet,
-		"CreateRouteTable": s.createRouteTable, "DeleteRouteTable": s.deleteRouteTable, "CreateRoute": s.createRoute, "DeleteRoute": s.deleteRoute,
+		"CreateRouteTable": s.createRouteTable, "DeleteRouteTable": s.deleteRouteTable, "CreateRoute": s.createRoute, "DeleteRoute": s.deleteRoute, "ReplaceRoute": s.replaceRoute,
 		"AssociateRouteTable": s.associateRouteTable, "DisassociateRouteTable": s.disassociateRouteTable,
 		"CreateInternetGateway": s.createInternetGateway, "AttachInternetGateway": s.attachInternetGateway, "DetachInternetGateway": s.detachInternetGateway, "DeleteInternetGateway": s.deleteInternetGateway,
 		"CreateNatGateway": s.createNAT, "DeleteNatGateway": s.deleteNAT, "AllocateAddress": s.allocateAddress, "ReleaseAddress": s.releaseAddress,
+		"AssociateAddress": s.associateAddress, "DisassociateAddress": s.disassociateAddress, "CreateDefaultVpc": s.createDefaultVPC,
+		"UpdateSecurityGroupRuleDescriptionsIngress": s.describeRules(false), "UpdateSecurityGroupRuleDescriptionsEgress": s.describeRules(true),
 		"CreateVpcEndpoint": s.createEndpoint, "DeleteVpcEndpoints": s.deleteEndpoints,
 		"CreateVpnGateway": s.createVPNGateway, "AttachVpnGateway": s.attachVPNGateway, "DetachVpnGateway": s.detachVPNGateway, "DeleteVpnGateway": s.deleteVPNGateway,
 		"CreateKeyPair": s.createKeyPair, "ImportKeyPair": s.importKeyPair, "DeleteKeyPair": s.deleteKeyPair,
@@ -352,7 +354,7 @@ func (s *Service) describeZones(ctx context.Context, c *wire.Call, in object) (o
 			all = slices.DeleteFunc(all, func(o object) bool { return !slices.Contains(want, o.Text(key)) })
 		}
 	}
-	all, err = filters(in, named("ZoneName", "ZoneId", "ZoneType", "State", "RegionName", "GroupName", "NetworkBorderGroup", "OptInStatus", "message=Messages.Message"), all)
+	all, err = filters(in, documented("DescribeAvailabilityZones", named("ZoneName", "ZoneId", "ZoneType", "State", "RegionName", "GroupName", "NetworkBorderGroup", "OptInStatus", "message=Messages.Message")), all)
 	return object{"AvailabilityZones": wire.List(all)}, err
 }
 

@@ -275,7 +275,7 @@ func (s *Service) describeTemplates(ctx context.Context, c *wire.Call, in object
 			all = append(all, e.Doc.told(tags[e.Doc.ID]))
 		}
 	}
-	if all, err = filters(in, named("LaunchTemplateName", "LaunchTemplateId", "CreateTime"), all); err != nil {
+	if all, err = filters(in, documented("DescribeLaunchTemplates", named("LaunchTemplateName", "LaunchTemplateId", "CreateTime")), all); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(all, func(a, b object) int { return cmp.Compare(a.Text("LaunchTemplateId"), b.Text("LaunchTemplateId")) })
@@ -328,7 +328,8 @@ func (s *Service) describeVersions(ctx context.Context, c *wire.Call, in object)
 			}
 		}
 	}
-	all, err := filters(in, named("is-default-version=DefaultVersion", "image-id=LaunchTemplateData.ImageId", "instance-type=LaunchTemplateData.InstanceType", "CreateTime", "key-name=LaunchTemplateData.KeyName"), all)
+	all, err := filters(in, documented("DescribeLaunchTemplateVersions", named("is-default-version=DefaultVersion", "image-id=LaunchTemplateData.ImageId", "instance-type=LaunchTemplateData.InstanceType", "CreateTime", "key-name=LaunchTemplateData.KeyName",
+		"ebs-optimized=LaunchTemplateData.EbsOptimized", "http-tokens=LaunchTemplateData.MetadataOptions.HttpTokens", "http-endpoint=LaunchTemplateData.MetadataOptions.HttpEndpoint", "iam-instance-profile=LaunchTemplateData.IamInstanceProfile.Arn")), all)
 	if err != nil {
 		return nil, err
 	}

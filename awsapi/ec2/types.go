@@ -88,8 +88,10 @@ func (s *Service) describeTypes(_ context.Context, _ *wire.Call, in object) (obj
 		}
 		out = slices.DeleteFunc(out, func(o object) bool { return !slices.Contains(want, o.Text("InstanceType")) })
 	}
-	out, err := filters(in, named("InstanceType", "CurrentGeneration", "BareMetal", "Hypervisor", "processor-info.supported-architecture=ProcessorInfo.SupportedArchitectures",
-		"vcpu-info.default-vcpus=VCpuInfo.DefaultVCpus", "memory-info.size-in-mib=MemoryInfo.SizeInMiB", "burstable-performance-supported=BurstablePerformanceSupported"), out)
+	out, err := filters(in, documented("DescribeInstanceTypes", named("InstanceType", "CurrentGeneration", "BareMetal", "Hypervisor", "processor-info.supported-architecture=ProcessorInfo.SupportedArchitectures",
+		"vcpu-info.default-vcpus=VCpuInfo.DefaultVCpus", "memory-info.size-in-mib=MemoryInfo.SizeInMiB", "burstable-performance-supported=BurstablePerformanceSupported",
+		"supported-virtualization-type=SupportedVirtualizationTypes", "supported-usage-class=SupportedUsageClasses", "supported-root-device-type=SupportedRootDeviceTypes", "supported-boot-mode=SupportedBootModes",
+		"vcpu-info.default-cores=VCpuInfo.DefaultCores", "vcpu-info.default-threads-per-core=VCpuInfo.DefaultThreadsPerCore")), out)
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,16 @@ import (
 
 // accountSummary counts what is kept.
 func (s *service) accountSummary(ctx context.Context, _ *wire.Call, _ wire.Object) (wire.Object, error) {
-	counts := wire.Object{"Users": 0, "UsersQuota": 5000, "Groups": 0, "GroupsQuota": 300, "ServerCertificates": 0, "ServerCertificatesQuota": 20, "MFADevices": 0, "MFADevicesInUse": 0, "AccountMFAEnabled": 0, "AccountAccessKeysPresent": 1,
+	counts := wire.Object{"UsersQuota": 5000, "GroupsQuota": 300, "ServerCertificates": 0, "ServerCertificatesQuota": 20, "MFADevices": 0, "MFADevicesInUse": 0, "AccountMFAEnabled": 0, "AccountAccessKeysPresent": 1,
 		"AccountSigningCertificatesPresent": 0, "AccountPasswordPresent": 0, "Providers": 0, "AccessKeysPerUserQuota": 2, "RolesQuota": 1000, "PoliciesQuota": 1500, "InstanceProfilesQuota": 1000, "VersionsPerPolicyQuota": mostVersions,
 		"AssumeRolePolicySizeQuota": 2048, "PolicySizeQuota": 6144, "RolePolicySizeQuota": 10240, "AttachedPoliciesPerRoleQuota": 10}
+	for _, k := range []memberKind{users, groups} {
+		all, err := s.allMembers(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		counts[k.member("s")] = len(all)
+	}
 	roles, policies, profiles, versions := 0, 0, 0, 0
 	for _, err := range s.roles.All(ctx, "") {
 		if err != nil {
@@ -39,7 +46,7 @@ func (s *service) accountSummary(ctx context.Context, _ *wire.Call, _ wire.Objec
 	return wire.Object{"SummaryMap": counts}, nil
 }
 
-// listEntities lists the roles that a policy is attached to; there are no users and groups.
+// listEntities lists what a policy is attached to.
 func (s *service) listEntities(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
 	id := in.Text("PolicyArn")
 	if !managedByAWS(id) {
@@ -59,7 +66,22 @@ func (s *service) listEntities(ctx context.Context, c *wire.Call, in wire.Object
 			roles = append(roles, wire.Object{"RoleName": r.Name, "RoleId": sts.RoleID(r.Name)})
 		}
 	}
-	return wire.Object{"PolicyGroups": []any{}, "PolicyUsers": []any{}, "PolicyRoles": roles, "IsTruncated": false}, nil
+	out := wire.Object{"PolicyGroups": []any{}, "PolicyUsers": []any{}, "PolicyRoles": roles, "IsTruncated": false}
+	for _, k := range []memberKind{users, groups} {
+		all, err := s.allMembers(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		list := []any{}
+		for _, m := range all {
+			used := slices.Contains(m.Attached, id) && in.Text("PolicyUsageFilter") != "PermissionsBoundary" || m.Boundary == id && in.Text("PolicyUsageFilter") != "PermissionsPolicy"
+			if used && (filter == "" || filter == k.member("") || managedFilter(filter, id)) && strings.HasPrefix(m.Path, in.Text("PathPrefix")) {
+				list = append(list, wire.Object{k.member("Name"): m.Name, k.member("Id"): m.ID})
+			}
+		}
+		out["Policy"+k.member("")+"s"] = list
+	}
+	return out, nil
 }
 
 // managedFilter says whether a filter by who keeps a policy lets it through.
@@ -68,9 +90,11 @@ func managedFilter(filter, id string) bool {
 }
 
 // listKeys lists the owner's key, with which this call was signed or its session made.
-func (s *service) listKeys(_ context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
-	if name := in.Text("UserName"); name != "" {
-		return nil, notFound("The user with name %s cannot be found.", name)
+// Users have no keys.
+func (s *service) listKeys(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
+	if in.Has("UserName") {
+		_, err := s.user(ctx, in.Text("UserName"))
+		return wire.Object{"AccessKeyMetadata": []any{}, "IsTruncated": false}, err
 	}
 	keys := []any{}
 	if strings.HasPrefix(c.Key, "AKIA") { // a session's key is not kept
@@ -79,17 +103,27 @@ func (s *service) listKeys(_ context.Context, c *wire.Call, in wire.Object) (wir
 	return wire.Object{"AccessKeyMetadata": keys, "IsTruncated": false}, nil
 }
 
-// noUser answers for a user: there are none.
-func noUser(_ context.Context, _ *wire.Call, in wire.Object) (wire.Object, error) {
-	return nil, notFound("The user with name %s cannot be found.", in.Text("UserName"))
-}
-
-// listDevices lists the devices of a user: the owner has none.
-func listDevices(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
+// listDevices lists the devices of a user: nobody has one.
+func (s *service) listDevices(ctx context.Context, _ *wire.Call, in wire.Object) (wire.Object, error) {
 	if in.Has("UserName") {
-		return noUser(ctx, c, in)
+		if _, err := s.user(ctx, in.Text("UserName")); err != nil {
+			return nil, err
+		}
 	}
 	return wire.Object{"MFADevices": []any{}, "IsTruncated": false}, nil
+}
+
+// setDefaultVersion makes another version of a policy the one that counts.
+func (s *service) setDefaultVersion(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
+	_, err := s.changePolicy(ctx, c, in.Text("PolicyArn"), func(p *policy) error {
+		at := slices.IndexFunc(p.Versions, func(v version) bool { return versionID(v.Number) == in.Text("VersionId") })
+		if at < 0 {
+			return notFound("Policy %s version %s does not exist or is not attachable.", in.Text("PolicyArn"), in.Text("VersionId"))
+		}
+		p.Default = p.Versions[at].Number
+		return nil
+	})
+	return wire.Object{}, err
 }
 
 func noPasswordPolicy(_ context.Context, c *wire.Call, _ wire.Object) (wire.Object, error) {

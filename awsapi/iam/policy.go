@@ -97,10 +97,18 @@ func (s *service) changePolicy(ctx context.Context, c *wire.Call, id string, how
 	return p, err
 }
 
-// attachments counts the roles that each policy is attached to, by its ARN.
+// attachments counts the roles, users and groups that each policy is attached to, by its ARN.
 func (s *service) attachments(ctx context.Context) (map[string]int, error) {
 	out := map[string]int{}
 	for e, err := range s.roles.All(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range e.Doc.Attached {
+			out[a]++
+		}
+	}
+	for e, err := range s.members.All(ctx, "") {
 		if err != nil {
 			return nil, err
 		}

@@ -76,14 +76,21 @@ type attachInput struct{ RoleName, PolicyArn string }
 // here; it can be attached, as everything of IAM is kept and not enforced.
 func managedByAWS(arn string) bool { return strings.HasPrefix(arn, "arn:aws:iam::aws:policy/") }
 
+// attachable refuses a policy that is not there.
+func (s *service) attachable(ctx context.Context, c *wire.Call, id string) error {
+	if managedByAWS(id) {
+		return nil
+	}
+	_, err := s.policy(ctx, c, id)
+	if wire.CodeOf(err) == "NoSuchEntity" {
+		err = notFound("Policy %s does not exist or is not attachable.", id)
+	}
+	return err
+}
+
 func (s *service) attach(ctx context.Context, c *wire.Call, in *attachInput) (*none, error) {
-	if !managedByAWS(in.PolicyArn) {
-		switch _, err := s.policy(ctx, c, in.PolicyArn); {
-		case wire.CodeOf(err) == "NoSuchEntity":
-			return nil, notFound("Policy %s does not exist or is not attachable.", in.PolicyArn)
-		case err != nil:
-			return nil, err
-		}
+	if err := s.attachable(ctx, c, in.PolicyArn); err != nil {
+		return nil, err
 	}
 	_, err := s.changeRole(ctx, in.RoleName, func(r *role) error {
 		if !slices.Contains(r.Attached, in.PolicyArn) {

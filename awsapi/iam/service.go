@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -21,6 +22,7 @@ type service struct {
 	roles    state.Collection[role]
 	policies state.Collection[policy]
 	profiles state.Collection[profile]
+	members  state.Collection[member] // users and groups
 	now      func() time.Time
 }
 
@@ -28,9 +30,54 @@ type service struct {
 func Service(records state.Records, now func() time.Time) wire.Service {
 	s := &service{
 		roles: state.New[role](records, "aws.iam.roles"), policies: state.New[policy](records, "aws.iam.policies"),
-		profiles: state.New[profile](records, "aws.iam.profiles"), now: now,
+		profiles: state.New[profile](records, "aws.iam.profiles"), members: state.New[member](records, "aws.iam.members"), now: now,
 	}
-	return wire.Service{Name: "iam", Global: true, Invalid: "ValidationError", Operations: map[string]wire.Handler{
+	operations := s.ofRoles()
+	maps.Copy(operations, s.ofMembers())
+	return wire.Service{Name: "iam", Global: true, Invalid: "ValidationError", Operations: operations}
+}
+
+// ofMembers are the operations of users and groups.
+func (s *service) ofMembers() map[string]wire.Handler {
+	return map[string]wire.Handler{
+		"CreateUser":                    wire.HandleObject(s.create(users)),
+		"ListUsers":                     wire.HandleObject(s.list(users)),
+		"UpdateUser":                    wire.HandleObject(s.update(users)),
+		"DeleteUser":                    wire.HandleObject(s.remove(users)),
+		"PutUserPolicy":                 wire.HandleObject(s.putPolicy(users)),
+		"GetUserPolicy":                 wire.HandleObject(s.getInline(users)),
+		"ListUserPolicies":              wire.HandleObject(s.listInline(users)),
+		"DeleteUserPolicy":              wire.HandleObject(s.deleteInline(users)),
+		"AttachUserPolicy":              wire.HandleObject(s.attachTo(users)),
+		"DetachUserPolicy":              wire.HandleObject(s.detachFrom(users)),
+		"ListAttachedUserPolicies":      wire.HandleObject(s.listAttachedTo(users)),
+		"CreateGroup":                   wire.HandleObject(s.create(groups)),
+		"ListGroups":                    wire.HandleObject(s.list(groups)),
+		"UpdateGroup":                   wire.HandleObject(s.update(groups)),
+		"DeleteGroup":                   wire.HandleObject(s.remove(groups)),
+		"PutGroupPolicy":                wire.HandleObject(s.putPolicy(groups)),
+		"GetGroupPolicy":                wire.HandleObject(s.getInline(groups)),
+		"ListGroupPolicies":             wire.HandleObject(s.listInline(groups)),
+		"DeleteGroupPolicy":             wire.HandleObject(s.deleteInline(groups)),
+		"AttachGroupPolicy":             wire.HandleObject(s.attachTo(groups)),
+		"DetachGroupPolicy":             wire.HandleObject(s.detachFrom(groups)),
+		"ListAttachedGroupPolicies":     wire.HandleObject(s.listAttachedTo(groups)),
+		"GetUser":                       wire.HandleObject(s.getUser),
+		"GetGroup":                      wire.HandleObject(s.getGroup),
+		"AddUserToGroup":                wire.HandleObject(s.addUser),
+		"RemoveUserFromGroup":           wire.HandleObject(s.removeUser),
+		"ListGroupsForUser":             wire.HandleObject(s.listGroupsFor),
+		"TagUser":                       wire.HandleObject(s.tagUser),
+		"UntagUser":                     wire.HandleObject(s.untagUser),
+		"ListUserTags":                  wire.HandleObject(s.listUserTags),
+		"PutUserPermissionsBoundary":    wire.HandleObject(s.putUserBoundary),
+		"DeleteUserPermissionsBoundary": wire.HandleObject(s.deleteUserBoundary),
+	}
+}
+
+// ofRoles are the operations of roles, policies and profiles, and of the account.
+func (s *service) ofRoles() map[string]wire.Handler {
+	return map[string]wire.Handler{
 		"CreateRole":                    wire.Handle(s.createRole),
 		"CreateServiceLinkedRole":       wire.Handle(s.createServiceRole),
 		"GetRole":                       wire.Handle(s.getRole),
@@ -66,8 +113,6 @@ func Service(records state.Records, now func() time.Time) wire.Service {
 		"DeleteInstanceProfile":         wire.Handle(s.deleteProfile),
 		"AddRoleToInstanceProfile":      wire.Handle(s.addRole),
 		"RemoveRoleFromInstanceProfile": wire.Handle(s.removeRole),
-		"GetUser":                       wire.Handle(s.getUser),
-		"ListUsers":                     wire.Handle(s.listUsers),
 		"ListAccountAliases":            wire.Handle(s.listAliases),
 		"ListEntitiesForPolicy":         wire.HandleObject(s.listEntities),
 		"TagPolicy":                     wire.Handle(s.tagPolicy),
@@ -76,17 +121,16 @@ func Service(records state.Records, now func() time.Time) wire.Service {
 		"GetAccountSummary":             wire.HandleObject(s.accountSummary),
 		"GetAccountPasswordPolicy":      wire.HandleObject(noPasswordPolicy),
 		"ListAccessKeys":                wire.HandleObject(s.listKeys),
-		"ListMFADevices":                wire.HandleObject(listDevices),
-		"ListUserPolicies":              wire.HandleObject(noUser),
-		"ListAttachedUserPolicies":      wire.HandleObject(noUser),
-		"ListGroupsForUser":             wire.HandleObject(noUser),
+		"ListMFADevices":                wire.HandleObject(s.listDevices),
+		"SetDefaultPolicyVersion":       wire.HandleObject(s.setDefaultVersion),
+		"SimulatePrincipalPolicy":       wire.HandleObject(s.simulatePrincipal),
+		"SimulateCustomPolicy":          wire.HandleObject(s.simulateCustom),
 		// None of these can be made here.
-		"ListGroups":                 wire.Always(wire.Object{"Groups": []any{}, "IsTruncated": false}),
 		"ListVirtualMFADevices":      wire.Always(wire.Object{"VirtualMFADevices": []any{}, "IsTruncated": false}),
 		"ListOpenIDConnectProviders": wire.Always(wire.Object{"OpenIDConnectProviderList": []any{}}),
 		"ListSAMLProviders":          wire.Always(wire.Object{"SAMLProviderList": []any{}}),
 		"ListServerCertificates":     wire.Always(wire.Object{"ServerCertificateMetadataList": []any{}, "IsTruncated": false}),
-	}}
+	}
 }
 
 type none struct{}
@@ -194,32 +238,6 @@ func page[T any](list []T, key func(T) string, in listInput) (out []T, more bool
 		out = append(out, one)
 	}
 	return out, false, "", nil
-}
-
-type user struct {
-	Arn, Path, UserId, UserName string
-	CreateDate                  time.Time
-}
-
-type userInput struct{ UserName string }
-
-type userOutput struct{ User user }
-
-// getUser answers who the owner is: there are no other users.
-func (s *service) getUser(_ context.Context, c *wire.Call, in *userInput) (*userOutput, error) {
-	if in.UserName != "" {
-		return nil, notFound("The user with name %s cannot be found.", in.UserName)
-	}
-	return &userOutput{user{Arn: "arn:aws:iam::" + c.Account + ":root", Path: "/", UserId: c.Account, UserName: "root", CreateDate: time.Unix(0, 0).UTC()}}, nil
-}
-
-type usersOutput struct {
-	Users       []user
-	IsTruncated bool
-}
-
-func (s *service) listUsers(context.Context, *wire.Call, *listInput) (*usersOutput, error) {
-	return &usersOutput{Users: []user{}}, nil
 }
 
 type aliasesInput struct {
