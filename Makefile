@@ -10,8 +10,8 @@ build: ## the static binary, bin/showrunner
 test: tools ## every test, with what they need installed first where it may be
 	$(GO) tool gotestsum --format pkgname-and-test-fails --packages=./... -- -timeout 40m
 
-race: tools ## the tests of what runs concurrently, with the race detector
-	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname-and-test-fails --hide-summary=skipped -- -race -timeout 30m $(RACE)
+race: tools ## the tests of what runs concurrently, with the race detector and without the longest simulations
+	CGO_ENABLED=1 $(GO) tool gotestsum --format pkgname-and-test-fails --hide-summary=skipped -- -race -short -timeout 30m $(RACE)
 
 # The packages whose tests start goroutines of their own and end within minutes.
 # Others take longer with the race detector: make race RACE=./store/...

@@ -90,9 +90,6 @@ func (w *world) census() map[string]string {
 // same, and nothing was made twice.
 func TestKilledAtEveryWrite(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("hundreds of control planes")
-	}
 	for _, c := range []crashCase{
 		{"create", "CreateStack", crashInput("1", "named", "last"), false, "CREATE_COMPLETE"},
 		{"failed creation", "CreateStack", crashInput("1", "named", "aws-last"), false, "ROLLBACK_COMPLETE"},
