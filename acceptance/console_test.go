@@ -35,7 +35,8 @@ func (b *browser) clicks(text string) {
 }
 
 // A person works with the console through the death of the control plane: approves with
-// the keyboard alone, cancels a run, and evacuates a region.
+// the keyboard alone, cancels a run, and evacuates a region. A chat that is told of a run
+// gets one message, although the control plane dies while it posts.
 func TestTheConsole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "us-west-2", "us-east-1")
@@ -62,13 +63,17 @@ func TestTheConsole(t *testing.T) {
 	b.Ignore(func(c string) bool {
 		return strings.Contains(c, "ERR_CONNECTION") || strings.Contains(c, "ERR_INCOMPLETE") || strings.Contains(c, "ERR_EMPTY") || strings.Contains(c, "htmx") || strings.Contains(c, "503")
 	})
+	chat := newChat(t)
+	told := w.startTold(chat)
 	w.kill("control")
+	chat.release()
 	w.eventually(browserWait, "control answers", func() error {
 		if out, _, code := w.cli("executions", "list"); code != 0 {
 			return fmt.Errorf("exit code %d: %s", code, out)
 		}
 		return nil
 	})
+	w.toldOnce(chat, told)
 	w.json(&e, "run", "asked/release")
 	b.Sees("release #2")
 	b.Sees("● Live")

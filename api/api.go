@@ -63,6 +63,7 @@ func New(c Config) *Server {
 	s.operations()
 	s.chaos()
 	s.subscriptions()
+	s.notifications()
 	s.streams()
 	return s
 }

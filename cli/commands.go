@@ -16,7 +16,7 @@ var commandGroups = []commandGroup{
 	{"fleet", "What runs:", []func(*app) *cobra.Command{newClustersCommand, newInstancesCommand, newLogsCommand, newSitesCommand, newRegionsCommand, newDriftCommand, newRollbackCommand, newChaosCommand,
 		newResizeCommand, newEnableCommand, newDisableCommand, newDestroyCommand, newTerminateCommand, newStandbyCommand, newProtectCommand, newSetHealthCommand, newCompleteHookCommand, newHeartbeatCommand, newSuspendCommand, newResumeCommand}},
 	{"aws", "Clients of AWS:", []func(*app) *cobra.Command{newAWSCommand}},
-	{"operate", "Operate:", []func(*app) *cobra.Command{newSecretCommand, newFreezeCommand, newEventsCommand, newSubscriptionsCommand, newAuditCommand, newDeliveriesCommand, newBackupCommand, newRestoreCommand, newVersionCommand}},
+	{"operate", "Operate:", []func(*app) *cobra.Command{newSecretCommand, newFreezeCommand, newEventsCommand, newSubscriptionsCommand, newNotifyCommand, newAuditCommand, newDeliveriesCommand, newBackupCommand, newRestoreCommand, newVersionCommand}},
 	{"process", "Processes, which up starts:", []func(*app) *cobra.Command{newControlCommand, newEdgeCommand, newRegionCommand}},
 }
 

@@ -50,6 +50,7 @@ const (
 	opSubscribe    = "subscription.put"
 	opUnsubscribe  = "subscription.delete"
 	opResume       = "subscription.resume"
+	opNotifyTest   = "notifications.test"
 	opBackup       = "backup"
 	opSignIn       = "sign-in.link"
 	opAWS          = "aws.call"
@@ -74,7 +75,7 @@ const (
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
 		opRollback, opRepair, opForget, opCreateGroup, opAmend, opBalance, opUnbalance, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
-		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opChaosBudget, opFaultStart, opFaultUndo}
+		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opNotifyTest, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opChaosBudget, opFaultStart, opFaultUndo}
 }
 
 // SubjectKind says what kind of thing an operation is about.

@@ -109,7 +109,7 @@ func (e *Engine) create(ctx context.Context, m *membership, p *plan, h Head, pla
 	c := &changes{}
 	now := h.Created
 	r.mu.Lock()
-	r.st.emit(c, now, "execution.started", -1, h.Request.By, map[string]any{"triggerId": h.Request.TriggerID, "eventId": h.Request.EventID})
+	r.st.emit(c, now, "execution.started", -1, h.Request.By, startedData(h.Request, p.def))
 	if !h.Ordered {
 		decideInto(r.st, started{}, now, c)
 		e.checkEntry(r, c, now)
@@ -333,4 +333,14 @@ func (e *Engine) Wake(k stage.Key) {
 			e.logFailure("waking a task", k.Execution, err)
 		}
 	})
+}
+
+// startedData is the data of the event that an execution has started. Notifies says that
+// people are to be told of it.
+func startedData(r HeadRequest, def *pipeline.Pipeline) map[string]any {
+	data := map[string]any{"triggerId": r.TriggerID, "eventId": r.EventID}
+	if len(def.Notify) > 0 {
+		data["notifies"] = true
+	}
+	return data
 }

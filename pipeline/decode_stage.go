@@ -136,6 +136,8 @@ func (d *decoder) pipeline(m member) *origin {
 		switch f.name {
 		case "description", "concurrency":
 			d.member(f, s.byName[f.name], dst.Field(s.byName[f.name].index))
+		case "notify":
+			d.notify(f, o)
 		case "triggers":
 			d.triggers(f.value, o)
 		case "parameters":
@@ -143,7 +145,7 @@ func (d *decoder) pipeline(m member) *origin {
 		case "stages":
 			d.stages(f.value, o)
 		default:
-			d.unknownField(ms, i, []string{"description", "triggers", "concurrency", "parameters", "stages"})
+			d.unknownField(ms, i, []string{"description", "triggers", "concurrency", "notify", "parameters", "stages"})
 		}
 	}
 	d.where, d.path = where, nil

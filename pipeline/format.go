@@ -84,6 +84,13 @@ func formatPipeline(p Pipeline) (*yaml.Node, error) {
 	if p.Concurrency != "" && p.Concurrency != Queue {
 		put(n, "concurrency", stringNode(string(p.Concurrency)))
 	}
+	if len(p.Notify) > 0 {
+		channels := &yaml.Node{Kind: yaml.SequenceNode}
+		for _, c := range p.Notify {
+			channels.Content = append(channels.Content, compact(structNode(reflect.ValueOf(c))))
+		}
+		put(n, "notify", channels)
+	}
 	if len(p.Parameters) > 0 {
 		parameters := mappingNode()
 		for _, v := range p.Parameters {

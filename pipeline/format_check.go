@@ -56,6 +56,8 @@ var formats = map[string]format{
 	"zone":        {nil, "an IANA time zone such as Europe/Paris", checkZone},
 	"git":         {nil, "something the git command reads", checkGitURL},
 	"url":         {nil, "an http or https URL", checkURL},
+	"mail":        {nil, "an address such as deploys@example.com", checkMail},
+	"hostport":    {nil, "host:port such as smtp.example.com:587", checkHostPort},
 	"urlpath":     {nil, "a path that starts with /", checkURLPath},
 	"path":        {nil, "a relative path inside its folder", checkPath},
 	"time":        {nil, "a time in RFC 3339 form such as 2030-01-31T09:00:00Z", checkTime},
@@ -65,7 +67,7 @@ var formats = map[string]format{
 
 // itemFormats are the `check` tags of lists and maps: what each item must be.
 var itemFormats = map[string]string{
-	"globs": "glob", "regions": "region", "identifiers": "identifier", "artifacts": "artifact", "pointers": "pointer", "holidays": "holiday",
+	"globs": "glob", "regions": "region", "identifiers": "identifier", "artifacts": "artifact", "pointers": "pointer", "holidays": "holiday", "mails": "mail",
 }
 
 // keyPatterns are the `check` tags of maps: what each key must be.

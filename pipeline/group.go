@@ -29,6 +29,10 @@ func fieldGroups(t reflect.Type) []group {
 	switch t {
 	case reflect.TypeFor[Trigger]():
 		return []group{{[]string{"push", "poll", "schedule", "pipeline", "webhook"}, exactlyOne}}
+	case reflect.TypeFor[Notification]():
+		return []group{{[]string{"slack", "webhook", "email"}, exactlyOne}}
+	case reflect.TypeFor[SlackChannel]():
+		return []group{{[]string{"token", "webhook"}, exactlyOne}}
 	case reflect.TypeFor[Strategy]():
 		return []group{{[]string{"none", "highlander", "red-black", "rolling", "canary"}, exactlyOne}}
 	case reflect.TypeFor[Health]():

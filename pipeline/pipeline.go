@@ -11,12 +11,13 @@ type Document struct {
 
 // Pipeline is a graph of stages and what starts it.
 type Pipeline struct {
-	Name        string      `json:"name"`
-	Description string      `json:"description,omitempty"`
-	Triggers    []Trigger   `json:"triggers,omitempty"`
-	Concurrency Concurrency `json:"concurrency,omitempty" enum:"queue|supersede|parallel" default:"queue"` // default Queue. At most 1,000 runs of one pipeline wait or run at once; a start beyond that is refused with 429 and when to ask again
-	Parameters  []Parameter `json:"parameters,omitempty"`                                                  // in file order
-	Stages      []Stage     `json:"stages"`                                                                // in file order
+	Name        string         `json:"name"`
+	Description string         `json:"description,omitempty"`
+	Triggers    []Trigger      `json:"triggers,omitempty"`
+	Concurrency Concurrency    `json:"concurrency,omitempty" enum:"queue|supersede|parallel" default:"queue"` // default Queue. At most 1,000 runs of one pipeline wait or run at once; a start beyond that is refused with 429 and when to ask again
+	Notify      []Notification `json:"notify,omitempty"`                                                      // channels in which people are told of runs
+	Parameters  []Parameter    `json:"parameters,omitempty"`                                                  // in file order
+	Stages      []Stage        `json:"stages"`                                                                // in file order
 }
 
 // Concurrency says what happens when a pipeline starts while it runs.

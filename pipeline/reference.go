@@ -15,6 +15,7 @@ func Reference() []byte {
 	r.typeTable("Pipeline", reflect.TypeFor[Pipeline](), "name")
 	r.typeTable("Parameter", reflect.TypeFor[Parameter](), "name")
 	r.typeTable("Trigger", reflect.TypeFor[Trigger]())
+	r.typeTable("Notification", reflect.TypeFor[Notification]())
 	r.typeTable("Stage", reflect.TypeFor[Stage](), "name", "kind", "with")
 	r.typeTable("Chaos", reflect.TypeFor[Chaos]())
 	r.print("\n## Kinds\n\n| kind | | artifact | default timeout |\n|---|---|---|---|\n")
@@ -66,7 +67,7 @@ func (r *referenceWriter) typeTable(title string, t reflect.Type, except ...stri
 func (r *referenceWriter) nested(t reflect.Type, level string, except ...string) {
 	for _, f := range shapeOf(t).fields {
 		inner := elem(f.typ)
-		if inner.Kind() != reflect.Struct || inner == emptyType || contains(except, f.name) || r.done[inner] || inner == reflect.TypeFor[Stage]() || inner == reflect.TypeFor[Parameter]() || inner == reflect.TypeFor[Trigger]() {
+		if inner.Kind() != reflect.Struct || inner == emptyType || contains(except, f.name) || r.done[inner] || inner == reflect.TypeFor[Stage]() || inner == reflect.TypeFor[Parameter]() || inner == reflect.TypeFor[Trigger]() || inner == reflect.TypeFor[Notification]() {
 			continue
 		}
 		r.done[inner] = true

@@ -123,7 +123,7 @@ func TestDefaultsDecode(t *testing.T) {
 }
 
 func TestEveryCheckIsKnown(t *testing.T) {
-	whole := []string{"globs", "regions", "identifiers", "artifacts", "pointers", "env", "headers", "steps", "holidays"}
+	whole := []string{"globs", "regions", "identifiers", "artifacts", "pointers", "env", "headers", "steps", "holidays", "mails"}
 	for _, s := range shapes() {
 		for _, f := range s.fields {
 			if _, ok := formats[f.check]; f.check != "" && !ok && !contains(whole, f.check) {

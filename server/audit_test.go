@@ -117,6 +117,7 @@ var requests = map[string]struct{ word, path, body string }{
 	"put-subscriptions":       {"subscription.put", "/subscriptions/siem", `{"url":"https://siem.example","secret":"s"}`},
 	"resume-subscriptions":    {"subscription.resume", "/subscriptions/siem/resume", ``},
 	"delete-subscriptions":    {"subscription.delete", "/subscriptions/siem", ``},
+	"test-notifications":      {"notifications.test", "/applications/shop/pipelines/main/notifications/test", ``},
 	"stop-chaos":              {"chaos.stop", "/chaos/stop", `{"reason":"incident"}`},
 	"release-chaos":           {"chaos.release", "/chaos/release", ``},
 	"set-chaos-budget":        {"chaos.budget", "/chaos/budget", `{"percent":50}`},

@@ -278,6 +278,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.own.figures.Run(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })
+	c.tellPeople(ctx, group)
 	group.Go(func() error { c.cleaner.Run(ctx); return nil })
 	group.Go(func() error { c.sweeper().Run(ctx); return nil })
 	group.Go(func() error { c.builder.KeepQueue(ctx); return nil })

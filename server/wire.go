@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"showrunner/api"
 	"showrunner/artifact"
 	"showrunner/awsapi/codepipeline"
@@ -17,6 +19,7 @@ import (
 	"showrunner/control/lastknown"
 	"showrunner/eventlog"
 	"showrunner/execution"
+	"showrunner/notification"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/retention"
@@ -121,9 +124,42 @@ func (c *controlPlane) makeTriggers() {
 
 // deliverer makes what sends events to those who have subscribed.
 func (c *controlPlane) deliverer() *subscription.Sender {
-	host, _ := os.Hostname() // only a part of a name
 	return &subscription.Sender{Subscriptions: subscription.Store{Records: c.store}, Log: c.engine, Secrets: c.secrets,
-		Replicas: replicas{c.engine, c.store}, Source: c.URL, Common: c.urlGiven, Holder: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), c.listener.Addr()), Now: c.Now, Client: subscription.NewClient(), Report: c.Log}
+		Replicas: replicas{c.engine, c.store}, Source: c.URL, Common: c.urlGiven, Holder: c.holder(), Now: c.Now, Client: subscription.NewClient(), Report: c.Log}
+}
+
+// notifier makes what tells people of runs.
+func (c *controlPlane) notifier() *notification.Sender {
+	return &notification.Sender{Store: notification.Store{Records: c.store}, Log: c.engine, Executions: toldExecutions{c}, Secrets: c.secrets, Replicas: replicas{c.engine, c.store},
+		URL: c.URL, Holder: c.holder(), Now: c.Now, Client: notification.NewClient(), Report: c.Log}
+}
+
+// tellPeople begins to tell people of runs, from what happens now on if never before.
+func (c *controlPlane) tellPeople(ctx context.Context, group *errgroup.Group) {
+	n := c.notifier()
+	if err := n.Begin(ctx); err != nil && ctx.Err() == nil {
+		c.Log.Warn("telling people of runs begins later", "error", err)
+	}
+	group.Go(func() error { n.Run(ctx); return nil })
+}
+
+// toldExecutions reads executions with what they and their stages are doing.
+type toldExecutions struct{ c *controlPlane }
+
+// Get implements notification.Executions.
+func (e toldExecutions) Get(ctx context.Context, id string) (execution.Execution, error) {
+	return e.c.control.Execution(ctx, control.Principal{Name: ownerName(), Owner: true}, id)
+}
+
+// List implements notification.Executions.
+func (e toldExecutions) List(ctx context.Context, q execution.Query) (execution.Page, error) {
+	return e.c.engine.List(ctx, q)
+}
+
+// holder names this control plane in leases.
+func (c *controlPlane) holder() string {
+	host, _ := os.Hostname() // only a part of a name
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), c.listener.Addr())
 }
 
 // replicas are the control planes on one database, as the deliverer asks for them.

@@ -26,7 +26,7 @@ var faces = []string{"api", "awsapi", "web", "cli", "server", "cmd"}
 // pure are the packages whose results depend only on their arguments.
 var pure = []string{
 	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "telemetry/alarm", "chaos/monkey", "chaos/holiday", "chaos/chaosmonkey",
-	"rollout/decide.go", "rollout/step.go", "rollout/traffic.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "rollout/judge.go", "rollout/analysis.go", "canary/judge.go", "execution/decide.go",
+	"notification/message.go", "rollout/decide.go", "rollout/step.go", "rollout/traffic.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "rollout/judge.go", "rollout/analysis.go", "canary/judge.go", "execution/decide.go",
 }
 
 var edges = []edge{
@@ -49,7 +49,7 @@ var edges = []edge{
 		name: "engines know no face",
 		from: []string{
 			"pipeline", "problem", "execution", "rollout", "stage", "build", "source", "artifact", "secret", "trigger", "cloud", "importer", "canary", "telemetry", "chaos",
-			"store", "control", "retention", "eventlog", "subscription", "internal/sockpath", "internal/ready",
+			"store", "control", "retention", "eventlog", "subscription", "notification", "internal/sockpath", "internal/ready",
 		},
 		to:  faces,
 		why: "the web, the API and the command line are three views of the same operations; no operation may depend on a view",
@@ -84,6 +84,13 @@ var edges = []edge{
 		from: []string{"subscription"},
 		to:   []string{"execution", "control", "stage", "cloud"},
 		why:  "events are sent whatever they mean; the log and the other replicas are two small interfaces",
+	},
+	{
+		name:   "telling people of runs knows runs, not how they are carried out",
+		from:   []string{"notification"},
+		to:     []string{"control", "cloud", "rollout", "store", "trigger", "build"},
+		why:    "it reads executions and the event log through small interfaces, and cannot delay or change a run",
+		except: []string{"store/record"},
 	},
 	{
 		name:   "stage kinds do not know the engine",

@@ -115,7 +115,7 @@ func (b *Browser) note(ev any) {
 	text := ""
 	switch e := ev.(type) {
 	case *runtime.EventConsoleAPICalled:
-		text = fmt.Sprintf("%s on the console: %v", e.Type, e.Args)
+		text = fmt.Sprintf("%s on the console: %s", e.Type, consoleText(e.Args))
 	case *runtime.EventExceptionThrown:
 		text = e.ExceptionDetails.Text
 	case *log.EventEntryAdded: // violations of the page's policy are reported here
@@ -182,4 +182,17 @@ func (b *Browser) Until(expression, what string) {
 func (b *Browser) Sees(text string) {
 	b.t.Helper()
 	b.Until(fmt.Sprintf("document.body.innerText.includes(%q)", strings.ToValidUTF8(text, "")), "the page says "+text)
+}
+
+// consoleText is what a page wrote to the console: its texts, and what describes its objects.
+func consoleText(args []*runtime.RemoteObject) string {
+	var parts []string
+	for _, a := range args {
+		part := a.Description
+		if len(a.Value) > 0 {
+			part = string(a.Value)
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, " ")
 }
