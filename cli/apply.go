@@ -93,10 +93,17 @@ func (a *app) printApplied(all []control.Applied, files int) error {
 }
 
 func appliedText(w io.Writer, out control.Applied) {
-	if !out.Changed {
+	if out.Changed {
+		changedText(w, out)
+	} else {
 		fmt.Fprintf(w, "%s unchanged (version %d)\n", out.Application, out.Version)
-		return
 	}
+	for _, r := range out.Replacing {
+		fmt.Fprintln(w, clean(fmt.Sprintf("  ▲ the next run of %s/%s replaces this by the showrunner.yaml of commit %.7s: commit the file, or remove follow: true", out.Application, r.Pipeline, r.Commit)))
+	}
+}
+
+func changedText(w io.Writer, out control.Applied) {
 	fmt.Fprintf(w, "%s applied (version %d)\n", out.Application, out.Version)
 	for _, part := range []struct {
 		word  string

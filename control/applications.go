@@ -74,6 +74,7 @@ type Applied struct {
 	Updated     []string             `json:"updated,omitempty"`
 	Removed     []string             `json:"removed,omitempty"`
 	Moved       []Moved              `json:"moved,omitempty"`       // git sources that are read from elsewhere now
+	Replacing   []Replacing          `json:"replacing,omitempty"`   // commits whose file replaces this one with the next run
 	Diagnostics pipeline.Diagnostics `json:"diagnostics,omitempty"` // warnings
 }
 
@@ -114,6 +115,15 @@ func (s *Service) Check(ctx context.Context, f File) (*pipeline.Document, pipeli
 // nothing. version, when not 0, must be the stored one. Errors: invalid
 // (a *Refused with all diagnostics), conflict, denied.
 func (s *Service) Apply(ctx context.Context, p Principal, f File, version int64) (Applied, error) {
+	answer, err := s.apply(ctx, p, f, version)
+	if err == nil {
+		answer.Replacing = s.replacing(ctx, answer.Application)
+	}
+	return answer, err
+}
+
+// apply is Apply without a look at what will replace the file.
+func (s *Service) apply(ctx context.Context, p Principal, f File, version int64) (Applied, error) {
 	doc, diags := s.Check(ctx, f)
 	if diags.HasErrors() {
 		return Applied{}, &Refused{problem.New(problem.Invalid, opApply, "%s has errors", f.Name).WithHelp("showrunner validate %s", f.Name), diags}

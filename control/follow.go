@@ -55,7 +55,7 @@ func (s *Service) follow(ctx context.Context, r *execution.StartRequest) error {
 		return err
 	}
 	by := Principal{Name: "commit " + commit[:min(7, len(commit))], Owner: true} // the file asks for it with follow: true
-	if _, err := s.Apply(ctx, by, File{Name: "showrunner.yaml", Source: file, Base: stored.Base}, 0); err != nil {
+	if _, err := s.apply(ctx, by, File{Name: "showrunner.yaml", Source: file, Base: stored.Base}, 0); err != nil {
 		return err
 	}
 	app, err := s.Application(ctx, internal, r.Application)
@@ -83,4 +83,43 @@ func followed(p pipeline.Pipeline) (pipeline.Git, bool) {
 		return g, true
 	}
 	return pipeline.Git{}, false
+}
+
+// Replacing is a commit whose pipeline file the next run of a pipeline applies.
+type Replacing struct {
+	Pipeline string `json:"pipeline"`
+	Commit   string `json:"commit"`
+	Branch   string `json:"branch,omitempty"`
+}
+
+// lookTimeout bounds the fetching after a file was applied.
+const lookTimeout = 5 * time.Second
+
+// replacing lists the pipelines whose next run applies another file than the one that
+// is applied now: that of the newest commit of the branch they follow. A repository
+// that does not answer in time is left out: the run itself looks again.
+func (s *Service) replacing(ctx context.Context, application string) (list []Replacing) {
+	if s.Repositories == nil {
+		return nil
+	}
+	stored, _, err := s.application(ctx, application)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	for _, p := range stored.Doc.Pipelines {
+		g, ok := followed(p)
+		if !ok {
+			continue
+		}
+		file, commit, err := s.Repositories.PipelineFile(ctx, g, nil)
+		if err != nil {
+			continue
+		}
+		if how, err := s.differs(ctx, application, file); err == nil && !how.same() && !how.invalid && !how.foreign {
+			list = append(list, Replacing{p.Name, commit, g.Branch})
+		}
+	}
+	return list
 }

@@ -52,8 +52,12 @@ func TestARunUsesTheFileOfTheCommitThatItFollows(t *testing.T) {
 	} {
 		s := New(Deps{Records: &recordtest.Records{}, Repositories: c.commit, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 		me := Principal{Name: "me", Owner: true}
-		if _, err := s.Apply(t.Context(), me, File{Name: "showrunner.yaml", Source: []byte(c.applied), Base: repository}, 0); err != nil {
+		applied, err := s.Apply(t.Context(), me, File{Name: "showrunner.yaml", Source: []byte(c.applied), Base: repository}, 0)
+		if err != nil {
 			t.Fatalf("%s: %v", name, err)
+		}
+		if told := len(applied.Replacing) == 1 && applied.Replacing[0].Pipeline == "release"; told != (c.version == 2) {
+			t.Errorf("%s: what replaces the file is %+v", name, applied.Replacing)
 		}
 		app, err := s.Application(t.Context(), me, "shop")
 		if err != nil {
