@@ -219,7 +219,7 @@ func (d *decoder) object(n *yaml.Node, s *shape, dst reflect.Value) json.RawMess
 	for i, m := range ms {
 		f, ok := s.byName[m.name]
 		if !ok {
-			misspelt = append(misspelt, d.unknownField(ms, i, s.names()))
+			misspelt = append(misspelt, d.unknownField(ms, i, s.names(), s.within(m.name)))
 			continue
 		}
 		if raw := d.member(m, f, dst.Field(f.index)); raw != nil {
@@ -247,12 +247,13 @@ func isStructPointer(t reflect.Type) bool {
 }
 
 // unknownField reports member i of a mapping, which has no field of that name, and
-// returns the field that was probably meant, or "".
-func (d *decoder) unknownField(ms []member, i int, names []string) string {
+// returns the field that was probably meant, or "". within is the field whose mapping
+// has one of that name.
+func (d *decoder) unknownField(ms []member, i int, names []string, within string) string {
 	key := ms[i].key
 	suggestion, help := "", misindented(ms, i)
 	if help == "" {
-		suggestion, help = d.meant(key.Value, names)
+		suggestion, help = d.meant(key.Value, names, within)
 	}
 	d.reportWith(key, Diagnostic{Code: CodeUnknownField, Suggestion: suggestion, Help: help,
 		Message: fmt.Sprintf("%s has no field %q", d.subject(), key.Value)})

@@ -71,7 +71,7 @@ func (d *decoder) document(root *yaml.Node) *Document {
 		case strings.HasPrefix(m.name, "x-"): // a place for anchors
 		default:
 			d.where = "the file"
-			misspelt = append(misspelt, d.unknownField(ms, i, []string{"application", "chaos", "pipelines"}))
+			misspelt = append(misspelt, d.unknownField(ms, i, []string{"application", "chaos", "pipelines"}, ""))
 		}
 	}
 	if d.where, d.path = "the file", nil; !d.chaosAlone {
@@ -145,7 +145,7 @@ func (d *decoder) pipeline(m member) *origin {
 		case "stages":
 			d.stages(f.value, o)
 		default:
-			d.unknownField(ms, i, []string{"description", "triggers", "concurrency", "notify", "parameters", "stages"})
+			d.unknownField(ms, i, []string{"description", "triggers", "concurrency", "notify", "parameters", "stages"}, "")
 		}
 	}
 	d.where, d.path = where, nil
@@ -275,7 +275,7 @@ func (d *decoder) stage(m member, st *Stage) *stageOrigin {
 		common, ok := s.byName[f.name]
 		if !ok || slices.Contains([]string{"name", "kind", "with"}, f.name) {
 			unknown = true
-			o.misspelt = d.unknownField(ms, i, stageFields()) == "needs" || o.misspelt
+			o.misspelt = d.unknownField(ms, i, stageFields(), "") == "needs" || o.misspelt
 			continue
 		}
 		d.member(f, common, dst.Field(common.index))

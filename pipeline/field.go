@@ -57,6 +57,23 @@ func (s *shape) names() []string {
 	return names
 }
 
+// within is the one field whose mapping has a field of that name; "" where there is none,
+// or where there are several.
+func (s *shape) within(name string) string {
+	found := ""
+	for _, f := range s.fields {
+		inner := shapeOf(f.typ)
+		if inner == nil || inner.byName[name] == nil {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = f.name
+	}
+	return found
+}
+
 var (
 	durationType = reflect.TypeFor[Duration]()
 	emptyType    = reflect.TypeFor[struct{}]()

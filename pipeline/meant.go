@@ -58,8 +58,8 @@ var advice = map[string]string{
 }
 
 // meant is what a field that does not exist was probably meant to be, or what to
-// do instead.
-func (d *decoder) meant(name string, names []string) (suggestion, help string) {
+// do instead. within is the field whose mapping has a field of that name.
+func (d *decoder) meant(name string, names []string, within string) (suggestion, help string) {
 	word := strings.NewReplacer("-", "", "_", "", " ", "", "/", "").Replace(strings.ToLower(name))
 	for _, n := range names { // the same name, written in another way
 		if strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(n)) == word {
@@ -76,6 +76,9 @@ func (d *decoder) meant(name string, names []string) (suggestion, help string) {
 	}
 	if text, ok := advice[word]; ok {
 		return "", text
+	}
+	if within != "" {
+		return "", fmt.Sprintf("%q is a field of %q: write it there", name, within)
 	}
 	if sorted := slices.Sorted(slices.Values(names)); len(sorted) > 0 {
 		help = "known here: " + strings.Join(sorted, ", ")

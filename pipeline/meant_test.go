@@ -57,6 +57,7 @@ func TestWhatNewcomersWrite(t *testing.T) {
 		{"path: /healthz", "path: healthz", `did you mean "/healthz"?`, ""},
 		{"capacity: { min: 2, desired: 2, max: 2 }", "capacity: 2", "write { min: 2, desired: 2, max: 2 }", ""},
 		{"capacity: { min: 2, desired: 2, max: 2 }", "replicas: { min: 2, desired: 2, max: 2 }", `did you mean "capacity"?`, ""},
+		{"strategy: red-black", "strategy: red-black\n          maxInFlight: 4", `"maxInFlight" is a field of "traffic": write it there`, "strategy: red-black\n          traffic: { maxInFlight: 4 }"},
 		{"strategy: red-black", "strategy: blue-green", `did you mean "red-black"?`, ""},
 		{"strategy: red-black", "strategy: { canary: { steps: 10 } }", "write [10]", "strategy: { canary: { steps: [10] } }"},
 		{"strategy: red-black", `strategy: { canary: { steps: [10], judge: { maxErrorRate: 5% } } }`, "write 0.05", "strategy: { canary: { steps: [10], judge: { maxErrorRate: 0.05 } } }"},
