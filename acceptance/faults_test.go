@@ -3,12 +3,15 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"showrunner/chaos/experiment"
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/internal/loadtest"
@@ -29,6 +32,7 @@ func TestFaultsOfRegionsAndControl(t *testing.T) {
 		w.regionFaults()
 		w.restartFaults()
 		w.databaseFaults()
+		w.experiments()
 		w.eventually(time.Minute, "everything serves", w.allServe)
 	})
 	noneFailed(t, "faults", report)
@@ -172,4 +176,60 @@ func (w *world) databaseFaults() {
 		w.t.Errorf("a change took %s on a slow disk, %s", took, errs)
 	}
 	w.must("chaos", "fault", "undo", f.ID)
+}
+
+// experiments: an own experiment completes; one whose control plane is killed is undone
+// by the next, which carries the rollbacks out.
+func (w *world) experiments() {
+	write := func(lasts string) string {
+		return w.write("experiment.yaml", fmt.Sprintf(`experiment: api survives
+application: api
+steadyState: [{ http: { url: "http://%[1]s/", header: { Host: api-prod.localhost } } }]
+stopConditions: [{ promql: 'vector(1)', above: 2 }]
+method:
+  - parallel:
+      - { name: late, fault: { kind: latency, region: us-west-2, cluster: api-prod, latency: 50ms, for: %[2]s } }
+      - { kill: { region: eu-west-1, force: true } }
+rollbacks: [{ traffic: { us-east-1: 1 } }]
+`, w.edge, lasts))
+	}
+	w.eventually(time.Minute, "everything serves", w.allServe)
+	var run experiment.Run
+	w.json(&run, "chaos", "experiment", "run", write("1s"))
+	if run.Status != experiment.Completed || run.Deviated || len(run.After) != 1 || len(run.Rollbacks) != 1 {
+		w.t.Errorf("%+v", run)
+	}
+	w.eventually(time.Minute, "everything serves", w.allServe)
+	w.json(&run, "chaos", "experiment", "run", write("1h"), "--detach")
+	w.eventually(time.Minute, "the fault is active", func() error {
+		out, errs, code := w.cli("chaos", "fault", "list", "-o", "json")
+		if code != 0 || !strings.Contains(out, `"`+run.ID+`-1"`) {
+			return fmt.Errorf("%s%s", out, errs)
+		}
+		return nil
+	})
+	w.kill("control")
+	w.eventually(time.Minute, "the run is undone", func() error {
+		out, errs, code := w.cli("chaos", "experiment", "show", run.ID, "-o", "json")
+		if code != 0 {
+			return fmt.Errorf("%s", errs)
+		}
+		if run = decode[experiment.Run](w.t, out); run.Status != experiment.Interrupted || len(run.Rollbacks) != 1 || run.Rollbacks[0].State != experiment.Done {
+			return fmt.Errorf("%+v", run)
+		}
+		return nil
+	})
+	if out := w.must("chaos", "experiment", "list"); !strings.Contains(out, "interrupted") || !strings.Contains(out, "completed") {
+		w.t.Errorf("listed as %s", out)
+	}
+}
+
+// write writes a file into the world's folder, and returns its path.
+func (w *world) write(name, text string) string {
+	w.t.Helper()
+	file := filepath.Join(w.t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return file
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,36 +12,80 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"showrunner/chaos/experiment"
 	"showrunner/chaos/toolkit"
+	"showrunner/control"
 	"showrunner/problem"
 )
 
 func newChaosExperimentCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "experiment", Short: "Run experiments written for Chaos Toolkit",
-		Long: `Experiment runs a file of Chaos Toolkit, JSON or YAML, as it is: the steady-state
-hypothesis, the method, the hypothesis again, and the rollbacks. Activities are HTTP
-requests, programs, and functions of Python modules that are installed here.
+		Use: "experiment", Short: "Run, list and stop experiments: our own, and Chaos Toolkit's",
+		Long: `An experiment states what holds (the steady state), does something to the system (the
+method), and looks again.
 
-Rollbacks always run, unless the file's runtime.rollbacks or --rollback-strategy says
-otherwise: also when a probe cannot be made, and on Ctrl-C. A run whose process was
-killed left its journal behind: "chaos experiment rollback JOURNAL" undoes it.
+An own experiment is YAML, and is carried out by the control plane: faults with a
+duration, kills, waits, HTTP requests, traffic between regions.
+
+  experiment: checkout-survives-a-slow-catalog
+  application: storefront               # whose freezes and budget hold
+  steadyState:                          # holds before and after, or the run deviated
+    - { name: page, http: { url: "http://127.0.0.1:8080/", header: { Host: storefront.localhost }, within: 1s } }
+    - { name: errors, promql: 'sum(rate(showrunner_requests_total{code="5xx"}[1m]))', below: 1, whenNoData: ignore }
+  stopConditions:                       # any of them ends the method at once
+    - { alarm: checkout-errors }
+    - { promql: 'showrunner_instances', below: 2 }
+  method:                               # one after the other, each waits for the one before
+    - name: slow
+      fault: { kind: latency, region: us-west-2, cluster: catalog, latency: 300ms, for: 2m }
+    - parallel:                         # at once; the next action waits for all of them
+        - kill: { region: us-west-2, count: 2 }
+        - wait: 10s
+    - name: early
+      after: [slow]                     # waits for these alone; [] for none
+      fault: { kind: zone-outage, region: eu-west-1, zone: eu-west-1a, for: 1m }
+    - check: { http: { url: "http://127.0.0.1:8080/healthz" } }
+    - traffic: { eu-west-1: 0 }         # weights at the edge
+  rollbacks:                            # run in any case, once the method has begun
+    - traffic: { eu-west-1: null }
+
+Faults are undone by themselves when the run ends, however it ends: also when its control
+plane is killed, by the next one, which also carries the rollbacks out. The journal of
+each run is kept: list and show print it.
+
+A file of Chaos Toolkit, JSON or YAML, runs as it is, in this process. Rollbacks always
+run, unless the file's runtime.rollbacks or --rollback-strategy says otherwise. A run whose
+process was killed left its journal behind: "chaos experiment rollback JOURNAL" undoes it.
 
 What cannot be run is said with its line before anything begins.`,
-		Example: `  showrunner chaos experiment check experiment.json
+		Example: `  showrunner chaos experiment validate experiment.yaml
   showrunner chaos experiment run experiment.yaml
-  showrunner chaos experiment run experiment.json --var url=http://127.0.0.1:8080/ --hypothesis-strategy continuously --fail-fast
+  showrunner chaos experiment list
+  showrunner chaos experiment run toolkit.json --var url=http://127.0.0.1:8080/ --hypothesis-strategy continuously --fail-fast
   showrunner chaos experiment rollback journal.json`,
 	}
-	cmd.AddCommand(newExperimentCheck(a), newExperimentRun(a), newExperimentRollback(a))
+	cmd.AddCommand(newExperimentValidate(a), newExperimentRun(a), newExperimentList(a), newExperimentShow(a), newExperimentStop(a), newExperimentRollback(a))
 	return cmd
 }
 
-func newExperimentCheck(a *app) *cobra.Command {
+func newExperimentValidate(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "check FILE", Short: "Say whether an experiment can be run here, and what is missing", Args: exactArgs("FILE"),
+		Use: "validate FILE", Aliases: []string{"check"}, Short: "Say whether an experiment can be run here, and what is missing", Args: exactArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := a.experiment(cmd.Context(), args[0])
+			text, err := a.readFile(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if experiment.Is(text) {
+				e, err := control.ParseExperiment(text)
+				if err != nil {
+					return err
+				}
+				return a.print(map[string]any{"experiment": e.Name, "actions": len(e.Actions)}, func() []string { return []string{e.Name} }, func(w io.Writer) {
+					fmt.Fprintf(w, "%s: can be run (actions: %d, stop conditions: %d, rollbacks: %d)\n", args[0], len(e.Actions), len(e.StopConditions), len(e.Rollbacks))
+				})
+			}
+			e, err := toolkit.Parse(cmd.Context(), text, toolkit.Options{})
 			if err != nil {
 				return err
 			}
@@ -56,35 +99,42 @@ func newExperimentCheck(a *app) *cobra.Command {
 	}
 }
 
-// experiment reads and checks a file.
-func (a *app) experiment(ctx context.Context, file string) (*toolkit.Experiment, error) {
-	text, err := a.readFile(ctx, file)
-	if err != nil {
-		return nil, err
-	}
-	return toolkit.Parse(ctx, text, toolkit.Options{})
-}
-
 type experimentFlags struct {
 	journal, hypothesis, rollbacks string
 	variables                      []string
 	frequency                      time.Duration
-	failFast                       bool
+	failFast, detach               bool
 }
 
 func newExperimentRun(a *app) *cobra.Command {
 	var f experimentFlags
 	cmd := &cobra.Command{
 		Use: "run FILE", Short: "Run an experiment and write its journal", Args: exactArgs("FILE"),
-		Long: `Run carries an experiment out and writes its journal, in Chaos Toolkit's form. Programs
-run in the current folder. The exit code is 0 when the steady state held, 1 when it
-deviated or the experiment failed, and 130 when it was interrupted.
+		Long: `Run carries an experiment out. The exit code is 0 when the steady state held, 1 when it
+deviated, was stopped or failed, and 130 when it was interrupted.
+
+An own experiment is carried out by the control plane (--data, --server). Ctrl-C stops it
+there; with --detach this command does not wait. The flags of hypotheses, rollbacks and
+values are Chaos Toolkit's.
+
+A file of Chaos Toolkit is carried out in this process, and its journal written in Chaos
+Toolkit's form. Programs run in the current folder.
 
 Where a control plane answers (--data, --server), its lever holds: "showrunner chaos stop"
 refuses an experiment that would begin, and interrupts one that runs, whose rollbacks then
 run.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := a.experiment(cmd.Context(), args[0])
+			text, err := a.readFile(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if experiment.Is(text) {
+				return a.runExperiment(cmd, text, f)
+			}
+			if f.detach {
+				return usage("--detach: an experiment of Chaos Toolkit runs in this process")
+			}
+			e, err := toolkit.Parse(cmd.Context(), text, toolkit.Options{})
 			if err != nil {
 				return err
 			}
@@ -110,6 +160,7 @@ run.`,
 	flags.StringVar(&f.hypothesis, "hypothesis-strategy", "", "when the steady state is looked at: "+joined(toolkit.Strategies)+" (default: the file's, then default)")
 	flags.StringVar(&f.rollbacks, "rollback-strategy", "", "when rollbacks run: "+joined(toolkit.RollbackStrategies)+" (default: the file's, then always)")
 	flags.DurationVar(&f.frequency, "hypothesis-frequency", 0, "between two looks during the method (default: the file's, then 1s)")
+	flags.BoolVar(&f.detach, "detach", false, "do not wait for the end of an own experiment")
 	flags.BoolVar(&f.failFast, "fail-fast", false, "end the method when the steady state is not met during it")
 	return cmd
 }

@@ -23,7 +23,7 @@ import (
 func newImportCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Write a pipeline file from CodePipeline, CloudFormation, Terraform, Spinnaker or Chaos Monkey",
+		Short: "Write a file from CodePipeline, CloudFormation, Terraform, Spinnaker, Chaos Monkey or AWS FIS",
 		Long: `Reads a document of another system and writes the equivalent showrunner.yaml,
 with copies of its inline buildspecs beside it. The file is valid as it is
 written: what the original has and Showrunner has not is left out of it.
@@ -49,6 +49,7 @@ Terraform's own language (HCL) is not read; give its JSON: see
 		newImporterCommand(a, "terraform", "what `terraform show -json` prints of a state or a plan", importer.Terraform),
 		newImporterCommand(a, "spinnaker", "a Spinnaker pipeline's JSON, or a list of them", importer.Spinnaker),
 		newChaosImportCommand(a),
+		newFISImportCommand(a),
 	)
 	return cmd
 }

@@ -65,6 +65,9 @@ const (
 	opFaultStart   = "chaos.fault.start"
 	opFaultUndo    = "chaos.fault.undo"
 
+	opExperimentStart = "chaos.experiment.start"
+	opExperimentStop  = "chaos.experiment.stop"
+
 	// opRead is the right to look; it leaves no audit event.
 	opRead = "read"
 )
@@ -75,7 +78,7 @@ const (
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
 		opRollback, opRepair, opForget, opCreateGroup, opAmend, opBalance, opUnbalance, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
-		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opNotifyTest, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opChaosBudget, opFaultStart, opFaultUndo}
+		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opNotifyTest, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opChaosBudget, opFaultStart, opFaultUndo, opExperimentStart, opExperimentStop}
 }
 
 // SubjectKind says what kind of thing an operation is about.
@@ -101,6 +104,7 @@ const (
 	KindAWS          SubjectKind = "AWS service"
 	KindChaos        SubjectKind = "chaos"
 	KindFault        SubjectKind = "fault"
+	KindExperiment   SubjectKind = "experiment"
 )
 
 // Subject is what an operation is about. An empty Name means all of the kind.

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"showrunner/artifact"
@@ -71,6 +72,7 @@ type Deps struct {
 	Alarms          OpenAlarms    // nil: there are no alarms
 	KillMetrics     KillMetrics   // nil: kills are not counted
 	StoreFaults     StoreFaults   // nil: faults of the database are refused
+	HTTP            *http.Client  // of conditions and actions; nil: http.DefaultClient
 	Replicas        Replicas      // nil: this is the only control plane
 	Metrics         canary.Source // nil: there are no metrics
 }
@@ -81,6 +83,8 @@ type Service struct {
 	deployedReader deployedReader
 	kills          killsUnderWay
 	wakeMonkey     chan struct{} // holds one word: look again now
+	runs           runsUnderWay
+	wakeRuns       chan struct{} // as wakeMonkey
 }
 
 // New makes a Service.
@@ -88,5 +92,5 @@ func New(d Deps) *Service {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{Deps: d, wakeMonkey: make(chan struct{}, 1)}
+	return &Service{Deps: d, wakeMonkey: make(chan struct{}, 1), wakeRuns: make(chan struct{}, 1)}
 }

@@ -23,14 +23,14 @@ const (
 	ViaTrigger  Part = "trigger"  // start pipelines
 	ViaStage    Part = "stage"    // start pipelines, begin and undo faults
 	ViaCallback Part = "callback" // answer the stage that waits for a callback
-	ViaChaos    Part = "chaos"    // end instances
+	ViaChaos    Part = "chaos"    // what schedules and experiments do: end instances, begin and undo faults, move traffic
 )
 
 var partMay = map[Part][]string{
 	ViaTrigger:  {opRun},
 	ViaStage:    {opRun, opFaultStart, opFaultUndo},
 	ViaCallback: {opCallback},
-	ViaChaos:    {opChaosKill},
+	ViaChaos:    {opChaosKill, opFaultStart, opFaultUndo, opEdge},
 }
 
 // internal is the principal of reads that the control plane makes for itself.

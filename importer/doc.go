@@ -2,7 +2,8 @@
 // equivalent pipeline file: CloudFormation templates as `cdk synth` writes
 // them, CodePipeline documents as `aws codepipeline get-pipeline` prints them,
 // what `terraform show -json` prints, and Spinnaker's pipeline JSON. The settings of
-// Chaos Monkey become the chaos block of a pipeline file.
+// Chaos Monkey become the chaos block of a pipeline file, and templates of AWS FIS
+// experiments.
 //
 // It is pure: bytes in, a document, its YAML and notes out. Two things hold for
 // every document, and tests over whole documents verify them:

@@ -122,6 +122,8 @@ var requests = map[string]struct{ word, path, body string }{
 	"release-chaos":           {"chaos.release", "/chaos/release", ``},
 	"set-chaos-budget":        {"chaos.budget", "/chaos/budget", `{"percent":50}`},
 	"start-fault":             {"chaos.fault.start", "/chaos/faults", `{"kind":"partition","region":"a","durationSeconds":1}`},
+	"start-experiment":        {"chaos.experiment.start", "/chaos/experiments", `{"source":"experiment: x\nmethod: [{wait: 1s}]"}`},
+	"stop-experiment":         {"chaos.experiment.stop", "/chaos/experiments/none/stop", ``},
 	"undo-fault":              {"chaos.fault.undo", "/chaos/faults/none/undo", ``},
 	"start-kill":              {"chaos.kill", "/chaos/kills", `{"application":"shop"}`},
 	"make-link":               {"sign-in.link", "/sign-in-links", ``},

@@ -5,6 +5,7 @@ import (
 
 	"showrunner/awsapi/cloudwatch"
 	"showrunner/control"
+	"showrunner/problem"
 	"showrunner/stage/chaos"
 	"showrunner/store"
 )
@@ -19,6 +20,14 @@ func (a chaosAlarms) OpenAlarms(ctx context.Context) ([]string, error) {
 		return nil, nil
 	}
 	return a.c.aws.alarms.Open(ctx)
+}
+
+// AlarmState implements control.AlarmStates.
+func (a chaosAlarms) AlarmState(ctx context.Context, name string) (open, known bool, err error) {
+	if a.c.aws == nil {
+		return false, false, problem.New(problem.Precondition, "chaos.alarm", "this control plane has no alarms").WithHelp("showrunner up --aws ADDRESS serves them")
+	}
+	return a.c.aws.alarms.State(ctx, name)
 }
 
 // killMetrics counts kills in the metrics of the endpoint for clients of AWS.

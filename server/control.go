@@ -274,6 +274,7 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.transitions.Watch(ctx, c.reads); return nil })
 	group.Go(func() error { c.control.WatchDeployed(ctx); return nil })
 	group.Go(func() error { c.control.RunMonkey(ctx); return nil })
+	group.Go(func() error { c.control.RunExperiments(ctx); return nil })
 	group.Go(func() error { c.definitions.watch(ctx); return nil })
 	group.Go(func() error { c.own.figures.Run(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })

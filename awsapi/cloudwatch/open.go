@@ -24,3 +24,15 @@ func (c *CloudWatch) Open(ctx context.Context) ([]string, error) {
 	}
 	return names, nil
 }
+
+// State tells whether an alarm of any region is open, and whether there is one of that
+// name.
+func (c *CloudWatch) State(ctx context.Context, name string) (open, known bool, err error) {
+	entries, err := c.alarms.List(ctx, "")
+	for _, e := range entries {
+		if e.Doc.Name == name {
+			open, known = open || e.Doc.State == alarm.Alarm, true
+		}
+	}
+	return open, known, err
+}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"showrunner/chaos/document"
 )
 
 // Experiment is a file that has been read and checked.
@@ -99,8 +101,8 @@ var RollbackStrategies = []RollbackStrategy{RollbacksAlways, RollbacksDefault, R
 
 // reader turns a document into an Experiment and collects every problem on the way.
 type reader struct {
-	doc      *document
-	problems []Problem
+	doc      *document.Document
+	problems []document.Problem
 	named    map[string]Activity // for ref
 	notes    []string
 
@@ -108,7 +110,7 @@ type reader struct {
 }
 
 func (r *reader) problem(place, help, format string, args ...any) {
-	r.problems = append(r.problems, Problem{Line: r.doc.line(place), Place: place, Message: fmt.Sprintf(format, args...), Help: help})
+	r.problems = append(r.problems, document.Problem{Line: r.doc.Line(place), Place: place, Message: fmt.Sprintf(format, args...), Help: help})
 }
 
 // text reads a required text.
@@ -118,7 +120,7 @@ func (r *reader) text(m map[string]any, place, name string) string {
 	case m[name] == nil:
 		r.problem(place, "", "%s is missing", name)
 	case !ok || v == "":
-		r.problem(member(place, name), "", "%s must be a text", name)
+		r.problem(document.Member(place, name), "", "%s must be a text", name)
 	}
 	return v
 }
@@ -126,7 +128,7 @@ func (r *reader) text(m map[string]any, place, name string) string {
 func (r *reader) object(m map[string]any, place, name string) map[string]any {
 	v, ok := m[name].(map[string]any)
 	if m[name] != nil && !ok {
-		r.problem(member(place, name), "", "%s must be an object", name)
+		r.problem(document.Member(place, name), "", "%s must be an object", name)
 	}
 	return v
 }
@@ -134,7 +136,7 @@ func (r *reader) object(m map[string]any, place, name string) map[string]any {
 func (r *reader) list(m map[string]any, place, name string) []any {
 	v, ok := m[name].([]any)
 	if m[name] != nil && !ok {
-		r.problem(member(place, name), "", "%s must be a list", name)
+		r.problem(document.Member(place, name), "", "%s must be a list", name)
 	}
 	return v
 }
@@ -146,7 +148,7 @@ func (r *reader) seconds(m map[string]any, place, name string) time.Duration {
 	}
 	n, ok := number(m[name])
 	if !ok || n < 0 || n > math.MaxInt32 {
-		r.problem(member(place, name), "", "%s must be a number of seconds", name)
+		r.problem(document.Member(place, name), "", "%s must be a number of seconds", name)
 		return 0
 	}
 	return time.Duration(n * float64(time.Second))
@@ -164,7 +166,7 @@ func (r *reader) wait(m map[string]any, place, name string) wait {
 }
 
 func (r *reader) experiment() *Experiment {
-	root := r.doc.root
+	root := r.doc.Root
 	e := &Experiment{document: root, Title: r.text(root, "", "title"), configuration: r.object(root, "", "configuration")}
 	r.text(root, "", "description")
 	r.secrets(e)
@@ -201,7 +203,7 @@ func (r *reader) controls(list []any) {
 func (r *reader) activities(m map[string]any, place, name string, hypothesis bool) []Activity {
 	var out []Activity
 	for i, v := range r.list(m, place, name) {
-		at := fmt.Sprintf("%s[%d]", member(place, name), i)
+		at := fmt.Sprintf("%s[%d]", document.Member(place, name), i)
 		a, ok := v.(map[string]any)
 		if !ok || len(a) == 0 {
 			r.problem(at, "", "an activity is an object with type, name and provider")
@@ -217,23 +219,23 @@ func (r *reader) activity(m map[string]any, place string, hypothesis bool) Activ
 	if ref, given := m["ref"]; given { // looked up when all are known
 		a.Name, _ = ref.(string)
 		if a.Name == "" {
-			r.problem(member(place, "ref"), "", "ref must be the name of another activity")
+			r.problem(document.Member(place, "ref"), "", "ref must be the name of another activity")
 		}
 		return a
 	}
 	a.Name = r.text(m, place, "name")
 	if a.Type = r.text(m, place, "type"); a.Type != "" && a.Type != "probe" && a.Type != "action" {
-		r.problem(member(place, "type"), "", "type must be probe or action, not %q", a.Type)
+		r.problem(document.Member(place, "type"), "", "type must be probe or action, not %q", a.Type)
 	}
 	if v, given := m["background"]; given {
 		background, ok := v.(bool)
 		if !ok {
-			r.problem(member(place, "background"), "", "background must be true or false")
+			r.problem(document.Member(place, "background"), "", "background must be true or false")
 		}
 		a.Background = background
 	}
 	if pauses := r.object(m, place, "pauses"); pauses != nil {
-		a.Before, a.After = r.wait(pauses, member(place, "pauses"), "before"), r.wait(pauses, member(place, "pauses"), "after")
+		a.Before, a.After = r.wait(pauses, document.Member(place, "pauses"), "before"), r.wait(pauses, document.Member(place, "pauses"), "after")
 	}
 	if c := r.list(m, place, "controls"); len(c) > 0 {
 		r.controls(c)
@@ -241,7 +243,7 @@ func (r *reader) activity(m map[string]any, place string, hypothesis bool) Activ
 	a.Provider = r.provider(m, place)
 	if hypothesis {
 		if t, given := m["tolerance"]; given {
-			a.Tolerance = r.tolerance(t, member(place, "tolerance"))
+			a.Tolerance = r.tolerance(t, document.Member(place, "tolerance"))
 		} else {
 			r.problem(place, "such as 200 for a status, or true", "a probe of the hypothesis needs a tolerance")
 		}
@@ -262,7 +264,7 @@ func (r *reader) references(e *Experiment) {
 			at := fmt.Sprintf("%s[%d]", place, i)
 			named, ok := r.named[a.Name]
 			if !ok {
-				r.problem(member(at, "ref"), "", "there is no activity %q", a.Name)
+				r.problem(document.Member(at, "ref"), "", "there is no activity %q", a.Name)
 				continue
 			}
 			if hypothesis && named.Tolerance == nil {
@@ -279,7 +281,7 @@ func (r *reader) references(e *Experiment) {
 }
 
 func (r *reader) runtime(e *Experiment) {
-	m := r.object(r.doc.root, "", "runtime")
+	m := r.object(r.doc.Root, "", "runtime")
 	if h := r.object(m, "runtime", "hypothesis"); h != nil {
 		if s, _ := h["strategy"].(string); s != "" {
 			e.choices.hypothesis = StrategyOf(s)

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"showrunner/chaos/document"
 )
 
 // maxBody is how much of an answer is kept.
@@ -36,12 +38,12 @@ func (r *reader) httpProvider(m map[string]any, place string) provider {
 	}
 	if !variable.MatchString(p.url) && p.url != "" {
 		if u, err := url.Parse(p.url); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			r.problem(member(place, "url"), "such as http://127.0.0.1:8080/healthz", "%q is no address", p.url)
+			r.problem(document.Member(place, "url"), "such as http://127.0.0.1:8080/healthz", "%q is no address", p.url)
 		}
 	}
 	if pair, ok := p.timeout.([]any); ok { // to connect, and to read
 		if len(pair) != 2 {
-			r.problem(member(place, "timeout"), "", "timeout is a number of seconds, or two: to connect, and to read")
+			r.problem(document.Member(place, "timeout"), "", "timeout is a number of seconds, or two: to connect, and to read")
 			return p
 		}
 		connect, _ := number(pair[0])

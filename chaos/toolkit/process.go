@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"showrunner/chaos/document"
 )
 
 type process struct {
@@ -25,7 +27,7 @@ func (r *reader) processProvider(m map[string]any, place string) provider {
 	p := process{path: r.text(m, place, "path"), arguments: m["arguments"], timeout: m["timeout"]}
 	if p.path != "" && !variable.MatchString(p.path) {
 		if _, err := exec.LookPath(home(p.path)); err != nil {
-			r.problem(member(place, "path"), "install it, or give its whole path", "there is no program %s", p.path)
+			r.problem(document.Member(place, "path"), "install it, or give its whole path", "there is no program %s", p.path)
 		}
 	}
 	return p

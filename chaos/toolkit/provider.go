@@ -3,6 +3,8 @@ package toolkit
 import (
 	"context"
 	"time"
+
+	"showrunner/chaos/document"
 )
 
 // provider carries out an activity. An error says that it could not be made; a status
@@ -16,7 +18,7 @@ type provider interface {
 
 // provider reads the provider of an activity.
 func (r *reader) provider(activity map[string]any, place string) provider {
-	place, m := member(place, "provider"), r.object(activity, place, "provider")
+	place, m := document.Member(place, "provider"), r.object(activity, place, "provider")
 	if m == nil {
 		r.problem(place, "", "provider is missing")
 		return nil
@@ -31,7 +33,7 @@ func (r *reader) provider(activity map[string]any, place string) provider {
 	case nil:
 		r.problem(place, "http, process or python", "type is missing")
 	default:
-		r.problem(member(place, "type"), "http, process or python", "there is no provider %v", kind)
+		r.problem(document.Member(place, "type"), "http, process or python", "there is no provider %v", kind)
 	}
 	return nil
 }

@@ -4,65 +4,21 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"showrunner/internal/pause"
-	"showrunner/problem"
-	"showrunner/secret"
+	"showrunner/chaos/document"
 )
-
-// Options are what a run needs from outside.
-type Options struct {
-	Environ   []string          // of programs, and for values; nil: this process's
-	Dir       string            // where programs run; empty: here
-	Overrides map[string]string // values of the configuration
-	Client    *http.Client      // nil: http.DefaultClient
-
-	// Hypothesis and Rollbacks go before what the file says; empty: the file's, then
-	// StrategyDefault and RollbacksAlways.
-	Hypothesis Strategy
-	Rollbacks  RollbackStrategy
-	Frequency  time.Duration // between two looks during the method; 0: the file's, then 1 s
-	FailFast   bool          // ends the method when the hypothesis does not hold during it
-
-	// Say tells of progress, one line at a time. It may be nil.
-	Say func(format string, args ...any)
-	// Record keeps the journal: before the method, and after each activity. Its error
-	// ends the run: rollbacks of a run that nobody knows of could not be found. Nil: not kept.
-	Record func(*Journal) error
-	// Version is the program's, for the journal.
-	Version string
-}
-
-func (o Options) environ() []string {
-	if o.Environ != nil {
-		return o.Environ
-	}
-	return os.Environ()
-}
-
-func (o Options) lookup(name string) (string, bool) {
-	env := o.environ()
-	for _, e := range slices.Backward(env) {
-		if k, v, ok := strings.Cut(e, "="); ok && k == name {
-			return v, true
-		}
-	}
-	return "", false
-}
 
 // Parse reads and checks an experiment. It asks Python for the functions that the file
 // names; nothing of the experiment is carried out. Every problem is in the error.
 // Errors: invalid.
 func Parse(ctx context.Context, text []byte, o Options) (*Experiment, error) {
-	doc, err := parse(text)
+	doc, err := document.Parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +26,7 @@ func Parse(ctx context.Context, text []byte, o Options) (*Experiment, error) {
 	e := r.experiment()
 	r.checkFunctions(ctx, o)
 	if len(r.problems) > 0 {
-		return nil, invalid(r.problems)
+		return nil, document.Invalid(r.problems)
 	}
 	return e, nil
 }
@@ -125,7 +81,7 @@ func (r *runner) dynamic(ctx context.Context) {
 		if !ok || m["type"] != "probe" {
 			continue
 		}
-		p := (&reader{doc: &document{}}).provider(m, "")
+		p := (&reader{doc: &document.Document{}}).provider(m, "")
 		output, err := p.call(ctx, r, nil)
 		if s, is := status(output); err == nil && is && !same(s, 0) {
 			if _, isProcess := p.(process); isProcess {
@@ -157,9 +113,6 @@ func (r *runner) record() error {
 	}
 	return r.options.Record(r.journal)
 }
-
-// undoLimit bounds the rollbacks of a run that is interrupted.
-const undoLimit = 10 * time.Minute
 
 // Run carries an experiment out. The end of ctx interrupts it: what runs is ended, and
 // the rollbacks run. Errors: invalid, before anything has begun; and those of Record.
@@ -200,23 +153,6 @@ func (r *runner) end(recorded error) (*Journal, error) {
 	return r.journal, recorded
 }
 
-// Rollback runs the rollbacks of a run whose process died, and ends its journal.
-// Errors: invalid, conflict when the journal's run has ended, and those of Record.
-func (e *Experiment) Rollback(ctx context.Context, j *Journal, o Options) (*Journal, error) {
-	if j.Status != Running {
-		return nil, problem.New(problem.Conflict, "chaos.toolkit", "the run of this journal has ended with status %s", j.Status).
-			WithHelp("only a run whose process died is rolled back from its journal")
-	}
-	r, err := e.newRunner(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	j.Status, r.journal = Interrupted, j
-	r.note("the process died; the rollbacks were run from its journal")
-	r.rollbacks(ctx)
-	return r.end(nil)
-}
-
 // steps are the hypothesis, the method, and the hypothesis again.
 func (r *runner) steps(ctx context.Context) error {
 	strategy := cmp.Or(r.options.Hypothesis, r.choices.hypothesis, StrategyDefault)
@@ -242,38 +178,6 @@ func (r *runner) steps(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// deviated records a hypothesis that is not met: a probe that could not be made is a
-// failure, one that is out of tolerance is what the experiment was made to find.
-func (r *runner) deviated(s State) {
-	r.journal.Deviated = true
-	if len(s.Probes) > 0 && s.Probes[len(s.Probes)-1].failed() {
-		r.journal.Status = Failed
-	}
-}
-
-// look holds every probe against its tolerance, until one is not met.
-func (r *runner) look(ctx context.Context, when string) State {
-	s := State{Probes: []Result{}}
-	for _, a := range r.Hypothesis.Probes {
-		result := r.carry(ctx, a)
-		met := !result.failed()
-		if met {
-			result.Deviation = a.Tolerance.met(ctx, r, result.Output)
-			met = result.Deviation == ""
-		}
-		result.ToleranceMet = &met
-		result = r.masked(result)
-		s.Probes = append(s.Probes, result)
-		if !met {
-			r.say("steady state %s the method: %s: %s", when, a.Name, cmp.Or(result.Deviation, strings.Join(result.Exception, "; ")))
-			return s
-		}
-	}
-	s.Met = true
-	r.say("steady state %s the method: met", when)
-	return s
 }
 
 // method runs the activities in their order; those in the background are waited for at
@@ -327,149 +231,4 @@ func (r *runner) keep(results []Result, to *[]Result) error {
 	*to = list
 	r.mu.Unlock()
 	return r.record()
-}
-
-// watch looks at the hypothesis again and again, and ends the method when it is asked to.
-func (r *runner) watch(ctx context.Context, stop context.CancelFunc) {
-	every := r.options.Frequency
-	if every <= 0 {
-		every = r.choices.frequency
-	}
-	if every <= 0 {
-		every = time.Second
-	}
-	t := time.NewTimer(0)
-	defer t.Stop()
-	bad := 0
-	for looks := 1; ; looks++ {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		state := r.look(ctx, "during")
-		if ctx.Err() != nil {
-			return // the method has ended in the middle of the look
-		}
-		r.mu.Lock()
-		r.journal.States.During = append(r.journal.States.During, state)
-		if !state.Met {
-			bad++
-			r.journal.Deviated = true
-		}
-		ends := !state.Met && (r.options.FailFast || r.choices.failFast) && float64(bad*100)/float64(looks) >= r.choices.failRatio
-		if ends {
-			r.journal.Status = Aborted
-		}
-		r.mu.Unlock()
-		if ends {
-			r.say("the method ends: the steady state is not met")
-			stop()
-			return
-		}
-		t.Reset(every)
-	}
-}
-
-// rollsBack says whether the rollbacks run, by the strategy.
-func (r *runner) rollsBack() bool {
-	switch cmp.Or(r.options.Rollbacks, r.choices.rollbacks, RollbacksAlways) {
-	case RollbacksNever:
-		return false
-	case RollbacksDeviated:
-		return r.journal.Deviated
-	case RollbacksDefault:
-		return r.journal.Status != Failed && r.journal.Status != Interrupted
-	}
-	return true
-}
-
-// rollbacks undo, one after the other; one that fails does not stop the next.
-func (r *runner) rollbacks(ctx context.Context) {
-	results := make([]Result, len(r.Rollbacks))
-	var background sync.WaitGroup
-	for i, a := range r.Rollbacks {
-		if a.Background {
-			background.Go(func() { results[i] = r.masked(r.carry(ctx, a)) })
-			continue
-		}
-		results[i] = r.masked(r.carry(ctx, a))
-	}
-	background.Wait()
-	for i := range results {
-		if results[i].failed() {
-			r.note("the rollback %s failed: %s", r.Rollbacks[i].Name, strings.Join(results[i].Exception, "; "))
-		}
-	}
-	_ = r.keep(results, &r.journal.Rollbacks) // the end of the journal is recorded after this, and its error told
-}
-
-// carry runs one activity with its pauses.
-func (r *runner) carry(ctx context.Context, a Activity) Result {
-	before, wrong := r.lasts(a.Before)
-	after, wrongAfter := r.lasts(a.After)
-	_ = pause.For(ctx, before) // its end is seen below
-	begin := time.Now()
-	out := Result{Activity: a.document, Status: succeeded, Start: Time{begin}}
-	var err error
-	if err = cmp.Or(context.Cause(ctx), wrong, wrongAfter); err == nil {
-		out.Output, err = a.Provider.call(ctx, r, nil)
-	}
-	out.End = Time{time.Now()}
-	out.Duration = out.End.Sub(begin).Seconds()
-	if err != nil {
-		out.Status, out.Exception = failed, []string{err.Error()}
-		r.say("%s %s: failed: %v", a.Type, a.Name, err)
-	} else {
-		r.say("%s %s: %s", a.Type, a.Name, short(out.Output))
-	}
-	_ = pause.For(ctx, after) // the caller sees its end
-	return out
-}
-
-// lasts is how long a pause is. Errors: the value is no number of seconds.
-func (r *runner) lasts(w wait) (time.Duration, error) {
-	if w.text == "" {
-		return w.fixed, nil
-	}
-	value := r.values.substitute(w.text)
-	if text, ok := value.(string); ok {
-		value = convert("float", text)
-	}
-	n, ok := number(value)
-	if !ok || n < 0 || n > math.MaxInt32 {
-		return 0, fmt.Errorf("the pause %s is %v, which is no number of seconds", w.text, value)
-	}
-	return time.Duration(n * float64(time.Second)), nil
-}
-
-func (r *runner) mask(text string) string { return secret.Mask(text, r.hidden...) }
-
-// masked is a result as the journal has it: without the values of secrets.
-func (r *runner) masked(x Result) Result {
-	x.Output, x.Deviation = r.maskedValue(x.Output), r.mask(x.Deviation)
-	for i := range x.Exception {
-		x.Exception[i] = r.mask(x.Exception[i])
-	}
-	return x
-}
-
-func (r *runner) maskedValue(x any) any {
-	switch t := x.(type) {
-	case string:
-		return r.mask(t)
-	case []any:
-		out := make([]any, len(t))
-		for i := range t {
-			out[i] = r.maskedValue(t[i])
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(t))
-		for k := range t {
-			out[k] = r.maskedValue(t[k])
-		}
-		return out
-	}
-	return x
 }

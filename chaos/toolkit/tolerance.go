@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 
+	"showrunner/chaos/document"
+
 	"github.com/theory/jsonpath"
 )
 
@@ -43,14 +45,14 @@ func (r *reader) typedTolerance(m map[string]any, place string) tolerance {
 	case "regex":
 		pattern := r.text(m, place, "pattern")
 		if _, err := regexp.Compile(pattern); err != nil && !variable.MatchString(pattern) {
-			r.problem(member(place, "pattern"), "look-ahead, look-behind and back references are not read", "%v", err)
+			r.problem(document.Member(place, "pattern"), "look-ahead, look-behind and back references are not read", "%v", err)
 		}
 		return matched{pattern, target}
 	case "jsonpath":
 		path := strings.TrimSpace(r.text(m, place, "path"))
 		if path != "" && !variable.MatchString(path) {
 			if _, err := jsonpath.Parse(path); err != nil {
-				r.problem(member(place, "path"), "paths are read as RFC 9535 has them", "%v", err)
+				r.problem(document.Member(place, "path"), "paths are read as RFC 9535 has them", "%v", err)
 			}
 		}
 		p := selected{path: path, target: target}
@@ -58,7 +60,7 @@ func (r *reader) typedTolerance(m map[string]any, place string) tolerance {
 		if n, given := m["count"]; given {
 			count, ok := number(n)
 			if !ok {
-				r.problem(member(place, "count"), "", "count must be a number")
+				r.problem(document.Member(place, "count"), "", "count must be a number")
 			}
 			p.count, p.counts = int(count), true
 		}
@@ -66,17 +68,17 @@ func (r *reader) typedTolerance(m map[string]any, place string) tolerance {
 	case "range":
 		bounds := r.list(m, place, "range")
 		if len(bounds) != 2 {
-			r.problem(member(place, "range"), "", "a range has two numbers")
+			r.problem(document.Member(place, "range"), "", "a range has two numbers")
 			return nil
 		}
 		low, ok := number(bounds[0])
 		high, too := number(bounds[1])
 		if !ok || !too {
-			r.problem(member(place, "range"), "", "a range has two numbers")
+			r.problem(document.Member(place, "range"), "", "a range has two numbers")
 		}
 		return between{low, high, target}
 	default:
-		r.problem(member(place, "type"), "probe, regex, jsonpath or range", "there is no tolerance of type %v", kind)
+		r.problem(document.Member(place, "type"), "probe, regex, jsonpath or range", "there is no tolerance of type %v", kind)
 		return nil
 	}
 }

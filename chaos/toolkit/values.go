@@ -97,7 +97,7 @@ func plain(x any) string {
 // secrets checks the secrets: a group of names for each target.
 func (r *reader) secrets(e *Experiment) {
 	e.secrets = map[string]map[string]any{}
-	for target, v := range r.object(r.doc.root, "", "secrets") {
+	for target, v := range r.object(r.doc.Root, "", "secrets") {
 		m, ok := v.(map[string]any)
 		if !ok {
 			r.problem("secrets."+target, "", "secrets are grouped: a target has names with values")

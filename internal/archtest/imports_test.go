@@ -25,7 +25,7 @@ var faces = []string{"api", "awsapi", "web", "cli", "server", "cmd"}
 
 // pure are the packages whose results depend only on their arguments.
 var pure = []string{
-	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "telemetry/alarm", "chaos/monkey", "chaos/holiday", "chaos/chaosmonkey",
+	"pipeline", "problem", "store/record", "build/buildspec", "build/report", "cloud/driver", "canary/judge", "telemetry/alarm", "chaos/monkey", "chaos/document", "chaos/experiment", "chaos/holiday", "chaos/chaosmonkey",
 	"notification/message.go", "rollout/decide.go", "rollout/step.go", "rollout/traffic.go", "rollout/plan.go", "rollout/health.go", "rollout/undo.go", "rollout/restore.go", "rollout/verdict.go", "rollout/judge.go", "rollout/analysis.go", "canary/judge.go", "execution/decide.go",
 }
 

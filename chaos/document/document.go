@@ -1,4 +1,7 @@
-package toolkit
+// Package document reads the files of experiments, JSON or YAML, with the line of each
+// value, and says what is wrong with one. It knows no format: packages toolkit and
+// experiment do.
+package document
 
 import (
 	"fmt"
@@ -35,9 +38,9 @@ func (p Problem) String() string {
 	return text
 }
 
-// document is a file with the line of each value.
-type document struct {
-	root  map[string]any
+// Document is a file with the line of each value.
+type Document struct {
+	Root  map[string]any
 	lines map[string]int // by place
 	left  int            // how many values may still be read
 }
@@ -49,9 +52,9 @@ const (
 	maxValues = 100_000 // an alias counts each time it is used
 )
 
-// parse reads JSON or YAML. JSON is YAML, so that one reader serves both and knows the lines.
-func parse(text []byte) (*document, error) {
-	const op = "chaos.toolkit"
+// Parse reads JSON or YAML. JSON is YAML, so that one reader serves both and knows the lines.
+func Parse(text []byte) (*Document, error) {
+	const op = "chaos.experiment"
 	if len(text) > maxBytes {
 		return nil, problem.New(problem.Invalid, op, "the experiment has %d bytes; at most %d are read", len(text), maxBytes)
 	}
@@ -63,16 +66,16 @@ func parse(text []byte) (*document, error) {
 	if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {
 		top = node.Content[0]
 	}
-	d := &document{lines: map[string]int{}, left: maxValues}
+	d := &Document{lines: map[string]int{}, left: maxValues}
 	v, err := d.value(top, "")
 	if err != nil {
 		return nil, err
 	}
 	root, ok := v.(map[string]any)
 	if !ok {
-		return nil, problem.New(problem.Invalid, op, "an experiment is an object with title, description and method")
+		return nil, problem.New(problem.Invalid, op, "an experiment is an object")
 	}
-	d.root = root
+	d.Root = root
 	return d, nil
 }
 
@@ -94,9 +97,9 @@ func load(text []byte, node *yaml.Node) (err error) {
 }
 
 // value converts a node, and notes the line of everything in it.
-func (d *document) value(n *yaml.Node, place string) (any, error) {
+func (d *Document) value(n *yaml.Node, place string) (any, error) {
 	if d.left--; d.left < 0 {
-		return nil, problem.New(problem.Invalid, "chaos.toolkit", "line %d: the experiment has more than %d values", n.Line, maxValues)
+		return nil, problem.New(problem.Invalid, "chaos.experiment", "line %d: the experiment has more than %d values", n.Line, maxValues)
 	}
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -108,12 +111,12 @@ func (d *document) value(n *yaml.Node, place string) (any, error) {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i]
 			if key.Kind != yaml.ScalarNode {
-				return nil, problem.New(problem.Invalid, "chaos.toolkit", "line %d: a name must be a text", key.Line)
+				return nil, problem.New(problem.Invalid, "chaos.experiment", "line %d: a name must be a text", key.Line)
 			}
 			if _, twice := m[key.Value]; twice {
-				return nil, problem.New(problem.Invalid, "chaos.toolkit", "line %d: %q is given twice", key.Line, key.Value)
+				return nil, problem.New(problem.Invalid, "chaos.experiment", "line %d: %q is given twice", key.Line, key.Value)
 			}
-			v, err := d.value(n.Content[i+1], member(place, key.Value))
+			v, err := d.value(n.Content[i+1], Member(place, key.Value))
 			if err != nil {
 				return nil, err
 			}
@@ -151,24 +154,25 @@ func scalar(n *yaml.Node) (any, error) {
 	case "!!bool", "!!int", "!!float":
 		var v any
 		if err := n.Load(&v); err != nil {
-			return nil, problem.Wrap(err, problem.Invalid, "chaos.toolkit", "line %d: %q cannot be read", n.Line, n.Value)
+			return nil, problem.Wrap(err, problem.Invalid, "chaos.experiment", "line %d: %q cannot be read", n.Line, n.Value)
 		}
 		return v, nil
 	case "!!str", "!!timestamp", "!!binary", "!!merge":
 		return n.Value, nil
 	}
-	return nil, problem.New(problem.Invalid, "chaos.toolkit", "line %d: the tag %s is not read", n.Line, n.Tag)
+	return nil, problem.New(problem.Invalid, "chaos.experiment", "line %d: the tag %s is not read", n.Line, n.Tag)
 }
 
-func member(place, name string) string {
+// Member is the place of a part.
+func Member(place, name string) string {
 	if place == "" {
 		return name
 	}
 	return place + "." + name
 }
 
-// line is that of a place, or of the nearest thing around it.
-func (d *document) line(place string) int {
+// Line is that of a place, or of the nearest thing around it.
+func (d *Document) Line(place string) int {
 	for place != "" {
 		if l := d.lines[place]; l > 0 {
 			return l
@@ -179,12 +183,12 @@ func (d *document) line(place string) int {
 	return d.lines[""]
 }
 
-// invalid is the error for a file with problems, one line for each.
-func invalid(problems []Problem) error {
+// Invalid is the error for a file with problems, one line for each.
+func Invalid(problems []Problem) error {
 	slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
 	lines := make([]string, len(problems))
 	for i, p := range problems {
 		lines[i] = p.String()
 	}
-	return problem.New(problem.Invalid, "chaos.toolkit", "the experiment cannot be run: %s", strings.Join(lines, "\n  "))
+	return problem.New(problem.Invalid, "chaos.experiment", "the experiment cannot be run: %s", strings.Join(lines, "\n  "))
 }
