@@ -113,6 +113,9 @@ func clustersText(w io.Writer, clusters []control.Cluster) {
 	for _, c := range clusters {
 		for _, g := range slices.Backward(c.Groups) {
 			note := cleanUpText(c, g)
+			if g.IsBaseline() && note == "" {
+				note = "baseline: a copy of " + g.Spec.CopyOf + ", compared with a canary"
+			}
 			if g.LastFailure != nil && g.Serving() < g.Capacity.Desired {
 				note = g.LastFailure.Code + ": " + g.LastFailure.Cause
 			}

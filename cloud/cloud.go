@@ -18,6 +18,7 @@ type (
 	Function          = driver.Function
 	EnvValue          = driver.EnvValue
 	ServerGroup       = driver.ServerGroup
+	Role              = driver.Role
 	Instance          = driver.Instance
 	InstanceFailure   = driver.InstanceFailure
 	Lifecycle         = driver.Lifecycle
@@ -47,6 +48,9 @@ type (
 	SiteChange        = driver.SiteChange
 	Site              = driver.Site
 )
+
+// RoleBaseline is the role of a group that only exists to be compared with a canary.
+const RoleBaseline = driver.RoleBaseline
 
 // The kinds of workloads.
 const (

@@ -327,7 +327,7 @@ func (ch ClusterChange) op() string {
 // the newest enabled one (for Enable, the newest that is not).
 func choose(groups []cloud.ServerGroup, region, name string, disabled bool) (cloud.ServerGroup, bool) {
 	for _, g := range slices.Backward(groups) {
-		if g.Region == region && (g.Name == name || name == "" && g.Enabled() != disabled) {
+		if g.Region == region && (g.Name == name || name == "" && g.Enabled() != disabled && !g.IsBaseline()) {
 			return g, true
 		}
 	}
@@ -362,7 +362,7 @@ func changeGroup(ctx context.Context, a *cloud.Account, ch ClusterChange, groups
 // usualWeight is what an enabled group of the region has, so that the newly enabled one gets an equal share.
 func usualWeight(groups []cloud.ServerGroup, region string) float64 {
 	for _, g := range groups {
-		if g.Region == region && g.Enabled() {
+		if g.Region == region && g.Enabled() && !g.IsBaseline() {
 			return g.Weight
 		}
 	}

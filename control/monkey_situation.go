@@ -109,7 +109,7 @@ func (s *Service) clusterInstances(ctx context.Context, c Cluster) ([]monkey.Ins
 		for _, g := range groups {
 			for _, i := range g.Instances {
 				list = append(list, monkey.Instance{Cluster: monkey.NewCluster(c.Application, c.Account, region, c.Name), ServerGroup: g.Name, ID: i.ID, Zone: i.Zone,
-					Serving: i.Serving(), Enabled: g.Enabled(), Comparison: g.Enabled() && enabled > 1, ServingInCluster: serving, Minimum: g.Capacity.Min, Rollout: rollout})
+					Serving: i.Serving(), Enabled: g.Enabled(), Comparison: g.Enabled() && enabled > 1 || g.IsBaseline(), ServingInCluster: serving, Minimum: g.Capacity.Min, Rollout: rollout})
 			}
 		}
 	}

@@ -147,7 +147,7 @@ func (s *Service) present(ctx context.Context, p Principal, r RollbackRequest) (
 			return "", "", err
 		}
 		for _, g := range slices.Backward(c.Groups) {
-			if g.Enabled() {
+			if g.Enabled() && !g.IsBaseline() {
 				return c.Application, g.Spec.Execution, nil
 			}
 		}

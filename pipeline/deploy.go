@@ -148,14 +148,14 @@ type Canary struct {
 	Keep           int       `json:"keep,omitempty" default:"1" min:"0"`
 	ScaleDownDelay Duration  `json:"scaleDownDelay,omitempty" default:"30s" min:"0"`
 	Validate       string    `json:"validate,omitempty" check:"url"`
+	Baseline       string    `json:"baseline,omitempty" enum:"fresh|production" default:"fresh"` // what a judge and an analysis compare with: fresh (default) launches a group of the version in traffic beside the canary, with as many instances and as much of the traffic (from a step of 50 % on half of what the canary leaves), and removes it when the comparison is over, however it ends; production: the instances of the version in traffic, for clouds that have no room for a third version
 	Judge          *Judge    `json:"judge,omitempty"`
 	Analysis       *Analysis `json:"analysis,omitempty"`
 }
 
-// Analysis compares metrics of the new version with those of a baseline while the canary's steps last. A step ends only once all metrics have data and their score passes; metrics without data, and a source that does not answer, never pass.
+// Analysis compares metrics of the new version with those of the baseline while the canary's steps last. A step ends only once all metrics have data and their score passes; metrics without data, and a source that does not answer, never pass.
 type Analysis struct {
 	Source           *MetricsSource   `json:"source,omitempty"`                                           // default: the metrics that control keeps
-	Baseline         string           `json:"baseline,omitempty" enum:"production" default:"production"`  // production: the instances of the old version that serve
 	Interval         Duration         `json:"interval,omitempty" default:"30s" min:"1000000000"`          // between two judgements; each of them judges everything since the first step's traffic had settled, or the lookback; default 30s
 	Step             Duration         `json:"step,omitempty" default:"5s" min:"1000000000"`               // between two points of a metric; default 5s
 	Lookback         Duration         `json:"lookback,omitempty" min:"0"`                                 // default: everything is judged

@@ -46,8 +46,11 @@ func (rs *RegionState) analyzed() int {
 // scopes are the two sides of a region's analysis.
 func scopes(spec Spec, rs *RegionState, region string) (base, fresh canary.Scope) {
 	base = canary.Scope{Cluster: spec.Group.Cluster, Region: region}
+	base.Groups = rs.compared()
 	for _, b := range rs.PreviousGroups {
-		base.Groups, base.Version = append(base.Groups, b.Name), b.Version
+		if rs.BaselineOf == "" || rs.BaselineOf == b.Name {
+			base.Version = b.Version
+		}
 	}
 	fresh = canary.Scope{Cluster: spec.Group.Cluster, Region: region, Version: spec.Group.Version, Groups: []string{rs.New}}
 	return base, fresh

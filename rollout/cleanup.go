@@ -99,14 +99,21 @@ type GroupAction struct {
 }
 
 // GroupActions decides the action on every group that the rollout has replaced in a
-// region. It is pure. It never includes a group with traffic, or a group that a
+// region, and on every baseline: no rollout is under way that compares with it. It is
+// pure. Except for baselines, it never includes a group with traffic, or a group that a
 // later rollout has made. It includes nothing when the group that the rollout put
 // into traffic is gone: then it is unknown which group replaces which.
 func (l Leftovers) GroupActions(groups []cloud.ServerGroup) []GroupAction {
-	if _, ok := find(groups, l.Current); !ok {
-		return nil
-	}
 	var list []GroupAction
+	for _, g := range groups {
+		if g.IsBaseline() {
+			list = append(list, GroupAction{Group: g.Name, Action: Destroyed, Started: g.Destroying})
+		}
+	}
+	groups = versionsOf(groups)
+	if _, ok := find(groups, l.Current); !ok {
+		return list
+	}
 	kept := 0
 	for _, g := range lastServedFirst(groups) {
 		if g.Name == l.Current || g.Enabled() || newer(groups, g, l.Current) && g.TrafficUntil.IsZero() {
@@ -153,6 +160,9 @@ func (l Leftovers) CleanUp(region string, groups []cloud.ServerGroup, now time.T
 			continue
 		case d.Action == Kept:
 			continue
+		case g.Enabled(): // a baseline: its version serves in the other groups
+			c.Kind, c.Key, c.Weights = Shift, fmt.Sprintf("clean-up/shift/%s/%d", g.Name, now.UnixNano()), map[string]float64{g.Name: 0}
+			c.Guard = cloud.Guard{LastOne: true}
 		case d.Action == Destroyed:
 			c.Kind, c.Key = Destroy, "clean-up/destroy/"+g.Name
 		case d.Action == Shrunk:

@@ -98,9 +98,12 @@ func (c *coarse) cleanUp(spec rollout.Spec, st rollout.State) {
 			changes, underWay = left.CleanUp(region, groups, time.Now())
 			for _, change := range changes {
 				underWay = true
-				if change.Kind == rollout.Destroy {
+				switch change.Kind {
+				case rollout.Destroy:
 					err = c.account.Destroy(c.t.Context(), region, change.ServerGroup, change.Guard, spec.Group.Version+change.Key)
-				} else {
+				case rollout.Shift:
+					err = c.account.SetWeights(c.t.Context(), region, "api", change.Weights, change.Guard, spec.Group.Version+change.Key)
+				default:
 					err = c.account.Resize(c.t.Context(), region, change.ServerGroup, change.Capacity, change.Guard, spec.Group.Version+change.Key)
 				}
 				if err != nil {
@@ -208,10 +211,15 @@ func TestACloudThatSettlesLaterThanItSaysLosesRequests(t *testing.T) {
 // A strategy that the cloud cannot carry out is refused with the reason, by the
 // plan and by the rollout before it makes anything.
 func TestUnsupportedStrategiesAreRefused(t *testing.T) {
-	allOrNothing, uncounted, two, coarser := coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts()
-	allOrNothing.AllOrNothing, uncounted.Counts, two.MaxInTraffic, coarser.Resolution = true, nil, 2, 25
+	allOrNothing, uncounted, two, coarser, noCopies := coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts(), coarsecloud.Facts()
+	allOrNothing.AllOrNothing, uncounted.Counts, two.MaxInTraffic, coarser.Resolution, noCopies.Copies = true, nil, 2, 25, false
 	strategies := coarseStrategies()
-	fine, slow := strategies["canary"], strategies["canary"]
+	fine, slow, production, most, unjudged := strategies["canary"], strategies["canary"], strategies["canary"], strategies["canary"], strategies["canary"]
+	unjudged.Canary = &pipeline.Canary{Steps: []float64{10}, Pause: pipeline.Duration(time.Second)}
+	most.Canary = &pipeline.Canary{Steps: []float64{10, 99}, Judge: strategies["canary"].Canary.Judge}
+	besideProduction := *strategies["canary"].Canary
+	besideProduction.Baseline = "production"
+	production.Canary = &besideProduction
 	fine.Canary = &pipeline.Canary{Steps: []float64{0.4, 50}}
 	slow.Canary = &pipeline.Canary{Steps: []float64{10}, Judge: &pipeline.Judge{MaxErrorRate: 0.1, MinRequests: 20, MaxP99: pipeline.Duration(time.Second)}}
 	for what, test := range map[string]struct {
@@ -228,7 +236,12 @@ func TestUnsupportedStrategiesAreRefused(t *testing.T) {
 		"two steps that become one":    {coarser, strategies["canary"], "sets shares in steps of 25 %"},
 		"a judge, and nothing counted": {uncounted, strategies["canary"], "counts no requests"},
 		"latencies, and none measured": {coarsecloud.Facts(), slow, "measures none"},
-		"two in traffic, canary":       {two, strategies["canary"], ""},
+		"two in traffic, canary":       {two, strategies["canary"], "has three versions in traffic, with the baseline beside the canary, and this cloud has at most 2"},
+		"two in traffic, production":   {two, production, ""},
+		"two in traffic, no judge":     {two, unjudged, ""},
+		"no copies, canary":            {noCopies, strategies["canary"], "makes no copies of server groups"},
+		"no copies, production":        {noCopies, production, ""},
+		"one percent for two":          {coarsecloud.Facts(), most, "divides the traffic beside a canary of 99 %"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -251,6 +264,9 @@ func TestUnsupportedStrategiesAreRefused(t *testing.T) {
 				if planned == nil || planned.Code != "CLOUD_CANNOT" || !strings.Contains(planned.Cause, test.says) {
 					t.Fatalf("the plan says %+v, want %q", planned, test.says)
 				}
+				if strings.Contains(what, "canary") && (test.facts.MaxInTraffic == 2 || !test.facts.Copies) && !strings.Contains(planned.Help, "canary.baseline: production") {
+					t.Errorf("the help does not name the alternative: %s", planned.Help)
+				}
 				if f == nil || f.Cause != planned.Cause || len(f.Undone) > 0 || c.weights(regions[0]) != before {
 					t.Errorf("the rollout ended with %+v and changed the groups from %[3]s to %[2]s", f, c.weights(regions[0]), before)
 				}
@@ -270,7 +286,9 @@ func TestAThirdVersionInTrafficIsRefused(t *testing.T) {
 		if f := c.deliver("two", coarseStrategies()["none"]); f != nil {
 			t.Fatalf("%+v", f)
 		}
-		if f := c.deliver("three", coarseStrategies()["canary"]); f == nil || !strings.Contains(f.Cause, "3 versions of api in traffic at once") {
+		canary := coarseStrategies()["canary"]
+		canary.Canary.Baseline = "production"
+		if f := c.deliver("three", canary); f == nil || !strings.Contains(f.Cause, "3 versions of api in traffic at once") {
 			t.Fatalf("a canary beside two: %+v", f)
 		}
 		if f := c.deliver("three", coarseStrategies()["red-black"]); f != nil {

@@ -231,6 +231,13 @@ func (d *decider) advanceRegion(region string) {
 			Help: "it was destroyed outside this rollout; run the pipeline again"})
 		return
 	}
+	if rs.hasBaseline() && rs.Baseline == "" {
+		d.createBaseline(region, rs)
+		return
+	}
+	if !d.baselineThere(region, o, rs) {
+		return
+	}
 	d.step(region, o, rs, g)
 }
 
@@ -242,7 +249,7 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 		rs.New = findExisting(d.spec.Group, o.Groups)
 	}
 	for _, g := range o.Groups {
-		if g.Enabled() && g.Name != rs.New {
+		if g.Enabled() && g.Name != rs.New && !g.IsBaseline() {
 			rs.PreviousGroups = append(rs.PreviousGroups, d.snapshot(region, g))
 		}
 	}
@@ -264,6 +271,7 @@ func (d *decider) enter(region string, o Region, rs *RegionState) {
 	if rs.Reused || len(rs.PreviousGroups) == 0 {
 		rs.Step = len(d.steps()) - 1 // no group to compare with, or the version has proved itself already
 	}
+	d.chooseBaseline(rs)
 }
 
 // snapshot records a group as it is, but without a minimum that an earlier
@@ -300,6 +308,7 @@ func findExisting(want cloud.ServerGroupSpec, groups []cloud.ServerGroup) string
 	if want.Fingerprint == "" {
 		return ""
 	}
+	groups = versionsOf(groups)
 	for _, g := range slices.Backward(groups) {
 		if g.Enabled() && !g.Destroying && g.Spec.Fingerprint == want.Fingerprint {
 			return g.Name

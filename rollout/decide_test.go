@@ -23,11 +23,12 @@ func strategies() map[string]pipeline.Strategy {
 		"red-black":  {RedBlack: &pipeline.RedBlack{Keep: 2, ScaleDown: true, Validate: "http://hook"}},
 		"rolling":    {Rolling: &pipeline.Rolling{Keep: 1, Steps: []int{10, 50}, Pause: pipeline.Duration(3 * time.Second)}},
 		"canary":     {Canary: &pipeline.Canary{Keep: 1, Steps: []float64{1, 5, 25}, Pause: pipeline.Duration(5 * time.Second), Validate: "http://hook"}},
+		"baseline":   {Canary: &pipeline.Canary{Keep: 1, Steps: []float64{1, 5, 25, 50}, Pause: pipeline.Duration(5 * time.Second), Judge: &pipeline.Judge{MinRequests: 1, WhenNoData: "pass"}}},
 	}
 }
 
 func drawSpec(t *rapid.T) (rollout.Spec, pipeline.Capacity, string) {
-	names := []string{"none", "highlander", "red-black", "rolling", "canary"}
+	names := []string{"none", "highlander", "red-black", "rolling", "canary", "baseline"}
 	name := rapid.SampledFrom(names).Draw(t, "strategy")
 	desired := rapid.IntRange(1, 24).Draw(t, "desired")
 	waves := []pipeline.Wave{{Regions: regions}}
@@ -340,8 +341,8 @@ func TestRestoreShiftsToTheKeptGroup(t *testing.T) {
 				t.Fatalf("back: done %v, failure %+v", done, failure)
 			}
 			for region, r := range s.regions {
-				if r.next != 2 {
-					t.Errorf("%d groups were created in %s, want 2", r.next, region)
+				if want := 2 + order(name == "baseline"); r.next != want {
+					t.Errorf("%d groups were created in %s, want %d", r.next, region, want)
 				}
 				for _, g := range r.groups {
 					if g.Enabled() != (g.Name == "api-v000") {

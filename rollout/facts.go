@@ -14,7 +14,7 @@ import (
 
 // unrestricted are the facts of a cloud that states none: it can do everything, without
 // delay.
-var unrestricted = cloud.Facts{Counts: &cloud.CountFacts{Latencies: true}}
+var unrestricted = cloud.Facts{Copies: true, Counts: &cloud.CountFacts{Latencies: true}}
 
 // facts are the facts that the cloud states for a region.
 func (d *decider) facts(region string) cloud.Facts {
@@ -66,10 +66,34 @@ func Unsupported(s pipeline.Strategy, kind cloud.WorkloadKind, region string, f 
 			return refuse("judges latencies (judge.maxP99), and this cloud measures none")
 		}
 	}
+	if sh.baseline && len(sh.steps) > 1 {
+		if why := noBaseline(sh, f); why != "" {
+			failure := refuse("%s", why)
+			failure.Help = "choose canary.baseline: production, which compares with the version in traffic, or another account"
+			return failure
+		}
+	}
 	if sh.coexist && (f.AllOrNothing || f.MaxInTraffic == 1) {
 		return refuse("leaves the old version in traffic beside the new one, and this cloud has one version in traffic at a time")
 	}
 	return nil
+}
+
+// noBaseline says why a cloud cannot have a baseline beside a canary and the version in
+// traffic; empty when it can.
+func noBaseline(sh shape, f cloud.Facts) string {
+	if !f.Copies {
+		return "launches a baseline beside the canary, and this cloud makes no copies of server groups"
+	}
+	if f.MaxInTraffic > 0 && f.MaxInTraffic < 3 {
+		return fmt.Sprintf("has three versions in traffic, with the baseline beside the canary, and this cloud has at most %d at a time", f.MaxInTraffic)
+	}
+	for _, st := range sh.steps {
+		if share := baselineShare(st.Weight); st.Weight < 100 && f.Resolution > 0 && min(share, 100-st.Weight-share) < f.Resolution {
+			return fmt.Sprintf("divides the traffic beside a canary of %g %% between the baseline and the version in traffic, and this cloud sets shares in steps of %g %%", st.Weight, f.Resolution)
+		}
+	}
+	return ""
 }
 
 // unsupportedWorkload says why a cloud cannot run a kind of workload. A cloud
@@ -96,6 +120,9 @@ func (d *decider) unsupported(region string, rs *RegionState) *stage.Failure {
 		return refused
 	}
 	together := len(rs.PreviousGroups) + 1
+	if rs.BaselineOf != "" {
+		together++
+	}
 	if len(d.steps()) == 1 && !d.shape.coexist {
 		together = 1 // one step takes the traffic from all other versions
 	}

@@ -27,6 +27,12 @@ func (d *decider) noteLook() {
 			if !rs.TooFewSince.IsZero() {
 				rs.TooFewSince = d.now
 			}
+			if !rs.BaselineTooFewSince.IsZero() {
+				rs.BaselineTooFewSince = d.now
+			}
+			if !rs.DismissedSince.IsZero() {
+				rs.DismissedSince = d.now
+			}
 		}
 	}
 	if since > d.spec.Timeout/4 {
@@ -50,6 +56,7 @@ func (d *decider) reaches(region string) bool {
 	}
 	if rs.unreachable() {
 		rs.Unreachable, rs.Back, rs.TooFewSince = time.Time{}, d.now, time.Time{}
+		rs.BaselineTooFewSince = time.Time{}
 	}
 	return true
 }

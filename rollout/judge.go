@@ -88,9 +88,7 @@ func boundAbove(limit time.Duration) int {
 // and an interval is over. After the counters restarted the requests in between are
 // unknown, and nothing is guessed: the next interval begins with the new counts.
 func (d *decider) count(region string, o Region, rs *RegionState, s step) {
-	isOld := func(g string) bool {
-		return slices.ContainsFunc(rs.PreviousGroups, func(b Snapshot) bool { return b.Name == g })
-	}
+	isOld := rs.comparesWith
 	isNew := func(g string) bool { return g == rs.New }
 	rs.JudgedStep, rs.JudgedWeight = rs.Step+1, s.Weight
 	if rs.Counted.IsZero() {
@@ -151,7 +149,7 @@ func (d *decider) share(o Region, rs *RegionState) float64 {
 		switch {
 		case g.Name == rs.New:
 			fresh, total = g.Weight, total+g.Weight
-		case slices.ContainsFunc(rs.PreviousGroups, func(b Snapshot) bool { return b.Name == g.Name }):
+		case rs.comparesWith(g.Name):
 			total += g.Weight
 		}
 	}
@@ -190,12 +188,15 @@ func Sample(now, before []cloud.Counts, chosen func(group string) bool) sequenti
 
 // Report is what a canary's judge found in one region.
 type Report struct {
-	Region      string             `json:"region"`
-	ServerGroup string             `json:"serverGroup"`
-	Against     []string           `json:"against"` // the groups it was compared with
-	Step        int                `json:"step"`    // from 1
-	Weight      float64            `json:"weight"`  // percent, at that step
-	Verdict     sequential.Verdict `json:"verdict"`
+	Region      string   `json:"region"`
+	ServerGroup string   `json:"serverGroup"`
+	Against     []string `json:"against"` // the groups it was compared with
+	// BaselineOf is the group in traffic of which Against is a fresh copy; empty when the
+	// groups in traffic were compared with themselves.
+	BaselineOf string             `json:"baselineOf,omitempty"`
+	Step       int                `json:"step"`   // from 1
+	Weight     float64            `json:"weight"` // percent, at that step
+	Verdict    sequential.Verdict `json:"verdict"`
 	// Analysis is the newest judgement of the metrics; nil without an analysis, and
 	// before the first one.
 	Analysis *canary.Report `json:"analysis,omitempty"`
@@ -212,9 +213,7 @@ func Reports(st State) map[string]Report {
 			continue
 		}
 		r := Report{Region: region, ServerGroup: rs.New, Step: rs.JudgedStep, Weight: rs.JudgedWeight, Analysis: rs.Analyzed, Series: []sequential.Point{}}
-		for _, b := range rs.PreviousGroups {
-			r.Against = append(r.Against, b.Name)
-		}
+		r.Against, r.BaselineOf = rs.compared(), rs.BaselineOf
 		if rs.Judge != nil {
 			r.Verdict, r.Series = rs.Analysis.Verdict(*rs.Judge, false), rs.Analysis.Points
 		}

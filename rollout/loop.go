@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -176,9 +177,15 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 		rs.Refused = ""
 		switch c.Kind {
 		case Create:
-			rs.New = name
+			if c.Baseline {
+				rs.Baseline = name
+			} else {
+				rs.New = name
+			}
 		case Shift:
 			rs.WeightsAccepted = true
+		case Destroy:
+			rs.BaselineRemoved = rs.BaselineRemoved || c.ServerGroup == rs.Baseline
 		case Validate:
 			if rs.Validated = true; c.After {
 				rs.Confirmed = true
@@ -189,10 +196,17 @@ func (l *Loop) record(st *State, c Change, name string, err error) {
 	rs.Refused = problem.Text(err)
 	l.Log("%s: refused: %s", c, problem.Text(err))
 	code := problem.CodeOf(err)
+	undoing := st.Failure != nil
+	if c.Baseline && undoing && slices.Contains([]problem.Code{problem.NotFound, problem.Precondition, problem.Invalid, problem.Denied}, code) {
+		rs.BaselineRemoved = true // a refused creation has made nothing, now or before
+		return
+	}
 	if code == problem.Unavailable || code == problem.Precondition {
 		return
 	}
-	if c.Kind == Create {
+	if c.Baseline {
+		rs.BaselineRemoved = true
+	} else if c.Kind == Create {
 		rs.Phase = Waiting // nothing was created, so nothing has to be undone
 	}
 	if st.Failure != nil || !st.Finished.IsZero() {

@@ -63,7 +63,8 @@ type Change struct {
 	Kind        ChangeKind             `json:"kind"`
 	Region      string                 `json:"region"`
 	Key         Key                    `json:"key"`
-	Spec        *cloud.ServerGroupSpec `json:"-"` // Create
+	Spec        *cloud.ServerGroupSpec `json:"-"`                  // Create
+	Baseline    bool                   `json:"baseline,omitempty"` // Create: it makes the baseline of a canary
 	ServerGroup string                 `json:"serverGroup,omitempty"`
 	Capacity    pipeline.Capacity      `json:"capacity,omitzero"`
 	Weights     map[string]float64     `json:"weights,omitempty"`
@@ -78,6 +79,9 @@ type Change struct {
 func (c Change) String() string {
 	switch c.Kind {
 	case Create:
+		if c.Baseline {
+			return fmt.Sprintf("%s: create a baseline like %s with %s", c.Region, c.Spec.CopyOf, instances(c.Spec.Capacity.Desired))
+		}
 		return fmt.Sprintf("%s: create the next version of %s with %s", c.Region, c.Spec.Cluster, instances(c.Spec.Capacity.Desired))
 	case Resize:
 		if c.Pin {
@@ -214,6 +218,16 @@ type RegionState struct {
 	// Crashes counts failures of instances of the new group that had served; LastCrash is the newest.
 	Crashes   int       `json:"crashes,omitempty"`
 	LastCrash time.Time `json:"lastCrash,omitzero"`
+	// BaselineOf is the group in traffic that the canary's baseline is a copy of, set when
+	// the region's turn comes; empty without a baseline. Baseline is the baseline's name,
+	// once known. BaselineRemoved says that the cloud has accepted to destroy it.
+	BaselineOf      string `json:"baselineOf,omitempty"`
+	Baseline        string `json:"baseline,omitempty"`
+	BaselineRemoved bool   `json:"baselineRemoved,omitempty"`
+	// BaselineTooFewSince is as TooFewSince, of the baseline. DismissedSince is when the
+	// removal of a baseline began in a region that is not undone.
+	BaselineTooFewSince time.Time `json:"baselineTooFewSince,omitzero"`
+	DismissedSince      time.Time `json:"dismissedSince,omitzero"`
 	// Refused is the last change that the cloud refused, for people.
 	Refused string `json:"refused,omitempty"`
 }
@@ -259,6 +273,7 @@ type shape struct {
 	judge    *pipeline.Judge
 	analysis *pipeline.Analysis
 	validate string
+	baseline bool // the canary is compared with a fresh group of the version in traffic
 	coexist  bool // both versions stay in traffic
 	keep     int  // old groups that are kept after the end; -1 keeps all
 	shrink   bool // kept groups are resized to 0 instances
@@ -307,7 +322,8 @@ func canaryShape(c pipeline.Canary) shape {
 	if pause == 0 {
 		pause = 30 * time.Second
 	}
-	sh := shape{name: "canary", validate: c.Validate, judge: c.Judge, analysis: c.Analysis, keep: c.Keep, shrink: true, delay: time.Duration(c.ScaleDownDelay)}
+	sh := shape{name: "canary", validate: c.Validate, judge: c.Judge, analysis: c.Analysis, keep: c.Keep, shrink: true, delay: time.Duration(c.ScaleDownDelay),
+		baseline: c.Baseline != baselineProduction && (c.Judge != nil || c.Analysis != nil)}
 	for _, p := range c.Steps {
 		if p > 0 && p < 100 {
 			sh.steps = append(sh.steps, step{Capacity: p, Weight: p, Pause: pause})

@@ -57,6 +57,9 @@ func previewRegion(spec Spec, region string, o Region, now time.Time) []string {
 	if d.shape.coexist {
 		return append(lines, "give it a share of the traffic beside "+old+", which goes on serving")
 	}
+	if rs.BaselineOf != "" {
+		lines = append(lines, fmt.Sprintf("create a baseline like %s beside it with %s, compare the two, and destroy it at the end", rs.BaselineOf, instances(d.baselineCapacity(rs, d.steps()[rs.Step]).Desired)))
+	}
 	lines = append(lines, fmt.Sprintf("shift traffic from %s: %s", old, d.stepsText(region, rs)))
 	// The state at the end, as the clean-up will find it: the new group has all
 	// traffic.

@@ -18,6 +18,11 @@ import (
 // to return to.
 func Restorable(observed map[string][]cloud.ServerGroup, to string, fixed map[string]string) (chosen map[string]cloud.ServerGroup, missing []string) {
 	chosen = map[string]cloud.ServerGroup{}
+	versions := make(map[string][]cloud.ServerGroup, len(observed))
+	for region, groups := range observed {
+		versions[region] = versionsOf(groups)
+	}
+	observed = versions
 	newest := newestVersion(observed)
 	for _, region := range slices.Sorted(maps.Keys(observed)) {
 		groups := observed[region]

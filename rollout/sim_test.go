@@ -75,6 +75,9 @@ func newSim(rng *rand.Rand, regions []string, old pipeline.Capacity) *sim {
 func (r *simRegion) create(s *sim, spec cloud.ServerGroupSpec) string {
 	name := fmt.Sprintf("%s-v%03d", spec.Cluster, r.next)
 	r.next++
+	if i := slices.IndexFunc(r.groups, func(g cloud.ServerGroup) bool { return g.Name == spec.CopyOf }); i >= 0 {
+		spec, _ = driver.CopySpec(r.groups[i].Spec, spec) // of the same cluster
+	}
 	r.groups = append(r.groups, cloud.ServerGroup{Name: name, Spec: spec, Capacity: spec.Capacity, Weight: spec.Weight, Created: s.now})
 	r.fill(s)
 	return name
@@ -147,6 +150,9 @@ func (s *sim) apply(c rollout.Change) (made string, err error) {
 
 func (r *simRegion) act(s *sim, c rollout.Change) (string, error) {
 	if c.Kind == rollout.Create {
+		if of := c.Spec.CopyOf; of != "" && !slices.ContainsFunc(r.groups, func(g cloud.ServerGroup) bool { return g.Name == of }) {
+			return "", problem.New(problem.NotFound, "sim", "there is no %s", of)
+		}
 		return r.create(s, *c.Spec), nil
 	}
 	named := []string{c.ServerGroup}

@@ -33,7 +33,11 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 		d.note(region, "grows %s to %d", g.Name, to.Desired)
 		return
 	}
-	if !d.health(region, rs, g, need) {
+	if !d.growBaseline(region, o, rs, s) {
+		return
+	}
+	serves := d.health(region, rs, g, need)
+	if serves = d.st.Failure == nil && d.baselineServes(region, o, rs, s) && serves; !serves {
 		rs.Uneven = !rs.Counted.IsZero()
 		return
 	}
@@ -58,6 +62,9 @@ func (d *decider) step(region string, o Region, rs *RegionState, g cloud.ServerG
 	if last && !rs.Confirmed && d.callsHook(rs) {
 		d.do(Change{Kind: Validate, Region: region, Key: "validate/" + region + "/after", ServerGroup: rs.New, URL: d.shape.validate, Percent: s.Weight, After: true})
 		d.note(region, "asks the validation hook")
+		return
+	}
+	if last && !d.removeBaseline(region, o, rs) {
 		return
 	}
 	if last {
@@ -170,7 +177,17 @@ func (d *decider) shift(region string, rs *RegionState, s step, weights map[stri
 
 // weights are the weights of a region's groups at a step.
 func (d *decider) weights(region string, o Region, rs *RegionState, s step) map[string]float64 {
-	w := map[string]float64{rs.New: s.Weight}
+	w, old := map[string]float64{rs.New: s.Weight}, 100-s.Weight
+	for _, g := range o.Groups {
+		if !g.IsBaseline() || d.shape.coexist {
+			continue
+		}
+		w[g.Name] = 0 // also one that an earlier rollout could not remove
+		if g.Name == rs.Baseline && s.Weight < 100 {
+			w[g.Name] = baselineShare(s.Weight)
+			old -= w[g.Name]
+		}
+	}
 	total := 0.0
 	for _, b := range rs.PreviousGroups {
 		total += b.Weight
@@ -184,7 +201,7 @@ func (d *decider) weights(region string, o Region, rs *RegionState, s step) map[
 			w[rs.New] = max(b.Weight, 1)
 			continue
 		}
-		w[b.Name] = (100 - s.Weight) * b.Weight / total
+		w[b.Name] = old * b.Weight / total
 	}
 	if d.shape.coexist || len(w) == 1 {
 		return w

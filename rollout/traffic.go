@@ -71,7 +71,7 @@ func (d *decider) weightsAsLeft(region string, o Region, rs *RegionState) bool {
 func unknownInTraffic(o Region, rs *RegionState) []cloud.ServerGroup {
 	var list []cloud.ServerGroup
 	for _, g := range o.Groups {
-		known := g.Name == rs.New || slices.ContainsFunc(rs.PreviousGroups, func(b Snapshot) bool { return b.Name == g.Name })
+		known := g.Name == rs.New || g.IsBaseline() || slices.ContainsFunc(rs.PreviousGroups, func(b Snapshot) bool { return b.Name == g.Name })
 		if g.Enabled() && !known {
 			list = append(list, g)
 		}

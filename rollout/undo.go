@@ -17,6 +17,9 @@ func (d *decider) undo() {
 		for _, r := range w.Regions {
 			rs := d.st.Regions[r]
 			if d.spec.Undo == "none" || (d.spec.Undo == "wave" && i < d.st.Wave) {
+				if !d.dismissBaseline(r, rs) {
+					pending++
+				}
 				continue
 			}
 			switch rs.Phase {
@@ -67,6 +70,11 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 	if exists {
 		back[rs.New] = rs.WeightBefore
 	}
+	for _, g := range o.Groups {
+		if g.IsBaseline() && !d.shape.coexist {
+			back[g.Name] = 0
+		}
+	}
 	for _, b := range rs.PreviousGroups {
 		g, ok := find(o.Groups, b.Name)
 		if !ok {
@@ -105,6 +113,9 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		d.until(end)
 		return
 	}
+	if !d.removeBaseline(region, o, rs) {
+		return
+	}
 	if exists && rs.WeightBefore > 0 && !g.Destroying && otherBounds(g.Capacity, rs.CapacityBefore) {
 		to := pipeline.Capacity{Min: rs.CapacityBefore.Min, Desired: min(max(g.Capacity.Desired, rs.CapacityBefore.Min), rs.CapacityBefore.Max), Max: rs.CapacityBefore.Max}
 		d.do(Change{Kind: Resize, Region: region, Key: fmt.Sprintf("undo-bounds/%s/%d", region, d.now.UnixNano()), ServerGroup: g.Name, Capacity: to, Guard: cloud.Guard{LastOne: true}})
@@ -126,6 +137,10 @@ func (d *decider) undoRegion(region string, rs *RegionState) {
 		// An earlier version has to serve before the new group may be removed.
 		d.do(Change{Kind: Destroy, Region: region, Key: "undo-destroy/" + region, ServerGroup: g.Name, Guard: cloud.Guard{MinServing: required(wanted), LastOne: len(rs.PreviousGroups) > 0}})
 		d.note(region, "destroys %s", g.Name)
+		return
+	}
+	if b, ok := find(o.Groups, rs.Baseline); ok {
+		d.note(region, "drains the baseline %s", b.Name)
 		return
 	}
 	if !sized {
@@ -153,6 +168,9 @@ func undoneText(region string, rs *RegionState, old int) string {
 	what := rs.New + " destroyed"
 	if rs.Reused {
 		what = rs.New + " disabled"
+	}
+	if rs.Baseline != "" {
+		what += ", the baseline " + rs.Baseline + " too"
 	}
 	if old == 0 {
 		return fmt.Sprintf("%s: %s; there was no earlier version", region, what)

@@ -111,6 +111,9 @@ func (d *decider) refuse(region string, o Region, rs *RegionState, s step, v seq
 		}
 	}
 	f.Evidence = append(f.Evidence, "instances of the new version: "+strings.Join(instancesOf(o.Groups, rs.New), ", "))
+	if rs.Baseline != "" {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("instances of the baseline %s: %s", rs.Baseline, strings.Join(instancesOf(o.Groups, rs.Baseline), ", ")))
+	}
 	d.fail(region, f)
 }
 

@@ -35,7 +35,7 @@ func newCanary(j pipeline.Judge) *canary {
 	}
 	c := &canary{now: time.Unix(1000, 0), groups: []cloud.ServerGroup{group("api-v000", "old", 100)}}
 	c.spec = rollout.Spec{Group: cloud.ServerGroupSpec{Cluster: "api", Version: "new", Capacity: capacity}, Undo: "all", Timeout: time.Minute,
-		Strategy: pipeline.Strategy{Canary: &pipeline.Canary{Steps: []float64{10}, Pause: pipeline.Duration(10 * time.Second), Judge: &j}},
+		Strategy: pipeline.Strategy{Canary: &pipeline.Canary{Baseline: "production", Steps: []float64{10}, Pause: pipeline.Duration(10 * time.Second), Judge: &j}},
 		Waves:    []pipeline.Wave{{Regions: []string{"r"}}}}
 	c.decide() // the rollout takes its snapshot
 	c.decide()

@@ -59,6 +59,7 @@ type regionColumn struct{ Name, Unreachable string }
 
 type versionView struct {
 	Name, Version string
+	Baseline      bool // in one region at least it is only compared with a canary
 	Cells         []cell
 }
 
@@ -132,6 +133,7 @@ func viewOf(c control.Cluster) clusterView {
 			}
 			v.Versions, at = append(v.Versions, row), len(v.Versions)
 		}
+		v.Versions[at].Baseline = v.Versions[at].Baseline || g.IsBaseline()
 		in := &v.Versions[at].Cells[column(g.Region)]
 		if in.Group = g; total[g.Region] > 0 {
 			in.Share = 100 * g.Weight / total[g.Region]
@@ -139,7 +141,7 @@ func viewOf(c control.Cluster) clusterView {
 		if g.Enabled() {
 			v.Serving, v.Wanted = v.Serving+g.Serving(), v.Wanted+g.Capacity.Desired
 		} else {
-			v.MayRollBack = v.MayRollBack || !g.Destroying
+			v.MayRollBack = v.MayRollBack || !g.Destroying && !g.IsBaseline()
 		}
 	}
 	slices.SortFunc(v.Versions, func(a, b versionView) int { return strings.Compare(b.Name, a.Name) })

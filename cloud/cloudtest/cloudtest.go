@@ -56,6 +56,7 @@ func New(t testing.TB, target Target) *Suite {
 func Run(t *testing.T, open func(t *testing.T) Target) {
 	for name, check := range map[string]func(*Suite){
 		"Create":     testCreate,
+		"Copies":     testCopies,
 		"Sequence":   testSequence,
 		"Keys":       testKeys,
 		"Refusals":   testRefusals,

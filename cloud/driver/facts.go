@@ -15,6 +15,9 @@ type Facts struct {
 	References bool           `json:"references,omitempty"` // the cloud resolves references to secrets in the environment
 	Placement  bool           `json:"placement,omitempty"`  // the cloud places instances in the zones that a specification names, and gives one the identifier that it names
 
+	// Copies says that CreateServerGroup makes copies of groups (ServerGroupSpec.CopyOf).
+	Copies bool `json:"copies,omitempty"`
+
 	// AllOrNothing says that one version at a time has all of a cluster's traffic.
 	AllOrNothing bool `json:"allOrNothing,omitempty"`
 	// Resolution is the smallest difference between shares of traffic that the

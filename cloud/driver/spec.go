@@ -36,6 +36,7 @@ func CheckSpec(s ServerGroupSpec, facts Facts) (ServerGroupSpec, error) {
 		func() error { return CheckMaintenance(s.Maintenance) },
 		func() error { return checkFunction(s) },
 		func() error { return checkPlacement(s, facts) },
+		func() error { return checkRole(s.Role) },
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {
@@ -45,6 +46,38 @@ func CheckSpec(s ServerGroupSpec, facts Facts) (ServerGroupSpec, error) {
 	var err error
 	s.Capacity, err = CheckCapacity(s.Capacity)
 	return s, err
+}
+
+func checkRole(r Role) error {
+	if r != "" && r != RoleBaseline {
+		return problem.New(problem.Invalid, "cloud.role", "there is no role %q of server groups", r)
+	}
+	return nil
+}
+
+// CheckCopy refuses a copy that a cloud with these facts cannot make, and a request for
+// one that has a specification of its own. Errors: invalid, precondition.
+func CheckCopy(s ServerGroupSpec, facts Facts) error {
+	const op = "cloud.copy"
+	switch {
+	case !facts.Copies:
+		return problem.New(problem.Precondition, op, "this account makes no copies of server groups")
+	case s.Workload.Kind() != "" || len(s.Env) > 0:
+		return problem.New(problem.Invalid, op, "a copy of %s has its workload and its environment", s.CopyOf)
+	}
+	return nil
+}
+
+// CopySpec is the specification of a copy: that of the copied group, except for what the
+// request says of the group itself. The driver adds the values of the environment.
+// Errors: invalid when the copied group is of another cluster.
+func CopySpec(of, request ServerGroupSpec) (ServerGroupSpec, error) {
+	if of.Cluster != request.Cluster {
+		return of, problem.New(problem.Invalid, "cloud.copy", "%s is of cluster %s, and a copy belongs to the same cluster", request.CopyOf, of.Cluster)
+	}
+	of.Capacity, of.Weight, of.Execution, of.Fingerprint = request.Capacity, request.Weight, request.Execution, request.Fingerprint
+	of.Role, of.CopyOf, of.Instance = request.Role, request.CopyOf, request.Instance
+	return of, nil
 }
 
 var instanceName = regexp.MustCompile(`^i-[0-9a-f]{17}$`)

@@ -48,6 +48,12 @@ type ServerGroupSpec struct {
 	// more than what is added.
 	Once      bool   `json:"once,omitempty"`
 	Execution string `json:"execution,omitempty"` // the execution that created it
+	// Role says what the group is for; empty is a version that serves.
+	Role Role `json:"role,omitempty"`
+	// CopyOf names a group of the same cluster whose present specification the new group
+	// gets, with the values of its environment (CopySpec); Facts.Copies says whether a
+	// cloud can do that.
+	CopyOf string `json:"copyOf,omitempty"`
 	// Weight is the share of traffic once healthy; 0 creates the group disabled.
 	Weight float64 `json:"weight"`
 	// Fingerprint identifies the version: two specifications with the same
@@ -56,6 +62,13 @@ type ServerGroupSpec struct {
 	// it. Empty for groups that were created before there were fingerprints.
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
+
+// Role says what a server group is for.
+type Role string
+
+// RoleBaseline is the role of a group of the version in traffic that is launched beside
+// a canary, to be compared with it. It is no version to return to.
+const RoleBaseline Role = "baseline"
 
 // ServerGroup is one version of a cluster in one region, as observed.
 type ServerGroup struct {
@@ -106,6 +119,9 @@ type ScalingChange struct {
 
 // Enabled says whether the group takes traffic.
 func (g ServerGroup) Enabled() bool { return g.Weight > 0 }
+
+// IsBaseline says whether the group only exists to be compared with a canary.
+func (g ServerGroup) IsBaseline() bool { return g.Spec.Role == RoleBaseline }
 
 // Serving counts the instances that are in service and healthy.
 func (g ServerGroup) Serving() int {

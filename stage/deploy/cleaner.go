@@ -255,7 +255,7 @@ func (c *Cleaner) act(ctx context.Context, account *cloud.Account, r record.Reco
 	defer cancel()
 	changes, _, failure := c.plan(bounded, account, u)
 	for _, change := range changes {
-		if err := makeChange(bounded, account, change, u.Key.String()+"/"); err != nil {
+		if err := makeChange(bounded, account, u.Cluster, change, u.Key.String()+"/"); err != nil {
 			failure = fmt.Errorf("%s: %w", change, err)
 			break
 		}
@@ -320,9 +320,12 @@ func (c *Cleaner) failed(ctx context.Context, r record.Record, u *CleanUp, failu
 }
 
 // makeChange makes one change of a clean-up.
-func makeChange(ctx context.Context, account *cloud.Account, c rollout.Change, prefix string) error {
-	if c.Kind == rollout.Destroy {
+func makeChange(ctx context.Context, account *cloud.Account, cluster string, c rollout.Change, prefix string) error {
+	switch c.Kind {
+	case rollout.Destroy:
 		return account.Destroy(ctx, c.Region, c.ServerGroup, c.Guard, prefix+c.Key)
+	case rollout.Shift:
+		return account.SetWeights(ctx, c.Region, cluster, c.Weights, c.Guard, prefix+c.Key)
 	}
 	return account.Resize(ctx, c.Region, c.ServerGroup, c.Capacity, c.Guard, prefix+c.Key)
 }

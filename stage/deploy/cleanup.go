@@ -241,6 +241,27 @@ func (c *CleanUps) replace(ctx context.Context, key string, u *CleanUp) error {
 	}
 }
 
+// removeBaselines records that the baseline of a rollout that ended badly may be left in
+// regions that it could not reach. Every clean-up of a cluster removes baselines, so one
+// that is recorded already is enough. It may be repeated.
+func (c *CleanUps) removeBaselines(ctx context.Context, s subject, in *stage.Input, regions []string) error {
+	for _, region := range regions {
+		u, r, err := c.read(ctx, s.key(region))
+		if err != nil {
+			return err
+		}
+		if u != nil {
+			continue
+		}
+		u = &CleanUp{V: cleanUpVersion, Account: s.account, Cluster: s.cluster, Region: region, Application: in.Application, Pipeline: in.Pipeline, Key: in.Key,
+			Leftovers: rollout.Leftovers{Keep: -1, Due: c.Now()}}
+		if err := c.write(ctx, r, u, u.event(c.Now(), EventCleanUpPlanned, map[string]any{"due": u.Leftovers.Due})); err != nil && problem.CodeOf(err) != problem.Conflict {
+			return err
+		}
+	}
+	return nil
+}
+
 // keepAll changes a clean-up that a rollback holds so that it removes and shrinks
 // nothing: the region may be returned to its groups. Raised minimums are still
 // restored.

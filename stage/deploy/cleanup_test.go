@@ -269,7 +269,7 @@ func TestAGroupThatServesAgainIsNotCleanedUp(t *testing.T) {
 	if err := account.SetWeights(t.Context(), threeRegions[0], "api", map[string]float64{"api-v000": 10, "api-v001": 90}, changes[0].Guard, "by hand"); err != nil {
 		t.Fatal(err)
 	}
-	if err := makeChange(t.Context(), account, changes[0], "late/"); problem.CodeOf(err) != problem.Precondition {
+	if err := makeChange(t.Context(), account, "api", changes[0], "late/"); problem.CodeOf(err) != problem.Precondition {
 		t.Fatalf("what serves is removed: %v", err)
 	}
 	if left := c.cleanUp(t); left != 0 {

@@ -57,7 +57,7 @@ func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 		}
 		config := deployConfig("us-west-2")
 		config.Env = map[string]string{"PASSWORD": "a ${{ secrets.password }}"}
-		config.Strategy = pipeline.Strategy{Canary: &pipeline.Canary{Steps: []float64{50, 100}, Judge: &pipeline.Judge{MaxErrorRate: 0.05, MinRequests: 20}}}
+		config.Strategy = pipeline.Strategy{Canary: &pipeline.Canary{Baseline: "production", Steps: []float64{50, 100}, Judge: &pipeline.Judge{MaxErrorRate: 0.05, MinRequests: 20}}}
 		var log bytes.Buffer
 		in := fleetInput("e2", "v2", config, &log)
 		in.Secrets = vault{}

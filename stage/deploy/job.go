@@ -123,8 +123,11 @@ func (j job) recordLeftovers(ctx context.Context, st serviceState) error {
 }
 
 // release ends the hold on earlier clean-ups: the rollout has made no lasting
-// change.
+// change, except for baselines in regions that it could not reach.
 func (j job) release(ctx context.Context, st serviceState) error {
+	if err := j.CleanUps.removeBaselines(ctx, j.subject(st), j.in, rollout.BaselinesLeft(st.Rollout)); err != nil {
+		return err
+	}
 	j.Watchers.Forget(j.account, waveRegions(st.Waves), j.spec.Group.Cluster, j.in.Key.String())
 	return j.CleanUps.release(ctx, j.subject(st), j.in.Key)
 }

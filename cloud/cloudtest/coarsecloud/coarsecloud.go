@@ -38,7 +38,7 @@ type Config struct {
 // Facts are the facts of a cloud with weights of 0 to 100, a settle time of two
 // seconds and counts that are three minutes late.
 func Facts() driver.Facts {
-	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload}, Resolution: 1, MaxInTraffic: 3,
+	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload}, Copies: true, Resolution: 1, MaxInTraffic: 3,
 		Settle: 2 * time.Second, Counts: &driver.CountFacts{Delay: 3 * time.Minute}}
 }
 

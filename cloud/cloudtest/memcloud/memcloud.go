@@ -222,11 +222,28 @@ func (c *Cloud) SetCounts(name, cluster string, counts []driver.Counts) {
 // CreateServerGroup implements driver.Versions.
 func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec driver.ServerGroupSpec, key string) (driver.ServerGroup, error) {
 	const op = "memcloud.create"
-	spec, err := checkSpec(spec, *c.config.Facts)
+	var err error
+	if spec.CopyOf != "" {
+		err = driver.CheckCopy(spec, *c.config.Facts)
+	} else {
+		spec, err = checkSpec(spec, *c.config.Facts)
+	}
 	if err != nil {
 		return driver.ServerGroup{}, err
 	}
 	made, err := c.mutate(op, name, key, driver.Identity(spec), func(r *region) (string, any, error) {
+		if spec.CopyOf != "" {
+			of, err := r.group(op, spec.CopyOf)
+			if err != nil {
+				return "", nil, err
+			}
+			if spec, err = driver.CopySpec(of.Spec, spec); err == nil {
+				spec, err = checkSpec(spec, *c.config.Facts)
+			}
+			if err != nil {
+				return "", nil, err
+			}
+		}
 		var last *int
 		if n, ok := r.last[spec.Cluster]; ok {
 			last = &n
@@ -256,7 +273,7 @@ func (c *Cloud) CreateServerGroup(_ context.Context, name string, spec driver.Se
 
 // AllFacts are the facts of a cloud that can do everything, without delay.
 func AllFacts() driver.Facts {
-	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true, Placement: true,
+	return driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload, driver.ImageWorkload, driver.FunctionWorkload}, References: true, Placement: true, Copies: true,
 		Counts: &driver.CountFacts{Latencies: true}}
 }
 

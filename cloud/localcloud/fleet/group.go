@@ -220,6 +220,9 @@ func (f *Fleet) push(cluster string) {
 	for _, g := range groups {
 		r := f.doc.Groups[g.name]
 		target := balancer.Group{Name: g.name, Version: r.Spec.Version, Weight: r.Weight}
+		if r.Spec.Role == driver.RoleBaseline {
+			target.Version = "" // a request that asks for the version is for the group that serves it
+		}
 		if r.Destroying {
 			target.Weight = 0
 		}

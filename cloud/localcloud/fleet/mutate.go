@@ -85,14 +85,21 @@ func (f *Fleet) mutate(op, region, key string, request any, act func(next *docum
 // CreateServerGroup implements driver.Versions.
 func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.ServerGroupSpec, key string) (driver.ServerGroup, error) {
 	const op = "fleet.create"
-	spec, err := checkSpec(spec)
-	if err == nil {
-		err = f.checkZones(op, spec)
+	identity, env, err := driver.Identity(spec), plainEnv(spec.Env), error(nil)
+	if spec.CopyOf != "" {
+		err = driver.CheckCopy(spec, facts)
+	} else if spec, err = f.checkNew(op, spec); err == nil {
+		identity = driver.Identity(spec)
 	}
 	if err != nil {
 		return driver.ServerGroup{}, err
 	}
-	made, err := f.mutate(op, region, key, driver.Identity(spec), func(next *document) (func(), *madeOnce, error) {
+	made, err := f.mutate(op, region, key, identity, func(next *document) (func(), *madeOnce, error) {
+		if spec.CopyOf != "" {
+			if spec, env, err = f.copied(next, op, spec); err != nil {
+				return nil, nil, err
+			}
+		}
 		var last *int
 		if n, ok := next.Sequences[spec.Cluster]; ok {
 			last = &n
@@ -104,7 +111,7 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.
 		if err != nil {
 			return nil, nil, err
 		}
-		name, env := driver.ServerGroupName(spec.Cluster, seq), plainEnv(spec.Env)
+		name := driver.ServerGroupName(spec.Cluster, seq)
 		sealed, err := f.folder.seal(env)
 		if err != nil {
 			return nil, nil, problem.Wrap(err, problem.Internal, op, "the environment of %s cannot be sealed", name)
@@ -130,9 +137,32 @@ func (f *Fleet) CreateServerGroup(_ context.Context, region string, spec driver.
 	return driver.ServerGroup{Name: made.Name, Region: region, Spec: spec, Capacity: spec.Capacity, Weight: spec.Weight, Created: made.Created}, nil // the instance is gone
 }
 
+// checkNew completes the specification of a new group.
+func (f *Fleet) checkNew(op string, spec driver.ServerGroupSpec) (driver.ServerGroupSpec, error) {
+	spec, err := checkSpec(spec)
+	if err == nil {
+		err = f.checkZones(op, spec)
+	}
+	return spec, err
+}
+
+// copied is the specification of a copy, with the values of the copied group's
+// environment, which no caller gets to see.
+func (f *Fleet) copied(next *document, op string, request driver.ServerGroupSpec) (driver.ServerGroupSpec, map[string]string, error) {
+	g, r, err := f.find(next, op, request.CopyOf)
+	if err != nil {
+		return request, nil, err
+	}
+	spec, err := driver.CopySpec(r.Spec, request)
+	if err == nil {
+		spec, err = f.checkNew(op, spec)
+	}
+	return spec, g.env, err
+}
+
 // facts are the facts of every region: it runs processes on its machine, and its
 // own load balancer applies weights at once and counts each request when it ends.
-var facts = driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}, Placement: true, Counts: &driver.CountFacts{Latencies: true, Instances: true}}
+var facts = driver.Facts{Workloads: []driver.WorkloadKind{driver.ProcessWorkload}, Placement: true, Copies: true, Counts: &driver.CountFacts{Latencies: true, Instances: true}}
 
 // Facts implements driver.Cloud.
 func (f *Fleet) Facts(_ context.Context, region string) (driver.Facts, error) {
