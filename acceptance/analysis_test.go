@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"showrunner/cloud"
 	"showrunner/control"
 )
 
@@ -72,6 +73,22 @@ func gaugedFiles(mode string) map[string]string {
 	return files
 }
 
+// comparedGroups are the canary of a region and its baseline.
+func comparedGroups(w *world, region string) (canary, baseline *cloud.ServerGroup) {
+	for _, c := range w.clusters() {
+		for _, g := range c.Groups {
+			switch {
+			case g.Region != region:
+			case g.IsBaseline():
+				baseline = &g
+			case !strings.HasSuffix(g.Name, "v000"):
+				canary = &g
+			}
+		}
+	}
+	return canary, baseline
+}
+
 // A canary is judged by its own metrics: a worse version is undone in both regions,
 // although control is killed in the middle of the analysis, a version that tells nonsense
 // never passes, and the next good one does. What was judged is kept, and can
@@ -93,6 +110,13 @@ func TestMetricsDecideACanary(t *testing.T) {
 		}
 		return nil
 	})
+	if canary, baseline := comparedGroups(w, "us-west-2"); canary == nil || baseline == nil || baseline.Spec.CopyOf != "api-prod-v000" || baseline.Spec.Version == canary.Spec.Version ||
+		baseline.Weight != canary.Weight || baseline.Capacity != canary.Capacity {
+		t.Errorf("beside the canary %+v the baseline is %+v", canary, baseline)
+	}
+	if out := w.must("clusters", "api"); !strings.Contains(out, "baseline: a copy of api-prod-v000") {
+		t.Errorf("the clusters do not say what the baseline is:\n%s", out)
+	}
 	w.kill("control")
 	out, errs, code := w.cli("executions", "watch", id)
 	if code != 4 || !strings.Contains(out+errs, "CANARY_METRICS") {
@@ -101,6 +125,9 @@ func TestMetricsDecideACanary(t *testing.T) {
 	t.Logf("detected: %s", errs)
 	for _, c := range w.clusters() {
 		for _, g := range c.Groups {
+			if g.IsBaseline() {
+				t.Errorf("the baseline %s is left in %s", g.Name, g.Region)
+			}
 			if g.Weight > 0 && !strings.HasSuffix(g.Name, "v000") {
 				t.Errorf("%s has traffic in %s", g.Name, g.Region)
 			}

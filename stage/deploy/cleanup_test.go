@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"showrunner/cloud"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -300,5 +301,48 @@ func TestARollbackKeepsWhatARegionThatIsUnreachableMayReturnTo(t *testing.T) {
 	}
 	if got := c.weights(t, "us-east-1"); got != "v1=0 v2=100" {
 		t.Errorf("us-east-1: %s", got)
+	}
+}
+
+// A baseline that a failed rollout could not remove, since its region was lost, is removed
+// once the region is back, also when it has a share of the traffic by then.
+func TestALostBaselineIsRemovedLater(t *testing.T) {
+	for name, earlier := range map[string]bool{"no clean-up is recorded": false, "an earlier clean-up is recorded": true} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			c := newFleetCloud(t)
+			c.deliver(t, "v1")
+			c.cleanUp(t)
+			if earlier {
+				if r := c.deployment("v2", delayed).end(t, c); r.Outcome != stage.Done {
+					t.Fatalf("%+v", r)
+				}
+			}
+			account, _ := c.Account("")
+			region := threeRegions[0]
+			groups, err := account.ServerGroups(t.Context(), region, "api")
+			if err != nil {
+				t.Fatal(err)
+			}
+			live := groups[len(groups)-1]
+			_, err = account.CreateServerGroup(t.Context(), region, cloud.ServerGroupSpec{Cluster: "api", CopyOf: live.Name, Role: cloud.RoleBaseline, Capacity: live.Capacity, Weight: 5}, "baseline")
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := c.deployment("v3", delayed)
+			s := subject{account: "local", cluster: "api", regions: threeRegions, claimed: threeRegions}
+			for range 2 { // it may be repeated
+				if err := c.kinds.CleanUps.removeBaselines(t.Context(), s, d.in, []string{region}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.skip(time.Hour)
+			if left := c.cleanUp(t); left != 0 {
+				t.Fatalf("%d clean-ups are left", left)
+			}
+			want := live.Spec.Version + "=100"
+			if got := c.weights(t, region); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		})
 	}
 }
