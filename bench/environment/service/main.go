@@ -1,5 +1,5 @@
 // Command service is the service that the benchmarks deploy: it answers "VERSION
-// INSTANCE METHOD", drains on SIGTERM, and misbehaves as MODE says. The version
+// INSTANCE METHOD", drains on SIGTERM, and misbehaves as MODE, ERRORS and LATENCY say. The version
 // is the content of the file `version` beside it, otherwise SHOWRUNNER_VERSION.
 package main
 
@@ -49,12 +49,19 @@ func run(mode string) error {
 	if err := b.before(); err != nil {
 		return err
 	}
+	disturbed, err := newNoise()
+	if err != nil {
+		return err
+	}
 	is := version()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", b.health)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return // the client has disconnected
+		}
+		if disturbed.disturb(r) {
+			w.WriteHeader(http.StatusInternalServerError)
 		}
 		fmt.Fprintln(w, is, os.Getenv("SHOWRUNNER_INSTANCE"), r.Method)
 	})
