@@ -200,6 +200,9 @@ type Report struct {
 	// Analysis is the newest judgement of the metrics; nil without an analysis, and
 	// before the first one.
 	Analysis *canary.Report `json:"analysis,omitempty"`
+	// Logs are what instances of the new version wrote last, with their counts, when the
+	// rollout failed in this region.
+	Logs []string `json:"logs,omitempty"`
 	// Series are moments of the analysis, for a chart.
 	Series []sequential.Point `json:"series"`
 }
@@ -212,7 +215,7 @@ func Reports(st State) map[string]Report {
 		if rs.Judge == nil && rs.Analyzed == nil {
 			continue
 		}
-		r := Report{Region: region, ServerGroup: rs.New, Step: rs.JudgedStep, Weight: rs.JudgedWeight, Analysis: rs.Analyzed, Series: []sequential.Point{}}
+		r := Report{Region: region, ServerGroup: rs.New, Step: rs.JudgedStep, Weight: rs.JudgedWeight, Analysis: rs.Analyzed, Logs: rs.Logs, Series: []sequential.Point{}}
 		r.Against, r.BaselineOf = rs.compared(), rs.BaselineOf
 		if rs.Judge != nil {
 			r.Verdict, r.Series = rs.Analysis.Verdict(*rs.Judge, false), rs.Analysis.Points

@@ -194,6 +194,9 @@ type RegionState struct {
 	AnalysisBegan time.Time      `json:"analysisBegan,omitzero"`
 	Analyzed      *canary.Report `json:"analyzed,omitempty"`
 	SourceFailed  string         `json:"sourceFailed,omitempty"`
+	// Logs are what the instances of the new version wrote last, stored by the caller when
+	// the rollout failed in this region.
+	Logs []string `json:"logs,omitempty"`
 	// Unjudged are the steps that passed without a verdict, each with the missing
 	// data.
 	Unjudged  []string `json:"unjudged,omitempty"`

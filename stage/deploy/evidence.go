@@ -34,8 +34,8 @@ const (
 // explain.
 var witnessed = map[string]bool{"CANARY_ERRORS": true, "CANARY_SLOW": true, "CANARY_METRICS": true, "CANARY_INCONCLUSIVE": true, "HEALTH_TIMEOUT": true, "CRASH_LOOP": true, "SERVER_GROUP_GONE": true, "VALIDATION_FAILED": true}
 
-// witness adds the last output of the failing version's instances to a failure,
-// before the version is taken out of traffic and destroyed: people look at the
+// witness adds the last output of the failing version's instances to a failure, and to
+// the report of the canary's judge, before the version is taken out of traffic and destroyed: people look at the
 // failure later. Output that cannot be read is reported, and changes nothing
 // else. Secrets are masked.
 func (j job) witness(ctx context.Context, st *rollout.State) {
@@ -45,8 +45,15 @@ func (j job) witness(ctx context.Context, st *rollout.State) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, witnessTimeout, fmt.Errorf("it has not answered within %s", witnessTimeout))
 	defer cancel()
-	if !slices.ContainsFunc(f.Evidence, func(line string) bool { return strings.HasPrefix(line, "log: ") }) {
-		f.Evidence = append(f.Evidence, j.lastWords(ctx, st.FailedIn, rs.New)...)
+	told := slices.ContainsFunc(f.Evidence, func(line string) bool { return strings.HasPrefix(line, "log: ") })
+	if _, judged := rollout.Reports(*st)[st.FailedIn]; judged || !told {
+		words := masked(j.lastWords(ctx, st.FailedIn, rs.New), j.secrets)
+		if !told {
+			f.Evidence = append(f.Evidence, words...)
+		}
+		if judged {
+			rs.Logs = words // the report of the judge is read without the failure
+		}
 	}
 	f.Evidence = masked(f.Evidence, j.secrets)
 }

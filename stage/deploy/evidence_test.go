@@ -108,6 +108,9 @@ func TestAFailedCanaryKeepsWhatItsInstancesWrote(t *testing.T) {
 				t.Errorf("the evidence does not say %q:\n%s", want, text)
 			}
 		}
+		if logs := strings.Join(reports["us-west-2"].Logs, "\n"); !strings.Contains(logs, "log: request 4999 of "+worst) || !strings.Contains(logs, "log: panic: cannot log in with ***") || strings.Contains(logs, "hunter22") {
+			t.Errorf("the judge's report has other logs:\n%s", logs)
+		}
 		if strings.Contains(text, "hunter22") || strings.Contains(text, "request 10 of") || len(text) > 16<<10 {
 			t.Errorf("%d bytes of evidence:\n%s", len(text), text)
 		}
