@@ -113,7 +113,7 @@ func clustersText(w io.Writer, clusters []control.Cluster) {
 	for _, c := range clusters {
 		for _, g := range slices.Backward(c.Groups) {
 			note := cleanUpText(c, g)
-			if g.IsBaseline() && note == "" {
+			if g.IsBaseline() && !g.Destroying {
 				note = "baseline: a copy of " + g.Spec.CopyOf + ", compared with a canary"
 			}
 			if g.LastFailure != nil && g.Serving() < g.Capacity.Desired {
