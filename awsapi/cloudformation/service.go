@@ -59,6 +59,7 @@ type Stacks struct {
 	chunks     state.Collection[chunk]
 	exports    state.Collection[export]
 	work       state.Collection[work]
+	drifts     state.Collection[detection]
 	me         string
 	wake       chan struct{}
 
@@ -79,6 +80,7 @@ func New(c Config) *Stacks {
 		Config: c, stacks: state.New[stack](c.Records, "aws.cloudformation.stacks").Paged(8), names: state.New[name](c.Records, "aws.cloudformation.names"),
 		changeSets: state.New[changeSet](c.Records, "aws.cloudformation.changesets").Paged(8), chunks: state.New[chunk](c.Records, "aws.cloudformation.events").Paged(8),
 		exports: state.New[export](c.Records, "aws.cloudformation.exports"), work: state.New[work](c.Records, "aws.cloudformation.work"),
+		drifts: state.New[detection](c.Records, "aws.cloudformation.drifts"),
 		me: newUUID(), wake: make(chan struct{}, 1), done: map[string]chan struct{}{},
 	}
 	s.types = sync.OnceValue(func() resource.Catalog {
@@ -117,6 +119,14 @@ func (s *Stacks) Service() wire.Service {
 		"ListImports":                 wire.Handle(s.listImports),
 		"DescribeAccountLimits":       wire.Handle(s.limits),
 		"ListTypes":                   wire.HandleObject(s.listTypes),
+		"DescribeType":                wire.HandleObject(s.describeType),
+		"DescribeEvents":              wire.HandleObject(s.describeOperations),
+		"ListHookResults":             wire.HandleObject(listHookResults),
+		"DetectStackDrift":            wire.Handle(s.detectDrift),
+		"DetectStackResourceDrift":    wire.HandleObject(s.detectResourceDrift),
+		"DescribeStackResourceDrifts": wire.HandleObject(s.resourceDrifts),
+
+		"DescribeStackDriftDetectionStatus": wire.Handle(s.detectionStatus),
 		"ListStackSets":               wire.Always(wire.Object{"Summaries": []any{}}), // none can be made here
 	}}
 }

@@ -171,6 +171,12 @@ func listed(r *http.Request, scope *signature.Scope, document []byte) []byte {
 	if err != nil {
 		return document
 	}
+	return substituted(r, scope, changed)
+}
+
+// substituted prepares a request for another body than its client sent, which is
+// returned: what was signed and summed of the client's own no longer holds.
+func substituted(r *http.Request, scope *signature.Scope, changed []byte) []byte {
 	r.Header.Del("Content-Md5")
 	for name := range r.Header {
 		if strings.HasPrefix(name, "X-Amz-Checksum-") || name == "X-Amz-Sdk-Checksum-Algorithm" {

@@ -18,6 +18,8 @@ type settings struct {
 	Encryption   *encryption   `json:"encryption,omitempty"`
 	PublicAccess *publicAccess `json:"publicAccess,omitempty"`
 	Lifecycle    *lifecycle    `json:"lifecycle,omitempty"`
+	// Policy is the whole policy where the object storage has a part of it alone.
+	Policy string `json:"policy,omitempty"`
 }
 
 // collection has a document for each bucket with settings, by the bucket's name.

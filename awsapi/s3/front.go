@@ -30,6 +30,8 @@ func (f *Front) inFront(w http.ResponseWriter, r *http.Request, b target, key st
 			return true, f.restore(r, b, key)
 		case query.Has("torrent"):
 			return true, notImplemented("torrents of objects are not served here")
+		case opens(r):
+			return true, noObjectList(r, b)
 		}
 	}
 	for name, values := range query {
@@ -70,14 +72,7 @@ func (f *Front) objectList(w http.ResponseWriter, r *http.Request, b target, key
 			w.WriteHeader(http.StatusOK) // as it is
 			return nil
 		}
-		status, text, err := b.get(r.Context(), "ownershipControls")
-		if err != nil {
-			return err
-		}
-		if status != http.StatusOK || strings.Contains(string(text), "BucketOwnerEnforced") {
-			return wire.Errorf("AccessControlListNotSupported", "The bucket does not allow ACLs")
-		}
-		return notImplemented("objects have no access control lists of their own here: open the bucket by a policy")
+		return noObjectList(r, b)
 	}
 	if r.Method != http.MethodGet {
 		return &wire.Error{Code: "MethodNotAllowed", Status: http.StatusMethodNotAllowed, Message: "The specified method is not allowed against this resource."}
@@ -100,6 +95,33 @@ func (f *Front) objectList(w http.ResponseWriter, r *http.Request, b target, key
 		Owner   owner    `xml:"Owner"`
 		Grants  []grant  `xml:"AccessControlList>Grant"`
 	}{Space: space, Owner: owner{f.Owner.Key}, Grants: []grant{{grantee{"http://www.w3.org/2001/XMLSchema-instance", "CanonicalUser", f.Owner.Key}, "FULL_CONTROL"}}})
+}
+
+// noObjectList is the error of a request that would give an object a list of its own.
+func noObjectList(r *http.Request, b target) error {
+	status, text, err := b.get(r.Context(), "ownershipControls")
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK || strings.Contains(string(text), "BucketOwnerEnforced") {
+		return wire.Errorf("AccessControlListNotSupported", "The bucket does not allow ACLs")
+	}
+	return notImplemented("objects have no access control lists of their own here: open the bucket by a policy")
+}
+
+// opens says whether a request that writes an object asks for a list of its own that
+// lets others in.
+func opens(r *http.Request) bool {
+	if r.Method != http.MethodPut && r.Method != http.MethodPost {
+		return false
+	}
+	for name := range r.Header {
+		if strings.HasPrefix(name, "X-Amz-Grant-") {
+			return true
+		}
+	}
+	list := r.Header.Get("X-Amz-Acl")
+	return list != "" && list != "private" && list != "bucket-owner-full-control"
 }
 
 // restore answers as S3 does of an object that is in no archive: none is here.

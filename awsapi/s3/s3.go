@@ -129,6 +129,9 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request, bucket string, sco
 		}
 		return f.configure(w, r, scope, name, p, b)
 	}
+	if found && key == "" && r.URL.Query().Has("policy") {
+		return f.policy(w, r, scope, b)
+	}
 	if done, err := f.inFront(w, r, b, key); done || err != nil {
 		return err
 	}

@@ -118,6 +118,12 @@ type Type struct {
 	Handler Handler
 }
 
+// Reader reads a resource's properties as they are, of those that detecting drift
+// compares; nil: the type's properties are not read.
+func (t *Type) Reader() func(ctx context.Context, r *Request) (map[string]any, error) {
+	return readers[t.Name]
+}
+
 // Config is what handlers need besides the other services.
 type Config struct {
 	Records state.Records
