@@ -57,6 +57,15 @@ func TestTheCDKMakesAFunctionFedByAStream(t *testing.T) {
 	if status, body := w.open(address + "there"); status != 200 || body != "hello /there" {
 		t.Errorf("the address %s answers %d %s", address, status, body)
 	}
+	if status, body := w.get("fed-site", "/"); status != 200 || body != "<p>hello" {
+		t.Errorf("the site answers %d %s", status, body)
+	}
+	if _, body := w.get("fed-site", "/table.json"); !strings.Contains(body, `"orders"`) {
+		t.Errorf("what the stack knows when it is deployed is not in the file: %s", body)
+	}
+	if got := w.aws("cloudwatch", "describe-alarms", "--query", "MetricAlarms[].AlarmName", "--output", "text"); got != "worker-errors" {
+		t.Errorf("the alarms are %s", got)
+	}
 	for n := range 6 {
 		w.aws("kinesis", "put-record", "--stream-name", "orders", "--partition-key", fmt.Sprint("k", n%3), "--data", fmt.Sprintf("order%03d", n)) // text for version 1 of the command, base64 for version 2
 	}
@@ -69,6 +78,9 @@ func TestTheCDKMakesAFunctionFedByAStream(t *testing.T) {
 	w.cdkSays("Fed.Loud = BYE", dir, []string{"GREETING=bye"}, deploy...)
 	if status, body := w.open(address); status != 200 || body != "bye /" {
 		t.Errorf("after the change the address answers %d %s", status, body)
+	}
+	if status, body := w.get("fed-site", "/"); status != 200 || body != "<p>bye" {
+		t.Errorf("after the change the site answers %d %s", status, body)
 	}
 	_, rest, _ = strings.Cut(out, "Fed.MakerName = ")
 	maker, _, _ := strings.Cut(rest, "\n")
@@ -84,6 +96,9 @@ func TestTheCDKMakesAFunctionFedByAStream(t *testing.T) {
 	w.cdkSays("Fed: destroyed", dir, nil, app("destroy", "--force")...)
 	if got := w.aws("lambda", "list-functions", "--query", "length(Functions)"); got != "0" {
 		t.Errorf("%s functions are left", got)
+	}
+	if got := w.aws("s3api", "list-buckets", "--query", "length(Buckets[?Name=='fed-site'])"); got != "0" {
+		t.Error("the site's bucket is left")
 	}
 	if got := w.aws("lambda", "list-event-source-mappings", "--query", "length(EventSourceMappings)"); got != "0" {
 		t.Errorf("%s mappings are left", got)

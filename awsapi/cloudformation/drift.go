@@ -104,7 +104,7 @@ func (s *Stacks) detectDrift(ctx context.Context, c *wire.Call, in *detectInput)
 func (s *Stacks) detect(ctx context.Context, c *wire.Call, d *stack, name string, r *stackResource) (*detectedResource, error) {
 	out := &detectedResource{Type: r.Type, Physical: r.Physical, Status: notChecked, At: s.Now().UTC()}
 	kind := s.types()[r.Type]
-	if kind == nil {
+	if kind == nil || !kind.Findable() {
 		return out, nil
 	}
 	req := s.request(d, c.Account, c.Caller, "", name, r.Properties, nil, d.Current.Tags)
@@ -122,6 +122,9 @@ func (s *Stacks) detect(ctx context.Context, c *wire.Call, d *stack, name string
 		return out, nil
 	}
 	actual, err := read(ctx, req)
+	if err == nil {
+		actual, err = asTemplate(actual)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +152,15 @@ func (s *Stacks) detect(ctx context.Context, c *wire.Call, d *stack, name string
 	}
 	out.Expected, out.Actual = jsonText(expected), jsonText(shown)
 	return out, nil
+}
+
+// asTemplate is what was read with the types of values that a template has.
+func asTemplate(actual map[string]any) (out map[string]any, err error) {
+	raw, err := json.Marshal(actual)
+	if err == nil {
+		err = json.Unmarshal(raw, &out)
+	}
+	return out, err
 }
 
 // jsonText is a value as it stands in the answers about drift.

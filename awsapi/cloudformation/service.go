@@ -81,7 +81,7 @@ func New(c Config) *Stacks {
 		changeSets: state.New[changeSet](c.Records, "aws.cloudformation.changesets").Paged(8), chunks: state.New[chunk](c.Records, "aws.cloudformation.events").Paged(8),
 		exports: state.New[export](c.Records, "aws.cloudformation.exports"), work: state.New[work](c.Records, "aws.cloudformation.work"),
 		drifts: state.New[detection](c.Records, "aws.cloudformation.drifts"),
-		me: newUUID(), wake: make(chan struct{}, 1), done: map[string]chan struct{}{},
+		me:     newUUID(), wake: make(chan struct{}, 1), done: map[string]chan struct{}{},
 	}
 	s.types = sync.OnceValue(func() resource.Catalog {
 		return resource.Types(resource.Config{Records: c.Records, Website: c.Website, Endpoint: c.Endpoint, Failed: c.Failed, Now: c.Now}, c.Services.Serves)
@@ -127,7 +127,7 @@ func (s *Stacks) Service() wire.Service {
 		"DescribeStackResourceDrifts": wire.HandleObject(s.resourceDrifts),
 
 		"DescribeStackDriftDetectionStatus": wire.Handle(s.detectionStatus),
-		"ListStackSets":               wire.Always(wire.Object{"Summaries": []any{}}), // none can be made here
+		"ListStackSets":                     wire.Always(wire.Object{"Summaries": []any{}}), // none can be made here
 	}}
 }
 

@@ -184,7 +184,6 @@ func TestWhatCannotBeMadeIsRefusedBeforeAnythingIs(t *testing.T) {
 		"snapshots":     {"Resources: {A: {Type: 'AWS::S3::Bucket', DeletionPolicy: Snapshot}}", nil, "ValidationError", "Template error: resource type of A does not support deletion policy Snapshot"},
 		"a foreign URL": {"", object{"TemplateURL": "http://example.com/x"}, "ValidationError", "TemplateURL must reference a valid S3 object"},
 		"nothing":       {"", nil, "ValidationError", "Either Template URL or Template Body must be specified."},
-		"users":         {"Resources: {A: {Type: 'AWS::IAM::Policy', Properties: {PolicyName: p, PolicyDocument: {}, Users: [u]}}}", object{"Capabilities": []any{"CAPABILITY_IAM"}}, "ValidationError", "Encountered unsupported properties: [/Resources/A: Users of IAM are not served here]"},
 	} {
 		in := object{"StackName": "s", "ChangeSetName": "c", "ChangeSetType": "CREATE"}
 		if c.template != "" {

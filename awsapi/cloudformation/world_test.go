@@ -20,11 +20,13 @@ import (
 	"showrunner/awsapi/autoscaling"
 	"showrunner/awsapi/awstest"
 	"showrunner/awsapi/cloudformation"
+	"showrunner/awsapi/cloudwatch"
 	"showrunner/awsapi/ec2"
 	"showrunner/awsapi/elbv2"
 	"showrunner/awsapi/iam"
 	"showrunner/awsapi/kinesis"
 	"showrunner/awsapi/lambda"
+	"showrunner/awsapi/logs"
 	"showrunner/awsapi/secretsmanager"
 	"showrunner/awsapi/signature"
 	"showrunner/awsapi/ssm"
@@ -99,8 +101,11 @@ func (w *world) start(writes int) {
 		Website: func(bucket string) string { return "http://" + bucket + ".localhost" }})
 	services := []wire.Service{
 		iam.Service(w.dead, time.Now), ssm.Service(w.dead, secrets, time.Now), secretsmanager.New(w.dead, secrets, nil, time.Now).Service(),
-		kinesis.New(w.dead, kinesis.Events{}, time.Now).Service(), stacks.Service(),
+		kinesis.New(w.dead, kinesis.Events{}, time.Now).Service(), stacks.Service(), cloudwatch.New(w.dead, nil, nil, time.Now).Service(),
 	}
+	logged := logs.New(w.dead, time.Now)
+	logged.Services, logged.Account = in, awsapi.Account
+	services = append(services, logged.Service())
 	if w.fleet != nil {
 		groups := w.fleet.Control(w.t, w.records, time.Now)
 		instances := ec2.New(ec2.Config{Records: w.dead, Groups: groups, Artifacts: w.fleet.Artifacts, Sample: []string{"showrunner", "sample-service"}, Regions: []string{region}, Account: awsapi.Account, Log: log, Now: time.Now})

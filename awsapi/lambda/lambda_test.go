@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"strings"
@@ -495,6 +496,28 @@ func TestLayers(t *testing.T) {
 	if err != nil || len(code) != 2+1+2*2 {
 		t.Errorf("%d artifacts are needed, %v", len(code), err)
 	}
+}
+
+func TestAVersionOfALayerHasAPolicy(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	one := w.call("PublishLayerVersion", object{"LayerName": "lib", "Content": object{"ZipFile": zipped("nodejs/x", "")}})
+	if got := w.call("GetLayerVersionByArn", object{"Arn": one["LayerVersionArn"]}); got["Version"] != int64(1) || got["LayerArn"] != one["LayerArn"] {
+		t.Errorf("by its ARN it is %v", got)
+	}
+	which := func(more object) object {
+		all := object{"LayerName": "lib", "VersionNumber": 1}
+		maps.Copy(all, more)
+		return all
+	}
+	w.call("AddLayerVersionPermission", which(object{"StatementId": "s", "Action": "lambda:GetLayerVersion", "Principal": "*"}))
+	if policy := fmt.Sprint(w.call("GetLayerVersionPolicy", which(nil))["Policy"]); !strings.Contains(policy, `"Sid":"s"`) || !strings.Contains(policy, fmt.Sprint(one["LayerVersionArn"])) {
+		t.Error(policy)
+	}
+	w.call("RemoveLayerVersionPermission", which(object{"StatementId": "s"}))
+	w.refused("GetLayerVersionPolicy", which(nil), "ResourceNotFoundException", "No policy is associated with the given resource.")
+	w.refused("RemoveLayerVersionPermission", which(object{"StatementId": "s"}), "ResourceNotFoundException", "Statement s is not found in resource policy.")
+	w.refused("GetLayerVersionByArn", object{"Arn": fmt.Sprint(one["LayerArn"], ":7")}, "ResourceNotFoundException", "The resource you requested does not exist.")
 }
 
 func TestListsArePaged(t *testing.T) {

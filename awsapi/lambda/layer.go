@@ -24,6 +24,7 @@ type layer struct {
 	Size     int64        `json:"size"`
 	Created  time.Time    `json:"created"`
 	Deleted  bool         `json:"deleted,omitempty"` // its number is not used again
+	Policy   policy       `json:"policy,omitzero"`
 }
 
 func layerKey(region, name string, version int) string {

@@ -162,6 +162,12 @@ func (s *Service) Service() wire.Service {
 		"ListLayerVersions":               wire.Handle(s.listLayerVersions),
 		"ListLayers":                      wire.Handle(s.listLayers),
 		"DeleteLayerVersion":              wire.Handle(s.deleteLayer),
+		"GetLayerVersionByArn":            wire.Handle(s.getLayerByARN),
+		"AddLayerVersionPermission":       wire.Handle(s.addLayerPermission),
+		"RemoveLayerVersionPermission":    wire.Handle(s.removeLayerPermission),
+		"GetLayerVersionPolicy":           wire.Handle(s.getLayerPolicy),
+		"PutRuntimeManagementConfig":      wire.Handle(s.putRuntimeManagement),
+		"ListCodeSigningConfigs":          wire.Always(wire.Object{"CodeSigningConfigs": []any{}}), // none can be made here
 	}}
 }
 

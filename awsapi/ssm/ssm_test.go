@@ -77,6 +77,12 @@ func TestVersionsLabelsAndARNs(t *testing.T) {
 	if len(history) != 2 || !reflect.DeepEqual(history[0].(object)["Labels"], []any{"live"}) || history[1].(object)["Value"] != "two" {
 		t.Errorf("history %v", history)
 	}
+	if out := c.Call("ssm", "UnlabelParameterVersion", object{"Name": "/app/db/host", "ParameterVersion": 1, "Labels": []string{"live", "other"}}); !reflect.DeepEqual(out, object{"RemovedLabels": []any{"live"}, "InvalidLabels": []any{"other"}}) {
+		t.Errorf("labels that were taken: %v", out)
+	}
+	if _, code, _ := c.Try("ssm", "GetParameter", object{"Name": "/app/db/host:live"}); code != "ParameterVersionNotFound" {
+		t.Errorf("a label that was taken: %s", code)
+	}
 }
 
 func TestSecureStringsAreEncrypted(t *testing.T) {

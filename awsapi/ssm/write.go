@@ -265,3 +265,37 @@ func (s *service) tags(ctx context.Context, c *wire.Call, in *resourceInput) (*t
 	out.TagList = append(out.TagList, d.Tags...)
 	return out, err
 }
+
+type unlabelInput struct {
+	Name             string
+	ParameterVersion int64
+	Labels           []string
+}
+
+type unlabelOutput struct{ RemovedLabels, InvalidLabels []string }
+
+// unlabel takes labels from a version. Those that it does not have are told.
+func (s *service) unlabel(ctx context.Context, c *wire.Call, in *unlabelInput) (*unlabelOutput, error) {
+	out := &unlabelOutput{}
+	_, err := s.docs.Update(ctx, key(c, in.Name), func(d *document) error {
+		out = &unlabelOutput{RemovedLabels: []string{}, InvalidLabels: []string{}}
+		at := slices.IndexFunc(d.Versions, func(v version) bool { return v.Number == in.ParameterVersion })
+		if at < 0 {
+			return wire.Errorf("ParameterVersionNotFound", "Systems Manager could not find version %d of %s. Verify the version and try again.", in.ParameterVersion, in.Name)
+		}
+		v := &d.Versions[at]
+		for _, l := range in.Labels {
+			if slices.Contains(v.Labels, l) {
+				out.RemovedLabels = append(out.RemovedLabels, l)
+			} else {
+				out.InvalidLabels = append(out.InvalidLabels, l)
+			}
+		}
+		v.Labels = slices.DeleteFunc(slices.Clone(v.Labels), func(l string) bool { return slices.Contains(in.Labels, l) })
+		return nil
+	})
+	if problem.CodeOf(err) == problem.NotFound {
+		err = notFound(in.Name)
+	}
+	return out, err
+}

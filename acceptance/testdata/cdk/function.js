@@ -3,6 +3,8 @@
 const cdk = require('aws-cdk-lib');
 const kinesis = require('aws-cdk-lib/aws-kinesis');
 const lambda = require('aws-cdk-lib/aws-lambda');
+const s3 = require('aws-cdk-lib/aws-s3');
+const deployment = require('aws-cdk-lib/aws-s3-deployment');
 const { KinesisEventSource } = require('aws-cdk-lib/aws-lambda-event-sources');
 
 const greeting = process.env.GREETING ?? 'hello';
@@ -26,6 +28,15 @@ exports.handler = (event, context) => {
 };`),
 });
 const made = new cdk.CustomResource(stack, 'Made', { serviceToken: maker.functionArn, resourceType: 'Custom::Word', properties: { Word: greeting } });
+// A site whose files the CDK uploads, and removes with its bucket; an alarm on the function.
+const site = new s3.Bucket(stack, 'Site', {
+  bucketName: 'fed-site', websiteIndexDocument: 'index.html', publicReadAccess: true, blockPublicAccess: s3.BlockPublicAccess.BLOCK_ACLS_ONLY,
+  autoDeleteObjects: true, removalPolicy: cdk.RemovalPolicy.DESTROY,
+});
+new deployment.BucketDeployment(stack, 'Files', {
+  destinationBucket: site, sources: [deployment.Source.data('index.html', '<p>' + greeting), deployment.Source.jsonData('table.json', { name: stream.streamName })],
+});
+worker.metricErrors().createAlarm(stack, 'Errors', { alarmName: 'worker-errors', threshold: 1, evaluationPeriods: 1 });
 new cdk.CfnOutput(stack, 'Address', { value: url.url });
 new cdk.CfnOutput(stack, 'Loud', { value: made.getAttString('Loud') });
 new cdk.CfnOutput(stack, 'MakerName', { value: maker.functionName });

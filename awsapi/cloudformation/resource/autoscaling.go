@@ -109,7 +109,7 @@ func (scalingGroup) Find(ctx context.Context, r *Request) (Made, bool, error) {
 
 // scalingPolicy acts for AWS::AutoScaling::ScalingPolicy. Its identifier is the
 // ARN; before it is made, its name.
-type scalingPolicy struct{}
+type scalingPolicy struct{ unfindable }
 
 func policyName(r *Request) string {
 	_, name, found := strings.Cut(r.Physical, ":policyName/")
@@ -137,11 +137,8 @@ func (scalingPolicy) Delete(ctx context.Context, r *Request) error {
 	return err
 }
 
-// Find says no: putting a policy again does no harm.
-func (scalingPolicy) Find(context.Context, *Request) (Made, bool, error) { return Made{}, false, nil }
-
 // lifecycleHook acts for AWS::AutoScaling::LifecycleHook.
-type lifecycleHook struct{}
+type lifecycleHook struct{ unfindable }
 
 func (lifecycleHook) Create(ctx context.Context, r *Request) (Made, error) {
 	in := without(r.Properties)
@@ -160,11 +157,8 @@ func (lifecycleHook) Delete(ctx context.Context, r *Request) error {
 	return err
 }
 
-// Find says no: putting a hook again does no harm.
-func (lifecycleHook) Find(context.Context, *Request) (Made, bool, error) { return Made{}, false, nil }
-
 // scheduledAction acts for AWS::AutoScaling::ScheduledAction.
-type scheduledAction struct{}
+type scheduledAction struct{ unfindable }
 
 func (scheduledAction) Create(ctx context.Context, r *Request) (Made, error) {
 	in := without(r.Properties)
@@ -184,6 +178,3 @@ func (scheduledAction) Delete(ctx context.Context, r *Request) error {
 	}
 	return err
 }
-
-// Find says no: putting an action again does no harm.
-func (scheduledAction) Find(context.Context, *Request) (Made, bool, error) { return Made{}, false, nil }

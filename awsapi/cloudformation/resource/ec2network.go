@@ -83,13 +83,11 @@ var elasticAddress = &ec2Kind{resource: "elastic-ip", create: "AllocateAddress",
 
 // simple is what the acts on relations between two things have in common: they are
 // found by what they relate, so doing one again does no harm.
-type simple struct{}
+type simple struct{ unfindable }
 
 func (simple) Update(_ context.Context, r *Request) (Made, error) {
 	return Made{Physical: r.Physical, Attributes: r.Attributes}, nil
 }
-
-func (simple) Find(context.Context, *Request) (Made, bool, error) { return Made{}, false, nil }
 
 // attachment acts for AWS::EC2::VPCGatewayAttachment.
 type attachment struct{ simple }

@@ -3,8 +3,6 @@ package resource
 import (
 	"context"
 	"slices"
-
-	"showrunner/awsapi/wire"
 )
 
 func identityTypes() []*Type {
@@ -20,13 +18,13 @@ func identityTypes() []*Type {
 		Properties: []string{"PolicyName", "PolicyDocument", "Roles", "Users", "Groups"},
 		Required:   []string{"PolicyName", "PolicyDocument"},
 		Replace:    []string{"PolicyName"}, Attributes: []string{"Id"}, Identifiers: []string{"Id"},
-		IAM: true, Needs: needs, Check: onlyRoles, Handler: rolePolicy{},
+		IAM: true, Needs: needs, Handler: rolePolicy{},
 	}, {
 		Name:       "AWS::IAM::ManagedPolicy",
 		Properties: []string{"ManagedPolicyName", "Path", "Description", "PolicyDocument", "Roles", "Users", "Groups"},
 		Required:   []string{"PolicyDocument"},
 		Replace:    []string{"ManagedPolicyName", "Path", "Description"}, Attributes: []string{"PolicyArn", "PolicyId"}, Identifiers: []string{"PolicyArn"},
-		IAM: true, Needs: needs, Check: onlyRoles, Handler: managedPolicy{},
+		IAM: true, Needs: needs, Handler: managedPolicy{},
 	}, {
 		Name:       "AWS::IAM::InstanceProfile",
 		Properties: []string{"InstanceProfileName", "Path", "Roles"},
@@ -40,16 +38,6 @@ func identityTypes() []*Type {
 		Replace:    []string{"AWSServiceName", "CustomSuffix"}, Attributes: []string{"RoleName"}, Identifiers: []string{"RoleName"},
 		IAM: true, Needs: needs, Handler: serviceRole{},
 	}}
-}
-
-// onlyRoles refuses users and groups, which are not served.
-func onlyRoles(properties map[string]any) error {
-	for _, name := range []string{"Users", "Groups"} {
-		if list, ok := properties[name].([]any); ok && len(list) > 0 {
-			return wire.Errorf("ValidationError", "%s of IAM are not served here", name)
-		}
-	}
-	return nil
 }
 
 // role acts for AWS::IAM::Role.
@@ -178,59 +166,34 @@ func (h role) Find(ctx context.Context, r *Request) (Made, bool, error) {
 	return absent(h.made(out), err, "NoSuchEntity")
 }
 
-// rolePolicy acts for AWS::IAM::Policy: a policy of its own in each of the roles.
-type rolePolicy struct{}
+// rolePolicy acts for AWS::IAM::Policy: a policy of its own in each role, user and group.
+type rolePolicy struct{ unfindable }
 
 func (h rolePolicy) made(r *Request) Made {
 	return Made{Physical: r.Physical, Attributes: map[string]any{"Id": r.Physical}}
 }
 
-// somebody refuses a policy that nobody has, as AWS does when it is made and
-// when it is deleted.
-func (rolePolicy) somebody(r *Request) error {
-	if len(r.Texts("Roles")) == 0 {
-		return wire.Errorf("InvalidInput", "At least one of [Groups,Roles,Users] must be non-empty.")
-	}
-	return nil
-}
-
 func (h rolePolicy) Create(ctx context.Context, r *Request) (Made, error) {
-	if err := h.somebody(r); err != nil {
+	if err := somebody(r); err != nil {
 		return h.made(r), err
 	}
-	for _, role := range r.Texts("Roles") {
-		if _, err := r.call(ctx, "iam", "PutRolePolicy", map[string]any{"RoleName": role, "PolicyName": r.Text("PolicyName"), "PolicyDocument": r.Document("PolicyDocument")}); err != nil {
-			return h.made(r), err
-		}
-	}
-	return h.made(r), nil
+	return h.made(r), eachHolder(ctx, r, "Put%Policy", r.Texts, map[string]any{"PolicyName": r.Text("PolicyName"), "PolicyDocument": r.Document("PolicyDocument")})
 }
 
 func (h rolePolicy) Update(ctx context.Context, r *Request) (Made, error) {
-	now := r.Texts("Roles")
-	gone := slices.DeleteFunc(texts(r.Old["Roles"]), func(role string) bool { return slices.Contains(now, role) })
-	if err := h.remove(ctx, r, gone); err != nil {
+	if err := h.remove(ctx, r, noLonger(r)); err != nil {
 		return Made{}, err
 	}
 	return h.Create(ctx, r)
 }
 
-func (rolePolicy) remove(ctx context.Context, r *Request, roles []string) error {
-	for _, role := range roles {
-		_, err := r.call(ctx, "iam", "DeleteRolePolicy", map[string]any{"RoleName": role, "PolicyName": r.Text("PolicyName")})
-		if err := gone(err, "NoSuchEntity"); err != nil {
-			return err
-		}
-	}
-	return nil
+func (rolePolicy) remove(ctx context.Context, r *Request, of func(string) []string) error {
+	return eachHolder(ctx, r, "Delete%Policy", of, map[string]any{"PolicyName": r.Text("PolicyName")}, "NoSuchEntity")
 }
 
 func (h rolePolicy) Delete(ctx context.Context, r *Request) error {
-	if err := h.somebody(r); err != nil {
+	if err := somebody(r); err != nil {
 		return err
 	}
-	return h.remove(ctx, r, r.Texts("Roles"))
+	return h.remove(ctx, r, r.Texts)
 }
-
-// Find says no: putting a policy again does no harm.
-func (rolePolicy) Find(context.Context, *Request) (Made, bool, error) { return Made{}, false, nil }

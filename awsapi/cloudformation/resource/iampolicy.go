@@ -38,33 +38,22 @@ func (h managedPolicy) Create(ctx context.Context, r *Request) (Made, error) {
 		return Made{}, err
 	}
 	m := h.made(out)
-	return m, h.attach(ctx, r, m.Physical, r.Texts("Roles"))
+	return m, h.attach(ctx, r, m.Physical)
 }
 
-func (managedPolicy) attach(ctx context.Context, r *Request, arn string, roles []string) error {
-	for _, role := range roles {
-		if _, err := r.call(ctx, "iam", "AttachRolePolicy", map[string]any{"RoleName": role, "PolicyArn": arn}); err != nil {
-			return err
-		}
-	}
-	return nil
+func (managedPolicy) attach(ctx context.Context, r *Request, arn string) error {
+	return eachHolder(ctx, r, "Attach%Policy", r.Texts, map[string]any{"PolicyArn": arn})
 }
 
-func (managedPolicy) detach(ctx context.Context, r *Request, roles []string) error {
-	for _, role := range roles {
-		_, err := r.call(ctx, "iam", "DetachRolePolicy", map[string]any{"RoleName": role, "PolicyArn": r.Physical})
-		if err := gone(err, "NoSuchEntity"); err != nil {
-			return err
-		}
-	}
-	return nil
+func (managedPolicy) detach(ctx context.Context, r *Request, of func(string) []string) error {
+	return eachHolder(ctx, r, "Detach%Policy", of, map[string]any{"PolicyArn": r.Physical}, "NoSuchEntity")
 }
 
 // Complete attaches a policy that is there.
 func (h managedPolicy) Complete(ctx context.Context, r *Request) (Made, error) {
 	out, err := r.call(ctx, "iam", "GetPolicy", map[string]any{"PolicyArn": h.arn(r)})
 	if err == nil {
-		err = h.attach(ctx, r, h.arn(r), r.Texts("Roles"))
+		err = h.attach(ctx, r, h.arn(r))
 	}
 	return h.made(out), err
 }
@@ -90,19 +79,17 @@ func (h managedPolicy) Update(ctx context.Context, r *Request) (Made, error) {
 			return Made{}, err
 		}
 	}
-	now := r.Texts("Roles")
-	left := slices.DeleteFunc(texts(r.Old["Roles"]), func(role string) bool { return slices.Contains(now, role) })
-	if err := h.detach(ctx, r, left); err != nil {
+	if err := h.detach(ctx, r, noLonger(r)); err != nil {
 		return Made{}, err
 	}
 	if out, err = r.call(ctx, "iam", "GetPolicy", map[string]any{"PolicyArn": r.Physical}); err != nil {
 		return Made{}, err
 	}
-	return h.made(out), h.attach(ctx, r, r.Physical, now)
+	return h.made(out), h.attach(ctx, r, r.Physical)
 }
 
 func (h managedPolicy) Delete(ctx context.Context, r *Request) error {
-	if err := h.detach(ctx, r, r.Texts("Roles")); err != nil {
+	if err := h.detach(ctx, r, r.Texts); err != nil {
 		return err
 	}
 	out, err := r.call(ctx, "iam", "ListPolicyVersions", map[string]any{"PolicyArn": r.Physical})
@@ -200,7 +187,7 @@ func (h instanceProfile) Find(ctx context.Context, r *Request) (Made, bool, erro
 }
 
 // serviceRole acts for AWS::IAM::ServiceLinkedRole.
-type serviceRole struct{}
+type serviceRole struct{ unfindable }
 
 func (serviceRole) Create(ctx context.Context, r *Request) (Made, error) {
 	out, err := r.call(ctx, "iam", "CreateServiceLinkedRole", r.pick(map[string]string{"AWSServiceName": "AWSServiceName", "CustomSuffix": "CustomSuffix", "Description": "Description"}))
@@ -217,5 +204,3 @@ func (serviceRole) Delete(ctx context.Context, r *Request) error {
 	_, err := r.call(ctx, "iam", "DeleteRole", map[string]any{"RoleName": r.Physical})
 	return gone(err, "NoSuchEntity")
 }
-
-func (serviceRole) Find(context.Context, *Request) (Made, bool, error) { return Made{}, false, nil }

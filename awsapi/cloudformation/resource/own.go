@@ -13,7 +13,7 @@ func ownTypes() []*Type {
 }
 
 // nothing acts for types that are nothing but their record in the stack.
-type nothing struct{}
+type nothing struct{ unfindable }
 
 func (nothing) Create(_ context.Context, r *Request) (Made, error) {
 	return Made{Physical: r.Physical}, nil
@@ -24,5 +24,3 @@ func (nothing) Update(_ context.Context, r *Request) (Made, error) {
 }
 
 func (nothing) Delete(context.Context, *Request) error { return nil }
-
-func (nothing) Find(context.Context, *Request) (Made, bool, error) { return Made{}, false, nil }

@@ -74,6 +74,22 @@ type Handler interface {
 	Find(ctx context.Context, r *Request) (Made, bool, error)
 }
 
+// unfindable is part of the handlers of resources that are not looked for: making one
+// again does no harm.
+type unfindable struct{}
+
+// Find says no.
+func (unfindable) Find(context.Context, *Request) (Made, bool, error) { return Made{}, false, nil }
+
+func (unfindable) isNotFound() {}
+
+// Findable says whether a type's handler looks for resources: only then something is
+// gone when it finds nothing.
+func (t *Type) Findable() bool {
+	_, not := t.Handler.(interface{ isNotFound() })
+	return !not && !strings.HasPrefix(t.Name, "Custom::") && t.Name != CustomResource
+}
+
 // Settler is a handler of resources that are not ready at once.
 type Settler interface {
 	// Settled is the resource once it is ready. The error is of one that failed.
@@ -140,7 +156,7 @@ type Config struct {
 // Types are all types, by name, that are served over these services.
 func Types(c Config, served func(service, operation string) bool) Catalog {
 	out := Catalog{}
-	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(), logTypes(), deliveryTypes(c), networkTypes(), computeTypes(), balancerTypes(), nestedTypes(), functionTypes(c), containerTypes(), keptTypes(c), ownTypes()} {
+	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(), logTypes(), deliveryTypes(c), networkTypes(), computeTypes(), balancerTypes(), nestedTypes(), cdkTypes(), functionTypes(c), containerTypes(), watchTypes(), principalTypes(), keptTypes(c), ownTypes()} {
 		for _, t := range family {
 			if t.Needs[0] == "" || served(t.Needs[0], t.Needs[1]) {
 				out[t.Name] = t

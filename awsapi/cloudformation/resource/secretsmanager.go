@@ -168,7 +168,7 @@ func (secret) Find(ctx context.Context, r *Request) (Made, bool, error) {
 }
 
 // secretPolicy acts for AWS::SecretsManager::ResourcePolicy.
-type secretPolicy struct{}
+type secretPolicy struct{ unfindable }
 
 func (secretPolicy) Create(ctx context.Context, r *Request) (Made, error) {
 	out, err := r.call(ctx, "secretsmanager", "PutResourcePolicy", map[string]any{"SecretId": r.Text("SecretId"), "ResourcePolicy": r.Document("ResourcePolicy")})
@@ -181,6 +181,3 @@ func (secretPolicy) Delete(ctx context.Context, r *Request) error {
 	_, err := r.call(ctx, "secretsmanager", "DeleteResourcePolicy", map[string]any{"SecretId": r.Physical})
 	return gone(err, "ResourceNotFoundException")
 }
-
-// Find says no: putting a policy again does no harm.
-func (secretPolicy) Find(context.Context, *Request) (Made, bool, error) { return Made{}, false, nil }
