@@ -7,6 +7,7 @@
 // read up to a chunk has missed nothing before it, whichever replica wrote it.
 // Puts that wait at the same time for the same shard share a chunk.
 //
-// It refuses enhanced fan-out, and encryption by a key of the caller's.
+// Consumers with enhanced fan-out are sent records as they come. It refuses encryption
+// by a key of the caller's.
 // Source: Amazon Kinesis Data Streams API Reference and developer guide.
 package kinesis
