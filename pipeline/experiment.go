@@ -20,8 +20,9 @@ type Experiment struct {
 	Share       float64           `json:"share,omitempty" default:"5" min:"0.1" max:"45"`     // percent of the cluster's requests in the region that each group gets; default 5
 	For         Duration          `json:"for,omitempty" default:"1m" min:"1000000000"`        // how long the two groups are compared; default 1m
 	Faults      []ExperimentFault `json:"faults"`
-	Probes      []ExperimentProbe `json:"probes,omitempty"` // further parts of the steady state
-	Judge       *Judge            `json:"judge,omitempty"`  // compares the experiment group, as the new version, with the control group, as the old one; default: with maxP99 1s
+	Probes      []ExperimentProbe `json:"probes,omitempty"`         // further parts of the steady state
+	Stops       []ExperimentStop  `json:"stopConditions,omitempty"` // any of them ends the experiment at once, and fails the stage
+	Judge       *Judge            `json:"judge,omitempty"`          // compares the experiment group, as the new version, with the control group, as the old one; default: with maxP99 1s
 }
 
 // Kind implements Config.
@@ -48,6 +49,27 @@ type ExperimentProbe struct {
 	Header []string `json:"header,omitempty" lang:"one"`                     // of the request: 'Name: value'
 }
 
+// ExperimentStop is looked at every second while the two groups are compared. One that cannot be looked at is met.
+type ExperimentStop struct {
+	Alarm  string   `json:"alarm,omitempty"`  // an alarm of the endpoint for clients of AWS, by its name: met when it is open
+	PromQL string   `json:"promql,omitempty"` // a query of the control plane's metrics: met when a value is beyond a bound
+	Above  *float64 `json:"above,omitempty"`
+	Below  *float64 `json:"below,omitempty"`
+}
+
+// lacks says what is wrong with a stop condition.
+func (s ExperimentStop) lacks() string {
+	switch {
+	case (s.Alarm == "") == (s.PromQL == ""):
+		return "it looks at an alarm or at a query: give alarm or promql"
+	case s.PromQL != "" && s.Above == nil && s.Below == nil:
+		return "a query needs a bound: above or below"
+	case s.Alarm != "" && (s.Above != nil || s.Below != nil):
+		return "an alarm has no bound: above and below belong to promql"
+	}
+	return ""
+}
+
 // experimentRules refuses faults that cannot begin.
 func (c *checks) experimentRules(i int, s *stageOrigin, v Experiment) {
 	c.artifactRef(i, v.Artifact, s.with, "artifact")
@@ -60,6 +82,11 @@ func (c *checks) experimentRules(i int, s *stageOrigin, v Experiment) {
 		lacks, field := f.lacks()
 		if lacks != "" {
 			c.report(find(s.with, "faults", n, field), CodeValue, "fault %d of %s: %s", n+1, c.where, lacks)
+		}
+	}
+	for n, stop := range v.Stops {
+		if lacks := stop.lacks(); lacks != "" {
+			c.report(find(s.with, "stopConditions", n), CodeValue, "stop condition %d of %s: %s", n+1, c.where, lacks)
 		}
 	}
 	if j := v.Judge; j != nil {

@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"showrunner/awsapi/cloudwatch"
+	"showrunner/chaos/experiment"
 	"showrunner/control"
+	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage/chaos"
 	"showrunner/store"
@@ -65,6 +67,11 @@ type stageFaults struct{ c *controlPlane }
 // Held implements chaos.Faults.
 func (s stageFaults) Held(ctx context.Context, application string) string {
 	return s.c.control.ChaosHeld(ctx, application)
+}
+
+// StopMet implements chaos.Faults.
+func (s stageFaults) StopMet(ctx context.Context, c pipeline.ExperimentStop) string {
+	return s.c.control.StopMet(ctx, experiment.Condition{Alarm: c.Alarm, PromQL: c.PromQL, Above: c.Above, Below: c.Below}, new(int))
 }
 
 // Begin implements chaos.Faults.

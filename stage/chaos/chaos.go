@@ -43,6 +43,9 @@ type Faults interface {
 	// Begin begins a fault for an execution, once for each name. Errors: precondition
 	// (it is refused: nothing was begun), unavailable.
 	Begin(ctx context.Context, by, execution string, f Fault) error
+	// StopMet says why a stop condition is met, "" when it is not. One that cannot be looked
+	// at is met.
+	StopMet(ctx context.Context, c pipeline.ExperimentStop) string
 	// Over says why a fault has ended, "" while it has not.
 	Over(ctx context.Context, id string) (reason string, err error)
 	// Undo ends a fault; one that has ended, or never began, is success.

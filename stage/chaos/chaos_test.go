@@ -29,6 +29,7 @@ type world struct {
 	in    *stage.Input
 
 	held    string
+	stops   func(pipeline.ExperimentStop) string // why a stop condition is met
 	refuse  error
 	begun   []Fault
 	active  map[string]bool
@@ -56,6 +57,13 @@ func (w *world) Yield(context.Context, string, string, []string, stage.Key) erro
 }
 
 func (w *world) Held(context.Context, string) string { return w.held }
+
+func (w *world) StopMet(_ context.Context, c pipeline.ExperimentStop) string {
+	if w.stops == nil {
+		return ""
+	}
+	return w.stops(c)
+}
 
 func (w *world) Begin(_ context.Context, _, _ string, f Fault) error {
 	if w.refuse != nil {
@@ -214,8 +222,21 @@ func TestEnds(t *testing.T) {
 		"a check refuses the fault":   {func(w *world, _ *pipeline.Experiment) { w.refuse = problem.New(problem.Precondition, "x", "not today") }, "CHAOS_REFUSED", "not today", 0},
 		"all chaos is stopped before": {func(w *world, _ *pipeline.Experiment) { w.held = "incident 7" }, "CHAOS_HELD", "incident 7", 0},
 		"all chaos is stopped":        {func(w *world, _ *pipeline.Experiment) { w.over = "all chaos is stopped: incident 7" }, "CHAOS_STOPPED", "incident 7", 2},
-		"there is no such service":    {func(_ *world, c *pipeline.Experiment) { c.Faults[0].To = "catlog" }, "CHAOS_NO_DEPENDENCY", "catlog", 0},
-		"there is no artifact":        {func(_ *world, c *pipeline.Experiment) { c.Artifact = "other" }, "NO_ARTIFACT", "other", 0},
+		"a stop condition is met": {func(w *world, c *pipeline.Experiment) {
+			c.Stops = []pipeline.ExperimentStop{{Alarm: "late"}}
+			w.stops = func(s pipeline.ExperimentStop) string {
+				if len(w.begun) == 0 {
+					return ""
+				}
+				return "alarm " + s.Alarm + " is open"
+			}
+		}, "CHAOS_STOPPED", "alarm late is open", 2},
+		"a stop condition is met before": {func(w *world, c *pipeline.Experiment) {
+			c.Stops = []pipeline.ExperimentStop{{Alarm: "late"}}
+			w.stops = func(s pipeline.ExperimentStop) string { return "alarm " + s.Alarm + " is open" }
+		}, "CHAOS_HELD", "alarm late is open", 0},
+		"there is no such service": {func(_ *world, c *pipeline.Experiment) { c.Faults[0].To = "catlog" }, "CHAOS_NO_DEPENDENCY", "catlog", 0},
+		"there is no artifact":     {func(_ *world, c *pipeline.Experiment) { c.Artifact = "other" }, "NO_ARTIFACT", "other", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

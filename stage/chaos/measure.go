@@ -37,6 +37,12 @@ func (t *trial) measure(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	t.probe(ctx)
+	for _, c := range t.config.Stops {
+		if why := t.Faults.StopMet(ctx, c); why != "" && ctx.Err() == nil {
+			t.failed("CHAOS_STOPPED", why, "look at the alarm or the query; the traffic returned at once")
+			break
+		}
+	}
 	if t.st.Failure == nil {
 		t.compare(groups, counts, !t.Now().Before(end))
 	}

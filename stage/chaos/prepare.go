@@ -29,6 +29,12 @@ func (t *trial) claim(ctx context.Context) (time.Duration, error) {
 		t.failed("CHAOS_HELD", "nothing was begun: "+why, "run the pipeline again when that is over; showrunner chaos status says whether all chaos is stopped")
 		return 0, t.Claims.Yield(ctx, t.account.Name(), t.config.Cluster, t.regions(), t.in.Key)
 	}
+	for _, c := range t.config.Stops {
+		if why := t.Faults.StopMet(ctx, c); why != "" {
+			t.failed("CHAOS_HELD", "nothing was begun: "+why, "run the pipeline again when that is over")
+			return 0, t.Claims.Yield(ctx, t.account.Name(), t.config.Cluster, t.regions(), t.in.Key)
+		}
+	}
 	fresh, other, err := t.Claims.Take(ctx, t.account.Name(), t.config.Cluster, t.regions(), t.in.Key)
 	switch {
 	case err != nil:
