@@ -11,8 +11,8 @@ import (
 
 // SubscriptionRequest is a subscription to be kept.
 type SubscriptionRequest struct {
-	URL         string   `json:"url" doc:"http or https"`
-	Secret      string   `json:"secret" doc:"name of the secret that messages are signed with (Standard Webhooks)"`
+	URL         string   `json:"url" doc:"http or https, or kinesis://REGION/STREAM"`
+	Secret      string   `json:"secret,omitempty" doc:"name of the secret that messages are signed with (Standard Webhooks); of a stream, of the one that holds the keys of AWS as JSON, or none for those of the environment"`
 	Types       []string `json:"types,omitempty" doc:"exact types, or prefixes that end with a dot; none is all but stage.progress"`
 	Application string   `json:"application,omitempty"`
 	Pipeline    string   `json:"pipeline,omitempty"`

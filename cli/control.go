@@ -86,6 +86,7 @@ is back; nothing has to be started anew.`,
 // reachFlags are the flags that say how others reach the control plane.
 func reachFlags(f *pflag.FlagSet, config *server.ControlConfig) {
 	f.StringSliceVar(&config.Hosts, "host", nil, "names besides localhost and that of --url that requests may be addressed to")
+	f.StringVar(&config.MetricsTo, "metrics-to", "", "send metrics of services to CloudWatch once a minute: cloudwatch://REGION/NAMESPACE, with ?logs=GROUP in the embedded metric format through its logs; keys are those of the environment, or JSON in the secret named by ?secret=NAME (default: nowhere)")
 	f.StringVar(&config.URL, "url", "", "where others reach this control plane, for webhooks and call-backs (default: http://LISTEN)")
 }
 

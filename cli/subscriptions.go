@@ -20,12 +20,17 @@ and at least once. Messages are signed as Standard Webhooks says
 (https://www.standardwebhooks.com): an event that is sent again has the same
 webhook-id. The body is a CloudEvents 1.0 document unless --format event asks for
 the log's own form. A receiver that fails is asked again, less and less often, for
-three days, and is then parked with the reason until it is resumed.`,
+three days, and is then parked with the reason until it is resumed.
+
+With --url kinesis://REGION/STREAM the events go to a Kinesis stream, in batches. The
+events of one execution stay in order: its id is the partition key. The keys of AWS are
+those of the environment of control, or the JSON in the secret: accessKeyId,
+secretAccessKey and, where there is one, sessionToken.`,
 	}
 	var r api.SubscriptionRequest
 	var from int64
 	set := &cobra.Command{
-		Use: "set NAME --url URL --secret SECRET", Short: "Create or replace a subscription", Args: exactArgs("NAME"),
+		Use: "set NAME --url URL [--secret SECRET]", Short: "Create or replace a subscription", Args: exactArgs("NAME"),
 		Example: "  printf %s \"$KEY\" | showrunner secret set events-key\n" +
 			"  showrunner subscriptions set audit --url https://siem.example.com/in --secret events-key --type audit. --type execution.",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,7 +45,7 @@ three days, and is then parked with the reason until it is resumed.`,
 		},
 	}
 	f := set.Flags()
-	f.StringVar(&r.URL, "url", "", "where events are sent, http or https")
+	f.StringVar(&r.URL, "url", "", "where events are sent, http or https, or kinesis://REGION/STREAM")
 	f.StringVar(&r.Secret, "secret", "", "name of the secret that signs")
 	f.StringSliceVar(&r.Types, "type", nil, `of these types; a type that ends with "." is a prefix (default all but stage.progress)`)
 	f.StringVarP(&r.Application, "application", "a", "", "of this application")

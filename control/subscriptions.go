@@ -38,9 +38,11 @@ func (s *Service) putSubscription(ctx context.Context, p Principal, sub subscrip
 	if err := sub.Check(); err != nil {
 		return err
 	}
-	if _, err := s.Secrets.Resolve(ctx, sub.Secret); err != nil {
-		return problem.Wrap(err, "", opSubscribe, "subscription %s signs with a secret that cannot be read", sub.Name).
-			WithHelp("set it first: showrunner secret set %s", sub.Secret)
+	if sub.Secret != "" {
+		if _, err := s.Secrets.Resolve(ctx, sub.Secret); err != nil {
+			return problem.Wrap(err, "", opSubscribe, "subscription %s uses a secret that cannot be read", sub.Name).
+				WithHelp("set it first: showrunner secret set %s", sub.Secret)
+		}
 	}
 	start, err := s.End(ctx)
 	if err != nil {

@@ -169,10 +169,10 @@ type Analysis struct {
 	Metrics          []AnalysisMetric `json:"metrics"`
 }
 
-// MetricsSource is a server that answers Prometheus's query API.
+// MetricsSource is a server that answers Prometheus's query API, or Amazon CloudWatch. A query to CloudWatch is the JSON list of MetricDataQueries that GetMetricData takes, or one expression of its metric maths.
 type MetricsSource struct {
-	URL   string `json:"url" check:"url"`               // without /api/v1
-	Token string `json:"token,omitempty" lang:"secret"` // sent as Bearer
+	URL   string `json:"url" check:"metrics"`           // without /api/v1; or cloudwatch://REGION
+	Token string `json:"token,omitempty" lang:"secret"` // sent as Bearer; for CloudWatch keys as JSON (accessKeyId, secretAccessKey, sessionToken), without it those of control's environment
 }
 
 // AnalysisMetric is a PromQL query for each side, judged by Kayenta's rules (netflix-aca-v1), or two counters, judged by the sequential judge. A query answers with one series. Variables in it: ${scope} (cluster, region and server group as label matchers of control's own metrics), ${groups} (the server groups as a regular expression), ${cluster}, ${region}, ${version}, ${step}.

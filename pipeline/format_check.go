@@ -56,6 +56,7 @@ var formats = map[string]format{
 	"zone":        {nil, "an IANA time zone such as Europe/Paris", checkZone},
 	"git":         {nil, "something the git command reads", checkGitURL},
 	"url":         {nil, "an http or https URL", checkURL},
+	"metrics":     {nil, "an http or https URL, or cloudwatch://REGION", checkMetricsSource},
 	"mail":        {nil, "an address such as deploys@example.com", checkMail},
 	"hostport":    {nil, "host:port such as smtp.example.com:587", checkHostPort},
 	"urlpath":     {nil, "a path that starts with /", checkURLPath},
@@ -302,6 +303,18 @@ func checkGitURL(s string) error {
 		return fmt.Errorf("it holds a password; put that in `credentials` as a secret")
 	}
 	return nil
+}
+
+// checkMetricsSource accepts what metrics can be read from.
+func checkMetricsSource(s string) error {
+	if region, ok := strings.CutPrefix(s, "cloudwatch://"); ok {
+		region, _, _ = strings.Cut(region, "?")
+		if !regexp.MustCompile(regionPattern).MatchString(region) {
+			return fmt.Errorf("%q names no region", shorten(firstLine(s), 80))
+		}
+		return nil
+	}
+	return checkURL(s)
 }
 
 func checkURL(s string) error {

@@ -38,6 +38,7 @@ import (
 	"showrunner/stage/notify"
 	"showrunner/store"
 	"showrunner/telemetry"
+	"showrunner/telemetry/cloudwatch"
 	"showrunner/telemetry/promapi"
 	"showrunner/telemetry/scrape"
 	metricsource "showrunner/telemetry/source"
@@ -60,9 +61,11 @@ type ControlConfig struct {
 	Identity       string   // age identity for secrets; empty: the key in Data
 	URL            string   // where others reach this control plane, for call-backs; empty: http://Listen
 	// AWS is where the AWS-compatible endpoint listens, or at the next free port; empty or off: nowhere.
-	AWS     string
-	Version string
-	Exe     string // this program, which supervises builds
+	AWS string
+	// MetricsTo is where metrics are sent, cloudwatch://REGION/NAMESPACE; empty: nowhere.
+	MetricsTo string
+	Version   string
+	Exe       string // this program, which supervises builds
 	// Retention is how long what has ended is kept.
 	Retention execution.Retention
 	// KeepBuilds is how long the folders of builds that ended are kept.
@@ -122,9 +125,11 @@ type controlPlane struct {
 	scraper      *scrape.Scraper
 	targets      map[string][]scrape.Target // of account/region
 	own          *ownMetrics
-	aws          *awsEndpoint // nil: none is asked for
-	awsURL       string       // of the endpoint; set before anything is served
-	urlGiven     bool         // URL is what a person gave
+	sink         *cloudwatch.Sink            // nil: metrics are sent nowhere
+	backgrounds  []func(ctx context.Context) // what was asked for besides, and runs until the control plane ends
+	aws          *awsEndpoint                // nil: none is asked for
+	awsURL       string                      // of the endpoint; set before anything is served
+	urlGiven     bool                        // URL is what a person gave
 }
 
 // RunControl runs a control plane until ctx ends. What its stages do outside
@@ -226,6 +231,13 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	c.scraper = &scrape.Scraper{Store: c.metrics, Client: scrape.NewClient(), Now: c.Now, Log: c.Log}
 	c.targets = map[string][]scrape.Target{}
 	c.own = c.newOwnMetrics()
+	if c.sink, err = c.openSink(ctx); err != nil {
+		return nil, err
+	}
+	if c.sink != nil {
+		c.own.registry.MustRegister(sinkMetrics(c.sink)...)
+		c.backgrounds = append(c.backgrounds, c.sink.Run)
+	}
 	if c.AWS != "" {
 		if c.aws, err = c.awsEndpoint(); err != nil {
 			return nil, err
@@ -280,6 +292,9 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { return c.triggers.Run(ctx) })
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })
 	c.tellPeople(ctx, group)
+	for _, run := range c.backgrounds {
+		group.Go(func() error { run(ctx); return nil })
+	}
 	group.Go(func() error { c.cleaner.Run(ctx); return nil })
 	group.Go(func() error { c.sweeper().Run(ctx); return nil })
 	group.Go(func() error { c.builder.KeepQueue(ctx); return nil })

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"showrunner/cloud"
 	"showrunner/problem"
 	"showrunner/telemetry"
+	"showrunner/telemetry/cloudwatch"
 	"showrunner/telemetry/ingest"
 	"showrunner/telemetry/promapi"
 	"showrunner/telemetry/scrape"
@@ -75,6 +77,9 @@ func (c *controlPlane) prometheus(mux *http.ServeMux) {
 func (c *controlPlane) source(url, token string) canary.Source {
 	if url == "" {
 		return c.promapi
+	}
+	if strings.HasPrefix(url, cloudwatch.Scheme+"://") {
+		return cloudwatch.SourceOf(url, token)
 	}
 	return &source.Prometheus{URL: url, Token: token, Client: c.sourceClient}
 }

@@ -29,6 +29,7 @@ import (
 	"showrunner/stage/notify"
 	"showrunner/store"
 	"showrunner/subscription"
+	"showrunner/subscription/kinesis"
 	"showrunner/trigger"
 )
 
@@ -125,7 +126,7 @@ func (c *controlPlane) makeTriggers() {
 // deliverer makes what sends events to those who have subscribed.
 func (c *controlPlane) deliverer() *subscription.Sender {
 	return &subscription.Sender{Subscriptions: subscription.Store{Records: c.store}, Log: c.engine, Secrets: c.secrets,
-		Replicas: replicas{c.engine, c.store}, Source: c.URL, Common: c.urlGiven, Holder: c.holder(), Now: c.Now, Client: subscription.NewClient(), Report: c.Log}
+		Replicas: replicas{c.engine, c.store}, Source: c.URL, Common: c.urlGiven, Holder: c.holder(), Now: c.Now, Client: subscription.NewClient(), Streams: kinesis.Open, Report: c.Log}
 }
 
 // notifier makes what tells people of runs.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,7 +81,9 @@ type Sender struct {
 	Holder string // names this replica
 	Now    func() time.Time
 	Client *http.Client
-	Report *slog.Logger
+	// Streams opens the stream of an address, with the value of the subscription's secret.
+	Streams func(ctx context.Context, address, credentials string) (Stream, error)
+	Report  *slog.Logger
 }
 
 // NewClient makes the client that sends messages. It follows no redirect: a
@@ -201,6 +204,7 @@ type held struct {
 	progress Progress
 	version  int64 // version of the record that keeps progress
 	saved    time.Time
+	stream   Stream // of a subscription whose events go to one, once it is open
 }
 
 // hold takes the lease of a subscription. It returns nil when another replica
@@ -261,22 +265,20 @@ func (h *held) release(ctx context.Context) {
 func (h *held) send(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	slices := h.sender.Log.Follow(ctx, h.progress.Position, h.sub.filter())
+	events := h.sender.Log.Follow(ctx, h.progress.Position, h.sub.filter())
 	renew := time.NewTicker(lease / 3)
 	defer renew.Stop()
 	for {
 		select {
-		case slice, ok := <-slices:
+		case slice, ok := <-events:
 			if !ok {
 				return ctx.Err()
 			}
-			for _, e := range slice.Events {
-				if h.sub.selects(e) {
-					if err := h.deliver(ctx, e); err != nil || h.progress.Parked != "" {
-						return err
-					}
-				}
-				h.progress.Position = e.Position
+			if err := h.deliverSlice(ctx, slice.Events); err != nil || h.progress.Parked != "" {
+				return err
+			}
+			if n := len(slice.Events); n > 0 {
+				h.progress.Position = max(h.progress.Position, slice.Events[n-1].Position)
 			}
 			h.progress.Position = max(h.progress.Position, slice.Next)
 			if h.sender.Now().Sub(h.saved) < saveEvery {
@@ -290,43 +292,78 @@ func (h *held) send(ctx context.Context) error {
 	}
 }
 
+// deliverSlice sends the events that the subscription selects.
+func (h *held) deliverSlice(ctx context.Context, events []record.Event) error {
+	var selected []record.Event
+	for _, e := range events {
+		if h.sub.selects(e) {
+			selected = append(selected, e)
+		}
+	}
+	if h.sub.isStream() {
+		for part := range slices.Chunk(selected, mostPending) {
+			if err := h.deliverAll(ctx, part); err != nil || h.progress.Parked != "" {
+				return err
+			}
+			h.progress.Position = part[len(part)-1].Position
+		}
+		return nil
+	}
+	for _, e := range selected {
+		h.progress.Position = e.Position - 1
+		if err := h.deliver(ctx, e); err != nil || h.progress.Parked != "" {
+			return err
+		}
+	}
+	return nil
+}
+
 // deliver sends one event until it is accepted, or the subscription is parked.
 func (h *held) deliver(ctx context.Context, e record.Event) error {
 	for {
 		after, err := h.post(ctx, e)
-		now := h.sender.Now()
 		if err == nil {
 			h.progress.Delivered++
-			h.progress.Last, h.progress.Error, h.progress.Failures, h.progress.Failing, h.progress.Next = now.UTC(), "", 0, time.Time{}, time.Time{}
-			if now.Sub(h.saved) >= saveEvery {
-				h.progress.Position = e.Position
-				return h.save(ctx)
-			}
-			return nil
+			h.progress.Position = e.Position
+			return h.tried(ctx, nil, 0)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if h.progress.Failures == 0 || h.progress.Failing.IsZero() {
-			h.progress.Failing = now.UTC()
-		}
-		h.progress.Error = err.Error()
-		pause := max(after, min(lastPause, firstPause<<min(h.progress.Failures, 12)))
-		h.progress.Failures++
-		h.progress.Next = now.Add(pause).UTC()
-		switch {
-		case problem.CodeOf(err) == problem.NotFound:
-			h.progress.Parked = "the receiver answered that it is gone"
-		case now.Sub(h.progress.Failing) > parkAfter:
-			h.progress.Parked = "the receiver has failed since " + h.progress.Failing.Format(time.RFC3339) + ": " + h.progress.Error
-		}
-		if err := h.save(ctx); err != nil || h.progress.Parked != "" {
-			return err
-		}
-		if err := h.waitRenewing(ctx, pause); err != nil {
+		if err := h.tried(ctx, err, after); err != nil || h.progress.Parked != "" {
 			return err
 		}
 	}
+}
+
+// tried takes in what became of an attempt: it saves progress now and then, and after a
+// failure, which may park the subscription, and waits before the next attempt.
+func (h *held) tried(ctx context.Context, failure error, after time.Duration) error {
+	now := h.sender.Now()
+	if failure == nil {
+		h.progress.Last, h.progress.Error, h.progress.Failures, h.progress.Failing, h.progress.Next = now.UTC(), "", 0, time.Time{}, time.Time{}
+		if now.Sub(h.saved) >= saveEvery {
+			return h.save(ctx)
+		}
+		return nil
+	}
+	if h.progress.Failures == 0 || h.progress.Failing.IsZero() {
+		h.progress.Failing = now.UTC()
+	}
+	h.progress.Error = failure.Error()
+	pause := max(after, min(lastPause, firstPause<<min(h.progress.Failures, 12)))
+	h.progress.Failures++
+	h.progress.Next = now.Add(pause).UTC()
+	switch {
+	case problem.CodeOf(failure) == problem.NotFound:
+		h.progress.Parked = "the receiver answered that it is gone"
+	case now.Sub(h.progress.Failing) > parkAfter:
+		h.progress.Parked = "the receiver has failed since " + h.progress.Failing.Format(time.RFC3339) + ": " + h.progress.Error
+	}
+	if err := h.save(ctx); err != nil || h.progress.Parked != "" {
+		return err
+	}
+	return h.waitRenewing(ctx, pause)
 }
 
 // waitRenewing waits before the next try, and renews the lease meanwhile.

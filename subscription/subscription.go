@@ -17,8 +17,9 @@ import (
 // stays the same when an event is sent again.
 type Subscription struct {
 	Name string `json:"name"`
-	URL  string `json:"url"` // http or https
-	// Secret names the secret that messages are signed with.
+	URL  string `json:"url"` // http, https, or kinesis://REGION/STREAM
+	// Secret names the secret that messages are signed with; of a stream, that which holds
+	// the keys of AWS, or none.
 	Secret string `json:"secret"`
 	// Types are exact types, or prefixes that end with "."; empty selects all
 	// events but progress lines.
@@ -68,6 +69,9 @@ func (s Subscription) Check() error {
 	if !subscriptionName.MatchString(s.Name) {
 		return problem.New(problem.Invalid, op, "%q is not a valid name for a subscription", s.Name).WithHelp("letters, digits, dots, hyphens and underscores, at most 63")
 	}
+	if s.isStream() {
+		return s.checkStream()
+	}
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return problem.New(problem.Invalid, op, "subscription %s: the address is not an http or https URL", s.Name)
@@ -79,10 +83,28 @@ func (s Subscription) Check() error {
 		return problem.New(problem.Invalid, op, "subscription %s names no secret to sign with", s.Name).
 			WithHelp("set one with `showrunner secret set NAME`, and name it here; the receiver checks signatures with the same value")
 	}
+	return s.checkFormat()
+}
+
+func (s Subscription) checkFormat() error {
 	if s.Format != "" && s.Format != eventlog.FormatCloudEvents && s.Format != eventlog.FormatEvent {
-		return problem.New(problem.Invalid, op, "subscription %s: unknown format %q", s.Name, s.Format).WithHelp("cloudevents or event")
+		return problem.New(problem.Invalid, "subscription.put", "subscription %s: unknown format %q", s.Name, s.Format).WithHelp("cloudevents or event")
 	}
 	return nil
+}
+
+var (
+	streamRegion = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	streamName   = regexp.MustCompile(`^/[A-Za-z0-9_.-]{1,128}$`)
+)
+
+// checkStream is Check for a subscription whose events go to a stream.
+func (s Subscription) checkStream() error {
+	u, err := url.Parse(s.URL)
+	if err != nil || u.User != nil || !streamRegion.MatchString(u.Host) || !streamName.MatchString(u.Path) {
+		return problem.New(problem.Invalid, "subscription.put", "subscription %s: the address names no stream", s.Name).WithHelp("kinesis://REGION/STREAM, such as kinesis://us-west-2/deliveries")
+	}
+	return s.checkFormat()
 }
 
 // selects tells whether the subscription selects an event.

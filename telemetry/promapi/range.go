@@ -47,3 +47,39 @@ func (a *API) Range(ctx context.Context, query string, start, end time.Time, ste
 	}
 	return series, nil
 }
+
+// Value is one series of an answer at one time.
+type Value struct {
+	Labels map[string]string
+	Value  float64
+}
+
+// At evaluates a query at one time over the embedded store, with the bounds of queries.
+// Errors: invalid, unavailable.
+func (a *API) At(ctx context.Context, query string, at time.Time) ([]Value, error) {
+	const op = "metrics.query"
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+	case <-ctx.Done():
+		return nil, problem.Wrap(ctx.Err(), problem.Unavailable, op, "waiting for a place among the queries")
+	}
+	q, err := a.engine.NewInstantQuery(ctx, a.store.Queryable(), nil, query, at)
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, op, "the query")
+	}
+	defer q.Close()
+	res := q.Exec(ctx)
+	if res.Err != nil {
+		return nil, problem.Wrap(res.Err, problem.Unavailable, op, "evaluating the query")
+	}
+	found, err := res.Vector()
+	if err != nil {
+		return nil, problem.Wrap(err, problem.Invalid, op, "the query's answer")
+	}
+	values := make([]Value, 0, len(found))
+	for _, one := range found {
+		values = append(values, Value{Labels: one.Metric.Map(), Value: one.F})
+	}
+	return values, nil
+}
