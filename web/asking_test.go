@@ -93,6 +93,41 @@ func TestAnApprovalShowsWhatItLetsHappen(t *testing.T) {
 	}
 }
 
+// Whoever may not decide is told so, and why, before they press a button that is refused.
+func TestAnApprovalSaysWhyNotYou(t *testing.T) {
+	t.Parallel()
+	clock := func() time.Time { return now }
+	for _, c := range []struct {
+		may     error
+		says    string
+		enabled bool
+	}{{nil, "", true}, {problem.New(problem.Denied, "", "owner is not one of the approvers").WithHelp("one of ana, bob has to decide"), "You may not approve: owner is not one of the approvers; one of ana, bob has to decide", false}} {
+		p := New(Config{Control: askingControl{}, Auth: api.NewAuth("secret", "owner", nil, clock, nil), Log: slog.New(slog.DiscardHandler), Now: clock,
+			MayDecide: func(control.Principal, execution.Execution, execution.StageState, control.Decision) error {
+				return c.may
+			}})
+		_, _, doc := operate(t, p, "/executions/ex1", nil)
+		enabled := false
+		walk(doc, func(n *html.Node) {
+			if n.Data == "button" && text(n) == "Approve" {
+				enabled = !strings.Contains(attrs(n), "disabled")
+			}
+		})
+		if said := text(doc); enabled != c.enabled || !strings.Contains(said, c.says) || (c.says == "") == strings.Contains(said, "You may not") {
+			t.Errorf("%v: enabled %t; %s", c.may, enabled, said)
+		}
+	}
+}
+
+// attrs are the names of an element's attributes.
+func attrs(n *html.Node) string {
+	var names []string
+	for _, a := range n.Attr {
+		names = append(names, a.Key)
+	}
+	return strings.Join(names, " ")
+}
+
 // A restart on the page shows what it runs again before it does so.
 func TestARestartIsShownBeforeItIsDone(t *testing.T) {
 	t.Parallel()

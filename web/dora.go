@@ -124,6 +124,7 @@ func (d *doraFigures) strip(days float64, period string) doraStrip {
 		return s
 	}
 	switch perDay := float64(d.succeeded) / days; {
+	case d.succeeded == 0:
 	case perDay >= 1:
 		s.Frequency = fmt.Sprintf("%.1f a day", perDay)
 	case perDay*7 >= 1:

@@ -87,6 +87,7 @@ func (p *Pages) log(w http.ResponseWriter, r *http.Request) error {
 		attempt = st.Attempt
 	}
 	data := logView{E: e, Stage: st, Attempt: attempt, HTML: html, At: from, Next: next, Line: line, Search: q.Get("q"), Same: r.URL.Path + "?attempt=" + strconv.Itoa(attempt), Follow: live || len(text) >= logStretch, Rest: len(text) >= logStretch}
+	data.Before, data.After = stagesBeside(e, name)
 	if data.Search != "" {
 		data.Found, err = p.Control.SearchLog(r.Context(), api.PrincipalOf(r), control.LogSearch{Execution: id, Stage: name, Attempt: attempt, Text: data.Search, Limit: matchesShown})
 		if err != nil && problem.CodeOf(err) != problem.NotFound { // nothing written, nothing found
@@ -108,7 +109,9 @@ type logView struct {
 	Follow   bool // more comes, or is there
 	Rest     bool // more is there
 	Search   string
-	Found    control.LogMatches
+	// Before and After are the stages whose logs stand beside this one.
+	Before, After neighbour
+	Found         control.LogMatches
 }
 
 // partLines is how many lines of a log the browser lays out at once, when they come

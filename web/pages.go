@@ -14,6 +14,7 @@ import (
 	"showrunner/execution"
 	"showrunner/pipeline"
 	"showrunner/problem"
+	"showrunner/stage/gate"
 )
 
 // runEvents are the events after which pages about executions are out of date.
@@ -278,6 +279,9 @@ type asked struct {
 	Instructions string
 	Review       *control.Review // nil where no approval is asked for
 	Unknown      string          // why there is no review
+	Rules        *gate.State     // who may decide, and who has; nil where no approval is asked for
+	MayNot       string          // why this person may not approve; empty: they may
+	MayNotReject string
 }
 
 // mostReviewed is of how many approvals a page says what they let happen: each asks
@@ -293,6 +297,7 @@ func (p *Pages) asking(r *http.Request, e execution.Execution, stages []executio
 		a := asked{StageState: st}
 		if st.Kind == "approval" {
 			a.Instructions = instructions(e, st.Name)
+			p.mayDecide(api.PrincipalOf(r), e, &a)
 			if reviewed++; reviewed > mostReviewed {
 				a.Unknown = "showrunner approve " + e.ID + " " + st.Name + " says what it lets happen"
 			} else if review, err := p.Control.ReviewApproval(r.Context(), api.PrincipalOf(r), e.ID, st.Name); err != nil {
@@ -304,6 +309,27 @@ func (p *Pages) asking(r *http.Request, e execution.Execution, stages []executio
 		list = append(list, a)
 	}
 	return list
+}
+
+// mayDecide says who may decide on an approval, and why this person may not.
+func (p *Pages) mayDecide(who control.Principal, e execution.Execution, a *asked) {
+	if rules, err := gate.ParseState(a.State); err == nil {
+		a.Rules = &rules
+	}
+	if p.MayDecide == nil {
+		return
+	}
+	why := func(approve bool) string {
+		err := p.MayDecide(who, e, a.StageState, control.Decision{Approve: approve})
+		if err == nil {
+			return ""
+		}
+		if help := problem.HelpOf(err); help != "" {
+			return problem.Text(err) + "; " + help
+		}
+		return problem.Text(err)
+	}
+	a.MayNot, a.MayNotReject = why(true), why(false)
 }
 
 // previewRestart says what a restart would run again, before it is done.

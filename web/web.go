@@ -127,6 +127,8 @@ func New(c Config) *Pages {
 		"GET /executions/{id}":                p.execution,
 		"GET /executions/{id}/stages/{stage}": p.log,
 		"GET /executions/{id}/stages/{stage}/verdicts": p.verdicts,
+		"GET /executions/{id}/older":                   p.older,
+		"GET /executions/{id}/newer":                   p.newer,
 		"GET /executions/{id}/cancel":                  p.previewCancel,
 		"POST /executions/{id}/cancel":                 p.cancel,
 		"GET /executions/{id}/stages/{stage}/restart":  p.previewRestart,

@@ -26,6 +26,8 @@ const acts = {
   k: () => move(rows(), -1),
   n: () => move(problems(), 1),
   N: () => move(problems(), -1),
+  "[": () => document.querySelector('main a[rel="prev"]')?.click(),
+  "]": () => document.querySelector('main a[rel="next"]')?.click(),
   f: () => scrollTo(0, document.documentElement.scrollHeight),
   g: () => (going = Date.now()),
 };

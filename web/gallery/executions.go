@@ -2,6 +2,7 @@ package gallery
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
+	"showrunner/stage/gate"
 )
 
 // errAway is what every question gets in the error state.
@@ -54,8 +56,30 @@ func (c *canned) failure(n int) *stage.Failure {
 		Undone:   []string{text(s, n+2, "traffic returned to v007; v008 kept for inspection, 0 %")}, Help: text(s, n+3, "read `showrunner logs i-000123`, then restart from this stage")}
 }
 
-// stages are where the definition's stages stand, of a run that is under way or has ended.
-func (c *canned) stages(ended bool) []execution.StageState {
+// rules are those of the approval: in the partial state it is somebody else's to give.
+func (c *canned) rules() json.RawMessage {
+	rules := gate.State{Minimum: 2, Expires: c.now().Add(24 * time.Hour), Approvals: []gate.Decision{{By: text(c.state, 1, "ana"), At: *c.ago(30 * time.Second), Comment: text(c.state, 0, "looks good")}}}
+	if c.state == Partial || c.state == Hostile {
+		rules.Approvers = []string{text(c.state, 2, "ana"), "bob"}
+	}
+	raw, err := json.Marshal(rules)
+	if err != nil {
+		panic(err) // it is made of texts and times
+	}
+	return raw
+}
+
+// mayDecide judges as a control plane does.
+func mayDecide(p control.Principal, _ execution.Execution, st execution.StageState, d control.Decision) error {
+	state, err := gate.ParseState(st.State)
+	if err != nil {
+		return err
+	}
+	return gate.MayDecide(state, p.Name, d.Approve, time.Now())
+}
+
+// stages are where the definition's stages stand in the n-th newest run; the newest is under way.
+func (c *canned) stages(n int) []execution.StageState {
 	s := c.state
 	list := []execution.StageState{
 		{Name: "source", Kind: "git", Status: execution.Succeeded, Attempt: 1, Started: c.ago(9 * time.Minute), Ended: c.ago(8*time.Minute + 56*time.Second), Outputs: map[string]any{"commit": c.revision(0).Commit, "branch": text(s, 4, "main"), "url": text(s, 6, "https://git.example/shop")}},
@@ -64,10 +88,16 @@ func (c *canned) stages(ended bool) []execution.StageState {
 		{Name: "lint", Kind: "run", Status: execution.Skipped, Reason: text(s, 1, "its condition is not met"), Started: c.ago(8 * time.Minute), Ended: c.ago(8 * time.Minute)},
 		{Name: stageName(s, "canary"), Kind: "deploy", Status: execution.Running, Activity: execution.Baking, Attempt: 1, Started: c.ago(5 * time.Minute), Progress: text(s, 2, "us-west-2: step 2 of 5, 25 % of the traffic for 40 s more"), WaitsUntil: new(c.now().Add(40 * time.Second)), Outputs: map[string]any{"cluster": "storefront-prod"}},
 		{Name: "smoke", Kind: "run", Status: execution.FailedContinue, Attempt: 1, Started: c.ago(6 * time.Minute), Ended: c.ago(5 * time.Minute), Failure: c.failure(0)},
-		{Name: stageName(s, "approve"), Kind: "approval", Status: execution.Running, Activity: execution.WaitingForApproval, Attempt: 1, Started: c.ago(time.Minute), Reason: text(s, 3, "waits for the release team")},
+		{Name: stageName(s, "approve"), Kind: "approval", Status: execution.Running, Activity: execution.WaitingForApproval, Attempt: 1, Started: c.ago(time.Minute), Reason: text(s, 3, "waits for the release team"), State: c.rules()},
 		{Name: "everywhere", Kind: "deploy", Status: execution.NotStarted}, {Name: "announce", Kind: "notify", Status: execution.NotStarted},
 	}
-	if ended {
+	switch succeeded := c.run("", "", n).Status == execution.Succeeded; {
+	case n > 0 && succeeded:
+		for i := range list {
+			st := &list[i]
+			st.Status, st.Activity, st.Attempt, st.Failure, st.Reason, st.WaitsUntil, st.Started, st.Ended = execution.Succeeded, "", 1, nil, "", nil, c.ago(9*time.Minute), c.ago(8*time.Minute)
+		}
+	case n > 0:
 		list[3].Status, list[3].Activity, list[3].Ended, list[3].Failure, list[3].WaitsUntil = execution.Terminal, "", c.ago(2*time.Minute), c.failure(1), nil
 		list[5].Status, list[5].Activity, list[5].Reason, list[5].Attempt, list[5].Started = execution.NotStarted, "", "", 0, nil
 	}
@@ -106,11 +136,11 @@ func (c *canned) Execution(_ context.Context, _ control.Principal, id string) (e
 		return execution.Execution{}, problem.New(problem.NotFound, "", "there is no execution %q", id)
 	}
 	n := 0
-	if id == "ended" {
+	if _, err := fmt.Sscanf(id, "ex%d", &n); err != nil && id == "ended" {
 		n = 3
 	}
 	e := c.run(appName(c.state, "storefront"), "release", n)
-	e.Definition, e.Stages, e.Parameters = c.definition(), c.stages(n == 3), map[string]string{"channel": text(c.state, 2, "stable")}
+	e.Definition, e.Stages, e.Parameters = c.definition(), c.stages(n), map[string]string{"channel": text(c.state, 2, "stable")}
 	return e, nil
 }
 
