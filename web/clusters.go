@@ -32,6 +32,8 @@ type clustersView struct {
 	Unreachable, Help string
 	Query             string // what was searched for
 	Hidden            int    // clusters that it leaves out
+	// At is the revision of the picture that the page shows, and Application what narrows it.
+	At, Application string
 }
 
 // trouble is one line of the strip of problems.
@@ -73,29 +75,48 @@ type cell struct {
 
 func (p *Pages) clusters(w http.ResponseWriter, r *http.Request) error {
 	query := strings.TrimSpace(r.URL.Query().Get("q"))
-	list, err := p.Control.Clusters(r.Context(), api.PrincipalOf(r), "", r.URL.Query().Get("application"), "")
-	v := clustersView{Query: query}
+	list, err := p.Control.Clusters(r.Context(), api.PrincipalOf(r), "", "", "")
+	v := clustersView{Query: query, Application: r.URL.Query().Get("application")}
+	if err == nil {
+		v.At = p.picture.take(list, p.Now())
+	}
 	switch {
 	case problem.CodeOf(err) == problem.Unavailable:
 		v.Unreachable, v.Help = problem.Text(err), problem.HelpOf(err)
 	case err != nil:
 		return err
 	}
-	if v.Missing, err = p.Control.Missing(r.Context(), api.PrincipalOf(r), r.URL.Query().Get("application")); err != nil {
+	if v.Missing, err = p.Control.Missing(r.Context(), api.PrincipalOf(r), v.Application); err != nil {
 		return err
 	}
+	v.addAll(list, v.Application)
+	every := clustersEvery
+	if v.Wanted > manyInstances {
+		every = manyClustersEvery
+	}
+	return p.show(w, r, "clusters", view{Title: "Clusters", Nav: "clusters", Same: "showrunner clusters", Live: runEvents, Every: every, Pace: every, Data: v})
+}
+
+// clustersEvery is after how many seconds the whole page of clusters is asked for anew, and
+// how often events may have it so. What instances do comes within a second, by clusters.js.
+// With more than manyInstances the page is large, and asked for more seldom.
+const clustersEvery, manyClustersEvery, manyInstances = 10, 60, 200
+
+// addAll puts the clusters of an application, or of all, on the page that the query lets through.
+func (v *clustersView) addAll(list []control.Cluster, application string) {
 	for _, c := range list {
-		if query != "" && !strings.Contains(c.Name, query) {
+		switch {
+		case application != "" && c.Application != application:
+		case v.Query != "" && !strings.Contains(c.Name, v.Query):
 			v.Hidden++
-			continue
+		default:
+			v.add(c)
 		}
-		v.add(c)
 	}
 	if len(v.Troubles) > troublesShown {
 		v.More = len(v.Troubles) - troublesShown
 		v.Troubles = v.Troubles[:troublesShown]
 	}
-	return p.show(w, r, "clusters", view{Title: "Clusters", Nav: "clusters", Same: "showrunner clusters", Live: runEvents, Every: 2, Data: v})
 }
 
 // add puts a cluster on the page.

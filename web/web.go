@@ -105,6 +105,7 @@ type Pages struct {
 	mux       *http.ServeMux
 	rates     rates
 	facts     deploymentFacts
+	picture   picture
 }
 
 // New makes the pages. It panics when a template is wrong, which a test finds first.
@@ -143,6 +144,7 @@ func New(c Config) *Pages {
 		"POST /apply":                                  p.applyFile,
 		"POST /apply/check":                            p.checkFile,
 		"GET /clusters":                                p.clusters,
+		"GET /clusters/changes":                        p.clusterChanges,
 		"GET /clusters/{cluster}/change":               p.previewChange,
 		"POST /clusters/{cluster}/change":              p.changeCluster,
 		"POST /instances/{id}/terminate":               p.terminate,
@@ -230,6 +232,7 @@ type view struct {
 	Position  int64
 	Execution string
 	Every     int // seconds after which it asks anyway, 0 never
+	Pace      int // seconds that lie at least between two askings after events, 0: a quarter of one
 	URL       string
 	// Stale is of when the page is, while the database is unreachable; zero: of now.
 	Stale time.Time

@@ -27,7 +27,8 @@ document.addEventListener("toggle", () => busy() || refresh(), true);
 
 function refresh() {
   if (due || !main() || busy()) return;
-  const wait = Math.max(0, 250 - (Date.now() - last));
+  const pace = Number(main().dataset.pace || 0) * 1000 || 250;
+  const wait = Math.max(0, pace - (Date.now() - last));
   due = setTimeout(() => {
     due = 0;
     last = Date.now();

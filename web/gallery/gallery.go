@@ -71,7 +71,12 @@ const token = "gallery"
 // Handler serves the pages of a state. Forms lead to the error that says so. Events sends
 // the kind of an event, each time for every page that is open.
 func Handler(s State, now func() time.Time, events *Events) http.Handler {
-	pages := web.New(web.Config{Control: &canned{state: s, now: now}, Auth: api.NewAuth(token, "mia", nil, now, nil), Edge: "localhost:8080", MayDecide: mayDecide, AWS: func() (string, error) { return "127.0.0.1:4566", nil }, Log: slog.New(slog.DiscardHandler), Now: now})
+	return handler(&canned{state: s, now: now}, events)
+}
+
+func handler(c *canned, events *Events) http.Handler {
+	s, now := c.state, c.now
+	pages := web.New(web.Config{Control: c, Auth: api.NewAuth(token, "mia", nil, now, nil), Edge: "localhost:8080", MayDecide: mayDecide, AWS: func() (string, error) { return "127.0.0.1:4566", nil }, Log: slog.New(slog.DiscardHandler), Now: now})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/events/stream", events.serve)
 	mux.HandleFunc("GET /api/v1/executions/{id}/stages/{stage}/log", func(w http.ResponseWriter, r *http.Request) {
@@ -183,6 +188,9 @@ type canned struct {
 	web.Control // nil: what no page of the gallery asks for
 	state       State
 	now         func() time.Time
+	// churn, where it is set, is how many instances change their health in a second.
+	churn int
+	began time.Time
 }
 
 func (*canned) End(context.Context) (int64, error) { return 1000, nil }

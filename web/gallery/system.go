@@ -68,6 +68,21 @@ func (c *canned) Missing(context.Context, control.Principal, string) ([]control.
 	return answer(c, control.Missing{Subject: control.Subject{Kind: control.KindRegion, Name: "eu-west-1"}, Region: "eu-west-1", Why: text(c.state, 0, "it was stopped by mia: maintenance"), Help: "run `showrunner regions start eu-west-1`"})
 }
 
+// change has instances of a group change their health one after the other, churn a second
+// in all of the cluster: each time of a clock has one state.
+func (c *canned) change(g *cloud.ServerGroup, seq int) {
+	steps := int(c.now().Sub(c.began).Seconds() * float64(c.churn))
+	for i := range g.Instances {
+		at := (i*7 + seq*333 + slices.Index(regions, g.Region)*111) % instancesChanging
+		if flips := (steps - at + instancesChanging) / instancesChanging; flips%2 == 1 {
+			g.Instances[i].Healthy = false
+		}
+	}
+}
+
+// instancesChanging is about how many instances the huge state has.
+const instancesChanging = 1000
+
 // group is a server group with n instances, of which the last is ill when ill is set.
 func (c *canned) group(region string, seq int, weight float64, n int, ill bool) cloud.ServerGroup {
 	s := c.state
@@ -76,6 +91,9 @@ func (c *canned) group(region string, seq int, weight float64, n int, ill bool) 
 	for i := range n {
 		g.Instances = append(g.Instances, cloud.Instance{ID: fmt.Sprintf("i-%s-%d-%04d", region, seq, i), ServerGroup: g.Name, Version: g.Spec.Version, Region: region, Zone: region + string(rune('a'+i%3)), Address: fmt.Sprintf("127.10.1.%d:8080", i%250),
 			PID: 41000 + i, Lifecycle: cloud.InService, Healthy: true, Launched: *c.ago(26 * time.Hour), ServingSince: *c.ago(25 * time.Hour), CPU: 0.2, Memory: 40 << 20})
+	}
+	if c.churn > 0 {
+		c.change(&g, seq)
 	}
 	if !ill {
 		return g
