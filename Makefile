@@ -2,7 +2,7 @@
 GO ?= go
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race check cross release image bench tools clean
+.PHONY: build test race check cross release pictures image bench tools clean
 
 build: ## the static binary, bin/showrunner
 	$(GO) build -trimpath -ldflags "-s -w" -o bin/showrunner ./cmd/showrunner
@@ -33,6 +33,9 @@ cross: ## compiles for every system, and vets the tests of another one
 VERSION ?= $(shell git describe --tags --dirty 2>/dev/null)
 release: ## static binaries for every system into dist/, with checksums: make release VERSION=v0.3.0
 	@TARGETS="$(SYSTEMS)" GO="$(GO)" scripts/release.sh "$(VERSION)"
+
+pictures: ## the pictures of README and docs, from the gallery, with the Chromium of this machine
+	$(GO) run ./web/gallery/pictures
 
 image: build ## the image of this binary alone, with podman or docker
 	@scripts/image.sh bin/showrunner

@@ -29,7 +29,7 @@ type browser struct {
 // newBrowser starts Chromium, and skips the test by name where there is none.
 func newBrowser(w *world) *browser {
 	w.t.Helper()
-	return &browser{w, browsertest.New(w.t, 2*browserWait)}
+	return &browser{w, browsertest.New(w.t, 5*browserWait)}
 }
 
 func (b *browser) open(path string) {
@@ -54,6 +54,12 @@ pipelines:
     stages:
       say: { run: { commands: ["printf '\\033[31mred\\033[0m <script>document.title=1</script>\\n'"] } }
       ask: { needs: [say], approval: { instructions: "Is **it** good? <script>alert(1)</script>" } }
+  greet:
+    parameters:
+      who: { description: Who is greeted., required: true }
+      tone: { default: kindly, options: [kindly, loudly] }
+    stages:
+      say: { run: { commands: ['echo "hello $WHO, $TONE"'], env: { WHO: "${{ parameters.who }}", TONE: "${{ parameters.tone }}" } } }
 `
 
 // A person signs in by the link, watches a run change live, approves it with the

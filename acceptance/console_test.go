@@ -103,8 +103,95 @@ func TestTheConsole(t *testing.T) {
 	b.clicks("Let them return")
 	b.Until(`!document.body.innerText.includes("evacuated")`, "requests return")
 
+	b.runsWithParameters()
+	b.editsTheFile()
+	b.pullsTheLever()
+	b.rollsBackACanary()
 	for _, path := range []string{"/drift", "/triggers", "/aws", "/settings", "/activity", "/executions/" + e.ID + "?view=waterfall", "/executions/" + e.ID + "?view=definition", "/executions/" + e.ID + "?view=events"} {
 		b.open(path)
 		b.Do(chromedp.WaitVisible(chromedp.CSS("h1")))
 	}
+}
+
+// runsWithParameters starts a run with values that the form asks for.
+func (b *browser) runsWithParameters() {
+	b.t.Helper()
+	b.open("/applications/asked")
+	b.Sees("Deployments")
+	b.clicks("Run…")
+	b.Sees("Who is greeted.")
+	b.tabTo(`e.name === "param.who"`, "the first parameter")
+	b.Do(chromedp.KeyEvent("Ada"), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent("l"), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter))
+	b.Sees("1 Succeeded")
+	b.clicks("Log")
+	b.Sees("hello Ada, loudly")
+}
+
+// editsTheFile changes the pipeline file: a mistake is shown where it is while somebody
+// types, and what is right is applied.
+func (b *browser) editsTheFile() {
+	b.t.Helper()
+	b.open("/applications/asked/file")
+	b.Sees("the same as what is applied")
+	types := func(from, to string) {
+		browsertest.Evaluate[bool](b.Browser, fmt.Sprintf(`(t => (t.value = t.value.replace(%q, %q), t.dispatchEvent(new Event("input", {bubbles: true})), true))(document.getElementById("text"))`, from, to))
+	}
+	types("required:", "requird:")
+	b.Sees("line 10, column 46")
+	b.clicks("line 10, column 46")
+	b.Until(`document.activeElement.id === "text" && document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd) === "requird"`, "the word is selected")
+	types("requird:", "required:")
+	types("Who is greeted.", "Whom it greets.")
+	b.Sees("differs from what is applied")
+	b.clicks("Apply")
+	b.Sees("Version 2 is applied.")
+	if out := b.must("audit"); strings.Count(out, "application.apply") != 2 {
+		b.t.Errorf("audit does not say who applied it:\n%s", out)
+	}
+}
+
+// pullsTheLever stops all chaos, and releases it.
+func (b *browser) pullsTheLever() {
+	b.t.Helper()
+	b.open("/chaos")
+	b.tabTo(`e.name === "reason"`, "the reason")
+	b.Do(chromedp.KeyEvent("an incident"), chromedp.KeyEvent(kb.Enter))
+	b.Sees("All chaos is stopped")
+	b.Sees("an incident")
+	b.clicks("Let chaos start again")
+	b.Sees("Chaos may start")
+}
+
+// rollsBackACanary ends a canary from its page: what was live before has all of the
+// traffic again.
+func (b *browser) rollsBackACanary() {
+	b.t.Helper()
+	files := func(version string) map[string]string {
+		f := serviceFiles("held canary", "good", version)
+		f["showrunner.yaml"] = strings.Replace(f["showrunner.yaml"], "[us-east-1, eu-west-1]", "[us-east-1]", 1)
+		return f
+	}
+	r := newRepo(b.t, files("v1"))
+	if errs, code := b.deliver(r); code != 0 {
+		b.t.Fatalf("exit %d\n%s", code, errs)
+	}
+	r.commit("second", files("v2"))
+	var e execution.Execution
+	b.json(&e, "run", "api/release")
+	b.open("/executions/" + e.ID)
+	b.Until(`document.querySelector("#stage-service")?.innerText.includes("10 %")`, "the canary has a tenth of the traffic")
+	b.Sees("api-prod cannot be rolled back by itself now")
+	b.clicks("Cancel…")
+	b.Sees("service: the rollout is undone")
+	b.clicks("Cancel it and roll back")
+	b.Sees("⊘ Canceled")
+	for _, c := range b.clusters() {
+		for _, g := range c.Groups {
+			if g.Enabled() && !strings.HasSuffix(g.Name, "-v001") {
+				b.t.Errorf("%s has traffic in %s after the canary was canceled", g.Name, g.Region)
+			}
+		}
+	}
+	b.open("/clusters")
+	b.Until(`[...document.querySelectorAll("[data-of=share]")].every(e => e.innerText.trim() === "100 %")`, "one version has all of the traffic")
 }

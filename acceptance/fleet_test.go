@@ -109,6 +109,8 @@ var strategies = map[string]string{
 	"red-black": "red-black",
 	"rolling":   "{ rolling: { steps: [50], pause: 200ms, scaleDownDelay: 500ms } }",
 	"canary":    "{ canary: { steps: [10, 50], pause: 500ms, scaleDownDelay: 500ms, judge: { maxErrorRate: 0.05, whenNoData: pass } } }",
+	// It stays at its first step until somebody ends it.
+	"held canary": "{ canary: { steps: [10, 50], pause: 30m, judge: { maxErrorRate: 0.05, whenNoData: pass } } }",
 	// Its steps wait for a verdict, also on a machine that is too busy for many requests within a pause.
 	"judged canary": "{ canary: { steps: [10, 50], pause: 500ms, scaleDownDelay: 500ms, judge: { maxErrorRate: 0.05 } } }",
 }
