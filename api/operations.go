@@ -92,6 +92,12 @@ func (s *Server) operations() {
 		}) (*body[json.RawMessage], error) {
 			return answer(c.Deliveries(ctx, principal(ctx), in.Application, in.Limit))
 		})
+	huma.Register(s.api, operation(http.MethodPost, "/deliveries/{id}/redeliver", "redeliver-deliveries", "Handle what a webhook delivered again", 200),
+		func(ctx context.Context, in *struct {
+			ID string `path:"id"`
+		}) (*body[json.RawMessage], error) {
+			return answer(c.Redeliver(ctx, principal(ctx), in.ID))
+		})
 }
 
 func (s *Server) freezes(c *control.Service) {

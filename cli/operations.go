@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -285,7 +286,25 @@ func newDeliveriesCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&application, "application", "a", "", "of this application")
 	cmd.Flags().IntVar(&limit, "limit", 100, "how many")
+	cmd.AddCommand(newRedeliverCommand(a))
 	return cmd
+}
+
+func newRedeliverCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "redeliver DELIVERY", Short: "Handle what a webhook delivered again, by the triggers as they are now", Args: exactArgs("DELIVERY"),
+		Long: "Handle what a webhook delivered again, by the triggers as they are now. What the event started before is not started twice.\nThe identifiers of deliveries: showrunner deliveries -o name",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var out map[string]any
+			if err := a.connect().Do(cmd.Context(), http.MethodPost, "/deliveries/"+url.PathEscape(args[0])+"/redeliver", nil, &out); err != nil {
+				return err
+			}
+			return a.print(out, func() []string { return []string{fmt.Sprint(out["id"])} }, func(w io.Writer) {
+				row(w, "PROVIDER", "EVENT", "REPOSITORY", "REF", "VERDICT", "REASON")
+				row(w, cell(out["provider"]), cell(out["event"]), cell(out["repository"]), cell(out["ref"]), cell(out["verdict"]), cell(out["reason"]))
+			})
+		},
+	}
 }
 
 func cell(v any) string {

@@ -51,6 +51,7 @@ const (
 	opUnsubscribe  = "subscription.delete"
 	opResume       = "subscription.resume"
 	opNotifyTest   = "notifications.test"
+	opRedeliver    = "delivery.redeliver"
 	opBackup       = "backup"
 	opSignIn       = "sign-in.link"
 	opAWS          = "aws.call"
@@ -78,7 +79,7 @@ const (
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
 		opRollback, opRepair, opForget, opCreateGroup, opAmend, opBalance, opUnbalance, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
-		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opNotifyTest, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opChaosBudget, opFaultStart, opFaultUndo, opExperimentStart, opExperimentStop}
+		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opNotifyTest, opRedeliver, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opChaosBudget, opFaultStart, opFaultUndo, opExperimentStart, opExperimentStop}
 }
 
 // SubjectKind says what kind of thing an operation is about.

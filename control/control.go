@@ -62,6 +62,7 @@ type Deps struct {
 	CleanUps        CleanUps // nil: nothing is said of what is to be cleaned up
 	Logs            StageLogs
 	DeliveryLog     DeliveryLog
+	Redeliverer     Redeliverer
 	FreezeWatch     *FreezeWatch
 	Edge            Edge
 	RegionProcesses RegionProcesses

@@ -39,6 +39,23 @@ type DeliveryLog interface {
 	Deliveries(ctx context.Context, application string, limit int) (json.RawMessage, error)
 }
 
+// Redeliverer handles the payload of an earlier delivery again.
+type Redeliverer interface {
+	// Redeliver answers with the new delivery, as a JSON object. Errors: not_found, unavailable.
+	Redeliver(ctx context.Context, id, by string) (json.RawMessage, error)
+}
+
+// Redeliver handles what a webhook delivered again, by the triggers as they are now; what
+// it started before is not started twice. Errors: not_found (the payload is not kept),
+// denied, unavailable.
+func (s *Service) Redeliver(ctx context.Context, p Principal, id string) (answer json.RawMessage, err error) {
+	err = s.perform(ctx, p, opRedeliver, Subject{Kind: KindTrigger, Name: id}, nil, func() (map[string]any, error) {
+		answer, err = s.Redeliverer.Redeliver(ctx, id, p.Name)
+		return nil, err
+	})
+	return answer, err
+}
+
 // Deliveries lists what webhooks delivered, newest first.
 func (s *Service) Deliveries(ctx context.Context, p Principal, application string, limit int) (json.RawMessage, error) {
 	if err := s.permit(p, opRead, Subject{Kind: KindTrigger}); err != nil {

@@ -115,6 +115,7 @@ var requests = map[string]struct{ word, path, body string }{
 	"set-aws-images":          {"aws.image.set", "/aws/images?name=shop", `{"artifact":"sample"}`},
 	"delete-aws-images":       {"aws.image.delete", "/aws/images?name=shop", ``},
 	"put-subscriptions":       {"subscription.put", "/subscriptions/siem", `{"url":"https://siem.example","secret":"s"}`},
+	"redeliver-deliveries":    {"delivery.redeliver", "/deliveries/none/redeliver", ``},
 	"resume-subscriptions":    {"subscription.resume", "/subscriptions/siem/resume", ``},
 	"delete-subscriptions":    {"subscription.delete", "/subscriptions/siem", ``},
 	"test-notifications":      {"notifications.test", "/applications/shop/pipelines/main/notifications/test", ``},

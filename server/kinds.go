@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"time"
@@ -131,6 +132,14 @@ func (s triggerStarter) Start(ctx context.Context, r trigger.Start) (trigger.Sta
 		return trigger.Started{}, err
 	}
 	return trigger.Started{Execution: e.ID, Number: e.Number, New: fresh}, nil
+}
+
+// redeliverer has the hooks handle a delivery again; they are made after package control.
+type redeliverer struct{ c *controlPlane }
+
+// Redeliver implements control.Redeliverer.
+func (r redeliverer) Redeliver(ctx context.Context, id, by string) (json.RawMessage, error) {
+	return r.c.hooks.Redeliver(ctx, id, by)
 }
 
 // callbackSignaler passes callbacks to the stages that wait for them.

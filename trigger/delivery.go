@@ -26,7 +26,7 @@ const (
 )
 
 // Delivery records a webhook call and its verdict. It holds no signature, no
-// secret and no payload.
+// secret and no payload; payloads that were signed are kept beside it (redeliver.go).
 type Delivery struct {
 	ID          string    `json:"id"` // our identifier
 	Provider    string    `json:"provider"`
@@ -41,6 +41,12 @@ type Delivery struct {
 	Verdict     string    `json:"verdict"`
 	Reason      string    `json:"reason,omitempty"`
 	Outcomes    []Outcome `json:"pipelines,omitempty"`
+	// Redeliverable says that the payload is kept, so that it can be handled again.
+	Redeliverable bool   `json:"redeliverable,omitempty"`
+	RedeliveryOf  string `json:"redeliveryOf,omitempty"` // the delivery that was handled again
+	By            string `json:"by,omitempty"`           // who had it handled again
+
+	body *keptBody // what is kept of it; nil unless it was signed
 }
 
 // Outcome is the verdict on one pipeline.
@@ -67,7 +73,7 @@ func (l *DeliveryLog) Deliveries(ctx context.Context, application string, limit 
 	if limit <= 0 || limit > 500 {
 		limit = 50
 	}
-	list, err := l.list(ctx, application, limit)
+	list, err := l.list(ctx, application, limit, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -116,9 +122,10 @@ func (l *DeliveryLog) prune(ctx context.Context) error {
 }
 
 // list returns the newest deliveries, of one application or all.
-func (l *DeliveryLog) list(ctx context.Context, application string, limit int) ([]Delivery, error) {
+func (l *DeliveryLog) list(ctx context.Context, application string, limit int, now time.Time) ([]Delivery, error) {
 	const page = 200
 	found := []Delivery{}
+	withBody := 0 // of those seen; the payloads of more than keptBodies may be gone
 	for after := ""; ; {
 		list, err := l.Records.ListRecords(ctx, deliveries, "", after, page)
 		if err != nil {
@@ -129,6 +136,10 @@ func (l *DeliveryLog) list(ctx context.Context, application string, limit int) (
 			var d Delivery
 			if err := json.Unmarshal(r.Data, &d); err != nil {
 				return nil, problem.Wrap(err, problem.Internal, "trigger.deliveries", "delivery %s is damaged", r.Key)
+			}
+			if d.Redeliverable {
+				withBody++
+				d.Redeliverable = withBody <= keptBodies && now.Sub(d.Received) <= bodyAge
 			}
 			if !d.concerns(application) {
 				continue

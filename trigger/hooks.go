@@ -125,6 +125,13 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The delivery is recorded even when the sender has hung up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Second)
 	defer cancel()
+	if d.keepable() {
+		if err := h.log.keep(ctx, d); err != nil {
+			h.o.Log.Warn("the payload of a delivery was not kept", "delivery", d.DeliveryID, "error", err)
+		} else {
+			d.Redeliverable = true
+		}
+	}
 	if err := h.log.add(ctx, d); err != nil {
 		h.o.Log.Error("a delivery was handled but not recorded", "delivery", d.DeliveryID, "error", err)
 	}
@@ -133,7 +140,7 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		drain(w, r)
 	}
 	if h.added.Add(1)%pruneEvery == 0 {
-		if err := errors.Join(h.log.prune(ctx), h.forgetSignatures(ctx)); err != nil {
+		if err := errors.Join(h.log.prune(ctx), h.log.pruneBodies(ctx, h.o.Now()), h.forgetSignatures(ctx)); err != nil {
 			h.o.Log.Warn("old deliveries and signatures were not removed", "error", err)
 		}
 	}
@@ -157,6 +164,7 @@ func answer(w http.ResponseWriter, d Delivery) {
 	if d.Status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close")
 	}
+	d.Redeliverable = false // the sender's own business is to deliver, not to have it handled again
 	d.Outcomes = slices.DeleteFunc(slices.Clone(d.Outcomes), func(o Outcome) bool { return o.unsigned })
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,19 +32,7 @@ func (h *Hooks) push(ctx context.Context, header http.Header, d *Delivery, body,
 	if err != nil {
 		return err
 	}
-	var all []candidate
-	known := d.Application == ""
-	for _, def := range defs {
-		if d.Application != "" && def.Application != d.Application {
-			continue
-		}
-		known = true
-		for _, t := range def.Pipeline.Triggers {
-			if t.Push != nil {
-				all = append(all, candidate{def, t, cmp.Or(t.Push.Secret, defaultSecret)})
-			}
-		}
-	}
+	all, known := pushTriggers(defs, d.Application)
 	if !known {
 		return refuse(http.StatusNotFound, "there is no application %q", d.Application)
 	}
@@ -54,9 +43,34 @@ func (h *Hooks) push(ctx context.Context, header http.Header, d *Delivery, body,
 	if err != nil {
 		return err
 	}
-	switch {
-	case text == nil:
+	if text == nil {
 		return refuse(http.StatusBadRequest, "the form has no payload")
+	}
+	d.body = &keptBody{Format: 1, Text: text, Signed: slices.Sorted(maps.Keys(signed))}
+	return h.judgePush(ctx, d, text, all, signed)
+}
+
+// pushTriggers are the push triggers of an application, or of all; known says whether
+// there is such an application.
+func pushTriggers(defs []Definition, application string) (all []candidate, known bool) {
+	known = application == ""
+	for _, def := range defs {
+		if application != "" && def.Application != application {
+			continue
+		}
+		known = true
+		for _, t := range def.Pipeline.Triggers {
+			if t.Push != nil {
+				all = append(all, candidate{def, t, cmp.Or(t.Push.Secret, defaultSecret)})
+			}
+		}
+	}
+	return all, known
+}
+
+// judgePush handles the payload of a forge that was signed with the secrets of that name.
+func (h *Hooks) judgePush(ctx context.Context, d *Delivery, text []byte, all []candidate, signed map[string]bool) error {
+	switch {
 	case isPing(d):
 		d.Verdict, d.Reason = VerdictPong, "pong"
 		return nil
@@ -226,13 +240,19 @@ func (h *Hooks) generic(ctx context.Context, header http.Header, d *Delivery, pi
 	if err != nil {
 		return err
 	}
+	event := keptWebhook{Pipeline: pipelineName, Name: name, EventID: genericEvent(header, body), Standard: standardwebhook.Present(header)}
+	d.body = &keptBody{Format: 1, Text: body, Signed: []string{c.secret}, Webhook: &event}
+	return h.judgeWebhook(ctx, d, c, event, body)
+}
+
+// judgeWebhook handles the payload of a generic webhook that was signed with its secret.
+func (h *Hooks) judgeWebhook(ctx context.Context, d *Delivery, c candidate, event keptWebhook, body []byte) error {
 	payload, err := decodeValue(body)
 	if err != nil {
 		return refuse(http.StatusBadRequest, "%v", err)
 	}
 	w := c.trigger.Webhook
-	event := genericEvent(header, body)
-	values := map[string]any{"kind": "webhook", "id": event, "name": w.Name, "payload": payload}
+	values := map[string]any{"kind": "webhook", "id": event.EventID, "name": w.Name, "payload": payload}
 	o := Outcome{Application: c.def.Application, Pipeline: c.def.Pipeline.Name, Verdict: VerdictIgnored}
 	met := true
 	if w.When != "" {
@@ -247,11 +267,11 @@ func (h *Hooks) generic(ctx context.Context, header http.Header, d *Delivery, pi
 		d.Outcomes = []Outcome{o}
 		return nil
 	}
-	o, err = h.start(ctx, c, values, ident(c.def, "webhook", w.Name), event, Generic+" "+w.Name)
+	o, err = h.start(ctx, c, values, ident(c.def, "webhook", w.Name), event.EventID, Generic+" "+w.Name)
 	if err != nil {
 		return err
 	}
-	if o.Verdict == VerdictDuplicate && !standardwebhook.Present(header) {
+	if o.Verdict == VerdictDuplicate && !event.Standard {
 		o.Reason = "a delivery with the same signed body started it before; a sender of equal bodies has to sign an id by Standard Webhooks, or put an id into the body"
 	}
 	d.Outcomes = []Outcome{o}

@@ -15,18 +15,21 @@ const deliveriesShown = 50
 
 // delivery is a webhook that arrived, and what became of it, in the form of the API.
 type delivery struct {
-	ID          string    `json:"id"`
-	Provider    string    `json:"provider"`
-	Application string    `json:"application"`
-	Event       string    `json:"event"`
-	Repository  string    `json:"repository"`
-	Ref         string    `json:"ref"`
-	Commit      string    `json:"commit"`
-	Received    time.Time `json:"received"`
-	Status      int       `json:"status"`
-	Verdict     string    `json:"verdict"`
-	Reason      string    `json:"reason"`
-	Pipelines   []struct {
+	ID            string    `json:"id"`
+	Provider      string    `json:"provider"`
+	Application   string    `json:"application"`
+	Event         string    `json:"event"`
+	Repository    string    `json:"repository"`
+	Ref           string    `json:"ref"`
+	Commit        string    `json:"commit"`
+	Received      time.Time `json:"received"`
+	Status        int       `json:"status"`
+	Verdict       string    `json:"verdict"`
+	Reason        string    `json:"reason"`
+	Redeliverable bool      `json:"redeliverable"`
+	RedeliveryOf  string    `json:"redeliveryOf"`
+	By            string    `json:"by"`
+	Pipelines     []struct {
 		Application string `json:"application"`
 		Pipeline    string `json:"pipeline"`
 		Verdict     string `json:"verdict"`
@@ -34,6 +37,14 @@ type delivery struct {
 		Execution   string `json:"execution"`
 		Number      int    `json:"number"`
 	} `json:"pipelines"`
+}
+
+// redeliver handles a delivery again.
+func (p *Pages) redeliver(w http.ResponseWriter, r *http.Request) error {
+	if _, err := p.Control.Redeliver(r.Context(), api.PrincipalOf(r), r.PathValue("id")); err != nil {
+		return err
+	}
+	return seeOther(w, r, "/triggers#deliveries")
 }
 
 // triggersView is what starts pipelines, and what webhooks delivered.

@@ -79,6 +79,7 @@ type Control interface {
 	Subscriptions(ctx context.Context, p control.Principal) ([]subscription.Subscription, error)
 	ResumeSubscription(ctx context.Context, p control.Principal, name string) error
 	Deliveries(ctx context.Context, p control.Principal, application string, limit int) (json.RawMessage, error)
+	Redeliver(ctx context.Context, p control.Principal, id string) (json.RawMessage, error)
 	AWSImages(ctx context.Context, p control.Principal) ([]control.AWSImage, error)
 	AWSRepositories(ctx context.Context, p control.Principal) ([]control.AWSRepository, error)
 	Triggers(ctx context.Context, p control.Principal, application, pipeline string) ([]control.TriggerStatus, error)
@@ -167,6 +168,7 @@ func New(c Config) *Pages {
 		"POST /settings/freezes/{name}/delete":         p.deleteFreeze,
 		"POST /settings/subscriptions/{name}/resume":   p.resumeSubscription,
 		"GET /triggers":                                p.triggers,
+		"POST /triggers/deliveries/{id}/redeliver":     p.redeliver,
 		"GET /aws":                                     p.aws,
 	} {
 		p.mux.HandleFunc(pattern, p.page(handler))

@@ -85,7 +85,7 @@ func (c *canned) Deliveries(context.Context, control.Principal, string, int) (js
 	s := c.state
 	type m = map[string]any
 	list, err := answer(c,
-		m{"id": "d1", "provider": "github", "event": "push", "repository": text(s, 1, "https://git.example/shop"), "ref": text(s, 2, "refs/heads/main"), "commit": c.revision(0).Commit, "received": c.ago(9 * time.Minute), "status": 202, "verdict": "started", "pipelines": []m{{"application": "storefront", "pipeline": "release", "verdict": "started", "execution": "running", "number": 41}, {"application": "search", "pipeline": "release", "verdict": "ignored", "reason": text(s, 3, "no file that it watches changed")}}},
+		m{"id": "d1", "provider": "github", "event": "push", "repository": text(s, 1, "https://git.example/shop"), "ref": text(s, 2, "refs/heads/main"), "commit": c.revision(0).Commit, "redeliverable": true, "redeliveryOf": "d0", "by": text(s, 1, "mia"), "received": c.ago(9 * time.Minute), "status": 202, "verdict": "started", "pipelines": []m{{"application": "storefront", "pipeline": "release", "verdict": "started", "execution": "running", "number": 41}, {"application": "search", "pipeline": "release", "verdict": "ignored", "reason": text(s, 3, "no file that it watches changed")}}},
 		m{"id": "d2", "provider": "gitlab", "event": "push", "repository": "https://git.example/shop", "received": c.ago(time.Hour), "status": 401, "verdict": "refused", "reason": text(s, 0, "the signature is wrong")})
 	if err != nil {
 		return nil, err
