@@ -187,7 +187,7 @@ func Supervise(ctx context.Context, options Options) error {
 // process ends. The file says who has it.
 func lockData(data string) (unlock func(), err error) {
 	name := filepath.Join(data, "up.lock")
-	f, err := filelock.Try(name)
+	f, err := filelock.Claim(name)
 	if errors.Is(err, filelock.ErrHeld) {
 		holder, _ := os.ReadFile(name) // for the message only
 		return nil, problem.New(problem.Conflict, "up", "showrunner is already up on %s (pid %s)", data, strings.TrimSpace(string(holder))).

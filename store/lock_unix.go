@@ -13,7 +13,7 @@ import (
 // lockFile takes an exclusive lock that the system gives up when this process
 // dies, however it dies. The file holds the process's number for people.
 func lockFile(path string) (io.Closer, error) {
-	f, err := filelock.Try(path)
+	f, err := filelock.Claim(path)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func listen(asked, remembered string) (net.Listener, error) {
 // the process ends in any way.
 func lockFolder(dir string) (unlock func(), err error) {
 	name := filepath.Join(dir, "lock")
-	f, err := filelock.Try(name)
+	f, err := filelock.Claim(name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -114,7 +114,7 @@ func openFolder(path string) (*folder, error) {
 	if err := os.MkdirAll(filepath.Join(path, "groups"), 0o700); err != nil {
 		return nil, problem.Wrap(err, problem.Unavailable, op, "folder %s", path)
 	}
-	lock, err := filelock.Try(filepath.Join(path, "lock"))
+	lock, err := filelock.Claim(filepath.Join(path, "lock"))
 	if errors.Is(err, filelock.ErrHeld) {
 		return nil, problem.Wrap(err, problem.Conflict, op, "another region process uses %s", path).
 			WithHelp("stop it, or use another data folder")
