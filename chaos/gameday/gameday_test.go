@@ -21,7 +21,7 @@ import (
 const minute = gameday.Seconds(time.Minute)
 
 // The same settings give the same plan; everything is within the time, in order, and no
-// two outages are at once.
+// two outages are at once, and no kill comes while a region is out.
 func TestAPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := gameday.Settings{Seed: rapid.Uint64().Draw(t, "seed"), Length: gameday.Seconds(rapid.Int64Range(int64(20*time.Second), int64(time.Hour)).Draw(t, "length")), Rate: 1,
@@ -35,7 +35,7 @@ func TestAPlan(t *testing.T) {
 			t.Fatal("the same seed gives another plan")
 		}
 		counts := map[gameday.Kind]int{}
-		var last, outageEnds gameday.Seconds
+		var last, outageEnds, regionEnds gameday.Seconds
 		for _, e := range plan {
 			counts[e.Kind]++
 			if e.At < last || e.At < s.Length/10 || e.At+e.Lasts > s.Length*9/10+gameday.Seconds(time.Millisecond) {
@@ -46,6 +46,12 @@ func TestAPlan(t *testing.T) {
 					t.Fatalf("two outages at once: %+v", plan)
 				}
 				outageEnds = e.At + e.Lasts
+			}
+			switch {
+			case e.Kind == gameday.RegionOutage:
+				regionEnds = e.At + e.Lasts
+			case e.Kind == gameday.Kill && e.At <= regionEnds:
+				t.Fatalf("a kill while a region is out, which is refused: %+v", plan)
 			}
 		}
 		if counts[gameday.Kill] != s.Kills || counts[gameday.Deployment] != s.Deployments || counts[gameday.ZoneOutage] != s.Zones || counts[gameday.RegionOutage] != s.Regions {

@@ -29,6 +29,11 @@ type Event struct {
 	Choice float64 `json:"choice"`
 }
 
+// regionOut says whether a region is out at a time, or has only just come back.
+func (e Event) regionOut(at Seconds) bool {
+	return e.Kind == RegionOutage && at >= e.At && at <= e.At+e.Lasts+e.Lasts/8
+}
+
 // Settings say what a game day has.
 type Settings struct {
 	Seed        uint64  `json:"seed"`
@@ -68,8 +73,9 @@ func (s Settings) Check() error {
 }
 
 // Plan draws the events. The same settings give the same plan. Outages share the time
-// between them, so that no two are at once; kills are uniform, deployments are spread
-// evenly with a chance of their own within each part. Errors: invalid.
+// between them, so that no two are at once; deployments are spread evenly with a chance
+// of their own within each part. Kills are uniform over the time in which no region is
+// out: while one does not answer, no instance may be ended. Errors: invalid.
 func (s Settings) Plan() ([]Event, error) {
 	if err := s.Check(); err != nil {
 		return nil, err
@@ -96,8 +102,14 @@ func (s Settings) Plan() ([]Event, error) {
 		part := busy / Seconds(s.Deployments)
 		events = append(events, Event{At: begin + Seconds(i)*part + Seconds(rng.Float64()*float64(part)/4), Kind: Deployment})
 	}
+	planned := slices.Clone(events)
 	for range s.Kills {
-		events = append(events, Event{At: begin + Seconds(rng.Float64()*float64(busy)), Kind: Kill, Choice: rng.Float64()})
+		e := Event{Kind: Kill}
+		for e.At == 0 || slices.ContainsFunc(planned, func(o Event) bool { return o.regionOut(e.At) }) {
+			e.At = begin + Seconds(rng.Float64()*float64(busy))
+		}
+		e.Choice = rng.Float64()
+		events = append(events, e)
 	}
 	slices.SortStableFunc(events, func(a, b Event) int { return int(a.At - b.At) })
 	return events, nil
