@@ -21,6 +21,7 @@ type activeExecution struct {
 	mu      sync.Mutex
 	st      *state
 	gone    bool // unloaded, ended, or no longer ours
+	resting bool // loaded from the store and not told to go on yet (goOn)
 	calls   map[int]*call
 	permits map[int]bool   // stages that hold a permit for a call, or wait for one (false)
 	queued  map[int]action // calls that wait for a permit
@@ -195,7 +196,7 @@ func stopCause(s *StageState) error {
 
 // unloadIfWaiting unloads an execution that only waits, and for long.
 func (e *Engine) unloadIfWaiting(r *activeExecution) {
-	if r.gone || r.pending > 0 || len(r.later) > 0 || len(r.calls) > 0 || len(r.stops) > 0 || len(r.permits) > 0 {
+	if r.gone || r.resting || r.pending > 0 || len(r.later) > 0 || len(r.calls) > 0 || len(r.stops) > 0 || len(r.permits) > 0 {
 		return
 	}
 	near := e.now().Add(unloadFrom)

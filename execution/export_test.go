@@ -19,3 +19,19 @@ func (e *Engine) Calls(id string) int {
 	defer r.mu.Unlock()
 	return len(r.calls)
 }
+
+// LoadQuietly loads an execution and has it rest, as adoption does before all are loaded.
+func (e *Engine) LoadQuietly(ctx context.Context, id string) error {
+	_, err := e.load(ctx, id, true)
+	return err
+}
+
+// Fire does what a timer of the whole execution does.
+func (e *Engine) Fire(id string) { e.fire(timer{id: id, stage: wholeExecution}) }
+
+// InMemory says whether an execution is loaded.
+func (e *Engine) InMemory(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.active[id] != nil
+}

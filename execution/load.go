@@ -34,7 +34,11 @@ func (e *Engine) load(ctx context.Context, id string, quiet bool) (*activeExecut
 				return nil, ErrLost
 			}
 			if r != nil && !quiet {
-				e.apply(r, started{})
+				r.mu.Lock()
+				if !r.gone {
+					e.goOn(r, started{})
+				}
+				r.mu.Unlock()
 				e.readInbox(r)
 			}
 			return r, err
@@ -45,6 +49,18 @@ func (e *Engine) load(ctx context.Context, id string, quiet bool) (*activeExecut
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
+	}
+}
+
+// goOn has an execution go on that was loaded, or taken over. Until then it is left
+// alone by its timers, which are set again here: one that came earlier would unload an
+// execution whose stages nobody had been told to go on with. The execution is locked.
+func (e *Engine) goOn(r *activeExecution, how started) {
+	rested := r.resting
+	r.resting = false
+	e.applyLocked(r, how)
+	if rested && !r.gone {
+		e.setTimers(r, e.now().Add(timerHorizon))
 	}
 }
 
@@ -69,6 +85,7 @@ func (e *Engine) loadStored(ctx context.Context, id string) (*activeExecution, e
 		return nil, err
 	}
 	r := newActive(id, m, st)
+	r.resting = true
 	for _, mail := range snap.Mail {
 		r.mailSeq = max(r.mailSeq, mail.Seq)
 		if mail.Stage == "" {
@@ -78,7 +95,6 @@ func (e *Engine) loadStored(ctx context.Context, id string) (*activeExecution, e
 	if snap.Head.Ordered {
 		r.entry = e.orderedPipeline(&snap.Head).join(&snap.Head, st)
 	}
-	e.setTimers(r, e.now().Add(timerHorizon)) // the store's sweep knows the first of them
 	return r, nil
 }
 

@@ -133,7 +133,7 @@ func (e *Engine) takeOver(ctx context.Context, claims []Claim) error {
 		e.own(r.id, r.st.head.Application)
 		r.mu.Lock()
 		if !r.gone {
-			e.applyLocked(r, started{taken: true})
+			e.goOn(r, started{taken: true})
 			e.watchAgain(r)
 			e.unloadIfWaiting(r)
 		}
@@ -251,7 +251,7 @@ func (e *Engine) takeIn(id string) {
 			r.revived = true
 		default:
 			e.own(r.id, r.st.head.Application)
-			e.applyLocked(r, started{taken: true})
+			e.goOn(r, started{taken: true})
 		}
 		r.mu.Unlock()
 		e.readInbox(r)

@@ -106,6 +106,9 @@ func (e *Engine) fire(x timer) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.resting {
+		return // goOn sets the timer again
+	}
 	first, last := x.stage, x.stage+1
 	if x.stage == wholeExecution {
 		first, last = 0, len(r.st.rows)

@@ -84,3 +84,36 @@ func TestTheInputOfATaskThatWaits(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A timer leaves an execution alone that was loaded and not told to go on yet: unloaded
+// by it, an adopted execution would never be told, and what was under way would wait.
+func TestATimerLeavesAnAdoptedExecutionAlone(t *testing.T) {
+	db := openSQLite(t, filepath.Join(t.TempDir(), "db"))
+	defer closeStore(t, db)
+	kind := executiontest.Kind{KindName: "act", List: []stage.Task{{Name: "act", Resume: stage.Repeat, Run: func(_ context.Context, in *stage.Input) (stage.Result, error) {
+		if in.State == nil {
+			return stage.Result{Outcome: stage.Again, State: []byte(`{}`)}, nil
+		}
+		return stage.Result{Outcome: stage.Done}, nil
+	}}}}
+	e, stop := executiontest.Start(t, execution.Config{Store: db, Kinds: []stage.Kind{kind}})
+	defer stop()
+	x, _, err := e.Start(t.Context(), execution.StartRequest{Application: "app", TriggerID: "test", EventID: "one",
+		Definition: pipeline.Pipeline{Name: "p", Concurrency: pipeline.Parallel, Stages: []pipeline.Stage{{Name: "one", Kind: "act"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	executiontest.Until(t, e, x.ID, func(execution.Execution) bool { return !e.InMemory(x.ID) })
+	if err := e.LoadQuietly(t.Context(), x.ID); err != nil {
+		t.Fatal(err)
+	}
+	if e.Fire(x.ID); !e.InMemory(x.ID) {
+		t.Error("it was unloaded before it was told to go on")
+	}
+	if err := e.TakeOver(t.Context(), x.ID); err != nil {
+		t.Fatal(err)
+	}
+	if x = executiontest.End(t, e, x.ID); x.Status != execution.Succeeded {
+		t.Errorf("%+v", x)
+	}
+}
