@@ -4,12 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"showrunner/chaos/experiment"
+	"showrunner/internal/httpcheck"
 	"showrunner/problem"
 )
 
@@ -83,35 +82,8 @@ func (s *Service) Condition(ctx context.Context, c experiment.Condition) (seen S
 
 // ask makes a request, and says why its answer is not as expected.
 func (s *Service) ask(ctx context.Context, q experiment.Request) string {
-	within := cmp.Or(time.Duration(q.Within), 5*time.Second)
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, cmp.Or(q.Method, http.MethodGet), q.URL, strings.NewReader(q.Body))
-	if err != nil {
-		return err.Error()
-	}
-	for name, value := range q.Header {
-		r.Header.Set(name, value)
-		if strings.EqualFold(name, "Host") {
-			r.Host = value
-		}
-	}
-	client := s.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	res, err := client.Do(r)
-	if err != nil {
-		if ctx.Err() != nil {
-			return fmt.Sprintf("no answer within %s", within)
-		}
-		return err.Error()
-	}
-	res.Body.Close()
-	if ok := res.StatusCode >= 200 && res.StatusCode < 400; len(q.Status) == 0 && ok || slices.Contains(q.Status, res.StatusCode) {
-		return ""
-	}
-	return "it answers " + res.Status
+	return httpcheck.Ask(ctx, s.HTTP, httpcheck.Request{Method: q.Method, URL: q.URL, Header: q.Header, Body: q.Body, Status: q.Status,
+		Within: cmp.Or(time.Duration(q.Within), 5*time.Second)})
 }
 
 // holds says why a condition of a steady state does not hold, "" when it does. What

@@ -1,15 +1,16 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"showrunner/canary/judge/sequential"
 	"showrunner/cloud"
+	"showrunner/internal/httpcheck"
 	"showrunner/pipeline"
 	"showrunner/rollout"
 )
@@ -132,12 +133,12 @@ func (t *trial) decide(v sequential.Verdict, counts []cloud.Counts) {
 	case v.Decision == sequential.Fail:
 		t.notSurvived(inWords(v), append(t.numbers(counts), metrics(v)...)...)
 	case v.Lacking != "" && !v.Suspect && t.judge.WhenNoData == "pass", v.Lacking == "" && !v.Suspect && t.judge.WhenInconclusive == "pass":
-		t.st.Note = "no verdict: " + first(v.Lacking, v.Reason)
+		t.st.Note = "no verdict: " + cmp.Or(v.Lacking, v.Reason)
 		t.say("%s; the judge lets it pass", t.st.Note)
 	case v.Lacking != "" && !v.Suspect:
 		t.failed("CHAOS_NO_DATA", fmt.Sprintf("%s: too few requests for a verdict: %s", t.st.Region, v.Lacking), "raise share or for, lower judge.minRequests, or send traffic to the region; judge.whenNoData: pass goes on without a verdict", t.numbers(counts)...)
 	default:
-		t.failed("CHAOS_INCONCLUSIVE", fmt.Sprintf("%s: no verdict: %s", t.st.Region, first(v.Reason, v.Guard)), "the evidence names the guard that allows no verdict, or what was not shown; judge.whenInconclusive says what happens then", append(t.numbers(counts), metrics(v)...)...)
+		t.failed("CHAOS_INCONCLUSIVE", fmt.Sprintf("%s: no verdict: %s", t.st.Region, cmp.Or(v.Reason, v.Guard)), "the evidence names the guard that allows no verdict, or what was not shown; judge.whenInconclusive says what happens then", append(t.numbers(counts), metrics(v)...)...)
 	}
 }
 
@@ -229,37 +230,10 @@ func (t *trial) probe(ctx context.Context) {
 
 // ask makes one request, and says why its answer is not as expected.
 func (t *trial) ask(ctx context.Context, p pipeline.ExperimentProbe) string {
-	within := time.Duration(p.Within)
-	if within <= 0 {
-		within = time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL, nil)
-	if err != nil {
-		return err.Error()
-	}
+	header := make(map[string]string, len(p.Header))
 	for _, h := range p.Header {
 		name, value, _ := strings.Cut(h, ":")
-		r.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
+		header[strings.TrimSpace(name)] = strings.TrimSpace(value)
 	}
-	res, err := t.HTTP.Do(r)
-	if err != nil {
-		if ctx.Err() != nil {
-			return fmt.Sprintf("no answer within %s", within)
-		}
-		return err.Error()
-	}
-	res.Body.Close()
-	if ok := res.StatusCode >= 200 && res.StatusCode < 400; len(p.Status) == 0 && ok || slices.Contains(p.Status, res.StatusCode) {
-		return ""
-	}
-	return "it answers " + res.Status
-}
-
-func first(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
+	return httpcheck.Ask(ctx, t.HTTP, httpcheck.Request{URL: p.URL, Header: header, Status: p.Status, Within: cmp.Or(time.Duration(p.Within), time.Second)})
 }

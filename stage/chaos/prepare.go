@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -169,7 +170,7 @@ func (t *trial) make(ctx context.Context) (time.Duration, error) {
 		made, err := t.account.CreateServerGroup(ctx, t.st.Region, spec, t.key(name))
 		if err != nil {
 			if permanent(err) {
-				t.failed("CHAOS_NOT_MADE", fmt.Sprintf("%s: the %s group cannot be made: %s", t.st.Region, name, problem.Text(err)), first(problem.HelpOf(err), "the cause has the answer of the cloud"))
+				t.failed("CHAOS_NOT_MADE", fmt.Sprintf("%s: the %s group cannot be made: %s", t.st.Region, name, problem.Text(err)), cmp.Or(problem.HelpOf(err), "the cause has the answer of the cloud"))
 				return immediately, nil
 			}
 			return 0, err
@@ -267,7 +268,7 @@ func (t *trial) divide(ctx context.Context) (time.Duration, error) {
 	}
 	if err := t.account.SetWeights(ctx, t.st.Region, t.config.Cluster, weights, cloud.Guard{}, t.key("divide")); err != nil {
 		if permanent(err) {
-			t.failed("CHAOS_NOT_MADE", fmt.Sprintf("%s: the traffic cannot be divided: %s", t.st.Region, problem.Text(err)), first(problem.HelpOf(err), "the cause has the answer of the cloud"))
+			t.failed("CHAOS_NOT_MADE", fmt.Sprintf("%s: the traffic cannot be divided: %s", t.st.Region, problem.Text(err)), cmp.Or(problem.HelpOf(err), "the cause has the answer of the cloud"))
 			return immediately, nil
 		}
 		return 0, err
@@ -286,7 +287,7 @@ func (t *trial) inject(ctx context.Context) (time.Duration, error) {
 	f.Group = t.st.Test
 	if err := t.Faults.Begin(ctx, t.in.StartedBy, t.in.Key.Execution, f); err != nil {
 		if permanent(err) {
-			t.failed("CHAOS_REFUSED", fmt.Sprintf("%s: the fault %s was refused: %s", f.Region, f.Kind, problem.Text(err)), first(problem.HelpOf(err), "run the pipeline again when the check that refused it allows the fault"))
+			t.failed("CHAOS_REFUSED", fmt.Sprintf("%s: the fault %s was refused: %s", f.Region, f.Kind, problem.Text(err)), cmp.Or(problem.HelpOf(err), "run the pipeline again when the check that refused it allows the fault"))
 			return immediately, nil
 		}
 		return 0, err
