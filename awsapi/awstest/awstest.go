@@ -57,28 +57,40 @@ func Opened(t *testing.T, open func(*http.Request) http.Handler, services ...wir
 	return &Client{t: t, url: s.URL, server: server}
 }
 
-// Try calls an operation of a JSON service and returns its answer, or the code and
-// message of its error.
-func (c *Client) Try(service, operation string, in map[string]any) (answer map[string]any, code, message string) {
+// request is a request of a JSON service with its body and the name that it is signed
+// with. It is not signed yet.
+func (c *Client) request(service, operation string, in map[string]any) (r *http.Request, body []byte, name string) {
 	c.t.Helper()
 	m, err := wire.Load(service)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	body, err := json.Marshal(in)
-	if err != nil {
+	if body, err = json.Marshal(in); err != nil {
 		c.t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url+"/", bytes.NewReader(body))
-	if err != nil {
+	if r, err = http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url+"/", bytes.NewReader(body)); err != nil {
 		c.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-amz-json-"+m.Metadata.JSONVersion)
 	r.Header.Set("X-Amz-Target", m.Metadata.TargetPrefix+"."+operation)
+	return r, body, m.SigningName()
+}
+
+// sign signs a request with the client's key.
+func (c *Client) sign(r *http.Request, body []byte, name string) {
+	c.t.Helper()
 	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(c.t.Context(), aws.Credentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, r, hex.EncodeToString(sum[:]), m.SigningName(), Region, time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(c.t.Context(), aws.Credentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, r, hex.EncodeToString(sum[:]), name, Region, time.Now()); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// Try calls an operation of a JSON service and returns its answer, or the code and
+// message of its error.
+func (c *Client) Try(service, operation string, in map[string]any) (answer map[string]any, code, message string) {
+	c.t.Helper()
+	r, body, name := c.request(service, operation, in)
+	c.sign(r, body, name)
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		c.t.Fatal(err)
@@ -123,10 +135,7 @@ func (c *Client) Ask(service, operation string, form ...string) (body, code, mes
 		c.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	sum := sha256.Sum256([]byte(text))
-	if err := v4.NewSigner().SignHTTP(c.t.Context(), aws.Credentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, r, hex.EncodeToString(sum[:]), m.SigningName(), Region, time.Now()); err != nil {
-		c.t.Fatal(err)
-	}
+	c.sign(r, []byte(text), m.SigningName())
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		c.t.Fatal(err)
@@ -235,10 +244,7 @@ func (c *Client) REST(service, method, path, body string, header ...string) Answ
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	sum := sha256.Sum256([]byte(body))
-	if err := v4.NewSigner().SignHTTP(c.t.Context(), aws.Credentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, r, hex.EncodeToString(sum[:]), service, Region, time.Now()); err != nil {
-		c.t.Fatal(err)
-	}
+	c.sign(r, []byte(body), service)
 	return c.Do(r)
 }
 

@@ -1,21 +1,13 @@
 package awstest
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"testing"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
-	"showrunner/awsapi/wire"
 )
 
 // Events is the answer of a streamed operation, as it comes.
@@ -27,30 +19,13 @@ type Events struct {
 // Events calls a streamed operation of a JSON service.
 func (c *Client) Events(service, operation string, in map[string]any) *Events {
 	c.t.Helper()
-	m, err := wire.Load(service)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	body, err := json.Marshal(in)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url+"/", bytes.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-amz-json-"+m.Metadata.JSONVersion)
-	r.Header.Set("X-Amz-Target", m.Metadata.TargetPrefix+"."+operation)
-	return c.stream(r, body, m.SigningName())
+	return c.stream(c.request(service, operation, in))
 }
 
 // stream sends a request and returns its events.
 func (c *Client) stream(r *http.Request, body []byte, name string) *Events {
 	c.t.Helper()
-	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(c.t.Context(), aws.Credentials{AccessKeyID: "AKIATEST", SecretAccessKey: "secret"}, r, hex.EncodeToString(sum[:]), name, Region, time.Now()); err != nil {
-		c.t.Fatal(err)
-	}
+	c.sign(r, body, name)
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		c.t.Fatal(err)

@@ -86,15 +86,12 @@ func (s *Service) replaceRoute(ctx context.Context, c *wire.Call, in object) (ob
 // describeRules sets the descriptions of a security group's rules.
 func (s *Service) describeRules(egress bool) wire.ObjectFunc {
 	return func(ctx context.Context, c *wire.Call, in object) (object, error) {
-		group, err := s.groupID(ctx, c.Region, in)
+		group, rules, err := s.permitted(ctx, c.Region, egress, in)
 		if err != nil {
 			return nil, err
 		}
-		if in, err = s.namedPeers(ctx, c.Region, in); err != nil {
-			return nil, err
-		}
 		texts := map[string]string{}
-		for _, r := range s.rulesOf(c.Region, group, egress, in) {
+		for _, r := range rules {
 			texts[r.Text("SecurityGroupRuleId")] = r.Text("Description")
 		}
 		for _, d := range in.Objects("SecurityGroupRuleDescriptions") {
@@ -104,8 +101,8 @@ func (s *Service) describeRules(egress bool) wire.ObjectFunc {
 			return nil, missingParameter("ipPermissions or securityGroupRuleDescriptions")
 		}
 		for id := range texts {
-			if d, err := s.keptResource(ctx, c.Region, "security-group-rule", id); err != nil || d.Data.Text("GroupId") != group {
-				return nil, wire.Errorf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+			if err := s.ruleOf(ctx, c.Region, group, egress, id); err != nil {
+				return nil, err
 			}
 		}
 		for id, text := range texts {

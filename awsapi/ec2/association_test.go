@@ -68,13 +68,17 @@ func TestRulesNameGroupsAndAreDescribed(t *testing.T) {
 	group := awstest.Between(w.get("CreateSecurityGroup", "GroupName", "web", "GroupDescription", "d"), "<groupId>", "</groupId>")
 	standard := awstest.Between(w.get("DescribeSecurityGroups", "GroupName.1", "default"), "<groupId>", "</groupId>")
 	rule := []string{"GroupName", "web", "IpPermissions.1.IpProtocol", "tcp", "IpPermissions.1.FromPort", "22", "IpPermissions.1.ToPort", "22", "IpPermissions.1.Groups.1.GroupName", "default"}
-	if body := w.get("AuthorizeSecurityGroupIngress", rule...); !strings.Contains(body, "<groupId>"+standard+"</groupId>") {
+	body := w.get("AuthorizeSecurityGroupIngress", rule...)
+	if !strings.Contains(body, "<groupId>"+standard+"</groupId>") {
 		t.Errorf("the rule does not name %s: %s", standard, body)
 	}
+	id := awstest.Between(body, "<securityGroupRuleId>", "</securityGroupRuleId>")
 	w.get("UpdateSecurityGroupRuleDescriptionsIngress", append(rule, "IpPermissions.1.Groups.1.Description", "from here")...)
 	if body := w.get("DescribeSecurityGroupRules", "Filter.1.Name", "group-id", "Filter.1.Value.1", group); !strings.Contains(body, "from here") {
 		t.Error(body)
 	}
+	w.refused("InvalidPermission.NotFound", "RevokeSecurityGroupIngress", "GroupId", standard, "SecurityGroupRuleId.1", id)
+	w.refused("InvalidPermission.NotFound", "RevokeSecurityGroupEgress", "GroupId", group, "SecurityGroupRuleId.1", id)
 	w.get("RevokeSecurityGroupIngress", rule...)
 	w.refused("InvalidPermission.NotFound", "UpdateSecurityGroupRuleDescriptionsIngress", rule...)
 	w.refused("DefaultVpcAlreadyExists", "CreateDefaultVpc")

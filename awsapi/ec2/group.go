@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"showrunner/awsapi/wire"
+	"showrunner/problem"
 )
 
 // A security group's rules are resources of their own; its permissions are computed
@@ -160,16 +161,24 @@ func (s *Service) rulesOf(region, group string, egress bool, in object) []object
 	return out
 }
 
+// permitted is the security group that a request names, and the rules that its
+// permissions mean.
+func (s *Service) permitted(ctx context.Context, region string, egress bool, in object) (group string, rules []object, err error) {
+	if group, err = s.groupID(ctx, region, in); err != nil {
+		return "", nil, err
+	}
+	if in, err = s.namedPeers(ctx, region, in); err != nil {
+		return "", nil, err
+	}
+	return group, s.rulesOf(region, group, egress, in), nil
+}
+
 func (s *Service) authorize(egress bool) wire.ObjectFunc {
 	return func(ctx context.Context, c *wire.Call, in object) (object, error) {
-		group, err := s.groupID(ctx, c.Region, in)
+		_, rules, err := s.permitted(ctx, c.Region, egress, in)
 		if err != nil {
 			return nil, err
 		}
-		if in, err = s.namedPeers(ctx, c.Region, in); err != nil {
-			return nil, err
-		}
-		rules := s.rulesOf(c.Region, group, egress, in)
 		if len(rules) == 0 {
 			return nil, missingParameter("ipPermissions")
 		}
@@ -195,22 +204,28 @@ func (s *Service) authorize(egress bool) wire.ObjectFunc {
 	}
 }
 
+// ruleOf refuses an identifier that is no rule of the security group in that direction.
+func (s *Service) ruleOf(ctx context.Context, region, group string, egress bool, id string) error {
+	d, err := s.kept.Get(ctx, keptKey(region, "security-group-rule", id))
+	if problem.CodeOf(err) == problem.NotFound || err == nil && (d.Data.Text("GroupId") != group || d.Data.Is("IsEgress") != egress) {
+		return wire.Errorf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+	}
+	return err
+}
+
 func (s *Service) revoke(egress bool) wire.ObjectFunc {
 	return func(ctx context.Context, c *wire.Call, in object) (object, error) {
-		group, err := s.groupID(ctx, c.Region, in)
+		group, rules, err := s.permitted(ctx, c.Region, egress, in)
 		if err != nil {
 			return nil, err
 		}
-		if in, err = s.namedPeers(ctx, c.Region, in); err != nil {
-			return nil, err
-		}
 		ids := in.Texts("SecurityGroupRuleIds")
-		for _, r := range s.rulesOf(c.Region, group, egress, in) {
+		for _, r := range rules {
 			ids = append(ids, r.Text("SecurityGroupRuleId"))
 		}
 		for _, id := range ids {
-			if _, err := s.keptResource(ctx, c.Region, "security-group-rule", id); err != nil {
-				return nil, wire.Errorf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+			if err := s.ruleOf(ctx, c.Region, group, egress, id); err != nil {
+				return nil, err
 			}
 		}
 		for _, id := range ids {
