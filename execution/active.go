@@ -41,16 +41,7 @@ func newActive(id string, m *membership, st *state) *activeExecution {
 		queued: map[int]action{}, stops: map[int]bool{}}
 }
 
-// apply decides on an event and has the changes committed.
-func (e *Engine) apply(r *activeExecution, ev event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.gone {
-		return
-	}
-	e.applyLocked(r, ev)
-}
-
+// applyLocked decides on an event and has the changes committed. The execution is locked.
 func (e *Engine) applyLocked(r *activeExecution, ev event) {
 	now := e.now()
 	c := decide(r.st, ev, now)
