@@ -74,12 +74,13 @@ func twoHosts(t *testing.T, patience string) (a, b *host, notes string) {
 // launch starts the control plane and does not wait for it.
 func (h *host) launch(flags ...string) {
 	h.t.Helper()
-	h.cmd = exec.Command(binary, append([]string{"control", "--data", h.data, "--shared", h.shared, "--listen", h.listen, "--builds-lost-after", h.patience, "--regions", "nowhere"}, flags...)...)
-	h.cmd.Env = append(os.Environ(), "SHOWRUNNER_DATABASE="+h.database)
-	h.cmd.Stdout, h.cmd.Stderr = h.output, h.output
-	if err := h.cmd.Start(); err != nil {
+	cmd := exec.Command(binary, append([]string{"control", "--data", h.data, "--shared", h.shared, "--listen", h.listen, "--builds-lost-after", h.patience, "--regions", "nowhere"}, flags...)...)
+	cmd.Env = append(os.Environ(), "SHOWRUNNER_DATABASE="+h.database)
+	cmd.Stdout, cmd.Stderr = h.output, h.output
+	if err := cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
+	h.cmd = cmd // only a process that started can be ended
 }
 
 func (h *host) begin() {
