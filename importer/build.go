@@ -287,7 +287,7 @@ func (c *conversion) finish(field cursor, secrets bool) string {
 		parts := variable.FindStringSubmatch(m)
 		value, ok := c.variable(parts[1], parts[2], field.path)
 		if !ok {
-			c.in.note(Error, field.path, m, "no stage that was carried over sets this variable; the text stays as it is")
+			c.in.note(Error, field.path, m, "nothing that was carried over sets this variable; the text stays as it is")
 			return m
 		}
 		return value

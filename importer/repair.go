@@ -213,30 +213,49 @@ func (in *input) removeStage(q *pipeline.Pipeline, p part, at, why string) bool 
 		return false
 	}
 	s := &q.Stages[i]
-	zero := pipeline.Stage{Name: s.Name, Needs: s.Needs, Kind: s.Kind, With: s.With}
-	cleared := *s
-	switch p.field {
-	case "description":
-		cleared.Description = zero.Description
-	case "when":
-		cleared.When = zero.When
-	case "retry":
-		cleared.Retry = zero.Retry
-	case "timeout":
-		cleared.Timeout = zero.Timeout
-	case "onFailure":
-		cleared.OnFailure = zero.OnFailure
-	case "windows":
-		cleared.Windows = zero.Windows
-	default:
-		in.note(Error, at, "stage "+s.Name, "%s: the stage is left out, and what needed it needs what it needed", why)
-		withoutStage(q, i)
-		in.forget(p, 0)
+	if cleared, ok := withoutField(*s, p.field); ok {
+		in.note(Error, at, p.field+" of stage "+s.Name, "%s: it is left out", why)
+		*s = cleared
 		return true
 	}
-	in.note(Error, at, p.field+" of stage "+s.Name, "%s: it is left out", why)
-	*s = cleared
+	in.note(Error, at, "stage "+s.Name, "%s: the stage is left out, and what needed it needs what it needed", why)
+	withoutStage(q, i)
+	in.forget(p, 0)
 	return true
+}
+
+// withoutField is the stage without a field, or false where the field belongs to
+// what the stage does.
+func withoutField(s pipeline.Stage, field string) (pipeline.Stage, bool) {
+	switch field {
+	case "description":
+		s.Description = ""
+	case "when":
+		// Without its condition, a stage that acts would act where the original
+		// does not. A stage that holds the pipeline back only does so more often.
+		if !slices.Contains([]string{"approval", "wait", "run"}, s.Kind) {
+			return s, false
+		}
+		s.When = ""
+	case "retry":
+		s.Retry = nil
+	case "timeout":
+		s.Timeout = 0
+	case "onFailure":
+		s.OnFailure = ""
+	case "windows":
+		s.Windows = nil
+	case "approval":
+		// The stage still waits for a person when its text cannot be carried over.
+		bare := stageOf(s.Name, pipeline.Approval{})
+		if string(s.With) == string(bare.With) {
+			return s, false
+		}
+		s.With = bare.With
+	default:
+		return s, false
+	}
+	return s, true
 }
 
 // withoutStage removes a stage from a pipeline and closes the gap. A pipeline

@@ -140,12 +140,11 @@ func (s *spinnaker) convert() pipeline.Pipeline {
 			ref = strconv.Itoa(i)
 		}
 		out, ok := s.stage(st, s.ids[ref], ref)
-		if !ok {
-			left[ref] = true
+		if !ok || !s.common(st, &out, ref) {
+			left[ref], s.carried[s.ids[ref]] = true, false
 			st.ignore() // the reason has been noted
 			continue
 		}
-		s.common(st, &out, ref)
 		s.in.carryStage(s.name, out, st.get("type").static()+" stage "+st.get("name").static(), st.path)
 		out.Needs = []string{ref} // resolved below, when the omitted stages are known
 		if first, ok := s.first[out.Name]; ok {

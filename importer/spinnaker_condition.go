@@ -13,6 +13,11 @@ import (
 // ${ } may be left out.
 func (s *spinnaker) condition(text, ref string) (string, bool) {
 	text = strings.TrimSpace(text)
+	// An expression within quotes is one whose value is put into a text, which is
+	// then read as a condition: its value.
+	if m := spelQuoted.FindStringSubmatch(text); m != nil {
+		text = m[1]
+	}
 	if m := spelWhole.FindStringSubmatch(text); m != nil {
 		text = m[1]
 	}
@@ -21,6 +26,8 @@ func (s *spinnaker) condition(text, ref string) (string, bool) {
 	p.space()
 	return out, !p.wrong && p.text == "" && out != ""
 }
+
+var spelQuoted = regexp.MustCompile(`(?s)^"(\$\{[^{}]*\})"$`)
 
 var spelWhole = regexp.MustCompile(`(?s)^\$\{(.*)\}$`)
 
@@ -225,7 +232,7 @@ func (s *spinnaker) preconditions(st cursor, name, ref string) (pipeline.Stage, 
 		}
 		kind.note(Info, "type "+kind.static(), "a precondition is an expression here")
 		group := &halt
-		if fail := p.get("failPipeline"); fail.ok() && !fail.boolean() {
+		if fail := p.get("failPipeline"); !s.decision(fail, "failPipeline", true) {
 			group = &stop
 		} else {
 			fail.note(Info, "failPipeline true", "it is what a failed stage does by itself")

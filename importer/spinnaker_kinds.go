@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,12 +12,7 @@ func (s *spinnaker) stage(st cursor, name, ref string) (pipeline.Stage, bool) {
 	case "manualJudgment":
 		return s.judgment(st, name), true
 	case "wait":
-		seconds, err := strconv.Atoi(st.get("waitTime").static())
-		if err != nil || seconds < 1 {
-			s.in.note(Warning, st.get("waitTime").path, "waitTime "+st.get("waitTime").static(), "not a number of seconds: taken as 1")
-			seconds = 1
-		}
-		return stageOf(name, pipeline.Wait{For: pipeline.Duration(time.Duration(seconds) * time.Second)}), true
+		return s.wait(st, name)
 	case "pipeline":
 		return s.call(st, name)
 	case "webhook":
@@ -86,7 +80,7 @@ func (s *spinnaker) call(st cursor, name string) (pipeline.Stage, bool) {
 		}
 		c.Parameters[identifier(k)] = s.text(values[i])
 	}
-	if w := st.get("waitForCompletion"); w.ok() && !w.boolean() {
+	if !s.decision(st.get("waitForCompletion"), "waitForCompletion", true) {
 		no := false
 		c.Wait = &no
 	}
@@ -112,7 +106,7 @@ func (s *spinnaker) webhook(st cursor, name string) pipeline.Stage {
 		}
 		w.Headers[k] = s.text(values[i])
 	}
-	if wait := st.get("waitForCompletion"); wait.boolean() {
+	if wait := st.get("waitForCompletion"); s.decision(wait, "waitForCompletion", false) {
 		s.in.note(Warning, wait.path, "waitForCompletion", "the stage is not asked again: it waits for a callback to the URL it sends as callbackUrl")
 		w.Wait = true
 		for _, f := range []string{"statusUrlResolution", "statusUrlJsonPath", "statusJsonPath", "successStatuses", "canceledStatuses", "terminalStatuses", "progressJsonPath"} {

@@ -11,8 +11,11 @@ import (
 	"showrunner/pipeline"
 )
 
-// common converts the members that every stage may have.
-func (s *spinnaker) common(st cursor, out *pipeline.Stage, ref string) {
+// common converts the members that every stage may have. It returns false for a
+// stage that acts under a condition that cannot be carried over: it must not act
+// where the original would not.
+func (s *spinnaker) common(st cursor, out *pipeline.Stage, ref string) bool {
+	acts := out.Kind == "webhook" || out.Kind == "pipeline"
 	out.Description = strings.TrimSpace(s.text(st.get("comments")))
 	s.failurePolicy(st, out)
 	if ms := st.get("stageTimeoutMs"); ms.ok() {
@@ -26,13 +29,16 @@ func (s *spinnaker) common(st cursor, out *pipeline.Stage, ref string) {
 		if text := strings.TrimSpace(expression.text()); text != "" {
 			if w, ok := s.condition(text, ref); ok {
 				out.When = w
+			} else if acts {
+				s.in.note(Error, st.path, "stageEnabled "+unmark(text), "the condition has no plain equivalent: the stage is left out, and what needed it needs what it needed; write it with its condition as `when:`")
+				return false
 			} else {
 				s.in.note(Error, expression.path, "stageEnabled "+unmark(text), "the condition has no plain equivalent: the stage always runs; write it as `when:`")
 			}
 		}
 		e.get("type").note(Info, "type "+e.get("type").static(), "a condition is an expression here")
 	}
-	if restrict := st.get("restrictExecutionDuringTimeWindow"); restrict.boolean() {
+	if restrict := st.get("restrictExecutionDuringTimeWindow"); s.decision(restrict, "restrictExecutionDuringTimeWindow", false) {
 		if s.window(st.get("restrictedExecutionWindow"), out); len(out.Windows) == 0 {
 			restrict.note(Warning, "restrictExecutionDuringTimeWindow", "the window names no hours and no days, so the stage starts at any time")
 		}
@@ -46,18 +52,20 @@ func (s *spinnaker) common(st cursor, out *pipeline.Stage, ref string) {
 	}
 	st.get("sendNotifications").leave(Info, "sendNotifications", "it goes with the notifications")
 	st.get("notifications").leave(Info, "notifications", "there are none")
+	return true
 }
 
 func (s *spinnaker) failurePolicy(st cursor, out *pipeline.Stage) {
 	fail, goOn, atEnd := st.get("failPipeline"), st.get("continuePipeline"), st.get("completeOtherBranchesThenFail")
+	fails := s.decision(fail, "failPipeline", true)
 	switch {
-	case goOn.boolean():
+	case s.decision(goOn, "continuePipeline", false):
 		out.OnFailure = pipeline.Continue
 		fail.note(Info, "failPipeline", "continuePipeline decides")
 		atEnd.note(Info, "completeOtherBranchesThenFail", "continuePipeline decides")
-	case fail.ok() && !fail.boolean() && atEnd.boolean():
+	case !fails && s.decision(atEnd, "completeOtherBranchesThenFail", false):
 		out.OnFailure = pipeline.FailAtEnd
-	case fail.ok() && !fail.boolean():
+	case !fails:
 		out.OnFailure = pipeline.HaltBranch
 	default:
 		fail.note(Info, "failPipeline", "it is what a failed stage does by itself")
@@ -66,45 +74,71 @@ func (s *spinnaker) failurePolicy(st cursor, out *pipeline.Stage) {
 	st.get("failOnFailedExpressions").leave(Info, "failOnFailedExpressions", "an expression that fails always fails its stage")
 }
 
+// decision reads a member of a stage that is true or false; absent is its value
+// where the document has none. Spinnaker evaluates expressions in such a member
+// when it runs the stage, and that is not carried over.
+func (s *spinnaker) decision(f cursor, what string, absent bool) bool {
+	text := strings.TrimSpace(f.static())
+	switch {
+	case text == "":
+		return absent
+	case strings.EqualFold(text, "true"), strings.EqualFold(text, "false"):
+		return strings.EqualFold(text, "true")
+	}
+	f.note(Error, what+" "+text, "neither true nor false before the stage runs: it is left out, and the stage is written as if it were %t; check the stage", absent)
+	return absent
+}
+
 // window converts restricted execution. Spinnaker has one global zone,
-// America/Los_Angeles by default.
+// America/Los_Angeles by default. A window whose hours or days cannot be read is
+// left out rather than guessed.
 func (s *spinnaker) window(w cursor, out *pipeline.Stage) {
 	var days []string
-	for _, d := range w.get("days").items() {
+	given := w.get("days").items()
+	for _, d := range given {
 		if n := d.number(); n >= 1 && n <= 7 {
 			days = append(days, []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}[n-1])
 		} else {
 			d.note(Warning, "day "+d.static(), "days count from 1, which is Sunday, to 7: it is left out")
 		}
 	}
-	clock := func(c cursor, hour, minute string) string {
-		part := func(f cursor, most int) int {
-			n, err := strconv.Atoi(f.static())
-			if f.ok() && (err != nil || n < 0 || n > most) {
-				f.note(Warning, "time "+f.static(), "not a valid part of a time of day: taken as 0")
-				return 0
-			}
-			return n
-		}
-		return fmt.Sprintf("%02d:%02d", part(c.get(hour), 24)%24, part(c.get(minute), 59))
+	w.get("jitter").leave(Info, "jitter", "stages start when their window opens")
+	if len(given) > 0 && len(days) == 0 {
+		w.leave(Error, "restrictedExecutionWindow", "none of its days can be read: it is left out, and the stage starts at any time; write it as `windows:`")
+		return
 	}
-	for _, item := range w.get("whitelist").items() {
-		win := pipeline.Window{
-			Days: days, Zone: spinnakerZone,
-			From: clock(item, "startHour", "startMin"), To: clock(item, "endHour", "endMin"),
+	hours := w.get("whitelist").items()
+	for _, item := range hours {
+		from, ok := s.clock(item, "startHour", "startMin")
+		to, also := s.clock(item, "endHour", "endMin")
+		if !ok || !also {
+			item.leave(Error, "window "+encode(item.raw), "its hours are no times of day: it is left out; write it as `windows:`")
+			continue
 		}
-		if win.From == win.To {
-			win.From, win.To = "00:00", "23:59"
+		if from == to {
+			from, to = "00:00", "23:59"
 		}
-		out.Windows = append(out.Windows, win)
+		out.Windows = append(out.Windows, pipeline.Window{Days: days, Zone: spinnakerZone, From: from, To: to})
 	}
-	if len(out.Windows) == 0 && len(days) > 0 {
+	if len(hours) == 0 && len(days) > 0 {
 		out.Windows = []pipeline.Window{{Days: days, From: "00:00", To: "23:59", Zone: spinnakerZone}}
 	}
-	w.get("jitter").leave(Info, "jitter", "stages start when their window opens")
 	if len(out.Windows) > 0 {
 		s.zone(w.path)
 	}
+}
+
+// clock reads a time of day. An absent hour or minute is 0.
+func (s *spinnaker) clock(c cursor, hour, minute string) (string, bool) {
+	valid := true
+	part := func(f cursor, most int) int {
+		n, err := strconv.Atoi(f.static())
+		if f.ok() && (err != nil || n < 0 || n > most) {
+			valid = false
+		}
+		return n
+	}
+	return fmt.Sprintf("%02d:%02d", part(c.get(hour), 24)%24, part(c.get(minute), 59)), valid
 }
 
 // spinnakerZone is Spinnaker's default time zone.

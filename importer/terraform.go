@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -48,7 +49,9 @@ func Terraform(src []byte, opts Options) (Result, error) {
 type terraform struct {
 	in        *input
 	pipelines []cursor
-	projects  []cursor
+	// resourceNames are the names that Terraform's files give the pipelines.
+	resourceNames []string
+	projects      []cursor
 }
 
 func (t *terraform) module(m cursor) {
@@ -63,6 +66,7 @@ func (t *terraform) module(m cursor) {
 			continue
 		case kind == "aws_codepipeline":
 			t.pipelines = append(t.pipelines, body)
+			t.resourceNames = append(t.resourceNames, scalar(r.get("name").raw))
 		case kind == "aws_codebuild_project":
 			t.projects = append(t.projects, body)
 		default:
@@ -121,19 +125,28 @@ func (t *terraform) document() (Result, error) {
 	for name, p := range given {
 		found[name] = p
 	}
-	first := t.pipelines[0].get("Name")
-	doc := &pipeline.Document{Application: applicationName(in, first.path, first.static())}
+	doc := &pipeline.Document{}
 	taken, siblings := map[string]bool{}, map[string]string{}
-	for _, p := range t.pipelines {
+	names := make([]string, len(t.pipelines))
+	for i, p := range t.pipelines {
 		name := p.get("Name").static()
-		siblings[name] = unique(taken, slug(name, "pipeline", 63))
+		from := cmp.Or(name, t.resourceNames[i])
+		names[i] = unique(taken, slug(from, "pipeline", 63))
+		if name != "" {
+			siblings[name] = names[i]
+		} else {
+			in.note(Warning, p.path, "name", "it is not known before `terraform apply`: taken as %s, the name of the resource; rename it in the file", names[i])
+		}
+		if i == 0 {
+			doc.Application = applicationName(in, p.get("Name").path, from)
+		}
 	}
-	for _, def := range t.pipelines {
+	for i, def := range t.pipelines {
 		if arn := strings.Split(scalar(def.get("Arn").raw), ":"); len(arn) == 6 {
 			in.homeRegion = arn[3]
 		}
 		def.get("Arn").note(Info, "arn", "the original's address; its region is taken where the pipeline names none")
-		c := &conversion{in: in, def: def, projects: found, name: siblings[def.get("Name").static()], siblings: siblings}
+		c := &conversion{in: in, def: def, projects: found, name: names[i], siblings: siblings}
 		doc.Pipelines = append(doc.Pipelines, c.convert())
 		def.unread(unreadPipeline)
 	}

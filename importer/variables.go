@@ -2,7 +2,10 @@ package importer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"showrunner/pipeline"
 )
 
 // variable is the value of CodePipeline's #{namespace.key}: a text that may
@@ -11,7 +14,8 @@ import (
 func (c *conversion) variable(ns, key, path string) (string, bool) {
 	switch ns {
 	case "variables":
-		return markReference("parameters." + identifier(key)), true
+		declared := slices.ContainsFunc(c.out.Parameters, func(p pipeline.Parameter) bool { return p.Name == identifier(key) })
+		return markReference("parameters." + identifier(key)), declared
 	case "codepipeline":
 		return markReference("execution.id"), key == "PipelineExecutionId"
 	}
