@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,7 +144,12 @@ func TestChaosStage(t *testing.T) {
 		return e
 	}
 	load := []loadtest.Target{{URL: "http://" + w.edge + "/", Host: "api-web.localhost"}}
-	catalog := []loadtest.Target{{URL: "http://" + w.edge + "/", Host: "api-catalog.localhost"}}
+	var delayed atomic.Int64 // as long as the fault delays: about 400 when it met everybody
+	catalog := []loadtest.Target{{URL: "http://" + w.edge + "/", Host: "api-catalog.localhost", Seen: func(r loadtest.Result) {
+		if r.Took >= 3*time.Second {
+			delayed.Add(1)
+		}
+	}}}
 	var weak, mended execution.Execution
 	others := attackWhile(context.Background(), 20, catalog, func() {
 		attackWhile(context.Background(), 80, load, func() {
@@ -164,8 +170,8 @@ func TestChaosStage(t *testing.T) {
 	if _, text := w.get("api-web", "/"); text != "mended with the catalog" {
 		t.Errorf("afterwards: %q", text)
 	}
-	if others.Failed > 0 || others.P99 > time.Second {
-		t.Errorf("others noticed: %+v", others)
+	if others.Failed > 0 || delayed.Load() >= 100 { // a busy machine delays some
+		t.Errorf("others noticed: %+v, %d of them delayed", others, delayed.Load())
 	}
 	if err := w.faults(control.FaultUndone, 2); err != nil {
 		t.Error(err)
