@@ -40,6 +40,59 @@ func TestRegionsBelievedDownAreTried(t *testing.T) {
 	}
 }
 
+// When every region misses its probe, as on a machine that is too busy, there is nowhere
+// to go: what waits for an answer goes on waiting. Once a region serves again, it goes there.
+func TestWaitsWhenEveryRegionIsBelievedDown(t *testing.T) {
+	asked, answer := make(chan string, 8), make(chan struct{})
+	front := func(name string) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked <- name
+			select {
+			case <-answer:
+				io.WriteString(w, name)
+			case <-r.Context().Done():
+			}
+		}))
+		t.Cleanup(s.Close)
+		return s.Listener.Addr().String()
+	}
+	s := &fakeCloud{list: []cloud.Region{{Name: "a", Address: front("a"), Healthy: true}, {Name: "b", Address: front("b"), Healthy: true}}}
+	e := serve(t, s)
+	believe := func(a, b bool) {
+		s.list[0].Healthy, s.list[1].Healthy = a, b
+		e.table.probe(t.Context(), s)
+	}
+	type result struct {
+		code int
+		body string
+	}
+	results := make(chan result, 1)
+	go func() {
+		code, body, _ := e.ask(t, http.MethodGet, "")
+		results <- result{code, body}
+	}()
+	expect := func(name string) {
+		t.Helper()
+		select {
+		case got := <-asked:
+			if got != name {
+				t.Fatalf("%s was asked, not %s", got, name)
+			}
+		case r := <-results:
+			t.Fatalf("answered %d %q before %s was asked", r.code, r.body, name)
+		}
+	}
+	expect("a")
+	believe(false, false) // a first, while b is still believed up: the request goes to b, and waits there
+	expect("b")
+	believe(true, false) // b was the last choice, and a serves again
+	expect("a")
+	close(answer)
+	if r := <-results; r.code != http.StatusOK || r.body != "a" {
+		t.Fatalf("%d %q", r.code, r.body)
+	}
+}
+
 // A region that is found down at the very moment when its answer begins: the
 // answer is of no use, since its body ends with the wait, and the request is
 // answered by another.

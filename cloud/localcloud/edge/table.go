@@ -25,7 +25,8 @@ import (
 type region struct {
 	Region
 
-	// alive ends when the region is found down: what waits for it goes elsewhere.
+	// alive ends when the region is found down while another serves: what waits for it
+	// goes there. When none serves, which a busy machine can look like, waiting is better.
 	alive context.Context
 	end   context.CancelFunc
 }
@@ -153,12 +154,19 @@ func (t *table) up(r *region) {
 	r.end()
 	r.alive, r.end = context.WithCancel(context.Background())
 	r.Healthy, r.Since = true, t.now()
+	for _, other := range t.regions {
+		if !other.Healthy {
+			other.end()
+		}
+	}
 	t.log.Info("region serves", "region", r.Name, "address", r.Address)
 }
 
 func (t *table) down(r *region, why string) {
 	r.Healthy, r.Since = false, t.now()
-	r.end()
+	if slices.ContainsFunc(t.regions, func(other *region) bool { return other.Healthy }) {
+		r.end()
+	}
 	t.log.Warn("region is down", "region", r.Name, "reason", why)
 }
 

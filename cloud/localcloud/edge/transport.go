@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -82,8 +83,9 @@ func (t *transport) Carry(call *proxy.Call) (*http.Response, error) {
 		}
 		return nil, last
 	}
-	left := sendsInAll
-	for i, c := range choices {
+	left, again := sendsInAll, false
+	for i := 0; i < len(choices); i++ {
+		c := choices[i]
 		sends := 0 // as often as a region does
 		if left < sendsInAll {
 			sends = max(left, 1)
@@ -96,6 +98,10 @@ func (t *transport) Carry(call *proxy.Call) (*http.Response, error) {
 		if err == nil && res.Header.Get(proxy.SlowBodyHeader) != "" {
 			res.Body.Close()
 			return nil, proxy.ErrSlowBody
+		}
+		if i == len(choices)-1 && !again && errors.Is(err, errWentDown) { // another region serves by now, maybe one that was tried before
+			again = true
+			choices = append(choices, table.choices(chance)...)
 		}
 		final := i == len(choices)-1
 		mayRepeat := !sent || replay.Harmless(r) || err == nil && res.Header.Get(notSentHeader) != ""
@@ -153,6 +159,9 @@ func clients(err error) bool {
 	return errors.As(err, &broken) && broken.Client || errors.Is(err, proxy.ErrSlowBody)
 }
 
+// errWentDown says that a region was given up while its answer was awaited.
+var errWentDown = errors.New("went down")
+
 // errUnknownHost says that every region was asked and none knows the host.
 var errUnknownHost = errors.New("no region knows this host")
 
@@ -208,7 +217,7 @@ func (t *transport) try(call *proxy.Call, c choice, sends int) (res *http.Respon
 	}
 	cancel := new(upstream.Cancel)
 	// Until the answer begins, the region's death ends the wait; afterwards the answer's body does.
-	wentDown := errors.New(c.name + " went down")
+	wentDown := fmt.Errorf("%s %w", c.name, errWentDown)
 	unhook := context.AfterFunc(c.alive, func() {
 		if replay.Harmless(r) {
 			cancel.Abort(wentDown)
