@@ -40,7 +40,7 @@ func Main(args []string) {
 	flags := flag.NewFlagSet("load deployments", flag.ExitOnError)
 	var s settings
 	exe := command.ProgramFlag(flags)
-	phases := flags.String("phases", "quiet,red-black,rolling,canary", "what happens, in this order: quiet, none, highlander, red-black, rolling, canary")
+	phases := flags.String("phases", "quiet,red-black,rolling,canary", "what happens, in this order: quiet, highlander, red-black, rolling, canary")
 	flags.IntVar(&s.rate, "rate", 500, "requests a second that may be repeated")
 	flags.DurationVar(&s.length, "for", time.Minute, "the least that each phase takes")
 	flags.IntVar(&s.instances, "instances", 3, "in each of the three regions")
