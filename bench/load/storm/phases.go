@@ -2,6 +2,7 @@ package storm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -61,24 +62,33 @@ func (w fleet) signalInstances(ctx context.Context, s settings, rng *rand.Rand, 
 		at[i] = time.Duration(rng.Int64N(int64(s.length)))
 	}
 	slices.Sort(at)
-	hit := 0
 	for _, when := range at {
 		if err := pause.For(ctx, time.Until(began.Add(when))); err != nil {
 			return "", err
 		}
+		if err := w.signalOne(ctx, rng, sig); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("%d × %s", n, sig), nil
+}
+
+// signalOne sends a signal to a random serving instance. One that has just ended does
+// not count: another is chosen.
+func (w fleet) signalOne(ctx context.Context, rng *rand.Rand, sig syscall.Signal) error {
+	for {
 		serving := w.Serving(ctx, cluster)
 		if len(serving) == 0 {
-			return "", fmt.Errorf("nothing serves")
+			return fmt.Errorf("nothing serves")
 		}
-		victim := serving[rng.IntN(len(serving))]
-		if err := syscall.Kill(victim.PID, sig); err == nil {
-			hit++ // a signal to an instance that has just ended does not count
+		err := syscall.Kill(serving[rng.IntN(len(serving))].PID, sig)
+		if !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 	}
-	if hit < n {
-		return "", fmt.Errorf("only %d of %d instances were there to be hit", hit, n)
-	}
-	return fmt.Sprintf("%d × %s", hit, sig), nil
 }
 
 // zone takes one zone away for a third of the phase.
