@@ -71,6 +71,12 @@ func (g *Groups) Ended(ctx context.Context, region string) (list []cloud.Instanc
 	return list, err
 }
 
+// Counts reads what the load balancer of a region has counted for a cluster.
+func (g *Groups) Counts(ctx context.Context, region, cluster string) (counts []cloud.Counts, err error) {
+	err = g.read(func(a *cloud.Account) error { counts, err = a.Counts(ctx, region, cluster); return err })
+	return counts, err
+}
+
 // Log copies what an instance wrote.
 func (g *Groups) Log(ctx context.Context, region, instance string, to io.Writer) error {
 	return g.read(func(a *cloud.Account) error { return a.InstanceLog(ctx, region, instance, false, to) })

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"showrunner/awsapi"
+	"showrunner/awsapi/applicationautoscaling"
 	"showrunner/awsapi/autoscaling"
 	"showrunner/awsapi/cloudformation"
 	"showrunner/awsapi/cloudwatch"
@@ -112,6 +113,7 @@ type awsEndpoint struct {
 	scaling   *autoscaling.Service
 	balancing *elbv2.Service
 	ecs       *ecs.Service
+	services  *applicationautoscaling.Service
 	functions *lambda.Service
 	secrets   *secretsmanager.Secrets
 	meter     *functionMeter
@@ -159,7 +161,8 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		Website: func(bucket string) string { return "http://" + bucket + "." + edgeName(c.Edge) },
 	})
 	logs := logs.New(c.store, c.Now)
-	alarms := cloudwatch.New(c.store, c.metrics, c.alarmActions(owner, scaling), c.Now)
+	services := applicationautoscaling.New(applicationautoscaling.Config{Records: c.store, Services: inside, Loads: containers.Loads, Groups: groups, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
+	alarms := cloudwatch.New(c.store, c.metrics, c.alarmActions(owner, scaling, services), c.Now)
 	logs.Measure, logs.Services, logs.Account = filteredValues(alarms), inside, awsapi.Account
 	pipelines := codepipeline.New(codepipeline.Config{Records: c.store, Control: c.control, Principal: owner, Renderer: c.renderer(owner), Values: secretValues{c.secrets},
 		MayDecide: mayDecide, Gate: c.transitions, URL: c.URL, Log: c.Log, Now: c.Now})
@@ -185,6 +188,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			scaling.Service(),
 			balancing.Service(),
 			containers.Service(),
+			services.Service(),
 			pipelines.Service(),
 			builds.Service(),
 			functions.Service(),
@@ -201,7 +205,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		return nil, err
 	}
 	c.awsURL = "http://" + l.Addr().String()
-	e := &awsEndpoint{streams: streams, objects: objects, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, functions: functions, secrets: rotated, meter: meter, stacks: stacks, alarms: alarms, measurer: measurer{groups, scaling, alarms, c.Regions}, logs: logs, listener: l,
+	e := &awsEndpoint{streams: streams, objects: objects, pipelines: pipelines, ec2: instances, scaling: scaling, balancing: balancing, ecs: containers, services: services, functions: functions, secrets: rotated, meter: meter, stacks: stacks, alarms: alarms, measurer: measurer{groups, scaling, balancing, containers, alarms, c.Regions, requestCounts{}}, logs: logs, listener: l,
 		server: &http.Server{Handler: endpoint, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}}
 	if err := announceAWS(c.Data, l); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -289,6 +293,8 @@ const (
 	sweepEvery = 10 * time.Minute
 	// carryEvery is how often what is recorded and not done is looked for.
 	carryEvery = 5 * time.Second
+	// evaluateEvery is how often the scaling policies of services are evaluated.
+	evaluateEvery = time.Second
 )
 
 // serve adds the endpoint to what runs until ctx ends.
@@ -314,6 +320,7 @@ func (e *awsEndpoint) serve(ctx context.Context, group *errgroup.Group, log *slo
 	group.Go(func() error { e.scaling.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.balancing.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.ecs.Run(ctx, carryEvery); return nil })
+	group.Go(func() error { e.services.Run(ctx, evaluateEvery); return nil })
 	group.Go(func() error { e.functions.Run(ctx, carryEvery); return nil })
 	group.Go(func() error { e.secrets.Run(ctx, carryEvery, log); return nil })
 	group.Go(func() error { e.meter.run(ctx, e.alarms, log); return nil })

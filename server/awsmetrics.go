@@ -6,8 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"showrunner/awsapi/applicationautoscaling"
 	"showrunner/awsapi/autoscaling"
 	"showrunner/awsapi/cloudwatch"
+	"showrunner/awsapi/ecs"
+	"showrunner/awsapi/elbv2"
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/problem"
@@ -16,23 +19,31 @@ import (
 // measureEvery is how often the local cloud is measured for CloudWatch.
 const measureEvery = time.Minute
 
-// alarmActions carries the actions of alarms out: policies of Auto Scaling groups.
-func (c *controlPlane) alarmActions(owner control.Principal, scaling *autoscaling.Service) cloudwatch.Act {
+// alarmActions carries the actions of alarms out: policies of Auto Scaling groups and of
+// services of ECS.
+func (c *controlPlane) alarmActions(owner control.Principal, scaling *autoscaling.Service, services *applicationautoscaling.Service) cloudwatch.Act {
 	return func(ctx context.Context, region, arn string, change cloudwatch.Change) error {
-		if !strings.Contains(arn, ":autoscaling:") {
-			return problem.New(problem.Precondition, "cloudwatch.action", "nothing here carries out %s", arn)
-		}
 		call := control.AWSCall{Service: "autoscaling", Operation: "ExecutePolicy", Region: region, Caller: "alarm " + change.Alarm}
-		return c.control.AWS(ctx, owner, call, func() error { return scaling.Execute(ctx, region, arn, change.Alarm, change.Breach) })
+		switch {
+		case applicationautoscaling.Owns(arn):
+			call.Service = "application-autoscaling"
+			return c.control.AWS(ctx, owner, call, func() error { return services.Execute(ctx, region, arn, change.Alarm, change.Breach) })
+		case strings.Contains(arn, ":autoscaling:"):
+			return c.control.AWS(ctx, owner, call, func() error { return scaling.Execute(ctx, region, arn, change.Alarm, change.Breach) })
+		}
+		return problem.New(problem.Precondition, "cloudwatch.action", "nothing here carries out %s", arn)
 	}
 }
 
 // measurer publishes what the local cloud does as the metrics that AWS has for it.
 type measurer struct {
-	groups  *control.Groups
-	scaling *autoscaling.Service
-	alarms  *cloudwatch.CloudWatch
-	regions []string
+	groups    *control.Groups
+	scaling   *autoscaling.Service
+	balancing *elbv2.Service
+	services  *ecs.Service
+	alarms    *cloudwatch.CloudWatch
+	regions   []string
+	counts    requestCounts
 }
 
 // measure publishes once. Regions that are unreachable are left out: they have no data then.
@@ -50,9 +61,22 @@ func (m measurer) measure(ctx context.Context) error {
 				return member.Group
 			}))
 		}
-		failures = append(failures, err)
+		failures = append(failures, err, m.measureServices(ctx, region))
 	}
 	return errors.Join(failures...)
+}
+
+// measureServices publishes what services of ECS and load balancers did.
+func (m measurer) measureServices(ctx context.Context, region string) error {
+	loads, err := m.services.Loads(ctx, region)
+	if err != nil {
+		return err
+	}
+	requests, err := m.measureRequests(ctx, region)
+	if err != nil {
+		return err
+	}
+	return m.alarms.Publish(ctx, region, append(serviceMeasurements(loads), requests...))
 }
 
 // measurements are those of instances, and of the Auto Scaling groups that they belong to.

@@ -13,6 +13,7 @@ type Measurement struct {
 	// Dimensions are names and values, in turn.
 	Dimensions []string
 	Value      float64
+	Count      float64   // how often the value was measured; 0 is once
 	At         time.Time // zero: now
 }
 
@@ -21,7 +22,7 @@ func (c *CloudWatch) Publish(ctx context.Context, region string, list []Measurem
 	now := c.now()
 	data := make([]datum, len(list))
 	for i, m := range list {
-		d := datum{metric: metric{region: region, namespace: m.Namespace, name: m.Name}, unit: m.Unit, at: m.At, observations: []observation{single(m.Value, 1)}}
+		d := datum{metric: metric{region: region, namespace: m.Namespace, name: m.Name}, unit: m.Unit, at: m.At, observations: []observation{single(m.Value, cmp.Or(m.Count, 1))}}
 		if d.at.IsZero() {
 			d.at = now
 		}

@@ -95,7 +95,7 @@ type Shape struct {
 
 // Services are the names of the models, as AWS's own folders have them, sorted.
 func Services() []string {
-	return []string{"autoscaling", "cloudformation", "codebuild", "codepipeline", "ec2", "ecs", "elasticloadbalancingv2", "iam", "kinesis", "lambda", "logs", "monitoring", "secretsmanager", "ssm", "sts"}
+	return []string{"application-autoscaling", "autoscaling", "cloudformation", "codebuild", "codepipeline", "ec2", "ecs", "elasticloadbalancingv2", "iam", "kinesis", "lambda", "logs", "monitoring", "secretsmanager", "ssm", "sts"}
 }
 
 // loaded are the models that were asked for. A model is read when its service is

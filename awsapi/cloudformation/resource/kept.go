@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"showrunner/awsapi/state"
-	"showrunner/awsapi/wire"
 	"showrunner/problem"
 )
 
@@ -36,22 +35,6 @@ func keptTypes(c Config) []*Type {
 		Handler: kept{docs, "AWS::ECR::Repository", func(r *Request) map[string]any {
 			return map[string]any{"Arn": account(r, "ecr", "repository/"+r.Physical), "RepositoryUri": r.Account + ".dkr.ecr." + r.Region + ".amazonaws.com/" + r.Physical}
 		}},
-	}, {
-		// How far a service may be scaled. What would scale it, a policy, is not served.
-		Name:       "AWS::ApplicationAutoScaling::ScalableTarget",
-		Properties: []string{"MinCapacity", "MaxCapacity", "ResourceId", "ScalableDimension", "ServiceNamespace", "RoleARN", "ScheduledActions", "SuspendedState"},
-		Required:   []string{"MinCapacity", "MaxCapacity", "ResourceId", "ScalableDimension", "ServiceNamespace"},
-		Replace:    []string{"ResourceId", "ScalableDimension", "ServiceNamespace"}, Attributes: []string{"Id"},
-		Identify: func(r *Request, _ string) string {
-			return r.Text("ResourceId") + "|" + r.Text("ScalableDimension") + "|" + r.Text("ServiceNamespace")
-		},
-		Check: func(properties map[string]any) error {
-			if list, _ := properties["ScheduledActions"].([]any); len(list) > 0 {
-				return wire.Errorf("ValidationError", "ScheduledActions of a scalable target are not served here")
-			}
-			return nil
-		},
-		Handler: kept{docs, "AWS::ApplicationAutoScaling::ScalableTarget", func(r *Request) map[string]any { return map[string]any{"Id": r.Physical} }},
 	}}
 }
 

@@ -156,7 +156,7 @@ type Config struct {
 // Types are all types, by name, that are served over these services.
 func Types(c Config, served func(service, operation string) bool) Catalog {
 	out := Catalog{}
-	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(), logTypes(), deliveryTypes(c), networkTypes(), computeTypes(), balancerTypes(), nestedTypes(), cdkTypes(), functionTypes(c), containerTypes(), watchTypes(), principalTypes(), keptTypes(c), ownTypes()} {
+	for _, family := range [][]*Type{objectTypes(c), parameterTypes(), secretTypes(), identityTypes(), streamTypes(), logTypes(), deliveryTypes(c), networkTypes(), computeTypes(), balancerTypes(), nestedTypes(), cdkTypes(), functionTypes(c), containerTypes(), serviceScalingTypes(), watchTypes(), principalTypes(), keptTypes(c), ownTypes()} {
 		for _, t := range family {
 			if t.Needs[0] == "" || served(t.Needs[0], t.Needs[1]) {
 				out[t.Name] = t
