@@ -130,6 +130,25 @@ func TestTheCDKMakesAFargateService(t *testing.T) {
 	if got := strings.Fields(w.aws("ecs", "describe-services", "--cluster", cluster, "--services", service, "--query", "services[0].[runningCount,taskDefinition,deployments[].rolloutState]", "--output", "text")); len(got) != 3 || got[0] != "3" || !strings.HasSuffix(got[1], ":2") || got[2] != "COMPLETED" {
 		t.Errorf("after the update the service is %q", got)
 	}
+	w.eventually(time.Minute, "more tasks by the requests", func() error {
+		for range 20 {
+			w.get(host, "/")
+		}
+		if got := w.aws("ecs", "describe-services", "--cluster", cluster, "--services", service, "--query", "services[0].desiredCount"); got <= "3" {
+			return fmt.Errorf("%s tasks are wanted", got)
+		}
+		return nil
+	})
+	if got := w.aws("application-autoscaling", "describe-scaling-activities", "--service-namespace", "ecs", "--query", "ScalingActivities[0].Cause", "--output", "text"); !strings.Contains(got, "ALBRequestCountPerTarget is ") {
+		t.Errorf("the cause of the scaling is %q", got)
+	}
+	group := w.aws("logs", "describe-log-groups", "--query", "logGroups[0].logGroupName", "--output", "text")
+	w.eventually(time.Minute, "what the tasks wrote in their log streams", func() error {
+		if got := w.aws("logs", "filter-log-events", "--log-group-name", group, "--log-stream-name-prefix", "Service/web/", "--query", "length(events)"); got == "0" {
+			return fmt.Errorf("no events in %s", group)
+		}
+		return nil
+	})
 	w.cdkSays("Shop: destroyed", dir, nil, app("destroy", "--force")...)
 	if got := w.aws("ec2", "describe-instances", "--filters", "Name=instance-state-name,Values=running", "--query", "length(Reservations)"); got != "0" {
 		t.Errorf("%s tasks run still", got)

@@ -82,6 +82,11 @@ func (g *Groups) Log(ctx context.Context, region, instance string, to io.Writer)
 	return g.read(func(a *cloud.Account) error { return a.InstanceLog(ctx, region, instance, false, to) })
 }
 
+// Follow copies what an instance writes, until it has ended or ctx ends.
+func (g *Groups) Follow(ctx context.Context, region, instance string, to io.Writer) error {
+	return g.read(func(a *cloud.Account) error { return a.InstanceLog(ctx, region, instance, true, to) })
+}
+
 // WaitChanges returns when anything of the region has changed since revision.
 func (g *Groups) WaitChanges(ctx context.Context, region string, revision uint64) (changes cloud.Changes, err error) {
 	err = g.read(func(a *cloud.Account) error { changes, err = a.WaitChanges(ctx, region, revision); return err })

@@ -141,7 +141,8 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	instances := ec2.New(ec2.Config{Records: c.store, Groups: groups, Artifacts: c.artifacts, Sample: []string{c.Exe, "sample-service"}, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
 	scaling := autoscaling.New(autoscaling.Config{Records: c.store, Groups: groups, EC2: instances, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
 	instances.Use(scaling)
-	containers := ecs.New(ecs.Config{Records: c.store, Groups: groups, EC2: instances, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now,
+	logs := logs.New(c.store, c.Now)
+	containers := ecs.New(ecs.Config{Records: c.store, Logs: logs, Output: groups.Follow, Alone: c.Database == "", Groups: groups, EC2: instances, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now,
 		Image: func(ctx context.Context, name string) (control.AWSImage, error) {
 			return c.control.AWSImage(ctx, owner, name)
 		}})
@@ -160,7 +161,6 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 		},
 		Website: func(bucket string) string { return "http://" + bucket + "." + edgeName(c.Edge) },
 	})
-	logs := logs.New(c.store, c.Now)
 	services := applicationautoscaling.New(applicationautoscaling.Config{Records: c.store, Services: inside, Loads: containers.Loads, Groups: groups, Regions: c.Regions, Account: awsapi.Account, Log: c.Log, Now: c.Now})
 	alarms := cloudwatch.New(c.store, c.metrics, c.alarmActions(owner, scaling, services), c.Now)
 	logs.Measure, logs.Services, logs.Account = filteredValues(alarms), inside, awsapi.Account

@@ -78,6 +78,7 @@ func (s *Service) struck(ctx context.Context, region string, v service, a action
 // ends: when a region changes, and every so often.
 func (s *Service) Run(ctx context.Context, every time.Duration) {
 	carry.Loop{Watcher: s.Groups, Regions: s.Regions, Every: every, Once: s.Carry, What: "services of ECS", Log: s.Log}.Run(ctx)
+	s.following.Wait()
 }
 
 // Carry does once what Run does.
@@ -86,14 +87,18 @@ func (s *Service) Carry(ctx context.Context, region string) error {
 		return err
 	}
 	list, err := s.list(ctx, region, "")
-	if err != nil || len(list) == 0 {
+	if err != nil {
+		return err
+	}
+	some, err := s.some(ctx, region)
+	if err != nil || len(list) == 0 && !some {
 		return err
 	}
 	groups, err := s.Groups.List(ctx, region, "")
 	if err != nil {
 		return err
 	}
-	var failure error
+	failure := s.followOutputs(ctx, region, list, groups)
 	for _, v := range list {
 		if _, err := s.tend(ctx, region, v, groups); err != nil {
 			failure = err
@@ -102,7 +107,18 @@ func (s *Service) Carry(ctx context.Context, region string) error {
 	if err := s.forgetStops(ctx, region); err != nil {
 		failure = err
 	}
+	if err := s.carryProtections(ctx, region, groups); err != nil {
+		failure = err
+	}
 	return failure
+}
+
+// some says whether tasks have run without a service, lately.
+func (s *Service) some(ctx context.Context, region string) (bool, error) {
+	for _, err := range s.runs.All(ctx, region+"/") {
+		return err == nil, err
+	}
+	return false, nil
 }
 
 // tend does for one service what is due. The groups were listed after the service was read.
@@ -157,7 +173,7 @@ func (s service) same(now service) error {
 
 // clone is a copy whose lists may be changed apart.
 func (s service) clone() service {
-	s.Deployments, s.Events, s.Tasks, s.Pending = slices.Clone(s.Deployments), slices.Clone(s.Events), slices.Clone(s.Tasks), slices.Clone(s.Pending)
+	s.Deployments, s.History, s.Events, s.Tasks, s.Pending = slices.Clone(s.Deployments), slices.Clone(s.History), slices.Clone(s.Events), slices.Clone(s.Tasks), slices.Clone(s.Pending)
 	return s
 }
 

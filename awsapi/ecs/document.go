@@ -71,7 +71,8 @@ type service struct {
 	Kept       object   `json:"kept,omitempty"` // members that are returned as they were given
 	Tags       []object `json:"tags,omitempty"`
 
-	Deployments []deployment `json:"deployments"`      // the primary first, then the others
+	Deployments []deployment        `json:"deployments"`       // the primary first, then the others
+	History     []serviceDeployment `json:"history,omitempty"` // the newest first
 	Events      []event      `json:"events,omitempty"` // the newest first
 	Tasks       []string     `json:"tasks,omitempty"`  // instances that an event has told of
 	Steady      bool         `json:"steady,omitempty"` // an event has said so
@@ -108,6 +109,7 @@ type launch struct {
 	Env      map[string]string `json:"env,omitempty"`
 	Memory   int               `json:"memory,omitempty"` // MiB that a task may use; 0: no limit
 	Zones    []string          `json:"zones,omitempty"`
+	Log      *logTo            `json:"log,omitempty"`
 }
 
 // event is what has happened to a service, in AWS's words.
@@ -161,6 +163,7 @@ func (s *service) deploy(name string, l launch, now time.Time) {
 	d.State, d.Reason = inProgress, "ECS deployment "+d.ID+" in progress."
 	s.Deployments = append([]deployment{d}, s.Deployments...)
 	s.Definition, s.Steady = name, false
+	s.record(now)
 }
 
 // newDeploymentID is a deployment's identifier: 19 digits.

@@ -12,6 +12,7 @@ import (
 	"showrunner/awsapi/awstest"
 	"showrunner/awsapi/ec2"
 	"showrunner/awsapi/ecs"
+	"showrunner/awsapi/wire"
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/problem"
@@ -24,20 +25,32 @@ type world struct {
 	awstest.TargetGroups
 	t       *testing.T
 	service *ecs.Service
+	ctx     context.Context // ends with the process
+	die     func()
 }
 
 func open(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet) *world {
 	t.Helper()
+	return openWith(t, records, fleet, func(*ecs.Config) {})
+}
+
+// openWith is open with another configuration, and with more services.
+func openWith(t *testing.T, records *recordtest.Records, fleet *awstest.Fleet, with func(*ecs.Config), more ...wire.Service) *world {
+	t.Helper()
 	w := &world{t: t}
+	w.ctx, w.die = context.WithCancel(t.Context())
+	t.Cleanup(w.die)
 	if fleet == nil {
 		fleet = awstest.NewFleet(t, records, time.Now)
 	}
 	w.Fleet = fleet
 	groups, log := fleet.Control(t, records, time.Now), slog.New(slog.NewTextHandler(t.Output(), nil))
 	instances := ec2.New(ec2.Config{Records: records, Groups: groups, Artifacts: fleet.Artifacts, Sample: []string{"showrunner", "sample-service"}, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: time.Now})
-	w.service = ecs.New(ecs.Config{Records: records, Groups: groups, EC2: instances, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: time.Now, Image: image})
+	config := ecs.Config{Records: records, Groups: groups, EC2: instances, Regions: []string{awstest.Region}, Account: "000000000000", Log: log, Now: time.Now, Image: image}
+	with(&config)
+	w.service = ecs.New(config)
 	w.service.Use(&w.TargetGroups)
-	w.Client = awstest.New(t, instances.Service(), w.service.Service())
+	w.Client = awstest.New(t, append(more, instances.Service(), w.service.Service())...)
 	return w
 }
 
@@ -88,7 +101,7 @@ func article() object {
 func (w *world) carry() {
 	w.t.Helper()
 	for range 6 {
-		if err := w.service.Carry(w.t.Context(), awstest.Region); err != nil {
+		if err := w.service.Carry(w.ctx, awstest.Region); err != nil {
 			w.t.Fatal(err)
 		}
 	}

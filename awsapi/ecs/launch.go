@@ -43,6 +43,9 @@ func (s *Service) resolve(ctx context.Context, region string, d definition, netw
 	if n, err := strconv.Atoi(d.Data.Text("memory")); err == nil && l.Memory == 0 {
 		l.Memory = n
 	}
+	if l.Log, err = s.logs(ctx, c); err != nil {
+		return l, err
+	}
 	l.Zones, err = s.zones(ctx, region, network)
 	return l, err
 }

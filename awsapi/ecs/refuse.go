@@ -30,6 +30,9 @@ func checkDefinition(in object) error {
 		if err := checkContainer(c); err != nil {
 			return err
 		}
+		if err := checkLogs(c); err != nil {
+			return err
+		}
 	}
 	if slices.Contains(in.Texts("requiresCompatibilities"), "FARGATE") {
 		if err := fargate(in); err != nil {

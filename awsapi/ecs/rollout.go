@@ -94,6 +94,7 @@ func (s *service) advance(groups []cloud.ServerGroup, now time.Time) {
 	s.rollBack(now)
 	s.resize(tallies, now)
 	s.complete(tallies, now)
+	s.followed(now)
 }
 
 // tellTasks says which tasks have begun and ended since the service was looked at last.
@@ -134,7 +135,8 @@ func (s *service) countFailures(tallies map[string]tally, now time.Time) {
 // rollBack makes the last deployment that completed the primary one again, when the
 // primary has failed and the service is to be rolled back.
 func (s *service) rollBack(now time.Time) {
-	if !s.Breaker || !s.Rollback || s.Deployments[0].State != failed {
+	asked := s.under() != nil && s.under().Status == rollbackRequested
+	if s.Deployments[0].State != failed || !asked && !(s.Breaker && s.Rollback) {
 		return
 	}
 	at := slices.IndexFunc(s.Deployments, func(d deployment) bool { return d.State == completed && !d.Ending })
@@ -142,7 +144,14 @@ func (s *service) rollBack(now time.Time) {
 		return
 	}
 	back := s.Deployments[at]
-	back.State, back.Updated, back.Reason = inProgress, now.UTC(), "ECS deployment circuit breaker: rolling back to deploymentId "+back.ID+"."
+	reason := "ECS deployment circuit breaker: rolling back to deploymentId " + back.ID + "."
+	if d := s.under(); asked {
+		reason = d.BackReason
+	} else if d != nil {
+		d.Failures = s.Deployments[0].Failed
+	}
+	s.back(back, reason, now)
+	back.State, back.Updated, back.Reason = inProgress, now.UTC(), reason
 	s.Deployments = append([]deployment{back}, slices.Delete(s.Deployments, at, at+1)...)
 	s.Definition, s.Steady = back.Definition, false
 	s.say(now, "rolling back to deployment %s.", back.ID)

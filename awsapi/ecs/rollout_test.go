@@ -176,6 +176,9 @@ func TestTheCircuitBreakerRollsBack(t *testing.T) {
 		if !s.said("deployment failed: tasks failed to start.") || !s.said("rolling back to deployment "+before+".") {
 			t.Errorf("of %d: %+v", desired, s.Events)
 		}
+		if h := s.History; len(h) != 2 || h[0].Status != rolledBack || "ecs-svc/"+h[0].BackTo != before || h[0].Failures < leastFailures || h[1].Status != succeeded {
+			t.Errorf("of %d: %+v", desired, h)
+		}
 	}
 }
 
@@ -188,6 +191,9 @@ func TestTheCircuitBreakerStopsWhatCannotBeRolledBack(t *testing.T) {
 	r.settle(s, unchecked, first)
 	if d := s.Deployments; len(d) != 1 || d[0].State != failed || d[0].Failed < leastFailures || len(r.groups[0].Instances) != 0 {
 		t.Fatalf("%+v", s)
+	}
+	if h := s.History; len(h) != 1 || h[0].Status != halted || h[0].Failures < leastFailures {
+		t.Errorf("%+v", h)
 	}
 	s.deploy("app:2", launch{}, time.Unix(0, 0))
 	r.settle(s, unchecked, first)

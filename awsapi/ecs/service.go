@@ -5,10 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
+	"showrunner/awsapi/carry"
 	"showrunner/awsapi/ec2"
 	"showrunner/awsapi/state"
 	"showrunner/awsapi/wire"
@@ -30,6 +33,11 @@ type Config struct {
 	EC2     *ec2.Service
 	// Image finds what stands for a container image. Errors: not_found.
 	Image   func(ctx context.Context, name string) (control.AWSImage, error)
+	// Logs keeps what tasks with the log driver awslogs write; nil: nothing is kept.
+	Logs LogGroups
+	// Output copies what an instance writes, until it has ended or ctx ends.
+	Output  func(ctx context.Context, region, instance string, to io.Writer) error
+	Alone   bool // no other control plane shares the records
 	Regions []string
 	Account string
 	Log     *slog.Logger
@@ -47,12 +55,21 @@ type Service struct {
 	settings    state.Collection[settings]
 	runs        state.Collection[run]
 	targets     TargetGroups
+
+	protections state.Collection[protected]
+
+	outputs   state.Collection[written]
+	holder    string         // this control plane, among those that share the records
+	found     sync.Map       // keys of outputs that are recorded
+	followed  sync.Map       // keys of outputs that are followed
+	following sync.WaitGroup // the followers
 }
 
 // New makes the service.
 func New(c Config) *Service {
 	return &Service{Config: c, clusters: state.New[cluster](c.Records, "aws.ecs.clusters"), families: state.New[family](c.Records, "aws.ecs.families"),
 		definitions: state.New[definition](c.Records, "aws.ecs.definitions"), services: state.New[service](c.Records, "aws.ecs.services"), stops: state.New[stopped](c.Records, "aws.ecs.stops"),
+		protections: state.New[protected](c.Records, "aws.ecs.protections"), outputs: state.New[written](c.Records, "aws.ecs.outputs"), holder: carry.NewUUID(),
 		settings: state.New[settings](c.Records, "aws.ecs.settings"), runs: state.New[run](c.Records, "aws.ecs.runs")}
 }
 
@@ -67,6 +84,8 @@ func (s *Service) Service() wire.Service {
 		"RegisterTaskDefinition": s.register, "DescribeTaskDefinition": s.describeDefinition, "ListTaskDefinitions": s.listDefinitions, "ListTaskDefinitionFamilies": s.listFamilies,
 		"DeregisterTaskDefinition": s.deregister, "DeleteTaskDefinitions": s.deleteDefinitions,
 		"CreateService": s.createService, "DescribeServices": s.describeServices, "ListServices": s.listServices, "UpdateService": s.updateService, "DeleteService": s.deleteService,
+		"ListServiceDeployments": s.listServiceDeployments, "DescribeServiceDeployments": s.describeServiceDeployments, "DescribeServiceRevisions": s.describeServiceRevisions, "StopServiceDeployment": s.stopServiceDeployment,
+		"UpdateTaskProtection": s.protect, "GetTaskProtection": s.protection,
 		"ListTasks": s.listTasks, "DescribeTasks": s.describeTasks, "RunTask": s.runTask, "StopTask": s.stopTask, "ListContainerInstances": s.listContainerInstances,
 		"ListAccountSettings": s.listSettings, "PutAccountSetting": s.putSetting, "PutAccountSettingDefault": s.putSetting, "DeleteAccountSetting": s.deleteSetting,
 		"DescribeCapacityProviders": s.describeProviders, "PutClusterCapacityProviders": s.putProviders, "UpdateClusterSettings": s.updateSettings,

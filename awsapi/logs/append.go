@@ -49,6 +49,15 @@ func (l *Logs) Append(ctx context.Context, region, groupName, streamName string,
 	return nil
 }
 
+// HasGroup says whether a log group is there.
+func (l *Logs) HasGroup(ctx context.Context, region, name string) (bool, error) {
+	_, err := l.groups.Get(ctx, groupKey(region, name))
+	if problem.CodeOf(err) == problem.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // filled has what writes into a group by itself write what it has.
 func (l *Logs) filled(ctx context.Context, region, groupName string) error {
 	if l.Fill == nil {
