@@ -73,10 +73,10 @@ type service struct {
 
 	Deployments []deployment        `json:"deployments"`       // the primary first, then the others
 	History     []serviceDeployment `json:"history,omitempty"` // the newest first
-	Events      []event      `json:"events,omitempty"` // the newest first
-	Tasks       []string     `json:"tasks,omitempty"`  // instances that an event has told of
-	Steady      bool         `json:"steady,omitempty"` // an event has said so
-	Stuck       bool         `json:"stuck,omitempty"`  // an event has said that its bounds allow no step
+	Events      []event             `json:"events,omitempty"`  // the newest first
+	Tasks       []string            `json:"tasks,omitempty"`   // instances that an event has told of
+	Steady      bool                `json:"steady,omitempty"`  // an event has said so
+	Stuck       bool                `json:"stuck,omitempty"`   // an event has said that its bounds allow no step
 
 	Untold  []string `json:"untold,omitempty"`  // target groups whose load balancers have still to look at it
 	Pending []action `json:"pending,omitempty"` // to be asked of the region, in this order

@@ -32,7 +32,7 @@ type Config struct {
 	Groups  *control.Groups
 	EC2     *ec2.Service
 	// Image finds what stands for a container image. Errors: not_found.
-	Image   func(ctx context.Context, name string) (control.AWSImage, error)
+	Image func(ctx context.Context, name string) (control.AWSImage, error)
 	// Logs keeps what tasks with the log driver awslogs write; nil: nothing is kept.
 	Logs LogGroups
 	// Output copies what an instance writes, until it has ended or ctx ends.
