@@ -45,15 +45,19 @@ type Analysis struct {
 	Canary   []uint64 `json:"canary,omitempty"`
 	// Events are the dispersions of the failures, at the length of the intervals and at
 	// that of coarse windows; Slow those of the requests above each bound.
-	Events  Dispersion   `json:"events,omitzero"`
-	Coarse  Dispersion   `json:"coarse,omitzero"`
-	Window  [2]Counted   `json:"window,omitzero"` // the coarse window that is being filled
-	Filled  float64      `json:"filled,omitempty"`
-	Drift   Drift        `json:"drift,omitzero"`
-	Slow    []Dispersion `json:"slow,omitempty"`
-	Points  []Point      `json:"points,omitempty"`
-	Stride  int          `json:"stride,omitempty"` // intervals between two points
-	Pending int          `json:"pending,omitempty"`
+	Events Dispersion `json:"events,omitzero"`
+	Coarse Dispersion `json:"coarse,omitzero"`
+	// Together and TogetherCoarse are the same of the failures of both sides together, for
+	// metrics that compare them.
+	Together       Dispersion   `json:"together,omitzero"`
+	TogetherCoarse Dispersion   `json:"togetherCoarse,omitzero"`
+	Window         [2]Counted   `json:"window,omitzero"` // the coarse window that is being filled
+	Filled         float64      `json:"filled,omitempty"`
+	Drift          Drift        `json:"drift,omitzero"`
+	Slow           []Dispersion `json:"slow,omitempty"`
+	Points         []Point      `json:"points,omitempty"`
+	Stride         int          `json:"stride,omitempty"` // intervals between two points
+	Pending        int          `json:"pending,omitempty"`
 }
 
 // Totals are what was counted.
@@ -143,10 +147,12 @@ func (a *Analysis) Mark(now float64) { a.Marked, a.MarkedAt = a.Total, now }
 // disperse counts an interval for the guards against clusters and drift.
 func (a *Analysis) disperse(i Interval, both [2]Counted) {
 	a.Events.Add(both)
+	a.Together.AddTogether(both)
 	a.Window[0].add(both[0])
 	a.Window[1].add(both[1])
 	if a.Filled += i.End - i.Start; a.Filled >= coarseSeconds {
 		a.Coarse.Add(a.Window)
+		a.TogetherCoarse.AddTogether(a.Window)
 		a.Drift.Add(a.Window)
 		a.Window, a.Filled = [2]Counted{}, 0
 	}

@@ -260,6 +260,7 @@ type figures struct {
 	whole                      map[float64]outcome // with all guards
 	latency                    map[string]map[float64]outcome
 	guards                     []guardRow
+	swings                     []swingRow
 	runs                       runs
 }
 
@@ -318,8 +319,29 @@ func simulate(n runs) figures {
 			f.latency[name][shift] = latencies(n.latency, n.most, shift, rejects)
 		}
 	}
-	f.guards = simulateGuards(n.guard)
+	f.guards, f.swings = simulateGuards(n.guard), simulateSwings(n.guard)
 	return f
+}
+
+// swingRow is what comes of failures that swing on both sides alike.
+type swingRow struct {
+	period, ratio float64
+	failed        outcome
+	held          int // by the guard for dispersion, at the end
+}
+
+// simulateSwings has the rate of failures swing by 80 % within a time, on both sides.
+func simulateSwings(n int) (rows []swingRow) {
+	for _, ratio := range []float64{1, 2} {
+		for _, period := range []float64{20, 40, 120, 600} {
+			failed, guards := rolloutAnalysis(n, func(t int) traffic {
+				rate := .02 * (1 + .8*math.Sin(2*math.Pi*(float64(t)/period+1.0/8))) // neighbouring windows differ most
+				return traffic{load: 40, share: .5, baseline: rate, canary: ratio * rate}
+			}, errorsOnly(), 600)
+			rows = append(rows, swingRow{period, ratio, failed, guards[GuardDispersion]})
+		}
+	}
+	return rows
 }
 
 // simulateGuards breaks the assumptions of the tests, for versions that are no worse.
@@ -426,6 +448,13 @@ func TestOperatingCharacteristics(t *testing.T) {
 		if strings.Contains(row.what, "0.52") {
 			within(row.what+": the guard", float64(row.tripped[GuardSplit])/float64(row.failed.runs), 0.5, 1)
 		}
+	}
+	for _, row := range f.swings {
+		if row.ratio == 1 {
+			never(fmt.Sprintf("healthy, and failures swing within %g s: it fails", row.period), row.failed, 0.01)
+			continue
+		}
+		within(fmt.Sprintf("twice the errors, which swing within %g s, found", row.period), row.failed.share(), 0.95, 1)
 	}
 	if *update {
 		f.write(t)

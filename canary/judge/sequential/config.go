@@ -129,6 +129,11 @@ func (c Config) gating() []Metric {
 	return slices.DeleteFunc(slices.Clone(c.Metrics), func(m Metric) bool { return !m.Gate })
 }
 
+// compares says whether a metric that decides compares the failures of the two sides.
+func (c Config) compares() bool {
+	return slices.ContainsFunc(c.gating(), func(m Metric) bool { return m.Kind == ErrorRatio })
+}
+
 // alphaOf is the part of alpha that a metric may spend: the parts of the metrics that
 // decide add up to alpha, so that the sum of their probabilities of a false alarm does
 // not exceed it however they depend on each other. A metric that is only reported is

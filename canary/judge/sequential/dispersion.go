@@ -38,15 +38,69 @@ func (d *Dispersion) pair(a, b Counted) {
 	if events == 0 || a.Requests == 0 || b.Requests == 0 {
 		return
 	}
-	d.Pairs++
 	share := float64(a.Requests) / all
-	expected := events * share * (1 - share) * (all - events) / (all - 1)
 	off := float64(a.Events) - events*share
-	variance := off * off
+	d.note(off*off, events*share*(1-share)*(all-events)/(all-1))
+}
+
+// note adds what a pair showed.
+func (d *Dispersion) note(variance, expected float64) {
+	d.Pairs++
 	d.Variance, d.Expected = d.Variance+variance, d.Expected+expected
 	if variance-expected > d.Largest[0]-d.Largest[1] {
 		d.Largest = [2]float64{variance, expected}
 	}
+}
+
+// AddTogether counts a window of both sides, each by what the other one does: of the
+// failures of a pair of windows, those of the canary are drawn without return, by the
+// exposure of each window. So whatever makes failures frequent on both sides at once, a
+// swing or an outage behind them, is no cluster here, however fast it is; a cluster on one
+// side is. It is what a test that compares the sides takes for granted.
+func (d *Dispersion) AddTogether(sides [2]Counted) {
+	if !d.Half {
+		d.First, d.Half = sides, true
+		return
+	}
+	d.together(d.First, sides)
+	d.First, d.Half = [2]Counted{}, false
+}
+
+// together compares the canary's part of the failures of two windows.
+func (d *Dispersion) together(a, b [2]Counted) {
+	n := [2]float64{float64(a[0].Events + a[1].Events), float64(b[0].Events + b[1].Events)}
+	canary, all := float64(a[1].Events+b[1].Events), n[0]+n[1]
+	if n[0] == 0 || n[1] == 0 || canary == 0 || canary == all {
+		return // the division over the windows is known: nothing can be seen
+	}
+	for _, c := range [...]Counted{a[0], a[1], b[0], b[1]} {
+		if c.Requests == 0 {
+			return
+		}
+	}
+	share := [2]float64{float64(a[1].Requests) / float64(a[0].Requests+a[1].Requests), float64(b[1].Requests) / float64(b[0].Requests+b[1].Requests)}
+	theta := commonRatio(n, share, canary)
+	spread := [2]float64{n[0] * theta[0] * (1 - theta[0]), n[1] * theta[1] * (1 - theta[1])}
+	off := float64(a[1].Events) - n[0]*theta[0]
+	d.note(off*off, spread[0]*spread[1]/(spread[0]+spread[1])*all/(all-1))
+}
+
+// commonRatio is, for two windows with n failures each, the canary's expected part of them
+// with the one ratio of the rates that explains all of the canary's failures.
+func commonRatio(n, share [2]float64, canary float64) (theta [2]float64) {
+	low, high := -40.0, 40.0 // of the logarithm of the ratio
+	for range 60 {
+		middle := (low + high) / 2
+		for i := range theta {
+			theta[i] = odds(share[i], math.Exp(middle))
+		}
+		if n[0]*theta[0]+n[1]*theta[1] < canary {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return theta
 }
 
 // Ratio is the variance over the mean; known says that there were enough pairs.
@@ -59,6 +113,18 @@ func (d *Dispersion) Ratio() (ratio float64, known bool) {
 		return 1, true // every request failed, or none did: nothing can be clustered
 	}
 	return (d.Variance - d.Largest[0]) / expected, true
+}
+
+// leastTogether is how many pairs it takes to say that what looks like clusters is common
+// to both sides.
+const leastTogether = 8
+
+// whole is Ratio with the largest pair: what allows a verdict leaves nothing out.
+func (d *Dispersion) whole() (ratio float64, enough bool) {
+	if d.Pairs < leastTogether || d.Expected <= 0 {
+		return 0, false
+	}
+	return d.Variance / d.Expected, true
 }
 
 // Drift measures whether the ratio between the two sides is the same all the time, as

@@ -104,6 +104,12 @@ func (f figures) text() string {
 		rows = append(rows, cells)
 	}
 	table(&b, []string{"condition", "would fail without guards", "fails", "held by split", "by dispersion", "by drift"}, rows...)
+	fmt.Fprintf(&b, "**Failures that swing** by ±80 %% on both sides alike (2 %% of 40 requests/s, half to each side, 600 s; all guards; %d runs each):\n\n", n.guard)
+	rows = nil
+	for _, s := range f.swings {
+		rows = append(rows, []string{fmt.Sprintf("%g s", s.period), fmt.Sprint(s.ratio), percentText(s.failed.share()), median(s.failed.when, "%.0f s"), percentText(float64(s.held) / float64(s.failed.runs))})
+	}
+	table(&b, []string{"period", "true ratio", "fails", "after, median", "held by dispersion"}, rows...)
 	return b.String()
 }
 

@@ -21,7 +21,7 @@ func (a *Analysis) guards(c Config) []Guard {
 			split.Reason += ": more than chance explains, so the two versions do not serve the same requests"
 		}
 	}
-	clusters := a.clusterGuard(c)
+	clusters := a.clusterGuard(c, c.compares())
 	drift := Guard{Name: GuardDrift, Reason: "too few windows to say whether the ratio is steady"}
 	if drift.Value, drift.Limit, drift.Known = a.Drift.Ratio(c.mostDispersion()); drift.Known {
 		drift.Tripped = drift.Value > drift.Limit
@@ -35,12 +35,22 @@ func (a *Analysis) guards(c Config) []Guard {
 }
 
 // clusterGuard says whether failures come one by one, at the length of the intervals and
-// at that of coarse windows.
-func (a *Analysis) clusterGuard(c Config) Guard {
+// at that of coarse windows. compares says that the sides are compared: clusters that both
+// have in common do not count then, where it is known that they are common.
+func (a *Analysis) clusterGuard(c Config, compares bool) Guard {
 	g := Guard{Name: GuardDispersion, Limit: c.mostDispersion()}
-	g.Value, g.Known = a.Events.Ratio()
-	if coarse, known := a.Coarse.Ratio(); known {
-		g.Value, g.Known = max(g.Value, coarse), true
+	common := false
+	for _, scale := range []struct{ alone, together Dispersion }{{a.Events, a.Together}, {a.Coarse, a.TogetherCoarse}} {
+		value, known := scale.alone.Ratio()
+		if !known {
+			continue
+		}
+		if compares && value > g.Limit {
+			if together, enough := scale.together.whole(); enough && together <= g.Limit {
+				value, common = together, true
+			}
+		}
+		g.Value, g.Known = max(g.Value, value), true
 	}
 	if !g.Known {
 		g.Reason = fmt.Sprintf("failures were seen in %d pairs of intervals, and whether they come one by one shows in %d", a.Events.Pairs, leastPairs)
@@ -48,8 +58,11 @@ func (a *Analysis) clusterGuard(c Config) Guard {
 	}
 	g.Tripped = g.Value > g.Limit
 	g.Reason = fmt.Sprintf("the variance of failures over their mean is %.3g, at most %.3g is allowed", g.Value, g.Limit)
-	if g.Tripped {
+	switch {
+	case g.Tripped:
 		g.Reason += ": failures come in clusters, each of which would count as many"
+	case common:
+		g.Reason += "; failures swing, and on both sides alike"
 	}
 	return g
 }

@@ -181,8 +181,11 @@ func (v *Verdict) guard(name string) Guard {
 // guardOf is the guard that does not allow a metric's verdict; nil when all do.
 func (a *Analysis) guardOf(c Config, r MetricResult, v *Verdict) *Guard {
 	names := []string{GuardDispersion, GuardDrift}
-	if r.Kind == ErrorRate {
-		names = names[:1] // nothing is compared that could drift apart
+	if r.Kind == ErrorRate { // nothing is compared: what both sides have in common counts too
+		if g := a.clusterGuard(c, false); g.Tripped || !g.Known {
+			return &g
+		}
+		return nil
 	}
 	if r.Kind == SlowRate || r.Kind == Distribution || r.Kind == Quantile {
 		g := a.slowGuard(c, r)
