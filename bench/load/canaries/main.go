@@ -3,11 +3,11 @@
 // three regions under a load that swings, regressions that are delivered by canary with a
 // fresh baseline, and good versions delivered again and again.
 //
-//	cd bench && go run ./load canaries [-good 200] [-showrunner ../bin/showrunner]
+//	cd bench && go run ./load canaries [-good 200] [-services 3] [-for 30m] [-period 4m] [-showrunner ../bin/showrunner]
 //
 // Each regression has to be found and undone in every region, with nothing left. Of the
-// good versions at most as many may fail as alpha allows: the run fails when that many
-// false alarms have a probability below one in a thousand.
+// good versions, of several services at once, at most as many may fail as alpha allows:
+// the run fails when that many false alarms have a probability below one in a thousand.
 package canaries
 
 import (
@@ -20,15 +20,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"showrunner/bench/command"
 	"showrunner/bench/environment"
 )
 
 const (
-	cluster = "shop"
-	alpha   = 0.01 // of the judge; the analysis' memory metric has no such bound
+	alpha = 0.01 // of the judge; the analysis' memory metric has no such bound
 	// errors is the share of requests that fail in a good version, and latency its median.
 	errors  = 0.02
 	latency = 6 * time.Millisecond
@@ -58,6 +60,8 @@ func parameters(errors float64, latency time.Duration, mode string) map[string]s
 type settings struct {
 	exe               string
 	rate, good        int
+	services          int
+	limit, period     time.Duration
 	pause, shortPause time.Duration
 	only              string
 }
@@ -70,6 +74,9 @@ func Main(args []string) {
 	exe := command.ProgramFlag(flags)
 	flags.IntVar(&s.rate, "rate", 300, "requests a second, in all regions together; a second load of the same rate comes and goes")
 	flags.IntVar(&s.good, "good", 200, "deliveries of good versions")
+	flags.IntVar(&s.services, "services", 1, "services that get good versions at once, each with the load of -rate")
+	flags.DurationVar(&s.limit, "for", 24*time.Hour, "begin no delivery of a good version after this time")
+	flags.DurationVar(&s.period, "period", 40*time.Second, "in which the share of errors swings")
 	flags.DurationVar(&s.pause, "pause", 2*time.Minute, "least time at each step of a regression")
 	flags.DurationVar(&s.shortPause, "good-pause", 5*time.Second, "least time at each step of a good version")
 	flags.StringVar(&s.only, "only", "", "regressions, separated by commas; empty for all, none for none")
@@ -98,40 +105,56 @@ func run(ctx context.Context, s settings) (bool, error) {
 		return false, err
 	}
 	defer w.Stop()
-	t := &trial{World: w, settings: s}
-	if t.repository, err = environment.NewRepository(ctx, filepath.Join(dir, "repository")); err != nil {
-		return false, err
-	}
-	if err := environment.Service(ctx, t.repository.Dir); err != nil {
-		return false, err
-	}
-	if err := t.Apply(ctx, t.pipeline()); err != nil {
-		return false, err
-	}
-	if first, err := t.deliver(ctx, parameters(errors, latency, ""), s.shortPause); err != nil || first.exit != 0 {
-		return false, fmt.Errorf("the first version: exit %d: %w", first.exit, err)
+	var trials []*trial
+	for i := range max(1, s.services) {
+		t, err := newTrial(ctx, w, s, fmt.Sprintf("shop%d", i+1), dir)
+		if err != nil {
+			return false, err
+		}
+		trials = append(trials, t)
 	}
 	weights := []string{"edge", "weights"}
 	for _, region := range environment.Regions() {
 		weights = append(weights, region+"=1")
 	}
-	if said, err := t.CLI(ctx, weights...); err != nil || said.Exit != 0 {
+	if said, err := w.CLI(ctx, weights...); err != nil || said.Exit != 0 {
 		return false, fmt.Errorf("dividing the requests over the regions: %s%s: %w", said.Out, said.Err, err)
 	}
-	stop := t.load(ctx)
-	defer stop()
-	kept, err := t.bad(ctx)
+	for _, t := range trials {
+		stop := t.load(ctx)
+		defer stop()
+	}
+	kept, err := trials[0].bad(ctx)
 	if err != nil {
 		return false, err
 	}
-	fine, err := t.healthy(ctx)
+	fine, err := healthy(ctx, s, trials)
 	return kept && fine, err
+}
+
+// newTrial makes a service of that name with its first version.
+func newTrial(ctx context.Context, w *environment.World, s settings, name, dir string) (*trial, error) {
+	t := &trial{World: w, settings: s, cluster: name}
+	var err error
+	if t.repository, err = environment.NewRepository(ctx, filepath.Join(dir, "repository-"+name)); err != nil {
+		return nil, err
+	}
+	if err := environment.Service(ctx, t.repository.Dir); err != nil {
+		return nil, err
+	}
+	if err := t.Apply(ctx, t.pipeline()); err != nil {
+		return nil, err
+	}
+	if first, err := t.deliver(ctx, parameters(errors, latency, ""), s.shortPause); err != nil || first.exit != 0 {
+		return nil, fmt.Errorf("the first version of %s: exit %d: %w", name, first.exit, err)
+	}
+	return t, nil
 }
 
 // bad delivers each regression.
 func (t *trial) bad(ctx context.Context) (kept bool, err error) {
 	kept = true
-	fmt.Printf("%d requests/s in three regions and as many again half of the time, %g %% of which fail ±%d %%, median %s; canary 10 %% and 25 %%, alpha %g\n", t.rate, 100*errors, 80, latency, alpha)
+	fmt.Printf("%d requests/s in three regions and as many again half of the time, %g %% of which fail ±%d %% within %s, median %s; canary 10 %% and 25 %%, %s each, alpha %g\n", t.rate, 100*errors, 80, t.period, latency, t.pause, alpha)
 	fmt.Println("| regression | found by | in all regions after | requests that it answered | of them failed |\n|---|---|---|---|---|")
 	for _, r := range regressions {
 		if t.only != "" && !slices.Contains(strings.Split(t.only, ","), r.name) {
@@ -146,10 +169,10 @@ func (t *trial) bad(ctx context.Context) (kept bool, err error) {
 			kept = false
 			fmt.Printf("  WRONG: exit %d with %q, not one of %v: %s\n", d.exit, d.code, r.codes, d.cause)
 		}
-		if err := t.Whole(ctx, cluster, time.Minute); err != nil {
+		if err := t.Whole(ctx, t.cluster, time.Minute); err != nil {
 			return false, err
 		}
-		for _, g := range t.Groups(ctx, cluster) {
+		for _, g := range t.Groups(ctx, t.cluster) {
 			if g.IsBaseline() || strings.HasPrefix(d.version, g.Spec.Version) || g.Enabled() && g.Weight != 100 {
 				kept = false
 				fmt.Printf("  WRONG: %s is left in %s with weight %g\n", g.Name, g.Region, g.Weight)
@@ -159,27 +182,50 @@ func (t *trial) bad(ctx context.Context) (kept bool, err error) {
 	return kept, nil
 }
 
-// healthy delivers good versions.
-func (t *trial) healthy(ctx context.Context) (bool, error) {
-	alarms, undecided := 0, 0
+// healthy delivers good versions of all services at once, each one after the other.
+func healthy(ctx context.Context, s settings, trials []*trial) (bool, error) {
+	var mu sync.Mutex
+	alarms, undecided, begun, done := 0, 0, 0, 0
 	began := time.Now()
-	for range t.good {
-		d, err := t.deliver(ctx, parameters(errors, latency, ""), t.shortPause)
-		switch {
-		case err != nil:
-			return false, err
-		case d.exit == 0:
-		case slices.Contains([]string{"CANARY_ERRORS", "CANARY_SLOW", "CANARY_METRICS"}, d.code):
-			alarms++
-			fmt.Println("  false alarm:", d.cause)
-		default:
-			undecided++
-			fmt.Printf("  not delivered: exit %d %s: %s\n", d.exit, d.code, d.cause)
+	next := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if begun >= s.good || time.Since(began) > s.limit {
+			return false
 		}
+		begun++
+		return true
 	}
-	chance := atLeast(t.good, alarms, alpha)
-	fmt.Printf("good versions: %d false alarms and %d not delivered of %d in %s; alpha %g allows %g on average, and so many by chance has the probability %.2g\n",
-		alarms, undecided, t.good, time.Since(began).Round(time.Second), alpha, alpha*float64(t.good), chance)
+	var group errgroup.Group
+	for _, t := range trials {
+		group.Go(func() error {
+			for next() {
+				d, err := t.deliver(ctx, parameters(errors, latency, ""), t.shortPause)
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				done++
+				switch {
+				case d.exit == 0:
+				case slices.Contains([]string{"CANARY_ERRORS", "CANARY_SLOW", "CANARY_METRICS"}, d.code):
+					alarms++
+					fmt.Println("  false alarm:", d.cause)
+				default:
+					undecided++
+					fmt.Printf("  not delivered: exit %d %s: %s\n", d.exit, d.code, d.cause)
+				}
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return false, err
+	}
+	chance := atLeast(done, alarms, alpha)
+	fmt.Printf("good versions: %d false alarms and %d not delivered of %d in %s, %d services at once; alpha %g allows %g on average, and so many by chance has the probability %.2g\n",
+		alarms, undecided, done, time.Since(began).Round(time.Second), len(trials), alpha, alpha*float64(done), chance)
 	return chance >= 0.001 && undecided == 0, nil
 }
 

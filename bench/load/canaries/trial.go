@@ -17,6 +17,7 @@ import (
 type trial struct {
 	*environment.World
 	settings
+	cluster    string // the service, and its application
 	repository environment.Repository
 	versions   int
 
@@ -51,7 +52,7 @@ pipelines:
           cluster: %s
           artifact: source
           command: [./service]
-          env: { MODE: "${{ parameters.mode }}", ERRORS: "${{ parameters.errors }}", LATENCY: "${{ parameters.latency }}", AFTER: 4s }
+          env: { MODE: "${{ parameters.mode }}", ERRORS: "${{ parameters.errors }}", LATENCY: "${{ parameters.latency }}", PERIOD: %s, AFTER: 4s }
           health: { path: /healthz, interval: 500ms, timeout: 2s, grace: 10s, unhealthy: 4 }
           capacity: { min: 4, desired: 4, max: 8 }
           limits: { memory: 192MiB }
@@ -66,7 +67,7 @@ pipelines:
           waves: [ { regions: [%s] } ]
           drain: 3s
           stopTimeout: 1s
-`, cluster, t.repository.Dir, cluster, alpha, strings.Join(environment.Regions(), ", "))
+`, t.cluster, t.repository.Dir, t.cluster, t.period, alpha, strings.Join(environment.Regions(), ", "))
 }
 
 // load makes requests to every region until stop is called: a constant load, and one of
@@ -74,7 +75,7 @@ pipelines:
 func (t *trial) load(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	t.users = map[string]*answered{}
-	target := t.Target(cluster, "GET", "/", func(status int, body []byte) bool {
+	target := t.Target(t.cluster, "GET", "/", func(status int, body []byte) bool {
 		version, _, _ := bytes.Cut(body, []byte(" "))
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -113,7 +114,7 @@ func (t *trial) deliver(ctx context.Context, env map[string]string, pause time.D
 	if err != nil {
 		return d, err
 	}
-	args := []string{"run", cluster + "/release", "--watch", "--param", "pause=" + pause.String()}
+	args := []string{"run", t.cluster + "/release", "--watch", "--param", "pause=" + pause.String()}
 	for name, value := range env {
 		args = append(args, "--param", name+"="+value)
 	}
@@ -123,7 +124,7 @@ func (t *trial) deliver(ctx context.Context, env map[string]string, pause time.D
 	}
 	d.exit = said.Exit
 	var e execution.Execution
-	if err := t.Read(ctx, &e, "executions", "show", cluster+"/release"); err != nil {
+	if err := t.Read(ctx, &e, "executions", "show", t.cluster+"/release"); err != nil {
 		return d, err
 	}
 	if s, ok := e.Stage("service"); ok && s.Failure != nil {
