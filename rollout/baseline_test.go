@@ -121,7 +121,7 @@ func TestNoBaselineIsLeft(t *testing.T) {
 				s.live()
 			}
 		}
-		if !done {
+		if !done && st.Finished.IsZero() { // a region that is lost after the end only delays the clean-up
 			t.Fatalf("it never ended: %+v", st.Failure)
 		}
 		assertNoBaseline(t, s)
