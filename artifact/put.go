@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -78,59 +77,6 @@ func (s *Store) Put(ctx context.Context, files []File) (Ref, Manifest, error) {
 		list = append(list, source{path: f.Path, link: f.Link, open: func() (*os.File, error) { return os.Open(f.Source) }})
 	}
 	return s.put(ctx, list)
-}
-
-// source is one entry to store: a link, or a file that can be opened more than
-// once.
-type source struct {
-	path string
-	link string
-	open func() (*os.File, error)
-}
-
-func walkInto(ctx context.Context, dir *os.Root, start string, found map[string]source) error {
-	const op = "artifact.put"
-	return fs.WalkDir(dir.FS(), start, func(p string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return unreadable(err, op, p)
-		}
-		switch {
-		case d.IsDir():
-			return nil
-		case d.Type()&fs.ModeSymlink != 0:
-			target, err := dir.Readlink(filepath.FromSlash(p))
-			if err != nil {
-				return unreadable(err, op, p)
-			}
-			if err := checkPath(p); err != nil {
-				return err
-			}
-			found[p] = source{path: p, link: filepath.ToSlash(target)}
-		case d.Type().IsRegular():
-			if err := checkPath(p); err != nil {
-				return err
-			}
-			found[p] = source{path: p, open: func() (*os.File, error) { return dir.Open(filepath.FromSlash(p)) }}
-		default:
-			return problem.New(problem.Invalid, op, "%s is a %s; an artifact holds files and links", p, kindOf(d.Type())).
-				WithHelp("Remove it, or leave it out of the artifact's files.")
-		}
-		return nil
-	})
-}
-
-func kindOf(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeSocket != 0:
-		return "socket"
-	case m&fs.ModeNamedPipe != 0:
-		return "named pipe"
-	default:
-		return "device"
-	}
 }
 
 // put stores contents first and the manifest last. So a crash at any moment
@@ -383,52 +329,6 @@ func (s *Store) writeFile(name string, data []byte) error {
 		return unavailable(err, op, "%s", name)
 	}
 	return nil
-}
-
-// digest returns the sum and size of f, and its content when that fits buf.
-func digest(ctx context.Context, f io.Reader, buf []byte) (whole, sum []byte, size int64, err error) {
-	n, err := io.ReadFull(f, buf)
-	h := sha256.New()
-	h.Write(buf[:n])
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		if n == 0 {
-			return []byte{}, h.Sum(nil), 0, nil
-		}
-		return buf[:n], h.Sum(nil), int64(n), nil
-	case err != nil:
-		return nil, nil, 0, err
-	}
-	rest, err := copyContext(ctx, hashWriter{h}, f, buf)
-	return nil, h.Sum(nil), int64(n) + rest, err
-}
-
-// hashWriter hides everything but Write, so that a copy uses the buffer given.
-type hashWriter struct{ h hash.Hash }
-
-func (w hashWriter) Write(p []byte) (int, error) { return w.h.Write(p) }
-
-// copyContext copies until EOF or until ctx ends.
-func copyContext(ctx context.Context, w io.Writer, r io.Reader, buf []byte) (int64, error) {
-	var total int64
-	for {
-		if err := ctx.Err(); err != nil {
-			return total, context.Cause(ctx)
-		}
-		n, err := r.Read(buf)
-		if n > 0 {
-			if _, werr := w.Write(buf[:n]); werr != nil {
-				return total, werr
-			}
-			total += int64(n)
-		}
-		if errors.Is(err, io.EOF) {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-	}
 }
 
 // unreadable classifies a failure to read the content that was to be stored.

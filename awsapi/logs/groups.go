@@ -3,7 +3,6 @@ package logs
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,16 +23,6 @@ type group struct {
 	Filters   []metricFilter
 
 	Subscriptions []subscription
-}
-
-// stream is what is kept of a log stream.
-type stream struct {
-	Group, Name string
-	Created     int64
-	First, Last int64 // of its events; 0 without any
-	Ingested    int64
-	Bytes       int64
-	Next        int64 // number of the next chunk
 }
 
 // Logs is the service.
@@ -217,54 +206,6 @@ func (l *Logs) change(ctx context.Context, call *wire.Call, name string, change 
 	return &nothing{}, absent(err, errNoGroup)
 }
 
-type streamInput struct{ LogGroupName, LogStreamName string }
-
-func (l *Logs) createStream(ctx context.Context, call *wire.Call, in *streamInput) (*nothing, error) {
-	if _, err := l.groups.Get(ctx, groupKey(call.Region, in.LogGroupName)); err != nil {
-		return nil, absent(err, errNoGroup)
-	}
-	err := l.streams.Create(ctx, streamKey(call.Region, in.LogGroupName, in.LogStreamName), stream{Group: in.LogGroupName, Name: in.LogStreamName, Created: l.now().UnixMilli()})
-	if problem.CodeOf(err) == problem.Conflict {
-		return nil, wire.Errorf("ResourceAlreadyExistsException", "The specified log stream already exists")
-	}
-	return &nothing{}, err
-}
-
-func (l *Logs) deleteStream(ctx context.Context, call *wire.Call, in *streamInput) (*nothing, error) {
-	if _, err := l.groups.Get(ctx, groupKey(call.Region, in.LogGroupName)); err != nil {
-		return nil, absent(err, errNoGroup)
-	}
-	key := streamKey(call.Region, in.LogGroupName, in.LogStreamName)
-	if err := l.streams.Delete(ctx, key, nil); err != nil {
-		return nil, absent(err, errNoStream)
-	}
-	return &nothing{}, l.removeChunks(ctx, key, func(chunk) bool { return true })
-}
-
-type describeStreamsInput struct {
-	LogGroupName, LogGroupIdentifier string
-	LogStreamNamePrefix, OrderBy     string
-	Descending                       *bool
-	Limit                            *int64
-	NextToken                        string
-}
-
-type shownStream struct {
-	LogStreamName       string
-	Arn                 string
-	CreationTime        int64
-	FirstEventTimestamp *int64
-	LastEventTimestamp  *int64
-	LastIngestionTime   *int64
-	UploadSequenceToken string
-	StoredBytes         int64
-}
-
-type describeStreamsOutput struct {
-	LogStreams []shownStream
-	NextToken  string
-}
-
 // named is the group that a request names in one of two ways.
 func named(name, identifier string) (string, error) {
 	switch {
@@ -276,129 +217,4 @@ func named(name, identifier string) (string, error) {
 		return groupOfARN(identifier), nil
 	}
 	return name, nil
-}
-
-func (l *Logs) describeStreams(ctx context.Context, call *wire.Call, in *describeStreamsInput) (*describeStreamsOutput, error) {
-	name, err := named(in.LogGroupName, in.LogGroupIdentifier)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.filled(ctx, call.Region, name); err != nil {
-		return nil, err
-	}
-	byTime := in.OrderBy == "LastEventTime"
-	if byTime && in.LogStreamNamePrefix != "" {
-		return nil, invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
-	}
-	if _, err := l.groups.Get(ctx, groupKey(call.Region, name)); err != nil {
-		return nil, absent(err, errNoGroup)
-	}
-	list, err := l.streams.List(ctx, groupKey(call.Region, name)+in.LogStreamNamePrefix)
-	if err != nil {
-		return nil, err
-	}
-	if byTime {
-		slices.SortStableFunc(list, func(a, b state.Entry[stream]) int { return int(a.Doc.Last - b.Doc.Last) })
-	}
-	if in.Descending != nil && *in.Descending {
-		slices.Reverse(list)
-	}
-	after, ok := wire.OpenToken(in.NextToken)
-	if !ok {
-		return nil, invalid("The specified nextToken is invalid.")
-	}
-	out := &describeStreamsOutput{LogStreams: []shownStream{}}
-	begun := after == ""
-	for _, e := range list {
-		if !begun {
-			begun = e.Key == after
-			continue
-		}
-		if len(out.LogStreams) == wire.Page(in.Limit, 50) {
-			out.NextToken = wire.Token(after)
-			break
-		}
-		after = e.Key
-		out.LogStreams = append(out.LogStreams, e.Doc.shown(call))
-	}
-	return out, nil
-}
-
-func (s stream) shown(call *wire.Call) shownStream {
-	out := shownStream{LogStreamName: s.Name, Arn: groupARN(call, s.Group) + ":log-stream:" + s.Name, CreationTime: s.Created, StoredBytes: s.Bytes}
-	if s.Ingested != 0 {
-		out.FirstEventTimestamp, out.LastEventTimestamp, out.LastIngestionTime = &s.First, &s.Last, &s.Ingested
-		out.UploadSequenceToken = sequenceToken(s.Next)
-	}
-	return out
-}
-
-type tagInput struct {
-	ResourceArn string
-	Tags        map[string]string
-}
-
-func (l *Logs) tag(ctx context.Context, call *wire.Call, in *tagInput) (*nothing, error) {
-	return l.change(ctx, call, groupOfARN(in.ResourceArn), func(g *group) { g.addTags(in.Tags) })
-}
-
-func (g *group) addTags(tags map[string]string) {
-	if g.Tags == nil {
-		g.Tags = map[string]string{}
-	}
-	maps.Copy(g.Tags, tags)
-}
-
-type untagInput struct {
-	ResourceArn string
-	TagKeys     []string
-}
-
-func (l *Logs) untag(ctx context.Context, call *wire.Call, in *untagInput) (*nothing, error) {
-	return l.change(ctx, call, groupOfARN(in.ResourceArn), func(g *group) { g.removeTags(in.TagKeys) })
-}
-
-func (g *group) removeTags(keys []string) {
-	for _, k := range keys {
-		delete(g.Tags, k)
-	}
-}
-
-type tagsInput struct{ ResourceArn string }
-type tagsOutput struct{ Tags map[string]string }
-
-func (l *Logs) tags(ctx context.Context, call *wire.Call, in *tagsInput) (*tagsOutput, error) {
-	return l.tagsOf(ctx, call, groupOfARN(in.ResourceArn))
-}
-
-func (l *Logs) tagsOf(ctx context.Context, call *wire.Call, name string) (*tagsOutput, error) {
-	g, err := l.groups.Get(ctx, groupKey(call.Region, name))
-	if err != nil {
-		return nil, absent(err, errNoGroup)
-	}
-	out := &tagsOutput{Tags: map[string]string{}}
-	maps.Copy(out.Tags, g.Tags)
-	return out, nil
-}
-
-type tagGroupInput struct {
-	LogGroupName string
-	Tags         map[string]string
-}
-
-func (l *Logs) tagGroup(ctx context.Context, call *wire.Call, in *tagGroupInput) (*nothing, error) {
-	return l.change(ctx, call, in.LogGroupName, func(g *group) { g.addTags(in.Tags) })
-}
-
-type untagGroupInput struct {
-	LogGroupName string
-	Tags         []string
-}
-
-func (l *Logs) untagGroup(ctx context.Context, call *wire.Call, in *untagGroupInput) (*nothing, error) {
-	return l.change(ctx, call, in.LogGroupName, func(g *group) { g.removeTags(in.Tags) })
-}
-
-func (l *Logs) groupTags(ctx context.Context, call *wire.Call, in *groupInput) (*tagsOutput, error) {
-	return l.tagsOf(ctx, call, in.LogGroupName)
 }
