@@ -135,15 +135,29 @@ func (r *reader) typedWhileKilled(s *pageStep, port *wirePort, kill bool, random
 	if !kill {
 		return r.run(s)
 	}
-	control := r.pid("control")
-	came, ended, killed := port.next(), make(chan struct{}), make(chan struct{})
 	most := 120 * time.Millisecond
 	if strings.Contains(s.script, "npx cdk") {
 		most = time.Second
 	}
-	delay := time.Duration(random.Int64N(int64(most)))
+	killed := r.killAfterArrival(port, time.Duration(random.Int64N(int64(most))))
+	out, err := r.run(s)
+	killed()
+	r.eventually(time.Minute, "control runs again", func() error {
+		_, err := r.run(&pageStep{script: "aws sts get-caller-identity"})
+		return err
+	})
+	return out, err
+}
+
+// killAfterArrival kills control some time after the next connection has come. Whoever
+// caused the connection calls the function that it returns, which waits for the kill; it
+// does nothing when no connection came.
+func (w *world) killAfterArrival(port *wirePort, delay time.Duration) (killed func()) {
+	w.t.Helper()
+	control := w.pid("control")
+	came, ended, done := port.next(), make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(killed)
+		defer close(done)
 		select {
 		case <-came:
 		case <-ended:
@@ -153,15 +167,11 @@ func (r *reader) typedWhileKilled(s *pageStep, port *wirePort, kill bool, random
 		defer timer.Stop()
 		<-timer.C
 		if err := syscall.Kill(control, syscall.SIGKILL); err != nil {
-			r.t.Errorf("killing control: %v", err)
+			w.t.Errorf("killing control: %v", err)
 		}
 	}()
-	out, err := r.run(s)
-	close(ended)
-	<-killed
-	r.eventually(time.Minute, "control runs again", func() error {
-		_, err := r.run(&pageStep{script: "aws sts get-caller-identity"})
-		return err
-	})
-	return out, err
+	return func() {
+		close(ended)
+		<-done
+	}
 }

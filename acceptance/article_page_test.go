@@ -152,8 +152,13 @@ func (r *reader) command(ctx context.Context, s *pageStep) *exec.Cmd {
 		script = other
 	}
 	keep := "export -p > " + r.state + ".new; echo \"cd '$PWD'\" >> " + r.state + ".new; mv " + r.state + ".new " + r.state
-	cmd := exec.CommandContext(ctx, "sh", "-c", "set -ae\n. "+r.state+"\n"+script+"\n"+keep)
-	cmd.Env = []string{"HOME=" + r.home, "PATH=" + filepath.Dir(binary) + string(os.PathListSeparator) + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(), "USER=reader",
+	path, validation := os.Getenv("PATH"), "true"
+	if !r.asInstalled {
+		path, validation = sharedAWS.ready(r.t).path, "false"
+	}
+	path = filepath.Dir(binary) + string(os.PathListSeparator) + path
+	cmd := exec.CommandContext(ctx, "sh", "-c", "set -ae\n. "+r.state+"\nPATH='"+path+"'\n"+cdkValidation+validation+"\n"+script+"\n"+keep)
+	cmd.Env = []string{"HOME=" + r.home, "PATH=" + path, "TMPDIR=" + os.TempDir(), "USER=reader",
 		"SHOWRUNNER_DATA=" + r.data, "NODE_NO_WARNINGS=1", "CDK_DISABLE_CLI_TELEMETRY=true", "npm_config_update_notifier=false", "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C.UTF-8",
 		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com"}
 	cmd.WaitDelay = 10 * time.Second

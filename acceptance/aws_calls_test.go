@@ -47,7 +47,7 @@ func calls(t *testing.T) map[string][]call {
 // What a reader of AWS's documents types is answered as it is there, or refused by name.
 func TestCallsOfTheAWSCommand(t *testing.T) {
 	w := newAWSWorld(t, "us-east-1", "eu-west-1")
-	env := os.Environ()
+	env, aws := os.Environ(), sharedAWS.ready(t).program
 	for line := range strings.Lines(w.must("aws", "env")) {
 		if setting, ok := strings.CutPrefix(strings.TrimSpace(line), "export "); ok {
 			env = append(env, strings.ReplaceAll(setting, "'", ""))
@@ -57,7 +57,7 @@ func TestCallsOfTheAWSCommand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, c := range list {
-				cmd := exec.CommandContext(t.Context(), "aws", c.words...)
+				cmd := exec.CommandContext(t.Context(), aws, c.words...)
 				cmd.Env, cmd.Dir = env, t.TempDir()
 				var out, errs strings.Builder
 				cmd.Stdout, cmd.Stderr = &out, &errs

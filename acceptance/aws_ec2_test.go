@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -26,7 +27,10 @@ func newAWSWorld(t *testing.T, regions ...string) *world {
 func (w *world) shell(lines string) (string, error) {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), "sh", "-c", "set -e\neval \"$("+binary+" --data "+w.data+" aws env)\"\n"+lines)
-	cmd.Dir = w.t.TempDir()
+	cmd.Dir, cmd.Env = w.t.TempDir(), os.Environ()
+	if !w.asInstalled {
+		cmd.Env = append(cmd.Env, "PATH="+sharedAWS.ready(w.t).path)
+	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -99,13 +103,13 @@ func TestAWSOperationsSurviveAKilledControl(t *testing.T) {
 	t.Parallel()
 	w := newAWSWorld(t, "us-east-1")
 	image := strings.TrimSpace(w.mustShell("aws ec2 describe-images --owners amazon --query 'Images[0].ImageId' --output text"))
-	for round, delay := range []time.Duration{300, 450, 600, 750, 900} {
+	port := newWirePort(t, strings.TrimPrefix(w.variable("AWS_ENDPOINT_URL"), "http://"))
+	for round, delay := range []time.Duration{0, 5, 20, 60, 150} { // of two commands, the second comes after some 100 ms
 		name := fmt.Sprintf("g%d", round)
-		killed := make(chan struct{})
-		time.AfterFunc(delay*time.Millisecond, func() { w.kill("control"); close(killed) })
-		_, _ = w.shell("aws autoscaling create-auto-scaling-group --auto-scaling-group-name " + name + " --launch-template LaunchTemplateName=MyTemplate --min-size 1 --max-size 1 --vpc-zone-identifier subnet-12345678\n" +
+		killed := w.killAfterArrival(port, delay*time.Millisecond)
+		_, _ = w.shell("AWS_ENDPOINT_URL=http://" + port.address + "\naws autoscaling create-auto-scaling-group --auto-scaling-group-name " + name + " --launch-template LaunchTemplateName=MyTemplate --min-size 1 --max-size 1 --vpc-zone-identifier subnet-12345678\n" +
 			"aws ec2 run-instances --image-id " + image + " --client-token " + name) // whatever comes of them
-		<-killed
+		killed()
 		w.eventually(time.Minute, "the group is made", func() error {
 			_, err := w.shell("aws autoscaling create-auto-scaling-group --auto-scaling-group-name " + name + " --launch-template LaunchTemplateName=MyTemplate --min-size 1 --max-size 1 --vpc-zone-identifier subnet-12345678")
 			if err != nil && !strings.Contains(err.Error(), "AlreadyExists") {

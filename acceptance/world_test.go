@@ -42,6 +42,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
 		return 1
 	}
+	defer sharedAWS.stop()
 	return m.Run()
 }
 
@@ -55,6 +56,8 @@ type world struct {
 	output  *lockedBuffer
 	regions []string
 	flags   []string // of up, beside the usual ones
+
+	asInstalled bool // clients of AWS start and check as they are installed, which takes longer
 }
 
 // newWorld starts all processes and waits until they are ready.
@@ -195,6 +198,9 @@ func (w *world) cliIn(stdin string, args ...string) (stdout, stderr string, code
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), "SHOWRUNNER_DATA="+w.data)
+	if len(args) > 1 && args[0] == "aws" && args[1] == "--" && !w.asInstalled {
+		cmd.Env = append(cmd.Env, "PATH="+sharedAWS.ready(w.t).path)
+	}
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
