@@ -46,6 +46,7 @@ func calls(t *testing.T) map[string][]call {
 
 // What a reader of AWS's documents types is answered as it is there, or refused by name.
 func TestCallsOfTheAWSCommand(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1", "eu-west-1")
 	env, aws := os.Environ(), sharedAWS.ready(t).program
 	for line := range strings.Lines(w.must("aws", "env")) {

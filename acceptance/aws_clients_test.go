@@ -10,6 +10,7 @@ import (
 
 // boto3's waiters find the states that they wait for.
 func TestTheWaitersOfPython(t *testing.T) {
+	t.Parallel()
 	if err := exec.Command("python3", "-c", "import boto3").Run(); err != nil {
 		t.Skip("python3 with boto3 is not installed")
 	}
@@ -25,6 +26,7 @@ func TestTheWaitersOfPython(t *testing.T) {
 
 // The unmodified SDK for JavaScript.
 func TestTheJavaScriptSDK(t *testing.T) {
+	t.Parallel()
 	modules := nodeModules(t, "javascript", filepath.Join("testdata", "javascript", "package.json"), filepath.Join("@aws-sdk", "client-s3"))
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "javascript"))); err != nil {

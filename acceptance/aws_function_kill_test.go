@@ -91,6 +91,7 @@ func (w *world) marked() (pids []int) {
 // Requests that were accepted are carried out whatever dies, each once while the region
 // lives; what a function runs as ends with its region.
 func TestFunctionsSurviveAKilledControl(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
@@ -147,6 +148,7 @@ func TestFunctionsSurviveAKilledControl(t *testing.T) {
 
 // boto3's waiters find the states that they wait for, and its paginators all pages.
 func TestWaitersOfLambda(t *testing.T) {
+	t.Parallel()
 	if err := exec.Command("python3", "-c", "import boto3").Run(); err != nil {
 		t.Skip("python3 with boto3 is not installed")
 	}

@@ -45,6 +45,7 @@ func (w *world) logged(function, text string) []string {
 // A function that a stream feeds, and a resource that a function makes, deployed, changed,
 // rolled back and destroyed by an unmodified CDK.
 func TestTheCDKMakesAFunctionFedByAStream(t *testing.T) {
+	t.Parallel()
 	dir := cdkApp(t, filepath.Join("testdata", "cdk"))
 	w := newAWSWorld(t, "us-east-1")
 	w.cdkSays("bootstrapped", dir, nil, "bootstrap", "aws://000000000000/us-east-1")

@@ -301,6 +301,7 @@ var harmless = map[string]bool{
 // TestHostileRequests sends what no honest client sends, to every service in every
 // protocol: none acts, none crashes the server, and memory stays flat.
 func TestHostileRequests(t *testing.T) {
+	t.Parallel()
 	w := newAWSWorld(t, "us-east-1")
 	address := strings.TrimPrefix(w.variable("AWS_ENDPOINT_URL"), "http://")
 	key, secret := w.variable("AWS_ACCESS_KEY_ID"), w.variable("AWS_SECRET_ACCESS_KEY")

@@ -15,6 +15,7 @@ const olderAWS = "/usr/local/lib/awscli-debian"
 // Debian's command is of a generation that knows no variable for an endpoint, and
 // speaks to CloudWatch in the query protocol.
 func TestDebiansAWSCommand(t *testing.T) {
+	t.Parallel()
 	if _, err := os.Stat(filepath.Join(olderAWS, "usr", "bin", "aws")); err != nil {
 		t.Skip("Debian's awscli is not unpacked: scripts/test-tools.sh does that on Debian, as root")
 	}
@@ -60,6 +61,7 @@ content
 // The SDK for Go sends CloudWatch's requests as CBOR. Its program is a module of its
 // own, so that the SDK is no dependency of this one.
 func TestTheGoSDK(t *testing.T) {
+	t.Parallel()
 	program := filepath.Join(t.TempDir(), "clients")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
 	build.Dir = filepath.Join("testdata", "golang")

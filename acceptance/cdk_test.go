@@ -118,6 +118,7 @@ func TestTheCDKMakesAGroupOfInstances(t *testing.T) {
 // A Fargate service behind a load balancer, as the CDK's pattern makes it: the stack is
 // complete once the tasks are healthy, an update rolls, and nothing is left.
 func TestTheCDKMakesAFargateService(t *testing.T) {
+	t.Parallel()
 	dir := cdkApp(t, filepath.Join("testdata", "cdk"))
 	w := newAWSWorld(t, "us-east-1")
 	w.cdkSays("bootstrapped", dir, nil, "bootstrap", "aws://000000000000/us-east-1")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,7 +45,19 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer sharedAWS.stop()
+	flag.Parse()
+	setParallel()
 	return m.Run()
+}
+
+// setParallel lets more tests run at once than there are processors: for much of its
+// time a test waits for other processes.
+func setParallel() {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		flag.Set("test.parallel", strconv.Itoa(max(4, runtime.GOMAXPROCS(0))))
+	}
 }
 
 // world is one `showrunner up` with a data folder of its own.
