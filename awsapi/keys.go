@@ -22,7 +22,14 @@ const Account = "000000000000"
 type Keys struct {
 	owner signature.Credentials
 	seal  cipher.AEAD
+
+	// Users, when it is set, finds the user whose key it is. A key that cannot be looked
+	// up now is not found. It is set before the keys are used.
+	Users func(key string) (User, bool)
 }
+
+// User is a user of IAM with the secret of one of the user's keys.
+type User struct{ ID, ARN, Secret string }
 
 // NewKeys makes the credentials of an endpoint from its owner's key.
 func NewKeys(key, secret string) (*Keys, error) {
@@ -60,10 +67,23 @@ func (k *Keys) NewSession(caller string, until time.Time) (signature.Credentials
 	return signature.Credentials{Key: s.Key, Secret: s.Secret, Token: token, Until: s.Until, Caller: caller}, nil
 }
 
+// UserID is the identifier of the user whose key it is; empty of another key.
+func (k *Keys) UserID(key string) string {
+	if key == k.owner.Key || k.Users == nil {
+		return ""
+	}
+	user, _ := k.Users(key)
+	return user.ID
+}
+
 // Find are the credentials of a key and a session's token.
 func (k *Keys) Find(key, token string) (signature.Credentials, bool) {
 	if key == k.owner.Key {
 		return k.owner, true // Verify refuses a token beside it
+	}
+	if token == "" && k.Users != nil {
+		user, found := k.Users(key)
+		return signature.Credentials{Key: key, Secret: user.Secret, Caller: user.ARN}, found
 	}
 	sealed, err := base64.StdEncoding.DecodeString(token)
 	if err != nil || len(sealed) < k.seal.NonceSize() {

@@ -131,6 +131,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 	if err != nil {
 		return nil, problem.Wrap(err, problem.Internal, "control.aws", "making the endpoint's keys")
 	}
+	keys.Users = c.userKey
 	// Sessions are not enforced: whoever has the owner's key, or a session of it, acts as the owner.
 	owner := control.Principal{Name: ownerName(), Owner: true}
 	objects := s3.New(s3.Config{
@@ -179,7 +180,7 @@ func (c *controlPlane) awsEndpoint() (*awsEndpoint, error) {
 			sts.Service(keys, c.Now),
 			rotated.Service(),
 			ssm.Service(c.store, secretValues{c.secrets}, c.Now, ssm.Images(ec2.SampleImage)),
-			iam.Service(c.store, c.Now),
+			iam.Service(c.store, secretValues{c.secrets}, c.Now),
 			streams.Service(),
 			stacks.Service(),
 			alarms.Service(),
@@ -245,6 +246,18 @@ func awsProtocols() *http.Protocols {
 // which is made after them.
 type insideServices struct{ *awsapi.Server }
 
+// userKey finds the user whose access key it is. A key that cannot be looked up is not
+// known: the request is refused.
+func (c *controlPlane) userKey(key string) (awsapi.User, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), keyLookup)
+	defer cancel()
+	user, found, err := iam.FindKey(ctx, c.store, secretValues{c.secrets}, awsapi.Account, key)
+	if err != nil {
+		c.Log.Warn("looking up an access key", "key", key, "error", err)
+	}
+	return awsapi.User(user), found && err == nil
+}
+
 // zones are the availability zones of a local region.
 func (c *controlPlane) zones(ctx context.Context, p control.Principal, region string) ([]string, error) {
 	regions, err := c.control.Regions(ctx, p)
@@ -289,6 +302,8 @@ func (c *controlPlane) objectStores(ctx context.Context, p control.Principal) ([
 }
 
 const (
+	// keyLookup bounds how long a user's key is looked up.
+	keyLookup = 5 * time.Second
 	// sweepEvery is how often old records of streams are removed.
 	sweepEvery = 10 * time.Minute
 	// carryEvery is how often what is recorded and not done is looked for.

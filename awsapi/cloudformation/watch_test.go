@@ -11,6 +11,7 @@ const watched = `{"Resources": {
 	"Group": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "g", "RetentionInDays": 7}},
 	"Stream": {"Type": "AWS::Logs::LogStream", "Properties": {"LogGroupName": {"Ref": "Group"}, "LogStreamName": "l"}},
 	"Records": {"Type": "AWS::Kinesis::Stream", "Properties": {"Name": "k", "ShardCount": 1, "StreamEncryption": {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}}},
+	"Reader": {"Type": "AWS::Kinesis::StreamConsumer", "Properties": {"ConsumerName": "reader", "StreamARN": {"Fn::GetAtt": ["Records", "Arn"]}}},
 	"Metric": {"Type": "AWS::Logs::MetricFilter", "Properties": {"LogGroupName": {"Ref": "Group"}, "FilterPattern": "%s", "MetricTransformations": [{"MetricName": "m", "MetricNamespace": "n", "MetricValue": "$.v", "Dimensions": [{"Key": "d", "Value": "$.d"}]}]}},
 	"Sent": {"Type": "AWS::Logs::SubscriptionFilter", "Properties": {"LogGroupName": {"Ref": "Group"}, "FilterPattern": "", "DestinationArn": {"Fn::GetAtt": ["Records", "Arn"]}, "RoleArn": "arn:aws:iam::000000000000:role/r"}},
 	"Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"AlarmName": "a", "Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": "1", "Threshold": %d, "ComparisonOperator": "GreaterThanThreshold"}},
@@ -59,7 +60,7 @@ func TestWhatWatchesAndUsersAreMadeChangedAndDeleted(t *testing.T) {
 		}
 	}
 	stream, _ := w.call("kinesis.DescribeStreamSummary", object{"StreamName": "k"})["StreamDescriptionSummary"].(object)
-	if stream["EncryptionType"] != "KMS" {
+	if stream["EncryptionType"] != "KMS" || fmt.Sprint(stream["ConsumerCount"]) != "1" {
 		t.Errorf("the stream is %v", stream)
 	}
 	w.call("DeleteStack", object{"StackName": "s"})

@@ -100,7 +100,7 @@ func (w *world) start(writes int) {
 		},
 		Website: func(bucket string) string { return "http://" + bucket + ".localhost" }})
 	services := []wire.Service{
-		iam.Service(w.dead, time.Now), ssm.Service(w.dead, secrets, time.Now), secretsmanager.New(w.dead, secrets, nil, time.Now).Service(),
+		iam.Service(w.dead, secrets, time.Now), ssm.Service(w.dead, secrets, time.Now), secretsmanager.New(w.dead, secrets, nil, time.Now).Service(),
 		kinesis.New(w.dead, kinesis.Events{}, time.Now).Service(), stacks.Service(), cloudwatch.New(w.dead, nil, nil, time.Now).Service(),
 	}
 	logged := logs.New(w.dead, time.Now)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"showrunner/awsapi/sts"
 	"showrunner/awsapi/wire"
@@ -87,20 +86,6 @@ func (s *service) listEntities(ctx context.Context, c *wire.Call, in wire.Object
 // managedFilter says whether a filter by who keeps a policy lets it through.
 func managedFilter(filter, id string) bool {
 	return filter == "AWSManagedPolicy" && managedByAWS(id) || filter == "LocalManagedPolicy" && !managedByAWS(id)
-}
-
-// listKeys lists the owner's key, with which this call was signed or its session made.
-// Users have no keys.
-func (s *service) listKeys(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
-	if in.Has("UserName") {
-		_, err := s.user(ctx, in.Text("UserName"))
-		return wire.Object{"AccessKeyMetadata": []any{}, "IsTruncated": false}, err
-	}
-	keys := []any{}
-	if strings.HasPrefix(c.Key, "AKIA") { // a session's key is not kept
-		keys = append(keys, wire.Object{"AccessKeyId": c.Key, "Status": "Active", "CreateDate": time.Unix(0, 0).UTC()})
-	}
-	return wire.Object{"AccessKeyMetadata": keys, "IsTruncated": false}, nil
 }
 
 // listDevices lists the devices of a user: nobody has one.

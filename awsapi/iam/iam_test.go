@@ -27,7 +27,7 @@ func open(t *testing.T, records *recordtest.Records) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := awsapi.New(awsapi.Config{Keys: keys, Regions: []string{"us-west-2"}, Log: slog.New(slog.DiscardHandler), Now: time.Now, Services: []wire.Service{iam.Service(records, time.Now)}})
+	server, err := awsapi.New(awsapi.Config{Keys: keys, Regions: []string{"us-west-2"}, Log: slog.New(slog.DiscardHandler), Now: time.Now, Services: []wire.Service{iam.Service(records, nil, time.Now)}})
 	if err != nil {
 		t.Fatal(err)
 	}

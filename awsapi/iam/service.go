@@ -23,14 +23,16 @@ type service struct {
 	policies state.Collection[policy]
 	profiles state.Collection[profile]
 	members  state.Collection[member] // users and groups
+	keys     state.Collection[accessKey]
+	values   Values
 	now      func() time.Time
 }
 
-// Service is the operations of iam that are served.
-func Service(records state.Records, now func() time.Time) wire.Service {
+// Service is the operations of iam that are served. Secrets of access keys are in values.
+func Service(records state.Records, values Values, now func() time.Time) wire.Service {
 	s := &service{
 		roles: state.New[role](records, "aws.iam.roles"), policies: state.New[policy](records, "aws.iam.policies"),
-		profiles: state.New[profile](records, "aws.iam.profiles"), members: state.New[member](records, "aws.iam.members"), now: now,
+		profiles: state.New[profile](records, "aws.iam.profiles"), members: state.New[member](records, "aws.iam.members"), keys: accessKeys(records), values: values, now: now,
 	}
 	operations := s.ofRoles()
 	maps.Copy(operations, s.ofMembers())
@@ -62,6 +64,9 @@ func (s *service) ofMembers() map[string]wire.Handler {
 		"AttachGroupPolicy":             wire.HandleObject(s.attachTo(groups)),
 		"DetachGroupPolicy":             wire.HandleObject(s.detachFrom(groups)),
 		"ListAttachedGroupPolicies":     wire.HandleObject(s.listAttachedTo(groups)),
+		"CreateAccessKey":               wire.HandleObject(s.createKey),
+		"UpdateAccessKey":               wire.HandleObject(s.updateKey),
+		"DeleteAccessKey":               wire.HandleObject(s.deleteKey),
 		"GetUser":                       wire.HandleObject(s.getUser),
 		"GetGroup":                      wire.HandleObject(s.getGroup),
 		"AddUserToGroup":                wire.HandleObject(s.addUser),

@@ -215,6 +215,14 @@ func (s *service) remove(k memberKind) wire.ObjectFunc {
 				}
 				return nil, err
 			}
+			if user, err := s.user(ctx, name); err == nil {
+				if keys, err := s.keysOf(ctx, user); err != nil || len(keys) > 0 {
+					if err == nil {
+						err = inUse("Cannot delete entity, must delete access keys first.")
+					}
+					return nil, err
+				}
+			}
 		}
 		err := s.members.Delete(ctx, k.key(name), func(m member) error {
 			switch {

@@ -13,7 +13,7 @@ import (
 // overHTTP is a client that sends forms.
 func overHTTP(t *testing.T) *awstest.Client {
 	t.Helper()
-	return awstest.New(t, iam.Service(&recordtest.Records{}, time.Now))
+	return awstest.New(t, iam.Service(&recordtest.Records{}, nil, time.Now))
 }
 
 func refused(t *testing.T, c *awstest.Client, code, operation string, form ...string) {

@@ -73,6 +73,6 @@ func TestRecordedAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	awstest.Recorded{File: "testdata/recorded.json", Region: awstest.Region, Different: differences, Share: "15 of 17"}.Compare(t, func(test string) func() awstest.Answers {
-		return recordedCalls(awstest.New(t, sts.Service(keys, time.Now), iam.Service(&recordtest.Records{}, time.Now)))[test]
+		return recordedCalls(awstest.New(t, sts.Service(keys, time.Now), iam.Service(&recordtest.Records{}, nil, time.Now)))[test]
 	})
 }

@@ -16,6 +16,8 @@ import (
 // Sessions makes credentials that end.
 type Sessions interface {
 	NewSession(caller string, until time.Time) (signature.Credentials, error)
+	// UserID is the identifier of the user whose key it is; empty of another key.
+	UserID(key string) string
 }
 
 // Service is the operations of sts.
@@ -49,6 +51,9 @@ func (s service) identity(_ context.Context, c *wire.Call, _ *none) (*identity, 
 	if name, found := strings.CutPrefix(c.Caller, "arn:aws:sts::"+c.Account+":assumed-role/"); found {
 		role, session, _ := strings.Cut(name, "/")
 		id = RoleID(role) + ":" + session
+	}
+	if user := s.sessions.UserID(c.Key); user != "" {
+		id = user
 	}
 	return &identity{Account: c.Account, Arn: c.Caller, UserId: id}, nil
 }

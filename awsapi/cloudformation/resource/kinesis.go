@@ -3,6 +3,8 @@ package resource
 import (
 	"context"
 	"strconv"
+	"strings"
+	"time"
 
 	"showrunner/awsapi/cloudformation/template"
 	"showrunner/awsapi/wire"
@@ -19,6 +21,13 @@ func streamTypes() []*Type {
 		Check:   checkStream,
 		Needs:   [2]string{"kinesis", "CreateStream"},
 		Handler: stream{},
+	}, {
+		Name:       "AWS::Kinesis::StreamConsumer",
+		Properties: []string{"ConsumerName", "StreamARN", "Tags"}, Required: []string{"ConsumerName", "StreamARN"},
+		Replace: []string{"ConsumerName", "StreamARN"}, Attributes: []string{"ConsumerARN", "ConsumerCreationTimestamp", "ConsumerName", "ConsumerStatus", "StreamARN"},
+		Named: "ConsumerName", Identifiers: []string{"ConsumerARN"}, Kept: []string{"Tags"},
+		Needs:   [2]string{"kinesis", "RegisterStreamConsumer"},
+		Handler: streamConsumer{},
 	}}
 }
 
@@ -146,4 +155,43 @@ func (stream) Delete(ctx context.Context, r *Request) error {
 func (s stream) Find(ctx context.Context, r *Request) (Made, bool, error) {
 	_, err := r.call(ctx, "kinesis", "DescribeStreamSummary", map[string]any{"StreamName": r.Physical})
 	return absent(s.made(r), err, "ResourceNotFoundException")
+}
+
+// streamConsumer acts for AWS::Kinesis::StreamConsumer. Its identifier is the ARN; before
+// it is made, its name.
+type streamConsumer struct{}
+
+// which names the consumer as the operations do.
+func (streamConsumer) which(r *Request) map[string]any {
+	if strings.HasPrefix(r.Physical, "arn:") {
+		return map[string]any{"ConsumerARN": r.Physical}
+	}
+	return map[string]any{"StreamARN": r.Text("StreamARN"), "ConsumerName": r.Physical}
+}
+
+func (streamConsumer) made(consumer any, stream string) Made {
+	arn := textAt(consumer, "ConsumerARN")
+	created, _ := at(consumer, "ConsumerCreationTimestamp").(time.Time)
+	return Made{Physical: arn, Attributes: map[string]any{"ConsumerARN": arn, "ConsumerName": textAt(consumer, "ConsumerName"), "ConsumerStatus": textAt(consumer, "ConsumerStatus"), "StreamARN": stream,
+		"ConsumerCreationTimestamp": strconv.FormatInt(created.Unix(), 10)}}
+}
+
+func (h streamConsumer) Create(ctx context.Context, r *Request) (Made, error) {
+	out, err := r.call(ctx, "kinesis", "RegisterStreamConsumer", map[string]any{"StreamARN": r.Text("StreamARN"), "ConsumerName": r.Text("ConsumerName")})
+	return h.made(out["Consumer"], r.Text("StreamARN")), err
+}
+
+func (h streamConsumer) Update(ctx context.Context, r *Request) (Made, error) {
+	m, _, err := h.Find(ctx, r)
+	return m, err
+}
+
+func (h streamConsumer) Delete(ctx context.Context, r *Request) error {
+	_, err := r.call(ctx, "kinesis", "DeregisterStreamConsumer", h.which(r))
+	return gone(err, "ResourceNotFoundException")
+}
+
+func (h streamConsumer) Find(ctx context.Context, r *Request) (Made, bool, error) {
+	out, err := r.call(ctx, "kinesis", "DescribeStreamConsumer", h.which(r))
+	return absent(h.made(out["ConsumerDescription"], textAt(out["ConsumerDescription"], "StreamARN")), err, "ResourceNotFoundException")
 }
