@@ -163,20 +163,30 @@ func TestMetricMaths(t *testing.T) {
 		}
 	}
 	for text, want := range map[string][]any{
-		"m1 + m2":                      {11.0, 44.0},
-		"100 * m2 / m1":                {10.0, 10.0},
-		"SUM([m1, m2])":                {11.0, 20.0, 44.0},
-		"SUM(METRICS())":               {11.0, 20.0, 44.0},
-		"MAX(METRICS(\"1\"))":          {10.0, 20.0, 40.0},
-		"FILL(m2, 0)":                  nil, // the whole range
-		"m1 / (m1 - 20)":               {-1.0, 2.0},
-		"DIFF(m1)":                     {10.0, 20.0},
-		"RATE(m1)":                     {10.0 / 60, 20.0 / 60},
-		"RUNNING_SUM(m1)":              {10.0, 30.0, 70.0},
-		"IF(m1 > 15, m1, 0 - 1)":       {-1.0, 20.0, 40.0},
-		"m1 > 15 AND m1 < 30":          {0.0, 1.0, 0.0},
-		"-m1 ^ 2 * 0 + ABS(0 - m1)":    {10.0, 20.0, 40.0},
-		"m1 * PERIOD(m1) / PERIOD(m1)": {10.0, 20.0, 40.0},
+		"m1 + m2":                                              {11.0, 44.0},
+		"100 * m2 / m1":                                        {10.0, 10.0},
+		"SUM([m1, m2])":                                        {11.0, 20.0, 44.0},
+		"SUM(METRICS())":                                       {11.0, 20.0, 44.0},
+		"MAX(METRICS(\"1\"))":                                  {10.0, 20.0, 40.0},
+		"FILL(m2, 0)":                                          nil, // the whole range
+		"m1 / (m1 - 20)":                                       {-1.0, 2.0},
+		"DIFF(m1)":                                             {10.0, 20.0},
+		"RATE(m1)":                                             {10.0 / 60, 20.0 / 60},
+		"RUNNING_SUM(m1)":                                      {10.0, 30.0, 70.0},
+		"IF(m1 > 15, m1, 0 - 1)":                               {-1.0, 20.0, 40.0},
+		"m1 > 15 AND m1 < 30":                                  {0.0, 1.0, 0.0},
+		"-m1 ^ 2 * 0 + ABS(0 - m1)":                            {10.0, 20.0, 40.0},
+		"m1 * PERIOD(m1) / PERIOD(m1)":                         {10.0, 20.0, 40.0},
+		"SUM(SORT(METRICS(), AVG, DESC, 1))":                   {10.0, 20.0, 40.0},
+		"FIRST(SORT(METRICS(), MAX, ASC))":                     {1.0, 4.0},
+		"LAST(SORT(METRICS(), SUM, ASC))":                      {10.0, 20.0, 40.0},
+		"SUM(SLICE(SORT(METRICS(), AVG, DESC), 1))":            {1.0, 4.0},
+		"SUM(SLICE(SORT(METRICS(), AVG, DESC), 0, 1))":         {10.0, 20.0, 40.0},
+		"SUM(REMOVE_EMPTY([m2, IF(m1 > 100, m1)]))":            {1.0, 4.0},
+		"m1 * 0 + DATAPOINT_COUNT(m2)":                         {2.0, 2.0, 2.0},
+		"DIFF_TIME(m2)":                                        {120.0},
+		"MINUTE(m1) + 100 * HOUR(m1)":                          {1200.0, 1201.0, 1202.0},
+		"EPOCH(m2) - EPOCH(m2) + DAY(m2) * 0 + MONTH(m2) * 0":  {0.0, 0.0},
 		"m1 - MAX(m1) + SUM(m1) / METRIC_COUNT(METRICS()) * 0": {-30.0, -20.0, 0.0},
 	} {
 		got := c.data(stat("m1", "requests", "Sum", 60), stat("m2", "errors", "Sum", 60), object{"Id": "e1", "Expression": text, "Label": "x"})
@@ -193,7 +203,7 @@ func TestMetricMaths(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"m1 +": "a value is missing", "m1 ** 2": "a value is missing", "NOPE(m1)": "NOPE is not served", "m9": "which no query has",
+		"m1 +": "a value is missing", "m1 ** 2": "a value is missing", "NOPE(m1)": "NOPE is not served", "SORT(m1, MEDIAN, ASC)": "\"MEDIAN\" stands where", "SLICE(m1, 0)": "several series", "SEARCH('x', 'Sum')": "SEARCH is not served", "m9": "which no query has",
 		"SUM(m1": "is missing", "SELECT AVG(x)": "SQL", "e1 + 1": "uses itself", "FILL(m1)": "is missing", strings.Repeat("(", 500) + "m1": "too deeply",
 	} {
 		_, code, message := c.Try(service, "GetMetricData", object{"StartTime": at(noon.Add(-time.Hour)), "EndTime": at(noon), "MetricDataQueries": []any{stat("m1", "requests", "Sum", 60), object{"Id": "e1", "Expression": text}}})
@@ -369,7 +379,7 @@ func TestAlarmsThatCannotBe(t *testing.T) {
 		"treatMissingData":                      {"TreatMissingData": "maybe"},
 		"anomaly detection":                     {"ComparisonOperator": "GreaterThanUpperThreshold"},
 		"Threshold is required":                 {"Threshold": nil},
-		"statistic is invalid":                  {"Statistic": nil, "ExtendedStatistic": "tm90"},
+		"statistic is invalid":                  {"Statistic": nil, "ExtendedStatistic": "xy90"},
 		"cannot be combined":                    {"Metrics": []any{stat("m1", "m", "Sum", 60)}},
 	} {
 		in := object{"AlarmName": "x", "Namespace": "n", "MetricName": "m", "Statistic": "Average", "Period": 60, "EvaluationPeriods": 2, "Threshold": 50, "ComparisonOperator": "GreaterThanThreshold"}

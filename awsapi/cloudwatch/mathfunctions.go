@@ -15,14 +15,19 @@ func (p *mathParser) call(name string, depth int) node {
 		return p.metricsCall()
 	case "FILL":
 		return p.fillCall(depth)
-	}
-	arguments := p.arguments(")", depth)
-	if p.err != nil {
-		return nil
+	case "SORT":
+		return p.sortCall(depth)
 	}
 	f, ok := functions[name]
 	if !ok {
-		p.fail("the function %s is not served; there are FILL, METRICS, %s", name, strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
+		f, ok = listFunctions()[name]
+	}
+	if !ok {
+		p.fail("the function %s is not served; there are FILL, METRICS, SORT, %s, %s", name, strings.Join(slices.Sorted(maps.Keys(functions)), ", "), strings.Join(slices.Sorted(maps.Keys(listFunctions())), ", "))
+		return nil
+	}
+	arguments := p.arguments(")", depth)
+	if p.err != nil {
 		return nil
 	}
 	if len(arguments) < f.least || len(arguments) > f.most {

@@ -124,7 +124,7 @@ func checkPeriod(period int64) error {
 // checkStatistic refuses a statistic that is not computed here, by name.
 func checkStatistic(name string) error {
 	if !knownStatistic(name) {
-		return invalidValue("The value %s for the statistic is invalid or is not served here: there are %s and percentiles such as p99.", name, strings.Join(simpleStatistics, ", "))
+		return invalidValue("The value %s for the statistic is invalid or is not served here: there are %s, percentiles such as p99 and trimmed statistics such as tm90.", name, strings.Join(simpleStatistics, ", "))
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ var simpleStatistics = []string{"SampleCount", "Average", "Sum", "Minimum", "Max
 
 func knownStatistic(name string) bool {
 	_, percentile := percentileOf(name)
-	return percentile || slices.Contains(simpleStatistics, name)
+	_, trimmed := trimmedOf(name)
+	return percentile || trimmed || slices.Contains(simpleStatistics, name)
 }
 
 // statistic is a statistic of the bucket; not ok when it cannot be said of these
@@ -83,31 +84,18 @@ func (b bucket) statistic(name string) (v float64, ok bool) {
 	case "Maximum":
 		return high, true
 	}
+	if t, ok := trimmedOf(name); ok {
+		return t.of(b)
+	}
 	p, _ := percentileOf(name)
 	return b.percentile(p)
 }
 
 func (b bucket) percentile(p float64) (float64, bool) {
-	list := slices.Clone(b.observations)
-	total := 0.0
-	for i, o := range list {
-		switch {
-		case o.set && o.count != 1 && o.minimum != o.maximum, o.minimum < 0:
-			return 0, false
-		case o.set:
-			list[i].value = o.minimum
-		}
-		total += o.count
+	list, total, ok := b.sorted()
+	if !ok {
+		return 0, false
 	}
-	slices.SortFunc(list, func(a, b observation) int {
-		switch {
-		case a.value < b.value:
-			return -1
-		case a.value > b.value:
-			return 1
-		}
-		return 0
-	})
 	// Linear between the ranks of the values, each of which stands as often as it was seen.
 	rank := p / 100 * (total - 1)
 	at := func(rank float64) float64 {
