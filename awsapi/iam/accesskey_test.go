@@ -112,6 +112,9 @@ func TestAUsersKeySignsRequests(t *testing.T) {
 	if got := awstest.Between(signed(id, secret, "sts", "2011-06-15", "GetCallerIdentity"), "<UserId>", "</UserId>"); got != user {
 		t.Errorf("the key is of %s, want %s", got, user)
 	}
+	if got := awstest.Between(signed(id, secret, "iam", "2010-05-08", "GetUser"), "<UserName>", "</UserName>"); got != "ada" {
+		t.Errorf("the caller is %q", got)
+	}
 	if got := who(id, secret+"x"); got != "SignatureDoesNotMatch" {
 		t.Errorf("another secret: %s", got)
 	}

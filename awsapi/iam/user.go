@@ -259,12 +259,12 @@ func (s *service) listGroupsFor(ctx context.Context, c *wire.Call, in wire.Objec
 	return s.listed(c, groups, in, all)
 }
 
-// getUser answers who a user is; without a name, who the owner is.
+// getUser answers who a user is; without a name, who the caller is.
 func (s *service) getUser(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
-	if !in.Has("UserName") {
+	if !in.Has("UserName") && !strings.Contains(c.Caller, ":user/") {
 		return wire.Object{"User": wire.Object{"Arn": "arn:aws:iam::" + c.Account + ":root", "Path": "/", "UserId": c.Account, "UserName": "root", "CreateDate": time.Unix(0, 0).UTC()}}, nil
 	}
-	m, err := s.user(ctx, in.Text("UserName"))
+	m, err := s.whose(ctx, c, in)
 	return wire.Object{"User": users.whole(c, m)}, err
 }
 
