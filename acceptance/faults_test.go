@@ -199,6 +199,12 @@ rollbacks: [{ traffic: { us-east-1: 1 } }]
 	if run.Status != experiment.Completed || run.Deviated || len(run.After) != 1 || len(run.Rollbacks) != 1 {
 		w.t.Errorf("%+v", run)
 	}
+	var plan control.ExperimentPlan
+	w.json(&plan, "chaos", "experiment", "plan", write("1h"))
+	if plan.Held != "" || len(plan.Actions) != 2 || plan.SteadyState[0].Wrong != "" || plan.Lasts != "1h" {
+		w.t.Errorf("%+v", plan)
+	}
+	w.toolkitIsRecorded()
 	w.eventually(time.Minute, "everything serves", w.allServe)
 	w.json(&run, "chaos", "experiment", "run", write("1h"), "--detach")
 	w.eventually(time.Minute, "the fault is active", func() error {
@@ -221,6 +227,38 @@ rollbacks: [{ traffic: { us-east-1: 1 } }]
 	})
 	if out := w.must("chaos", "experiment", "list"); !strings.Contains(out, "interrupted") || !strings.Contains(out, "completed") {
 		w.t.Errorf("listed as %s", out)
+	}
+}
+
+// toolkitIsRecorded: a run of Chaos Toolkit is beside own ones, and can be stopped there;
+// its rollbacks run.
+func (w *world) toolkitIsRecorded() {
+	undone := filepath.Join(w.t.TempDir(), "undone")
+	file := w.write("toolkit.json", fmt.Sprintf(`{"title": "waits", "description": "d", "method": [{"type": "action", "name": "wait", "provider": {"type": "process", "path": "sleep", "arguments": "3600"}}],
+"rollbacks": [{"type": "action", "name": "undo", "provider": {"type": "process", "path": "touch", "arguments": [%q]}}]}`, undone))
+	ended := make(chan string, 1)
+	go func() {
+		_, errs, code := w.cli("chaos", "experiment", "run", file, "--journal-path", filepath.Join(filepath.Dir(file), "journal.json"))
+		ended <- fmt.Sprintf("%d %s", code, errs)
+	}()
+	var list []experiment.Run
+	w.eventually(time.Minute, "the run is recorded", func() error {
+		w.json(&list, "chaos", "experiment", "list")
+		if list[0].Format != experiment.ChaosToolkit || list[0].Status != experiment.Running || len(list[0].Actions) != 1 {
+			return fmt.Errorf("%+v", list[0])
+		}
+		return nil
+	})
+	w.must("chaos", "experiment", "stop", list[0].ID)
+	if text := <-ended; !strings.HasPrefix(text, "130 ") {
+		w.t.Errorf("the command ended with %s", text)
+	}
+	w.json(&list, "chaos", "experiment", "list")
+	if run := list[0]; run.Status != experiment.Interrupted || len(run.Rollbacks) != 1 || run.Rollbacks[0].State != experiment.Done {
+		w.t.Errorf("%+v", run)
+	}
+	if _, err := os.Stat(undone); err != nil {
+		w.t.Error(err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"showrunner/chaos/experiment"
 	"showrunner/chaos/monkey"
 	"showrunner/control"
 )
@@ -65,6 +64,7 @@ func (s *Server) chaos() {
 		})
 	s.faults()
 	s.experiments()
+	s.gamedays()
 	huma.Register(s.api, operation(http.MethodGet, "/chaos/eligible", "list-eligible", "Which instances a kill could choose now, and why not the others", 200),
 		func(ctx context.Context, in *struct {
 			Application string `query:"application" required:"true"`
@@ -94,37 +94,5 @@ func (s *Server) faults() {
 			Fault string `path:"fault"`
 		}) (*body[control.ChaosFault], error) {
 			return answer(c.UndoFault(ctx, principal(ctx), in.Fault))
-		})
-}
-
-// ExperimentRequest asks for a run of an experiment.
-type ExperimentRequest struct {
-	Source string `json:"source" doc:"the experiment, YAML or JSON" maxLength:"1000000"`
-}
-
-func (s *Server) experiments() {
-	c := s.Control
-	huma.Register(s.api, operation(http.MethodPost, "/chaos/experiments", "start-experiment", "Begin a run of an experiment, which goes on by itself", 201),
-		func(ctx context.Context, in *struct {
-			Key  string `header:"Idempotency-Key"`
-			Body ExperimentRequest
-		}) (*body[experiment.Run], error) {
-			return answer(c.StartExperiment(ctx, principal(ctx), in.Body.Source, keyOr(in.Key)))
-		})
-	huma.Register(s.api, operation(http.MethodGet, "/chaos/experiments", "list-experiments", "Runs of experiments, newest first", 200),
-		func(ctx context.Context, _ *struct{}) (*body[[]experiment.Run], error) {
-			return answer(c.Experiments(ctx, principal(ctx)))
-		})
-	huma.Register(s.api, operation(http.MethodGet, "/chaos/experiments/{run}", "get-experiment", "The journal of one run of an experiment", 200),
-		func(ctx context.Context, in *struct {
-			Run string `path:"run"`
-		}) (*body[experiment.Run], error) {
-			return answer(c.Experiment(ctx, principal(ctx), in.Run))
-		})
-	huma.Register(s.api, operation(http.MethodPost, "/chaos/experiments/{run}/stop", "stop-experiment", "End a run; what it did is undone, and its rollbacks run", 200),
-		func(ctx context.Context, in *struct {
-			Run string `path:"run"`
-		}) (*body[experiment.Run], error) {
-			return answer(c.StopExperiment(ctx, principal(ctx), in.Run))
 		})
 }

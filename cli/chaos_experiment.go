@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"showrunner/chaos/toolkit"
 	"showrunner/control"
 	"showrunner/problem"
+	"showrunner/telemetry/promapi"
 )
 
 func newChaosExperimentCommand(a *app) *cobra.Command {
@@ -51,7 +53,7 @@ duration, kills, waits, HTTP requests, traffic between regions.
 
 Faults are undone by themselves when the run ends, however it ends: also when its control
 plane is killed, by the next one, which also carries the rollbacks out. The journal of
-each run is kept: list and show print it.
+each run is kept: list and show print it. plan says what a run would do now.
 
 A file of Chaos Toolkit, JSON or YAML, runs as it is, in this process. Rollbacks always
 run, unless the file's runtime.rollbacks or --rollback-strategy says otherwise. A run whose
@@ -64,7 +66,7 @@ What cannot be run is said with its line before anything begins.`,
   showrunner chaos experiment run toolkit.json --var url=http://127.0.0.1:8080/ --hypothesis-strategy continuously --fail-fast
   showrunner chaos experiment rollback journal.json`,
 	}
-	cmd.AddCommand(newExperimentValidate(a), newExperimentRun(a), newExperimentList(a), newExperimentShow(a), newExperimentStop(a), newExperimentRollback(a))
+	cmd.AddCommand(newExperimentValidate(a), newExperimentPlan(a), newExperimentRun(a), newExperimentRecord(a), newExperimentList(a), newExperimentShow(a), newExperimentStop(a), newExperimentRollback(a))
 	return cmd
 }
 
@@ -77,7 +79,7 @@ func newExperimentValidate(a *app) *cobra.Command {
 				return err
 			}
 			if experiment.Is(text) {
-				e, err := control.ParseExperiment(text)
+				e, err := control.ParseExperiment(text, promapi.CheckQuery)
 				if err != nil {
 					return err
 				}
@@ -122,7 +124,8 @@ Toolkit's form. Programs run in the current folder.
 
 Where a control plane answers (--data, --server), its lever holds: "showrunner chaos stop"
 refuses an experiment that would begin, and interrupts one that runs, whose rollbacks then
-run.`,
+run. The journal is kept there too, beside those of own experiments: list, show and stop
+work for both, and the page of chaos has it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := a.readFile(cmd.Context(), args[0])
 			if err != nil {
@@ -147,6 +150,14 @@ run.`,
 				return err
 			}
 			defer done()
+			if ctx != cmd.Context() { // a control plane answers
+				var report *journalReport
+				var end func()
+				ctx, report, end = a.reportJournal(ctx)
+				defer end()
+				o.Record = func(j *toolkit.Journal) error { return cmp.Or(writeJournal(f.journal, j), report.record(j)) }
+				a.say("run %s; showrunner chaos experiment stop %s ends it", report.id, report.id)
+			}
 			j, err := e.Run(ctx, o)
 			if err != nil {
 				return err

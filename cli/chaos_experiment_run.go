@@ -16,6 +16,7 @@ import (
 	"showrunner/control"
 	"showrunner/internal/pause"
 	"showrunner/problem"
+	"showrunner/telemetry/promapi"
 )
 
 // toolkitFlags are those of run that an own experiment has no use for.
@@ -28,7 +29,7 @@ func (a *app) runExperiment(cmd *cobra.Command, text []byte, f experimentFlags) 
 			return usage("--%s: it is for experiments of Chaos Toolkit", name).WithHelp("write it into the file; chaos experiment --help describes the file")
 		}
 	}
-	if _, err := control.ParseExperiment(text); err != nil {
+	if _, err := control.ParseExperiment(text, promapi.CheckQuery); err != nil {
 		return err
 	}
 	var run experiment.Run

@@ -14,6 +14,7 @@ import (
 	"showrunner/control"
 	"showrunner/importer"
 	"showrunner/problem"
+	"showrunner/telemetry/promapi"
 )
 
 type fisImportFlags struct {
@@ -68,7 +69,7 @@ func (a *app) importFIS(name string, f fisImportFlags) error {
 		}
 		a.say("left out: %s", strings.TrimPrefix(problem.Text(refused), "the experiment cannot be run: "))
 	}
-	if _, err := control.ParseExperiment(r.YAML); err != nil {
+	if _, err := control.ParseExperiment(r.YAML, promapi.CheckQuery); err != nil {
 		return problem.Wrap(err, problem.Internal, "import.fis", "the experiment that was made")
 	}
 	if f.out != "-" {

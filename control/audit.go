@@ -66,8 +66,10 @@ const (
 	opFaultStart   = "chaos.fault.start"
 	opFaultUndo    = "chaos.fault.undo"
 
-	opExperimentStart = "chaos.experiment.start"
-	opExperimentStop  = "chaos.experiment.stop"
+	opExperimentStart  = "chaos.experiment.start"
+	opExperimentStop   = "chaos.experiment.stop"
+	opExperimentRecord = "chaos.experiment.record"
+	opGameday          = "chaos.gameday.record"
 
 	// opRead is the right to look; it leaves no audit event.
 	opRead = "read"
@@ -79,7 +81,7 @@ const (
 func Operations() []string {
 	return []string{opApply, opDelete, opRun, opCancel, opRestart, opDecide, opSignal, opCallback, opSecret, opUnsecret, opFreeze, opThaw,
 		opRollback, opRepair, opForget, opCreateGroup, opAmend, opBalance, opUnbalance, opResize, opWeights, opDestroy, opSuspend, opTerminate, opStandby, opProtect, opHealth, opHook, opHeartbeat,
-		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opNotifyTest, opRedeliver, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opChaosBudget, opFaultStart, opFaultUndo, opExperimentStart, opExperimentStop}
+		opEdge, opRegionStop, opRegionStart, opSubscribe, opUnsubscribe, opResume, opNotifyTest, opRedeliver, opBackup, opSignIn, opAWS, opRepository, opNoRepository, opImage, opNoImage, opChaosKill, opChaosStop, opChaosRelease, opChaosBudget, opFaultStart, opFaultUndo, opExperimentStart, opExperimentStop, opExperimentRecord, opGameday}
 }
 
 // SubjectKind says what kind of thing an operation is about.

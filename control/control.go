@@ -76,6 +76,9 @@ type Deps struct {
 	HTTP            *http.Client  // of conditions and actions; nil: http.DefaultClient
 	Replicas        Replicas      // nil: this is the only control plane
 	Metrics         canary.Source // nil: there are no metrics
+	// CheckQuery says what is wrong with a query of PromQL; nil: queries are not checked
+	// before they are evaluated.
+	CheckQuery func(query string) error
 }
 
 // Service carries out operations. Its methods may be used from any goroutine.

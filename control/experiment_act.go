@@ -34,7 +34,7 @@ func (s *Service) act(ctx context.Context, step experiment.Step, run string, n i
 		return step.HTTP.URL, nil
 	case step.Traffic != nil:
 		_, err := s.SetEdgeWeights(ctx, by, step.Traffic)
-		return fmt.Sprintf("%d regions", len(step.Traffic)), err
+		return step.Does(), err
 	case step.Check != nil:
 		if why := s.holds(ctx, *step.Check); why != "" {
 			return "", orCanceled(ctx, "%s does not hold: %s", step.Check, why)

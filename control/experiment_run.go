@@ -50,6 +50,10 @@ func (s *Service) experimentsTurn(ctx context.Context, start func(func())) error
 					return err
 				}
 			}
+		case run.Format != "":
+			if err := s.endUnreported(ctx, run); err != nil {
+				return err
+			}
 		case s.runs.has(&s.runs.ids, run.ID):
 		case s.runs.has(&s.runs.fresh, run.ID):
 			s.runs.set(&s.runs.ids, run.ID, true)
@@ -119,7 +123,7 @@ func (s *Service) carryRun(ctx context.Context, id string, left bool) {
 		return left
 	})
 	if err == nil && c.run.ID != "" {
-		c.file, err = ParseExperiment([]byte(c.run.Source))
+		c.file, err = ParseExperiment([]byte(c.run.Source), nil) // its queries were checked when it began
 	}
 	if err == nil && c.run.ID != "" {
 		if left {

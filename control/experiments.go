@@ -52,16 +52,17 @@ func (r *runsUnderWay) has(which *map[string]bool, id string) bool {
 	return (*which)[id]
 }
 
-// ParseExperiment reads and checks an experiment. Errors: invalid.
-func ParseExperiment(text []byte) (*experiment.Experiment, error) {
-	return experiment.Parse(text, texts(KnownFaults()), nil)
+// ParseExperiment reads and checks an experiment; query says what is wrong with a query
+// of PromQL, and may be nil. Errors: invalid.
+func ParseExperiment(text []byte, query func(string) error) (*experiment.Experiment, error) {
+	return experiment.Parse(text, texts(KnownFaults()), query)
 }
 
 // StartExperiment begins a run, which goes on without the caller. The same key again
 // answers with the same run. Errors: invalid, precondition (chaos is held, an alarm is
 // not there), denied.
 func (s *Service) StartExperiment(ctx context.Context, p Principal, source string, key string) (run experiment.Run, err error) {
-	e, err := ParseExperiment([]byte(source))
+	e, err := ParseExperiment([]byte(source), s.CheckQuery)
 	if err != nil {
 		return run, err
 	}

@@ -125,6 +125,9 @@ var requests = map[string]struct{ word, path, body string }{
 	"start-fault":             {"chaos.fault.start", "/chaos/faults", `{"kind":"partition","region":"a","durationSeconds":1}`},
 	"start-experiment":        {"chaos.experiment.start", "/chaos/experiments", `{"source":"experiment: x\nmethod: [{wait: 1s}]"}`},
 	"stop-experiment":         {"chaos.experiment.stop", "/chaos/experiments/none/stop", ``},
+	"record-experiment":       {"chaos.experiment.record", "/chaos/experiments/none/journal", `{"status":"completed","start":"2026-01-01T00:00:00.000000","experiment":{"title":"x"}}`},
+	"record-gameday":          {"chaos.gameday.record", "/chaos/gamedays", `{"began":"2026-01-01T00:00:00Z"}`},
+	"plan-experiments":        {"", "", ""}, // says what a run would do
 	"undo-fault":              {"chaos.fault.undo", "/chaos/faults/none/undo", ``},
 	"start-kill":              {"chaos.kill", "/chaos/kills", `{"application":"shop"}`},
 	"make-link":               {"sign-in.link", "/sign-in-links", ``},

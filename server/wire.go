@@ -30,6 +30,7 @@ import (
 	"showrunner/store"
 	"showrunner/subscription"
 	"showrunner/subscription/kinesis"
+	"showrunner/telemetry/promapi"
 	"showrunner/trigger"
 )
 
@@ -92,7 +93,7 @@ func (c *controlPlane) makeControl(ctx context.Context, engine *execution.Engine
 	}
 	c.control = control.New(control.Deps{Engine: c.reads, Records: records, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts, Claims: c.claims,
 		CleanUps: &deploy.CleanUps{Records: records, Now: c.Now}, Logs: c.logs,
-		DeliveryLog: &trigger.DeliveryLog{Records: c.store}, Redeliverer: redeliverer{c}, FreezeWatch: c.freezes, Edge: edgeProcess{front}, RegionProcesses: c.regions, Repositories: repositories{c}, Alarms: chaosAlarms{c}, KillMetrics: killMetrics{c}, StoreFaults: storeFaults{c.store}, Replicas: sessions{c}, Metrics: keptMetrics{c}, URL: c.URL, Log: c.Log, Now: c.Now})
+		DeliveryLog: &trigger.DeliveryLog{Records: c.store}, Redeliverer: redeliverer{c}, FreezeWatch: c.freezes, Edge: edgeProcess{front}, RegionProcesses: c.regions, Repositories: repositories{c}, Alarms: chaosAlarms{c}, KillMetrics: killMetrics{c}, StoreFaults: storeFaults{c.store}, Replicas: sessions{c}, Metrics: keptMetrics{c}, CheckQuery: promapi.CheckQuery, URL: c.URL, Log: c.Log, Now: c.Now})
 	c.callbacks, err = notify.OpenCallbacks(ctx, c.store, callbackSignaler{c.control}, c.URL, c.Now)
 	return err
 }

@@ -5,22 +5,30 @@ import (
 	"slices"
 
 	"showrunner/api"
+	"showrunner/chaos/experiment"
+	"showrunner/chaos/gameday"
 	"showrunner/control"
 )
 
 // chaosEvents are the events after which the page asks for itself again.
-const chaosEvents = "chaos.scheduled chaos.begun chaos.killed chaos.dry-run chaos.skipped chaos.refused chaos.failed chaos.fault-begun chaos.fault-active chaos.fault-undone chaos.fault-failed audit.chaos.stop audit.chaos.release"
+const chaosEvents = "chaos.scheduled chaos.begun chaos.killed chaos.dry-run chaos.skipped chaos.refused chaos.failed chaos.fault-begun chaos.fault-active chaos.fault-undone chaos.fault-failed audit.chaos.stop audit.chaos.release gameday.kept " + experimentEvents
+
+// runsShown is how many runs of experiments the page shows.
+const runsShown = 20
 
 // chaosHistory is how many past kills the page shows.
 const chaosHistory = 50
 
 // chaosView is what the page shows.
 type chaosView struct {
-	Lever   control.ChaosLever
-	Faults  []control.ChaosFault
-	Due     []control.ChaosKill // scheduled, by time
-	Days    []control.MonkeyDay // the newest of each application
-	History []control.ChaosKill
+	Lever    control.ChaosLever
+	Faults   []control.ChaosFault
+	Due      []control.ChaosKill // scheduled, by time
+	Days     []control.MonkeyDay // the newest of each application
+	History  []control.ChaosKill
+	Runs     []runRow // of experiments, the newest first; those that run now are all there
+	Older    int      // runs that are not shown
+	Gamedays []gameday.Summary
 }
 
 func (p *Pages) chaos(w http.ResponseWriter, r *http.Request) error {
@@ -50,6 +58,20 @@ func (p *Pages) chaos(w http.ResponseWriter, r *http.Request) error {
 	}
 	slices.SortStableFunc(v.Due, func(a, b control.ChaosKill) int { return a.Due.Compare(b.Due) })
 	if v.History, err = p.Control.MonkeyHistory(r.Context(), who, "", chaosHistory); err != nil {
+		return err
+	}
+	runs, err := p.Control.Experiments(r.Context(), who)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if len(v.Runs) >= runsShown && run.Status != experiment.Running {
+			v.Older++
+			continue
+		}
+		v.Runs = append(v.Runs, runRowOf(run))
+	}
+	if v.Gamedays, err = p.Control.Gamedays(r.Context(), who); err != nil {
 		return err
 	}
 	return p.show(w, r, "chaos", view{Title: "Chaos", Nav: "chaos", Same: "showrunner chaos monkey schedule", Live: chaosEvents, Data: v})

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/net/html"
 
 	"showrunner/api"
+	"showrunner/chaos/experiment"
+	"showrunner/chaos/gameday"
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/problem"
@@ -62,6 +64,14 @@ func (*leverControl) MonkeySchedule(context.Context, control.Principal, string) 
 }
 
 func (*leverControl) MonkeyHistory(context.Context, control.Principal, string, int) ([]control.ChaosKill, error) {
+	return nil, nil
+}
+
+func (*leverControl) Experiments(context.Context, control.Principal) ([]experiment.Run, error) {
+	return nil, nil
+}
+
+func (*leverControl) Gamedays(context.Context, control.Principal) ([]gameday.Summary, error) {
 	return nil, nil
 }
 

@@ -54,18 +54,15 @@ const waterfallWidth = 640
 // waterfallOf draws every stage that has begun, in the order in which they began. What
 // has not ended lasts until now.
 func waterfallOf(e execution.Execution, now time.Time) waterfall {
-	w := waterfall{Width: waterfallWidth}
 	if e.Started == nil {
-		return w
+		return waterfall{Width: waterfallWidth}
 	}
 	begin, end := e.Created, now
 	if e.Ended != nil {
 		end = *e.Ended
 	}
-	length := max(end.Sub(begin), time.Millisecond)
-	x := func(t time.Time) int {
-		return int(float64(waterfallWidth) * min(1, max(0, t.Sub(begin).Seconds()/length.Seconds())))
-	}
+	w, x := newWaterfall(begin, end)
+	length := end.Sub(begin)
 	bar := func(from time.Time, to *time.Time, class, label string) waterfallBar {
 		until := end
 		if to != nil {
@@ -95,11 +92,20 @@ func waterfallOf(e execution.Execution, now time.Time) waterfall {
 		}
 		w.Rows = append(w.Rows, row)
 	}
+	return w
+}
+
+// newWaterfall is one without rows, and where a time is in it.
+func newWaterfall(begin, end time.Time) (waterfall, func(time.Time) int) {
+	w := waterfall{Width: waterfallWidth}
+	length := max(end.Sub(begin), time.Millisecond)
 	for i := range 5 {
 		at := time.Duration(float64(length) * float64(i) / 4)
 		w.Ticks = append(w.Ticks, waterfallTick{X: waterfallWidth * i / 4, Text: spanOf(&begin, new(begin.Add(at)))})
 	}
-	return w
+	return w, func(t time.Time) int {
+		return int(float64(waterfallWidth) * min(1, max(0, t.Sub(begin).Seconds()/length.Seconds())))
+	}
 }
 
 func firstStart(st execution.StageState) time.Time {

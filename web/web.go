@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"showrunner/api"
+	"showrunner/chaos/experiment"
+	"showrunner/chaos/gameday"
 	"showrunner/cloud"
 	"showrunner/control"
 	"showrunner/control/lastknown"
@@ -66,6 +68,13 @@ type Control interface {
 	UndoFault(ctx context.Context, p control.Principal, id string) (control.ChaosFault, error)
 	MonkeySchedule(ctx context.Context, p control.Principal, application string) ([]control.MonkeyDay, error)
 	MonkeyHistory(ctx context.Context, p control.Principal, application string, limit int) ([]control.ChaosKill, error)
+	Experiments(ctx context.Context, p control.Principal) ([]experiment.Run, error)
+	Experiment(ctx context.Context, p control.Principal, id string) (experiment.Run, error)
+	PlanExperiment(ctx context.Context, p control.Principal, source string) (control.ExperimentPlan, error)
+	StartExperiment(ctx context.Context, p control.Principal, source, key string) (experiment.Run, error)
+	StopExperiment(ctx context.Context, p control.Principal, id string) (experiment.Run, error)
+	Gamedays(ctx context.Context, p control.Principal) ([]gameday.Summary, error)
+	Gameday(ctx context.Context, p control.Principal, id string) (gameday.Report, error)
 	Instances(ctx context.Context, p control.Principal, application string, ended bool) ([]cloud.Instance, error)
 	InstanceLog(ctx context.Context, p control.Principal, id string, follow bool, w io.Writer) error
 	EdgeRegions(ctx context.Context, p control.Principal) ([]control.EdgeRegion, error)
@@ -156,6 +165,11 @@ func New(c Config) *Pages {
 		"POST /chaos/stop":                             p.stopChaos,
 		"POST /chaos/release":                          p.releaseChaos,
 		"POST /chaos/faults/{id}/undo":                 p.undoFault,
+		"GET /chaos/experiments/new":                   p.newExperiment,
+		"POST /chaos/experiments":                      p.startExperiment,
+		"GET /chaos/experiments/{run}":                 p.experiment,
+		"POST /chaos/experiments/{run}/stop":           p.stopExperiment,
+		"GET /chaos/gamedays/{id}":                     p.gameday,
 		"GET /activity":                                p.activity,
 		"GET /instances/{id}":                          p.instance,
 		"GET /traffic":                                 p.traffic,

@@ -14,7 +14,7 @@ const (
 	Completed   Status = "completed"   // the method ended; Deviated says whether the steady state held
 	Stopped     Status = "stopped"     // by a stop condition, a person or the lever
 	Failed      Status = "failed"      // the steady state did not hold before, or an action could not be carried out
-	Interrupted Status = "interrupted" // its control plane died: another one undid it
+	Interrupted Status = "interrupted" // what carried it out is gone; of an own one: another control plane undid it
 )
 
 // Run is the record of a run: its journal.
@@ -37,7 +37,16 @@ type Run struct {
 	Actions    []ActionRun `json:"actions"`
 	Rollbacks  []ActionRun `json:"rollbacks,omitempty"`
 	Source     string      `json:"source"`
+	// Format is "" for a run of an own experiment, which a control plane carries out, and
+	// ChaosToolkit for one that a command carries out and reports.
+	Format string    `json:"format,omitempty"`
+	Seen   time.Time `json:"seen,omitzero"`    // the last report of the command
+	During []Look    `json:"during,omitempty"` // looks during the method that a command reported
+	Notes  []string  `json:"notes,omitempty"`
 }
+
+// ChaosToolkit is the format of a run that a command reports.
+const ChaosToolkit = "chaostoolkit"
 
 // Look is one look at a condition.
 type Look struct {

@@ -2,6 +2,7 @@ package gameday_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -25,7 +26,8 @@ const minute = gameday.Seconds(time.Minute)
 func TestAPlan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := gameday.Settings{Seed: rapid.Uint64().Draw(t, "seed"), Length: gameday.Seconds(rapid.Int64Range(int64(20*time.Second), int64(time.Hour)).Draw(t, "length")), Rate: 1,
-			Kills: rapid.IntRange(0, 100).Draw(t, "kills"), Deployments: rapid.IntRange(0, 20).Draw(t, "deployments"), Zones: rapid.IntRange(0, 5).Draw(t, "zones"), Regions: rapid.IntRange(0, 5).Draw(t, "regions")}
+			Kills: rapid.IntRange(0, 100).Draw(t, "kills"), Deployments: rapid.IntRange(0, 20).Draw(t, "deployments"), Zones: rapid.IntRange(0, 5).Draw(t, "zones"), Regions: rapid.IntRange(0, 5).Draw(t, "regions"),
+			Faults: rapid.SliceOfN(rapid.SampledFrom([]string{"latency", "region-outage", "partition", "restart"}), 0, 5).Draw(t, "faults")}
 		plan, err := s.Plan()
 		if err != nil {
 			t.Fatal(err)
@@ -48,13 +50,13 @@ func TestAPlan(t *testing.T) {
 				outageEnds = e.At + e.Lasts
 			}
 			switch {
-			case e.Kind == gameday.RegionOutage:
+			case e.Kind == gameday.RegionOutage, e.Fault == "region-outage", e.Fault == "partition":
 				regionEnds = e.At + e.Lasts
 			case e.Kind == gameday.Kill && e.At <= regionEnds:
 				t.Fatalf("a kill while a region is out, which is refused: %+v", plan)
 			}
 		}
-		if counts[gameday.Kill] != s.Kills || counts[gameday.Deployment] != s.Deployments || counts[gameday.ZoneOutage] != s.Zones || counts[gameday.RegionOutage] != s.Regions {
+		if counts[gameday.Kill] != s.Kills || counts[gameday.Deployment] != s.Deployments || counts[gameday.ZoneOutage] != s.Zones || counts[gameday.RegionOutage] != s.Regions || counts[gameday.Fault] != len(s.Faults) {
 			t.Fatalf("%v of %+v", counts, s)
 		}
 	})
@@ -132,6 +134,16 @@ func (f *fake) Region(ctx context.Context, _ float64, lasts time.Duration, gone 
 	return errors.New("no such region")
 }
 
+func (f *fake) Fault(_ context.Context, kind string, _ float64, lasts time.Duration, gone func(gameday.Effect)) error {
+	if kind == "unknown" {
+		return problem.New(problem.Invalid, "fake", "there is no such fault")
+	}
+	gone(gameday.Effect{What: kind, Since: time.Now()})
+	f.breaks(3 * time.Second)
+	<-time.After(lasts)
+	return nil
+}
+
 func (f *fake) Whole(context.Context, string) error {
 	if f.broken() {
 		return errors.New("an instance is missing")
@@ -154,12 +166,12 @@ func TestAGameDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := &fake{heals: true}
 		env.refusals.Store(3)
-		s := gameday.Settings{Seed: 7, Length: 2 * minute, Rate: 50, Kills: 5, Deployments: 3, Zones: 1, Healing: true}
+		s := gameday.Settings{Seed: 7, Length: 2 * minute, Rate: 50, Kills: 5, Deployments: 3, Zones: 1, Faults: []string{"latency", "region-outage"}, Healing: true}
 		r, err := gameday.Run(t.Context(), s, env, quietly)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !r.Passed || r.All.Requests < 5300 || r.All.Failed != 0 || r.All.Availability() != 1 || env.deployed.Load() != 3 || len(r.Events) != 9 {
+		if !r.Passed || r.All.Requests < 5300 || r.All.Failed != 0 || r.All.Availability() != 1 || env.deployed.Load() != 3 || len(r.Events) != 11 {
 			t.Errorf("%s %+v", r.Verdict(), r.All)
 		}
 		if sum := r.Before.Requests + r.During.Requests + r.After.Requests; sum != r.All.Requests || r.Before.Requests == 0 || r.After.Requests == 0 {
@@ -174,7 +186,7 @@ func TestAGameDay(t *testing.T) {
 			t.Errorf("%d seconds, %+v", len(r.Timeline), r.All)
 		}
 		var page strings.Builder
-		if err := r.Page(&page); err != nil || !strings.Contains(page.String(), "<polyline") || !strings.Contains(r.Markdown(), "| kill | 5 | 5 |") {
+		if err := r.Page(&page); err != nil || !strings.Contains(page.String(), "<polyline") || !strings.Contains(r.Markdown(), "| kill | 5 | 5 |") || !strings.Contains(r.Markdown(), "| fault | 2 | 2 |") {
 			t.Errorf("%v\n%s", err, r.Markdown())
 		}
 	})
@@ -223,5 +235,31 @@ func TestHostileNamesInTheReport(t *testing.T) {
 	}
 	if text := r.Markdown(); strings.Contains(text, "<script>") || strings.Contains(text, "\n| y") {
 		t.Error(text)
+	}
+}
+
+// A report that is kept and read again is the same, and says the same.
+func TestAReportIsKept(t *testing.T) {
+	r := gameday.Report{Settings: gameday.Settings{Seed: 9, Length: minute, Rate: 10, Faults: []string{"latency"}}, Began: time.Unix(1_800_000_000, 0).UTC(), Took: minute + 5,
+		All: gameday.Stretch{Requests: 100, Failed: 1, P99: gameday.Seconds(8200 * time.Microsecond)}, Failures: []gameday.Reason{{Why: "503", Requests: 1}},
+		Events: []gameday.Happened{{Event: gameday.Event{At: 6, Kind: gameday.Fault, Fault: "latency", Lasts: minute / 2}, What: "i-1", Recovery: 4}}, Timeline: []gameday.Point{{Second: 3, Requests: 2, P99: 7}}}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again gameday.Report
+	if err := json.Unmarshal(text, &again); err != nil || !reflect.DeepEqual(r, again) {
+		t.Fatalf("%v\n%+v\n%+v", err, r, again)
+	}
+	if s := again.Summary(again.ID(), "mia"); s.ID != "20270115t080000-9" || s.Passed || s.Missing != 0 || s.Events != 1 || again.Check() != nil {
+		t.Errorf("%+v, %v", s, again.Check())
+	}
+	for _, bad := range []string{`{"began":"2026-01-01T00:00:00Z","tookSeconds":1e300}`, `{"tookSeconds":"x"}`, `{"events":[{"atSeconds":"NaN"}]}`} {
+		if err := json.Unmarshal([]byte(bad), &gameday.Report{}); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+	if err := (&gameday.Report{}).Check(); problem.CodeOf(err) != problem.Invalid {
+		t.Error(err)
 	}
 }

@@ -19,12 +19,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 
 // Page writes the report as one HTML file with a picture of its time.
 func (r *Report) Page(w io.Writer) error {
-	type stretch struct {
-		Name string
-		Stretch
-	}
-	return page.Execute(w, map[string]any{"Report": r, "Picture": r.picture(),
-		"Stretches": []stretch{{"before", r.Before}, {"during", r.During}, {"after", r.After}, {"all", r.All}}})
+	return page.Execute(w, map[string]any{"Report": r, "Picture": r.Picture(), "Stretches": r.Stretches()})
 }
 
 // Sizes of the picture, in its own units.
@@ -33,9 +28,9 @@ const (
 	plotTop, plotBottom         = 40, 270
 )
 
-// picture draws the seconds: p99 as a line, failures as bars, events as marks above. All
+// Picture draws the seconds: p99 as a line, failures as bars, events as marks above. All
 // of it is made of numbers, so that nothing in it needs escaping.
-func (r *Report) picture() template.HTML {
+func (r *Report) Picture() template.HTML {
 	var b strings.Builder
 	length := max(r.Took.float(), 1)
 	x := func(s float64) float64 { return s / length * pictureWidth }

@@ -17,13 +17,16 @@ const (
 	Kill         Kind = "kill"
 	ZoneOutage   Kind = "zone outage"
 	RegionOutage Kind = "region outage"
+	Fault        Kind = "fault" // of the kind that the event names
 )
 
 // Event is one thing that happens, at a time since the beginning.
 type Event struct {
 	At   Seconds `json:"atSeconds"`
 	Kind Kind    `json:"kind"`
-	// Lasts is how long an outage lasts; 0 for the others.
+	// Fault names the kind of a fault, such as latency.
+	Fault string `json:"fault,omitempty"`
+	// Lasts is how long an outage or a fault lasts; 0 for the others.
 	Lasts Seconds `json:"lastsSeconds,omitempty"`
 	// Choice is from 0 to 1 and chooses the target among those that there are.
 	Choice float64 `json:"choice"`
@@ -31,7 +34,12 @@ type Event struct {
 
 // regionOut says whether a region is out at a time, or has only just come back.
 func (e Event) regionOut(at Seconds) bool {
-	return e.Kind == RegionOutage && at >= e.At && at <= e.At+e.Lasts+e.Lasts/8
+	return e.takesRegion() && at >= e.At && at <= e.At+e.Lasts+e.Lasts/8
+}
+
+// takesRegion says whether the event keeps control from asking a region.
+func (e Event) takesRegion() bool {
+	return e.Kind == RegionOutage || e.Fault == "region-outage" || e.Fault == "partition"
 }
 
 // Settings say what a game day has.
@@ -43,6 +51,8 @@ type Settings struct {
 	Deployments int     `json:"deployments"`
 	Zones       int     `json:"zones"`
 	Regions     int     `json:"regions"`
+	// Faults are the kinds of faults that are begun besides, one event for each.
+	Faults []string `json:"faults,omitempty"`
 	// Healing false: nothing is replaced, to see that the report can fail.
 	Healing bool `json:"healing"`
 }
@@ -66,14 +76,14 @@ func (s Settings) Check() error {
 		return bad("a rate is from 1 to 100000 requests a second, not %d", s.Rate)
 	case s.Kills < 0 || s.Deployments < 0 || s.Zones < 0 || s.Regions < 0:
 		return bad("there cannot be fewer than 0 of anything")
-	case s.Zones+s.Regions > 20:
-		return bad("at most 20 outages fit into a game day, not %d", s.Zones+s.Regions)
+	case s.Zones+s.Regions+len(s.Faults) > 20:
+		return bad("at most 20 outages and faults fit into a game day, not %d", s.Zones+s.Regions+len(s.Faults))
 	}
 	return nil
 }
 
-// Plan draws the events. The same settings give the same plan. Outages share the time
-// between them, so that no two are at once; deployments are spread evenly with a chance
+// Plan draws the events. The same settings give the same plan. Outages and faults share
+// the time between them, so that no two are at once; deployments are spread evenly with a chance
 // of their own within each part. Kills are uniform over the time in which no region is
 // out: while one does not answer, no instance may be ended. Errors: invalid.
 func (s Settings) Plan() ([]Event, error) {
@@ -84,19 +94,23 @@ func (s Settings) Plan() ([]Event, error) {
 	begin := s.begin()
 	busy := s.Length - 2*begin
 	var events []Event
-	outages := make([]Kind, 0, s.Zones+s.Regions)
+	outages := make([]Event, 0, s.Zones+s.Regions+len(s.Faults))
 	for range s.Zones {
-		outages = append(outages, ZoneOutage)
+		outages = append(outages, Event{Kind: ZoneOutage})
 	}
 	for range s.Regions {
-		outages = append(outages, RegionOutage)
+		outages = append(outages, Event{Kind: RegionOutage})
+	}
+	for _, kind := range s.Faults {
+		outages = append(outages, Event{Kind: Fault, Fault: kind})
 	}
 	rng.Shuffle(len(outages), func(i, j int) { outages[i], outages[j] = outages[j], outages[i] })
-	for i, kind := range outages {
+	for i, e := range outages {
 		part := busy / Seconds(len(outages))
-		lasts := part / 3
-		at := begin + Seconds(i)*part + Seconds(rng.Float64()*float64(part/3))
-		events = append(events, Event{At: at, Kind: kind, Lasts: lasts, Choice: rng.Float64()})
+		e.Lasts = part / 3
+		e.At = begin + Seconds(i)*part + Seconds(rng.Float64()*float64(part/3))
+		e.Choice = rng.Float64()
+		events = append(events, e)
 	}
 	for i := range s.Deployments {
 		part := busy / Seconds(s.Deployments)

@@ -39,16 +39,20 @@ func (d *day) report(s Settings, ended Seconds) *Report {
 // Verdict is the report in one sentence.
 func (r *Report) Verdict() string {
 	text := fmt.Sprintf("%d of %d repeatable requests were answered (%s); %d of %d others failed", r.All.Requests-r.All.Failed, r.All.Requests, percent(r.All.Availability()), r.All.OthersFailed, r.All.Others)
-	missing := 0
-	for _, h := range r.Events {
-		if h.Failure != "" || h.Unrecovered {
-			missing++
-		}
-	}
-	if missing > 0 {
+	if missing := r.missing(); missing > 0 {
 		text += fmt.Sprintf("; %d of %d events were not carried out or not recovered from", missing, len(r.Events))
 	}
 	return text
+}
+
+// missing counts the events that were not carried out, or not recovered from.
+func (r *Report) missing() (n int) {
+	for _, h := range r.Events {
+		if h.Failure != "" || h.Unrecovered {
+			n++
+		}
+	}
+	return n
 }
 
 // percent never rounds up to 100.
@@ -63,7 +67,7 @@ func percent(share float64) string {
 // kinds sums the events up, one row for each kind that there was.
 func (r *Report) kinds() []kindRow {
 	var rows []kindRow
-	for _, kind := range []Kind{Deployment, Kill, ZoneOutage, RegionOutage} {
+	for _, kind := range []Kind{Deployment, Kill, ZoneOutage, RegionOutage, Fault} {
 		row := kindRow{kind: kind}
 		var took []time.Duration
 		for _, h := range r.Events {
@@ -105,11 +109,8 @@ func (r *Report) Markdown() string {
 	fmt.Fprintf(&b, "# Game day, %s\n\n**%s.**\n\n", r.Began.Format("2 January 2006 15:04 UTC"), r.Verdict())
 	fmt.Fprintf(&b, "Seed %d, %s, %d repeatable requests a second and %d others.%s\n\n", r.Seed, r.Took.Duration().Round(time.Second), r.Rate, max(1, r.Rate/10), healing)
 	b.WriteString("| | requests | failed | availability | p50 | p99 | max | others | failed |\n|---|---|---|---|---|---|---|---|---|\n")
-	for _, s := range []struct {
-		name string
-		Stretch
-	}{{"before", r.Before}, {"during", r.During}, {"after", r.After}, {"all", r.All}} {
-		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s | %s | %d | %d |\n", s.name, s.Requests, s.Failed, percent(s.Availability()), milliseconds(s.P50), milliseconds(s.P99), milliseconds(s.Max), s.Others, s.OthersFailed)
+	for _, s := range r.Stretches() {
+		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s | %s | %d | %d |\n", s.Name, s.Requests, s.Failed, percent(s.Availability()), milliseconds(s.P50), milliseconds(s.P99), milliseconds(s.Max), s.Others, s.OthersFailed)
 	}
 	b.WriteString("\n| events | planned | done | recovered after (median) | at most | not recovered |\n|---|---|---|---|---|---|\n")
 	for _, k := range r.kinds() {

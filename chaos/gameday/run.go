@@ -22,6 +22,8 @@ type Environment interface {
 	// is back. gone is called once it is away.
 	Zone(ctx context.Context, choice float64, lasts time.Duration, gone func(Effect)) error
 	Region(ctx context.Context, choice float64, lasts time.Duration, gone func(Effect)) error
+	// Fault begins a fault of a kind for a time, and returns when it is over.
+	Fault(ctx context.Context, kind string, choice float64, lasts time.Duration, gone func(Effect)) error
 	// Whole answers nil when everything that should serve in a region does.
 	Whole(ctx context.Context, region string) error
 	// Heal switches the replacing of instances off or on.
@@ -160,6 +162,8 @@ func (d *day) carry(ctx context.Context, i int) {
 		err = d.env.Zone(ctx, h.Choice, h.Lasts.Duration(), began)
 	case RegionOutage:
 		err = d.env.Region(ctx, h.Choice, h.Lasts.Duration(), began)
+	case Fault:
+		err = d.again(ctx, func() error { return d.env.Fault(ctx, h.Fault, h.Choice, h.Lasts.Duration(), began) })
 	}
 	if err != nil {
 		h.Failure = problem.Text(err)
@@ -200,16 +204,23 @@ func (d *day) put(i int, h Happened) {
 	d.happened[i] = h
 }
 
-// kill ends an instance. A check that does not allow it now is asked again for a while.
+// kill ends an instance.
 func (d *day) kill(ctx context.Context, h Happened, began func(Effect)) error {
-	end := time.Now().Add(patience)
-	for {
+	return d.again(ctx, func() error {
 		effect, err := d.env.Kill(ctx, h.Choice)
 		if err == nil {
 			began(effect)
-			return nil
 		}
-		if problem.CodeOf(err) != problem.Precondition || time.Now().After(end) || ctx.Err() != nil {
+		return err
+	})
+}
+
+// again carries an act out. A check that does not allow it now is asked again for a while.
+func (d *day) again(ctx context.Context, act func() error) error {
+	end := time.Now().Add(patience)
+	for {
+		err := act()
+		if err == nil || problem.CodeOf(err) != problem.Precondition || time.Now().After(end) || ctx.Err() != nil {
 			return err
 		}
 		_ = pause.For(ctx, retry)

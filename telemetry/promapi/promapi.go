@@ -263,3 +263,9 @@ func durationOf(text string) (time.Duration, error) {
 	d, err := model.ParseDuration(text)
 	return time.Duration(d), err
 }
+
+// CheckQuery says what is wrong with a query of PromQL, before there is a store.
+func CheckQuery(query string) error {
+	_, err := parser.NewParser(parser.Options{}).ParseExpr(query)
+	return err
+}

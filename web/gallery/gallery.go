@@ -52,7 +52,7 @@ func Pages(s State) []Page {
 		{Path: "/applications/" + esc(appName(s, "storefront")) + "/file?compare=repository", Needs: true}, {Path: "/apply"},
 		{Path: "/clusters"}, {Path: "/clusters/storefront-prod/change?do=rollback", Needs: true},
 		{Path: "/clusters/storefront-prod/change?do=disable&region=us-west-2&group=storefront-prod-v007", Needs: true},
-		{Path: "/sites"}, {Path: "/sites/storefront/rollback", Needs: true}, {Path: "/chaos"}, {Path: "/activity"}, {Path: "/activity?who=mia&outcome=failed"},
+		{Path: "/sites"}, {Path: "/sites/storefront/rollback", Needs: true}, {Path: "/chaos"}, {Path: "/chaos/experiments/new"}, {Path: "/chaos/experiments/running", Needs: true}, {Path: "/chaos/experiments/deviated", Needs: true}, {Path: "/chaos/experiments/toolkit", Needs: true}, {Path: "/chaos/gamedays/gameday-7", Needs: true}, {Path: "/activity"}, {Path: "/activity?who=mia&outcome=failed"},
 		{Path: "/instances/" + illInstance, Needs: true}, {Path: "/instances/" + endedInstance, Needs: true},
 		{Path: "/traffic"}, {Path: "/traffic/us-west-2/evacuate", Needs: true}, {Path: "/drift"}, {Path: "/triggers"}, {Path: "/aws"}, {Path: "/settings"},
 	}
