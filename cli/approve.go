@@ -161,6 +161,29 @@ func commitsText(w io.Writer, c control.ReviewCommits) {
 	live := execution.ShortCommit(c.From) + ", live as " + where
 	list("commits since "+live+":", "+", c.Added)
 	list("commits that are taken back, of "+live+":", "-", c.Removed)
+	filesText(w, c.CommitsBetween)
+}
+
+// filesText lists the files that differ, as git's --stat does.
+func filesText(w io.Writer, c control.CommitsBetween) {
+	if len(c.Files) == 0 {
+		return
+	}
+	added, removed := c.Lines()
+	fmt.Fprintf(w, "files that change: %d, lines +%d -%d\n", len(c.Files)+c.FilesMore, added, removed)
+	for _, f := range c.Files[:min(len(c.Files), mostCommits)] {
+		path, lines := f.Path, fmt.Sprintf("+%d -%d", f.Added, f.Removed)
+		if f.From != "" {
+			path = f.From + " => " + f.Path
+		}
+		if f.Binary {
+			lines = "binary"
+		}
+		fmt.Fprintln(w, clean(fmt.Sprintf("  %-12s %s", lines, path)))
+	}
+	if more := len(c.Files) + c.FilesMore - mostCommits; more > 0 {
+		fmt.Fprintf(w, "    and %d more\n", more)
+	}
 }
 
 // atLeast is a number that may be larger than what was counted.

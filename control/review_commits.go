@@ -28,6 +28,29 @@ type CommitsBetween struct {
 	Removed []Commit `json:"removed,omitempty"` // in the first one, and not in the second
 	// Partial: more lies between than was looked at, so the lists are not whole.
 	Partial bool `json:"partial,omitempty"`
+	// Files are those that differ between the two, FilesMore how many there are besides.
+	Files     []FileChange `json:"files,omitempty"`
+	FilesMore int          `json:"filesMore,omitempty"`
+}
+
+// FileChange is a file that differs between two commits.
+type FileChange struct {
+	Path string `json:"path"`
+	From string `json:"from,omitempty"` // its path before, where that is another one
+	// Added and Removed count lines; both are 0 of a binary file.
+	Added   int    `json:"added"`
+	Removed int    `json:"removed"`
+	Binary  bool   `json:"binary,omitempty"`
+	Patch   string `json:"patch,omitempty"` // the changed lines with those around them
+	Cut     bool   `json:"cut,omitempty"`   // the patch is longer than what is here
+}
+
+// Lines is how many lines of the files that are listed are added, and how many removed.
+func (c CommitsBetween) Lines() (added, removed int) {
+	for _, f := range c.Files {
+		added, removed = added+f.Added, removed+f.Removed
+	}
+	return added, removed
 }
 
 // ReviewCommits is what lies between a commit that is live and the commit that an

@@ -95,7 +95,11 @@ func (r repositories) CommitsBetween(ctx context.Context, g pipeline.Git, from, 
 	if err != nil {
 		return control.CommitsBetween{}, err
 	}
-	return control.CommitsBetween{From: h.From, Added: commits(h.Added), Removed: commits(h.Removed), Partial: h.Partial}, nil
+	between := control.CommitsBetween{From: h.From, Added: commits(h.Added), Removed: commits(h.Removed), Partial: h.Partial, FilesMore: h.FilesMore}
+	for _, f := range h.Files {
+		between.Files = append(between.Files, control.FileChange(f))
+	}
+	return between, nil
 }
 
 func commits(list []source.Commit) []control.Commit {

@@ -25,6 +25,7 @@ type command struct {
 	lock     *os.File // a file that git's process inherits, so that its lock outlives this process
 	progress func(line string)
 	remote   bool // talks to a remote, so it gets a time limit
+	most     int  // bytes of the standard output that are kept; 0: all
 }
 
 // run calls git and returns its standard output. Errors are classified.
@@ -53,13 +54,13 @@ func (f *Fetcher) run(ctx context.Context, c command) (string, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
-	var stdout bytes.Buffer
+	stdout := &bounded{most: c.most}
 	stderr := &lines{each: func(line string) {
 		if c.progress != nil {
 			c.progress(c.access.hide(line))
 		}
 	}}
-	cmd.Stdout, cmd.Stderr = &stdout, stderr
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err = cmd.Run()
 	stderr.flush()
 	if err == nil {

@@ -33,6 +33,9 @@ type History struct {
 	// Partial: more than HistoryDepth generations lie between, so the lists are not
 	// whole.
 	Partial bool
+	// Files are those that differ between the two, FilesMore how many there are besides.
+	Files     []FileChange
+	FilesMore int
 }
 
 var shortCommit = regexp.MustCompile(`^[0-9a-fA-F]{7,64}$`)
@@ -124,7 +127,8 @@ func (m *mirror) between(ctx context.Context, from, to string) (History, error) 
 	if !whole && !h.Partial {
 		return History{}, errCut
 	}
-	return h, nil
+	h.Files, h.FilesMore, err = m.changes(ctx, h.From, to)
+	return h, err
 }
 
 func parseCommit(line string) (side string, c Commit, err error) {

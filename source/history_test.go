@@ -152,3 +152,56 @@ func TestTheCommitsBetweenTwoAreBounded(t *testing.T) {
 		t.Errorf("near the tip: %d commits, partial %t, %v", len(h.Added), h.Partial, err)
 	}
 }
+
+// The files that differ are counted as git counts them, with what changed in each:
+// moved, binary, and long ones too. What is longer than a bound says so.
+func TestTheFilesBetweenTwo(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	long := strings.Repeat("a line that stays\n", 40)
+	for path, text := range map[string]string{"old name": long, "gone": "x\n", "picture": "\x00\x01", "big": ""} {
+		r.commit(path, path, text)
+	}
+	from := r.git("rev-parse", "HEAD")
+	r.git("mv", "old name", "näw\tname")
+	r.git("rm", "-q", "gone")
+	r.commit("picture", "picture", "\x00\x02")
+	r.commit("moved", "näw\tname", long+"+++ b/fake\ndiff --git a/x b/x\n@@ -1 +1 @@\n")
+	to := r.commit("big", "big", strings.Repeat("+new\n", 3000))
+	b := newFixture(t)
+	h, err := b.Between(t.Context(), Request{URL: r.dir}, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]FileChange{}
+	for _, f := range h.Files {
+		got[f.Path] = f
+	}
+	moved, big := got["näw\tname"], got["big"]
+	if len(h.Files) != 4 || h.FilesMore != 0 || !got["picture"].Binary || got["gone"].Removed != 1 || !strings.Contains(got["gone"].Patch, "\n-x\n") {
+		t.Errorf("%+v", h.Files)
+	}
+	if moved.From != "old name" || moved.Added != 3 || moved.Removed != 0 || moved.Cut || !strings.Contains(moved.Patch, "\n+diff --git a/x b/x\n") {
+		t.Errorf("%+v", moved)
+	}
+	if big.Added != 3000 || !big.Cut || strings.Count(big.Patch, "\n") != mostPatchLines {
+		t.Errorf("%d lines, cut %v", strings.Count(big.Patch, "\n"), big.Cut)
+	}
+}
+
+// A list of files and a patch that are cut off in the middle are read up to there.
+func TestADifferenceThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	files, err := parseNumbers("1\t2\ta\x00-\t-\t\x00b\x00c\x003\t4\t\x00d")
+	if err != nil || len(files) != 2 || files[1].From != "b" || files[1].Path != "c" || !files[1].Binary {
+		t.Fatalf("%+v, %v", files, err)
+	}
+	if _, err := parseNumbers("nonsense\x00"); err == nil {
+		t.Error("nonsense is taken")
+	}
+	files = []FileChange{{Path: "a", Added: 1}, {Path: "b", Added: 1}, {Path: "c", Added: 1}}
+	addPatches(files, "diff --git a/a b/a\n@@ -0,0 +1 @@\n+a\ndiff --git a/b b/b\n"+"@@ -0,0 +1 @@\n+"+strings.Repeat("b", mostPatch))
+	if files[0].Cut || !files[1].Cut || !files[2].Cut || files[0].Patch == "" || files[2].Patch != "" {
+		t.Errorf("%v %v %v", files[0].Cut, files[1].Cut, files[2].Cut)
+	}
+}

@@ -181,8 +181,13 @@ func (c *canned) ReviewApproval(_ context.Context, _ control.Principal, id, name
 		return control.Commit{Commit: c.revision(n).Commit, Subject: c.revision(n).Message, Author: c.revision(n).Author, Date: *c.ago(time.Duration(n+1) * time.Hour)}
 	}
 	between := control.CommitsBetween{From: c.revision(5).Commit, Added: []control.Commit{commit(0), commit(1), commit(2)}, Removed: []control.Commit{commit(6)}}
+	between.Files = []control.FileChange{{Path: text(s, 2, "shop/cart/cart.go"), Added: 4, Removed: 1, Patch: "@@ -10,3 +10,6 @@ func total(c Cart) int {\n \tsum := 0\n-\tfor _, i := range c.Items {\n+\tfor _, i := range c.Items { " + text(s, 0, "// every item") + "\n+\t\tsum += i.Price\n+\t}\n+\treturn sum\n }\n"},
+		{Path: "docs/cart.md", From: text(s, 1, "docs/basket.md"), Added: 0, Removed: 0}, {Path: "site/logo.png", Binary: true}, {Path: "go.sum", Added: 4000, Removed: 3000, Cut: true}}
 	if s == Huge {
-		between.Partial = true
+		for n := range 296 {
+			between.Files = append(between.Files, control.FileChange{Path: fmt.Sprintf("shop/file-%03d.go", n), Added: n, Patch: "@@ -1 +1,400 @@\n" + strings.Repeat("+\tx()\n", 40)})
+		}
+		between.Partial, between.FilesMore = true, 700
 		for n := range 100 {
 			between.Added = append(between.Added, commit(n))
 		}

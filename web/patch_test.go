@@ -1,0 +1,38 @@
+package web
+
+import (
+	"strings"
+	"testing"
+
+	"showrunner/control"
+)
+
+// What a person approves is what is delivered: nothing in a patch is invisible.
+func TestAPatchHidesNothing(t *testing.T) {
+	list := patchLines("@@ -1,2 +1,2 @@ func\n a\n-if ok {\n+if \u202eok\u2066 {\u0000\r\n\n\\ No newline at end of file\n")
+	var kinds []string
+	for _, l := range list {
+		kinds = append(kinds, l.Kind)
+	}
+	if got := strings.Join(kinds, " "); got != "at same remove add same at" {
+		t.Fatal(got)
+	}
+	if text := list[3].Text; text != "if ⟨U+202E⟩ok⟨U+2066⟩ {⟨U+0000⟩" {
+		t.Errorf("%q", text)
+	}
+	for text, want := range map[string]string{"a\tb": "a\tb", "👩‍🚀": "👩‍🚀", "x\u200by": "x⟨U+200B⟩y"} {
+		if got := visible(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
+func TestTheFilesAreSummedUp(t *testing.T) {
+	c := control.CommitsBetween{Files: []control.FileChange{{Added: 3, Removed: 1}, {Binary: true}}}
+	if got := filesText(c); got != "2 files change: +3 −1 lines" {
+		t.Error(got)
+	}
+	if c.FilesMore = 7; filesText(c) != "9 files change: +3 −1 lines or more" {
+		t.Error(filesText(c))
+	}
+}
