@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"showrunner/chaos/gameday"
 	"showrunner/control"
 	"showrunner/pipeline"
 )
@@ -47,6 +48,7 @@ func New(c Config) *Server {
 	for _, t := range []reflect.Type{reflect.TypeFor[pipeline.Duration](), reflect.TypeFor[time.Duration]()} {
 		hc.Components.Schemas.RegisterTypeAlias(t, reflect.TypeFor[durationText]())
 	}
+	hc.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[gameday.Seconds](), reflect.TypeFor[secondsNumber]())
 	hc.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[huma.ErrorModel](), reflect.TypeFor[Problem]())
 	hc.Transformers = append(hc.Transformers, frameworkProblem)
 	hc.Info.Description = "Pipelines, executions, clusters, sites and events. Every operation needs the token of the data folder as a bearer."
@@ -82,6 +84,14 @@ type durationText struct{}
 // Schema implements huma.SchemaProvider.
 func (durationText) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Description: "a duration as in the pipeline file", Examples: []any{"10s"}}
+}
+
+// secondsNumber stands for a length of time in a report of a game day.
+type secondsNumber struct{}
+
+// Schema implements huma.SchemaProvider.
+func (secondsNumber) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeNumber, Description: "a length of time in seconds", Examples: []any{0.08}}
 }
 
 // schemaName keeps types of the same name in different packages apart.

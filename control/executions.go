@@ -21,6 +21,8 @@ type StageLogs interface {
 	// Read copies a stage's log from a byte offset; with follow it goes on until
 	// ctx ends or done is closed, and then to the log's present end.
 	Read(ctx context.Context, execution, stage string, attempt int, from int64, follow bool, done <-chan struct{}, to io.Writer) error
+	// Times tells when the bytes from one offset to another one were written.
+	Times(execution, stage string, attempt int, from, to int64) ([]stagelog.Written, error)
 }
 
 // RunRequest starts a pipeline by hand.
@@ -265,6 +267,26 @@ type LogSearch struct {
 type LogMatches struct {
 	Total   int              `json:"total"`
 	Matches []stagelog.Match `json:"matches"`
+}
+
+// LogTimes tells when the bytes of a stage's log from one offset to another one were
+// written; empty where that is not known. Errors: not_found, unavailable.
+func (s *Service) LogTimes(ctx context.Context, p Principal, r LogRequest, to int64) ([]stagelog.Written, error) {
+	if err := s.permit(p, opRead, Subject{Kind: KindExecution, Name: r.Execution}); err != nil {
+		return nil, err
+	}
+	e, err := s.Engine.Get(ctx, r.Execution)
+	if err != nil {
+		return nil, err
+	}
+	st, err := stageOf(e, r.Stage)
+	if err != nil {
+		return nil, err
+	}
+	if r.Attempt == 0 {
+		r.Attempt = max(st.Attempt, 1)
+	}
+	return s.Logs.Times(r.Execution, r.Stage, r.Attempt, r.From, to)
 }
 
 // SearchLog reads a stage's log, as far as it is written, for a text. Errors:

@@ -49,7 +49,7 @@ func (p *Pages) instance(w http.ResponseWriter, r *http.Request) error {
 	if err := p.Control.InstanceLog(r.Context(), api.PrincipalOf(r), id, false, &log); err != nil {
 		v.Unknown = problem.Text(err)
 	}
-	v.HTML, _ = renderLog(log.kept, 0)
+	v.HTML = renderLog(logStretchOf{Text: log.kept}).HTML
 	v.Cut = log.cut
 	page := view{Title: id, Nav: "clusters", Same: "showrunner logs " + id, Live: runEvents, Every: 3, Data: v}
 	if v.Ended {

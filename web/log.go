@@ -5,18 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"strconv"
-	"strings"
 	"time"
-
-	terminal "github.com/buildkite/terminal-to-html/v3"
 
 	"showrunner/api"
 	"showrunner/control"
 	"showrunner/execution"
+	"showrunner/execution/stagelog"
 	"showrunner/problem"
 )
 
@@ -72,21 +70,38 @@ func (p *Pages) log(w http.ResponseWriter, r *http.Request) error {
 	if from == 0 {
 		first = 1
 	}
-	html, line := renderLog(text, first)
+	stretch := logStretchOf{Text: text, Line: first, From: from, Fold: !failed(st)}
+	if part {
+		stretch.Group = q.Get("group")
+	}
+	times := q.Get("times") == "on"
+	if times && len(text) > 0 {
+		if stretch.Times, err = p.Control.LogTimes(r.Context(), api.PrincipalOf(r), control.LogRequest{Execution: id, Stage: name, Attempt: attempt, From: from}, next); err != nil {
+			return err
+		}
+		if stretch.Times == nil {
+			stretch.Times = []stagelog.Written{} // not known, which is said
+		}
+	}
+	shown := renderLog(stretch)
 	if part {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("X-Log-Next", strconv.FormatInt(next, 10))
-		w.Header().Set("X-Log-Line", strconv.Itoa(line))
+		w.Header().Set("X-Log-Line", strconv.Itoa(shown.Line))
+		w.Header().Set("X-Log-Group", url.QueryEscape(shown.Group))
 		w.Header().Set("X-Log-End", strconv.FormatBool(!live && len(text) < logStretch))
 		if len(text) > 0 {
-			_, _ = w.Write([]byte(html)) // the browser has gone when this fails
+			_, _ = w.Write([]byte(shown.HTML)) // the browser has gone when this fails
 		}
 		return nil
 	}
 	if attempt == 0 {
 		attempt = st.Attempt
 	}
-	data := logView{E: e, Stage: st, Attempt: attempt, HTML: html, At: from, Next: next, Line: line, Search: q.Get("q"), Same: r.URL.Path + "?attempt=" + strconv.Itoa(attempt), Follow: live || len(text) >= logStretch, Rest: len(text) >= logStretch}
+	data := logView{E: e, Stage: st, Attempt: attempt, HTML: shown.HTML, Group: shown.Group, At: from, Next: next, Line: shown.Line, Times: times, Search: q.Get("q"), Same: r.URL.Path + "?attempt=" + strconv.Itoa(attempt), Follow: live || len(text) >= logStretch, Rest: len(text) >= logStretch}
+	if data.Untimed = data.Same; times {
+		data.Same += "&times=on"
+	}
 	data.Before, data.After = stagesBeside(e, name)
 	if data.Search != "" {
 		data.Found, err = p.Control.SearchLog(r.Context(), api.PrincipalOf(r), control.LogSearch{Execution: id, Stage: name, Attempt: attempt, Text: data.Search, Limit: matchesShown})
@@ -106,45 +121,15 @@ type logView struct {
 	At, Next int64 // bytes
 	Line     int   // number of the line at Next; 0: not known
 	Same     string
-	Follow   bool // more comes, or is there
-	Rest     bool // more is there
+	Untimed  string // Same without times
+	Times    bool   // lines have times
+	Group    string // that is open at the end, escaped
+	Follow   bool   // more comes, or is there
+	Rest     bool   // more is there
 	Search   string
 	// Before and After are the stages whose logs stand beside this one.
 	Before, After neighbour
 	Found         control.LogMatches
-}
-
-// partLines is how many lines of a log the browser lays out at once, when they come
-// into sight.
-const partLines = 500
-
-// renderLog is a stretch of a log as HTML, in parts. Each line has an address, #L7, when
-// the number of the first one is known. It answers with the number of the line after the
-// last; a line without an end has its number again where it goes on.
-func renderLog(text []byte, first int) (html template.HTML, next int) {
-	if len(text) == 0 {
-		return "", first
-	}
-	// The renderer counts a last line break as the beginning of an empty line.
-	lines := strings.Split(terminal.Render(bytes.TrimSuffix(text, []byte("\n"))), "\n")
-	var b strings.Builder
-	for i, line := range lines {
-		if i%partLines == 0 {
-			if i > 0 {
-				b.WriteString("</div>")
-			}
-			b.WriteString(`<div class="part">`)
-		}
-		if first > 0 {
-			fmt.Fprintf(&b, `<span class="ln" id="L%d" data-n="%d"></span>`, first+i, first+i)
-		}
-		b.WriteString(line + "\n")
-	}
-	b.WriteString("</div>")
-	if next = first; first > 0 {
-		next += bytes.Count(text, []byte("\n"))
-	}
-	return template.HTML(b.String()), next //nolint:gosec // the renderer escapes
 }
 
 // pollWait is how long an answer about a running log waits for something to say: short,

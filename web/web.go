@@ -20,6 +20,7 @@ import (
 	"showrunner/control"
 	"showrunner/control/lastknown"
 	"showrunner/execution"
+	"showrunner/execution/stagelog"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/store/record"
@@ -50,6 +51,7 @@ type Control interface {
 	Signal(ctx context.Context, p control.Principal, id, stage, name string, data json.RawMessage) error
 	Verdicts(ctx context.Context, p control.Principal, id, stage string) (control.CanaryVerdicts, error)
 	StageLog(ctx context.Context, p control.Principal, r control.LogRequest, w io.Writer) error
+	LogTimes(ctx context.Context, p control.Principal, r control.LogRequest, to int64) ([]stagelog.Written, error)
 	SearchLog(ctx context.Context, p control.Principal, r control.LogSearch) (control.LogMatches, error)
 	Regions(ctx context.Context, p control.Principal) ([]control.RegionStatus, error)
 	Clusters(ctx context.Context, p control.Principal, account, application, cluster string) ([]control.Cluster, error)

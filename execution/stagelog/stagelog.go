@@ -25,6 +25,7 @@ const MaxSize = 256 << 20
 // Folder keeps the logs under one folder: <execution>/<stage>.<attempt>.log.
 type Folder struct {
 	dir string
+	now func() time.Time
 
 	mu      sync.Mutex
 	writers map[string]*state // of the files that are open here
@@ -37,7 +38,7 @@ type state struct {
 }
 
 // New keeps logs in dir.
-func New(dir string) *Folder { return &Folder{dir: dir, writers: map[string]*state{}} }
+func New(dir string) *Folder { return &Folder{dir: dir, now: time.Now, writers: map[string]*state{}} }
 
 func (f *Folder) path(execution, stageName string, attempt int) (string, error) {
 	for _, part := range []string{execution, stageName} {
@@ -66,6 +67,11 @@ func (f *Folder) Open(key stage.Key) (io.WriteCloser, error) {
 		file.Close()
 		return nil, problem.Wrap(err, problem.Unavailable, "stagelog.open", "reading %s", name)
 	}
+	times, err := openTimes(name)
+	if err != nil {
+		file.Close()
+		return nil, problem.Wrap(err, problem.Unavailable, "stagelog.open", "opening %s", name+timesSuffix)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	st := f.writers[name]
@@ -74,7 +80,7 @@ func (f *Folder) Open(key stage.Key) (io.WriteCloser, error) {
 		f.writers[name] = st
 	}
 	st.open++
-	return &writer{folder: f, name: name, file: file, size: info.Size()}, nil
+	return &writer{folder: f, name: name, file: file, times: times, size: info.Size()}, nil
 }
 
 type writer struct {
@@ -83,6 +89,8 @@ type writer struct {
 
 	mu     sync.Mutex
 	file   *os.File
+	times  *os.File // nil: not kept any more
+	noted  time.Time
 	size   int64
 	missed int64 // bytes left out
 }
@@ -96,6 +104,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	}
 	room := max(0, min(int64(len(p)), MaxSize-w.size))
 	if room > 0 {
+		w.note(w.folder.now())
 		n, err := w.file.Write(p[:room])
 		w.size += int64(n)
 		w.folder.grow(w.name)
@@ -119,6 +128,9 @@ func (w *writer) Close() error {
 		_, err = fmt.Fprintf(w.file, "\n[log full: %d bytes left out]\n", w.missed)
 	}
 	err = errors.Join(err, w.file.Close())
+	if w.times != nil {
+		err = errors.Join(err, w.times.Close())
+	}
 	w.file = nil
 	w.folder.leave(w.name)
 	return err

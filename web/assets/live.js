@@ -98,12 +98,27 @@ const quiet = () => setTimeout(join, 1000);
 if (document.readyState === "complete") quiet();
 else addEventListener("load", quiet);
 
-// Times are shown relative, and kept so.
+// Times are shown relative, and kept so; the absolute one beside them is in UTC, or in
+// the zone of the browser where the settings say so.
+const zone = () => localStorage.getItem("times") ?? "utc";
+const absolute = (t) => (zone() === "local" ? new Date(t.dateTime).toLocaleString(undefined, { timeZoneName: "short", hour12: false }) : t.dateTime);
+function choice() {
+  const form = document.getElementById("zone");
+  if (!form) return;
+  form.hidden = false;
+  for (const radio of form.querySelectorAll("input")) radio.checked = radio.value === zone();
+}
+document.addEventListener("change", ({ target }) => {
+  if (!target.closest?.("#zone")) return;
+  localStorage.setItem("times", target.value);
+  times();
+});
 function times() {
+  choice();
   for (const t of document.querySelectorAll("time[datetime]")) {
     const away = (Date.now() - Date.parse(t.dateTime)) / 1000;
     const s = Math.abs(away);
-    t.title = t.dateTime;
+    t.title = absolute(t);
     const span = s < 60 ? Math.floor(s) + "s" : s < 3600 ? Math.floor(s / 60) + "m" : s < 86400 ? Math.floor(s / 3600) + "h" : Math.floor(s / 86400) + "d";
     // What is to come says so; any other time is past, whatever this machine's clock thinks.
     if ("due" in t.dataset) t.textContent = away < 0 ? "in " + span : "now";

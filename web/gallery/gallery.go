@@ -45,7 +45,7 @@ func Pages(s State) []Page {
 	run, stage := "/executions/"+runID(s), esc(stageName(s, "canary"))
 	list := []Page{
 		{Path: "/"}, {Path: "/executions"}, {Path: "/executions?application=storefront&pipeline=release"},
-		{Path: run, Needs: true}, {Path: run + "?view=waterfall", Needs: true}, {Path: run + "?view=definition", Needs: true}, {Path: run + "?view=events", Needs: true}, {Path: run + "/cancel", Needs: true}, {Path: run + "/stages/" + stage, Needs: true}, {Path: run + "/stages/" + stage + "?q=checkout", Needs: true},
+		{Path: run, Needs: true}, {Path: run + "?view=waterfall", Needs: true}, {Path: run + "?view=definition", Needs: true}, {Path: run + "?view=events", Needs: true}, {Path: run + "/cancel", Needs: true}, {Path: run + "/stages/" + stage, Needs: true}, {Path: run + "/stages/" + stage + "?q=checkout&times=on", Needs: true},
 		{Path: run + "/stages/" + stage + "/verdicts", Needs: true}, {Path: "/executions/ended/stages/" + stage + "/restart", Needs: true}, {Path: "/executions/ended", Needs: true},
 		{Path: "/applications/" + esc(appName(s, "storefront")) + "/release/run", Needs: true},
 		{Path: "/applications/" + esc(appName(s, "storefront")), Needs: true}, {Path: "/applications/" + esc(appName(s, "storefront")) + "/file", Needs: true},

@@ -122,7 +122,30 @@ func TestALogOfManyLines(t *testing.T) {
 	began := time.Now()
 	b.Do(chromedp.Navigate(address+"/executions/running/stages/canary#L40000"), chromedp.WaitReady(chromedp.CSS("#L1")))
 	first := time.Since(began)
-	b.Until(`document.getElementById("L50003") !== null`, "all lines are there")
-	t.Logf("first lines after %s, all 50,003 after %s", first.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	b.Until(`document.getElementById("L50006") !== null`, "all lines are there")
+	t.Logf("first lines after %s, all 50,006 after %s", first.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 	b.Until(`{ const r = document.getElementById("L40000").getBoundingClientRect(); r.top >= 0 && r.bottom <= innerHeight }`, "the line of the address is in sight")
+	if got := browsertest.Evaluate[string](b, `[...document.querySelectorAll("details.group")].map(g => g.querySelector("summary").innerText.trim() + g.querySelectorAll(".ln").length).join()`); got != "Install3,Tests50003" {
+		t.Errorf("the groups are %s", got)
+	}
+	b.Until(`document.querySelector('[data-fold="close"]').click(), document.querySelector("details.group[open]") === null`, "all groups are folded")
+	b.Do(chromedp.Navigate(address+"/executions/running/stages/canary?times=on#L2"), chromedp.WaitReady(chromedp.CSS("#L2")))
+	b.Until(`document.querySelector("#L2 + .ts").innerText.length === 12`, "lines have times")
+	b.Until(`document.getElementById("L2").checkVisibility()`, "the group of the address is open")
+}
+
+// The settings choose the zone of times, and the browser keeps that.
+func TestTheZoneOfTimes(t *testing.T) {
+	t.Parallel()
+	b := browsertest.New(t, 4*time.Minute)
+	address, _ := serve(t, Full)
+	b.Do(chromedp.Navigate(address+"/settings"), chromedp.WaitReady(chromedp.CSS("html.scripts")))
+	b.Until(`document.querySelector("#zone input[value=utc]").checked`, "times are in UTC at first")
+	title := `document.querySelector("main time").title`
+	b.Until(title+`.endsWith("Z")`, "the absolute time is in UTC")
+	b.Do(chromedp.Click(chromedp.CSS("#zone input[value=local]")))
+	b.Until(`!`+title+`.endsWith("Z")`, "the absolute time is that of the browser's zone")
+	b.Do(chromedp.Navigate(address+"/executions/running/stages/canary?times=on"), chromedp.WaitReady(chromedp.CSS(".ts[title]")))
+	b.Do(chromedp.Navigate(address+"/settings"), chromedp.WaitReady(chromedp.CSS("html.scripts")))
+	b.Until(`document.querySelector("#zone input[value=local]").checked`, "it is kept")
 }

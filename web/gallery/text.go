@@ -51,7 +51,7 @@ func logText(s State) string {
 		lines = 50_000
 	}
 	var b strings.Builder
-	b.WriteString("\x1b[1m==> tests\x1b[0m\n")
+	fmt.Fprintf(&b, "::group::Install %s\nadded 41 packages\n::endgroup::\n##[group]Tests\n", text(s, 0, ""))
 	for i := range lines {
 		fmt.Fprintf(&b, "\x1b[32mok\x1b[0m   shop/cart/case-%05d\t0.0%02ds %s\n", i+1, i%90, text(s, i, ""))
 	}
