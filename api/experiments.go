@@ -50,7 +50,8 @@ func (s *Server) experiments() {
 	huma.Register(s.api, operation(http.MethodPut, "/chaos/experiments/{run}/journal", "record-experiment", "Keep the journal of a run that is carried out elsewhere, in Chaos Toolkit's form; it may be sent again as the run goes on", 200),
 		func(ctx context.Context, in *struct {
 			Run     string `path:"run" doc:"its name: small letters, digits and hyphens"`
-			RawBody []byte `contentType:"application/json"`
+			Body    map[string]any
+			RawBody []byte
 		}) (*body[experiment.Run], error) {
 			return answer(c.RecordJournal(ctx, principal(ctx), in.Run, in.RawBody))
 		})
@@ -64,7 +65,8 @@ func (s *Server) gamedays() {
 	keep := operation(http.MethodPost, "/chaos/gamedays", "record-gameday", "Keep the report of a game day", 201)
 	keep.MaxBodyBytes = mostGameday
 	huma.Register(s.api, keep, func(ctx context.Context, in *struct {
-		RawBody []byte `contentType:"application/json"`
+		Body    map[string]any
+		RawBody []byte
 	}) (*body[gameday.Summary], error) {
 		var r gameday.Report
 		if err := json.Unmarshal(in.RawBody, &r); err != nil {

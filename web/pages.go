@@ -136,7 +136,7 @@ const mostReviewed = 5
 // had the page says so: the decision itself does not depend on it.
 func (p *Pages) asking(r *http.Request, e execution.Execution, stages []execution.StageState) []asked {
 	var list []asked
-	reviewed := 0
+	reviewed, room := 0, mostLinesShown
 	for _, st := range stages {
 		a := asked{StageState: st}
 		if st.Kind == "approval" {
@@ -147,6 +147,7 @@ func (p *Pages) asking(r *http.Request, e execution.Execution, stages []executio
 			} else if review, err := p.Control.ReviewApproval(r.Context(), api.PrincipalOf(r), e.ID, st.Name); err != nil {
 				a.Unknown = problem.Text(err)
 			} else {
+				boundFiles(&review, &room)
 				a.Review = &review
 			}
 		}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -64,4 +65,29 @@ func filesText(c control.CommitsBetween) string {
 		text += " or more"
 	}
 	return text
+}
+
+// Bounds of a page: it shows so many files of a difference, and so many lines of patches
+// in all.
+const (
+	mostFilesShown = 100
+	mostLinesShown = 2000
+)
+
+// boundFiles leaves out of a review what a page has no room for, and says so of each
+// file; left is how many lines the page may still show.
+func boundFiles(r *control.Review, left *int) {
+	for i := range r.Commits {
+		c := &r.Commits[i].CommitsBetween
+		files := slices.Clone(c.Files[:min(len(c.Files), mostFilesShown)])
+		c.FilesMore += len(c.Files) - len(files)
+		for k := range files {
+			lines := strings.Count(files[k].Patch, "\n")
+			if lines > *left {
+				files[k].Patch, files[k].Cut, lines = "", true, 0
+			}
+			*left -= lines
+		}
+		c.Files = files
+	}
 }

@@ -36,3 +36,30 @@ func TestTheFilesAreSummedUp(t *testing.T) {
 		t.Error(filesText(c))
 	}
 }
+
+// A page has room for so many files and lines; what it leaves out, it says.
+func TestAPageHasRoomForSoManyFiles(t *testing.T) {
+	r := control.Review{Commits: []control.ReviewCommits{{}, {}}}
+	for i := range r.Commits {
+		for range 3 * mostFilesShown {
+			r.Commits[i].Files = append(r.Commits[i].Files, control.FileChange{Added: 40, Patch: strings.Repeat("+x\n", 40)})
+		}
+	}
+	left := mostLinesShown
+	boundFiles(&r, &left)
+	shown := 0
+	for _, c := range r.Commits {
+		if len(c.Files) != mostFilesShown || c.FilesMore != 2*mostFilesShown {
+			t.Errorf("%d files, %d more", len(c.Files), c.FilesMore)
+		}
+		for _, f := range c.Files {
+			if (f.Patch == "") != f.Cut {
+				t.Fatalf("%+v", f)
+			}
+			shown += strings.Count(f.Patch, "\n")
+		}
+	}
+	if shown != mostLinesShown || left != 0 {
+		t.Errorf("%d lines, %d left", shown, left)
+	}
+}
