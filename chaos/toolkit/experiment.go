@@ -167,6 +167,9 @@ func (r *reader) wait(m map[string]any, place, name string) wait {
 
 func (r *reader) experiment() *Experiment {
 	root := r.doc.Root
+	if r.foreign(root) {
+		return &Experiment{document: root}
+	}
 	e := &Experiment{document: root, Title: r.text(root, "", "title"), configuration: r.object(root, "", "configuration")}
 	r.text(root, "", "description")
 	r.secrets(e)
@@ -216,6 +219,9 @@ func (r *reader) activities(m map[string]any, place, name string, hypothesis boo
 
 func (r *reader) activity(m map[string]any, place string, hypothesis bool) Activity {
 	a := Activity{document: m}
+	if r.older(m, place) {
+		return a
+	}
 	if ref, given := m["ref"]; given { // looked up when all are known
 		a.Name, _ = ref.(string)
 		if a.Name == "" {
@@ -245,7 +251,11 @@ func (r *reader) activity(m map[string]any, place string, hypothesis bool) Activ
 		if t, given := m["tolerance"]; given {
 			a.Tolerance = r.tolerance(t, document.Member(place, "tolerance"))
 		} else {
-			r.problem(place, "such as 200 for a status, or true", "a probe of the hypothesis needs a tolerance")
+			help := "such as 200 for a status, or true"
+			if p, _ := m["provider"].(map[string]any); p["tolerance"] != nil {
+				help = "the one in the provider belongs beside the provider"
+			}
+			r.problem(place, help, "a probe of the hypothesis needs a tolerance")
 		}
 	}
 	if _, twice := r.named[a.Name]; !twice && a.Name != "" {

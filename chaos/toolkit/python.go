@@ -71,7 +71,7 @@ var packages = map[string]string{
 	"chaoscf": "chaostoolkit-cloud-foundry", "chaosdatadog": "chaostoolkit-datadog", "chaosdynatrace": "chaostoolkit-dynatrace",
 	"chaosgcp": "chaostoolkit-google-cloud-platform", "chaosgrafana": "chaostoolkit-grafana", "chaosgremlin": "chaostoolkit-gremlin",
 	"chaosistio": "chaostoolkit-istio", "chaosk8s": "chaostoolkit-kubernetes", "chaoslib": "chaostoolkit-lib",
-	"chaosprometheus": "chaostoolkit-prometheus", "chaosservicefabric": "chaostoolkit-service-fabric", "chaosslack": "chaostoolkit-slack",
+	"chaosoci": "chaostoolkit-oci", "chaosprometheus": "chaostoolkit-prometheus", "chaosreliably": "chaostoolkit-reliably", "chaosservicefabric": "chaostoolkit-service-fabric", "chaosslack": "chaostoolkit-slack",
 	"chaosspring": "chaostoolkit-spring", "chaostoxi": "chaostoolkit-toxiproxy", "chaoswm": "chaostoolkit-wiremock",
 }
 

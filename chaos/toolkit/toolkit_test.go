@@ -374,3 +374,20 @@ func TestPausesAndStrategiesOfFiles(t *testing.T) {
 		t.Errorf("%+v, %v", j, err)
 	}
 }
+
+// What is no experiment of Chaos Toolkit, or one of its first versions, is said in one
+// sentence and not as a list of what is missing.
+func TestOtherFormsAreNamed(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"apiVersion: litmuschaos.io/v1alpha1\ndescription: { message: x }\nkind: ChaosExperiment\n":                                                                                                             "line 3: kind: this is an object of Kubernetes (ChaosExperiment, litmuschaos.io/v1alpha1)",
+		`{"title":"t","description":"d","method":[{"title":"x","action":{"title":"Move it","type":"python","module":"os","func":"rename"}}]}`:                                                                   `"Move it" is an activity of its own now`,
+		`{"title":"t","description":"d","method":[{"title":"x","probes":{"steady":{"title":"y","type":"http","url":"http://localhost/"}}}]}`:                                                                    "first versions of Chaos Toolkit, with probes in it",
+		`{"title":"t","description":"d","steady-state-hypothesis":{"title":"s","probes":[{"type":"probe","name":"p","provider":{"type":"http","tolerance":[200,503],"url":"http://localhost/"}}]},"method":[]}`: "the one in the provider belongs beside the provider",
+	} {
+		_, err := toolkit.Parse(t.Context(), []byte(text), toolkit.Options{})
+		if problem.CodeOf(err) != problem.Invalid || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), "line ") != 1 {
+			t.Errorf("%s:\n%v", text, err)
+		}
+	}
+}
