@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -163,6 +164,16 @@ func (c *canned) Executions(_ context.Context, _ control.Principal, q execution.
 		name = "release"
 	}
 	var page execution.Page
+	if c.history > 0 {
+		first, _ := strconv.Atoi(q.After) // anything else is the beginning
+		for n := first; n < min(first+q.Limit, c.history); n++ {
+			page.Executions = append(page.Executions, c.run(application, name, n))
+		}
+		if first+q.Limit < c.history {
+			page.Next = strconv.Itoa(first + q.Limit)
+		}
+		return page, nil
+	}
 	for n := range min(q.Limit, 30) {
 		page.Executions = append(page.Executions, c.run(application, name, n))
 	}

@@ -191,6 +191,8 @@ type canned struct {
 	// churn, where it is set, is how many instances change their health in a second.
 	churn int
 	began time.Time
+	// history, where it is set, is how many executions there are.
+	history int
 }
 
 func (*canned) End(context.Context) (int64, error) { return 1000, nil }
