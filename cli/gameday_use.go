@@ -150,7 +150,11 @@ func newGamedayShow(a *app) *cobra.Command {
 				}
 				a.say("report: %s", filepath.Join(out, "report.html"))
 			}
-			return a.print(r, func() []string { return []string{r.ID()} }, func(w io.Writer) { fmt.Fprint(w, clean(r.Markdown())) })
+			return a.print(r, func() []string { return []string{r.ID()} }, func(w io.Writer) {
+				for line := range strings.Lines(r.Markdown()) {
+					fmt.Fprintln(w, clean(strings.TrimSuffix(line, "\n")))
+				}
+			})
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write report.html, report.md and report.json into a folder")
@@ -178,8 +182,8 @@ func newGamedayRecord(a *app) *cobra.Command {
 	}
 }
 
-// gamedayFaults are the requests for faults of a game day, by kind: mild ones, as each
-// hits one instance of a service that has several.
+// gamedayFault is the request for a fault of a game day: a mild one, as it hits one
+// instance of a service that has several.
 func gamedayFault(kind string) (r control.FaultRequest) {
 	switch kind {
 	case "latency", "slow-close":

@@ -139,8 +139,8 @@ func (f *fake) Fault(_ context.Context, kind string, _ float64, lasts time.Durat
 		return problem.New(problem.Invalid, "fake", "there is no such fault")
 	}
 	gone(gameday.Effect{What: kind, Since: time.Now()})
-	f.breaks(3 * time.Second)
 	<-time.After(lasts)
+	f.breaks(3 * time.Second) // it is noticed late
 	return nil
 }
 

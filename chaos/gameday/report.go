@@ -128,7 +128,7 @@ func (r *Report) Markdown() string {
 			fmt.Fprintf(&b, "- %d × %s\n", reason.Requests, cell(reason.Why))
 		}
 	}
-	b.WriteString("\n## Events\n\nThe recovery of a deployment is how long it took; that of the others is the time until everything in its region that should serve did.\n\n| at | event | what | recovery |\n|---|---|---|---|\n")
+	b.WriteString("\n## Events\n\nThe recovery of a deployment is how long it took; that of the others is the time until everything in its region that should serve did, of a fault from its end.\n\n| at | event | what | recovery |\n|---|---|---|---|\n")
 	for _, h := range r.Events {
 		fmt.Fprintf(&b, "| %.0f s | %s | %s | %s |\n", h.At.float(), h.Kind, cell(strings.TrimSpace(h.What+" "+h.Failure)), recoveryText(h))
 	}

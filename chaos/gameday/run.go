@@ -43,8 +43,8 @@ type Happened struct {
 	What string `json:"what"`
 	// Began is when it took effect, since the beginning.
 	Began Seconds `json:"beganSeconds"`
-	// Recovery is the time from then until everything in its region that should serve
-	// did. Unrecovered says that it was not until the end.
+	// Recovery is the time from then, of a fault from its end, until everything in its
+	// region that should serve did. Unrecovered says that it was not until the end.
 	Recovery    Seconds `json:"recoverySeconds"`
 	Unrecovered bool    `json:"unrecovered,omitempty"`
 	// Failure says why it could not be carried out.
@@ -135,6 +135,11 @@ func (d *day) carry(ctx context.Context, i int) {
 		d.put(i, h)
 		return
 	}
+	if h.Kind == Fault {
+		d.fault(ctx, &h)
+		d.put(i, h)
+		return
+	}
 	var err error
 	var gone sync.Once
 	recovered := make(chan struct{})
@@ -162,8 +167,6 @@ func (d *day) carry(ctx context.Context, i int) {
 		err = d.env.Zone(ctx, h.Choice, h.Lasts.Duration(), began)
 	case RegionOutage:
 		err = d.env.Region(ctx, h.Choice, h.Lasts.Duration(), began)
-	case Fault:
-		err = d.again(ctx, func() error { return d.env.Fault(ctx, h.Fault, h.Choice, h.Lasts.Duration(), began) })
 	}
 	if err != nil {
 		h.Failure = problem.Text(err)
@@ -202,6 +205,24 @@ func (d *day) put(i int, h Happened) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.happened[i] = h
+}
+
+// fault carries a fault out, and waits until everything serves once it is over.
+func (d *day) fault(ctx context.Context, h *Happened) {
+	var effect Effect
+	err := d.again(ctx, func() error {
+		return d.env.Fault(ctx, h.Fault, h.Choice, h.Lasts.Duration(), func(e Effect) {
+			effect, h.What, h.Began = e, e.What, Seconds(e.Since.Sub(d.began))
+			d.say("%5.0fs  fault: %s", h.Began.float(), e.What)
+		})
+	})
+	if err != nil {
+		h.Failure = problem.Text(err)
+		d.say("%5.0fs  fault %s: %s", d.now().float(), h.Fault, h.Failure)
+		return
+	}
+	effect.Since = time.Now()
+	h.Recovery, h.Unrecovered = d.recovery(ctx, effect)
 }
 
 // kill ends an instance.
