@@ -298,7 +298,7 @@ func functions(now func() time.Time) template.FuncMap {
 		"short":  shorten,
 		"commit": execution.ShortCommit,
 		"list":   func(names []string) string { return strings.Join(names, " and ") },
-		"files":  filesText, "patch": patchLines, "visible": visible,
+		"files":  filesText, "patch": patchLines, "visible": visible, "uncoloured": uncoloured,
 		"commits": func(n int, partial bool) string {
 			switch {
 			case partial:

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -20,6 +21,12 @@ import (
 
 // logStretch is how much of a log is put into one answer, in bytes.
 const logStretch = 512 << 10
+
+// escapes are the sequences by which programs colour and link text on a terminal.
+var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(\x07|\x1b\\\\)")
+
+// uncoloured is a line of a log without escape sequences, for places where it is text.
+func uncoloured(line string) string { return escapes.ReplaceAllString(line, "") }
 
 // errEnough ends a reading that has filled its answer.
 var errEnough = errors.New("enough")

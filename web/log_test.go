@@ -78,3 +78,13 @@ func TestTimesOfLines(t *testing.T) {
 		t.Errorf("%s", r.HTML)
 	}
 }
+
+// A line that a search has found is text: without colours and links of terminals.
+func TestFoundLinesHaveNoEscapes(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{"\x1b[31mFAIL\x1b[0m shop": "FAIL shop", "\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x1b\\ [1m": "link [1m", "plain": "plain"} {
+		if got := uncoloured(line); got != want {
+			t.Errorf("%q: %q", line, got)
+		}
+	}
+}
