@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +55,9 @@ func (a *app) tree(e execution.Execution, now time.Time) []string {
 		}
 		lines = append(lines, clean(line))
 		for _, what := range toDecide(e, st) {
+			lines = append(lines, "│      "+clean(what))
+		}
+		for _, what := range lacking(st) {
 			lines = append(lines, "│      "+clean(what))
 		}
 	}
@@ -172,6 +177,16 @@ func outputsNote(st execution.StageState) string {
 func unjudged(st execution.StageState) string {
 	steps, _ := st.Outputs["withoutVerdict"].(string)
 	return steps
+}
+
+// lacking says, region by region, what the steps of a canary lacked for a verdict.
+func lacking(st execution.StageState) []string {
+	regions, _ := st.Outputs["unjudged"].(map[string]any)
+	var lines []string
+	for _, region := range slices.Sorted(maps.Keys(regions)) {
+		lines = append(lines, fmt.Sprintf("without a verdict in %s: %v", region, regions[region]))
+	}
+	return lines
 }
 
 // failures tells of every failed stage: cause, evidence, what was undone, what to do.

@@ -27,13 +27,15 @@ func TestStageNoteSaysTheDay(t *testing.T) {
 // that answers it, and how much of a canary went unjudged.
 func TestTheTreeSaysWhatToDo(t *testing.T) {
 	e := execution.Execution{Application: "shop", Pipeline: "release", Number: 3, Status: execution.Running, Stages: []execution.StageState{
-		{Name: "service", Kind: "deploy", Status: execution.Succeeded, Outputs: map[string]any{"withoutVerdict": "4 of 6 steps without a verdict"}},
+		{Name: "service", Kind: "deploy", Status: execution.Succeeded, Outputs: map[string]any{"withoutVerdict": "4 of 6 steps without a verdict",
+			"unjudged": map[string]any{"us-east-1": "10%: 3 of 20 requests to the new version counted", "eu-west-1": "10%: 0 of 20 requests to the new version counted"}}},
 		{Name: "ask", Kind: "approval", Status: execution.Running, Activity: execution.WaitingForApproval,
 			State: []byte(`{"minimum":1,"instructions":"read the numbers","approvers":["ada","bob"]}`)},
 	}}
 	a := &app{Streams: Streams{Getenv: func(string) string { return "" }}}
 	text := strings.Join(a.tree(e, time.Now()), "\n")
-	for _, want := range []string{"▲ 4 of 6 steps without a verdict", "instructions: read the numbers", "may decide: ada, bob", "showrunner approve shop/release#3 ask"} {
+	for _, want := range []string{"▲ 4 of 6 steps without a verdict",
+		"│      without a verdict in eu-west-1: 10%: 0 of 20 requests to the new version counted\n│      without a verdict in us-east-1: 10%: 3 of 20", "instructions: read the numbers", "may decide: ada, bob", "showrunner approve shop/release#3 ask"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}

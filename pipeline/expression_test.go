@@ -206,6 +206,11 @@ func TestTriggers(t *testing.T) {
 	if err != nil || got["a"] != "v1-3" || got["b"] != "fixed" {
 		t.Error(got, err)
 	}
+	w.Parameters = map[string]string{"absent": "${{ trigger.payload.absent }}", "deep": "${{ trigger.payload?.absent?.deep }}", "text": "x${{ trigger.payload.absent }}", "empty": ""}
+	got, err = ResolveTrigger(Trigger{Webhook: &w}, event)
+	if _, ok := got["absent"]; ok || err != nil || len(got) != 2 || got["text"] != "x" {
+		t.Error("a member that the payload lacks is given as a text:", got, err)
+	}
 	full := Trigger{Webhook: &w}.WithDefaults()
 	if full.Webhook.Secret != "webhook" || w.Secret != "" {
 		t.Error("defaults are filled in a copy")

@@ -139,5 +139,5 @@ type WebhookTrigger struct {
 	Name       string            `json:"name" check:"name"`
 	Secret     string            `json:"secret,omitempty" check:"secret" default:"webhook"` // the name of the secret that signs it (X-Signature-256 or Standard Webhooks); default "webhook"
 	When       string            `json:"when,omitempty" lang:"condition"`                   // an expression over trigger.payload
-	Parameters map[string]string `json:"parameters,omitempty" lang:"trigger"`               // values may be expressions over trigger.payload
+	Parameters map[string]string `json:"parameters,omitempty" lang:"trigger"`               // values may be expressions over trigger.payload; an expression without a value gives nothing, so that the default counts
 }

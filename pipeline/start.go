@@ -51,13 +51,18 @@ func ResolveParameters(p Pipeline, given map[string]string) (map[string]string, 
 }
 
 // ResolveTrigger returns the parameters that a trigger gives, its expressions
-// evaluated over what is known of the event. Errors: invalid.
+// evaluated over what is known of the event. An expression without a value, such
+// as a member that the payload does not have, gives nothing: the parameter's
+// default counts then, and a required one is missing. Errors: invalid.
 func ResolveTrigger(t Trigger, event map[string]any) (map[string]string, error) {
 	given, kind := t.parameters()
 	r := &resolver{scope: &Scope{Trigger: event}}
 	out := make(map[string]string, len(given))
 	var faults []error
 	for _, name := range sortedKeys(given) {
+		if r.givesNothing(given[name]) {
+			continue
+		}
 		v, err := r.value(given[name], &field{}, reflect.TypeFor[string]())
 		if err != nil {
 			faults = append(faults, fmt.Errorf("parameter %q: %w", name, err))
@@ -69,6 +74,16 @@ func ResolveTrigger(t Trigger, event map[string]any) (map[string]string, error) 
 		return nil, problem.Wrap(errors.Join(faults...), problem.Invalid, "pipeline.trigger", "a %s trigger", kind)
 	}
 	return out, nil
+}
+
+// givesNothing tells whether a text is one expression alone whose value is nil.
+func (r *resolver) givesNothing(text string) bool {
+	segs, _, err := segments(strings.TrimSpace(text))
+	if err != nil || len(segs) != 1 || !segs[0].expression {
+		return false
+	}
+	v, err := evaluate(segs[0].text, r.scope)
+	return err == nil && v == nil
 }
 
 // EvalTriggerWhen answers whether a webhook's condition holds for an event.

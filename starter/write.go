@@ -114,8 +114,8 @@ func (p *project) writeService(line func(string, ...any), application, artifact 
 		line("          health: { tcp: true } # better: { path: /healthz }")
 	}
 	line("          capacity: { min: 1, desired: 2, max: 4 } # in each region")
-	line("          # The new version starts beside the old one and takes its traffic at once. By steps, with a judge of")
-	line("          # its errors (the edge sends visitors to the nearest region: whenNoData is for the others):")
+	line("          # red-black: the new version starts beside the old one and takes all traffic at once. A canary gets")
+	line("          # traffic in steps, and is undone when a judge finds it worse (docs/service.md, By canary):")
 	line("          # strategy: { canary: { steps: [10, 50], pause: 10s, judge: { maxErrorRate: 0.05, whenNoData: pass } } }")
 	line("          strategy: red-black")
 	p.waves(line, o)

@@ -52,6 +52,7 @@ const (
 	waits    next = iota // for more bytes
 	goesOn               // with the request that was read, which waits where it reads
 	isHTTP2              // it is net/http's from here on
+	lingers              // what came is refused: it is closed once the client had time to read that
 	ends                 // it is closed
 	isClosed             // a tunnel, by itself
 )
@@ -118,6 +119,9 @@ func (c *client) serve() {
 		case isHTTP2:
 			given = c.server.giveHTTP2(c)
 			return
+		case lingers: // not before: what reads while the descriptor is held waits for itself
+			c.linger()
+			return
 		default:
 			return
 		}
@@ -163,6 +167,7 @@ func (c *client) notRead(err error) next {
 		return isHTTP2
 	case errors.As(err, &refused):
 		c.refuse(refused)
+		return lingers
 	}
 	return ends
 }
@@ -219,7 +224,6 @@ func (c *client) refuse(why *http1.Refusal) {
 	c.enter(servingPhase)
 	c.to = http1.Reply{Last: true}
 	c.text(Answer{Status: why.Status, Text: "This request is refused: " + why.Reason + ".\n"})
-	c.linger()
 }
 
 // inform passes an answer of the kind 1xx on.

@@ -44,9 +44,27 @@ func Exhaustion(t *testing.T, name string, open Open) {
 		checkOne(t, address, "between")
 	}
 	t.Run("Streams", func(t *testing.T) { tooManyStreams(t, instance, address) })
+	t.Run("Refused", func(t *testing.T) { refusedRequests(t, address) })
 	for i := range 30 { // and all is well
 		checkOne(t, address, fmt.Sprintf("after-%d", i))
 	}
+}
+
+// refusedRequests has a client send what is refused more often than there are
+// descriptors, one after another: none of these connections is kept.
+func refusedRequests(t *testing.T, address string) {
+	for i := range 3 * files {
+		c := connect(t, address)
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+Host+"\r\nContent-Length: +1\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(c)
+		if !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+			t.Fatalf("after %d refused requests: %q %v", i, answer, err)
+		}
+		c.Close()
+	}
+	checkOne(t, address, "after-refused")
 }
 
 // startFront runs the front until the test ends.
