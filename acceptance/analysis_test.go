@@ -70,6 +70,7 @@ pipelines:
 func gaugedFiles(mode string) map[string]string {
 	files := serviceFiles("red-black", mode, mode)
 	files["main.go"], files["showrunner.yaml"] = gauged, gaugedPipeline
+	files["buildspec.yml"] = strings.Replace(files["buildspec.yml"], "commands:\n", "commands:\n      - echo \"traceparent=$TRACEPARENT\"\n", 1)
 	return files
 }
 
@@ -92,17 +93,18 @@ func comparedGroups(w *world, region string) (canary, baseline *cloud.ServerGrou
 // A canary is judged by its own metrics: a worse version is undone in both regions,
 // although control is killed in the middle of the analysis, a version that tells nonsense
 // never passes, and the next good one does. What was judged is kept, and can
-// be judged again by another configuration.
+// be judged again by another configuration. A collector has the whole of it as a trace.
 func TestMetricsDecideACanary(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "us-west-2", "us-east-1")
+	traces := newCollector(t)
+	w := newWorldWith(t, []string{"--traces-to", traces.URL, "--trace-page", "http://traces.example/TRACE"}, "us-west-2", "us-east-1")
 	r := newRepo(t, gaugedFiles("good"))
 	if errs, code := w.deliver(r); code != 0 {
 		t.Fatalf("exit %d\n%s", code, errs)
 	}
 	r.commit("worse", gaugedFiles("worse"))
 	w.must("apply", "-f", filepath.Join(r.dir, "showrunner.yaml"))
-	id := strings.TrimSpace(w.must("run", "api/release", "-o", "name"))
+	id := strings.TrimSpace(w.must("run", "api/release", "--traceparent", outer, "-o", "name"))
 	w.eventually(60*time.Second, "the analysis has begun", func() error {
 		out, _, _ := w.cli("executions", "show", id)
 		if !strings.Contains(out, "first judgement of the metrics") {
@@ -133,6 +135,7 @@ func TestMetricsDecideACanary(t *testing.T) {
 			}
 		}
 	}
+	w.checkTrace(traces, id)
 	analyze := func(args ...string) (report control.AnalysisReport) {
 		w.json(&report, append([]string{"canary", "analyze", id, "service"}, args...)...)
 		return report

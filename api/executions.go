@@ -11,6 +11,7 @@ import (
 
 	"showrunner/control"
 	"showrunner/execution"
+	"showrunner/internal/tracecontext"
 	"showrunner/problem"
 )
 
@@ -40,11 +41,15 @@ func (s *Server) executions() {
 	huma.Register(s.api, operation(http.MethodPost, "/applications/{application}/pipelines/{pipeline}/executions", "start-executions", "Start a pipeline", 201),
 		func(ctx context.Context, in *struct {
 			PipelinePath
-			Key  string `header:"Idempotency-Key"`
-			Body control.RunRequest
+			Key         string `header:"Idempotency-Key"`
+			Traceparent string `header:"traceparent" doc:"W3C Trace Context: the run goes on with this trace; traceparent of the body wins"`
+			Body        control.RunRequest
 		}) (*body[Started], error) {
 			r := in.Body
 			r.Application, r.Pipeline, r.Key = in.Application, in.Pipeline, in.Key
+			if r.Traceparent == "" {
+				r.Traceparent = tracecontext.Received(in.Traceparent)
+			}
 			e, started, err := c.Run(ctx, principal(ctx), r)
 			return answer(Started{e, started}, err)
 		})

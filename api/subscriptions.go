@@ -12,11 +12,11 @@ import (
 // SubscriptionRequest is a subscription to be kept.
 type SubscriptionRequest struct {
 	URL         string   `json:"url" doc:"http or https, or kinesis://REGION/STREAM"`
-	Secret      string   `json:"secret,omitempty" doc:"name of the secret that messages are signed with (Standard Webhooks); of a stream, of the one that holds the keys of AWS as JSON, or none for those of the environment"`
+	Secret      string   `json:"secret,omitempty" doc:"name of the secret that messages are signed with (Standard Webhooks); of a stream, of the one that holds the keys of AWS as JSON, or none for those of the environment; of otlp, of the one that holds headers, or none"`
 	Types       []string `json:"types,omitempty" doc:"exact types, or prefixes that end with a dot; none is all but stage.progress"`
 	Application string   `json:"application,omitempty"`
 	Pipeline    string   `json:"pipeline,omitempty"`
-	Format      string   `json:"format,omitempty" enum:"cloudevents,event" doc:"default cloudevents: CloudEvents 1.0, structured"`
+	Format      string   `json:"format,omitempty" enum:"cloudevents,event,otlp" doc:"default cloudevents: CloudEvents 1.0, structured; otlp: runs as OpenTelemetry traces, url is the collector's"`
 	From        *int64   `json:"from,omitempty" doc:"a new one begins after this position; default now"`
 }
 

@@ -29,6 +29,10 @@ func (b *run) environment() []string {
 		values["PATH"] = b.bin + string(os.PathListSeparator) + os.Getenv("PATH")
 	}
 	values["TMPDIR"] = b.tmp
+	if b.req.Traceparent != "" {
+		values["TRACEPARENT"] = b.req.Traceparent
+		delete(values, "TRACESTATE") // it belongs to another context
+	}
 	given := map[string]string{}
 	for _, v := range b.spec.Env.Variables {
 		given[v.Name] = v.Value

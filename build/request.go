@@ -24,6 +24,9 @@ type Request struct {
 	Env map[string]string `json:"env,omitempty"`
 	// Inherit is the environment of the machine that commands see, as NAME=value.
 	Inherit []string `json:"inherit,omitempty"`
+	// Traceparent is the W3C trace context that commands see as TRACEPARENT; the
+	// variables of the buildspec and Env beat it.
+	Traceparent string `json:"traceparent,omitempty"`
 
 	Origin
 	// Webhook are the CODEBUILD_WEBHOOK_ variables, by what follows that prefix.

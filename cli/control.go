@@ -87,6 +87,8 @@ is back; nothing has to be started anew.`,
 func reachFlags(f *pflag.FlagSet, config *server.ControlConfig) {
 	f.StringSliceVar(&config.Hosts, "host", nil, "names besides localhost and that of --url that requests may be addressed to")
 	f.StringVar(&config.MetricsTo, "metrics-to", "", "send metrics of services to CloudWatch once a minute: cloudwatch://REGION/NAMESPACE, with ?logs=GROUP in the embedded metric format through its logs; keys are those of the environment, or JSON in the secret named by ?secret=NAME (default: nowhere)")
+	f.StringVar(&config.TracesTo, "traces-to", "", "send runs as OpenTelemetry traces to this collector, by OTLP/HTTP with protobuf: http://HOST:4318, or off (default: OTEL_EXPORTER_OTLP_ENDPOINT of the environment)")
+	f.StringVar(&config.TracePage, "trace-page", "", "where people read a trace, with TRACE in the place of its identifier; runs lead there")
 	f.StringVar(&config.URL, "url", "", "where others reach this control plane, for webhooks and call-backs (default: http://LISTEN)")
 }
 

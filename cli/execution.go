@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -16,13 +17,14 @@ import (
 	"showrunner/api/client"
 	"showrunner/control"
 	"showrunner/execution"
+	"showrunner/internal/tracecontext"
 	"showrunner/problem"
 )
 
 func newRunCommand(a *app) *cobra.Command {
 	var params, trigger []string
 	var watch, cancelOnInterrupt bool
-	var key, until string
+	var key, until, traceparent string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "run APP/PIPELINE",
@@ -50,13 +52,16 @@ Exit code with --watch: 0 succeeded, 1 failed or canceled, 3 waits for a person
 			if until != "" && until != "judgment" {
 				return usage("unknown --until %q", until).WithHelp("judgment is the only one")
 			}
+			if traceparent, err = a.traceparent(traceparent); err != nil {
+				return err
+			}
 			if key == "" {
 				key = rand.Text() // so that sending it again after a lost answer starts nothing twice
 			}
 			var out api.Started
 			c := a.connect()
 			err = c.Do(cmd.Context(), http.MethodPost, "/applications/"+seg(application)+"/pipelines/"+seg(name)+"/executions",
-				control.RunRequest{Parameters: parameters, Trigger: facts}, &out, client.IdempotencyKey(key))
+				control.RunRequest{Parameters: parameters, Trigger: facts, Traceparent: traceparent}, &out, client.IdempotencyKey(key))
 			if err != nil {
 				return err
 			}
@@ -77,7 +82,20 @@ Exit code with --watch: 0 succeeded, 1 failed or canceled, 3 waits for a person
 	f.StringVar(&until, "until", "", "with --watch: judgment ends the watch, with exit code 3, when the run waits for a person")
 	f.DurationVar(&timeout, "timeout", 0, "with --watch: give up waiting after this time, with exit code 124; the run goes on")
 	f.StringVar(&key, "idempotency-key", "", "start at most one run for this key")
+	f.StringVar(&traceparent, "traceparent", "", "go on with this W3C trace context (default: TRACEPARENT of the environment)")
 	return cmd
+}
+
+// traceparent is the trace context that a run goes on with: the flag's, which has to be
+// valid, or the environment's, which is left out when it is not.
+func (a *app) traceparent(flag string) (string, error) {
+	if flag == "" {
+		return tracecontext.Received(a.Getenv("TRACEPARENT")), nil
+	}
+	if _, err := tracecontext.Parse(flag); err != nil {
+		return "", usage("--traceparent: %s", problem.Text(err)).WithHelp("%s", problem.HelpOf(err))
+	}
+	return flag, nil
 }
 
 func newExecutionsCommand(a *app) *cobra.Command {
@@ -305,6 +323,9 @@ func (a *app) executionsShow() *cobra.Command {
 					fmt.Fprintln(w, line)
 				}
 				a.reviews(cmd.Context(), w, e)
+				if e.TraceID != "" {
+					fmt.Fprintln(w, "trace "+clean(cmp.Or(e.TraceURL, e.TraceID)))
+				}
 				for _, u := range left {
 					fmt.Fprintln(w, clean(u.Text))
 				}

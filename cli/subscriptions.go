@@ -25,7 +25,10 @@ three days, and is then parked with the reason until it is resumed.
 With --url kinesis://REGION/STREAM the events go to a Kinesis stream, in batches. The
 events of one execution stay in order: its id is the partition key. The keys of AWS are
 those of the environment of control, or the JSON in the secret: accessKeyId,
-secretAccessKey and, where there is one, sessionToken.`,
+secretAccessKey and, where there is one, sessionToken.
+
+With --format otlp a collector of OpenTelemetry gets runs as traces, by OTLP/HTTP with
+protobuf. The secret, where there is one, holds headers: NAME=VALUE, with commas between.`,
 	}
 	var r api.SubscriptionRequest
 	var from int64
@@ -46,11 +49,11 @@ secretAccessKey and, where there is one, sessionToken.`,
 	}
 	f := set.Flags()
 	f.StringVar(&r.URL, "url", "", "where events are sent, http or https, or kinesis://REGION/STREAM")
-	f.StringVar(&r.Secret, "secret", "", "name of the secret that signs")
+	f.StringVar(&r.Secret, "secret", "", "name of the secret that signs, or that holds keys or headers")
 	f.StringSliceVar(&r.Types, "type", nil, `of these types; a type that ends with "." is a prefix (default all but stage.progress)`)
 	f.StringVarP(&r.Application, "application", "a", "", "of this application")
 	f.StringVarP(&r.Pipeline, "pipeline", "p", "", "of this pipeline")
-	f.StringVar(&r.Format, "format", eventlog.FormatCloudEvents, "cloudevents or event")
+	f.StringVar(&r.Format, "format", eventlog.FormatCloudEvents, "cloudevents, event, or otlp with the URL of a collector, such as http://HOST:4318/v1/traces")
 	f.Int64Var(&from, "from", 0, "a new one begins after this position (default now)")
 	act := func(use, short, method, suffix, said string) *cobra.Command {
 		return &cobra.Command{

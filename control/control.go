@@ -67,15 +67,17 @@ type Deps struct {
 	Edge            Edge
 	RegionProcesses RegionProcesses
 	URL             string // where this control plane is reached from outside
-	Log             *slog.Logger
-	Now             func() time.Time
-	Repositories    Repositories  // nil: no repository's pipeline file is followed
-	Alarms          OpenAlarms    // nil: there are no alarms
-	KillMetrics     KillMetrics   // nil: kills are not counted
-	StoreFaults     StoreFaults   // nil: faults of the database are refused
-	HTTP            *http.Client  // of conditions and actions; nil: http.DefaultClient
-	Replicas        Replicas      // nil: this is the only control plane
-	Metrics         canary.Source // nil: there are no metrics
+	// TracePage is where people read a trace, with TRACE in the place of its identifier; empty: nowhere.
+	TracePage    string
+	Log          *slog.Logger
+	Now          func() time.Time
+	Repositories Repositories  // nil: no repository's pipeline file is followed
+	Alarms       OpenAlarms    // nil: there are no alarms
+	KillMetrics  KillMetrics   // nil: kills are not counted
+	StoreFaults  StoreFaults   // nil: faults of the database are refused
+	HTTP         *http.Client  // of conditions and actions; nil: http.DefaultClient
+	Replicas     Replicas      // nil: this is the only control plane
+	Metrics      canary.Source // nil: there are no metrics
 	// CheckQuery says what is wrong with a query of PromQL; nil: queries are not checked
 	// before they are evaluated.
 	CheckQuery func(query string) error

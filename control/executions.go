@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"strings"
 
 	"showrunner/execution"
 	"showrunner/execution/stagelog"
@@ -32,6 +33,8 @@ type RunRequest struct {
 	Parameters  map[string]string `json:"parameters,omitempty"`
 	// Trigger facts that the caller knows: branch, commit, message.
 	Trigger map[string]string `json:"trigger,omitempty"`
+	// Traceparent is the W3C trace context that the run goes on with.
+	Traceparent string `json:"traceparent,omitempty"`
 	// Key makes the request idempotent: one execution for each key.
 	Key string `json:"-"`
 }
@@ -44,7 +47,7 @@ func (s *Service) Run(ctx context.Context, p Principal, r RunRequest) (e executi
 		trigger[k] = v
 	}
 	maps.Copy(trigger, map[string]any{"kind": "manual", "actor": p.Name})
-	request := execution.StartRequest{Application: r.Application, Pipeline: r.Pipeline, Parameters: r.Parameters, Trigger: trigger, By: p.Name}
+	request := execution.StartRequest{Application: r.Application, Pipeline: r.Pipeline, Parameters: r.Parameters, Trigger: trigger, By: p.Name, Traceparent: r.Traceparent}
 	if r.Key != "" {
 		request.TriggerID, request.EventID = "manual/"+r.Application+"/"+r.Pipeline, r.Key
 	}
@@ -90,6 +93,9 @@ func (s *Service) Execution(ctx context.Context, p Principal, id string) (execut
 	}
 	e, err := s.Engine.Get(ctx, id)
 	setActivity(&e)
+	if s.TracePage != "" && e.TraceID != "" {
+		e.TraceURL = strings.ReplaceAll(s.TracePage, "TRACE", e.TraceID)
+	}
 	return e, err
 }
 

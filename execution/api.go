@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"showrunner/internal/tracecontext"
 	"showrunner/pipeline"
 	"showrunner/problem"
 	"showrunner/stage"
@@ -26,6 +27,11 @@ func (e *Engine) Start(ctx context.Context, q StartRequest) (Execution, bool, er
 	if err != nil {
 		return Execution{}, false, err
 	}
+	if q.Traceparent != "" {
+		if _, err := tracecontext.Parse(q.Traceparent); err != nil {
+			return Execution{}, false, err
+		}
+	}
 	digest, data, err := encodePlan(q.Definition, e.kinds)
 	if err != nil {
 		return Execution{}, false, err
@@ -46,7 +52,7 @@ func (e *Engine) Start(ctx context.Context, q StartRequest) (Execution, bool, er
 		Ordered: p.def.Concurrency != pipeline.Parallel, Created: now, Epoch: 1, Owner: m.Owner(),
 		State: HeadState{V: headVersion},
 		Request: HeadRequest{V: headVersion, Parameters: parameters, Trigger: q.Trigger, TriggerID: q.TriggerID,
-			EventID: q.EventID, By: q.By, Parent: q.Parent, RollbackOf: q.RollbackOf}}
+			EventID: q.EventID, By: q.By, Parent: q.Parent, RollbackOf: q.RollbackOf, Traceparent: q.Traceparent}}
 	if h.Pipeline == "" {
 		h.Pipeline = p.def.Name
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"showrunner/internal/tracecontext"
 	"showrunner/problem"
 	"showrunner/stage"
 )
@@ -182,7 +183,8 @@ func (e *Engine) input(r *activeExecution, i int) (*stage.Input, error) {
 	key := stage.Key{Execution: r.id, Stage: def.Name, Attempt: row.Attempt, Task: row.Task}
 	in := &stage.Input{Key: key, Application: h.Application, Pipeline: h.Pipeline, Number: h.Number,
 		StartedBy: h.Request.By, Version: r.version(), Trigger: h.Request.Trigger, Stage: *def, Mark: r.st.plan.stages[i].mark, Config: cfg,
-		Artifacts: r.st.artifacts(), Upstream: r.st.outputs(), Outputs: row.Outputs, State: row.State,
+		Traceparent: tracecontext.Run(r.id, h.Request.Traceparent).At(tracecontext.StageSpan(r.id, def.Name, row.Attempt)).String(),
+		Artifacts:   r.st.artifacts(), Upstream: r.st.outputs(), Outputs: row.Outputs, State: row.State,
 		Signals: r.st.mail[i][:len(r.st.mail[i]):len(r.st.mail[i])], Now: e.now(),
 		Progress: func(format string, args ...any) {
 			e.progress.set(h, i, def.Name, key.Attempt, fmt.Sprintf(format, args...))

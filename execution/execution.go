@@ -55,12 +55,18 @@ type Execution struct {
 	By          string            `json:"by,omitempty"`
 	Parent      *stage.Key        `json:"parent,omitempty"`
 	RollbackOf  string            `json:"rollbackOf,omitempty"`
-	Restarts    []Restart         `json:"restarts,omitempty"`
-	Canceling   *Cancellation     `json:"canceling,omitempty"` // asked for; confirmed once Status is Canceled
-	Revision    *Revision         `json:"revision,omitempty"`  // what it delivers; nil while that is not known
-	Created     time.Time         `json:"created"`
-	Started     *time.Time        `json:"started,omitempty"`
-	Ended       *time.Time        `json:"ended,omitempty"`
+	// Traceparent is the W3C trace context that it was started in; TraceID is the trace of
+	// its spans: that one, or its own.
+	Traceparent string `json:"traceparent,omitempty"`
+	TraceID     string `json:"traceId,omitempty"`
+	// TraceURL is where people read the trace. Package control sets it; it is not stored.
+	TraceURL  string        `json:"traceUrl,omitempty"`
+	Restarts  []Restart     `json:"restarts,omitempty"`
+	Canceling *Cancellation `json:"canceling,omitempty"` // asked for; confirmed once Status is Canceled
+	Revision  *Revision     `json:"revision,omitempty"`  // what it delivers; nil while that is not known
+	Created   time.Time     `json:"created"`
+	Started   *time.Time    `json:"started,omitempty"`
+	Ended     *time.Time    `json:"ended,omitempty"`
 	// Activity is what an execution that has not ended is doing. Package control
 	// sets it, in lists too; it is not stored.
 	Activity Activity `json:"activity,omitempty"`
@@ -197,6 +203,8 @@ type StartRequest struct {
 	Parent    *stage.Key
 	// RollbackOf is the execution that this one undoes.
 	RollbackOf string
+	// Traceparent is the W3C trace context that it goes on with; empty begins a trace.
+	Traceparent string
 }
 
 // Query selects executions, newest first. A zero field selects all.

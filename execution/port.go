@@ -85,14 +85,15 @@ type Head struct {
 
 // HeadRequest is what the execution was asked for with. It never changes.
 type HeadRequest struct {
-	V          int               `json:"v"`
-	Parameters map[string]string `json:"parameters,omitempty"`
-	Trigger    map[string]any    `json:"trigger,omitempty"`
-	TriggerID  string            `json:"triggerId,omitempty"`
-	EventID    string            `json:"eventId,omitempty"`
-	By         string            `json:"by,omitempty"`
-	Parent     *stage.Key        `json:"parent,omitempty"`
-	RollbackOf string            `json:"rollbackOf,omitempty"`
+	V           int               `json:"v"`
+	Parameters  map[string]string `json:"parameters,omitempty"`
+	Trigger     map[string]any    `json:"trigger,omitempty"`
+	TriggerID   string            `json:"triggerId,omitempty"`
+	EventID     string            `json:"eventId,omitempty"`
+	By          string            `json:"by,omitempty"`
+	Parent      *stage.Key        `json:"parent,omitempty"`
+	RollbackOf  string            `json:"rollbackOf,omitempty"`
+	Traceparent string            `json:"traceparent,omitempty"`
 }
 
 // HeadState is the part of a head that changes beside its columns.

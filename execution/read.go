@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"showrunner/internal/tracecontext"
 	"showrunner/problem"
 	"showrunner/store/record"
 )
@@ -13,6 +14,7 @@ func picture(h *Head) Execution {
 	return Execution{ID: h.ID, Application: h.Application, Pipeline: h.Pipeline, Number: h.Number, Status: h.Status,
 		Cause: h.State.Cause, Parameters: h.Request.Parameters, Trigger: h.Request.Trigger, TriggerID: h.Request.TriggerID,
 		EventID: h.Request.EventID, By: h.Request.By, Parent: h.Request.Parent, RollbackOf: h.Request.RollbackOf,
+		Traceparent: h.Request.Traceparent, TraceID: tracecontext.Run(h.ID, h.Request.Traceparent).TraceID(),
 		Restarts: h.State.Restarts, Canceling: h.State.Canceling, Revision: revisionOf(h), Created: h.Created, Started: h.Started, Ended: h.Ended}
 }
 

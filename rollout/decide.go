@@ -61,6 +61,7 @@ func Decide(spec Spec, st State, obs Observed, now time.Time) Decision {
 		// a rollout would be undone after what it replaced was cleaned up.
 		d.changes, d.wait, d.done = nil, 0, false
 	}
+	d.keepTime()
 	return Decision{State: d.st, Changes: d.changes, Wait: max(d.wait, time.Millisecond), Progress: d.progress(), Until: d.over, Done: d.done, Failure: d.failure()}
 }
 
@@ -80,6 +81,7 @@ type decider struct {
 
 func clone(st State) State {
 	out := st
+	out.Timeline = slices.Clone(st.Timeline)
 	out.Regions = make(map[string]*RegionState, len(st.Regions))
 	for name, r := range st.Regions {
 		c := *r

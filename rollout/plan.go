@@ -146,6 +146,8 @@ type State struct {
 	// Looked is when the rollout was last looked at; it is updated after a
 	// quarter of Timeout.
 	Looked time.Time `json:"looked,omitzero"`
+	// Timeline is how the rollout has spent its time, in order of beginning.
+	Timeline []Period `json:"timeline,omitempty"`
 }
 
 // RegionState is one region's part of State.

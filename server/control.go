@@ -64,6 +64,11 @@ type ControlConfig struct {
 	AWS string
 	// MetricsTo is where metrics are sent, cloudwatch://REGION/NAMESPACE; empty: nowhere.
 	MetricsTo string
+	// TracesTo is the collector that traces are sent to, by OTLP/HTTP; empty: that of the
+	// environment (OTEL_EXPORTER_OTLP_ENDPOINT); off: none.
+	TracesTo string
+	// TracePage is where people read a trace, with TRACE in the place of its identifier.
+	TracePage string
 	Version   string
 	Exe       string // this program, which supervises builds
 	// Retention is how long what has ended is kept.
@@ -160,6 +165,9 @@ func newControlPlane(ctx context.Context, config ControlConfig) (_ *controlPlane
 	}
 	config.BuildsAtOnce = cmp.Or(config.BuildsAtOnce, DefaultBuildsAtOnce())
 	config.BuildsLostAfter = cmp.Or(config.BuildsLostAfter, time.Minute)
+	if _, err := collector(config); err != nil {
+		return nil, err
+	}
 	outside, err := CheckURL(config.URL)
 	if err != nil {
 		return nil, err
@@ -290,6 +298,9 @@ func (c *controlPlane) run(ctx context.Context) error {
 	group.Go(func() error { c.definitions.watch(ctx); return nil })
 	group.Go(func() error { c.own.figures.Run(ctx); return nil })
 	group.Go(func() error { return c.triggers.Run(ctx) })
+	if err := c.sendTraces(ctx); err != nil && ctx.Err() == nil {
+		c.Log.Warn("traces are sent as before; the collector was not taken in", "error", err)
+	}
 	group.Go(func() error { c.deliverer().Run(ctx); return nil })
 	c.tellPeople(ctx, group)
 	for _, run := range c.backgrounds {

@@ -131,7 +131,7 @@ type triggerStarter struct{ control *control.Service }
 func (s triggerStarter) Start(ctx context.Context, r trigger.Start) (trigger.Started, error) {
 	e, fresh, err := s.control.Start(ctx, control.Principal{Name: r.By, Via: control.ViaTrigger}, execution.StartRequest{
 		Application: r.Definition.Application, Pipeline: r.Definition.Pipeline.Name, Definition: r.Definition.Pipeline,
-		Parameters: r.Parameters, Trigger: r.Trigger, TriggerID: r.TriggerID, EventID: r.EventID, By: r.By})
+		Parameters: r.Parameters, Trigger: r.Trigger, TriggerID: r.TriggerID, EventID: r.EventID, By: r.By, Traceparent: r.Traceparent})
 	if err != nil {
 		return trigger.Started{}, err
 	}

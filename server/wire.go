@@ -29,7 +29,6 @@ import (
 	"showrunner/stage/notify"
 	"showrunner/store"
 	"showrunner/subscription"
-	"showrunner/subscription/kinesis"
 	"showrunner/telemetry/promapi"
 	"showrunner/trigger"
 )
@@ -93,7 +92,7 @@ func (c *controlPlane) makeControl(ctx context.Context, engine *execution.Engine
 	}
 	c.control = control.New(control.Deps{Engine: c.reads, Records: records, Secrets: c.secrets, Artifacts: c.artifacts, Accounts: c.accounts, Claims: c.claims,
 		CleanUps: &deploy.CleanUps{Records: records, Now: c.Now}, Logs: c.logs,
-		DeliveryLog: &trigger.DeliveryLog{Records: c.store}, Redeliverer: redeliverer{c}, FreezeWatch: c.freezes, Edge: edgeProcess{front}, RegionProcesses: c.regions, Repositories: repositories{c}, Alarms: chaosAlarms{c}, KillMetrics: killMetrics{c}, StoreFaults: storeFaults{c.store}, Replicas: sessions{c}, Metrics: keptMetrics{c}, CheckQuery: promapi.CheckQuery, URL: c.URL, Log: c.Log, Now: c.Now})
+		DeliveryLog: &trigger.DeliveryLog{Records: c.store}, Redeliverer: redeliverer{c}, FreezeWatch: c.freezes, Edge: edgeProcess{front}, RegionProcesses: c.regions, Repositories: repositories{c}, Alarms: chaosAlarms{c}, KillMetrics: killMetrics{c}, StoreFaults: storeFaults{c.store}, Replicas: sessions{c}, Metrics: keptMetrics{c}, CheckQuery: promapi.CheckQuery, URL: c.URL, TracePage: c.TracePage, Log: c.Log, Now: c.Now})
 	c.callbacks, err = notify.OpenCallbacks(ctx, c.store, callbackSignaler{c.control}, c.URL, c.Now)
 	return err
 }
@@ -127,7 +126,7 @@ func (c *controlPlane) makeTriggers() {
 // deliverer makes what sends events to those who have subscribed.
 func (c *controlPlane) deliverer() *subscription.Sender {
 	return &subscription.Sender{Subscriptions: subscription.Store{Records: c.store}, Log: c.engine, Secrets: c.secrets,
-		Replicas: replicas{c.engine, c.store}, Source: c.URL, Common: c.urlGiven, Holder: c.holder(), Now: c.Now, Client: subscription.NewClient(), Streams: kinesis.Open, Report: c.Log}
+		Replicas: replicas{c.engine, c.store}, Source: c.URL, Common: c.urlGiven, Holder: c.holder(), Now: c.Now, Client: subscription.NewClient(), Streams: c.openStream, Report: c.Log}
 }
 
 // notifier makes what tells people of runs.

@@ -105,7 +105,9 @@ type Input struct {
 	// its source, else the trigger's, else "#" and the execution's number.
 	Version string
 	Trigger map[string]any
-	Stage   pipeline.Stage
+	// Traceparent is the W3C trace context of this attempt, for what the task calls.
+	Traceparent string
+	Stage       pipeline.Stage
 	// Mark is 16 bits that no other stage of the execution has, for identifiers that
 	// have no room for the stage's name.
 	Mark uint32

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"showrunner/problem"
 	"showrunner/store/record"
@@ -39,11 +41,17 @@ const (
 // kinesis://REGION/STREAM, with ?endpoint=URL for another server than AWS's.
 const streamScheme = "kinesis"
 
-func (s Subscription) isStream() bool { return strings.HasPrefix(s.URL, streamScheme+"://") }
+func (s Subscription) isKinesis() bool { return strings.HasPrefix(s.URL, streamScheme+"://") }
+
+// isStream tells whether events go to a Stream.
+func (s Subscription) isStream() bool { return s.isKinesis() || s.Format == FormatOTLP }
 
 // keyOf is what keeps its order: the execution, or where there is none the application.
-func keyOf(e record.Event) string {
+// Spans have no order, so each event of theirs has a key of its own.
+func (s Subscription) keyOf(e record.Event) string {
 	switch {
+	case s.Format == FormatOTLP:
+		return strconv.FormatInt(e.Position, 10)
 	case e.Execution != "":
 		return e.Execution
 	case e.Application != "":
@@ -55,12 +63,12 @@ func keyOf(e record.Event) string {
 // nextBatch chooses what may be sent at once: the first event of each key, in order. A
 // stream takes a later record of a batch even when an earlier one fails, so that two
 // events of one key in a batch might change places. Sizes are of the events' records.
-func nextBatch(events []record.Event, sizes []int) []int {
+func (s Subscription) nextBatch(events []record.Event, sizes []int) []int {
 	var batch []int
 	seen := map[string]bool{}
 	bytes := 0
 	for i, e := range events {
-		key := keyOf(e)
+		key := s.keyOf(e)
 		if seen[key] {
 			continue
 		}
@@ -92,13 +100,13 @@ func (h *held) deliverAll(ctx context.Context, events []record.Event) error {
 				return err
 			}
 		}
-		sizes[i] = len(data[i]) + len(keyOf(e))
+		sizes[i] = len(data[i]) + len(h.sub.keyOf(e))
 	}
 	for len(events) > 0 {
-		batch := nextBatch(events, sizes)
+		batch := h.sub.nextBatch(events, sizes)
 		records := make([]StreamRecord, len(batch))
 		for n, i := range batch {
-			records[n] = StreamRecord{Key: keyOf(events[i]), Data: data[i]}
+			records[n] = StreamRecord{Key: h.sub.keyOf(events[i]), Data: data[i]}
 		}
 		failed, err := h.put(ctx, records)
 		if ctx.Err() != nil {
@@ -121,7 +129,11 @@ func (h *held) deliverAll(ctx context.Context, events []record.Event) error {
 		if err != nil {
 			h.stream = nil // opened again, with the keys of then
 		}
-		if err := h.tried(ctx, err, 0); err != nil || h.progress.Parked != "" {
+		after := time.Duration(0)
+		if p, ok := problem.Of(err); ok {
+			after = p.RetryAfter
+		}
+		if err := h.tried(ctx, err, after); err != nil || h.progress.Parked != "" {
 			return err
 		}
 		if len(events) > 0 {
@@ -141,7 +153,7 @@ func (h *held) put(ctx context.Context, records []StreamRecord) ([]int, error) {
 				return nil, problem.New(problem.Unavailable, "subscription.send", "the secret %s cannot be read: %v", h.sub.Secret, err)
 			}
 		}
-		stream, err := h.sender.Streams(ctx, h.sub.URL, credentials)
+		stream, err := h.sender.Streams(ctx, h.sub, credentials)
 		if err != nil {
 			return nil, problem.New(problem.Unavailable, "subscription.send", "%s", problem.Text(err))
 		}

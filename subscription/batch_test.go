@@ -74,7 +74,7 @@ func TestAStreamKeepsTheOrderOfEachExecution(t *testing.T) {
 				t.Fatal(err)
 			}
 			sender := newSender(records, l, &receiver{t: t}, "one")
-			sender.Streams = func(context.Context, string, string) (Stream, error) { return s, nil }
+			sender.Streams = func(context.Context, Subscription, string) (Stream, error) { return s, nil }
 			stop := runAll(t, sender)["one"]
 			want := map[string][]string{}
 			for i, x := range executions {
@@ -104,14 +104,14 @@ func TestABatchHasOneEventOfEachKey(t *testing.T) {
 		events = append(events, record.Event{Execution: fmt.Sprint("x", i%600)})
 		sizes = append(sizes, 10)
 	}
-	if got := nextBatch(events, sizes); len(got) != batchRecords || got[0] != 0 || got[499] != 499 {
+	if got := streamed().nextBatch(events, sizes); len(got) != batchRecords || got[0] != 0 || got[499] != 499 {
 		t.Errorf("%d in a batch", len(got))
 	}
 	sizes[0], sizes[1] = batchBytes, 1
-	if got := nextBatch(events, sizes); len(got) != 1 {
+	if got := streamed().nextBatch(events, sizes); len(got) != 1 {
 		t.Errorf("%d in a batch of bytes", len(got))
 	}
-	if got := nextBatch(events[:1], []int{batchBytes + 1}); len(got) != 1 {
+	if got := streamed().nextBatch(events[:1], []int{batchBytes + 1}); len(got) != 1 {
 		t.Errorf("an event that is too large is in no batch")
 	}
 }
@@ -124,7 +124,7 @@ func TestAStreamThatIsGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		sender := newSender(records, l, &receiver{t: t}, "one")
-		sender.Streams = func(context.Context, string, string) (Stream, error) {
+		sender.Streams = func(context.Context, Subscription, string) (Stream, error) {
 			return &stream{err: func(int) error { return problem.New(problem.NotFound, "put", "no such stream") }}, nil
 		}
 		stop := runAll(t, sender)["one"]

@@ -81,8 +81,8 @@ type Sender struct {
 	Holder string // names this replica
 	Now    func() time.Time
 	Client *http.Client
-	// Streams opens the stream of an address, with the value of the subscription's secret.
-	Streams func(ctx context.Context, address, credentials string) (Stream, error)
+	// Streams opens the stream of a subscription, with the value of its secret.
+	Streams func(ctx context.Context, sub Subscription, credentials string) (Stream, error)
 	Report  *slog.Logger
 }
 
@@ -425,7 +425,7 @@ func (h *held) post(ctx context.Context, e record.Event) (after time.Duration, e
 func (h *held) body(e record.Event) (body []byte, contentType string, err error) {
 	var v any = e
 	contentType = "application/json"
-	if h.sub.Format != eventlog.FormatEvent {
+	if h.sub.Format != eventlog.FormatEvent && h.sub.Format != FormatOTLP {
 		v, contentType = eventlog.CloudEventOf(h.progress.Source, e), eventlog.ContentType
 	}
 	if body, err = json.Marshal(v); err != nil {

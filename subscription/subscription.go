@@ -17,21 +17,29 @@ import (
 // stays the same when an event is sent again.
 type Subscription struct {
 	Name string `json:"name"`
-	URL  string `json:"url"` // http, https, or kinesis://REGION/STREAM
+	URL  string `json:"url"` // http, https, or kinesis://REGION/STREAM; of the format otlp that of a collector, with the path
 	// Secret names the secret that messages are signed with; of a stream, that which holds
-	// the keys of AWS, or none.
+	// the keys of AWS, and of the format otlp that which holds headers, or none.
 	Secret string `json:"secret"`
 	// Types are exact types, or prefixes that end with "."; empty selects all
 	// events but progress lines.
 	Types       []string `json:"types,omitempty"`
 	Application string   `json:"application,omitempty"`
 	Pipeline    string   `json:"pipeline,omitempty"`
-	// Format is "cloudevents" (the default) or "event", the log's own format.
+	// Format is "cloudevents" (the default), "event", the log's own format, or "otlp":
+	// runs as OpenTelemetry traces, in batches.
 	Format string `json:"format,omitempty"`
 	By     string `json:"by,omitempty"`
 	// Progress is how far delivery is; it is not part of the request.
 	Progress *Progress `json:"progress,omitempty"`
 }
+
+// FormatOTLP is the format of a subscription whose runs go to a collector of OpenTelemetry.
+const FormatOTLP = "otlp"
+
+// endTypes are the events at which a part of a run has ended, and is told as a span.
+var endTypes = []string{"stage.succeeded", "stage.failed", "stage.canceled", "stage.skipped", "stage.retrying",
+	"execution.succeeded", "execution.failed", "execution.canceled"}
 
 // Progress is how far a subscription's delivery is, and whether it fails.
 type Progress struct {
@@ -69,7 +77,7 @@ func (s Subscription) Check() error {
 	if !subscriptionName.MatchString(s.Name) {
 		return problem.New(problem.Invalid, op, "%q is not a valid name for a subscription", s.Name).WithHelp("letters, digits, dots, hyphens and underscores, at most 63")
 	}
-	if s.isStream() {
+	if s.isKinesis() {
 		return s.checkStream()
 	}
 	u, err := url.Parse(s.URL)
@@ -78,6 +86,9 @@ func (s Subscription) Check() error {
 	}
 	if u.User != nil {
 		return problem.New(problem.Invalid, op, "subscription %s: the address holds a password", s.Name).WithHelp("remove it: the signature authenticates the sender to the receiver")
+	}
+	if s.Format == FormatOTLP {
+		return s.checkTraces()
 	}
 	if s.Secret == "" {
 		return problem.New(problem.Invalid, op, "subscription %s names no secret to sign with", s.Name).
@@ -88,7 +99,7 @@ func (s Subscription) Check() error {
 
 func (s Subscription) checkFormat() error {
 	if s.Format != "" && s.Format != eventlog.FormatCloudEvents && s.Format != eventlog.FormatEvent {
-		return problem.New(problem.Invalid, "subscription.put", "subscription %s: unknown format %q", s.Name, s.Format).WithHelp("cloudevents or event")
+		return problem.New(problem.Invalid, "subscription.put", "subscription %s: unknown format %q", s.Name, s.Format).WithHelp("cloudevents or event; otlp with the http or https URL of a collector")
 	}
 	return nil
 }
@@ -115,8 +126,20 @@ func (s Subscription) selects(e record.Event) bool {
 	return s.filter().Match(e)
 }
 
+// checkTraces is Check for a subscription whose runs go to a collector.
+func (s Subscription) checkTraces() error {
+	if len(s.Types) > 0 {
+		return problem.New(problem.Invalid, "subscription.put", "subscription %s: a collector gets runs, not events of chosen types", s.Name).WithHelp("leave the types out; application and pipeline may be chosen")
+	}
+	return nil
+}
+
 func (s Subscription) filter() record.Filter {
-	return record.Filter{Application: s.Application, Pipeline: s.Pipeline, Types: s.Types}
+	types := s.Types
+	if s.Format == FormatOTLP {
+		types = endTypes
+	}
+	return record.Filter{Application: s.Application, Pipeline: s.Pipeline, Types: types}
 }
 
 // Records keeps subscriptions and their progress.

@@ -45,6 +45,8 @@ type Delivery struct {
 	Redeliverable bool   `json:"redeliverable,omitempty"`
 	RedeliveryOf  string `json:"redeliveryOf,omitempty"` // the delivery that was handled again
 	By            string `json:"by,omitempty"`           // who had it handled again
+	// Traceparent is the W3C trace context in which the sender delivered it.
+	Traceparent string `json:"traceparent,omitempty"`
 
 	body *keptBody // what is kept of it; nil unless it was signed
 }

@@ -141,7 +141,7 @@ type followerState struct {
 func (s *Service) follow(ctx context.Context, w triggerWithID, def Definition, e record.Event, status string) error {
 	event := strconv.FormatInt(e.Position, 10)
 	values := map[string]any{"kind": "pipeline", "id": event, "application": e.Application, "pipeline": e.Pipeline, "execution": e.Execution, "status": status}
-	started, err := begin(ctx, s.o.Starter, def, w.trigger, values, w.id, event, "pipeline "+e.Application+"/"+e.Pipeline)
+	started, err := begin(ctx, s.o.Starter, w.trigger, values, Start{Definition: def, TriggerID: w.id, EventID: event, By: "pipeline " + e.Application + "/" + e.Pipeline})
 	if err != nil {
 		reason, final := failedOutcome(err)
 		if !final {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"showrunner/internal/standardwebhook"
+	"showrunner/internal/tracecontext"
 	"showrunner/problem"
 )
 
@@ -209,6 +210,7 @@ func (h *Hooks) receive(w http.ResponseWriter, r *http.Request, d *Delivery) err
 	parts := strings.Split(strings.Trim(strings.TrimPrefix(r.URL.Path, HooksPath), "/"), "/")
 	d.Provider = parts[0]
 	d.DeliveryID, d.Event = deliveryID(r.Header), event(d.Provider, r.Header)
+	d.Traceparent = tracecontext.Received(r.Header.Get("traceparent"))
 	switch d.Provider {
 	case GitHub, GitLab, Gitea, Forgejo:
 		if len(parts) > 2 {

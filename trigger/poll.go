@@ -159,7 +159,7 @@ func (s *Service) changed(ctx context.Context, id string, def Definition, t pipe
 	}
 	event := fmt.Sprintf("%s %s..%s #%d", ref, before, tip, changes)
 	values["id"] = event
-	started, err := begin(ctx, s.o.Starter, def, t, values, id, event, "poll")
+	started, err := begin(ctx, s.o.Starter, t, values, Start{Definition: def, TriggerID: id, EventID: event, By: "poll"})
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,8 @@ type Start struct {
 	TriggerID  string
 	EventID    string
 	By         string
+	// Traceparent is the trace context of the delivery; empty when there is none.
+	Traceparent string
 }
 
 // Started is the result of a Start.

@@ -111,7 +111,7 @@ func (h *Hooks) startPush(ctx context.Context, d *Delivery, p Push, all []candid
 		if !v.yes || seen && d.Outcomes[i].Verdict != VerdictIgnored {
 			continue
 		}
-		o, err := h.start(ctx, c, values, ident(c.def, "push"), p.eventID(), d.Provider)
+		o, err := h.start(ctx, d, c, values, ident(c.def, "push"), p.eventID(), d.Provider)
 		if err != nil {
 			return err
 		}
@@ -124,9 +124,9 @@ func (h *Hooks) startPush(ctx context.Context, d *Delivery, p Push, all []candid
 	return nil
 }
 
-func (h *Hooks) start(ctx context.Context, c candidate, values map[string]any, triggerID, eventID, provider string) (Outcome, error) {
+func (h *Hooks) start(ctx context.Context, d *Delivery, c candidate, values map[string]any, triggerID, eventID, provider string) (Outcome, error) {
 	o := Outcome{Application: c.def.Application, Pipeline: c.def.Pipeline.Name, Verdict: VerdictFailed}
-	started, err := begin(ctx, h.o.Starter, c.def, c.trigger, values, triggerID, eventID, "webhook "+provider)
+	started, err := begin(ctx, h.o.Starter, c.trigger, values, Start{Definition: c.def, TriggerID: triggerID, EventID: eventID, By: "webhook " + provider, Traceparent: d.Traceparent})
 	if err != nil {
 		reason, ok := failedOutcome(err)
 		if !ok {
@@ -143,12 +143,13 @@ func (h *Hooks) start(ctx context.Context, c candidate, values map[string]any, t
 }
 
 // begin resolves a trigger's parameters and starts its pipeline.
-func begin(ctx context.Context, s Starter, def Definition, t pipeline.Trigger, values map[string]any, triggerID, eventID, by string) (Started, error) {
+func begin(ctx context.Context, s Starter, t pipeline.Trigger, values map[string]any, start Start) (Started, error) {
 	parameters, err := pipeline.ResolveTrigger(t, values)
 	if err != nil {
 		return Started{}, err
 	}
-	return s.Start(ctx, Start{Definition: def, Parameters: parameters, Trigger: values, TriggerID: triggerID, EventID: eventID, By: by})
+	start.Parameters, start.Trigger = parameters, values
+	return s.Start(ctx, start)
 }
 
 // signedBy returns the names of the secrets that the delivery is signed with, and the
@@ -267,7 +268,7 @@ func (h *Hooks) judgeWebhook(ctx context.Context, d *Delivery, c candidate, even
 		d.Outcomes = []Outcome{o}
 		return nil
 	}
-	o, err = h.start(ctx, c, values, ident(c.def, "webhook", w.Name), event.EventID, Generic+" "+w.Name)
+	o, err = h.start(ctx, d, c, values, ident(c.def, "webhook", w.Name), event.EventID, Generic+" "+w.Name)
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func (s *Service) fire(ctx context.Context, id string, def Definition, t pipelin
 	}
 	due := fire.UTC().Format(time.RFC3339)
 	values := map[string]any{"kind": "schedule", "id": due, "scheduled": due}
-	started, err := begin(ctx, s.o.Starter, def, t, values, id, due, "schedule")
+	started, err := begin(ctx, s.o.Starter, t, values, Start{Definition: def, TriggerID: id, EventID: due, By: "schedule"})
 	if err == nil {
 		st.Last, st.Execution = now.UTC(), started.Execution
 		st.recordSuccess()

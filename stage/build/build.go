@@ -136,7 +136,7 @@ func (b *Builder) specText(ctx context.Context, c pipeline.Build, ref artifact.R
 func (b *Builder) newJob(in *stage.Input, project, source string) build.Job {
 	job := build.Job{Store: b.Store, Request: build.Request{
 		ID: project + ":" + uuid(in.Key, in.Mark, 1), Number: in.Number, Project: project, Initiator: cmp.Or(text(in.Trigger, "initiator"), "codepipeline/"+in.Pipeline),
-		Inherit: b.Inherit, Origin: originOf(in, source), Webhook: webhook(in),
+		Inherit: b.Inherit, Traceparent: in.Traceparent, Origin: originOf(in, source), Webhook: webhook(in),
 	}}
 	// Where the source does not tell, what started the run does.
 	up := in.Upstream[source]

@@ -81,7 +81,7 @@ func (p Pipeline) start(ctx context.Context, in *stage.Input) (stage.Result, err
 		Application: c.Application, Pipeline: c.Pipeline, Parameters: c.Parameters,
 		Trigger: map[string]any{"kind": "pipeline", "id": key.String(), "application": in.Application, "pipeline": in.Pipeline,
 			"execution": key.Execution, "actor": in.StartedBy},
-		TriggerID: triggerID, EventID: key.String(), By: in.StartedBy, Parent: &key,
+		TriggerID: triggerID, EventID: key.String(), By: in.StartedBy, Parent: &key, Traceparent: in.Traceparent,
 	})
 	if err != nil {
 		return refused(err)

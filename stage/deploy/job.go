@@ -82,7 +82,7 @@ func (j job) carry(ctx context.Context, st serviceState, outputs func(rollout.St
 			return stage.Result{}, err
 		}
 		failed := stage.Fail(*d.Failure)
-		failed.Outputs = verdictsOf(d.State)
+		failed.Outputs = reportsOf(d.State)
 		return failed, nil
 	case d.Done:
 		if err := j.recordLeftovers(ctx, st); err != nil {

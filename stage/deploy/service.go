@@ -192,7 +192,7 @@ func outputsOf(st rollout.State, account, cluster string, spec rollout.Spec, mor
 	if len(unjudged) > 0 {
 		out["unjudged"], out["withoutVerdict"] = unjudged, rollout.WithoutVerdict(spec, st)
 	}
-	maps.Copy(out, verdictsOf(st))
+	maps.Copy(out, reportsOf(st))
 	maps.Copy(out, more)
 	return out
 }

@@ -10,14 +10,21 @@ import (
 // OutputVerdicts is the output with the reports of a canary's judge, by region.
 const OutputVerdicts = "verdicts"
 
-// verdictsOf is what a canary's judge found in each region, as an output: also of a
-// rollout that failed.
-func verdictsOf(st rollout.State) map[string]any {
-	reports := rollout.Reports(st)
-	if len(reports) == 0 {
-		return nil
+// OutputTimeline is the output that says how a rollout has spent its time, as a list of
+// rollout.Period.
+const OutputTimeline = "timeline"
+
+// reportsOf are the outputs of every rollout, also of one that failed: how it has spent its
+// time, and what a canary's judge found in each region.
+func reportsOf(st rollout.State) map[string]any {
+	out := map[string]any{}
+	if len(st.Timeline) > 0 {
+		out[OutputTimeline] = st.Timeline
 	}
-	return map[string]any{OutputVerdicts: reports}
+	if reports := rollout.Reports(st); len(reports) > 0 {
+		out[OutputVerdicts] = reports
+	}
+	return out
 }
 
 // Verdicts reads the reports of a stage of this package from what it put out, or from

@@ -248,6 +248,9 @@ func (w Webhook) message(ctx context.Context, in *stage.Input, c pipeline.Webhoo
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("User-Agent", "showrunner")
+	if in.Traceparent != "" {
+		req.Header.Set("traceparent", in.Traceparent)
+	}
 	for name, value := range headers {
 		if strings.ContainsAny(name+value, "\r\n\x00") {
 			return m, &stage.Failure{Code: "WEBHOOK_HEADER", Cause: fmt.Sprintf("the header %q holds a line break", name), Help: "check the secrets in it"}, nil
