@@ -133,9 +133,13 @@ func TestTheCDKMakesAFargateService(t *testing.T) {
 	w.cdkSays("Shop", dir, []string{"COUNT=3", "WORD=two"}, deploy...)
 	cluster := w.aws("ecs", "list-clusters", "--query", "clusterArns[0]", "--output", "text")
 	service := w.aws("ecs", "list-services", "--cluster", cluster, "--query", "serviceArns[0]", "--output", "text")
-	if got := strings.Fields(w.aws("ecs", "describe-services", "--cluster", cluster, "--services", service, "--query", "services[0].[runningCount,taskDefinition,deployments[].rolloutState]", "--output", "text")); len(got) != 3 || got[0] != "3" || !strings.HasSuffix(got[1], ":2") || got[2] != "COMPLETED" {
-		t.Errorf("after the update the service is %q", got)
-	}
+	w.eventually(time.Minute, "three tasks of the second revision", func() error {
+		got := strings.Fields(w.aws("ecs", "describe-services", "--cluster", cluster, "--services", service, "--query", "services[0].[runningCount,taskDefinition,deployments[].rolloutState]", "--output", "text"))
+		if len(got) != 3 || got[0] != "3" || !strings.HasSuffix(got[1], ":2") || got[2] != "COMPLETED" {
+			return fmt.Errorf("after the update the service is %q", got)
+		}
+		return nil
+	})
 	w.eventually(time.Minute, "more tasks by the requests", func() error {
 		for range 20 {
 			w.get(host, "/")

@@ -214,6 +214,19 @@ func TestAServiceFollowsItsMetric(t *testing.T) {
 	if n := w.desired(); n != 1 {
 		t.Errorf("%d tasks without a metric", n)
 	}
+	w.cpu = 1
+	w.look(20)
+	w.now = w.now.Add(5 * time.Minute)
+	w.Call("ecs", "UpdateService", object{"cluster": "web", "service": "api", "desiredCount": 3})
+	w.settle()
+	w.look(14) // what was seen before somebody else changed the capacity does not count
+	if n := w.desired(); n != 3 {
+		t.Fatalf("%d tasks after 14 looks at the new capacity, want 3", n)
+	}
+	w.look(1)
+	if n := w.desired(); n != 1 {
+		t.Fatalf("%d tasks after 15 looks at the new capacity, want 1", n)
+	}
 	w.scale("DeleteScalingPolicy", object{"PolicyName": "cpu"})
 	w.refused("ObjectNotFoundException", "policy name: cpu", "DeleteScalingPolicy", named(object{"PolicyName": "cpu"}))
 	w.scale("DeregisterScalableTarget", nil)

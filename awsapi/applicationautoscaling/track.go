@@ -33,9 +33,11 @@ const lowShare = .9
 // rateSpan is over how long requests are counted for their rate.
 const rateSpan = 10 * time.Second
 
-// evidence is what was seen of a target's metrics, since its capacity was changed last.
+// evidence is what was seen of a target's metrics, since its capacity was changed last, by
+// this service or by somebody else.
 type evidence struct {
 	began     int // activities that there were
+	desired   int // tasks that were wanted
 	high, low map[string]int
 	counts    map[string]cloud.Counts // by instance, when they were read last
 	requests  float64                 // that were counted since the first look
@@ -228,7 +230,7 @@ func (s *Service) track(ctx context.Context, region string, t target, load ecs.L
 	if len(t.Policies) == 0 {
 		return nil
 	}
-	e := s.seen(region, t)
+	e := s.seen(region, t, load.Desired)
 	if t.measuresRequests() {
 		counts, err := s.Groups.Counts(ctx, region, load.Fleet)
 		if err != nil {
@@ -281,17 +283,17 @@ func (s *Service) track(ctx context.Context, region string, t target, load ecs.L
 var errOutdated = errors.New("the target was scaled meanwhile")
 
 // seen is the evidence about a target, anew after each change of its capacity.
-func (s *Service) seen(region string, t target) *evidence {
+func (s *Service) seen(region string, t target, desired int) *evidence {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := targetKey(region, t.Resource)
 	e := s.evidence[key]
 	if e == nil {
-		e = &evidence{began: t.Began}
+		e = &evidence{began: t.Began, desired: desired}
 		s.evidence[key] = e
 	}
-	if e.began != t.Began {
-		e.began, e.high, e.low = t.Began, nil, nil
+	if e.began != t.Began || e.desired != desired {
+		e.began, e.desired, e.high, e.low = t.Began, desired, nil, nil
 	}
 	return e
 }
