@@ -234,7 +234,7 @@ rollbacks: [{ traffic: { us-east-1: 1 } }]
 // its rollbacks run.
 func (w *world) toolkitIsRecorded() {
 	undone := filepath.Join(w.t.TempDir(), "undone")
-	file := w.write("toolkit.json", fmt.Sprintf(`{"title": "waits", "description": "d", "method": [{"type": "action", "name": "wait", "provider": {"type": "process", "path": "sleep", "arguments": "3600"}}],
+	file := w.write("toolkit.json", fmt.Sprintf(`{"title": "waits", "description": "d", "method": [{"type": "action", "name": "wait", "provider": {"type": "process", "path": "sleep", "arguments": "120"}}],
 "rollbacks": [{"type": "action", "name": "undo", "provider": {"type": "process", "path": "touch", "arguments": [%q]}}]}`, undone))
 	ended := make(chan string, 1)
 	go func() {
