@@ -8,6 +8,7 @@ import (
 	"debug/elf"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/url"
@@ -60,7 +61,7 @@ func (s *Service) zipOf(ctx context.Context, c *wire.Call, in object) ([]byte, e
 	case len(raw) > 0 && (bucket != "" || key != ""):
 		return nil, invalid("Please do not provide other FunctionCode parameters when providing a ZipFile.")
 	case len(raw) > mostZipped:
-		return nil, &wire.Error{Code: "RequestEntityTooLargeException", Status: 413, Message: "Request must be smaller than 69905067 bytes for the CreateFunction operation"}
+		return nil, &wire.Error{Code: "RequestEntityTooLargeException", Status: 413, Message: fmt.Sprintf("Zipped size must be smaller than %d bytes", mostZipped)}
 	case in.Has("ZipFile"):
 		return raw, nil
 	case bucket == "" || key == "":

@@ -3,6 +3,7 @@ package lambda
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -29,6 +30,9 @@ func (s *Service) create(ctx context.Context, c *wire.Call, in *object) (*object
 	if err := s.check(ctx, c.Region, *in, settings); err != nil {
 		return nil, err
 	}
+	if err := s.findNetwork(ctx, c, settings); err != nil {
+		return nil, err
+	}
 	if _, err := s.docs.Get(ctx, functionKey(c.Region, w.name)); err == nil {
 		return nil, conflict("Function already exist: %s", w.name)
 	}
@@ -46,10 +50,9 @@ func (s *Service) create(ctx context.Context, c *wire.Call, in *object) (*object
 	now := s.Now().UTC()
 	v.Modified, v.Revision = now, newRevision()
 	f := function{Name: w.name, Created: now, Latest: v, Next: 1, Tags: texts(in.Inner("Tags"))}
-	shown, qualifier := &f.Latest, ""
+	shown := &f.Latest
 	if in.Is("Publish") {
 		shown = f.publish(v, "", now)
-		qualifier = shown.Number
 	}
 	if err := s.docs.Create(ctx, functionKey(c.Region, w.name), f); err != nil {
 		s.dropEnv(ctx, v.Env)
@@ -58,7 +61,7 @@ func (s *Service) create(ctx context.Context, c *wire.Call, in *object) (*object
 		}
 		return nil, err
 	}
-	out := s.told(c.Region, &f, shown, qualifier, env)
+	out := s.told(c.Region, &f, shown, "", env) // also the first version is told with the function's ARN
 	return &out, nil
 }
 
@@ -87,6 +90,8 @@ func (s *Service) check(ctx context.Context, region string, in, settings object)
 		return invalid("Handler is mandatory for functions created with deployment packages.")
 	case len(in.Objects("FileSystemConfigs")) > 0:
 		return refused("FileSystemConfigs; a function reads and writes its TMPDIR")
+	case in.Inner("SnapStart").Text("ApplyOn") == "PublishedVersions" && !slices.Contains(snapStarted, settings.Text("Runtime")):
+		return invalid("%s is not supported for SnapStart enabled functions.", settings.Text("Runtime"))
 	case in.Inner("SnapStart").Text("ApplyOn") == "PublishedVersions":
 		return refused("SnapStart")
 	case in.Text("CodeSigningConfigArn") != "":
@@ -102,13 +107,19 @@ func (s *Service) check(ctx context.Context, region string, in, settings object)
 	return checkEnv(in)
 }
 
-// unsupported are runtimes that AWS knows and that no function here can have, with what to do.
+// snapStarted are the runtimes that SnapStart is for.
+var snapStarted = strings.Fields("java11 java17 java21 java25 python3.12 python3.13 python3.14 dotnet8")
+
+// ended are the runtimes that AWS has given up, with those that it recommends instead.
+var ended = map[string]string{"java8": "java21", "go1.x": "provided.al2023", "provided": "provided.al2023", "ruby2.7": "ruby3.2", "nodejs14.x": "nodejs20.x", "python3.7": "python3.12", "dotnetcore3.1": "dotnet6", "nodejs12.x": "nodejs18.x"}
+
+// unsupported are runtimes that no function here can have, with what to do.
 func unsupported(name string) error {
-	advice := map[string]string{"go1.x": "provided.al2023 with the program as `bootstrap`", "provided": "provided.al2023", "python": "python3.13", "nodejs": "nodejs22.x"}
-	for prefix, instead := range advice {
-		if strings.HasPrefix(name, prefix) {
-			return invalid("The runtime parameter of %s is no longer supported for creating or updating AWS Lambda functions. We recommend you use a supported runtime (%s) while creating or updating functions.", name, instead)
-		}
+	if instead, was := ended[name]; was {
+		return invalid("The runtime parameter of %s is no longer supported for creating or updating AWS Lambda functions. We recommend you use the new runtime (%s) while creating or updating functions.", name, instead)
+	}
+	if !slices.Contains(wire.LambdaRuntimes, name) {
+		return invalid("Value %s at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [%s] or be a valid ARN", name, strings.Join(wire.LambdaRuntimes, ", "))
 	}
 	return refused("the runtime %s; use provided.al2023 with a program of your own as `bootstrap`, nodejs or python", name)
 }
@@ -135,15 +146,13 @@ func (s *Service) checkRuntime(ctx context.Context, region, name string) error {
 var reserved = []string{"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_NAME",
 	"AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT"}
 
-// mostEnv bounds the variables of a function, in bytes.
+// mostEnv bounds the variables of a function, in bytes of their JSON.
 const mostEnv = 4 << 10
 
 func checkEnv(in object) error {
 	env := texts(in.Inner("Environment").Inner("Variables"))
-	size := 0
 	var bad []string
-	for name, value := range env {
-		size += len(name) + len(value)
+	for name := range env {
 		if slices.Contains(reserved, name) {
 			bad = append(bad, name)
 		}
@@ -152,8 +161,30 @@ func checkEnv(in object) error {
 	if len(bad) > 0 {
 		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided contains reserved keys that are currently not supported for modification. Reserved keys used in this request: %s", strings.Join(bad, ", "))
 	}
-	if size > mostEnv {
-		return invalid("Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: %d bytes", size)
+	measured, err := json.Marshal(env)
+	if err == nil && len(measured) > mostEnv {
+		err = invalid("Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: %s", measured)
+	}
+	return err
+}
+
+// findNetwork adds the network of the subnets in settings to them.
+func (s *Service) findNetwork(ctx context.Context, c *wire.Call, settings object) error {
+	vpc := settings.Inner("VpcConfig")
+	subnets := vpc.Texts("SubnetIds")
+	if len(subnets) == 0 {
+		return nil
+	}
+	out, err := s.Services.Call(ctx, *c, "ec2", "DescribeSubnets", map[string]any{"SubnetIds": vpc["SubnetIds"]})
+	var e *wire.Error
+	if errors.As(err, &e) {
+		return invalid("Error occurred while DescribeSubnets. EC2 Error Code: %s. EC2 Error Message: %s", e.Code, e.Message)
+	}
+	if err != nil {
+		return err
+	}
+	for _, subnet := range object(out).Objects("Subnets") {
+		settings["VpcConfig"] = vpc.With(object{"VpcId": subnet.Text("VpcId")})
 	}
 	return nil
 }
@@ -175,7 +206,7 @@ func texts(o object) map[string]string {
 // keepEnv keeps the variables that a request gives as those of a version.
 func (s *Service) keepEnv(ctx context.Context, region, name string, v *version, in object) (map[string]string, error) {
 	env := texts(in.Inner("Environment").Inner("Variables"))
-	v.Env, v.EnvNames = "", nil
+	v.Env, v.EnvNames, v.EnvGiven = "", nil, in.Has("Environment")
 	if len(env) == 0 {
 		return nil, nil
 	}

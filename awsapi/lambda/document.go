@@ -32,6 +32,8 @@ type version struct {
 	Settings object       `json:"settings"`
 	Env      string       `json:"env,omitempty"`      // the name of the variables' values
 	EnvNames []string     `json:"envNames,omitempty"` // what they are called, sorted
+	EnvGiven bool         `json:"envGiven,omitempty"` // there may be none of them
+	From     string       `json:"from,omitempty"`     // the description of $LATEST when it was published
 	Code     artifact.Ref `json:"code"`
 	Zip      artifact.Ref `json:"zip"`
 	SHA256   string       `json:"sha256"` // in base64
@@ -63,7 +65,7 @@ type alias struct {
 // policy is who may call, in AWS's words.
 type policy struct {
 	Statements []object `json:"statements"`
-	Revision   string   `json:"revision"`
+	Revision   string   `json:"revision,omitempty"` // of a layer's; a function's is that of what it is of
 }
 
 func newRevision() string { return carry.NewUUID() }
@@ -73,12 +75,29 @@ func (f *function) unsettled() bool {
 	return f.Latest.Creating || f.Latest.Updating || slices.ContainsFunc(f.Versions, func(v version) bool { return v.Creating })
 }
 
-// settle ends what was begun.
+// settle ends what was begun, which is a change of its own.
 func (f *function) settle() {
-	f.Latest.Creating, f.Latest.Updating = false, false
+	f.Latest.settle()
 	for n := range f.Versions {
-		f.Versions[n].Creating = false
+		f.Versions[n].settle()
 	}
+}
+
+func (v *version) settle() {
+	if v.Creating || v.Updating {
+		v.Creating, v.Updating, v.Revision = false, false, newRevision()
+	}
+}
+
+// revision is that of what a qualifier means: the function, a version or an alias. nil when there is none.
+func (f *function) revision(qualifier string) *string {
+	if a := f.alias(qualifier); a != nil {
+		return &a.Revision
+	}
+	if v := f.find(qualifier); v != nil {
+		return &v.Revision
+	}
+	return nil
 }
 
 // find is a version by its number; nil when there is none.
@@ -139,7 +158,7 @@ func (s *Service) told(region string, f *function, v *version, qualifier string,
 	case !v.Creating:
 		out["LastUpdateStatus"] = "Successful"
 	}
-	if len(v.EnvNames) > 0 && env != nil {
+	if v.EnvGiven || len(v.EnvNames) > 0 {
 		values := map[string]any{}
 		for name, value := range env {
 			values[name] = value
@@ -158,7 +177,9 @@ func (s *Service) told(region string, f *function, v *version, qualifier string,
 		out["Layers"] = wire.List(list)
 	}
 	if vpc := out.Inner("VpcConfig"); vpc != nil {
-		out["VpcConfig"] = vpc.With(object{"VpcId": "", "Ipv6AllowedForDualStack": vpc.Is("Ipv6AllowedForDualStack")})
+		vpc = vpc.With(object{"Ipv6AllowedForDualStack": vpc.Is("Ipv6AllowedForDualStack")})
+		vpc["VpcId"] = vpc.Text("VpcId") // empty without subnets
+		out["VpcConfig"] = vpc
 	}
 	return out
 }

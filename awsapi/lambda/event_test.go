@@ -90,7 +90,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 	w.create("f")
 	w.create("dest")
 	w.call("PutFunctionEventInvokeConfig", object{"FunctionName": "f", "DestinationConfig": object{"OnFailure": object{"Destination": "arn:aws:lambda:us-west-2:000000000000:function:dest"}}})
-	w.refused("PutFunctionEventInvokeConfig", object{"FunctionName": "f", "DestinationConfig": object{"OnFailure": object{"Destination": "arn:aws:sqs:us-west-2:000000000000:q"}}}, "InvalidParameterValueException", "SQS, SNS and EventBridge are not served")
+	w.refused("PutFunctionEventInvokeConfig", object{"FunctionName": "f", "DestinationConfig": object{"OnFailure": object{"Destination": "arn:aws:sqs:us-west-2:000000000000:q"}}}, "InvalidParameterValueException", "SQS, SNS, EventBridge and S3 are not served")
 	w.runner.set(func(in cloud.Invocation) (cloud.InvocationResult, error) {
 		if strings.HasSuffix(in.Function, ":dest") {
 			return cloud.InvocationResult{Payload: []byte("null")}, nil

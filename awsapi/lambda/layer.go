@@ -3,6 +3,8 @@ package lambda
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,9 +73,15 @@ func (s *Service) publishLayer(ctx context.Context, c *wire.Call, in *object) (*
 		if err != nil {
 			return nil, err
 		}
-		out := s.toldLayer(c.Region, l).With(object{"Content": s.layerContent(l)})
-		return &out, nil
+		return s.wholeLayer(c.Region, l), nil
 	}
+}
+
+// wholeLayer is a version of a layer with its content.
+func (s *Service) wholeLayer(region string, l layer) *object {
+	out := s.toldLayer(region, l)
+	out["Content"] = s.layerContent(l)
+	return &out
 }
 
 func (s *Service) layerContent(l layer) object {
@@ -83,11 +91,17 @@ func (s *Service) layerContent(l layer) object {
 // toldLayer is a version of a layer as lists have it.
 func (s *Service) toldLayer(region string, l layer) object {
 	arn := s.layerARN(region, l.Name)
-	return l.Settings.With(object{"LayerArn": arn, "LayerVersionArn": arn + ":" + strconv.Itoa(l.Version), "Version": l.Version, "CreatedDate": modified(l.Created)})
+	out := object{"Description": ""}
+	maps.Copy(out, l.Settings)
+	maps.Copy(out, object{"LayerArn": arn, "LayerVersionArn": arn + ":" + strconv.Itoa(l.Version), "Version": l.Version, "CreatedDate": modified(l.Created)})
+	return out
 }
 
 // layerByARN is a version of a layer by its ARN.
 func (s *Service) layerByARN(ctx context.Context, c *wire.Call, arn string) (layer, error) {
+	if parts := strings.Split(arn, ":"); len(parts) > 3 && parts[3] != c.Region {
+		return layer{}, invalid("Layers are not in the same region as the function. Layers are expected to be in region %s.", c.Region)
+	}
 	rest, ok := strings.CutPrefix(arn, "arn:aws:lambda:"+c.Region+":"+s.Account+":layer:")
 	name, number, numbered := strings.Cut(rest, ":")
 	version, err := strconv.Atoi(number)
@@ -101,16 +115,28 @@ func (s *Service) layerByARN(ctx context.Context, c *wire.Call, arn string) (lay
 	return l, err
 }
 
+// layerNumber is the version that a request names.
+func layerNumber(in object) (int, error) {
+	number := in.Number("VersionNumber", 0)
+	if number < 1 {
+		return 0, invalid("Layer Version Cannot be less than 1")
+	}
+	return number, nil
+}
+
 func (s *Service) getLayer(ctx context.Context, c *wire.Call, in *object) (*object, error) {
-	l, err := s.layers.Get(ctx, layerKey(c.Region, layerName(in.Text("LayerName")), in.Number("VersionNumber", 0)))
+	number, err := layerNumber(*in)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.layers.Get(ctx, layerKey(c.Region, layerName(in.Text("LayerName")), number))
 	if problem.CodeOf(err) == problem.NotFound || err == nil && l.Deleted {
-		return nil, missing("The resource you requested does not exist.")
+		return nil, missing(noSuchResource)
 	}
 	if err != nil {
 		return nil, err
 	}
-	out := s.toldLayer(c.Region, l).With(object{"Content": s.layerContent(l)})
-	return &out, nil
+	return s.wholeLayer(c.Region, l), nil
 }
 
 func (s *Service) listLayerVersions(ctx context.Context, c *wire.Call, in *object) (*object, error) {
@@ -123,16 +149,25 @@ func (s *Service) listLayerVersions(ctx context.Context, c *wire.Call, in *objec
 		if !l.Deleted && fits(l, *in) {
 			one := s.toldLayer(c.Region, l)
 			delete(one, "LayerArn")
+			one["place"] = fmt.Sprintf("%012d", math.MaxInt32-l.Version) // the newest first
 			out = append(out, one)
 		}
 	}
-	return &object{"LayerVersions": wire.List(out)}, nil
+	answer, err := page(*in, "LayerVersions", out, "place")
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range answer.Objects("LayerVersions") {
+		delete(one, "place")
+	}
+	return answer, nil
 }
 
-// fits says whether a layer is for the runtime that a request names.
+// fits says whether a layer is for the runtime and the architecture that a request names.
 func fits(l layer, in object) bool {
-	runtime := in.Text("CompatibleRuntime")
-	return runtime == "" || slices.Contains(l.Settings.Texts("CompatibleRuntimes"), runtime)
+	runtime, machine := in.Text("CompatibleRuntime"), in.Text("CompatibleArchitecture")
+	return (runtime == "" || slices.Contains(l.Settings.Texts("CompatibleRuntimes"), runtime)) &&
+		(machine == "" || slices.Contains(l.Settings.Texts("CompatibleArchitectures"), machine))
 }
 
 func (s *Service) listLayers(ctx context.Context, c *wire.Call, in *object) (*object, error) {
@@ -162,7 +197,11 @@ func sorted(list []object, member string) []object {
 
 // deleteLayer hides a version: functions that use it go on with it.
 func (s *Service) deleteLayer(ctx context.Context, c *wire.Call, in *object) (*struct{}, error) {
-	_, err := s.layers.Update(ctx, layerKey(c.Region, layerName(in.Text("LayerName")), in.Number("VersionNumber", 0)), func(l *layer) error { l.Deleted = true; return nil })
+	number, err := layerNumber(*in)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.layers.Update(ctx, layerKey(c.Region, layerName(in.Text("LayerName")), number), func(l *layer) error { l.Deleted = true; return nil })
 	if problem.CodeOf(err) == problem.NotFound {
 		err = nil
 	}

@@ -14,7 +14,7 @@ import (
 func (s *Service) getLayerByARN(ctx context.Context, c *wire.Call, in *object) (*object, error) {
 	l, err := s.layerByARN(ctx, c, in.Text("Arn"))
 	if wire.CodeOf(err) == "InvalidParameterValueException" {
-		return nil, missing("The resource you requested does not exist.")
+		return nil, missing(noSuchResource)
 	}
 	if err != nil {
 		return nil, err
@@ -22,11 +22,21 @@ func (s *Service) getLayerByARN(ctx context.Context, c *wire.Call, in *object) (
 	return s.getLayer(ctx, c, &object{"LayerName": l.Name, "VersionNumber": l.Version})
 }
 
+func (s *Service) noLayer(c *wire.Call, in object) error {
+	return missing("Layer version %s:%d does not exist.", s.layerARN(c.Region, layerName(in.Text("LayerName"))), in.Number("VersionNumber", 0))
+}
+
+// sameLayerRevision is sameRevision of a layer's policy.
+func sameLayerRevision(in object, revision string) error {
+	if wanted := in.Text("RevisionId"); wanted != "" && wanted != revision {
+		return userError("PreconditionFailedException", "The Revision Id provided does not match the latest Revision Id. Call the GetLayerPolicy API to retrieve the latest Revision Id")
+	}
+	return nil
+}
+
 // changeLayer updates a version of a layer that is there.
 func (s *Service) changeLayer(ctx context.Context, c *wire.Call, in object, how func(*layer) error) (layer, error) {
-	gone := func() error {
-		return missing("Layer version %s does not exist.", s.layerARN(c.Region, layerName(in.Text("LayerName")))+":"+strconv.Itoa(in.Number("VersionNumber", 0)))
-	}
+	gone := func() error { return s.noLayer(c, in) }
 	l, err := s.layers.Update(ctx, layerKey(c.Region, layerName(in.Text("LayerName")), in.Number("VersionNumber", 0)), func(l *layer) error {
 		if l.Deleted {
 			return gone()
@@ -54,7 +64,7 @@ func (s *Service) addLayerPermission(ctx context.Context, c *wire.Call, in *obje
 		statement["Condition"] = object{"StringEquals": object{"aws:PrincipalOrgID": id}}
 	}
 	l, err := s.changeLayer(ctx, c, *in, func(l *layer) error {
-		if err := sameRevision(*in, l.Policy.Revision); err != nil {
+		if err := sameLayerRevision(*in, l.Policy.Revision); err != nil {
 			return err
 		}
 		if slices.ContainsFunc(l.Policy.Statements, func(o object) bool { return o.Text("Sid") == in.Text("StatementId") }) {
@@ -72,7 +82,7 @@ func (s *Service) addLayerPermission(ctx context.Context, c *wire.Call, in *obje
 
 func (s *Service) removeLayerPermission(ctx context.Context, c *wire.Call, in *object) (*struct{}, error) {
 	_, err := s.changeLayer(ctx, c, *in, func(l *layer) error {
-		if err := sameRevision(*in, l.Policy.Revision); err != nil {
+		if err := sameLayerRevision(*in, l.Policy.Revision); err != nil {
 			return err
 		}
 		left := slices.DeleteFunc(slices.Clone(l.Policy.Statements), func(o object) bool { return o.Text("Sid") == in.Text("StatementId") })
@@ -87,7 +97,10 @@ func (s *Service) removeLayerPermission(ctx context.Context, c *wire.Call, in *o
 
 func (s *Service) getLayerPolicy(ctx context.Context, c *wire.Call, in *object) (*object, error) {
 	l, err := s.layers.Get(ctx, layerKey(c.Region, layerName(in.Text("LayerName")), in.Number("VersionNumber", 0)))
-	if problem.CodeOf(err) == problem.NotFound || err == nil && (l.Deleted || len(l.Policy.Statements) == 0) {
+	if problem.CodeOf(err) == problem.NotFound || err == nil && l.Deleted {
+		return nil, s.noLayer(c, *in)
+	}
+	if err == nil && len(l.Policy.Statements) == 0 {
 		return nil, missing("No policy is associated with the given resource.")
 	}
 	if err != nil {

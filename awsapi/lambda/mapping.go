@@ -70,24 +70,28 @@ func checkMapping(in object) error {
 func (s *Service) createMapping(ctx context.Context, c *wire.Call, in *object) (*object, error) {
 	stream := in.Text("EventSourceArn")
 	switch {
-	case stream == "":
+	case in.Has("SelfManagedEventSource"):
 		return nil, refused("event sources without an EventSourceArn, such as a Kafka of one's own")
-	case !strings.HasPrefix(stream, "arn:aws:kinesis:"):
-		return nil, refused("the event source %s: streams of Kinesis feed functions, SQS, DynamoDB and the others are not served", stream)
+	case stream == "":
+		return nil, invalid("Unrecognized event source.")
 	}
 	w, err := s.which(c, in.Text("FunctionName"), "")
 	if err != nil {
 		return nil, err
 	}
-	if err := checkMapping(*in); err != nil {
-		return nil, err
-	}
 	f, err := s.settled(ctx, c.Region, w)
+	if wire.CodeOf(err) == "ResourceNotFoundException" || err == nil && f.qualified(w.qualifier) == nil {
+		err = invalid(noSuchFunction)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if f.qualified(w.qualifier) == nil {
-		return nil, s.noFunction(c.Region, w)
+	switch {
+	case !strings.HasPrefix(stream, "arn:aws:kinesis:"):
+		return nil, refused("the event source %s: streams of Kinesis feed functions, SQS, DynamoDB and the others are not served", stream)
+	}
+	if err := checkMapping(*in); err != nil {
+		return nil, err
 	}
 	now := s.Now().UTC()
 	m := mapping{UUID: carry.NewUUID(), Region: c.Region, Stream: stream, Function: w.name, Qualifier: w.qualifier, Settings: in.Only(keptOfMapping...), Enabled: true, Created: now, Modified: now,
@@ -156,7 +160,7 @@ func (s *Service) toldMapping(m mapping, state string) *object {
 	return &out
 }
 
-func (s *Service) noMapping() error { return missing("The resource you requested does not exist.") }
+func (s *Service) noMapping() error { return missing(noSuchResource) }
 
 // seen is a mapping by its identifier; what was said once of it is not said again.
 func (s *Service) seen(ctx context.Context, c *wire.Call, id string) (mapping, error) {

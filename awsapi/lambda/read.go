@@ -94,8 +94,8 @@ func (s *Service) linkSignature(ref, until string) string {
 }
 
 func (s *Service) getCodeSigning(ctx context.Context, c *wire.Call, in *object) (*object, error) {
-	f, _, _, err := s.found(ctx, c, *in)
-	return &object{"FunctionName": f.Name, "CodeSigningConfigArn": ""}, err
+	_, _, _, err := s.found(ctx, c, *in)
+	return &object{}, err // a function without one is not even named
 }
 
 func (s *Service) getRuntimeManagement(ctx context.Context, c *wire.Call, in *object) (*object, error) {
@@ -113,14 +113,18 @@ func (s *Service) list(ctx context.Context, c *wire.Call, in *object) (*object, 
 			return nil, err
 		}
 		f := e.Doc
-		all := []*version{&f.Latest}
-		if in.Text("FunctionVersion") == "ALL" {
+		all, qualified := []*version{&f.Latest}, in.Text("FunctionVersion") == "ALL"
+		if qualified {
 			for n := range f.Versions {
 				all = append(all, &f.Versions[n])
 			}
 		}
 		for _, v := range all {
-			one, err := s.listed(ctx, c.Region, &f, v)
+			qualifier := ""
+			if qualified {
+				qualifier = v.Number
+			}
+			one, err := s.listed(ctx, c.Region, &f, v, qualifier)
 			if err != nil {
 				return nil, err
 			}
@@ -131,14 +135,10 @@ func (s *Service) list(ctx context.Context, c *wire.Call, in *object) (*object, 
 }
 
 // listed is a version as lists have it: with its number in its ARN in lists of versions.
-func (s *Service) listed(ctx context.Context, region string, f *function, v *version) (object, error) {
+func (s *Service) listed(ctx context.Context, region string, f *function, v *version, qualifier string) (object, error) {
 	env, err := s.env(ctx, v)
 	if err != nil {
 		return nil, err
-	}
-	qualifier := ""
-	if v != &f.Latest {
-		qualifier = v.Number
 	}
 	out := s.told(region, f, v, qualifier, env)
 	for _, member := range []string{"State", "StateReason", "StateReasonCode", "LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode", "RuntimeVersionConfig"} {
@@ -200,14 +200,18 @@ func (s *Service) tag(ctx context.Context, c *wire.Call, in *object) (*struct{},
 		return nil, err
 	}
 	tags := texts(in.Inner("Tags"))
+	if len(tags) == 0 {
+		return nil, invalid("An error occurred and the request cannot be processed.")
+	}
 	_, err = s.change(ctx, c.Region, w, func(f *function) error {
 		if f.Tags == nil {
 			f.Tags = map[string]string{}
 		}
 		maps.Copy(f.Tags, tags)
 		if len(f.Tags) > 50 {
-			return invalid("Tag limit exceeded: a function can have 50 tags at most")
+			return invalid("Number of tags exceeds resource tag limit.")
 		}
+		f.Latest.Revision = newRevision()
 		return nil
 	})
 	return &struct{}{}, err
@@ -221,6 +225,7 @@ func (s *Service) untag(ctx context.Context, c *wire.Call, in *object) (*struct{
 	names := in.Texts("TagKeys")
 	_, err = s.change(ctx, c.Region, w, func(f *function) error {
 		maps.DeleteFunc(f.Tags, func(k, _ string) bool { return slices.Contains(names, k) })
+		f.Latest.Revision = newRevision()
 		return nil
 	})
 	return &struct{}{}, err
@@ -258,6 +263,14 @@ func (s *Service) accountSettings(ctx context.Context, c *wire.Call, _ *object) 
 			unreserved -= *r
 		}
 	}
+	for e, err := range s.layers.All(ctx, c.Region+"/") {
+		if err != nil {
+			return nil, err
+		}
+		if !e.Doc.Deleted {
+			size += e.Doc.Size
+		}
+	}
 	return &object{
 		"AccountLimit": object{"TotalCodeSize": int64(80530636800), "CodeSizeUnzipped": int64(mostUnzipped), "CodeSizeZipped": int64(mostZipped), "ConcurrentExecutions": mostAtOnce, "UnreservedConcurrentExecutions": unreserved},
 		"AccountUsage": object{"TotalCodeSize": size, "FunctionCount": int64(count)},
@@ -271,6 +284,9 @@ func (s *Service) putConcurrency(ctx context.Context, c *wire.Call, in *object) 
 	}
 	if w.qualifier != "" {
 		return nil, invalid("This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.")
+	}
+	if _, err := s.load(ctx, c.Region, which{w.name, latest}); err != nil {
+		return nil, err
 	}
 	wanted := in.Number("ReservedConcurrentExecutions", 0)
 	others := 0

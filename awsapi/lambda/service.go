@@ -191,8 +191,12 @@ func (s *Service) arn(region, name, qualifier string) string {
 func (s *Service) which(c *wire.Call, name, qualifier string) (which, error) {
 	w := which{name, qualifier}
 	if _, rest, ok := strings.Cut(name, "function:"); ok {
-		if parts := strings.Split(name, ":"); parts[0] == "arn" && (parts[3] != c.Region || parts[4] != c.Account) {
-			return w, wire.Errorf("ResourceNotFoundException", "Functions from '%s' are not reachable in this region ('%s')", parts[3], c.Region)
+		switch parts := strings.Split(name, ":"); {
+		case parts[0] != "arn":
+		case parts[4] != c.Account:
+			return w, &wire.Error{Code: "AccessDeniedException", Status: http.StatusForbidden}
+		case parts[3] != c.Region:
+			return w, missing("Functions from '%s' are not reachable in this region ('%s')", parts[3], c.Region)
 		}
 		w.name = rest
 	} else if parts := strings.Split(name, ":"); len(parts) >= 2 && numeric.MatchString(parts[0]) && len(parts[0]) == 12 {
@@ -214,7 +218,14 @@ func (s *Service) which(c *wire.Call, name, qualifier string) (which, error) {
 func functionKey(region, name string) string { return region + "/" + name }
 
 func invalid(format string, args ...any) error {
-	return wire.Errorf("InvalidParameterValueException", format, args...)
+	return userError("InvalidParameterValueException", format, args...)
+}
+
+// userError is an error as Lambda tells what its caller has to mend.
+func userError(code, format string, args ...any) error {
+	e := wire.Errorf(code, format, args...)
+	e.Members = map[string]any{"Type": "User"}
+	return e
 }
 
 // refused is the error of what cannot be had here.
@@ -223,26 +234,30 @@ func refused(format string, args ...any) error {
 }
 
 func missing(what string, args ...any) error {
-	e := wire.Errorf("ResourceNotFoundException", what, args...)
-	e.Members = map[string]any{"Type": "User"}
-	return e
+	return userError("ResourceNotFoundException", what, args...)
 }
 
 func conflict(format string, args ...any) error {
-	e := wire.Errorf("ResourceConflictException", format, args...)
-	e.Members = map[string]any{"Type": "User"}
-	return e
+	return userError("ResourceConflictException", format, args...)
 }
 
 func (s *Service) noFunction(region string, w which) error {
 	return missing("Function not found: %s", s.arn(region, w.name, w.qualifier))
 }
 
+var aliasName = regexp.MustCompile(`^[a-zA-Z0-9-_]+$`)
+
+// noQualified is the error of a version or an alias that is not there.
+func (s *Service) noQualified(region string, w which) error {
+	if aliasName.MatchString(w.qualifier) && !numeric.MatchString(w.qualifier) {
+		return s.noAlias(region, w, w.qualifier)
+	}
+	return s.noFunction(region, w)
+}
+
 // outdated is the error of a revision that is not the present one.
 func outdated() error {
-	e := wire.Errorf("PreconditionFailedException", "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id")
-	e.Members = map[string]any{"Type": "User"}
-	return e
+	return userError("PreconditionFailedException", "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id")
 }
 
 // load is the document of a function.

@@ -13,12 +13,12 @@ func (s *Service) updateCode(ctx context.Context, c *wire.Call, in *object) (*ob
 	if err != nil {
 		return nil, err
 	}
-	if in.Has("ImageUri") {
-		return nil, refused("functions from container images; give the code as a zip file")
-	}
 	f, err := s.settled(ctx, c.Region, which{name: w.name})
 	if err != nil {
 		return nil, err
+	}
+	if in.Has("ImageUri") {
+		return nil, invalid("Please don't provide ImageUri when updating a function with packageType Zip.")
 	}
 	next := f.Latest
 	if in.Has("Architectures") {
@@ -90,7 +90,10 @@ func (s *Service) updateConfiguration(ctx context.Context, c *wire.Call, in *obj
 	if err := s.check(ctx, c.Region, *in, settings); err != nil {
 		return nil, err
 	}
-	next := version{Layers: f.Latest.Layers, Env: f.Latest.Env, EnvNames: f.Latest.EnvNames}
+	if err := s.findNetwork(ctx, c, given); err != nil {
+		return nil, err
+	}
+	next := version{Layers: f.Latest.Layers, Env: f.Latest.Env, EnvNames: f.Latest.EnvNames, EnvGiven: f.Latest.EnvGiven}
 	if in.Has("Layers") {
 		if next.Layers, err = s.usedLayers(ctx, c, *in); err != nil {
 			return nil, err
@@ -119,7 +122,7 @@ func (s *Service) updateConfiguration(ctx context.Context, c *wire.Call, in *obj
 			v.Layers = next.Layers
 		}
 		if in.Has("Environment") {
-			v.Env, v.EnvNames = next.Env, next.EnvNames
+			v.Env, v.EnvNames, v.EnvGiven = next.Env, next.EnvNames, next.EnvGiven
 		}
 		v.Modified, v.Revision, v.Updating = s.Now().UTC(), newRevision(), true
 		return nil

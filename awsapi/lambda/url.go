@@ -57,21 +57,25 @@ func (s *Service) toldURL(a address) object {
 
 func stampOf(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
-// urlTarget is the function that an operation on addresses names.
-func (s *Service) urlTarget(ctx context.Context, c *wire.Call, in object) (function, which, error) {
+// urlTarget is the function that an operation on addresses names; gone is the error of
+// what is not there.
+func (s *Service) urlTarget(ctx context.Context, c *wire.Call, in object, gone string) (function, which, error) {
 	w, err := s.which(c, in.Text("FunctionName"), in.Text("Qualifier"))
 	if err != nil {
 		return function{}, w, err
 	}
 	f, err := s.load(ctx, c.Region, which{name: w.name})
-	if err != nil {
-		return f, w, missing("Function does not exist")
+	if wire.CodeOf(err) == "ResourceNotFoundException" || err == nil && w.qualifier != "" && f.alias(w.qualifier) == nil {
+		err = missing("%s", gone)
 	}
-	if w.qualifier != "" && f.alias(w.qualifier) == nil {
-		return f, w, s.noFunction(c.Region, w)
-	}
-	return f, w, nil
+	return f, w, err
 }
+
+// What is not there, as operations that make addresses and those that read them say.
+const (
+	noSuchFunction = "Function does not exist"
+	noSuchResource = "The resource you requested does not exist."
+)
 
 // urlOf is the address of a function or alias; false when there is none.
 func (s *Service) urlOf(ctx context.Context, region string, w which) (address, bool, error) {
@@ -95,7 +99,7 @@ func checkMode(in object) error {
 func newURLID() string { return strings.ToLower(rand.Text() + rand.Text())[:32] }
 
 func (s *Service) createURL(ctx context.Context, c *wire.Call, in *object) (*object, error) {
-	_, w, err := s.urlTarget(ctx, c, *in)
+	_, w, err := s.urlTarget(ctx, c, *in, noSuchFunction)
 	if err != nil {
 		return nil, err
 	}
@@ -115,13 +119,13 @@ func (s *Service) createURL(ctx context.Context, c *wire.Call, in *object) (*obj
 	}
 	out := s.toldURL(a)
 	delete(out, "LastModifiedTime")
-	return &out, nil
+	return withMode(out, *in), nil
 }
 
-func noURL() error { return missing("The resource you requested does not exist.") }
+func noURL() error { return missing(noSuchResource) }
 
 func (s *Service) getURL(ctx context.Context, c *wire.Call, in *object) (*object, error) {
-	_, w, err := s.urlTarget(ctx, c, *in)
+	_, w, err := s.urlTarget(ctx, c, *in, noSuchResource)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +138,7 @@ func (s *Service) getURL(ctx context.Context, c *wire.Call, in *object) (*object
 }
 
 func (s *Service) listURLs(ctx context.Context, c *wire.Call, in *object) (*object, error) {
-	_, w, err := s.urlTarget(ctx, c, in.Only("FunctionName"))
+	_, w, err := s.urlTarget(ctx, c, in.Only("FunctionName"), noSuchFunction)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +154,7 @@ func (s *Service) listURLs(ctx context.Context, c *wire.Call, in *object) (*obje
 }
 
 func (s *Service) updateURL(ctx context.Context, c *wire.Call, in *object) (*object, error) {
-	_, w, err := s.urlTarget(ctx, c, *in)
+	_, w, err := s.urlTarget(ctx, c, *in, noSuchFunction)
 	if err != nil {
 		return nil, err
 	}
@@ -177,12 +181,19 @@ func (s *Service) updateURL(ctx context.Context, c *wire.Call, in *object) (*obj
 	if problem.CodeOf(err) == problem.NotFound {
 		err = noURL()
 	}
-	out := s.toldURL(a)
-	return &out, err
+	return withMode(s.toldURL(a), *in), err
+}
+
+// withMode is the answer of a change: it says the mode when the request does.
+func withMode(out, in object) *object {
+	if !in.Has("InvokeMode") {
+		delete(out, "InvokeMode")
+	}
+	return &out
 }
 
 func (s *Service) deleteURL(ctx context.Context, c *wire.Call, in *object) (*struct{}, error) {
-	_, w, err := s.urlTarget(ctx, c, *in)
+	_, w, err := s.urlTarget(ctx, c, *in, noSuchResource)
 	if err != nil {
 		return nil, err
 	}

@@ -14,19 +14,21 @@ import (
 // publish makes the present code and settings a version; the last version when nothing
 // has changed since.
 func (f *function) publish(v version, description string, now time.Time) *version {
+	v.From = v.Settings.Text("Description")
 	if description != "" {
 		v.Settings = v.Settings.Clone()
 		v.Settings["Description"] = description
 	}
 	if n := len(f.Versions); n > 0 {
 		last := &f.Versions[n-1]
-		if sameButDescription(last, &f.Latest) {
+		if last.From == v.From && sameButDescription(last, &f.Latest) {
 			return last
 		}
 	}
 	v.Settings = v.Settings.Clone()
 	v.Number, v.Modified, v.Revision = number(f.Next), now, newRevision()
-	v.Updating = false
+	v.Creating, v.Updating = v.Creating || v.Updating, false
+	f.Latest.Revision = newRevision()
 	f.Next++
 	f.Versions = append(f.Versions, v)
 	return &f.Versions[len(f.Versions)-1]
@@ -59,11 +61,7 @@ func (s *Service) publish(ctx context.Context, c *wire.Call, in *object) (*objec
 		if sum := in.Text("CodeSha256"); sum != "" && sum != f.Latest.SHA256 {
 			return invalid("CodeSHA256 (%s) is different from current CodeSHA256 in $LATEST (%s). Please try again with the CodeSHA256 in $LATEST.", sum, f.Latest.SHA256)
 		}
-		before := len(f.Versions)
 		shown = f.publish(f.Latest, in.Text("Description"), s.Now().UTC())
-		if len(f.Versions) > before {
-			shown.Creating = true
-		}
 		return nil
 	})
 	if err != nil {
@@ -82,22 +80,20 @@ func (s *Service) listVersions(ctx context.Context, c *wire.Call, in *object) (*
 	if err != nil {
 		return nil, err
 	}
-	env, err := s.env(ctx, &f.Latest)
+	first, err := s.listed(ctx, c.Region, &f, &f.Latest, latest)
 	if err != nil {
 		return nil, err
 	}
-	first := s.told(c.Region, &f, &f.Latest, latest, env)
-	for _, member := range []string{"State", "LastUpdateStatus", "RuntimeVersionConfig"} {
-		delete(first, member)
-	}
-	list := []object{first.With(object{"place": "0"})}
+	first["place"] = "0"
+	list := []object{first}
 	for n := range f.Versions {
-		one, err := s.listed(ctx, c.Region, &f, &f.Versions[n])
+		one, err := s.listed(ctx, c.Region, &f, &f.Versions[n], f.Versions[n].Number)
 		if err != nil {
 			return nil, err
 		}
 		num := f.Versions[n].Number
-		list = append(list, one.With(object{"place": strings.Repeat("~", len(num)) + num}))
+		one["place"] = strings.Repeat("~", len(num)) + num
+		list = append(list, one)
 	}
 	out, err := page(*in, "Versions", list, "place")
 	if err != nil {
@@ -115,7 +111,7 @@ func (s *Service) deleteVersion(ctx context.Context, c *wire.Call, w which) erro
 		return invalid("$LATEST version cannot be deleted without deleting the function.")
 	}
 	var env string
-	f, err := s.change(ctx, c.Region, w, func(f *function) error {
+	f, err := s.change(ctx, c.Region, which{name: w.name}, func(f *function) error {
 		if f.alias(w.qualifier) != nil || !numeric.MatchString(w.qualifier) {
 			return invalid("Deletion of aliases is not currently supported.")
 		}
@@ -156,10 +152,8 @@ func (s *Service) weights(region string, f *function, routing object, first stri
 	if len(out) > 1 {
 		return nil, invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
 	}
-	for v, weight := range out {
+	for v := range out {
 		switch {
-		case weight < 0 || weight > 1:
-			return nil, wire.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'routingConfig.additionalVersionWeights' failed to satisfy constraint: Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value greater than or equal to 0.0, Member must not be null]", v)
 		case v == first:
 			return nil, invalid("Invalid function version %s. Function version %s is already included in routing configuration.", v, v)
 		case v == latest || first == latest:
@@ -177,11 +171,8 @@ func (s *Service) createAlias(ctx context.Context, c *wire.Call, in *object) (*o
 		return nil, err
 	}
 	name := in.Text("Name")
-	if numeric.MatchString(name) || name == latest {
-		return nil, wire.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: (?!^[0-9]+$)([a-zA-Z0-9-_]+)", name)
-	}
 	a := alias{Name: name, Version: in.Text("FunctionVersion"), Description: in.Text("Description"), Revision: newRevision()}
-	f, err := s.change(ctx, c.Region, which{name: w.name}, func(f *function) error {
+	f, err := s.change(ctx, c.Region, which{w.name, a.Version}, func(f *function) error {
 		if f.alias(name) != nil {
 			return conflict("Alias already exists: %s", s.arn(c.Region, w.name, name))
 		}

@@ -2,11 +2,9 @@ package wire
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 )
 
@@ -33,15 +31,18 @@ func Summary(violations []string) string {
 }
 
 type validation struct {
-	model *Model
-	found []string
+	model  *Model
+	found  []string
+	inside bool // an element of a list, or of a map
 }
 
-func (v *validation) add(value any, path, must string) {
+func (v *validation) add(value any, path, must string) { v.addText(value, path, "Member must "+must) }
+
+func (v *validation) addText(value any, path, text string) {
 	if len(v.found) >= 20 {
 		return
 	}
-	v.found = append(v.found, fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: Member must %s", value, path, must))
+	v.found = append(v.found, fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: %s", value, path, text))
 }
 
 // shown is a member's name in a violation: AWS writes it in lower camel case.
@@ -70,23 +71,20 @@ func (v *validation) value(shape *Shape, value any, path string) {
 			v.structure(shape, x, path)
 			return
 		}
-		v.length(shape, len(x), "{}", path)
-		for _, e := range x {
-			v.value(v.model.of(shape.Value), e, path)
-		}
+		v.mapping(shape, x, path)
 	case []any:
-		v.length(shape, len(x), "[]", path)
-		for i, e := range x {
-			v.value(v.model.of(shape.Member), e, path+"."+strconv.Itoa(i+1)+".member")
-		}
+		v.list(shape, x, path)
 	case string:
 		quoted := "'" + x + "'"
 		v.length(shape, utf8.RuneCountInString(x), quoted, path)
-		if len(shape.Enum) > 0 && !ownWords[shape.Name] && !slices.Contains(shape.Enum, x) {
-			v.add(quoted, path, "satisfy enum value set: ["+strings.Join(shape.Enum, ", ")+"]")
+		if enum := v.statedEnum(path); len(shape.Enum) > 0 && (!ownWords[shape.Name] || v.inside || enum != nil) && !slices.Contains(shape.Enum, x) {
+			if enum == nil {
+				enum = shape.Enum
+			}
+			v.add(quoted, path, "satisfy enum value set: ["+strings.Join(enum, ", ")+"]")
 		}
-		if p := compiled(shape.Pattern); p != nil && !p.MatchString(x) {
-			v.add(quoted, path, "satisfy regular expression pattern: "+shape.Pattern)
+		if !v.matches(shape, x) {
+			v.add(quoted, path, "satisfy regular expression pattern: "+v.pattern(shape, path))
 		}
 	case []byte:
 		v.length(shape, len(x), "java.nio.HeapByteBuffer", path)
@@ -98,8 +96,8 @@ func (v *validation) value(shape *Shape, value any, path string) {
 }
 
 // ownWords are the shapes whose values their service checks, and refuses in other words:
-// there are more instance types than the model knows.
-var ownWords = map[string]bool{"InstanceType": true, "StandardUnit": true}
+// there are more instance types than the model knows, and Lambda names its runtimes itself.
+var ownWords = map[string]bool{"InstanceType": true, "StandardUnit": true, "Runtime": true}
 
 func (v *validation) length(shape *Shape, n int, value, path string) {
 	if shape.Min != nil && float64(n) < *shape.Min {
@@ -117,22 +115,4 @@ func (v *validation) span(shape *Shape, n float64, value, path string) {
 	if shape.Max != nil && n > *shape.Max {
 		v.add(value, path, fmt.Sprintf("have value less than or equal to %.0f", *shape.Max))
 	}
-}
-
-var patterns sync.Map // pattern → *regexp.Regexp, nil for one that Go cannot compile
-
-// compiled is a pattern of the model, which has to match the whole value.
-func compiled(pattern string) *regexp.Regexp {
-	if pattern == "" {
-		return nil
-	}
-	if p, ok := patterns.Load(pattern); ok {
-		return p.(*regexp.Regexp)
-	}
-	p, err := regexp.Compile(`^(?:` + pattern + `)$`)
-	if err != nil {
-		p = nil
-	}
-	patterns.Store(pattern, p)
-	return p
 }
