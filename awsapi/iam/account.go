@@ -100,15 +100,16 @@ func (s *service) listDevices(ctx context.Context, _ *wire.Call, in wire.Object)
 
 // setDefaultVersion makes another version of a policy the one that counts.
 func (s *service) setDefaultVersion(ctx context.Context, c *wire.Call, in wire.Object) (wire.Object, error) {
-	_, err := s.changePolicy(ctx, c, in.Text("PolicyArn"), func(p *policy) error {
+	named := &versionInput{in.Text("PolicyArn"), in.Text("VersionId")}
+	_, err := s.changePolicy(ctx, c, named.PolicyArn, func(p *policy) error {
 		at := slices.IndexFunc(p.Versions, func(v version) bool { return versionID(v.Number) == in.Text("VersionId") })
 		if at < 0 {
-			return notFound("Policy %s version %s does not exist or is not attachable.", in.Text("PolicyArn"), in.Text("VersionId"))
+			return noVersion(named)
 		}
 		p.Default = p.Versions[at].Number
 		return nil
 	})
-	return wire.Object{}, err
+	return wire.Object{}, versionGone(err, named)
 }
 
 func noPasswordPolicy(_ context.Context, c *wire.Call, _ wire.Object) (wire.Object, error) {
@@ -121,6 +122,9 @@ type policyTagsInput struct {
 }
 
 func (s *service) tagPolicy(ctx context.Context, c *wire.Call, in *policyTagsInput) (*none, error) {
+	if err := sameTag(in.Tags, identical, ""); err != nil {
+		return nil, err
+	}
 	_, err := s.changePolicy(ctx, c, in.PolicyArn, func(p *policy) error { p.Tags = putTags(p.Tags, in.Tags); return nil })
 	return &none{}, err
 }
@@ -135,15 +139,15 @@ func (s *service) untagPolicy(ctx context.Context, c *wire.Call, in *policyUntag
 	return &none{}, err
 }
 
-type policyTagsOutput struct {
-	Tags        []tag
-	IsTruncated bool
+type policyListInput struct {
+	PolicyArn, Marker string
+	MaxItems          *int64
 }
 
-func (s *service) listPolicyTags(ctx context.Context, c *wire.Call, in *policyInput) (*policyTagsOutput, error) {
+func (s *service) listPolicyTags(ctx context.Context, c *wire.Call, in *policyListInput) (*tagsOutput, error) {
 	p, err := s.policy(ctx, c, in.PolicyArn)
-	if p.Tags == nil {
-		p.Tags = []tag{}
+	if err != nil {
+		return nil, err
 	}
-	return &policyTagsOutput{Tags: p.Tags}, err
+	return tagsPage(p.Tags, listInput{Marker: in.Marker, MaxItems: in.MaxItems})
 }

@@ -42,13 +42,13 @@ type toldPolicy struct {
 	AttachmentCount, PermissionsBoundaryUsageCount                 int
 	IsAttachable                                                   bool
 	CreateDate, UpdateDate                                         time.Time
-	Tags                                                           []tag
+	Tags                                                           []toldTag
 }
 
 func (p policy) told(c *wire.Call, attached int) toldPolicy {
 	return toldPolicy{
 		Arn: p.arn(c), DefaultVersionId: versionID(p.Default), Description: p.Description, Path: p.Path, PolicyId: p.ID, PolicyName: p.Name,
-		AttachmentCount: attached, IsAttachable: true, CreateDate: p.Created, UpdateDate: p.Changed, Tags: p.Tags,
+		AttachmentCount: attached, IsAttachable: true, CreateDate: p.Created, UpdateDate: p.Changed, Tags: tellTags(p.Tags),
 	}
 }
 
@@ -131,6 +131,9 @@ func (s *service) createPolicy(ctx context.Context, c *wire.Call, in *createPoli
 	if err == nil {
 		err = checkDocument(in.PolicyDocument)
 	}
+	if err == nil {
+		err = sameTag(in.Tags, identical, "")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +141,9 @@ func (s *service) createPolicy(ctx context.Context, c *wire.Call, in *createPoli
 	p := policy{Name: in.PolicyName, Path: at, ID: newID("ANPA"), Description: in.Description, Tags: in.Tags, Created: now, Changed: now, Default: 1, Made: 1,
 		Versions: []version{{Number: 1, Document: in.PolicyDocument, Created: now}}}
 	err = created(s.policies.Create(ctx, p.Name, p), "A policy called %s already exists. Duplicate names are not allowed.", p.Name)
-	return &policyOutput{p.told(c, 0)}, err
+	out := p.told(c, 0)
+	out.Description = "" // only reading it tells
+	return &policyOutput{out}, err
 }
 
 type policyInput struct{ PolicyArn string }
@@ -149,7 +154,9 @@ func (s *service) getPolicy(ctx context.Context, c *wire.Call, in *policyInput) 
 		return nil, err
 	}
 	counts, err := s.attachments(ctx)
-	return &policyOutput{p.told(c, counts[in.PolicyArn])}, err
+	out := p.told(c, counts[in.PolicyArn])
+	out.Tags = append([]toldTag{}, out.Tags...) // told even when there are none
+	return &policyOutput{out}, err
 }
 
 type policiesInput struct {
@@ -272,10 +279,18 @@ func noVersion(in *versionInput) error {
 	return notFound("Policy %s version %s does not exist or is not attachable.", in.PolicyArn, in.VersionId)
 }
 
+// versionGone is the error of a version whose policy is not there.
+func versionGone(err error, in *versionInput) error {
+	if wire.CodeOf(err) == "NoSuchEntity" {
+		return noVersion(in)
+	}
+	return err
+}
+
 func (s *service) getVersion(ctx context.Context, c *wire.Call, in *versionInput) (*versionOutput, error) {
 	p, err := s.policy(ctx, c, in.PolicyArn)
 	if err != nil {
-		return nil, err
+		return nil, versionGone(err, in)
 	}
 	at := slices.IndexFunc(p.Versions, func(v version) bool { return versionID(v.Number) == in.VersionId })
 	if at < 0 {

@@ -23,12 +23,12 @@ type toldProfile struct {
 	Arn, InstanceProfileId, InstanceProfileName, Path string
 	CreateDate                                        time.Time
 	Roles                                             []toldRole
-	Tags                                              []tag
+	Tags                                              []toldTag
 }
 
 // profileTold is a profile with its role as it is now.
 func (s *service) profileTold(ctx context.Context, c *wire.Call, p profile) (toldProfile, error) {
-	out := toldProfile{Arn: arn(c, "instance-profile", p.Path, p.Name), InstanceProfileId: p.ID, InstanceProfileName: p.Name, Path: p.Path, CreateDate: p.Created, Roles: []toldRole{}, Tags: p.Tags}
+	out := toldProfile{Arn: arn(c, "instance-profile", p.Path, p.Name), InstanceProfileId: p.ID, InstanceProfileName: p.Name, Path: p.Path, CreateDate: p.Created, Roles: []toldRole{}, Tags: tellTags(p.Tags)}
 	if p.Role == "" {
 		return out, nil
 	}
@@ -74,6 +74,7 @@ func (s *service) getProfile(ctx context.Context, c *wire.Call, in *profileInput
 		return nil, err
 	}
 	out, err := s.profileTold(ctx, c, p)
+	out.Tags = append([]toldTag{}, out.Tags...) // told even when there are none
 	return &profileOutput{out}, err
 }
 
@@ -96,6 +97,7 @@ func (s *service) listProfiles(ctx context.Context, c *wire.Call, in *listInput)
 		if err != nil {
 			return nil, err
 		}
+		one.Tags = nil
 		all = append(all, one)
 	}
 	out := &profilesOutput{}
@@ -132,6 +134,7 @@ func (s *service) listProfilesOf(ctx context.Context, c *wire.Call, in *roleList
 		if err != nil {
 			return nil, err
 		}
+		one.Tags = nil
 		all = append(all, one)
 	}
 	out := &profilesOutput{}
@@ -177,9 +180,12 @@ func (s *service) addRole(ctx context.Context, _ *wire.Call, in *profileRoleInpu
 }
 
 func (s *service) removeRole(ctx context.Context, _ *wire.Call, in *profileRoleInput) (*none, error) {
+	if _, err := s.role(ctx, in.RoleName); err != nil {
+		return nil, err
+	}
 	return &none{}, s.changeProfile(ctx, in.InstanceProfileName, func(p *profile) error {
 		if p.Role != in.RoleName {
-			return notFound("The role with name %s cannot be found.", in.RoleName)
+			return notFound("Role %s in Instance Profile %s cannot be found.", in.RoleName, p.Name)
 		}
 		p.Role = ""
 		return nil

@@ -32,19 +32,22 @@ type toldRole struct {
 	CreateDate                                                         time.Time
 	MaxSessionDuration                                                 *int64
 	PermissionsBoundary                                                *boundary
-	Tags                                                               []tag
+	RoleLastUsed                                                       *struct{}
+	Tags                                                               []toldTag
 }
 
+// told is a role; whole is with its description and the duration of its sessions, which
+// only reading it tells.
 func (r role) told(c *wire.Call, whole bool) toldRole {
 	out := toldRole{
-		Arn: arn(c, "role", r.Path, r.Name), AssumeRolePolicyDocument: told(r.Trust), Description: r.Description, Path: r.Path,
-		RoleId: sts.RoleID(r.Name), RoleName: r.Name, CreateDate: r.Created, Tags: r.Tags,
+		Arn: arn(c, "role", r.Path, r.Name), AssumeRolePolicyDocument: told(r.Trust), Path: r.Path,
+		RoleId: sts.RoleID(r.Name), RoleName: r.Name, CreateDate: r.Created, Tags: tellTags(r.Tags),
+	}
+	if r.Boundary != "" {
+		out.PermissionsBoundary = &boundary{r.Boundary, "Policy"}
 	}
 	if whole {
-		out.MaxSessionDuration = &r.Longest
-		if r.Boundary != "" {
-			out.PermissionsBoundary = &boundary{r.Boundary, "Policy"}
-		}
+		out.Description, out.MaxSessionDuration = r.Description, &r.Longest
 	}
 	return out
 }
@@ -79,7 +82,10 @@ type roleOutput struct{ Role toldRole }
 func (s *service) createRole(ctx context.Context, c *wire.Call, in *createRoleInput) (*roleOutput, error) {
 	at, err := path(in.Path)
 	if err == nil {
-		err = checkDocument(in.AssumeRolePolicyDocument)
+		err = checkTrust(in.AssumeRolePolicyDocument)
+	}
+	if err == nil {
+		err = sameTag(in.Tags, strings.EqualFold, caseless)
 	}
 	if err != nil {
 		return nil, err
@@ -130,7 +136,9 @@ type roleInput struct{ RoleName string }
 
 func (s *service) getRole(ctx context.Context, c *wire.Call, in *roleInput) (*roleOutput, error) {
 	r, err := s.role(ctx, in.RoleName)
-	return &roleOutput{r.told(c, true)}, err
+	out := r.told(c, true)
+	out.RoleLastUsed = &struct{}{} // nobody keeps when it was
+	return &roleOutput{out}, err
 }
 
 type rolesOutput struct {
@@ -180,13 +188,15 @@ type descriptionInput struct{ RoleName, Description string }
 
 func (s *service) updateDescription(ctx context.Context, c *wire.Call, in *descriptionInput) (*roleOutput, error) {
 	r, err := s.changeRole(ctx, in.RoleName, func(r *role) error { r.Description = in.Description; return nil })
-	return &roleOutput{r.told(c, true)}, err
+	out := r.told(c, false)
+	out.Description = r.Description
+	return &roleOutput{out}, err
 }
 
 type trustInput struct{ RoleName, PolicyDocument string }
 
 func (s *service) updateTrust(ctx context.Context, _ *wire.Call, in *trustInput) (*none, error) {
-	if err := checkDocument(in.PolicyDocument); err != nil {
+	if err := checkTrust(in.PolicyDocument); err != nil {
 		return nil, err
 	}
 	_, err := s.changeRole(ctx, in.RoleName, func(r *role) error { r.Trust = in.PolicyDocument; return nil })
@@ -222,6 +232,9 @@ type tagInput struct {
 }
 
 func (s *service) tagRole(ctx context.Context, _ *wire.Call, in *tagInput) (*none, error) {
+	if err := sameTag(in.Tags, strings.EqualFold, caseless); err != nil {
+		return nil, err
+	}
 	_, err := s.changeRole(ctx, in.RoleName, func(r *role) error { r.Tags = putTags(r.Tags, in.Tags); return nil })
 	return &none{}, err
 }
@@ -242,7 +255,7 @@ type roleListInput struct {
 }
 
 type tagsOutput struct {
-	Tags        []tag
+	Tags        []toldTag
 	IsTruncated bool
 	Marker      string
 }
@@ -252,10 +265,14 @@ func (s *service) listRoleTags(ctx context.Context, _ *wire.Call, in *roleListIn
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(r.Tags, func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
-	out := &tagsOutput{}
-	out.Tags, out.IsTruncated, out.Marker, err = page(r.Tags, func(t tag) string { return t.Key }, listInput{Marker: in.Marker, MaxItems: in.MaxItems})
-	return out, err
+	return tagsPage(r.Tags, listInput{Marker: in.Marker, MaxItems: in.MaxItems})
+}
+
+// tagsPage is a page of tags, by their keys.
+func tagsPage(tags []tag, in listInput) (*tagsOutput, error) {
+	slices.SortFunc(tags, func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
+	part, more, marker, err := page(tags, func(t tag) string { return t.Key }, in)
+	return &tagsOutput{append([]toldTag{}, tellTags(part)...), more, marker}, err
 }
 
 type boundaryInput struct{ RoleName, PermissionsBoundary string }

@@ -76,8 +76,18 @@ type attachInput struct{ RoleName, PolicyArn string }
 // here; it can be attached, as everything of IAM is kept and not enforced.
 func managedByAWS(arn string) bool { return strings.HasPrefix(arn, "arn:aws:iam::aws:policy/") }
 
+func checkARN(id string) error {
+	if !strings.HasPrefix(id, "arn:") {
+		return wire.Errorf("ValidationError", "ARN %s is not valid.", id)
+	}
+	return nil
+}
+
 // attachable refuses a policy that is not there.
 func (s *service) attachable(ctx context.Context, c *wire.Call, id string) error {
+	if err := checkARN(id); err != nil {
+		return err
+	}
 	if managedByAWS(id) {
 		return nil
 	}

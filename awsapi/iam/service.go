@@ -142,6 +142,20 @@ type none struct{}
 
 type tag struct{ Key, Value string }
 
+// toldTag is a tag as it is told, its value even when it is empty.
+type toldTag struct {
+	Key   string
+	Value *string
+}
+
+func tellTags(tags []tag) []toldTag {
+	var out []toldTag
+	for _, t := range tags {
+		out = append(out, toldTag{t.Key, &t.Value})
+	}
+	return out
+}
+
 func notFound(format string, args ...any) error {
 	return wire.Errorf("NoSuchEntity", format, args...)
 }
@@ -204,6 +218,54 @@ func checkDocument(text string) error {
 	return nil
 }
 
+// checkTrust refuses what no role can be trusted by.
+func checkTrust(text string) error {
+	if err := checkDocument(text); err != nil {
+		return err
+	}
+	var d map[string]any
+	_ = json.Unmarshal([]byte(text), &d) // it was read before
+	for _, one := range listOf(d["Statement"]) {
+		statement, _ := one.(map[string]any)
+		if statement["Resource"] != nil || statement["NotResource"] != nil {
+			return wire.Errorf("MalformedPolicyDocument", "Has prohibited field Resource")
+		}
+		for _, action := range listOf(statement["Action"]) {
+			name, _ := action.(string)
+			if !strings.Contains(name, "*") && !slices.Contains(trustActions, strings.ToLower(name)) {
+				return wire.Errorf("MalformedPolicyDocument", "AssumeRole policy may only specify STS AssumeRole actions.")
+			}
+		}
+	}
+	return nil
+}
+
+// trustActions are what a role's trust can allow, in lower case.
+var trustActions = []string{"sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity", "sts:tagsession", "sts:setsourceidentity", "sts:setcontext"}
+
+// listOf is a list, or one element as a list.
+func listOf(v any) []any {
+	if list, ok := v.([]any); ok {
+		return list
+	}
+	return []any{v}
+}
+
+// caseless is added where the keys of tags differ by more than the case of their letters.
+const caseless = " Please note that Tag keys are case insensitive."
+
+// sameTag refuses tags with the same key.
+func sameTag(tags []tag, same func(a, b string) bool, why string) error {
+	for i, t := range tags {
+		if slices.ContainsFunc(tags[:i], func(o tag) bool { return same(o.Key, t.Key) }) {
+			return wire.Errorf("InvalidInput", "Duplicate tag keys found.%s", why)
+		}
+	}
+	return nil
+}
+
+func identical(a, b string) bool { return a == b }
+
 // told is a document as IAM answers with it: percent-encoded.
 func told(document string) string {
 	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
@@ -211,7 +273,11 @@ func told(document string) string {
 
 func putTags(have, more []tag) []tag {
 	for _, t := range more {
-		have = append(slices.DeleteFunc(have, func(o tag) bool { return o.Key == t.Key }), t)
+		if at := slices.IndexFunc(have, func(o tag) bool { return o.Key == t.Key }); at >= 0 {
+			have[at] = t
+		} else {
+			have = append(have, t)
+		}
 	}
 	return have
 }

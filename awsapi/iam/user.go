@@ -109,6 +109,9 @@ func (s *service) create(k memberKind) wire.ObjectFunc {
 		if err != nil {
 			return nil, err
 		}
+		if err := sameTag(tagsIn(in), strings.EqualFold, caseless); err != nil {
+			return nil, err
+		}
 		m := member{Name: in.Text(k.member("Name")), Path: at, ID: newID(k.id), Boundary: in.Text("PermissionsBoundary"), Tags: tagsIn(in), Created: s.now().UTC().Truncate(time.Second)}
 		err = created(s.members.Create(ctx, k.key(m.Name), m), "%s with name %s already exists.", k.member(""), m.Name)
 		return wire.Object{k.member(""): k.whole(c, m)}, err
@@ -308,11 +311,7 @@ func (s *service) removeUser(ctx context.Context, _ *wire.Call, in wire.Object) 
 		return nil, err
 	}
 	_, err = s.changeMember(ctx, groups, in.Text("GroupName"), func(g *member) error {
-		at := slices.Index(g.Users, u.Name)
-		if at < 0 {
-			return notFound("User %s not in group %s", u.Name, g.Name)
-		}
-		g.Users = slices.Delete(g.Users, at, at+1)
+		g.Users = slices.DeleteFunc(g.Users, func(n string) bool { return n == u.Name }) // it need not be in it
 		return nil
 	})
 	return wire.Object{}, err

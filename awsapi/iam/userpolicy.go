@@ -117,6 +117,9 @@ func (s *service) listAttachedTo(k memberKind) wire.ObjectFunc {
 }
 
 func (s *service) tagUser(ctx context.Context, _ *wire.Call, in wire.Object) (wire.Object, error) {
+	if err := sameTag(tagsIn(in), strings.EqualFold, caseless); err != nil {
+		return nil, err
+	}
 	_, err := s.changeMember(ctx, users, in.Text("UserName"), func(m *member) error { m.Tags = putTags(m.Tags, tagsIn(in)); return nil })
 	return wire.Object{}, err
 }
@@ -128,7 +131,12 @@ func (s *service) untagUser(ctx context.Context, _ *wire.Call, in wire.Object) (
 
 func (s *service) listUserTags(ctx context.Context, _ *wire.Call, in wire.Object) (wire.Object, error) {
 	m, err := s.user(ctx, in.Text("UserName"))
-	return wire.Object{"Tags": toldTags(m.Tags), "IsTruncated": false}, err
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(m.Tags, func(a, b tag) int { return strings.Compare(a.Key, b.Key) })
+	out, answer, err := pageOf(in, m.Tags, func(t tag) string { return t.Key })
+	return answer.With(wire.Object{"Tags": toldTags(out)}), err
 }
 
 func (s *service) putUserBoundary(ctx context.Context, _ *wire.Call, in wire.Object) (wire.Object, error) {

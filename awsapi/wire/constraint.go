@@ -87,7 +87,7 @@ func (v *validation) constraints(shape *Shape, path string) string {
 	if len(shape.Enum) > 0 {
 		all = append(all, "Member must satisfy enum value set: ["+strings.Join(shape.Enum, ", ")+"]")
 	}
-	if v.model.Metadata.ServiceID == "Lambda" && path != "compatibleArchitectures" {
+	if path != "compatibleArchitectures" { // Lambda's are the exception
 		all = append(all, "Member must not be null")
 	}
 	return strings.Join(all, ", ")

@@ -42,6 +42,10 @@ func (v *validation) addText(value any, path, text string) {
 	if len(v.found) >= 20 {
 		return
 	}
+	if v.model.Metadata.ServiceID == "IAM" { // it shows no values
+		v.found = append(v.found, fmt.Sprintf("Value at '%s' failed to satisfy constraint: %s", path, text))
+		return
+	}
 	v.found = append(v.found, fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: %s", value, path, text))
 }
 
