@@ -261,9 +261,9 @@ func TestExportsHoldStacksTogether(t *testing.T) {
 	}
 	consumer := "Resources: {B: {Type: 'AWS::SSM::Parameter', Properties: {Type: String, Value: !ImportValue shared}}}"
 	w.refused("CreateStack", object{"StackName": "c", "TemplateBody": consumer}, "ValidationError", "No export named shared found.")
-	p := w.call("CreateStack", object{"StackName": "p", "TemplateBody": producer("shared", "one")})["StackId"]
+	p := w.call("CreateStack", object{"StackName": "p", "TemplateBody": producer("shared", "one")})["StackId"].(string)
 	w.is("p", "CREATE_COMPLETE")
-	w.call("CreateStack", object{"StackName": "c", "TemplateBody": consumer})
+	c := w.call("CreateStack", object{"StackName": "c", "TemplateBody": consumer})["StackId"].(string)
 	w.is("c", "CREATE_COMPLETE")
 	if got := w.call("ssm.GetParameter", object{"Name": w.physical("c", "B")})["Parameter"].(object)["Value"]; got != "one" {
 		t.Errorf("imported %v", got)
@@ -290,7 +290,9 @@ func TestExportsHoldStacksTogether(t *testing.T) {
 	w.call("DeleteStack", object{"StackName": "p"})
 	w.is("p", "DELETE_FAILED")
 	w.call("DeleteStack", object{"StackName": "c"})
+	w.is(c, "DELETE_COMPLETE")
 	w.call("DeleteStack", object{"StackName": "p"})
+	w.is(p, "DELETE_COMPLETE")
 	w.refused("DescribeStacks", object{"StackName": "p"}, "ValidationError", "Stack with id p does not exist")
 	if got := w.call("ListExports", object{})["Exports"].([]any); len(got) != 0 {
 		t.Errorf("the exports are %v", got)
