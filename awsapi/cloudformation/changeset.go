@@ -114,7 +114,7 @@ type changeSetInput struct {
 	StackName, ChangeSetName, ChangeSetType, ClientToken, Description, TemplateBody, TemplateURL, RoleARN, OnStackFailure string
 	UsePreviousTemplate, IncludeNestedStacks, ImportExistingResources                                                     bool
 	Parameters                                                                                                            []givenParameter
-	Capabilities, NotificationARNs                                                                                        []string
+	Capabilities, NotificationARNs, ResourceTypes                                                                         []string
 	Tags                                                                                                                  []tag
 	RollbackConfiguration                                                                                                 *rollbackRules
 }
@@ -145,7 +145,7 @@ func (s *Stacks) createChangeSet(ctx context.Context, c *wire.Call, in *changeSe
 		}
 	}
 	update := updateInput{TemplateBody: in.TemplateBody, TemplateURL: in.TemplateURL, UsePreviousTemplate: in.UsePreviousTemplate, Parameters: in.Parameters, Capabilities: in.Capabilities,
-		Tags: in.Tags, NotificationARNs: in.NotificationARNs, RoleARN: in.RoleARN, RollbackConfiguration: in.RollbackConfiguration}
+		Tags: in.Tags, NotificationARNs: in.NotificationARNs, RoleARN: in.RoleARN, RollbackConfiguration: in.RollbackConfiguration, ResourceTypes: in.ResourceTypes}
 	p, err := s.prepare(ctx, c, update.wanted(&st), &st)
 	if err != nil {
 		return nil, err

@@ -33,6 +33,9 @@ type templateOutput struct {
 func (s *Stacks) getTemplate(ctx context.Context, c *wire.Call, in *templateInput) (*templateOutput, error) {
 	out := &templateOutput{StagesAvailable: []string{"Original", "Processed"}}
 	if in.ChangeSetName != "" {
+		if in.StackName == "" && !strings.HasPrefix(in.ChangeSetName, "arn:") {
+			return nil, invalid("StackName is a required parameter.")
+		}
 		d, err := s.findChangeSet(ctx, c, in.ChangeSetName, in.StackName)
 		out.TemplateBody = d.Target.Template
 		return out, err
@@ -101,6 +104,15 @@ func (s *Stacks) parsed(ctx context.Context, c *wire.Call, body, url, stackID st
 }
 
 func (s *Stacks) summary(ctx context.Context, c *wire.Call, in *summaryInput) (*summaryOutput, error) {
+	if in.StackName != "" {
+		d, err := s.need(ctx, c, in.StackName, noStack)
+		if err != nil {
+			return nil, err
+		}
+		if d.Status == reviewInProgress {
+			return nil, invalid("GetTemplateSummary cannot be called on REVIEW_IN_PROGRESS stacks.")
+		}
+	}
 	t, err := s.parsed(ctx, c, in.TemplateBody, in.TemplateURL, in.StackName)
 	if err != nil {
 		return nil, err

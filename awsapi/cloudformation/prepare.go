@@ -30,6 +30,32 @@ type wanted struct {
 	notifications    []string
 	role             string
 	rollback         *rollbackRules
+	types            []string // that the template may have; nil: any
+}
+
+// allowed refuses a template of other types than the client allows, and triggers that
+// cannot be.
+func (w *wanted) allowed(t *template.Template) error {
+	for _, r := range t.Resources {
+		if w.types != nil && !slices.ContainsFunc(w.types, func(pattern string) bool {
+			before, all := strings.CutSuffix(pattern, "::*")
+			return pattern == "*" || pattern == r.Type || all && strings.HasPrefix(r.Type, before+"::")
+		}) {
+			return invalid("Resource type %s is not allowed by parameter ResourceTypes [%s]", r.Type, strings.Join(w.types, ", "))
+		}
+	}
+	if w.rollback == nil {
+		return nil
+	}
+	for _, trigger := range w.rollback.RollbackTriggers {
+		if trigger.Type != "AWS::CloudWatch::Alarm" && trigger.Type != "AWS::CloudWatch::CompositeAlarm" {
+			return invalid("Rollback Trigger Type not supported")
+		}
+		if parts := strings.SplitN(trigger.Arn, ":", 7); len(parts) != 7 || parts[5] != "alarm" {
+			return invalid("RelativeId of a Rollback Trigger's ARN is incorrect")
+		}
+	}
+	return nil
 }
 
 // prepared is a version that was checked, with what it is evaluated with.
@@ -77,8 +103,11 @@ func (s *Stacks) templateText(ctx context.Context, c *wire.Call, body, link stri
 // process whatever host the URL names, so that no other machine is ever asked.
 func objectPath(link string) (string, error) {
 	u, err := url.Parse(link)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return "", invalid("TemplateURL must be a supported URL.")
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "s3" {
+		return "", errNoURL()
+	}
+	if u.Scheme == "s3" {
+		return "", invalid("S3 error: Domain name specified in %s is not a valid S3 domain", u.Host)
 	}
 	host := u.Hostname()
 	bucket, rest, isBucket := strings.Cut(host, ".s3")
@@ -90,8 +119,10 @@ func objectPath(link string) (string, error) {
 	case strings.HasSuffix(host, ".localhost"):
 		return "/" + strings.TrimSuffix(host, ".localhost") + u.EscapedPath(), nil
 	}
-	return "", invalid("TemplateURL must reference a valid S3 object to which you have access: %s is not on this machine", host)
+	return "", errNoURL()
 }
+
+func errNoURL() error { return invalid("TemplateURL must be a supported URL.") }
 
 // refusal gives an error of the template's language its code.
 func refusal(err error) error {
@@ -127,6 +158,9 @@ func (s *Stacks) checked(ctx context.Context, c *wire.Call, w wanted, d *stack) 
 		return nil, refusal(err)
 	}
 	if err := s.served(t); err != nil {
+		return nil, err
+	}
+	if err := w.allowed(t); err != nil {
 		return nil, err
 	}
 	p := &prepared{template: t, version: version{Template: text, Description: t.Description, Tags: w.tags, Capabilities: w.capabilities, NotificationARNs: w.notifications, RoleARN: w.role, Rollback: w.rollback}}

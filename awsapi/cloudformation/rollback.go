@@ -2,6 +2,9 @@ package cloudformation
 
 import (
 	"context"
+	"encoding/json"
+	"reflect"
+	"slices"
 
 	"showrunner/awsapi/wire"
 )
@@ -90,12 +93,57 @@ func (s *Stacks) protect(ctx context.Context, c *wire.Call, in *protectInput) (*
 type policyInput struct{ StackName, StackPolicyBody, StackPolicyURL string }
 
 func (s *Stacks) setPolicy(ctx context.Context, c *wire.Call, in *policyInput) (*none, error) {
+	if in.StackPolicyBody != "" && in.StackPolicyURL != "" {
+		return nil, invalid("You cannot specify both StackPolicyURL and StackPolicyBody")
+	}
 	text, err := s.templateText(ctx, c, in.StackPolicyBody, in.StackPolicyURL)
 	if err != nil {
 		return nil, err
 	}
+	if err := checkStackPolicy(text); err != nil {
+		return nil, err
+	}
 	_, err = s.change(ctx, c, in.StackName, func(d *stack) error { d.Policy = text; return nil })
 	return &none{}, err
+}
+
+// checkStackPolicy refuses a policy of a stack that says nothing about updates.
+func checkStackPolicy(text string) error {
+	if text == "" {
+		return nil
+	}
+	wrong := invalid("Error validating stack policy: Invalid stack policy")
+	var policy struct {
+		Statement []struct {
+			Effect    string
+			Action    any
+			NotAction any
+			Principal any
+		}
+	}
+	if json.Unmarshal([]byte(text), &policy) != nil {
+		return wrong
+	}
+	for _, one := range policy.Statement {
+		if one.Effect != "Allow" && one.Effect != "Deny" || one.Principal != "*" && !reflect.DeepEqual(one.Principal, map[string]any{"AWS": "*"}) {
+			return wrong
+		}
+		actions := append(listOf(one.Action), listOf(one.NotAction)...)
+		if len(actions) == 0 || slices.ContainsFunc(actions, func(a any) bool {
+			return !slices.Contains([]any{"Update:*", "Update:Modify", "Update:Replace", "Update:Delete"}, a)
+		}) {
+			return wrong
+		}
+	}
+	return nil
+}
+
+// listOf is a value that may be one or several.
+func listOf(v any) []any {
+	if list, ok := v.([]any); ok || v == nil {
+		return list
+	}
+	return []any{v}
 }
 
 type policyOutput struct{ StackPolicyBody string }

@@ -182,7 +182,7 @@ func TestWhatCannotBeMadeIsRefusedBeforeAnythingIs(t *testing.T) {
 		"unknown":       {chain, object{"Parameters": []any{object{"ParameterKey": "X", "ParameterValue": "1"}}}, "ValidationError", "Parameters: [X] do not exist in the template"},
 		"from SSM":      {"Parameters: {A: {Type: 'AWS::SSM::Parameter::Value<String>', Default: /none}}\nResources: {A: {Type: 'AWS::S3::Bucket'}}", nil, "ValidationError", "Unable to fetch parameters [/none] from parameter store for this account."},
 		"snapshots":     {"Resources: {A: {Type: 'AWS::S3::Bucket', DeletionPolicy: Snapshot}}", nil, "ValidationError", "Template error: resource type of A does not support deletion policy Snapshot"},
-		"a foreign URL": {"", object{"TemplateURL": "http://example.com/x"}, "ValidationError", "TemplateURL must reference a valid S3 object"},
+		"a foreign URL": {"", object{"TemplateURL": "http://example.com/x"}, "ValidationError", "TemplateURL must be a supported URL."},
 		"nothing":       {"", nil, "ValidationError", "Either Template URL or Template Body must be specified."},
 	} {
 		in := object{"StackName": "s", "ChangeSetName": "c", "ChangeSetType": "CREATE"}

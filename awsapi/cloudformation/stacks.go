@@ -17,7 +17,7 @@ type createInput struct {
 	DisableRollback                                                                    *bool
 	EnableTerminationProtection, RetainExceptOnCreate                                  bool
 	Parameters                                                                         []givenParameter
-	Capabilities, NotificationARNs                                                     []string
+	Capabilities, NotificationARNs, ResourceTypes                                      []string
 	Tags                                                                               []tag
 	TimeoutInMinutes                                                                   *int64
 	RollbackConfiguration                                                              *rollbackRules
@@ -68,7 +68,10 @@ func (s *Stacks) createStack(ctx context.Context, c *wire.Call, in *createInput)
 	if err == nil {
 		d = had
 	}
-	p, err := s.prepare(ctx, c, wanted{body: in.TemplateBody, url: in.TemplateURL, parameters: in.Parameters, capabilities: in.Capabilities, tags: in.Tags, notifications: in.NotificationARNs, role: in.RoleARN, rollback: in.RollbackConfiguration}, &d)
+	if err := checkStackPolicy(in.StackPolicyBody); err != nil {
+		return nil, err
+	}
+	p, err := s.prepare(ctx, c, wanted{body: in.TemplateBody, url: in.TemplateURL, parameters: in.Parameters, capabilities: in.Capabilities, tags: in.Tags, notifications: in.NotificationARNs, role: in.RoleARN, rollback: in.RollbackConfiguration, types: in.ResourceTypes}, &d)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +155,7 @@ type updateInput struct {
 	StackName, TemplateBody, TemplateURL, RoleARN, ClientRequestToken, StackPolicyBody string
 	UsePreviousTemplate, DisableRollback, RetainExceptOnCreate                         bool
 	Parameters                                                                         []givenParameter
-	Capabilities, NotificationARNs                                                     []string
+	Capabilities, NotificationARNs, ResourceTypes                                      []string
 	Tags                                                                               []tag
 	RollbackConfiguration                                                              *rollbackRules
 }
@@ -167,7 +170,7 @@ func notUpdatable(d *stack, account string) error {
 // wantedUpdate is what an update wants, with what it leaves as it is.
 func (in *updateInput) wanted(d *stack) wanted {
 	w := wanted{body: in.TemplateBody, url: in.TemplateURL, previousTemplate: in.UsePreviousTemplate, parameters: in.Parameters, capabilities: in.Capabilities,
-		tags: in.Tags, notifications: in.NotificationARNs, role: in.RoleARN, rollback: in.RollbackConfiguration}
+		tags: in.Tags, notifications: in.NotificationARNs, role: in.RoleARN, rollback: in.RollbackConfiguration, types: in.ResourceTypes}
 	if w.tags == nil {
 		w.tags = d.Current.Tags
 	}
@@ -197,6 +200,9 @@ func (s *Stacks) updateStack(ctx context.Context, c *wire.Call, in *updateInput)
 	}
 	if !slices.Contains(updatable, d.Status) {
 		return nil, notUpdatable(&d, c.Account)
+	}
+	if err := checkStackPolicy(in.StackPolicyBody); err != nil {
+		return nil, err
 	}
 	p, err := s.prepare(ctx, c, in.wanted(&d), &d)
 	if err != nil {

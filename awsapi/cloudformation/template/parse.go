@@ -83,7 +83,10 @@ func (r *reader) json(text string) (any, error) {
 	if err == nil || errors.As(err, &own) {
 		return v, err
 	}
+	// The column is the one after the character that does not fit.
 	at := min(int(d.InputOffset()), len(text))
+	at += len(text[at:]) - len(strings.TrimLeft(text[at:], " \t\r\n"))
+	at = min(at+1, len(text))
 	line := 1 + strings.Count(text[:at], "\n")
 	return nil, malformed("JSON not well-formed. (line %d, column %d)", line, at-strings.LastIndexByte(text[:at], '\n'))
 }

@@ -359,6 +359,9 @@ func (t *Template) outputs(root map[string]any, order map[string][]string) error
 		o := &Output{Name: name, Value: m["Value"]}
 		o.Description, _ = m["Description"].(string)
 		o.Condition, _ = m["Condition"].(string)
+		if value, there := m["Value"]; there && value == nil {
+			return wrong("[/Outputs/%s/Value] 'null' values are not allowed in templates", name)
+		}
 		if m["Value"] == nil {
 			return malformed("Every Outputs member must contain a Value object")
 		}
