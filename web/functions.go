@@ -20,9 +20,10 @@ import (
 	"showrunner/pipeline"
 )
 
-// spanOf is how long something took, or since when it has been under way.
+// spanOf is how long something took, or since when it has been under way; empty for what
+// never was, as a stage that is skipped.
 func spanOf(from, to *time.Time) string {
-	if from == nil {
+	if from == nil || to != nil && to.Equal(*from) {
 		return ""
 	}
 	if to == nil {

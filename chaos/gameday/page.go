@@ -72,7 +72,7 @@ func (r *Report) Picture() template.HTML {
 			fmt.Fprintf(&b, `<rect class="mark" x="%.1f" y="28" width="8" height="8"><title>%s</title></rect>`, at-4, h.Kind)
 		}
 	}
-	fmt.Fprintf(&b, `<line class="axis" x1="0" x2="%d" y1="%d" y2="%d"/><text x="0" y="%d">0 s</text><text x="%d" y="%d" text-anchor="end">%.0f s</text><text x="4" y="%d">p99 %s</text></svg>`,
-		pictureWidth, plotBottom, plotBottom, plotBottom+18, pictureWidth, plotBottom+18, length, plotTop+12, milliseconds(most))
+	fmt.Fprintf(&b, `<line class="axis" x1="0" x2="%d" y1="%d" y2="%d"/><text x="0" y="%d">0 s</text><text x="%d" y="%d" text-anchor="end">%.0f s</text><text x="%d" y="%d" text-anchor="middle">height: p99 of %s</text></svg>`,
+		pictureWidth, plotBottom, plotBottom, plotBottom+18, pictureWidth, plotBottom+18, length, pictureWidth/2, plotBottom+18, milliseconds(most))
 	return template.HTML(b.String())
 }

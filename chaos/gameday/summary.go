@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"showrunner/internal/span"
 	"showrunner/problem"
 )
 
@@ -68,8 +69,13 @@ type NamedStretch struct {
 // AvailabilityText is the availability in percent, for people; it never rounds up to 100.
 func (s Stretch) AvailabilityText() string { return percent(s.Availability()) }
 
-// Text is a length of time in seconds, for people.
-func (s Seconds) Text() string { return seconds(s) }
+// Text is a length of time for people: to the hundredth of a second below a minute.
+func (s Seconds) Text() string {
+	if s.Duration() < time.Minute {
+		return seconds(s)
+	}
+	return span.Text(s.Duration())
+}
 
 // Milliseconds is a length of time in milliseconds, for people.
 func (s Seconds) Milliseconds() string { return milliseconds(s) }
