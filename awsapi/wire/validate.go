@@ -81,7 +81,7 @@ func (v *validation) value(shape *Shape, value any, path string) {
 	case string:
 		quoted := "'" + x + "'"
 		v.length(shape, utf8.RuneCountInString(x), quoted, path)
-		if enum := v.statedEnum(path); len(shape.Enum) > 0 && (!ownWords[shape.Name] || v.inside || enum != nil) && !slices.Contains(shape.Enum, x) {
+		if enum := v.statedEnum(path); len(shape.Enum) > 0 && (enum != nil || !v.ownWords(shape)) && !slices.Contains(shape.Enum, x) {
 			if enum == nil {
 				enum = shape.Enum
 			}
@@ -99,9 +99,18 @@ func (v *validation) value(shape *Shape, value any, path string) {
 	}
 }
 
-// ownWords are the shapes whose values their service checks, and refuses in other words:
-// there are more instance types than the model knows, and Lambda names its runtimes itself.
-var ownWords = map[string]bool{"InstanceType": true, "StandardUnit": true, "Runtime": true}
+// ownWords says whether a value's service checks it, and refuses it in other words: there
+// are more instance types than the model knows, and Lambda names the runtimes of a function
+// itself, though not those of a list.
+func (v *validation) ownWords(shape *Shape) bool {
+	switch shape.Name {
+	case "InstanceType", "StandardUnit":
+		return true
+	case "Runtime":
+		return !v.inside
+	}
+	return false
+}
 
 func (v *validation) length(shape *Shape, n int, value, path string) {
 	if shape.Min != nil && float64(n) < *shape.Min {
