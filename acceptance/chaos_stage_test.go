@@ -91,7 +91,7 @@ pipelines:
           cluster: api-web
           env: { CATALOG: "http://EDGE/" }
           share: 25
-          for: 10s
+          for: 20s
           faults: [{ kind: latency, to: api-catalog, latency: 3s }]
           judge: { maxP99: 1s }
       service: { needs: [build, survives], deploy: { <<: *service, cluster: api-web, env: { CATALOG: "http://EDGE/" }, capacity: { min: 1, desired: 2, max: 4 }, strategy: red-black } }
@@ -144,7 +144,7 @@ func TestChaosStage(t *testing.T) {
 		return e
 	}
 	load := []loadtest.Target{{URL: "http://" + w.edge + "/", Host: "api-web.localhost"}}
-	var delayed atomic.Int64 // as long as the fault delays: about 400 when it met everybody
+	var delayed atomic.Int64 // as long as the fault delays
 	catalog := []loadtest.Target{{URL: "http://" + w.edge + "/", Host: "api-catalog.localhost", Seen: func(r loadtest.Result) {
 		if r.Took >= 3*time.Second {
 			delayed.Add(1)
@@ -170,7 +170,7 @@ func TestChaosStage(t *testing.T) {
 	if _, text := w.get("api-web", "/"); text != "mended with the catalog" {
 		t.Errorf("afterwards: %q", text)
 	}
-	if others.Failed > 0 || delayed.Load() >= 100 { // a busy machine delays some
+	if others.Failed > 0 || delayed.Load() > int64(others.Requests/4) { // more, if the fault met everybody; a busy machine delays some
 		t.Errorf("others noticed: %+v, %d of them delayed", others, delayed.Load())
 	}
 	if err := w.faults(control.FaultUndone, 2); err != nil {
