@@ -70,23 +70,11 @@ func diffLines(before, after string) []diffLine {
 	if err != nil {
 		return []diffLine{{Kind: "at", Text: err.Error()}}
 	}
-	var list []diffLine
-	for i, line := range strings.Split(strings.TrimSuffix(unified, "\n"), "\n") {
-		switch {
-		case i < 2 || line == "": // the names
-		case strings.HasPrefix(line, "@@"):
-			list = append(list, diffLine{"at", "", line})
-		case line[0] == '+':
-			list = append(list, diffLine{"add", "+", line[1:]})
-		case line[0] == '-':
-			list = append(list, diffLine{"remove", "−", line[1:]})
-		case line[0] == '\\':
-			list = append(list, diffLine{"at", "", strings.TrimPrefix(line, `\ `)})
-		default:
-			list = append(list, diffLine{"same", " ", line[1:]})
-		}
+	_, parts, differ := strings.Cut(unified, "\n@@") // the two names stand before
+	if !differ {
+		return nil
 	}
-	return list
+	return patchLines("@@" + parts)
 }
 
 // check has the server look at a text.

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"showrunner/execution"
 )
@@ -51,6 +52,20 @@ func TestTheCommandOfAFilteredPage(t *testing.T) {
 	} {
 		if got := listCommand(q); got != want {
 			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// TestSpanOf: a stage that was skipped began and ended in one moment, and took no time.
+func TestSpanOf(t *testing.T) {
+	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	later := at.Add(90 * time.Second)
+	for _, c := range []struct {
+		from, to *time.Time
+		want     string
+	}{{nil, nil, ""}, {&at, nil, "since 10:00:00"}, {&at, &later, "1m30s"}, {&at, &at, ""}} {
+		if got := spanOf(c.from, c.to); got != c.want {
+			t.Errorf("from %v to %v: %q, want %q", c.from, c.to, got, c.want)
 		}
 	}
 }
