@@ -278,13 +278,9 @@ func newExperimentRollback(a *app) *cobra.Command {
 in the current folder, and ends the journal. It refuses a journal whose run has ended.
 The exit code is 0 when every rollback succeeded.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := a.readFile(cmd.Context(), args[0])
+			j, err := a.readJournal(cmd.Context(), args[0])
 			if err != nil {
 				return err
-			}
-			var j toolkit.Journal
-			if err := json.Unmarshal(text, &j); err != nil {
-				return problem.Wrap(err, problem.Invalid, "chaos", "%s is no journal", args[0])
 			}
 			document, err := json.Marshal(j.Experiment)
 			if err != nil {

@@ -164,13 +164,9 @@ and the page of chaos have it then. It may be one of "chaos experiment run" or o
 Toolkit's own "chaos run". Values of secrets are left out. The same journal again is the same
 record.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := a.readFile(cmd.Context(), args[0])
+			j, err := a.readJournal(cmd.Context(), args[0])
 			if err != nil {
 				return err
-			}
-			var j toolkit.Journal
-			if err := json.Unmarshal(text, &j); err != nil {
-				return problem.Wrap(err, problem.Invalid, "chaos", "%s is no journal", args[0])
 			}
 			if as == "" {
 				as = fmt.Sprintf("journal-%d", j.Start.UnixMicro())
@@ -191,4 +187,16 @@ func newExperimentPlan(a *app) *cobra.Command {
 		Use: "plan FILE", Short: "Say what a run of an own experiment would do, and how its steady state is now", Args: exactArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.planExperiment(cmd.Context(), args[0]) },
 	}
+}
+
+// readJournal reads the journal of a run of Chaos Toolkit. Errors: invalid.
+func (a *app) readJournal(ctx context.Context, file string) (j toolkit.Journal, err error) {
+	text, err := a.readFile(ctx, file)
+	if err != nil {
+		return j, err
+	}
+	if err := json.Unmarshal(text, &j); err != nil {
+		return j, problem.Wrap(err, problem.Invalid, "chaos", "%s is no journal", file)
+	}
+	return j, nil
 }
